@@ -1,0 +1,39 @@
+"""Skin-lesion classification that you can check.
+
+The public names are loaded when they are first used, so that importing the package stays cheap.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lesionwise.data.dataset import Dataset, read_dataset
+    from lesionwise.evaluate.evaluation import Evaluation, evaluate
+    from lesionwise.split.assign import LesionKFold
+    from lesionwise.split.groups import lesion_groups
+    from lesionwise.train.run import train
+
+__all__ = ["Dataset", "Evaluation", "LesionKFold", "evaluate", "lesion_groups", "read_dataset", "train"]
+
+__version__ = version("lesionwise")
+
+_HOMES = {
+    "Dataset": "lesionwise.data.dataset",
+    "Evaluation": "lesionwise.evaluate.evaluation",
+    "LesionKFold": "lesionwise.split.assign",
+    "evaluate": "lesionwise.evaluate.evaluation",
+    "lesion_groups": "lesionwise.split.groups",
+    "read_dataset": "lesionwise.data.dataset",
+    "train": "lesionwise.train.run",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 (whatever the name stands for)
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,37 @@
+"""The command line: a thin layer that reads options, calls a stage and prints.
+
+Here: `main`. One file per group of verbs; heavy imports happen inside the verbs, so that `--help` is quick.
+"""
+
+import sys
+
+from lesionwise.cli.app import app
+from lesionwise.cli.console import print_error
+from lesionwise.errors import LesionwiseError, MissingExtraError
+
+_EXTRA_OF_MODULE = {
+    **dict.fromkeys(("jinja2", "matplotlib", "pandas", "scipy", "sklearn"), "eval"),
+    **dict.fromkeys(("lightning", "torch"), "train"),
+}
+_INTERRUPTED = 130  # what shells give for Ctrl-C
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    try:
+        app(prog_name="lesionwise")
+    except LesionwiseError as error:
+        sys.exit(_fail(error))
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in _EXTRA_OF_MODULE:
+            raise
+        sys.exit(_fail(MissingExtraError(_EXTRA_OF_MODULE[module], module)))
+    except KeyboardInterrupt:
+        print_error("Stopped. Nothing half-written was left behind; --resume continues a run.")
+        sys.exit(_INTERRUPTED)
+
+
+def _fail(error: LesionwiseError) -> int:
+    print_error(str(error))
+    return error.exit_code

@@ -1,0 +1,22 @@
+"""The command tree."""
+
+import typer
+
+from lesionwise.cli import evaluate, phantom, run, split, train
+
+app = typer.Typer(
+    name="lesionwise",
+    help="Classify dermatoscopic images of skin lesions, and check every number on the way.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Research and education only; not a medical device.",
+)
+
+app.command("run")(run.run)
+app.command("split")(split.split)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("report")(evaluate.report)
+app.command("phantom")(phantom.phantom)

@@ -1,0 +1,43 @@
+"""Options that several verbs share, each written once."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[Path, typer.Option("--data", help="Folder of images with its table.", metavar="DIR")]
+Out = Annotated[Path | None, typer.Option("--out", help="Where the results go.", metavar="DIR")]
+SplitFile = Annotated[
+    Path | None, typer.Option("--split", help="A split.csv to use; without it one is made.", metavar="FILE")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Of everything random.", min=0, max=2**31 - 1)]
+Workers = Annotated[int | None, typer.Option("--workers", help="Decoding threads; all cores by default.", min=1)]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a recipe key; may be repeated.", metavar="KEY=VALUE")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out where it stopped.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print results and errors only.")]
+
+
+class Device(StrEnum):
+    """Where the network runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class By(StrEnum):
+    """What a split keeps together."""
+
+    lesion = "lesion"
+    image = "image"
+
+
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where the network runs.")]
+ByOption = Annotated[
+    By, typer.Option("--by", help="What stays together. By image LEAKS: it shows what a leak is worth, and is stamped.")
+]

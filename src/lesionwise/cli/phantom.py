@@ -1,0 +1,35 @@
+"""`lesionwise phantom`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lesionwise.cli.console import print_result
+from lesionwise.cli.options import Json, Seed, Workers
+
+
+class Imbalance(StrEnum):
+    """How many lesions each diagnosis has."""
+
+    none = "none"
+    ham = "ham"
+
+
+def phantom(
+    out: Annotated[Path, typer.Argument(help="The folder to make.", metavar="OUT")],
+    lesions: Annotated[int, typer.Option("--lesions", help="Lesions of each diagnosis, at least.", min=1)] = 12,
+    imbalance: Annotated[
+        Imbalance, typer.Option("--imbalance", help="All diagnoses alike, or in HAM10000's proportions.")
+    ] = Imbalance.none,
+    seed: Seed = 0,
+    workers: Workers = None,
+    json: Json = False,
+) -> None:
+    """Draw a data set in the layout of HAM10000, to try things on."""
+    from lesionwise.data.phantom import write_phantom
+
+    folder = write_phantom(out, lesions_per_class=lesions, imbalance=imbalance.value, seed=seed, workers=workers)
+    images = sum(1 for _ in folder.rglob("*.jpg"))
+    print_result(f"{folder}: {images} drawn images.", {"folder": str(folder), "images": images}, as_json=json)

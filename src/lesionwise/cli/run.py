@@ -1,0 +1,71 @@
+"""`lesionwise run`: the whole job."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lesionwise.cli.console import describe_evaluation, print_note, print_result
+from lesionwise.cli.options import (
+    By,
+    ByOption,
+    Device,
+    DeviceOption,
+    Json,
+    Out,
+    Quiet,
+    Resume,
+    Seed,
+    Set,
+    SplitFile,
+    Workers,
+)
+from lesionwise.cli.train import train_run
+
+_PHANTOM_ROOT = Path(".lesionwise")
+_PHANTOM_LESIONS = 30  # of each diagnosis: enough that a small network learns all seven
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a .toml file.", metavar="[RECIPE]")] = "small",
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder of images with its table; without it, drawn phantoms.")
+    ] = None,
+    out: Out = None,
+    split: SplitFile = None,
+    by: ByOption = By.lesion,
+    seed: Seed = 0,
+    device: DeviceOption = Device.auto,
+    workers: Workers = None,
+    set_: Set = None,
+    resume: Resume = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Do the whole job: read, clean, cache, split, train, evaluate on val, report."""
+    from lesionwise.evaluate.run_scores import evaluate_part
+    from lesionwise.report.html import write_report
+    from lesionwise.run_folder import timed_stage
+
+    folder = train_run(recipe, data or _phantom(seed, workers, quiet=quiet), out, split, by, seed, device, workers, set_, resume=resume, quiet=quiet)
+    with timed_stage(folder, "evaluate"):
+        evaluation = evaluate_part(folder, "val")
+    write_report(folder)
+    text = f"{describe_evaluation(evaluation, 'val')}\n\nReport: {folder.report}"
+    value = {"run": str(folder.path), "report": str(folder.report), "val": evaluation.to_json()}
+    print_result(text, value, as_json=json)
+
+
+def _phantom(seed: int, workers: int | None, *, quiet: bool) -> Path:
+    """Return the folder of the built-in phantom set, drawn once."""
+    from lesionwise.data.phantom import write_phantom
+
+    folder = _PHANTOM_ROOT / f"phantom-{seed}"
+    print_note(
+        "No --data was given: this run is on PHANTOMS, lesions drawn by this program. "
+        "It shows that everything works, and says nothing about skin.",
+        quiet=quiet,
+    )
+    if not folder.exists():
+        write_phantom(folder, lesions_per_class=_PHANTOM_LESIONS, seed=seed, workers=workers)
+    return folder

@@ -1,0 +1,42 @@
+"""`lesionwise split`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lesionwise.cli.console import print_result, progress
+from lesionwise.cli.options import By, ByOption, Json, Quiet, Seed, Workers
+
+_COMPARE_SIZE = (225, 300)  # pixels at which images are compared for being the same
+
+
+def split(
+    folder: Annotated[Path, typer.Argument(help="Folder of images with its table.", metavar="DIR")],
+    out: Annotated[Path, typer.Option("--out", help="The file to write.", metavar="FILE")] = Path("split.csv"),
+    by: ByOption = By.lesion,
+    seed: Seed = 0,
+    workers: Workers = None,
+    verify: Annotated[
+        Path | None, typer.Option("--verify", help="Verify this split against the data instead.", metavar="FILE")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Split by lesion into train, val, cal, test and five folds; or verify a split."""
+    from lesionwise.split.split_file import write_split
+    from lesionwise.train.prepare import prepare
+
+    with progress("reading images", quiet=quiet) as on_progress:
+        data = prepare(
+            folder, _COMPARE_SIZE, split_path=verify, by=by.value, seed=seed, workers=workers, on_progress=on_progress
+        )
+    counts = {part: int(count) for part, count in data.split.frame["part"].value_counts().items()}
+    facts = {"images": counts, "groups": len(set(data.group)), "fingerprint": data.split.fingerprint}
+    shown = ", ".join(f"{part} {counts[part]}" for part in ("train", "val", "cal", "test"))
+    if verify:
+        stamp = " LEAKY SPLIT by its own word." if data.split.leaky else " No lesion stands on two sides."
+        print_result(f"{verify}: fits the data ({shown}).{stamp}", facts, as_json=json)
+        return
+    write_split(data.split, out)
+    print_result(f"{out}: {shown}; {facts['groups']} lesions.", {"split": str(out), **facts}, as_json=json)

@@ -1,0 +1,82 @@
+"""`lesionwise train`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lesionwise.cli.console import print_epoch, print_result, progress
+from lesionwise.cli.options import (
+    By,
+    ByOption,
+    Data,
+    Device,
+    DeviceOption,
+    Json,
+    Out,
+    Quiet,
+    Resume,
+    Seed,
+    Set,
+    SplitFile,
+    Workers,
+)
+
+if TYPE_CHECKING:
+    from lesionwise.run_folder import RunFolder
+
+RecipeArgument = Annotated[str, typer.Argument(help="Name of a shipped recipe, or a .toml file.", metavar="RECIPE")]
+
+
+def train(
+    recipe: RecipeArgument,
+    data: Data,
+    out: Out = None,
+    split: SplitFile = None,
+    by: ByOption = By.lesion,
+    seed: Seed = 0,
+    device: DeviceOption = Device.auto,
+    workers: Workers = None,
+    set_: Set = None,
+    resume: Resume = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a recipe; predict its val and cal parts."""
+    run = train_run(recipe, data, out, split, by, seed, device, workers, set_, resume=resume, quiet=quiet)
+    print_result(f"Trained: {run.path}", {"run": str(run.path)}, as_json=json)
+
+
+def train_run(
+    recipe: str,
+    data: Path,
+    out: Path | None,
+    split: Path | None,
+    by: By,
+    seed: int,
+    device: Device,
+    workers: int | None,
+    overrides: list[str] | None,
+    *,
+    resume: bool,
+    quiet: bool,
+) -> "RunFolder":
+    """Train with progress on the screen; shared by `train` and `run`."""
+    from lesionwise.recipe import load_recipe
+    from lesionwise.train.run import train as train_recipe
+
+    resolved = load_recipe(recipe, overrides or ())
+    with progress("reading images", quiet=quiet) as on_progress:
+        return train_recipe(
+            resolved,
+            data,
+            out=out,
+            split=split,
+            by=by.value,
+            seed=seed,
+            device=device.value,
+            workers=workers,
+            resume=resume,
+            on_progress=on_progress,
+            on_epoch=None if quiet else print_epoch,
+        )

@@ -1,0 +1,175 @@
+"""The image cache: every image of a data set, decoded once, as one memory-mapped array.
+
+Here: building it in parallel, continuing after an interruption, opening it, and the data's fingerprint.
+Not here: how one image is read (`images`).
+
+A cache folder is named by what it was made from (ids, file sizes and times, target size, image rule), so a
+changed file leads to another cache. Chunks of rows are decoded by threads straight into `pixels.part`; a
+finished chunk is flushed and then noted in `journal`. Only when all chunks stand is `pixels.part` renamed
+to `pixels.npy`: that name exists for whole caches alone.
+
+Letters: N images, H W height and width in pixels.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from lesionwise.data.dataset import Dataset
+from lesionwise.data.findings import Finding, raise_findings
+from lesionwise.data.images import IMAGE_RULE, read_image
+from lesionwise.errors import ImageError
+
+CHUNK: Final = 256  # rows: some 50 MB at 225x300, half a second of decoding that an interruption can cost
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class ImageCache:
+    """Pixels of a data set in the order of its table.
+
+    Attributes:
+        pixels: RGB values, shape (N, H, W, 3), uint8, memory-mapped and read-only.
+        fingerprint: SHA-256 over ids, diagnoses, lesions and file contents: the same for the same data
+            on any machine and in any layout.
+        path: The folder of the cache.
+    """
+
+    pixels: NDArray[np.uint8]
+    fingerprint: str
+    path: Path
+
+
+def default_cache_root() -> Path:
+    """Return `LESIONWISE_CACHE` or a folder below the working directory: nothing lands in the home."""
+    return Path(os.environ.get("LESIONWISE_CACHE", ".lesionwise/cache"))
+
+
+def open_cache(
+    dataset: Dataset,
+    size: tuple[int, int],
+    *,
+    root: Path | None = None,
+    workers: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> ImageCache:
+    """Return the pixels of a data set, decoding only what was never decoded.
+
+    Args:
+        dataset: The images to read.
+        size: Height and width of the cached images, in pixels.
+        root: Folder of all caches; `default_cache_root` if left out.
+        workers: Decoding threads; the number of usable cores if left out.
+        on_progress: Called with the images done and the number of all.
+
+    Raises:
+        FindingsError: If images cannot be read; the message names them. What could be read is kept.
+    """
+    folder = (root or default_cache_root()) / f"{_key(dataset, size)}-{size[0]}x{size[1]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    builder = _Builder(dataset, size, folder)
+    if not builder.pixels.exists():
+        builder.build(workers or _usable_cores(), on_progress)
+    pixels = np.load(builder.pixels, mmap_mode="r")
+    return ImageCache(pixels, _fingerprint(dataset, builder.read_journal()), folder)
+
+
+class _Builder:
+    """Fills one cache folder."""
+
+    def __init__(self, dataset: Dataset, size: tuple[int, int], folder: Path) -> None:
+        self.dataset = dataset
+        self.size = size
+        self.paths = dataset.paths
+        self.pixels = folder / "pixels.npy"
+        self.part = folder / "pixels.part"
+        self.journal = folder / "journal"
+
+    def build(self, workers: int, on_progress: OnProgress | None) -> None:
+        array = self._open_part()
+        done = self.read_journal()
+        starts = [start for start in range(0, len(self.paths), CHUNK) if start not in done]
+        faults: dict[str, str] = {}
+        with ThreadPoolExecutor(workers) as pool, self.journal.open("a", encoding="utf-8") as journal:
+            pending = {pool.submit(self._decode_chunk, array, start) for start in starts}
+            try:
+                while pending:
+                    finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    for chunk in finished:
+                        start, hashes, chunk_faults = chunk.result()
+                        faults |= chunk_faults
+                        if not chunk_faults:
+                            done[start] = hashes
+                            journal.write(f"{start} {' '.join(hashes)}\n")
+                            journal.flush()
+                    if on_progress:
+                        on_progress(min(len(done) * CHUNK, len(self.paths)), len(self.paths))
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+        raise_findings(_unreadable(faults), str(self.dataset.folder))
+        self.part.replace(self.pixels)
+
+    def read_journal(self) -> dict[int, list[str]]:
+        """Return the file hashes of each finished chunk, by its first row."""
+        if not self.journal.exists():
+            return {}
+        done = {}
+        for line in self.journal.read_text(encoding="utf-8").splitlines():
+            start, *hashes = line.split()
+            if len(hashes) == len(self.paths[int(start) :][:CHUNK]):  # a torn last line is no chunk
+                done[int(start)] = hashes
+        return done
+
+    def _open_part(self) -> np.memmap:
+        if self.part.exists():
+            return open_memmap(self.part, mode="r+")
+        self.journal.unlink(missing_ok=True)
+        return open_memmap(self.part, mode="w+", dtype=np.uint8, shape=(len(self.paths), *self.size, 3))
+
+    def _decode_chunk(self, array: np.memmap, start: int) -> tuple[int, list[str], dict[str, str]]:
+        hashes, faults = [], {}
+        for row, path in enumerate(self.paths[start : start + CHUNK], start):
+            try:
+                content = path.read_bytes()
+                array[row] = read_image(content, self.size)
+            except (ImageError, OSError) as error:
+                faults[path.stem] = str(error)
+            else:
+                hashes.append(sha256(content).hexdigest())
+        array.flush()
+        return start, hashes, faults
+
+
+def _key(dataset: Dataset, size: tuple[int, int]) -> str:
+    digest = sha256(f"{IMAGE_RULE} {size}".encode())
+    for image_id, path in zip(dataset.table["image_id"], dataset.paths, strict=True):
+        status = path.stat()
+        digest.update(f"\n{image_id} {status.st_size} {status.st_mtime_ns}".encode())
+    return digest.hexdigest()[:16]
+
+
+def _fingerprint(dataset: Dataset, journal: dict[int, list[str]]) -> str:
+    hashes = [value for start in sorted(journal) for value in journal[start]]
+    rows = dataset.table[["image_id", "lesion_id", "dx"]].itertuples(index=False)
+    lines = (f"{' '.join(row)} {value}\n" for row, value in zip(rows, hashes, strict=True))
+    return sha256("".join(lines).encode()).hexdigest()
+
+
+def _unreadable(faults: dict[str, str]) -> list[Finding]:
+    if not faults:
+        return []
+    reasons = "; ".join(f"{image} {reason}" for image, reason in list(faults.items())[:3])
+    message = f"{len(faults)} images cannot be read ({reasons})"
+    return [Finding("D007", "error", message, "Download them again, or remove their rows.", ids=tuple(faults))]
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

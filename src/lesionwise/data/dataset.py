@@ -1,0 +1,90 @@
+"""One clean table of images, whatever folder they came from.
+
+Here: `read_dataset` and the cleaning. Not here: pixels (`images`, `cache`) and parts (`lesionwise.split`).
+
+Cleaning changes how a value is written, never what it says, and uses no statistic of the data:
+a mean age, say, would carry test rows into training. A missing age stays missing (NaN), an empty
+or odd sex or localization becomes "unknown". Rows are sorted by image id, so that the same data
+gives the same table from any layout.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lesionwise.data.findings import check_listing, raise_findings
+from lesionwise.data.layouts import read_listing
+from lesionwise.labels import INDEX
+
+COLUMNS = ("image_id", "lesion_id", "dx", "dx_type", "age", "sex", "localization", "path")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A checked, cleaned collection of images.
+
+    Attributes:
+        folder: Where it was read from.
+        layout: Name of the layout that was recognised.
+        table: One row per image, sorted by image id, columns as in `COLUMNS`.
+    """
+
+    folder: Path
+    layout: str
+    table: pd.DataFrame
+
+    @property
+    def y(self) -> NDArray[np.int64]:
+        """Class index of each image, shape (N,)."""
+        return self.table["dx"].map(INDEX).to_numpy(np.int64)
+
+    @property
+    def paths(self) -> list[Path]:
+        """Path of each image file."""
+        return [self.folder / path for path in self.table["path"]]
+
+
+def read_dataset(folder: str | Path) -> Dataset:
+    """Read a folder of dermatoscopic images with its table.
+
+    Args:
+        folder: In the layout of Kaggle, Dataverse or the ISIC 2018 challenge.
+
+    Returns:
+        The checked and cleaned data set.
+
+    Raises:
+        DataError: If no layout recognises the folder.
+        FindingsError: If the table has faults; the message lists all of them.
+    """
+    folder = Path(folder)
+    listing = read_listing(folder)
+    raise_findings(check_listing(listing), str(listing.table_file))
+    table = clean_table(listing.table)
+    table["path"] = [listing.images[image].relative_to(folder).as_posix() for image in table["image_id"]]
+    return Dataset(folder, listing.layout, table[list(COLUMNS)])
+
+
+def clean_table(raw: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with typed, uniformly written columns, sorted by image id.
+
+    Args:
+        raw: Text columns; `dx_type`, `age`, `sex` and `localization` may be missing.
+    """
+    table = raw.copy()
+    table["age"] = pd.to_numeric(_column(raw, "age"), errors="coerce").astype(float)
+    table["sex"] = _words(_column(raw, "sex")).where(lambda sex: sex.isin(["female", "male"]), "unknown")
+    table["localization"] = _words(_column(raw, "localization"))
+    table["dx_type"] = _words(_column(raw, "dx_type"))
+    return table.sort_values("image_id").reset_index(drop=True)
+
+
+def _column(table: pd.DataFrame, name: str) -> pd.Series:
+    return table[name] if name in table else pd.Series(pd.NA, index=table.index, dtype="string")
+
+
+def _words(column: pd.Series) -> pd.Series:
+    return column.astype("string").str.strip().str.lower().fillna("unknown").astype(str)

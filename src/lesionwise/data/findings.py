@@ -1,0 +1,131 @@
+"""Coded findings: what is wrong with a data folder, where, and what to do about it.
+
+Here: the record, its text, and the checks that need the table alone.
+Not here: reading a folder (`layouts`) and judging pixels.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from lesionwise.data.layouts import Listing
+from lesionwise.errors import FindingsError
+from lesionwise.labels import CODES
+
+REQUIRED_COLUMNS = ("lesion_id", "image_id", "dx")
+_SHOWN = 12  # places named in a message; the finding itself holds all
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of fault with every place where it was found.
+
+    Attributes:
+        code: Stable name, such as `D002`; see `docs/findings.md`.
+        severity: An error stops training; a warning does not.
+        message: What is wrong, in one clause.
+        remedy: What to do.
+        rows: Line numbers in the table file, the header being line 1.
+        ids: Image ids, where the fault belongs to images.
+    """
+
+    code: str
+    severity: Literal["error", "warning"]
+    message: str
+    remedy: str
+    rows: tuple[int, ...] = ()
+    ids: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        places = ""
+        if self.rows:
+            places = f" Rows: {_shorten([str(row) for row in self.rows])}."
+        elif self.ids:
+            places = f" Images: {_shorten(list(self.ids))}."
+        return f"{self.code} {self.severity}: {self.message}.{places} {self.remedy}"
+
+
+def check_listing(listing: Listing) -> list[Finding]:
+    """Return every fault of a folder's table, none of them raised.
+
+    Args:
+        listing: What a layout found in a folder.
+    """
+    missing = [column for column in REQUIRED_COLUMNS if column not in listing.table]
+    if missing:
+        return [_missing_columns(listing, missing)]
+    checks = (_empty_ids, _duplicate_ids, _unknown_diagnoses, _rows_without_image, _images_without_row)
+    return [finding for check in checks if (finding := check(listing)) is not None]
+
+
+def raise_findings(findings: list[Finding], source: str) -> None:
+    """Raise if any finding is an error, naming all of them.
+
+    Raises:
+        FindingsError: With one line per finding.
+    """
+    if any(finding.severity == "error" for finding in findings):
+        raise FindingsError("\n".join([f"{source}: the data cannot be used as it is.", *map(str, findings)]))
+
+
+def _missing_columns(listing: Listing, missing: list[str]) -> Finding:
+    return Finding(
+        "D001",
+        "error",
+        f"expected the columns {', '.join(REQUIRED_COLUMNS)} but {', '.join(missing)} "
+        f"is missing; found {', '.join(map(str, listing.table.columns))}",
+        listing.advice.get(missing[0], f"Rename or add the column in {listing.table_file.name}."),
+    )
+
+
+def _empty_ids(listing: Listing) -> Finding | None:
+    table = listing.table
+    empty = table[list(REQUIRED_COLUMNS)].isna().any(axis=1)
+    return _finding("D002", "image id, lesion id or diagnosis is empty", "Fill in or remove the row.", table[empty])
+
+
+def _duplicate_ids(listing: Listing) -> Finding | None:
+    table = listing.table
+    again = table["image_id"].duplicated(keep=False) & table["image_id"].notna()
+    return _finding("D003", "the same image_id in several rows", "Keep one row for each image.", table[again])
+
+
+def _unknown_diagnoses(listing: Listing) -> Finding | None:
+    table = listing.table
+    unknown = table[table["dx"].notna() & ~table["dx"].isin(CODES)]
+    names = ", ".join(sorted(map(repr, unknown["dx"].unique())))
+    return _finding(
+        "D004", f"diagnosis {names} is none of {', '.join(CODES)}", "Map it to one of these or remove it.", unknown
+    )
+
+
+def _rows_without_image(listing: Listing) -> Finding | None:
+    table = listing.table
+    lost = table[table["image_id"].notna() & ~table["image_id"].isin(list(listing.images))]
+    return _finding("D005", "row without an image file", "Add the files, or remove the rows.", lost)
+
+
+def _images_without_row(listing: Listing) -> Finding | None:
+    extra = sorted(set(listing.images) - set(listing.table["image_id"].dropna()))
+    if not extra:
+        return None
+    return Finding(
+        "D006",
+        "error",
+        f"{len(extra)} image files without a row in {listing.table_file.name}",
+        "Add the rows, or move the files away.",
+        ids=tuple(extra),
+    )
+
+
+def _finding(code: str, message: str, remedy: str, rows: pd.DataFrame) -> Finding | None:
+    if rows.empty:
+        return None
+    ids = tuple(rows["image_id"].dropna().astype(str))
+    return Finding(code, "error", message, remedy, rows=tuple(int(row) for row in rows.index), ids=ids)
+
+
+def _shorten(items: list[str]) -> str:
+    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    return ", ".join(items[:_SHOWN]) + more

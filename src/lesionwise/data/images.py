@@ -1,0 +1,113 @@
+"""Reading one image: the same function for training and for serving.
+
+Here: `read_image`, from a file or bytes to the pixels that a model sees. Not here: keeping them (`cache`),
+and anything random.
+
+The rule, which bundles name as `IMAGE_RULE`: apply the EXIF orientation; decode a JPEG at the smallest
+DCT scale that still covers the target; cut the centred box of the target's aspect ratio; resize it with
+an antialiased bicubic filter. Transparency lies on white. Letters: H W height and width of the target.
+"""
+
+import io
+import math
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from lesionwise.errors import ImageError
+
+IMAGE_RULE: Final = "exif-dct-centre-bicubic-1"
+FORMATS: Final = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+MAX_PIXELS: Final = 64_000_000  # a 61-megapixel camera passes; 200 MB of RGB is the most one image may cost
+MIN_SIDE_PX: Final = 8
+_ORIENTATION_TAG: Final = 0x0112  # EXIF 2.32, table 4
+_SWAPS_SIDES: Final = frozenset({5, 6, 7, 8})
+
+Pixels = NDArray[np.uint8]
+
+
+def read_image(source: Path | bytes, size: tuple[int, int]) -> Pixels:
+    """Read an image as a model sees it.
+
+    Args:
+        source: A file, or its content.
+        size: Height and width of the result, in pixels.
+
+    Returns:
+        RGB values, shape (H, W, 3).
+
+    Raises:
+        ImageError: If the content is no image of a known format, damaged, too large or too small.
+    """
+    try:
+        content = source if isinstance(source, bytes) else source.read_bytes()
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            _check_sides(image)
+            orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+            target = size[::-1] if orientation in _SWAPS_SIDES else size
+            decoded = _decode_scaled(content, image, target)
+    except UnidentifiedImageError as error:
+        raise ImageError(f"is not an image of the formats {', '.join(FORMATS)}") from error
+    except OSError as error:
+        raise ImageError(f"cannot be read: {error}") from error
+    except (ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:  # Pillow's parsers
+        raise ImageError(f"is damaged: {error}") from error
+    return _orient(_crop_resize(decoded, target), orientation)
+
+
+def _check_sides(image: Image.Image) -> None:
+    width, height = image.size
+    if min(width, height) < MIN_SIDE_PX:
+        raise ImageError(f"is {width}x{height} pixels; at least {MIN_SIDE_PX} each way are needed")
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"is {width}x{height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are read")
+
+
+def _decode_scaled(content: bytes, image: Image.Image, target: tuple[int, int]) -> Pixels:
+    """Decode to RGB, a JPEG no larger than needed to cover the target."""
+    if image.format == "JPEG" and image.mode in ("RGB", "L"):
+        scale = max(side / full for side, full in zip(target, _box_sides(image.size[::-1], target), strict=True))
+        height, width = (math.ceil(side * min(scale, 1) - 1e-6) for side in image.size[::-1])
+        try:
+            return np.asarray(simplejpeg.decode_jpeg(content, min_height=height, min_width=width))
+        except ValueError:
+            # Stricter than need be: stray bytes before a marker are refused. Pillow tells those from real damage.
+            image.draft("RGB", (width, height))
+    return np.asarray(_to_rgb(image))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or image.mode == "I":  # 16-bit grey, which convert() would clip
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _box_sides(sides: tuple[int, int], target: tuple[int, int]) -> tuple[float, float]:
+    """Return height and width of the largest box of the target's aspect ratio."""
+    scale = min(sides[0] / target[0], sides[1] / target[1])
+    return target[0] * scale, target[1] * scale
+
+
+def _crop_resize(pixels: Pixels, target: tuple[int, int]) -> Pixels:
+    sides = pixels.shape[0], pixels.shape[1]
+    if sides == target:
+        return pixels
+    box_height, box_width = _box_sides(sides, target)
+    top, left = (sides[0] - box_height) / 2, (sides[1] - box_width) / 2
+    box = (left, top, left + box_width, top + box_height)
+    return np.asarray(Image.fromarray(pixels).resize(target[::-1], Image.Resampling.BICUBIC, box=box))
+
+
+def _orient(pixels: Pixels, orientation: int) -> Pixels:
+    """Undo the camera's rotation and mirroring (EXIF values 1 to 8)."""
+    turns = {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}.get(orientation, 0)
+    turned = np.rot90(pixels, turns)
+    mirrored = turned[:, ::-1] if orientation in (2, 4, 5, 7) else turned
+    return np.ascontiguousarray(mirrored)

@@ -1,0 +1,131 @@
+"""One photograph of a lesion: view, skin, artefacts, light, lens, sensor and JPEG.
+
+Here everything varies that has nothing to do with the diagnosis.
+What is not here: the lesion (`diagnoses`), files (`writer`).
+"""
+
+import io
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageChops, ImageFilter
+
+from lesionwise.data.phantom import artefacts
+from lesionwise.data.phantom.canvas import Drawing
+from lesionwise.data.phantom.fields import Field, Pixels, as_pixels, ramp
+from lesionwise.data.phantom.skin import Skin, draw_skin
+
+SIZE_PX = (600, 450)
+"""Width and height of every photograph, as in HAM10000."""
+
+JPEG_QUALITY = 90
+NOTICE = "Phantom drawn by lesionwise: not a photograph, no patient."
+
+_SHAPE = (SIZE_PX[1], SIZE_PX[0])
+_CLEAR, _BLACK = (255, 255, 255), (0, 0, 0)
+# Shares of photographs with each nuisance, by eye: HAM10000 has all of them, uncounted.
+_BUBBLES_SHARE, _RULER_SHARE, _SURROUND_SHARE = 0.15, 0.15, 0.22
+# Brightness is held below white until the colours are balanced, or highlights would turn coloured.
+_HEADROOM = 0.8
+# The byte that stands for no noise, since bytes have no sign.
+_NOISE_ZERO = 128
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """The two files of one photograph, as bytes."""
+
+    jpeg: bytes
+    mask_png: bytes
+
+
+def take_photograph(drawing: Drawing, skin: Skin, rng: np.random.Generator) -> Photograph:
+    """Return a photograph of a drawn lesion, everything about its making drawn from `rng`.
+
+    Args:
+        drawing: The lesion.
+        skin: The skin it lies on.
+        rng: Source of view, light and artefacts.
+    """
+    view = _View.draw_lots(rng, drawing.area.shape[0])
+    transmission = view.of_colour(drawing.transmission, outside=_CLEAR)
+    scatter = view.of_colour(drawing.scatter, outside=_BLACK)
+    picture = draw_skin(skin, rng, _SHAPE) * transmission + scatter
+    artefacts.add_hairs(picture, rng, skin.hairiness)
+    if rng.random() < _BUBBLES_SHARE:
+        artefacts.add_bubbles(picture, rng)
+    if rng.random() < _RULER_SHARE:
+        artefacts.add_ruler(picture, rng)
+    picture *= _lamp(rng)[..., None]
+    return Photograph(_jpeg(_develop(picture, rng)), _png(view.of_area(drawing.area)))
+
+
+@dataclass(frozen=True)
+class _View:
+    """The affine map from the photograph's pixels to the canvas's, in Pillow's order."""
+
+    matrix: tuple[float, float, float, float, float, float]
+
+    @classmethod
+    def draw_lots(cls, rng: np.random.Generator, side: int) -> "_View":
+        """Hold the camera at any angle, a little nearer or farther, not quite centred."""
+        turn, zoom = rng.uniform(0.0, 2.0 * math.pi), math.exp(rng.uniform(-0.22, 0.22))
+        squeeze = math.exp(rng.normal(0.0, 0.03))
+        x, y = rng.normal((SIZE_PX[0] / 2, SIZE_PX[1] / 2), (26.0, 18.0))
+        a, b = math.cos(turn) / zoom * squeeze, math.sin(turn) / zoom
+        d, e = -math.sin(turn) / zoom * squeeze, math.cos(turn) / zoom
+        return cls((a, b, side / 2 - a * x - b * y, d, e, side / 2 - d * x - e * y))
+
+    def of_colour(self, pixels: Pixels, *, outside: tuple[int, int, int]) -> Field:
+        """Return what this view shows of an RGB array, in [0, 1], with a colour beyond its edges."""
+        seen = Image.fromarray(pixels).transform(
+            SIZE_PX, Image.Transform.AFFINE, self.matrix, Image.Resampling.BILINEAR, fillcolor=outside
+        )
+        return np.asarray(seen, dtype=np.float32) * np.float32(1 / 255)
+
+    def of_area(self, pixels: Pixels) -> Image.Image:
+        """Return the mask as this view shows it: 255 in the lesion, 0 beside it."""
+        return Image.fromarray(pixels).transform(
+            SIZE_PX, Image.Transform.AFFINE, self.matrix, Image.Resampling.NEAREST
+        )
+
+
+def _lamp(rng: np.random.Generator) -> Field:
+    """Return the light on each pixel: its slant, its fall towards the edge, a dark surround."""
+    x = np.linspace(-1.0, 1.0, SIZE_PX[0], dtype=np.float32)[None, :]
+    y = np.linspace(-0.75, 0.75, SIZE_PX[1], dtype=np.float32)[:, None]
+    across, down = rng.normal(0.0, 0.05, 2).astype(np.float32)
+    square = x * x + y * y
+    light: Field = 1.0 + across * x + down * y - np.float32(rng.uniform(0.0, 0.18)) * square
+    if rng.random() < _SURROUND_SHARE:
+        radius = rng.uniform(0.92, 1.15)
+        light *= 0.03 + 0.97 * ramp(np.sqrt(square), radius + 0.05, radius - 0.05)
+    return light
+
+
+def _develop(picture: Field, rng: np.random.Generator) -> Image.Image:
+    """Return the picture after lens and sensor: blur, white balance, saturation, noise."""
+    blur, grain = float(rng.uniform(0.4, 1.3)), float(rng.uniform(0.8, 3.0))
+    gain = np.exp(rng.normal(0.0, 0.09) + rng.normal(0.0, (0.03, 0.06, 0.08)))
+    saturation = rng.uniform(0.75, 1.15)
+    grey = np.full((3, 3), 1.0 / 3.0)
+    colours = (grey + saturation * (np.eye(3) - grey)) * gain / _HEADROOM
+    matrix = tuple(np.column_stack((colours, np.zeros(3))).ravel().tolist())
+    pixels = Image.fromarray(as_pixels(picture * np.float32(_HEADROOM)))
+    clean = pixels.filter(ImageFilter.BoxBlur(blur)).convert("RGB", matrix)
+    noise = rng.standard_normal(_SHAPE, dtype=np.float32) * np.float32(grain / 255.0)
+    layer = Image.fromarray(as_pixels(noise + np.float32(_NOISE_ZERO / 255.0)))
+    return ImageChops.add(clean, Image.merge("RGB", (layer, layer, layer)), offset=-_NOISE_ZERO)
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=JPEG_QUALITY, comment=NOTICE)
+    return file.getvalue()
+
+
+def _png(mask: Image.Image) -> bytes:
+    file = io.BytesIO()
+    mask.save(file, "PNG", compress_level=6)
+    return file.getvalue()

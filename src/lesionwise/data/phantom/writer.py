@@ -1,0 +1,197 @@
+"""Write a phantom data set to a folder, in the layout HAM10000 has on Kaggle.
+
+What is not here: what the set holds (`plan`) and how it looks (`diagnoses`, `photograph`).
+"""
+
+import csv
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from lesionwise.data.phantom.diagnoses import draw_lesion
+from lesionwise.data.phantom.photograph import Photograph, take_photograph
+from lesionwise.data.phantom.plan import Imbalance, PlannedLesion, count_lesions, plan_lesions
+from lesionwise.data.phantom.skin import draw_lots_for_skin
+from lesionwise.errors import DataError
+
+IMAGE_FOLDERS = ("HAM10000_images_part_1", "HAM10000_images_part_2")
+METADATA_FILE = "HAM10000_metadata.csv"
+MASKS_FILE = "HAM10000_segmentations_lesion_tschandl.zip"
+COLUMNS = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")
+
+# A worker process takes about as long to start as this many lesions take to draw.
+_LESIONS_WORTH_A_WORKER = 16
+# Zip entries carry a time of writing; a fixed one keeps the same seed the same bytes.
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+# First word of the spawn keys that separate the streams of one seed.
+_TABLE_STREAM, _LESION_STREAM = 0, 1
+
+
+def write_phantom(
+    out: str | Path,
+    *,
+    lesions_per_class: int = 12,
+    imbalance: Imbalance = "none",
+    seed: int = 0,
+    workers: int | None = None,
+) -> Path:
+    """Write a synthetic data set of drawn lesions that is laid out like HAM10000.
+
+    It stands in for the real images wherever those cannot be: tests, demonstrations, a first
+    run without a download. Structure tells the diagnosis, colour and size hardly do; several
+    photographs of one lesion differ in view and light, so an image split leaks here as it does
+    on the real set. A score on phantoms says that a pipeline works, and nothing of skin.
+
+    The folder appears only when it is complete. Its bytes depend on the arguments and on the
+    versions of NumPy and Pillow, not on `workers`.
+
+    Args:
+        out: Folder to make; it may exist if it is empty.
+        lesions_per_class: Lesions of each diagnosis, 1 or more; of the rarest one with
+            `imbalance="ham"`.
+        imbalance: `none` draws all diagnoses equally often; `ham` as often as HAM10000 has
+            them, with the commonest (nv) capped at 40 times the rarest.
+        seed: Any whole number from 0.
+        workers: Processes to draw with; by default one for each usable core, and fewer for
+            small sets. With more than one, a script must call this below
+            `if __name__ == "__main__":`, because workers import it.
+
+    Returns:
+        The folder, `out`.
+
+    Raises:
+        DataError: If `out` is a file or a folder that is not empty.
+        ValueError: If a number is out of its range, or `imbalance` is not one of its names.
+
+    Examples:
+        >>> write_phantom("phantom", lesions_per_class=4)  # doctest: +SKIP
+        PosixPath('phantom')
+    """
+    out = Path(out)
+    _verify_arguments(lesions_per_class, imbalance, seed, workers)
+    counts = count_lesions(lesions_per_class, imbalance)
+    lesions = plan_lesions(counts, _stream(seed, _TABLE_STREAM))
+    with _appearing_whole(out) as folder:
+        _write_table(folder / METADATA_FILE, lesions)
+        _write_pictures(folder, lesions, seed=seed, workers=workers)
+    return out
+
+
+def photograph_lesion(lesion: PlannedLesion, *, seed: int) -> list[Photograph]:
+    """Return all photographs of one lesion, a function of the seed and of the lesion alone."""
+    rng = _stream(seed, _LESION_STREAM, lesion.number)
+    skin = draw_lots_for_skin(rng)
+    drawing = draw_lesion(lesion.dx, rng)
+    return [
+        take_photograph(drawing, skin, _stream(seed, _LESION_STREAM, lesion.number, shot))
+        for shot in range(1, 1 + len(lesion.image_ids))
+    ]
+
+
+def _stream(seed: int, *key: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
+def _verify_arguments(lesions_per_class: int, imbalance: str, seed: int, workers: int | None) -> None:
+    if lesions_per_class < 1:
+        raise ValueError(f"Expected `lesions_per_class` of 1 or more but got {lesions_per_class}.")
+    if imbalance not in get_args(Imbalance):
+        raise ValueError(f"Expected `imbalance` of {get_args(Imbalance)} but got {imbalance!r}.")
+    if seed < 0:
+        raise ValueError(f"Expected `seed` of 0 or more but got {seed}.")
+    if workers is not None and workers < 1:
+        raise ValueError(f"Expected `workers` of 1 or more, or None, but got {workers}.")
+
+
+@contextmanager
+def _appearing_whole(out: Path) -> Iterator[Path]:
+    """Give a sibling folder to write into; it becomes `out` on success and vanishes otherwise."""
+    _verify_free(out)
+    out = out.resolve()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = out.with_name(f".{out.name}.{os.getpid()}.part")
+    folder.mkdir()
+    try:
+        yield folder
+        _verify_free(out)
+        if out.exists():
+            out.rmdir()
+        folder.replace(out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _verify_free(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file. Give a folder that is new or empty.")
+    if out.is_dir() and any(out.iterdir()):
+        raise DataError(f"{out} is not empty. Give a folder that is new or empty, or remove it.")
+
+
+def _write_table(path: Path, lesions: Sequence[PlannedLesion]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        for lesion in lesions:
+            for image_id in lesion.image_ids:
+                rows.writerow(
+                    (
+                        lesion.lesion_id,
+                        image_id,
+                        lesion.dx,
+                        lesion.dx_type,
+                        lesion.age,
+                        lesion.sex,
+                        lesion.localization,
+                    )
+                )
+
+
+def _write_pictures(
+    folder: Path, lesions: Sequence[PlannedLesion], *, seed: int, workers: int | None
+) -> None:
+    image_ids = sorted(image_id for lesion in lesions for image_id in lesion.image_ids)
+    first_part = set(image_ids[: (len(image_ids) + 1) // 2])
+    masks: dict[str, bytes] = {}
+    for part in IMAGE_FOLDERS:
+        (folder / part).mkdir()
+    for lesion, photographs in _photographed(lesions, seed=seed, workers=workers):
+        for image_id, photograph in zip(lesion.image_ids, photographs, strict=True):
+            part = IMAGE_FOLDERS[0 if image_id in first_part else 1]
+            (folder / part / f"{image_id}.jpg").write_bytes(photograph.jpeg)
+            masks[image_id] = photograph.mask_png
+    with zipfile.ZipFile(folder / MASKS_FILE, "w") as archive:
+        for image_id in image_ids:
+            entry = zipfile.ZipInfo(f"{image_id}_segmentation.png", _ZIP_EPOCH)
+            archive.writestr(entry, masks[image_id])
+
+
+def _usable_cores() -> int:
+    """Return the number of cores this process may run on, which a container can restrict."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _photographed(
+    lesions: Sequence[PlannedLesion], *, seed: int, workers: int | None
+) -> Iterator[tuple[PlannedLesion, list[Photograph]]]:
+    """Yield each lesion with its photographs, drawn here or by several processes."""
+    draw = partial(photograph_lesion, seed=seed)
+    if workers is None:
+        workers = min(_usable_cores(), -(-len(lesions) // _LESIONS_WORTH_A_WORKER))
+    if workers == 1:
+        yield from ((lesion, draw(lesion)) for lesion in lesions)
+        return
+    # Forking is faster but not safe once the caller's libraries have started threads.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from zip(lesions, pool.map(draw, lesions, chunksize=4), strict=True)

@@ -1,0 +1,61 @@
+"""Every error that lesionwise raises on purpose.
+
+    LesionwiseError          wrong use or wrong input; the command line ends with 2
+    ├── DataError            a data folder or table that cannot be used
+    │   └── FindingsError    a table with coded faults, all of them listed; ends with 1
+    ├── ImageError           a file that cannot be read as an image
+    ├── SplitError           a split that does not fit its table
+    │   └── LeakError        one lesion on both sides of a split; ends with 1
+    ├── RecipeError          an unknown key or an impossible value
+    ├── RunError             a run folder that lacks what a command needs
+    └── MissingExtraError    an optional dependency is not installed
+
+Not here: what a caller of a function did wrong in Python, which is a `ValueError` or `TypeError`.
+"""
+
+from typing import ClassVar
+
+
+class LesionwiseError(Exception):
+    """Base of all errors whose message is meant for the user."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class DataError(LesionwiseError):
+    """A data folder or table cannot be used."""
+
+
+class FindingsError(DataError):
+    """A check of the data found faults; the message lists every one."""
+
+    exit_code = 1
+
+
+class ImageError(LesionwiseError):
+    """A file cannot be read as an image; the message says why, without naming the file."""
+
+
+class SplitError(LesionwiseError):
+    """A split does not fit the table that it is used with."""
+
+
+class LeakError(SplitError):
+    """A lesion stands on both sides of a split."""
+
+    exit_code = 1
+
+
+class RecipeError(LesionwiseError):
+    """A recipe has an unknown key or an impossible value."""
+
+
+class RunError(LesionwiseError):
+    """A run folder lacks what a command needs, or would be overwritten."""
+
+
+class MissingExtraError(LesionwiseError):
+    """A command needs an extra that is not installed."""
+
+    def __init__(self, extra: str, module: str) -> None:
+        super().__init__(f'This needs {module}, which is not installed. Run: pip install "lesionwise[{extra}]"')

@@ -1,0 +1,98 @@
+"""The predictions CSV: one format for every model and every command.
+
+Here: the record, reading and writing. Not here: scoring it (`scores`).
+Letters: N samples, C classes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lesionwise.errors import DataError
+from lesionwise.labels import CODES, INDEX
+from lesionwise.run_folder import write_text
+
+Floats = NDArray[np.float64]
+PROB_COLUMNS = [f"prob_{code}" for code in CODES]
+LOGIT_COLUMNS = [f"logit_{code}" for code in CODES]
+_SUM_TOLERANCE = 1e-3  # probabilities written with four decimals still sum to one within this
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model said about some images, and what is true of them.
+
+    Attributes:
+        image_id: Id of each image, shape (N,).
+        y_prob: Class probabilities, shape (N, C), each row summing to 1.
+        y_true: Class index of each image, shape (N,); None where unknown.
+        group: Lesion group of each image, shape (N,); None where unknown.
+        logits: Raw model outputs, shape (N, C); None where unknown.
+    """
+
+    image_id: NDArray[np.str_]
+    y_prob: Floats
+    y_true: NDArray[np.int64] | None = None
+    group: NDArray[np.str_] | None = None
+    logits: Floats | None = None
+
+
+def write_predictions(predictions: Predictions, path: Path) -> None:
+    """Write the CSV whole or not at all; numbers keep seven digits."""
+    columns: dict[str, object] = {"image_id": predictions.image_id}
+    if predictions.group is not None:
+        columns["group"] = predictions.group
+    if predictions.y_true is not None:
+        columns["y_true"] = np.asarray(CODES)[predictions.y_true]
+    columns |= dict(zip(PROB_COLUMNS, predictions.y_prob.T, strict=True))
+    if predictions.logits is not None:
+        columns |= dict(zip(LOGIT_COLUMNS, predictions.logits.T, strict=True))
+    write_text(path, pd.DataFrame(columns).to_csv(index=False, float_format="%.7g", lineterminator="\n"))
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read a predictions CSV.
+
+    Raises:
+        DataError: If a column is missing, a diagnosis unknown, an image repeated, or a row of
+            probabilities does not sum to 1.
+    """
+    try:
+        table = pd.read_csv(path, dtype={"image_id": str, "group": str, "y_true": str})
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as predictions: {error}.") from error
+    missing = [column for column in ("image_id", *PROB_COLUMNS) if column not in table]
+    if missing:
+        raise DataError(f"{path}: expected image_id and prob_<code> for each diagnosis but {', '.join(missing)} is missing.")
+    twice = table.loc[table["image_id"].duplicated(), "image_id"]
+    if len(twice):
+        raise DataError(f"{path}: {twice.iloc[0]} stands in more than one row.")
+    return Predictions(
+        image_id=table["image_id"].to_numpy(str),
+        y_prob=_probabilities(table, path),
+        y_true=_class_indices(table, path) if "y_true" in table else None,
+        group=table["group"].to_numpy(str) if "group" in table else None,
+        logits=table[LOGIT_COLUMNS].to_numpy(float) if set(LOGIT_COLUMNS) <= set(table) else None,
+    )
+
+
+def _probabilities(table: pd.DataFrame, path: Path) -> Floats:
+    y_prob = table[PROB_COLUMNS].to_numpy(float)
+    wrong = np.flatnonzero(~(np.abs(y_prob.sum(axis=1) - 1) < _SUM_TOLERANCE) | (y_prob < 0).any(axis=1))
+    if len(wrong):
+        row = table["image_id"].iloc[wrong[0]]
+        raise DataError(
+            f"{path}: expected probabilities that sum to 1 but those of {row} sum to {y_prob[wrong[0]].sum():.4g}."
+        )
+    return np.asarray(y_prob / y_prob.sum(axis=1, keepdims=True))
+
+
+def _class_indices(table: pd.DataFrame, path: Path) -> NDArray[np.int64]:
+    indices = table["y_true"].map(INDEX)
+    unknown = table.loc[indices.isna(), "y_true"]
+    if len(unknown):
+        raise DataError(f"{path}: expected y_true to be one of {', '.join(CODES)} but found {unknown.iloc[0]!r}.")
+    return indices.to_numpy(np.int64)

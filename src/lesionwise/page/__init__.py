@@ -1,0 +1,1 @@
+"""What every page of lesionwise shares: shell, palette, figure theme."""

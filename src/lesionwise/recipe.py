@@ -1,0 +1,162 @@
+"""A recipe: everything that decides what a training run does, as one flat, checked table.
+
+Here: the schema, reading from TOML, overriding from the command line, writing the resolved form.
+Not here: what the keys do (`lesionwise.models`, `lesionwise.train`) and where data and results live
+(command-line options: a recipe can be run on any data).
+"""
+
+import json
+import tomllib
+from collections.abc import Iterable
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lesionwise.errors import RecipeError
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+Size = tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]]
+
+
+class Recipe(BaseModel):
+    """A resolved recipe; the shipped files in `lesionwise/recipes` show every key in use.
+
+    Attributes:
+        model: Name in the registry of `lesionwise.models`.
+        drop_rate: Dropout before the classifier, for models that leave it open.
+        image_size: Height and width that images are read and cached at, in pixels.
+        train_size: Height and width of the augmented training image; `image_size` if left out.
+        epochs: Greatest number of passes over `train`.
+        batch_size: Images per step.
+        optimizer: Update rule.
+        lr: Learning rate; for one-cycle the highest.
+        weight_decay: Decoupled for AdamW, L2 otherwise.
+        schedule: How the learning rate changes.
+        plateau_patience: Epochs without a better `monitor` before the rate is multiplied by `plateau_factor`.
+        plateau_factor: See above.
+        min_lr: The plateau schedule never goes below.
+        warmup: Part of all steps in which one-cycle rises.
+        monitor: Column of `history.csv` that picks the best epoch, on `val`.
+        early_stopping: Epochs without a better `monitor` before training stops; left out: never.
+        class_weight: Exponent of the inverse class frequency in the loss; 0 weighs all images alike.
+        label_smoothing: Probability mass spread over all classes.
+        ema: Decay per step of the averaged weights that are evaluated and kept; 0 keeps the raw ones.
+        rotation: Greatest angle in degrees, both ways.
+        zoom: Smallest and greatest magnification; below 1 shows more than the image holds.
+        shift: Greatest shift as a part of height and width, both ways.
+        aspect: Greatest relative stretch of width against height, both ways.
+        flip: Mirror horizontally and vertically, each at even odds.
+        fill: What lies beyond the border of a moved image.
+        brightness: Greatest relative change, both ways.
+        contrast: Greatest relative change, both ways.
+        color: Greatest relative gain of each channel alone, both ways.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    drop_rate: Fraction = 0.0
+    image_size: Size
+    train_size: Size | None = None
+
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: Positive = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    schedule: Literal["constant", "plateau", "cosine", "one_cycle"] = "constant"
+    plateau_patience: Annotated[int, Field(ge=0)] = 3
+    plateau_factor: Fraction = 0.5
+    min_lr: Annotated[float, Field(ge=0)] = 1e-5
+    warmup: Fraction = 0.15
+    monitor: Literal["val_balanced_accuracy", "val_accuracy", "val_loss"] = "val_balanced_accuracy"
+    early_stopping: Annotated[int, Field(ge=1)] | None = None
+
+    class_weight: Annotated[float, Field(ge=0, le=2)] = 0.0
+    label_smoothing: Fraction = 0.0
+    ema: Fraction = 0.0
+
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    zoom: tuple[Positive, Positive] = (1.0, 1.0)
+    shift: Fraction = 0.0
+    aspect: Fraction = 0.0
+    flip: bool = False
+    fill: Literal["border", "reflection", "zeros"] = "border"
+    brightness: Fraction = 0.0
+    contrast: Fraction = 0.0
+    color: Fraction = 0.0
+
+    @property
+    def crop_size(self) -> Size:
+        """Height and width that the model sees in training, in pixels."""
+        return self.train_size or self.image_size
+
+    def to_toml(self) -> str:
+        """Return the recipe as TOML that `load_recipe` reads back to an equal one."""
+        pairs = self.model_dump(mode="json", exclude_none=True).items()
+        return "".join(f"{key} = {json.dumps(value)}\n" for key, value in pairs)
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that ship with the package, sorted."""
+    folder = files("lesionwise") / "recipes"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a shipped recipe by its name, or any TOML file, and apply overrides.
+
+    Args:
+        source: Name from `recipe_names`, or the path of a `.toml` file.
+        overrides: Texts of the form `key=value`, the value written as in TOML.
+
+    Raises:
+        RecipeError: If there is no such recipe, a key is unknown or a value impossible.
+    """
+    try:
+        values = tomllib.loads(_recipe_text(source))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{source}: not valid TOML: {error}.") from error
+    values |= dict(_parse_override(text) for text in overrides)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError("\n".join(_explain(source, fault) for fault in error.errors())) from error
+
+
+def _recipe_text(source: str | Path) -> str:
+    if str(source).endswith(".toml"):
+        try:
+            return Path(source).read_text(encoding="utf-8")
+        except OSError as error:
+            raise RecipeError(f"{source}: cannot be read: {error.strerror}.") from error
+    if source not in recipe_names():
+        raise RecipeError(
+            f'Expected a recipe to be one of {", ".join(recipe_names())} or a .toml file but got "{source}".'
+        )
+    return (files("lesionwise") / "recipes" / f"{source}.toml").read_text(encoding="utf-8")
+
+
+def _parse_override(text: str) -> tuple[str, Any]:
+    key, separator, value = (part.strip() for part in text.partition("="))
+    if not separator or not key:
+        raise RecipeError(f'Expected --set to be key=value but got "{text}".')
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value  # a bare word is a string
+
+
+def _explain(source: str | Path, fault: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails is a loose dict)
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        near = get_close_matches(key, Recipe.model_fields, n=1)
+        hint = f' Did you mean "{near[0]}"?' if near else ""
+        return f'{source}: unknown key "{key}".{hint}'
+    if fault["type"] == "missing":
+        return f'{source}: the key "{key}" is missing.'
+    return f'{source}: "{key}" = {fault["input"]!r}: {fault["msg"]}.'

@@ -1,0 +1,213 @@
+"""The run folder: the files in which the stages of a run meet.
+
+Here: the one place that knows file names, atomic writing, and the record of the environment.
+Not here: what the files hold, which belongs to the stage that writes them.
+"""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import file_digest
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from lesionwise.errors import RunError
+
+_RECORDED_PACKAGES = ("lesionwise", "numpy", "pillow", "simplejpeg", "pandas", "scikit-learn", "torch", "lightning")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run; nothing is created until a stage writes.
+
+    Attributes:
+        path: The folder itself.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved recipe."""
+        return self.path / "config.toml"
+
+    @property
+    def data(self) -> Path:
+        """Where the data came from, and its fingerprint."""
+        return self.path / "data.json"
+
+    @property
+    def environment(self) -> Path:
+        """Versions and machine."""
+        return self.path / "environment.json"
+
+    @property
+    def split(self) -> Path:
+        """The split of this run; `split.json` stands beside it."""
+        return self.path / "split.csv"
+
+    @property
+    def history(self) -> Path:
+        """One row per epoch."""
+        return self.path / "history.csv"
+
+    @property
+    def timing(self) -> Path:
+        """Seconds, images per second and peak memory of each stage."""
+        return self.path / "timing.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """`best.ckpt` and `last.ckpt`."""
+        return self.path / "checkpoints"
+
+    @property
+    def scores(self) -> Path:
+        """Every score with its interval, per part."""
+        return self.path / "scores.json"
+
+    @property
+    def figures(self) -> Path:
+        """Each figure as SVG, and its table as CSV."""
+        return self.path / "figures"
+
+    @property
+    def report(self) -> Path:
+        """The report, one self-contained HTML file."""
+        return self.path / "report.html"
+
+    def predictions(self, part: str) -> Path:
+        """Return the path of the predictions CSV of a part."""
+        return self.path / f"predictions-{part}.csv"
+
+
+def create_run_folder(path: Path, *, resume: bool = False) -> RunFolder:
+    """Make a folder for a new run, or open that of a stopped one.
+
+    Args:
+        path: Where the run lives.
+        resume: Continue what is there instead of refusing it.
+
+    Raises:
+        RunError: If the folder holds something and `resume` is false.
+    """
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path}: expected a folder but found a file.")
+    if path.is_dir() and any(path.iterdir()) and not resume:
+        raise RunError(f"{path}: is not empty. Pass --resume to continue that run, or another --out.")
+    path.mkdir(parents=True, exist_ok=True)
+    return RunFolder(path)
+
+
+def open_run_folder(path: Path) -> RunFolder:
+    """Return the folder of an existing run.
+
+    Raises:
+        RunError: If it is not a run folder.
+    """
+    run = RunFolder(path)
+    if not run.config.is_file():
+        raise RunError(f"{path}: expected a run folder but found no {run.config.name} in it.")
+    return run
+
+
+def next_run_path(parent: Path, name: str) -> Path:
+    """Return the first unused path among `parent/name-1`, `parent/name-2`, …"""
+    number = 1
+    while (parent / f"{name}-{number}").exists():
+        number += 1
+    return parent / f"{name}-{number}"
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, which takes its place only if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 (any JSON value)
+    """Write a JSON file whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 (any JSON value)
+    """Read a JSON file of a run.
+
+    Raises:
+        RunError: If it is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise RunError(f"{path}: is not valid JSON: {error}.") from error
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal text."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def timed_stage(run: RunFolder, stage: str) -> Iterator[dict[str, Any]]:
+    """Measure the block, and add its seconds and the peak memory so far to `timing.json`.
+
+    Yields:
+        The record of the stage; put `images` into it to have images per second worked out.
+    """
+    record: dict[str, Any] = {}
+    started = perf_counter()
+    yield record
+    seconds = perf_counter() - started
+    record |= {"seconds": seconds, "peak_mb": _peak_mb()}
+    record["images_per_second"] = record["images"] / seconds if record.get("images") else None
+    earlier = read_json(run.timing) if run.timing.exists() else {}
+    write_json(run.timing, {**earlier, stage: record})
+
+
+def _peak_mb() -> float | None:
+    try:
+        import resource  # noqa: PLC0415 (not on Windows)
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kilobytes elsewhere
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return versions and machine as they matter for repeating a run."""
+    return {
+        "command": " ".join(["lesionwise", *sys.argv[1:]]),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "packages": {name: found for name in _RECORDED_PACKAGES if (found := _version(name))},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""Parts and folds in which no lesion stands twice."""

@@ -1,0 +1,100 @@
+"""Dealing groups out to parts and folds, each with its share of every diagnosis.
+
+Here: the splitter for scikit-learn and the parts of a run. Not here: what a group is (`groups`).
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.model_selection import StratifiedGroupKFold
+
+from lesionwise.data.dataset import Dataset
+from lesionwise.split.groups import Pair, lesion_groups
+from lesionwise.split.split_file import Split
+
+TEST_FOLD: Final = 0
+FOLDS: Final = 5
+HELD_OUT: Final = 9  # of what is not test, one ninth is val and one ninth cal: some 9 % of all each
+
+
+class LesionKFold(StratifiedGroupKFold):
+    """K folds, stratified by diagnosis, that never cut a group: `StratifiedGroupKFold` that insists.
+
+    scikit-learn's splitters quietly make a random split where groups are forgotten in a pipeline. This one
+    refuses, and always shuffles.
+
+    Args:
+        n_splits: Number of folds.
+        random_state: Seed of the shuffle.
+
+    Example:
+        >>> groups = np.array(["a", "a", "b", "c", "d", "e"])
+        >>> y = np.array([0, 0, 0, 0, 1, 1])
+        >>> for train, test in LesionKFold(2).split(y, y, groups):
+        ...     print(sorted(set(groups[train]) & set(groups[test])))
+        []
+        []
+    """
+
+    def __init__(self, n_splits: int = FOLDS, *, random_state: int = 0) -> None:
+        super().__init__(n_splits=n_splits, shuffle=True, random_state=random_state)
+
+    def split(
+        self,
+        X: ArrayLike,  # noqa: N803 (scikit-learn's name)
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Yield the row numbers of train and test for each fold.
+
+        Args:
+            X: Anything of length N; its values are not looked at.
+            y: Class of each sample, shape (N,).
+            groups: Group of each sample, shape (N,).
+
+        Raises:
+            ValueError: If groups are left out.
+        """
+        if groups is None:
+            raise ValueError("Expected `groups` to be given but got None. Pass lesion_groups(table).")
+        yield from super().split(X, y, groups)
+
+    def fold_of(self, y: ArrayLike, groups: ArrayLike) -> NDArray[np.intp]:
+        """Return the fold in which each sample is held out, shape (N,)."""
+        fold = np.empty(len(np.asarray(y)), dtype=np.intp)
+        for number, (_, held_out) in enumerate(self.split(y, y, groups)):
+            fold[held_out] = number
+        return fold
+
+
+def make_split(
+    dataset: Dataset, *, by: Literal["lesion", "image"] = "lesion", seed: int = 0, pairs: list[Pair] | None = None
+) -> Split:
+    """Deal all images out to train, val, cal and test, and to five folds of which the first is test.
+
+    Args:
+        dataset: The images.
+        by: The unit that stays together. By image exists to show what a leak is worth: the split is stamped.
+        seed: Of the shuffle.
+        pairs: Further pairs of images that show one lesion, as for `lesion_groups`.
+
+    Returns:
+        The split: some 62 % train, 9 % val, 9 % cal and 20 % test.
+
+    Raises:
+        SplitError: If a diagnosis has too few groups to stand in every fold.
+    """
+    table = dataset.table
+    groups = lesion_groups(table, pairs or ())
+    unit = groups if by == "lesion" else table["image_id"].to_numpy(str)
+    fold = LesionKFold(FOLDS, random_state=seed).fold_of(dataset.y, unit)
+    rest = np.flatnonzero(fold != TEST_FOLD)
+    inner = LesionKFold(HELD_OUT, random_state=seed).fold_of(dataset.y[rest], unit[rest])
+    part = np.full(len(table), "test", dtype=object)
+    part[rest] = np.select([inner == 0, inner == 1], ["val", "cal"], "train")
+    frame = pd.DataFrame({"image_id": table["image_id"], "group": unit, "part": part, "fold": fold})
+    meta: dict[str, Any] = {"by": by, "seed": seed, "folds": FOLDS}
+    return Split(frame, meta)

@@ -1,0 +1,88 @@
+"""The split on disk: `split.csv` with `split.json` beside it.
+
+Here: the record, reading and writing. Not here: making one (`assign`) and judging it (`verify`).
+"""
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from lesionwise.errors import SplitError
+from lesionwise.run_folder import read_json, write_json, write_text
+
+PARTS: Final = ("train", "val", "cal", "test")
+COLUMNS: Final = ("image_id", "group", "part", "fold")
+LEAKY_STAMP: Final = "LEAKY SPLIT"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which image stands in which part and fold.
+
+    Attributes:
+        frame: One row per image, columns as in `COLUMNS`.
+        meta: How it was made: `by`, `seed`, `folds`; empty for a split from elsewhere.
+    """
+
+    frame: pd.DataFrame
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def leaky(self) -> bool:
+        """Whether photographs of one lesion may stand on both sides, on purpose."""
+        return bool(self.meta.get("by") == "image")
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the sorted rows."""
+        return sha256(_to_csv(self.frame).encode()).hexdigest()
+
+    def image_ids(self, *parts: str) -> pd.Series:
+        """Return the image ids of the parts."""
+        return self.frame.loc[self.frame["part"].isin(parts), "image_id"]
+
+
+def write_split(split: Split, path: Path) -> None:
+    """Write `path` and the JSON beside it."""
+    write_text(path, _to_csv(split.frame))
+    counts = split.frame["part"].value_counts().reindex(list(PARTS), fill_value=0)
+    facts = {
+        **split.meta,
+        "images": {part: int(count) for part, count in counts.items()},
+        "groups": int(split.frame["group"].nunique()),
+        "fingerprint": split.fingerprint,
+        **({"stamp": LEAKY_STAMP} if split.leaky else {}),
+    }
+    write_json(path.with_suffix(".json"), facts)
+
+
+def read_split(path: Path) -> Split:
+    """Read a split, with or without a JSON beside it.
+
+    Raises:
+        SplitError: If the file is missing, lacks a column, names an unknown part or repeats an image.
+    """
+    try:
+        frame = pd.read_csv(path, dtype={"image_id": str, "group": str, "part": str}, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise SplitError(f"{path}: cannot be read as a split: {error}.") from error
+    missing = [column for column in COLUMNS if column not in frame]
+    if missing:
+        raise SplitError(f"{path}: expected the columns {', '.join(COLUMNS)} but {', '.join(missing)} is missing.")
+    unknown = sorted(set(frame["part"]) - set(PARTS))
+    if unknown:
+        raise SplitError(f"{path}: expected the parts {', '.join(PARTS)} but found {', '.join(unknown)}.")
+    twice = frame.loc[frame["image_id"].duplicated(), "image_id"]
+    if len(twice):
+        raise SplitError(f"{path}: {twice.iloc[0]} stands in more than one row.")
+    facts = path.with_suffix(".json")
+    meta = read_json(facts) if facts.is_file() else {}
+    return Split(frame[list(COLUMNS)], {key: meta[key] for key in ("by", "seed", "folds") if key in meta})
+
+
+def _to_csv(frame: pd.DataFrame) -> str:
+    ordered = frame[list(COLUMNS)].sort_values("image_id")
+    return str(ordered.to_csv(index=False, lineterminator="\n"))

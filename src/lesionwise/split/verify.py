@@ -1,0 +1,63 @@
+"""The refusal: a split in which a lesion stands on two sides is not used.
+
+Here: holding a split against its table. Not here: judging somebody else's lists of ids.
+"""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from lesionwise.data.dataset import Dataset
+from lesionwise.errors import LeakError, SplitError
+from lesionwise.split.groups import Pair, lesion_groups
+from lesionwise.split.split_file import Split
+
+
+def verify_split(split: Split, dataset: Dataset, *, pairs: Iterable[Pair] = (), source: str = "split.csv") -> None:
+    """Make sure that a split fits its table and cuts no lesion.
+
+    The groups are worked out anew from the table; the `group` column of the file is not believed. A split
+    made by image says so in its JSON and is let through: everything made from it carries the stamp.
+
+    Args:
+        split: What is about to be used.
+        dataset: The images that it is used with.
+        pairs: Further pairs of images that show one lesion, as for `lesion_groups`.
+        source: Name of the file, for messages.
+
+    Raises:
+        SplitError: If images of the table are missing in the split or the other way round.
+        LeakError: If a lesion stands in two parts, or outside `test` in two folds; the message names it.
+    """
+    table = dataset.table
+    _verify_images(split, table["image_id"], source)
+    if split.leaky:
+        return
+    grouped = split.frame.merge(table[["image_id", "lesion_id"]], on="image_id")
+    grouped["true_group"] = lesion_groups(grouped, pairs)
+    for column in ("part", "fold"):
+        _verify_together(grouped, column, source)
+
+
+def _verify_images(split: Split, image_ids: pd.Series, source: str) -> None:
+    ours, theirs = set(image_ids), set(split.frame["image_id"])
+    for lost, where in ((ours - theirs, "the split"), (theirs - ours, "the data")):
+        if lost:
+            raise SplitError(
+                f"{source}: {len(lost)} images, such as {min(lost)}, are not in {where}. "
+                'Was it made for another data set? Run "lesionwise split" for this one.'
+            )
+
+
+def _verify_together(grouped: pd.DataFrame, column: str, source: str) -> None:
+    sides = grouped.groupby("true_group", sort=True)[column].unique()
+    cut = sides[sides.map(len) > 1]
+    if cut.empty:
+        return
+    lesion, where = cut.index[0], " and ".join(map(str, sorted(cut.iloc[0])))
+    more = f" {len(cut) - 1} other lesions leak too." if len(cut) > 1 else ""
+    place = where if column == "part" else f"folds {where}"
+    raise LeakError(
+        f'{source}: lesion {lesion} is in {place}.{more} Run "lesionwise split" again, '
+        "or use the split that was made by lesion."
+    )

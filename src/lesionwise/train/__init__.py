@@ -1,0 +1,1 @@
+"""Training: from cached pixels and a split to weights and predictions."""

@@ -1,0 +1,132 @@
+"""Batches: whole rows of the memory map, in an order that is a function of seed and epoch.
+
+Here: what Lightning reads. Not here: changing the images (`augment`), which happens on the device.
+Letters: N images, B batch, H W pixels.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from lesionwise.train.randomness import permutation
+
+
+class Batch(NamedTuple):
+    """Images of one step.
+
+    Attributes:
+        images: RGB, shape (B, H, W, 3), uint8.
+        y: Class index of each, shape (B,).
+        rows: Row number of each in the table, shape (B,); stays on the CPU, where random numbers are made.
+    """
+
+    images: Tensor
+    y: Tensor
+    rows: NDArray[np.int64]
+
+
+class ImageRows(Dataset[Batch]):
+    """Some rows of an image cache, read a batch at a time.
+
+    Args:
+        pixels: All images, shape (N, H, W, 3), uint8; may be memory-mapped.
+        y: Class index of all images, shape (N,).
+        rows: The rows that belong to this part.
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8], y: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        self.pixels = pixels
+        self.y = y
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, positions: Sequence[int]) -> Batch:
+        """Return the images at these positions of the part as one batch."""
+        rows = self.rows[np.asarray(positions)]
+        return Batch(torch.from_numpy(self.pixels[rows]), torch.from_numpy(self.y[rows]), rows)
+
+
+class EpochShuffle(Sampler[int]):
+    """Every position once per epoch, in an order that depends on seed and epoch alone.
+
+    Args:
+        count: Number of positions.
+        seed: Of the run.
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count = count
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Lightning calls this before each."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(permutation(self.seed, self.epoch, self.count).tolist())
+
+    def __len__(self) -> int:
+        return self.count
+
+
+class ImageDataModule(L.LightningDataModule):
+    """The train and val parts of one run.
+
+    Args:
+        train: Images that change weights.
+        val: Images that choose the epoch and the learning rate.
+        batch_size: Images per step.
+        seed: Of the order.
+    """
+
+    def __init__(self, train: ImageRows, val: ImageRows, *, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.train = train
+        self.val = val
+        self.batch_size = batch_size
+        self.seed = seed
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return shuffled batches; the rest that fills no batch waits for another epoch's order."""
+        shuffle = EpochShuffle(len(self.train), self.seed)
+        drop_last = len(self.train) >= self.batch_size
+        return DataLoader(self.train, self.batch_size, sampler=shuffle, collate_fn=_as_is, drop_last=drop_last)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Return batches in the order of the table."""
+        return DataLoader(self.val, self.batch_size, collate_fn=_as_is)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move pixels and classes, but not the row numbers."""
+        del dataloader_idx
+        return Batch(batch.images.to(device, non_blocking=True), batch.y.to(device, non_blocking=True), batch.rows)
+
+
+def channel_statistics(pixels: NDArray[np.uint8], rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of each channel over some rows, in [0, 1], each of shape (3,).
+
+    Args:
+        pixels: All images, shape (N, H, W, 3), uint8.
+        rows: Those to look at: train alone, or the statistics carry test images into the model.
+    """
+    counts = np.zeros((3, 256))
+    for row in rows:
+        thinned = pixels[row, ::4, ::4].reshape(-1, 3)  # one pixel in sixteen: the third digit stays
+        counts += [np.bincount(channel, minlength=256) for channel in thinned.T]
+    weights, values = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
+    mean = weights @ values
+    std = np.sqrt(weights @ values**2 - mean**2)
+    return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
+
+
+def _as_is(batch: Batch) -> Batch:
+    return batch

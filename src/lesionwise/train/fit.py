@@ -1,0 +1,186 @@
+"""One training: from a run folder with a split to its best weights and predictions.
+
+Here: putting Lightning's `Trainer` together, and predicting with what it found. Not here: the step (`module`)
+and reading data (`prepare`).
+Letters: N images, C classes, H W pixels.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from numpy.typing import NDArray
+
+from lesionwise.errors import RunError
+from lesionwise.evaluate.predictions import Floats, Predictions, write_predictions
+from lesionwise.labels import CODES
+from lesionwise.models.network import Network
+from lesionwise.models.registry import create_model
+from lesionwise.recipe import Recipe
+from lesionwise.run_folder import RunFolder
+from lesionwise.train.augment import to_unit_range
+from lesionwise.train.datamodule import ImageDataModule, ImageRows, channel_statistics
+from lesionwise.train.hardware import choose_device, choose_precision, keep_memory
+from lesionwise.train.history import History, OnEpoch
+from lesionwise.train.module import LesionModule
+from lesionwise.train.prepare import TrainingData
+
+_PREDICT_BATCH = 64
+
+
+def fit(
+    recipe: Recipe,
+    data: TrainingData,
+    run: RunFolder,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    resume: bool = False,
+    on_epoch: OnEpoch | None = None,
+) -> None:
+    """Train a recipe and write checkpoints, history and the predictions of val and cal.
+
+    Args:
+        recipe: What to train, and how.
+        data: Pixels, table and split.
+        run: Where the results go.
+        seed: Of initial weights, order, augmentation and dropout.
+        device: "auto", "cpu", "cuda" or "mps".
+        resume: Continue from the last checkpoint, if there is one.
+        on_epoch: Called with each row of the history.
+    """
+    device = choose_device(device)
+    keep_memory()
+    torch.manual_seed(seed)
+    train_rows = data.rows("train")
+    network = _fresh_network(recipe)
+    network.set_statistics(*channel_statistics(data.pixels, train_rows))
+    counts = torch.bincount(torch.from_numpy(data.y[train_rows]), minlength=len(CODES))
+    batches = ImageDataModule(
+        ImageRows(data.pixels, data.y, train_rows),
+        ImageRows(data.pixels, data.y, data.rows("val")),
+        batch_size=recipe.batch_size,
+        seed=seed,
+    )
+    last = run.checkpoints / "last.ckpt"
+    with _quiet_lightning():
+        trainer = _make_trainer(recipe, run, device, on_epoch)
+        module = LesionModule(network.to(memory_format=torch.channels_last), recipe, counts, seed=seed)  # type: ignore[call-overload]
+        trainer.fit(module, batches, ckpt_path=last if resume and last.exists() else None, weights_only=True)
+    write_part_predictions(run, recipe, data, ("val", "cal"), device=device)
+
+
+def write_part_predictions(
+    run: RunFolder, recipe: Recipe, data: TrainingData, parts: tuple[str, ...], *, device: str = "auto"
+) -> None:
+    """Predict parts of the split with the best weights of a run, in fp32, and write their CSVs."""
+    network = load_best_network(run, recipe)
+    for part in parts:
+        rows = data.rows(part)
+        logits = predict_logits(network, data.pixels, rows, device=choose_device(device))
+        predictions = Predictions(
+            image_id=data.image_id[rows],
+            y_prob=_softmax(logits),
+            y_true=data.y[rows],
+            group=data.group[rows],
+            logits=logits,
+        )
+        write_predictions(predictions, run.predictions(part))
+
+
+def load_best_network(run: RunFolder, recipe: Recipe) -> Network:
+    """Return the network with the weights of the best epoch.
+
+    Raises:
+        RunError: If the run has no checkpoint yet.
+    """
+    best = run.checkpoints / "best.ckpt"
+    if not best.exists():
+        raise RunError(f"{run.path}: has no {best.name}. Train it first, or continue with --resume.")
+    state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+    network = _fresh_network(recipe)
+    prefix = "network."
+    network.load_state_dict({key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)})
+    return network
+
+
+def predict_logits(
+    network: Network, pixels: NDArray[np.uint8], rows: NDArray[np.int64], *, device: str
+) -> NDArray[np.float64]:
+    """Return the raw outputs of a network, shape (len(rows), C).
+
+    Args:
+        network: From RGB in [0, 1] to logits.
+        pixels: All images, shape (N, H, W, 3), uint8.
+        rows: Those to predict.
+        device: "cpu", "cuda" or "mps".
+    """
+    network = network.to(device).eval()
+    batches = np.array_split(rows, max(1, -(-len(rows) // _PREDICT_BATCH)))
+    with torch.inference_mode():
+        outputs = [network(to_unit_range(torch.from_numpy(pixels[batch]).to(device))).cpu() for batch in batches]
+    return torch.cat(outputs).double().numpy()
+
+
+def _fresh_network(recipe: Recipe) -> Network:
+    return create_model(
+        recipe.model, num_classes=len(CODES), image_size=recipe.crop_size, drop_rate=recipe.drop_rate
+    )
+
+
+def _make_trainer(recipe: Recipe, run: RunFolder, device: str, on_epoch: OnEpoch | None) -> L.Trainer:
+    mode = "min" if recipe.monitor.endswith("loss") else "max"
+    checkpoint = ModelCheckpoint(
+        run.checkpoints,
+        filename="best",
+        monitor=recipe.monitor,
+        mode=mode,
+        save_last=True,
+        enable_version_counter=False,
+    )
+    callbacks: list[Callback] = [History(run.history, on_epoch), checkpoint]
+    if recipe.early_stopping:
+        callbacks.append(EarlyStopping(recipe.monitor, mode=mode, patience=recipe.early_stopping))
+    if recipe.ema:
+        callbacks.append(EMAWeightAveraging(decay=recipe.ema))
+    return L.Trainer(
+        accelerator={"cuda": "gpu"}.get(device, device),
+        devices=1,
+        precision=choose_precision(device),
+        max_epochs=recipe.epochs,
+        callbacks=callbacks,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=run.path,
+    )
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's tips out of the output while it works."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # Rows of a memory map are copied in milliseconds: worker processes would only move them twice.
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            # History keeps its own row per epoch; there is nothing else to log.
+            warnings.filterwarnings("ignore", message=".*no logger configured.*")
+            # A resumed run finds its own folder, which is the point.
+            warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _softmax(logits: Floats) -> Floats:
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))

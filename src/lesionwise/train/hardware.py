@@ -1,0 +1,53 @@
+"""What the machine at hand does best: device, precision, allocator.
+
+Here: choices that change speed and never meaning. Not here: anything a recipe decides.
+"""
+
+import ctypes
+import sys
+from typing import Final, Literal
+
+import torch
+
+Precision = Literal["bf16-mixed", "32-true"]
+
+_M_TRIM_THRESHOLD: Final = -1  # malloc.h
+_M_MMAP_THRESHOLD: Final = -3
+_KEEP_BYTES: Final = 2**31 - 1
+
+
+def choose_device(name: str) -> str:
+    """Return the device for `auto`, or the name as it is.
+
+    Args:
+        name: "auto", "cpu", "cuda" or "mps".
+    """
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def choose_precision(device: str) -> Precision:
+    """Return bf16 where the device multiplies it natively, else fp32: emulated bf16 is slower than either."""
+    if device == "cuda":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    if device == "cpu":
+        amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)
+        avx = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)
+        return "bf16-mixed" if amx() or avx() else "32-true"
+    return "32-true"
+
+
+def keep_memory() -> None:
+    """Ask glibc to keep large buffers instead of handing them back after every step.
+
+    A training step frees and takes the same hundreds of megabytes again and again; returned pages are
+    faulted in one by one. Without glibc this does nothing.
+    """
+    if sys.platform.startswith("linux"):
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "gnu_get_libc_version"):
+            libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES // 2)
+            libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)

@@ -1,0 +1,101 @@
+"""The training step: augment, predict, compare; and what is logged of it.
+
+Here: the Lightning module. Not here: the loop around it (`fit`) and what happens to the images (`augment`).
+Letters: B batch, C classes, N images of a part.
+"""
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lesionwise.evaluate.scores import accuracy_score, macro_recall_score
+from lesionwise.models.network import Network
+from lesionwise.recipe import Recipe
+from lesionwise.train.augment import augment, to_unit_range
+from lesionwise.train.datamodule import Batch
+from lesionwise.train.optim import make_optimizer, make_schedule
+
+
+class LesionModule(L.LightningModule):
+    """A network in training.
+
+    Args:
+        network: From RGB in [0, 1] to logits.
+        recipe: How it is trained.
+        class_counts: Training images of each class, shape (C,).
+        seed: Of augmentation and dropout.
+    """
+
+    class_weights: Tensor
+
+    def __init__(self, network: Network, recipe: Recipe, class_counts: Tensor, *, seed: int) -> None:
+        super().__init__()
+        self.network = network
+        self.recipe = recipe
+        self.seed = seed
+        self.register_buffer("class_weights", balanced_weights(class_counts, recipe.class_weight))
+        self._losses: list[Tensor] = []
+        self._hits: list[Tensor] = []
+        self._val_logits: list[Tensor] = []
+        self._val_y: list[Tensor] = []
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Make dropout a function of seed and step, so that a resumed run is the unbroken one."""
+        del batch, batch_idx
+        torch.manual_seed((self.seed << 32) + self.global_step)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of one batch; sums stay on the device until the epoch ends."""
+        del batch_idx
+        images = augment(batch.images, self.recipe, seed=self.seed, epoch=self.current_epoch, samples=batch.rows)
+        logits = self.network(images)
+        loss = F.cross_entropy(
+            logits.float(), batch.y, weight=self.class_weights, label_smoothing=self.recipe.label_smoothing
+        )
+        self._losses.append(loss.detach())
+        self._hits.append((logits.detach().argmax(1) == batch.y).float().mean())
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep the logits of one batch for the end of the epoch."""
+        del batch_idx
+        images = to_unit_range(batch.images).contiguous(memory_format=torch.channels_last)
+        self._val_logits.append(self.network(images).float())
+        self._val_y.append(batch.y)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the epoch: means over the steps of training, scores over `val` as a whole.
+
+        Means of scores over batches would depend on the batch size.
+        """
+        logits, y = torch.cat(self._val_logits), torch.cat(self._val_y)
+        truth, prob = y.cpu().numpy(), logits.softmax(1).cpu().numpy()
+        self.log("train_loss", torch.stack(self._losses).mean())
+        self.log("train_accuracy", torch.stack(self._hits).mean())
+        self.log("val_loss", F.cross_entropy(logits, y))
+        self.log("val_accuracy", float(accuracy_score(truth, prob)))
+        self.log("val_balanced_accuracy", float(macro_recall_score(truth, prob)))
+        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+        for kept in (self._losses, self._hits, self._val_logits, self._val_y):
+            kept.clear()
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401 (Lightning's own type is a union of nine)
+        """Return the optimiser and, where the recipe has one, the schedule of its learning rate."""
+        optimizer = make_optimizer(self.network, self.recipe)
+        schedule = make_schedule(optimizer, self.recipe, steps=int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, **({"lr_scheduler": schedule} if schedule else {})}
+
+
+def balanced_weights(class_counts: Tensor, exponent: float) -> Tensor:
+    """Return a loss weight per class: the inverse frequency to a power, one on average over images.
+
+    Args:
+        class_counts: Training images of each class, shape (C,).
+        exponent: 0 weighs all images alike, 1 all classes alike.
+    """
+    frequency = class_counts.clamp(min=1) / class_counts.sum()
+    weights = frequency**-exponent
+    return weights / (weights * frequency).sum()

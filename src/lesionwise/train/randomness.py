@@ -1,0 +1,45 @@
+"""Random numbers that are a function of (seed, epoch, sample), not of what was drawn before.
+
+A generator that is carried along makes a resumed run differ from the unbroken one, and a sharded run from
+a single one. Here each number is computed from its place alone, for a whole batch at once.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def uniform(seed: int, epoch: int, samples: ArrayLike, count: int) -> NDArray[np.float32]:
+    """Return numbers in [0, 1) that depend on seed, epoch and sample alone.
+
+    Args:
+        seed: Of the run.
+        epoch: Number of the epoch.
+        samples: Row number of each sample, shape (B,).
+        count: How many numbers each sample needs.
+
+    Returns:
+        Shape (B, count).
+
+    References:
+        Steele, Lea, Flood (2014), https://doi.org/10.1145/2660193.2660195 (SplitMix64)
+    """
+    rows = np.asarray(samples, np.uint64)[:, None]
+    columns = np.arange(1, count + 1, dtype=np.uint64)[None, :]
+    with np.errstate(over="ignore"):  # wrapping round is how it mixes
+        start = _mix(_mix(_mix(np.uint64([seed])) + np.uint64(epoch)) + rows)
+        bits = _mix(start + columns * _GOLDEN)
+    return ((bits >> np.uint64(40)).astype(np.float32)) / np.float32(1 << 24)
+
+
+def permutation(seed: int, epoch: int, count: int) -> NDArray[np.intp]:
+    """Return the order of `count` samples in an epoch."""
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    state = state + _GOLDEN
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(state ^ (state >> np.uint64(31)))

@@ -1,0 +1,147 @@
+"""A run from a recipe and a data folder: what `lesionwise train` does.
+
+Here: the order of the stages and what each leaves in the run folder. Not here: the stages.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from lesionwise.data.cache import OnProgress
+from lesionwise.errors import RunError
+from lesionwise.evaluate.ledger import append_ledger
+from lesionwise.recipe import Recipe, load_recipe
+from lesionwise.run_folder import (
+    RunFolder,
+    create_run_folder,
+    describe_environment,
+    file_sha256,
+    next_run_path,
+    read_json,
+    timed_stage,
+    write_json,
+    write_text,
+)
+from lesionwise.split.split_file import write_split
+from lesionwise.train.fit import fit, write_part_predictions
+from lesionwise.train.history import OnEpoch
+from lesionwise.train.prepare import TrainingData, prepare
+
+
+def train(
+    recipe: Recipe | str | Path,
+    data: str | Path,
+    *,
+    out: str | Path | None = None,
+    split: str | Path | None = None,
+    by: Literal["lesion", "image"] = "lesion",
+    seed: int = 0,
+    device: str = "auto",
+    cache_root: str | Path | None = None,
+    workers: int | None = None,
+    resume: bool = False,
+    on_progress: OnProgress | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> RunFolder:
+    """Train a recipe on a data folder and predict its val and cal parts; `test` is not read.
+
+    Args:
+        recipe: A recipe, the name of a shipped one, or a TOML file.
+        data: Folder of images with its table.
+        out: The run folder; `runs/<model>-<number>` if left out.
+        split: A `split.csv` to use; one is made if left out.
+        by: What stays together in a split that is made. By image leaks, and all that follows is stamped.
+        seed: Of split, weights, order, augmentation and dropout.
+        device: "auto", "cpu", "cuda" or "mps".
+        cache_root: Folder of all image caches; `.lesionwise/cache` if left out.
+        workers: Decoding threads; all cores if left out.
+        resume: Continue the run in `out` where it stopped.
+        on_progress: Called with the images decoded and the number of all.
+        on_epoch: Called with each row of the history.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        LesionwiseError: If recipe, data or split cannot be used; the message says what to do.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    run = create_run_folder(Path(out) if out else next_run_path(Path("runs"), recipe.model), resume=resume)
+    _verify_same_recipe(run, recipe)
+    with timed_stage(run, "data") as stage:
+        prepared = prepare(
+            Path(data),
+            recipe.image_size,
+            split_path=run.split if run.split.exists() else Path(split) if split else None,
+            by=by,
+            seed=seed,
+            cache_root=Path(cache_root) if cache_root else None,
+            workers=workers,
+            on_progress=on_progress,
+        )
+        stage["images"] = len(prepared.y)
+    _describe(run, recipe, prepared, seed=seed, split_origin=Path(split) if split else None)
+    with timed_stage(run, "train") as stage:
+        fit(recipe, prepared, run, seed=seed, device=device, resume=resume, on_epoch=on_epoch)
+        stage["images"] = len(prepared.rows("train")) * (len(run.history.read_text().splitlines()) - 1)
+    return run
+
+
+def predict_test(run: RunFolder, *, device: str = "auto", cache_root: str | Path | None = None) -> int:
+    """Predict the test part of a run, note the look in the ledger, and return the number of looks.
+
+    Args:
+        run: A trained run.
+        device: "auto", "cpu", "cuda" or "mps".
+        cache_root: Folder of all image caches.
+
+    Raises:
+        RunError: If the data is not what the run was trained with.
+    """
+    recipe = load_recipe(run.config)
+    facts = read_json(run.data)
+    prepared = prepare(
+        Path(facts["folder"]),
+        recipe.image_size,
+        split_path=run.split,
+        cache_root=Path(cache_root) if cache_root else None,
+    )
+    if prepared.cache.fingerprint != facts["fingerprint"]:
+        raise RunError(f"{facts['folder']}: is not the data that {run.path} was trained with; its content changed.")
+    looks = append_ledger(
+        _ledger_path(run, facts["split_origin"]),
+        run=run.path.name,
+        model_sha256=file_sha256(run.checkpoints / "best.ckpt"),
+        split_fingerprint=prepared.split.fingerprint,
+    )
+    write_part_predictions(run, recipe, prepared, ("test",), device=device)
+    return looks
+
+
+def _verify_same_recipe(run: RunFolder, recipe: Recipe) -> None:
+    if run.config.exists() and load_recipe(run.config) != recipe:
+        raise RunError(f"{run.path}: was started with another recipe. Continue with {run.config}, or pass another --out.")
+
+
+def _describe(run: RunFolder, recipe: Recipe, data: TrainingData, *, seed: int, split_origin: Path | None) -> None:
+    write_split(data.split, run.split)
+    write_text(run.config, recipe.to_toml())
+    write_json(run.environment, describe_environment())
+    write_json(
+        run.data,
+        {
+            "folder": str(data.dataset.folder.resolve()),
+            "layout": data.dataset.layout,
+            "images": len(data.y),
+            "lesions": len(set(data.group)),
+            "fingerprint": data.cache.fingerprint,
+            "split_origin": str(split_origin.resolve()) if split_origin else None,
+            "seed": seed,
+        },
+    )
+
+
+def _ledger_path(run: RunFolder, split_origin: str | None) -> Path:
+    """Return the ledger beside the split that was given, or in the run where that folder is not ours to write."""
+    folder = Path(split_origin).parent if split_origin else run.path
+    return (folder if os.access(folder, os.W_OK) else run.path) / "test-ledger.csv"

@@ -58,4 +58,6 @@ class MissingExtraError(LesionwiseError):
     """A command needs an extra that is not installed."""
 
     def __init__(self, extra: str, module: str) -> None:
-        super().__init__(f'This needs {module}, which is not installed. Run: pip install "lesionwise[{extra}]"')
+        super().__init__(
+            f'This needs {module}, which is not installed. Run: pip install "lesionwise[{extra}]"'
+        )

@@ -104,7 +104,9 @@ class Recipe(BaseModel):
 def recipe_names() -> list[str]:
     """Return the names of the recipes that ship with the package, sorted."""
     folder = files("lesionwise") / "recipes"
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
+    )
 
 
 def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:

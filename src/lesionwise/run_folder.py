@@ -19,7 +19,16 @@ from typing import Any
 
 from lesionwise.errors import RunError
 
-_RECORDED_PACKAGES = ("lesionwise", "numpy", "pillow", "simplejpeg", "pandas", "scikit-learn", "torch", "lightning")
+_RECORDED_PACKAGES = (
+    "lesionwise",
+    "numpy",
+    "pillow",
+    "simplejpeg",
+    "pandas",
+    "scikit-learn",
+    "torch",
+    "lightning",
+)
 
 
 @dataclass(frozen=True)
@@ -118,7 +127,7 @@ def open_run_folder(path: Path) -> RunFolder:
 
 
 def next_run_path(parent: Path, name: str) -> Path:
-    """Return the first unused path among `parent/name-1`, `parent/name-2`, …"""
+    """Return the first unused path among `parent/name-1`, `parent/name-2` and so on."""
     number = 1
     while (parent / f"{name}-{number}").exists():
         number += 1

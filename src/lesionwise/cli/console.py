@@ -66,7 +66,9 @@ def print_epoch(row: dict[str, float]) -> None:
 
 def describe_evaluation(evaluation: "Evaluation", title: str) -> str:
     """Return the main scores with their intervals and the baseline as lines of text."""
-    lines = [f"{title}: {evaluation.images} images of {evaluation.lesions} lesions (95 % intervals by lesion)"]
+    lines = [
+        f"{title}: {evaluation.images} images of {evaluation.lesions} lesions (95 % intervals by lesion)"
+    ]
     for name, estimate in evaluation.overall.items():
         baseline = f"commonest diagnosis always: {evaluation.baseline[name]:.3f}"
         lines.append(f"  {name.replace('_', ' '):18} {estimate}   {baseline}")

@@ -13,7 +13,9 @@ RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN"
 
 def evaluate(
     source: Annotated[Path, typer.Argument(help="A run folder, or a predictions CSV.", metavar="RUN|CSV")],
-    final: Annotated[bool, typer.Option("--final", help="Read the test part, and note it in the ledger.")] = False,
+    final: Annotated[
+        bool, typer.Option("--final", help="Read the test part, and note it in the ledger.")
+    ] = False,
     device: DeviceOption = Device.auto,
     json: Json = False,
     quiet: Quiet = False,

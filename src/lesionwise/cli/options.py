@@ -12,7 +12,9 @@ SplitFile = Annotated[
     Path | None, typer.Option("--split", help="A split.csv to use; without it one is made.", metavar="FILE")
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Of everything random.", min=0, max=2**31 - 1)]
-Workers = Annotated[int | None, typer.Option("--workers", help="Decoding threads; all cores by default.", min=1)]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Decoding threads; all cores by default.", min=1)
+]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Change a recipe key; may be repeated.", metavar="KEY=VALUE")
 ]
@@ -39,5 +41,8 @@ class By(StrEnum):
 
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where the network runs.")]
 ByOption = Annotated[
-    By, typer.Option("--by", help="What stays together. By image LEAKS: it shows what a leak is worth, and is stamped.")
+    By,
+    typer.Option(
+        "--by", help="What stays together. By image LEAKS: it shows what a leak is worth, and is stamped."
+    ),
 ]

@@ -19,7 +19,9 @@ class Imbalance(StrEnum):
 
 def phantom(
     out: Annotated[Path, typer.Argument(help="The folder to make.", metavar="OUT")],
-    lesions: Annotated[int, typer.Option("--lesions", help="Lesions of each diagnosis, at least.", min=1)] = 12,
+    lesions: Annotated[
+        int, typer.Option("--lesions", help="Lesions of each diagnosis, at least.", min=1)
+    ] = 12,
     imbalance: Annotated[
         Imbalance, typer.Option("--imbalance", help="All diagnoses alike, or in HAM10000's proportions.")
     ] = Imbalance.none,
@@ -30,6 +32,8 @@ def phantom(
     """Draw a data set in the layout of HAM10000, to try things on."""
     from lesionwise.data.phantom import write_phantom
 
-    folder = write_phantom(out, lesions_per_class=lesions, imbalance=imbalance.value, seed=seed, workers=workers)
+    folder = write_phantom(
+        out, lesions_per_class=lesions, imbalance=imbalance.value, seed=seed, workers=workers
+    )
     images = sum(1 for _ in folder.rglob("*.jpg"))
     print_result(f"{folder}: {images} drawn images.", {"folder": str(folder), "images": images}, as_json=json)

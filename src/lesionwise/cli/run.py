@@ -27,9 +27,12 @@ _PHANTOM_LESIONS = 30  # of each diagnosis: enough that a small network learns a
 
 
 def run(
-    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a .toml file.", metavar="[RECIPE]")] = "small",
+    recipe: Annotated[
+        str, typer.Argument(help="Name of a shipped recipe, or a .toml file.", metavar="[RECIPE]")
+    ] = "small",
     data: Annotated[
-        Path | None, typer.Option("--data", help="Folder of images with its table; without it, drawn phantoms.")
+        Path | None,
+        typer.Option("--data", help="Folder of images with its table; without it, drawn phantoms."),
     ] = None,
     out: Out = None,
     split: SplitFile = None,
@@ -47,7 +50,19 @@ def run(
     from lesionwise.report.html import write_report
     from lesionwise.run_folder import timed_stage
 
-    folder = train_run(recipe, data or _phantom(seed, workers, quiet=quiet), out, split, by, seed, device, workers, set_, resume=resume, quiet=quiet)
+    folder = train_run(
+        recipe,
+        data or _phantom(seed, workers, quiet=quiet),
+        out,
+        split,
+        by,
+        seed,
+        device,
+        workers,
+        set_,
+        resume=resume,
+        quiet=quiet,
+    )
     with timed_stage(folder, "evaluate"):
         evaluation = evaluate_part(folder, "val")
     write_report(folder)

@@ -13,12 +13,15 @@ _COMPARE_SIZE = (225, 300)  # pixels at which images are compared for being the 
 
 def split(
     folder: Annotated[Path, typer.Argument(help="Folder of images with its table.", metavar="DIR")],
-    out: Annotated[Path, typer.Option("--out", help="The file to write.", metavar="FILE")] = Path("split.csv"),
+    out: Annotated[Path, typer.Option("--out", help="The file to write.", metavar="FILE")] = Path(
+        "split.csv"
+    ),
     by: ByOption = By.lesion,
     seed: Seed = 0,
     workers: Workers = None,
     verify: Annotated[
-        Path | None, typer.Option("--verify", help="Verify this split against the data instead.", metavar="FILE")
+        Path | None,
+        typer.Option("--verify", help="Verify this split against the data instead.", metavar="FILE"),
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -29,7 +32,13 @@ def split(
 
     with progress("reading images", quiet=quiet) as on_progress:
         data = prepare(
-            folder, _COMPARE_SIZE, split_path=verify, by=by.value, seed=seed, workers=workers, on_progress=on_progress
+            folder,
+            _COMPARE_SIZE,
+            split_path=verify,
+            by=by.value,
+            seed=seed,
+            workers=workers,
+            on_progress=on_progress,
         )
     counts = {part: int(count) for part, count in data.split.frame["part"].value_counts().items()}
     facts = {"images": counts, "groups": len(set(data.group)), "fingerprint": data.split.fingerprint}

@@ -25,7 +25,9 @@ from lesionwise.cli.options import (
 if TYPE_CHECKING:
     from lesionwise.run_folder import RunFolder
 
-RecipeArgument = Annotated[str, typer.Argument(help="Name of a shipped recipe, or a .toml file.", metavar="RECIPE")]
+RecipeArgument = Annotated[
+    str, typer.Argument(help="Name of a shipped recipe, or a .toml file.", metavar="RECIPE")
+]
 
 
 def train(

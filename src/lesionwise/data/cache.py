@@ -168,7 +168,9 @@ def _unreadable(faults: dict[str, str]) -> list[Finding]:
         return []
     reasons = "; ".join(f"{image} {reason}" for image, reason in list(faults.items())[:3])
     message = f"{len(faults)} images cannot be read ({reasons})"
-    return [Finding("D007", "error", message, "Download them again, or remove their rows.", ids=tuple(faults))]
+    return [
+        Finding("D007", "error", message, "Download them again, or remove their rows.", ids=tuple(faults))
+    ]
 
 
 def _usable_cores() -> int:

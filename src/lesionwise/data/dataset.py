@@ -39,7 +39,7 @@ class Dataset:
     @property
     def y(self) -> NDArray[np.int64]:
         """Class index of each image, shape (N,)."""
-        return self.table["dx"].map(INDEX).to_numpy(np.int64)
+        return np.asarray(self.table["dx"].map(INDEX), np.int64)
 
     @property
     def paths(self) -> list[Path]:

@@ -82,7 +82,9 @@ def _missing_columns(listing: Listing, missing: list[str]) -> Finding:
 def _empty_ids(listing: Listing) -> Finding | None:
     table = listing.table
     empty = table[list(REQUIRED_COLUMNS)].isna().any(axis=1)
-    return _finding("D002", "image id, lesion id or diagnosis is empty", "Fill in or remove the row.", table[empty])
+    return _finding(
+        "D002", "image id, lesion id or diagnosis is empty", "Fill in or remove the row.", table[empty]
+    )
 
 
 def _duplicate_ids(listing: Listing) -> Finding | None:
@@ -96,7 +98,10 @@ def _unknown_diagnoses(listing: Listing) -> Finding | None:
     unknown = table[table["dx"].notna() & ~table["dx"].isin(CODES)]
     names = ", ".join(sorted(map(repr, unknown["dx"].unique())))
     return _finding(
-        "D004", f"diagnosis {names} is none of {', '.join(CODES)}", "Map it to one of these or remove it.", unknown
+        "D004",
+        f"diagnosis {names} is none of {', '.join(CODES)}",
+        "Map it to one of these or remove it.",
+        unknown,
     )
 
 

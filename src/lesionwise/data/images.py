@@ -70,8 +70,9 @@ def _check_sides(image: Image.Image) -> None:
 def _decode_scaled(content: bytes, image: Image.Image, target: tuple[int, int]) -> Pixels:
     """Decode to RGB, a JPEG no larger than needed to cover the target."""
     if image.format == "JPEG" and image.mode in ("RGB", "L"):
-        scale = max(side / full for side, full in zip(target, _box_sides(image.size[::-1], target), strict=True))
-        height, width = (math.ceil(side * min(scale, 1) - 1e-6) for side in image.size[::-1])
+        sides = image.size[::-1]
+        scale = min(1, target[0] / _box_sides(sides, target)[0])
+        height, width = (math.ceil(side * scale - 1e-6) for side in sides)
         try:
             return np.asarray(simplejpeg.decode_jpeg(content, min_height=height, min_width=width))
         except ValueError:

@@ -109,14 +109,16 @@ def _from_one_hot(truth: pd.DataFrame) -> pd.DataFrame:
     """Turn the columns image,MEL,NV,… into image_id and dx; a row that is not one-hot has no dx."""
     codes = [column for column in truth.columns if column != "image"]
     hot = truth[codes].astype(float) == 1
-    dx = hot.idxmax(axis=1).str.lower().where(hot.sum(axis=1) == 1)
+    dx = hot.idxmax(axis=1).astype(str).str.lower().where(hot.sum(axis=1) == 1)
     return pd.DataFrame({"image_id": truth["image"], "dx": dx}, index=truth.index)
 
 
 def _find_images(folders: Iterable[Path]) -> dict[str, Path]:
     images: dict[str, Path] = {}
     for folder in folders:
-        for path in sorted(folder.rglob("*")):  # upper case sorts first: its twin in lower case is passed over
+        for path in sorted(
+            folder.rglob("*")
+        ):  # upper case sorts first: its twin in lower case is passed over
             if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
                 images.setdefault(path.stem, path)
     return images

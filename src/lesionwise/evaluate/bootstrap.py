@@ -45,7 +45,9 @@ def resample_weights(
         yield counts[:, lesion]
 
 
-def percentile_interval(values: ArrayLike, level: float = LEVEL) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def percentile_interval(
+    values: ArrayLike, level: float = LEVEL
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the bounds that hold the middle `level` of resampled values.
 
     Args:

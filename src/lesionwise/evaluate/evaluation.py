@@ -123,7 +123,9 @@ def evaluate(
         images=len(truth),
         lesions=len(np.unique(lesions)),
         overall={name: estimates[name][0] for name in OVERALL},
-        per_class={code: {name: estimates[name][index] for name in PER_CLASS} for index, code in enumerate(CODES)},
+        per_class={
+            code: {name: estimates[name][index] for name in PER_CLASS} for index, code in enumerate(CODES)
+        },
         support={code: int(count) for code, count in zip(CODES, support, strict=True)},
         confusion=scores.confusion_matrix(truth, prob).astype(int).tolist(),
         baseline=_majority_baseline(truth),

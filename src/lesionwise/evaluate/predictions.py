@@ -66,7 +66,9 @@ def read_predictions(path: Path) -> Predictions:
         raise DataError(f"{path}: cannot be read as predictions: {error}.") from error
     missing = [column for column in ("image_id", *PROB_COLUMNS) if column not in table]
     if missing:
-        raise DataError(f"{path}: expected image_id and prob_<code> for each diagnosis but {', '.join(missing)} is missing.")
+        raise DataError(
+            f"{path}: expected image_id and seven prob_<code> but {', '.join(missing)} is missing."
+        )
     twice = table.loc[table["image_id"].duplicated(), "image_id"]
     if len(twice):
         raise DataError(f"{path}: {twice.iloc[0]} stands in more than one row.")
@@ -85,7 +87,7 @@ def _probabilities(table: pd.DataFrame, path: Path) -> Floats:
     if len(wrong):
         row = table["image_id"].iloc[wrong[0]]
         raise DataError(
-            f"{path}: expected probabilities that sum to 1 but those of {row} sum to {y_prob[wrong[0]].sum():.4g}."
+            f"{path}: expected probabilities to sum to 1 but those of {row} sum to {y_prob[wrong[0]].sum():.4g}."
         )
     return np.asarray(y_prob / y_prob.sum(axis=1, keepdims=True))
 
@@ -94,5 +96,7 @@ def _class_indices(table: pd.DataFrame, path: Path) -> NDArray[np.int64]:
     indices = table["y_true"].map(INDEX)
     unknown = table.loc[indices.isna(), "y_true"]
     if len(unknown):
-        raise DataError(f"{path}: expected y_true to be one of {', '.join(CODES)} but found {unknown.iloc[0]!r}.")
-    return indices.to_numpy(np.int64)
+        raise DataError(
+            f"{path}: expected y_true to be one of {', '.join(CODES)} but found {unknown.iloc[0]!r}."
+        )
+    return np.asarray(indices, np.int64)

@@ -32,7 +32,7 @@ def evaluate_predictions(predictions: Predictions, source: str) -> Evaluation:
     """Score predictions that know their truth and their lesions.
 
     Raises:
-        DataError: If either is missing: without groups an interval would pretend that all images are independent.
+        DataError: If either is missing: without groups an interval would take all images for independent.
     """
     if predictions.y_true is None or predictions.group is None:
         lacking = "y_true" if predictions.y_true is None else "group"

@@ -76,7 +76,9 @@ def balanced_accuracy_score(y_true: ArrayLike, y_prob: ArrayLike, weights: Array
     """
     confusion = confusion_matrix(y_true, y_prob, weights)
     if (confusion.sum(-1) == 0).any():
-        raise ValueError("Expected every class to have a sample but at least one has none: its recall is undefined.")
+        raise ValueError(
+            "Expected every class to have a sample but at least one has none: its recall is undefined."
+        )
     return np.asarray((_diagonal(confusion) / confusion.sum(-1)).mean(-1))
 
 
@@ -147,7 +149,9 @@ def _checked(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[NDArray[np.int64], F
     if truth.size == 0:
         raise ValueError("Expected at least one sample but got none.")
     if truth.min() < 0 or truth.max() >= prob.shape[1]:
-        raise ValueError(f"Expected class indices in [0, {prob.shape[1]}) but got {truth.min()} to {truth.max()}.")
+        raise ValueError(
+            f"Expected class indices in [0, {prob.shape[1]}) but got {truth.min()} to {truth.max()}."
+        )
     return truth.astype(np.int64), prob
 
 

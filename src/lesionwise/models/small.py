@@ -20,12 +20,11 @@ def small(*, num_classes: int, image_size: tuple[int, int], drop_rate: float = 0
     """
     del image_size
     widths = ((32, 32), (32, 64), (64, 128), (128, 192))
-    features = nn.Sequential(_normed(3, 32, 3, stride=2), nn.ReLU(), *(Block(*pair, stride=2) for pair in widths))
+    features = nn.Sequential(
+        _normed(3, 32, 3, stride=2), nn.ReLU(), *(Block(*pair, stride=2) for pair in widths)
+    )
     network = Network(features, PooledHead(widths[-1][1], num_classes, drop_rate))
     network.apply(_he_init)
-    for block in features:
-        if isinstance(block, Block):
-            nn.init.zeros_(block.second[1].weight)  # each block starts as its shortcut; Goyal et al. (2017)
     return network
 
 
@@ -47,6 +46,7 @@ class Block(nn.Module):
         )
         pool = nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
         self.shortcut = nn.Sequential(pool, _normed(inputs, outputs, 1))
+        nn.init.zeros_(self.second.get_parameter("1.weight"))  # starts as its shortcut; Goyal et al. (2017)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output (B, outputs, h, w)."""

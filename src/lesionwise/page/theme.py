@@ -9,7 +9,7 @@ back on, so that a figure is right inside a page of either scheme and in a file 
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.colors import LinearSegmentedColormap
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from lesionwise.page.palette import LIGHT
 
-_STYLE: Final = {
+_STYLE: Final[dict[Any, Any]] = {  # matplotlib's own key type is a list of all its keys
     "axes.edgecolor": LIGHT["line"],
     "axes.facecolor": "none",
     "axes.grid": True,

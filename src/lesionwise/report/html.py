@@ -28,11 +28,15 @@ def write_report(run: RunFolder) -> Path:
     scores = read_json(run.scores)
     history = pd.read_csv(run.history)
     evaluations = {part: Evaluation.from_json(value) for part, value in scores["parts"].items()}
-    figures = {"history": _figure(run, "history", plot_history(history), history, "Loss and accuracy by epoch")}
+    figures = {
+        "history": _figure(run, "history", plot_history(history), history, "Loss and accuracy by epoch")
+    }
     for part, evaluation in evaluations.items():
         table = confusion_table(evaluation)
         name = f"confusion-{part}"
-        figures[name] = _figure(run, name, plot_confusion(table), table.reset_index(), f"Confusion matrix, {part}")
+        figures[name] = _figure(
+            run, name, plot_confusion(table), table.reset_index(), f"Confusion matrix, {part}"
+        )
     page = render_page(
         "lesionwise.report",
         "report.html",

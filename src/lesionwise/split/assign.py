@@ -20,7 +20,7 @@ FOLDS: Final = 5
 HELD_OUT: Final = 9  # of what is not test, one ninth is val and one ninth cal: some 9 % of all each
 
 
-class LesionKFold(StratifiedGroupKFold):
+class LesionKFold(StratifiedGroupKFold):  # type: ignore[misc] # scikit-learn is not typed
     """K folds, stratified by diagnosis, that never cut a group: `StratifiedGroupKFold` that insists.
 
     scikit-learn's splitters quietly make a random split where groups are forgotten in a pipeline. This one
@@ -71,7 +71,11 @@ class LesionKFold(StratifiedGroupKFold):
 
 
 def make_split(
-    dataset: Dataset, *, by: Literal["lesion", "image"] = "lesion", seed: int = 0, pairs: list[Pair] | None = None
+    dataset: Dataset,
+    *,
+    by: Literal["lesion", "image"] = "lesion",
+    seed: int = 0,
+    pairs: list[Pair] | None = None,
 ) -> Split:
     """Deal all images out to train, val, cal and test, and to five folds of which the first is test.
 

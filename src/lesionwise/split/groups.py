@@ -61,19 +61,29 @@ def lesion_groups(table: pd.DataFrame, pairs: Iterable[Pair] = ()) -> NDArray[np
         ValueError: If a column is missing or a lesion id is empty.
     """
     if not {"image_id", "lesion_id"} <= set(table.columns):
-        raise ValueError(f"Expected columns image_id and lesion_id but got {', '.join(map(str, table.columns))}.")
+        raise ValueError(
+            f"Expected columns image_id and lesion_id but got {', '.join(map(str, table.columns))}."
+        )
     if table["lesion_id"].isna().any():
-        raise ValueError(f"Expected a lesion_id in every row but {table['lesion_id'].isna().sum()} are empty.")
+        raise ValueError(
+            f"Expected a lesion_id in every row but {table['lesion_id'].isna().sum()} are empty."
+        )
     lesions, lesion = np.unique(table["lesion_id"].to_numpy(str), return_inverse=True)
     lesion_of = dict(zip(table["image_id"], lesion, strict=True))
     edges = np.array(
-        [(lesion_of[a], lesion_of[b]) for a, b in (*CONFIRMED_PAIRS, *pairs) if a in lesion_of and b in lesion_of],
+        [
+            (lesion_of[a], lesion_of[b])
+            for a, b in (*CONFIRMED_PAIRS, *pairs)
+            if a in lesion_of and b in lesion_of
+        ],
         dtype=np.intp,
     ).reshape(-1, 2)
     graph = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(len(lesions), len(lesions)))
     _, component = connected_components(graph, directed=False)
-    first_lesion = np.unique(component, return_index=True)[1]  # lesions are sorted, so the first is the smallest
-    return lesions[first_lesion[component[lesion]]]
+    first_lesion = np.unique(component, return_index=True)[
+        1
+    ]  # lesions are sorted, so the first is the smallest
+    return np.asarray(lesions[first_lesion[component[lesion]]])
 
 
 def identical_images(image_ids: Sequence[str], pixels: NDArray[np.uint8]) -> list[Pair]:

@@ -71,7 +71,9 @@ def read_split(path: Path) -> Split:
         raise SplitError(f"{path}: cannot be read as a split: {error}.") from error
     missing = [column for column in COLUMNS if column not in frame]
     if missing:
-        raise SplitError(f"{path}: expected the columns {', '.join(COLUMNS)} but {', '.join(missing)} is missing.")
+        raise SplitError(
+            f"{path}: expected the columns {', '.join(COLUMNS)} but {', '.join(missing)} is missing."
+        )
     unknown = sorted(set(frame["part"]) - set(PARTS))
     if unknown:
         raise SplitError(f"{path}: expected the parts {', '.join(PARTS)} but found {', '.join(unknown)}.")

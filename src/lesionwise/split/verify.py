@@ -13,7 +13,9 @@ from lesionwise.split.groups import Pair, lesion_groups
 from lesionwise.split.split_file import Split
 
 
-def verify_split(split: Split, dataset: Dataset, *, pairs: Iterable[Pair] = (), source: str = "split.csv") -> None:
+def verify_split(
+    split: Split, dataset: Dataset, *, pairs: Iterable[Pair] = (), source: str = "split.csv"
+) -> None:
     """Make sure that a split fits its table and cuts no lesion.
 
     The groups are worked out anew from the table; the `group` column of the file is not believed. A split

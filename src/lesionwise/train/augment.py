@@ -60,8 +60,12 @@ def _move(images: Tensor, recipe: Recipe, draws: Iterator[Tensor]) -> Tensor:
     cos, sin = torch.cos(angle), torch.sin(angle)
     shift_x, shift_y = (_signed(next(draws)) * 2 * recipe.shift for _ in range(2))
     rows = [
-        torch.stack([cos * box_width * stretch * mirror_x, -sin * box_height / stretch * mirror_y, shift_x * width]),
-        torch.stack([sin * box_width * stretch * mirror_x, cos * box_height / stretch * mirror_y, shift_y * height]),
+        torch.stack(
+            [cos * box_width * stretch * mirror_x, -sin * box_height / stretch * mirror_y, shift_x * width]
+        ),
+        torch.stack(
+            [sin * box_width * stretch * mirror_x, cos * box_height / stretch * mirror_y, shift_y * height]
+        ),
     ]
     theta = torch.stack([rows[0] / width, rows[1] / height]).permute(2, 0, 1)
     grid = F.affine_grid(theta, [len(images), 3, crop_height, crop_width], align_corners=False)

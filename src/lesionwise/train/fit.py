@@ -70,7 +70,7 @@ def fit(
     last = run.checkpoints / "last.ckpt"
     with _quiet_lightning():
         trainer = _make_trainer(recipe, run, device, on_epoch)
-        module = LesionModule(network.to(memory_format=torch.channels_last), recipe, counts, seed=seed)  # type: ignore[call-overload]
+        module = LesionModule(network.to(memory_format=torch.channels_last), recipe, counts, seed=seed)
         trainer.fit(module, batches, ckpt_path=last if resume and last.exists() else None, weights_only=True)
     write_part_predictions(run, recipe, data, ("val", "cal"), device=device)
 
@@ -123,7 +123,9 @@ def predict_logits(
     network = network.to(device).eval()
     batches = np.array_split(rows, max(1, -(-len(rows) // _PREDICT_BATCH)))
     with torch.inference_mode():
-        outputs = [network(to_unit_range(torch.from_numpy(pixels[batch]).to(device))).cpu() for batch in batches]
+        outputs = [
+            network(to_unit_range(torch.from_numpy(pixels[batch]).to(device))).cpu() for batch in batches
+        ]
     return torch.cat(outputs).double().numpy()
 
 

@@ -45,7 +45,8 @@ class History(L.Callback):
     @override
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        images = int(trainer.num_training_batches) * trainer.train_dataloader.batch_size
+        batch_size = getattr(trainer.train_dataloader, "batch_size", 0)
+        images = int(trainer.num_training_batches) * batch_size
         row = {
             **metrics,
             "epoch": trainer.current_epoch,

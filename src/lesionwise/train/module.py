@@ -50,7 +50,9 @@ class LesionModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch; sums stay on the device until the epoch ends."""
         del batch_idx
-        images = augment(batch.images, self.recipe, seed=self.seed, epoch=self.current_epoch, samples=batch.rows)
+        images = augment(
+            batch.images, self.recipe, seed=self.seed, epoch=self.current_epoch, samples=batch.rows
+        )
         logits = self.network(images)
         loss = F.cross_entropy(
             logits.float(), batch.y, weight=self.class_weights, label_smoothing=self.recipe.label_smoothing

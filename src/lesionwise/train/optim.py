@@ -48,7 +48,10 @@ def make_schedule(optimizer: Optimizer, recipe: Recipe, *, steps: int) -> dict[s
             )
             return {"scheduler": plateau, "interval": "epoch", "monitor": recipe.monitor}
         case "cosine":
-            return {"scheduler": CosineAnnealingLR(optimizer, steps, eta_min=recipe.min_lr), "interval": "step"}
+            return {
+                "scheduler": CosineAnnealingLR(optimizer, steps, eta_min=recipe.min_lr),
+                "interval": "step",
+            }
         case "one_cycle":
             one_cycle = OneCycleLR(
                 optimizer, recipe.lr, total_steps=steps, pct_start=recipe.warmup, cycle_momentum=False

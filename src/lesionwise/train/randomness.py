@@ -28,7 +28,7 @@ def uniform(seed: int, epoch: int, samples: ArrayLike, count: int) -> NDArray[np
     rows = np.asarray(samples, np.uint64)[:, None]
     columns = np.arange(1, count + 1, dtype=np.uint64)[None, :]
     with np.errstate(over="ignore"):  # wrapping round is how it mixes
-        start = _mix(_mix(_mix(np.uint64([seed])) + np.uint64(epoch)) + rows)
+        start = _mix(_mix(_mix(np.array([seed], np.uint64)) + np.uint64(epoch)) + rows)
         bits = _mix(start + columns * _GOLDEN)
     return ((bits >> np.uint64(40)).astype(np.float32)) / np.float32(1 << 24)
 

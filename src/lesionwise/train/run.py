@@ -107,7 +107,9 @@ def predict_test(run: RunFolder, *, device: str = "auto", cache_root: str | Path
         cache_root=Path(cache_root) if cache_root else None,
     )
     if prepared.cache.fingerprint != facts["fingerprint"]:
-        raise RunError(f"{facts['folder']}: is not the data that {run.path} was trained with; its content changed.")
+        raise RunError(
+            f"{facts['folder']}: is not the data that {run.path} was trained with; its content changed."
+        )
     looks = append_ledger(
         _ledger_path(run, facts["split_origin"]),
         run=run.path.name,
@@ -120,10 +122,14 @@ def predict_test(run: RunFolder, *, device: str = "auto", cache_root: str | Path
 
 def _verify_same_recipe(run: RunFolder, recipe: Recipe) -> None:
     if run.config.exists() and load_recipe(run.config) != recipe:
-        raise RunError(f"{run.path}: was started with another recipe. Continue with {run.config}, or pass another --out.")
+        raise RunError(
+            f"{run.path}: was started with another recipe. Continue with {run.config}, or pass another --out."
+        )
 
 
-def _describe(run: RunFolder, recipe: Recipe, data: TrainingData, *, seed: int, split_origin: Path | None) -> None:
+def _describe(
+    run: RunFolder, recipe: Recipe, data: TrainingData, *, seed: int, split_origin: Path | None
+) -> None:
     write_split(data.split, run.split)
     write_text(run.config, recipe.to_toml())
     write_json(run.environment, describe_environment())

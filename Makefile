@@ -1,0 +1,3 @@
+.PHONY: check
+check:
+	python3 dev.py test

@@ -1,0 +1,75 @@
+"""Set up and run lesionwise on a machine that has only Python: `python3 dev.py run` or `python3 dev.py test`.
+
+run    makes .venv, installs the package as pinned, runs `lesionwise run` with the arguments that follow
+test   the same with the test tools, then runs every check that CI runs
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+CHECKS = (
+    ("ruff", "check"),
+    ("ruff", "format", "--check"),
+    ("mypy",),
+    ("lint-imports",),
+    ("python", "-m", "pytest"),
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the first argument says and return the exit code."""
+    if not arguments or arguments[0] not in {"run", "test"}:
+        print(__doc__)
+        return 2
+    check_python()
+    verb, *rest = arguments
+    install("train" if verb == "run" else "train,dev")
+    if verb == "run":
+        return start("lesionwise", "run", *rest)
+    if rest:  # part of the tests, as pytest names it
+        return start("python", "-m", "pytest", *rest)
+    return max(start(*check) for check in CHECKS)
+
+
+def check_python() -> None:
+    """Leave with the exact remedy if this Python cannot make an environment."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if sys.version_info < (3, 11):
+        sys.exit(
+            f"Python 3.11 or newer is needed; this is {version}. Get one from python.org, or with your package manager."
+        )
+    if importlib.util.find_spec("ensurepip") is None:
+        sys.exit(
+            f"This Python lacks ensurepip. On Debian and Ubuntu run: sudo apt-get install python{version}-venv"
+        )
+
+
+def install(extras: str) -> None:
+    """Install the package with its extras into .venv, unless that was done for these very files."""
+    pins = ROOT / "constraints.txt"
+    state = f"{extras}\n{(ROOT / 'pyproject.toml').read_text()}{pins.read_text()}"
+    marker = VENV / "installed.txt"
+    if marker.exists() and marker.read_text() == state:
+        return
+    print("Installing into .venv; the first time this takes some minutes.", flush=True)
+    venv.create(VENV, with_pip=True, clear=False)
+    pip = [str(BIN / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--constraint", str(pins), "--editable", f"{ROOT}[{extras}]"], check=True)
+    marker.write_text(state)
+
+
+def start(command: str, *arguments: str) -> int:
+    """Run a program of .venv in the caller's folder and return its exit code."""
+    print("$", command, *arguments, flush=True)
+    return subprocess.run([str(BIN / command), *arguments], check=False, cwd=None).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -41,13 +41,13 @@ def main(arguments: list[str]) -> int:
 def check_python() -> None:
     """Leave with the exact remedy if this Python cannot make an environment."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 (an older Python must be told, not shown a syntax error)
         sys.exit(
-            f"Python 3.11 or newer is needed; this is {version}. Get one from python.org, or with your package manager."
+            f"Python 3.11 or newer is needed; this is {version}. Your package manager or python.org has it."
         )
     if importlib.util.find_spec("ensurepip") is None:
         sys.exit(
-            f"This Python lacks ensurepip. On Debian and Ubuntu run: sudo apt-get install python{version}-venv"
+            f"This Python lacks ensurepip. On Debian or Ubuntu: sudo apt-get install python{version}-venv"
         )
 
 
@@ -68,7 +68,7 @@ def install(extras: str) -> None:
 def start(command: str, *arguments: str) -> int:
     """Run a program of .venv in the caller's folder and return its exit code."""
     print("$", command, *arguments, flush=True)
-    return subprocess.run([str(BIN / command), *arguments], check=False, cwd=None).returncode
+    return subprocess.run([str(BIN / command), *arguments], check=False).returncode
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def _decode_scaled(content: bytes, image: Image.Image, target: tuple[int, int]) 
         try:
             return np.asarray(simplejpeg.decode_jpeg(content, min_height=height, min_width=width))
         except ValueError:
-            # Stricter than need be: stray bytes before a marker are refused. Pillow tells those from real damage.
+            # Stray bytes before a marker are refused here; Pillow tells them from real damage.
             image.draft("RGB", (width, height))
     return np.asarray(_to_rgb(image))
 
@@ -101,8 +101,8 @@ def _crop_resize(pixels: Pixels, target: tuple[int, int]) -> Pixels:
     if sides == target:
         return pixels
     box_height, box_width = _box_sides(sides, target)
-    top, left = (sides[0] - box_height) / 2, (sides[1] - box_width) / 2
-    box = (left, top, left + box_width, top + box_height)
+    top, left = max(0, (sides[0] - box_height) / 2), max(0, (sides[1] - box_width) / 2)  # not -1e-15
+    box = (left, top, sides[1] - left, sides[0] - top)
     return np.asarray(Image.fromarray(pixels).resize(target[::-1], Image.Resampling.BICUBIC, box=box))
 
 

@@ -85,10 +85,8 @@ def _probabilities(table: pd.DataFrame, path: Path) -> Floats:
     y_prob = table[PROB_COLUMNS].to_numpy(float)
     wrong = np.flatnonzero(~(np.abs(y_prob.sum(axis=1) - 1) < _SUM_TOLERANCE) | (y_prob < 0).any(axis=1))
     if len(wrong):
-        row = table["image_id"].iloc[wrong[0]]
-        raise DataError(
-            f"{path}: expected probabilities to sum to 1 but those of {row} sum to {y_prob[wrong[0]].sum():.4g}."
-        )
+        row, total = table["image_id"].iloc[wrong[0]], y_prob[wrong[0]].sum()
+        raise DataError(f"{path}: expected probabilities to sum to 1 but those of {row} sum to {total:.4g}.")
     return np.asarray(y_prob / y_prob.sum(axis=1, keepdims=True))
 
 

@@ -12,12 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from lesionwise.data.dataset import Dataset
+from lesionwise.errors import SplitError
 from lesionwise.split.groups import Pair, lesion_groups
 from lesionwise.split.split_file import Split
 
 TEST_FOLD: Final = 0
 FOLDS: Final = 5
 HELD_OUT: Final = 9  # of what is not test, one ninth is val and one ninth cal: some 9 % of all each
+LEAST_LESIONS: Final = 12  # four fifths of fewer could not fill nine ninths
 
 
 class LesionKFold(StratifiedGroupKFold):  # type: ignore[misc] # scikit-learn is not typed
@@ -94,6 +96,7 @@ def make_split(
     table = dataset.table
     groups = lesion_groups(table, pairs or ())
     unit = groups if by == "lesion" else table["image_id"].to_numpy(str)
+    _verify_enough(table["dx"], unit)
     fold = LesionKFold(FOLDS, random_state=seed).fold_of(dataset.y, unit)
     rest = np.flatnonzero(fold != TEST_FOLD)
     inner = LesionKFold(HELD_OUT, random_state=seed).fold_of(dataset.y[rest], unit[rest])
@@ -102,3 +105,13 @@ def make_split(
     frame = pd.DataFrame({"image_id": table["image_id"], "group": unit, "part": part, "fold": fold})
     meta: dict[str, Any] = {"by": by, "seed": seed, "folds": FOLDS}
     return Split(frame, meta)
+
+
+def _verify_enough(dx: pd.Series, unit: NDArray[np.str_]) -> None:
+    lesions = pd.Series(unit).groupby(dx.to_numpy()).nunique()
+    rare = lesions[lesions < LEAST_LESIONS]
+    if len(rare):
+        raise SplitError(
+            f"Expected at least {LEAST_LESIONS} lesions of every diagnosis to fill all parts but found "
+            f"{', '.join(f'{count} of {code}' for code, count in rare.items())}."
+        )

@@ -14,9 +14,16 @@ from typing_extensions import override
 from lesionwise.run_folder import write_text
 
 COLUMNS = (
-    "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy", "lr", "seconds",
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "val_balanced_accuracy",
+    "lr",
+    "seconds",
     "images_per_second",
-)  # fmt: skip
+)
 OnEpoch = Callable[[dict[str, float]], None]
 
 

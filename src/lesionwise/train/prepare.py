@@ -1,6 +1,6 @@
 """From a data folder to what training reads: pixels, table and a verified split, row by row.
 
-Here: the stages before training, in order. Not here: the stages themselves (`lesionwise.data`, `lesionwise.split`).
+Here: the stages before training, in order. Not here: the stages (`lesionwise.data`, `lesionwise.split`).
 """
 
 from dataclasses import dataclass

@@ -148,6 +148,6 @@ def _describe(
 
 
 def _ledger_path(run: RunFolder, split_origin: str | None) -> Path:
-    """Return the ledger beside the split that was given, or in the run where that folder is not ours to write."""
+    """Return the ledger beside the split that was given; in the run where that folder is read-only."""
     folder = Path(split_origin).parent if split_origin else run.path
     return (folder if os.access(folder, os.W_OK) else run.path) / "test-ledger.csv"

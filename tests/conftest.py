@@ -1,0 +1,74 @@
+"""Data for tests: drawn in code, or the real images where they are."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from lesionwise.data.dataset import Dataset, read_dataset
+from lesionwise.labels import CODES
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL = Path(os.environ.get("LESIONWISE_HAM10000", ROOT.parent / "shared" / "ham10000"))
+
+
+@pytest.fixture(scope="session")
+def ham10000() -> Path:
+    """The folder of the real images."""
+    if not (REAL / "HAM10000_metadata.csv").is_file():
+        pytest.skip(f"the real images are not in {REAL}; set LESIONWISE_HAM10000 to where they are")
+    return REAL
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what commands leave behind inside the test's folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LESIONWISE_CACHE", raising=False)
+
+
+WriteKaggle = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def write_kaggle() -> WriteKaggle:
+    """A function that writes a small data folder: coloured noise, a colour for each diagnosis."""
+
+    def write(
+        folder: Path, *, lesions: int = 13, photographs: int = 2, size: tuple[int, int] = (30, 40)
+    ) -> Path:
+        images = folder / "HAM10000_images_part_1"
+        images.mkdir(parents=True)
+        rng = np.random.default_rng(0)
+        rows = []
+        for index in range(lesions * len(CODES)):
+            dx = CODES[index % len(CODES)]
+            for _ in range(1 + index % photographs):
+                image_id = f"DRAWN_{len(rows):07d}"
+                base = np.array([40, 90, 140]) + 25 * np.array(
+                    [index % 7, (index % 7) ** 2 % 5, 3 - index % 7 // 2]
+                )
+                pixels = np.clip(rng.normal(base, 20, (*size, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(images / f"{image_id}.jpg", quality=90)
+                rows.append((f"LESION_{index:07d}", image_id, dx, "histo", "50.0", "female", "back"))
+        columns = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]
+        pd.DataFrame(rows, columns=columns).to_csv(folder / "HAM10000_metadata.csv", index=False)
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def drawn_folder(tmp_path_factory: pytest.TempPathFactory, write_kaggle: WriteKaggle) -> Path:
+    """A small data folder in the Kaggle layout; not to be changed."""
+    return write_kaggle(tmp_path_factory.mktemp("drawn") / "data")
+
+
+@pytest.fixture(scope="session")
+def drawn(drawn_folder: Path) -> Dataset:
+    """The same, read."""
+    return read_dataset(drawn_folder)

@@ -1,0 +1,132 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import WriteKaggle
+from lesionwise.data import cache as cache_module
+from lesionwise.data.cache import open_cache
+from lesionwise.data.dataset import Dataset, read_dataset
+from lesionwise.data.images import Pixels, read_image
+from lesionwise.errors import FindingsError
+
+SIZE = (24, 32)
+
+
+def counted(decoded: list[bytes]) -> Callable[[bytes, tuple[int, int]], Pixels]:
+    """Return `read_image` that notes what it decodes."""
+
+    def read(source: bytes, size: tuple[int, int]) -> Pixels:
+        decoded.append(source)
+        return read_image(source, size)
+
+    return read
+
+
+def test_rows_are_exactly_what_read_image_gives(drawn: Dataset) -> None:
+    cache = open_cache(drawn, SIZE)
+    assert cache.pixels.shape == (len(drawn.table), *SIZE, 3)
+    for row in (0, 7, len(drawn.table) - 1):
+        assert np.array_equal(cache.pixels[row], read_image(drawn.paths[row], SIZE))
+
+
+def test_a_whole_cache_is_never_decoded_again(drawn: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = open_cache(drawn, SIZE)
+    monkeypatch.setattr(cache_module, "read_image", lambda *_: pytest.fail("decoded again"))
+    again = open_cache(drawn, SIZE)
+    assert again.fingerprint == first.fingerprint
+    assert np.array_equal(again.pixels, first.pixels)
+
+
+def test_the_number_of_workers_changes_nothing(drawn: Dataset, tmp_path: Path) -> None:
+    one, four = (open_cache(drawn, SIZE, root=tmp_path / str(n), workers=n) for n in (1, 4))
+    assert np.array_equal(one.pixels, four.pixels)
+    assert one.fingerprint == four.fingerprint
+
+
+def test_the_fingerprint_follows_the_content_and_not_the_place(
+    tmp_path: Path, write_kaggle: WriteKaggle
+) -> None:
+    a, b = (read_dataset(write_kaggle(tmp_path / name)) for name in ("a", "b"))
+    assert open_cache(a, SIZE).fingerprint == open_cache(b, SIZE).fingerprint
+    changed = b.paths[3]
+    changed.write_bytes(b.paths[4].read_bytes())
+    assert open_cache(read_dataset(b.folder), SIZE).fingerprint != open_cache(a, SIZE).fingerprint
+
+
+def test_a_changed_file_leads_to_another_cache(tmp_path: Path, write_kaggle: WriteKaggle) -> None:
+    dataset = read_dataset(write_kaggle(tmp_path / "a"))
+    before = open_cache(dataset, SIZE)
+    dataset.paths[0].write_bytes(dataset.paths[1].read_bytes())
+    after = open_cache(dataset, SIZE)
+    assert after.path != before.path
+    assert np.array_equal(after.pixels[0], before.pixels[1])
+
+
+def test_unreadable_images_are_all_named_and_the_rest_is_kept(
+    tmp_path: Path, write_kaggle: WriteKaggle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_module, "CHUNK", 16)
+    dataset = read_dataset(write_kaggle(tmp_path / "a"))
+    good = {row: dataset.paths[row].read_bytes() for row in (2, 40)}
+    status = {row: dataset.paths[row].stat() for row in good}
+    for row, content in good.items():
+        dataset.paths[row].write_bytes(b"\xff\xd8\xff" + bytes(len(content) - 3))
+        os.utime(dataset.paths[row], ns=(status[row].st_atime_ns, status[row].st_mtime_ns))
+    with pytest.raises(FindingsError, match=r"D007.*2 images cannot be read") as caught:
+        open_cache(dataset, SIZE)
+    assert all(dataset.paths[row].stem in str(caught.value) for row in good)
+    for row, content in good.items():
+        dataset.paths[row].write_bytes(content)
+        os.utime(dataset.paths[row], ns=(status[row].st_atime_ns, status[row].st_mtime_ns))
+    decoded: list[bytes] = []
+    monkeypatch.setattr(cache_module, "read_image", counted(decoded))
+    mended = open_cache(dataset, SIZE)
+    assert len(decoded) == 32  # the two chunks with a damaged image
+    assert np.array_equal(mended.pixels[40], read_image(dataset.paths[40], SIZE))
+
+
+def test_progress_ends_at_the_number_of_images(drawn: Dataset) -> None:
+    seen: list[tuple[int, int]] = []
+    open_cache(drawn, SIZE, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (len(drawn.table), len(drawn.table))
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from lesionwise.data import cache, dataset
+cache.CHUNK = 16
+read = cache.read_image
+def slow(source, size):
+    time.sleep(0.01)
+    return read(source, size)
+cache.read_image = slow
+cache.open_cache(dataset.read_dataset(Path(sys.argv[1])), (24, 32), root=Path(sys.argv[2]), workers=2)
+"""
+
+
+def test_a_killed_build_goes_on_where_it_stopped_and_ends_right(
+    drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_module, "CHUNK", 16)
+    root = tmp_path / "cache"
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(drawn.folder), str(root)])
+    while not any(journal.read_text() for journal in root.glob("*/journal")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not list(root.glob("*/pixels.npy"))
+    kept = sum(len(journal.read_text().splitlines()) for journal in root.glob("*/journal"))
+    decoded: list[bytes] = []
+    monkeypatch.setattr(cache_module, "read_image", counted(decoded))
+    resumed = open_cache(drawn, SIZE, root=root)
+    assert len(decoded) == len(drawn.table) - 16 * kept
+    assert np.array_equal(resumed.pixels, open_cache(drawn, SIZE, root=tmp_path / "fresh").pixels)

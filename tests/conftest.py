@@ -11,6 +11,7 @@ from PIL import Image
 
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.labels import CODES
+from lesionwise.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = Path(os.environ.get("LESIONWISE_HAM10000", ROOT.parent / "shared" / "ham10000"))
@@ -72,3 +73,9 @@ def drawn_folder(tmp_path_factory: pytest.TempPathFactory, write_kaggle: WriteKa
 def drawn(drawn_folder: Path) -> Dataset:
     """The same, read."""
     return read_dataset(drawn_folder)
+
+
+def make_recipe(**keys: object) -> Recipe:
+    """Return a short recipe for tiny images, with some keys changed."""
+    base = {"model": "small", "image_size": [24, 32], "epochs": 2, "batch_size": 16}
+    return Recipe.model_validate({**base, **keys})

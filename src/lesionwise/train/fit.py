@@ -176,6 +176,8 @@ def _quiet_lightning() -> Iterator[None]:
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             # History keeps its own row per epoch; there is nothing else to log.
             warnings.filterwarnings("ignore", message=".*no logger configured.*")
+            # Lightning asks PyTorch in a way that newer releases are leaving.
+            warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated.*")
             # A resumed run finds its own folder, which is the point.
             warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
             yield

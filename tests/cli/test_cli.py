@@ -1,0 +1,168 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from conftest import ROOT
+from lesionwise.cli import main
+from lesionwise.run_folder import write_json
+from lesionwise.split.split_file import read_split
+
+QUICK = [
+    "--set",
+    "image_size=[24, 32]",
+    "--set",
+    "train_size=[24, 32]",
+    "--set",
+    "epochs=1",
+    "--device",
+    "cpu",
+]
+
+
+def lesionwise(*arguments: object, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run the command line in this process and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["lesionwise", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_help_names_every_verb_without_importing_what_is_heavy() -> None:
+    program = (
+        "import sys\nfrom lesionwise.cli import main\nsys.argv = ['lesionwise', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print('HEAVY', sorted({'torch', 'lightning', 'pandas', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    for verb in ("run", "split", "train", "evaluate", "report", "phantom"):
+        assert f" {verb} " in done.stdout
+    assert "HEAVY []" in done.stdout
+
+
+def test_the_whole_job_goes_from_images_to_a_report(
+    drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    arguments = ("run", "small", "--data", drawn_folder, "--out", out, "--json", "--quiet", *QUICK)
+    assert lesionwise(*arguments, monkeypatch=monkeypatch) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    result = json.loads(printed.out)
+    assert 0 <= result["val"]["overall"]["balanced_accuracy"]["value"] <= 1
+    page = (out / "report.html").read_text()
+    assert "balanced accuracy on val" in page
+    assert "<svg" in page
+    assert "http://www.w3.org/2000/svg" in page
+    assert not any(f'{attribute}="http' in page for attribute in ("src", "href"))  # self-contained
+    assert json.loads((out / "scores.json").read_text())["parts"]["val"] == result["val"]
+    assert lesionwise("evaluate", out, "--final", monkeypatch=monkeypatch) == 0
+    assert "looked at 1 times" in capsys.readouterr().err
+    assert (out / "test-ledger.csv").exists()
+    assert lesionwise("report", out, monkeypatch=monkeypatch) == 0
+    assert "balanced accuracy on test" in (out / "report.html").read_text()
+
+
+def test_a_run_by_image_is_stamped_on_its_report(
+    drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("run", "small", "--data", drawn_folder, "--out", tmp_path / "run", "--by", "image", *QUICK)
+    assert lesionwise(*arguments, monkeypatch=monkeypatch) == 0
+    assert "LEAKY SPLIT" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_splitting_and_verifying(
+    drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "s.csv"
+    assert (
+        lesionwise("split", drawn_folder, "--out", path, "--seed", 3, "--quiet", monkeypatch=monkeypatch) == 0
+    )
+    assert lesionwise("split", drawn_folder, "--verify", path, monkeypatch=monkeypatch) == 0
+    assert "No lesion stands on two sides" in capsys.readouterr().out
+    assert read_split(path).meta["seed"] == 3
+
+
+def test_a_leak_ends_with_one_and_one_line_without_a_traceback(
+    drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "s.csv"
+    lesionwise("split", drawn_folder, "--out", path, "--by", "image", "--quiet", monkeypatch=monkeypatch)
+    write_json(path.with_suffix(".json"), {"by": "lesion"})
+    capsys.readouterr()
+    assert lesionwise("split", drawn_folder, "--verify", path, "--quiet", monkeypatch=monkeypatch) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("Error: ")
+    assert "lesion LESION_" in printed
+    assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "small", "--data", "nowhere"], "expected a data folder but found none"),
+        (["train", "tiny", "--data", "nowhere"], "Expected a recipe to be one of"),
+        (["train", "small", "--data", "nowhere", "--set", "epoch=1"], 'Did you mean "epochs"?'),
+        (["evaluate", "nowhere"], "expected a run folder"),
+        (["report", "nowhere"], "expected a run folder"),
+        (["train", "small"], "Missing option '--data'"),
+        (["run", "--by", "patient"], "Invalid value for '--by'"),
+    ],
+)
+def test_wrong_use_ends_with_two_and_says_what_is_wrong(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lesionwise(*arguments, monkeypatch=monkeypatch) == 2
+    printed = capsys.readouterr().err
+    assert message in " ".join(printed.replace("│", " ").split())
+    assert "Traceback" not in printed
+
+
+def test_faults_of_the_data_end_with_one_and_are_all_named(
+    drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "faulty"
+    folder.mkdir()
+    table = pd.read_csv(drawn_folder / "HAM10000_metadata.csv")
+    table.loc[0, "dx"] = "wart"
+    table.to_csv(folder / "HAM10000_metadata.csv", index=False)
+    assert lesionwise("train", "small", "--data", folder, monkeypatch=monkeypatch) == 1
+    printed = capsys.readouterr().err
+    assert "D004" in printed
+    assert "D005" in printed
+
+
+def test_a_missing_extra_prints_its_install_line(
+    drawn_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in [name for name in sys.modules if name.startswith("lesionwise.data")]:
+        monkeypatch.delitem(sys.modules, module)
+    for module in [name for name in sys.modules if name.startswith("lesionwise.train")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "pandas", None)  # an import of it now fails
+    assert lesionwise("split", drawn_folder, monkeypatch=monkeypatch) == 2
+    assert 'pip install "lesionwise[eval]"' in capsys.readouterr().err
+
+
+def test_the_module_can_be_run() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lesionwise", "split", "--help"], capture_output=True, check=True
+    )
+    assert b"--verify" in done.stdout
+
+
+def test_phantoms_stand_in_where_no_data_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("lesionwise.cli.run._PHANTOM_LESIONS", 12)
+    assert lesionwise("run", "small", "--out", tmp_path / "run", *QUICK, monkeypatch=monkeypatch) == 0
+    assert "this run is on PHANTOMS" in capsys.readouterr().err
+
+
+def test_dev_script_stays_short_and_names_the_remedy() -> None:
+    source = (ROOT / "dev.py").read_text()
+    assert len(source.splitlines()) < 80
+    assert "python{version}-venv" in source

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from lesionwise.data.dataset import Dataset
+from lesionwise.errors import SplitError
+from lesionwise.run_folder import file_sha256, read_json
+from lesionwise.split.assign import make_split
+from lesionwise.split.split_file import LEAKY_STAMP, read_split, write_split
+
+
+def test_a_split_comes_back_as_it_was_written(drawn: Dataset, tmp_path: Path) -> None:
+    split = make_split(drawn, seed=5)
+    write_split(split, tmp_path / "split.csv")
+    again = read_split(tmp_path / "split.csv")
+    assert again.fingerprint == split.fingerprint == file_sha256(tmp_path / "split.csv")
+    assert again.meta == {"by": "lesion", "seed": 5, "folds": 5}
+    assert not again.leaky
+
+
+def test_a_split_by_image_is_stamped_and_stays_so(drawn: Dataset, tmp_path: Path) -> None:
+    write_split(make_split(drawn, by="image"), tmp_path / "split.csv")
+    assert read_json(tmp_path / "split.json")["stamp"] == LEAKY_STAMP
+    assert read_split(tmp_path / "split.csv").leaky
+
+
+def test_the_json_counts_images_by_part(drawn: Dataset, tmp_path: Path) -> None:
+    split = make_split(drawn)
+    write_split(split, tmp_path / "split.csv")
+    counts = read_json(tmp_path / "split.json")["images"]
+    assert counts == {part: len(split.image_ids(part)) for part in ("train", "val", "cal", "test")}
+    assert sum(counts.values()) == len(drawn.table)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image_id,part,fold\na,train,1\n", "group is missing"),
+        ("image_id,group,part,fold\na,g,train,1\na,g,train,1\n", "a stands in more than one row"),
+        ("image_id,group,part,fold\na,g,holdout,1\n", "found holdout"),
+        ("", "cannot be read as a split"),
+    ],
+)
+def test_a_faulty_file_is_refused_with_the_reason(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "split.csv").write_text(text)
+    with pytest.raises(SplitError, match=message):
+        read_split(tmp_path / "split.csv")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SplitError, match="cannot be read"):
+        read_split(tmp_path / "nothing.csv")

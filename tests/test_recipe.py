@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import pytest
+
+from conftest import make_recipe
+from lesionwise.errors import RecipeError
+from lesionwise.models.registry import MODELS
+from lesionwise.recipe import load_recipe, recipe_names
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_fits_the_schema_and_names_a_model(name: str) -> None:
+    assert load_recipe(name).model in MODELS
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_resolved_recipe_reads_back_as_itself(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name, ["early_stopping=5", "zoom=[0.5, 2.0]"])
+    (tmp_path / "config.toml").write_text(recipe.to_toml())
+    assert load_recipe(tmp_path / "config.toml") == recipe
+
+
+def test_overrides_are_read_as_toml_and_bare_words_as_text() -> None:
+    recipe = load_recipe(
+        "small", ["epochs=3", "flip=false", "optimizer=sgd", "image_size=[60, 80]", "lr = 1e-4"]
+    )
+    assert (recipe.epochs, recipe.flip, recipe.optimizer, recipe.image_size, recipe.lr) == (
+        3,
+        False,
+        "sgd",
+        (60, 80),
+        1e-4,
+    )
+
+
+def test_the_crop_is_the_image_unless_the_recipe_says_otherwise() -> None:
+    assert make_recipe().crop_size == (24, 32)
+    assert make_recipe(train_size=[16, 16]).crop_size == (16, 16)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("epoch=3", 'unknown key "epoch". Did you mean "epochs"?'),
+        ("epochs=0", '"epochs" = 0: Input should be greater than or equal to 1'),
+        ("optimizer=lion", "\"optimizer\" = 'lion'"),
+        ("epochs", 'Expected --set to be key=value but got "epochs"'),
+        ("=3", "Expected --set to be key=value"),
+    ],
+)
+def test_a_wrong_override_is_refused_with_the_key(override: str, message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("small", [override])
+    assert message in str(caught.value)
+
+
+def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(RecipeError, match=r'one of .*seed-cnn.*small.* but got "smal"'):
+        load_recipe("smal")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("model = ", "not valid TOML"), ("epochs = 1", 'the key "model" is missing')]
+)
+def test_a_faulty_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(tmp_path / "mine.toml")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load_recipe(tmp_path / "nothing.toml")

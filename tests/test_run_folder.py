@@ -1,0 +1,76 @@
+import hashlib
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from lesionwise.errors import RunError
+from lesionwise.run_folder import (
+    RunFolder,
+    atomic_path,
+    create_run_folder,
+    file_sha256,
+    next_run_path,
+    open_run_folder,
+    read_json,
+    timed_stage,
+    write_json,
+)
+
+
+def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with suppress(RuntimeError), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_the_next_run_takes_the_first_free_number(tmp_path: Path) -> None:
+    for number in (1, 2):
+        assert next_run_path(tmp_path, "small") == tmp_path / f"small-{number}"
+        (tmp_path / f"small-{number}").mkdir()
+
+
+def test_a_file_in_place_of_a_run_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("")
+    with pytest.raises(RunError, match="expected a folder but found a file"):
+        create_run_folder(tmp_path / "run")
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"found no config\.toml"):
+        open_run_folder(tmp_path)
+
+
+def test_json_that_is_missing_or_damaged_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="cannot be read"):
+        read_json(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(RunError, match="is not valid JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def test_not_a_number_is_never_written_as_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", float("nan"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_stages_add_their_cost(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    with timed_stage(run, "first") as stage:
+        stage["images"] = 10
+    with timed_stage(run, "second"):
+        pass
+    timing = read_json(run.timing)
+    assert list(timing) == ["first", "second"]
+    assert timing["first"]["images_per_second"] > 0
+    assert timing["second"]["images_per_second"] is None
+
+
+def test_the_hash_of_a_file_is_sha256(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 3_000_000)
+    assert file_sha256(tmp_path / "a") == hashlib.sha256(b"x" * 3_000_000).hexdigest()

@@ -13,6 +13,7 @@
 Not here: what a caller of a function did wrong in Python, which is a `ValueError` or `TypeError`.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -27,9 +28,18 @@ class DataError(LesionwiseError):
 
 
 class FindingsError(DataError):
-    """A check of the data found faults; the message lists every one."""
+    """A check of the data found faults; the message lists every one.
+
+    Args:
+        message: The faults as text.
+        findings: The same as records of `lesionwise.data.findings`, with nothing shortened.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str, findings: Sequence[object] = ()) -> None:
+        super().__init__(message)
+        self.findings = tuple(findings)
 
 
 class ImageError(LesionwiseError):

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -31,6 +32,9 @@ def test_a_sound_table_has_no_finding() -> None:
         ({"dx": ["mel", "wart", "bcc"]}, ("I1", "I2", "I3"), "D004", (3,)),
         ({}, ("I1", "I3"), "D005", (3,)),
         ({}, ("I1", "I2", "I3", "I4"), "D006", ()),
+        ({"age": ["5", "-3", "240"]}, ("I1", "I2", "I3"), "D009", (3, 4)),
+        ({"age": ["5", "eighty", None]}, ("I1", "I2", "I3"), "D009", (3,)),
+        ({"lesion_id": ["L1", "L1", "L3"]}, ("I1", "I2", "I3"), "D010", (2, 3)),
     ],
 )
 def test_each_fault_has_its_code_and_its_rows(
@@ -38,6 +42,24 @@ def test_each_fault_has_its_code_and_its_rows(
 ) -> None:
     findings = check_listing(listing({**ROWS, **change}, images))
     assert [(finding.code, finding.rows) for finding in findings] == [(code, rows)]
+
+
+def test_what_was_left_out_is_a_warning_and_no_image_without_row() -> None:
+    folder = replace(listing(ROWS, ("I1", "I2", "I3", "I4")), left_out={"SCC": ("I4",)})
+    (finding,) = check_listing(folder)
+    assert (finding.code, finding.severity, finding.ids) == ("D008", "warning", ("I4",))
+
+
+def test_plausible_and_missing_ages_are_no_finding() -> None:
+    assert check_listing(listing({**ROWS, "age": ["0.0", None, "unknown"]})) == []
+
+
+def test_a_finding_as_json_shortens_nothing_and_points_to_its_documentation() -> None:
+    many = {key: [f"{key}{number}" for number in range(40)] for key in ("lesion_id", "image_id")}
+    (finding,) = check_listing(listing({**many, "dx": ["nv"] * 40}, images=()))
+    value = finding.to_json()
+    assert len(value["ids"]) == len(value["rows"]) == 40
+    assert value["anchor"] == "docs/findings.md#d005"
 
 
 def test_a_missing_column_is_named_with_those_that_were_found() -> None:
@@ -69,6 +91,8 @@ def test_a_long_list_of_rows_is_shortened_in_the_text_but_whole_in_the_finding()
 
 
 def test_every_code_stands_in_the_documentation() -> None:
-    source = "".join(path.read_text() for path in (ROOT / "src/lesionwise/data").glob("*.py"))
-    documented = re.findall(r"^\| (D\d+) \|", (ROOT / "docs/findings.md").read_text(), re.MULTILINE)
-    assert sorted(set(re.findall(r'"(D\d{3})"', source))) == documented
+    source = "".join(path.read_text() for path in (ROOT / "src/lesionwise/data").rglob("*.py"))
+    text = (ROOT / "docs/findings.md").read_text()
+    codes = sorted(set(re.findall(r'"(D\d{3})"', source)))
+    assert codes == re.findall(r"^\| (D\d+) \|", text, re.MULTILINE)
+    assert codes == re.findall(r"^### (D\d+)$", text, re.MULTILINE)

@@ -8,6 +8,7 @@ or odd sex or localization becomes "unknown". Rows are sorted by image id, so th
 gives the same table from any layout.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lesionwise.data.findings import check_listing, raise_findings
-from lesionwise.data.layouts import read_listing
+from lesionwise.data.findings import Finding, check_listing, raise_findings
+from lesionwise.data.layouts import Listing, read_listing
 from lesionwise.labels import INDEX
 
 COLUMNS = ("image_id", "lesion_id", "dx", "dx_type", "age", "sex", "localization", "path")
@@ -29,12 +30,17 @@ class Dataset:
     Attributes:
         folder: Where it was read from.
         layout: Name of the layout that was recognised.
-        table: One row per image, sorted by image id, columns as in `COLUMNS`.
+        table: One row per image, sorted by image id, columns as in `COLUMNS`; `path` is relative to the
+            folder for files inside it.
+        warnings: Findings that do not stop training, such as rows that were left out.
+        notes: What a user of this collection should know, in sentences.
     """
 
     folder: Path
     layout: str
     table: pd.DataFrame
+    warnings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def y(self) -> NDArray[np.int64]:
@@ -51,7 +57,7 @@ def read_dataset(folder: str | Path) -> Dataset:
     """Read a folder of dermatoscopic images with its table.
 
     Args:
-        folder: In the layout of Kaggle, Dataverse or the ISIC 2018 challenge.
+        folder: In one of the layouts of `docs/data.md`.
 
     Returns:
         The checked and cleaned data set.
@@ -62,10 +68,22 @@ def read_dataset(folder: str | Path) -> Dataset:
     """
     folder = Path(folder)
     listing = read_listing(folder)
-    raise_findings(check_listing(listing), str(listing.table_file))
+    findings = check_listing(listing)
+    raise_findings(findings, str(listing.table_file))
+    return dataset_of(listing, folder, findings)
+
+
+def dataset_of(listing: Listing, folder: Path, findings: Iterable[Finding] = ()) -> Dataset:
+    """Return the cleaned data set of a listing that has no fault.
+
+    Args:
+        listing: What a layout found.
+        folder: Where it was read from.
+        findings: The warnings about it.
+    """
     table = clean_table(listing.table)
-    table["path"] = [listing.images[image].relative_to(folder).as_posix() for image in table["image_id"]]
-    return Dataset(folder, listing.layout, table[list(COLUMNS)])
+    table["path"] = [_relative(listing.images[image], folder) for image in table["image_id"]]
+    return Dataset(folder, listing.layout, table[list(COLUMNS)], tuple(findings), listing.notes)
 
 
 def clean_table(raw: pd.DataFrame) -> pd.DataFrame:
@@ -80,6 +98,10 @@ def clean_table(raw: pd.DataFrame) -> pd.DataFrame:
     table["localization"] = _words(_column(raw, "localization"))
     table["dx_type"] = _words(_column(raw, "dx_type"))
     return table.sort_values("image_id").reset_index(drop=True)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path.absolute()).as_posix()
 
 
 def _column(table: pd.DataFrame, name: str) -> pd.Series:

@@ -5,7 +5,7 @@ Not here: reading a folder (`layouts`) and judging pixels.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Final, Literal
 
 import pandas as pd
 
@@ -13,8 +13,9 @@ from lesionwise.data.layouts import Listing
 from lesionwise.errors import FindingsError
 from lesionwise.labels import CODES
 
-REQUIRED_COLUMNS = ("lesion_id", "image_id", "dx")
-_SHOWN = 12  # places named in a message; the finding itself holds all
+REQUIRED_COLUMNS: Final = ("lesion_id", "image_id", "dx")
+OLDEST_YEARS: Final = 110
+_SHOWN: Final = 12  # places named in a message; the finding itself holds all
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Finding:
         remedy: What to do.
         rows: Line numbers in the table file, the header being line 1.
         ids: Image ids, where the fault belongs to images.
+        details: What a reader of the JSON may want beyond that, such as pairs or scores.
     """
 
     code: str
@@ -36,6 +38,20 @@ class Finding:
     remedy: str
     rows: tuple[int, ...] = ()
     ids: tuple[str, ...] = ()
+    details: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def anchor(self) -> str:
+        """Where the documentation explains it."""
+        return f"docs/findings.md#{self.code.lower()}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dictionaries and lists, with nothing shortened."""
+        lists = {"rows": list(self.rows), "ids": list(self.ids), "details": list(self.details)}
+        return {
+            **{name: getattr(self, name) for name in ("code", "severity", "message", "remedy", "anchor")},
+            **{name: values for name, values in lists.items() if values},
+        }
 
     def __str__(self) -> str:
         places = ""
@@ -55,7 +71,16 @@ def check_listing(listing: Listing) -> list[Finding]:
     missing = [column for column in REQUIRED_COLUMNS if column not in listing.table]
     if missing:
         return [_missing_columns(listing, missing)]
-    checks = (_empty_ids, _duplicate_ids, _unknown_diagnoses, _rows_without_image, _images_without_row)
+    checks = (
+        _empty_ids,
+        _duplicate_ids,
+        _unknown_diagnoses,
+        _rows_without_image,
+        _images_without_row,
+        _left_out,
+        _impossible_ages,
+        _contradictory_lesions,
+    )
     return [finding for check in checks if (finding := check(listing)) is not None]
 
 
@@ -66,7 +91,8 @@ def raise_findings(findings: list[Finding], source: str) -> None:
         FindingsError: With one line per finding.
     """
     if any(finding.severity == "error" for finding in findings):
-        raise FindingsError("\n".join([f"{source}: the data cannot be used as it is.", *map(str, findings)]))
+        lines = [f"{source}: the data cannot be used as it is.", *map(str, findings)]
+        raise FindingsError("\n".join(lines), findings)
 
 
 def _missing_columns(listing: Listing, missing: list[str]) -> Finding:
@@ -112,7 +138,8 @@ def _rows_without_image(listing: Listing) -> Finding | None:
 
 
 def _images_without_row(listing: Listing) -> Finding | None:
-    extra = sorted(set(listing.images) - set(listing.table["image_id"].dropna()))
+    left_out = {image_id for ids in listing.left_out.values() for image_id in ids}
+    extra = sorted(set(listing.images) - set(listing.table["image_id"].dropna()) - left_out)
     if not extra:
         return None
     return Finding(
@@ -124,11 +151,61 @@ def _images_without_row(listing: Listing) -> Finding | None:
     )
 
 
-def _finding(code: str, message: str, remedy: str, rows: pd.DataFrame) -> Finding | None:
+def _left_out(listing: Listing) -> Finding | None:
+    if not listing.left_out:
+        return None
+    counts = ", ".join(f"{len(ids)} of {name}" for name, ids in sorted(listing.left_out.items()))
+    return Finding(
+        "D008",
+        "warning",
+        f"rows left out because their diagnosis has no counterpart among the seven: {counts}",
+        "Nothing to do; say so where you publish a score on the rest.",
+        ids=tuple(sorted(image_id for ids in listing.left_out.values() for image_id in ids)),
+    )
+
+
+def _impossible_ages(listing: Listing) -> Finding | None:
+    table = listing.table
+    if "age" not in table:
+        return None
+    text = table["age"].astype("string").str.strip()
+    written = text.notna() & ~text.str.lower().isin(["", "unknown", "nan"]).fillna(value=True)
+    years = pd.to_numeric(text, errors="coerce")
+    wrong = table[written & ~years.between(0, OLDEST_YEARS).fillna(value=False)]
+    values = ", ".join(map(repr, sorted(map(str, wrong["age"].unique()))[:_SHOWN]))
+    return _finding(
+        "D009",
+        f"age {values} is no number from 0 to {OLDEST_YEARS}",
+        "Correct it, or leave it empty.",
+        wrong,
+        "warning",
+    )
+
+
+def _contradictory_lesions(listing: Listing) -> Finding | None:
+    table = listing.table
+    several = table.groupby("lesion_id")["dx"].transform("nunique") > 1
+    lesions = ", ".join(sorted(table.loc[several, "lesion_id"].unique())[:_SHOWN])
+    return _finding(
+        "D010",
+        f"one lesion with two diagnoses: {lesions}",
+        "Find out which is true; until then one of them is scored wrong.",
+        table[several],
+        "warning",
+    )
+
+
+def _finding(
+    code: str,
+    message: str,
+    remedy: str,
+    rows: pd.DataFrame,
+    severity: Literal["error", "warning"] = "error",
+) -> Finding | None:
     if rows.empty:
         return None
     ids = tuple(rows["image_id"].dropna().astype(str))
-    return Finding(code, "error", message, remedy, rows=tuple(int(row) for row in rows.index), ids=ids)
+    return Finding(code, severity, message, remedy, rows=tuple(int(row) for row in rows.index), ids=ids)
 
 
 def _shorten(items: list[str]) -> str:

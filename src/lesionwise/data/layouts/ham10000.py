@@ -1,0 +1,111 @@
+"""HAM10000 as Kaggle and Dataverse give it: a metadata CSV and folders of images; and its `hmnist_*.csv`."""
+
+from hashlib import file_digest
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from lesionwise.data.layouts.listing import Listing, find_images, read_table
+from lesionwise.errors import DataError
+from lesionwise.run_folder import atomic_path
+
+METADATA_NAMES: Final = ("HAM10000_metadata.csv", "HAM10000_metadata")
+# Order of the labels in hmnist_*.csv, which is not ours. Every row is held against the metadata.
+_HMNIST_CODES: Final = ("akiec", "bcc", "bkl", "df", "nv", "vasc", "mel")
+
+
+def metadata_file(folder: Path) -> Path | None:
+    """Return the metadata of HAM10000 in a folder, if it is there."""
+    return next((folder / name for name in METADATA_NAMES if (folder / name).is_file()), None)
+
+
+def read_kaggle(folder: Path) -> Listing | None:
+    """Read the layout of Kaggle and Dataverse.
+
+    The Kaggle archive holds its image folders twice, once in lower case; an image id is taken once. A folder
+    with the metadata and `hmnist_*.csv` but no image file is left to `read_hmnist`.
+    """
+    metadata = metadata_file(folder)
+    if metadata is None:
+        return None
+    images = find_images([folder])
+    if not images and any(folder.glob("hmnist_*.csv")):
+        return None
+    return Listing("kaggle", metadata, read_table(metadata), images)
+
+
+def read_hmnist(folder: Path) -> Listing | None:
+    """Read `hmnist_28_28_RGB.csv` and its like: HAM10000 shrunk to a row of pixel values for each image.
+
+    The rows have no id. They stand in the order of `HAM10000_metadata.csv`, which must be in the folder and
+    whose diagnoses must agree in every row. The pixels are written as PNG files into the cache, once.
+
+    Raises:
+        DataError: If the metadata is missing or does not agree.
+    """
+    tables = sorted(folder.glob("hmnist_*.csv"))
+    if not tables:
+        return None
+    largest = max(tables, key=lambda path: path.stat().st_size)  # most pixels, colour before grey
+    metadata = metadata_file(folder)
+    if metadata is None:
+        raise DataError(
+            f"{largest}: has no image ids, so that photographs of one lesion cannot be kept together. "
+            "Put HAM10000_metadata.csv of the same archive beside it."
+        )
+    table = read_table(metadata)
+    values = _read_hmnist_values(largest)
+    _verify_rows(values["label"], table, largest, metadata)
+    images = _write_images(
+        largest, values.drop(columns="label").to_numpy(np.uint8), table["image_id"].tolist()
+    )
+    return Listing("hmnist", metadata, table, images)
+
+
+def _read_hmnist_values(path: Path) -> pd.DataFrame:
+    try:
+        values = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as CSV: {error}.") from error
+    pixels = [column for column in values.columns if column != "label"]
+    if "label" not in values or pixels != [f"pixel{number:04d}" for number in range(len(pixels))]:
+        raise DataError(f"{path}: expected the columns pixel0000, pixel0001, … and label but found others.")
+    return values
+
+
+def _verify_rows(label: "pd.Series[int]", table: pd.DataFrame, path: Path, metadata: Path) -> None:
+    if len(label) != len(table):
+        raise DataError(f"{path}: expected the {len(table)} rows of {metadata.name} but found {len(label)}.")
+    codes = label.map(dict(enumerate(_HMNIST_CODES))).to_numpy()
+    wrong = np.flatnonzero(codes != table["dx"].to_numpy())
+    if len(wrong):
+        raise DataError(
+            f"{path}: row {wrong[0] + 2} is {codes[wrong[0]]} but {metadata.name} says "
+            f"{table['dx'].iloc[wrong[0]]}; {len(wrong)} rows differ. Take both files from one archive."
+        )
+
+
+def _write_images(path: Path, pixels: np.ndarray, image_ids: list[str]) -> dict[str, Path]:
+    from lesionwise.data.cache import default_cache_root  # noqa: PLC0415 (the cache reads data sets)
+
+    shape = _image_shape(path, pixels.shape[1])
+    with path.open("rb") as file:
+        digest = file_digest(file, "sha256").hexdigest()[:16]
+    folder = default_cache_root() / f"{path.stem}-{digest}"
+    images = {image_id: folder / f"{image_id}.png" for image_id in image_ids}
+    for image_id, row in zip(image_ids, pixels, strict=True):
+        if not images[image_id].exists():
+            with atomic_path(images[image_id]) as temporary:
+                Image.fromarray(row.reshape(shape)).save(temporary, format="PNG")
+    return images
+
+
+def _image_shape(path: Path, values: int) -> tuple[int, ...]:
+    for channels in ((), (3,)):
+        side = round((values / (channels or (1,))[0]) ** 0.5)
+        if side * side * (channels or (1,))[0] == values:
+            return (side, side, *channels)
+    raise DataError(f"{path}: expected the pixels of a square image in each row but found {values} values.")

@@ -1,47 +1,56 @@
 """All scores of a set of predictions, each with its interval: what `scores.json` holds.
 
-Here: `evaluate` and its result. Not here: how a score is defined (`scores`).
+Here: `evaluate` and its result. Not here: how a score is defined (`scores`, `ranking`, `probability`).
 
-A new score is a function in `scores` and its name in `OVERALL` or `PER_CLASS`.
+A new score is a function in one of these files and its name in `OVERALL` or `PER_CLASS`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lesionwise.evaluate import scores
-from lesionwise.evaluate.bootstrap import RESAMPLES, percentile_interval, resample_weights
+from lesionwise.evaluate import probability, ranking, scores
+from lesionwise.evaluate.bootstrap import (
+    LEVEL,
+    RESAMPLES,
+    Estimate,
+    percentile_interval,
+    resample_weights,
+)
+from lesionwise.evaluate.weights import check_arguments, check_probabilities
 from lesionwise.labels import CODES
 
 Score = Callable[[ArrayLike, ArrayLike, ArrayLike | None], NDArray[np.float64]]
+Scores = Mapping[str, Score]
 
-OVERALL: Final[dict[str, Score]] = {
+OVERALL: Final[Scores] = {
     "balanced_accuracy": scores.balanced_accuracy_score,
     "accuracy": scores.accuracy_score,
     "macro_precision": scores.macro_precision_score,
     "macro_recall": scores.macro_recall_score,
     "macro_f1": scores.macro_f1_score,
+    "weighted_precision": scores.weighted_precision_score,
+    "weighted_recall": scores.weighted_recall_score,
+    "weighted_f1": scores.weighted_f1_score,
+    "macro_auc": ranking.macro_auc_score,
+    "macro_average_precision": ranking.macro_average_precision_score,
+    "log_loss": probability.log_loss,
+    "brier": probability.brier_loss,
+    "ece": probability.expected_calibration_error,
 }
-PER_CLASS: Final[dict[str, Score]] = {
+PER_CLASS: Final[Scores] = {
     "precision": scores.precision_per_class,
     "recall": scores.recall_per_class,
+    "specificity": scores.specificity_per_class,
     "f1": scores.f1_per_class,
+    "auc": ranking.auc_per_class,
+    "average_precision": ranking.average_precision_per_class,
 }
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A score and the 95 % interval around it."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+LOSSES: Final = frozenset({"log_loss", "brier", "ece"})
+"""Scores of which less is better."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +60,13 @@ class Evaluation:
     Attributes:
         images: Number of images.
         lesions: Number of lesions among them.
-        overall: Estimate by score.
+        overall: Estimate by score; `ece` is corrected for what chance adds to it.
         per_class: Estimate by score, by diagnosis.
         support: Images by diagnosis.
         confusion: Counts with true classes as rows, shape (C, C).
-        baseline: What always answering the commonest class would score.
+        baseline: What a model would score that knows nothing but how common each diagnosis is.
+        resampled_by: "lesion", or "image" where the lesions are not known and intervals come out too narrow.
+        subgroups: Rows of `subgroups.evaluate_subgroups`; empty without a table.
     """
 
     images: int
@@ -65,21 +76,12 @@ class Evaluation:
     support: dict[str, int]
     confusion: list[list[int]]
     baseline: dict[str, float]
+    resampled_by: str = "lesion"
+    subgroups: list[dict[str, Any]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries and lists, as `scores.json` holds them."""
-        return {
-            "images": self.images,
-            "lesions": self.lesions,
-            "overall": {name: vars(estimate) for name, estimate in self.overall.items()},
-            "per_class": {
-                code: {name: vars(estimate) for name, estimate in estimates.items()}
-                for code, estimates in self.per_class.items()
-            },
-            "support": self.support,
-            "confusion": self.confusion,
-            "baseline": self.baseline,
-        }
+        return asdict(self)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Evaluation":
@@ -99,46 +101,126 @@ def evaluate(
 
     Args:
         y_true: Class index of each image, shape (N,), in the order of `lesionwise.labels.CODES`.
-        y_prob: Class probabilities, shape (N, 7).
+        y_prob: Class probabilities, shape (N, 7), each row summing to 1.
         groups: Lesion of each image, shape (N,): the unit that is resampled.
         resamples: How many resamples the intervals rest on.
         seed: Of the resampling.
 
     Raises:
-        ValueError: If the shapes do not fit or a diagnosis has no image.
+        ValueError: If the shapes do not fit, probabilities do not sum to 1 or a diagnosis has no image.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> y_true = np.arange(70) % 7
+        >>> y_prob = rng.dirichlet(np.ones(7), size=70)
+        >>> print(evaluate(y_true, y_prob, groups=np.arange(70)).overall["accuracy"])
+        0.171 (0.079 to 0.270)
     """
-    truth, prob, lesions = np.asarray(y_true), np.asarray(y_prob, float), np.asarray(groups)
-    if lesions.shape != truth.shape:
-        raise ValueError(f"Expected a group for each of {len(truth)} images but got shape {lesions.shape}.")
-    drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (*OVERALL, *PER_CLASS)}
-    for weights in resample_weights(lesions, truth, resamples=resamples, seed=seed):
-        for name, score in (OVERALL | PER_CLASS).items():
-            drawn[name].append(score(truth, prob, weights))
-    estimates = {
-        name: _estimates(score(truth, prob, None), np.concatenate(drawn[name]))
-        for name, score in (OVERALL | PER_CLASS).items()
+    truth, prob, lesions = _check(y_true, y_prob, groups)
+    drawn = draw_scores({**OVERALL, **PER_CLASS, "gaps": probability.calibration_gaps}, truth, prob, lesions,
+                        resamples=resamples, seed=seed)  # fmt: skip
+    overall = {
+        name: _estimate(score(truth, prob, None), drawn[name])
+        for name, score in OVERALL.items()
+        if name != "ece"
     }
+    overall["ece"] = probability.calibration_estimate(
+        probability.calibration_gaps(truth, prob), drawn["gaps"]
+    )
     support = np.bincount(truth, minlength=len(CODES))
     return Evaluation(
         images=len(truth),
         lesions=len(np.unique(lesions)),
-        overall={name: estimates[name][0] for name in OVERALL},
-        per_class={
-            code: {name: estimates[name][index] for name in PER_CLASS} for index, code in enumerate(CODES)
-        },
+        overall=overall,
+        per_class=_per_class(truth, prob, lesions, drawn),
         support={code: int(count) for code, count in zip(CODES, support, strict=True)},
         confusion=scores.confusion_matrix(truth, prob).astype(int).tolist(),
-        baseline=_majority_baseline(truth),
+        baseline=_baseline(truth),
     )
 
 
-def _estimates(values: NDArray[np.float64], drawn: NDArray[np.float64]) -> list[Estimate]:
+def draw_scores(
+    of: Scores,
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
+    groups: ArrayLike,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, NDArray[np.float64]]:
+    """Return each score of each resample, shape (R,) or (R, C); the same seed draws the same lesions."""
+    drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in of}
+    for weights in resample_weights(groups, y_true, resamples=resamples, seed=seed):
+        for name, score in of.items():
+            drawn[name].append(score(y_true, y_prob, weights))
+    return {name: np.concatenate(blocks) for name, blocks in drawn.items()}
+
+
+def exact_bounds(value: float, lesions: int, level: float = LEVEL) -> tuple[float, float]:
+    """Return the interval of a fraction that is exactly 0 or 1, of which no resample can doubt.
+
+    Ten melanomas of ten found is no proof that all will be.
+
+    Args:
+        value: 0 or 1.
+        lesions: Number of lesions that the fraction is of; with none, nothing is known.
+        level: Of the interval.
+
+    References:
+        Clopper and Pearson (1934), https://doi.org/10.1093/biomet/26.4.404
+    """
+    if lesions == 0:
+        return 0.0, 1.0
+    reach = ((1 - level) / 2) ** (1 / lesions)
+    return (reach, 1.0) if value == 1 else (0.0, 1 - reach)
+
+
+def _check(
+    y_true: ArrayLike, y_prob: ArrayLike, groups: ArrayLike
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[Any]]:
+    truth, prob = check_arguments(y_true, y_prob)
+    check_probabilities(prob)
+    if prob.shape[1] != len(CODES):
+        raise ValueError(f"Expected probabilities of {len(CODES)} diagnoses but got {prob.shape[1]} columns.")
+    lesions = np.asarray(groups)
+    if lesions.shape != truth.shape:
+        raise ValueError(f"Expected a group for each of {len(truth)} images but got shape {lesions.shape}.")
+    absent = [code for code, count in zip(CODES, np.bincount(truth, minlength=7), strict=True) if count == 0]
+    if absent:
+        raise ValueError(
+            f"Expected images of every diagnosis but there is none of {', '.join(absent)}: "
+            "its recall, and with it the balanced accuracy, is undefined."
+        )
+    return truth, prob, lesions
+
+
+def _estimate(value: NDArray[np.float64], drawn: NDArray[np.float64]) -> Estimate:
     low, high = percentile_interval(drawn)
-    bounds = zip(np.ravel(values), np.ravel(low), np.ravel(high), strict=True)
-    return [Estimate(float(value), float(lowest), float(highest)) for value, lowest, highest in bounds]
+    return Estimate(float(value), float(low), float(high))
 
 
-def _majority_baseline(y_true: NDArray[np.int64]) -> dict[str, float]:
-    always = np.zeros((len(y_true), len(CODES)))
-    always[:, np.bincount(y_true).argmax()] = 1
+def _per_class(
+    truth: NDArray[np.int64],
+    prob: NDArray[np.float64],
+    lesions: NDArray[Any],
+    drawn: Mapping[str, NDArray[np.float64]],
+) -> dict[str, dict[str, Estimate]]:
+    values = {name: score(truth, prob, None) for name, score in PER_CLASS.items()}
+    called = prob.argmax(axis=1)
+    estimates: dict[str, dict[str, Estimate]] = {}
+    for index, code in enumerate(CODES):
+        ofs = {"recall": truth == index, "specificity": truth != index, "precision": called == index}
+        estimates[code] = {name: _estimate(values[name][index], drawn[name][:, index]) for name in PER_CLASS}
+        for name, counted in ofs.items():
+            value = estimates[code][name].value
+            if value in {0, 1}:
+                bounds = exact_bounds(value, len(np.unique(lesions[counted])))
+                estimates[code][name] = Estimate(value, *bounds)
+    return estimates
+
+
+def _baseline(y_true: NDArray[np.int64]) -> dict[str, float]:
+    """Score the constant answer of each diagnosis's frequency, which calls everything the commonest."""
+    frequency = np.bincount(y_true, minlength=len(CODES)) / len(y_true)
+    always = np.tile(frequency, (len(y_true), 1))
     return {name: float(score(y_true, always, None)) for name, score in OVERALL.items()}

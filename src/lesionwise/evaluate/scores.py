@@ -1,6 +1,7 @@
-"""The scores: each a function of truth, probabilities and, for intervals, resampling weights.
+"""Scores of the decision: each looks at the most probable class alone.
 
-Here: one function per score. Not here: intervals (`bootstrap`) and files (`evaluation`).
+Here: one function per score, all read off the confusion matrix. Not here: scores of the ranking (`ranking`)
+and of the probabilities (`probability`), intervals (`bootstrap`) and files (`evaluation`).
 
 Every score takes `weights`, a row per resample that says how often each sample was drawn. Without them the
 score of the sample itself is returned; with them one score per resample, computed at once.
@@ -8,9 +9,9 @@ Letters: N samples, C classes, R resamples.
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from lesionwise.evaluate.weights import Floats, check_arguments, ratio, sum_by
 
 
 def confusion_matrix(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
@@ -27,14 +28,10 @@ def confusion_matrix(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | 
     Raises:
         ValueError: If the shapes do not fit or a class index is out of range.
     """
-    truth, prob = _checked(y_true, y_prob)
-    samples, classes = prob.shape
-    cell = truth * classes + prob.argmax(axis=1)
-    if weights is None:
-        return np.bincount(cell, minlength=classes**2).reshape(classes, classes).astype(float)
-    hits = np.zeros((samples, classes**2), dtype=np.float32)
-    hits[np.arange(samples), cell] = 1
-    return (np.asarray(weights, np.float32) @ hits).reshape(-1, classes, classes).astype(float)
+    truth, prob = check_arguments(y_true, y_prob)
+    classes = prob.shape[1]
+    counts = sum_by(truth * classes + prob.argmax(axis=1), classes**2, weights)
+    return counts.reshape(*counts.shape[:-1], classes, classes)
 
 
 def accuracy_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
@@ -94,7 +91,7 @@ def recall_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | 
         Shape (C,) or (R, C); 0 for a class without samples.
     """
     confusion = confusion_matrix(y_true, y_prob, weights)
-    return _ratio(_diagonal(confusion), confusion.sum(-1))
+    return ratio(_diagonal(confusion), confusion.sum(-1))
 
 
 def precision_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
@@ -109,7 +106,7 @@ def precision_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike
         Shape (C,) or (R, C); 0 for a class that was never called.
     """
     confusion = confusion_matrix(y_true, y_prob, weights)
-    return _ratio(_diagonal(confusion), confusion.sum(-2))
+    return ratio(_diagonal(confusion), confusion.sum(-2))
 
 
 def f1_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
@@ -124,7 +121,27 @@ def f1_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None
         Shape (C,) or (R, C); 0 for a class that is neither present nor called.
     """
     confusion = confusion_matrix(y_true, y_prob, weights)
-    return _ratio(2 * _diagonal(confusion), confusion.sum(-1) + confusion.sum(-2))
+    return ratio(2 * _diagonal(confusion), confusion.sum(-1) + confusion.sum(-2))
+
+
+def specificity_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Return, for each class, the fraction of the samples of all other classes that were not called so.
+
+    With a rare class it is close to 1 for any model: of 10,015 images 115 are dermatofibromas, and never
+    saying so has specificity 1.
+
+    Args:
+        y_true: Class index of each sample, shape (N,).
+        y_prob: Class probabilities, shape (N, C).
+        weights: How often each sample counts, shape (R, N).
+
+    Returns:
+        Shape (C,) or (R, C); 0 where all samples are of the class.
+    """
+    confusion = confusion_matrix(y_true, y_prob, weights)
+    others = confusion.sum((-2, -1))[..., None] - confusion.sum(-1)
+    false_alarms = confusion.sum(-2) - _diagonal(confusion)
+    return ratio(others - false_alarms, others)
 
 
 def macro_recall_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
@@ -142,22 +159,27 @@ def macro_f1_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | No
     return np.asarray(f1_per_class(y_true, y_prob, weights).mean(-1))
 
 
-def _checked(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
-    truth, prob = np.asarray(y_true), np.asarray(y_prob, float)
-    if prob.ndim != 2 or truth.shape != prob.shape[:1]:  # noqa: PLR2004 (samples and classes)
-        raise ValueError(f"Expected y_true (N,) and y_prob (N, C) but got {truth.shape} and {prob.shape}.")
-    if truth.size == 0:
-        raise ValueError("Expected at least one sample but got none.")
-    if truth.min() < 0 or truth.max() >= prob.shape[1]:
-        raise ValueError(
-            f"Expected class indices in [0, {prob.shape[1]}) but got {truth.min()} to {truth.max()}."
-        )
-    return truth.astype(np.int64), prob
+def weighted_recall_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Return the recalls averaged by class size, which is the accuracy. Arguments as above."""
+    return _by_support(recall_per_class(y_true, y_prob, weights), y_true, y_prob, weights)
+
+
+def weighted_precision_score(
+    y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None
+) -> Floats:
+    """Return the precisions averaged by class size. Arguments as above."""
+    return _by_support(precision_per_class(y_true, y_prob, weights), y_true, y_prob, weights)
+
+
+def weighted_f1_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Return the F1 of each class averaged by class size. Arguments as above."""
+    return _by_support(f1_per_class(y_true, y_prob, weights), y_true, y_prob, weights)
+
+
+def _by_support(per_class: Floats, y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None) -> Floats:
+    support = confusion_matrix(y_true, y_prob, weights).sum(-1)
+    return np.asarray((per_class * support).sum(-1) / support.sum(-1))
 
 
 def _diagonal(confusion: Floats) -> Floats:
     return np.diagonal(confusion, axis1=-2, axis2=-1)
-
-
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    return np.divide(numerator, denominator, out=np.zeros_like(denominator), where=denominator > 0)

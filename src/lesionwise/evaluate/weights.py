@@ -1,0 +1,95 @@
+"""What every score shares: how arguments are checked, and how samples are counted under weights.
+
+Here: `check_arguments` and `sum_by`. Not here: scores, and drawing the weights (`bootstrap`).
+Letters: N samples, C classes, K cells, R resamples.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+def check_arguments(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[Integers, Floats]:
+    """Return truth and probabilities as arrays that fit each other.
+
+    Args:
+        y_true: Class index of each sample, shape (N,), values in [0, C).
+        y_prob: Class probabilities, shape (N, C); any finite numbers that rise with them will do here.
+
+    Raises:
+        ValueError: If the shapes do not fit, nothing was given, a class index is out of range or a number
+            is not finite.
+    """
+    truth, prob = np.asarray(y_true), np.asarray(y_prob, float)
+    if prob.ndim != 2 or truth.shape != prob.shape[:1]:  # noqa: PLR2004 (samples and classes)
+        raise ValueError(f"Expected y_true (N,) and y_prob (N, C) but got {truth.shape} and {prob.shape}.")
+    if truth.size == 0:
+        raise ValueError("Expected at least one sample but got none.")
+    if truth.min() < 0 or truth.max() >= prob.shape[1]:
+        raise ValueError(
+            f"Expected class indices in [0, {prob.shape[1]}) but got {truth.min()} to {truth.max()}."
+        )
+    if not np.isfinite(prob).all():
+        raise ValueError(f"Expected finite numbers in y_prob but row {_first_bad(np.isfinite(prob))} is not.")
+    return truth.astype(np.int64), prob
+
+
+def check_probabilities(y_prob: Floats, tolerance: float = 1e-3) -> None:
+    """Make sure that each row is a distribution.
+
+    Args:
+        y_prob: Class probabilities, shape (N, C).
+        tolerance: How far a sum may be from 1; four written decimals stay within the default.
+
+    Raises:
+        ValueError: If a number is negative or a row does not sum to 1.
+    """
+    fine = (y_prob >= 0) & (np.abs(y_prob.sum(axis=1, keepdims=True) - 1) < tolerance)
+    if not fine.all():
+        row = _first_bad(fine)
+        raise ValueError(
+            f"Expected probabilities that sum to 1 but row {row} sums to {y_prob[row].sum():.4g} "
+            f"with a least value of {y_prob[row].min():.4g}."
+        )
+
+
+def sum_by(
+    cell: NDArray[np.integer],
+    cells: int,
+    weights: ArrayLike | None = None,
+    *,
+    rows: NDArray[np.integer] | None = None,
+    values: Floats | None = None,
+) -> Floats:
+    """Add up samples by cell, once or for every resample.
+
+    Args:
+        cell: Cell of each counted sample, shape (M,), values in [0, K).
+        cells: Number K of cells.
+        weights: How often each sample counts, shape (R, N); once each if left out.
+        rows: Which of the N samples the M are; all of them in order if left out.
+        values: What is added for each counted sample, shape (M,); 1 if left out.
+
+    Returns:
+        Sums, shape (K,), or (R, K) with weights.
+    """
+    if weights is None:
+        return np.bincount(cell, weights=values, minlength=cells).astype(float)
+    by_sample = np.asarray(weights, np.float32).T
+    added = np.ones(len(cell), np.float32) if values is None else values.astype(np.float32)
+    column = np.arange(len(cell)) if rows is None else rows
+    adding = csr_array((added, (cell, column)), shape=(cells, len(by_sample)))
+    return np.asarray((adding @ by_sample).T, float)
+
+
+def ratio(numerator: Floats, denominator: Floats, *, undefined: float = 0.0) -> Floats:
+    """Divide, with a stated result where the denominator is zero."""
+    filled = np.full(np.broadcast(numerator, denominator).shape, undefined)
+    return np.asarray(np.divide(numerator, denominator, out=filled, where=denominator > 0))
+
+
+def _first_bad(fine: NDArray[np.bool_]) -> int:
+    return int(np.flatnonzero(~fine.all(axis=1))[0])

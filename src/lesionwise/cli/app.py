@@ -2,7 +2,7 @@
 
 import typer
 
-from lesionwise.cli import evaluate, phantom, run, split, train
+from lesionwise.cli import check, compare, evaluate, phantom, run, split, train
 
 app = typer.Typer(
     name="lesionwise",
@@ -16,7 +16,9 @@ app = typer.Typer(
 
 app.command("run")(run.run)
 app.command("split")(split.split)
+app.command("check")(check.check)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("report")(evaluate.report)
 app.command("phantom")(phantom.phantom)

@@ -1,0 +1,60 @@
+"""`lesionwise check`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lesionwise.cli.console import print_result, progress
+from lesionwise.cli.options import Json, Quiet, Workers
+
+_COMPARE_SIZE = (225, 300)  # pixels at which images are compared for being the same
+
+
+def check(
+    train: Annotated[
+        Path, typer.Option("--train", help="Ids of the training images: text or CSV.", metavar="IDS")
+    ],
+    test: Annotated[Path, typer.Option("--test", help="Ids of the test images: text or CSV.", metavar="IDS")],
+    predictions: Annotated[
+        Path | None, typer.Option("--predictions", help="Predictions of the test images.", metavar="CSV")
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option("--table", help="image_id,lesion_id,dx of other images than HAM10000's.", metavar="CSV"),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="The images, to find identical ones as well.", metavar="DIR"),
+    ] = None,
+    workers: Workers = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Judge anybody's split: is a lesion of the test images among the training images? Ends with 1 if so."""
+    from lesionwise.data.known_lesions import known_lesions
+    from lesionwise.evaluate.predictions import read_predictions
+    from lesionwise.split.check import check_split
+    from lesionwise.split.id_lists import read_ids, read_lesion_table
+    from lesionwise.split.verdict import describe_check
+
+    pairs = []
+    if data:
+        from lesionwise.data.cache import open_cache
+        from lesionwise.data.dataset import read_dataset
+        from lesionwise.split.groups import identical_images
+
+        dataset = read_dataset(data)
+        with progress("reading images", quiet=quiet) as on_progress:
+            cache = open_cache(dataset, _COMPARE_SIZE, workers=workers, on_progress=on_progress)
+        pairs = identical_images(dataset.table["image_id"].tolist(), cache.pixels)
+    result = check_split(
+        read_ids(train),
+        read_ids(test),
+        read_lesion_table(table) if table else known_lesions(),
+        pairs=pairs,
+        predictions=read_predictions(predictions) if predictions else None,
+    )
+    print_result(describe_check(result), result.to_json(), as_json=json)
+    if not result.clean:
+        raise typer.Exit(1)

@@ -1,0 +1,237 @@
+"""The referee: which images of anybody's test set show a lesion that was trained on, and what that is worth.
+
+Here: judging two lists of ids, and scoring predictions on the clean rest. Not here: reading the lists
+(`id_lists`), the sentences about it (`verdict`), refusing a split of one's own (`verify`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lesionwise.errors import DataError
+from lesionwise.evaluate.evaluation import Evaluation, evaluate
+from lesionwise.evaluate.predictions import Predictions
+from lesionwise.labels import CODES, INDEX
+from lesionwise.split.groups import CONFIRMED_PAIRS, Pair, lesion_groups
+
+REASONS: Final = ("same image", "same lesion", "hidden pair")
+"""How a test image is tainted, the plainest first: each image is counted under the first that holds."""
+
+
+@dataclass(frozen=True)
+class ClassTaint:
+    """How much of the test images of one diagnosis is tainted."""
+
+    images: int
+    tainted: int
+
+    @property
+    def share(self) -> float:
+        """Tainted part of the images, from 0 to 1."""
+        return self.tainted / self.images if self.images else 0.0
+
+
+@dataclass(frozen=True)
+class SplitCheck:
+    """What the referee found.
+
+    Attributes:
+        train_images: Different images in the training list.
+        test_images: Different images in the test list.
+        repeated: Rows of the test list that repeat an image of it.
+        tainted: Reason, one of `REASONS`, by tainted test image.
+        lesions: Lesion groups that stand on both sides, each with its train and test images.
+        pairs: Hidden pairs with one image on each side.
+        by_class: Taint by diagnosis; empty if the table has no diagnoses.
+        scores: Evaluation of the predictions on `all`, `clean` and `tainted` test images; empty without any.
+        unscored: Why a part could not be scored, by part.
+    """
+
+    train_images: int
+    test_images: int
+    repeated: int
+    tainted: dict[str, str]
+    lesions: dict[str, dict[str, list[str]]]
+    pairs: list[Pair]
+    by_class: dict[str, ClassTaint]
+    scores: dict[str, Evaluation]
+    unscored: dict[str, str]
+
+    @property
+    def clean(self) -> bool:
+        """Whether no test image is tainted."""
+        return not self.tainted
+
+    @property
+    def share(self) -> float:
+        """Tainted part of the test images, from 0 to 1."""
+        return len(self.tainted) / self.test_images
+
+    def count(self, reason: str) -> int:
+        """Return the number of test images that are tainted for a reason."""
+        return sum(value == reason for value in self.tainted.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dictionaries and lists with every id."""
+        return {
+            "clean": self.clean,
+            "train_images": self.train_images,
+            "test_images": self.test_images,
+            "repeated_test_rows": self.repeated,
+            "tainted_images": len(self.tainted),
+            "tainted_share": self.share,
+            "by_reason": {reason: self.count(reason) for reason in REASONS},
+            "by_class": {
+                code: {**vars(taint), "share": taint.share} for code, taint in self.by_class.items()
+            },
+            "tainted": self.tainted,
+            "lesions": self.lesions,
+            "hidden_pairs": [list(pair) for pair in self.pairs],
+            "scores": {part: evaluation.to_json() for part, evaluation in self.scores.items()},
+            "unscored": self.unscored,
+        }
+
+
+def check_split(
+    train: Sequence[str],
+    test: Sequence[str],
+    table: pd.DataFrame,
+    *,
+    pairs: Iterable[Pair] = (),
+    predictions: Predictions | None = None,
+) -> SplitCheck:
+    """Judge a training and a test list of image ids, however they were made.
+
+    Args:
+        train: Ids of the training images; repeats, as of oversampling, are fine.
+        test: Ids of the test images.
+        table: With image_id and lesion_id of every image, and dx if known; `known_lesions` for HAM10000.
+        pairs: Further pairs of images that show one lesion, such as those of `identical_images`.
+        predictions: Of the test images, to be scored as a whole and on the clean rest.
+
+    Returns:
+        What is tainted, how and where, and the scores.
+
+    Raises:
+        DataError: If a list is empty or holds an image that is not in the table, or predictions do not fit.
+    """
+    further = [*CONFIRMED_PAIRS, *pairs]
+    group = dict(zip(table["image_id"], lesion_groups(table, pairs), strict=True))
+    lesion = dict(zip(table["image_id"], table["lesion_id"], strict=True))
+    for name, ids in (("training", train), ("test", test)):
+        _verify_known(ids, group, name)
+    trained, tested = set(train), sorted(set(test))
+    trained_lesions = {lesion[image] for image in trained}
+    trained_groups = {group[image] for image in trained}
+    tainted = {
+        image: _reason(image in trained, lesion[image] in trained_lesions)
+        for image in tested
+        if group[image] in trained_groups
+    }
+    scores, unscored = _score(predictions, tested, tainted, table, group) if predictions else ({}, {})
+    return SplitCheck(
+        train_images=len(trained),
+        test_images=len(tested),
+        repeated=len(test) - len(tested),
+        tainted=tainted,
+        lesions=_lesions_on_both_sides(trained, tainted, group),
+        pairs=sorted({pair for pair in map(_sorted_pair, further) if _across(pair, trained, set(tested))}),
+        by_class=_by_class(tested, tainted, table),
+        scores=scores,
+        unscored=unscored,
+    )
+
+
+def _verify_known(ids: Sequence[str], group: Mapping[str, str], name: str) -> None:
+    if not ids:
+        raise DataError(f"Expected the ids of the {name} images but the list is empty.")
+    unknown = sorted(set(ids) - set(group))
+    if unknown:
+        raise DataError(
+            f"{len(unknown)} of the {len(set(ids))} {name} images, such as {unknown[0]}, are not in the "
+            "table of lesions, so they cannot be judged. The table that ships with the package is that of "
+            "HAM10000; give the table of other images with --table (image_id,lesion_id,dx)."
+        )
+
+
+def _reason(is_same_image: bool, is_same_lesion: bool) -> str:  # noqa: FBT001 (two facts of one image)
+    return REASONS[0 if is_same_image else 1 if is_same_lesion else 2]
+
+
+def _lesions_on_both_sides(
+    trained: set[str], tainted: Mapping[str, str], group: Mapping[str, str]
+) -> dict[str, dict[str, list[str]]]:
+    names = sorted({group[image] for image in tainted})
+    sides: dict[str, dict[str, list[str]]] = {name: {"train": [], "test": []} for name in names}
+    for side, images in (("train", trained), ("test", tainted)):
+        for image in sorted(images):
+            if group[image] in sides:
+                sides[group[image]][side].append(image)
+    return sides
+
+
+def _sorted_pair(pair: Pair) -> Pair:
+    return (pair[0], pair[1]) if pair[0] < pair[1] else (pair[1], pair[0])
+
+
+def _across(pair: Pair, train: set[str], test: set[str]) -> bool:
+    return (pair[0] in train and pair[1] in test) or (pair[1] in train and pair[0] in test)
+
+
+def _by_class(tested: list[str], tainted: Mapping[str, str], table: pd.DataFrame) -> dict[str, ClassTaint]:
+    if "dx" not in table:
+        return {}
+    dx = table.set_index("image_id")["dx"].reindex(tested)
+    hit = dx.index.isin(list(tainted))
+    return {code: ClassTaint(int((dx == code).sum()), int(((dx == code) & hit).sum())) for code in CODES}
+
+
+def _score(
+    predictions: Predictions,
+    tested: list[str],
+    tainted: Mapping[str, str],
+    table: pd.DataFrame,
+    group: Mapping[str, str],
+) -> tuple[dict[str, Evaluation], dict[str, str]]:
+    lost = sorted(set(tested) - set(predictions.image_id))
+    if lost:
+        raise DataError(
+            f"{len(lost)} test images, such as {lost[0]}, have no prediction. Predict all of them."
+        )
+    row = {image: number for number, image in enumerate(predictions.image_id)}
+    rows = np.array([row[image] for image in tested])
+    y_true = _truth(predictions, rows, tested, table)
+    groups = np.array([group[image] for image in tested])
+    hit = np.array([image in tainted for image in tested])
+    scores, unscored = {}, {}
+    for part, mask in (("all", np.ones(len(hit), dtype=bool)), ("clean", ~hit), ("tainted", hit)):
+        absent = [code for code in CODES if not (y_true[mask] == INDEX[code]).any()]
+        if absent:
+            unscored[part] = f"no image of {', '.join(absent)}"
+        else:
+            scores[part] = evaluate(y_true[mask], predictions.y_prob[rows][mask], groups[mask])
+    return scores, unscored
+
+
+def _truth(
+    predictions: Predictions, rows: NDArray[np.intp], tested: list[str], table: pd.DataFrame
+) -> NDArray[np.int64]:
+    """Return the true classes: the table's, which the predictions may not contradict."""
+    if "dx" not in table:
+        if predictions.y_true is None:
+            raise DataError("Neither the table nor the predictions say what is true. Add dx or y_true.")
+        return predictions.y_true[rows]
+    truth = np.asarray(table.set_index("image_id")["dx"].reindex(tested).map(INDEX), np.int64)
+    if predictions.y_true is not None:
+        wrong = np.flatnonzero(predictions.y_true[rows] != truth)
+        if len(wrong):
+            first = wrong[0]
+            raise DataError(
+                f"The predictions call {tested[first]} {CODES[predictions.y_true[rows][first]]} but the "
+                f"table says {CODES[truth[first]]}; {len(wrong)} images differ. Are the columns in order?"
+            )
+    return truth

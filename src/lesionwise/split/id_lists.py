@@ -1,0 +1,73 @@
+"""What the referee is given: lists of image ids, and which image shows which lesion.
+
+Here: reading them from the files that people have. Not here: judging them (`check`).
+"""
+
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from lesionwise.data.layouts.listing import IMAGE_SUFFIXES, read_table
+from lesionwise.errors import DataError
+from lesionwise.labels import CODES
+
+_ID_COLUMNS: Final = ("image_id", "image", "isic_id")
+
+
+def read_ids(path: Path) -> list[str]:
+    """Read image ids: one in each line of a text file, or the column image_id of a CSV.
+
+    File names and paths are taken for the ids they hold: `images/ISIC_0024306.jpg` is ISIC_0024306.
+
+    Raises:
+        DataError: If the file cannot be read, holds no id, or is a CSV without such a column.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as a list of ids: {error}.") from error
+    cells = [line.strip() for line in lines if line.strip()]
+    if cells and ("," in cells[0] or cells[0] in _ID_COLUMNS):
+        table = read_table(path)
+        column = next((name for name in _ID_COLUMNS if name in table), None)
+        if column is None:
+            raise DataError(
+                f"{path}: expected a column {', '.join(_ID_COLUMNS)} but found {', '.join(table.columns)}."
+            )
+        cells = table[column].dropna().tolist()
+    if not cells:
+        raise DataError(f"{path}: expected image ids but found none.")
+    return [_id_of(cell) for cell in cells]
+
+
+def read_lesion_table(path: Path) -> pd.DataFrame:
+    """Read image_id, lesion_id and, if there, dx of the images of another collection.
+
+    Raises:
+        DataError: If a column is missing, a cell empty, an image repeated or a diagnosis unknown.
+    """
+    table = read_table(path)
+    columns = [name for name in ("image_id", "lesion_id", "dx") if name in table]
+    missing = {"image_id", "lesion_id"} - set(columns)
+    if missing:
+        raise DataError(
+            f"{path}: expected the columns image_id and lesion_id (and dx) but {', '.join(sorted(missing))} "
+            f"is missing; found {', '.join(table.columns)}."
+        )
+    empty = table.index[table[columns].isna().any(axis=1)]
+    if len(empty):
+        raise DataError(f"{path}: row {empty[0]} has an empty cell; {len(empty)} rows do. Fill them in.")
+    twice = table.loc[table["image_id"].duplicated(), "image_id"]
+    if len(twice):
+        raise DataError(f"{path}: {twice.iloc[0]} stands in more than one row. Keep one.")
+    if "dx" in columns and not table["dx"].isin(CODES).all():
+        odd = table.loc[~table["dx"].isin(CODES), "dx"].iloc[0]
+        raise DataError(f"{path}: expected dx to be one of {', '.join(CODES)} but found {odd!r}.")
+    return table[columns].reset_index(drop=True)
+
+
+def _id_of(cell: str) -> str:
+    name = cell.replace("\\", "/").rpartition("/")[2]
+    stem, dot, suffix = name.rpartition(".")
+    return stem if f"{dot}{suffix}".lower() in IMAGE_SUFFIXES else name

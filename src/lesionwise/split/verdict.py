@@ -1,0 +1,90 @@
+"""What the referee found, in sentences that can be quoted.
+
+Here: the text. Not here: finding it (`check`).
+"""
+
+from typing import Final
+
+from lesionwise.evaluate.evaluation import Evaluation
+from lesionwise.split.check import REASONS, SplitCheck
+
+_SHOWN: Final = 5  # lesions and pairs named; the JSON holds all
+_MEANING: Final = {
+    "same image": "also among the training images themselves",
+    "same lesion": "another photograph of a lesion that was trained on",
+    "hidden pair": "a lesion that was trained on under another lesion id, or identical pixels",
+}
+
+
+def describe_check(check: SplitCheck) -> str:
+    """Return the verdict, its reasons and its scores as plain text."""
+    blocks = [_verdict(check), *([] if check.clean else [_reasons(check), _classes(check), _places(check)])]
+    if check.scores or check.unscored:
+        blocks.append(_scores(check))
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _verdict(check: SplitCheck) -> str:
+    lists = f"{check.train_images:,} training and {check.test_images:,} test images"
+    again = (
+        f" ({check.repeated:,} further rows of the test list repeat an image of it.)"
+        if check.repeated
+        else ""
+    )
+    if check.clean:
+        return f"CLEAN. Among {lists}, no test image shows a lesion that was trained on.{again}"
+    return (
+        f"TAINTED. Of {check.test_images:,} test images, {len(check.tainted):,} ({check.share:.1%}) show a "
+        f"lesion that is also among the {check.train_images:,} training images.{again} Scores on this test "
+        "set do not say how well the model does on lesions it has not seen."
+    )
+
+
+def _reasons(check: SplitCheck) -> str:
+    lines = [f"  {check.count(reason):,} {_MEANING[reason]}" for reason in REASONS if check.count(reason)]
+    return "\n".join(["Of these tainted test images:", *lines])
+
+
+def _classes(check: SplitCheck) -> str:
+    if not check.by_class:
+        return ""
+    lines = [
+        f"  {code:6}{taint.tainted:6,} of {taint.images:6,}  ({taint.share:.1%})"
+        for code, taint in check.by_class.items()
+        if taint.images
+    ]
+    return "\n".join(["Tainted test images by diagnosis:", *lines])
+
+
+def _places(check: SplitCheck) -> str:
+    lines = [f"{len(check.lesions):,} lesions stand on both sides, such as:"]
+    for lesion, sides in list(check.lesions.items())[:_SHOWN]:
+        lines.append(
+            f"  {lesion}: {', '.join(sides['test'])} in test, {', '.join(sides['train'])} in training"
+        )
+    if check.pairs:
+        shown = "; ".join(" and ".join(pair) for pair in check.pairs[:_SHOWN])
+        more = f"; and {len(check.pairs) - _SHOWN} more" if len(check.pairs) > _SHOWN else ""
+        lines.append(f"Pairs of one lesion under two ids, one on each side: {shown}{more}.")
+    return "\n".join(lines)
+
+
+def _scores(check: SplitCheck) -> str:
+    lines = ["Scores with 95 % intervals, lesions resampled:"]
+    for part in ("all", "clean", "tainted"):
+        if part in check.scores:
+            lines.append(_score_line(part, check.scores[part]))
+        elif part in check.unscored and not (part == "tainted" and check.clean):
+            lines.append(f"  {part:8} cannot be scored: {check.unscored[part]}")
+    if "clean" in check.scores and not check.clean:
+        score = check.scores["clean"].overall["balanced_accuracy"]
+        lines.append(f"The score to quote is that of the clean rest: balanced accuracy {score}.")
+    return "\n".join(lines)
+
+
+def _score_line(part: str, evaluation: Evaluation) -> str:
+    overall = evaluation.overall
+    return (
+        f"  {part:8} {evaluation.images:,} images of {evaluation.lesions:,} lesions: "
+        f"balanced accuracy {overall['balanced_accuracy']}, accuracy {overall['accuracy']}"
+    )

@@ -66,10 +66,11 @@ def print_epoch(row: dict[str, float]) -> None:
 
 def describe_evaluation(evaluation: "Evaluation", title: str) -> str:
     """Return the main scores with their intervals and the baseline as lines of text."""
+    counts = f"{evaluation.images} images of {evaluation.lesions} lesions"
     lines = [
-        f"{title}: {evaluation.images} images of {evaluation.lesions} lesions (95 % intervals by lesion)"
+        f"{title}: {counts} (95 % intervals by {evaluation.resampled_by})",
+        f"  {'':23} {'':25}   knowing only how common each diagnosis is",
     ]
     for name, estimate in evaluation.overall.items():
-        baseline = f"commonest diagnosis always: {evaluation.baseline[name]:.3f}"
-        lines.append(f"  {name.replace('_', ' '):18} {estimate}   {baseline}")
+        lines.append(f"  {name.replace('_', ' '):23} {estimate!s:25}   {evaluation.baseline[name]:.3f}")
     return "\n".join(lines)

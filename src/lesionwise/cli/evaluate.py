@@ -1,18 +1,47 @@
 """`lesionwise evaluate` and `lesionwise report`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lesionwise.cli.console import describe_evaluation, print_note, print_result
-from lesionwise.cli.options import Device, DeviceOption, Json, Quiet
+from lesionwise.cli.options import By, Device, DeviceOption, Json, Out, Quiet
+from lesionwise.errors import LesionwiseError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lesionwise.evaluate.evaluation import Evaluation
+    from lesionwise.evaluate.predictions import Predictions
 
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
+TruthOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--truth", help="True diagnoses of a CSV: ISIC ground truth, or image_id and dx.", metavar="CSV"
+    ),
+]
+TableOption = Annotated[
+    Path | None,
+    typer.Option("--table", help="Metadata: lesion_id, and age, sex, … for subgroups.", metavar="CSV"),
+]
+Normalise = Annotated[
+    bool, typer.Option("--normalise", help="Divide each row of a CSV's confidences by its sum.")
+]
+ResampleBy = Annotated[
+    By,
+    typer.Option("--by", help="What intervals resample; image only where no lesion is known: too narrow."),
+]
 
 
 def evaluate(
     source: Annotated[Path, typer.Argument(help="A run folder, or a predictions CSV.", metavar="RUN|CSV")],
+    truth: TruthOption = None,
+    table: TableOption = None,
+    normalise: Normalise = False,
+    by: ResampleBy = By.lesion,
+    out: Out = None,
     final: Annotated[
         bool, typer.Option("--final", help="Read the test part, and note it in the ledger.")
     ] = False,
@@ -21,28 +50,89 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score predictions, with intervals; of a run its val part, with --final its test part."""
-    from lesionwise.evaluate.predictions import read_predictions
-    from lesionwise.evaluate.run_scores import evaluate_part, evaluate_predictions
-    from lesionwise.run_folder import open_run_folder
-
-    if source.is_file():
-        evaluation, title = evaluate_predictions(read_predictions(source), str(source)), source.name
-    elif final:
-        from lesionwise.train.run import predict_test
-
-        run = open_run_folder(source)
-        looks = predict_test(run, device=device.value)
-        print_note(f"The test images of this split have now been looked at {looks} times.", quiet=quiet)
-        evaluation, title = evaluate_part(run, "test"), "test"
+    read = read_metadata(table) if table else None
+    if not source.is_file():
+        if truth or normalise or out or by is By.image:
+            raise LesionwiseError("--truth, --normalise, --by and --out go with a CSV; a run knows its own.")
+        evaluation, title = _evaluate_run(source, read, final=final, device=device, quiet=quiet)
     else:
-        evaluation, title = evaluate_part(open_run_folder(source), "val"), "val"
+        if final:
+            raise LesionwiseError(f"{source}: --final goes with a run folder.")
+        given = read_csv(source, truth, read, normalise=normalise)
+        evaluation, title = _evaluate_csv(source, given, read, by, out, quiet=quiet), source.name
     print_result(describe_evaluation(evaluation, title), evaluation.to_json(), as_json=json)
 
 
 def report(run: RunArgument, json: Json = False) -> None:
     """Write the report of an evaluated run."""
     from lesionwise.report.html import write_report
+    from lesionwise.run_folder import RunFolder, open_run_folder
+
+    given = RunFolder(run)  # evaluate CSV --out leaves scores without a recipe
+    path = write_report(given if given.scores.is_file() else open_run_folder(run))
+    print_result(f"Report: {path}", {"report": str(path)}, as_json=json)
+
+
+def read_metadata(path: Path) -> "pd.DataFrame":
+    """Return a table about images in which `group` holds the lesion groups that splits are made by."""
+    from lesionwise.evaluate.tables import read_table
+    from lesionwise.split.groups import lesion_groups
+
+    table = read_table(path)
+    if "lesion_id" in table and "group" not in table and (table["lesion_id"] != "").all():
+        table["group"] = lesion_groups(table)
+    return table
+
+
+def _evaluate_run(
+    source: Path, table: "pd.DataFrame | None", *, final: bool, device: Device, quiet: bool
+) -> tuple["Evaluation", str]:
+    from lesionwise.evaluate.run_scores import evaluate_part
     from lesionwise.run_folder import open_run_folder
 
-    path = write_report(open_run_folder(run))
-    print_result(f"Report: {path}", {"report": str(path)}, as_json=json)
+    run = open_run_folder(source)
+    if not final:
+        return evaluate_part(run, "val", table=table), "val"
+    from lesionwise.train.run import predict_test
+
+    looks = predict_test(run, device=device.value)
+    print_note(f"The test images of this split have now been looked at {looks} times.", quiet=quiet)
+    return evaluate_part(run, "test", table=table), "test"
+
+
+def read_csv(
+    source: Path, truth: Path | None, table: "pd.DataFrame | None", *, normalise: bool
+) -> "Predictions":
+    """Return the predictions of a CSV with all that the other two files know about its images."""
+    from lesionwise.evaluate.predictions import read_predictions
+    from lesionwise.evaluate.run_scores import verify_not_test
+    from lesionwise.evaluate.tables import join_table, join_truth
+
+    verify_not_test(source)
+    predictions = read_predictions(source, normalise=normalise)
+    if truth:
+        predictions = join_truth(predictions, read_metadata(truth), str(truth))
+    return predictions if table is None else join_table(predictions, table, "--table")
+
+
+def _evaluate_csv(
+    source: Path,
+    predictions: "Predictions",
+    table: "pd.DataFrame | None",
+    by: By,
+    out: Path | None,
+    *,
+    quiet: bool,
+) -> "Evaluation":
+    from lesionwise.evaluate.run_scores import evaluate_predictions, write_given
+    from lesionwise.report.html import write_report
+    from lesionwise.run_folder import create_run_folder
+
+    if by is By.image:
+        print_note("Every photograph counts as a lesion of its own: intervals are too narrow.", quiet=quiet)
+    evaluation = evaluate_predictions(predictions, str(source), table=table, by=by.value)
+    if out:
+        run = create_run_folder(out)
+        write_given(run, predictions, evaluation, source=source.name)
+        print_note(f"Report: {write_report(run)}", quiet=quiet)
+    return evaluation

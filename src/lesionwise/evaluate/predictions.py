@@ -1,6 +1,6 @@
-"""The predictions CSV: one format for every model and every command.
+"""The predictions CSV: one format for every model and every command, and that of the ISIC challenge.
 
-Here: the record, reading and writing. Not here: scoring it (`scores`).
+Here: the record, reading and writing. Not here: truth and lesions from other tables (`tables`), and scores.
 Letters: N samples, C classes.
 """
 
@@ -18,6 +18,7 @@ from lesionwise.run_folder import write_text
 Floats = NDArray[np.float64]
 PROB_COLUMNS = [f"prob_{code}" for code in CODES]
 LOGIT_COLUMNS = [f"logit_{code}" for code in CODES]
+CHALLENGE_COLUMNS = [code.upper() for code in CODES]  # beside "image", in any order
 _SUM_TOLERANCE = 1e-3  # probabilities written with four decimals still sum to one within this
 
 
@@ -53,41 +54,62 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
     write_text(path, pd.DataFrame(columns).to_csv(index=False, float_format="%.7g", lineterminator="\n"))
 
 
-def read_predictions(path: Path) -> Predictions:
-    """Read a predictions CSV.
+def read_predictions(path: Path, *, normalise: bool = False) -> Predictions:
+    """Read a predictions CSV, ours or that of the ISIC challenge (`image,MEL,NV,BCC,AKIEC,BKL,DF,VASC`).
+
+    Args:
+        path: The file.
+        normalise: Divide each row by its sum, for confidences that were not made to sum to 1.
 
     Raises:
         DataError: If a column is missing, a diagnosis unknown, an image repeated, or a row of
             probabilities does not sum to 1.
     """
     try:
-        table = pd.read_csv(path, dtype={"image_id": str, "group": str, "y_true": str})
+        table = pd.read_csv(path, dtype={"image_id": str, "image": str, "group": str, "y_true": str})
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as predictions: {error}.") from error
+    if {"image", *CHALLENGE_COLUMNS} <= set(table):
+        table = table.rename(
+            columns={"image": "image_id", **dict(zip(CHALLENGE_COLUMNS, PROB_COLUMNS, strict=True))}
+        )
     missing = [column for column in ("image_id", *PROB_COLUMNS) if column not in table]
     if missing:
         raise DataError(
-            f"{path}: expected image_id and seven prob_<code> but {', '.join(missing)} is missing."
+            f"{path}: expected image_id and seven prob_<code>, or the ISIC challenge's image,"
+            f"{','.join(CHALLENGE_COLUMNS)}, but {', '.join(missing)} is missing."
         )
     twice = table.loc[table["image_id"].duplicated(), "image_id"]
     if len(twice):
         raise DataError(f"{path}: {twice.iloc[0]} stands in more than one row.")
     return Predictions(
         image_id=table["image_id"].to_numpy(str),
-        y_prob=_probabilities(table, path),
+        y_prob=_probabilities(table, path, normalise=normalise),
         y_true=_class_indices(table, path) if "y_true" in table else None,
         group=table["group"].to_numpy(str) if "group" in table else None,
         logits=table[LOGIT_COLUMNS].to_numpy(float) if set(LOGIT_COLUMNS) <= set(table) else None,
     )
 
 
-def _probabilities(table: pd.DataFrame, path: Path) -> Floats:
-    y_prob = table[PROB_COLUMNS].to_numpy(float)
-    wrong = np.flatnonzero(~(np.abs(y_prob.sum(axis=1) - 1) < _SUM_TOLERANCE) | (y_prob < 0).any(axis=1))
-    if len(wrong):
-        row, total = table["image_id"].iloc[wrong[0]], y_prob[wrong[0]].sum()
-        raise DataError(f"{path}: expected probabilities to sum to 1 but those of {row} sum to {total:.4g}.")
-    return np.asarray(y_prob / y_prob.sum(axis=1, keepdims=True))
+def _probabilities(table: pd.DataFrame, path: Path, *, normalise: bool) -> Floats:
+    try:
+        y_prob = table[PROB_COLUMNS].to_numpy(float)
+    except ValueError as error:
+        raise DataError(f"{path}: expected numbers as probabilities: {error}.") from error
+    total = y_prob.sum(axis=1)
+    fine = (y_prob >= 0).all(axis=1) & (
+        (total > 0) & np.isfinite(total) if normalise else np.abs(total - 1) < _SUM_TOLERANCE
+    )
+    if not fine.all():
+        row = int(np.flatnonzero(~fine)[0])
+        image = table["image_id"].iloc[row]
+        advice = "" if normalise else " Pass --normalise if they are confidences that never summed to 1."
+        raise DataError(
+            f"{path}: expected probabilities to sum to 1 but those of {image} sum to {total[row]:.4g} "
+            f"with a least value of {y_prob[row].min():.4g}.{advice}"
+        )
+    # Rounded numbers are left alone: dividing by 0.9999999 would part what is tied.
+    return np.asarray(y_prob / total[:, None] if normalise else y_prob)
 
 
 def _class_indices(table: pd.DataFrame, path: Path) -> NDArray[np.int64]:

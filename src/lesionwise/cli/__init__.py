@@ -22,6 +22,9 @@ def main() -> None:
         app(prog_name="lesionwise")
     except LesionwiseError as error:
         sys.exit(_fail(error))
+    except OSError as error:  # a full disk, a folder that may not be written
+        print_error(f"{error.filename or 'writing'}: {error.strerror or error}.")
+        sys.exit(LesionwiseError.exit_code)
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
         if module not in _EXTRA_OF_MODULE:

@@ -50,7 +50,7 @@ class Dataset:
     @property
     def paths(self) -> list[Path]:
         """Path of each image file."""
-        return [self.folder / path for path in self.table["path"]]
+        return [self.folder / path for path in self.table["path"].tolist()]
 
 
 def read_dataset(folder: str | Path) -> Dataset:

@@ -25,6 +25,7 @@ FORMATS: Final = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 MAX_PIXELS: Final = 64_000_000  # a 61-megapixel camera passes; 200 MB of RGB is the most one image may cost
 MIN_SIDE_PX: Final = 8
 _ORIENTATION_TAG: Final = 0x0112  # EXIF 2.32, table 4
+_UPRIGHT: Final = 1
 _SWAPS_SIDES: Final = frozenset({5, 6, 7, 8})
 
 Pixels = NDArray[np.uint8]
@@ -43,11 +44,11 @@ def read_image(source: Path | bytes, size: tuple[int, int]) -> Pixels:
     Raises:
         ImageError: If the content is no image of a known format, damaged, too large or too small.
     """
+    content = source if isinstance(source, bytes) else read_content(source)
     try:
-        content = source if isinstance(source, bytes) else source.read_bytes()
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_sides(image)
-            orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+            orientation = image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
             target = size[::-1] if orientation in _SWAPS_SIDES else size
             decoded = _decode_scaled(content, image, target)
     except UnidentifiedImageError as error:
@@ -57,6 +58,18 @@ def read_image(source: Path | bytes, size: tuple[int, int]) -> Pixels:
     except (ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:  # Pillow's parsers
         raise ImageError(f"is damaged: {error}") from error
     return _orient(_crop_resize(decoded, target), orientation)
+
+
+def read_content(path: Path) -> bytes:
+    """Return the bytes of an image file.
+
+    Raises:
+        ImageError: If it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"cannot be read: {error.strerror}") from error
 
 
 def _check_sides(image: Image.Image) -> None:
@@ -108,6 +121,8 @@ def _crop_resize(pixels: Pixels, target: tuple[int, int]) -> Pixels:
 
 def _orient(pixels: Pixels, orientation: int) -> Pixels:
     """Undo the camera's rotation and mirroring (EXIF values 1 to 8)."""
+    if orientation == _UPRIGHT:
+        return pixels
     turns = {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}.get(orientation, 0)
     turned = np.rot90(pixels, turns)
     mirrored = turned[:, ::-1] if orientation in (2, 4, 5, 7) else turned

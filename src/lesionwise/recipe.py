@@ -30,20 +30,28 @@ class Recipe(BaseModel):
         drop_rate: Dropout before the classifier, for models that leave it open.
         image_size: Height and width that images are read and cached at, in pixels.
         train_size: Height and width of the augmented training image; `image_size` if left out.
+        eval_size: Height and width of the image in evaluation; `image_size` if left out.
+        eval_zoom: Magnification in evaluation: its inverse is the centred part looked at.
         epochs: Greatest number of passes over `train`.
         batch_size: Images per step.
         optimizer: Update rule.
         lr: Learning rate; for one-cycle the highest.
         weight_decay: Decoupled for AdamW, L2 otherwise.
         schedule: How the learning rate changes.
-        plateau_patience: Epochs without a better `monitor` before the rate is multiplied by `plateau_factor`.
+        plateau_patience: Epochs without a better `monitor` before `plateau_factor` is applied.
         plateau_factor: See above.
         min_lr: The plateau schedule never goes below.
         warmup: Part of all steps in which one-cycle rises.
         monitor: Column of `history.csv` that picks the best epoch, on `val`.
         early_stopping: Epochs without a better `monitor` before training stops; left out: never.
         class_weight: Exponent of the inverse class frequency in the loss; 0 weighs all images alike.
+        sampling: Exponent of the inverse class frequency in drawing an epoch with replacement; 0 takes each
+            image once, 1 all classes alike.
+        logit_adjustment: Multiple of the log class frequency added to the logits in training.
+        focal_gamma: Exponent of the focal loss; 0 is plain cross-entropy.
         label_smoothing: Probability mass spread over all classes.
+        mixup: Parameter of the beta distribution that mixes pairs of images; 0 mixes none.
+        cutmix: The same for pasting a box of one image into another; with both, each batch takes one.
         ema: Decay per step of the averaged weights that are evaluated and kept; 0 keeps the raw ones.
         rotation: Greatest angle in degrees, both ways.
         zoom: Smallest and greatest magnification; below 1 shows more than the image holds.
@@ -54,6 +62,10 @@ class Recipe(BaseModel):
         brightness: Greatest relative change, both ways.
         contrast: Greatest relative change, both ways.
         color: Greatest relative gain of each channel alone, both ways.
+        logger: Keep TensorBoard logs in the run folder beside `history.csv`.
+        defect_resample_before_split: A DEFECT of public notebooks, to show what it is worth: draw this many
+            images of each class with replacement before an image split, so that copies land in test.
+        defect_own_statistics: A DEFECT of public notebooks: standardise each part with its own statistics.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +74,8 @@ class Recipe(BaseModel):
     drop_rate: Fraction = 0.0
     image_size: Size
     train_size: Size | None = None
+    eval_size: Size | None = None
+    eval_zoom: Annotated[float, Field(ge=1)] = 1.0
 
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)] = 64
@@ -77,7 +91,12 @@ class Recipe(BaseModel):
     early_stopping: Annotated[int, Field(ge=1)] | None = None
 
     class_weight: Annotated[float, Field(ge=0, le=2)] = 0.0
+    sampling: Annotated[float, Field(ge=0, le=2)] = 0.0
+    logit_adjustment: Annotated[float, Field(ge=0)] = 0.0
+    focal_gamma: Annotated[float, Field(ge=0)] = 0.0
     label_smoothing: Fraction = 0.0
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+    cutmix: Annotated[float, Field(ge=0)] = 0.0
     ema: Fraction = 0.0
 
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
@@ -90,10 +109,19 @@ class Recipe(BaseModel):
     contrast: Fraction = 0.0
     color: Fraction = 0.0
 
+    logger: Literal["tensorboard"] | None = None
+    defect_resample_before_split: Annotated[int, Field(ge=1)] | None = None
+    defect_own_statistics: bool = False
+
     @property
     def crop_size(self) -> Size:
         """Height and width that the model sees in training, in pixels."""
         return self.train_size or self.image_size
+
+    @property
+    def view_size(self) -> Size:
+        """Height and width that the model sees in evaluation, in pixels."""
+        return self.eval_size or self.image_size
 
     def to_toml(self) -> str:
         """Return the recipe as TOML that `load_recipe` reads back to an equal one."""

@@ -94,7 +94,7 @@ def test_unreadable_images_are_all_named_and_the_rest_is_kept(
 
 def test_progress_ends_at_the_number_of_images(drawn: Dataset) -> None:
     seen: list[tuple[int, int]] = []
-    open_cache(drawn, SIZE, on_progress=lambda done, total: seen.append((done, total)))
+    open_cache(drawn, SIZE, on_read=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (len(drawn.table), len(drawn.table))
 
 

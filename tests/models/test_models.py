@@ -33,6 +33,17 @@ def test_the_seeds_network_has_the_published_number_of_weights() -> None:
     assert sum(parameter.numel() for parameter in network.parameters()) == by_hand
 
 
+@pytest.mark.parametrize(("name", "weights"), [("seed-cnn-256", 384_455), ("seed-mlp", 2_139_591)])
+def test_the_seeds_small_networks_have_the_weights_their_layers_say(name: str, weights: int) -> None:
+    network = create_model(name, num_classes=7, image_size=(32, 32), drop_rate=0.3)
+    assert sum(parameter.numel() for parameter in network.parameters()) == weights
+
+
+def test_small_starts_each_block_as_its_shortcut_and_stays_small() -> None:
+    network = create_model("small", num_classes=7, image_size=SIZE, drop_rate=0.0)
+    assert sum(parameter.numel() for parameter in network.parameters()) < 1_250_000  # 5 MB in fp32
+
+
 def test_small_takes_images_of_any_size() -> None:
     network = create_model("small", num_classes=7, image_size=SIZE, drop_rate=0.0).eval()
     assert network(torch.rand(1, 3, 75, 101)).shape == (1, 7)

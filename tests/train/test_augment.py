@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from conftest import make_recipe
-from lesionwise.train.augment import augment, to_unit_range
+from lesionwise.train.augment import augment, evaluation_view, to_unit_range
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (6, 30, 40, 3)).astype(np.uint8))
 EVERYTHING = {
@@ -87,3 +87,13 @@ def test_colours_stay_in_range_and_shapes_where_they_are(key: str) -> None:
     assert image.max() <= 1
     correlation = np.corrcoef(image.flatten(), to_unit_range(IMAGES[:1]).flatten())[0, 1]
     assert 0.9 < correlation < 1 - 1e-9
+
+
+def test_the_evaluation_view_is_the_centre_of_the_image() -> None:
+    image = torch.zeros(1, 60, 80, 3, dtype=torch.uint8)
+    image[:, 15:45, 20:60] = 255
+    view = evaluation_view(image, make_recipe(image_size=[60, 80], eval_zoom=2.0, eval_size=[24, 32]))
+    assert view.shape == (1, 3, 24, 32)
+    assert view.min() > 1 - 1e-6
+    whole = evaluation_view(image, make_recipe(image_size=[60, 80]))
+    torch.testing.assert_close(whole, to_unit_range(image))

@@ -9,7 +9,7 @@ from conftest import make_recipe
 from lesionwise.models.registry import create_model
 from lesionwise.recipe import Recipe
 from lesionwise.train.datamodule import Batch, ImageRows, channel_statistics
-from lesionwise.train.module import LesionModule, balanced_weights
+from lesionwise.train.module import LesionModule
 from lesionwise.train.optim import make_optimizer, make_schedule
 
 
@@ -48,14 +48,6 @@ def test_a_network_can_learn_one_batch_by_heart(model: str, monkeypatch: pytest.
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.05
-
-
-def test_class_weights_average_to_one_over_images_and_even_out_classes_at_exponent_one() -> None:
-    counts = torch.tensor([10.0, 30.0, 60.0])
-    weights = balanced_weights(counts, 1.0)
-    torch.testing.assert_close((weights * counts).sum() / counts.sum(), torch.tensor(1.0))
-    torch.testing.assert_close(weights * counts, torch.full((3,), 100 / 3))
-    torch.testing.assert_close(balanced_weights(counts, 0.0), torch.ones(3))
 
 
 def test_channel_statistics_are_those_of_the_rows_asked_for_alone() -> None:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from lesionwise.train.randomness import permutation, uniform
+from lesionwise.train.randomness import uniform
 
 
 def test_a_number_depends_on_seed_epoch_and_sample_alone() -> None:
@@ -20,10 +20,3 @@ def test_numbers_are_uniform_and_uncorrelated() -> None:
     assert np.abs(correlation).max() < 0.04
     neighbours = np.corrcoef(numbers[:-1, 0], numbers[1:, 0])[0, 1]
     assert abs(neighbours) < 0.04
-
-
-def test_an_order_holds_every_position_once_and_changes_with_the_epoch() -> None:
-    order = permutation(1, 2, 500)
-    assert sorted(order) == list(range(500))
-    assert np.array_equal(order, permutation(1, 2, 500))
-    assert not np.array_equal(order, permutation(1, 3, 500))

@@ -1,12 +1,10 @@
 """Printing: results to stdout; progress, notes and errors to stderr."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
     from lesionwise.evaluate.evaluation import Evaluation
@@ -34,34 +32,61 @@ def print_error(text: str) -> None:
     _notes.print(f"Error: {text}", markup=False)
 
 
-@contextmanager
-def progress(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that takes what is done and what is to be done.
+class Display:
+    """What a long command shows: a moving bar on a terminal, a line at each tenth in a log.
 
-    On a terminal it moves a bar; in a log it prints a line at each tenth.
+    Args:
+        quiet: Show nothing.
     """
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_notes, disable=quiet or not _notes.is_terminal, transient=True) as bar:
-        task = bar.add_task(title, total=None)
-        tenth = 0
 
-        def show(done: int, total: int) -> None:
-            nonlocal tenth
-            bar.update(task, completed=done, total=total)
-            if not _notes.is_terminal and done * 10 // total > tenth:
-                tenth = done * 10 // total
-                print_note(f"{title} {done}/{total}", quiet=quiet)
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.speed:.0f} images/s"),
+            TimeRemainingColumn(),
+            console=_notes,
+            disable=quiet or not _notes.is_terminal,
+            transient=True,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._tenth = 0
 
-        yield show
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
 
-def print_epoch(row: dict[str, float]) -> None:
-    """Print one line for a finished epoch."""
-    print_note(
-        f"epoch {row['epoch'] + 1:.0f}  loss {row['train_loss']:.3f}  val loss {row['val_loss']:.3f}  "
-        f"accuracy {row['val_accuracy']:.3f}  balanced accuracy {row['val_balanced_accuracy']:.3f}  "
-        f"{row['images_per_second']:.0f} images/s"
-    )
+    def on_read(self, done: int, total: int) -> None:
+        """Show how many images were read."""
+        self._move("reading images", done, total)
+        if not self.quiet and not _notes.is_terminal and done * 10 // total > self._tenth:
+            self._tenth = done * 10 // total
+            print_note(f"reading images {done}/{total}")
+
+    def on_step(self, epoch: int, done: int, total: int) -> None:
+        """Show how far an epoch is."""
+        self._move(f"epoch {epoch + 1}", done, total)
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        """Print one line for a finished epoch."""
+        print_note(
+            f"epoch {row['epoch'] + 1:.0f}  loss {row['train_loss']:.3f}  val loss {row['val_loss']:.3f}  "
+            f"accuracy {row['val_accuracy']:.3f}  balanced accuracy {row['val_balanced_accuracy']:.3f}  "
+            f"{row['images_per_second']:.0f} images/s",
+            quiet=self.quiet,
+        )
+
+    def _move(self, title: str, done: int, total: int) -> None:
+        if title not in self._tasks:
+            for task in self._tasks.values():
+                self._bar.remove_task(task)
+            self._tasks = {title: self._bar.add_task(title)}
+        self._bar.update(self._tasks[title], completed=done, total=total)
 
 
 def describe_evaluation(evaluation: "Evaluation", title: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lesionwise.cli.console import print_result, progress
+from lesionwise.cli.console import Display, print_result
 from lesionwise.cli.options import By, ByOption, Json, Quiet, Seed, Workers
 
 _COMPARE_SIZE = (225, 300)  # pixels at which images are compared for being the same
@@ -30,7 +30,7 @@ def split(
     from lesionwise.split.split_file import write_split
     from lesionwise.train.prepare import prepare
 
-    with progress("reading images", quiet=quiet) as on_progress:
+    with Display(quiet=quiet) as display:
         data = prepare(
             folder,
             _COMPARE_SIZE,
@@ -38,7 +38,7 @@ def split(
             by=by.value,
             seed=seed,
             workers=workers,
-            on_progress=on_progress,
+            on_read=display.on_read,
         )
     counts = {part: int(count) for part, count in data.split.frame["part"].value_counts().items()}
     facts = {"images": counts, "groups": len(set(data.group)), "fingerprint": data.split.fingerprint}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lesionwise.cli.console import print_epoch, print_result, progress
+from lesionwise.cli.console import Display, print_note, print_result
 from lesionwise.cli.options import (
     By,
     ByOption,
@@ -65,11 +65,12 @@ def train_run(
 ) -> "RunFolder":
     """Train with progress on the screen; shared by `train` and `run`."""
     from lesionwise.recipe import load_recipe
+    from lesionwise.run_folder import read_json
     from lesionwise.train.run import train as train_recipe
 
     resolved = load_recipe(recipe, overrides or ())
-    with progress("reading images", quiet=quiet) as on_progress:
-        return train_recipe(
+    with Display(quiet=quiet) as display:
+        run = train_recipe(
             resolved,
             data,
             out=out,
@@ -79,6 +80,12 @@ def train_run(
             device=device.value,
             workers=workers,
             resume=resume,
-            on_progress=on_progress,
-            on_epoch=None if quiet else print_epoch,
+            on_read=display.on_read,
+            on_epoch=display.on_epoch,
+            on_step=display.on_step,
         )
+    parts = read_json(run.timing)["train"]["parts"]
+    total = sum(parts.values()) or 1
+    shares = ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in parts.items())
+    print_note(f"Where the time of training went: {shares}.", quiet=quiet)
+    return run

@@ -31,7 +31,7 @@ from lesionwise.errors import ImageError
 from lesionwise.run_folder import atomic_path
 
 CHUNK: Final = 256  # rows: some 50 MB at 225x300, half a second of decoding that an interruption can cost
-OnProgress = Callable[[int, int], None]
+OnRead = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def open_cache(
     *,
     root: Path | None = None,
     workers: int | None = None,
-    on_progress: OnProgress | None = None,
+    on_read: OnRead | None = None,
 ) -> ImageCache:
     """Return the pixels of a data set, decoding only what was never decoded.
 
@@ -70,7 +70,7 @@ def open_cache(
         size: Height and width of the cached images, in pixels.
         root: Folder of all caches; `default_cache_root` if left out.
         workers: Decoding threads; the number of usable cores if left out.
-        on_progress: Called with the images done and the number of all.
+        on_read: Called with the images done and the number of all.
 
     Raises:
         FindingsError: If images cannot be read; the message names them. What could be read is kept.
@@ -80,7 +80,7 @@ def open_cache(
     folder.mkdir(parents=True, exist_ok=True)
     builder = _Builder(str(dataset.folder), paths, size, folder)
     if not builder.pixels.exists():
-        builder.build(workers or _usable_cores(), on_progress)
+        builder.build(workers or _usable_cores(), on_read)
     pixels = np.load(builder.pixels, mmap_mode="r")
     return ImageCache(pixels, _fingerprint(dataset, builder.read_journal()), folder)
 
@@ -96,7 +96,7 @@ class _Builder:
         self.part = folder / "pixels.part"
         self.journal = folder / "journal"
 
-    def build(self, workers: int, on_progress: OnProgress | None) -> None:
+    def build(self, workers: int, on_read: OnRead | None) -> None:
         offset = self._open_part()
         done = self.read_journal()
         starts = [start for start in range(0, len(self.paths), CHUNK) if start not in done]
@@ -113,8 +113,8 @@ class _Builder:
                             done[start] = hashes
                             journal.write(f"{start} {' '.join(hashes)}\n")
                             journal.flush()
-                    if on_progress:
-                        on_progress(min(len(done) * CHUNK, len(self.paths)), len(self.paths))
+                    if on_read:
+                        on_read(min(len(done) * CHUNK, len(self.paths)), len(self.paths))
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
         raise_findings(_unreadable(faults), self.source)
@@ -144,7 +144,7 @@ class _Builder:
         return int(open_memmap(self.part, mode="r").offset)
 
     def _decode_chunk(self, offset: int, start: int) -> tuple[int, list[str], dict[str, str]]:
-        """Write one chunk to the disk, and return its first row, its file hashes and what could not be read."""
+        """Write one chunk, and return its first row, its file hashes and what could not be read."""
         hashes, faults = [], {}
         row_bytes = self.size[0] * self.size[1] * 3
         # Writing costs a quarter of what faulting in the pages of a memory map does.

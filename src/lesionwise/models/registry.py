@@ -8,6 +8,8 @@ from typing import Final, Protocol
 from lesionwise.errors import RecipeError
 from lesionwise.models.network import Network
 from lesionwise.models.seed_cnn import seed_cnn
+from lesionwise.models.seed_cnn_256 import seed_cnn_256
+from lesionwise.models.seed_mlp import seed_mlp
 from lesionwise.models.small import small
 
 
@@ -18,7 +20,12 @@ class ModelFactory(Protocol):
         """Return the network for images of this height and width."""
 
 
-MODELS: Final[dict[str, ModelFactory]] = {"seed-cnn": seed_cnn, "small": small}
+MODELS: Final[dict[str, ModelFactory]] = {
+    "seed-cnn": seed_cnn,
+    "seed-cnn-256": seed_cnn_256,
+    "seed-mlp": seed_mlp,
+    "small": small,
+}
 
 
 def create_model(name: str, *, num_classes: int, image_size: tuple[int, int], drop_rate: float) -> Network:

@@ -1,7 +1,8 @@
 """`seed-cnn`: the convolutional network of the Keras notebooks, layer by layer."""
 
-from torch import Tensor, nn
+from torch import nn
 
+from lesionwise.models.keras_init import keras_init
 from lesionwise.models.network import Network
 
 
@@ -25,19 +26,9 @@ def seed_cnn(*, num_classes: int, image_size: tuple[int, int], drop_rate: float 
         nn.Dropout(drop_rate),
         nn.Linear(128, num_classes),
     )
-    network = Network(features, head)
-    network.apply(_keras_init)
-    return network
+    return keras_init(Network(features, head))
 
 
 def _convolutions(inputs: int, outputs: int) -> list[nn.Module]:
     first = nn.Conv2d(inputs, outputs, 3, padding="same")
     return [first, nn.ReLU(), nn.Conv2d(outputs, outputs, 3, padding="same"), nn.ReLU()]
-
-
-def _keras_init(layer: nn.Module) -> None:
-    """Start as Keras does (Glorot uniform, zero bias), which trains differently from PyTorch's default."""
-    if isinstance(layer, nn.Conv2d | nn.Linear):
-        nn.init.xavier_uniform_(layer.weight)
-        assert isinstance(layer.bias, Tensor)  # noqa: S101 (for the type checker: all layers here have one)
-        nn.init.zeros_(layer.bias)

@@ -11,7 +11,7 @@ from lesionwise.models.network import Network, PooledHead
 
 
 def small(*, num_classes: int, image_size: tuple[int, int], drop_rate: float = 0.0) -> Network:
-    """Return the network; it takes images of any size.
+    """Return the network; it takes images of any size and has one feature place per 16 pixels.
 
     Args:
         num_classes: Classes to tell apart.
@@ -19,17 +19,27 @@ def small(*, num_classes: int, image_size: tuple[int, int], drop_rate: float = 0
         drop_rate: Dropout on the pooled features.
     """
     del image_size
-    widths = ((32, 32), (32, 64), (64, 128), (128, 192))
     features = nn.Sequential(
-        _normed(3, 32, 3, stride=2), nn.ReLU(), *(Block(*pair, stride=2) for pair in widths)
+        *(_normed(3, 32, 3, stride=2), nn.ReLU()),
+        Block(32, 32, stride=2),
+        *(Block(32, 64, stride=2), Block(64, 64)),
+        *(Block(64, 128, stride=2), Block(128, 128)),
+        Block(128, 256, neck=128),
     )
-    network = Network(features, PooledHead(widths[-1][1], num_classes, drop_rate))
-    network.apply(_he_init)
-    return network
+    for layer in features.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    return Network(features, PooledHead(256, num_classes, drop_rate))
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions and a channel gate beside a shortcut.
+    """Convolutions and a channel gate beside a shortcut.
+
+    Args:
+        inputs: Channels that come in.
+        outputs: Channels that go out.
+        stride: Of the block; the shortcut averages where it strides.
+        neck: Channels of a 1x1, 3x3, 1x1 bottleneck; left out, the block is two 3x3 convolutions.
 
     References:
         He et al. (2016), https://doi.org/10.1109/CVPR.2016.90
@@ -37,28 +47,30 @@ class Block(nn.Module):
         He, T. et al. (2019), https://doi.org/10.1109/CVPR.2019.00065 (the pooled shortcut)
     """
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, neck: int | None = None) -> None:
         super().__init__()
-        self.first = _normed(inputs, outputs, 3, stride=stride)
-        self.second = _normed(outputs, outputs, 3)
+        if neck:
+            deep = [_normed(inputs, neck, 1), nn.ReLU(), _normed(neck, neck, 3, stride=stride), nn.ReLU()]
+            last = _normed(neck, outputs, 1)
+        else:
+            deep = [_normed(inputs, outputs, 3, stride=stride), nn.ReLU()]
+            last = _normed(outputs, outputs, 3)
+        nn.init.zeros_(last.get_parameter("1.weight"))  # starts as its shortcut; Goyal et al. (2017)
+        self.deep = nn.Sequential(*deep, last)
+        squeezed = outputs // 4
         self.gate = nn.Sequential(
-            nn.Conv2d(outputs, outputs // 4, 1), nn.ReLU(), nn.Conv2d(outputs // 4, outputs, 1), nn.Sigmoid()
+            nn.Conv2d(outputs, squeezed, 1), nn.ReLU(), nn.Conv2d(squeezed, outputs, 1), nn.Sigmoid()
         )
-        pool = nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
-        self.shortcut = nn.Sequential(pool, _normed(inputs, outputs, 1))
-        nn.init.zeros_(self.second.get_parameter("1.weight"))  # starts as its shortcut; Goyal et al. (2017)
+        pool = [nn.AvgPool2d(stride, ceil_mode=True)] if stride > 1 else []
+        project = [_normed(inputs, outputs, 1)] if pool or inputs != outputs else []
+        self.shortcut = nn.Sequential(*pool, *project)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output (B, outputs, h, w)."""
-        deep: Tensor = self.second(F.relu(self.first(x)))
+        deep: Tensor = self.deep(x)
         return F.relu(deep * self.gate(deep.mean((2, 3), keepdim=True)) + self.shortcut(x))
 
 
 def _normed(inputs: int, outputs: int, kernel: int, *, stride: int = 1) -> nn.Sequential:
     convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs))
-
-
-def _he_init(layer: nn.Module) -> None:
-    if isinstance(layer, nn.Conv2d):
-        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

@@ -1,7 +1,7 @@
 """Augmentation: one movement and one resampling of each image, then its colours.
 
-Here: drawing the changes of a batch and applying them on the batch's device. Not here: which are asked for
-(the recipe) and mixing images with one another.
+Here: drawing the changes of a batch and applying them on the batch's device; the plain view of evaluation.
+Not here: which changes are asked for (the recipe), and mixing images with one another (`mixing`).
 Letters: B batch, H W pixels of the image, h w pixels of the crop.
 """
 
@@ -36,6 +36,25 @@ def augment(images: Tensor, recipe: Recipe, *, seed: int, epoch: int, samples: A
     draws = iter(numbers.unbind(1))
     pixels = to_unit_range(images)
     return _recolour(_move(pixels, recipe, draws), recipe, draws)
+
+
+def evaluation_view(images: Tensor, recipe: Recipe) -> Tensor:
+    """Return the centred part of each image that is looked at in evaluation.
+
+    Args:
+        images: RGB, shape (B, H, W, 3), uint8.
+        recipe: Its `eval_zoom` and `eval_size`.
+
+    Returns:
+        RGB in [0, 1], shape (B, 3, h, w), in channels-last memory.
+    """
+    pixels = to_unit_range(images)
+    height, width = (round(side / recipe.eval_zoom) for side in pixels.shape[2:])
+    top, left = (pixels.shape[2] - height) // 2, (pixels.shape[3] - width) // 2
+    pixels = pixels[:, :, top : top + height, left : left + width]
+    if pixels.shape[2:] != recipe.view_size:
+        pixels = F.interpolate(pixels, recipe.view_size, mode="bilinear", antialias=True)
+    return pixels.contiguous(memory_format=torch.channels_last)
 
 
 def to_unit_range(images: Tensor) -> Tensor:

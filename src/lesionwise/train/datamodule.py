@@ -1,10 +1,11 @@
-"""Batches: whole rows of the memory map, in an order that is a function of seed and epoch.
+"""Batches: whole rows of the memory map.
 
-Here: what Lightning reads. Not here: changing the images (`augment`), which happens on the device.
+Here: what Lightning reads. Not here: their order (`sampling`), and changing the images (`augment`), which
+happens on the device.
 Letters: N images, B batch, H W pixels.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import lightning as L
@@ -12,9 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
-from lesionwise.train.randomness import permutation
+from lesionwise.recipe import Recipe
+from lesionwise.train.sampling import EpochSampler
 
 
 class Batch(NamedTuple):
@@ -54,53 +56,31 @@ class ImageRows(Dataset[Batch]):
         return Batch(torch.from_numpy(self.pixels[rows]), torch.from_numpy(self.y[rows]), rows)
 
 
-class EpochShuffle(Sampler[int]):
-    """Every position once per epoch, in an order that depends on seed and epoch alone.
-
-    Args:
-        count: Number of positions.
-        seed: Of the run.
-    """
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.count = count
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; Lightning calls this before each."""
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(permutation(self.seed, self.epoch, self.count).tolist())
-
-    def __len__(self) -> int:
-        return self.count
-
-
 class ImageDataModule(L.LightningDataModule):
     """The train and val parts of one run.
 
     Args:
         train: Images that change weights.
         val: Images that choose the epoch and the learning rate.
-        batch_size: Images per step.
+        recipe: Its `batch_size` and `sampling`.
         seed: Of the order.
     """
 
-    def __init__(self, train: ImageRows, val: ImageRows, *, batch_size: int, seed: int) -> None:
+    def __init__(self, train: ImageRows, val: ImageRows, recipe: Recipe, *, seed: int) -> None:
         super().__init__()
         self.train = train
         self.val = val
-        self.batch_size = batch_size
-        self.seed = seed
+        self.batch_size = recipe.batch_size
+        self.sampler = EpochSampler(train.y[train.rows], exponent=recipe.sampling, seed=seed)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return shuffled batches; the rest that fills no batch waits for another epoch's order."""
-        shuffle = EpochShuffle(len(self.train), self.seed)
-        drop_last = len(self.train) >= self.batch_size
         return DataLoader(
-            self.train, self.batch_size, sampler=shuffle, collate_fn=_as_is, drop_last=drop_last
+            self.train,
+            self.batch_size,
+            sampler=self.sampler,
+            collate_fn=_as_is,
+            drop_last=len(self.train) >= self.batch_size,
         )
 
     def val_dataloader(self) -> DataLoader[Batch]:

@@ -14,6 +14,7 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 
 from lesionwise.errors import RunError
@@ -23,7 +24,8 @@ from lesionwise.models.network import Network
 from lesionwise.models.registry import create_model
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
-from lesionwise.train.augment import to_unit_range
+from lesionwise.train.augment import evaluation_view
+from lesionwise.train.clock import OnStep, StepClock, StepProgress
 from lesionwise.train.datamodule import ImageDataModule, ImageRows, channel_statistics
 from lesionwise.train.hardware import choose_device, choose_precision, keep_memory
 from lesionwise.train.history import History, OnEpoch
@@ -42,7 +44,8 @@ def fit(
     device: str = "auto",
     resume: bool = False,
     on_epoch: OnEpoch | None = None,
-) -> None:
+    on_step: OnStep | None = None,
+) -> dict[str, float]:
     """Train a recipe and write checkpoints, history and the predictions of val and cal.
 
     Args:
@@ -53,6 +56,10 @@ def fit(
         device: "auto", "cpu", "cuda" or "mps".
         resume: Continue from the last checkpoint, if there is one.
         on_epoch: Called with each row of the history.
+        on_step: Called with the number of the epoch, the images done and the images of the epoch.
+
+    Returns:
+        Seconds spent on each part of the training steps.
     """
     device = choose_device(device)
     keep_memory()
@@ -64,15 +71,20 @@ def fit(
     batches = ImageDataModule(
         ImageRows(data.pixels, data.y, train_rows),
         ImageRows(data.pixels, data.y, data.rows("val")),
-        batch_size=recipe.batch_size,
+        recipe,
         seed=seed,
     )
+    clock = StepClock()
+    watchers: list[Callback] = [History(run.history, on_epoch), clock]
+    if on_step:
+        watchers.append(StepProgress(on_step))
     last = run.checkpoints / "last.ckpt"
     with _quiet_lightning():
-        trainer = _make_trainer(recipe, run, device, on_epoch)
+        trainer = _make_trainer(recipe, run, device, watchers)
         module = LesionModule(network.to(memory_format=torch.channels_last), recipe, counts, seed=seed)
         trainer.fit(module, batches, ckpt_path=last if resume and last.exists() else None, weights_only=True)
     write_part_predictions(run, recipe, data, ("val", "cal"), device=device)
+    return clock.seconds
 
 
 def write_part_predictions(
@@ -82,7 +94,9 @@ def write_part_predictions(
     network = load_best_network(run, recipe)
     for part in parts:
         rows = data.rows(part)
-        logits = predict_logits(network, data.pixels, rows, device=choose_device(device))
+        if recipe.defect_own_statistics:
+            network.set_statistics(*channel_statistics(data.pixels, rows))
+        logits = predict_logits(network, recipe, data.pixels, rows, device=choose_device(device))
         predictions = Predictions(
             image_id=data.image_id[rows],
             y_prob=_softmax(logits),
@@ -110,13 +124,14 @@ def load_best_network(run: RunFolder, recipe: Recipe) -> Network:
 
 
 def predict_logits(
-    network: Network, pixels: NDArray[np.uint8], rows: NDArray[np.int64], *, device: str
-) -> NDArray[np.float64]:
-    """Return the raw outputs of a network, shape (len(rows), C).
+    network: Network, recipe: Recipe, pixels: NDArray[np.uint8], rows: NDArray[np.int64], *, device: str
+) -> Floats:
+    """Return the raw outputs of a network for some rows, shape (len(rows), C), in fp32.
 
     Args:
         network: From RGB in [0, 1] to logits.
-        pixels: All images, shape (N, H, W, 3), uint8.
+        recipe: Says which part of the image is looked at.
+        pixels: All images, shape (N, H, W, 3), uint8; may be memory-mapped.
         rows: Those to predict.
         device: "cpu", "cuda" or "mps".
     """
@@ -124,9 +139,10 @@ def predict_logits(
     batches = np.array_split(rows, max(1, -(-len(rows) // _PREDICT_BATCH)))
     with torch.inference_mode():
         outputs = [
-            network(to_unit_range(torch.from_numpy(pixels[batch]).to(device))).cpu() for batch in batches
+            network(evaluation_view(torch.from_numpy(pixels[batch]).to(device), recipe)).cpu()
+            for batch in batches
         ]
-    return torch.cat(outputs).double().numpy()
+    return np.asarray(torch.cat(outputs).double())
 
 
 def _fresh_network(recipe: Recipe) -> Network:
@@ -135,7 +151,7 @@ def _fresh_network(recipe: Recipe) -> Network:
     )
 
 
-def _make_trainer(recipe: Recipe, run: RunFolder, device: str, on_epoch: OnEpoch | None) -> L.Trainer:
+def _make_trainer(recipe: Recipe, run: RunFolder, device: str, watchers: list[Callback]) -> L.Trainer:
     mode = "min" if recipe.monitor.endswith("loss") else "max"
     checkpoint = ModelCheckpoint(
         run.checkpoints,
@@ -145,7 +161,7 @@ def _make_trainer(recipe: Recipe, run: RunFolder, device: str, on_epoch: OnEpoch
         save_last=True,
         enable_version_counter=False,
     )
-    callbacks: list[Callback] = [History(run.history, on_epoch), checkpoint]
+    callbacks: list[Callback] = [checkpoint]
     if recipe.early_stopping:
         callbacks.append(EarlyStopping(recipe.monitor, mode=mode, patience=recipe.early_stopping))
     if recipe.ema:
@@ -155,8 +171,8 @@ def _make_trainer(recipe: Recipe, run: RunFolder, device: str, on_epoch: OnEpoch
         devices=1,
         precision=choose_precision(device),
         max_epochs=recipe.epochs,
-        callbacks=callbacks,
-        logger=False,
+        callbacks=[*callbacks, *watchers],
+        logger=TensorBoardLogger(run.path, name=None, version="tensorboard") if recipe.logger else False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,

@@ -1,9 +1,10 @@
-"""The training step: augment, predict, compare; and what is logged of it.
+"""The training step: augment, mix, predict, compare; and what is logged of it.
 
 Here: the Lightning module. Not here: the loop around it (`fit`) and what happens to the images (`augment`).
 Letters: B batch, C classes, N images of a part.
 """
 
+from time import perf_counter
 from typing import Any
 
 import lightning as L
@@ -14,8 +15,10 @@ from torch.nn import functional as F
 from lesionwise.evaluate.scores import accuracy_score, macro_recall_score
 from lesionwise.models.network import Network
 from lesionwise.recipe import Recipe
-from lesionwise.train.augment import augment, to_unit_range
+from lesionwise.train.augment import augment, evaluation_view
 from lesionwise.train.datamodule import Batch
+from lesionwise.train.losses import Loss
+from lesionwise.train.mixing import mix
 from lesionwise.train.optim import make_optimizer, make_schedule
 
 
@@ -27,20 +30,26 @@ class LesionModule(L.LightningModule):
         recipe: How it is trained.
         class_counts: Training images of each class, shape (C,).
         seed: Of augmentation and dropout.
-    """
 
-    class_weights: Tensor
+    Attributes:
+        augment_seconds: Time spent on changing images so far.
+    """
 
     def __init__(self, network: Network, recipe: Recipe, class_counts: Tensor, *, seed: int) -> None:
         super().__init__()
         self.network = network
         self.recipe = recipe
         self.seed = seed
-        self.register_buffer("class_weights", balanced_weights(class_counts, recipe.class_weight))
+        self.loss = Loss.of(recipe, class_counts)
+        self.augment_seconds = 0.0
         self._losses: list[Tensor] = []
         self._hits: list[Tensor] = []
         self._val_logits: list[Tensor] = []
         self._val_y: list[Tensor] = []
+
+    def on_fit_start(self) -> None:
+        """Move the loss to where the network is."""
+        self.loss = self.loss.to(self.device)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make dropout a function of seed and step, so that a resumed run is the unbroken one."""
@@ -49,14 +58,14 @@ class LesionModule(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch; sums stay on the device until the epoch ends."""
-        del batch_idx
-        images = augment(
-            batch.images, self.recipe, seed=self.seed, epoch=self.current_epoch, samples=batch.rows
-        )
+        place = {"seed": self.seed, "epoch": self.current_epoch}
+        started = perf_counter()
+        images = augment(batch.images, self.recipe, **place, samples=batch.rows)
+        targets = F.one_hot(batch.y, len(self.loss.weights)).float()
+        images, targets = mix(images, targets, self.recipe, **place, batch=batch_idx)
+        self.augment_seconds += perf_counter() - started
         logits = self.network(images)
-        loss = F.cross_entropy(
-            logits.float(), batch.y, weight=self.class_weights, label_smoothing=self.recipe.label_smoothing
-        )
+        loss = self.loss(logits, targets)
         self._losses.append(loss.detach())
         self._hits.append((logits.detach().argmax(1) == batch.y).float().mean())
         return loss
@@ -64,8 +73,7 @@ class LesionModule(L.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the logits of one batch for the end of the epoch."""
         del batch_idx
-        images = to_unit_range(batch.images).contiguous(memory_format=torch.channels_last)
-        self._val_logits.append(self.network(images).float())
+        self._val_logits.append(self.network(evaluation_view(batch.images, self.recipe)).float())
         self._val_y.append(batch.y)
 
     def on_validation_epoch_end(self) -> None:
@@ -89,15 +97,3 @@ class LesionModule(L.LightningModule):
         optimizer = make_optimizer(self.network, self.recipe)
         schedule = make_schedule(optimizer, self.recipe, steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, **({"lr_scheduler": schedule} if schedule else {})}
-
-
-def balanced_weights(class_counts: Tensor, exponent: float) -> Tensor:
-    """Return a loss weight per class: the inverse frequency to a power, one on average over images.
-
-    Args:
-        class_counts: Training images of each class, shape (C,).
-        exponent: 0 weighs all images alike, 1 all classes alike.
-    """
-    frequency = class_counts.clamp(min=1) / class_counts.sum()
-    weights = frequency**-exponent
-    return weights / (weights * frequency).sum()

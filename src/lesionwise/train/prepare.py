@@ -10,13 +10,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionwise.data.cache import ImageCache, OnProgress, open_cache
+from lesionwise.data.cache import ImageCache, OnRead, open_cache
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.errors import SplitError
 from lesionwise.split.assign import make_split
 from lesionwise.split.groups import identical_images, lesion_groups
 from lesionwise.split.split_file import Split, read_split
 from lesionwise.split.verify import verify_split
+from lesionwise.train.defects import resample_before_split
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,10 @@ def prepare(
     split_path: Path | None = None,
     by: Literal["lesion", "image"] = "lesion",
     seed: int = 0,
+    resample: int | None = None,
     cache_root: Path | None = None,
     workers: int | None = None,
-    on_progress: OnProgress | None = None,
+    on_read: OnRead | None = None,
 ) -> TrainingData:
     """Read, check, clean, cache, group and split a data folder.
 
@@ -83,15 +85,19 @@ def prepare(
         split_path: A split to use; one is made if left out.
         by: What stays together in a split that is made.
         seed: Of a split that is made.
+        resample: Images to draw of each class before an image split: a defect, see `defects`.
         cache_root: Folder of all caches.
         workers: Decoding threads.
-        on_progress: Called with the images decoded and the number of all.
+        on_read: Called with the images decoded and the number of all.
 
     Raises:
         LesionwiseError: Of the kind that the failing stage names.
     """
     dataset = read_dataset(folder)
-    cache = open_cache(dataset, size, root=cache_root, workers=workers, on_progress=on_progress)
+    cache = open_cache(dataset, size, root=cache_root, workers=workers, on_read=on_read)
+    if resample:
+        dataset, cache = resample_before_split(dataset, cache, per_class=resample, seed=seed)
+        by = "image"
     pairs = identical_images(dataset.table["image_id"].tolist(), cache.pixels)
     split = read_split(split_path) if split_path else make_split(dataset, by=by, seed=seed, pairs=pairs)
     verify_split(split, dataset, pairs=pairs, source=str(split_path or "the new split"))

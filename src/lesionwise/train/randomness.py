@@ -33,11 +33,6 @@ def uniform(seed: int, epoch: int, samples: ArrayLike, count: int) -> NDArray[np
     return ((bits >> np.uint64(40)).astype(np.float32)) / np.float32(1 << 24)
 
 
-def permutation(seed: int, epoch: int, count: int) -> NDArray[np.intp]:
-    """Return the order of `count` samples in an epoch."""
-    return np.random.default_rng([seed, epoch]).permutation(count)
-
-
 def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
     state = state + _GOLDEN
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from lesionwise.data.cache import OnProgress
+from lesionwise.data.cache import OnRead
 from lesionwise.errors import RunError
 from lesionwise.evaluate.ledger import append_ledger
 from lesionwise.recipe import Recipe, load_recipe
@@ -23,6 +23,7 @@ from lesionwise.run_folder import (
     write_text,
 )
 from lesionwise.split.split_file import write_split
+from lesionwise.train.clock import OnStep
 from lesionwise.train.fit import fit, write_part_predictions
 from lesionwise.train.history import OnEpoch
 from lesionwise.train.prepare import TrainingData, prepare
@@ -40,8 +41,9 @@ def train(
     cache_root: str | Path | None = None,
     workers: int | None = None,
     resume: bool = False,
-    on_progress: OnProgress | None = None,
+    on_read: OnRead | None = None,
     on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
 ) -> RunFolder:
     """Train a recipe on a data folder and predict its val and cal parts; `test` is not read.
 
@@ -56,8 +58,9 @@ def train(
         cache_root: Folder of all image caches; `.lesionwise/cache` if left out.
         workers: Decoding threads; all cores if left out.
         resume: Continue the run in `out` where it stopped.
-        on_progress: Called with the images decoded and the number of all.
+        on_read: Called with the images decoded and the number of all.
         on_epoch: Called with each row of the history.
+        on_step: Called with the number of the epoch, the images done and the images of the epoch.
 
     Returns:
         The run folder.
@@ -75,14 +78,17 @@ def train(
             split_path=run.split if run.split.exists() else Path(split) if split else None,
             by=by,
             seed=seed,
+            resample=recipe.defect_resample_before_split,
             cache_root=Path(cache_root) if cache_root else None,
             workers=workers,
-            on_progress=on_progress,
+            on_read=on_read,
         )
         stage["images"] = len(prepared.y)
     _describe(run, recipe, prepared, seed=seed, split_origin=Path(split) if split else None)
     with timed_stage(run, "train") as stage:
-        fit(recipe, prepared, run, seed=seed, device=device, resume=resume, on_epoch=on_epoch)
+        stage["parts"] = fit(
+            recipe, prepared, run, seed=seed, device=device, resume=resume, on_epoch=on_epoch, on_step=on_step
+        )
         stage["images"] = len(prepared.rows("train")) * (len(run.history.read_text().splitlines()) - 1)
     return run
 
@@ -104,6 +110,8 @@ def predict_test(run: RunFolder, *, device: str = "auto", cache_root: str | Path
         Path(facts["folder"]),
         recipe.image_size,
         split_path=run.split,
+        seed=facts["seed"],
+        resample=recipe.defect_resample_before_split,
         cache_root=Path(cache_root) if cache_root else None,
     )
     if prepared.cache.fingerprint != facts["fingerprint"]:

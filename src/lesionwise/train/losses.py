@@ -1,0 +1,85 @@
+"""Losses for seven classes of which one has fifty times the images of another.
+
+Here: one differentiable loss with its options, and the weights of the classes. Not here: which images are
+drawn (`sampling`).
+Letters: B batch, C classes.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lesionwise.recipe import Recipe
+
+
+def class_frequency(counts: Tensor) -> Tensor:
+    """Return the part of all images that each class has, shape (C,); a class without images counts as one."""
+    return counts.clamp(min=1) / counts.clamp(min=1).sum()
+
+
+def balanced_weights(counts: Tensor, exponent: float, *, sampling: float = 0.0) -> Tensor:
+    """Return a loss weight per class: the inverse frequency to a power, one on average over images drawn.
+
+    Args:
+        counts: Training images of each class, shape (C,).
+        exponent: 0 weighs all images alike, 1 all classes alike.
+        sampling: Exponent with which images are drawn; the two add up.
+    """
+    frequency = class_frequency(counts)
+    weights, drawn = frequency**-exponent, frequency ** (1 - sampling)
+    return weights * drawn.sum() / (weights * drawn).sum()
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Weighted cross-entropy of soft targets, with focus on the uncertain and shift by frequency.
+
+    The sum is divided by the batch size, not by the weights in the batch, so that an image of a rare class
+    has the same weight in any batch.
+
+    Attributes:
+        weights: Of each class, shape (C,).
+        log_frequency: Of each class, times `logit_adjustment`, shape (C,).
+        smoothing: Probability mass spread over all classes.
+        focal_gamma: Exponent of (1 - p); 0 is plain cross-entropy.
+
+    References:
+        Lin et al. (2017), https://doi.org/10.1109/ICCV.2017.324 (focal loss)
+        Menon et al. (2021), https://arxiv.org/abs/2007.07314 (logit adjustment)
+    """
+
+    weights: Tensor
+    log_frequency: Tensor
+    smoothing: float
+    focal_gamma: float
+
+    @classmethod
+    def of(cls, recipe: Recipe, counts: Tensor) -> "Loss":
+        """Return the recipe's loss for these training images of each class, shape (C,)."""
+        drawn = class_frequency(counts) ** (1 - recipe.sampling)
+        return cls(
+            balanced_weights(counts, recipe.class_weight, sampling=recipe.sampling),
+            recipe.logit_adjustment * (drawn / drawn.sum()).log(),
+            recipe.label_smoothing,
+            recipe.focal_gamma,
+        )
+
+    def to(self, device: torch.device) -> "Loss":
+        """Return the loss with its tensors on a device."""
+        return Loss(self.weights.to(device), self.log_frequency.to(device), self.smoothing, self.focal_gamma)
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of a batch.
+
+        Args:
+            logits: Raw outputs, shape (B, C).
+            targets: Probabilities of the classes, shape (B, C), each row summing to 1.
+        """
+        log_prob = F.log_softmax(logits.float() + self.log_frequency, dim=1)
+        smooth = targets * (1 - self.smoothing) + self.smoothing / targets.shape[1]
+        terms = -smooth * log_prob * self.weights
+        if self.focal_gamma:
+            terms = terms * (1 - log_prob.exp()) ** self.focal_gamma
+        return terms.sum() / len(targets)

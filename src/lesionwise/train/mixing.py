@@ -1,0 +1,59 @@
+"""MixUp and CutMix: images mixed with one another, and their targets with them.
+
+Here: mixing a batch with itself in reverse order; how far is a function of (seed, epoch, batch).
+Letters: B batch, C classes, h w pixels of the crop.
+"""
+
+import math
+
+import numpy as np
+from torch import Tensor
+
+from lesionwise.recipe import Recipe
+
+
+def mix(
+    images: Tensor, targets: Tensor, recipe: Recipe, *, seed: int, epoch: int, batch: int
+) -> tuple[Tensor, Tensor]:
+    """Return mixed images and targets, or both as they are where the recipe mixes nothing.
+
+    Args:
+        images: RGB in [0, 1], shape (B, 3, h, w).
+        targets: Probabilities of the classes, shape (B, C).
+        recipe: Its `mixup` and `cutmix`; with both, each batch takes one at even odds.
+        seed: Of the run.
+        epoch: Number of the epoch.
+        batch: Number of the batch in the epoch.
+
+    References:
+        Zhang et al. (2018), https://arxiv.org/abs/1710.09412 (MixUp)
+        Yun et al. (2019), https://doi.org/10.1109/ICCV.2019.00612 (CutMix)
+    """
+    kinds = [kind for kind in (("mixup", recipe.mixup), ("cutmix", recipe.cutmix)) if kind[1]]
+    if not kinds:
+        return images, targets
+    rng = np.random.default_rng([seed, epoch, batch])
+    name, alpha = kinds[rng.integers(len(kinds))]
+    kept = float(rng.beta(alpha, alpha))
+    others = images.flip(0)  # the order is random already
+    if name == "mixup":
+        mixed = images * kept + others * (1 - kept)
+    else:
+        mixed, kept = _paste(images, others, kept, rng)
+    return mixed, targets * kept + targets.flip(0) * (1 - kept)
+
+
+def _paste(images: Tensor, others: Tensor, kept: float, rng: np.random.Generator) -> tuple[Tensor, float]:
+    """Paste a box of the other images, and return the part of the area that stayed."""
+    height, width = images.shape[2:]
+    top, bottom = _span(height, kept, rng)
+    left, right = _span(width, kept, rng)
+    mixed = images.clone()
+    mixed[:, :, top:bottom, left:right] = others[:, :, top:bottom, left:right]
+    return mixed, 1 - (bottom - top) * (right - left) / (height * width)
+
+
+def _span(side: int, kept: float, rng: np.random.Generator) -> tuple[int, int]:
+    """Return where a box begins and ends along one side, cut at the border."""
+    centre, half = rng.uniform(0, side), math.sqrt(1 - kept) * side / 2
+    return round(max(centre - half, 0)), round(min(centre + half, side))

@@ -2,7 +2,8 @@
 
     LesionwiseError          wrong use or wrong input; the command line ends with 2
     ├── DataError            a data folder or table that cannot be used
-    │   └── FindingsError    a table with coded faults, all of them listed; ends with 1
+    │   ├── FindingsError    a table with coded faults, all of them listed; ends with 1
+    │   └── DownloadError    a source that does not hand out what was asked for; ends with 1
     ├── ImageError           a file that cannot be read as an image
     ├── SplitError           a split that does not fit its table
     │   └── LeakError        one lesion on both sides of a split; ends with 1
@@ -40,6 +41,12 @@ class FindingsError(DataError):
     def __init__(self, message: str, findings: Sequence[object] = ()) -> None:
         super().__init__(message)
         self.findings = tuple(findings)
+
+
+class DownloadError(DataError):
+    """A source does not hand out a file, or hands out something else under its name."""
+
+    exit_code = 1
 
 
 class ImageError(LesionwiseError):

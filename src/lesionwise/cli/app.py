@@ -2,7 +2,7 @@
 
 import typer
 
-from lesionwise.cli import check, compare, evaluate, phantom, run, split, train
+from lesionwise.cli import check, compare, data, evaluate, phantom, run, split, train
 
 app = typer.Typer(
     name="lesionwise",
@@ -16,6 +16,7 @@ app = typer.Typer(
 
 app.command("run")(run.run)
 app.command("split")(split.split)
+app.add_typer(data.app, name="data")
 app.command("check")(check.check)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)

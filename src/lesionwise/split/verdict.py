@@ -27,7 +27,7 @@ def describe_check(check: SplitCheck) -> str:
 def _verdict(check: SplitCheck) -> str:
     lists = f"{check.train_images:,} training and {check.test_images:,} test images"
     again = (
-        f" ({check.repeated:,} further rows of the test list repeat an image of it.)"
+        f" (The test list names images again in {check.repeated:,} rows.)"
         if check.repeated
         else ""
     )

@@ -1,0 +1,61 @@
+"""HAM10000 from Kaggle, through Kaggle's own client.
+
+Here: taking its folder over into ours. Not here: anything of its protocol. Public sets need no login.
+"""
+
+import shutil
+from collections.abc import Callable
+from hashlib import sha256
+from importlib import import_module
+from pathlib import Path
+
+from lesionwise.data.download.sources import KAGGLE
+from lesionwise.data.download.unpack import Unpacked, is_readable
+from lesionwise.data.layouts.ham10000 import metadata_file
+from lesionwise.data.layouts.listing import find_images
+from lesionwise.errors import DownloadError, MissingExtraError
+from lesionwise.run_folder import atomic_path
+
+
+def copy_from_kaggle(
+    out: Path, place: Callable[[str], str], *, on_image: Callable[[int, int], None] | None = None
+) -> Unpacked:
+    """Have kagglehub download the set, and copy it without its lower-case twins.
+
+    Args:
+        out: The data folder.
+        place: Gives the folder of an image file, relative to `out`.
+        on_image: Called with the images done and the number of all.
+
+    Raises:
+        MissingExtraError: If kagglehub is not installed.
+        DownloadError: If it does not hand the set out.
+    """
+    try:
+        kagglehub = import_module("kagglehub")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("kaggle", "kagglehub") from error
+    try:
+        folder = Path(kagglehub.dataset_download(KAGGLE))
+    except Exception as error:  # kagglehub documents none
+        raise DownloadError(f"kagglehub could not download {KAGGLE}: {error}") from error
+    metadata = metadata_file(folder)
+    if metadata is None:
+        raise DownloadError(f"kagglehub: expected HAM10000_metadata.csv in {KAGGLE} but found none.")
+    images = find_images([folder])
+    written: dict[str, tuple[str, int]] = {}
+    kept: list[str] = []
+    for number, path in enumerate(images.values(), 1):
+        name = f"{place(path.name)}/{path.name}"
+        if is_readable(out / name):
+            kept.append(name)
+        else:
+            content = path.read_bytes()
+            with atomic_path(out / name) as temporary:
+                temporary.write_bytes(content)
+            written[name] = sha256(content).hexdigest(), len(content)
+        if on_image:
+            on_image(number, len(images))
+    with atomic_path(out / "HAM10000_metadata.csv") as temporary:
+        shutil.copyfile(metadata, temporary)
+    return Unpacked(written, tuple(kept))

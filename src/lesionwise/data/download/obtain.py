@@ -1,0 +1,244 @@
+"""A whole set, from whichever source hands it out, in the layout of Kaggle.
+
+Here: the order of things. Not here: one file (`fetch`), one archive (`unpack`), judging a folder (`verify`).
+
+Images come first, the metadata last: a folder in which a download was interrupted is no data folder yet. What
+was unpacked from a verified archive is noted with its SHA-256 in a receipt, so that `data verify` can hold
+the files against it later.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from zipfile import BadZipFile, ZipFile
+
+import pandas as pd
+
+from lesionwise.data.download.fetch import OnBytes, Patience, fetch
+from lesionwise.data.download.kaggle import copy_from_kaggle
+from lesionwise.data.download.sources import PART_1_LAST, Catalogue, RemoteFile, Set, Source
+from lesionwise.data.download.unpack import Unpacked, unpack_images
+from lesionwise.data.layouts.isic import read_isic
+from lesionwise.data.layouts.listing import read_table
+from lesionwise.data.verify import RECEIPT, TEST_TRUTH, verify_folder
+from lesionwise.errors import DataError, DownloadError
+from lesionwise.run_folder import atomic_path, write_json, write_text
+
+PENDING: Final = ".download"
+METADATA: Final = "HAM10000_metadata.csv"
+COLUMNS: Final = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")
+_TEST_IMAGES: Final = "ISIC2018_Task3_Test_Images"
+_SPARE: Final = 1.05  # file systems round up
+_MAX_TABLE_BYTES: Final = 16 << 20
+
+OnImage = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """What a download did.
+
+    Attributes:
+        folder: Where the set is.
+        source: Who handed it out; None if all was there already.
+        failed: Sources that were asked before, and why they did not do.
+        kept: Files that were there with other bytes and were left untouched.
+    """
+
+    folder: Path
+    source: Source | None
+    failed: dict[Source, str] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told how far a download is.
+
+    Attributes:
+        on_bytes: Called as bytes come in.
+        on_image: Called as images are unpacked.
+    """
+
+    on_bytes: OnBytes | None = None
+    on_image: OnImage | None = None
+
+
+def download_set(
+    wanted: Set,
+    out: Path,
+    *,
+    source: Source | None = None,
+    catalogue: Catalogue | None = None,
+    watch: Watch | None = None,
+    patience: Patience | None = None,
+) -> Downloaded:
+    """Download a set, unless it is there and right.
+
+    Args:
+        wanted: Training images, test images or masks.
+        out: The folder that becomes the data folder.
+        source: To ask this one only.
+        catalogue: What is where, if not at the official addresses.
+        watch: Who is told how far it is.
+        patience: How often and how long to try.
+
+    Raises:
+        DownloadError: If no source hands the set out whole.
+        DataError: If the disk is too small, or the folder holds another set.
+    """
+    catalogue = catalogue or Catalogue()
+    candidates = catalogue.sources(wanted, source)
+    _refuse_other_set(wanted, out)
+    if verify_folder(out, wanted, catalogue).complete:
+        return Downloaded(out, None)
+    failed: dict[Source, str] = {}
+    for candidate in candidates:
+        job = _Job(candidate, wanted, out, catalogue, watch or Watch(), patience or Patience())
+        try:
+            kept = job.run()
+        except DownloadError as error:
+            failed[candidate] = str(error)
+            continue
+        except OSError as error:
+            raise DataError(f"{out}: cannot be written: {error.strerror or error}.") from error
+        shutil.rmtree(out / PENDING, ignore_errors=True)
+        return Downloaded(out, candidate, failed, kept)
+    reasons = "\n".join(f"  {name}: {reason}" for name, reason in failed.items())
+    raise DownloadError(
+        f"No source handed the {wanted} set out. What came in so far is kept in {out / PENDING}, and running "
+        f"the command again goes on from there.\n{reasons}"
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One set from one source."""
+
+    source: Source
+    wanted: Set
+    out: Path
+    catalogue: Catalogue
+    watch: Watch
+    patience: Patience
+
+    def run(self) -> tuple[str, ...]:
+        """Bring the set into the folder, verify it, and return the files that were left untouched."""
+        if self.source is Source.kaggle:
+            unpacked = copy_from_kaggle(self.out, self.place, on_image=self.watch.on_image)
+            archives: list[RemoteFile] = []
+        else:
+            archives = list(self.catalogue.files[self.source, self.wanted])
+            _verify_room(self.out, archives)
+            unpacked = self._fetch_all(archives)
+        self._write_receipt(archives, unpacked)
+        found = verify_folder(self.out, self.wanted, self.catalogue)
+        if not found.complete:
+            raise DownloadError(f"what it handed out is not the whole set: {found.summary}")
+        return unpacked.kept
+
+    def place(self, name: str) -> str:
+        """Return the folder of an image file."""
+        if self.wanted is Set.test:
+            return _TEST_IMAGES
+        return f"HAM10000_images_part_{1 if name[: len(PART_1_LAST)] <= PART_1_LAST else 2}"
+
+    def _fetch_all(self, archives: list[RemoteFile]) -> Unpacked:
+        written: dict[str, tuple[str, int]] = {}
+        kept: list[str] = []
+        tables: dict[str, Path] = {}
+        pending = self.out / PENDING / self.source
+        for file in archives:
+            address = self.catalogue.addresses[self.source]
+            path = fetch(file, address, pending, on_bytes=self.watch.on_bytes, patience=self.patience)
+            if file.role == "images":
+                part = unpack_images(path, self.out, place=self.place, on_image=self.watch.on_image)
+                written |= part.written
+                kept.extend(part.kept)
+                path.unlink()
+            elif file.role == "masks":
+                path.replace(self.out / file.name)
+            else:
+                tables[file.role] = path
+        if tables:
+            self._write_table(tables, pending)
+        return Unpacked(written, tuple(kept))
+
+    def _write_table(self, tables: dict[str, Path], pending: Path) -> None:
+        """Put the table into its place, from whatever form the source has it in."""
+        if "metadata" in tables:
+            _verify_columns(tables["metadata"])
+            tables["metadata"].replace(self.out / METADATA)
+            return
+        truth = _table_of(tables["truth"])
+        if self.wanted is Set.test:
+            truth.replace(self.out / TEST_TRUTH)
+            return
+        listing = read_isic(pending)  # the truth and the lesion groupings stand there alone
+        if listing is None:
+            raise DownloadError(f"{tables['truth'].name}: expected *_GroundTruth.csv in it but found none.")
+        table = listing.table.reindex(columns=list(COLUMNS)).sort_values("image_id")
+        write_text(self.out / METADATA, table.to_csv(index=False, lineterminator="\n"))
+
+    def _write_receipt(self, archives: list[RemoteFile], unpacked: Unpacked) -> None:
+        facts: dict[str, Any] = {
+            "source": self.source,
+            "set": self.wanted,
+            "archives": [
+                {key: value for key, value in vars(file).items() if key in ("name", "size", "md5", "sha256")}
+                for file in archives
+            ],
+            "files": {path: list(found) for path, found in sorted(unpacked.written.items())},
+            "kept": list(unpacked.kept),
+        }
+        write_json(self.out / RECEIPT, facts)
+
+
+def _refuse_other_set(wanted: Set, out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: expected a folder but found a file.")
+    other = {Set.train: TEST_TRUTH, Set.test: METADATA}.get(wanted)
+    if other and (out / other).exists():
+        raise DataError(
+            f"{out}: holds {other}, so the {wanted} set would mix with another. Give it a folder of its own."
+        )
+
+
+def _verify_room(out: Path, files: list[RemoteFile]) -> None:
+    """Raise unless all images and the largest archive fit beside each other."""
+    there = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
+    sizes = [file.expected_bytes for file in files]
+    need, free = int((sum(sizes) + max(sizes)) * _SPARE), shutil.disk_usage(there).free
+    if free < need:
+        raise DataError(
+            f"{out}: expected {need / 1e9:.1f} GB of free space (the images and one archive) but found "
+            f"{free / 1e9:.1f} GB. Make room, or choose another --out."
+        )
+
+
+def _verify_columns(path: Path) -> None:
+    found = pd.Index(read_table(path).columns)
+    missing = [column for column in COLUMNS if column not in found]
+    if missing:
+        path.unlink()
+        raise DownloadError(f"{path.name}: expected the columns {', '.join(COLUMNS)}; {missing} are missing.")
+
+
+def _table_of(path: Path) -> Path:
+    """Return a truth CSV: the file itself, or the one in the archive, taken out beside it."""
+    if path.suffix != ".zip":
+        return path
+    try:
+        with ZipFile(path) as content:
+            names = [member for member in content.infolist() if member.filename.endswith("_GroundTruth.csv")]
+            if len(names) != 1 or names[0].file_size > _MAX_TABLE_BYTES:
+                raise DownloadError(f"{path.name}: expected one small *_GroundTruth.csv in it.")
+            target = path.with_suffix(".csv")
+            with atomic_path(target) as temporary:
+                temporary.write_bytes(content.read(names[0]))
+    except BadZipFile as error:
+        raise DownloadError(f"{path.name}: is damaged: {error}.") from error
+    path.unlink()
+    return target

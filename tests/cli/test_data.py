@@ -1,0 +1,83 @@
+"""`lesionwise data`: what the commands print, leave behind and end with."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from lesionwise.cli.app import app
+from lesionwise.data.dataset import read_dataset
+from lesionwise.data.download.obtain import Downloaded
+from lesionwise.data.download.sources import Set, Source
+from lesionwise.errors import DataError
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["data", *map(str, arguments)])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def test_download_passes_on_what_was_asked_for_and_tells_what_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def stand_in(wanted: Set, out: Path, *, source: Source | None, watch: object) -> Downloaded:
+        asked.extend((wanted, out, source))
+        watch.on_bytes("a.zip", 5, 10)  # type: ignore[attr-defined]
+        watch.on_image(3, 3)  # type: ignore[attr-defined]
+        return Downloaded(out, Source.isic, {Source.dataverse: "403"}, ("a.jpg",))
+
+    monkeypatch.setattr("lesionwise.data.download.obtain.download_set", stand_in)
+    code, output = run("download", "--source", "isic", "--set", "test", "--out", tmp_path)
+    assert (code, asked) == (0, [Set.test, tmp_path, Source.isic])
+    assert "dataverse did not do: 403" in output
+    assert "1 readable copies were there already" in output
+    assert "test set from isic" in output
+    code, output = run("download", "--out", tmp_path, "--json", "--quiet")
+    assert asked[3:] == [Set.train, tmp_path, None]
+    assert json.loads(output)["source"] == "isic"
+
+
+def test_verify_ends_with_1_and_names_what_is_missing(drawn_folder: Path) -> None:
+    code, output = run("verify", drawn_folder)
+    assert code == 1
+    assert "NOT COMPLETE: 10015 missing (ISIC_0024306, " in output
+    assert "do not belong to the set" in output
+    assert json.loads(run("verify", drawn_folder, "--json")[1])["complete"] is False
+
+
+def test_verify_of_no_folder_is_wrong_use(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected a data folder"):
+        run("verify", tmp_path / "nowhere")
+
+
+def test_verify_of_the_real_images_ends_with_0(ham10000: Path) -> None:
+    code, output = run("verify", ham10000)
+    assert code == 0
+    assert "complete. 10,015 image files, 10,015 expected." in output
+
+
+def test_lesions_are_declared_only_by_an_explicit_word(tmp_path: Path) -> None:
+    for dx in ("mel", "nv"):
+        (tmp_path / dx).mkdir()
+        Image.new("RGB", (12, 9)).save(tmp_path / dx / f"{dx}1.png")
+    with pytest.raises(DataError, match="is yours to say"):
+        run("lesions", tmp_path)
+    code, output = run("lesions", tmp_path, "--each-image")
+    assert code == 0
+    assert "2 images, each a lesion of its own, by your word" in output
+    assert read_dataset(tmp_path).table["lesion_id"].tolist() == ["mel1", "nv1"]
+    with pytest.raises(DataError, match="names the lesion of every image already"):
+        run("lesions", tmp_path, "--each-image")
+
+
+def test_the_folder_of_a_download_is_not_made_by_a_wrong_option(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="kaggle does not hand out masks"):
+        run("download", "--source", "kaggle", "--set", "masks", "--out", tmp_path / "new")
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 (nothing at all)

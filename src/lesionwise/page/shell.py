@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from lesionwise.page.palette import DARK, DIAGNOSIS_COLORS, LIGHT
+from lesionwise.page.palette import DARK, DIAGNOSIS_COLORS, DIAGNOSIS_COLORS_DARK, LIGHT
 
 
 def render_page(package: str, template: str, **values: Any) -> str:  # noqa: ANN401 (whatever the template names)
@@ -26,5 +26,5 @@ def render_page(package: str, template: str, **values: Any) -> str:  # noqa: ANN
         lstrip_blocks=True,
     )
     return environment.get_template(template).render(
-        light=LIGHT, dark=DARK, diagnosis_colors=DIAGNOSIS_COLORS, **values
+        light=LIGHT | DIAGNOSIS_COLORS, dark=DARK | DIAGNOSIS_COLORS_DARK, **values
     )

@@ -7,17 +7,19 @@ back on, so that a figure is right inside a page of either scheme and in a file 
 """
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
 from typing import Any, Final
 
 import matplotlib as mpl
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from lesionwise.page.palette import LIGHT
+from lesionwise.page.palette import DIAGNOSIS_COLORS, LIGHT
 
 _STYLE: Final[dict[Any, Any]] = {  # matplotlib's own key type is a list of all its keys
+    "axes.axisbelow": True,
     "axes.edgecolor": LIGHT["line"],
     "axes.facecolor": "none",
     "axes.grid": True,
@@ -43,8 +45,7 @@ _STYLE: Final[dict[Any, Any]] = {  # matplotlib's own key type is a list of all 
     "ytick.color": LIGHT["quiet"],
 }
 
-SHADES: Final = LinearSegmentedColormap.from_list("lesionwise", ["#1b6f7800", "#1b6f78ff"])
-"""From nothing to the accent: legible on either ground."""
+_BEFORE_ID: Final = re.compile(r'(?<= id=")|(?<=url\(#)|(?<=href="#)')
 
 
 @contextmanager
@@ -54,19 +55,21 @@ def figure_style() -> Iterator[None]:
         yield
 
 
-def figure_svg(figure: Figure, *, title: str) -> str:
+def figure_svg(figure: Figure, *, name: str, title: str) -> str:
     """Return a figure as an SVG element that names itself to screen readers.
 
     Args:
         figure: Drawn inside `figure_style`.
+        name: Sets its ids apart from those of other figures on the page.
         title: What it shows, in a sentence.
     """
     buffer = io.StringIO()
     with figure_style():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": title})
     svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace("<svg ", '<svg role="img" ', 1)
+    svg = svg[svg.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
+    svg = _BEFORE_ID.sub(f"{name}-", svg)
     svg = svg.replace("DejaVu Sans", "system-ui").replace("'Bitstream Vera Sans'", "sans-serif")
-    for token, color in LIGHT.items():
+    for token, color in (LIGHT | DIAGNOSIS_COLORS).items():
         svg = svg.replace(color, f"var(--{token}, {color})")
     return svg

@@ -1,20 +1,25 @@
-"""Figures of a run, each drawn from a table that is written beside it.
+"""Figures of scores and training, each drawn from a table that is written beside it.
 
-Here: `x_table` makes the numbers, `plot_x` draws what it is given. Not here: the look (`lesionwise.page`).
+Here: `x_table` makes the numbers, `plot_x` draws what it is given. Not here: curves over thresholds
+(`curve_figures`), photographs (`gallery`) and the look (`lesionwise.page`).
 """
+
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lesionwise.evaluate.evaluation import Evaluation
 from lesionwise.labels import CODES
-from lesionwise.page.palette import LIGHT
-from lesionwise.page.theme import SHADES, figure_style
+from lesionwise.page.palette import DIAGNOSIS_COLORS, LIGHT, PALE_INK, PALE_INK_ABOVE, SHADE
+from lesionwise.page.theme import figure_style
 
-_PALE_TEXT_ABOVE = 0.55  # of a full shade: where dark ink would no longer be legible
+CLASS_SCORES: Final = {"recall": "Recall", "precision": "Precision", "f1": "F1", "auc": "AUC"}
+_MARKERS: Final = ("o", "s", "^")  # with the colour, what tells lines apart
 
 
 def plot_history(history: pd.DataFrame) -> Figure:
@@ -40,34 +45,119 @@ def confusion_table(evaluation: Evaluation) -> pd.DataFrame:
     return pd.DataFrame(evaluation.confusion, index=pd.Index(CODES, name="true"), columns=list(CODES))
 
 
+def confusion_share_table(evaluation: Evaluation) -> pd.DataFrame:
+    """Return each count as its part of the row: the diagonal holds the recalls."""
+    counts = confusion_table(evaluation)
+    return counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
+
+
 def plot_confusion(table: pd.DataFrame) -> Figure:
-    """Draw counts in cells shaded by their part of the row, so that rare diagnoses show too.
+    """Draw counts, or parts of rows, shaded by part of the row, so that rare diagnoses show too.
 
     Args:
-        table: As `confusion_table` returns it.
+        table: As `confusion_table` or `confusion_share_table` returns it.
     """
-    counts = table.to_numpy(float)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    values = table.to_numpy(float)
+    shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1e-9)
+    counts = table.to_numpy().dtype.kind == "i"
     with figure_style():
-        figure = Figure(figsize=(6.2, 5.2))
+        figure = Figure(figsize=(4.9, 4.5))
         axes = figure.subplots()
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
-        axes.imshow(shares, cmap=SHADES, vmin=0, vmax=1)
+        for (row, column), share in np.ndenumerate(shares):
+            axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, color=SHADE, alpha=share, lw=0))
+            label = f"{values[row, column]:.0f}" if counts else f"{share:.2f}"
+            ink = PALE_INK if share > PALE_INK_ABOVE else LIGHT["ink"] if share else LIGHT["quiet"]
+            axes.text(column, row, label, ha="center", va="center", color=ink, fontsize=9.5)
+        axes.set(xlim=(-0.5, len(CODES) - 0.5), ylim=(len(CODES) - 0.5, -0.5), aspect="equal")
         axes.set_xticks(range(len(CODES)), table.columns)
         axes.set_yticks(range(len(CODES)), table.index)
-        axes.tick_params(length=0)
-        axes.set(xlabel="predicted", ylabel="true")
-        for (row, column), share in np.ndenumerate(shares):
-            ink = "#ffffff" if share > _PALE_TEXT_ABOVE else LIGHT["ink"]
-            label = f"{counts[row, column]:.0f}\n{share:.0%}"
-            axes.text(column, row, label, ha="center", va="center", color=ink, fontsize=8.5)
+        axes.tick_params(length=0, labelcolor=LIGHT["ink"])
+        axes.set(xlabel="the model said", ylabel="truth")
+    return figure
+
+
+def wrong_table(evaluation: Evaluation) -> pd.DataFrame:
+    """Return, for each diagnosis, how many of its images were called something else, and the fraction."""
+    counts = confusion_table(evaluation)
+    recall = [evaluation.per_class[code]["recall"] for code in CODES]
+    images = counts.sum(axis=1).to_numpy()
+    return pd.DataFrame(
+        {
+            "diagnosis": CODES,
+            "images": images,
+            "wrong": images - np.diag(counts),
+            "fraction": [1 - estimate.value for estimate in recall],
+            "low": [1 - estimate.high for estimate in recall],
+            "high": [1 - estimate.low for estimate in recall],
+        }
+    )
+
+
+def plot_wrong(table: pd.DataFrame) -> Figure:
+    """Draw the wrong fraction of each diagnosis as a bar with its interval.
+
+    Args:
+        table: As `wrong_table` returns it.
+    """
+    with figure_style():
+        figure = Figure(figsize=(5.6, 3.2))
+        axes = figure.subplots()
+        axes.grid(visible=False, axis="y")
+        for row, (code, images, wrong, fraction, low, high) in enumerate(table.itertuples(index=False)):
+            axes.barh(row, fraction, height=0.62, color=DIAGNOSIS_COLORS[code], alpha=0.85)
+            axes.plot([low, high], [row, row], color=LIGHT["ink"], lw=1.2, solid_capstyle="butt")
+            axes.text(1.03, row, f"{wrong} of {images}", va="center", color=LIGHT["quiet"], fontsize=9)
+        axes.set_yticks(range(len(table)), table["diagnosis"])
+        axes.set(xlim=(0, 1), ylim=(len(table) - 0.5, -0.5), xlabel="images called something else")
+        axes.xaxis.set_major_formatter(PercentFormatter(1))
+        axes.tick_params(axis="y", length=0, labelcolor=LIGHT["ink"])
+    return figure
+
+
+def class_score_table(evaluation: Evaluation) -> pd.DataFrame:
+    """Return every score of every diagnosis with its interval, a row for each."""
+    rows = [
+        {"diagnosis": code, "score": name, **vars(estimate)}
+        for code, estimates in evaluation.per_class.items()
+        for name, estimate in estimates.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def plot_class_scores(table: pd.DataFrame) -> Figure:
+    """Draw four scores of each diagnosis as points with intervals, side by side.
+
+    Args:
+        table: As `class_score_table` returns it.
+    """
+    with figure_style():
+        figure = Figure(figsize=(9.6, 3.1))
+        panels = figure.subplots(1, len(CLASS_SCORES), sharey=True)
+        for axes, (name, title) in zip(panels, CLASS_SCORES.items(), strict=True):
+            scores = table[table["score"] == name].set_index("diagnosis").loc[list(CODES)]
+            for row, (code, score) in enumerate(scores.iterrows()):
+                color = DIAGNOSIS_COLORS[str(code)]
+                axes.plot([score["low"], score["high"]], [row, row], color=color, lw=2.4, alpha=0.55)
+                axes.plot(score["value"], row, "o", color=color, ms=6)
+            axes.set(title=title, xlim=(-0.02, 1.02), ylim=(len(CODES) - 0.5, -0.5))
+            axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
+        panels[0].set_yticks(range(len(CODES)), CODES)
+        for axes in panels:
+            axes.tick_params(axis="y", length=0, labelcolor=LIGHT["ink"])
+            axes.spines["left"].set_visible(False)
     return figure
 
 
 def _lines(axes: Axes, history: pd.DataFrame, columns: dict[str, str], title: str) -> None:
-    for (column, label), color in zip(columns.items(), ("quiet", "accent", "alert"), strict=False):
-        axes.plot(history["epoch"] + 1, history[column], color=LIGHT[color], label=label)
+    marked: dict[str, Any] = {"ms": 3.5, "markevery": max(1, len(history) // 12)}
+    for (column, label), color, marker in zip(
+        columns.items(), ("quiet", "accent", "alert"), _MARKERS, strict=False
+    ):
+        axes.plot(
+            history["epoch"] + 1, history[column], color=LIGHT[color], label=label, marker=marker, **marked
+        )
     axes.set(title=title, xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     if any(columns.values()):

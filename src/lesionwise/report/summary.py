@@ -1,0 +1,97 @@
+"""What the numbers say, in sentences for somebody who was not there.
+
+Here: reading an evaluation. Not here: computing it, and laying it out.
+"""
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from lesionwise.evaluate.bootstrap import Estimate
+from lesionwise.evaluate.evaluation import Evaluation
+from lesionwise.labels import CODES, INDEX, NAMES
+
+# The winner of ISIC 2018 Task 3, an ensemble with extra data, had a balanced accuracy of 0.885.
+TOO_GOOD: Final = {"accuracy": 0.92, "balanced_accuracy": 0.89}
+
+
+def headline_part(parts: dict[str, Evaluation]) -> str:
+    """Return the part whose scores count most: test, else val, else what there is."""
+    return next((part for part in ("test", "val") if part in parts), next(iter(parts)))
+
+
+def main_sentences(evaluation: Evaluation, reliability: pd.DataFrame | None) -> list[str]:
+    """Return what a reader should take away, most important first.
+
+    Args:
+        evaluation: The scores.
+        reliability: As `curves.reliability_table` returns it; None where the predictions are not there.
+    """
+    sentences = [_against_baseline(evaluation), _melanomas(evaluation), _extremes(evaluation)]
+    if reliability is not None:
+        sentences.append(_calibration(evaluation.overall["ece"], reliability))
+    return sentences
+
+
+def audit_sentence(evaluation: Evaluation) -> str | None:
+    """Return a warning if a score is better than honest models reach on HAM10000."""
+    high = [name for name, least in TOO_GOOD.items() if evaluation.overall[name].value > least]
+    if not high:
+        return None
+    named = " and ".join(f"{name.replace('_', ' ')} {evaluation.overall[name].value:.3f}" for name in high)
+    return (
+        f"{named} is more than honest single models reach on HAM10000. Before believing it, look for a leak: "
+        "photographs of one lesion on both sides, copies made before the split, weights that saw the images."
+    )
+
+
+def _against_baseline(evaluation: Evaluation) -> str:
+    score, floor = evaluation.overall["balanced_accuracy"], evaluation.baseline["balanced_accuracy"]
+    commonest = max(evaluation.support, key=lambda code: evaluation.support[code])
+    verdict = "clearly better than" if score.low > floor else "not clearly better than"
+    return (
+        f"It is {verdict} always answering {NAMES[commonest]} ({commonest}), which is right for "
+        f"{_percent(evaluation.baseline['accuracy'])} of these images and has a balanced accuracy "
+        f"of {floor:.3f}; this model is right for {_percent(evaluation.overall['accuracy'].value)}."
+    )
+
+
+def _melanomas(evaluation: Evaluation) -> str:
+    row = np.asarray(evaluation.confusion)[INDEX["mel"]]
+    found, total = int(row[INDEX["mel"]]), int(row.sum())
+    interval = _range(evaluation.per_class["mel"]["recall"])
+    sentence = f"It calls {found} of {total} melanoma images melanoma ({interval})."
+    missed = {code: int(count) for code, count in zip(CODES, row, strict=True) if code != "mel" and count}
+    if missed:
+        worst = max(missed, key=lambda code: missed[code])
+        sentence += f" Of the {total - found} missed, {missed[worst]} were called {NAMES[worst]} ({worst})."
+    return sentence
+
+
+def _extremes(evaluation: Evaluation) -> str:
+    recall = {code: evaluation.per_class[code]["recall"].value for code in CODES}
+    best, worst = max(CODES, key=lambda code: recall[code]), min(CODES, key=lambda code: recall[code])
+    return (
+        f"Best recognised is {NAMES[best]} ({best}, {_percent(recall[best])} of its images), "
+        f"worst {NAMES[worst]} ({worst}, {_percent(recall[worst])} of {evaluation.support[worst]})."
+    )
+
+
+def _calibration(ece: Estimate, reliability: pd.DataFrame) -> str:
+    gap = np.average(reliability["confidence"] - reliability["accuracy"], weights=reliability["images"])
+    direction = "too sure of itself" if gap > 0 else "too modest"
+    if ece.low == 0:
+        return f"Its stated confidence cannot be told from how often it is right ({_range(ece)} off)."
+    return (
+        f"Its stated confidence is {100 * ece.value:.0f} points off on average ({_range(ece)}); "
+        f"on the whole it is {direction} by {100 * abs(gap):.0f}."
+    )
+
+
+def _percent(part: float) -> str:
+    return f"{100 * part:.0f}\N{NO-BREAK SPACE}%"
+
+
+def _range(estimate: Estimate) -> str:
+    return f"95\N{NO-BREAK SPACE}% interval {_percent(estimate.low)} to {_percent(estimate.high)}"

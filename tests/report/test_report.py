@@ -1,0 +1,244 @@
+"""The report of a run and of a stranger's predictions: what it says, and that anyone can read it."""
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lesionwise.errors import RunError
+from lesionwise.evaluate.evaluation import evaluate
+from lesionwise.evaluate.predictions import Predictions, write_predictions
+from lesionwise.evaluate.run_scores import evaluate_part, evaluate_predictions, write_given
+from lesionwise.labels import CODES
+from lesionwise.recipe import load_recipe
+from lesionwise.report.gallery import misclassified_table, thumbnails
+from lesionwise.report.html import write_report
+from lesionwise.report.summary import audit_sentence, headline_part, main_sentences
+from lesionwise.run_folder import RunFolder, write_json, write_text
+
+FIGURES = {"class-scores", "confusion", "confusion-rows", "precision-recall", "reliability", "roc", "wrong"}
+
+
+def _predictions(table: pd.DataFrame, *, seed: int = 0, skill: float = 1.5) -> Predictions:
+    rng = np.random.default_rng(seed)
+    y_true = table["dx"].map({code: index for index, code in enumerate(CODES)}).to_numpy()
+    odds = np.exp(rng.normal(size=(len(table), 7)) + skill * np.eye(7)[y_true])
+    ids, groups = table["image_id"].to_numpy(str), table["lesion_id"].to_numpy(str)
+    return Predictions(ids, odds / odds.sum(axis=1, keepdims=True), y_true, groups)
+
+
+@pytest.fixture(scope="module")
+def run(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run folder as training leaves it, without the training."""
+    run = RunFolder(tmp_path_factory.mktemp("runs") / "small-1")
+    data = tmp_path_factory.mktemp("copy") / "data"
+    shutil.copytree(drawn_folder, data)
+    table = pd.read_csv(data / "HAM10000_metadata.csv")
+    write_text(run.config, load_recipe("small").to_toml())
+    write_json(run.data, {"folder": str(data), "images": len(table), "lesions": 91, "fingerprint": "f" * 64,
+                          "seed": 0, "layout": "kaggle"})  # fmt: skip
+    write_json(run.split.with_suffix(".json"), {"fingerprint": "e" * 64, "images": {"train": 10, "val": 5}})
+    write_json(run.environment, {"command": "lesionwise run <small>", "cpus": 2, "machine": "x86_64"})
+    history = pd.DataFrame({"epoch": [0, 1, 2], "train_loss": [2.0, 1, 0.5], "val_loss": [2.0, 1.2, 1.1],
+                            "train_accuracy": [0.2, 0.5, 0.8], "val_accuracy": [0.2, 0.5, 0.6],
+                            "val_balanced_accuracy": [0.2, 0.5, 0.4], "lr": [1e-3, 1e-3, 5e-4]})  # fmt: skip
+    write_text(run.history, history.to_csv(index=False))
+    write_predictions(_predictions(table), run.predictions("val"))
+    evaluate_part(run, "val")
+    write_report(run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def page(run: RunFolder) -> str:
+    return run.report.read_text(encoding="utf-8")
+
+
+def test_every_figure_has_its_table(run: RunFolder) -> None:
+    names = {f"{name}-val" for name in FIGURES} | {"history"}
+    assert {path.stem for path in run.figures.glob("*.svg")} == names
+    assert {path.stem for path in run.figures.glob("*.csv")} == names | {"misclassified-val"}
+    for name in names:
+        assert len(pd.read_csv(run.figures / f"{name}.csv"))
+
+
+def test_the_main_score_stands_with_interval_and_baseline(run: RunFolder, page: str) -> None:
+    predictions = pd.read_csv(run.predictions("val"))
+    score = evaluate(
+        predictions["y_true"].map({code: index for index, code in enumerate(CODES)}),
+        predictions[[f"prob_{code}" for code in CODES]],
+        predictions["group"],
+    ).overall["balanced_accuracy"]
+    assert f'<span class="number">{score.value:.3f}</span>' in page
+    assert f"95 % interval {score.low:.3f} to {score.high:.3f}" in page
+    assert "knowing nothing: 0.143" in page
+    assert "these numbers are a little kind" in page
+
+
+def test_the_page_needs_no_other_file(page: str) -> None:
+    assert not re.findall(r'(?:src|href)="(?!data:image/jpeg;base64,|#)[^"]*"', page)
+    assert not re.search(r"https?://(?!www\.w3\.org|creativecommons\.org|purl\.org|matplotlib\.org)", page)
+    assert "<script" not in page
+
+
+class _Outline(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.headings: list[int] = []
+        self.ids: list[str] = []
+        self.targets: list[str] = []
+        self.open_tables = self.captions = self.tables = 0
+        self.unnamed: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if re.fullmatch(r"h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if given.get("id"):
+            self.ids.append(str(given["id"]))
+        if tag == "a" and str(given.get("href", "")).startswith("#"):
+            self.targets.append(str(given["href"])[1:])
+        self.tables += tag == "table"
+        self.captions += tag == "caption"
+        nameless = (tag == "th" and "scope" not in given) or (tag == "img" and not given.get("alt"))
+        if nameless or (tag == "svg" and not given.get("aria-label")):
+            self.unnamed.append(tag)
+
+
+def test_a_screen_reader_finds_its_way(page: str) -> None:
+    outline = _Outline()
+    outline.feed(page)
+    assert outline.headings[0] == 1
+    assert outline.headings.count(1) == 1
+    steps = np.diff(outline.headings)
+    assert steps.max() <= 1
+    assert outline.tables == outline.captions > 0
+    assert outline.unnamed == []
+    assert len(set(outline.ids)) == len(outline.ids)
+    assert set(outline.targets) <= set(outline.ids)
+    assert '<html lang="en">' in page
+
+
+def test_text_from_outside_is_not_taken_for_markup(page: str) -> None:
+    assert "lesionwise run &lt;small&gt;" in page
+
+
+def test_mistakes_are_shown_with_their_images(run: RunFolder, page: str) -> None:
+    table = pd.read_csv(run.figures / "misclassified-val.csv")
+    melanomas = table[table["true"] == "mel"]
+    assert len(melanomas) >= 1
+    assert page.count("data:image/jpeg;base64,") == min(12, len(melanomas)) + min(
+        12, (table["true"] != "mel").sum()
+    )
+    assert page.index(melanomas["image_id"].iloc[0]) > page.index("Missed melanomas")
+
+
+def test_subgroups_come_from_the_data_of_the_run(page: str) -> None:
+    assert re.search(r"sex:</span> female</th>", page)
+    assert re.search(r"age:</span> 45 to 59</th>", page)
+
+
+def test_data_that_moved_away_is_said_to_be_gone(run: RunFolder, tmp_path: Path) -> None:
+    moved = RunFolder(tmp_path / "moved")
+    shutil.copytree(run.path, moved.path)
+    facts = pd.read_json(moved.data, typ="series").to_dict()
+    write_json(moved.data, {**facts, "folder": str(tmp_path / "gone")})
+    text = write_report(moved).read_text(encoding="utf-8")
+    assert "The images are not shown: the data folder is no longer where it was" in text
+    assert "data:image/jpeg" not in text
+    assert "Subgroups" not in text
+
+
+def test_a_stamp_is_shown(run: RunFolder, tmp_path: Path) -> None:
+    leaky = RunFolder(tmp_path / "leaky")
+    shutil.copytree(run.path, leaky.path)
+    facts = {"fingerprint": "e" * 64, "images": {"train": 1}, "by": "image", "stamp": "LEAKY SPLIT"}
+    write_json(leaky.split.with_suffix(".json"), facts)
+    assert '<span class="stamp">LEAKY SPLIT</span>' in write_report(leaky).read_text(encoding="utf-8")
+
+
+def test_given_predictions_get_a_report_without_training(drawn_folder: Path, tmp_path: Path) -> None:
+    predictions = _predictions(pd.read_csv(drawn_folder / "HAM10000_metadata.csv"))
+    given = RunFolder(tmp_path / "given")
+    evaluation = evaluate_predictions(predictions, "theirs.csv", by="image")
+    write_given(given, predictions, evaluation, source="theirs.csv")
+    text = write_report(given).read_text(encoding="utf-8")
+    assert "Predictions of theirs.csv" in text
+    assert "The lesions are not known" in text
+    assert "Somebody&#39;s predictions" in text or "Somebody's predictions" in text
+    assert 'id="training"' not in text
+    assert "the folder holds predictions only" in text
+
+
+def test_test_scores_come_first_once_they_are_there(run: RunFolder, tmp_path: Path) -> None:
+    final = RunFolder(tmp_path / "final")
+    shutil.copytree(run.path, final.path)
+    shutil.copy(final.predictions("val"), final.predictions("test"))
+    evaluate_part(final, "test")
+    text = write_report(final).read_text(encoding="utf-8")
+    assert "balanced accuracy on test" in text
+    assert "Other parts" in text
+    assert (final.figures / "roc-test.svg").is_file()
+
+
+def test_a_run_without_scores_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="was not evaluated yet"):
+        write_report(RunFolder(tmp_path))
+
+
+def test_the_gallery_has_missed_melanomas_first_and_the_surest_at_the_top() -> None:
+    said = [(5, 0.6), (5, 0.9), (4, 0.8), (4, 0.99), (0, 0.7), (5, 0.95)]
+    y_true = np.array([4, 4, 4, 5, 5, 0])
+    y_prob = np.array([[p if c == index else (1 - p) / 6 for c in range(7)] for index, p in said])
+    ids = np.array(list("abcdef"))
+    table = misclassified_table(Predictions(ids, y_prob, y_true))
+    assert table["image_id"].tolist() == ["b", "a", "d", "f", "e"]  # c is right
+    assert table.iloc[0].to_dict() == {"image_id": "b", "true": "mel", "said": "nv", "confidence": 0.9,
+                                       "true_probability": pytest.approx(0.1 / 6)}  # fmt: skip
+    with pytest.raises(ValueError, match="y_true"):
+        misclassified_table(Predictions(ids, y_prob))
+
+
+def test_images_that_cannot_be_read_are_left_out(drawn_folder: Path, tmp_path: Path) -> None:
+    good = next(drawn_folder.rglob("*.jpg"))
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    found = thumbnails(["good", "bad", "lost"], {"good": good, "bad": tmp_path / "bad.jpg"})
+    assert list(found) == ["good"]
+    assert found["good"].startswith("data:image/jpeg;base64,/9j/")
+
+
+def test_the_summary_says_what_the_numbers_say() -> None:
+    y_true = np.repeat(np.arange(7), 20)
+    said = y_true.copy()
+    said[80:95] = 5  # of twenty melanomas fifteen are called nevi
+    said[:5] = 1
+    evaluation = evaluate(y_true, np.eye(7)[said] * 0.9 + 0.1 / 7, np.arange(140), resamples=50)
+    baseline, melanomas, extremes = main_sentences(evaluation, None)
+    assert "clearly better than always answering" in baseline
+    assert "It calls 5 of 20 melanoma images melanoma" in melanomas
+    assert "Of the 15 missed, 15 were called melanocytic nevus (nv)." in melanomas
+    assert "worst melanoma (mel, 25\N{NO-BREAK SPACE}% of 20)" in extremes
+    reliability = pd.DataFrame({"images": [10, 10], "confidence": [0.9, 0.8], "accuracy": [0.7, 0.7]})
+    assert main_sentences(evaluation, reliability)[3].startswith("Its stated confidence")
+    assert audit_sentence(evaluation) is None
+
+
+def test_guessing_is_not_called_better_than_the_baseline() -> None:
+    rng = np.random.default_rng(0)
+    evaluation = evaluate(rng.permutation(np.arange(140) % 7), rng.dirichlet(np.ones(7), 140), np.arange(140))
+    assert "not clearly better than" in main_sentences(evaluation, None)[0]
+
+
+def test_a_score_too_good_asks_for_an_audit() -> None:
+    y_true = np.arange(140) % 7
+    evaluation = evaluate(y_true, np.eye(7)[y_true], np.arange(140), resamples=20)
+    sentence = audit_sentence(evaluation)
+    assert sentence is not None
+    assert sentence.startswith("accuracy 1.000 and balanced accuracy 1.000 is more than honest")
+    assert headline_part({"cal": evaluation, "val": evaluation}) == "val"
+    assert headline_part({"val": evaluation, "test": evaluation}) == "test"
+    assert headline_part({"given": evaluation}) == "given"

@@ -130,3 +130,23 @@ def test_a_killed_build_goes_on_where_it_stopped_and_ends_right(
     resumed = open_cache(drawn, SIZE, root=root)
     assert len(decoded) == len(drawn.table) - 16 * kept
     assert np.array_equal(resumed.pixels, open_cache(drawn, SIZE, root=tmp_path / "fresh").pixels)
+
+
+BESIDE = """
+import sys
+from pathlib import Path
+from lesionwise.data import cache, dataset
+cache.CHUNK = 16
+cache.open_cache(dataset.read_dataset(Path(sys.argv[1])), (24, 32), root=Path(sys.argv[2]))
+"""
+
+
+def test_two_commands_that_start_at_once_share_one_whole_cache(
+    drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_module, "CHUNK", 16)
+    command = [sys.executable, "-c", BESIDE, str(drawn.folder), str(tmp_path / "cache")]
+    processes = [subprocess.Popen(command) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    fresh = open_cache(drawn, SIZE, root=tmp_path / "fresh")
+    assert np.array_equal(open_cache(drawn, SIZE, root=tmp_path / "cache").pixels, fresh.pixels)

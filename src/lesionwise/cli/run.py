@@ -23,13 +23,14 @@ from lesionwise.cli.options import (
 from lesionwise.cli.train import train_run
 
 _PHANTOM_ROOT = Path(".lesionwise")
-_PHANTOM_LESIONS = 30  # of each diagnosis: enough that a small network learns all seven
+_PHANTOM_LESIONS = 60  # of each diagnosis: enough that a small network learns all seven
 
 
 def run(
     recipe: Annotated[
-        str, typer.Argument(help="Name of a shipped recipe, or a .toml file.", metavar="[RECIPE]")
-    ] = "small",
+        str | None,
+        typer.Argument(help="A shipped recipe, or a .toml file; `small` with --data, else `phantom`."),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option("--data", help="Folder of images with its table; without it, drawn phantoms."),
@@ -51,7 +52,7 @@ def run(
     from lesionwise.run_folder import timed_stage
 
     folder = train_run(
-        recipe,
+        recipe or ("small" if data else "phantom"),
         data or _phantom(seed, workers, quiet=quiet),
         out,
         split,

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from filelock import FileLock
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
@@ -79,8 +80,9 @@ def open_cache(
     folder = (root or default_cache_root()) / f"{_key(dataset, paths, size)}-{size[0]}x{size[1]}"
     folder.mkdir(parents=True, exist_ok=True)
     builder = _Builder(str(dataset.folder), paths, size, folder)
-    if not builder.pixels.exists():
-        builder.build(workers or _usable_cores(), on_read)
+    with FileLock(folder / "lock"):  # of two commands that start at once, the second waits for the first
+        if not builder.pixels.exists():
+            builder.build(workers or _usable_cores(), on_read)
     pixels = np.load(builder.pixels, mmap_mode="r")
     return ImageCache(pixels, _fingerprint(dataset, builder.read_journal()), folder)
 
@@ -163,7 +165,7 @@ class _Builder:
 
 
 def _key(dataset: Dataset, paths: list[Path], size: tuple[int, int]) -> str:
-    digest = sha256(f"{IMAGE_RULE} {size}".encode())
+    digest = sha256(f"{IMAGE_RULE} {size} {CHUNK}".encode())
     for image_id, path in zip(dataset.table["image_id"], paths, strict=True):
         status = path.stat()
         digest.update(f"\n{image_id} {status.st_size} {status.st_mtime_ns}".encode())

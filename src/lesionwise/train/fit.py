@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 
@@ -25,6 +25,7 @@ from lesionwise.models.registry import create_model
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.train.augment import evaluation_view
+from lesionwise.train.averaging import weight_averaging
 from lesionwise.train.clock import OnStep, StepClock, StepProgress
 from lesionwise.train.datamodule import ImageDataModule, ImageRows, channel_statistics
 from lesionwise.train.hardware import choose_device, choose_precision, keep_memory
@@ -165,7 +166,7 @@ def _make_trainer(recipe: Recipe, run: RunFolder, device: str, watchers: list[Ca
     if recipe.early_stopping:
         callbacks.append(EarlyStopping(recipe.monitor, mode=mode, patience=recipe.early_stopping))
     if recipe.ema:
-        callbacks.append(EMAWeightAveraging(decay=recipe.ema))
+        callbacks.append(weight_averaging(recipe.ema))
     return L.Trainer(
         accelerator={"cuda": "gpu"}.get(device, device),
         devices=1,
@@ -176,6 +177,7 @@ def _make_trainer(recipe: Recipe, run: RunFolder, device: str, watchers: list[Ca
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        log_every_n_steps=1,  # all logging is by epoch; a higher number only makes Lightning warn
         default_root_dir=run.path,
     )
 

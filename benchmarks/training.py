@@ -63,8 +63,8 @@ def main(name: str, folder: str, split: str, rounds: int) -> None:
             timing = read_json(run.timing)["train"]
         ratios.append(real / bare)
         parts = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in timing["parts"].items())
-        print(f"bare {bare:.0f}  training {real:.0f} images/s  ratio {ratios[-1]:.3f}  peak {timing['peak_mb']:.0f} MB")
-        print(f"  {parts}", flush=True)
+        print(f"bare {bare:.0f}  training {real:.0f} images/s  ratio {ratios[-1]:.3f}")
+        print(f"  peak {timing['peak_mb']:.0f} MB, {parts}", flush=True)
     print(f"{name}: median ratio {statistics.median(ratios):.3f} over {rounds} rounds")
 
 

@@ -37,12 +37,14 @@ class ImageRows(Dataset[Batch]):
     """Some rows of an image cache, read a batch at a time.
 
     Args:
-        pixels: All images, shape (N, H, W, 3), uint8; may be memory-mapped.
+        pixels: All images, shape (N, H, W, 3), uint8; memory-mapped, or on the device already.
         y: Class index of all images, shape (N,).
         rows: The rows that belong to this part.
     """
 
-    def __init__(self, pixels: NDArray[np.uint8], y: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+    def __init__(
+        self, pixels: NDArray[np.uint8] | Tensor, y: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> None:
         self.pixels = pixels
         self.y = y
         self.rows = rows
@@ -53,7 +55,11 @@ class ImageRows(Dataset[Batch]):
     def __getitems__(self, positions: Sequence[int]) -> Batch:
         """Return the images at these positions of the part as one batch."""
         rows = self.rows[np.asarray(positions)]
-        return Batch(torch.from_numpy(self.pixels[rows]), torch.from_numpy(self.y[rows]), rows)
+        if isinstance(self.pixels, Tensor):
+            images = self.pixels[torch.from_numpy(rows).to(self.pixels.device)]
+        else:
+            images = torch.from_numpy(self.pixels[rows])
+        return Batch(images, torch.from_numpy(self.y[rows]), rows)
 
 
 class ImageDataModule(L.LightningDataModule):

@@ -28,7 +28,7 @@ from lesionwise.train.augment import evaluation_view
 from lesionwise.train.averaging import weight_averaging
 from lesionwise.train.clock import OnStep, StepClock, StepProgress
 from lesionwise.train.datamodule import ImageDataModule, ImageRows, channel_statistics
-from lesionwise.train.hardware import choose_device, choose_precision, keep_memory
+from lesionwise.train.hardware import choose_device, choose_precision, keep_memory, resident_pixels
 from lesionwise.train.history import History, OnEpoch
 from lesionwise.train.module import LesionModule
 from lesionwise.train.prepare import TrainingData
@@ -69,9 +69,10 @@ def fit(
     network = _fresh_network(recipe)
     network.set_statistics(*channel_statistics(data.pixels, train_rows))
     counts = torch.bincount(torch.from_numpy(data.y[train_rows]), minlength=len(CODES))
+    pixels = resident_pixels(data.pixels, device)
     batches = ImageDataModule(
-        ImageRows(data.pixels, data.y, train_rows),
-        ImageRows(data.pixels, data.y, data.rows("val")),
+        ImageRows(pixels, data.y, train_rows),
+        ImageRows(pixels, data.y, data.rows("val")),
         recipe,
         seed=seed,
     )

@@ -2,10 +2,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import expit, logit
+from scipy.stats import t as student_t
 
 from evaluate.simulation import Simulated
 from lesionwise.evaluate import bootstrap
-from lesionwise.evaluate.bootstrap import Estimate, percentile_interval, resample_weights
+from lesionwise.evaluate.bootstrap import (
+    Estimate,
+    effective_lesions,
+    fraction_estimate,
+    percentile_interval,
+    resample_weights,
+)
 
 
 def _all(simulated: Simulated, **options: int) -> np.ndarray:
@@ -82,3 +90,45 @@ def test_the_interval_is_taken_by_column_at_95_percent() -> None:
 
 def test_an_estimate_reads_as_value_and_interval() -> None:
     assert str(Estimate(0.5, 0.4, 0.6123)) == "0.500 (0.400 to 0.612)"
+
+
+@pytest.mark.parametrize("lesions", [2, 10, 300])
+def test_a_fraction_of_none_or_all_takes_its_exact_bounds(lesions: int) -> None:
+    whole = fraction_estimate(1, np.ones(5), lesions)
+    assert (whole.value, whole.high) == (1, 1)
+    assert whole.low**lesions == pytest.approx(0.025)
+    none = fraction_estimate(0, np.zeros(5), lesions)
+    assert (none.value, none.low, none.high) == (0, 0, pytest.approx(1 - whole.low))
+    assert fraction_estimate(1, np.ones(5), lesions, 0.5).low ** lesions == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("lesions", [0, 1])
+def test_of_a_single_lesion_nothing_is_known(lesions: int) -> None:
+    assert fraction_estimate(0.5, np.array([0.5, 0.5]), lesions) == Estimate(0.5, 0, 1)
+
+
+def test_a_fraction_has_a_logit_interval_as_wide_as_student_asks() -> None:
+    drawn = np.random.default_rng(0).normal(0.8, 0.01, size=2000)
+    low, high = logit([0.8 - 1e-9, 0.8]) + student_t.ppf([0.025, 0.975], 6) * drawn.std() / (0.8 * 0.2)
+    found = fraction_estimate(0.8, drawn, 7)
+    assert (found.low, found.high) == pytest.approx((expit(low), expit(high)))
+    many = fraction_estimate(0.8, drawn, 100_000)
+    assert (many.low, many.high) == pytest.approx((0.8 - 0.0196, 0.8 + 0.0196), abs=0.002)
+    narrow = fraction_estimate(0.8, drawn, 7, 0.5)
+    assert found.low < narrow.low < 0.8 < narrow.high < found.high
+
+
+@given(st.floats(0.001, 0.999), st.integers(2, 50), st.floats(0, 0.3))
+def test_a_fraction_stays_a_fraction(value: float, lesions: int, spread: float) -> None:
+    found = fraction_estimate(value, [value - spread, value + spread], lesions)
+    assert 0 <= found.low <= value + 1e-12
+    assert value - 1e-12 <= found.high <= 1
+
+
+def test_a_mean_rests_on_the_class_that_makes_its_doubt() -> None:
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(size=(5000, 2)) * [1, 1e-6]
+    assert effective_lesions(drawn, [5, 1000]) == pytest.approx(5)
+    assert effective_lesions(rng.normal(size=(50_000, 2)), [11, 11]) == pytest.approx(21, rel=0.02)
+    assert effective_lesions(np.zeros((5, 2)), [4, 9]) == 4
+    assert effective_lesions(drawn, [1, 1000]) == pytest.approx(2)

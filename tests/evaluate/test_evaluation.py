@@ -5,12 +5,13 @@ import pytest
 
 from evaluate.simulation import Simulated, simulate
 from lesionwise import evaluate
+from lesionwise.evaluate.bootstrap import effective_lesions, fraction_estimate
 from lesionwise.evaluate.evaluation import (
+    MEANS,
     OVERALL,
     PER_CLASS,
     Evaluation,
     draw_scores,
-    exact_bounds,
 )
 from lesionwise.evaluate.probability import calibration_estimate, calibration_gaps, expected_calibration_error
 from lesionwise.labels import CODES
@@ -50,7 +51,7 @@ def test_counts_are_those_of_the_sample(simulated: Simulated, evaluation: Evalua
     assert evaluation.resampled_by == "lesion"
 
 
-def test_intervals_are_percentiles_of_resampled_scores(simulated: Simulated, evaluation: Evaluation) -> None:
+def test_intervals_are_read_off_resampled_scores(simulated: Simulated, evaluation: Evaluation) -> None:
     drawn = draw_scores(
         {"accuracy": OVERALL["accuracy"], "f1": PER_CLASS["f1"]},
         simulated.y_true,
@@ -61,7 +62,9 @@ def test_intervals_are_percentiles_of_resampled_scores(simulated: Simulated, eva
     low, high = np.quantile(drawn["accuracy"], [0.025, 0.975])
     accuracy = evaluation.overall["accuracy"]
     assert (accuracy.low, accuracy.high) == pytest.approx((low, high))
-    assert evaluation.per_class["df"]["f1"].low == pytest.approx(np.quantile(drawn["f1"][:, 3], 0.025))
+    few = evaluation.per_class["df"]["f1"]
+    lesions = len(np.unique(simulated.groups[simulated.y_true == 3]))
+    assert few == fraction_estimate(few.value, drawn["f1"][:, 3], lesions)
     assert drawn["f1"].shape == (400, 7)
 
 
@@ -128,14 +131,24 @@ def test_a_model_that_never_finds_a_class_is_not_taken_for_hopeless() -> None:
     assert evaluation.per_class["mel"]["precision"].high == 1  # it was never said: nothing is known
 
 
-@pytest.mark.parametrize("lesions", [1, 10, 300])
-def test_exact_bounds_reach_where_chance_does(lesions: int) -> None:
-    low, high = exact_bounds(1, lesions)
-    assert low**lesions == pytest.approx(0.025)
-    assert high == 1
-    assert exact_bounds(0, lesions) == pytest.approx((0, 1 - low))
-    assert exact_bounds(0, 0) == exact_bounds(1, 0) == (0, 1)
-    assert exact_bounds(1, lesions, 0.5)[0] ** lesions == pytest.approx(0.25)
+def test_means_over_classes_are_as_doubtful_as_their_rarest_class(
+    simulated: Simulated, evaluation: Evaluation
+) -> None:
+    drawn = draw_scores(
+        {name: {**OVERALL, **PER_CLASS}[name] for name in (*MEANS, *MEANS.values())},
+        simulated.y_true,
+        simulated.y_prob,
+        simulated.groups,
+        resamples=400,
+    )
+    called = simulated.y_prob.argmax(axis=1)
+    for name, of in MEANS.items():
+        inside = called if of == "precision" else simulated.y_true
+        lesions = [len(np.unique(simulated.groups[inside == index])) for index in range(7)]
+        expected = fraction_estimate(
+            evaluation.overall[name].value, drawn[name], effective_lesions(drawn[of], lesions)
+        )
+        assert evaluation.overall[name] == expected
 
 
 def test_a_calibrated_model_has_hardly_any_error_left_once_chance_is_taken_off() -> None:

@@ -10,6 +10,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, logit
+from scipy.stats import t as student_t
 
 RESAMPLES: Final = 2_000
 LEVEL: Final = 0.95
@@ -79,6 +81,54 @@ def percentile_interval(
     """
     low, high = np.quantile(np.asarray(values), [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high
+
+
+def fraction_estimate(value: float, drawn: ArrayLike, lesions: float, level: float = LEVEL) -> Estimate:
+    """Return the estimate of a score between 0 and 1 that rests on few lesions.
+
+    Percentiles of resamples hold too little when ten lesions are all there is. Here the resamples give the
+    spread alone; the interval is symmetric on the logit scale, so that it stays inside (0, 1), and as wide as
+    Student's t asks. At exactly 0 or 1 no resample doubts, and the exact bounds of a fraction are taken: ten
+    melanomas of ten found is no proof that all will be.
+
+    Args:
+        value: The score.
+        drawn: The same of each resample, shape (R,).
+        lesions: Number of lesions that it rests on, or that of `effective_lesions`; with one or none,
+            nothing is known.
+        level: Of the interval.
+
+    References:
+        Logit intervals of the area under the ROC curve: Qin and Hotilovac (2008),
+        https://doi.org/10.1177/0962280207087173; exact bounds: Clopper and Pearson (1934),
+        https://doi.org/10.1093/biomet/26.4.404
+    """
+    tail = (1 - level) / 2
+    if lesions <= 1:
+        return Estimate(value, 0.0, 1.0)
+    if value in {0, 1}:
+        reach = tail ** (1 / lesions)
+        return Estimate(value, reach, 1.0) if value == 1 else Estimate(value, 0.0, 1 - reach)
+    spread = float(np.std(np.asarray(drawn))) / (value * (1 - value))
+    reach = float(student_t.isf(tail, lesions - 1)) * spread
+    centre = float(logit(value))
+    return Estimate(value, float(expit(centre - reach)), float(expit(centre + reach)))
+
+
+def effective_lesions(drawn: ArrayLike, lesions: ArrayLike) -> float:
+    """Return how many lesions a mean over classes rests on: few, if the rare classes make its doubt.
+
+    Args:
+        drawn: Score of each class in each resample, shape (R, C).
+        lesions: Number of lesions that the score of each class rests on, shape (C,).
+
+    References:
+        Satterthwaite (1946), https://doi.org/10.2307/3002019
+    """
+    variance = np.asarray(drawn).var(axis=0)
+    freedom = np.maximum(np.asarray(lesions, float) - 1, 1)
+    total = float((variance**2 / freedom).sum())
+    return 1 + float(variance.sum()) ** 2 / total if total else float(np.min(lesions))
 
 
 def _strata(lesion: NDArray[np.intp], y_true: NDArray[np.int64]) -> list[NDArray[np.intp]]:

@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from lesionwise.evaluate import probability, ranking, scores
 from lesionwise.evaluate.bootstrap import (
-    LEVEL,
     RESAMPLES,
     Estimate,
+    effective_lesions,
+    fraction_estimate,
     percentile_interval,
     resample_weights,
 )
@@ -49,6 +50,15 @@ PER_CLASS: Final[Scores] = {
     "auc": ranking.auc_per_class,
     "average_precision": ranking.average_precision_per_class,
 }
+MEANS: Final = {
+    "balanced_accuracy": "recall",
+    "macro_precision": "precision",
+    "macro_recall": "recall",
+    "macro_f1": "f1",
+    "macro_auc": "auc",
+    "macro_average_precision": "average_precision",
+}
+"""Scores that are means over classes, and of what."""
 LOSSES: Final = frozenset({"log_loss", "brier", "ece"})
 """Scores of which less is better."""
 
@@ -119,20 +129,13 @@ def evaluate(
     truth, prob, lesions = _check(y_true, y_prob, groups)
     drawn = draw_scores({**OVERALL, **PER_CLASS, "gaps": probability.calibration_gaps}, truth, prob, lesions,
                         resamples=resamples, seed=seed)  # fmt: skip
-    overall = {
-        name: _estimate(score(truth, prob, None), drawn[name])
-        for name, score in OVERALL.items()
-        if name != "ece"
-    }
-    overall["ece"] = probability.calibration_estimate(
-        probability.calibration_gaps(truth, prob), drawn["gaps"]
-    )
+    rests_on = _lesions_per_class(truth, prob, lesions)
     support = np.bincount(truth, minlength=len(CODES))
     return Evaluation(
         images=len(truth),
         lesions=len(np.unique(lesions)),
-        overall=overall,
-        per_class=_per_class(truth, prob, lesions, drawn),
+        overall=_overall(truth, prob, drawn, rests_on),
+        per_class=_per_class(truth, prob, drawn, rests_on),
         support={code: int(count) for code, count in zip(CODES, support, strict=True)},
         confusion=scores.confusion_matrix(truth, prob).astype(int).tolist(),
         baseline=_baseline(truth),
@@ -156,25 +159,6 @@ def draw_scores(
     return {name: np.concatenate(blocks) for name, blocks in drawn.items()}
 
 
-def exact_bounds(value: float, lesions: int, level: float = LEVEL) -> tuple[float, float]:
-    """Return the interval of a fraction that is exactly 0 or 1, of which no resample can doubt.
-
-    Ten melanomas of ten found is no proof that all will be.
-
-    Args:
-        value: 0 or 1.
-        lesions: Number of lesions that the fraction is of; with none, nothing is known.
-        level: Of the interval.
-
-    References:
-        Clopper and Pearson (1934), https://doi.org/10.1093/biomet/26.4.404
-    """
-    if lesions == 0:
-        return 0.0, 1.0
-    reach = ((1 - level) / 2) ** (1 / lesions)
-    return (reach, 1.0) if value == 1 else (0.0, 1 - reach)
-
-
 def _check(
     y_true: ArrayLike, y_prob: ArrayLike, groups: ArrayLike
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[Any]]:
@@ -194,29 +178,58 @@ def _check(
     return truth, prob, lesions
 
 
-def _estimate(value: NDArray[np.float64], drawn: NDArray[np.float64]) -> Estimate:
-    low, high = percentile_interval(drawn)
-    return Estimate(float(value), float(low), float(high))
+def _lesions_per_class(
+    truth: NDArray[np.int64], prob: NDArray[np.float64], lesions: NDArray[Any]
+) -> dict[str, list[int]]:
+    """Return, for each score, the number of lesions that it rests on in each class."""
+    called = prob.argmax(axis=1)
+
+    def count(inside: Callable[[int], NDArray[np.bool_]]) -> list[int]:
+        return [len(np.unique(lesions[inside(index)])) for index in range(len(CODES))]
+
+    return {
+        **dict.fromkeys(PER_CLASS, count(lambda index: truth == index)),
+        "specificity": count(lambda index: truth != index),
+        "precision": count(lambda index: called == index),
+    }
+
+
+def _overall(
+    truth: NDArray[np.int64],
+    prob: NDArray[np.float64],
+    drawn: Mapping[str, NDArray[np.float64]],
+    rests_on: Mapping[str, list[int]],
+) -> dict[str, Estimate]:
+    estimates = {}
+    for name, score in OVERALL.items():
+        value = float(score(truth, prob, None))
+        if name == "ece":
+            gaps = probability.calibration_gaps(truth, prob)
+            estimates[name] = probability.calibration_estimate(gaps, drawn["gaps"])
+        elif name in MEANS:
+            of = MEANS[name]
+            effective = effective_lesions(drawn[of], rests_on[of])
+            estimates[name] = fraction_estimate(value, drawn[name], effective)
+        else:
+            low, high = percentile_interval(drawn[name])
+            estimates[name] = Estimate(value, float(low), float(high))
+    return estimates
 
 
 def _per_class(
     truth: NDArray[np.int64],
     prob: NDArray[np.float64],
-    lesions: NDArray[Any],
     drawn: Mapping[str, NDArray[np.float64]],
+    rests_on: Mapping[str, list[int]],
 ) -> dict[str, dict[str, Estimate]]:
     values = {name: score(truth, prob, None) for name, score in PER_CLASS.items()}
-    called = prob.argmax(axis=1)
-    estimates: dict[str, dict[str, Estimate]] = {}
-    for index, code in enumerate(CODES):
-        ofs = {"recall": truth == index, "specificity": truth != index, "precision": called == index}
-        estimates[code] = {name: _estimate(values[name][index], drawn[name][:, index]) for name in PER_CLASS}
-        for name, counted in ofs.items():
-            value = estimates[code][name].value
-            if value in {0, 1}:
-                bounds = exact_bounds(value, len(np.unique(lesions[counted])))
-                estimates[code][name] = Estimate(value, *bounds)
-    return estimates
+    return {
+        code: {
+            name: fraction_estimate(float(values[name][index]), drawn[name][:, index], rests_on[name][index])
+            for name in PER_CLASS
+        }
+        for index, code in enumerate(CODES)
+    }
 
 
 def _baseline(y_true: NDArray[np.int64]) -> dict[str, float]:

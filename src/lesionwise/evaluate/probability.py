@@ -123,7 +123,8 @@ def calibration_estimate(gaps: Floats, drawn: Floats) -> Estimate:
     A bin whose true gap is m shows |m + noise|, which is larger than |m| on average. The noise of each bin
     is known from the resamples; its part is taken off bin by bin, as the mean of a folded normal, at the gap
     that is left when the variance of the noise is taken off the squared gap. The interval is that of the
-    resamples, moved to the corrected value, because each resample carries the excess a second time.
+    resamples, moved to the corrected value, because each resample carries the excess a second time; it
+    reaches down to 0 where noise alone would show as much.
 
     Args:
         gaps: As `calibration_gaps` returns them, shape (B,).
@@ -139,6 +140,9 @@ def calibration_estimate(gaps: Floats, drawn: Floats) -> Estimate:
     value = max(0.0, float((np.abs(gaps) - _folded_excess(true_gap, noise)).sum()))
     errors = np.abs(drawn).sum(axis=1)
     low, high = percentile_interval(errors - errors.mean() + value)
+    _, chance = percentile_interval(np.abs(drawn - gaps).sum(axis=1))
+    if np.abs(gaps).sum() <= chance:  # a calibrated model would show as much
+        low = np.zeros(())
     return Estimate(value, min(value, max(0.0, float(low))), max(value, float(high)))
 
 

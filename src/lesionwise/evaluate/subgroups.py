@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from lesionwise.evaluate.bootstrap import RESAMPLES, percentile_interval
-from lesionwise.evaluate.evaluation import Score, draw_scores, exact_bounds
+from lesionwise.evaluate.bootstrap import RESAMPLES, fraction_estimate
+from lesionwise.evaluate.evaluation import Score, draw_scores
 from lesionwise.evaluate.ranking import binary_auc_score
 from lesionwise.evaluate.scores import accuracy_score, recall_per_class
 from lesionwise.evaluate.weights import Floats
@@ -135,7 +135,5 @@ def _score(
         row[name] = None
         if name in wanted:
             value = float(score(truth, prob, None))
-            extreme = name != "malignant_auc" and value in {0, 1}
-            low, high = exact_bounds(value, rests_on[name]) if extreme else percentile_interval(drawn[name])
-            row[name] = {"value": value, "low": float(low), "high": float(high)}
+            row[name] = vars(fraction_estimate(value, drawn[name], rests_on[name]))
     return row

@@ -7,7 +7,9 @@ from lesionwise.evaluate import subgroups
 from lesionwise.evaluate.evaluation import OVERALL, PER_CLASS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "scores.md"
-SECTIONS = dict(re.findall(r"^## (\S.*?)\n(.*?)(?=^## |\Z)", DOCS.read_text(encoding="utf-8"), re.M | re.S))
+SECTIONS = dict(
+    re.findall(r"^## (\S.*?)\n(.*?)(?=^## |\Z)", DOCS.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+)
 
 
 @pytest.mark.parametrize("name", [*OVERALL, *PER_CLASS, *subgroups.SCORES, "McNemar", "differences"])

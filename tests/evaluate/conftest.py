@@ -1,8 +1,12 @@
 """Fixtures for tests of scores."""
 
 import pytest
+from hypothesis import settings
 
 from evaluate.simulation import Simulated, simulate
+
+settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

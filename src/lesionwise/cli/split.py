@@ -23,13 +23,22 @@ def split(
         Path | None,
         typer.Option("--verify", help="Verify this split against the data instead.", metavar="FILE"),
     ] = None,
+    merge: Annotated[
+        Path | None,
+        typer.Option("--merge", help="Pairs that you confirmed to be one lesion: join them.", metavar="CSV"),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Let --merge join more than six images to one lesion.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Split by lesion into train, val, cal, test and five folds; or verify a split."""
+    from lesionwise.split.merge import read_pairs, verify_merge
     from lesionwise.split.split_file import write_split
     from lesionwise.train.prepare import prepare
 
+    pairs = read_pairs(merge) if merge else []
     with Display(quiet=quiet) as display:
         data = prepare(
             folder,
@@ -37,9 +46,12 @@ def split(
             split_path=verify,
             by=by.value,
             seed=seed,
+            merge=pairs,
             workers=workers,
             on_read=display.on_read,
         )
+    if merge:
+        verify_merge(data.dataset.table, pairs, force=force, source=str(merge))
     counts = {part: int(count) for part, count in data.split.frame["part"].value_counts().items()}
     facts = {"images": counts, "groups": len(set(data.group)), "fingerprint": data.split.fingerprint}
     shown = ", ".join(f"{part} {counts[part]}" for part in ("train", "val", "cal", "test"))

@@ -3,6 +3,7 @@
 Here: the stages before training, in order. Not here: the stages (`lesionwise.data`, `lesionwise.split`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,7 +15,7 @@ from lesionwise.data.cache import ImageCache, OnRead, open_cache
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.errors import SplitError
 from lesionwise.split.assign import make_split
-from lesionwise.split.groups import identical_images, lesion_groups
+from lesionwise.split.groups import Pair, identical_images, lesion_groups
 from lesionwise.split.split_file import Split, read_split
 from lesionwise.split.verify import verify_split
 from lesionwise.train.defects import resample_before_split
@@ -73,6 +74,7 @@ def prepare(
     by: Literal["lesion", "image"] = "lesion",
     seed: int = 0,
     resample: int | None = None,
+    merge: Iterable[Pair] = (),
     cache_root: Path | None = None,
     workers: int | None = None,
     on_read: OnRead | None = None,
@@ -86,6 +88,7 @@ def prepare(
         by: What stays together in a split that is made.
         seed: Of a split that is made.
         resample: Images to draw of each class before an image split: a defect, see `defects`.
+        merge: Pairs of images that a person confirmed to show one lesion, for a split that is made.
         cache_root: Folder of all caches.
         workers: Decoding threads.
         on_read: Called with the images decoded and the number of all.
@@ -98,7 +101,7 @@ def prepare(
     if resample:
         dataset, cache = resample_before_split(dataset, cache, per_class=resample, seed=seed)
         by = "image"
-    pairs = identical_images(dataset.table["image_id"].tolist(), cache.pixels)
+    pairs = [*identical_images(dataset.table["image_id"].tolist(), cache.pixels), *merge]
     split = read_split(split_path) if split_path else make_split(dataset, by=by, seed=seed, pairs=pairs)
     verify_split(split, dataset, pairs=pairs, source=str(split_path or "the new split"))
     part = split.frame.set_index("image_id")["part"].loc[dataset.table["image_id"]].to_numpy(str)

@@ -1,0 +1,66 @@
+"""Pairs that a person has confirmed to show one lesion, joined on top of the frozen rule.
+
+Here: reading them, and refusing to join too much.
+Not here: the rule itself (`groups`), finding pairs (the audit).
+"""
+
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from lesionwise.data.layouts.listing import read_table
+from lesionwise.errors import SplitError
+from lesionwise.split.groups import Pair, lesion_groups
+
+MOST_IMAGES: Final = 6
+"""No lesion of HAM10000 has more photographs; a longer chain is a sign of one wrong pair among right ones."""
+
+_COLUMNS: Final = ("image_id", "other_image_id")
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Read confirmed pairs from a CSV with the columns image_id and other_image_id, as the audit writes it.
+
+    Raises:
+        DataError: If it is not a CSV.
+        SplitError: If a column is missing, a cell empty, or an image paired with itself.
+    """
+    table = read_table(path)
+    if not set(_COLUMNS) <= set(table.columns):
+        raise SplitError(
+            f"{path}: expected the columns {' and '.join(_COLUMNS)} but found {', '.join(table.columns)}."
+        )
+    wrong = table[table[list(_COLUMNS)].isna().any(axis=1) | (table[_COLUMNS[0]] == table[_COLUMNS[1]])]
+    if len(wrong):
+        raise SplitError(f"{path}: row {wrong.index[0]} does not name two images.")
+    return [(str(first), str(second)) for first, second in table[list(_COLUMNS)].to_numpy()]
+
+
+def verify_merge(
+    table: pd.DataFrame, merge: list[Pair], *, force: bool = False, source: str = "pairs"
+) -> None:
+    """Make sure that confirmed pairs join images of this table, and not too many.
+
+    Args:
+        table: With image_id and lesion_id.
+        merge: The confirmed pairs.
+        force: Join groups of any size.
+        source: Name of the file, for messages.
+
+    Raises:
+        SplitError: If a pair names an image that is not in the table, or joins more than six images.
+    """
+    unknown = sorted({image for pair in merge for image in pair} - set(table["image_id"]))
+    if unknown:
+        raise SplitError(f"{source}: {', '.join(unknown[:5])} is not in the data ({len(unknown)} images).")
+    group = pd.Series(lesion_groups(table, merge), index=table["image_id"])
+    sizes = group.value_counts()
+    joined = {group[first] for first, _ in merge}
+    large = sorted((name for name in joined if sizes[name] > MOST_IMAGES), key=lambda name: -sizes[name])
+    if large and not force:
+        images = ", ".join(group.index[group == large[0]])
+        raise SplitError(
+            f"{source}: joins {sizes[large[0]]} images to one lesion ({images}); {len(large)} groups are over "
+            f"{MOST_IMAGES}. One pair among them may be wrong. Take it out, or pass --force."
+        )

@@ -83,5 +83,6 @@ def test_given_predictions_stand_in_a_folder_of_their_own(
     write_given(given, mine, evaluation, source="theirs.csv")  # once more does no harm
     scores = json.loads(given.scores.read_text())
     assert scores["source"] == "theirs.csv"
+    assert "numpy" in json.loads(given.environment.read_text())["packages"]
     assert Evaluation.from_json(scores["parts"]["given"]) == evaluation
     assert read_predictions(given.path / "predictions-given.csv").image_id.tolist() == mine.image_id.tolist()

@@ -14,7 +14,7 @@ from lesionwise.evaluate.evaluation import Evaluation, evaluate
 from lesionwise.evaluate.predictions import Predictions, read_predictions, write_predictions
 from lesionwise.evaluate.subgroups import evaluate_subgroups
 from lesionwise.evaluate.tables import join_table, rows_of
-from lesionwise.run_folder import RunFolder, read_json, write_json
+from lesionwise.run_folder import RunFolder, describe_environment, read_json, write_json
 
 GIVEN: Final = "given"
 """The part that predictions from outside a run stand under."""
@@ -50,6 +50,7 @@ def write_given(run: RunFolder, predictions: Predictions, evaluation: Evaluation
     """
     run.path.mkdir(parents=True, exist_ok=True)
     write_predictions(predictions, run.predictions(GIVEN))
+    write_json(run.environment, describe_environment())
     _add_scores(run, GIVEN, evaluation, {"source": source})
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,27 @@ def test_lesions_are_declared_only_by_an_explicit_word(tmp_path: Path) -> None:
     assert read_dataset(tmp_path).table["lesion_id"].tolist() == ["mel1", "nv1"]
     with pytest.raises(DataError, match="names the lesion of every image already"):
         run("lesions", tmp_path, "--each-image")
+
+
+def test_audit_lists_findings_and_ends_with_1_on_errors_only_unless_told(
+    tmp_path: Path, drawn_folder: Path
+) -> None:
+    code, output = run("audit", drawn_folder, "--quiet", "--out", tmp_path / "out")
+    assert code == 0
+    assert "0 errors, " in output
+    assert sorted(os.listdir(tmp_path / "out")) == ["audit.html", "audit.json", "pairs.csv"]  # noqa: PTH208
+    code, output = run("audit", drawn_folder, "--quiet", "--fail-on", "warning", "--json")
+    assert (code, json.loads(output)["layout"]) == (1, "kaggle")
+    assert run("audit", drawn_folder, "--quiet", "--fail-on", "never")[0] == 0
+
+
+def test_audit_of_a_faulty_table_ends_with_1(tmp_path: Path, drawn_folder: Path) -> None:
+    folder = Path(shutil.copytree(drawn_folder, tmp_path / "data"))
+    table = folder / "HAM10000_metadata.csv"
+    table.write_text(table.read_text().replace(",mel,", ",wart,"))
+    code, output = run("audit", folder, "--quiet")
+    assert code == 1
+    assert "D004 error: diagnosis 'wart'" in output
 
 
 def test_the_folder_of_a_download_is_not_made_by_a_wrong_option(tmp_path: Path) -> None:

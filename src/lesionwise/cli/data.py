@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from lesionwise.cli.console import print_note, print_result
-from lesionwise.cli.options import Json, Quiet
+from lesionwise.cli.console import Display, print_note, print_result
+from lesionwise.cli.options import Json, Quiet, Workers
 from lesionwise.cli.transfer import TransferDisplay
 
 app = typer.Typer(help="Get the images, and know what is wrong with them.", no_args_is_help=True)
@@ -30,6 +30,14 @@ class Set(StrEnum):
     train = "train"
     test = "test"
     masks = "masks"
+
+
+class FailOn(StrEnum):
+    """What ends the audit with 1."""
+
+    error = "error"
+    warning = "warning"
+    never = "never"
 
 
 SetOption = Annotated[
@@ -80,6 +88,36 @@ def verify(folder: Folder, wanted: SetOption = Set.train, json: Json = False) ->
 
 
 @app.command()
+def audit(
+    folder: Folder,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Where audit.html, audit.json, pairs.csv go.", metavar="DIR"),
+    ] = None,
+    fail_on: Annotated[
+        FailOn, typer.Option("--fail-on", help="The least severity at which the command ends with 1.")
+    ] = FailOn.error,
+    workers: Workers = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Look for all that is wrong, odd or tempting in a data folder. Ends with 1 if there are errors."""
+    from lesionwise.data.audit.run import audit_folder
+    from lesionwise.split.groups import CONFIRMED_PAIRS
+
+    with Display(quiet=quiet) as display:
+        found = audit_folder(folder, joined=CONFIRMED_PAIRS, workers=workers, on_read=display.on_read)
+    if out:
+        from lesionwise.data.audit.page import write_audit
+
+        write_audit(found, out)
+        print_note(f"{out / 'audit.html'} shows the images.", quiet=quiet)
+    print_result(_describe_audit(found), found.to_json(), as_json=json)
+    if found.fails(fail_on.value):
+        raise typer.Exit(1)
+
+
+@app.command()
 def lesions(
     folder: Folder,
     each_image: Annotated[
@@ -112,3 +150,18 @@ def _describe_verification(folder: Path, found: Any) -> str:  # noqa: ANN401 (a 
     return "\n".join(
         [f"{folder}: {verdict}.{counts}", *(f"  {line}" for line in (*found.notes, extra) if line)]
     )
+
+
+def _describe_audit(found: Any) -> str:  # noqa: ANN401 (an Audit, imported late)
+    errors = sum(finding.severity == "error" for finding in found.findings)
+    counts = f"{found.images:,} images of {found.lesions:,} lesions, layout {found.layout}"
+    known = found.known_pairs
+    search = (
+        f"The search for near-duplicates finds {known['known_found']} of {known['known']} pairs that are "
+        f"known, among {known['candidates']} candidates."
+        if known.get("known")
+        else ""
+    )
+    verdict = f"{errors} errors, {len(found.findings) - errors} warnings"
+    lines = [f"{found.folder}: {counts}; {verdict}.", *map(str, found.findings), *found.notes, search]
+    return "\n".join(line for line in lines if line)

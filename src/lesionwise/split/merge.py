@@ -53,7 +53,7 @@ def verify_merge(
     """
     unknown = sorted({image for pair in merge for image in pair} - set(table["image_id"]))
     if unknown:
-        raise SplitError(f"{source}: {', '.join(unknown[:5])} is not in the data ({len(unknown)} images).")
+        raise SplitError(f"{source}: {', '.join(unknown[:5])} is not in the data.")
     group = pd.Series(lesion_groups(table, merge), index=table["image_id"])
     sizes = group.value_counts()
     joined = {group[first] for first, _ in merge}
@@ -61,6 +61,6 @@ def verify_merge(
     if large and not force:
         images = ", ".join(group.index[group == large[0]])
         raise SplitError(
-            f"{source}: joins {sizes[large[0]]} images to one lesion ({images}); {len(large)} groups are over "
-            f"{MOST_IMAGES}. One pair among them may be wrong. Take it out, or pass --force."
+            f"{source}: joins {sizes[large[0]]} images to one lesion ({images}); {len(large)} groups are "
+            f"over {MOST_IMAGES}. One pair among them may be wrong. Take it out, or pass --force."
         )

@@ -1,0 +1,1 @@
+"""What is wrong, odd or tempting in a data folder, before anything is trained on it."""

@@ -1,0 +1,240 @@
+"""The audit: every check of a data folder, the faults of its table and of its pixels, none of them raised.
+
+Here: the order of things, and the record. Not here: the checks, and the page (`page`).
+"""
+
+import os
+import zlib
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lesionwise.data.audit.duplicates import (
+    SAME_LESION_CORRELATION,
+    Candidate,
+    duplicate_findings,
+    identical_rows,
+    near_duplicates,
+)
+from lesionwise.data.audit.quality import MEASURES, THUMBNAIL_STEP, measure_image, quality_findings
+from lesionwise.data.audit.shortcuts import (
+    Shortcut,
+    find_shortcuts,
+    imbalance_findings,
+    shortcut_findings,
+)
+from lesionwise.data.cache import ImageCache, open_cache
+from lesionwise.data.dataset import Dataset, dataset_of
+from lesionwise.data.findings import REQUIRED_COLUMNS, Finding, check_listing
+from lesionwise.data.layouts import Listing, read_listing
+from lesionwise.errors import FindingsError
+from lesionwise.labels import CODES
+
+SIZE: Final = (225, 300)  # pixels; the kernels of the measures are meant for it
+_SMALLEST: Final = 2  # images for which pairs make sense
+
+Pair = tuple[str, str]
+OnStep = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found.
+
+    Attributes:
+        folder: What was looked at.
+        layout: Name of the layout.
+        images: Number of images that could be looked at.
+        lesions: Number of lesions among them.
+        classes: Images by diagnosis.
+        findings: Faults and warnings, in the order of their codes.
+        shortcuts: How well the table alone predicts the diagnosis.
+        known_pairs: Of the pairs that are known to be one lesion, how many the search for near-duplicates
+            found, of how many, among how many candidates.
+        notes: What a user of this collection should know.
+        cache: The pixels, for the page; None if none could be read.
+        image_ids: Id of each row of the cache.
+    """
+
+    folder: Path
+    layout: str
+    images: int
+    lesions: int
+    classes: dict[str, int]
+    findings: tuple[Finding, ...]
+    shortcuts: tuple[Shortcut, ...] = ()
+    known_pairs: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    cache: ImageCache | None = None
+    image_ids: tuple[str, ...] = ()
+
+    def fails(self, level: str) -> bool:
+        """Whether there is an error, or for the level `warning` any finding; never for `never`."""
+        severities = {finding.severity for finding in self.findings}
+        return bool(severities) if level == "warning" else level == "error" and "error" in severities
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dictionaries and lists, with every id."""
+        return {
+            "folder": str(self.folder),
+            "layout": self.layout,
+            "images": self.images,
+            "lesions": self.lesions,
+            "classes": self.classes,
+            "findings": [finding.to_json() for finding in self.findings],
+            "shortcuts": [shortcut.to_json() for shortcut in self.shortcuts],
+            "near_duplicates": {"least_correlation": SAME_LESION_CORRELATION, **self.known_pairs},
+            "notes": list(self.notes),
+        }
+
+
+def audit_folder(
+    folder: Path,
+    *,
+    joined: Iterable[Pair] = (),
+    cache_root: Path | None = None,
+    workers: int | None = None,
+    on_read: OnStep | None = None,
+    on_look: OnStep | None = None,
+) -> Audit:
+    """Look for everything that is wrong, odd or tempting in a data folder.
+
+    Faults of the table do not stop it: what is left without the faulty rows is looked at.
+
+    Args:
+        folder: The data.
+        joined: Pairs of image ids that are known to be one lesion and are joined by every split.
+        cache_root: Folder of all caches.
+        workers: Threads.
+        on_read: Called while images are decoded for the cache.
+        on_look: Called while images are looked at.
+
+    Raises:
+        DataError: If the folder is no data folder at all.
+    """
+    listing = read_listing(folder)
+    findings = check_listing(listing)
+    dataset = dataset_of(_sound_rows(listing), folder)
+    cache, dataset, unreadable = _open(dataset, cache_root, workers, on_read)
+    findings += unreadable
+    table = _with_raw_columns(dataset.table, listing.table)
+    findings += imbalance_findings(table["dx"])
+    shortcuts: list[Shortcut] = []
+    known: dict[str, int] = {}
+    if cache is not None:
+        look = _look(cache.pixels, workers or os.cpu_count() or 1, on_look)
+        ids, dx = table["image_id"].to_numpy(str), table["dx"].to_numpy(str)
+        findings += quality_findings(look.measures, ids)
+        candidates = _candidates(look, table)
+        identical = identical_rows(look.checksums, cache.pixels)
+        joined = list(joined)
+        findings += duplicate_findings(identical, candidates, image_ids=ids, dx=dx, joined=joined)
+        known = _known_pairs(candidates, ids, joined)
+        shortcuts = find_shortcuts(table, look.measures)
+    else:
+        shortcuts = find_shortcuts(table)
+    findings += shortcut_findings(shortcuts)
+    counts = table["dx"].value_counts().reindex(list(CODES), fill_value=0)
+    return Audit(
+        folder=folder,
+        layout=listing.layout,
+        images=len(table),
+        lesions=int(table["lesion_id"].nunique()),
+        classes={str(code): int(count) for code, count in counts.items()},
+        findings=tuple(sorted(findings, key=lambda finding: finding.code)),
+        shortcuts=tuple(shortcuts),
+        known_pairs=known,
+        notes=listing.notes,
+        cache=cache,
+        image_ids=tuple(table["image_id"]),
+    )
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one pass over the pixels gives, each in the order of the rows."""
+
+    measures: dict[str, NDArray[np.float64]]
+    grey: NDArray[np.float16]
+    checksums: list[int]
+
+
+def _look(pixels: NDArray[np.uint8], workers: int, on_look: OnStep | None) -> _Look:
+    step = THUMBNAIL_STEP
+    grey = np.empty((len(pixels), pixels.shape[1] // step, pixels.shape[2] // step), dtype=np.float16)
+    measures = {measure.name: np.empty(len(pixels)) for measure in MEASURES}
+    checksums = [0] * len(pixels)
+
+    def look(row: int) -> None:
+        image = np.asarray(pixels[row])
+        found, grey[row] = measure_image(image)
+        checksums[row] = zlib.crc32(image[::16, ::16].tobytes())
+        for name, value in found.items():
+            measures[name][row] = value
+
+    with ThreadPoolExecutor(workers) as pool:
+        for done, _ in enumerate(pool.map(look, range(len(pixels))), 1):
+            if on_look:
+                on_look(done, len(pixels))
+    return _Look(measures, grey, checksums)
+
+
+def _sound_rows(listing: Listing) -> Listing:
+    """Return the listing without the rows that a fault of the table rules out."""
+    table = listing.table
+    if not set(REQUIRED_COLUMNS) <= set(table.columns):
+        empty = pd.DataFrame({name: pd.Series(dtype=str) for name in REQUIRED_COLUMNS})
+        return replace(listing, table=empty)
+    sound = (
+        table[list(REQUIRED_COLUMNS)].notna().all(axis=1)
+        & ~table["image_id"].duplicated(keep=False)
+        & table["dx"].isin(CODES)
+        & table["image_id"].isin(list(listing.images))
+    )
+    return replace(listing, table=table[sound])
+
+
+def _open(
+    dataset: Dataset, root: Path | None, workers: int | None, on_read: OnStep | None
+) -> tuple[ImageCache | None, Dataset, list[Finding]]:
+    """Open the cache of all images that can be read, and return what is said of the others."""
+    if dataset.table.empty:
+        return None, dataset, []
+    try:
+        return open_cache(dataset, SIZE, root=root, workers=workers, on_read=on_read), dataset, []
+    except FindingsError as error:
+        findings = [finding for finding in error.findings if isinstance(finding, Finding)]
+        broken = {image for finding in findings for image in finding.ids}
+    rest = replace(
+        dataset, table=dataset.table[~dataset.table["image_id"].isin(broken)].reset_index(drop=True)
+    )
+    if rest.table.empty:
+        return None, rest, findings
+    return open_cache(rest, SIZE, root=root, workers=workers, on_read=on_read), rest, findings
+
+
+def _with_raw_columns(table: pd.DataFrame, raw: pd.DataFrame) -> pd.DataFrame:
+    """Add the column `dataset` of Dataverse, which cleaning drops, where there is one."""
+    if "dataset" not in raw or raw["image_id"].duplicated().any():
+        return table
+    return table.assign(dataset=table["image_id"].map(raw.set_index("image_id")["dataset"]))
+
+
+def _candidates(look: _Look, table: pd.DataFrame) -> list[Candidate]:
+    if len(table) < _SMALLEST:
+        return []
+    lesion = np.unique(table["lesion_id"].to_numpy(str), return_inverse=True)[1]
+    return near_duplicates(look.grey, lesion)
+
+
+def _known_pairs(candidates: list[Candidate], ids: NDArray[np.str_], joined: list[Pair]) -> dict[str, int]:
+    here = set(ids.tolist())
+    known = {frozenset(pair) for pair in joined if set(pair) <= here}
+    found = {frozenset((str(ids[pair.first]), str(ids[pair.second]))) for pair in candidates}
+    return {"known": len(known), "known_found": len(known & found), "candidates": len(candidates)}

@@ -1,0 +1,164 @@
+"""What a model could learn without looking at a lesion: how far the table alone predicts the diagnosis.
+
+Here: class imbalance, and one small classifier for each column. Not here: the pixels of the lesion.
+
+A column that predicts the diagnosis far better than chance is a shortcut: either it tells how the label was
+made (`dx_type`: only nevi were followed up, every cancer has a histology) and must never reach a model, or it
+is a fact of the clinic (age) that a model may use only if its users have it too.
+"""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import recall_score
+from sklearn.model_selection import StratifiedGroupKFold
+
+from lesionwise.data.findings import Finding
+
+FOLDS: Final = 5
+IMBALANCE: Final = 10.0
+"""Ratio of the commonest to the rarest diagnosis from which accuracy alone misleads."""
+
+ABOVE_CHANCE: Final = 0.05
+"""Balanced accuracy above chance from which a column is reported."""
+
+COLUMNS: Final = ("dx_type", "dataset", "age", "sex", "localization")
+_REMEDY: Final = {
+    "dx_type": "It tells how the label was made. Never give it to a model, nor choose images by it.",
+    "dataset": "It tells which clinic the image is from. Never give it to a model.",
+    "how it was taken": "Look at scores with and without hair, rulers and vignettes.",
+}
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """How well something beside the lesion predicts the diagnosis.
+
+    Attributes:
+        name: Of the column, or of the group of columns.
+        balanced_accuracy: Mean over the folds.
+        spread: Standard deviation over the folds.
+        chance: What guessing reaches: one over the number of diagnoses.
+    """
+
+    name: str
+    balanced_accuracy: float
+    spread: float
+    chance: float
+
+    @property
+    def tempting(self) -> bool:
+        """Whether it is worth a warning."""
+        return self.balanced_accuracy - self.spread > self.chance + ABOVE_CHANCE
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain dictionary."""
+        return {**vars(self), "tempting": self.tempting}
+
+
+def find_shortcuts(
+    table: pd.DataFrame, measures: dict[str, NDArray[np.float64]] | None = None
+) -> list[Shortcut]:
+    """Return how well each column, all of them, and how the image was taken predict the diagnosis.
+
+    Each is the balanced accuracy of a logistic regression with balanced classes, in five folds that keep
+    lesions together. Nothing is returned where a diagnosis has fewer than two lesions.
+
+    Args:
+        table: With lesion_id and dx, and those of `COLUMNS` that there are.
+        measures: Value of each image by measure of `quality`, each of shape (N,).
+    """
+    lesions = table.groupby("dx")["lesion_id"].nunique()
+    folds = min(FOLDS, int(lesions.min())) if len(lesions) > 1 else 0
+    if folds < 2:  # noqa: PLR2004 (one fold is no cross-validation)
+        return []
+    columns = [name for name in COLUMNS if name in table and len(table[name].unique()) > 1]
+    features = {name: pd.get_dummies(_binned(table[name]), dtype=float) for name in columns}
+    sets = {name: frame.to_numpy() for name, frame in features.items()}
+    if len(columns) > 1:
+        sets["the table altogether"] = np.hstack(list(sets.values()))
+    if measures:
+        sets["how it was taken"] = _standardised(measures)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
+    y = table["dx"].to_numpy(str)
+    split = list(splitter.split(y, y, table["lesion_id"]))
+    return [_score(name, values, y, split) for name, values in sets.items()]
+
+
+def shortcut_findings(shortcuts: list[Shortcut]) -> list[Finding]:
+    """Return one finding that names what is tempting, the most tempting first."""
+    tempting = sorted((cut for cut in shortcuts if cut.tempting), key=lambda cut: -cut.balanced_accuracy)
+    if not tempting:
+        return []
+    shown = ", ".join(f"{cut.name} {cut.balanced_accuracy:.2f}" for cut in tempting)
+    return [
+        Finding(
+            "D020",
+            "warning",
+            "the diagnosis can be guessed without looking at the lesion; balanced accuracy by lesion, chance "
+            f"{tempting[0].chance:.2f}: {shown}",
+            " ".join(_REMEDY[cut.name] for cut in tempting if cut.name in _REMEDY)
+            or "Compare a model's score with these.",
+            details=tuple(cut.to_json() for cut in tempting),
+        )
+    ]
+
+
+def imbalance_findings(dx: pd.Series) -> list[Finding]:
+    """Return a finding if one diagnosis is much commoner than another."""
+    counts = dx.value_counts()
+    if len(counts) == 0 or counts.iloc[0] < IMBALANCE * counts.iloc[-1]:
+        return []
+    return [
+        Finding(
+            "D019",
+            "warning",
+            f"{counts.index[0]} has {counts.iloc[0] / counts.iloc[-1]:.0f} times as many images as "
+            f"{counts.index[-1]}: always answering {counts.index[0]} has an accuracy of "
+            f"{counts.iloc[0] / counts.sum():.3f}",
+            "Choose by balanced accuracy. Balance classes in training alone, after the split.",
+            details=({str(code): int(count) for code, count in counts.items()},),
+        )
+    ]
+
+
+def _binned(column: pd.Series) -> pd.Series:
+    """Return words; ages in steps of five years, a missing one being a word too."""
+    if column.name == "age":
+        years = pd.to_numeric(column, errors="coerce")
+        return (years // 5 * 5).map(lambda year: "unknown" if np.isnan(year) else f"{year:.0f}")
+    return column.fillna("unknown").astype(str)
+
+
+def _standardised(measures: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    values = np.column_stack(list(measures.values()))
+    return np.asarray((values - values.mean(axis=0)) / (values.std(axis=0) + 1e-9))
+
+
+def _score(
+    name: str,
+    values: NDArray[np.float64],
+    y: NDArray[np.str_],
+    split: list[tuple[NDArray[np.intp], NDArray[np.intp]]],
+) -> Shortcut:
+    recalls = []
+    for train, test in split:
+        model = LogisticRegression(class_weight="balanced", max_iter=300)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", ConvergenceWarning
+            )  # a little short of the optimum is near enough
+            model.fit(values[train], y[train])
+        present = sorted(set(y[test]))
+        recalls.append(
+            recall_score(
+                y[test], model.predict(values[test]), labels=present, average="macro", zero_division=0
+            )
+        )
+    return Shortcut(name, float(np.mean(recalls)), float(np.std(recalls)), 1 / len(set(y)))

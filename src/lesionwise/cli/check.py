@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lesionwise.cli.console import print_result, progress
+from lesionwise.cli.console import Display, print_result
 from lesionwise.cli.options import Json, Quiet, Workers
 
 _COMPARE_SIZE = (225, 300)  # pixels at which images are compared for being the same
@@ -45,8 +45,8 @@ def check(
         from lesionwise.split.groups import identical_images
 
         dataset = read_dataset(data)
-        with progress("reading images", quiet=quiet) as on_progress:
-            cache = open_cache(dataset, _COMPARE_SIZE, workers=workers, on_progress=on_progress)
+        with Display(quiet=quiet) as display:
+            cache = open_cache(dataset, _COMPARE_SIZE, workers=workers, on_read=display.on_read)
         pairs = identical_images(dataset.table["image_id"].tolist(), cache.pixels)
     result = check_split(
         read_ids(train),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lesionwise.cli.console import Display, print_result
+from lesionwise.cli.console import Display, print_note, print_result
 from lesionwise.cli.options import By, ByOption, Json, Quiet, Seed, Workers
 
 _COMPARE_SIZE = (225, 300)  # pixels at which images are compared for being the same
@@ -50,6 +50,8 @@ def split(
             workers=workers,
             on_read=display.on_read,
         )
+    for line in (*data.dataset.warnings, *data.dataset.notes):
+        print_note(str(line), quiet=quiet)
     if merge:
         verify_merge(data.dataset.table, pairs, force=force, source=str(merge))
     counts = {part: int(count) for part, count in data.split.frame["part"].value_counts().items()}

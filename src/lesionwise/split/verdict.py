@@ -26,11 +26,7 @@ def describe_check(check: SplitCheck) -> str:
 
 def _verdict(check: SplitCheck) -> str:
     lists = f"{check.train_images:,} training and {check.test_images:,} test images"
-    again = (
-        f" (The test list names images again in {check.repeated:,} rows.)"
-        if check.repeated
-        else ""
-    )
+    again = f" (The test list names images again in {check.repeated:,} rows.)" if check.repeated else ""
     if check.clean:
         return f"CLEAN. Among {lists}, no test image shows a lesion that was trained on.{again}"
     return (

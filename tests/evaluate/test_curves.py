@@ -3,8 +3,9 @@ import pytest
 from sklearn import metrics
 
 from evaluate.simulation import Simulated, simulate
+from lesionwise.evaluate.bootstrap import resample_weights
 from lesionwise.evaluate.curves import precision_recall_table, reliability_table, roc_table
-from lesionwise.evaluate.probability import expected_calibration_error
+from lesionwise.evaluate.probability import confidence_bins, expected_calibration_error
 from lesionwise.labels import CODES
 
 
@@ -71,3 +72,15 @@ def test_empty_bins_are_left_out() -> None:
     table = reliability_table([0] * 8 + [1] * 2, y_prob, np.arange(10), resamples=50)
     assert table["images"].tolist() == [10]
     assert table["accuracy"].tolist() == [0.8]
+
+
+def test_intervals_of_reliability_are_those_of_resampled_lesions(simulated: Simulated) -> None:
+    sample = simulated.y_true, simulated.y_prob, simulated.groups
+    table = reliability_table(*sample, bins=4, resamples=60, seed=5)
+    _, bin_ = confidence_bins(simulated.y_prob, 4)
+    right = simulated.y_prob.argmax(axis=1) == simulated.y_true
+    weights = np.concatenate(list(resample_weights(simulated.groups, simulated.y_true, resamples=60, seed=5)))
+    for number, (_, row) in enumerate(table.iterrows()):
+        inside = bin_ == number
+        drawn = [np.average(right[inside], weights=weight[inside]) for weight in weights]
+        assert (row["low"], row["high"]) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=1e-6)

@@ -53,7 +53,7 @@ def _write(path: Path, rows: dict[str, object]) -> Path:
         ({"prob_mel": [1 / 7, -0.1], "prob_nv": [1 / 7, 2 / 7 + 0.1]}, r"least value of -0\.1"),
         ({"prob_mel": [1 / 7, np.nan]}, "those of B sum to nan"),
         ({"prob_mel": ["a", "b"]}, "expected numbers as probabilities"),
-        ({"y_true": ["nv", "naevus"]}, "y_true to be one of .* but found 'naevus'"),
+        ({"y_true": ["nv", "naevus"]}, r"p\.csv: expected y_true to be one of .* but found 'naevus'"),
     ],
 )
 def test_predictions_that_cannot_be_used_say_why(

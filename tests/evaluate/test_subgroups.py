@@ -96,3 +96,14 @@ def test_ages_fall_into_bands() -> None:
         "under 30", "under 30", "30 to 44", "30 to 44", "45 to 59", "60 to 74", "60 to 74", "75 and over",
         "75 and over", "unknown", "unknown", "unknown",
     ]  # fmt: skip
+
+
+def test_the_seed_decides_the_intervals(simulated: Simulated) -> None:
+    def scored(seed: int) -> list[dict[str, Any]]:
+        table = _table(simulated)[["sex"]]
+        return evaluate_subgroups(
+            simulated.y_true, simulated.y_prob, simulated.groups, table, resamples=30, seed=seed
+        )
+
+    assert scored(1) == scored(1)
+    assert scored(1) != scored(2)

@@ -123,7 +123,7 @@ def test_an_image_without_a_lesion_is_named(mine: Predictions) -> None:
 def test_columns_of_the_archive_are_known(tmp_path: Path) -> None:
     path = tmp_path / "archive.csv"
     path.write_text(
-        "isic_id,age_approx,anatom_site_general,diagnosis_confirm_type,dx\nA,50,back,histo, MEL\n"
+        "isic_id,age_approx,anatom_site_general,diagnosis_confirm_type,dx\nA,50, back,histo, MEL\n"
     )
     table = read_table(path)
     assert table[["image_id", "age", "localization", "dx_type", "dx"]].iloc[0].tolist() == [

@@ -13,6 +13,7 @@ from lesionwise.cli.app import app
 from lesionwise.data.dataset import read_dataset
 from lesionwise.data.download.obtain import Downloaded
 from lesionwise.data.download.sources import Set, Source
+from lesionwise.data.verify import Verification
 from lesionwise.errors import DataError
 
 
@@ -58,10 +59,16 @@ def test_verify_of_no_folder_is_wrong_use(tmp_path: Path) -> None:
         run("verify", tmp_path / "nowhere")
 
 
-def test_verify_of_the_real_images_ends_with_0(ham10000: Path) -> None:
-    code, output = run("verify", ham10000)
+def test_verify_of_a_whole_folder_ends_with_0_and_says_what_is_known(
+    drawn_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Verification(expected=10_015, found=10_016, extra=("mine",), notes=("All is well.",))
+    monkeypatch.setattr("lesionwise.data.verify.verify_folder", lambda *_: whole)
+    code, output = run("verify", drawn_folder)
     assert code == 0
-    assert "complete. 10,015 image files, 10,015 expected." in output
+    assert "complete. 10,016 image files, 10,015 expected." in output
+    assert "All is well." in output
+    assert "1 image files do not belong to the set." in output
 
 
 def test_lesions_are_declared_only_by_an_explicit_word(tmp_path: Path) -> None:

@@ -81,6 +81,15 @@ def test_a_csv_beside_images_is_read(tmp_path: Path, write_kaggle: WriteKaggle) 
     pd.testing.assert_frame_equal(dataset.table, expected)
 
 
+def test_two_files_of_one_id_are_not_chosen_between(tmp_path: Path, write_kaggle: WriteKaggle) -> None:
+    folder = write_kaggle(tmp_path / "data", lesions=1)
+    path = next(folder.rglob("*.jpg"))
+    (folder / "small").mkdir()
+    Image.new("RGB", (12, 9)).save(folder / "small" / f"{path.stem}.png")
+    with pytest.raises(DataError, match=rf"found {path.stem}\.jpg in .* and {path.stem}\.png in .*Keep one"):
+        read_dataset(folder)
+
+
 def test_two_csv_files_with_images_are_not_chosen_between(tmp_path: Path) -> None:
     for name in ("a.csv", "b.csv"):
         (tmp_path / name).write_text("image_id,dx,lesion_id\n1,mel,1\n")

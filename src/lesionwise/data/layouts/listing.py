@@ -54,16 +54,27 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def find_images(folders: Iterable[Path]) -> dict[str, Path]:
-    """Return every image file below the folders by its id; an id found twice is taken once.
+    """Return every image file below the folders by its id.
 
     The archive of Kaggle holds its image folders twice, once in lower case: upper case sorts first, so the
-    twin is passed over.
+    twin is passed over. Any other second file of one id is a fault, since which is meant cannot be guessed.
+
+    Raises:
+        DataError: If two files have the same id.
     """
     images: dict[str, Path] = {}
+    places: dict[str, str] = {}
     for folder in folders:
         for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
-                images.setdefault(path.stem, path)
+            if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+                continue
+            place = path.relative_to(folder).as_posix().lower()
+            if places.setdefault(path.stem, place) != place:
+                raise DataError(
+                    f"{folder}: expected one file for each image but found {images[path.stem].name} in "
+                    f"{images[path.stem].parent} and {path.name} in {path.parent}. Keep one of them."
+                )
+            images.setdefault(path.stem, path)
     return images
 
 

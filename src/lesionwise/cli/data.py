@@ -106,7 +106,13 @@ def audit(
     from lesionwise.split.groups import CONFIRMED_PAIRS
 
     with Display(quiet=quiet) as display:
-        found = audit_folder(folder, joined=CONFIRMED_PAIRS, workers=workers, on_read=display.on_read)
+        found = audit_folder(
+            folder,
+            joined=CONFIRMED_PAIRS,
+            workers=workers,
+            on_read=display.on_read,
+            on_look=display.on_read,
+        )
     if out:
         from lesionwise.data.audit.page import write_audit
 

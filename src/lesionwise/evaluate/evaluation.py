@@ -127,8 +127,10 @@ def evaluate(
         0.171 (0.079 to 0.270)
     """
     truth, prob, lesions = _check(y_true, y_prob, groups)
-    drawn = draw_scores({**OVERALL, **PER_CLASS, "gaps": probability.calibration_gaps}, truth, prob, lesions,
-                        resamples=resamples, seed=seed)  # fmt: skip
+    own = {name: score for name, score in OVERALL.items() if name not in MEANS and name != "ece"}
+    wanted = {**own, **PER_CLASS, "gaps": probability.calibration_gaps}
+    drawn = draw_scores(wanted, truth, prob, lesions, resamples=resamples, seed=seed)
+    drawn |= {name: drawn[of].mean(axis=1) for name, of in MEANS.items()}
     rests_on = _lesions_per_class(truth, prob, lesions)
     support = np.bincount(truth, minlength=len(CODES))
     return Evaluation(

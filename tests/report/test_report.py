@@ -227,6 +227,13 @@ def test_the_summary_says_what_the_numbers_say() -> None:
     assert audit_sentence(evaluation) is None
 
 
+def test_diagnoses_that_are_never_recognised_are_named() -> None:
+    y_true = np.repeat(np.arange(7), 20)
+    said = np.where(np.isin(y_true, [0, 3, 6]), 5, y_true)
+    evaluation = evaluate(y_true, np.eye(7)[said], np.arange(140), resamples=20)
+    assert main_sentences(evaluation, None)[2].endswith("never akiec, df and vasc.")
+
+
 def test_guessing_is_not_called_better_than_the_baseline() -> None:
     rng = np.random.default_rng(0)
     evaluation = evaluate(rng.permutation(np.arange(140) % 7), rng.dirichlet(np.ones(7), 140), np.arange(140))

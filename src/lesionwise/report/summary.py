@@ -51,7 +51,7 @@ def _against_baseline(evaluation: Evaluation) -> str:
     commonest = max(evaluation.support, key=lambda code: evaluation.support[code])
     verdict = "clearly better than" if score.low > floor else "not clearly better than"
     return (
-        f"It is {verdict} always answering {NAMES[commonest]} ({commonest}), which is right for "
+        f"By balanced accuracy it is {verdict} always answering {NAMES[commonest]} ({commonest}), which is right for "
         f"{_percent(evaluation.baseline['accuracy'])} of these images and has a balanced accuracy "
         f"of {floor:.3f}; this model is right for {_percent(evaluation.overall['accuracy'].value)}."
     )
@@ -72,9 +72,12 @@ def _melanomas(evaluation: Evaluation) -> str:
 def _extremes(evaluation: Evaluation) -> str:
     recall = {code: evaluation.per_class[code]["recall"].value for code in CODES}
     best, worst = max(CODES, key=lambda code: recall[code]), min(CODES, key=lambda code: recall[code])
+    sentence = f"Best recognised is {NAMES[best]} ({best}, {_percent(recall[best])} of its images), "
+    never = [code for code in CODES if recall[code] == 0]
+    if len(never) > 1:
+        return f"{sentence}never {', '.join(never[:-1])} and {never[-1]}."
     return (
-        f"Best recognised is {NAMES[best]} ({best}, {_percent(recall[best])} of its images), "
-        f"worst {NAMES[worst]} ({worst}, {_percent(recall[worst])} of {evaluation.support[worst]})."
+        f"{sentence}worst {NAMES[worst]} ({worst}, {_percent(recall[worst])} of {evaluation.support[worst]})."
     )
 
 

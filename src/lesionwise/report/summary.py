@@ -51,9 +51,9 @@ def _against_baseline(evaluation: Evaluation) -> str:
     commonest = max(evaluation.support, key=lambda code: evaluation.support[code])
     verdict = "clearly better than" if score.low > floor else "not clearly better than"
     return (
-        f"By balanced accuracy it is {verdict} always answering {NAMES[commonest]} ({commonest}), which is right for "
-        f"{_percent(evaluation.baseline['accuracy'])} of these images and has a balanced accuracy "
-        f"of {floor:.3f}; this model is right for {_percent(evaluation.overall['accuracy'].value)}."
+        f"By balanced accuracy it is {verdict} always answering {NAMES[commonest]} ({commonest}: {floor:.3f}). "
+        f"That is right for {_percent(evaluation.baseline['accuracy'])} of these images, this model for "
+        f"{_percent(evaluation.overall['accuracy'].value)}."
     )
 
 

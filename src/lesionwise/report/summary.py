@@ -50,8 +50,9 @@ def _against_baseline(evaluation: Evaluation) -> str:
     score, floor = evaluation.overall["balanced_accuracy"], evaluation.baseline["balanced_accuracy"]
     commonest = max(evaluation.support, key=lambda code: evaluation.support[code])
     verdict = "clearly better than" if score.low > floor else "not clearly better than"
+    always = f"always answering {NAMES[commonest]} ({commonest}: {floor:.3f})"
     return (
-        f"By balanced accuracy it is {verdict} always answering {NAMES[commonest]} ({commonest}: {floor:.3f}). "
+        f"By balanced accuracy it is {verdict} {always}. "
         f"That is right for {_percent(evaluation.baseline['accuracy'])} of these images, this model for "
         f"{_percent(evaluation.overall['accuracy'].value)}."
     )

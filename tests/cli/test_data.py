@@ -10,7 +10,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from lesionwise.cli.app import app
+from lesionwise.data import verify
 from lesionwise.data.dataset import read_dataset
+from lesionwise.data.download import obtain
 from lesionwise.data.download.obtain import Downloaded
 from lesionwise.data.download.sources import Set, Source
 from lesionwise.data.verify import Verification
@@ -35,7 +37,7 @@ def test_download_passes_on_what_was_asked_for_and_tells_what_came(
         watch.on_image(3, 3)  # type: ignore[attr-defined]
         return Downloaded(out, Source.isic, {Source.dataverse: "403"}, ("a.jpg",))
 
-    monkeypatch.setattr("lesionwise.data.download.obtain.download_set", stand_in)
+    monkeypatch.setattr(obtain, "download_set", stand_in)
     code, output = run("download", "--source", "isic", "--set", "test", "--out", tmp_path)
     assert (code, asked) == (0, [Set.test, tmp_path, Source.isic])
     assert "dataverse did not do: 403" in output
@@ -63,7 +65,7 @@ def test_verify_of_a_whole_folder_ends_with_0_and_says_what_is_known(
     drawn_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Verification(expected=10_015, found=10_016, extra=("mine",), notes=("All is well.",))
-    monkeypatch.setattr("lesionwise.data.verify.verify_folder", lambda *_: whole)
+    monkeypatch.setattr(verify, "verify_folder", lambda *_: whole)
     code, output = run("verify", drawn_folder)
     assert code == 0
     assert "complete. 10,016 image files, 10,015 expected." in output

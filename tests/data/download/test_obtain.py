@@ -297,7 +297,7 @@ def test_a_full_disk_on_the_way_is_said_and_leaves_no_image_half(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lesionwise.data.download.obtain.unpack_images", full)
+    monkeypatch.setattr(obtain, "unpack_images", full)
     with pytest.raises(DataError, match="No space left on device"):
         download_set(Set.train, tmp_path / "out", catalogue=catalogue, patience=QUICK)
 

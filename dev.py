@@ -1,7 +1,7 @@
 """Set up and run lesionwise on a machine that has only Python: `python3 dev.py run` or `python3 dev.py test`.
 
 run    makes .venv, installs the package as pinned, runs `lesionwise run` with the arguments that follow
-test   the same with the test tools, then runs every check that CI runs
+test   installs the same, runs every check that CI runs; with arguments, pytest with these
 """
 
 import importlib.util
@@ -30,12 +30,13 @@ def main(arguments: list[str]) -> int:
         return 2
     check_python()
     verb, *rest = arguments
-    install("train" if verb == "run" else "train,dev")
+    install()
     if verb == "run":
         return start("lesionwise", "run", *rest)
     if rest:  # part of the tests, as pytest names it
         return start("python", "-m", "pytest", *rest)
-    return max(start(*check) for check in CHECKS)
+    codes = [start(*check) for check in CHECKS]
+    return int(any(codes))  # a killed check has a negative code
 
 
 def check_python() -> None:
@@ -51,18 +52,18 @@ def check_python() -> None:
         )
 
 
-def install(extras: str) -> None:
-    """Install the package with its extras into .venv, unless that was done for these very files."""
+def install() -> None:
+    """Install the package with what both verbs need into .venv, unless that was done for these very files."""
     pins = ROOT / "constraints.txt"
-    state = f"{extras}\n{(ROOT / 'pyproject.toml').read_text()}{pins.read_text()}"
+    state = (ROOT / "pyproject.toml").read_text(encoding="utf-8") + pins.read_text(encoding="utf-8")
     marker = VENV / "installed.txt"
-    if marker.exists() and marker.read_text() == state:
+    if marker.exists() and marker.read_text(encoding="utf-8") == state:
         return
     print("Installing into .venv; the first time this takes some minutes.", flush=True)
     venv.create(VENV, with_pip=True, clear=False)
     pip = [str(BIN / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--constraint", str(pins), "--editable", f"{ROOT}[{extras}]"], check=True)
-    marker.write_text(state)
+    subprocess.run([*pip, "--constraint", str(pins), "--editable", f"{ROOT}[train,dev]"], check=True)
+    marker.write_text(state, encoding="utf-8")
 
 
 def start(command: str, *arguments: str) -> int:

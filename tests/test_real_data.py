@@ -63,5 +63,5 @@ def test_every_image_is_cached_as_it_is_served(dataset: Dataset, cache: ImageCac
 
 
 def test_identical_pixels_add_no_group(dataset: Dataset, cache: ImageCache) -> None:
-    pairs = identical_images(dataset.table["image_id"].tolist(), cache.pixels)
+    pairs = identical_images(dataset, cache.pixels)
     assert np.array_equal(lesion_groups(dataset.table, pairs), lesion_groups(dataset.table))

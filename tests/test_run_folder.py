@@ -8,7 +8,7 @@ from lesionwise.errors import RunError
 from lesionwise.run_folder import (
     RunFolder,
     atomic_path,
-    create_run_folder,
+    claim_run_folder,
     file_sha256,
     next_run_path,
     open_run_folder,
@@ -37,7 +37,20 @@ def test_the_next_run_takes_the_first_free_number(tmp_path: Path) -> None:
 def test_a_file_in_place_of_a_run_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
     with pytest.raises(RunError, match="expected a folder but found a file"):
-        create_run_folder(tmp_path / "run")
+        claim_run_folder(tmp_path / "run")
+
+
+def test_a_claimed_folder_is_not_made_until_a_stage_writes(tmp_path: Path) -> None:
+    claim_run_folder(tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_somebody_elses_is_neither_used_nor_resumed(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("")
+    with pytest.raises(RunError, match="is not empty"):
+        claim_run_folder(tmp_path)
+    with pytest.raises(RunError, match="expected a run folder"):
+        claim_run_folder(tmp_path, resume=True)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

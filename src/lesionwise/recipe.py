@@ -38,7 +38,7 @@ class Recipe(BaseModel):
         lr: Learning rate; for one-cycle the highest.
         weight_decay: Decoupled for AdamW, L2 otherwise.
         schedule: How the learning rate changes.
-        plateau_patience: Epochs without a better `monitor` before `plateau_factor` is applied.
+        plateau_patience: Epochs in a row without a better `monitor` after which `plateau_factor` is applied.
         plateau_factor: See above.
         min_lr: The plateau schedule never goes below.
         warmup: Part of all steps in which one-cycle rises.
@@ -55,6 +55,7 @@ class Recipe(BaseModel):
         ema: Decay per step of the averaged weights that are evaluated and kept; 0 keeps the raw ones.
         rotation: Greatest angle in degrees, both ways.
         zoom: Smallest and greatest magnification; below 1 shows more than the image holds.
+        zoom_apart: Draw the zoom of height and width apart, as Keras' ImageDataGenerator does.
         shift: Greatest shift as a part of height and width, both ways.
         aspect: Greatest relative stretch of width against height, both ways.
         flip: Mirror horizontally and vertically, each at even odds.
@@ -68,7 +69,7 @@ class Recipe(BaseModel):
         defect_own_statistics: A DEFECT of public notebooks: standardise each part with its own statistics.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: str
     drop_rate: Fraction = 0.0
@@ -83,7 +84,7 @@ class Recipe(BaseModel):
     lr: Positive = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     schedule: Literal["constant", "plateau", "cosine", "one_cycle"] = "constant"
-    plateau_patience: Annotated[int, Field(ge=0)] = 3
+    plateau_patience: Annotated[int, Field(ge=1)] = 3
     plateau_factor: Fraction = 0.5
     min_lr: Annotated[float, Field(ge=0)] = 1e-5
     warmup: Fraction = 0.15
@@ -101,6 +102,7 @@ class Recipe(BaseModel):
 
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
     zoom: tuple[Positive, Positive] = (1.0, 1.0)
+    zoom_apart: bool = False
     shift: Fraction = 0.0
     aspect: Fraction = 0.0
     flip: bool = False
@@ -164,6 +166,8 @@ def _recipe_text(source: str | Path) -> str:
             return Path(source).read_text(encoding="utf-8")
         except OSError as error:
             raise RecipeError(f"{source}: cannot be read: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise RecipeError(f"{source}: is not UTF-8 text.") from error
     if source not in recipe_names():
         raise RecipeError(
             f'Expected a recipe to be one of {", ".join(recipe_names())} or a .toml file but got "{source}".'

@@ -96,21 +96,23 @@ class RunFolder:
         return self.path / f"predictions-{part}.csv"
 
 
-def create_run_folder(path: Path, *, resume: bool = False) -> RunFolder:
-    """Make a folder for a new run, or open that of a stopped one.
+def claim_run_folder(path: Path, *, resume: bool = False) -> RunFolder:
+    """Return the folder of a new run, or of a stopped one; nothing is made until a stage writes.
 
     Args:
         path: Where the run lives.
         resume: Continue what is there instead of refusing it.
 
     Raises:
-        RunError: If the folder holds something and `resume` is false.
+        RunError: If something is there that must not be written over or cannot be continued.
     """
     if path.exists() and not path.is_dir():
         raise RunError(f"{path}: expected a folder but found a file.")
-    if path.is_dir() and any(path.iterdir()) and not resume:
+    used = path.is_dir() and any(path.iterdir())
+    if used and not resume:
         raise RunError(f"{path}: is not empty. Pass --resume to continue that run, or another --out.")
-    path.mkdir(parents=True, exist_ok=True)
+    if used:
+        return open_run_folder(path)
     return RunFolder(path)
 
 

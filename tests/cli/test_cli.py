@@ -60,7 +60,7 @@ def test_the_whole_job_goes_from_images_to_a_report(
     assert not any(f'{attribute}="http' in page for attribute in ("src", "href"))  # self-contained
     assert json.loads((out / "scores.json").read_text())["parts"]["val"] == result["val"]
     assert lesionwise("evaluate", out, "--final", monkeypatch=monkeypatch) == 0
-    assert "looked at 1 times" in capsys.readouterr().err
+    assert "Look number 1 at the test images" in capsys.readouterr().err
     assert (out / "test-ledger.csv").exists()
     assert lesionwise("report", out, monkeypatch=monkeypatch) == 0
     assert "balanced accuracy on test" in (out / "report.html").read_text()

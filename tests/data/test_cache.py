@@ -132,6 +132,21 @@ def test_a_killed_build_goes_on_where_it_stopped_and_ends_right(
     assert np.array_equal(resumed.pixels, open_cache(drawn, SIZE, root=tmp_path / "fresh").pixels)
 
 
+@pytest.mark.parametrize("torn", [slice(None, -1), slice(None, -30), slice(None, 3)])
+def test_a_torn_line_of_the_journal_costs_its_chunk_and_nothing_else(
+    torn: slice, drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_module, "CHUNK", 16)
+    whole = open_cache(drawn, SIZE, root=tmp_path / "cache")
+    journal = whole.path / "journal"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join([*lines[:2], lines[2][torn]]))
+    (whole.path / "pixels.npy").rename(whole.path / "pixels.part")
+    mended = open_cache(drawn, SIZE, root=tmp_path / "cache")
+    assert mended.fingerprint == whole.fingerprint
+    assert np.array_equal(mended.pixels, open_cache(drawn, SIZE, root=tmp_path / "fresh").pixels)
+
+
 BESIDE = """
 import sys
 from pathlib import Path

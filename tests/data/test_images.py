@@ -103,8 +103,10 @@ def test_stray_bytes_before_a_marker_are_no_damage() -> None:
         (encode(Image.new("RGB", (60_000, 2))), "at least 8"),
         (encode(Image.new("1", (9000, 9000))), "at most 64 megapixels"),
         (encode(smooth(20, 20), "GIF"), "is not an image of the formats"),
+        (encode(Image.new("F", (20, 20)), "TIFF"), "32 bits a channel"),
+        (encode(Image.new("I", (20, 20)), "TIFF"), "32 bits a channel"),
     ],
-    ids=["empty", "html", "cut jpeg", "cut png", "one pixel", "stripe", "bomb", "gif"],
+    ids=["empty", "html", "cut jpeg", "cut png", "one pixel", "stripe", "bomb", "gif", "float", "long"],
 )
 def test_what_is_no_usable_image_is_refused_with_the_reason(content: bytes, reason: str) -> None:
     with pytest.raises(ImageError, match=reason):
@@ -121,6 +123,7 @@ def test_the_pixel_limit_lets_a_twelve_megapixel_photograph_through() -> None:
     assert read_image(encode(smooth(3000, 4000), "JPEG"), SIZE).shape == (*SIZE, 3)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow tells what it repairs in a TIFF
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_damaged_file_is_read_or_refused_but_never_crashes(data: st.DataObject) -> None:

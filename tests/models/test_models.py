@@ -3,6 +3,7 @@ import torch
 
 from lesionwise.errors import RecipeError
 from lesionwise.models.registry import MODELS, create_model
+from lesionwise.models.small import Block
 
 SIZE = (48, 64)
 
@@ -41,6 +42,11 @@ def test_the_seeds_small_networks_have_the_weights_their_layers_say(name: str, w
 
 def test_small_starts_each_block_as_its_shortcut_and_stays_small() -> None:
     network = create_model("small", num_classes=7, image_size=SIZE, drop_rate=0.0)
+    blocks = [layer for layer in network.modules() if isinstance(layer, Block)]
+    for block in blocks:
+        x = torch.rand(2, block.deep[0][0].in_channels, 8, 8)
+        torch.testing.assert_close(block(x), block.shortcut(x).relu())
+    assert len(blocks) == 6
     assert sum(parameter.numel() for parameter in network.parameters()) < 1_250_000  # 5 MB in fp32
 
 

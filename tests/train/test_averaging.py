@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from conftest import make_recipe
 from lesionwise.train.averaging import weight_averaging
+from lesionwise.train.run import train
 
 
 def averaged(decay: float, values: list[float]) -> float:
@@ -30,6 +33,9 @@ def test_a_short_run_forgets_where_it_started() -> None:
     assert averaged(0.998, [100.0] + [1.0] * 200) < 1.01
 
 
-def test_the_recipe_key_turns_it_on() -> None:
-    assert make_recipe().ema == 0.0
-    assert make_recipe(ema=0.99).ema == 0.99
+def test_the_recipe_key_changes_the_weights_that_are_kept(drawn_folder: Path, tmp_path: Path) -> None:
+    kept = []
+    for ema in (0.0, 0.9):
+        run = train(make_recipe(epochs=1, ema=ema), drawn_folder, out=tmp_path / str(ema))
+        kept.append(torch.load(run.checkpoints / "last.ckpt", weights_only=True)["state_dict"])
+    assert not torch.equal(kept[0]["network.head.linear.weight"], kept[1]["network.head.linear.weight"])

@@ -8,6 +8,7 @@ from conftest import make_recipe
 from lesionwise.data.cache import open_cache
 from lesionwise.data.dataset import Dataset
 from lesionwise.evaluate.predictions import read_predictions
+from lesionwise.recipe import load_recipe, recipe_names
 from lesionwise.run_folder import read_json
 from lesionwise.train.defects import resample_before_split
 from lesionwise.train.run import predict_test, train
@@ -52,8 +53,9 @@ def test_own_statistics_change_predictions_but_not_weights(drawn_folder: Path, t
     assert not np.allclose(honest, shifted, atol=1e-6)
 
 
-def test_defects_are_off_in_every_shipped_recipe() -> None:
-    recipe = make_recipe()
+@pytest.mark.parametrize("name", recipe_names())
+def test_defects_are_off_in_every_shipped_recipe(name: str) -> None:
+    recipe = load_recipe(name)
     assert recipe.defect_resample_before_split is None
     assert not recipe.defect_own_statistics
 

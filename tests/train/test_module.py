@@ -90,8 +90,8 @@ def test_cosine_falls_from_the_rate_to_its_floor() -> None:
 def test_a_plateau_halves_the_rate_after_its_patience_down_to_its_floor() -> None:
     recipe = make_recipe(schedule="plateau", lr=1e-3, plateau_patience=3, plateau_factor=0.5, min_lr=1e-4)
     rates = learning_rates(recipe, 40)
-    assert rates[:5] == [1e-3] * 5
-    assert rates[5] == pytest.approx(5e-4)
+    assert rates[:4] == [1e-3] * 4  # the first is the best, the next three are the patience, as in Keras
+    assert rates[4] == pytest.approx(5e-4)
     assert rates[-1] == pytest.approx(1e-4)
 
 

@@ -1,7 +1,9 @@
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from PIL import Image
 
 from conftest import WriteKaggle, make_recipe
 from lesionwise.data.dataset import Dataset
-from lesionwise.errors import LeakError, RunError
+from lesionwise.errors import DataError, LeakError, RecipeError, RunError, SplitError
 from lesionwise.evaluate.predictions import read_predictions
 from lesionwise.recipe import load_recipe
 from lesionwise.run_folder import RunFolder, read_json
@@ -123,9 +125,126 @@ def test_a_used_folder_is_refused_without_resume(trained: RunFolder, drawn_folde
         train(make_recipe(**RECIPE), drawn_folder, out=trained.path)
 
 
-def test_resuming_with_another_recipe_is_refused(trained: RunFolder, drawn_folder: Path) -> None:
-    with pytest.raises(RunError, match="was started with another recipe"):
-        train(make_recipe(**{**RECIPE, "lr": 0.5}), drawn_folder, out=trained.path, resume=True)
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"recipe": {"lr": 0.5}}, "recipe"),
+        ({"seed": 1}, "--seed"),
+        ({"by": "image"}, "--by"),
+        ({"split": 7}, "--split"),
+    ],
+)
+def test_a_run_is_continued_as_it_was_begun(
+    *,
+    change: dict[str, Any],
+    named: str,
+    trained: RunFolder,
+    drawn_folder: Path,
+    drawn: Dataset,
+    tmp_path: Path,
+) -> None:
+    recipe = make_recipe(**{**RECIPE, **change.pop("recipe", {})})
+    if "split" in change:
+        write_split(make_split(drawn, seed=change["split"]), tmp_path / "other.csv")
+        change = {"split": tmp_path / "other.csv"}
+    with pytest.raises(RunError, match=f"was begun with another {named}"):
+        train(recipe, drawn_folder, out=trained.path, resume=True, **change)
+
+
+def test_resuming_needs_to_know_which_run(drawn_folder: Path) -> None:
+    with pytest.raises(RunError, match="Expected --out"):
+        train(make_recipe(), drawn_folder, resume=True)
+
+
+def test_resuming_with_other_images_is_refused(tmp_path: Path, write_kaggle: WriteKaggle) -> None:
+    folder = write_kaggle(tmp_path / "data")
+    train(make_recipe(epochs=1), folder, out=tmp_path / "run")
+    changed = min((folder / "HAM10000_images_part_1").iterdir())
+    Image.open(changed).save(changed, quality=30)
+    with pytest.raises(RunError, match="its content changed"):
+        train(make_recipe(epochs=1), folder, out=tmp_path / "run", resume=True)
+
+
+def test_resuming_a_finished_run_changes_nothing(trained: RunFolder, drawn_folder: Path) -> None:
+    before = {path: path.read_bytes() for path in trained.path.rglob("*.c*") if path.is_file()}
+    train(make_recipe(**RECIPE), drawn_folder, out=trained.path, resume=True)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_the_last_checkpoint_is_that_of_the_last_epoch_and_not_of_the_best(
+    drawn_folder: Path, tmp_path: Path
+) -> None:
+    run = train(
+        make_recipe(model="seed-mlp", epochs=4, lr=1e-9, monitor="val_accuracy"),
+        drawn_folder,
+        out=tmp_path / "run",
+    )
+    epochs = {
+        name: torch.load(run.checkpoints / name, weights_only=True)["epoch"]
+        for name in ("best.ckpt", "last.ckpt")
+    }
+    assert epochs == {"best.ckpt": 0, "last.ckpt": 3}
+
+
+def test_data_that_cannot_be_read_leaves_no_run_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        train(make_recipe(), tmp_path / "nowhere", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_written(
+    drawn_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RunError, match=r"Expected a device of this machine \(cpu\) but got \"mps\""):
+        train(make_recipe(), drawn_folder, out=tmp_path / "run", device="mps")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_network_that_cannot_take_the_size_is_refused_by_name(drawn_folder: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(model="seed-cnn", train_size=[20, 20])
+    with pytest.raises(RecipeError, match=r"seed-cnn cannot take images of \(20, 20\) in training"):
+        train(recipe, drawn_folder, out=tmp_path / "run")
+
+
+def test_training_that_diverges_says_so(drawn_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="Training diverged in epoch 1"):
+        train(make_recipe(lr=1e30, optimizer="sgd"), drawn_folder, out=tmp_path / "run")
+
+
+def test_a_split_and_a_wish_for_another_one_contradict(
+    drawn_folder: Path, trained: RunFolder, tmp_path: Path
+) -> None:
+    with pytest.raises(SplitError, match="--by image makes a split of its own"):
+        train(make_recipe(), drawn_folder, out=tmp_path / "a", split=trained.split, by="image")
+    copies = make_recipe(defect_resample_before_split=50)
+    with pytest.raises(SplitError, match="defect_resample_before_split makes a split of its own"):
+        train(copies, drawn_folder, out=tmp_path / "b", split=trained.split)
+
+
+TOLD_TO_STOP = """
+import os, signal, sys
+from lesionwise.cli import main
+import lesionwise.cli.console as console
+def stop(self, row):
+    os.kill(os.getpid(), getattr(signal, os.environ["TOLD"]))
+console.Display.on_epoch = stop
+main()
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_training_that_is_told_to_stop_says_so_with_its_exit_code(
+    name: str, code: int, drawn_folder: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(make_recipe(**{**RECIPE, "epochs": 50}).to_toml())
+    arguments = ["train", recipe, "--data", drawn_folder, "--out", tmp_path / "run"]
+    command, environment = [sys.executable, "-c", TOLD_TO_STOP, *arguments], {**os.environ, "TOLD": name}
+    done = subprocess.run(command, check=False, capture_output=True, timeout=120, env=environment)
+    assert done.returncode == code
+    assert b"Traceback" not in done.stderr
+    if name == "SIGINT":
+        assert b"Stopped." in done.stderr
 
 
 def test_a_leaking_split_stops_training_by_name(drawn_folder: Path, drawn: Dataset, tmp_path: Path) -> None:
@@ -156,7 +275,7 @@ def test_looking_at_the_test_part_is_counted_beside_the_split(
     split = tmp_path / "splits" / "split.csv"
     write_split(make_split(drawn), split)
     run = train(make_recipe(epochs=1), drawn_folder, out=tmp_path / "run", split=split)
-    assert [predict_test(run), predict_test(run)] == [1, 2]
+    assert [predict_test(run).number, predict_test(run).number] == [1, 2]
     ledger = pd.read_csv(tmp_path / "splits" / "test-ledger.csv")
     assert ledger["run"].tolist() == ["run", "run"]
     assert ledger["split_fingerprint"].nunique() == 1

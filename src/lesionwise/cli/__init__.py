@@ -30,9 +30,10 @@ def main() -> None:
         if module not in _EXTRA_OF_MODULE:
             raise
         sys.exit(_fail(MissingExtraError(_EXTRA_OF_MODULE[module], module)))
-    except KeyboardInterrupt:
-        print_error("Stopped. Nothing half-written was left behind; --resume continues a run.")
-        sys.exit(_INTERRUPTED)
+    except SystemExit as ended:  # which is how typer passes Ctrl-C on
+        if ended.code == _INTERRUPTED:
+            print_error("Stopped. Nothing half-written was left behind; --resume continues a run.")
+        raise
 
 
 def _fail(error: LesionwiseError) -> int:

@@ -47,7 +47,7 @@ def check(
         dataset = read_dataset(data)
         with Display(quiet=quiet) as display:
             cache = open_cache(dataset, _COMPARE_SIZE, workers=workers, on_read=display.on_read)
-        pairs = identical_images(dataset.table["image_id"].tolist(), cache.pixels)
+        pairs = identical_images(dataset, cache.pixels)
     result = check_split(
         read_ids(train),
         read_ids(test),

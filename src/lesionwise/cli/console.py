@@ -4,13 +4,23 @@ import json
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 if TYPE_CHECKING:
     from lesionwise.evaluate.evaluation import Evaluation
 
-_out = Console(highlight=False, soft_wrap=True)
-_notes = Console(stderr=True, highlight=False, soft_wrap=True)
+_out = Console(highlight=False, soft_wrap=True, emoji=False)
+_notes = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def print_result(text: str, value: Any = None, *, as_json: bool = False) -> None:  # noqa: ANN401 (any JSON value)
@@ -32,6 +42,14 @@ def print_error(text: str) -> None:
     _notes.print(f"Error: {text}", markup=False)
 
 
+class SpeedColumn(ProgressColumn):
+    """Images per second, once there is something to divide by."""
+
+    def render(self, task: Task) -> Text:
+        """Return the speed, or nothing yet."""
+        return Text(f"{task.speed:.0f} images/s" if task.speed else "")
+
+
 class Display:
     """What a long command shows: a moving bar on a terminal, a line at each tenth in a log.
 
@@ -45,7 +63,7 @@ class Display:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.speed:.0f} images/s"),
+            SpeedColumn(),
             TimeRemainingColumn(),
             console=_notes,
             disable=quiet or not _notes.is_terminal,

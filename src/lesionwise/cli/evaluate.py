@@ -95,8 +95,10 @@ def _evaluate_run(
         return evaluate_part(run, "val", table=table), "val"
     from lesionwise.train.run import predict_test
 
-    looks = predict_test(run, device=device.value)
-    print_note(f"The test images of this split have now been looked at {looks} times.", quiet=quiet)
+    look = predict_test(run, device=device.value)
+    print_note(
+        f"Look number {look.number} at the test images of this split, noted in {look.ledger}.", quiet=quiet
+    )
     return evaluate_part(run, "test", table=table), "test"
 
 
@@ -126,13 +128,13 @@ def _evaluate_csv(
 ) -> "Evaluation":
     from lesionwise.evaluate.run_scores import evaluate_predictions, write_given
     from lesionwise.report.html import write_report
-    from lesionwise.run_folder import create_run_folder
+    from lesionwise.run_folder import claim_run_folder
 
     if by is By.image:
         print_note("Every photograph counts as a lesion of its own: intervals are too narrow.", quiet=quiet)
     evaluation = evaluate_predictions(predictions, str(source), table=table, by=by.value)
     if out:
-        run = create_run_folder(out)
+        run = claim_run_folder(out)
         write_given(run, predictions, evaluation, source=source.name)
         print_note(f"Report: {write_report(run)}", quiet=quiet)
     return evaluation

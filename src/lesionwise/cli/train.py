@@ -85,7 +85,8 @@ def train_run(
             on_step=display.on_step,
         )
     parts = read_json(run.timing)["train"]["parts"]
-    total = sum(parts.values()) or 1
-    shares = ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in parts.items())
-    print_note(f"Where the time of training went: {shares}.", quiet=quiet)
+    total = sum(parts.values())
+    if total:
+        shares = ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in parts.items())
+        print_note(f"Where the time of training went: {shares}.", quiet=quiet)
     return run

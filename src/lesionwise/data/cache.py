@@ -13,12 +13,13 @@ Letters: N images, H W height and width in pixels.
 """
 
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from filelock import FileLock
@@ -28,10 +29,12 @@ from numpy.typing import NDArray
 from lesionwise.data.dataset import Dataset
 from lesionwise.data.findings import Finding, raise_findings
 from lesionwise.data.images import IMAGE_RULE, read_content, read_image
+from lesionwise.data.workspace import default_cache_root, usable_cores
 from lesionwise.errors import ImageError
 from lesionwise.run_folder import atomic_path
 
 CHUNK: Final = 256  # rows: some 50 MB at 225x300, half a second of decoding that an interruption can cost
+_JOURNAL_LINE: Final = re.compile(r"(\d+)((?: [0-9a-f]{64})+)\n")
 OnRead = Callable[[int, int], None]
 
 
@@ -49,11 +52,6 @@ class ImageCache:
     pixels: NDArray[np.uint8]
     fingerprint: str
     path: Path
-
-
-def default_cache_root() -> Path:
-    """Return `LESIONWISE_CACHE` or a folder below the working directory: nothing lands in the home."""
-    return Path(os.environ.get("LESIONWISE_CACHE", ".lesionwise/cache"))
 
 
 def open_cache(
@@ -82,7 +80,7 @@ def open_cache(
     builder = _Builder(str(dataset.folder), paths, size, folder)
     with FileLock(folder / "lock"):  # of two commands that start at once, the second waits for the first
         if not builder.pixels.exists():
-            builder.build(workers or _usable_cores(), on_read)
+            builder.build(workers or usable_cores(), on_read)
     pixels = np.load(builder.pixels, mmap_mode="r")
     return ImageCache(pixels, _fingerprint(dataset, builder.read_journal()), folder)
 
@@ -99,22 +97,22 @@ class _Builder:
         self.journal = folder / "journal"
 
     def build(self, workers: int, on_read: OnRead | None) -> None:
+        """Decode what the journal lacks, and give the file its name when nothing is missing."""
         offset = self._open_part()
         done = self.read_journal()
+        self._write_journal(done)  # without a line that a killed process left half written
         starts = [start for start in range(0, len(self.paths), CHUNK) if start not in done]
         faults: dict[str, str] = {}
-        with ThreadPoolExecutor(workers) as pool, self.journal.open("a", encoding="utf-8") as journal:
+        with ThreadPoolExecutor(workers) as pool:
             pending = {pool.submit(self._decode_chunk, offset, start) for start in starts}
             try:
                 while pending:
                     finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    for chunk in finished:
-                        start, hashes, chunk_faults = chunk.result()
+                    for start, hashes, chunk_faults in (chunk.result() for chunk in finished):
                         faults |= chunk_faults
                         if not chunk_faults:
                             done[start] = hashes
-                            journal.write(f"{start} {' '.join(hashes)}\n")
-                            journal.flush()
+                            self._write_journal({start: hashes}, mode="a")
                     if on_read:
                         on_read(min(len(done) * CHUNK, len(self.paths)), len(self.paths))
             finally:
@@ -127,11 +125,16 @@ class _Builder:
         if not self.journal.exists():
             return {}
         done = {}
-        for line in self.journal.read_text(encoding="utf-8").splitlines():
-            start, *hashes = line.split()
-            if len(hashes) == len(self.paths[int(start) :][:CHUNK]):  # a torn last line is no chunk
-                done[int(start)] = hashes
+        for line in self.journal.read_text(encoding="utf-8").splitlines(keepends=True):
+            if match := _JOURNAL_LINE.fullmatch(line):
+                start, hashes = int(match[1]), match[2].split()
+                if len(hashes) == len(self.paths[start:][:CHUNK]):
+                    done[start] = hashes
         return done
+
+    def _write_journal(self, chunks: dict[int, list[str]], mode: Literal["a", "w"] = "w") -> None:
+        with self.journal.open(mode, encoding="utf-8", newline="\n") as journal:
+            journal.writelines(f"{start} {' '.join(hashes)}\n" for start, hashes in chunks.items())
 
     def _open_part(self) -> int:
         """Make the file with all its room, unless it is there, and return where its pixels begin."""
@@ -187,7 +190,3 @@ def _unreadable(faults: dict[str, str]) -> list[Finding]:
     return [
         Finding("D007", "error", message, "Download them again, or remove their rows.", ids=tuple(faults))
     ]
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

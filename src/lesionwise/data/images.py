@@ -95,7 +95,9 @@ def _decode_scaled(content: bytes, image: Image.Image, target: tuple[int, int]) 
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode == "I":  # 16-bit grey, which convert() would clip
+    if image.mode in {"F", "I"}:
+        raise ImageError(f"has 32 bits a channel (mode {image.mode}); 8 and 16 are read")
+    if image.mode.startswith("I;16"):  # which convert() would clip
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         layer = image.convert("RGBA")

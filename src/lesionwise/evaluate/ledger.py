@@ -13,7 +13,7 @@ COLUMNS: Final = ("when", "who", "run", "model_sha256", "split_fingerprint")
 
 
 def append_ledger(path: Path, *, run: str, model_sha256: str, split_fingerprint: str) -> int:
-    """Note one look at the test images and return how many there have been.
+    """Note one look at the test images of a split and return how many of them there have been.
 
     Args:
         path: The ledger, beside the split.
@@ -28,7 +28,8 @@ def append_ledger(path: Path, *, run: str, model_sha256: str, split_fingerprint:
             writer.writerow(COLUMNS)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         writer.writerow([now, _user(), run, model_sha256, split_fingerprint])
-    return len(path.read_text(encoding="utf-8").splitlines()) - 1
+    with path.open(encoding="utf-8", newline="") as file:
+        return sum(row["split_fingerprint"] == split_fingerprint for row in csv.DictReader(file))
 
 
 def _user() -> str:

@@ -6,14 +6,19 @@ A group is a connected component of: same `lesion_id`, the eighteen confirmed pa
 The rule is frozen, so that a split made today is the split of tomorrow.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from lesionwise.data.dataset import Dataset
+from lesionwise.data.images import read_content, read_image
 
 Pair = tuple[str, str]
 
@@ -86,20 +91,33 @@ def lesion_groups(table: pd.DataFrame, pairs: Iterable[Pair] = ()) -> NDArray[np
     return np.asarray(lesions[first_lesion[component[lesion]]])
 
 
-def identical_images(image_ids: Sequence[str], pixels: NDArray[np.uint8]) -> list[Pair]:
+def identical_images(dataset: Dataset, pixels: NDArray[np.uint8]) -> list[Pair]:
     """Return pairs of image ids whose pixels are equal, enough of them to connect all equal images.
 
+    Equal cached pixels only make a candidate: tiny images of different lesions can be equal. The files
+    decide, so that the answer does not depend on the size of the cache.
+
     Args:
-        image_ids: Id of each image, length N.
-        pixels: RGB values, shape (N, H, W, 3); may be memory-mapped.
+        dataset: The images.
+        pixels: Their cached RGB values, shape (N, H, W, 3); may be memory-mapped.
     """
     first_with: dict[bytes, list[int]] = {}
+    image_ids, paths = dataset.table["image_id"].tolist(), dataset.paths
     pairs = []
     for row, image in enumerate(pixels):
         seen = first_with.setdefault(image[::16, ::16].tobytes(), [])  # a thumbnail decides who is compared
-        twin = next((other for other in seen if np.array_equal(image, pixels[other])), None)
+        alike = (other for other in seen if np.array_equal(image, pixels[other]))
+        twin = next((other for other in alike if _same_picture(paths[row], paths[other])), None)
         if twin is None:
             seen.append(row)
         else:
             pairs.append((image_ids[twin], image_ids[row]))
     return pairs
+
+
+def _same_picture(first: Path, second: Path) -> bool:
+    if first == second or read_content(first) == read_content(second):
+        return True
+    with Image.open(first) as a, Image.open(second) as b:
+        sizes = a.size[::-1], b.size[::-1]
+    return sizes[0] == sizes[1] and np.array_equal(read_image(first, sizes[0]), read_image(second, sizes[0]))

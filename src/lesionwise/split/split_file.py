@@ -82,6 +82,8 @@ def read_split(path: Path) -> Split:
         raise SplitError(f"{path}: {twice.iloc[0]} stands in more than one row.")
     facts = path.with_suffix(".json")
     meta = read_json(facts) if facts.is_file() else {}
+    if not isinstance(meta, dict):
+        raise SplitError(f"{facts}: expected a JSON object but found {type(meta).__name__}.")
     return Split(frame[list(COLUMNS)], {key: meta[key] for key in ("by", "seed", "folds") if key in meta})
 
 

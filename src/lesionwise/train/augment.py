@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from lesionwise.recipe import Recipe
 from lesionwise.train.randomness import uniform
 
-_DRAWS = 12  # numbers that one sample needs
+_DRAWS = 13  # numbers that one sample needs
 
 
 def augment(images: Tensor, recipe: Recipe, *, seed: int, epoch: int, samples: ArrayLike) -> Tensor:
@@ -72,10 +72,12 @@ def _move(images: Tensor, recipe: Recipe, draws: Iterator[Tensor]) -> Tensor:
     angle = _signed(next(draws)) * math.radians(recipe.rotation)
     low, high = recipe.zoom
     zoom = low * (high / low) ** next(draws)  # as often twice as large as half as large
+    other_zoom = low * (high / low) ** next(draws)
+    zoom_y = other_zoom if recipe.zoom_apart else zoom
     stretch = (1 + recipe.aspect) ** (_signed(next(draws)) / 2)
     mirror_x, mirror_y = (_coin(next(draws), asked=recipe.flip) for _ in range(2))
-    scale = min(height / crop_height, width / crop_width) / zoom
-    box_width, box_height = scale * crop_width, scale * crop_height
+    scale = min(height / crop_height, width / crop_width)
+    box_width, box_height = scale * crop_width / zoom, scale * crop_height / zoom_y
     cos, sin = torch.cos(angle), torch.sin(angle)
     shift_x, shift_y = (_signed(next(draws)) * 2 * recipe.shift for _ in range(2))
     rows = [

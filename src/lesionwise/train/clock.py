@@ -9,6 +9,7 @@ from time import perf_counter
 import lightning as L
 from typing_extensions import override
 
+from lesionwise.train.datamodule import Batch
 from lesionwise.train.module import LesionModule
 
 OnStep = Callable[[int, int, int], None]
@@ -22,10 +23,12 @@ class StepClock(L.Callback):
 
     Attributes:
         seconds: By part: load, augment, forward and backward, optimizer step.
+        images: Images that were trained on.
     """
 
     def __init__(self) -> None:
         self.seconds = {"load": 0.0, "augment": 0.0, "forward and backward": 0.0, "optimizer step": 0.0}
+        self.images = 0
         self._mark = 0.0
         self._augmented = 0.0
 
@@ -54,8 +57,11 @@ class StepClock(L.Callback):
         self.seconds["forward and backward"] -= augmented
 
     @override
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *rest: object) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: Batch, batch_idx: int
+    ) -> None:
         self._lap("optimizer step")
+        self.images += len(batch.rows)
 
 
 class StepProgress(L.Callback):

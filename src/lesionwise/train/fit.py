@@ -6,6 +6,8 @@ Letters: N images, C classes, H W pixels.
 """
 
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +17,10 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from numpy.typing import NDArray
 
-from lesionwise.errors import RunError
+from lesionwise.errors import RecipeError, RunError
 from lesionwise.evaluate.predictions import Floats, Predictions, write_predictions
 from lesionwise.labels import CODES
 from lesionwise.models.network import Network
@@ -46,7 +49,7 @@ def fit(
     resume: bool = False,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
-) -> dict[str, float]:
+) -> StepClock:
     """Train a recipe and write checkpoints, history and the predictions of val and cal.
 
     Args:
@@ -60,7 +63,7 @@ def fit(
         on_step: Called with the number of the epoch, the images done and the images of the epoch.
 
     Returns:
-        Seconds spent on each part of the training steps.
+        What the training steps of this call took.
     """
     device = choose_device(device)
     keep_memory()
@@ -81,12 +84,12 @@ def fit(
     if on_step:
         watchers.append(StepProgress(on_step))
     last = run.checkpoints / "last.ckpt"
-    with _quiet_lightning():
+    with _quiet_lightning(), _honest_exit():
         trainer = _make_trainer(recipe, run, device, watchers)
         module = LesionModule(network.to(memory_format=torch.channels_last), recipe, counts, seed=seed)
         trainer.fit(module, batches, ckpt_path=last if resume and last.exists() else None, weights_only=True)
     write_part_predictions(run, recipe, data, ("val", "cal"), device=device)
-    return clock.seconds
+    return clock
 
 
 def write_part_predictions(
@@ -148,22 +151,29 @@ def predict_logits(
 
 
 def _fresh_network(recipe: Recipe) -> Network:
-    return create_model(
-        recipe.model, num_classes=len(CODES), image_size=recipe.crop_size, drop_rate=recipe.drop_rate
-    )
+    """Return the recipe's network with new weights, after trying it on the sizes that it will meet."""
+    try:
+        network = create_model(
+            recipe.model, num_classes=len(CODES), image_size=recipe.crop_size, drop_rate=recipe.drop_rate
+        )
+        with torch.inference_mode():
+            for size in (recipe.crop_size, recipe.view_size):
+                network.eval()(torch.zeros(1, 3, *size))
+    except RuntimeError as error:
+        raise RecipeError(
+            f"{recipe.model} cannot take images of {recipe.crop_size} in training and {recipe.view_size} in "
+            "evaluation. Change image_size, train_size or eval_size."
+        ) from error
+    return network.train()
 
 
 def _make_trainer(recipe: Recipe, run: RunFolder, device: str, watchers: list[Callback]) -> L.Trainer:
     mode = "min" if recipe.monitor.endswith("loss") else "max"
-    checkpoint = ModelCheckpoint(
-        run.checkpoints,
-        filename="best",
-        monitor=recipe.monitor,
-        mode=mode,
-        save_last=True,
-        enable_version_counter=False,
+    best = ModelCheckpoint(
+        run.checkpoints, filename="best", monitor=recipe.monitor, mode=mode, enable_version_counter=False
     )
-    callbacks: list[Callback] = [checkpoint]
+    last = ModelCheckpoint(run.checkpoints, filename="last", enable_version_counter=False)
+    callbacks: list[Callback] = [best, last]
     if recipe.early_stopping:
         callbacks.append(EarlyStopping(recipe.monitor, mode=mode, patience=recipe.early_stopping))
     if recipe.ema:
@@ -181,6 +191,21 @@ def _make_trainer(recipe: Recipe, run: RunFolder, device: str, watchers: list[Ca
         log_every_n_steps=1,  # all logging is by epoch; a higher number only makes Lightning warn
         default_root_dir=run.path,
     )
+
+
+@contextmanager
+def _honest_exit() -> Iterator[None]:
+    """End as a program should that was told to: Lightning ends with 0 on SIGTERM, and with 1 on Ctrl-C."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SIGTERMException as error:
+        raise SystemExit(128 + signal.SIGTERM) from error
+    except SystemExit as error:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from error
 
 
 @contextmanager

@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lesionwise.errors import RunError
+
 Precision = Literal["bf16-mixed", "32-true"]
 
 _M_TRIM_THRESHOLD: Final = -1  # malloc.h
@@ -25,12 +27,17 @@ def choose_device(name: str) -> str:
 
     Args:
         name: "auto", "cpu", "cuda" or "mps".
+
+    Raises:
+        RunError: If this machine has no such device.
     """
-    if name != "auto":
-        return name
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return next(device for device, found in there.items() if found)
+    if not there.get(name):
+        found = ", ".join(device for device, found in there.items() if found)
+        raise RunError(f'Expected a device of this machine ({found}) but got "{name}".')
+    return name
 
 
 def choose_precision(device: str) -> Precision:

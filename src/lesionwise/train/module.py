@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lesionwise.errors import RunError
 from lesionwise.evaluate.scores import accuracy_score, macro_recall_score
 from lesionwise.models.network import Network
 from lesionwise.recipe import Recipe
@@ -82,6 +83,10 @@ class LesionModule(L.LightningModule):
         Means of scores over batches would depend on the batch size.
         """
         logits, y = torch.cat(self._val_logits), torch.cat(self._val_y)
+        if not logits.isfinite().all():
+            raise RunError(
+                f"Training diverged in epoch {self.current_epoch + 1}. Lower lr, or try another seed."
+            )
         truth, prob = y.cpu().numpy(), logits.softmax(1).cpu().numpy()
         self.log("train_loss", torch.stack(self._losses).mean())
         self.log("train_accuracy", torch.stack(self._hits).mean())

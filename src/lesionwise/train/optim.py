@@ -41,7 +41,7 @@ def make_schedule(optimizer: Optimizer, recipe: Recipe, *, steps: int) -> dict[s
                 optimizer,
                 mode="min" if recipe.monitor.endswith("loss") else "max",
                 factor=recipe.plateau_factor,
-                patience=recipe.plateau_patience,
+                patience=recipe.plateau_patience - 1,  # PyTorch waits one epoch more than its name says
                 threshold=1e-4,
                 threshold_mode="abs",
                 min_lr=recipe.min_lr,

@@ -96,12 +96,14 @@ def prepare(
     Raises:
         LesionwiseError: Of the kind that the failing stage names.
     """
+    if split_path and by == "image":
+        raise SplitError(f"{split_path}: --by image makes a split of its own. Leave one of the two out.")
     dataset = read_dataset(folder)
     cache = open_cache(dataset, size, root=cache_root, workers=workers, on_read=on_read)
     if resample:
         dataset, cache = resample_before_split(dataset, cache, per_class=resample, seed=seed)
         by = "image"
-    pairs = [*identical_images(dataset.table["image_id"].tolist(), cache.pixels), *merge]
+    pairs = [*identical_images(dataset, cache.pixels), *merge]
     split = read_split(split_path) if split_path else make_split(dataset, by=by, seed=seed, pairs=pairs)
     verify_split(split, dataset, pairs=pairs, source=str(split_path or "the new split"))
     part = split.frame.set_index("image_id")["part"].loc[dataset.table["image_id"]].to_numpy(str)

@@ -4,16 +4,17 @@ Here: the order of the stages and what each leaves in the run folder. Not here: 
 """
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from lesionwise.data.cache import OnRead
-from lesionwise.errors import RunError
+from lesionwise.errors import RunError, SplitError
 from lesionwise.evaluate.ledger import append_ledger
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import (
     RunFolder,
-    create_run_folder,
+    claim_run_folder,
     describe_environment,
     file_sha256,
     next_run_path,
@@ -22,11 +23,27 @@ from lesionwise.run_folder import (
     write_json,
     write_text,
 )
-from lesionwise.split.split_file import write_split
+from lesionwise.split.split_file import read_split, write_split
 from lesionwise.train.clock import OnStep
 from lesionwise.train.fit import fit, write_part_predictions
+from lesionwise.train.hardware import choose_device
 from lesionwise.train.history import OnEpoch
 from lesionwise.train.prepare import TrainingData, prepare
+
+_LEDGER: Final = "test-ledger.csv"
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the test images of a split.
+
+    Attributes:
+        number: How many looks the ledger holds, this one among them.
+        ledger: Where it is noted.
+    """
+
+    number: int
+    ledger: Path
 
 
 def train(
@@ -69,14 +86,22 @@ def train(
         LesionwiseError: If recipe, data or split cannot be used; the message says what to do.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    run = create_run_folder(Path(out) if out else next_run_path(Path("runs"), recipe.model), resume=resume)
-    _verify_same_recipe(run, recipe)
+    if resume and not out:
+        raise RunError("Expected --out to name the run that --resume continues.")
+    if split and recipe.defect_resample_before_split:
+        raise SplitError(
+            f"{split}: defect_resample_before_split makes a split of its own. Leave one of the two out."
+        )
+    run = claim_run_folder(Path(out) if out else next_run_path(Path("runs"), recipe.model), resume=resume)
+    _verify_same_start(run, recipe, seed=seed, split=Path(split) if split else None, by=by)
+    device = choose_device(device)
+    begun = run.data.exists()
     with timed_stage(run, "data") as stage:
         prepared = prepare(
             Path(data),
             recipe.image_size,
-            split_path=run.split if run.split.exists() else Path(split) if split else None,
-            by=by,
+            split_path=run.split if begun else Path(split) if split else None,
+            by="lesion" if begun else by,
             seed=seed,
             resample=recipe.defect_resample_before_split,
             cache_root=Path(cache_root) if cache_root else None,
@@ -84,17 +109,28 @@ def train(
             on_read=on_read,
         )
         stage["images"] = len(prepared.y)
-    _describe(run, recipe, prepared, seed=seed, split_origin=Path(split) if split else None)
-    with timed_stage(run, "train") as stage:
-        stage["parts"] = fit(
-            recipe, prepared, run, seed=seed, device=device, resume=resume, on_epoch=on_epoch, on_step=on_step
-        )
-        stage["images"] = len(prepared.rows("train")) * (len(run.history.read_text().splitlines()) - 1)
+    if begun:
+        _verify_same_data(run, prepared)
+    else:
+        _describe(run, recipe, prepared, seed=seed, split_origin=Path(split) if split else None)
+    if not run.predictions("cal").exists():
+        with timed_stage(run, "train") as stage:
+            clock = fit(
+                recipe,
+                prepared,
+                run,
+                seed=seed,
+                device=device,
+                resume=resume,
+                on_epoch=on_epoch,
+                on_step=on_step,
+            )
+            stage |= {"images": clock.images, "parts": clock.seconds}
     return run
 
 
-def predict_test(run: RunFolder, *, device: str = "auto", cache_root: str | Path | None = None) -> int:
-    """Predict the test part of a run, note the look in the ledger, and return the number of looks.
+def predict_test(run: RunFolder, *, device: str = "auto", cache_root: str | Path | None = None) -> Look:
+    """Predict the test part of a run, and note the look in the ledger.
 
     Args:
         run: A trained run.
@@ -106,6 +142,7 @@ def predict_test(run: RunFolder, *, device: str = "auto", cache_root: str | Path
     """
     recipe = load_recipe(run.config)
     facts = read_json(run.data)
+    device = choose_device(device)
     prepared = prepare(
         Path(facts["folder"]),
         recipe.image_size,
@@ -114,24 +151,48 @@ def predict_test(run: RunFolder, *, device: str = "auto", cache_root: str | Path
         resample=recipe.defect_resample_before_split,
         cache_root=Path(cache_root) if cache_root else None,
     )
-    if prepared.cache.fingerprint != facts["fingerprint"]:
-        raise RunError(
-            f"{facts['folder']}: is not the data that {run.path} was trained with; its content changed."
-        )
-    looks = append_ledger(
-        _ledger_path(run, facts["split_origin"]),
+    _verify_same_data(run, prepared)
+    ledger = _ledger_path(run, facts["split_origin"])
+    number = append_ledger(
+        ledger,
         run=run.path.name,
         model_sha256=file_sha256(run.checkpoints / "best.ckpt"),
         split_fingerprint=prepared.split.fingerprint,
     )
     write_part_predictions(run, recipe, prepared, ("test",), device=device)
-    return looks
+    return Look(number, ledger)
 
 
-def _verify_same_recipe(run: RunFolder, recipe: Recipe) -> None:
-    if run.config.exists() and load_recipe(run.config) != recipe:
+def _verify_same_start(
+    run: RunFolder, recipe: Recipe, *, seed: int, split: Path | None, by: Literal["lesion", "image"]
+) -> None:
+    """Make sure that a run is continued as it was begun."""
+    if not run.data.exists():
+        return
+    facts = read_json(run.data)
+    begun = read_split(run.split)
+    changed = [
+        name
+        for name, differs in {
+            "recipe": load_recipe(run.config) != recipe,
+            "--seed": facts["seed"] != seed,
+            "--split": split is not None and read_split(split).fingerprint != begun.fingerprint,
+            "--by": by == "image" and not begun.leaky,
+        }.items()
+        if differs
+    ]
+    if changed:
         raise RunError(
-            f"{run.path}: was started with another recipe. Continue with {run.config}, or pass another --out."
+            f"{run.path}: was begun with another {' and '.join(changed)}. "
+            "Continue with the same, or pass another --out."
+        )
+
+
+def _verify_same_data(run: RunFolder, data: TrainingData) -> None:
+    facts = read_json(run.data)
+    if data.cache.fingerprint != facts["fingerprint"]:
+        raise RunError(
+            f"{data.dataset.folder}: is not the data that {run.path} was begun with; its content changed."
         )
 
 
@@ -156,6 +217,8 @@ def _describe(
 
 
 def _ledger_path(run: RunFolder, split_origin: str | None) -> Path:
-    """Return the ledger beside the split that was given; in the run where that folder is read-only."""
-    folder = Path(split_origin).parent if split_origin else run.path
-    return (folder if os.access(folder, os.W_OK) else run.path) / "test-ledger.csv"
+    """Return the ledger beside the split that was given; where that is read-only, beside the run."""
+    if split_origin is None:
+        return run.path / _LEDGER
+    folder = Path(split_origin).parent
+    return (folder if os.access(folder, os.W_OK) else run.path.parent) / _LEDGER

@@ -9,6 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from lesionwise.data.layouts.listing import Listing, find_images, read_table
+from lesionwise.data.workspace import default_cache_root
 from lesionwise.errors import DataError
 from lesionwise.run_folder import atomic_path
 
@@ -89,7 +90,6 @@ def _verify_rows(label: "pd.Series[int]", table: pd.DataFrame, path: Path, metad
 
 
 def _write_images(path: Path, pixels: np.ndarray, image_ids: list[str]) -> dict[str, Path]:
-    from lesionwise.data.cache import default_cache_root  # noqa: PLC0415 (the cache reads data sets)
 
     shape = _image_shape(path, pixels.shape[1])
     with path.open("rb") as file:

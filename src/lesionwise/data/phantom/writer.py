@@ -21,6 +21,7 @@ from lesionwise.data.phantom.diagnoses import draw_lesion
 from lesionwise.data.phantom.photograph import Photograph, take_photograph
 from lesionwise.data.phantom.plan import Imbalance, PlannedLesion, count_lesions, plan_lesions
 from lesionwise.data.phantom.skin import draw_lots_for_skin
+from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import DataError
 
 IMAGE_FOLDERS = ("HAM10000_images_part_1", "HAM10000_images_part_2")
@@ -175,20 +176,13 @@ def _write_pictures(
             archive.writestr(entry, masks[image_id])
 
 
-def _usable_cores() -> int:
-    """Return the number of cores this process may run on, which a container can restrict."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _photographed(
     lesions: Sequence[PlannedLesion], *, seed: int, workers: int | None
 ) -> Iterator[tuple[PlannedLesion, list[Photograph]]]:
     """Yield each lesion with its photographs, drawn here or by several processes."""
     draw = partial(photograph_lesion, seed=seed)
     if workers is None:
-        workers = min(_usable_cores(), -(-len(lesions) // _LESIONS_WORTH_A_WORKER))
+        workers = min(usable_cores(), -(-len(lesions) // _LESIONS_WORTH_A_WORKER))
     if workers == 1:
         yield from ((lesion, draw(lesion)) for lesion in lesions)
         return

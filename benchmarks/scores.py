@@ -10,8 +10,8 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 
-from lesionwise.evaluate.bootstrap import RESAMPLES, resample_weights
-from lesionwise.evaluate.evaluation import OVERALL, PER_CLASS, evaluate
+from lesionwise.evaluation.bootstrap import RESAMPLES, resample_weights
+from lesionwise.evaluation.evaluate import OVERALL, PER_CLASS, evaluate
 from lesionwise.labels import INDEX
 
 ROUNDS = 3

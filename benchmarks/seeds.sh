@@ -10,11 +10,12 @@ data=$1 split=$2 out=$3
 job() { # name, then options of `train`
     name=$1
     shift
-    [ -f "$out/$name/scores.json" ] && return
+    [ -f "$out/$name/report.html" ] && return
     [ -d "$out/$name" ] && resume=--resume || resume=
     lesionwise train "$@" --data "$data" --out "$out/$name" --quiet $resume
     lesionwise evaluate "$out/$name" --quiet >/dev/null
     lesionwise evaluate "$out/$name" --final --quiet
+    lesionwise report "$out/$name" --quiet
 }
 
 for recipe in seed-mlp seed-cnn-256 seed-cnn; do

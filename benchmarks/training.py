@@ -19,10 +19,10 @@ from lesionwise.labels import CODES
 from lesionwise.models.registry import create_model
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import read_json
-from lesionwise.train.hardware import choose_precision, keep_memory
-from lesionwise.train.losses import Loss
-from lesionwise.train.optim import make_optimizer
-from lesionwise.train.run import train
+from lesionwise.training.hardware import choose_precision, keep_memory
+from lesionwise.training.losses import Loss
+from lesionwise.training.optim import make_optimizer
+from lesionwise.training.run import train
 
 WARM_UP = 5
 SECONDS = 12

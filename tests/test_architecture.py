@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -55,7 +56,8 @@ def test_every_command_in_the_readme_exists() -> None:
     verbs = set(re.findall(r"^(?:    )?lesionwise (\w[\w-]*)", text, re.MULTILINE))
     assert verbs
     for verb in verbs:
-        done = subprocess.run(["lesionwise", verb, "--help"], capture_output=True, check=False)
+        command = [sys.executable, "-m", "lesionwise", verb, "--help"]
+        done = subprocess.run(command, capture_output=True, check=False)
         assert done.returncode == 0, verb
 
 

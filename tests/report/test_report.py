@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from lesionwise.errors import RunError
-from lesionwise.evaluate.evaluation import evaluate
-from lesionwise.evaluate.predictions import Predictions, write_predictions
-from lesionwise.evaluate.run_scores import evaluate_part, evaluate_predictions, write_given
+from lesionwise.evaluation.evaluate import evaluate
+from lesionwise.evaluation.predictions import Predictions, write_predictions
+from lesionwise.evaluation.run_scores import evaluate_part, evaluate_predictions, write_given
 from lesionwise.labels import CODES
 from lesionwise.recipe import load_recipe
 from lesionwise.report.gallery import misclassified_table, thumbnails

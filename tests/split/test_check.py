@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 
 from lesionwise.data.known_lesions import known_lesions
 from lesionwise.errors import DataError
-from lesionwise.evaluate.predictions import Predictions
+from lesionwise.evaluation.predictions import Predictions
 from lesionwise.labels import CODES
 from lesionwise.split.check import SplitCheck, check_split
 from lesionwise.split.groups import CONFIRMED_PAIRS

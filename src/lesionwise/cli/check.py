@@ -33,7 +33,7 @@ def check(
 ) -> None:
     """Judge anybody's split: is a lesion of the test images among the training images? Ends with 1 if so."""
     from lesionwise.data.known_lesions import known_lesions
-    from lesionwise.evaluate.predictions import read_predictions
+    from lesionwise.evaluation.predictions import read_predictions
     from lesionwise.split.check import check_split
     from lesionwise.split.id_lists import read_ids, read_lesion_table
     from lesionwise.split.verdict import describe_check

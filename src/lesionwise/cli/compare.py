@@ -13,8 +13,8 @@ from lesionwise.errors import LesionwiseError, RunError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lesionwise.evaluate.compare import Comparison
-    from lesionwise.evaluate.predictions import Predictions
+    from lesionwise.evaluation.compare import Comparison
+    from lesionwise.evaluation.predictions import Predictions
 
 _SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "macro_auc", "log_loss", "brier")
 
@@ -27,40 +27,30 @@ def compare(
     truth: TruthOption = None,
     table: TableOption = None,
     normalise: Normalise = False,
-    final: Annotated[
-        bool, typer.Option("--final", help='Test parts, as "evaluate --final" left them, instead of val.')
-    ] = False,
     json: Json = False,
 ) -> None:
-    """Hold models against the first: differences with 95 % intervals by lesion, and McNemar's test."""
-    from lesionwise.evaluate.compare import compare as compare_predictions
+    """Hold models against the first (runs by their val parts): differences with intervals, McNemar's test."""
+    from lesionwise.evaluation.compare import compare as compare_predictions
 
     if len(sources) < 2:  # noqa: PLR2004 (one has nothing to be compared with)
         raise LesionwiseError("Expected at least two runs or CSVs but got one.")
     _verify_same_split([source for source in sources if not source.is_file()])
     read = read_metadata(table) if table else None
-    named = [
-        (str(source), _read(source, truth, read, normalise=normalise, final=final)) for source in sources
-    ]
+    named = [(str(source), _read(source, truth, read, normalise=normalise)) for source in sources]
     comparisons = compare_predictions(named)
     text = "\n\n".join(_describe(comparison) for comparison in comparisons)
     print_result(text, [comparison.to_json() for comparison in comparisons], as_json=json)
 
 
 def _read(
-    source: Path, truth: Path | None, table: "pd.DataFrame | None", *, normalise: bool, final: bool
+    source: Path, truth: Path | None, table: "pd.DataFrame | None", *, normalise: bool
 ) -> "Predictions":
-    from lesionwise.evaluate.predictions import read_predictions
+    from lesionwise.evaluation.predictions import read_predictions
     from lesionwise.run_folder import open_run_folder
 
     if source.is_file():
         return read_csv(source, truth, table, normalise=normalise)
-    path = open_run_folder(source).predictions("test" if final else "val")
-    if final and not path.exists():
-        raise RunError(
-            f'{source}: its test part was not predicted. Run "lesionwise evaluate {source} --final".'
-        )
-    return read_predictions(path)
+    return read_predictions(open_run_folder(source).predictions("val"))
 
 
 def _verify_same_split(runs: list[Path]) -> None:

@@ -17,7 +17,7 @@ from rich.progress import (
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from lesionwise.evaluate.evaluation import Evaluation
+    from lesionwise.evaluation.evaluate import Evaluation
 
 _out = Console(highlight=False, soft_wrap=True, emoji=False)
 _notes = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)

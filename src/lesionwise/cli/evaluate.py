@@ -12,8 +12,8 @@ from lesionwise.errors import LesionwiseError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lesionwise.evaluate.evaluation import Evaluation
-    from lesionwise.evaluate.predictions import Predictions
+    from lesionwise.evaluation.evaluate import Evaluation
+    from lesionwise.evaluation.predictions import Predictions
 
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
 TruthOption = Annotated[
@@ -75,7 +75,7 @@ def report(run: RunArgument, json: Json = False) -> None:
 
 def read_metadata(path: Path) -> "pd.DataFrame":
     """Return a table about images in which `group` holds the lesion groups that splits are made by."""
-    from lesionwise.evaluate.tables import read_table
+    from lesionwise.evaluation.tables import read_table
     from lesionwise.split.groups import lesion_groups
 
     table = read_table(path)
@@ -87,13 +87,13 @@ def read_metadata(path: Path) -> "pd.DataFrame":
 def _evaluate_run(
     source: Path, table: "pd.DataFrame | None", *, final: bool, device: Device, quiet: bool
 ) -> tuple["Evaluation", str]:
-    from lesionwise.evaluate.run_scores import evaluate_part
+    from lesionwise.evaluation.run_scores import evaluate_part
     from lesionwise.run_folder import open_run_folder
 
     run = open_run_folder(source)
     if not final:
         return evaluate_part(run, "val", table=table), "val"
-    from lesionwise.train.run import predict_test
+    from lesionwise.training.run import predict_test
 
     look = predict_test(run, device=device.value)
     print_note(
@@ -106,9 +106,9 @@ def read_csv(
     source: Path, truth: Path | None, table: "pd.DataFrame | None", *, normalise: bool
 ) -> "Predictions":
     """Return the predictions of a CSV with all that the other two files know about its images."""
-    from lesionwise.evaluate.predictions import read_predictions
-    from lesionwise.evaluate.run_scores import verify_not_test
-    from lesionwise.evaluate.tables import join_table, join_truth
+    from lesionwise.evaluation.predictions import read_predictions
+    from lesionwise.evaluation.run_scores import verify_not_test
+    from lesionwise.evaluation.tables import join_table, join_truth
 
     verify_not_test(source)
     predictions = read_predictions(source, normalise=normalise)
@@ -126,7 +126,7 @@ def _evaluate_csv(
     *,
     quiet: bool,
 ) -> "Evaluation":
-    from lesionwise.evaluate.run_scores import evaluate_predictions, write_given
+    from lesionwise.evaluation.run_scores import evaluate_predictions, write_given
     from lesionwise.report.html import write_report
     from lesionwise.run_folder import claim_run_folder
 

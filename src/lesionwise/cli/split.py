@@ -36,7 +36,7 @@ def split(
     """Split by lesion into train, val, cal, test and five folds; or verify a split."""
     from lesionwise.split.merge import read_pairs, verify_merge
     from lesionwise.split.split_file import write_split
-    from lesionwise.train.prepare import prepare
+    from lesionwise.training.prepare import prepare
 
     pairs = read_pairs(merge) if merge else []
     with Display(quiet=quiet) as display:

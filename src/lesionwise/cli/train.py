@@ -66,7 +66,7 @@ def train_run(
     """Train with progress on the screen; shared by `train` and `run`."""
     from lesionwise.recipe import load_recipe
     from lesionwise.run_folder import read_json
-    from lesionwise.train.run import train as train_recipe
+    from lesionwise.training.run import train as train_recipe
 
     resolved = load_recipe(recipe, overrides or ())
     with Display(quiet=quiet) as display:
@@ -84,6 +84,8 @@ def train_run(
             on_epoch=display.on_epoch,
             on_step=display.on_step,
         )
+    for remark in read_json(run.data)["remarks"]:
+        print_note(remark, quiet=quiet)
     parts = read_json(run.timing)["train"]["parts"]
     total = sum(parts.values())
     if total:

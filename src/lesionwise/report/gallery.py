@@ -15,7 +15,7 @@ from PIL import Image
 
 from lesionwise.data.images import read_image
 from lesionwise.errors import ImageError
-from lesionwise.evaluate.predictions import Predictions
+from lesionwise.evaluation.predictions import Predictions
 from lesionwise.labels import CODES, INDEX
 
 MELANOMAS: Final = 12

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.errors import LesionwiseError, RunError
-from lesionwise.evaluate.curves import precision_recall_table, reliability_table, roc_table
-from lesionwise.evaluate.evaluation import LOSSES, Evaluation
-from lesionwise.evaluate.predictions import Predictions, read_predictions
-from lesionwise.evaluate.subgroups import evaluate_subgroups
+from lesionwise.evaluation.curves import precision_recall_table, reliability_table, roc_table
+from lesionwise.evaluation.evaluate import LOSSES, Evaluation
+from lesionwise.evaluation.predictions import Predictions, read_predictions
+from lesionwise.evaluation.subgroups import evaluate_subgroups
 from lesionwise.labels import NAMES
 from lesionwise.page.shell import render_page
 from lesionwise.page.theme import figure_svg

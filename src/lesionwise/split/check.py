@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lesionwise.errors import DataError
-from lesionwise.evaluate.evaluation import Evaluation, evaluate
-from lesionwise.evaluate.predictions import Predictions
+from lesionwise.evaluation.evaluate import Evaluation, evaluate
+from lesionwise.evaluation.predictions import Predictions
 from lesionwise.labels import CODES, INDEX
 from lesionwise.split.groups import CONFIRMED_PAIRS, Pair, lesion_groups
 

@@ -1,0 +1,155 @@
+"""Is one model better than another, on the same images: differences with intervals, and McNemar's test.
+
+Here: comparing predictions. Not here: reading them (`predictions`).
+Letters: N samples, R resamples.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import binomtest
+
+from lesionwise.errors import DataError
+from lesionwise.evaluation.bootstrap import RESAMPLES, Estimate, percentile_interval
+from lesionwise.evaluation.evaluate import OVERALL, draw_scores
+from lesionwise.evaluation.predictions import Predictions
+
+DIFFERENCES: Final = {name: score for name, score in OVERALL.items() if name != "ece"}
+"""Scores whose difference is given; the chance part of two calibration errors does not cancel."""
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Images that one of two models alone got right.
+
+    Attributes:
+        first_alone: Right by the first, wrong by the second.
+        second_alone: The other way round.
+        p_value: Chance of so uneven a count, or a more uneven one, if both err equally often.
+    """
+
+    first_alone: int
+    second_alone: int
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model held against the first.
+
+    Attributes:
+        name: The model.
+        reference: The first.
+        images: Number of images.
+        lesions: Number of lesions among them.
+        differences: The model's score less the reference's, by score; the resamples are paired.
+        mcnemar: Of the decisions; the reference is the first.
+    """
+
+    name: str
+    reference: str
+    images: int
+    lesions: int
+    differences: dict[str, Estimate]
+    mcnemar: McNemar
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dictionaries."""
+        return asdict(self)
+
+
+def mcnemar(y_true: ArrayLike, first: ArrayLike, second: ArrayLike) -> McNemar:
+    """Test whether two models are wrong equally often, by the images that only one got right.
+
+    It takes all images for independent. Where lesions have several photographs the p-value comes out too
+    small, and the interval of the difference is what counts.
+
+    Args:
+        y_true: Class index of each image, shape (N,).
+        first: Class probabilities of one model, shape (N, C).
+        second: Those of the other.
+
+    Returns:
+        The two counts and the exact two-sided p-value.
+
+    References:
+        McNemar (1947), https://doi.org/10.1007/BF02295996
+    """
+    truth = np.asarray(y_true)
+    right = [np.asarray(y_prob).argmax(axis=1) == truth for y_prob in (first, second)]
+    first_alone, second_alone = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    uneven = first_alone + second_alone
+    p_value = float(binomtest(first_alone, uneven).pvalue) if uneven else 1.0
+    return McNemar(first_alone, second_alone, p_value)
+
+
+def compare(
+    named: Sequence[tuple[str, Predictions]], *, resamples: int = RESAMPLES, seed: int = 0
+) -> list[Comparison]:
+    """Hold each model against the first, on the same images and the same resampled lesions.
+
+    Args:
+        named: At least two names with predictions that know their truth and their lesions.
+        resamples: How many resamples the intervals rest on.
+        seed: Of the resampling.
+
+    Raises:
+        DataError: If two differ in images, diagnoses or lesions.
+        ValueError: If there are fewer than two.
+    """
+    if len(named) < 2:  # noqa: PLR2004 (one has nothing to be compared with)
+        raise ValueError(f"Expected at least two models but got {len(named)}.")
+    reference, first = named[0][0], _sorted(named[0][1])
+    others = [(name, _sorted(predictions)) for name, predictions in named[1:]]
+    for name, other in others:
+        _verify_same(reference, first, name, other)
+    truth, groups = _known(reference, first)
+    options = {"resamples": resamples, "seed": seed}
+    base = draw_scores(DIFFERENCES, truth, first.y_prob, groups, **options)
+    found = []
+    for name, other in others:
+        drawn = draw_scores(DIFFERENCES, truth, other.y_prob, groups, **options)
+        differences = {}
+        for score, function in DIFFERENCES.items():
+            value = float(function(truth, other.y_prob, None) - function(truth, first.y_prob, None))
+            low, high = percentile_interval(drawn[score] - base[score])
+            differences[score] = Estimate(value, float(low), float(high))
+        test = mcnemar(truth, first.y_prob, other.y_prob)
+        found.append(Comparison(name, reference, len(truth), len(np.unique(groups)), differences, test))
+    return found
+
+
+def _sorted(predictions: Predictions) -> Predictions:
+    order = np.argsort(predictions.image_id)
+    return Predictions(
+        predictions.image_id[order],
+        predictions.y_prob[order],
+        None if predictions.y_true is None else predictions.y_true[order],
+        None if predictions.group is None else predictions.group[order],
+    )
+
+
+def _known(name: str, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    if predictions.y_true is None or predictions.group is None:
+        lacking = "y_true" if predictions.y_true is None else "group"
+        raise DataError(f"{name}: expected the columns y_true and group but {lacking} is missing.")
+    return predictions.y_true, predictions.group
+
+
+def _verify_same(reference: str, first: Predictions, name: str, other: Predictions) -> None:
+    ours, theirs = set(first.image_id.tolist()), set(other.image_id.tolist())
+    if ours != theirs:
+        odd = min(ours ^ theirs)
+        raise DataError(
+            f"{name}: {len(ours ^ theirs)} images, such as {odd}, are not in both it and {reference}. "
+            "Models are compared on the same images only."
+        )
+    for what, a, b in zip(
+        ("diagnosis", "lesion"), _known(reference, first), _known(name, other), strict=True
+    ):
+        if (a != b).any():
+            image = first.image_id[int(np.flatnonzero(a != b)[0])]
+            raise DataError(f"{name}: {image} has another {what} than in {reference}.")

@@ -1,0 +1,113 @@
+"""`scores.json`: the evaluation of each part of a run that was looked at.
+
+Here: from predictions CSVs to evaluations and the scores file. Not here: predicting.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, Literal
+
+import pandas as pd
+
+from lesionwise.errors import DataError
+from lesionwise.evaluation.evaluate import Evaluation, evaluate
+from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
+from lesionwise.evaluation.subgroups import evaluate_subgroups
+from lesionwise.evaluation.tables import join_table, rows_of
+from lesionwise.run_folder import RunFolder, describe_environment, read_json, write_json
+
+GIVEN: Final = "given"
+"""The part that predictions from outside a run stand under."""
+
+
+def evaluate_part(run: RunFolder, part: str, *, table: pd.DataFrame | None = None) -> Evaluation:
+    """Score the predictions of a part and add them to `scores.json`.
+
+    Args:
+        run: A trained run.
+        part: Whose predictions are there.
+        table: As `tables.read_table` returns it, for subgroups.
+
+    Raises:
+        DataError: If the predictions are missing, damaged, or without truth and groups.
+    """
+    path = run.predictions(part)
+    evaluation = evaluate_predictions(read_predictions(path), str(path), table=table)
+    split = read_json(run.split.with_suffix(".json"))
+    stamp = {"stamp": split["stamp"]} if "stamp" in split else {}
+    _add_scores(run, part, evaluation, {"split_fingerprint": split["fingerprint"], **stamp})
+    return evaluation
+
+
+def write_given(run: RunFolder, predictions: Predictions, evaluation: Evaluation, *, source: str) -> None:
+    """Write somebody's predictions and their scores into a folder that a report can be made of.
+
+    Args:
+        run: The folder.
+        predictions: What was scored.
+        evaluation: The scores.
+        source: Name of the file that the predictions came from.
+    """
+    run.path.mkdir(parents=True, exist_ok=True)
+    write_predictions(predictions, run.predictions(GIVEN))
+    write_json(run.environment, describe_environment())
+    _add_scores(run, GIVEN, evaluation, {"source": source})
+
+
+def evaluate_predictions(
+    predictions: Predictions,
+    source: str,
+    *,
+    table: pd.DataFrame | None = None,
+    by: Literal["lesion", "image"] = "lesion",
+) -> Evaluation:
+    """Score predictions that know their truth and their lesions, or learn them from a table.
+
+    Args:
+        predictions: What a model said.
+        source: Name of the file, for messages.
+        table: As `tables.read_table` returns it: truth and lesions where the predictions lack them, and
+            subgroups.
+        by: What is resampled. By image takes all photographs for independent: intervals come out too narrow.
+
+    Raises:
+        DataError: If truth or lesions are missing, or cannot be scored.
+    """
+    if table is not None:
+        predictions = join_table(predictions, table, "the table")
+    if by == "image":
+        predictions = replace(predictions, group=predictions.image_id)
+    if predictions.y_true is None:
+        raise DataError(f"{source}: the true diagnoses are missing. Pass --truth, or add the column y_true.")
+    if predictions.group is None:
+        raise DataError(
+            f"{source}: the lesion of each image is missing. Pass --table with lesion_id, add the column "
+            "group, or pass --by image for intervals that take all photographs for independent."
+        )
+    truth, prob, groups = predictions.y_true, predictions.y_prob, predictions.group
+    try:
+        evaluation = evaluate(truth, prob, groups)
+    except ValueError as error:
+        raise DataError(f"{source}: {error}") from error
+    subgroups = []
+    if table is not None:
+        subgroups = evaluate_subgroups(truth, prob, groups, rows_of(predictions, table, "the table"))
+    return replace(evaluation, resampled_by=by, subgroups=subgroups)
+
+
+def verify_not_test(path: Path) -> None:
+    """Refuse the test predictions of a run as an ordinary file: only `evaluate --final` reads them.
+
+    Raises:
+        DataError: If the file is those.
+    """
+    if path.name == "predictions-test.csv" and RunFolder(path.parent).config.is_file():
+        raise DataError(
+            f'{path}: is the test part of a run. Run "lesionwise evaluate {path.parent} --final", '
+            "which notes the look in the ledger."
+        )
+
+
+def _add_scores(run: RunFolder, part: str, evaluation: Evaluation, facts: dict[str, str]) -> None:
+    earlier = read_json(run.scores)["parts"] if run.scores.exists() else {}
+    write_json(run.scores, {**facts, "parts": {**earlier, part: evaluation.to_json()}})

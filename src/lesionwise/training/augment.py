@@ -1,0 +1,111 @@
+"""Augmentation: one movement and one resampling of each image, then its colours.
+
+Here: drawing the changes of a batch and applying them on the batch's device; the plain view of evaluation.
+Not here: which changes are asked for (the recipe), and mixing images with one another (`mixing`).
+Letters: B batch, H W pixels of the image, h w pixels of the crop.
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+from torch.nn import functional as F
+
+from lesionwise.recipe import Recipe
+from lesionwise.training.randomness import uniform
+
+_DRAWS = 13  # numbers that one sample needs
+
+
+def augment(images: Tensor, recipe: Recipe, *, seed: int, epoch: int, samples: ArrayLike) -> Tensor:
+    """Return changed images, each change a function of seed, epoch and sample.
+
+    Args:
+        images: RGB, shape (B, H, W, 3), uint8.
+        recipe: How far each change may go.
+        seed: Of the run.
+        epoch: Number of the epoch.
+        samples: Row number of each image, shape (B,).
+
+    Returns:
+        RGB in [0, 1], shape (B, 3, h, w), in channels-last memory.
+    """
+    numbers = torch.from_numpy(uniform(seed, epoch, samples, _DRAWS)).to(images.device)
+    draws = iter(numbers.unbind(1))
+    pixels = to_unit_range(images)
+    return _recolour(_move(pixels, recipe, draws), recipe, draws)
+
+
+def evaluation_view(images: Tensor, recipe: Recipe) -> Tensor:
+    """Return the centred part of each image that is looked at in evaluation.
+
+    Args:
+        images: RGB, shape (B, H, W, 3), uint8.
+        recipe: Its `eval_zoom` and `eval_size`.
+
+    Returns:
+        RGB in [0, 1], shape (B, 3, h, w), in channels-last memory.
+    """
+    pixels = to_unit_range(images)
+    height, width = (round(side / recipe.eval_zoom) for side in pixels.shape[2:])
+    top, left = (pixels.shape[2] - height) // 2, (pixels.shape[3] - width) // 2
+    pixels = pixels[:, :, top : top + height, left : left + width]
+    if pixels.shape[2:] != recipe.view_size:
+        pixels = F.interpolate(pixels, recipe.view_size, mode="bilinear", antialias=True)
+    return pixels.contiguous(memory_format=torch.channels_last)
+
+
+def to_unit_range(images: Tensor) -> Tensor:
+    """Return RGB in [0, 1], shape (B, 3, H, W), of uint8 images (B, H, W, 3)."""
+    return images.permute(0, 3, 1, 2).float().div_(255)
+
+
+def _move(images: Tensor, recipe: Recipe, draws: Iterator[Tensor]) -> Tensor:
+    """Rotate, zoom, stretch, flip and shift in one bilinear resampling.
+
+    At zoom 1 the crop shows the largest centred box of its aspect ratio, as `read_image` does.
+    """
+    height, width = images.shape[2:]
+    crop_height, crop_width = recipe.crop_size
+    angle = _signed(next(draws)) * math.radians(recipe.rotation)
+    low, high = recipe.zoom
+    zoom = low * (high / low) ** next(draws)  # as often twice as large as half as large
+    other_zoom = low * (high / low) ** next(draws)
+    zoom_y = other_zoom if recipe.zoom_apart else zoom
+    stretch = (1 + recipe.aspect) ** (_signed(next(draws)) / 2)
+    mirror_x, mirror_y = (_coin(next(draws), asked=recipe.flip) for _ in range(2))
+    scale = min(height / crop_height, width / crop_width)
+    box_width, box_height = scale * crop_width / zoom, scale * crop_height / zoom_y
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    shift_x, shift_y = (_signed(next(draws)) * 2 * recipe.shift for _ in range(2))
+    rows = [
+        torch.stack(
+            [cos * box_width * stretch * mirror_x, -sin * box_height / stretch * mirror_y, shift_x * width]
+        ),
+        torch.stack(
+            [sin * box_width * stretch * mirror_x, cos * box_height / stretch * mirror_y, shift_y * height]
+        ),
+    ]
+    theta = torch.stack([rows[0] / width, rows[1] / height]).permute(2, 0, 1)
+    grid = F.affine_grid(theta, [len(images), 3, crop_height, crop_width], align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode=recipe.fill, align_corners=False)
+
+
+def _recolour(images: Tensor, recipe: Recipe, draws: Iterator[Tensor]) -> Tensor:
+    """Change brightness, contrast about the image's mean, and the gain of each channel."""
+    brightness = 1 + recipe.brightness * _signed(next(draws))
+    contrast = 1 + recipe.contrast * _signed(next(draws))
+    gains = 1 + recipe.color * _signed(torch.stack([next(draws) for _ in range(3)], dim=1))
+    mean = images.mean((1, 2, 3), keepdim=True)
+    changed = (images - mean) * contrast.view(-1, 1, 1, 1) + mean * brightness.view(-1, 1, 1, 1)
+    return (changed * gains.view(-1, 3, 1, 1)).clamp(0, 1).contiguous(memory_format=torch.channels_last)
+
+
+def _signed(numbers: Tensor) -> Tensor:
+    return 2 * numbers - 1
+
+
+def _coin(numbers: Tensor, *, asked: bool) -> Tensor:
+    return torch.where(numbers < 0.5, -1.0, 1.0) if asked else torch.ones_like(numbers)  # noqa: PLR2004 (even odds)

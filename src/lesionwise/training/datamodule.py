@@ -1,0 +1,122 @@
+"""Batches: whole rows of the memory map.
+
+Here: what Lightning reads. Not here: their order (`sampling`), and changing the images (`augment`), which
+happens on the device.
+Letters: N images, B batch, H W pixels.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from lesionwise.recipe import Recipe
+from lesionwise.training.sampling import EpochSampler
+
+
+class Batch(NamedTuple):
+    """Images of one step.
+
+    Attributes:
+        images: RGB, shape (B, H, W, 3), uint8.
+        y: Class index of each, shape (B,).
+        rows: Row number of each in the table, shape (B,); stays on the CPU, where random numbers are made.
+    """
+
+    images: Tensor
+    y: Tensor
+    rows: NDArray[np.int64]
+
+
+class ImageRows(Dataset[Batch]):
+    """Some rows of an image cache, read a batch at a time.
+
+    Args:
+        pixels: All images, shape (N, H, W, 3), uint8; memory-mapped, or on the device already.
+        y: Class index of all images, shape (N,).
+        rows: The rows that belong to this part.
+    """
+
+    def __init__(
+        self, pixels: NDArray[np.uint8] | Tensor, y: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> None:
+        self.pixels = pixels
+        self.y = y
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, positions: Sequence[int]) -> Batch:
+        """Return the images at these positions of the part as one batch."""
+        rows = self.rows[np.asarray(positions)]
+        if isinstance(self.pixels, Tensor):
+            images = self.pixels[torch.from_numpy(rows).to(self.pixels.device)]
+        else:
+            images = torch.from_numpy(self.pixels[rows])
+        return Batch(images, torch.from_numpy(self.y[rows]), rows)
+
+
+class ImageDataModule(L.LightningDataModule):
+    """The train and val parts of one run.
+
+    Args:
+        train: Images that change weights.
+        val: Images that choose the epoch and the learning rate.
+        recipe: Its `batch_size` and `sampling`.
+        seed: Of the order.
+    """
+
+    def __init__(self, train: ImageRows, val: ImageRows, recipe: Recipe, *, seed: int) -> None:
+        super().__init__()
+        self.train = train
+        self.val = val
+        self.batch_size = recipe.batch_size
+        self.sampler = EpochSampler(train.y[train.rows], exponent=recipe.sampling, seed=seed)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return shuffled batches; the rest that fills no batch waits for another epoch's order."""
+        return DataLoader(
+            self.train,
+            self.batch_size,
+            sampler=self.sampler,
+            collate_fn=_as_is,
+            drop_last=len(self.train) >= self.batch_size,
+        )
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Return batches in the order of the table."""
+        return DataLoader(self.val, self.batch_size, collate_fn=_as_is)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move pixels and classes, but not the row numbers."""
+        del dataloader_idx
+        return Batch(
+            batch.images.to(device, non_blocking=True), batch.y.to(device, non_blocking=True), batch.rows
+        )
+
+
+def channel_statistics(pixels: NDArray[np.uint8], rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of each channel over some rows, in [0, 1], each of shape (3,).
+
+    Args:
+        pixels: All images, shape (N, H, W, 3), uint8.
+        rows: Those to look at: train alone, or the statistics carry test images into the model.
+    """
+    counts = np.zeros((3, 256))
+    for row in rows:
+        thinned = pixels[row, ::4, ::4].reshape(-1, 3)  # one pixel in sixteen: the third digit stays
+        counts += [np.bincount(channel, minlength=256) for channel in thinned.T]
+    weights, values = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
+    mean = weights @ values
+    std = np.sqrt(weights @ values**2 - mean**2)
+    return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
+
+
+def _as_is(batch: Any) -> Batch:  # noqa: ANN401 (a loader expects to be given a list; ours gives batches)
+    return cast("Batch", batch)

@@ -1,0 +1,234 @@
+"""One training: from a run folder with a split to its best weights and predictions.
+
+Here: putting Lightning's `Trainer` together, and predicting with what it found. Not here: the step (`module`)
+and reading data (`prepare`).
+Letters: N images, C classes, H W pixels.
+"""
+
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from numpy.typing import NDArray
+
+from lesionwise.errors import RecipeError, RunError
+from lesionwise.evaluation.predictions import Floats, Predictions, write_predictions
+from lesionwise.labels import CODES
+from lesionwise.models.network import Network
+from lesionwise.models.registry import create_model
+from lesionwise.recipe import Recipe
+from lesionwise.run_folder import RunFolder
+from lesionwise.training.augment import evaluation_view
+from lesionwise.training.averaging import weight_averaging
+from lesionwise.training.clock import OnStep, StepClock, StepProgress
+from lesionwise.training.datamodule import ImageDataModule, ImageRows, channel_statistics
+from lesionwise.training.hardware import choose_device, choose_precision, keep_memory, resident_pixels
+from lesionwise.training.history import History, OnEpoch
+from lesionwise.training.module import LesionModule
+from lesionwise.training.prepare import TrainingData
+
+_PREDICT_BATCH = 64
+
+
+def fit(
+    recipe: Recipe,
+    data: TrainingData,
+    run: RunFolder,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    resume: bool = False,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
+) -> StepClock:
+    """Train a recipe and write checkpoints, history and the predictions of val and cal.
+
+    Args:
+        recipe: What to train, and how.
+        data: Pixels, table and split.
+        run: Where the results go.
+        seed: Of initial weights, order, augmentation and dropout.
+        device: "auto", "cpu", "cuda" or "mps".
+        resume: Continue from the last checkpoint, if there is one.
+        on_epoch: Called with each row of the history.
+        on_step: Called with the number of the epoch, the images done and the images of the epoch.
+
+    Returns:
+        What the training steps of this call took.
+    """
+    device = choose_device(device)
+    keep_memory()
+    torch.manual_seed(seed)
+    train_rows = data.rows("train")
+    network = _fresh_network(recipe)
+    network.set_statistics(*channel_statistics(data.pixels, train_rows))
+    counts = torch.bincount(torch.from_numpy(data.y[train_rows]), minlength=len(CODES))
+    pixels = resident_pixels(data.pixels, device)
+    batches = ImageDataModule(
+        ImageRows(pixels, data.y, train_rows),
+        ImageRows(pixels, data.y, data.rows("val")),
+        recipe,
+        seed=seed,
+    )
+    clock = StepClock()
+    watchers: list[Callback] = [History(run.history, on_epoch), clock]
+    if on_step:
+        watchers.append(StepProgress(on_step))
+    last = run.checkpoints / "last.ckpt"
+    with _quiet_lightning(), _honest_exit():
+        trainer = _make_trainer(recipe, run, device, watchers)
+        module = LesionModule(network.to(memory_format=torch.channels_last), recipe, counts, seed=seed)
+        trainer.fit(module, batches, ckpt_path=last if resume and last.exists() else None, weights_only=True)
+    write_part_predictions(run, recipe, data, ("val", "cal"), device=device)
+    return clock
+
+
+def write_part_predictions(
+    run: RunFolder, recipe: Recipe, data: TrainingData, parts: tuple[str, ...], *, device: str = "auto"
+) -> None:
+    """Predict parts of the split with the best weights of a run, in fp32, and write their CSVs."""
+    network = load_best_network(run, recipe)
+    for part in parts:
+        rows = data.rows(part)
+        if recipe.defect_own_statistics:
+            network.set_statistics(*channel_statistics(data.pixels, rows))
+        logits = predict_logits(network, recipe, data.pixels, rows, device=choose_device(device))
+        predictions = Predictions(
+            image_id=data.image_id[rows],
+            y_prob=_softmax(logits),
+            y_true=data.y[rows],
+            group=data.group[rows],
+            logits=logits,
+        )
+        write_predictions(predictions, run.predictions(part))
+
+
+def load_best_network(run: RunFolder, recipe: Recipe) -> Network:
+    """Return the network with the weights of the best epoch.
+
+    Raises:
+        RunError: If the run has no checkpoint yet.
+    """
+    best = run.checkpoints / "best.ckpt"
+    if not best.exists():
+        raise RunError(f"{run.path}: has no {best.name}. Train it first, or continue with --resume.")
+    state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+    network = _fresh_network(recipe)
+    prefix = "network."
+    network.load_state_dict({key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)})
+    return network
+
+
+def predict_logits(
+    network: Network, recipe: Recipe, pixels: NDArray[np.uint8], rows: NDArray[np.int64], *, device: str
+) -> Floats:
+    """Return the raw outputs of a network for some rows, shape (len(rows), C), in fp32.
+
+    Args:
+        network: From RGB in [0, 1] to logits.
+        recipe: Says which part of the image is looked at.
+        pixels: All images, shape (N, H, W, 3), uint8; may be memory-mapped.
+        rows: Those to predict.
+        device: "cpu", "cuda" or "mps".
+    """
+    network = network.to(device).eval()
+    batches = np.array_split(rows, max(1, -(-len(rows) // _PREDICT_BATCH)))
+    with torch.inference_mode():
+        outputs = [
+            network(evaluation_view(torch.from_numpy(pixels[batch]).to(device), recipe)).cpu()
+            for batch in batches
+        ]
+    return np.asarray(torch.cat(outputs).double())
+
+
+def _fresh_network(recipe: Recipe) -> Network:
+    """Return the recipe's network with new weights, after trying it on the sizes that it will meet."""
+    try:
+        network = create_model(
+            recipe.model, num_classes=len(CODES), image_size=recipe.crop_size, drop_rate=recipe.drop_rate
+        )
+        with torch.inference_mode():
+            for size in (recipe.crop_size, recipe.view_size):
+                network.eval()(torch.zeros(1, 3, *size))
+    except RuntimeError as error:
+        raise RecipeError(
+            f"{recipe.model} cannot take images of {recipe.crop_size} in training and {recipe.view_size} in "
+            "evaluation. Change image_size, train_size or eval_size."
+        ) from error
+    return network.train()
+
+
+def _make_trainer(recipe: Recipe, run: RunFolder, device: str, watchers: list[Callback]) -> L.Trainer:
+    mode = "min" if recipe.monitor.endswith("loss") else "max"
+    best = ModelCheckpoint(
+        run.checkpoints, filename="best", monitor=recipe.monitor, mode=mode, enable_version_counter=False
+    )
+    last = ModelCheckpoint(run.checkpoints, filename="last", enable_version_counter=False)
+    callbacks: list[Callback] = [best, last]
+    if recipe.early_stopping:
+        callbacks.append(EarlyStopping(recipe.monitor, mode=mode, patience=recipe.early_stopping))
+    if recipe.ema:
+        callbacks.append(weight_averaging(recipe.ema))
+    return L.Trainer(
+        accelerator={"cuda": "gpu"}.get(device, device),
+        devices=1,
+        precision=choose_precision(device),
+        max_epochs=recipe.epochs,
+        callbacks=[*callbacks, *watchers],
+        logger=TensorBoardLogger(run.path, name=None, version="tensorboard") if recipe.logger else False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,  # all logging is by epoch; a higher number only makes Lightning warn
+        default_root_dir=run.path,
+    )
+
+
+@contextmanager
+def _honest_exit() -> Iterator[None]:
+    """End as a program should that was told to: Lightning ends with 0 on SIGTERM, and with 1 on Ctrl-C."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SIGTERMException as error:
+        raise SystemExit(128 + signal.SIGTERM) from error
+    except SystemExit as error:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from error
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's tips out of the output while it works."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # Rows of a memory map are copied in milliseconds: worker processes would only move them twice.
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            # History keeps its own row per epoch; there is nothing else to log.
+            warnings.filterwarnings("ignore", message=".*no logger configured.*")
+            # Lightning asks PyTorch in a way that newer releases are leaving.
+            warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated.*")
+            # A resumed run finds its own folder, which is the point.
+            warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _softmax(logits: Floats) -> Floats:
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))

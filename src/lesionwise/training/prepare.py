@@ -1,0 +1,110 @@
+"""From a data folder to what training reads: pixels, table and a verified split, row by row.
+
+Here: the stages before training, in order. Not here: the stages (`lesionwise.data`, `lesionwise.split`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionwise.data.cache import ImageCache, OnRead, open_cache
+from lesionwise.data.dataset import Dataset, read_dataset
+from lesionwise.errors import SplitError
+from lesionwise.split.assign import make_split
+from lesionwise.split.groups import Pair, identical_images, lesion_groups
+from lesionwise.split.split_file import Split, read_split
+from lesionwise.split.verify import verify_split
+from lesionwise.training.defects import resample_before_split
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """A data set with its pixels and a split that was verified against it.
+
+    Attributes:
+        dataset: The checked table.
+        cache: The pixels, in the order of the table.
+        split: The verified split.
+        group: Lesion group of each image, shape (N,): what intervals resample, also under a leaky split.
+        part: Part of each image, shape (N,).
+    """
+
+    dataset: Dataset
+    cache: ImageCache
+    split: Split
+    group: NDArray[np.str_]
+    part: NDArray[np.str_]
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """RGB values, shape (N, H, W, 3), uint8, memory-mapped."""
+        return self.cache.pixels
+
+    @property
+    def image_id(self) -> NDArray[np.str_]:
+        """Id of each image, shape (N,)."""
+        return self.dataset.table["image_id"].to_numpy(str)
+
+    @property
+    def y(self) -> NDArray[np.int64]:
+        """Class index of each image, shape (N,)."""
+        return self.dataset.y
+
+    def rows(self, part: str) -> NDArray[np.int64]:
+        """Return the row numbers of a part.
+
+        Raises:
+            SplitError: If the part has no image.
+        """
+        rows = np.flatnonzero(self.part == part)
+        if len(rows) == 0:
+            raise SplitError(f"The split has no image in {part}.")
+        return rows
+
+
+def prepare(
+    folder: Path,
+    size: tuple[int, int],
+    *,
+    split_path: Path | None = None,
+    by: Literal["lesion", "image"] = "lesion",
+    seed: int = 0,
+    resample: int | None = None,
+    merge: Iterable[Pair] = (),
+    cache_root: Path | None = None,
+    workers: int | None = None,
+    on_read: OnRead | None = None,
+) -> TrainingData:
+    """Read, check, clean, cache, group and split a data folder.
+
+    Args:
+        folder: The data.
+        size: Height and width to read images at, in pixels.
+        split_path: A split to use; one is made if left out.
+        by: What stays together in a split that is made.
+        seed: Of a split that is made.
+        resample: Images to draw of each class before an image split: a defect, see `defects`.
+        merge: Pairs of images that a person confirmed to show one lesion, for a split that is made.
+        cache_root: Folder of all caches.
+        workers: Decoding threads.
+        on_read: Called with the images decoded and the number of all.
+
+    Raises:
+        LesionwiseError: Of the kind that the failing stage names.
+    """
+    if split_path and by == "image":
+        raise SplitError(f"{split_path}: --by image makes a split of its own. Leave one of the two out.")
+    dataset = read_dataset(folder)
+    cache = open_cache(dataset, size, root=cache_root, workers=workers, on_read=on_read)
+    if resample:
+        dataset, cache = resample_before_split(dataset, cache, per_class=resample, seed=seed)
+        by = "image"
+    pairs = [*identical_images(dataset, cache.pixels), *merge]
+    split = read_split(split_path) if split_path else make_split(dataset, by=by, seed=seed, pairs=pairs)
+    verify_split(split, dataset, pairs=pairs, source=str(split_path or "the new split"))
+    part = split.frame.set_index("image_id")["part"].loc[dataset.table["image_id"]].to_numpy(str)
+    return TrainingData(dataset, cache, split, lesion_groups(dataset.table, pairs), part)

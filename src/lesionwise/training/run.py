@@ -1,0 +1,225 @@
+"""A run from a recipe and a data folder: what `lesionwise train` does.
+
+Here: the order of the stages and what each leaves in the run folder. Not here: the stages.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from lesionwise.data.cache import OnRead
+from lesionwise.errors import RunError, SplitError
+from lesionwise.evaluation.ledger import append_ledger
+from lesionwise.recipe import Recipe, load_recipe
+from lesionwise.run_folder import (
+    RunFolder,
+    claim_run_folder,
+    describe_environment,
+    file_sha256,
+    next_run_path,
+    read_json,
+    timed_stage,
+    write_json,
+    write_text,
+)
+from lesionwise.split.split_file import read_split, write_split
+from lesionwise.training.clock import OnStep
+from lesionwise.training.fit import fit, write_part_predictions
+from lesionwise.training.hardware import choose_device
+from lesionwise.training.history import OnEpoch
+from lesionwise.training.prepare import TrainingData, prepare
+
+_LEDGER: Final = "test-ledger.csv"
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the test images of a split.
+
+    Attributes:
+        number: How many looks the ledger holds, this one among them.
+        ledger: Where it is noted.
+    """
+
+    number: int
+    ledger: Path
+
+
+def train(
+    recipe: Recipe | str | Path,
+    data: str | Path,
+    *,
+    out: str | Path | None = None,
+    split: str | Path | None = None,
+    by: Literal["lesion", "image"] = "lesion",
+    seed: int = 0,
+    device: str = "auto",
+    cache_root: str | Path | None = None,
+    workers: int | None = None,
+    resume: bool = False,
+    on_read: OnRead | None = None,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
+) -> RunFolder:
+    """Train a recipe on a data folder and predict its val and cal parts; `test` is not read.
+
+    Args:
+        recipe: A recipe, the name of a shipped one, or a TOML file.
+        data: Folder of images with its table.
+        out: The run folder; `runs/<model>-<number>` if left out.
+        split: A `split.csv` to use; one is made if left out.
+        by: What stays together in a split that is made. By image leaks, and all that follows is stamped.
+        seed: Of split, weights, order, augmentation and dropout.
+        device: "auto", "cpu", "cuda" or "mps".
+        cache_root: Folder of all image caches; `.lesionwise/cache` if left out.
+        workers: Decoding threads; all cores if left out.
+        resume: Continue the run in `out` where it stopped.
+        on_read: Called with the images decoded and the number of all.
+        on_epoch: Called with each row of the history.
+        on_step: Called with the number of the epoch, the images done and the images of the epoch.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        LesionwiseError: If recipe, data or split cannot be used; the message says what to do.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    if resume and not out:
+        raise RunError("Expected --out to name the run that --resume continues.")
+    if split and recipe.defect_resample_before_split:
+        raise SplitError(
+            f"{split}: defect_resample_before_split makes a split of its own. Leave one of the two out."
+        )
+    run = claim_run_folder(Path(out) if out else next_run_path(Path("runs"), recipe.model), resume=resume)
+    _verify_same_start(run, recipe, seed=seed, split=Path(split) if split else None, by=by)
+    device = choose_device(device)
+    begun = run.data.exists()
+    with timed_stage(run, "data") as stage:
+        prepared = prepare(
+            Path(data),
+            recipe.image_size,
+            split_path=run.split if begun else Path(split) if split else None,
+            by="lesion" if begun else by,
+            seed=seed,
+            resample=recipe.defect_resample_before_split,
+            cache_root=Path(cache_root) if cache_root else None,
+            workers=workers,
+            on_read=on_read,
+        )
+        stage["images"] = len(prepared.y)
+    if begun:
+        _verify_same_data(run, prepared)
+    else:
+        _describe(run, recipe, prepared, seed=seed, split_origin=Path(split) if split else None)
+    if not run.predictions("cal").exists():
+        with timed_stage(run, "train") as stage:
+            clock = fit(
+                recipe,
+                prepared,
+                run,
+                seed=seed,
+                device=device,
+                resume=resume,
+                on_epoch=on_epoch,
+                on_step=on_step,
+            )
+            stage |= {"images": clock.images, "parts": clock.seconds}
+    return run
+
+
+def predict_test(run: RunFolder, *, device: str = "auto", cache_root: str | Path | None = None) -> Look:
+    """Predict the test part of a run, and note the look in the ledger.
+
+    Args:
+        run: A trained run.
+        device: "auto", "cpu", "cuda" or "mps".
+        cache_root: Folder of all image caches.
+
+    Raises:
+        RunError: If the data is not what the run was trained with.
+    """
+    recipe = load_recipe(run.config)
+    facts = read_json(run.data)
+    device = choose_device(device)
+    prepared = prepare(
+        Path(facts["folder"]),
+        recipe.image_size,
+        split_path=run.split,
+        seed=facts["seed"],
+        resample=recipe.defect_resample_before_split,
+        cache_root=Path(cache_root) if cache_root else None,
+    )
+    _verify_same_data(run, prepared)
+    ledger = _ledger_path(run, facts["split_origin"])
+    number = append_ledger(
+        ledger,
+        run=run.path.name,
+        model_sha256=file_sha256(run.checkpoints / "best.ckpt"),
+        split_fingerprint=prepared.split.fingerprint,
+    )
+    write_part_predictions(run, recipe, prepared, ("test",), device=device)
+    return Look(number, ledger)
+
+
+def _verify_same_start(
+    run: RunFolder, recipe: Recipe, *, seed: int, split: Path | None, by: Literal["lesion", "image"]
+) -> None:
+    """Make sure that a run is continued as it was begun."""
+    if not run.data.exists():
+        return
+    facts = read_json(run.data)
+    begun = read_split(run.split)
+    changed = [
+        name
+        for name, differs in {
+            "recipe": load_recipe(run.config) != recipe,
+            "--seed": facts["seed"] != seed,
+            "--split": split is not None and read_split(split).fingerprint != begun.fingerprint,
+            "--by": by == "image" and not begun.leaky,
+        }.items()
+        if differs
+    ]
+    if changed:
+        raise RunError(
+            f"{run.path}: was begun with another {' and '.join(changed)}. "
+            "Continue with the same, or pass another --out."
+        )
+
+
+def _verify_same_data(run: RunFolder, data: TrainingData) -> None:
+    facts = read_json(run.data)
+    if data.cache.fingerprint != facts["fingerprint"]:
+        raise RunError(
+            f"{data.dataset.folder}: is not the data that {run.path} was begun with; its content changed."
+        )
+
+
+def _describe(
+    run: RunFolder, recipe: Recipe, data: TrainingData, *, seed: int, split_origin: Path | None
+) -> None:
+    write_split(data.split, run.split)
+    write_text(run.config, recipe.to_toml())
+    write_json(run.environment, describe_environment())
+    write_json(
+        run.data,
+        {
+            "folder": str(data.dataset.folder.resolve()),
+            "layout": data.dataset.layout,
+            "images": len(data.y),
+            "lesions": len(set(data.group)),
+            "fingerprint": data.cache.fingerprint,
+            "remarks": [str(remark) for remark in (*data.dataset.warnings, *data.dataset.notes)],
+            "split_origin": str(split_origin.resolve()) if split_origin else None,
+            "seed": seed,
+        },
+    )
+
+
+def _ledger_path(run: RunFolder, split_origin: str | None) -> Path:
+    """Return the ledger beside the split that was given; where that is read-only, beside the run."""
+    if split_origin is None:
+        return run.path / _LEDGER
+    folder = Path(split_origin).parent
+    return (folder if os.access(folder, os.W_OK) else run.path.parent) / _LEDGER

@@ -1,0 +1,50 @@
+import numpy as np
+import torch
+
+from conftest import make_recipe
+from lesionwise.training.datamodule import ImageDataModule, ImageRows
+from lesionwise.training.hardware import choose_device, choose_precision, resident_pixels
+
+PIXELS = np.random.default_rng(0).integers(0, 255, (40, 8, 8, 3)).astype(np.uint8)
+Y = np.arange(40) % 7
+
+
+def test_a_batch_holds_the_rows_that_were_asked_for() -> None:
+    rows = np.array([3, 9, 30, 31])
+    batch = ImageRows(PIXELS, Y, rows).__getitems__([2, 0])
+    assert batch.rows.tolist() == [30, 3]
+    assert np.array_equal(batch.images, PIXELS[[30, 3]])
+    assert batch.y.tolist() == [2, 3]
+
+
+def test_images_that_live_on_the_device_give_the_same_batches() -> None:
+    mapped = ImageRows(PIXELS, Y, np.arange(40)).__getitems__([5, 1, 39])
+    resident = ImageRows(torch.from_numpy(PIXELS), Y, np.arange(40)).__getitems__([5, 1, 39])
+    assert torch.equal(mapped.images, resident.images)
+    assert torch.equal(mapped.y, resident.y)
+
+
+def test_an_epoch_shows_every_training_image_at_most_once_and_val_in_order() -> None:
+    train, val = ImageRows(PIXELS, Y, np.arange(33)), ImageRows(PIXELS, Y, np.arange(33, 40))
+    module = ImageDataModule(train, val, make_recipe(batch_size=8), seed=0)
+    rows = np.concatenate([batch.rows for batch in module.train_dataloader()])
+    assert len(rows) == 32
+    assert len(set(rows.tolist())) == 32
+    assert np.concatenate([batch.rows for batch in module.val_dataloader()]).tolist() == list(range(33, 40))
+
+
+def test_a_part_smaller_than_a_batch_still_trains() -> None:
+    few = ImageRows(PIXELS, Y, np.arange(5))
+    module = ImageDataModule(few, few, make_recipe(batch_size=8), seed=0)
+    assert [len(batch.rows) for batch in module.train_dataloader()] == [5]
+
+
+def test_a_cpu_reads_the_memory_map_where_it_is() -> None:
+    assert resident_pixels(PIXELS, "cpu") is PIXELS
+
+
+def test_a_named_device_is_taken_at_its_word_and_precision_is_one_that_it_has() -> None:
+    assert choose_device("cpu") == "cpu"
+    assert choose_device("auto") in {"cpu", "cuda", "mps"}
+    assert choose_precision("cpu") in {"bf16-mixed", "32-true"}
+    assert choose_precision("mps") == "32-true"

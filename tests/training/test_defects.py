@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import make_recipe
+from lesionwise.data.cache import open_cache
+from lesionwise.data.dataset import Dataset
+from lesionwise.evaluation.predictions import read_predictions
+from lesionwise.recipe import load_recipe, recipe_names
+from lesionwise.run_folder import read_json
+from lesionwise.training.defects import resample_before_split
+from lesionwise.training.run import predict_test, train
+
+
+def test_copies_have_the_pixels_and_the_lesion_of_their_image(drawn: Dataset) -> None:
+    cache = open_cache(drawn, (24, 32))
+    copies, pixels = resample_before_split(drawn, cache, per_class=40, seed=0)
+    assert copies.table["dx"].value_counts().tolist() == [40] * 7
+    assert copies.table["image_id"].is_unique
+    assert copies.table["image_id"].is_monotonic_increasing
+    originals = {image: row for row, image in enumerate(drawn.table["image_id"])}
+    for row in (0, 99, 279):
+        image, _, _ = copies.table["image_id"][row].partition("#")
+        assert np.array_equal(pixels.pixels[row], cache.pixels[originals[image]])
+        assert copies.table["lesion_id"][row] == drawn.table["lesion_id"][originals[image]]
+
+
+def test_a_run_with_copies_leaks_is_stamped_and_can_be_tested_again(
+    drawn_folder: Path, tmp_path: Path
+) -> None:
+    recipe = make_recipe(epochs=1, defect_resample_before_split=60)
+    run = train(recipe, drawn_folder, out=tmp_path / "run", seed=4)
+    assert read_json(run.split.with_suffix(".json"))["stamp"] == "LEAKY SPLIT"
+    predict_test(run)
+    tested = read_predictions(run.predictions("test")).image_id
+    trained = [line.split("#")[0] for line in run.split.read_text().splitlines() if ",train," in line]
+    leaked = [image for image in tested if image.split("#")[0] in set(trained)]
+    assert len(leaked) > len(tested) / 4
+
+
+def test_own_statistics_change_predictions_but_not_weights(drawn_folder: Path, tmp_path: Path) -> None:
+    runs = [
+        train(make_recipe(epochs=1, defect_own_statistics=defect), drawn_folder, out=tmp_path / str(defect))
+        for defect in (False, True)
+    ]
+    first, second = (
+        torch.load(run.checkpoints / "best.ckpt", weights_only=True)["state_dict"] for run in runs
+    )
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    honest, shifted = (read_predictions(run.predictions("val")).y_prob for run in runs)
+    assert not np.allclose(honest, shifted, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_defects_are_off_in_every_shipped_recipe(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.defect_resample_before_split is None
+    assert not recipe.defect_own_statistics
+
+
+@pytest.mark.parametrize("key", ["defect_resample_before_split", "defect_own_statistics"])
+def test_the_documentation_calls_a_defect_a_defect(key: str) -> None:
+    documented = type(make_recipe()).__doc__ or ""
+    assert f"{key}: A DEFECT" in documented

@@ -1,0 +1,291 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from conftest import WriteKaggle, make_recipe
+from lesionwise.data.dataset import Dataset
+from lesionwise.errors import DataError, LeakError, RecipeError, RunError, SplitError
+from lesionwise.evaluation.predictions import read_predictions
+from lesionwise.recipe import load_recipe
+from lesionwise.run_folder import RunFolder, read_json
+from lesionwise.split.assign import make_split
+from lesionwise.split.split_file import read_split, write_split
+from lesionwise.training.run import predict_test, train
+
+RECIPE = {
+    "optimizer": "adamw", "schedule": "one_cycle", "drop_rate": 0.2, "ema": 0.9, "rotation": 30,
+    "flip": True, "brightness": 0.1, "epochs": 4,
+}  # fmt: skip
+
+
+def weights(run: RunFolder, name: str = "last.ckpt") -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(run.checkpoints / name, weights_only=True)["state_dict"]
+    return state
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.fixture(scope="module")
+def trained(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    folder = tmp_path_factory.mktemp("trained")
+    return train(make_recipe(**RECIPE), drawn_folder, out=folder / "run", cache_root=folder / "cache")
+
+
+def test_a_run_leaves_every_file_of_the_contract(trained: RunFolder) -> None:
+    names = {path.name for path in trained.path.iterdir()}
+    assert names == {
+        "config.toml", "data.json", "environment.json", "split.csv", "split.json", "history.csv",
+        "timing.json", "checkpoints", "predictions-val.csv", "predictions-cal.csv",
+    }  # fmt: skip
+    assert {path.name for path in trained.checkpoints.iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert load_recipe(trained.config) == make_recipe(**RECIPE)
+
+
+def test_the_test_part_is_not_predicted_by_training(trained: RunFolder) -> None:
+    test_ids = set(read_split(trained.split).image_ids("test"))
+    for part in ("val", "cal"):
+        assert not test_ids & set(read_predictions(trained.predictions(part)).image_id)
+
+
+def test_history_has_a_row_per_epoch(trained: RunFolder) -> None:
+    history = pd.read_csv(trained.history)
+    assert history["epoch"].tolist() == [0, 1, 2, 3]
+    assert history.notna().all().all()
+
+
+def test_predictions_know_truth_groups_and_sum_to_one(trained: RunFolder, drawn: Dataset) -> None:
+    predictions = read_predictions(trained.predictions("val"))
+    lesions = drawn.table.set_index("image_id")["lesion_id"]
+    assert predictions.group is not None
+    assert predictions.y_true is not None
+    assert predictions.group.tolist() == lesions[predictions.image_id].tolist()
+    np.testing.assert_allclose(predictions.y_prob.sum(1), 1, atol=1e-6)
+
+
+def test_a_network_learns_the_drawn_colours(trained: RunFolder) -> None:
+    history = pd.read_csv(trained.history)
+    assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0]
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(
+    trained: RunFolder, drawn_folder: Path, tmp_path: Path
+) -> None:
+    again = train(make_recipe(**RECIPE), drawn_folder, out=tmp_path / "a")
+    other = train(make_recipe(**RECIPE), drawn_folder, out=tmp_path / "b", seed=1, split=trained.split)
+    assert same(weights(trained), weights(again))
+    assert not same(weights(trained), weights(other))
+
+
+KILLED = """
+import os, signal, sys
+from lesionwise.recipe import load_recipe
+from lesionwise.training.run import train
+def stop(row):
+    if row["epoch"] == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+if __name__ == "__main__":
+    train(load_recipe(sys.argv[1]), sys.argv[2], out=sys.argv[3], on_epoch=stop)
+"""
+
+
+def test_a_killed_run_resumes_to_the_weights_of_the_unbroken_one(
+    trained: RunFolder, drawn_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "killed"
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(make_recipe(**RECIPE).to_toml())
+    process = subprocess.run(
+        [sys.executable, "-c", KILLED, recipe, drawn_folder, out], check=False, timeout=120
+    )
+    assert process.returncode == -signal.SIGKILL
+    assert not (out / "predictions-val.csv").exists()
+    resumed = train(make_recipe(**RECIPE), drawn_folder, out=out, resume=True)
+    assert same(weights(trained), weights(resumed))
+    assert same(weights(trained, "best.ckpt"), weights(resumed, "best.ckpt"))
+    columns = ["epoch", "train_loss", "val_loss", "val_balanced_accuracy", "lr"]
+    pd.testing.assert_frame_equal(
+        pd.read_csv(trained.history)[columns], pd.read_csv(resumed.history)[columns]
+    )
+    assert trained.predictions("val").read_bytes() == resumed.predictions("val").read_bytes()
+
+
+def test_a_used_folder_is_refused_without_resume(trained: RunFolder, drawn_folder: Path) -> None:
+    with pytest.raises(RunError, match=r"is not empty\. Pass --resume"):
+        train(make_recipe(**RECIPE), drawn_folder, out=trained.path)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"recipe": {"lr": 0.5}}, "recipe"),
+        ({"seed": 1}, "--seed"),
+        ({"by": "image"}, "--by"),
+        ({"split": 7}, "--split"),
+    ],
+)
+def test_a_run_is_continued_as_it_was_begun(
+    *,
+    change: dict[str, Any],
+    named: str,
+    trained: RunFolder,
+    drawn_folder: Path,
+    drawn: Dataset,
+    tmp_path: Path,
+) -> None:
+    recipe = make_recipe(**{**RECIPE, **change.pop("recipe", {})})
+    if "split" in change:
+        write_split(make_split(drawn, seed=change["split"]), tmp_path / "other.csv")
+        change = {"split": tmp_path / "other.csv"}
+    with pytest.raises(RunError, match=f"was begun with another {named}"):
+        train(recipe, drawn_folder, out=trained.path, resume=True, **change)
+
+
+def test_resuming_needs_to_know_which_run(drawn_folder: Path) -> None:
+    with pytest.raises(RunError, match="Expected --out"):
+        train(make_recipe(), drawn_folder, resume=True)
+
+
+def test_resuming_with_other_images_is_refused(tmp_path: Path, write_kaggle: WriteKaggle) -> None:
+    folder = write_kaggle(tmp_path / "data")
+    train(make_recipe(epochs=1), folder, out=tmp_path / "run")
+    changed = min((folder / "HAM10000_images_part_1").iterdir())
+    Image.open(changed).save(changed, quality=30)
+    with pytest.raises(RunError, match="its content changed"):
+        train(make_recipe(epochs=1), folder, out=tmp_path / "run", resume=True)
+
+
+def test_resuming_a_finished_run_changes_nothing(trained: RunFolder, drawn_folder: Path) -> None:
+    before = {path: path.read_bytes() for path in trained.path.rglob("*.c*") if path.is_file()}
+    train(make_recipe(**RECIPE), drawn_folder, out=trained.path, resume=True)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_the_last_checkpoint_is_that_of_the_last_epoch_and_not_of_the_best(
+    drawn_folder: Path, tmp_path: Path
+) -> None:
+    run = train(
+        make_recipe(model="seed-mlp", epochs=4, lr=1e-9, monitor="val_accuracy"),
+        drawn_folder,
+        out=tmp_path / "run",
+    )
+    epochs = {
+        name: torch.load(run.checkpoints / name, weights_only=True)["epoch"]
+        for name in ("best.ckpt", "last.ckpt")
+    }
+    assert epochs == {"best.ckpt": 0, "last.ckpt": 3}
+
+
+def test_data_that_cannot_be_read_leaves_no_run_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        train(make_recipe(), tmp_path / "nowhere", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_written(
+    drawn_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RunError, match=r"Expected a device of this machine \(cpu\) but got \"mps\""):
+        train(make_recipe(), drawn_folder, out=tmp_path / "run", device="mps")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_network_that_cannot_take_the_size_is_refused_by_name(drawn_folder: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(model="seed-cnn", train_size=[20, 20])
+    with pytest.raises(RecipeError, match=r"seed-cnn cannot take images of \(20, 20\) in training"):
+        train(recipe, drawn_folder, out=tmp_path / "run")
+
+
+def test_training_that_diverges_says_so(drawn_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="Training diverged in epoch 1"):
+        train(make_recipe(lr=1e30, optimizer="sgd"), drawn_folder, out=tmp_path / "run")
+
+
+def test_a_split_and_a_wish_for_another_one_contradict(
+    drawn_folder: Path, trained: RunFolder, tmp_path: Path
+) -> None:
+    with pytest.raises(SplitError, match="--by image makes a split of its own"):
+        train(make_recipe(), drawn_folder, out=tmp_path / "a", split=trained.split, by="image")
+    copies = make_recipe(defect_resample_before_split=50)
+    with pytest.raises(SplitError, match="defect_resample_before_split makes a split of its own"):
+        train(copies, drawn_folder, out=tmp_path / "b", split=trained.split)
+
+
+TOLD_TO_STOP = """
+import os, signal, sys
+from lesionwise.cli import main
+import lesionwise.cli.console as console
+def stop(self, row):
+    os.kill(os.getpid(), getattr(signal, os.environ["TOLD"]))
+console.Display.on_epoch = stop
+main()
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_training_that_is_told_to_stop_says_so_with_its_exit_code(
+    name: str, code: int, drawn_folder: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(make_recipe(**{**RECIPE, "epochs": 50}).to_toml())
+    arguments = ["train", recipe, "--data", drawn_folder, "--out", tmp_path / "run"]
+    command, environment = [sys.executable, "-c", TOLD_TO_STOP, *arguments], {**os.environ, "TOLD": name}
+    done = subprocess.run(command, check=False, capture_output=True, timeout=120, env=environment)
+    assert done.returncode == code
+    assert b"Traceback" not in done.stderr
+    if name == "SIGINT":
+        assert b"Stopped." in done.stderr
+
+
+def test_a_leaking_split_stops_training_by_name(drawn_folder: Path, drawn: Dataset, tmp_path: Path) -> None:
+    write_split(make_split(drawn, by="image"), tmp_path / "split.csv")
+    (tmp_path / "split.json").unlink()  # nothing says any more that it leaks
+    with pytest.raises(LeakError, match=r"split\.csv: lesion LESION_\d+ is in "):
+        train(make_recipe(), drawn_folder, out=tmp_path / "run", split=tmp_path / "split.csv")
+
+
+def test_a_split_by_image_stamps_its_run(drawn_folder: Path, tmp_path: Path) -> None:
+    run = train(make_recipe(epochs=1), drawn_folder, out=tmp_path / "run", by="image")
+    assert read_json(run.split.with_suffix(".json"))["stamp"] == "LEAKY SPLIT"
+    predictions = read_predictions(run.predictions("val"))
+    assert predictions.group is not None
+    assert not set(predictions.group) & set(predictions.image_id)  # intervals still resample lesions
+
+
+def test_early_stopping_stops(drawn_folder: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(epochs=30, lr=1e-9, early_stopping=2, monitor="val_accuracy")
+    run = train(recipe, drawn_folder, out=tmp_path / "run")
+    assert len(pd.read_csv(run.history)) < 10
+
+
+def test_looking_at_the_test_part_is_counted_beside_the_split(
+    drawn_folder: Path, drawn: Dataset, tmp_path: Path
+) -> None:
+    (tmp_path / "splits").mkdir()
+    split = tmp_path / "splits" / "split.csv"
+    write_split(make_split(drawn), split)
+    run = train(make_recipe(epochs=1), drawn_folder, out=tmp_path / "run", split=split)
+    assert [predict_test(run).number, predict_test(run).number] == [1, 2]
+    ledger = pd.read_csv(tmp_path / "splits" / "test-ledger.csv")
+    assert ledger["run"].tolist() == ["run", "run"]
+    assert ledger["split_fingerprint"].nunique() == 1
+    assert set(read_predictions(run.predictions("test")).image_id) == set(read_split(split).image_ids("test"))
+
+
+def test_data_that_changed_since_training_is_not_tested_on(tmp_path: Path, write_kaggle: WriteKaggle) -> None:
+    folder = write_kaggle(tmp_path / "data")
+    run = train(make_recipe(epochs=1), folder, out=tmp_path / "run")
+    changed = min((folder / "HAM10000_images_part_1").iterdir())
+    Image.open(changed).save(changed, quality=30)
+    with pytest.raises(RunError, match="its content changed"):
+        predict_test(run)

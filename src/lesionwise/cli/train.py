@@ -65,10 +65,12 @@ def train_run(
 ) -> "RunFolder":
     """Train with progress on the screen; shared by `train` and `run`."""
     from lesionwise.recipe import load_recipe
-    from lesionwise.run_folder import read_json
+    from lesionwise.run_folder import next_run_path, read_json
     from lesionwise.training.run import train as train_recipe
 
     resolved = load_recipe(recipe, overrides or ())
+    if out is None and not resume:
+        out = next_run_path(Path("runs"), Path(recipe).stem)
     with Display(quiet=quiet) as display:
         run = train_recipe(
             resolved,

@@ -28,7 +28,7 @@ def test_an_unknown_public_name_is_an_attribute_error() -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src" / "lesionwise")))
 def test_files_and_functions_stay_readable(path: object) -> None:
-    text = path.read_text()  # type: ignore[attr-defined]
+    text = path.read_text(encoding="utf-8")  # type: ignore[attr-defined]
     assert len(text.splitlines()) <= 350
     tree = ast.parse(text)
     assert ast.get_docstring(tree)
@@ -45,20 +45,33 @@ def test_no_room_is_without_a_concept() -> None:
 
 
 def test_the_picture_of_the_layers_in_contributing_is_the_contract() -> None:
-    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
-    drawn = re.search(r"^    (cli → .*)$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ][0]
+    drawn = re.search(
+        r"^    (cli → .*)$", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert drawn
     assert drawn[1].split(" → ") == contract["layers"]
 
 
 def test_every_command_in_the_readme_exists() -> None:
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     verbs = set(re.findall(r"^(?:    )?lesionwise (\w[\w-]*)", text, re.MULTILINE))
     assert verbs
     for verb in verbs:
         command = [sys.executable, "-m", "lesionwise", verb, "--help"]
         done = subprocess.run(command, capture_output=True, check=False)
         assert done.returncode == 0, verb
+
+
+def test_every_score_in_the_readme_stands_in_a_benchmark() -> None:
+    measured = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks").glob("*.md"))
+    scores = re.findall(
+        r"\d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\)", (ROOT / "README.md").read_text(encoding="utf-8")
+    )
+    assert scores
+    assert not [score for score in scores if score not in measured]
 
 
 def test_no_image_nor_array_is_committed() -> None:

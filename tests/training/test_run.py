@@ -225,6 +225,7 @@ TOLD_TO_STOP = """
 import os, signal, sys
 from lesionwise.cli import main
 import lesionwise.cli.console as console
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a program started in the background ignores it
 def stop(self, row):
     os.kill(os.getpid(), getattr(signal, os.environ["TOLD"]))
 console.Display.on_epoch = stop

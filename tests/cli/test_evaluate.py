@@ -144,8 +144,11 @@ def test_runs_of_different_splits_are_not_compared(
     assert _call(monkeypatch, "compare", one, other) == 2
     assert "other: was made with split bbbbbbbbbbbb" in capsys.readouterr().err
     (one / "predictions-test.csv").touch()
-    assert _call(monkeypatch, "evaluate", one / "predictions-test.csv") == 2
-    assert "--final" in capsys.readouterr().err
+    ids = tmp_path / "ids.txt"
+    ids.write_text("ISIC_0024306\n")
+    for command in (["evaluate"], ["check", "--train", ids, "--test", ids, "--predictions"]):
+        assert _call(monkeypatch, *command, one / "predictions-test.csv") == 2
+        assert "--final" in capsys.readouterr().err
 
 
 def test_scores_need_no_torch(files: Path, tmp_path: Path) -> None:

@@ -105,3 +105,15 @@ def test_the_test_part_of_a_run_is_no_ordinary_file(tmp_path: Path) -> None:
     verify_not_test(tmp_path / "predictions-val.csv")
     with pytest.raises(DataError, match="--final"):
         verify_not_test(path)
+
+
+@pytest.mark.parametrize("column", ["group", "image_id"])
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_an_empty_cell_is_refused_with_its_row_and_never_becomes_a_lesion(
+    column: str, blank: str, tmp_path: Path
+) -> None:
+    rows = pd.DataFrame({"image_id": list("abc"), "group": list("xyz"), **dict.fromkeys(PROB_COLUMNS, 1 / 7)})
+    rows.loc[1, column] = blank
+    rows.to_csv(tmp_path / "p.csv", index=False)
+    with pytest.raises(DataError, match=f"expected {column} in every row but row 3 has none"):
+        read_predictions(tmp_path / "p.csv")

@@ -32,7 +32,9 @@ def main() -> None:
         sys.exit(_fail(MissingExtraError(_EXTRA_OF_MODULE[module], module)))
     except SystemExit as ended:  # which is how typer passes Ctrl-C on
         if ended.code == _INTERRUPTED:
-            print_error("Stopped. Nothing half-written was left behind; --resume continues a run.")
+            print_error(
+                "Stopped. Nothing half-written counts. The same command goes on, a run with --resume."
+            )
         raise
 
 

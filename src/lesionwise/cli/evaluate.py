@@ -51,6 +51,8 @@ def evaluate(
 ) -> None:
     """Score predictions, with intervals; of a run its val part, with --final its test part."""
     read = read_metadata(table) if table else None
+    if not source.exists():
+        raise LesionwiseError(f"{source}: expected a run folder or a CSV but found nothing.")
     if not source.is_file():
         if truth or normalise or out or by is By.image:
             raise LesionwiseError("--truth, --normalise, --by and --out go with a CSV; a run knows its own.")

@@ -79,6 +79,8 @@ def read_predictions(path: Path, *, normalise: bool = False) -> Predictions:
             f"{path}: expected image_id and seven prob_<code>, or the ISIC challenge's image,"
             f"{','.join(CHALLENGE_COLUMNS)}, but {', '.join(missing)} is missing."
         )
+    for column in ("image_id", "group"):
+        _verify_filled(table, column, path)
     twice = table.loc[table["image_id"].duplicated(), "image_id"]
     if len(twice):
         raise DataError(f"{path}: {twice.iloc[0]} stands in more than one row.")
@@ -89,6 +91,17 @@ def read_predictions(path: Path, *, normalise: bool = False) -> Predictions:
         group=table["group"].to_numpy(str) if "group" in table else None,
         logits=table[LOGIT_COLUMNS].to_numpy(float) if set(LOGIT_COLUMNS) <= set(table) else None,
     )
+
+
+def _verify_filled(table: pd.DataFrame, column: str, path: Path) -> None:
+    if column not in table:
+        return
+    empty = np.flatnonzero(table[column].fillna("").str.strip() == "")
+    if len(empty):
+        raise DataError(
+            f"{path}: expected {column} in every row but row {empty[0] + 2} has none; {len(empty)} rows do. "
+            "Fill them in, or leave the rows out."
+        )
 
 
 def _probabilities(table: pd.DataFrame, path: Path, *, normalise: bool) -> Floats:
@@ -103,7 +116,8 @@ def _probabilities(table: pd.DataFrame, path: Path, *, normalise: bool) -> Float
     if not fine.all():
         row = int(np.flatnonzero(~fine)[0])
         image = table["image_id"].iloc[row]
-        advice = "" if normalise else " Pass --normalise if they are confidences that never summed to 1."
+        hint = " Pass --normalise if they are confidences that never summed to 1."
+        advice = "" if normalise or not np.isfinite(total[row]) else hint
         raise DataError(
             f"{path}: expected probabilities to sum to 1 but those of {image} sum to {total[row]:.4g} "
             f"with a least value of {y_prob[row].min():.4g}.{advice}"
@@ -117,6 +131,7 @@ def _class_indices(table: pd.DataFrame, path: Path) -> NDArray[np.int64]:
     unknown = table.loc[indices.isna(), "y_true"]
     if len(unknown):
         raise DataError(
-            f"{path}: expected y_true to be one of {', '.join(CODES)} but found {unknown.iloc[0]!r}."
+            f"{path}: expected y_true to be one of {', '.join(CODES)} (the code, not an index) "
+            f"but found {unknown.iloc[0]!r}."
         )
     return np.asarray(indices, np.int64)

@@ -35,7 +35,10 @@ def read_ids(path: Path) -> list[str]:
             raise DataError(
                 f"{path}: expected a column {', '.join(_ID_COLUMNS)} but found {', '.join(table.columns)}."
             )
-        cells = table[column].dropna().tolist()
+        empty = table.index[table[column].isna()]
+        if len(empty):
+            raise DataError(f"{path}: row {empty[0]} has no {column}; {len(empty)} rows do. Fill them in.")
+        cells = table[column].tolist()
     if not cells:
         raise DataError(f"{path}: expected image ids but found none.")
     return [_id_of(cell) for cell in cells]

@@ -24,7 +24,7 @@ from lesionwise.data.layouts.isic import read_isic
 from lesionwise.data.layouts.listing import read_table
 from lesionwise.data.verify import RECEIPT, TEST_TRUTH, verify_folder
 from lesionwise.errors import DataError, DownloadError
-from lesionwise.run_folder import atomic_path, write_json, write_text
+from lesionwise.run_folder import atomic_path, read_json, write_json, write_text
 
 PENDING: Final = ".download"
 METADATA: Final = "HAM10000_metadata.csv"
@@ -127,7 +127,8 @@ class _Job:
     def run(self) -> tuple[str, ...]:
         """Bring the set into the folder, verify it, and return the files that were left untouched."""
         if self.source is Source.kaggle:
-            unpacked = copy_from_kaggle(self.out, self.place, on_image=self.watch.on_image)
+            copied = copy_from_kaggle(self.out, self.place, on_image=self.watch.on_image)
+            unpacked = Unpacked({}, copied.kept)  # no archive vouches for these bytes
             archives: list[RemoteFile] = []
         else:
             archives = list(self.catalogue.files[self.source, self.wanted])
@@ -136,6 +137,7 @@ class _Job:
         self._write_receipt(archives, unpacked)
         found = verify_folder(self.out, self.wanted, self.catalogue)
         if not found.complete:
+            shutil.rmtree(self.out / PENDING / self.source, ignore_errors=True)  # or it would be taken again
             raise DownloadError(f"what it handed out is not the whole set: {found.summary}")
         return unpacked.kept
 
@@ -157,7 +159,6 @@ class _Job:
                 part = unpack_images(path, self.out, place=self.place, on_image=self.watch.on_image)
                 written |= part.written
                 kept.extend(part.kept)
-                path.unlink()
             elif file.role == "masks":
                 path.replace(self.out / file.name)
             else:
@@ -182,6 +183,12 @@ class _Job:
         table = listing.table.reindex(columns=list(COLUMNS)).sort_values("image_id")
         write_text(self.out / METADATA, table.to_csv(index=False, lineterminator="\n"))
 
+    def _noted_before(self) -> dict[str, list[Any]]:
+        """Return what an earlier run into this folder noted of files that it wrote."""
+        path = self.out / RECEIPT
+        noted: dict[str, list[Any]] = read_json(path)["files"] if path.is_file() else {}
+        return noted
+
     def _write_receipt(self, archives: list[RemoteFile], unpacked: Unpacked) -> None:
         facts: dict[str, Any] = {
             "source": self.source,
@@ -190,7 +197,7 @@ class _Job:
                 {key: value for key, value in vars(file).items() if key in ("name", "size", "md5", "sha256")}
                 for file in archives
             ],
-            "files": {path: list(found) for path, found in sorted(unpacked.written.items())},
+            "files": self._noted_before() | {path: list(found) for path, found in unpacked.written.items()},
             "kept": list(unpacked.kept),
         }
         write_json(self.out / RECEIPT, facts)
@@ -207,13 +214,16 @@ def _refuse_other_set(wanted: Set, out: Path) -> None:
 
 
 def _verify_room(out: Path, files: list[RemoteFile]) -> None:
-    """Raise unless all images and the largest archive fit beside each other."""
+    """Raise unless all archives and what is in them fit beside each other.
+
+    An archive stays until its set is whole: a stop midway then costs no second download.
+    """
     there = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
     sizes = [file.expected_bytes for file in files]
-    need, free = int((sum(sizes) + max(sizes)) * _SPARE), shutil.disk_usage(there).free
+    need, free = int(2 * sum(sizes) * _SPARE), shutil.disk_usage(there).free
     if free < need:
         raise DataError(
-            f"{out}: expected {need / 1e9:.1f} GB of free space (the images and one archive) but found "
+            f"{out}: expected {need / 1e9:.1f} GB of free space (the images and their archives) but found "
             f"{free / 1e9:.1f} GB. Make room, or choose another --out."
         )
 

@@ -199,8 +199,8 @@ def _verify_same_data(run: RunFolder, data: TrainingData) -> None:
 def _describe(
     run: RunFolder, recipe: Recipe, data: TrainingData, *, seed: int, split_origin: Path | None
 ) -> None:
+    write_text(run.config, recipe.to_toml())  # first: it makes the folder a run
     write_split(data.split, run.split)
-    write_text(run.config, recipe.to_toml())
     write_json(run.environment, describe_environment())
     write_json(
         run.data,

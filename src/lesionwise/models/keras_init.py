@@ -8,7 +8,7 @@ from lesionwise.models.network import Network
 def keras_init(network: Network) -> Network:
     """Draw all weights anew as Keras does (Glorot uniform, zero bias), and return the network.
 
-    PyTorch's own start has a quarter of the variance here, and trains differently.
+    PyTorch's own start has a smaller variance, and trains differently.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):

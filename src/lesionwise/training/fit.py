@@ -31,7 +31,7 @@ from lesionwise.training.augment import evaluation_view
 from lesionwise.training.averaging import weight_averaging
 from lesionwise.training.clock import OnStep, StepClock, StepProgress
 from lesionwise.training.datamodule import ImageDataModule, ImageRows, channel_statistics
-from lesionwise.training.hardware import choose_device, choose_precision, keep_memory, resident_pixels
+from lesionwise.training.hardware import choose_precision, keep_memory, resident_pixels
 from lesionwise.training.history import History, OnEpoch
 from lesionwise.training.module import LesionModule
 from lesionwise.training.prepare import TrainingData
@@ -45,7 +45,7 @@ def fit(
     run: RunFolder,
     *,
     seed: int = 0,
-    device: str = "auto",
+    device: str,
     resume: bool = False,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
@@ -57,7 +57,7 @@ def fit(
         data: Pixels, table and split.
         run: Where the results go.
         seed: Of initial weights, order, augmentation and dropout.
-        device: "auto", "cpu", "cuda" or "mps".
+        device: "cpu", "cuda" or "mps", as `choose_device` gave it.
         resume: Continue from the last checkpoint, if there is one.
         on_epoch: Called with each row of the history.
         on_step: Called with the number of the epoch, the images done and the images of the epoch.
@@ -65,7 +65,6 @@ def fit(
     Returns:
         What the training steps of this call took.
     """
-    device = choose_device(device)
     keep_memory()
     torch.manual_seed(seed)
     train_rows = data.rows("train")
@@ -93,7 +92,7 @@ def fit(
 
 
 def write_part_predictions(
-    run: RunFolder, recipe: Recipe, data: TrainingData, parts: tuple[str, ...], *, device: str = "auto"
+    run: RunFolder, recipe: Recipe, data: TrainingData, parts: tuple[str, ...], *, device: str
 ) -> None:
     """Predict parts of the split with the best weights of a run, in fp32, and write their CSVs."""
     network = load_best_network(run, recipe)
@@ -101,7 +100,7 @@ def write_part_predictions(
         rows = data.rows(part)
         if recipe.defect_own_statistics:
             network.set_statistics(*channel_statistics(data.pixels, rows))
-        logits = predict_logits(network, recipe, data.pixels, rows, device=choose_device(device))
+        logits = predict_logits(network, recipe, data.pixels, rows, device=device)
         predictions = Predictions(
             image_id=data.image_id[rows],
             y_prob=_softmax(logits),

@@ -4,8 +4,55 @@ Here: the common shape. Not here: architectures (one file each) and their names 
 Letters: B batch, C classes, D features, H W pixels, h w places of the feature map.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from typing_extensions import override
+
+
+class Outputs(NamedTuple):
+    """All that a network says about some images.
+
+    Attributes:
+        logits: Raw class scores, shape (B, C).
+        embedding: Features that the last layer sees, shape (B, D).
+        cam: What each place adds to each logit, shape (B, C, h, w); its mean over places is the logit.
+            None where the head does not pool, so that no such map is exact.
+    """
+
+    logits: Tensor
+    embedding: Tensor
+    cam: Tensor | None
+
+
+class Head(nn.Module):
+    """From a feature map to logits: one linear layer on an embedding.
+
+    Args:
+        num_features: Length of the embedding.
+        num_classes: Classes to tell apart.
+        drop_rate: Dropout on the embedding.
+    """
+
+    def __init__(self, num_features: int, num_classes: int, drop_rate: float = 0.0) -> None:
+        super().__init__()
+        self.drop = nn.Dropout(drop_rate)
+        self.linear = nn.Linear(num_features, num_classes)
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Return the embedding (B, D) of the network's features."""
+        raise NotImplementedError
+
+    def cam(self, features: Tensor) -> Tensor | None:  # noqa: ARG002 (a head that does not pool has no map)
+        """Return the exact class activation maps (B, C, h, w), or None where there are none."""
+        return None
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits (B, C) of the network's features."""
+        logits: Tensor = self.linear(self.drop(self.embed(features)))
+        return logits
 
 
 class Network(nn.Module):
@@ -21,7 +68,7 @@ class Network(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, features: nn.Module, head: nn.Module) -> None:
+    def __init__(self, features: nn.Module, head: Head) -> None:
         super().__init__()
         self.features = features
         self.head = head
@@ -35,11 +82,21 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, C) of RGB images in [0, 1], shape (B, 3, H, W)."""
-        logits: Tensor = self.head(self.features((images - self.mean) / self.std))
+        logits: Tensor = self.head(self._features(images))
         return logits
 
+    def outputs(self, images: Tensor) -> Outputs:
+        """Return logits, embedding and, where exact, class activation maps of RGB images in [0, 1]."""
+        features = self._features(images)
+        embedding = self.head.embed(features)
+        return Outputs(self.head.linear(self.head.drop(embedding)), embedding, self.head.cam(features))
 
-class PooledHead(nn.Module):
+    def _features(self, images: Tensor) -> Tensor:
+        features: Tensor = self.features((images - self.mean) / self.std)
+        return features
+
+
+class PooledHead(Head):
     """Average over all places, then one linear layer, so that class activation maps are exact.
 
     Args:
@@ -51,12 +108,32 @@ class PooledHead(nn.Module):
         Zhou et al. (2016), https://doi.org/10.1109/CVPR.2016.319
     """
 
-    def __init__(self, num_features: int, num_classes: int, drop_rate: float = 0.0) -> None:
-        super().__init__()
-        self.drop = nn.Dropout(drop_rate)
-        self.linear = nn.Linear(num_features, num_classes)
+    @override
+    def embed(self, features: Tensor) -> Tensor:
+        return features.mean((2, 3))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return logits (B, C) of a feature map (B, D, h, w)."""
-        logits: Tensor = self.linear(self.drop(features.mean((2, 3))))
-        return logits
+    @override
+    def cam(self, features: Tensor) -> Tensor:
+        return F.conv2d(features, self.linear.weight[:, :, None, None], self.linear.bias)
+
+
+class DenseHead(Head):
+    """Layers of any kind that end in one vector, then one linear layer.
+
+    Args:
+        layers: From the features to the embedding (B, D).
+        num_features: Length of the embedding.
+        num_classes: Classes to tell apart.
+        drop_rate: Dropout on the embedding.
+    """
+
+    def __init__(
+        self, layers: nn.Module, num_features: int, num_classes: int, drop_rate: float = 0.0
+    ) -> None:
+        super().__init__(num_features, num_classes, drop_rate)
+        self.layers = layers
+
+    @override
+    def embed(self, features: Tensor) -> Tensor:
+        embedding: Tensor = self.layers(features)
+        return embedding

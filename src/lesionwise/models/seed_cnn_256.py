@@ -2,8 +2,9 @@
 
 from torch import nn
 
+from lesionwise.models.dropout import Dropout
 from lesionwise.models.keras_init import keras_init
-from lesionwise.models.network import Network
+from lesionwise.models.network import DenseHead, Network
 
 
 def seed_cnn_256(*, num_classes: int, image_size: tuple[int, int], drop_rate: float = 0.3) -> Network:
@@ -19,7 +20,7 @@ def seed_cnn_256(*, num_classes: int, image_size: tuple[int, int], drop_rate: fl
     layers: list[nn.Module] = []
     height, width = image_size
     for inputs, outputs in ((3, 256), (256, 128), (128, 64)):
-        layers += [nn.Conv2d(inputs, outputs, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(drop_rate)]
+        layers += [nn.Conv2d(inputs, outputs, 3), nn.MaxPool2d(2), nn.ReLU(), Dropout(drop_rate)]
         height, width = (height - 2) // 2, (width - 2) // 2
-    head = nn.Sequential(nn.Flatten(), nn.Linear(64 * height * width, 32), nn.Linear(32, num_classes))
-    return keras_init(Network(nn.Sequential(*layers), head))
+    dense = nn.Sequential(nn.Flatten(), nn.Linear(64 * height * width, 32))
+    return keras_init(Network(nn.Sequential(*layers), DenseHead(dense, 32, num_classes)))

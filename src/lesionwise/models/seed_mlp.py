@@ -2,8 +2,9 @@
 
 from torch import Tensor, nn
 
+from lesionwise.models.dropout import Dropout
 from lesionwise.models.keras_init import keras_init
-from lesionwise.models.network import Network
+from lesionwise.models.network import DenseHead, Network
 
 
 def seed_mlp(*, num_classes: int, image_size: tuple[int, int], drop_rate: float = 0.3) -> Network:
@@ -19,13 +20,13 @@ def seed_mlp(*, num_classes: int, image_size: tuple[int, int], drop_rate: float 
     """
     features = nn.Sequential(
         ChannelsLast(),
-        *(nn.Linear(3, 256), nn.ReLU(), nn.Dropout(drop_rate)),
-        *(nn.Linear(256, 128), nn.ReLU(), nn.Dropout(drop_rate)),
+        *(nn.Linear(3, 256), nn.ReLU(), Dropout(drop_rate)),
+        *(nn.Linear(256, 128), nn.ReLU(), Dropout(drop_rate)),
         *(nn.Linear(128, 64), nn.ReLU()),
     )
     pixels = image_size[0] * image_size[1]
-    head = nn.Sequential(nn.Flatten(), nn.Linear(64 * pixels, 32), nn.ReLU(), nn.Linear(32, num_classes))
-    return keras_init(Network(features, head))
+    dense = nn.Sequential(nn.Flatten(), nn.Linear(64 * pixels, 32), nn.ReLU())
+    return keras_init(Network(features, DenseHead(dense, 32, num_classes)))
 
 
 class ChannelsLast(nn.Module):

@@ -77,6 +77,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def calibration(self) -> Path:
+        """What the raw outputs mean, as learnt on `cal`: temperature, prediction sets, thresholds."""
+        return self.path / "calibration.json"
+
+    @property
     def scores(self) -> Path:
         """Every score with its interval, per part."""
         return self.path / "scores.json"

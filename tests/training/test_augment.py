@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from conftest import make_recipe
-from lesionwise.training.augment import augment, evaluation_view, to_unit_range
+from lesionwise.training.augment import _sampling_grid, augment, evaluation_view, to_unit_range
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (6, 30, 40, 3)).astype(np.uint8))
 EVERYTHING = {
@@ -98,3 +99,9 @@ def test_the_evaluation_view_is_the_centre_of_the_image() -> None:
     assert view.min() > 1 - 1e-6
     whole = evaluation_view(image, make_recipe(image_size=[60, 80]))
     torch.testing.assert_close(whole, to_unit_range(image))
+
+
+def test_the_sampling_grid_is_that_of_affine_grid() -> None:
+    theta = torch.randn(5, 2, 3)
+    expected = F.affine_grid(theta, [5, 3, 11, 8], align_corners=False)
+    torch.testing.assert_close(_sampling_grid(theta, 11, 8), expected, atol=1e-5, rtol=1e-5)

@@ -78,3 +78,13 @@ def test_an_image_that_the_data_lacks_is_named(drawn: Dataset) -> None:
     split = make_split(drawn)
     with pytest.raises(SplitError, match=r"1 images, such as DRAWN_0000000, are not in the data"):
         verify_split(split, replace(drawn, table=drawn.table.iloc[1:]))
+
+
+def test_a_split_may_leave_out_as_many_images_as_it_says(drawn: Dataset) -> None:
+    split = make_split(drawn)
+    rest = split.frame[split.frame["part"] != "test"]
+    left_out = len(split.frame) - len(rest)
+    verify_split(Split(rest, {"left_out": left_out}), drawn)
+    for wrong in ({}, {"left_out": left_out - 1}):
+        with pytest.raises(SplitError, match="are not in the split"):
+            verify_split(Split(rest, wrong), drawn)

@@ -7,11 +7,19 @@ import torch
 from conftest import make_recipe
 from lesionwise.data.cache import open_cache
 from lesionwise.data.dataset import Dataset
+from lesionwise.errors import RunError, SplitError
 from lesionwise.evaluation.predictions import read_predictions
 from lesionwise.recipe import load_recipe, recipe_names
 from lesionwise.run_folder import read_json
-from lesionwise.training.defects import resample_before_split
-from lesionwise.training.run import predict_test, train
+from lesionwise.training.defects import (
+    augmented_copies,
+    draw_copies,
+    image_of,
+    make_copies,
+    names_copies,
+    resample_before_split,
+)
+from lesionwise.training.run import predict_held_out, predict_test, train
 
 
 def test_copies_have_the_pixels_and_the_lesion_of_their_image(drawn: Dataset) -> None:
@@ -38,6 +46,45 @@ def test_a_run_with_copies_leaks_is_stamped_and_can_be_tested_again(
     trained = [line.split("#")[0] for line in run.split.read_text().splitlines() if ",train," in line]
     leaked = [image for image in tested if image.split("#")[0] in set(trained)]
     assert len(leaked) > len(tested) / 4
+
+
+def test_augmented_copies_are_named_by_their_copy_and_look_alike_but_not_equal(drawn: Dataset) -> None:
+    cache = open_cache(drawn, (24, 32))
+    names = augmented_copies(draw_copies(drawn, per_class=3, seed=0), 2)
+    assert len(names) == len(set(names)) == 7 * 3 * 3
+    copies, made = make_copies(drawn, cache, names)
+    first = copies.table["image_id"][0]
+    assert image_of(first) == first.partition("#")[0]
+    rows = {name: row for row, name in enumerate(copies.table["image_id"])}
+    plain, changed, other = (
+        made.pixels[rows[name]].astype(int) for name in (first, f"{first}~1", f"{first}~2")
+    )
+    assert not np.array_equal(plain, changed)
+    assert not np.array_equal(changed, other)
+    assert abs(plain.mean((0, 1)) - changed.mean((0, 1))).max() < 8
+
+
+def test_a_name_gives_the_same_pixels_whatever_else_is_made(drawn: Dataset) -> None:
+    cache = open_cache(drawn, (24, 32))
+    names = augmented_copies(draw_copies(drawn, per_class=3, seed=0), 1)
+    every, some = (make_copies(drawn, cache, chosen) for chosen in (names, names[::-5]))
+    rows = [every[0].table["image_id"].tolist().index(name) for name in some[0].table["image_id"]]
+    assert np.array_equal(every[1].pixels[rows], some[1].pixels)
+
+
+def test_copies_are_told_from_images_whose_ids_hold_a_number_sign(drawn: Dataset) -> None:
+    ids = drawn.table["image_id"].tolist()
+    assert not names_copies(ids, drawn)
+    assert names_copies([f"{ids[0]}#0"], drawn)
+    with pytest.raises(SplitError, match="other#0 is of none"):
+        make_copies(drawn, open_cache(drawn, (24, 32)), ["other#0"])
+
+
+def test_the_final_exam_is_not_predicted_as_a_held_out_part(drawn_folder: Path, tmp_path: Path) -> None:
+    run = train(make_recipe(epochs=1), drawn_folder, out=tmp_path / "run")
+    with pytest.raises(RunError, match="its test part is the final exam"):
+        predict_held_out(run)
+    assert not run.predictions("test").exists()
 
 
 def test_own_statistics_change_predictions_but_not_weights(drawn_folder: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from lesionwise.run_folder import read_json, write_json, write_text
 PARTS: Final = ("train", "val", "cal", "test")
 COLUMNS: Final = ("image_id", "group", "part", "fold")
 LEAKY_STAMP: Final = "LEAKY SPLIT"
+_META: Final = ("by", "seed", "folds", "of", "left_out", "held_out")
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,9 @@ class Split:
 
     Attributes:
         frame: One row per image, columns as in `COLUMNS`.
-        meta: How it was made: `by`, `seed`, `folds`; empty for a split from elsewhere.
+        meta: How it was made: `by`, `seed`, `folds`; empty for a split from elsewhere. Of a split that was
+            made from another one: `of`, the fingerprint of that; `left_out`, how many images of the data it
+            leaves out; `held_out`, what its test part is in place of the final exam, such as "fold 2".
     """
 
     frame: pd.DataFrame
@@ -84,7 +87,7 @@ def read_split(path: Path) -> Split:
     meta = read_json(facts) if facts.is_file() else {}
     if not isinstance(meta, dict):
         raise SplitError(f"{facts}: expected a JSON object but found {type(meta).__name__}.")
-    return Split(frame[list(COLUMNS)], {key: meta[key] for key in ("by", "seed", "folds") if key in meta})
+    return Split(frame[list(COLUMNS)], {key: meta[key] for key in _META if key in meta})
 
 
 def _to_csv(frame: pd.DataFrame) -> str:

@@ -19,7 +19,8 @@ def verify_split(
     """Make sure that a split fits its table and cuts no lesion.
 
     The groups are worked out anew from the table; the `group` column of the file is not believed. A split
-    made by image says so in its JSON and is let through: everything made from it carries the stamp.
+    made by image says so in its JSON and is let through: everything made from it carries the stamp. A split
+    that leaves images out, such as that of a fold, says in its JSON how many.
 
     Args:
         split: What is about to be used.
@@ -32,7 +33,7 @@ def verify_split(
         LeakError: If a lesion stands in two parts, or outside `test` in two folds; the message names it.
     """
     table = dataset.table
-    _verify_images(split, table["image_id"], source)
+    _verify_images(split, table["image_id"], source, left_out=split.meta.get("left_out", 0))
     if split.leaky:
         return
     grouped = split.frame.merge(table[["image_id", "lesion_id"]], on="image_id")
@@ -41,10 +42,13 @@ def verify_split(
         _verify_together(grouped, column, source)
 
 
-def _verify_images(split: Split, image_ids: pd.Series, source: str) -> None:
+def _verify_images(split: Split, image_ids: pd.Series, source: str, *, left_out: int) -> None:
     ours, theirs = set(image_ids), set(split.frame["image_id"])
-    for lost, where in ((ours - theirs, "the split"), (theirs - ours, "the data")):
-        if lost:
+    for lost, where, expected in (
+        (ours - theirs, "the split", left_out),
+        (theirs - ours, "the data", 0),
+    ):
+        if len(lost) != expected and lost:
             raise SplitError(
                 f"{source}: {len(lost)} images, such as {min(lost)}, are not in {where}. "
                 'Was it made for another data set? Run "lesionwise split" for this one.'

@@ -1,14 +1,30 @@
 """Defects of public notebooks, kept so that their worth can be measured; see the recipe keys `defect_…`.
 
+Here: copies that are made before a split, and named so that the split alone tells how to make them again.
 Not here: anything that an honest run uses.
+
+A copy is named by its image: `ISIC_0024306#1` is its second copy, `ISIC_0024306#1~2` the second augmented one
+of that.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
+from zlib import crc32
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from lesionwise.data.cache import ImageCache
 from lesionwise.data.dataset import Dataset
+from lesionwise.errors import SplitError
+from lesionwise.recipe import Recipe
+from lesionwise.training.augment import augment
+
+_MARK: Final = "#"
+_AUGMENTED: Final = "~"
+_BATCH: Final = 256
 
 
 def resample_before_split(
@@ -27,13 +43,72 @@ def resample_before_split(
     Returns:
         Table and pixels of the copies; the id of each is that of its image with a number behind `#`.
     """
+    return make_copies(dataset, cache, draw_copies(dataset, per_class=per_class, seed=seed))
+
+
+def draw_copies(dataset: Dataset, *, per_class: int, seed: int) -> list[str]:
+    """Return the names of copies: as many images of each class, drawn with replacement."""
     rng = np.random.default_rng(seed)
     rows = np.concatenate(
         [rng.choice(np.flatnonzero(dataset.y == c), per_class) for c in np.unique(dataset.y)]
     )
-    table = dataset.table.iloc[rows].copy()
-    copy_number = table.groupby("image_id").cumcount()
-    table["image_id"] = table["image_id"] + "#" + copy_number.astype(str)
-    order = table["image_id"].to_numpy().argsort()
-    copies = table.iloc[order].reset_index(drop=True)
-    return replace(dataset, table=copies), replace(cache, pixels=cache.pixels[rows[order]])
+    drawn = dataset.table["image_id"].iloc[rows]
+    return (drawn + _MARK + drawn.groupby(drawn).cumcount().astype(str)).tolist()
+
+
+def augmented_copies(copies: Sequence[str], times: int) -> list[str]:
+    """Return the names of copies followed by those of so many augmented copies of each."""
+    further = [f"{name}{_AUGMENTED}{number}" for number in range(1, times + 1) for name in copies]
+    return [*copies, *further]
+
+
+def names_copies(image_ids: Sequence[str], dataset: Dataset) -> bool:
+    """Return whether these are copies of the images of a data set, and not its images."""
+    known = set(dataset.table["image_id"])
+    return any(_MARK in name and name not in known for name in image_ids)
+
+
+def image_of(name: str) -> str:
+    """Return the id of the image that a copy was made of."""
+    return name.rpartition(_MARK)[0]
+
+
+def make_copies(dataset: Dataset, cache: ImageCache, image_ids: Sequence[str]) -> tuple[Dataset, ImageCache]:
+    """Return table and pixels of named copies, sorted by name; a name always gives the same pixels.
+
+    Args:
+        dataset: The images.
+        cache: Their pixels.
+        image_ids: Names of copies.
+
+    Raises:
+        SplitError: If a copy is of no image of the data.
+    """
+    names = sorted(image_ids)
+    row = {image_id: number for number, image_id in enumerate(dataset.table["image_id"])}
+    unknown = [name for name in names if image_of(name) not in row]
+    if unknown:
+        raise SplitError(f"Expected copies of images of the data but {unknown[0]} is of none.")
+    rows = np.array([row[image_of(name)] for name in names])
+    table = dataset.table.iloc[rows].assign(image_id=names).reset_index(drop=True)
+    pixels = cache.pixels[rows]
+    _augment(pixels, names)
+    return replace(dataset, table=table), replace(cache, pixels=pixels)
+
+
+def _augment(pixels: NDArray[np.uint8], names: Sequence[str]) -> None:
+    """Change the pixels of the augmented copies in place, as the notebooks' ImageDataGenerator does."""
+    asked = Recipe(
+        model="seed-cnn",
+        image_size=(pixels.shape[1], pixels.shape[2]),
+        epochs=1,
+        rotation=10,
+        zoom=(0.9, 1.1),
+        zoom_apart=True,
+        shift=0.1,
+    )
+    changed = np.array([row for row, name in enumerate(names) if _AUGMENTED in name.rpartition(_MARK)[2]])
+    for batch in np.array_split(changed, -(-len(changed) // _BATCH)) if len(changed) else []:
+        samples = [crc32(names[row].encode()) for row in batch]
+        images = augment(torch.from_numpy(pixels[batch]), asked, seed=0, epoch=0, samples=samples)
+        pixels[batch] = images.mul(255).round().byte().permute(0, 2, 3, 1).numpy()

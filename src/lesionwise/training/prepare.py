@@ -18,7 +18,7 @@ from lesionwise.split.assign import make_split
 from lesionwise.split.groups import Pair, identical_images, lesion_groups
 from lesionwise.split.split_file import Split, read_split
 from lesionwise.split.verify import verify_split
-from lesionwise.training.defects import resample_before_split
+from lesionwise.training.defects import make_copies, names_copies, resample_before_split
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class TrainingData:
         cache: The pixels, in the order of the table.
         split: The verified split.
         group: Lesion group of each image, shape (N,): what intervals resample, also under a leaky split.
-        part: Part of each image, shape (N,).
+        part: Part of each image, shape (N,); empty for an image that the split leaves out.
     """
 
     dataset: Dataset
@@ -70,6 +70,7 @@ def prepare(
     folder: Path,
     size: tuple[int, int],
     *,
+    steps: tuple[str, ...] = (),
     split_path: Path | None = None,
     by: Literal["lesion", "image"] = "lesion",
     seed: int = 0,
@@ -84,10 +85,12 @@ def prepare(
     Args:
         folder: The data.
         size: Height and width to read images at, in pixels.
+        steps: Preprocessing, names from `lesionwise.data.preprocess.STEPS` in their order.
         split_path: A split to use; one is made if left out.
         by: What stays together in a split that is made.
         seed: Of a split that is made.
-        resample: Images to draw of each class before an image split: a defect, see `defects`.
+        resample: Images to draw of each class before an image split: a defect, see `defects`. A split that
+            names copies has them made as well.
         merge: Pairs of images that a person confirmed to show one lesion, for a split that is made.
         cache_root: Folder of all caches.
         workers: Decoding threads.
@@ -99,12 +102,16 @@ def prepare(
     if split_path and by == "image":
         raise SplitError(f"{split_path}: --by image makes a split of its own. Leave one of the two out.")
     dataset = read_dataset(folder)
-    cache = open_cache(dataset, size, root=cache_root, workers=workers, on_read=on_read)
-    if resample:
+    cache = open_cache(dataset, size, steps=steps, root=cache_root, workers=workers, on_read=on_read)
+    split = read_split(split_path) if split_path else None
+    if split and names_copies(split.frame["image_id"].tolist(), dataset):
+        dataset, cache = make_copies(dataset, cache, split.frame["image_id"].tolist())
+    elif resample:
         dataset, cache = resample_before_split(dataset, cache, per_class=resample, seed=seed)
         by = "image"
     pairs = [*identical_images(dataset, cache.pixels), *merge]
-    split = read_split(split_path) if split_path else make_split(dataset, by=by, seed=seed, pairs=pairs)
+    split = split or make_split(dataset, by=by, seed=seed, pairs=pairs)
     verify_split(split, dataset, pairs=pairs, source=str(split_path or "the new split"))
-    part = split.frame.set_index("image_id")["part"].loc[dataset.table["image_id"]].to_numpy(str)
+    parts = split.frame.set_index("image_id")["part"]
+    part = parts.reindex(dataset.table["image_id"], fill_value="").to_numpy(str)
     return TrainingData(dataset, cache, split, lesion_groups(dataset.table, pairs), part)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from lesionwise.data.cache import OnRead
+from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import RunError, SplitError
 from lesionwise.evaluation.ledger import append_ledger
 from lesionwise.recipe import Recipe, load_recipe
@@ -100,6 +101,7 @@ def train(
         prepared = prepare(
             Path(data),
             recipe.image_size,
+            steps=recipe_steps(recipe),
             split_path=run.split if begun else Path(split) if split else None,
             by="lesion" if begun else by,
             seed=seed,
@@ -109,10 +111,10 @@ def train(
             on_read=on_read,
         )
         stage["images"] = len(prepared.y)
-    if begun:
-        _verify_same_data(run, prepared)
-    else:
-        _describe(run, recipe, prepared, seed=seed, split_origin=Path(split) if split else None)
+        if begun:
+            _verify_same_data(run, prepared)
+        else:
+            _describe(run, recipe, prepared, seed=seed, split_origin=Path(split) if split else None)
     if not run.predictions("cal").exists():
         with timed_stage(run, "train") as stage:
             clock = fit(
@@ -140,19 +142,9 @@ def predict_test(run: RunFolder, *, device: str = "auto", cache_root: str | Path
     Raises:
         RunError: If the data is not what the run was trained with.
     """
-    recipe = load_recipe(run.config)
-    facts = read_json(run.data)
+    recipe, prepared, origin = _prepare_again(run, cache_root)
     device = choose_device(device)
-    prepared = prepare(
-        Path(facts["folder"]),
-        recipe.image_size,
-        split_path=run.split,
-        seed=facts["seed"],
-        resample=recipe.defect_resample_before_split,
-        cache_root=Path(cache_root) if cache_root else None,
-    )
-    _verify_same_data(run, prepared)
-    ledger = _ledger_path(run, facts["split_origin"])
+    ledger = _ledger_path(run, origin)
     number = append_ledger(
         ledger,
         run=run.path.name,
@@ -161,6 +153,43 @@ def predict_test(run: RunFolder, *, device: str = "auto", cache_root: str | Path
     )
     write_part_predictions(run, recipe, prepared, ("test",), device=device)
     return Look(number, ledger)
+
+
+def predict_held_out(run: RunFolder, *, device: str = "auto", cache_root: str | Path | None = None) -> None:
+    """Predict the test part of a run whose split says that it is a fold, and not the final exam.
+
+    Args:
+        run: A trained run.
+        device: "auto", "cpu", "cuda" or "mps".
+        cache_root: Folder of all image caches.
+
+    Raises:
+        RunError: If the data is not what the run was trained with, or the test part is the final exam.
+    """
+    recipe, prepared, _ = _prepare_again(run, cache_root)
+    if "held_out" not in prepared.split.meta:
+        raise RunError(
+            f'{run.path}: its test part is the final exam. Run "lesionwise evaluate {run.path} --final", '
+            "which notes the look in the ledger."
+        )
+    write_part_predictions(run, recipe, prepared, ("test",), device=choose_device(device))
+
+
+def _prepare_again(run: RunFolder, cache_root: str | Path | None) -> tuple[Recipe, TrainingData, str | None]:
+    """Return recipe and data of a run, and where its split came from."""
+    recipe = load_recipe(run.config)
+    facts = read_json(run.data)
+    prepared = prepare(
+        Path(facts["folder"]),
+        recipe.image_size,
+        steps=recipe_steps(recipe),
+        split_path=run.split,
+        seed=facts["seed"],
+        resample=recipe.defect_resample_before_split,
+        cache_root=Path(cache_root) if cache_root else None,
+    )
+    _verify_same_data(run, prepared)
+    return recipe, prepared, facts["split_origin"]
 
 
 def _verify_same_start(

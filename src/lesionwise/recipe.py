@@ -13,11 +13,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lesionwise.errors import RecipeError
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Size = tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]]
 
@@ -26,16 +27,28 @@ class Recipe(BaseModel):
     """A resolved recipe; the shipped files in `lesionwise/recipes` show every key in use.
 
     Attributes:
-        model: Name in the registry of `lesionwise.models`.
+        model: Name in the registry of `lesionwise.models`, or `timm:` and a name of the timm library.
+        model_args: Passed to `timm.create_model`, such as `drop_path_rate`.
+        weights: "none" trains from scratch, "published" fetches what the hub has for the model, anything else
+            is the path of a safetensors file.
+        mean: Of RGB in [0, 1], to normalise with; left out: that which the weights were trained with, or for
+            fresh weights that of `train`.
+        std: The same for the standard deviation.
         drop_rate: Dropout before the classifier, for models that leave it open.
         image_size: Height and width that images are read and cached at, in pixels.
         train_size: Height and width of the augmented training image; `image_size` if left out.
         eval_size: Height and width of the image in evaluation; `image_size` if left out.
         eval_zoom: Magnification in evaluation: its inverse is the centred part looked at.
+        field_of_view: Crop away the black border and corners of a dermatoscope's round view.
+        hair_removal: Paint over thin, long, dark lines; needs the extra `hair`.
+        color_constancy: Take the tint of the light out of the colours (Shades of Gray).
         epochs: Greatest number of passes over `train`.
         batch_size: Images per step.
         optimizer: Update rule.
         lr: Learning rate; for one-cycle the highest.
+        lr_features: Learning rate of the features as a multiple of that of the head.
+        layer_decay: Each layer below learns this much slower than the one above; 1 for all alike.
+        freeze: First epochs in which only the head learns, or "all".
         weight_decay: Decoupled for AdamW, L2 otherwise.
         schedule: How the learning rate changes.
         plateau_patience: Epochs in a row without a better `monitor` after which `plateau_factor` is applied.
@@ -72,16 +85,27 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: str
+    model_args: dict[str, bool | int | float | str] = {}
+    weights: str = "none"
+    mean: tuple[Fraction, Fraction, Fraction] | None = None
+    std: tuple[Share, Share, Share] | None = None
     drop_rate: Fraction = 0.0
     image_size: Size
     train_size: Size | None = None
     eval_size: Size | None = None
     eval_zoom: Annotated[float, Field(ge=1)] = 1.0
 
+    field_of_view: bool = False
+    hair_removal: bool = False
+    color_constancy: bool = False
+
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)] = 64
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: Positive = 1e-3
+    lr_features: Share = 1.0
+    layer_decay: Share = 1.0
+    freeze: Annotated[int, Field(ge=0)] | Literal["all"] = 0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     schedule: Literal["constant", "plateau", "cosine", "one_cycle"] = "constant"
     plateau_patience: Annotated[int, Field(ge=1)] = 3
@@ -115,6 +139,12 @@ class Recipe(BaseModel):
     defect_resample_before_split: Annotated[int, Field(ge=1)] | None = None
     defect_own_statistics: bool = False
 
+    @model_validator(mode="after")
+    def _verify_statistics(self) -> "Recipe":
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std go together; set both or none")
+        return self
+
     @property
     def crop_size(self) -> Size:
         """Height and width that the model sees in training, in pixels."""
@@ -128,7 +158,14 @@ class Recipe(BaseModel):
     def to_toml(self) -> str:
         """Return the recipe as TOML that `load_recipe` reads back to an equal one."""
         pairs = self.model_dump(mode="json", exclude_none=True).items()
-        return "".join(f"{key} = {json.dumps(value)}\n" for key, value in pairs)
+        return "".join(f"{key} = {_to_toml_value(value)}\n" for key, value in pairs)
+
+
+def _to_toml_value(value: Any) -> str:  # noqa: ANN401 (any value of a recipe)
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(key)} = {_to_toml_value(inner)}" for key, inner in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    return json.dumps(value)
 
 
 def recipe_names() -> list[str]:
@@ -193,4 +230,6 @@ def _explain(source: str | Path, fault: Any) -> str:  # noqa: ANN401 (pydantic's
         return f'{source}: unknown key "{key}".{hint}'
     if fault["type"] == "missing":
         return f'{source}: the key "{key}" is missing.'
+    if not key:
+        return f"{source}: {fault['ctx']['error']}."
     return f'{source}: "{key}" = {fault["input"]!r}: {fault["msg"]}.'

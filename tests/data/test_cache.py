@@ -19,12 +19,12 @@ from lesionwise.errors import FindingsError
 SIZE = (24, 32)
 
 
-def counted(decoded: list[bytes]) -> Callable[[bytes, tuple[int, int]], Pixels]:
+def counted(decoded: list[bytes]) -> Callable[..., Pixels]:
     """Return `read_image` that notes what it decodes."""
 
-    def read(source: bytes, size: tuple[int, int]) -> Pixels:
+    def read(source: bytes, size: tuple[int, int], *, steps: tuple[str, ...]) -> Pixels:
         decoded.append(source)
-        return read_image(source, size)
+        return read_image(source, size, steps=steps)
 
     return read
 
@@ -104,9 +104,9 @@ from pathlib import Path
 from lesionwise.data import cache, dataset
 cache.CHUNK = 16
 read = cache.read_image
-def slow(source, size):
+def slow(source, size, *, steps):
     time.sleep(0.01)
-    return read(source, size)
+    return read(source, size, steps=steps)
 cache.read_image = slow
 cache.open_cache(dataset.read_dataset(Path(sys.argv[1])), (24, 32), root=Path(sys.argv[2]), workers=2)
 """

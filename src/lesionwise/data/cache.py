@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from lesionwise.data.dataset import Dataset
 from lesionwise.data.findings import Finding, raise_findings
-from lesionwise.data.images import IMAGE_RULE, read_content, read_image
+from lesionwise.data.images import image_rule, read_content, read_image
 from lesionwise.data.workspace import default_cache_root, usable_cores
 from lesionwise.errors import ImageError
 from lesionwise.run_folder import atomic_path
@@ -58,6 +58,7 @@ def open_cache(
     dataset: Dataset,
     size: tuple[int, int],
     *,
+    steps: tuple[str, ...] = (),
     root: Path | None = None,
     workers: int | None = None,
     on_read: OnRead | None = None,
@@ -67,17 +68,20 @@ def open_cache(
     Args:
         dataset: The images to read.
         size: Height and width of the cached images, in pixels.
+        steps: Preprocessing, names from `lesionwise.data.preprocess.STEPS` in their order.
         root: Folder of all caches; `default_cache_root` if left out.
         workers: Decoding threads; the number of usable cores if left out.
         on_read: Called with the images done and the number of all.
 
     Raises:
         FindingsError: If images cannot be read; the message names them. What could be read is kept.
+        MissingExtraError: If a step needs an extra that is not installed.
     """
     paths = dataset.paths
-    folder = (root or default_cache_root()) / f"{_key(dataset, paths, size)}-{size[0]}x{size[1]}"
+    key = _key(dataset, paths, size, image_rule(steps))
+    folder = (root or default_cache_root()) / f"{key}-{size[0]}x{size[1]}"
     folder.mkdir(parents=True, exist_ok=True)
-    builder = _Builder(str(dataset.folder), paths, size, folder)
+    builder = _Builder(str(dataset.folder), paths, size, steps, folder)
     with FileLock(folder / "lock"):  # of two commands that start at once, the second waits for the first
         if not builder.pixels.exists():
             builder.build(workers or usable_cores(), on_read)
@@ -88,10 +92,13 @@ def open_cache(
 class _Builder:
     """Fills one cache folder."""
 
-    def __init__(self, source: str, paths: list[Path], size: tuple[int, int], folder: Path) -> None:
+    def __init__(
+        self, source: str, paths: list[Path], size: tuple[int, int], steps: tuple[str, ...], folder: Path
+    ) -> None:
         self.source = source
         self.paths = paths
         self.size = size
+        self.steps = steps
         self.pixels = folder / "pixels.npy"
         self.part = folder / "pixels.part"
         self.journal = folder / "journal"
@@ -158,7 +165,7 @@ class _Builder:
             for path in self.paths[start : start + CHUNK]:
                 try:
                     content = read_content(path)
-                    file.write(read_image(content, self.size).data)
+                    file.write(read_image(content, self.size, steps=self.steps).data)
                 except ImageError as error:
                     faults[path.stem] = str(error)
                     file.seek(row_bytes, os.SEEK_CUR)
@@ -167,8 +174,8 @@ class _Builder:
         return start, hashes, faults
 
 
-def _key(dataset: Dataset, paths: list[Path], size: tuple[int, int]) -> str:
-    digest = sha256(f"{IMAGE_RULE} {size} {CHUNK}".encode())
+def _key(dataset: Dataset, paths: list[Path], size: tuple[int, int], rule: str) -> str:
+    digest = sha256(f"{rule} {size} {CHUNK}".encode())
     for image_id, path in zip(dataset.table["image_id"], paths, strict=True):
         status = path.stat()
         digest.update(f"\n{image_id} {status.st_size} {status.st_mtime_ns}".encode())

@@ -5,7 +5,9 @@ and anything random.
 
 The rule, which bundles name as `IMAGE_RULE`: apply the EXIF orientation; decode a JPEG at the smallest
 DCT scale that still covers the target; cut the centred box of the target's aspect ratio; resize it with
-an antialiased bicubic filter. Transparency lies on white. Letters: H W height and width of the target.
+an antialiased bicubic filter. Transparency lies on white. Steps of `preprocess` that a recipe asks for are
+part of the rule (`image_rule`): the field of view is cropped after decoding, which then keeps pixels enough
+for the smallest view; the others work on the result. Letters: H W height and width of the target.
 """
 
 import io
@@ -18,6 +20,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from lesionwise.data.preprocess import FIELD_OF_VIEW, SMALLEST_VIEW, crop_field_of_view, preprocess
 from lesionwise.errors import ImageError
 
 IMAGE_RULE: Final = "exif-dct-centre-bicubic-1"
@@ -31,33 +34,42 @@ _SWAPS_SIDES: Final = frozenset({5, 6, 7, 8})
 Pixels = NDArray[np.uint8]
 
 
-def read_image(source: Path | bytes, size: tuple[int, int]) -> Pixels:
+def image_rule(steps: tuple[str, ...] = ()) -> str:
+    """Return the name of the rule that `read_image` follows with these steps."""
+    return "+".join((IMAGE_RULE, *steps))
+
+
+def read_image(source: Path | bytes, size: tuple[int, int], *, steps: tuple[str, ...] = ()) -> Pixels:
     """Read an image as a model sees it.
 
     Args:
         source: A file, or its content.
         size: Height and width of the result, in pixels.
+        steps: Preprocessing, names from `lesionwise.data.preprocess.STEPS` in their order.
 
     Returns:
         RGB values, shape (H, W, 3).
 
     Raises:
         ImageError: If the content is no image of a known format, damaged, too large or too small.
+        MissingExtraError: If a step needs an extra that is not installed.
     """
+    crop = FIELD_OF_VIEW in steps
     content = source if isinstance(source, bytes) else read_content(source)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_sides(image)
             orientation = image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
             target = size[::-1] if orientation in _SWAPS_SIDES else size
-            decoded = _decode_scaled(content, image, target)
+            decoded = _decode_scaled(content, image, target, part=SMALLEST_VIEW if crop else 1)
     except UnidentifiedImageError as error:
         raise ImageError(f"is not an image of the formats {', '.join(FORMATS)}") from error
     except OSError as error:
         raise ImageError(f"cannot be read: {error}") from error
     except (ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:  # Pillow's parsers
         raise ImageError(f"is damaged: {error}") from error
-    return _orient(_crop_resize(decoded, target), orientation)
+    view = crop_field_of_view(decoded) if crop else decoded
+    return preprocess(_orient(_crop_resize(view, target), orientation), steps)
 
 
 def read_content(path: Path) -> bytes:
@@ -80,11 +92,11 @@ def _check_sides(image: Image.Image) -> None:
         raise ImageError(f"is {width}x{height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are read")
 
 
-def _decode_scaled(content: bytes, image: Image.Image, target: tuple[int, int]) -> Pixels:
-    """Decode to RGB, a JPEG no larger than needed to cover the target."""
+def _decode_scaled(content: bytes, image: Image.Image, target: tuple[int, int], *, part: float) -> Pixels:
+    """Decode to RGB, a JPEG no larger than needed for the target to be covered by this part of its sides."""
     if image.format == "JPEG" and image.mode in ("RGB", "L"):
         sides = image.size[::-1]
-        scale = min(1, target[0] / _box_sides(sides, target)[0])
+        scale = min(1, target[0] / _box_sides(sides, target)[0] / part)
         height, width = (math.ceil(side * scale - 1e-6) for side in sides)
         try:
             return np.asarray(simplejpeg.decode_jpeg(content, min_height=height, min_width=width))

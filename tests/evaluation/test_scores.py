@@ -68,6 +68,15 @@ def _ece(y_true: NDArray[np.int64], y_prob: NDArray[np.float64], weight: NDArray
     return total / float(sum(weight))
 
 
+def _aurc(y_true: NDArray[np.int64], y_prob: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
+    confidence, wrong = y_prob.max(axis=1), y_prob.argmax(axis=1) != y_true
+    total = 0.0
+    for own, counted in zip(confidence, weight, strict=True):
+        as_sure = confidence >= own
+        total += counted * sum(weight[as_sure] * wrong[as_sure]) / sum(weight[as_sure])
+    return total / float(sum(weight))
+
+
 _AVERAGED = {"zero_division": 0}
 REFERENCES: dict[str, Reference] = {
     "accuracy": _decided(metrics.accuracy_score),
@@ -83,6 +92,7 @@ REFERENCES: dict[str, Reference] = {
     "log_loss": _log_loss,
     "brier": _brier,
     "ece": _ece,
+    "aurc": _aurc,
     "precision": _decided(metrics.precision_score, average=None, **_AVERAGED),
     "recall": _decided(metrics.recall_score, average=None, **_AVERAGED),
     "specificity": _specificity,

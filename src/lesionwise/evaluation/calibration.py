@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from typing_extensions import override
 
 from lesionwise.errors import RunError
 from lesionwise.labels import CODES, INDEX, MALIGNANT
@@ -26,7 +27,6 @@ NO_PROMISE: Final = "no promise for this class"
 """Stands where a number would, if `cal` holds too few lesions for it."""
 
 NoPromise = Literal["no promise for this class"]
-Code = Literal["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
 Question = Literal["melanoma", "malignant"]
 Aim = Literal["sensitivity", "specificity"]
 Rule = Literal["lac", "aps"]
@@ -43,7 +43,27 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class TemperatureScaling(_Record):
+class _Scaling(_Record):
+    @property
+    def factor(self) -> Floats:
+        """What each logit is multiplied by, shape (C,)."""
+        raise NotImplementedError
+
+    @property
+    def offset(self) -> Floats:
+        """What is added after that, shape (C,)."""
+        raise NotImplementedError
+
+    def probabilities(self, logits: ArrayLike) -> Floats:
+        """Return calibrated probabilities, shape (N, C).
+
+        Args:
+            logits: Raw outputs of the network, shape (N, C).
+        """
+        return softmax(np.asarray(logits, float) * self.factor + self.offset)
+
+
+class TemperatureScaling(_Scaling):
     """One number divides all logits: surer below 1, more modest above; the likeliest stays the likeliest.
 
     References:
@@ -54,17 +74,17 @@ class TemperatureScaling(_Record):
     temperature: Annotated[float, Field(gt=0)]
 
     @property
+    @override
     def factor(self) -> Floats:
-        """What each logit is multiplied by, shape (C,)."""
         return np.full(len(CODES), 1 / self.temperature)
 
     @property
+    @override
     def offset(self) -> Floats:
-        """What is added after that, shape (C,)."""
         return np.zeros(len(CODES))
 
 
-class VectorScaling(_Record):
+class VectorScaling(_Scaling):
     """A factor and an offset for the logit of each diagnosis; the answer itself can change.
 
     References:
@@ -78,13 +98,13 @@ class VectorScaling(_Record):
     offsets: Seven
 
     @property
+    @override
     def factor(self) -> Floats:
-        """What each logit is multiplied by, shape (C,)."""
         return np.array(self.factors)
 
     @property
+    @override
     def offset(self) -> Floats:
-        """What is added after that, shape (C,)."""
         return np.array(self.offsets)
 
 
@@ -115,11 +135,11 @@ class PredictionSets(_Record):
 
     rule: Rule
     coverage: Inner
-    classes: dict[Code, ClassQuantile]
+    classes: dict[str, ClassQuantile]
 
     @field_validator("classes")
     @classmethod
-    def _all_seven(cls, classes: dict[Code, ClassQuantile]) -> dict[Code, ClassQuantile]:
+    def _all_seven(cls, classes: dict[str, ClassQuantile]) -> dict[str, ClassQuantile]:
         if set(classes) != set(CODES):
             raise ValueError(f"Expected the classes {', '.join(CODES)} but got {', '.join(classes)}")
         return classes
@@ -133,9 +153,7 @@ class PredictionSets(_Record):
         prob = np.asarray(y_prob, float)
         found = [self.classes[code].quantile for code in CODES]
         limit = np.array([np.inf if isinstance(value, str) else value for value in found])
-        inside: Booleans = strangeness(prob, self.rule) <= limit
-        inside[np.arange(len(prob)), prob.argmax(axis=1)] = True
-        return inside
+        return np.asarray(strangeness(prob, self.rule) <= limit)
 
 
 class Interval(_Record):
@@ -209,7 +227,7 @@ class Calibration(_Record):
         Args:
             logits: Raw outputs of the network, shape (N, C).
         """
-        return softmax(np.asarray(logits, float) * self.scaling.factor + self.scaling.offset)
+        return self.scaling.probabilities(logits)
 
     def operating_point(self, question: Question) -> OperatingPoint | None:
         """Return the point that is served for a question, None if there is none."""
@@ -260,11 +278,13 @@ def question_probability(y_prob: ArrayLike, question: Question) -> Floats:
 def strangeness(y_prob: ArrayLike, rule: Rule) -> Floats:
     """Return how little each image looks like each diagnosis (the nonconformity score), shape (N, C).
 
+    The likeliest diagnosis has 0: no set is without it, and the limits are fitted knowing that.
+
     Args:
         y_prob: Class probabilities, shape (N, C).
         rule: "lac": one less the probability of the diagnosis. "aps": the probability of all that is
-            likelier than it, so that the likeliest has 0. (Romano et al. add a random part of its own
-            probability; the same photograph would then get another set each time.)
+            likelier than it. (Romano et al. add a random part of its own probability; the same photograph
+            would then get another set each time.)
 
     References:
         LAC: Sadinle, Lei, Wasserman (2019), https://arxiv.org/abs/1609.00451; APS: Romano, Sesia, Candès
@@ -272,6 +292,9 @@ def strangeness(y_prob: ArrayLike, rule: Rule) -> Floats:
     """
     prob = np.asarray(y_prob, float)
     if rule == "lac":
-        return np.asarray(1 - prob)
-    likelier = prob[:, None, :] > prob[:, :, None]
-    return np.asarray(np.minimum((likelier * prob[:, None, :]).sum(axis=2), 1))
+        found = 1 - prob
+    else:
+        likelier = prob[:, None, :] > prob[:, :, None]
+        found = np.minimum((likelier * prob[:, None, :]).sum(axis=2), 1)
+    found[np.arange(len(prob)), prob.argmax(axis=1)] = 0
+    return np.asarray(found)

@@ -1,6 +1,7 @@
 """All scores of a set of predictions, each with its interval: what `scores.json` holds.
 
-Here: `evaluate` and its result. Not here: how a score is defined (`scores`, `ranking`, `probability`).
+Here: `evaluate` and its result. Not here: how a score is defined (`scores`, `ranking`, `probability`,
+`selective`).
 
 A new score is a function in one of these files and its name in `OVERALL` or `PER_CLASS`.
 """
@@ -12,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lesionwise.evaluation import probability, ranking, scores
+from lesionwise.evaluation import probability, ranking, scores, selective
 from lesionwise.evaluation.bootstrap import (
     RESAMPLES,
     Estimate,
@@ -41,6 +42,7 @@ OVERALL: Final[Scores] = {
     "log_loss": probability.log_loss,
     "brier": probability.brier_loss,
     "ece": probability.expected_calibration_error,
+    "aurc": selective.aurc_loss,
 }
 PER_CLASS: Final[Scores] = {
     "precision": scores.precision_per_class,
@@ -59,7 +61,7 @@ MEANS: Final = {
     "macro_average_precision": "average_precision",
 }
 """Scores that are means over classes, and of what."""
-LOSSES: Final = frozenset({"log_loss", "brier", "ece"})
+LOSSES: Final = frozenset({"log_loss", "brier", "ece", "aurc"})
 """Scores of which less is better."""
 
 

@@ -1,6 +1,6 @@
 """What every score shares: how arguments are checked, and how samples are counted under weights.
 
-Here: `check_arguments` and `sum_by`. Not here: scores, and drawing the weights (`bootstrap`).
+Here: `check_arguments`, `sum_by`, `lesion_shares`. Not here: scores, and drawing the weights (`bootstrap`).
 Letters: N samples, C classes, K cells, R resamples.
 """
 
@@ -83,6 +83,16 @@ def sum_by(
     column = np.arange(len(cell)) if rows is None else rows
     adding = csr_array((added, (cell, column)), shape=(cells, len(by_sample)))
     return np.asarray((adding @ by_sample).T, float)
+
+
+def lesion_shares(groups: ArrayLike) -> Floats:
+    """Return what each photograph counts so that each lesion counts once, shape (N,).
+
+    Args:
+        groups: Lesion of each photograph, shape (N,).
+    """
+    _, lesion, photographs = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    return np.asarray(1 / photographs[lesion])
 
 
 def ratio(numerator: Floats, denominator: Floats, *, undefined: float = 0.0) -> Floats:

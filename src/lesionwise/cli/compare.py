@@ -46,11 +46,13 @@ def _read(
     source: Path, truth: Path | None, table: "pd.DataFrame | None", *, normalise: bool
 ) -> "Predictions":
     from lesionwise.evaluation.predictions import read_predictions
+    from lesionwise.evaluation.run_scores import working_part
     from lesionwise.run_folder import open_run_folder
 
     if source.is_file():
         return read_csv(source, truth, table, normalise=normalise)
-    return read_predictions(open_run_folder(source).predictions("val"))
+    run = open_run_folder(source)
+    return read_predictions(run.predictions(working_part(run)))
 
 
 def _verify_same_split(runs: list[Path]) -> None:

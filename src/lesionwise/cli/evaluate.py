@@ -89,12 +89,13 @@ def read_metadata(path: Path) -> "pd.DataFrame":
 def _evaluate_run(
     source: Path, table: "pd.DataFrame | None", *, final: bool, device: Device, quiet: bool
 ) -> tuple["Evaluation", str]:
-    from lesionwise.evaluation.run_scores import evaluate_part
+    from lesionwise.evaluation.run_scores import evaluate_part, working_part
     from lesionwise.run_folder import open_run_folder
 
     run = open_run_folder(source)
     if not final:
-        return evaluate_part(run, "val", table=table), "val"
+        part = working_part(run)
+        return evaluate_part(run, part, table=table), part
     from lesionwise.training.run import predict_test
 
     look = predict_test(run, device=device.value)

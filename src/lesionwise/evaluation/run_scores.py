@@ -18,6 +18,13 @@ from lesionwise.run_folder import RunFolder, describe_environment, read_json, wr
 
 GIVEN: Final = "given"
 """The part that predictions from outside a run stand under."""
+OUT_OF_FOLD: Final = "out-of-fold"
+"""The part of a cross-validation: every image predicted by the run that did not see its fold."""
+
+
+def working_part(run: RunFolder) -> str:
+    """Return the part that a run is judged by as long as choices are made: val, or out-of-fold."""
+    return OUT_OF_FOLD if run.predictions(OUT_OF_FOLD).is_file() else "val"
 
 
 def evaluate_part(run: RunFolder, part: str, *, table: pd.DataFrame | None = None) -> Evaluation:

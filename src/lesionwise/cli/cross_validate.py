@@ -1,0 +1,99 @@
+"""`lesionwise cross-validate`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lesionwise.cli.console import Display, print_note, print_result
+from lesionwise.cli.options import Data, Device, DeviceOption, Json, Out, Quiet, Seed, Set, SplitFile, Workers
+from lesionwise.cli.train import RecipeArgument
+from lesionwise.errors import LesionwiseError
+
+if TYPE_CHECKING:
+    from lesionwise.training.crossval import CrossValidation
+
+_SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "macro_auc", "log_loss", "ece")
+
+
+def cross_validate(
+    recipe: RecipeArgument,
+    data: Data,
+    out: Out = None,
+    split: SplitFile = None,
+    folds: Annotated[
+        str | None,
+        typer.Option("--folds", help="How many; or with a comma those to run now.", metavar="K|1,2,…"),
+    ] = None,
+    seed: Seed = 0,
+    device: DeviceOption = Device.auto,
+    workers: Workers = None,
+    set_: Set = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train once per fold and predict it unseen. The same command goes on where it was stopped."""
+    from lesionwise.recipe import load_recipe
+    from lesionwise.training.crossval import cross_validate as run_folds
+
+    resolved = load_recipe(recipe, set_ or ())
+    chosen = _read_folds(folds)
+    with Display(quiet=quiet) as display:
+        result = run_folds(
+            resolved,
+            data,
+            out=out or Path("runs") / f"{Path(recipe).stem}-folds",
+            split=split,
+            folds=chosen,
+            seed=seed,
+            device=device.value,
+            workers=workers,
+            on_fold=lambda fold, running: print_note(f"fold {fold} of {_list(running)}", quiet=quiet),
+            on_read=display.on_read,
+            on_epoch=display.on_epoch,
+            on_step=display.on_step,
+        )
+    print_result(describe_folds(result), result.to_json(), as_json=json)
+
+
+def describe_folds(result: "CrossValidation") -> str:
+    """Return the scores of each fold, their mean and the pooled score as lines of text."""
+    pending = [fold for fold in result.folds if fold not in result.done]
+    waiting = f"; {_list(pending)} to come" if pending else ""
+    lines = [f"{result.run.path}: folds {_list(result.done)} of {_list(result.folds)} done{waiting}"]
+    if result.pooled:
+        names = "".join(f"{f'fold {fold}':>9}" for fold in result.done)
+        lines.append(f"  {'':19}{names}   {'mean over folds':25}   pooled, out of fold")
+        for name in _SHOWN:
+            spread = result.by_fold[name]
+            values = "".join(f"{value:9.3f}" for value in spread.each)
+            lines.append(
+                f"  {name.replace('_', ' '):19}{values}   {spread!s:25}   {result.pooled.overall[name]}"
+            )
+        lines.append(
+            "Mean over folds: what a run of this recipe scores on lesions it has not seen, as sure as runs "
+            "agree (interval of Nadeau and Bengio)."
+        )
+        lines.append(
+            f"Pooled: the {result.pooled.images} held-out predictions as one set, as sure as their "
+            f"{result.pooled.lesions} lesions allow."
+        )
+    return "\n".join(lines)
+
+
+def _read_folds(text: str | None) -> int | list[int] | None:
+    if text is None:
+        return None
+    try:
+        numbers = [int(number) for number in text.split(",") if number.strip()]
+    except ValueError as error:
+        raise LesionwiseError(
+            f'Expected --folds to be a number of folds, or fold numbers such as 1,2, but got "{text}".'
+        ) from error
+    if not numbers:
+        raise LesionwiseError(f'Expected --folds to name folds but got "{text}".')
+    return numbers if "," in text else numbers[0]
+
+
+def _list(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))

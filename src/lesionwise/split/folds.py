@@ -1,0 +1,107 @@
+"""The split of one fold: held out as its test part, the other folds as train, val and cal.
+
+Here: which folds there are and what each run of a cross-validation may see. Not here: training them
+(`lesionwise.training.crossval`).
+
+The test part of the split that is folded is in none of these splits: it is neither trained on nor predicted.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lesionwise.data.dataset import Dataset
+from lesionwise.errors import SplitError
+from lesionwise.labels import CODES
+from lesionwise.split.assign import HELD_OUT, LesionKFold
+from lesionwise.split.split_file import Split
+
+_LEAST_FOLDS = 2
+
+
+def fold_numbers(split: Split, source: str = "split.csv") -> list[int]:
+    """Return the folds of what is not test, sorted.
+
+    Args:
+        split: With a fold for each image.
+        source: Name of the file, for messages.
+
+    Raises:
+        SplitError: If there are fewer than two, or they are no whole numbers.
+    """
+    rest = split.frame.loc[split.frame["part"] != "test", "fold"]
+    if not pd.api.types.is_integer_dtype(rest):
+        raise SplitError(f"{source}: expected whole numbers as folds but found {rest.iloc[0]!r}.")
+    numbers = sorted({int(number) for number in rest})
+    if len(numbers) < _LEAST_FOLDS:
+        raise SplitError(f"{source}: expected two folds or more beside test but found {len(numbers)}.")
+    return numbers
+
+
+def fold_everything(dataset: Dataset, unit: NDArray[np.str_], *, folds: int, seed: int) -> Split:
+    """Deal all images out to folds 1 to k, with no test part put aside.
+
+    Args:
+        dataset: The images.
+        unit: What stays together, shape (N,).
+        folds: How many, k.
+        seed: Of the shuffle.
+
+    Raises:
+        SplitError: If there are fewer than two, or a diagnosis has too few groups for them.
+    """
+    if folds < _LEAST_FOLDS:
+        raise SplitError(f"Expected two folds or more but got {folds}.")
+    _verify_enough(dataset.y, unit, folds)
+    fold = LesionKFold(folds, random_state=seed).fold_of(dataset.y, unit) + 1
+    frame = pd.DataFrame(
+        {"image_id": dataset.table["image_id"], "group": unit, "part": "train", "fold": fold}
+    )
+    return Split(frame, {"by": "lesion", "seed": seed, "folds": folds})
+
+
+def fold_split(split: Split, fold: int, dataset: Dataset, unit: NDArray[np.str_], *, seed: int) -> Split:
+    """Return what the run of one fold sees.
+
+    The fold is held out as the test part. Of the lesions of the other folds one ninth is val, which picks the
+    epoch, one ninth cal, and the rest train. The test part of the split that is folded is left out.
+
+    Args:
+        split: The split that is folded.
+        fold: The one that is held out.
+        dataset: The images.
+        unit: What stays together, shape (N,).
+        seed: Of dealing val and cal out.
+
+    Raises:
+        SplitError: If a diagnosis has too few groups in the other folds.
+    """
+    rows = split.frame.set_index("image_id").reindex(dataset.table["image_id"])
+    used, held_out = (rows["part"] != "test").to_numpy(), (rows["fold"] == fold).to_numpy()
+    others = np.flatnonzero(used & ~held_out)
+    _verify_enough(dataset.y[others], unit[others], HELD_OUT)
+    inner = LesionKFold(HELD_OUT, random_state=seed).fold_of(dataset.y[others], unit[others])
+    part = np.full(len(rows), "test", dtype=object)
+    part[others] = np.select([inner == 0, inner == 1], ["val", "cal"], "train")
+    frame = pd.DataFrame(
+        {"image_id": dataset.table["image_id"], "group": unit, "part": part, "fold": rows["fold"].to_numpy()}
+    )
+    meta: dict[str, Any] = {
+        "by": split.meta.get("by", "lesion"),
+        "seed": seed,
+        "of": split.fingerprint,
+        "left_out": int((~used).sum()),
+        "held_out": f"fold {fold}",
+    }
+    return Split(frame[used], meta)
+
+
+def _verify_enough(y: NDArray[np.int64], unit: NDArray[np.str_], shares: int) -> None:
+    counts = {CODES[index]: len(np.unique(unit[y == index])) for index in np.unique(y)}
+    rare = [f"{count} of {code}" for code, count in counts.items() if count < shares]
+    if rare:
+        raise SplitError(
+            f"Expected at least {shares} lesions of every diagnosis to deal out but found {', '.join(rare)}."
+        )

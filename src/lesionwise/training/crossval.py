@@ -1,0 +1,300 @@
+"""Cross-validation by lesion: a run for each fold, and the predictions of every held-out image in one file.
+
+Here: the order of the folds, what is kept, and what comes out. Not here: what a fold's run sees
+(`lesionwise.split.folds`) and training it (`run`).
+
+The folder is a run folder whose part is `out-of-fold`, with a run folder for each fold inside:
+
+    config.toml  split.csv  cross-validation.json  predictions-out-of-fold.csv  folds.csv  scores.json
+    splits/fold-<k>.csv     what the run of a fold sees; its test part is the held-out fold
+    fold-<k>/               its run folder; with predictions-test.csv it is finished, and never repeated
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lesionwise.data.cache import OnRead
+from lesionwise.data.preprocess import recipe_steps
+from lesionwise.errors import RunError, SplitError
+from lesionwise.evaluation.evaluate import LOSSES, Evaluation
+from lesionwise.evaluation.fold_mean import Spread, mean_over_folds
+from lesionwise.evaluation.run_scores import OUT_OF_FOLD, evaluate_part
+from lesionwise.recipe import Recipe, load_recipe
+from lesionwise.run_folder import RunFolder, describe_environment, read_json, write_json, write_text
+from lesionwise.split.assign import FOLDS
+from lesionwise.split.folds import fold_everything, fold_numbers, fold_split
+from lesionwise.split.split_file import Split, read_split, write_split
+from lesionwise.training.clock import OnStep
+from lesionwise.training.history import OnEpoch
+from lesionwise.training.prepare import TrainingData, prepare
+from lesionwise.training.run import predict_held_out, train
+
+OnFold = Callable[[int, list[int]], None]
+_RECORD: Final = "cross-validation.json"
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What came out so far.
+
+    Attributes:
+        run: The folder.
+        folds: All folds.
+        done: Those that are finished.
+        by_fold: Score of each finished fold, by score; and the mean over folds.
+        pooled: All held-out predictions scored as one set; None before the first fold is finished.
+    """
+
+    run: RunFolder
+    folds: list[int]
+    done: list[int]
+    by_fold: dict[str, Spread]
+    pooled: Evaluation | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dictionaries and lists."""
+        return {
+            "run": str(self.run.path),
+            "folds": self.folds,
+            "done": self.done,
+            "mean_over_folds": {name: asdict(spread) for name, spread in self.by_fold.items()},
+            "pooled": self.pooled.to_json() if self.pooled else None,
+        }
+
+
+def cross_validate(
+    recipe: Recipe | str | Path,
+    data: str | Path,
+    *,
+    out: str | Path,
+    split: str | Path | None = None,
+    folds: int | list[int] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    cache_root: str | Path | None = None,
+    workers: int | None = None,
+    on_fold: OnFold | None = None,
+    on_read: OnRead | None = None,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
+) -> CrossValidation:
+    """Train a recipe once for each fold, and predict each fold with the run that did not see it.
+
+    The same call goes on where an earlier one was stopped, inside a fold as well.
+
+    Args:
+        recipe: A recipe, the name of a shipped one, or a TOML file.
+        data: Folder of images with its table.
+        out: The folder of the cross-validation.
+        split: A split whose folds are used; its test part is neither trained on nor predicted. Left out, all
+            images are dealt out by lesion.
+        folds: How many folds, or the numbers of those to run now; all if left out.
+        seed: Of the folds, weights, order, augmentation and dropout.
+        device: "auto", "cpu", "cuda" or "mps".
+        cache_root: Folder of all image caches.
+        workers: Decoding threads.
+        on_fold: Called with the number of each fold that is begun or continued and those to run.
+        on_read: Called with the images decoded and the number of all.
+        on_epoch: Called with each row of the history.
+        on_step: Called with the number of the epoch, the images done and the images of the epoch.
+
+    Raises:
+        LesionwiseError: If recipe, data or split cannot be used; the message says what to do.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    run = RunFolder(Path(out))
+    dealt = _begin(
+        run,
+        recipe,
+        Path(data),
+        split=Path(split) if split else None,
+        folds=folds,
+        seed=seed,
+        cache_root=Path(cache_root) if cache_root else None,
+        workers=workers,
+        on_read=on_read,
+    )
+    chosen = _choose(dealt.numbers, folds, run.split)
+    for fold in chosen:
+        own = RunFolder(run.path / f"fold-{fold}")
+        if not own.predictions("test").exists():
+            if on_fold:
+                on_fold(fold, chosen)
+            train(
+                recipe,
+                data,
+                out=own.path,
+                split=dealt.write(run, fold, seed),
+                seed=seed,
+                device=device,
+                cache_root=cache_root,
+                workers=workers,
+                resume=True,
+                on_epoch=on_epoch,
+                on_step=on_step,
+            )
+            predict_held_out(own, device=device, cache_root=cache_root)
+        if not own.scores.exists():
+            evaluate_part(own, "test")
+        collect(run)
+    return collect(run)
+
+
+@dataclass(frozen=True)
+class _Dealt:
+    """The split that is folded, with the data it was verified against."""
+
+    split: Split
+    data: TrainingData
+    numbers: list[int]
+
+    @property
+    def unit(self) -> NDArray[np.str_]:
+        """What stays together: lesions as they follow from the table, or images under a leaky split."""
+        return self.data.image_id if self.split.leaky else self.data.group
+
+    def write(self, run: RunFolder, fold: int, seed: int) -> Path:
+        """Write what the run of a fold sees, and return its path."""
+        path = run.path / "splits" / f"fold-{fold}.csv"
+        write_split(fold_split(self.split, fold, self.data.dataset, self.unit, seed=seed), path)
+        return path
+
+
+def _begin(
+    run: RunFolder,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    split: Path | None,
+    folds: int | list[int] | None,
+    seed: int,
+    cache_root: Path | None,
+    workers: int | None,
+    on_read: OnRead | None,
+) -> _Dealt:
+    """Return the folds of a new cross-validation, or of one that is continued."""
+    if recipe.defect_resample_before_split:
+        raise SplitError(
+            'defect_resample_before_split makes a split of its own, not folds. See "lesionwise leakage".'
+        )
+    begun = (run.path / _RECORD).exists()
+    if begun:
+        _verify_same(run, recipe, seed, split)
+    elif run.path.is_dir() and any(run.path.iterdir()) and not run.config.exists():
+        raise RunError(f"{run.path}: is not empty and holds no cross-validation. Pass another --out.")
+    data = prepare(
+        folder,
+        recipe.image_size,
+        steps=recipe_steps(recipe),
+        split_path=run.split if begun else split,
+        seed=seed,
+        cache_root=cache_root,
+        workers=workers,
+        on_read=on_read,
+    )
+    own = data.split
+    if not begun and split is None:
+        count = folds if isinstance(folds, int) else FOLDS
+        own = fold_everything(data.dataset, data.group, folds=count, seed=seed)
+    numbers = fold_numbers(own, str(split or run.split))
+    if not begun:
+        _choose(numbers, folds, split or run.split)  # before anything is written
+        write_text(run.config, recipe.to_toml())
+        write_split(own, run.split)
+        write_json(run.environment, describe_environment())
+        write_json(run.path / _RECORD, {"seed": seed, "folds": numbers, "done": []})
+    return _Dealt(own, data, numbers)
+
+
+def _verify_same(run: RunFolder, recipe: Recipe, seed: int, split: Path | None) -> None:
+    changed = [
+        name
+        for name, differs in {
+            "recipe": load_recipe(run.config) != recipe,
+            "--seed": read_json(run.path / _RECORD)["seed"] != seed,
+            "--split": split is not None
+            and read_split(split).fingerprint != read_split(run.split).fingerprint,
+        }.items()
+        if differs
+    ]
+    if changed:
+        raise RunError(
+            f"{run.path}: was begun with another {' and '.join(changed)}. "
+            "Continue with the same, or pass another --out."
+        )
+
+
+def _choose(numbers: list[int], folds: int | list[int] | None, source: Path) -> list[int]:
+    """Return the folds to run now."""
+    shown = ", ".join(map(str, numbers))
+    if isinstance(folds, int) and folds != len(numbers):
+        raise SplitError(
+            f"{source}: has {len(numbers)} folds beside test ({shown}), not {folds}. Leave --folds out for "
+            f"all of them, or name some, such as --folds {numbers[0]},{numbers[1]}."
+        )
+    if folds is None or isinstance(folds, int):
+        return numbers
+    unknown = sorted(set(folds) - set(numbers))
+    if unknown or not folds:
+        raise SplitError(f"{source}: expected folds among {shown} but got {', '.join(map(str, unknown))}.")
+    return sorted(set(folds))
+
+
+def collect(run: RunFolder) -> CrossValidation:
+    """Gather what the finished folds left into the files of the cross-validation.
+
+    Args:
+        run: Its folder.
+
+    Raises:
+        RunError: If it is no folder of a cross-validation.
+    """
+    record = read_json(run.path / _RECORD)
+    runs = {fold: RunFolder(run.path / f"fold-{fold}") for fold in record["folds"]}
+    done = {fold: own for fold, own in runs.items() if own.predictions("test").exists()}
+    done = {fold: own for fold, own in done.items() if own.scores.exists()}
+    if not done:
+        return CrossValidation(run, record["folds"], [], {}, None)
+    _write_out_of_fold(run, done)
+    pooled = evaluate_part(run, OUT_OF_FOLD)
+    found = {fold: Evaluation.from_json(read_json(own.scores)["parts"]["test"]) for fold, own in done.items()}
+    spreads = {
+        name: mean_over_folds(
+            [evaluation.overall[name].value for evaluation in found.values()],
+            folds=len(record["folds"]),
+            most=float("inf") if name in LOSSES else 1.0,
+        )
+        for name in pooled.overall
+    }
+    result = CrossValidation(run, record["folds"], list(done), spreads, pooled)
+    _write_folds(run, found)
+    means = {name: asdict(spread) for name, spread in spreads.items()}
+    write_json(run.path / _RECORD, {**record, "done": list(done), "mean_over_folds": means})
+    return result
+
+
+def _write_out_of_fold(run: RunFolder, done: dict[int, RunFolder]) -> None:
+    """Write the held-out predictions of all finished folds, digit for digit as they stand there."""
+    tables = []
+    for fold, own in done.items():
+        table = pd.read_csv(own.predictions("test"), dtype=str)
+        table.insert(3, "fold", fold)  # behind image_id, group and y_true
+        tables.append(table)
+    rows = pd.concat(tables).sort_values("image_id")
+    write_text(run.predictions(OUT_OF_FOLD), rows.to_csv(index=False, lineterminator="\n"))
+
+
+def _write_folds(run: RunFolder, found: dict[int, Evaluation]) -> None:
+    rows = [
+        {"fold": fold, "score": name, **vars(estimate)}
+        for fold, evaluation in found.items()
+        for name, estimate in evaluation.overall.items()
+    ]
+    table = pd.DataFrame(rows).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_text(run.path / "folds.csv", table)

@@ -4,18 +4,21 @@ import pytest
 
 from conftest import make_recipe
 from lesionwise.errors import RecipeError
-from lesionwise.models.registry import MODELS
+from lesionwise.models.registry import MODELS, PRETRAINED
 from lesionwise.recipe import load_recipe, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_shipped_recipe_fits_the_schema_and_names_a_model(name: str) -> None:
-    assert load_recipe(name).model in MODELS
+    model = load_recipe(name).model
+    assert model in MODELS or model in PRETRAINED or model.startswith("timm:")
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_resolved_recipe_reads_back_as_itself(name: str, tmp_path: Path) -> None:
-    recipe = load_recipe(name, ["early_stopping=5", "zoom=[0.5, 2.0]"])
+    recipe = load_recipe(
+        name, ["early_stopping=5", "zoom=[0.5, 2.0]", 'model_args={pad_type="same", rate=0.1}']
+    )
     (tmp_path / "config.toml").write_text(recipe.to_toml())
     assert load_recipe(tmp_path / "config.toml") == recipe
 
@@ -44,6 +47,7 @@ def test_the_crop_is_the_image_unless_the_recipe_says_otherwise() -> None:
         ("epoch=3", 'unknown key "epoch". Did you mean "epochs"?'),
         ("epochs=0", '"epochs" = 0: Input should be greater than or equal to 1'),
         ("optimizer=lion", "\"optimizer\" = 'lion'"),
+        ("mean=[0.5, 0.5, 0.5]", "mean and std go together"),
         ("epochs", 'Expected --set to be key=value but got "epochs"'),
         ("=3", "Expected --set to be key=value"),
     ],

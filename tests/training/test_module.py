@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from conftest import make_recipe
+from lesionwise.models.network import Network, PooledHead
 from lesionwise.models.registry import create_model
 from lesionwise.recipe import Recipe
 from lesionwise.training.datamodule import Batch, ImageRows, channel_statistics
@@ -61,7 +62,7 @@ def test_channel_statistics_are_those_of_the_rows_asked_for_alone() -> None:
 
 
 def learning_rates(recipe: Recipe, steps: int) -> list[float]:
-    layer = nn.Linear(2, 2)
+    layer = Network(nn.Conv2d(3, 2, 1), PooledHead(2, 2))
     optimizer = make_optimizer(layer, recipe)
     schedule = make_schedule(optimizer, recipe, steps=steps)
     assert schedule is not None
@@ -97,7 +98,10 @@ def test_a_plateau_halves_the_rate_after_its_patience_down_to_its_floor() -> Non
 
 def test_a_constant_rate_has_no_schedule() -> None:
     recipe = make_recipe(schedule="constant")
-    assert make_schedule(make_optimizer(nn.Linear(2, 2), recipe), recipe, steps=10) is None
+    assert (
+        make_schedule(make_optimizer(Network(nn.Conv2d(3, 2, 1), PooledHead(2, 2)), recipe), recipe, steps=10)
+        is None
+    )
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])

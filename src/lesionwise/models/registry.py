@@ -1,22 +1,42 @@
-"""Models by name.
+"""Models by name: our own, those of the notebooks, and `timm:<any>`.
 
 A new model is a function with the arguments of `ModelFactory` in a file of its own, and its line here.
 """
 
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from lesionwise.errors import RecipeError
+from lesionwise.models.backbones import Arguments, backbone
 from lesionwise.models.network import Network
 from lesionwise.models.seed_cnn import seed_cnn
 from lesionwise.models.seed_cnn_256 import seed_cnn_256
 from lesionwise.models.seed_mlp import seed_mlp
+from lesionwise.models.seed_vgg16 import seed_vgg16
 from lesionwise.models.small import small
+from lesionwise.models.weights import FRESH, Statistics
+
+_TIMM: Final = "timm:"
 
 
 class ModelFactory(Protocol):
     """Makes a network with fresh weights."""
 
     def __call__(self, *, num_classes: int, image_size: tuple[int, int], drop_rate: float) -> Network:
+        """Return the network for images of this height and width."""
+
+
+class PretrainedFactory(Protocol):
+    """Makes a network on features that can be had trained."""
+
+    def __call__(
+        self,
+        *,
+        num_classes: int,
+        image_size: tuple[int, int],
+        drop_rate: float,
+        weights: str = FRESH,
+        statistics: Statistics | None = None,
+    ) -> Network:
         """Return the network for images of this height and width."""
 
 
@@ -28,18 +48,46 @@ MODELS: Final[dict[str, ModelFactory]] = {
 }
 
 
-def create_model(name: str, *, num_classes: int, image_size: tuple[int, int], drop_rate: float) -> Network:
-    """Return a network with fresh weights.
+PRETRAINED: Final[dict[str, PretrainedFactory]] = {"seed-vgg16": seed_vgg16}
+
+
+def create_model(
+    name: str,
+    *,
+    num_classes: int,
+    image_size: tuple[int, int],
+    drop_rate: float,
+    weights: str = FRESH,
+    statistics: Statistics | None = None,
+    arguments: Arguments | None = None,
+) -> Network:
+    """Return a network with fresh weights, or with features that somebody trained and a fresh head.
 
     Args:
-        name: One of `MODELS`.
+        name: One of `MODELS` or `PRETRAINED`, or `timm:` and a name of the timm library.
         num_classes: Classes to tell apart.
         image_size: Height and width of the images it will see, in pixels.
         drop_rate: Dropout before the last layer.
+        weights: "none", "published", or the path of a safetensors file.
+        statistics: What a file of weights was trained with, where it does not say so itself.
+        arguments: Passed to `timm.create_model`.
 
     Raises:
-        RecipeError: If there is no model of that name.
+        RecipeError: If there is no model of that name, or no such weights.
     """
+    shape: dict[str, Any] = {"num_classes": num_classes, "image_size": image_size, "drop_rate": drop_rate}
+    if name.startswith(_TIMM):
+        start: dict[str, Any] = {"weights": weights, "statistics": statistics, "arguments": arguments}
+        return backbone(name.removeprefix(_TIMM), **shape, **start)
+    if arguments:
+        raise RecipeError(f"model_args go with timm:<name>; {name} takes none.")
+    if name in PRETRAINED:
+        return PRETRAINED[name](**shape, weights=weights, statistics=statistics)
     if name not in MODELS:
-        raise RecipeError(f'Expected model to be one of {", ".join(MODELS)} but got "{name}".')
-    return MODELS[name](num_classes=num_classes, image_size=image_size, drop_rate=drop_rate)
+        known = ", ".join([*MODELS, *PRETRAINED])
+        raise RecipeError(f'Expected model to be one of {known} or timm:<name> but got "{name}".')
+    if weights != FRESH:
+        raise RecipeError(
+            f'{name} starts from fresh weights: expected weights to be "{FRESH}" but got "{weights}".'
+        )
+    return MODELS[name](**shape)

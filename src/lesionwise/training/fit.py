@@ -26,12 +26,14 @@ from lesionwise.labels import CODES
 from lesionwise.models.network import Network
 from lesionwise.models.registry import create_model
 from lesionwise.recipe import Recipe
+from lesionwise.models.weights import FRESH
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.augment import evaluation_view
 from lesionwise.training.averaging import weight_averaging
 from lesionwise.training.clock import OnStep, StepClock, StepProgress
 from lesionwise.training.datamodule import ImageDataModule, ImageRows, channel_statistics
 from lesionwise.training.hardware import choose_precision, keep_memory, resident_pixels
+from lesionwise.training.freezing import Freezing
 from lesionwise.training.history import History, OnEpoch
 from lesionwise.training.module import LesionModule
 from lesionwise.training.prepare import TrainingData
@@ -68,8 +70,11 @@ def fit(
     keep_memory()
     torch.manual_seed(seed)
     train_rows = data.rows("train")
-    network = _fresh_network(recipe)
-    network.set_statistics(*channel_statistics(data.pixels, train_rows))
+    last = run.checkpoints / "last.ckpt"
+    resuming = resume and last.exists()
+    network = _fresh_network(recipe, weights=FRESH if resuming else recipe.weights)
+    if recipe.weights == FRESH and not recipe.mean:
+        network.set_statistics(*channel_statistics(data.pixels, train_rows))
     counts = torch.bincount(torch.from_numpy(data.y[train_rows]), minlength=len(CODES))
     pixels = resident_pixels(data.pixels, device)
     batches = ImageDataModule(
@@ -82,11 +87,10 @@ def fit(
     watchers: list[Callback] = [History(run.history, on_epoch), clock]
     if on_step:
         watchers.append(StepProgress(on_step))
-    last = run.checkpoints / "last.ckpt"
     with _quiet_lightning(), _honest_exit():
         trainer = _make_trainer(recipe, run, device, watchers)
         module = LesionModule(network.to(memory_format=torch.channels_last), recipe, counts, seed=seed)
-        trainer.fit(module, batches, ckpt_path=last if resume and last.exists() else None, weights_only=True)
+        trainer.fit(module, batches, ckpt_path=last if resuming else None, weights_only=True)
     write_part_predictions(run, recipe, data, ("val", "cal"), device=device)
     return clock
 
@@ -149,13 +153,22 @@ def predict_logits(
     return np.asarray(torch.cat(outputs).double())
 
 
-def _fresh_network(recipe: Recipe) -> Network:
-    """Return the recipe's network with new weights, after trying it on the sizes that it will meet."""
+def _fresh_network(recipe: Recipe, *, weights: str = FRESH) -> Network:
+    """Return the recipe's network as it starts, after trying it on the sizes that it will meet."""
+    statistics = (recipe.mean, recipe.std) if recipe.mean and recipe.std else None
     try:
         network = create_model(
-            recipe.model, num_classes=len(CODES), image_size=recipe.crop_size, drop_rate=recipe.drop_rate
+            recipe.model,
+            num_classes=len(CODES),
+            image_size=recipe.crop_size,
+            drop_rate=recipe.drop_rate,
+            weights=weights,
+            statistics=statistics,
+            arguments=recipe.model_args,
         )
         with torch.inference_mode():
+        if statistics:
+            network.set_statistics(*(torch.tensor(values) for values in statistics))
             for size in (recipe.crop_size, recipe.view_size):
                 network.eval()(torch.zeros(1, 3, *size))
     except RuntimeError as error:
@@ -176,6 +189,8 @@ def _make_trainer(recipe: Recipe, run: RunFolder, device: str, watchers: list[Ca
     if recipe.early_stopping:
         callbacks.append(EarlyStopping(recipe.monitor, mode=mode, patience=recipe.early_stopping))
     if recipe.ema:
+    if recipe.freeze:
+        callbacks.append(Freezing(recipe.freeze))
         callbacks.append(weight_averaging(recipe.ema))
     return L.Trainer(
         accelerator={"cuda": "gpu"}.get(device, device),

@@ -2,20 +2,29 @@
 
 from typing import Any
 
-from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
+from lesionwise.models.depth import layer_depths
+from lesionwise.models.network import Network
 from lesionwise.recipe import Recipe
 
 
-def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
-    """Return the recipe's optimiser; biases and normalisation layers are not decayed."""
-    parameters = list(network.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+def make_optimizer(network: Network, recipe: Recipe) -> Optimizer:
+    """Return the recipe's optimiser; biases and normalisation layers are not decayed.
+
+    Its groups stand in the order of their learning rates, the head's first.
+    """
+    groups = []
+    scales = lr_scales(network, recipe)
+    for scale in sorted(set(scales.values()), reverse=True):
+        members = [p for name, p in network.named_parameters() if scales[name] == scale]
+        for decay, params in (
+            (recipe.weight_decay, [p for p in members if p.ndim > 1]),
+            (0.0, [p for p in members if p.ndim <= 1]),
+        ):
+            if params:
+                groups.append({"params": params, "weight_decay": decay, "lr": recipe.lr * scale})
     match recipe.optimizer:
         case "adam":
             return Adam(groups, lr=recipe.lr, eps=1e-7, fused=True)  # Keras' epsilon
@@ -23,6 +32,19 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
             return AdamW(groups, lr=recipe.lr, fused=True)
         case "sgd":
             return SGD(groups, lr=recipe.lr, momentum=0.9, nesterov=True, fused=True)
+
+
+def lr_scales(network: Network, recipe: Recipe) -> dict[str, float]:
+    """Return the learning rate of each weight as a multiple of the recipe's.
+
+    References:
+        Howard and Ruder (2018), https://doi.org/10.18653/v1/P18-1031 (discriminative fine-tuning)
+        Bao et al. (2022), https://arxiv.org/abs/2106.08254 (layer-wise decay)
+    """
+    return {
+        name: recipe.lr_features * recipe.layer_decay ** (depth - 1) if depth else 1.0
+        for name, depth in layer_depths(network).items()
+    }
 
 
 def make_schedule(optimizer: Optimizer, recipe: Recipe, *, steps: int) -> dict[str, Any] | None:
@@ -53,7 +75,8 @@ def make_schedule(optimizer: Optimizer, recipe: Recipe, *, steps: int) -> dict[s
                 "interval": "step",
             }
         case "one_cycle":
+            highest = [group["lr"] for group in optimizer.param_groups]
             one_cycle = OneCycleLR(
-                optimizer, recipe.lr, total_steps=steps, pct_start=recipe.warmup, cycle_momentum=False
+                optimizer, highest, total_steps=steps, pct_start=recipe.warmup, cycle_momentum=False
             )
             return {"scheduler": one_cycle, "interval": "step"}

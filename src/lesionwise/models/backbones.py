@@ -1,0 +1,213 @@
+"""`timm:<any>`: the networks of the timm library as features, with published weights or fresh ones.
+
+Here: making a timm network give a feature map, whatever its own shape is, and the head on top. Not here:
+where weights come from (`weights`).
+Letters: B batch, D features, H W pixels, h w places of the feature map.
+
+References:
+    Wightman (2019), PyTorch Image Models, https://doi.org/10.5281/zenodo.4414861 (Apache-2.0)
+"""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, Final, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lesionwise.errors import RecipeError
+from lesionwise.models.network import Head, Network, PooledHead
+from lesionwise.models.weights import (
+    FRESH,
+    PUBLISHED,
+    Statistics,
+    WeightsFile,
+    explain_unreachable,
+    read_weights,
+)
+
+Layout = Literal["BDhw", "BhwD", "tokens"]
+Arguments = Mapping[str, bool | int | float | str]
+
+_MAP_AXES: Final = 4
+_TOKEN_AXES: Final = 3
+
+
+def backbone(
+    name: str,
+    *,
+    num_classes: int,
+    image_size: tuple[int, int],
+    drop_rate: float = 0.0,
+    weights: str = FRESH,
+    statistics: Statistics | None = None,
+    arguments: Arguments | None = None,
+) -> Network:
+    """Return a timm network with our pooled head on its features, so that class activation maps are exact.
+
+    Layers that timm puts between the features and its classifier are left out.
+
+    Args:
+        name: timm's name, such as "mobilenetv2_100" or "convnext_atto.d2_in1k".
+        num_classes: Classes to tell apart.
+        image_size: Height and width of its images, in pixels; some transformers fit no other.
+        drop_rate: Dropout on the pooled features.
+        weights: "published", "none", or the path of a safetensors file.
+        statistics: Mean and standard deviation of RGB in [0, 1] that a file of weights was trained with,
+            where it does not say so itself.
+        arguments: Passed to `timm.create_model`.
+
+    Raises:
+        RecipeError: If the name, an argument or the weights cannot be used, or the network gives no map.
+    """
+    features = TimmFeatures(
+        name, image_size=image_size, weights=weights, statistics=statistics, arguments=arguments
+    )
+    return features.under(PooledHead(features.num_features, num_classes, drop_rate))
+
+
+class TimmFeatures(nn.Module):
+    """The features of a timm network as a map (B, D, h, w).
+
+    Args:
+        name: timm's name.
+        image_size: Height and width of its images, in pixels.
+        weights: "published", "none", or the path of a safetensors file.
+        statistics: See `backbone`.
+        arguments: Passed to `timm.create_model`.
+
+    Attributes:
+        num_features: Channels D of the map.
+        statistics: What the weights were trained with; None for fresh weights.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        image_size: tuple[int, int],
+        weights: str = FRESH,
+        statistics: Statistics | None = None,
+        arguments: Arguments | None = None,
+    ) -> None:
+        super().__init__()
+        file = read_weights(weights) if weights not in {FRESH, PUBLISHED} else None
+        self.body = _create(name, image_size, published=weights == PUBLISHED, arguments=arguments)
+        if file:
+            file.verify_complete(self.body)
+            self.body = _create(name, image_size, file=file, arguments=arguments)
+        self.num_features = int(self.body.num_features)
+        self.prefix_tokens = int(getattr(self.body, "num_prefix_tokens", 0))
+        self.reduction = _reduction(self.body)
+        self.statistics = None if weights == FRESH else statistics or _statistics(self.body, file)
+        self.layout = self._find_layout(name, image_size)
+        _drop_unused(self.body, image_size)
+
+    def under(self, head: Head) -> Network:
+        """Return these features with a head, normalising as the weights were trained."""
+        network = Network(self, head)
+        if self.statistics:
+            network.set_statistics(*(torch.tensor(values) for values in self.statistics))
+        return network
+
+    def layer_places(self) -> dict[str, int]:
+        """Return for each weight of the body the number of its layer, from the image upwards."""
+        from timm.models import group_parameters  # noqa: PLC0415 (seconds, and other models need none of it)
+
+        return dict(group_parameters(self.body, self.body.group_matcher(coarse=True), reverse=True))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the feature map (B, D, h, w) of normalised images (B, 3, H, W)."""
+        features: Tensor = self.body.forward_features(images)
+        match self.layout:
+            case "BDhw":
+                return features
+            case "BhwD":
+                return features.permute(0, 3, 1, 2)
+            case "tokens":
+                places = features[:, self.prefix_tokens :].transpose(1, 2)
+                return places.reshape(*places.shape[:2], *self._grid(images.shape[2], images.shape[3]))
+
+    def _grid(self, height: int, width: int) -> tuple[int, int]:
+        return -(-height // self.reduction), -(-width // self.reduction)
+
+    def _find_layout(self, name: str, image_size: tuple[int, int]) -> Layout:
+        with torch.inference_mode():
+            features = self.body.eval().forward_features(torch.zeros(1, 3, *image_size))
+        self.body.train()
+        shape = tuple(features.shape) if isinstance(features, Tensor) else ()
+        if len(shape) == _MAP_AXES and shape[1] == self.num_features:
+            return "BDhw"
+        if len(shape) == _MAP_AXES and shape[3] == self.num_features:
+            return "BhwD"
+        height, width = self._grid(*image_size)
+        if len(shape) == _TOKEN_AXES and shape[1] - self.prefix_tokens == height * width:
+            return "tokens"
+        raise RecipeError(
+            f"timm:{name} gives features of shape {shape or type(features).__name__}, which are no map of "
+            f"{height}x{width} places. Choose another network."
+        )
+
+
+def _create(
+    name: str,
+    image_size: tuple[int, int],
+    *,
+    published: bool = False,
+    file: WeightsFile | None = None,
+    arguments: Arguments | None,
+) -> Any:  # noqa: ANN401 (timm's networks share methods but no type)
+    """Return a timm network without classifier."""
+    import timm  # noqa: PLC0415 (seconds, and other models need none of it)
+
+    if ":" in name or not timm.is_model(name):
+        near = get_close_matches(name, timm.list_models(), n=3)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise RecipeError(f'timm {timm.__version__} has no network "{name}".{hint}')
+    options: dict[str, Any] = {"num_classes": 0, **(arguments or {})}
+    try:
+        described = timm.get_pretrained_cfg(name)
+        if described and described.fixed_input_size:
+            options = {"img_size": image_size, **options}
+        if file:
+            options["pretrained_cfg_overlay"] = {"state_dict": dict(file.state)}
+        return timm.create_model(name, pretrained=published or file is not None, **options)
+    except OSError as error:
+        raise RecipeError(explain_unreachable(name, timm.get_pretrained_cfg(name))) from error
+    except (RuntimeError, TypeError, ValueError, AssertionError, KeyError) as error:
+        raise RecipeError(
+            f"timm:{name} cannot be made for images of {image_size} with {dict(arguments or {})}: {error}."
+        ) from error
+
+
+def _reduction(body: Any) -> int:  # noqa: ANN401 (see above)
+    """Return how many pixels of a side become one place of the map."""
+    known = getattr(body, "feature_info", None)
+    return int(known[-1]["reduction"]) if isinstance(known, list) and known else 1
+
+
+def _statistics(body: Any, file: WeightsFile | None) -> Statistics:  # noqa: ANN401 (see above)
+    described = body.pretrained_cfg
+    if not file:
+        return described["mean"], described["std"]
+    if not file.statistics:
+        raise RecipeError(
+            f"{file.path}: does not say how images were normalised. Set mean and std; those of timm's own "
+            f"weights for this network are {list(described['mean'])} and {list(described['std'])}."
+        )
+    return file.statistics
+
+
+def _drop_unused(body: Any, image_size: tuple[int, int]) -> None:  # noqa: ANN401 (see above)
+    """Remove the parts that the features do not need: the gradient does not reach them.
+
+    VGG16 carries 119 million weights between its map and its classifier.
+    """
+    with torch.enable_grad():
+        body.eval().forward_features(torch.zeros(1, 3, *image_size)).sum().backward()
+    for child, layer in list(body.named_children()):
+        weights = list(layer.parameters())
+        if weights and all(weight.grad is None for weight in weights):
+            setattr(body, child, nn.Identity())
+    body.zero_grad(set_to_none=True)
+    body.train()

@@ -1,0 +1,25 @@
+"""How far below the head each weight lies, for learning rates that fall with the depth.
+
+Here: counting layers; a stage of a convolutional network is one, a block of a transformer is one.
+"""
+
+from lesionwise.models.backbones import TimmFeatures
+from lesionwise.models.network import Network
+
+
+def layer_depths(network: Network) -> dict[str, int]:
+    """Return the depth of each weight by its name: 0 in the head, 1 in the last layer of the features.
+
+    Args:
+        network: Any; layers are what timm says for its networks, and the steps of the features else.
+    """
+    features = network.features
+    if isinstance(features, TimmFeatures):
+        places = {f"body.{name}": place for name, place in features.layer_places().items()}
+    else:
+        names = [name for name, _ in features.named_parameters()]
+        order = list(dict.fromkeys(name.split(".")[0] for name in names))
+        places = {name: order.index(name.split(".")[0]) for name in names}
+    top = max(places.values(), default=0)
+    depths = {f"features.{name}": top - place + 1 for name, place in places.items()}
+    return {name: depths.get(name, 0) for name, _ in network.named_parameters()}

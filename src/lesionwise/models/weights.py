@@ -1,0 +1,101 @@
+"""Weights that somebody trained elsewhere: a file, and what must be known to use it.
+
+Here: reading a safetensors file with the statistics it was trained with, and saying where others come from.
+Not here: networks. Never pickle: a weights file is data, not a program.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from torch import Tensor, nn
+
+from lesionwise.errors import RecipeError
+
+PUBLISHED: Final = "published"
+FRESH: Final = "none"
+
+Statistics = tuple[Sequence[float], Sequence[float]]
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """Weights of one network without its classifier, or with one that is not used.
+
+    Attributes:
+        path: The file.
+        state: Every tensor by its name.
+        statistics: Mean and standard deviation of RGB in [0, 1] that they were trained with; None where the
+            file does not say.
+    """
+
+    path: Path
+    state: Mapping[str, Tensor]
+    statistics: Statistics | None
+
+    def verify_complete(self, network: nn.Module) -> None:
+        """Make sure that every weight of a network stands in the file.
+
+        Raises:
+            RecipeError: If one does not, and would have stayed random.
+        """
+        missing = [
+            name
+            for name in network.state_dict()
+            if name not in self.state and not name.endswith("num_batches_tracked")
+        ]
+        if missing:
+            raise RecipeError(
+                f"{self.path}: has no {missing[0]} ({len(missing)} of the network's tensors are missing). "
+                "It belongs to another network, or was saved under other names than timm's."
+            )
+
+
+def read_weights(path: str | Path) -> WeightsFile:
+    """Read a safetensors file; its metadata may say `mean` and `std`, each as "r,g,b".
+
+    Args:
+        path: The file.
+
+    Raises:
+        RecipeError: If it is not there or is not safetensors.
+    """
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415 (fresh weights need none of it)
+
+    path = Path(path)
+    if not path.is_file():
+        raise RecipeError(
+            f'Expected weights to be "{PUBLISHED}", "{FRESH}" or a safetensors file but there is no "{path}".'
+        )
+    try:
+        with safe_open(path, "pt") as file:
+            facts = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a reader, no dict)
+    except (SafetensorError, OSError) as error:
+        raise RecipeError(f"{path}: cannot be read as safetensors: {error}.") from error
+    return WeightsFile(path, state, _statistics(facts))
+
+
+def _statistics(facts: Mapping[str, str]) -> Statistics | None:
+    try:
+        mean, std = ([float(number) for number in facts[key].split(",")] for key in ("mean", "std"))
+    except (KeyError, ValueError):
+        return None
+    return (mean, std) if len(mean) == len(std) == len("RGB") else None
+
+
+def explain_unreachable(name: str, described: Any) -> str:  # noqa: ANN401 (timm's record, or None)
+    """Return what to do where the published weights of a timm network cannot be fetched.
+
+    Args:
+        name: timm's name of the network.
+        described: timm's record of its weights.
+    """
+    home = getattr(described, "hf_hub_id", None)
+    return (
+        f"The published weights of timm:{name} cannot be fetched. Where there is a network, fetch "
+        f"model.safetensors of {home} from the Hugging Face hub; bring it here and set weights=FILE, "
+        f"mean={list(described.mean)}, std={list(described.std)}. Or set weights={FRESH} to train from "
+        "scratch."
+    )

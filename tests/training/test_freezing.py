@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from conftest import make_recipe
+from lesionwise.models.registry import create_model
+from lesionwise.training.run import train
+
+KEYS = {"model": "timm:test_resnet", "image_size": [32, 32], "lr": 1e-2}
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, torch.Tensor]]:
+    torch.manual_seed(3)
+    body = create_model("timm:test_resnet", num_classes=7, image_size=(32, 32), drop_rate=0.0).features.body
+    path = tmp_path_factory.mktemp("weights") / "start.safetensors"
+    save_file(body.state_dict(), path, {"mean": "0.5,0.5,0.5", "std": "0.2,0.2,0.2"})
+    return path, body.state_dict()
+
+
+def features_of(run_path: Path) -> dict[str, torch.Tensor]:
+    state = torch.load(run_path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    prefix = "network.features.body."
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+@pytest.mark.parametrize(("freeze", "held"), [("all", True), (2, True), (1, False)])
+def test_frozen_features_stay_as_they_are_to_the_last_statistic(
+    freeze: int | str,
+    *,
+    held: bool,
+    start: tuple[Path, dict[str, torch.Tensor]],
+    drawn_folder: Path,
+    tmp_path: Path,
+) -> None:
+    path, before = start
+    recipe = make_recipe(**KEYS, weights=str(path), freeze=freeze, epochs=2)
+    run = train(recipe, drawn_folder, out=tmp_path / "run")
+    after = features_of(run.path)
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert (same == set(before)) is held
+    state = torch.load(run.checkpoints / "last.ckpt", weights_only=True)["state_dict"]
+    torch.testing.assert_close(state["network.std"].flatten(), torch.full((3,), 0.2))
+
+
+def test_a_frozen_run_resumes_without_the_file_of_weights(
+    start: tuple[Path, dict[str, torch.Tensor]], drawn_folder: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(start[0].read_bytes())
+    recipe = make_recipe(**KEYS, weights=str(copy), freeze=1, epochs=3)
+    whole = train(recipe, drawn_folder, out=tmp_path / "whole")
+
+    def stop(row: dict[str, float]) -> None:
+        if row["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, drawn_folder, out=tmp_path / "stopped", on_epoch=stop)
+    copy.unlink()
+    resumed = train(recipe, drawn_folder, out=tmp_path / "stopped", resume=True)
+    first, second = features_of(whole.path), features_of(resumed.path)
+    assert all(torch.equal(first[name], second[name]) for name in first)

@@ -12,7 +12,16 @@ import lesionwise
 from conftest import ROOT
 
 SOURCES = sorted((ROOT / "src" / "lesionwise").rglob("*.py"))
-PUBLIC = ["Dataset", "Evaluation", "LesionKFold", "evaluate", "lesion_groups", "read_dataset", "train"]
+PUBLIC = [
+    "Dataset",
+    "Evaluation",
+    "LesionKFold",
+    "evaluate",
+    "lesion_groups",
+    "load_model",
+    "read_dataset",
+    "train",
+]
 
 
 def test_the_public_names_are_these() -> None:

@@ -8,13 +8,23 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lesionwise.bundle.engine import load_model
     from lesionwise.data.dataset import Dataset, read_dataset
     from lesionwise.evaluation.evaluate import Evaluation, evaluate
     from lesionwise.split.assign import LesionKFold
     from lesionwise.split.groups import lesion_groups
     from lesionwise.training.run import train
 
-__all__ = ["Dataset", "Evaluation", "LesionKFold", "evaluate", "lesion_groups", "read_dataset", "train"]
+__all__ = [
+    "Dataset",
+    "Evaluation",
+    "LesionKFold",
+    "evaluate",
+    "lesion_groups",
+    "load_model",
+    "read_dataset",
+    "train",
+]
 
 __version__ = version("lesionwise")
 
@@ -24,6 +34,7 @@ _HOMES = {
     "LesionKFold": "lesionwise.split.assign",
     "evaluate": "lesionwise.evaluation.evaluate",
     "lesion_groups": "lesionwise.split.groups",
+    "load_model": "lesionwise.bundle.engine",
     "read_dataset": "lesionwise.data.dataset",
     "train": "lesionwise.training.run",
 }

@@ -8,6 +8,7 @@
     ├── SplitError           a split that does not fit its table
     │   └── LeakError        one lesion on both sides of a split; ends with 1
     ├── RecipeError          an unknown key or an impossible value
+    ├── BundleError          a model file that is damaged, foreign or not fit to be served
     ├── RunError             a run folder that lacks what a command needs
     └── MissingExtraError    an optional dependency is not installed
 
@@ -65,6 +66,10 @@ class LeakError(SplitError):
 
 class RecipeError(LesionwiseError):
     """A recipe has an unknown key or an impossible value."""
+
+
+class BundleError(LesionwiseError):
+    """A model file is damaged, foreign, or not fit for what is asked of it."""
 
 
 class RunError(LesionwiseError):

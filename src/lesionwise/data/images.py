@@ -58,7 +58,7 @@ def read_image(source: Path | bytes, size: tuple[int, int], *, steps: tuple[str,
     content = source if isinstance(source, bytes) else read_content(source)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            _check_sides(image)
+            _check_sides(*image.size)
             orientation = image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
             target = size[::-1] if orientation in _SWAPS_SIDES else size
             decoded = _decode_scaled(content, image, target, part=SMALLEST_VIEW if crop else 1)
@@ -70,6 +70,25 @@ def read_image(source: Path | bytes, size: tuple[int, int], *, steps: tuple[str,
         raise ImageError(f"is damaged: {error}") from error
     view = crop_field_of_view(decoded) if crop else decoded
     return preprocess(_orient(_crop_resize(view, target), orientation), steps)
+
+
+def fit_image(pixels: Pixels, size: tuple[int, int], *, steps: tuple[str, ...] = ()) -> Pixels:
+    """Cut, resize and preprocess upright pixels that were decoded elsewhere, by the rule of `read_image`.
+
+    Args:
+        pixels: RGB values, shape (any height, any width, 3), uint8.
+        size: Height and width of the result, in pixels.
+        steps: As for `read_image`.
+
+    Raises:
+        ImageError: If the pixels are of another shape or kind, too many or too few.
+        MissingExtraError: If a step needs an extra that is not installed.
+    """
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:  # noqa: PLR2004 (H, W and RGB)
+        raise ImageError(f"expected RGB pixels (H, W, 3) of uint8 but got {pixels.shape} of {pixels.dtype}")
+    _check_sides(pixels.shape[1], pixels.shape[0])
+    view = crop_field_of_view(pixels) if FIELD_OF_VIEW in steps else pixels
+    return preprocess(_crop_resize(view, size), steps)
 
 
 def read_content(path: Path) -> bytes:
@@ -84,8 +103,7 @@ def read_content(path: Path) -> bytes:
         raise ImageError(f"cannot be read: {error.strerror}") from error
 
 
-def _check_sides(image: Image.Image) -> None:
-    width, height = image.size
+def _check_sides(width: int, height: int) -> None:
     if min(width, height) < MIN_SIDE_PX:
         raise ImageError(f"is {width}x{height} pixels; at least {MIN_SIDE_PX} each way are needed")
     if width * height > MAX_PIXELS:

@@ -11,6 +11,7 @@ from typing import Final, Literal
 from lesionwise.data.cache import OnRead
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import RunError, SplitError
+from lesionwise.evaluation.calibrate import calibrate_run
 from lesionwise.evaluation.ledger import append_ledger
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import (
@@ -63,7 +64,7 @@ def train(
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
 ) -> RunFolder:
-    """Train a recipe on a data folder and predict its val and cal parts; `test` is not read.
+    """Train a recipe on a data folder, predict val and cal, calibrate on cal; `test` is not read.
 
     Args:
         recipe: A recipe, the name of a shipped one, or a TOML file.
@@ -128,6 +129,9 @@ def train(
                 on_step=on_step,
             )
             stage |= {"images": clock.images, "parts": clock.seconds}
+    if not run.calibration.exists():
+        with timed_stage(run, "calibrate"):
+            calibrate_run(run)
     return run
 
 
@@ -142,7 +146,7 @@ def predict_test(run: RunFolder, *, device: str = "auto", cache_root: str | Path
     Raises:
         RunError: If the data is not what the run was trained with.
     """
-    recipe, prepared, origin = _prepare_again(run, cache_root)
+    recipe, prepared, origin = prepare_again(run, cache_root)
     device = choose_device(device)
     ledger = _ledger_path(run, origin)
     number = append_ledger(
@@ -166,7 +170,7 @@ def predict_held_out(run: RunFolder, *, device: str = "auto", cache_root: str | 
     Raises:
         RunError: If the data is not what the run was trained with, or the test part is the final exam.
     """
-    recipe, prepared, _ = _prepare_again(run, cache_root)
+    recipe, prepared, _ = prepare_again(run, cache_root)
     if "held_out" not in prepared.split.meta:
         raise RunError(
             f'{run.path}: its test part is the final exam. Run "lesionwise evaluate {run.path} --final", '
@@ -175,8 +179,16 @@ def predict_held_out(run: RunFolder, *, device: str = "auto", cache_root: str | 
     write_part_predictions(run, recipe, prepared, ("test",), device=choose_device(device))
 
 
-def _prepare_again(run: RunFolder, cache_root: str | Path | None) -> tuple[Recipe, TrainingData, str | None]:
-    """Return recipe and data of a run, and where its split came from."""
+def prepare_again(run: RunFolder, cache_root: str | Path | None) -> tuple[Recipe, TrainingData, str | None]:
+    """Return recipe and data of a run, and where its split came from.
+
+    Args:
+        run: A trained run.
+        cache_root: Folder of all image caches.
+
+    Raises:
+        RunError: If the data is not what the run was trained with.
+    """
     recipe = load_recipe(run.config)
     facts = read_json(run.data)
     prepared = prepare(

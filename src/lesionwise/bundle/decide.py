@@ -1,0 +1,92 @@
+"""From probabilities to what is said about an image: answer, uncertain, or not a lesion image.
+
+Here: the rules, with numpy alone. Not here: the numbers they compare with, which stand in the calibration.
+Letters: N images, C classes.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lesionwise.bundle.description import Description
+from lesionwise.evaluation.calibration import question_probability
+from lesionwise.labels import CODES, MALIGNANT
+
+Decision = Literal["answer", "uncertain", "not_a_lesion_image"]
+DECISIONS: Final[tuple[Decision, ...]] = ("answer", "uncertain", "not_a_lesion_image")
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What is said about some images.
+
+    Attributes:
+        decision: One of `DECISIONS` for each image, shape (N,).
+        top: Code of the likeliest diagnosis, shape (N,).
+        malignant_probability: Of `akiec`, `bcc` and `mel` together, shape (N,).
+        prediction_set: Whether each diagnosis cannot be excluded, shape (N, C); None without calibration.
+        above_melanoma_threshold: Whether melanoma is likely enough to be raised, shape (N,); None where there
+            is no threshold.
+    """
+
+    decision: NDArray[np.str_]
+    top: NDArray[np.str_]
+    malignant_probability: NDArray[np.float64]
+    prediction_set: NDArray[np.bool_] | None
+    above_melanoma_threshold: NDArray[np.bool_] | None
+
+    def prediction_codes(self, image: int) -> tuple[str, ...] | None:
+        """Return the diagnoses that cannot be excluded for one image, in the order of the classes."""
+        if self.prediction_set is None:
+            return None
+        return tuple(code for code, held in zip(CODES, self.prediction_set[image], strict=True) if held)
+
+
+def decide(
+    description: Description, probabilities: ArrayLike, ood_score: ArrayLike | None = None
+) -> Decisions:
+    """Return what a bundle says about images, given what its graph gave.
+
+    Args:
+        description: Of the bundle.
+        probabilities: Calibrated, shape (N, C).
+        ood_score: How unlike a lesion image each is, shape (N,); None where the model has no such score.
+    """
+    prob = np.asarray(probabilities, float)
+    calibration = description.calibration
+    likeliest = prob.argmax(axis=1)
+    decision = np.full(len(prob), "answer", dtype="<U18")
+    held = melanoma = None
+    if calibration is not None:
+        held = calibration.prediction_sets.contains(prob)
+        point = calibration.operating_point("melanoma")
+        melanoma = None if point is None else point.decide(prob)
+        promised = [not isinstance(calibration.prediction_sets.classes[code].quantile, str) for code in CODES]
+        decision[_leaves_open(held & promised, likeliest)] = "uncertain"
+    if ood_score is not None and description.ood_cutoff is not None:
+        decision[np.asarray(ood_score) >= description.ood_cutoff] = "not_a_lesion_image"
+    return Decisions(
+        decision=decision,
+        top=np.asarray(CODES)[likeliest],
+        malignant_probability=question_probability(prob, "malignant"),
+        prediction_set=held,
+        above_melanoma_threshold=melanoma,
+    )
+
+
+def _leaves_open(held: NDArray[np.bool_], likeliest: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which sets hold malignant and benign diagnoses both, shape (N,).
+
+    Diagnoses that nothing was promised for are in every set; they would make every answer uncertain, so they
+    count only where they are the likeliest.
+
+    Args:
+        held: Sets of the diagnoses with a promise, shape (N, C).
+        likeliest: Index of the likeliest diagnosis, shape (N,).
+    """
+    inside = held.copy()
+    inside[np.arange(len(inside)), likeliest] = True
+    malignant = np.isin(CODES, MALIGNANT)
+    return np.asarray(inside[:, malignant].any(axis=1) & inside[:, ~malignant].any(axis=1))

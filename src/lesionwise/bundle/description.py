@@ -1,0 +1,210 @@
+"""The description: what stands in a bundle beside the graph, as JSON under the metadata key `lesionwise`.
+
+Here: the record. Not here: checking a file (`load`), and acting on it (`decide`, `engine`).
+Letters: N images, C classes, H W height and width in pixels.
+"""
+
+from datetime import date
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from lesionwise.data.images import IMAGE_RULE
+from lesionwise.data.preprocess import verify_steps
+from lesionwise.errors import BundleError, RecipeError
+from lesionwise.evaluation.calibration import Calibration
+from lesionwise.labels import CODES
+
+SCHEMA: Final = 1
+LEAKY_STAMP: Final = "LEAKY SPLIT"
+Precision = Literal["fp32", "bf16"]
+Output = Literal["probabilities", "logits", "embedding", "ood_score", "cam"]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+Side = Annotated[int, Field(ge=8, le=4096)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ImageInput(_Record):
+    """How a picture becomes the network's input.
+
+    Attributes:
+        rule: Name of the rule of `data.images.read_image`.
+        steps: Names of its preprocessing steps, in their order.
+        height: Of the input, in pixels.
+        width: Of the input, in pixels.
+    """
+
+    rule: str = IMAGE_RULE
+    steps: tuple[str, ...] = ()
+    height: Side
+    width: Side
+
+    @field_validator("rule")
+    @classmethod
+    def _known(cls, rule: str) -> str:
+        if rule != IMAGE_RULE:
+            raise ValueError(
+                f'Expected the image rule "{IMAGE_RULE}"; another version of lesionwise may know it'
+            )
+        return rule
+
+    @field_validator("steps")
+    @classmethod
+    def _in_order(cls, steps: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            verify_steps(steps)
+        except RecipeError as error:
+            raise ValueError(str(error)) from error
+        return steps
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width
+
+
+class Provenance(_Record):
+    """What the weights were made from.
+
+    Attributes:
+        data_fingerprint: SHA-256 over ids, diagnoses, lesions and contents of the images.
+        split_fingerprint: SHA-256 of the split.
+        images: Images of the data set.
+        lesions: Their lesions.
+        recipes: The resolved recipe of each member.
+        seeds: The seed of each member.
+        checkpoints: SHA-256 of the weights of each member.
+        packages: Versions that trained it.
+    """
+
+    data_fingerprint: Sha256
+    split_fingerprint: Sha256
+    images: Count
+    lesions: Count
+    recipes: tuple[dict[str, Any], ...]
+    seeds: tuple[int, ...]
+    checkpoints: tuple[Sha256, ...]
+    packages: dict[str, str] = {}
+
+
+class Score(_Record):
+    """A score with its 95 % interval."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class PartScores(_Record):
+    """The scores of one part of the split.
+
+    Attributes:
+        images: Images scored.
+        lesions: Their lesions, which the intervals resample.
+        overall: By the name of the score.
+        per_class: By diagnosis, then by score.
+    """
+
+    images: Count
+    lesions: Count
+    overall: dict[str, Score]
+    per_class: dict[str, dict[str, Score]] = {}
+
+
+class PrecisionCheck(_Record):
+    """What fewer bits changed on `cal`.
+
+    Attributes:
+        images: Images compared with fp32.
+        changed: Those whose decision, likeliest diagnosis or prediction set is another.
+        largest_difference: Between two probabilities.
+    """
+
+    images: Count
+    changed: Count
+    largest_difference: Annotated[float, Field(ge=0, le=1)]
+
+
+class Description(_Record):
+    """All that a bundle says about itself.
+
+    Attributes:
+        schema_version: Of this record.
+        name: Of the model.
+        classes: Diagnosis codes in the order of the outputs.
+        input: From picture to input.
+        outputs: What the graph gives, in order: `probabilities` (N, C) calibrated, `logits` (N, C) raw, and
+            where the model has them `embedding` (N, D), `ood_score` (N,), `cam` (N, C, h, w).
+        logits_are: What the raw outputs of this model are: those of the last layer, or the logarithm of
+            probabilities, where several members were averaged or a foreign model gives nothing else.
+        precision: What the graph is run in.
+        precision_check: What that changed; None for fp32.
+        calibration: From logits to probabilities, sets and operating points; None if it was never calibrated.
+        ood_cutoff: From this `ood_score` on an image is no lesion image; None if that is not known.
+        provenance: Where the weights come from; None for an imported model, which cannot prove it.
+        scores: By part of the split.
+        origin: "lesionwise", or the kind of file that was imported.
+        stamp: "LEAKY SPLIT" if lesions stood on both sides of the split that it was made with.
+        licence: Of the weights, in words; empty if not stated.
+        card: What a reader must know, in Markdown.
+        created: Day of export.
+        package_version: That wrote it.
+    """
+
+    schema_version: Literal[1] = SCHEMA
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    classes: tuple[str, ...] = CODES
+    input: ImageInput
+    outputs: tuple[Output, ...]
+    logits_are: Literal["last layer", "log of probability"] = "last layer"
+    precision: Precision = "fp32"
+    precision_check: PrecisionCheck | None = None
+    calibration: Calibration | None = None
+    ood_cutoff: float | None = None
+    provenance: Provenance | None = None
+    scores: dict[str, PartScores] = {}
+    origin: Literal["lesionwise", "onnx", "keras"] = "lesionwise"
+    stamp: Literal["LEAKY SPLIT"] | None = None
+    licence: str = ""
+    card: str = ""
+    created: date
+    package_version: str
+
+    @field_validator("classes")
+    @classmethod
+    def _in_our_order(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if classes != CODES:
+            raise ValueError(f"Expected the order {', '.join(CODES)}")
+        return classes
+
+    @field_validator("outputs")
+    @classmethod
+    def _both_there(cls, outputs: tuple[Output, ...]) -> tuple[Output, ...]:
+        if len(set(outputs)) != len(outputs) or not {"probabilities", "logits"} <= set(outputs):
+            raise ValueError("Expected probabilities, logits and others, each once")
+        return outputs
+
+
+def parse_description(text: bytes) -> Description:
+    """Return the description that a file holds.
+
+    Raises:
+        BundleError: If it is of a newer schema, or not as `Description` has it. The message does not name
+            the file.
+    """
+    try:
+        return Description.model_validate_json(text)
+    except ValidationError as error:
+        faults = error.errors()
+        newer = next((fault for fault in faults if fault["loc"] == ("schema_version",)), None)
+        if newer:
+            raise BundleError(
+                f"has a description of schema {newer['input']!r}; this lesionwise reads schema {SCHEMA}. "
+                "Use the version of lesionwise that wrote it, or a newer one"
+            ) from error
+        where = ".".join(str(part) for part in faults[0]["loc"])
+        raise BundleError(f'has an invalid description: "{where}": {faults[0]["msg"]}') from error

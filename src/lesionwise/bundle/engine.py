@@ -1,0 +1,192 @@
+"""The engine: images in, answers out, through the bundle's graph.
+
+Here: reading images by the bundle's rule, running them in batches, the record of answers. Not here: the
+checks of the file (`load`), the runtimes (`runtimes`) and the rules of decisions (`decide`).
+Letters: N images, C classes, D features, H W height and width in pixels, h w places of the map.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import as_file, files
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import TypeIs
+
+from lesionwise.bundle.decide import Decisions, decide
+from lesionwise.bundle.description import Description, Precision
+from lesionwise.bundle.load import Bundle, read_bundle
+from lesionwise.bundle.runtimes import Arrays, Pixels, Run, Runtime, start
+from lesionwise.data.images import fit_image, read_image
+from lesionwise.errors import BundleError, ImageError
+
+Floats = NDArray[np.float32]
+Image = str | Path | bytes | Pixels
+BATCH: Final = 32  # larger ones are no faster on a CPU, and take more memory
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says about some images.
+
+    Attributes:
+        description: Of the bundle that said it.
+        probabilities: Calibrated, shape (N, C).
+        logits: Raw, shape (N, C).
+        embedding: Shape (N, D); None if the model gives none.
+        ood_score: How unlike a lesion image, shape (N,); None if the model gives none.
+        cam: What each place adds to each logit, shape (N, C, h, w); None if the model gives none.
+    """
+
+    description: Description
+    probabilities: Floats
+    logits: Floats
+    embedding: Floats | None = None
+    ood_score: Floats | None = None
+    cam: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """What is said about each image: answer or not, the likeliest diagnosis, the set, the threshold."""
+        return decide(self.description, self.probabilities, self.ood_score)
+
+
+class Engine:
+    """A model ready to answer; safe to use from several threads.
+
+    Args:
+        bundle: A checked bundle.
+        runtime: "openvino" or "onnxruntime".
+        threads: Cores to use; all if left out.
+        precision: What to compute in; as the bundle says if left out.
+
+    Attributes:
+        bundle: As given.
+        runtime: As given.
+
+    Raises:
+        BundleError: If the runtime cannot build the graph.
+        MissingExtraError: If the runtime is not installed.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        runtime: Runtime = "openvino",
+        threads: int | None = None,
+        precision: Precision | None = None,
+    ) -> None:
+        self.bundle = bundle
+        self.runtime = runtime
+        try:
+            self._run: Run = start(
+                runtime,
+                bundle.content,
+                self.description.outputs,
+                precision=precision or self.description.precision,
+                threads=threads,
+            )
+        except BundleError as error:
+            raise BundleError(f"{bundle.path}: {error}.") from error
+
+    @property
+    def description(self) -> Description:
+        """What the bundle says about itself."""
+        return self.bundle.description
+
+    def predict(self, images: Image | Iterable[Image]) -> Answers:
+        """Return answers for images.
+
+        Args:
+            images: Paths, contents of files as bytes, or RGB arrays (H, W, 3) of uint8 that were decoded
+                elsewhere; one, or any number. Arrays are cut and resized by the same rule; a path or bytes
+                come closer to training, because JPEGs are decoded at a reduced scale.
+
+        Raises:
+            ImageError: If one cannot be read; the message names it.
+        """
+        waiting = enumerate([images] if _is_one(images) else images)
+        batches = []
+        while batch := [self.read(image, number) for number, image in islice(waiting, BATCH)]:
+            batches.append(self.run(np.stack(batch)))
+        return self.answers(batches)
+
+    def read(self, image: Image, number: int = 0) -> Pixels:
+        """Return one image as the graph takes it, shape (H, W, 3).
+
+        Args:
+            image: As for `predict`.
+            number: Its place among others, for messages.
+
+        Raises:
+            ImageError: If it cannot be read; the message names it.
+        """
+        rule = self.description.input
+        try:
+            if isinstance(image, np.ndarray):
+                return fit_image(image, rule.size, steps=rule.steps)
+            return read_image(Path(image) if isinstance(image, str) else image, rule.size, steps=rule.steps)
+        except ImageError as error:
+            name = image if isinstance(image, str | Path) else f"image {number}"
+            raise ImageError(f"{name}: {error}.") from error
+
+    def run(self, pixels: Pixels) -> Arrays:
+        """Run one batch through the graph.
+
+        Args:
+            pixels: Images as `read` or the image cache of the same rule gives them, shape (N, H, W, 3).
+
+        Returns:
+            An array for each output that the description names.
+        """
+        return self._run(np.ascontiguousarray(pixels))
+
+    def answers(self, batches: Sequence[Arrays]) -> Answers:
+        """Return the outputs of batches as one record."""
+        empty = [self.run(np.zeros((1, *self.description.input.size, 3), np.uint8))] if not batches else []
+        joined = {
+            name: np.concatenate([batch[name] for batch in batches or empty])[: None if batches else 0]
+            for name in self.description.outputs
+        }
+        return Answers(self.description, **joined)
+
+
+def _is_one(images: Image | Iterable[Image]) -> TypeIs[Image]:
+    """Return whether this is one image, and not several."""
+    if isinstance(images, np.ndarray):
+        return images.ndim == 3  # noqa: PLR2004 (H, W, 3; several have a fourth side)
+    return isinstance(images, str | Path | bytes)
+
+
+def load_model(
+    path: str | Path | None = None,
+    *,
+    runtime: Runtime = "openvino",
+    threads: int | None = None,
+    precision: Precision | None = None,
+) -> Engine:
+    """Return a model that answers: `load_model("model.onnx").predict(["mole.jpg"]).probabilities`.
+
+    The file is checked before any of it is run; no code from it is executed.
+
+    Args:
+        path: A bundle, as `lesionwise export` writes it; left out, the one that ships with the package.
+        runtime: "openvino", or "onnxruntime" where that extra is installed.
+        threads: Cores to use; all if left out.
+        precision: "fp32" or "bf16"; what the bundle says if left out.
+
+    Raises:
+        BundleError: If the file is no bundle, damaged, or cannot be run.
+        MissingExtraError: If the runtime is not installed.
+    """
+    with as_file(files("lesionwise") / "weights" / "small.onnx") as shipped:
+        bundle = read_bundle(shipped if path is None else path)
+    return Engine(bundle, runtime=runtime, threads=threads, precision=precision)

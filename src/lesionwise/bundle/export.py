@@ -1,0 +1,224 @@
+"""From networks to a bundle: one graph from bytes of pixels to calibrated probabilities.
+
+Here: the graph (view, members, calibration), writing it as ONNX, and comparing it with PyTorch. Not here:
+where networks and facts come from (`lesionwise.training.export`). Of `bundle` only this imports torch.
+Letters: B batch, C classes, D features, H W pixels of the input, h w pixels of the view.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from lesionwise.bundle.description import Description, Output
+from lesionwise.bundle.engine import Engine
+from lesionwise.bundle.load import Bundle, open_content, read_bundle, seal
+from lesionwise.data.images import fit_image
+from lesionwise.errors import BundleError
+from lesionwise.evaluation.calibration import Scaling
+from lesionwise.labels import CODES
+from lesionwise.models.network import Network
+from lesionwise.run_folder import atomic_path
+
+OPSET: Final = 18
+TOLERANCE: Final = 1e-4
+"""By how much a probability of the bundle may differ from PyTorch's."""
+
+_TRIAL_IMAGES: Final = 8
+
+
+class View(nn.Module):
+    """Cuts and resizes, as two matrix products: the one form in which all runtimes resize alike.
+
+    Args:
+        rows: What each row of the view is made of, shape (h, H).
+        columns: What each column of the view is made of, shape (w, W).
+    """
+
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, rows: Tensor, columns: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("rows", rows)
+        self.register_buffer("columns", columns.T.contiguous())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the view (B, 3, h, w) of images (B, 3, H, W)."""
+        return self.rows @ images @ self.columns
+
+
+class Member(nn.Module):
+    """One trained network with its view and its own calibration.
+
+    Args:
+        network: From RGB in [0, 1] to logits.
+        view: What it looks at.
+        scaling: Of its logits, where members are averaged; None for a model alone.
+    """
+
+    def __init__(self, network: Network, view: nn.Module, scaling: Scaling | None = None) -> None:
+        super().__init__()
+        self.network = network
+        self.view = view
+        self.scaled = Scaled(scaling)
+
+
+class Scaled(nn.Module):
+    """Multiplies and shifts logits; without scaling it leaves them as they are.
+
+    Args:
+        scaling: What to apply.
+    """
+
+    factor: Tensor
+    offset: Tensor
+
+    def __init__(self, scaling: Scaling | None) -> None:
+        super().__init__()
+        factor = np.ones(len(CODES)) if scaling is None else scaling.factor
+        offset = np.zeros(len(CODES)) if scaling is None else scaling.offset
+        self.register_buffer("factor", torch.tensor(factor, dtype=torch.float32))
+        self.register_buffer("offset", torch.tensor(offset, dtype=torch.float32))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Return the scaled logits (B, C)."""
+        return logits * self.factor + self.offset
+
+
+class BundleGraph(nn.Module):
+    """The whole graph.
+
+    Several members are averaged: the raw output is then the logarithm of the mean of their calibrated
+    probabilities, and what the calibration of the ensemble scales. Their embeddings stand one behind the
+    other; no map is exact for a mean of probabilities, so there is none.
+
+    Args:
+        members: At least one.
+        scaling: From raw outputs to calibrated ones; None leaves them as they are.
+        ood: From the embedding (B, D) to how unlike a lesion image it is (B,); None gives no such output.
+    """
+
+    def __init__(
+        self, members: Sequence[Member], scaling: Scaling | None, ood: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.members = tuple(members)
+        self.registered = nn.ModuleList(members)
+        self.scaled = Scaled(scaling)
+        self.ood = ood
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Return the outputs by name of images (B, H, W, 3), uint8."""
+        pixels = image.permute(0, 3, 1, 2).float() / 255
+        said = [member.network.outputs(member.view(pixels)) for member in self.members]
+        logits, cam = said[0].logits, said[0].cam
+        if len(said) > 1:
+            each = [m.scaled(out.logits).softmax(1) for m, out in zip(self.members, said, strict=True)]
+            logits, cam = torch.stack(each).mean(0).clamp_min(torch.finfo(torch.float32).tiny).log(), None
+        embedding = torch.cat([out.embedding for out in said], dim=1)
+        outputs = {
+            "probabilities": self.scaled(logits).softmax(1),
+            "logits": logits,
+            "embedding": embedding,
+            "ood_score": None if self.ood is None else self.ood(embedding),
+            "cam": cam,
+        }
+        return {name: value for name, value in outputs.items() if value is not None}
+
+
+class Exported(NamedTuple):
+    """A graph as ONNX.
+
+    Attributes:
+        content: The file, without a description.
+        outputs: Their names, in order.
+    """
+
+    content: bytes
+    outputs: tuple[Output, ...]
+
+
+def to_onnx(graph: BundleGraph, size: tuple[int, int]) -> Exported:
+    """Write a graph as ONNX, for any number of images at once.
+
+    Args:
+        graph: In evaluation mode.
+        size: Height and width of its input, in pixels.
+    """
+    trial = torch.zeros(2, *size, 3, dtype=torch.uint8)
+    with torch.inference_mode():
+        outputs = graph(trial)
+    program = torch.onnx.export(
+        graph,
+        (trial,),
+        input_names=["image"],
+        output_names=list(outputs),
+        dynamic_shapes={"image": {0: torch.export.Dim("N", min=1, max=65_535)}},
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
+    if program is None:
+        raise BundleError("PyTorch gave no ONNX graph.")
+    return Exported(_without_traces(program.model_proto), tuple(outputs))
+
+
+def verify_parity(graph: BundleGraph, engine: Engine) -> float:
+    """Make sure that a bundle answers as the network that it came from, and return the largest difference.
+
+    Args:
+        graph: In evaluation mode.
+        engine: The bundle, in fp32.
+
+    Raises:
+        BundleError: If a probability differs by more than `TOLERANCE`.
+    """
+    coarse = np.random.default_rng(0).integers(0, 256, (_TRIAL_IMAGES, 12, 16, 3), np.uint8)
+    pixels = np.stack([fit_image(image, engine.description.input.size) for image in coarse])
+    with torch.inference_mode():
+        expected = graph(torch.from_numpy(pixels))["probabilities"].numpy()
+    difference = float(np.abs(engine.run(pixels)["probabilities"] - expected).max())
+    if not difference <= TOLERANCE:
+        raise BundleError(
+            f"{engine.bundle.path}: expected the probabilities of PyTorch within {TOLERANCE} but they differ "
+            f"by {difference:.2g} on {engine.runtime}. The export of this model is not to be used."
+        )
+    return difference
+
+
+def write_bundle(content: bytes, description: Description, path: Path) -> Bundle:
+    """Seal a graph and its description, check the result as a reader would, and write it whole or not at all.
+
+    Args:
+        content: Of the ONNX file.
+        description: What it is.
+        path: Where it goes.
+
+    Raises:
+        BundleError: If the two do not fit each other.
+    """
+    sealed = seal(content, description)
+    open_content(sealed)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(sealed)
+    return read_bundle(path)
+
+
+def _without_traces(model: onnx.ModelProto) -> bytes:
+    """Return the file without the exporter's notes, which name files of this machine."""
+    model.producer_name, model.producer_version, model.doc_string = "lesionwise", "", ""
+    del model.metadata_props[:], model.graph.metadata_props[:], model.graph.value_info[:]
+    model.graph.name, model.graph.doc_string = "lesionwise", ""
+    for place, node in enumerate(model.graph.node):
+        node.name, node.doc_string = f"{node.op_type}_{place}", ""
+        del node.metadata_props[:]
+    for port in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        port.doc_string = ""
+        del port.metadata_props[:]
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString(deterministic=True))

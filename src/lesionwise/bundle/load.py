@@ -1,0 +1,148 @@
+"""Opening a bundle: every check comes before a runtime sees the file.
+
+Here: the envelope (graph, description, checksum), sealing and opening it. Not here: running it (`engine`).
+
+A bundle is an ONNX file with two metadata entries at its very end: `lesionwise`, the description, and
+`lesionwise.sha256`, the SHA-256 of every byte before that entry. A cut, a flipped bit or an edited number is
+found before anything is parsed by foreign code. The checksum guards against accidents, not against somebody
+who means harm: what such a file could do is bounded by `onnx_file.verify_self_contained`.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from lesionwise.bundle.description import Description, parse_description
+from lesionwise.bundle.onnx_file import (
+    FLOAT,
+    UINT8,
+    Port,
+    Ports,
+    metadata_entry,
+    read_metadata,
+    verify_self_contained,
+)
+from lesionwise.errors import BundleError
+
+KEY: Final = "lesionwise"
+CHECKSUM_KEY: Final = "lesionwise.sha256"
+MAX_BYTES: Final = 1 << 30  # a file is read into memory whole; VGG16 has 0.55 GB
+MAX_DESCRIPTION_BYTES: Final = 1 << 20
+_CHECKSUM_BYTES: Final = len(metadata_entry(CHECKSUM_KEY, b"0" * 64))
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A file that was checked.
+
+    Attributes:
+        path: Where it was read from.
+        content: All of it.
+        sha256: Of the file.
+        description: What it says about itself.
+    """
+
+    path: Path
+    content: bytes
+    sha256: str
+    description: Description
+
+
+def seal(graph: bytes, description: Description) -> bytes:
+    """Return the content of a bundle file.
+
+    Args:
+        graph: An ONNX file without the two entries.
+        description: What goes into it.
+    """
+    content = graph + metadata_entry(KEY, description.model_dump_json(exclude_none=True).encode())
+    return content + metadata_entry(CHECKSUM_KEY, sha256(content).hexdigest().encode())
+
+
+def read_bundle(path: str | Path) -> Bundle:
+    """Read a bundle and check all that can be checked without running it.
+
+    Args:
+        path: The file.
+
+    Raises:
+        BundleError: If it cannot be read, is damaged, foreign, of a newer schema, or needs other files.
+    """
+    path = Path(path)
+    try:
+        content = _read_content(path)
+        return Bundle(path, content, sha256(content).hexdigest(), open_content(content))
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}.") from error
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}.") from error
+
+
+def open_content(content: bytes) -> Description:
+    """Check the content of a bundle file, and return what it says about itself.
+
+    Raises:
+        BundleError: As `read_bundle`, without the name of the file.
+    """
+    entries = read_metadata(content)
+    ours = [value for key, value in entries if key == KEY]
+    if not ours:
+        raise BundleError(
+            "is not a lesionwise bundle: it does not describe itself. "
+            'Run "lesionwise bundle import" to make one of it'
+        )
+    if len(ours) > 1 or len(ours[0]) > MAX_DESCRIPTION_BYTES:
+        raise BundleError("has more than one description, or one that is too long")
+    _verify_checksum(content)
+    description = parse_description(bytes(ours[0]))
+    _verify_ports(verify_self_contained(content), description)
+    return description
+
+
+def verify_servable(bundle: Bundle) -> None:
+    """Refuse a bundle whose scores are not what they seem.
+
+    Raises:
+        BundleError: If it was made with a split that leaks.
+    """
+    stamp = bundle.description.stamp
+    if stamp:
+        raise BundleError(
+            f"{bundle.path}: {stamp}: it was trained on lesions that it was tested on, so nobody knows how "
+            'good it is; it is not served. Train on a split by lesion ("lesionwise split") and export that.'
+        )
+
+
+def _read_content(path: Path) -> bytes:
+    if not path.is_file():
+        raise BundleError("expected a bundle but there is no such file")
+    if path.stat().st_size > MAX_BYTES:
+        raise BundleError(f"is larger than {MAX_BYTES >> 20} MB, which no bundle is")
+    return path.read_bytes()
+
+
+def _verify_checksum(content: bytes) -> None:
+    body, end = content[:-_CHECKSUM_BYTES], content[-_CHECKSUM_BYTES:]
+    if end != metadata_entry(CHECKSUM_KEY, sha256(body).hexdigest().encode()):
+        raise BundleError(
+            "is damaged or was changed after its export: its checksum does not fit. Copy it again"
+        )
+
+
+def _verify_ports(ports: Ports, description: Description) -> None:
+    """Make sure that the graph takes and gives what the description says."""
+    image = Port(UINT8, (None, *description.input.size, 3))
+    if ports.inputs != {"image": image}:
+        raise BundleError(f"expected the one input image {image.sides} of bytes but found {ports.inputs}")
+    if tuple(ports.outputs) != description.outputs:
+        raise BundleError(f"describes the outputs {description.outputs} but has {tuple(ports.outputs)}")
+    classes = len(description.classes)
+    sides = {"embedding": (None,), "ood_score": (), "cam": (classes, None, None)}
+    for name, port in ports.outputs.items():
+        expected = (None, *sides.get(name, (classes,)))  # None: any length
+        fits = len(port.sides) == len(expected) and all(
+            there == wanted for there, wanted in zip(port.sides, expected, strict=True) if wanted
+        )
+        if port.kind != FLOAT or not fits:
+            raise BundleError(f"has an output {name} of an unexpected shape or kind: {port}")

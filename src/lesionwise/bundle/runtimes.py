@@ -1,0 +1,107 @@
+"""The two runtimes that a graph can run on: OpenVINO, and ONNX Runtime as an extra.
+
+Here: from the bytes of a graph to a function on arrays; speed settings. Not here: checking the bytes
+(`load`), images and answers (`engine`). Letters: N images, H W height and width in pixels.
+"""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionwise.bundle.description import Precision
+from lesionwise.errors import BundleError, MissingExtraError
+
+Runtime = Literal["openvino", "onnxruntime"]
+RUNTIMES: Final[tuple[Runtime, ...]] = ("openvino", "onnxruntime")
+Pixels = NDArray[np.uint8]
+Arrays = dict[str, NDArray[np.float32]]
+Run = Callable[[Pixels], Arrays]
+
+_TELEMETRY: Final = "openvino_telemetry"
+_ONLY_ERRORS: Final = 3  # of ONNX Runtime's log levels
+
+
+def start(
+    runtime: Runtime, content: bytes, names: tuple[str, ...], *, precision: Precision, threads: int | None
+) -> Run:
+    """Return the function that runs a graph: pixels (N, H, W, 3) in, an array per output out.
+
+    Args:
+        runtime: Which.
+        content: A checked ONNX file.
+        names: Of the outputs, in order.
+        precision: What it is computed in; ONNX Runtime's CPU kernels know fp32 alone.
+        threads: On how many cores; all if None.
+
+    Raises:
+        BundleError: If the runtime cannot build the graph.
+        MissingExtraError: If the runtime is not installed.
+    """
+    starter = {"openvino": _start_openvino, "onnxruntime": _start_onnxruntime}[runtime]
+    try:
+        return starter(content, names, precision, threads)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise BundleError(f"{runtime} cannot build its graph: {reason}") from error
+
+
+def _start_openvino(content: bytes, names: tuple[str, ...], precision: Precision, threads: int | None) -> Run:
+    openvino = _import_openvino()
+    settings: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        # Left alone, OpenVINO computes in bf16 wherever the processor can, and answers change.
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+        **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
+    }
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(content), "CPU", settings)
+    own = threading.local()  # a request is one thread's
+
+    def run(pixels: Pixels) -> Arrays:
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        results = own.request.infer([pixels])
+        return {name: np.array(results[place]) for place, name in enumerate(names)}
+
+    return run
+
+
+def _start_onnxruntime(
+    content: bytes, names: tuple[str, ...], precision: Precision, threads: int | None
+) -> Run:
+    del precision
+    try:
+        import onnxruntime  # noqa: PLC0415 (an extra)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("onnxruntime", "onnxruntime") from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ONLY_ERRORS
+    options.intra_op_num_threads = threads or 0
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return lambda pixels: dict(zip(names, session.run(list(names), {"image": pixels}), strict=True))
+
+
+def _import_openvino() -> Any:  # noqa: ANN401 (a module without types)
+    """Import OpenVINO without its telemetry, which is on by default and sends an event at import."""
+    with _hidden(_TELEMETRY):
+        import openvino  # noqa: PLC0415 (a quarter of a second, and only after telemetry is out of the way)
+    return openvino
+
+
+@contextmanager
+def _hidden(name: str) -> Iterator[None]:
+    """Make an import of a module fail inside the block, as if it were not installed."""
+    modules: dict[str, Any] = sys.modules  # None is the documented way to make an import fail
+    found = modules.get(name)
+    modules[name] = None
+    try:
+        yield
+    finally:
+        del modules[name]
+        if found is not None:
+            modules[name] = found

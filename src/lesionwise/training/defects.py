@@ -73,6 +73,26 @@ def image_of(name: str) -> str:
     return name.rpartition(_MARK)[0]
 
 
+def copied_dataset(dataset: Dataset, image_ids: Sequence[str]) -> tuple[Dataset, NDArray[np.intp]]:
+    """Return the table of named copies, sorted by name, and the row of the image of each, shape (N,).
+
+    Args:
+        dataset: The images.
+        image_ids: Names of copies.
+
+    Raises:
+        SplitError: If a copy is of no image of the data.
+    """
+    names = sorted(image_ids)
+    row = {image_id: number for number, image_id in enumerate(dataset.table["image_id"])}
+    unknown = [name for name in names if image_of(name) not in row]
+    if unknown:
+        raise SplitError(f"Expected copies of images of the data but {unknown[0]} is of none.")
+    rows = np.array([row[image_of(name)] for name in names], dtype=np.intp)
+    table = dataset.table.iloc[rows].assign(image_id=names).reset_index(drop=True)
+    return replace(dataset, table=table), rows
+
+
 def make_copies(dataset: Dataset, cache: ImageCache, image_ids: Sequence[str]) -> tuple[Dataset, ImageCache]:
     """Return table and pixels of named copies, sorted by name; a name always gives the same pixels.
 
@@ -84,16 +104,10 @@ def make_copies(dataset: Dataset, cache: ImageCache, image_ids: Sequence[str]) -
     Raises:
         SplitError: If a copy is of no image of the data.
     """
-    names = sorted(image_ids)
-    row = {image_id: number for number, image_id in enumerate(dataset.table["image_id"])}
-    unknown = [name for name in names if image_of(name) not in row]
-    if unknown:
-        raise SplitError(f"Expected copies of images of the data but {unknown[0]} is of none.")
-    rows = np.array([row[image_of(name)] for name in names])
-    table = dataset.table.iloc[rows].assign(image_id=names).reset_index(drop=True)
+    copies, rows = copied_dataset(dataset, image_ids)
     pixels = cache.pixels[rows]
-    _augment(pixels, names)
-    return replace(dataset, table=table), replace(cache, pixels=pixels)
+    _augment(pixels, copies.table["image_id"].tolist())
+    return copies, replace(cache, pixels=pixels)
 
 
 def _augment(pixels: NDArray[np.uint8], names: Sequence[str]) -> None:

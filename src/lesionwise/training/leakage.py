@@ -1,0 +1,200 @@
+"""What a leak is worth: one recipe, one set of images, four ways of putting some of them aside for testing.
+
+Here: the four protocols. Not here: training (`run`), the copies (`defects`), the scores (`leak_outcome`), the
+figure and the page (`lesionwise.report`).
+
+The test part of the split is left alone. One of its other folds, the first, is the exam: no protocol trains
+on it. The rest is what the four protocols deal out, each in its own way.
+
+    config.toml  split.csv  leakage.json  leakage.csv
+    splits/<protocol>.csv   what the protocol dealt out
+    <protocol>/             its run folder; with predictions-exam.csv it is finished, and never repeated
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from lesionwise.data.cache import OnRead
+from lesionwise.data.preprocess import recipe_steps
+from lesionwise.errors import RunError, SplitError
+from lesionwise.recipe import Recipe, load_recipe
+from lesionwise.run_folder import RunFolder, describe_environment, read_json, write_json, write_text
+from lesionwise.split.assign import make_split
+from lesionwise.split.folds import fold_numbers
+from lesionwise.split.split_file import Split, read_split, write_split
+from lesionwise.training.clock import OnStep
+from lesionwise.training.defects import augmented_copies, copied_dataset, draw_copies
+from lesionwise.training.fit import write_part_predictions
+from lesionwise.training.hardware import choose_device
+from lesionwise.training.history import OnEpoch
+from lesionwise.training.leak_outcome import (
+    EXAM,
+    PROTOCOLS,
+    RECORD,
+    Outcome,
+    grouped_dataset,
+    judge,
+    write_outcomes,
+)
+from lesionwise.training.prepare import TrainingData, prepare
+from lesionwise.training.run import predict_held_out, train
+
+PER_CLASS: Final = 500  # what the seeds' notebooks draw of each class
+_AUGMENTED_TIMES: Final = 3  # three changed copies beside each drawn image
+
+OnProtocol = Callable[[str], None]
+
+
+def measure_leakage(
+    recipe: Recipe | str | Path,
+    data: str | Path,
+    *,
+    out: str | Path,
+    split: str | Path | None = None,
+    seed: int = 0,
+    per_class: int = PER_CLASS,
+    device: str = "auto",
+    cache_root: str | Path | None = None,
+    workers: int | None = None,
+    on_protocol: OnProtocol | None = None,
+    on_read: OnRead | None = None,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
+) -> list[Outcome]:
+    """Train a recipe under four protocols, and score each as a notebook would and as it deserves.
+
+    The same call goes on where an earlier one was stopped.
+
+    Args:
+        recipe: A recipe, the name of a shipped one, or a TOML file.
+        data: Folder of images with its table.
+        out: The folder of the four runs.
+        split: A split by lesion, whose test part is left alone; one is made if left out.
+        seed: Of the splits, the draw, weights, order, augmentation and dropout.
+        per_class: Images to draw of each class where a protocol resamples.
+        device: "auto", "cpu", "cuda" or "mps".
+        cache_root: Folder of all image caches.
+        workers: Decoding threads.
+        on_protocol: Called with the name of each protocol that is begun or continued.
+        on_read: Called with the images decoded and the number of all.
+        on_epoch: Called with each row of the history.
+        on_step: Called with the number of the epoch, the images done and the images of the epoch.
+
+    Raises:
+        LesionwiseError: If recipe, data or split cannot be used; the message says what to do.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    folder = RunFolder(Path(out))
+    device = choose_device(device)
+    root = Path(cache_root) if cache_root else None
+    known = prepare(
+        Path(data),
+        recipe.image_size,
+        steps=recipe_steps(recipe),
+        split_path=_begin(folder, recipe, Path(split) if split else None, seed),
+        seed=seed,
+        cache_root=root,
+        workers=workers,
+        on_read=on_read,
+    )
+    _record(folder, recipe, known, seed)
+    exam = fold_numbers(known.split)[0]
+    for protocol in PROTOCOLS:
+        run = RunFolder(folder.path / protocol)
+        if run.predictions(EXAM).exists():
+            continue
+        if on_protocol:
+            on_protocol(protocol)
+        dealt = folder.path / "splits" / f"{protocol}.csv"
+        write_split(protocol_split(protocol, known, exam, seed=seed, per_class=per_class), dealt)
+        train(
+            recipe,
+            data,
+            out=run.path,
+            split=dealt,
+            seed=seed,
+            device=device,
+            cache_root=root,
+            resume=True,
+            on_epoch=on_epoch,
+            on_step=on_step,
+        )
+        predict_held_out(run, device=device, cache_root=root)
+        write_part_predictions(run, recipe, _exam_only(known, exam), (EXAM,), device=device)
+    outcomes = [judge(RunFolder(folder.path / protocol), known) for protocol in PROTOCOLS]
+    write_outcomes(folder, outcomes)
+    return outcomes
+
+
+def protocol_split(protocol: str, known: TrainingData, exam: int, *, seed: int, per_class: int) -> Split:
+    """Return the split that a protocol makes of what is neither test nor exam.
+
+    Args:
+        protocol: Key of `PROTOCOLS`.
+        known: All images with the split whose test part is left alone.
+        exam: The fold that is put aside.
+        seed: Of the split and the draw.
+        per_class: Images to draw of each class.
+
+    Returns:
+        A split whose test part is what the protocol is scored on; stamped where it leaks.
+    """
+    fold = known.split.frame.set_index("image_id")["fold"].reindex(known.image_id).to_numpy()
+    open_to_all = (known.part != "test") & (fold != exam)
+    dataset = grouped_dataset(known, open_to_all)
+    left_out = int((~open_to_all).sum())
+    if protocol in {"resampled", "augmented"}:
+        copies = draw_copies(dataset, per_class=per_class, seed=seed)
+        if protocol == "augmented":
+            copies = augmented_copies(copies, _AUGMENTED_TIMES)
+        dataset, left_out = copied_dataset(dataset, copies)[0], 0
+    made = make_split(dataset, by="lesion" if protocol == "lesion-split" else "image", seed=seed)
+    own: dict[str, Any] = {"of": known.split.fingerprint, "held_out": PROTOCOLS[protocol]}
+    return Split(made.frame, {**made.meta, **own, "left_out": left_out})
+
+
+def _exam_only(known: TrainingData, exam: int) -> TrainingData:
+    fold = known.split.frame.set_index("image_id")["fold"].reindex(known.image_id).to_numpy()
+    part = np.where((fold == exam) & (known.part != "test"), EXAM, "")
+    return replace(known, part=part)
+
+
+def _begin(folder: RunFolder, recipe: Recipe, split: Path | None, seed: int) -> Path | None:
+    """Return the split to read: that of a measurement that is continued, or the one given."""
+    if recipe.defect_resample_before_split:
+        raise SplitError("Expected a recipe without defect_resample_before_split: two protocols resample.")
+    if not (folder.path / RECORD).exists():
+        if folder.path.is_dir() and any(folder.path.iterdir()) and not folder.config.exists():
+            raise RunError(f"{folder.path}: is not empty and holds no measurement. Pass another --out.")
+        return split
+    changed = [
+        name
+        for name, differs in {
+            "recipe": load_recipe(folder.config) != recipe,
+            "--seed": read_json(folder.path / RECORD)["seed"] != seed,
+            "--split": split is not None
+            and read_split(split).fingerprint != read_split(folder.split).fingerprint,
+        }.items()
+        if differs
+    ]
+    if changed:
+        raise RunError(
+            f"{folder.path}: was begun with another {' and '.join(changed)}. "
+            "Continue with the same, or pass another --out."
+        )
+    return folder.split
+
+
+def _record(folder: RunFolder, recipe: Recipe, known: TrainingData, seed: int) -> None:
+    if known.split.leaky:
+        raise SplitError("Expected a split by lesion, so that the exam is clean, but it says that it leaks.")
+    if (folder.path / RECORD).exists():
+        return
+    write_text(folder.config, recipe.to_toml())
+    write_split(known.split, folder.split)
+    write_json(folder.environment, describe_environment())
+    write_json(folder.path / RECORD, {"seed": seed, "outcomes": []})

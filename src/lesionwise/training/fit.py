@@ -22,18 +22,19 @@ from numpy.typing import NDArray
 
 from lesionwise.errors import RecipeError, RunError
 from lesionwise.evaluation.predictions import Floats, Predictions, write_predictions
+from lesionwise.evaluation.run_predictions import run_probabilities
 from lesionwise.labels import CODES
 from lesionwise.models.network import Network
 from lesionwise.models.registry import create_model
-from lesionwise.recipe import Recipe
 from lesionwise.models.weights import FRESH
+from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.augment import evaluation_view
 from lesionwise.training.averaging import weight_averaging
 from lesionwise.training.clock import OnStep, StepClock, StepProgress
 from lesionwise.training.datamodule import ImageDataModule, ImageRows, channel_statistics
-from lesionwise.training.hardware import choose_precision, keep_memory, resident_pixels
 from lesionwise.training.freezing import Freezing
+from lesionwise.training.hardware import choose_precision, keep_memory, resident_pixels
 from lesionwise.training.history import History, OnEpoch
 from lesionwise.training.module import LesionModule
 from lesionwise.training.prepare import TrainingData
@@ -107,7 +108,7 @@ def write_part_predictions(
         logits = predict_logits(network, recipe, data.pixels, rows, device=device)
         predictions = Predictions(
             image_id=data.image_id[rows],
-            y_prob=_softmax(logits),
+            y_prob=run_probabilities(run, logits),
             y_true=data.y[rows],
             group=data.group[rows],
             logits=logits,
@@ -166,9 +167,9 @@ def _fresh_network(recipe: Recipe, *, weights: str = FRESH) -> Network:
             statistics=statistics,
             arguments=recipe.model_args,
         )
-        with torch.inference_mode():
         if statistics:
             network.set_statistics(*(torch.tensor(values) for values in statistics))
+        with torch.inference_mode():
             for size in (recipe.crop_size, recipe.view_size):
                 network.eval()(torch.zeros(1, 3, *size))
     except RuntimeError as error:
@@ -188,9 +189,9 @@ def _make_trainer(recipe: Recipe, run: RunFolder, device: str, watchers: list[Ca
     callbacks: list[Callback] = [best, last]
     if recipe.early_stopping:
         callbacks.append(EarlyStopping(recipe.monitor, mode=mode, patience=recipe.early_stopping))
-    if recipe.ema:
     if recipe.freeze:
         callbacks.append(Freezing(recipe.freeze))
+    if recipe.ema:
         callbacks.append(weight_averaging(recipe.ema))
     return L.Trainer(
         accelerator={"cuda": "gpu"}.get(device, device),
@@ -241,8 +242,3 @@ def _quiet_lightning() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _softmax(logits: Floats) -> Floats:
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))

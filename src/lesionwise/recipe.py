@@ -76,6 +76,8 @@ class Recipe(BaseModel):
         brightness: Greatest relative change, both ways.
         contrast: Greatest relative change, both ways.
         color: Greatest relative gain of each channel alone, both ways.
+        calibration: How raw outputs become probabilities, fitted on `cal`: one number for all logits, or a
+            factor and an offset for each diagnosis, which also gives rare ones back their true frequency.
         logger: Keep TensorBoard logs in the run folder beside `history.csv`.
         defect_resample_before_split: A DEFECT of public notebooks, to show what it is worth: draw this many
             images of each class with replacement before an image split, so that copies land in test.
@@ -135,6 +137,7 @@ class Recipe(BaseModel):
     contrast: Fraction = 0.0
     color: Fraction = 0.0
 
+    calibration: Literal["temperature", "vector"] = "temperature"
     logger: Literal["tensorboard"] | None = None
     defect_resample_before_split: Annotated[int, Field(ge=1)] | None = None
     defect_own_statistics: bool = False

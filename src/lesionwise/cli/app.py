@@ -2,7 +2,18 @@
 
 import typer
 
-from lesionwise.cli import check, compare, cross_validate, data, evaluate, phantom, run, split, train
+from lesionwise.cli import (
+    calibrate,
+    check,
+    compare,
+    cross_validate,
+    data,
+    evaluate,
+    phantom,
+    run,
+    split,
+    train,
+)
 
 app = typer.Typer(
     name="lesionwise",
@@ -20,6 +31,7 @@ app.add_typer(data.app, name="data")
 app.command("check")(check.check)
 app.command("train")(train.train)
 app.command("cross-validate")(cross_validate.cross_validate)
+app.command("calibrate")(calibrate.calibrate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("report")(evaluate.report)

@@ -45,14 +45,14 @@ def compare(
 def _read(
     source: Path, truth: Path | None, table: "pd.DataFrame | None", *, normalise: bool
 ) -> "Predictions":
-    from lesionwise.evaluation.predictions import read_predictions
+    from lesionwise.evaluation.run_predictions import read_run_predictions
     from lesionwise.evaluation.run_scores import working_part
     from lesionwise.run_folder import open_run_folder
 
     if source.is_file():
         return read_csv(source, truth, table, normalise=normalise)
     run = open_run_folder(source)
-    return read_predictions(run.predictions(working_part(run)))
+    return read_run_predictions(run, working_part(run))
 
 
 def _verify_same_split(runs: list[Path]) -> None:

@@ -17,6 +17,7 @@ from rich.progress import (
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from lesionwise.evaluation.calibration_check import CalibrationCheck
     from lesionwise.evaluation.evaluate import Evaluation
 
 _out = Console(highlight=False, soft_wrap=True, emoji=False)
@@ -116,4 +117,29 @@ def describe_evaluation(evaluation: "Evaluation", title: str) -> str:
     ]
     for name, estimate in evaluation.overall.items():
         lines.append(f"  {name.replace('_', ' '):23} {estimate!s:25}   {evaluation.baseline[name]:.3f}")
+    return "\n".join(lines)
+
+
+def describe_check(check: "CalibrationCheck") -> str:
+    """Return what calibration was worth as lines of text."""
+    lines = ["calibration, fitted on cal:"]
+    for name, after in check.after.items():
+        lines.append(f"  {name.replace('_', ' '):23} {check.before[name]} before, {after} after")
+    band = f"{check.band.low:.3f} to {check.band.high:.3f}"
+    lines.append(
+        f"  {'plain ece':23} {check.band.value:.3f}, {check.band.verdict} the band of a perfectly calibrated "
+        f"model ({band})"
+    )
+    lines += [
+        f"  {'sets, ' + row['diagnosis']:23} {row['covered']} of {row['lesions']} lesions covered "
+        f"({row['coverage']:.3f}; a promise just kept shows {row['low']:.3f} to {row['high']:.3f})"
+        for row in check.coverage
+    ]
+    for point in check.points:
+        found = ", ".join(
+            f"{name} {estimate['value']:.2f} ({estimate['low']:.2f} to {estimate['high']:.2f})"
+            for name, estimate in point["found"].items()
+        )
+        wished = f"{point['aim']} {point['at_least']:g}"
+        lines.append(f"  {point['question']:9} {wished:17} {found or 'no threshold, too few lesions in cal'}")
     return "\n".join(lines)

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lesionwise.cli.console import describe_evaluation, print_note, print_result
+from lesionwise.cli.console import describe_check, describe_evaluation, print_note, print_result
 from lesionwise.cli.options import By, Device, DeviceOption, Json, Out, Quiet
 from lesionwise.errors import LesionwiseError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lesionwise.evaluation.calibration_check import CalibrationCheck
     from lesionwise.evaluation.evaluate import Evaluation
     from lesionwise.evaluation.predictions import Predictions
 
@@ -56,13 +57,17 @@ def evaluate(
     if not source.is_file():
         if truth or normalise or out or by is By.image:
             raise LesionwiseError("--truth, --normalise, --by and --out go with a CSV; a run knows its own.")
-        evaluation, title = _evaluate_run(source, read, final=final, device=device, quiet=quiet)
+        evaluation, title, check = _evaluate_run(source, read, final=final, device=device, quiet=quiet)
     else:
         if final:
             raise LesionwiseError(f"{source}: --final goes with a run folder.")
         given = read_csv(source, truth, read, normalise=normalise)
         evaluation, title = _evaluate_csv(source, given, read, by, out, quiet=quiet), source.name
-    print_result(describe_evaluation(evaluation, title), evaluation.to_json(), as_json=json)
+        check = None
+    text, value = describe_evaluation(evaluation, title), evaluation.to_json()
+    if check:
+        text, value = f"{text}\n{describe_check(check)}", {**value, "calibration": check.to_json()}
+    print_result(text, value, as_json=json)
 
 
 def report(run: RunArgument, json: Json = False) -> None:
@@ -88,21 +93,21 @@ def read_metadata(path: Path) -> "pd.DataFrame":
 
 def _evaluate_run(
     source: Path, table: "pd.DataFrame | None", *, final: bool, device: Device, quiet: bool
-) -> tuple["Evaluation", str]:
-    from lesionwise.evaluation.run_scores import evaluate_part, working_part
+) -> tuple["Evaluation", str, "CalibrationCheck | None"]:
+    from lesionwise.evaluation.run_scores import evaluate_part, read_check, working_part
     from lesionwise.run_folder import open_run_folder
 
     run = open_run_folder(source)
-    if not final:
-        part = working_part(run)
-        return evaluate_part(run, part, table=table), part
-    from lesionwise.training.run import predict_test
+    part = "test" if final else working_part(run)
+    if final:
+        from lesionwise.training.run import predict_test
 
-    look = predict_test(run, device=device.value)
-    print_note(
-        f"Look number {look.number} at the test images of this split, noted in {look.ledger}.", quiet=quiet
-    )
-    return evaluate_part(run, "test", table=table), "test"
+        look = predict_test(run, device=device.value)
+        print_note(
+            f"Look number {look.number} at the test images of this split, noted in {look.ledger}.",
+            quiet=quiet,
+        )
+    return evaluate_part(run, part, table=table), part, read_check(run, part)
 
 
 def read_csv(

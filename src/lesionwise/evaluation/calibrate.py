@@ -12,12 +12,13 @@ import numpy as np
 
 from lesionwise.errors import RunError
 from lesionwise.evaluation.bootstrap import RESAMPLES
-from lesionwise.evaluation.calibration import Aim, Calibration, Question, Rule
+from lesionwise.evaluation.calibration import Calibration, Rule
 from lesionwise.evaluation.conformal import fit_prediction_sets
-from lesionwise.evaluation.operating_points import DEFAULT_POINTS, choose_point
+from lesionwise.evaluation.operating_points import DEFAULT_POINTS, Wish, choose_point
 from lesionwise.evaluation.predictions import Predictions, read_predictions
 from lesionwise.evaluation.run_predictions import refresh_predictions
 from lesionwise.evaluation.scaling import fit_temperature, fit_vector
+from lesionwise.recipe import load_recipe
 from lesionwise.run_folder import RunFolder, read_json, write_json
 
 Method = Literal["temperature", "vector"]
@@ -27,10 +28,10 @@ COVERAGE: Final = 0.9
 def calibrate_run(
     run: RunFolder,
     *,
-    method: Method = "temperature",
+    method: Method | None = None,
     rule: Rule = "lac",
     coverage: float = COVERAGE,
-    points: Sequence[tuple[Question, Aim, float]] = DEFAULT_POINTS,
+    points: Sequence[Wish] = DEFAULT_POINTS,
 ) -> Calibration:
     """Fit on the `cal` predictions of a run and write `calibration.json`; `test` is not read.
 
@@ -38,7 +39,7 @@ def calibrate_run(
 
     Args:
         run: A trained run.
-        method: Of scaling.
+        method: Of scaling; what its recipe says if left out.
         rule: Of the prediction sets.
         coverage: That the sets promise.
         points: Question, aim and how much of it, for each operating point.
@@ -51,7 +52,7 @@ def calibrate_run(
     try:
         calibration = calibrate(
             read_predictions(path),
-            method=method,
+            method=method or load_recipe(run.config).calibration,
             rule=rule,
             coverage=coverage,
             points=points,
@@ -71,7 +72,7 @@ def calibrate(
     method: Method = "temperature",
     rule: Rule = "lac",
     coverage: float = COVERAGE,
-    points: Sequence[tuple[Question, Aim, float]] = DEFAULT_POINTS,
+    points: Sequence[Wish] = DEFAULT_POINTS,
     split_fingerprint: str | None = None,
     resamples: int = RESAMPLES,
 ) -> Calibration:

@@ -7,6 +7,7 @@ Each lesion counts once; its photographs share its vote. So the sensitivity is t
 of a melanoma is called: a lesion drawn first, one of its photographs then.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Final
 
@@ -27,17 +28,20 @@ from lesionwise.evaluation.calibration import (
 from lesionwise.evaluation.weights import Floats, check_arguments, lesion_shares
 from lesionwise.labels import INDEX
 
-DEFAULT_POINTS: Final[tuple[tuple[Question, Aim, float], ...]] = (
-    ("melanoma", "sensitivity", 0.9),
-    ("melanoma", "sensitivity", 0.95),
-    ("melanoma", "specificity", 0.9),
-    ("malignant", "sensitivity", 0.9),
-    ("malignant", "sensitivity", 0.95),
-    ("malignant", "specificity", 0.9),
-)
+Wish = tuple[Question, Aim, float]
+_SLACK: Final = 1e-9  # of sums of thirds
+
+
+def both_questions(sensitivities: Iterable[float], specificities: Iterable[float]) -> tuple[Wish, ...]:
+    """Return the wishes for both questions, in the order given: the first of each question is served."""
+    wished: dict[Aim, Iterable[float]] = {"sensitivity": sensitivities, "specificity": specificities}
+    aims = [(aim, part) for aim, parts in wished.items() for part in parts]
+    return tuple((question, aim, part) for question in POSITIVE for aim, part in aims)
+
+
+DEFAULT_POINTS: Final[tuple[Wish, ...]] = both_questions([0.9, 0.95], [0.9])
 """The first of each question is served. Dermatologists find 87 to 89 of 100 melanomas on such images
 (Haenssle et al. 2018, https://doi.org/10.1093/annonc/mdy166): finding fewer is of little use."""
-_SLACK: Final = 1e-9  # of sums of thirds
 
 
 def choose_point(

@@ -10,8 +10,10 @@ from typing import Final, Literal
 import pandas as pd
 
 from lesionwise.errors import DataError
+from lesionwise.evaluation.calibration_check import CalibrationCheck, check_calibration
 from lesionwise.evaluation.evaluate import Evaluation, evaluate
-from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
+from lesionwise.evaluation.predictions import Predictions, write_predictions
+from lesionwise.evaluation.run_predictions import raw_probabilities, read_run_predictions, run_calibration
 from lesionwise.evaluation.subgroups import evaluate_subgroups
 from lesionwise.evaluation.tables import join_table, rows_of
 from lesionwise.run_folder import RunFolder, describe_environment, read_json, write_json
@@ -28,7 +30,7 @@ def working_part(run: RunFolder) -> str:
 
 
 def evaluate_part(run: RunFolder, part: str, *, table: pd.DataFrame | None = None) -> Evaluation:
-    """Score the predictions of a part and add them to `scores.json`.
+    """Score the predictions of a part and add them to `scores.json`, with what its calibration was worth.
 
     Args:
         run: A trained run.
@@ -38,12 +40,19 @@ def evaluate_part(run: RunFolder, part: str, *, table: pd.DataFrame | None = Non
     Raises:
         DataError: If the predictions are missing, damaged, or without truth and groups.
     """
-    path = run.predictions(part)
-    evaluation = evaluate_predictions(read_predictions(path), str(path), table=table)
+    path, predictions = run.predictions(part), read_run_predictions(run, part)
+    evaluation = evaluate_predictions(predictions, str(path), table=table)
     split = read_json(run.split.with_suffix(".json"))
     stamp = {"stamp": split["stamp"]} if "stamp" in split else {}
-    _add_scores(run, part, evaluation, {"split_fingerprint": split["fingerprint"], **stamp})
+    facts = {"split_fingerprint": split["fingerprint"], **stamp}
+    _add_scores(run, part, evaluation, facts, _check(run, path, predictions))
     return evaluation
+
+
+def read_check(run: RunFolder, part: str) -> CalibrationCheck | None:
+    """Return what the calibration of an evaluated run was worth on a part; None if it had none."""
+    found = read_json(run.scores).get("calibration", {})
+    return CalibrationCheck.from_json(found[part]) if part in found else None
 
 
 def write_given(run: RunFolder, predictions: Predictions, evaluation: Evaluation, *, source: str) -> None:
@@ -115,6 +124,24 @@ def verify_not_test(path: Path) -> None:
         )
 
 
-def _add_scores(run: RunFolder, part: str, evaluation: Evaluation, facts: dict[str, str]) -> None:
-    earlier = read_json(run.scores)["parts"] if run.scores.exists() else {}
-    write_json(run.scores, {**facts, "parts": {**earlier, part: evaluation.to_json()}})
+def _check(run: RunFolder, path: Path, predictions: Predictions) -> CalibrationCheck | None:
+    calibration, truth, groups = run_calibration(run), predictions.y_true, predictions.group
+    if calibration is None or truth is None or groups is None:
+        return None
+    raw = raw_probabilities(predictions, path)
+    return check_calibration(calibration, truth, raw, predictions.y_prob, groups)
+
+
+def _add_scores(
+    run: RunFolder,
+    part: str,
+    evaluation: Evaluation,
+    facts: dict[str, str],
+    check: CalibrationCheck | None = None,
+) -> None:
+    earlier = read_json(run.scores) if run.scores.exists() else {}
+    parts = {**earlier.get("parts", {}), part: evaluation.to_json()}
+    checks = {name: value for name, value in earlier.get("calibration", {}).items() if name != part}
+    if check:
+        checks[part] = check.to_json()
+    write_json(run.scores, {**facts, "parts": parts, **({"calibration": checks} if checks else {})})

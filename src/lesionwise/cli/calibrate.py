@@ -1,0 +1,94 @@
+"""`lesionwise calibrate`."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lesionwise.cli.console import print_note, print_result
+from lesionwise.cli.evaluate import RunArgument
+from lesionwise.cli.options import Json, Quiet
+
+if TYPE_CHECKING:
+    from lesionwise.evaluation.calibration import Calibration, OperatingPoint
+
+
+class Scaling(StrEnum):
+    """From logits to probabilities."""
+
+    temperature = "temperature"
+    vector = "vector"
+
+
+class Rule(StrEnum):
+    """By which diagnoses are let into a prediction set."""
+
+    lac = "lac"
+    aps = "aps"
+
+
+def calibrate(
+    run: RunArgument,
+    scaling: Annotated[
+        Scaling | None,
+        typer.Option("--scaling", help="From logits to probabilities; else as the recipe says."),
+    ] = None,
+    sets: Annotated[
+        Rule, typer.Option("--sets", help="Let in by probability (lac), or down the ranking (aps).")
+    ] = Rule.lac,
+    coverage: Annotated[
+        float, typer.Option("--coverage", help="What prediction sets promise.", min=0.5, max=0.999)
+    ] = 0.9,
+    sensitivity: Annotated[
+        list[float] | None,
+        typer.Option("--sensitivity", help="Of a threshold; repeat for more.", min=0.01, max=0.999),
+    ] = None,
+    specificity: Annotated[
+        list[float] | None, typer.Option("--specificity", help="The same.", min=0.01, max=0.999)
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fit temperature, prediction sets and thresholds on cal. `train` does it with the defaults."""
+    from lesionwise.evaluation.calibrate import calibrate_run
+    from lesionwise.evaluation.operating_points import DEFAULT_POINTS, both_questions
+    from lesionwise.run_folder import open_run_folder
+
+    folder = open_run_folder(run)
+    wished = both_questions(sensitivity or [], specificity or [])
+    calibration = calibrate_run(
+        folder,
+        method=scaling.value if scaling else None,
+        rule=sets.value,
+        coverage=coverage,
+        points=wished or DEFAULT_POINTS,
+    )
+    if folder.scores.exists():
+        print_note(
+            f'The scores are of the calibration before: run "lesionwise evaluate {run}" again.', quiet=quiet
+        )
+    print_result(describe_calibration(calibration), calibration.model_dump(mode="json"), as_json=json)
+
+
+def describe_calibration(calibration: "Calibration") -> str:
+    """Return what was fitted as lines of text."""
+    scaling, sets = calibration.scaling, calibration.prediction_sets
+    scaled = f"temperature {scaling.temperature:.3f}" if scaling.method == "temperature" else "vector scaling"
+    lines = [
+        f"cal: {calibration.images} images of {calibration.lesions} lesions",
+        f"  {scaled}",
+        f"  prediction sets ({sets.rule}) that hold the diagnosis of {sets.coverage:.0%} of lesions",
+    ]
+    for code, fitted in sets.classes.items():
+        limit = fitted.quantile if isinstance(fitted.quantile, str) else f"limit {fitted.quantile:.3f}"
+        lines.append(f"    {code:6} {fitted.lesions:4} lesions   {limit}")
+    return "\n".join([*lines, *map(_describe_point, calibration.operating_points)])
+
+
+def _describe_point(point: "OperatingPoint") -> str:
+    wished = f"  {point.question:9} {point.aim} at least {point.at_least:.0%}: "
+    if isinstance(point.threshold, str):
+        return f"{wished}no threshold, too few lesions"
+    pair = {"sensitivity": point.sensitivity, "specificity": point.specificity}
+    found = ", ".join(f"{name} {interval.value:.2f}" for name, interval in pair.items() if interval)
+    return f"{wished}from {point.threshold:.3f} on ({found})"

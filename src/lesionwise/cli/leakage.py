@@ -1,0 +1,83 @@
+"""`lesionwise leakage`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lesionwise.cli.console import Display, print_note, print_result
+from lesionwise.cli.options import Data, Device, DeviceOption, Json, Out, Quiet, Seed, Set, SplitFile, Workers
+from lesionwise.cli.train import RecipeArgument
+
+if TYPE_CHECKING:
+    from lesionwise.training.leak_outcome import Measurement, Outcome
+
+_SHOWN = ("accuracy", "balanced_accuracy")
+
+
+def leakage(
+    recipe: RecipeArgument,
+    data: Data,
+    out: Out = None,
+    split: SplitFile = None,
+    seed: Seed = 0,
+    device: DeviceOption = Device.auto,
+    workers: Workers = None,
+    set_: Set = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what a leak is worth: one recipe under four ways of splitting. Three of them LEAK, on purpose."""
+    from lesionwise.recipe import load_recipe
+    from lesionwise.report.leakage import write_leakage_page
+    from lesionwise.run_folder import read_json
+    from lesionwise.training.leak_outcome import PROTOCOLS, RECORD
+    from lesionwise.training.leakage import measure_leakage
+
+    resolved = load_recipe(recipe, set_ or ())
+    folder = out or Path("runs") / f"{Path(recipe).stem}-leakage"
+    with Display(quiet=quiet) as display:
+        outcomes = measure_leakage(
+            resolved,
+            data,
+            out=folder,
+            split=split,
+            seed=seed,
+            device=device.value,
+            workers=workers,
+            on_protocol=lambda protocol: print_note(f"{protocol}: {PROTOCOLS[protocol]}", quiet=quiet),
+            on_read=display.on_read,
+            on_epoch=display.on_epoch,
+            on_step=display.on_step,
+        )
+    page = write_leakage_page(folder)
+    text = f"{describe_outcomes(outcomes)}\n\nPage: {page}"
+    value = {"out": str(folder), "page": str(page), **read_json(folder / RECORD)}
+    print_result(text, value, as_json=json)
+
+
+def describe_outcomes(outcomes: "list[Outcome]") -> str:
+    """Return one block of lines for each protocol."""
+    first = "The same recipe and the same images; what differs is how the test images were put aside."
+    blocks = [f"{first} 95 % intervals by lesion."]
+    for outcome in outcomes:
+        stamp = "  LEAKY SPLIT" if outcome.leaky else ""
+        share = outcome.tainted / outcome.own.images
+        copies = f", {outcome.repeated:,} of them the very photograph" if outcome.repeated else ""
+        taint = f"{outcome.tainted:,} ({share:.0%}) show a lesion that was trained on{copies}"
+        lines = [
+            f"{outcome.title}{stamp}",
+            f"  of {outcome.own.images:,} test images {taint}",
+            _line("what a notebook reports", outcome.own),
+        ]
+        if outcome.leaky:
+            lines.append(_line("on its clean rest", outcome.clean))
+        lines.append(_line("on lesions nobody saw", outcome.exam))
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def _line(title: str, measured: "Measurement") -> str:
+    scores = [
+        f"{name.replace('_', ' ')} {measured.scores[name]}" for name in _SHOWN if name in measured.scores
+    ]
+    note = [f"({measured.note})"] if measured.note else []
+    return f"  {title:24} {measured.images:6,} images: {'  '.join([*scores, *note])}"

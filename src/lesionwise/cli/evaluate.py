@@ -100,9 +100,9 @@ def _evaluate_run(
     run = open_run_folder(source)
     part = "test" if final else working_part(run)
     if final:
-        from lesionwise.training.run import predict_test
+        from lesionwise.training.ensemble import predict_test_together
 
-        look = predict_test(run, device=device.value)
+        look = predict_test_together(run, device=device.value)
         print_note(
             f"Look number {look.number} at the test images of this split, noted in {look.ledger}.",
             quiet=quiet,

@@ -1,7 +1,7 @@
 """`lesionwise train`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,6 +37,9 @@ def train(
     split: SplitFile = None,
     by: ByOption = By.lesion,
     seed: Seed = 0,
+    seeds: Annotated[
+        int, typer.Option("--seeds", help="Train this many, from --seed on, on one split.", min=1)
+    ] = 1,
     device: DeviceOption = Device.auto,
     workers: Workers = None,
     set_: Set = None,
@@ -45,8 +48,57 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a recipe; predict its val and cal parts."""
+    if seeds > 1:
+        text, value = _train_seeds(
+            recipe, data, out, split, by, seed, seeds, device, workers, set_, resume=resume, quiet=quiet
+        )
+        print_result(text, value, as_json=json)
+        return
     run = train_run(recipe, data, out, split, by, seed, device, workers, set_, resume=resume, quiet=quiet)
     print_result(f"Trained: {run.path}", {"run": str(run.path)}, as_json=json)
+
+
+def _train_seeds(
+    recipe: str,
+    data: Path,
+    out: Path | None,
+    split: Path | None,
+    by: By,
+    seed: int,
+    seeds: int,
+    device: Device,
+    workers: int | None,
+    overrides: list[str] | None,
+    *,
+    resume: bool,
+    quiet: bool,
+) -> tuple[str, dict[str, Any]]:
+    """Train several seeds, and return the mean of their scores as text and as JSON."""
+    from lesionwise.errors import RunError
+    from lesionwise.recipe import load_recipe
+    from lesionwise.run_folder import next_run_path, read_json
+    from lesionwise.training.seeds import RECORD, train_seeds
+
+    if resume and not out:
+        raise RunError("Expected --out to name the runs that --resume continues.")
+    folder = out or next_run_path(Path("runs"), f"{Path(recipe).stem}-seeds")
+
+    def train_one(seed: int, run: Path, own: Path | None) -> "RunFolder":
+        kept = By.lesion if own else by  # a split that is given says itself what it kept together
+        print_note(f"seed {seed}", quiet=quiet)
+        return train_run(
+            recipe, data, run, own, kept, seed, device, workers, overrides, resume=resume, quiet=quiet
+        )
+
+    runs, spreads = train_seeds(
+        load_recipe(recipe, overrides or ()), train_one, folder, seeds=seeds, first=seed, split=split
+    )
+    lines = [f"{folder}: {len(runs)} seeds on val of one split; mean over seeds (95 %)"]
+    lines += [f"  {'':19}" + "".join(f"{run.path.name:>9}" for run in runs)]
+    for name in ("balanced_accuracy", "accuracy", "macro_f1", "macro_auc"):
+        values = "".join(f"{value:9.3f}" for value in spreads[name].each)
+        lines.append(f"  {name.replace('_', ' '):19}{values}   {spreads[name]}")
+    return "\n".join(lines), {"out": str(folder), **read_json(folder / RECORD)}
 
 
 def train_run(

@@ -1,0 +1,33 @@
+"""`lesionwise ensemble`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lesionwise.cli.console import describe_evaluation, print_note, print_result
+from lesionwise.cli.options import Json, Out, Quiet
+
+
+def ensemble(
+    runs: Annotated[list[Path], typer.Argument(help="Two or more, on one split.", metavar="RUN RUN…")],
+    out: Out = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Average the calibrated answers of runs on one split; evaluate, report and compare take the result."""
+    from lesionwise.evaluation.ensemble import is_calibrated, make_ensemble
+    from lesionwise.evaluation.run_scores import evaluate_part, working_part
+    from lesionwise.run_folder import claim_run_folder, next_run_path, open_run_folder
+
+    members = [open_run_folder(path) for path in runs]
+    folder = claim_run_folder(out or next_run_path(Path("runs"), "ensemble"))
+    parts = make_ensemble(members, folder)
+    raw = [str(run.path) for run in members if not is_calibrated(run)]
+    if raw:
+        print_note(f"Not calibrated, raw probabilities were averaged: {', '.join(raw)}.", quiet=quiet)
+    part = working_part(folder)
+    evaluation = evaluate_part(folder, part)
+    text = f"{describe_evaluation(evaluation, part)}\n\nEnsemble of {len(members)}: {folder.path}"
+    value = {"run": str(folder.path), "parts": parts, "not_calibrated": raw, part: evaluation.to_json()}
+    print_result(text, value, as_json=json)

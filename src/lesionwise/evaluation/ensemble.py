@@ -1,0 +1,149 @@
+"""An ensemble: the mean of what several runs on one split answer.
+
+Here: refusing runs that do not belong together, and averaging. Not here: predicting the test part with all of
+them (`lesionwise.training.ensemble`).
+
+The folder is a run folder without weights: evaluate, report, compare and calibrate take it as any other. Its
+`logit_` columns are the logarithms of the mean probabilities.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from lesionwise.errors import RunError
+from lesionwise.evaluation.predictions import Predictions, write_predictions
+from lesionwise.evaluation.run_predictions import read_run_predictions
+from lesionwise.evaluation.run_scores import OUT_OF_FOLD
+from lesionwise.run_folder import (
+    RunFolder,
+    describe_environment,
+    open_run_folder,
+    read_json,
+    write_json,
+    write_text,
+)
+
+PARTS: Final = ("val", "cal", OUT_OF_FOLD)
+"""What is averaged when the ensemble is made; the test part only when it is asked for."""
+_RECORD: Final = "ensemble.json"
+_TINY: Final = 1e-12  # keeps the logarithm finite
+
+
+def make_ensemble(runs: Sequence[RunFolder], out: RunFolder) -> list[str]:
+    """Average the answers of runs on one split, each calibrated if the run is.
+
+    Args:
+        runs: Two or more, trained or cross-validated on the same split.
+        out: The folder of the ensemble.
+
+    Returns:
+        The parts that were averaged.
+
+    Raises:
+        RunError: If the runs do not belong together; the message says why.
+    """
+    _verify_different(runs)
+    _verify_same_split(runs)
+    parts = _common_parts(runs)
+    averaged = {part: average(runs, part) for part in parts}  # before anything is written
+    members = [str(run.path.resolve()) for run in runs]
+    write_text(out.config, f"ensemble = {json.dumps(members, ensure_ascii=False)}\n")
+    for name in ("split.csv", "split.json"):
+        write_text(out.path / name, (runs[0].path / name).read_text(encoding="utf-8"))
+    write_json(out.environment, describe_environment())
+    facts = [
+        {"run": member, "calibrated": is_calibrated(run)} for member, run in zip(members, runs, strict=True)
+    ]
+    write_json(out.path / _RECORD, {"members": facts, "parts": parts})
+    for part, predictions in averaged.items():
+        write_predictions(predictions, out.predictions(part))
+    return parts
+
+
+def ensemble_members(run: RunFolder) -> list[RunFolder]:
+    """Return the runs that an ensemble was made of; none if it is no ensemble.
+
+    Raises:
+        RunError: If one of them is no longer there.
+    """
+    record = run.path / _RECORD
+    if not record.is_file():
+        return []
+    members: list[dict[str, Any]] = read_json(record)["members"]
+    return [open_run_folder(Path(member["run"])) for member in members]
+
+
+def is_calibrated(run: RunFolder) -> bool:
+    """Return whether what a run answers is calibrated: by itself, by its folds, or by its members."""
+    folds = sorted(run.path.glob("fold-*")) if run.predictions(OUT_OF_FOLD).is_file() else []
+    inner = [*(RunFolder(path) for path in folds), *ensemble_members(run)]
+    return run.calibration.is_file() or (bool(inner) and all(is_calibrated(own) for own in inner))
+
+
+def average(runs: Sequence[RunFolder], part: str) -> Predictions:
+    """Return the mean probabilities of a part.
+
+    Args:
+        runs: Those to average.
+        part: Whose predictions all of them have.
+
+    Raises:
+        RunError: If they predicted other images, or hold other truths or lesions for them.
+    """
+    first, *others = [_sorted(read_run_predictions(run, part)) for run in runs]
+    for run, other in zip(runs[1:], others, strict=True):
+        for what, ours, theirs in (
+            ("images", first.image_id, other.image_id),
+            ("true diagnoses", first.y_true, other.y_true),
+            ("lesions", first.group, other.group),
+        ):
+            if not np.array_equal(ours, theirs):  # type: ignore[arg-type] # None equals None
+                raise RunError(f"{run.path}: has other {what} in {part} than {runs[0].path}.")
+    y_prob = np.mean([predictions.y_prob for predictions in (first, *others)], axis=0)
+    y_prob /= y_prob.sum(axis=1, keepdims=True)
+    logits = np.log(np.maximum(y_prob, _TINY))
+    return Predictions(first.image_id, y_prob, first.y_true, first.group, logits)
+
+
+def _verify_different(runs: Sequence[RunFolder]) -> None:
+    paths = [run.path.resolve() for run in runs]
+    if len(paths) < 2:  # noqa: PLR2004 (one is no ensemble)
+        raise RunError("Expected two runs or more but got one.")
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if twice:
+        raise RunError(f"{twice}: is named twice. A run counts once.")
+
+
+def _verify_same_split(runs: Sequence[RunFolder]) -> None:
+    prints = [str(read_json(run.split.with_suffix(".json"))["fingerprint"]) for run in runs]
+    for run, fingerprint in zip(runs, prints, strict=True):
+        if fingerprint != prints[0]:
+            raise RunError(
+                f"{run.path}: was made with split {fingerprint[:12]}, {runs[0].path} with {prints[0][:12]}. "
+                "What one is asked, the other may have been trained on. Train all with the same --split."
+            )
+
+
+def _common_parts(runs: Sequence[RunFolder]) -> list[str]:
+    has = [[part for part in PARTS if run.predictions(part).is_file()] for run in runs]
+    for run, parts in zip(runs, has, strict=True):
+        if parts != has[0] or not parts:
+            raise RunError(
+                f"{run.path}: has predictions of {', '.join(parts) or 'nothing'}, {runs[0].path} of "
+                f"{', '.join(has[0]) or 'nothing'}. Finish its training, or leave it out."
+            )
+    return has[0]
+
+
+def _sorted(predictions: Predictions) -> Predictions:
+    order = np.argsort(predictions.image_id)
+    return Predictions(
+        predictions.image_id[order],
+        predictions.y_prob[order],
+        None if predictions.y_true is None else predictions.y_true[order],
+        None if predictions.group is None else predictions.group[order],
+    )

@@ -8,7 +8,9 @@ from lesionwise.cli import (
     compare,
     cross_validate,
     data,
+    ensemble,
     evaluate,
+    leakage,
     phantom,
     run,
     split,
@@ -31,6 +33,8 @@ app.add_typer(data.app, name="data")
 app.command("check")(check.check)
 app.command("train")(train.train)
 app.command("cross-validate")(cross_validate.cross_validate)
+app.command("leakage")(leakage.leakage)
+app.command("ensemble")(ensemble.ensemble)
 app.command("calibrate")(calibrate.calibrate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)

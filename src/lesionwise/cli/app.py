@@ -10,6 +10,7 @@ from lesionwise.cli import (
     data,
     ensemble,
     evaluate,
+    explore,
     leakage,
     phantom,
     run,
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("split")(split.split)
 app.add_typer(data.app, name="data")
+app.command("explore")(explore.explore)
 app.command("check")(check.check)
 app.command("train")(train.train)
 app.command("cross-validate")(cross_validate.cross_validate)

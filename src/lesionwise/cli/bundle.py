@@ -1,0 +1,185 @@
+"""`lesionwise export` and `lesionwise bundle show|import`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from lesionwise.cli.console import print_note, print_result
+from lesionwise.cli.options import Json, Quiet
+from lesionwise.errors import LesionwiseError
+
+if TYPE_CHECKING:
+    from lesionwise.bundle.description import Description
+    from lesionwise.bundle.load import Bundle
+    from lesionwise.evaluation.calibration import Calibration
+
+app = typer.Typer(help="Look into a model file, or make one of somebody else's model.", no_args_is_help=True)
+
+
+class PrecisionName(StrEnum):
+    """What a bundle is run in."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+Runs = Annotated[
+    list[Path], typer.Argument(help="A run folder; several of one split are averaged.", metavar="RUN...")
+]
+File = Annotated[Path, typer.Argument(help="A bundle.", metavar="FILE")]
+OutFile = Annotated[
+    Path | None,
+    typer.Option("--out", help="Where the bundle goes; model.onnx in the run's folder.", metavar="FILE"),
+]
+Name = Annotated[str | None, typer.Option("--name", help="Of the model; from the recipe by default.")]
+Licence = Annotated[str, typer.Option("--licence", help="Of the weights, such as CC-BY-NC-4.0.")]
+Card = Annotated[
+    Path | None,
+    typer.Option("--card", help="A Markdown file with what a reader must know; goes into the bundle."),
+]
+PrecisionOption = Annotated[
+    PrecisionName,
+    typer.Option(
+        "--precision", help="What it is run in; bf16 is quicker on some processors, and changes answers."
+    ),
+]
+
+
+def export(
+    runs: Runs,
+    out: OutFile = None,
+    name: Name = None,
+    precision: PrecisionOption = PrecisionName.fp32,
+    licence: Licence = "",
+    card: Card = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a run as a bundle: one .onnx file that is calibrated and describes itself."""
+    from lesionwise.run_folder import open_run_folder
+    from lesionwise.training.export import export_runs
+
+    opened = [open_run_folder(run) for run in runs]
+    if out is None and len(runs) > 1:
+        raise LesionwiseError("Expected --out to name the bundle of several runs.")
+    bundle = export_runs(
+        opened,
+        out or opened[0].path / "model.onnx",
+        name=name,
+        precision=precision.value,
+        licence=licence,
+        card=_read_text(card) if card else "",
+    )
+    check = bundle.description.precision_check
+    if check:
+        print_note(
+            f"{precision} changes the decision, diagnosis or set of {check.changed} of {check.images} images "
+            f"of cal; probabilities by up to {check.largest_difference:.3f}.",
+            quiet=quiet,
+        )
+    _note_stamp(bundle, quiet=quiet)
+    print_result(f"Bundle: {bundle.path} ({len(bundle.content) / 1e6:.1f} MB)", _record(bundle), as_json=json)
+
+
+@app.command("show")
+def show(path: File, json: Json = False) -> None:
+    """Check a bundle, and show what it says about itself."""
+    from lesionwise.bundle.load import read_bundle
+
+    bundle = read_bundle(path)
+    print_result(_describe(bundle), _record(bundle), as_json=json)
+
+
+def _record(bundle: "Bundle") -> dict[str, Any]:
+    return {
+        "path": str(bundle.path),
+        "bytes": len(bundle.content),
+        "sha256": bundle.sha256,
+        "description": bundle.description.model_dump(mode="json"),
+    }
+
+
+def _note_stamp(bundle: "Bundle", *, quiet: bool) -> None:
+    if bundle.description.stamp:
+        print_note(f"{bundle.description.stamp}: this bundle will not be served.", quiet=quiet)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise LesionwiseError(f"{path}: is not UTF-8 text.") from error
+
+
+def _describe(bundle: "Bundle") -> Group:
+    description = bundle.description
+    facts = Table(show_header=False, box=None, pad_edge=False)
+    facts.add_column(style="bold", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for title, value in _facts(bundle).items():
+        facts.add_row(title, Text(value))
+    parts: list[Any] = [facts]
+    if description.stamp:
+        warning = f"{description.stamp}: its scores mean nothing, and it is not served."
+        parts.insert(0, Text(warning, style="bold red"))
+    if description.scores:
+        parts += ["", _score_table(description)]
+    if description.card:
+        parts += ["", Text(description.card.strip())]
+    return Group(*parts)
+
+
+def _facts(bundle: "Bundle") -> dict[str, str]:
+    said = bundle.description
+    made = said.provenance
+    check = said.precision_check
+    reading = f"{said.input.height}x{said.input.width} px by {'+'.join((said.input.rule, *said.input.steps))}"
+    facts = {
+        "model": f"{said.name} ({said.origin}, {len(bundle.content) / 1e6:.1f} MB)",
+        "sha256": bundle.sha256,
+        "exported": f"{said.created} by lesionwise {said.package_version}",
+        "licence": said.licence or "not stated",
+        "image": reading,
+        "outputs": ", ".join(said.outputs),
+        "precision": said.precision
+        + (f" ({check.changed} of {check.images} decisions on cal changed)" if check else ""),
+        **_calibration_facts(said.calibration),
+    }
+    if made:
+        facts["data"] = f"{made.images} images of {made.lesions} lesions, {made.data_fingerprint[:12]}"
+        facts["split"] = made.split_fingerprint[:12]
+    return facts
+
+
+def _calibration_facts(calibration: "Calibration | None") -> dict[str, str]:
+    if calibration is None:
+        return {"calibration": "none: probabilities are as sure of themselves as training made them"}
+    sets = calibration.prediction_sets
+    unpromised = [code for code, found in sets.classes.items() if isinstance(found.quantile, str)]
+    points = [
+        f"{point.question} from {point.threshold:.3f} ({point.aim} {point.at_least:.0%})"
+        for point in calibration.operating_points
+        if not isinstance(point.threshold, str)
+    ]
+    return {
+        "calibration": f"{calibration.scaling.method}, on {calibration.lesions} lesions",
+        "sets": f"{sets.rule}, {sets.coverage:.0%} of each diagnosis"
+        + (f" (no promise for {', '.join(unpromised)})" if unpromised else ""),
+        "thresholds": "; ".join(points) or "none",
+    }
+
+
+def _score_table(description: "Description") -> Table:
+    table = Table(box=None, pad_edge=False, title_justify="left")
+    table.add_column("score, 95 % interval")
+    for part, scores in description.scores.items():
+        table.add_column(f"{part}: {scores.images} images of {scores.lesions} lesions")
+    for name in ("balanced_accuracy", "accuracy", "macro_auc", "log_loss", "ece"):
+        cells = [scores.overall.get(name) for scores in description.scores.values()]
+        table.add_row(name.replace("_", " "), *(str(cell) if cell else "" for cell in cells))
+    return table

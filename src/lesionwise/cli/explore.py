@@ -1,0 +1,52 @@
+"""`lesionwise explore`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lesionwise.cli.console import Display, print_result
+from lesionwise.cli.options import Json, Quiet, Set, Workers
+from lesionwise.errors import RecipeError
+
+
+def explore(
+    folder: Annotated[Path, typer.Argument(help="Folder of images with its table.", metavar="DIR")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Where explore.html and figures/ go; explore/ if left out.", metavar="DIR"
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe", help="Place images on the map by a recipe's network and weights.", metavar="RECIPE"
+        ),
+    ] = None,
+    set_: Set = None,
+    workers: Workers = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what a data folder holds: its table, its pixels, its masks, and what stands out."""
+    from lesionwise.explore.explore import explore_folder
+    from lesionwise.explore.page import write_exploration
+    from lesionwise.recipe import load_recipe
+
+    if set_ and not recipe:
+        raise RecipeError("Expected --recipe where a key of it is set.")
+    loaded = load_recipe(recipe, set_ or []) if recipe else None
+    with Display(quiet=quiet) as display:
+        found = explore_folder(
+            folder, recipe=loaded, workers=workers, on_read=display.on_read, on_look=display.on_read
+        )
+    page = write_exploration(found, out or Path("explore"))
+    value = {
+        "page": str(page),
+        "images": len(found.dataset.table),
+        "masks": found.masked,
+        "remarks": found.remarks,
+    }
+    text = "\n".join(["What stands out:", *(f"  {remark}" for remark in found.remarks), "", f"Page: {page}"])
+    print_result(text, value, as_json=json)

@@ -1,0 +1,123 @@
+"""The ABCD of dermatoscopy as numbers, from images and the masks of their lesions.
+
+Here: what is measured under a mask. Not here: finding masks (`lesionwise.data.masks`), and what needs none
+(`pixels`).
+
+These are descriptions, not the score that a dermatologist gives: the size of a lesion in millimetres is not
+known, and differential structures are reduced to "how much fine detail". All are taken at the cached size.
+Letters: B images of a block, H W pixels.
+
+References:
+    The rule: Stolz et al. (1994), European Journal of Dermatology 4(7); as a score: Nachbar et al. (1994),
+    https://doi.org/10.1016/S0190-9622(94)70061-3
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionwise.explore.pixels import Float
+
+MASK_MEASURES: Final = {
+    "area": "Area (part of the image)",
+    "asymmetry": "A: asymmetry",
+    "border": "B: border irregularity",
+    "colors": "C: colour variety",
+    "detail": "D: fine detail",
+    "against_skin": "Contrast with the skin",
+}
+_SMALLEST_PX: Final = 30  # pixels of a mask at the cached size; below it shape means nothing
+
+Masks = NDArray[np.bool_]
+
+
+def mask_measures(masks: Masks, lab: Float) -> dict[str, NDArray[np.float64]]:
+    """Return the ABCD of each image of a block as numbers; NaN where the mask is all but empty.
+
+    Args:
+        masks: Where the lesion is, shape (B, H, W).
+        lab: The images in L*a*b*, shape (B, H, W, 3).
+
+    Returns:
+        By the names of `MASK_MEASURES`, each of shape (B,). `area` is the part of the image. `asymmetry` is
+        the part of the lesion that a mirror along its longer and its shorter axis does not cover, mean of the
+        two. `border` is perimeter² / 4π area: 1 for a disc, more for what is notched or stretched. `colors`
+        is the root mean square distance from the lesion's mean colour in L*a*b*. `detail` is the mean change
+        of L* from pixel to pixel inside. `against_skin` is the distance between the mean colours inside and
+        outside.
+    """
+    area_px = masks.sum(axis=(1, 2)).astype(float)
+    enough = area_px >= _SMALLEST_PX
+    inside, outside = _mean_color(lab, masks), _mean_color(lab, ~masks)
+    spread = ((lab - inside[:, None, None].astype(np.float32)) ** 2).sum(axis=3)
+    steps = np.abs(np.diff(lab[..., 0], axis=2))
+    within = masks[:, :, 1:] & masks[:, :, :-1]
+    measures: dict[str, NDArray[np.float64]] = {
+        "area": area_px / masks[0].size,
+        "asymmetry": np.array(
+            [asymmetry(mask) if big else np.nan for mask, big in zip(masks, enough, strict=True)]
+        ),
+        "border": perimeter(masks) ** 2 / (4 * np.pi * np.maximum(area_px, 1)),
+        "colors": np.sqrt(_mean(spread, masks)),
+        "detail": _mean(steps, within),
+        "against_skin": np.linalg.norm(inside - outside, axis=1),
+    }
+    return {name: np.where(enough, values, np.nan) for name, values in measures.items()}
+
+
+def perimeter(masks: Masks) -> NDArray[np.float64]:
+    """Return the length of the outlines in pixels, shape (B,), from crossings along four directions.
+
+    Counting the pixels of the border would make a slanted edge too long or too short; this is right on
+    average over all slants. An outline that leaves the image is closed along its edge.
+
+    Args:
+        masks: Shape (B, H, W).
+
+    References:
+        The Cauchy-Crofton formula; Legland, Kiêu, Devaux (2007), https://doi.org/10.5566/ias.v26.p83-92
+    """
+    padded = np.pad(masks, ((0, 0), (1, 1), (1, 1)))
+    straight = _crossings(padded[:, 1:], padded[:, :-1]) + _crossings(padded[:, :, 1:], padded[:, :, :-1])
+    slanted = _crossings(padded[:, 1:, 1:], padded[:, :-1, :-1])
+    slanted = slanted + _crossings(padded[:, 1:, :-1], padded[:, :-1, 1:])
+    return np.asarray(np.pi / 8 * (straight + slanted / np.sqrt(2)))
+
+
+def asymmetry(mask: Masks) -> float:
+    """Return the part of a lesion that its mirror images do not cover: 0 for an ellipse, more for a hook.
+
+    Args:
+        mask: Where the lesion is, shape (H, W), not empty.
+    """
+    y, x = np.nonzero(mask)
+    middle_y, middle_x = y.mean(), x.mean()
+    axes = np.linalg.eigh(np.cov(np.stack([y, x])))[1]
+    shares = []
+    for normal in axes.T:  # mirror at the line through the middle that is at right angles to this one
+        along = (y - middle_y) * normal[0] + (x - middle_x) * normal[1]
+        mirrored_y = np.rint(y - 2 * along * normal[0]).astype(int)
+        mirrored_x = np.rint(x - 2 * along * normal[1]).astype(int)
+        seen = (
+            (mirrored_y >= 0)
+            & (mirrored_y < mask.shape[0])
+            & (mirrored_x >= 0)
+            & (mirrored_x < mask.shape[1])
+        )
+        shares.append(1 - mask[mirrored_y[seen], mirrored_x[seen]].sum() / len(y))
+    return float(np.mean(shares))
+
+
+def _crossings(first: Masks, second: Masks) -> NDArray[np.float64]:
+    return np.asarray((first ^ second).sum(axis=(1, 2)), dtype=float)
+
+
+def _mean_color(lab: Float, masks: Masks) -> NDArray[np.float64]:
+    """Return the mean colour under each mask, shape (B, 3)."""
+    return np.stack([_mean(lab[..., channel], masks) for channel in range(3)], axis=1)
+
+
+def _mean(values: Float, masks: Masks) -> NDArray[np.float64]:
+    total = (values * masks).sum(axis=(1, 2), dtype=np.float64)
+    return np.asarray(total / np.maximum(masks.sum(axis=(1, 2)), 1))

@@ -1,0 +1,71 @@
+"""The map: every image as a point, near those that look like it, by features that no diagnosis has shaped.
+
+Here: standardising, the first two principal components, and how well neighbours agree. Not here: where the
+features come from (`pixels`, or `network` with somebody's weights).
+Letters: N images, D features.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionwise.explore.pixels import Float
+
+_BLOCK: Final = 512  # rows of the table of distances at a time
+_KEPT: Final = 32  # components in which neighbours are looked for; what comes after is noise
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """Where each image lies.
+
+    Attributes:
+        points: First two principal components, shape (N, 2).
+        explained: Part of the variance of the features on each of the two axes.
+        agreement: Part of the images whose nearest image of another lesion has their diagnosis, mean over the
+            diagnoses, each weighing the same.
+        chance: The same if neighbours had nothing to do with diagnoses.
+    """
+
+    points: Float
+    explained: tuple[float, float]
+    agreement: float
+    chance: float
+
+
+def map_features(features: Float, y: NDArray[np.int64], lesion: NDArray[np.intp]) -> FeatureMap:
+    """Return the map of images by their features.
+
+    Args:
+        features: Shape (N, D), N at least 2.
+        y: Class index of each image, shape (N,).
+        lesion: Number of the lesion of each image, shape (N,).
+
+    Returns:
+        The map; the sign of an axis is fixed so that the same data gives the same map.
+    """
+    scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6)
+    variances, axes = np.linalg.eigh(np.cov(scaled, rowvar=False))
+    variances, axes = variances[::-1], axes[:, ::-1]
+    axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1, 1)
+    components = np.asarray(scaled @ axes[:, :_KEPT], dtype=np.float32)
+    total = max(float(variances.sum()), 1e-9)
+    agreement, chance = _agreement(components, y, lesion)
+    explained = (float(variances[0]) / total, float(variances[1]) / total)
+    return FeatureMap(components[:, :2], explained, agreement, chance)
+
+
+def _agreement(components: Float, y: NDArray[np.int64], lesion: NDArray[np.intp]) -> tuple[float, float]:
+    """Return how often the nearest image of another lesion has the same diagnosis, and the same by chance."""
+    lengths = (components**2).sum(axis=1)
+    same = np.zeros(len(y), bool)
+    for start in range(0, len(y), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        distance = lengths - 2 * components[rows] @ components.T
+        distance[lesion[rows, None] == lesion[None]] = np.inf
+        same[rows] = y[distance.argmin(axis=1)] == y[rows]
+    classes = np.unique(y)
+    # A random neighbour has diagnosis c with c's part of the images, so the mean over classes is 1 / classes.
+    return float(np.mean([same[y == c].mean() for c in classes])), 1 / len(classes)

@@ -1,0 +1,70 @@
+"""Small pictures for the page: samples of each diagnosis, and one sheet that holds the map's thumbnails.
+
+Here: choosing images by seed and encoding them. Not here: the page.
+"""
+
+import base64
+import io
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lesionwise.labels import CODES
+
+SAMPLES: Final = 6
+MAPPED: Final = 400
+"""Images of a diagnosis that the page's map shows at most; the figure and the CSV hold all."""
+TILE: Final = (72, 96)
+"""Height and width of a thumbnail on the sheet, in pixels."""
+_QUALITY: Final = 75
+
+
+def sample_rows(
+    dx: NDArray[np.str_], lesion: NDArray[np.str_], *, count: int, seed: int = 0
+) -> dict[str, list[int]]:
+    """Return rows of each diagnosis, drawn at random, a lesion at most once.
+
+    Args:
+        dx: Diagnosis of each image, shape (N,).
+        lesion: Lesion of each image, shape (N,).
+        count: Rows of each diagnosis, or as many as there are lesions.
+        seed: Of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = {}
+    for code in CODES:
+        rows = rng.permutation(np.flatnonzero(dx == code))
+        _, first = np.unique(lesion[rows], return_index=True)
+        chosen[code] = rows[np.sort(first)][:count].tolist()
+    return chosen
+
+
+def data_address(pixels: NDArray[np.uint8], *, quality: int = _QUALITY) -> str:
+    """Return an image as an address that holds it, so that a page needs no other file.
+
+    Args:
+        pixels: RGB values, shape (H, W, 3).
+        quality: Of the JPEG.
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def thumbnail_sheet(pixels: NDArray[np.uint8], rows: list[int]) -> tuple[str, int]:
+    """Return thumbnails side by side as one picture, and how many stand in a line.
+
+    Args:
+        pixels: Of all images, shape (N, H, W, 3).
+        rows: Which, in the order of the sheet.
+    """
+    across = max(1, int(np.ceil(np.sqrt(len(rows) * TILE[0] / TILE[1]))))
+    down = -(-len(rows) // across) or 1
+    sheet = np.zeros((down * TILE[0], across * TILE[1], 3), np.uint8)
+    for place, row in enumerate(rows):
+        top, left = place // across * TILE[0], place % across * TILE[1]
+        small = Image.fromarray(pixels[row]).resize(TILE[::-1], Image.Resampling.BOX)
+        sheet[top : top + TILE[0], left : left + TILE[1]] = np.asarray(small)
+    return data_address(sheet), across

@@ -1,0 +1,56 @@
+"""Features of a network that somebody trained for something else, frozen, for the map.
+
+Here: running it over the pixels. Not here: making it (`lesionwise.models`). This is the one place in
+`explore` that needs torch, and it is imported only where a recipe was named.
+Letters: N images, H W pixels, D features.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lesionwise.errors import RecipeError
+from lesionwise.explore.pixels import SIZE, Float, OnLook, blocks
+from lesionwise.labels import CODES
+from lesionwise.models.registry import create_model
+from lesionwise.models.weights import FRESH
+from lesionwise.recipe import Recipe
+
+
+def network_features(pixels: NDArray[np.uint8], recipe: Recipe, *, on_look: OnLook | None = None) -> Float:
+    """Return what the network of a recipe makes of each image before any training here.
+
+    Args:
+        pixels: RGB values, shape (N, H, W, 3).
+        recipe: Names the network and the weights that it starts from.
+        on_look: Called with the images done and the number of all.
+
+    Returns:
+        Shape (N, D).
+
+    Raises:
+        RecipeError: If the recipe starts from fresh weights, which know nothing.
+    """
+    if recipe.weights == FRESH:
+        raise RecipeError(
+            f'Expected a recipe that starts from trained weights but {recipe.model} has weights = "{FRESH}". '
+            "Name another, such as mobilenetv2, or leave --recipe out."
+        )
+    statistics = (recipe.mean, recipe.std) if recipe.mean and recipe.std else None
+    network = create_model(
+        recipe.model,
+        num_classes=len(CODES),
+        image_size=SIZE,
+        drop_rate=0.0,
+        weights=recipe.weights,
+        statistics=statistics,
+        arguments=recipe.model_args,
+    ).eval()
+    found = []
+    with torch.inference_mode():
+        for part in blocks(len(pixels)):
+            images = torch.from_numpy(np.array(pixels[part])).permute(0, 3, 1, 2).float() / 255
+            found.append(network.outputs(images).embedding.numpy())
+            if on_look:
+                on_look(part.stop, len(pixels))
+    return np.concatenate(found).astype(np.float32)

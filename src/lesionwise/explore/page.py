@@ -1,0 +1,103 @@
+"""`explore.html`, and each figure as PNG with its table as CSV.
+
+Here: gathering and writing. Not here: looking (`explore`), drawing (`drawings`).
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from markupsafe import Markup
+
+from lesionwise.explore import gallery, tables
+from lesionwise.explore.drawings import Drawing, all_drawings, axes_names
+from lesionwise.explore.explore import Exploration
+from lesionwise.labels import CODES, NAMES
+from lesionwise.page.palette import LIGHT
+from lesionwise.page.shell import render_page
+from lesionwise.page.theme import figure_style, figure_svg
+from lesionwise.run_folder import atomic_path, write_text
+
+_DPI: Final = 160
+_SHOWN_OTHERWISE: Final = frozenset({"samples", "map"})  # the page has pictures and a map of its own
+_BOX: Final = (960, 660, 20)  # width, height and margin of the page's map, whose box is 1000 by 700
+_OUTLIERS: Final = (0.002, 0.998)  # quantiles: an odd image must not squeeze all others
+
+
+def write_exploration(found: Exploration, out: Path) -> Path:
+    """Write `explore.html`, and each figure as PNG with its table as CSV, and return the path of the page.
+
+    Args:
+        found: What `explore_folder` found.
+        out: The folder to write to.
+    """
+    table = found.dataset.table
+    page = render_page(
+        "lesionwise.explore",
+        "explore.html",
+        name=found.dataset.folder.resolve().name,
+        layout=found.dataset.layout,
+        images=len(table),
+        lesions=table["lesion_id"].nunique(),
+        masked=found.masked,
+        remarks=found.remarks,
+        figures={
+            name: _write(out / "figures", name, drawing) for name, drawing in all_drawings(found).items()
+        },
+        diagnoses=NAMES,
+        counts=tables.diagnosis_table(table).to_dict("records"),
+        samples=_samples(found),
+        features=found.features,
+        map=_interactive_map(found),
+        tile=gallery.TILE,
+        mapped_most=gallery.MAPPED,
+    )
+    path = out / "explore.html"
+    write_text(path, page)
+    return path
+
+
+def _write(folder: Path, name: str, drawing: Drawing) -> Markup:
+    """Write a figure and its table, and return it as SVG."""
+    folder.mkdir(parents=True, exist_ok=True)
+    figure = drawing.draw()
+    with atomic_path(folder / f"{name}.png") as temporary, figure_style():
+        figure.savefig(temporary, format="png", dpi=_DPI, facecolor=LIGHT["ground"])
+    write_text(folder / f"{name}.csv", drawing.table.to_csv(index=False))
+    if name in _SHOWN_OTHERWISE:
+        return Markup()
+    return Markup(figure_svg(figure, name=name, title=drawing.title))  # noqa: S704 (matplotlib escapes texts)
+
+
+def _samples(found: Exploration) -> dict[str, list[dict[str, str]]]:
+    """Return some images of each diagnosis that has any."""
+    chosen = gallery.sample_rows(found.dx, found.lesion, count=gallery.SAMPLES)
+    ids = found.dataset.table["image_id"].to_list()
+    return {
+        code: [{"id": ids[row], "source": gallery.data_address(found.cache.pixels[row])} for row in rows]
+        for code, rows in chosen.items()
+        if rows
+    }
+
+
+def _interactive_map(found: Exploration) -> dict[str, Any] | None:
+    """Return what the page's map needs: points in its box, and the sheet of thumbnails."""
+    if not found.mapped:
+        return None
+    chosen = gallery.sample_rows(found.dx, found.lesion, count=gallery.MAPPED)
+    rows = [row for code in sorted(CODES, key=lambda code: -len(chosen[code])) for row in chosen[code]]
+    sheet, across = gallery.thumbnail_sheet(found.cache.pixels, rows)
+    low, high = np.quantile(found.mapped.points, _OUTLIERS, axis=0)
+    inside = np.clip((found.mapped.points[rows] - low) / np.maximum(high - low, 1e-6), 0, 1)
+    width, height, margin = _BOX
+    ids = found.dataset.table["image_id"].to_list()
+    points = [
+        {
+            "x": round(margin + width * x, 1),
+            "y": round(margin + height * (1 - y), 1),
+            "dx": found.dx[row],
+            "id": ids[row],
+        }
+        for row, (x, y) in zip(rows, inside.tolist(), strict=True)
+    ]
+    return {"points": points, "sheet": sheet, "across": across, "axes": axes_names(found.mapped)}

@@ -1,0 +1,120 @@
+"""Figures that show pixels: mean images, samples of each class, the map of features.
+
+Here: drawing. Not here: measuring (`pixels`), choosing images (`gallery`), placing points (`feature_map`).
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from lesionwise.explore.pixels import Float
+from lesionwise.labels import CODES
+from lesionwise.page.palette import DIAGNOSIS_COLORS, LIGHT
+from lesionwise.page.theme import figure_style
+
+MARKERS = dict(zip(CODES, ("o", "s", "^", "D", "X", ".", "P"), strict=True))
+"""With the colour, what tells the diagnoses apart on the map."""
+
+
+def mean_image_table(mean: Float, deviation: Float, images: Mapping[str, int]) -> pd.DataFrame:
+    """Return each class's mean colour in the centre and at the border, and how much the images differ there.
+
+    Args:
+        mean: Mean image of each class, shape (C, H, W, 3).
+        deviation: Deviation of each pixel, shape (C, H, W).
+        images: How many images each class has.
+    """
+    height, width = deviation.shape[1:]
+    centre = np.zeros((height, width), bool)
+    centre[height // 3 : -(height // 3), width // 3 : -(width // 3)] = True
+    rows = []
+    for index, code in enumerate(CODES):
+        inner, outer = mean[index][centre].mean(axis=0), mean[index][~centre].mean(axis=0)
+        spread = deviation[index][centre].mean(), deviation[index][~centre].mean()
+        rows.append([code, images[code], *inner, *outer, *spread])
+    channels = [
+        f"{channel}_{place}" for place in ("centre", "border") for channel in ("red", "green", "blue")
+    ]
+    columns = ["diagnosis", "images", *channels, "deviation_centre", "deviation_border"]
+    return pd.DataFrame(rows, columns=columns).round(2)
+
+
+def plot_mean_images(mean: Float, deviation: Float, images: Mapping[str, int]) -> Figure:
+    """Draw the mean image of each class, and below it how much its images differ at each place.
+
+    Args:
+        mean: Mean image of each class, shape (C, H, W, 3).
+        deviation: Deviation of each pixel, shape (C, H, W).
+        images: How many images each class has; a class without one is left empty.
+    """
+    present = [index for index, code in enumerate(CODES) if images[code]]
+    most = max((float(deviation[index].max()) for index in present), default=1.0)
+    with figure_style():
+        figure = Figure(figsize=(9.6, 2.7))
+        grid = figure.subplots(2, len(CODES))
+        for axes in grid.ravel():
+            axes.set_axis_off()
+        for index in present:
+            grid[0, index].imshow(np.clip(mean[index] / 255, 0, 1))
+            grid[1, index].imshow(deviation[index], cmap="gray", vmin=0, vmax=most)
+            grid[0, index].set_title(CODES[index], fontsize=10)
+            grid[1, index].set_title(f"± {deviation[index].mean():.0f}", fontsize=9, color=LIGHT["quiet"])
+    return figure
+
+
+def plot_samples(rows: Mapping[str, list[int]], pixels: NDArray[np.uint8]) -> Figure:
+    """Draw some images of each diagnosis, a diagnosis a line.
+
+    Args:
+        rows: Row numbers by diagnosis.
+        pixels: Of all images, shape (N, H, W, 3).
+    """
+    shown = {code: chosen for code, chosen in rows.items() if chosen}
+    most = max(map(len, shown.values()))
+    with figure_style():
+        figure = Figure(figsize=(1.55 * most, 1.25 * len(shown)))
+        grid = figure.subplots(len(shown), most, squeeze=False)
+        for line, (code, chosen) in zip(grid, shown.items(), strict=True):
+            for axes in line:
+                axes.set_axis_off()
+            for axes, row in zip(line, chosen, strict=False):
+                axes.imshow(pixels[row])
+            line[0].set_title(code, fontsize=10)
+    return figure
+
+
+def plot_map(points: pd.DataFrame, axes_names: tuple[str, str]) -> Figure:
+    """Draw every image at its place on the map, the commonest diagnosis below the others.
+
+    Args:
+        points: With the columns `dx`, `x`, `y`.
+        axes_names: What the axes are.
+    """
+    with figure_style():
+        figure = Figure(figsize=(8.4, 6.2))
+        axes = figure.subplots()
+        for code in sorted(CODES, key=lambda code: -int((points["dx"] == code).sum())):
+            own = points[points["dx"] == code]
+            size = 26 if MARKERS[code] == "." else 13
+            axes.scatter(own["x"], own["y"], s=size, marker=MARKERS[code], color=DIAGNOSIS_COLORS[code],
+                         alpha=0.55, lw=0, rasterized=True)  # fmt: skip
+        axes.set(xlabel=axes_names[0], ylabel=axes_names[1])
+        axes.set_xlim(*_range(points["x"]))
+        axes.set_ylim(*_range(points["y"]))
+        handles = [
+            Line2D([], [], ls="", marker=MARKERS[code], color=DIAGNOSIS_COLORS[code], label=code, ms=6)
+            for code in CODES
+        ]
+        figure.legend(handles=handles, loc="outside upper left", ncols=len(CODES), fontsize=9,
+                      handletextpad=0.1, columnspacing=1.2)  # fmt: skip
+    return figure
+
+
+def _range(values: "pd.Series[float]") -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    margin = 0.04 * max(high - low, 1e-6)
+    return low - margin, high + margin

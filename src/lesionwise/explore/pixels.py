@@ -1,0 +1,177 @@
+"""One pass over the cached pixels: colour and light of each image, its features, mean image of each class.
+
+Here: what needs the pixels alone. Not here: what needs masks (`abcd`).
+
+Colours are CIE L*a*b* (D65): equal steps look about equally large there. L* is light from 0 to 100, a* goes
+from green to red, b* from blue to yellow.
+Letters: N images, B images of a block, H W pixels, C classes, D features.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lesionwise.data.workspace import usable_cores
+from lesionwise.labels import CODES
+
+SIZE: Final = (112, 150)
+"""Height and width that explore reads images at, in pixels: those of `small`: one cache for both."""
+
+COLOR_MEASURES: Final = {
+    "brightness": "Brightness (L*)",
+    "redness": "Redness (a*)",
+    "yellowness": "Yellowness (b*)",
+    "contrast": "Contrast (deviation of L*)",
+}
+BLOCK: Final = 128  # images; 26 MB of L*a*b* at 112x150
+_CELLS: Final = 3  # the image is described in 3 x 3 cells
+_DETAIL_STEPS: Final = (1, 2, 4)  # px of the halved image over which detail is measured
+_D65: Final = np.array([0.95047, 1.0, 1.08883])
+_TO_XYZ: Final = np.array(  # sRGB, IEC 61966-2-1
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+
+Float = NDArray[np.float32]
+OnLook = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the pixels of a data set say.
+
+    Attributes:
+        measures: One row for each image, columns as `COLOR_MEASURES` and those of the masks, NaN where an
+            image has no mask.
+        features: Colour and texture of each image as numbers, shape (N, D).
+        mean: Mean image of each class in RGB, shape (C, H, W, 3); zero for a class without an image.
+        deviation: Standard deviation of each pixel over the class, mean of the channels, shape (C, H, W).
+    """
+
+    measures: pd.DataFrame
+    features: Float
+    mean: Float
+    deviation: Float
+
+
+class ClassSums:
+    """Sums of pixels and of their squares by class, from which mean and deviation come.
+
+    Args:
+        shape: Height and width, in pixels.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.count = np.zeros(len(CODES))
+        self.total = np.zeros((len(CODES), *shape, 3))
+        self.squares = np.zeros((len(CODES), *shape, 3))
+
+    def add(self, pixels: NDArray[np.uint8], y: NDArray[np.int64]) -> None:
+        """Take in a block, shape (B, H, W, 3), with its class indices (B,)."""
+        for index in np.unique(y):
+            own = pixels[y == index].astype(np.uint32)
+            self.count[index] += len(own)
+            self.total[index] += own.sum(axis=0)
+            self.squares[index] += (own * own).sum(axis=0)
+
+    def mean(self) -> Float:
+        """Return the mean image of each class, shape (C, H, W, 3)."""
+        return (self.total / np.maximum(self.count, 1)[:, None, None, None]).astype(np.float32)
+
+    def deviation(self) -> Float:
+        """Return the deviation of each pixel, mean of the channels, shape (C, H, W)."""
+        count = np.maximum(self.count, 1)[:, None, None, None]
+        variance = self.squares / count - (self.total / count) ** 2
+        return np.asarray(np.sqrt(np.maximum(variance, 0)).mean(axis=3), dtype=np.float32)
+
+
+def to_lab(pixels: NDArray[np.uint8]) -> Float:
+    """Return the L*a*b* values of sRGB pixels, shape (..., 3) both.
+
+    References:
+        CIE 15:2004; IEC 61966-2-1 for sRGB.
+    """
+    weights = (_TO_XYZ / _D65[:, None]).astype(np.float32)
+    linear = _linear_levels()[pixels]
+    xyz = linear @ weights.T
+    bent = np.where(
+        xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * np.float32((29 / 6) ** 2 / 3) + np.float32(4 / 29)
+    )
+    x, y, z = bent[..., 0], bent[..., 1], bent[..., 2]
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def color_measures(lab: Float) -> dict[str, NDArray[np.float64]]:
+    """Return light and colour of each image of a block.
+
+    Args:
+        lab: L*a*b* values, shape (B, H, W, 3).
+
+    Returns:
+        A value for each image by name, each of shape (B,).
+    """
+    mean = lab.mean(axis=(1, 2), dtype=np.float64)
+    values = (mean[:, 0], mean[:, 1], mean[:, 2], lab[..., 0].std(axis=(1, 2), dtype=np.float64))
+    return dict(zip(COLOR_MEASURES, values, strict=True))
+
+
+def colour_texture_features(lab: Float) -> Float:
+    """Describe images of a block by numbers that no training has made: colour by place, detail by scale.
+
+    Mean and deviation of L*, a*, b* in 3 x 3 cells (54 numbers), and the mean step of L* over one, two and
+    four pixels of the halved image, in the centre and everywhere (6).
+
+    Args:
+        lab: L*a*b* values, shape (B, H, W, 3), H and W at least 16.
+
+    Returns:
+        Shape (B, 60).
+    """
+    height, width = (side // 2 * 2 for side in lab.shape[1:3])
+    half = (lab[:, 0:height:2, 0:width:2] + lab[:, 1:height:2, 1:width:2]) / 2
+    rows, columns = (np.linspace(0, side, _CELLS + 1).astype(int) for side in half.shape[1:3])
+    found = []
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(columns):
+            cell = half[:, top:bottom, left:right]
+            found += [cell.mean(axis=(1, 2)), cell.std(axis=(1, 2))]
+    light = half[..., 0]
+    for step in _DETAIL_STEPS:
+        change = np.abs(light[:, step:, step:] - light[:, :-step, :-step])
+        inner = change[:, rows[1] : rows[2], columns[1] : columns[2]].mean(axis=(1, 2))
+        found += [inner[:, None], change.mean(axis=(1, 2))[:, None]]
+    return np.concatenate(found, axis=1).astype(np.float32)
+
+
+def blocks(rows: int) -> Iterator[slice]:
+    """Return slices that cover a number of rows."""
+    return (slice(start, min(start + BLOCK, rows)) for start in range(0, rows, BLOCK))
+
+
+def in_threads(
+    work: Callable[[slice], None], rows: int, *, workers: int | None = None, on_look: OnLook | None = None
+) -> None:
+    """Do a piece of work for every block of rows on all cores.
+
+    Args:
+        work: Called with the rows of a block.
+        rows: How many rows there are.
+        workers: Threads; the usable cores if left out.
+        on_look: Called with the rows done and the number of all.
+    """
+    done = 0
+    with ThreadPoolExecutor(workers or usable_cores()) as pool:
+        for part, _ in zip(blocks(rows), pool.map(work, blocks(rows)), strict=True):
+            done += part.stop - part.start
+            if on_look:
+                on_look(done, rows)
+
+
+def _linear_levels() -> Float:
+    levels = np.arange(256) / 255
+    return np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4).astype(np.float32)  # noqa: PLR2004 (sRGB's own constants)

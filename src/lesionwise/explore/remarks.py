@@ -1,0 +1,210 @@
+"""What stands out in a data set, in plain sentences whose every number is computed from it.
+
+Here: the sentences. Not here: the tables they are read from (`tables`, `look`).
+
+They count images, unless they say lesions. A sentence that has nothing to say is left out.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from lesionwise.explore import tables
+from lesionwise.explore.abcd import MASK_MEASURES
+from lesionwise.explore.feature_map import FeatureMap
+from lesionwise.explore.pixels import COLOR_MEASURES
+from lesionwise.labels import CODES, NAMES
+
+_ENOUGH: Final = 20  # images from which a part is worth a sentence
+_CLEAR_LIFT: Final = 1.5
+_CLEAR_GAP: Final = 0.05
+_EVEN: Final = 0.5
+
+
+def main_remarks(
+    table: pd.DataFrame,
+    measures: pd.DataFrame,
+    mapped: FeatureMap | None,
+    *,
+    features: str,
+) -> list[str]:
+    """Return what stands out, the most consequential first.
+
+    Args:
+        table: As `Dataset.table`.
+        measures: As `look_at_images` returns them, in the order of the table.
+        mapped: The map, if there is one.
+        features: What the map rests on, in words.
+    """
+    dx = table["dx"].to_numpy(str)
+    sentences = [
+        *_imbalance(table),
+        *_siblings(table),
+        *_confirmation(table),
+        *_ages(table),
+        *_sexes(table),
+        *_sites(table),
+        *_missing(table),
+        *_colors(measures, dx),
+        *_melanoma(measures, dx),
+    ]
+    if mapped:
+        sentences.append(
+            f"By {features} alone, the most similar image of another lesion has the same diagnosis in "
+            f"{mapped.agreement:.0%} of cases, each diagnosis weighing the same; chance gives "
+            f"{mapped.chance:.0%}."
+        )
+    return [sentence.replace("%", "\u00a0%") for sentence in sentences]
+
+
+def rank_separation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Return how often a value of the first is above one of the second: the area under the ROC curve.
+
+    Args:
+        first: Values, shape (M,), not empty.
+        second: Values, shape (K,), not empty.
+    """
+    ranks = rankdata(np.concatenate([first, second]))[: len(first)]
+    return float((ranks.sum() - len(first) * (len(first) + 1) / 2) / (len(first) * len(second)))
+
+
+def explained_by_diagnosis(values: NDArray[np.float64], dx: NDArray[np.str_]) -> float:
+    """Return the part of a measure's variance that lies between the diagnoses (η²), from 0 to 1.
+
+    Args:
+        values: Of each image, shape (N,).
+        dx: Diagnosis of each image, shape (N,).
+    """
+    means = [(values[dx == code].mean(), (dx == code).sum()) for code in np.unique(dx)]
+    between = sum(count * (mean - values.mean()) ** 2 for mean, count in means)
+    return float(between / max(((values - values.mean()) ** 2).sum(), 1e-12))
+
+
+def _imbalance(table: pd.DataFrame) -> Iterator[str]:
+    counts = table["dx"].value_counts()
+    first, last = str(counts.index[0]), str(counts.index[-1])
+    if counts.iloc[0] >= 2 * counts.iloc[-1]:
+        yield (
+            f"{counts.iloc[0] / len(table):.0%} of the {len(table):,} images are {first} ({NAMES[first]}), "
+            f"{counts.iloc[0] / counts.iloc[-1]:.0f} times as many as {last}. Accuracy rewards calling "
+            f"everything {first}; use balanced accuracy."
+        )
+
+
+def _siblings(table: pd.DataFrame) -> Iterator[str]:
+    counts = tables.diagnosis_table(table)
+    shared, lesions = int(counts["sharing_their_lesion"].sum()), table["lesion_id"].nunique()
+    if not shared:
+        return
+    top = counts[counts["images"] >= _ENOUGH].sort_values("share_sharing").tail(1)
+    most = "".join(
+        f", of {code} images {share:.0%}"
+        for code, share in zip(top["diagnosis"], top["share_sharing"], strict=True)
+    )
+    yield (
+        f"{len(table):,} images show {lesions:,} lesions: {shared / len(table):.0%} of the images share "
+        f"their lesion with another{most}. Split by lesion, or the score measures memory."
+    )
+
+
+def _confirmation(table: pd.DataFrame) -> Iterator[str]:
+    counts = tables.count_table(table, "dx_type").set_index("dx_type")
+    pure = [
+        (str(value), code, int(row["images"]))
+        for value, row in counts.iterrows()
+        if value != tables.UNKNOWN
+        for code in CODES
+        if row["images"] >= _ENOUGH and row[code] == row["images"]
+    ]
+    if pure and len(counts) > 1 and (counts[list(CODES)].sum() > 0).sum() > 1:
+        told = " and ".join(f"all {images:,} {value} images are {code}" for value, code, images in pure)
+        yield f"How a diagnosis was confirmed gives it away: {told}. dx_type must never reach a model."
+
+
+def _ages(table: pd.DataFrame) -> Iterator[str]:
+    medians = table.dropna(subset=["age"]).groupby("dx")["age"].agg(["median", "size"])
+    medians = medians[medians["size"] >= _ENOUGH].sort_values("median")
+    if len(medians) > 1 and medians["median"].iloc[0] < medians["median"].iloc[-1]:
+        young, old = medians.iloc[0], medians.iloc[-1]
+        yield (
+            f"Age tells diagnoses apart: the median is {young['median']:.0f} years for {young.name} and "
+            f"{old['median']:.0f} for {old.name}. A model that sees age may answer by it."
+        )
+
+
+def _sexes(table: pd.DataFrame) -> Iterator[str]:
+    known = table[table["sex"] != tables.UNKNOWN]
+    shares = known.groupby("dx")["sex"].agg(male=lambda sex: float((sex == "male").mean()), images="size")
+    shares = shares[shares["images"] >= _ENOUGH].sort_values("male")
+    if len(shares) > 1 and shares["male"].iloc[-1] - shares["male"].iloc[0] > _CLEAR_GAP:
+        low, high = shares.iloc[0], shares.iloc[-1]
+        yield (
+            f"{(known['sex'] == 'male').mean():.0%} of the images with a known sex are of men: "
+            f"{low['male']:.0%} for {low.name}, {high['male']:.0%} for {high.name}."
+        )
+
+
+def _sites(table: pd.DataFrame) -> Iterator[str]:
+    known = table[table["localization"] != tables.UNKNOWN]
+    best = (0.0, "", "", 0.0, 0.0)
+    for code in CODES:
+        own = known.loc[known["dx"] == code, "localization"].value_counts()
+        if own.sum() < _ENOUGH:
+            continue
+        for site, images in own.items():
+            overall = float((known["localization"] == site).mean())
+            share = float(images / own.sum())
+            if images >= _ENOUGH and (share - overall) > best[0]:
+                best = (share - overall, code, str(site), share, overall)
+    if best[3] >= _CLEAR_LIFT * best[4] and best[1]:
+        _, code, site, share, overall = best
+        yield (
+            f"Site and diagnosis go together: {share:.0%} of {code} images are of the {site}, against "
+            f"{overall:.0%} of all."
+        )
+
+
+def _missing(table: pd.DataFrame) -> Iterator[str]:
+    lacking = {
+        "age": int(table["age"].isna().sum()),
+        **{name: int((table[name] == tables.UNKNOWN).sum()) for name in ("sex", "localization", "dx_type")},
+    }
+    gaps = [f"{name} of {count:,}" for name, count in lacking.items() if count]
+    if gaps:
+        yield f"Missing: {', '.join(gaps)} images. Nothing is filled in."
+
+
+def _colors(measures: pd.DataFrame, dx: NDArray[np.str_]) -> Iterator[str]:
+    if len(np.unique(dx)) < 2:  # noqa: PLR2004 (there is nothing to tell apart)
+        return
+    shares = {name: explained_by_diagnosis(measures[name].to_numpy(float), dx) for name in COLOR_MEASURES}
+    name = max(shares, key=shares.__getitem__)
+    medians = measures[name].groupby(dx).median().sort_values()
+    yield (
+        f"Of light and colour, {name} differs most between diagnoses: they account for {shares[name]:.0%} "
+        f"of its variance, from a median of {medians.iloc[0]:.1f} ({medians.index[0]}) to "
+        f"{medians.iloc[-1]:.1f} ({medians.index[-1]}). Part of it is the light of the clinic, not the skin."
+    )
+
+
+def _melanoma(measures: pd.DataFrame, dx: NDArray[np.str_]) -> Iterator[str]:
+    separations = {}
+    for name in MASK_MEASURES:
+        values = measures[name].to_numpy(float)
+        mel, nv = (values[(dx == code) & np.isfinite(values)] for code in ("mel", "nv"))
+        if min(len(mel), len(nv)) < _ENOUGH:
+            return
+        separations[name] = rank_separation(mel, nv)
+    name = max(separations, key=lambda measure: abs(separations[measure] - _EVEN))
+    words = {"area": "size", "colors": "variety of colours", "detail": "amount of fine detail",
+             "border": "irregularity of the border", "against_skin": "contrast with the skin"}  # fmt: skip
+    side = "above" if separations[name] > _EVEN else "below"
+    best, alone = (max(separations[key], 1 - separations[key]) for key in (name, "asymmetry"))
+    yield (
+        f"Of what the masks measure, {words.get(name, name)} tells melanoma from nevus best: a melanoma "
+        f"image lies {side} a nevus image in {best:.0%} of pairs; by asymmetry in {alone:.0%}."
+    )

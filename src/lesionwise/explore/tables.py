@@ -1,0 +1,156 @@
+"""What the table of a data set holds, as small tables: each is the CSV of one figure.
+
+Here: counting. Not here: pixels (`pixels`, `masks`) and drawing (`table_figures`).
+
+`dx_type` is counted because it must be understood, and never shown to a model: it says how the diagnosis was
+made, and only some diagnoses were made in some ways.
+"""
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lesionwise.labels import CODES
+
+UNKNOWN: Final = "unknown"
+AGE_STEP_YEARS: Final = 5
+QUANTILES: Final = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
+_DESCRIBED: Final = ("age", "sex", "localization", "dx_type")
+
+
+def diagnosis_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return, for each diagnosis, its images, its lesions, and the images that share their lesion.
+
+    Args:
+        table: As `Dataset.table`.
+    """
+    photographs = table.groupby("lesion_id")["image_id"].transform("size")
+    groups = [table["dx"] == code for code in CODES]
+    images = np.array([int(own.sum()) for own in groups])
+    shared = np.array([int((photographs[own] > 1).sum()) for own in groups])
+    return pd.DataFrame(
+        {
+            "diagnosis": CODES,
+            "images": images,
+            "lesions": [int(table.loc[own, "lesion_id"].nunique()) for own in groups],
+            "share_of_images": images / max(len(table), 1),
+            "sharing_their_lesion": shared,
+            "share_sharing": shared / np.maximum(images, 1),
+        }
+    )
+
+
+def count_table(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return how many images have each value of a column, by diagnosis, the commonest value first.
+
+    Args:
+        table: As `Dataset.table`.
+        column: One of its columns of words.
+
+    Returns:
+        Columns: the given one, a count for each diagnosis, `images` in all.
+    """
+    counts = pd.crosstab(table[column], table["dx"]).reindex(columns=list(CODES), fill_value=0)
+    counts["images"] = counts.sum(axis=1)
+    ordered = counts.sort_values("images", ascending=False, kind="stable").reset_index()
+    ordered.columns.name = None
+    return ordered
+
+
+def photographs_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return how many lesions have one photograph, two, and so on, by diagnosis of the lesion.
+
+    Args:
+        table: As `Dataset.table`.
+    """
+    lesions = table.groupby("lesion_id").agg(photographs=("image_id", "size"), dx=("dx", "first"))
+    counts = pd.crosstab(lesions["photographs"], lesions["dx"]).reindex(columns=list(CODES), fill_value=0)
+    counts["lesions"] = counts.sum(axis=1)
+    flat = counts.reset_index()
+    flat.columns.name = None
+    return flat
+
+
+def age_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the images of each five years of age, by diagnosis; ages that are missing are left out.
+
+    Args:
+        table: As `Dataset.table`.
+    """
+    known = table.dropna(subset=["age"])
+    years = (known["age"] // AGE_STEP_YEARS * AGE_STEP_YEARS).astype(int)
+    counts = pd.crosstab(years, known["dx"])
+    every = range(0, max(years, default=0) + 1, AGE_STEP_YEARS)
+    counts = counts.reindex(index=pd.Index(every, name="age_from"), columns=list(CODES), fill_value=0)
+    counts["images"] = counts.sum(axis=1)
+    flat = counts.reset_index()
+    flat.columns.name = None
+    return flat
+
+
+def share_table(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return which part of each diagnosis's images has each value of a column.
+
+    Args:
+        table: As `Dataset.table`.
+        column: One of its columns of words.
+
+    Returns:
+        A row for each diagnosis, a column for each value, the commonest first; rows sum to 1.
+    """
+    counts = count_table(table, column)
+    shares = counts.set_index(column)[list(CODES)].T
+    shares = shares.div(shares.sum(axis=1).clip(lower=1), axis=0)
+    shares.index.name, shares.columns.name = "diagnosis", None
+    return shares
+
+
+def missing_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return which part of each diagnosis's images lacks its age, sex, site or way of confirmation.
+
+    Args:
+        table: As `Dataset.table`: a missing age is NaN, a missing word "unknown".
+
+    Returns:
+        A row for each diagnosis and one for all, a column for each described column.
+    """
+    lacking = pd.DataFrame(
+        {
+            column: table[column].isna() if column == "age" else table[column] == UNKNOWN
+            for column in _DESCRIBED
+        }
+    )
+    rows = {code: lacking[table["dx"] == code].mean() for code in CODES} | {"all": lacking.mean()}
+    return pd.DataFrame(rows).T.fillna(0.0).rename_axis(index="diagnosis")
+
+
+def size_table(sizes: list[tuple[int, int]]) -> pd.DataFrame:
+    """Return the sizes of the image files, the commonest first.
+
+    Args:
+        sizes: Width and height of each, in pixels.
+    """
+    counts = pd.Series([f"{width} x {height}" for width, height in sizes], dtype=str).value_counts()
+    return counts.rename_axis("size_px").rename("images").reset_index()
+
+
+def spread_table(measures: pd.DataFrame, dx: NDArray[np.str_]) -> pd.DataFrame:
+    """Return five quantiles of every measure in every diagnosis, without the values that are missing.
+
+    Args:
+        measures: One column for each measure, one row for each image.
+        dx: Diagnosis of each image, shape (N,).
+
+    Returns:
+        Columns `measure`, `diagnosis`, `images` and those of `QUANTILES`.
+    """
+    rows = []
+    for measure in measures.columns:
+        for code in CODES:
+            values = measures[measure].to_numpy(float)[dx == code]
+            values = values[np.isfinite(values)]
+            quantiles = np.quantile(values, list(QUANTILES.values())) if len(values) else [np.nan] * 5
+            rows.append([measure, code, len(values), *quantiles])
+    return pd.DataFrame(rows, columns=["measure", "diagnosis", "images", *QUANTILES])

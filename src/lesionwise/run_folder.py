@@ -87,6 +87,21 @@ class RunFolder:
         return self.path / "scores.json"
 
     @property
+    def explanation(self) -> Path:
+        """What the tests of the maps gave, per part."""
+        return self.path / "explanation.json"
+
+    @property
+    def overlays(self) -> Path:
+        """Photographs with their maps, and the page that shows them."""
+        return self.path / "explanations"
+
+    @property
+    def robustness(self) -> Path:
+        """The score on changed images, per part."""
+        return self.path / "robustness.json"
+
+    @property
     def figures(self) -> Path:
         """Each figure as SVG, and its table as CSV."""
         return self.path / "figures"

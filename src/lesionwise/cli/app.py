@@ -3,6 +3,7 @@
 import typer
 
 from lesionwise.cli import (
+    bundle,
     calibrate,
     check,
     compare,
@@ -10,9 +11,11 @@ from lesionwise.cli import (
     data,
     ensemble,
     evaluate,
+    explain,
     explore,
     leakage,
     phantom,
+    predict,
     run,
     split,
     train,
@@ -40,5 +43,9 @@ app.command("ensemble")(ensemble.ensemble)
 app.command("calibrate")(calibrate.calibrate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("explain")(explain.explain)
 app.command("report")(evaluate.report)
+app.command("export")(bundle.export)
+app.add_typer(bundle.app, name="bundle")
+app.command("predict")(predict.predict)
 app.command("phantom")(phantom.phantom)

@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -24,8 +24,8 @@ _out = Console(highlight=False, soft_wrap=True, emoji=False)
 _notes = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
-def print_result(text: str, value: Any = None, *, as_json: bool = False) -> None:  # noqa: ANN401 (any JSON value)
-    """Print a result: the text, or the value as JSON where that was asked for."""
+def print_result(text: RenderableType, value: Any = None, *, as_json: bool = False) -> None:  # noqa: ANN401 (any JSON value)
+    """Print a result: the text or table, or the value as JSON where that was asked for."""
     if as_json:
         _out.print(json.dumps(value, indent=2, ensure_ascii=False), markup=False)
     else:
@@ -82,10 +82,15 @@ class Display:
 
     def on_read(self, done: int, total: int) -> None:
         """Show how many images were read."""
-        self._move("reading images", done, total)
-        if not self.quiet and not _notes.is_terminal and done * 10 // total > self._tenth:
-            self._tenth = done * 10 // total
-            print_note(f"reading images {done}/{total}")
+        self._count("reading images", done, total)
+
+    def on_predicted(self, done: int, total: int) -> None:
+        """Show how many images were predicted."""
+        self._count("predicting images", done, total)
+
+    def on_work(self, title: str, done: int, total: int) -> None:
+        """Show how far some other work on images is."""
+        self._move(title, done, total)
 
     def on_step(self, epoch: int, done: int, total: int) -> None:
         """Show how far an epoch is."""
@@ -99,6 +104,12 @@ class Display:
             f"{row['images_per_second']:.0f} images/s",
             quiet=self.quiet,
         )
+
+    def _count(self, title: str, done: int, total: int) -> None:
+        self._move(title, done, total)
+        if not self.quiet and not _notes.is_terminal and done * 10 // total > self._tenth:
+            self._tenth = done * 10 // total
+            print_note(f"{title} {done}/{total}")
 
     def _move(self, title: str, done: int, total: int) -> None:
         if title not in self._tasks:

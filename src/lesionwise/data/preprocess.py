@@ -158,7 +158,12 @@ def hair_mask(pixels: Pixels) -> NDArray[np.bool_]:
 
 
 def crop_field_of_view(pixels: Pixels) -> Pixels:
-    """Cut the black border and corners of a dermatoscope's round view.
+    """Return a view of what `find_field_of_view` keeps of an image (H, W, 3)."""
+    return pixels[find_field_of_view(pixels)]
+
+
+def find_field_of_view(pixels: Pixels) -> tuple[slice, slice]:
+    """Return the rows and columns that are not the black border and corners of a dermatoscope's round view.
 
     First rows and columns that are black throughout go. Then the box shrinks about its centre until no
     two of its corners are black; a lesion may well be dark in one. Where half the box is not enough, the
@@ -168,8 +173,9 @@ def crop_field_of_view(pixels: Pixels) -> Pixels:
         pixels: RGB values, shape (H, W, 3).
 
     Returns:
-        A view of the part kept, at least `SMALLEST_VIEW` of height and width.
+        Slices that keep at least `SMALLEST_VIEW` of height and width.
     """
+    everything = slice(0, pixels.shape[0]), slice(0, pixels.shape[1])
     step = max(1, min(pixels.shape[:2]) // 150)  # a corner need not be looked at in every pixel
     grey = pixels[::step, ::step].mean(axis=2)
     black = grey < _BLACK * np.median(grey)
@@ -180,14 +186,17 @@ def crop_field_of_view(pixels: Pixels) -> Pixels:
         if min(rows[1] - rows[0], (columns[1] - columns[0])) < 1:
             break
         if _black_corners(black[rows[0] : rows[1], columns[0] : columns[1]]) <= 1:
-            box = pixels[rows[0] * step : rows[1] * step, columns[0] * step : columns[1] * step]
+            found = tuple(
+                slice(start * step, min(stop * step, side))
+                for (start, stop), side in zip((rows, columns), pixels.shape[:2], strict=True)
+            )
             whole = rows == (0, black.shape[0]) and columns == (0, black.shape[1])
             small = any(
-                part < SMALLEST_VIEW * side
-                for part, side in zip(box.shape[:2], pixels.shape[:2], strict=True)
+                part.stop - part.start < SMALLEST_VIEW * side
+                for part, side in zip(found, pixels.shape[:2], strict=True)
             )
-            return pixels if whole or small else box
-    return pixels
+            return everything if whole or small else (found[0], found[1])
+    return everything
 
 
 def _light_range(black: NDArray[np.float64]) -> tuple[int, int]:

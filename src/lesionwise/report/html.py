@@ -10,19 +10,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.errors import LesionwiseError, RunError
 from lesionwise.evaluation.curves import precision_recall_table, reliability_table, roc_table
 from lesionwise.evaluation.evaluate import LOSSES, Evaluation
-from lesionwise.evaluation.predictions import Predictions, read_predictions
+from lesionwise.evaluation.predictions import Predictions
+from lesionwise.evaluation.run_predictions import raw_probabilities, read_run_predictions, run_calibration
+from lesionwise.evaluation.run_scores import read_check
 from lesionwise.evaluation.subgroups import evaluate_subgroups
 from lesionwise.labels import NAMES
+from lesionwise.page.figure_file import write_figure
 from lesionwise.page.shell import render_page
-from lesionwise.page.theme import figure_svg
 from lesionwise.report import curve_figures, figures, summary
+from lesionwise.report.confidence import confidence_drawings, confidence_facts
 from lesionwise.report.gallery import MELANOMAS, OTHERS, misclassified_table, thumbnails
 from lesionwise.run_folder import RunFolder, read_json, write_text
 
@@ -41,14 +43,16 @@ def write_report(run: RunFolder) -> Path:
     evaluations = {name: Evaluation.from_json(value) for name, value in scores["parts"].items()}
     part = summary.headline_part(evaluations)
     evaluation = evaluations[part]
-    predictions = read_predictions(run.predictions(part)) if run.predictions(part).is_file() else None
+    predictions = read_run_predictions(run, part) if run.predictions(part).is_file() else None
+    check, calibration = read_check(run, part), run_calibration(run)
     data = _optional_json(run.data)
     dataset = _dataset(data)
     drawn = _score_figures(run, part, evaluation)
     reliability = None
     if predictions is not None:
         reliability = reliability_table(*_sample(predictions))
-        drawn |= _curve_figures(run, part, predictions, evaluation, reliability)
+        drawn |= _curve_figures(run, part, predictions, evaluation)
+        drawn |= _confidence_figures(run, part, predictions, reliability)
     page = render_page(
         "lesionwise.report",
         "report.html",
@@ -61,6 +65,7 @@ def write_report(run: RunFolder) -> Path:
         losses=LOSSES,
         diagnoses=NAMES,
         figures=drawn,
+        confidence=confidence_facts(check, calibration),
         subgroups=evaluation.subgroups or _subgroups(predictions, dataset),
         gallery=_gallery(run, part, predictions, dataset),
         source=scores.get("source"),
@@ -85,11 +90,11 @@ def _score_figures(run: RunFolder, part: str, evaluation: Evaluation) -> dict[st
         "class-scores": (figures.plot_class_scores(by_class), by_class,
                          "Recall, precision, F1 and AUC of each diagnosis with intervals"),
     }  # fmt: skip
-    return {name: _write_figure(run, f"{name}-{part}", *drawing) for name, drawing in drawings.items()}
+    return {name: write_figure(run.figures, f"{name}-{part}", *drawing) for name, drawing in drawings.items()}
 
 
 def _curve_figures(
-    run: RunFolder, part: str, predictions: Predictions, evaluation: Evaluation, reliability: pd.DataFrame
+    run: RunFolder, part: str, predictions: Predictions, evaluation: Evaluation
 ) -> dict[str, Markup]:
     sample = _sample(predictions)
     roc, precision = roc_table(*sample), precision_recall_table(*sample)
@@ -97,10 +102,22 @@ def _curve_figures(
         "roc": (curve_figures.plot_roc(roc, evaluation), roc, "ROC curve of each diagnosis against the rest"),
         "precision-recall": (curve_figures.plot_precision_recall(precision, evaluation), precision,
                              "Precision at each recall of each diagnosis"),
-        "reliability": (curve_figures.plot_reliability(reliability), reliability,
-                        "Accuracy at each level of stated confidence"),
     }  # fmt: skip
-    return {name: _write_figure(run, f"{name}-{part}", *drawing) for name, drawing in drawings.items()}
+    return {name: write_figure(run.figures, f"{name}-{part}", *drawing) for name, drawing in drawings.items()}
+
+
+def _confidence_figures(
+    run: RunFolder, part: str, predictions: Predictions, reliability: pd.DataFrame
+) -> dict[str, Markup]:
+    check, calibration = read_check(run, part), run_calibration(run)
+    drawings = confidence_drawings(
+        _sample(predictions),
+        reliability,
+        raw_prob=raw_probabilities(predictions, run.predictions(part)) if calibration else None,
+        check=check,
+        calibration=calibration,
+    )
+    return {name: write_figure(run.figures, f"{name}-{part}", *drawing) for name, drawing in drawings.items()}
 
 
 def _training(run: RunFolder, drawn: dict[str, Markup]) -> dict[str, Any]:
@@ -108,11 +125,13 @@ def _training(run: RunFolder, drawn: dict[str, Markup]) -> dict[str, Any]:
     if not run.config.is_file():
         return {"recipe": None, "best": None}
     recipe = tomllib.loads(run.config.read_text(encoding="utf-8"))
+    if "model" not in recipe:  # an ensemble names its members instead
+        return {"recipe": None, "best": None}
     if not run.history.is_file():
         return {"recipe": recipe, "best": None}
     history, monitor = pd.read_csv(run.history), recipe["monitor"]
     title = "Loss, accuracy and learning rate by epoch"
-    drawn["history"] = _write_figure(run, "history", figures.plot_history(history), history, title)
+    drawn["history"] = write_figure(run.figures, "history", figures.plot_history(history), history, title)
     values = history[monitor]
     best = history.loc[values.idxmin() if monitor.endswith("loss") else values.idxmax()]
     return {
@@ -170,11 +189,3 @@ def _sample(predictions: Predictions) -> tuple[NDArray[np.int64], NDArray[np.flo
 
 def _optional_json(path: Path) -> dict[str, Any] | None:
     return dict(read_json(path)) if path.is_file() else None
-
-
-def _write_figure(run: RunFolder, name: str, figure: Figure, table: pd.DataFrame, title: str) -> Markup:
-    """Write a figure and its table, and return the drawing for the page."""
-    svg = figure_svg(figure, name=name, title=title)
-    write_text(run.figures / f"{name}.svg", svg)
-    write_text(run.figures / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    return Markup(svg)  # noqa: S704 (our own drawing, which holds no text from outside)

@@ -1,0 +1,57 @@
+"""`lesionwise explain`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lesionwise.cli.console import Display, print_result
+from lesionwise.cli.evaluate import RunArgument
+from lesionwise.cli.options import Json, Quiet
+from lesionwise.errors import LesionwiseError
+
+if TYPE_CHECKING:
+    from lesionwise.explain.record import Explanation
+
+_PARTS = ("val", "cal", "test", "train")
+
+
+def explain(
+    run: RunArgument,
+    part: Annotated[
+        str, typer.Option("--part", help="Whose images; test only after evaluate --final.", metavar="PART")
+    ] = "val",
+    images: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--images",
+            help="Draw these images of the part, and test nothing; may be repeated.",
+            metavar="ID,ID,…",
+        ),
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show where a run's model looked, and test whether the maps can be believed."""
+    from lesionwise.explain.run import explain_run
+    from lesionwise.run_folder import open_run_folder
+
+    if part not in _PARTS:
+        raise LesionwiseError(f'Expected --part to be one of {", ".join(_PARTS)} but got "{part}".')
+    names = [name.strip() for given in images or () for name in given.split(",") if name.strip()]
+    with Display(quiet=quiet) as display:
+        made = explain_run(open_run_folder(run), part, image_ids=names, on_step=display.on_work)
+    text = f"{made.images} images with their maps: {made.page}"
+    if made.record:
+        text = f"{describe(made.record, part)}\n\n{text}"
+    value = {"page": str(made.page), "images": made.images,
+             "explanation": made.record.to_json() if made.record else None}  # fmt: skip
+    print_result(text, value, as_json=json)
+
+
+def describe(record: "Explanation", part: str) -> str:
+    """Return what the tests of the maps gave, as lines of text."""
+    from lesionwise.explain.record import describe_explanation
+
+    counts = f"{record.images} images of {record.lesions} lesions"
+    title = f"{part}: {record.method}, {counts} (95 % intervals by lesion)"
+    return "\n".join([title, *(f"  {sentence}" for sentence in describe_explanation(record))])

@@ -1,0 +1,91 @@
+"""How light the skin around a lesion is: an estimate from the photograph, since no table says it.
+
+Here: the individual typology angle. Not here: its bands and their scores (`lesionwise.evaluation.subgroups`).
+
+The angle was made for a colorimeter on skin. A photograph adds its lamp, its white balance and its JPEG, and
+dermatoscopes press the blood out of the skin: a band may be off by one or two, and the same skin may fall
+into two bands in two photographs. It is good enough to ask whether a model does worse where skin looks
+darker, and for nothing else. Letters: H W pixels.
+
+References:
+    Chardon, Cretois and Hourseau (1991), https://doi.org/10.1111/j.1467-2494.1991.tb00561.x (the angle)
+    Del Bino and Bernerd (2013), https://doi.org/10.1111/bjd.12529 (the bands)
+    Kinyanjui et al. (2020), https://doi.org/10.1007/978-3-030-59725-2_31 (on dermatoscopic images)
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+MARGIN: Final = 0.06  # of the height: the rim of a lesion is darker than skin and not always in the mask
+FRAME: Final = 0.12  # of each side: what is taken for skin where there is no mask
+LEAST_PART: Final = 0.02  # of the image: with less skin than that no angle is given
+_DARKEST: Final = 25.0  # L*: below lie the black corners of the view, hairs and ink
+_GLARE: Final = 250  # grey level of a channel: reflections of the lamp
+
+# IEC 61966-2-1 (sRGB, D65) and CIE 15:2004 (L*a*b*).
+_TO_XYZ: Final = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+_WHITE: Final = np.array([0.95047, 1.0, 1.08883])
+_KNEE: Final = (6 / 29) ** 3
+
+
+def typology_angle(pixels: Pixels, mask: Mask | None = None) -> float:
+    """Return the individual typology angle of the skin in a photograph, in degrees; lighter skin has more.
+
+    It is arctan((L* - 50) / b*) of the skin's mean colour, over the pixels within one standard deviation of
+    the mean lightness and yellowness.
+
+    Args:
+        pixels: RGB values, shape (H, W, 3).
+        mask: Where the lesion is, shape (H, W). Left out, the frame of the image is taken for skin.
+
+    Returns:
+        An angle between -90 and 90; NaN where less than `LEAST_PART` of the image is skin.
+    """
+    skin = _outside(mask) if mask is not None else _frame(pixels.shape[:2])
+    skin &= pixels.max(axis=2) < _GLARE
+    lab = rgb_to_lab(pixels[skin])
+    lab = lab[lab[:, 0] > _DARKEST]
+    if len(lab) < LEAST_PART * skin.size:
+        return float("nan")
+    kept = np.ones(len(lab), bool)
+    for values in (lab[:, 0], lab[:, 2]):
+        kept &= np.abs(values - values.mean()) <= values.std() + 1e-9
+    lightness, _, yellowness = lab[kept].mean(axis=0) if kept.any() else np.median(lab, axis=0)
+    return float(np.degrees(np.arctan((lightness - 50) / max(yellowness, 1e-6))))
+
+
+def rgb_to_lab(rgb: Pixels) -> NDArray[np.float64]:
+    """Return CIE L*a*b* (D65) of sRGB values, shape (..., 3).
+
+    Args:
+        rgb: Values from 0 to 255, shape (..., 3).
+    """
+    levels = np.arange(256) / 255
+    linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)[rgb]  # noqa: PLR2004 (sRGB)
+    ratio = linear @ _TO_XYZ.T / _WHITE
+    f = np.where(ratio > _KNEE, np.cbrt(ratio), ratio / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.stack(
+        [116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], axis=-1
+    )
+
+
+def _outside(mask: Mask) -> Mask:
+    """Return what is not lesion, with a margin."""
+    reach = max(1, round(MARGIN * mask.shape[0]))
+    grown = Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.BoxBlur(reach))
+    return np.asarray(np.asarray(grown) == 0)
+
+
+def _frame(shape: tuple[int, int]) -> Mask:
+    inside = np.ones(shape, bool)
+    rows, columns = (max(1, round(FRAME * side)) for side in shape)
+    inside[rows:-rows, columns:-columns] = False
+    return inside

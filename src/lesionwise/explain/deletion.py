@@ -1,0 +1,87 @@
+"""Does a map matter to the model: what its answer becomes as places are taken away or put in.
+
+Here: deletion and insertion in the order of a map, in random order, and in the order of another image's map,
+which knows where lesions lie but not this one. Not here: maps (`cam`).
+
+A place is taken away by painting it in the mean colour of the image. A faithful map takes the certainty away
+sooner than chance does, and brings it back sooner. Letters: N images, B batch, C classes, K steps.
+
+References:
+    Petsiuk, Das and Saenko (2018), https://arxiv.org/abs/1806.07421 (deletion and insertion)
+"""
+
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from lesionwise.models.network import Network
+
+STEPS: Final = 10
+"""Equal parts in which the view is taken away."""
+ORDERS: Final = ("own", "random", "other")
+MODES: Final = ("deletion", "insertion")
+GRID: Final = (12, 16)
+"""Greatest number of cells down and across: finer maps are averaged, or single pixels would be taken away."""
+
+
+def answer_curves(
+    network: Network, images: Tensor, classes: Tensor, ranked: dict[str, Tensor]
+) -> dict[str, NDArray[np.float64]]:
+    """Return the probability of the explained class as the view is taken away and put back.
+
+    Args:
+        network: In evaluation mode.
+        images: RGB in [0, 1], shape (B, 3, H, W).
+        classes: Index of the explained class of each image, shape (B,).
+        ranked: Values by order of `ORDERS`, shape (B, h, w); the highest place goes first.
+
+    Returns:
+        Arrays of shape (B, K + 1) by "<mode>-<order>".
+    """
+    blank = images.mean((2, 3), keepdim=True)
+    whole = _probability(network, images, classes)
+    nothing = _probability(network, blank.expand_as(images), classes)
+    curves: dict[str, NDArray[np.float64]] = {}
+    for order, values in ranked.items():
+        rank = _ranks(values)
+        between = [_cells(rank < step / STEPS, images) for step in range(1, STEPS)]
+        for mode in MODES:
+            kept = [~taken if mode == "deletion" else taken for taken in between]
+            steps = [_probability(network, torch.where(some, images, blank), classes) for some in kept]
+            ends = (whole, nothing) if mode == "deletion" else (nothing, whole)
+            curves[f"{mode}-{order}"] = np.stack([ends[0], *steps, ends[1]], axis=1)
+    return curves
+
+
+def cell_values(maps: Tensor) -> Tensor:
+    """Return maps (B, h, w) with at most `GRID` places, the finer ones averaged."""
+    size = (min(maps.shape[1], GRID[0]), min(maps.shape[2], GRID[1]))
+    return F.adaptive_avg_pool2d(maps[:, None], size)[:, 0]
+
+
+def area_under(curve: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the area under each curve (..., K + 1) over the part taken away, shape (...)."""
+    return np.asarray((curve[..., 1:] + curve[..., :-1]).mean(axis=-1) / 2)
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """Return the part of the places that stand before each, shape (B, h, w), in [0, 1)."""
+    flat = values.flatten(1)
+    order = flat.argsort(dim=1, descending=True, stable=True)
+    ranks = torch.empty_like(order).scatter_(1, order, torch.arange(flat.shape[1]).expand_as(order))
+    return (ranks / flat.shape[1]).view_as(values)
+
+
+def _cells(chosen: Tensor, images: Tensor) -> Tensor:
+    """Return chosen places (B, h, w) as pixels (B, 1, H, W)."""
+    return F.interpolate(chosen[:, None].float(), images.shape[2:], mode="nearest") > 0.5  # noqa: PLR2004 (a boolean)
+
+
+def _probability(network: Network, images: Tensor, classes: Tensor) -> NDArray[np.float64]:
+    with torch.inference_mode():
+        probabilities = network(images.contiguous(memory_format=torch.channels_last)).double().softmax(1)
+    return np.asarray(probabilities[torch.arange(len(classes)), classes].cpu())

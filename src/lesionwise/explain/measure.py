@@ -1,0 +1,220 @@
+"""Testing the maps of a network on a set of images: pointing, deletion and insertion, shuffled weights.
+
+Here: going through the images once for each test. Not here: the tests themselves (`pointing`, `deletion`,
+`sanity`) and files (`run`). Letters: N images, h w places, H W pixels of the view.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lesionwise.data.masks import WHOLE, Box, LesionMasks, fit_mask
+from lesionwise.evaluation.means import mean_estimates
+from lesionwise.evaluation.subgroups import LEAST_LESIONS
+from lesionwise.explain.cam import Method, choose_method, class_maps
+from lesionwise.explain.deletion import MODES, ORDERS, answer_curves, area_under, cell_values
+from lesionwise.explain.pointing import Pointing, Shares, measure_shares, others, summarise
+from lesionwise.explain.record import Explanation
+from lesionwise.explain.sanity import randomised, rank_similarity
+from lesionwise.explain.view import stretch_maps, view_slices
+from lesionwise.labels import CODES
+from lesionwise.models.network import Network
+from lesionwise.recipe import Recipe
+from lesionwise.training.augment import evaluation_view
+
+SAMPLE: Final = 200  # images that are put through the network some 60 times; pointing takes all
+_BATCH: Final = 64
+OnStep = Callable[[str, int, int], None]
+KeptPart = Callable[[str], Box]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Some images with their maps.
+
+    Attributes:
+        network: In evaluation mode.
+        recipe: Says which part of an image is looked at.
+        method: How the maps are made.
+        pixels: RGB of all images, shape (M, H, W, 3).
+        rows: Those explained, shape (N,).
+        classes: The class explained in each, which is the likeliest one, shape (N,).
+        confidence: Its probability, shape (N,).
+        maps: Signed, shape (N, h, w).
+    """
+
+    network: Network
+    recipe: Recipe
+    method: Method
+    pixels: NDArray[np.uint8]
+    rows: Integers
+    classes: Tensor
+    confidence: NDArray[np.float64]
+    maps: Tensor
+
+    def batches(self, positions: Integers | None = None) -> Iterator[tuple[Tensor, Tensor, Integers]]:
+        """Yield views, explained classes and positions, a batch at a time."""
+        chosen = np.arange(len(self.rows)) if positions is None else positions
+        for at in np.array_split(chosen, max(1, -(-len(chosen) // _BATCH))):
+            yield _views(self.pixels, self.rows[at], self.recipe), self.classes[torch.from_numpy(at)], at
+
+
+def explain_images(network: Network, recipe: Recipe, pixels: NDArray[np.uint8], rows: Integers) -> Explained:
+    """Return the maps of the likeliest class of some images.
+
+    Args:
+        network: From RGB in [0, 1] to logits.
+        recipe: Says which part of an image is looked at.
+        pixels: All images, shape (M, H, W, 3), uint8; may be memory-mapped.
+        rows: Those to explain, shape (N,).
+
+    Raises:
+        RunError: If the network has no places to map.
+    """
+    network = network.cpu().eval()
+    method = choose_method(network, recipe.view_size)
+    classes, confidence, maps = [], [], []
+    for batch in np.array_split(rows, max(1, -(-len(rows) // _BATCH))):
+        views = _views(pixels, batch, recipe)
+        with torch.inference_mode():
+            highest = network(views).double().softmax(1).max(1)
+        classes.append(highest.indices.clone())
+        confidence.append(highest.values.numpy())
+        maps.append(class_maps(network, views, classes[-1], method).clone())
+    return Explained(
+        network, recipe, method, pixels, rows, torch.cat(classes), np.concatenate(confidence), torch.cat(maps)
+    )
+
+
+def measure(
+    explained: Explained,
+    image_ids: NDArray[np.str_],
+    y_true: Integers,
+    groups: NDArray[np.str_],
+    masks: LesionMasks | None,
+    *,
+    kept: KeptPart = lambda _: WHOLE,
+    on_step: OnStep | None = None,
+) -> Explanation:
+    """Return what the tests of the maps give.
+
+    Args:
+        explained: Images with their maps.
+        image_ids: Id of each image, shape (N,).
+        y_true: Class index of each, shape (N,).
+        groups: Lesion of each, shape (N,).
+        masks: Where lesions are; None where that is not known.
+        kept: From an image id to the part of the photograph that the recipe's field of view keeps.
+        on_step: Called with what is being done, the images done and the number of all.
+    """
+    shares = lesion_shares_of(explained, image_ids, masks, kept) if masks else None
+    some = np.arange(0, len(explained.rows), max(1, len(explained.rows) // SAMPLE))
+    curves = _curves(explained, some, on_step)
+    ends = {name: area_under(curve) for name, curve in curves.items()}
+    estimates = mean_estimates(np.column_stack(list(ends.values())), groups[some], y_true[some])
+    gains: dict[str, NDArray[np.float64]] = {}
+    for mode in MODES:
+        sign = 1 if mode == "insertion" else -1
+        gains |= {
+            f"{mode}-{order}": sign * (ends[f"{mode}-own"] - ends[f"{mode}-{order}"]) for order in ORDERS[1:]
+        }
+    better = mean_estimates(np.column_stack(list(gains.values())), groups[some], y_true[some])
+    return Explanation(
+        method=explained.method.value,
+        images=len(explained.rows),
+        lesions=len(np.unique(groups)),
+        places=(explained.maps.shape[1], explained.maps.shape[2]),
+        view=explained.recipe.view_size,
+        pointing=summarise(shares, y_true, groups) if shares else None,
+        by_diagnosis=_by_diagnosis(shares, y_true, groups) if shares else {},
+        curves={name: curve.mean(axis=0).tolist() for name, curve in curves.items()},
+        areas=dict(zip(ends, estimates, strict=True)),
+        gains=dict(zip(gains, better, strict=True)),
+        cascade=_cascade(explained, some, y_true[some], groups[some], on_step),
+        sample=len(some),
+    )
+
+
+def lesion_shares_of(
+    explained: Explained, image_ids: NDArray[np.str_], masks: LesionMasks, kept: KeptPart = lambda _: WHOLE
+) -> Shares:
+    """Return how the map of each image lies on its lesion; NaN for images without a mask."""
+    rows, columns = view_slices(explained.recipe, explained.recipe.image_size)
+    size = rows.stop - rows.start, columns.stop - columns.start
+    known = np.array([image_id in masks for image_id in image_ids.tolist()])
+    found = np.full((5, len(image_ids)), np.nan)
+    inside = np.flatnonzero(known)
+    if len(inside) > 1:
+        partner = inside[others(len(inside))]
+        for at, other in zip(_chunks(inside), _chunks(partner), strict=True):
+            names = image_ids[at].tolist()
+            fitted = [
+                fit_mask(masks.read(name), explained.recipe.image_size, part=kept(name)) for name in names
+            ]
+            seen = np.stack(fitted)[:, rows, columns]
+            maps = (stretch_maps(explained.maps[torch.from_numpy(of)], size) for of in (at, other))
+            own, exchanged = maps
+            found[:, at] = list(vars(measure_shares(own, seen, exchanged)).values())
+    return Shares(*found)
+
+
+def _chunks(positions: Integers) -> list[Integers]:
+    return np.array_split(positions, max(1, -(-len(positions) // _BATCH)))
+
+
+def _by_diagnosis(shares: Shares, y_true: Integers, groups: NDArray[np.str_]) -> dict[str, Pointing]:
+    found = {}
+    for index, code in enumerate(CODES):
+        inside = (y_true == index) & np.isfinite(shares.own) & (shares.area > 0)
+        if len(np.unique(groups[inside])) >= LEAST_LESIONS:
+            part = Shares(*(values[inside] for values in vars(shares).values()))
+            found[code] = summarise(part, y_true[inside], groups[inside])
+    return found
+
+
+def _curves(explained: Explained, some: Integers, on_step: OnStep | None) -> dict[str, NDArray[np.float64]]:
+    """Return the curve of some images by mode and order, shape (len(some), K + 1)."""
+    cells = cell_values(explained.maps)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.rand(cells.shape, generator=generator)
+    partner = torch.from_numpy(others(len(cells)))
+    curves: list[dict[str, NDArray[np.float64]]] = []
+    for views, classes, at in explained.batches(some):
+        where = torch.from_numpy(at)
+        ranked = {"own": cells[where], "random": noise[where], "other": cells[partner[where]]}
+        curves.append(answer_curves(explained.network, views, classes, ranked))
+        if on_step:
+            on_step("painting places over", int((some <= at[-1]).sum()), len(some))
+    return {name: np.concatenate([part[name] for part in curves]) for name in curves[0]}
+
+
+def _cascade(
+    explained: Explained,
+    some: Integers,
+    y_true: Integers,
+    groups: NDArray[np.str_],
+    on_step: OnStep | None,
+) -> list[dict[str, object]]:
+    own = explained.maps[torch.from_numpy(some)]
+    stages: list[dict[str, object]] = []
+    for layers, network in randomised(explained.network):
+        maps = [
+            class_maps(network, views, classes, explained.method)
+            for views, classes, _ in explained.batches(some)
+        ]
+        alike = rank_similarity(own, torch.cat(maps))
+        (similarity,) = mean_estimates(alike[:, None], groups, y_true)
+        stages.append({"layers": layers, "similarity": similarity})
+        if on_step:
+            on_step(f"shuffling weights: {layers}", len(some), len(some))
+    return stages
+
+
+def _views(pixels: NDArray[np.uint8], rows: Integers, recipe: Recipe) -> Tensor:
+    return evaluation_view(torch.from_numpy(pixels[rows]), recipe)

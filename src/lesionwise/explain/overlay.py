@@ -1,0 +1,98 @@
+"""Photographs with their maps over them, as files.
+
+Here: which images are worth showing, and drawing them. Not here: maps (`cam`), colours
+(`lesionwise.page.heatmap`) and the page. Letters: H W pixels, h w places.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from lesionwise.data.images import read_image
+from lesionwise.data.preprocess import recipe_steps
+from lesionwise.explain.view import view_slices
+from lesionwise.labels import CODES
+from lesionwise.page.heatmap import lay_colour, lay_contours, positive_part
+from lesionwise.recipe import Recipe
+from lesionwise.run_folder import atomic_path
+
+HEIGHT_PX: Final = 240  # sharp at twice the height that a page shows
+STYLES: Final = ("photograph", "colour", "contour")
+RIGHT_EACH: Final = 2
+WRONG_EACH: Final = 12
+_OUTSIDE: Final = 0.55  # brightness of what the model does not see
+_JPEG_QUALITY: Final = 86
+
+Pixels = NDArray[np.uint8]
+
+
+def draw_overlay(picture: Pixels, values: NDArray[np.float32], recipe: Recipe, *, style: str) -> Pixels:
+    """Return a photograph with its map, darker where the model does not look.
+
+    Args:
+        picture: RGB values, shape (H, W, 3), as `read_image` gives them with the recipe's steps.
+        values: Signed map over the view, shape (h, w); what is not positive stays clear.
+        recipe: Says which part is looked at.
+        style: One of `STYLES`.
+    """
+    rows, columns = view_slices(recipe, (picture.shape[0], picture.shape[1]))
+    drawn: Pixels = np.rint(picture * _OUTSIDE).astype(np.uint8)
+    drawn[rows, columns] = picture[rows, columns]
+    if style == "colour":
+        drawn[rows, columns] = lay_colour(picture[rows, columns], positive_part(values))
+    elif style == "contour":
+        drawn[rows, columns] = lay_contours(picture[rows, columns], positive_part(values))
+    return drawn
+
+
+def write_overlays(
+    folder: Path, image_id: str, path: Path, values: NDArray[np.float32], recipe: Recipe
+) -> None:
+    """Write a JPEG of each of `STYLES` of one image.
+
+    Args:
+        folder: Where they go, as `overlay_path` says.
+        image_id: Of the image.
+        path: Of its file.
+        values: Its signed map, shape (h, w).
+        recipe: Says how it is read, and which part is looked at.
+
+    Raises:
+        ImageError: If it cannot be read.
+    """
+    size = (HEIGHT_PX, round(HEIGHT_PX * recipe.image_size[1] / recipe.image_size[0]))
+    picture = read_image(path, size, steps=recipe_steps(recipe))
+    for style in STYLES:
+        with atomic_path(overlay_path(folder, image_id, style)) as temporary:
+            drawn = Image.fromarray(draw_overlay(picture, values, recipe, style=style))
+            drawn.save(temporary, "JPEG", quality=_JPEG_QUALITY)
+
+
+def overlay_path(folder: Path, image_id: str, style: str) -> Path:
+    """Return where the picture of an image stands."""
+    return folder / f"{image_id}-{style}.jpg"
+
+
+def worth_showing(table: pd.DataFrame) -> list[str]:
+    """Return the ids of the images that a reader should see first.
+
+    Of each diagnosis those that were recognised with most certainty, then the surest mistakes, missed
+    melanomas before all others, as the report's gallery has them.
+
+    Args:
+        table: Columns `image_id`, `true`, `said` and `confidence`.
+    """
+    ordered = table.sort_values(["confidence", "image_id"], ascending=[False, True])
+    right = ordered[ordered["true"] == ordered["said"]]
+    chosen = [
+        name for code in CODES for name in right.loc[right["true"] == code, "image_id"].head(RIGHT_EACH)
+    ]
+    wrong = ordered[ordered["true"] != ordered["said"]]
+    melanoma = wrong["true"] == "mel"
+    for kind in (wrong[melanoma], wrong[~melanoma]):
+        chosen += kind["image_id"].head(WRONG_EACH).tolist()
+    return chosen

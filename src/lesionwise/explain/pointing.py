@@ -1,0 +1,165 @@
+"""Does a map lie on the lesion: its share there against the share of area, and where its peak is.
+
+Here: from maps and masks to shares with intervals. Not here: maps (`cam`) and the frame (`view`).
+
+Lesions are photographed in the middle, so that any map with a bright middle lies on them. Every number
+therefore stands beside the same with the map of *another* image, drawn at random: what only the habit of
+centring explains. Letters: N images, H W pixels of the view.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lesionwise.evaluation.bootstrap import RESAMPLES, Estimate
+from lesionwise.evaluation.means import draw_means, spread_estimate
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What was measured in each image.
+
+    Attributes:
+        area: Part of the view that is lesion, shape (N,).
+        own: Part of the positive map that lies on it, shape (N,); NaN where nothing is positive.
+        other: The same for the map of another image.
+        hit: Whether the peak lies on the lesion, 0 or 1, shape (N,); NaN where nothing is positive.
+        other_hit: The same for the map of another image.
+    """
+
+    area: Floats
+    own: Floats
+    other: Floats
+    hit: Floats
+    other_hit: Floats
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """How much a model's maps lie on lesions, over a set of images.
+
+    Attributes:
+        images: Number of images that have a mask with lesion in view, and a map with anything positive.
+        lesions: Number of lesions among them.
+        empty: Images left out because nothing in their map is positive.
+        area: Mean part of the view that is lesion.
+        share: Mean part of the positive map that lies on it.
+        ratio: Share over area; 1 is what a map without aim gives.
+        ratio_of_others: The same with the map of another image: what centring alone gives.
+        gain: The first less the second.
+        hit_rate: Part of the images whose map peaks on the lesion.
+        hit_rate_of_others: The same with the map of another image.
+    """
+
+    images: int
+    lesions: int
+    empty: int
+    area: Estimate
+    share: Estimate
+    ratio: Estimate
+    ratio_of_others: Estimate
+    gain: Estimate
+    hit_rate: Estimate
+    hit_rate_of_others: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dictionaries."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Pointing":
+        """Return what `to_json` wrote."""
+        read: dict[str, Any] = {
+            name: Estimate(**of) if isinstance(of, dict) else of for name, of in value.items()
+        }
+        return cls(**read)
+
+
+def measure_shares(
+    maps: NDArray[np.float32], masks: NDArray[np.float32], other_maps: NDArray[np.float32]
+) -> Shares:
+    """Return how each map lies on the mask of its image.
+
+    Args:
+        maps: Signed, at the size of the view, shape (N, H, W).
+        masks: Part of each pixel that is lesion, shape (N, H, W).
+        other_maps: Of other images, shape (N, H, W).
+    """
+    own, hit = _on_mask(maps, masks)
+    other, other_hit = _on_mask(other_maps, masks)
+    return Shares(masks.mean((1, 2), dtype=float), own, other, hit, other_hit)
+
+
+def summarise(
+    shares: Shares,
+    y_true: ArrayLike,
+    groups: ArrayLike,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Pointing:
+    """Return means over images with intervals that resample lesions.
+
+    The ratio is that of the means: the mean of ratios would be ruled by the smallest lesions.
+
+    Args:
+        shares: Of each image, shape (N,) each.
+        y_true: Class index of each image, shape (N,).
+        groups: Lesion of each image, shape (N,).
+        resamples: How many resamples the intervals rest on.
+        seed: Of the resampling.
+
+    Raises:
+        ValueError: If no image is left that has both a lesion in view and a map.
+    """
+    aimed = np.isfinite(shares.own) & np.isfinite(shares.other)
+    kept = aimed & (shares.area > 0)
+    if not kept.any():
+        raise ValueError("Expected images with a lesion in view and a map but there is none.")
+    names = list(vars(shares))
+    columns = np.column_stack([getattr(shares, name) for name in names])[kept]
+    truth, lesions = np.asarray(y_true)[kept], np.asarray(groups)[kept]
+    drawn = draw_means(columns, lesions, truth, resamples=resamples, seed=seed)
+    means = dict(zip(names, columns.mean(axis=0).tolist(), strict=True))
+    samples = dict(zip(names, drawn.T, strict=True))
+    ratios = {name: means[name] / means["area"] for name in ("own", "other")}
+    drawn_ratios = {name: samples[name] / samples["area"] for name in ("own", "other")}
+    return Pointing(
+        images=int(kept.sum()),
+        lesions=len(np.unique(lesions)),
+        empty=int((~aimed).sum()),
+        area=spread_estimate(means["area"], samples["area"]),
+        share=spread_estimate(means["own"], samples["own"]),
+        ratio=spread_estimate(ratios["own"], drawn_ratios["own"]),
+        ratio_of_others=spread_estimate(ratios["other"], drawn_ratios["other"]),
+        gain=spread_estimate(ratios["own"] - ratios["other"], drawn_ratios["own"] - drawn_ratios["other"]),
+        hit_rate=spread_estimate(means["hit"], samples["hit"]),
+        hit_rate_of_others=spread_estimate(means["other_hit"], samples["other_hit"]),
+    )
+
+
+def others(number: int, *, seed: int = 0) -> NDArray[np.int64]:
+    """Return for each of N images the position of another, drawn at random; each is drawn once.
+
+    Raises:
+        ValueError: If there is only one.
+    """
+    if number < 2:  # noqa: PLR2004 (one image has no other)
+        raise ValueError("Expected at least two images to exchange their maps.")
+    order = np.random.default_rng(seed).permutation(number)
+    return np.asarray(np.roll(order, 1)[np.argsort(order)], np.int64)
+
+
+def _on_mask(maps: NDArray[np.float32], masks: NDArray[np.float32]) -> tuple[Floats, Floats]:
+    positive = np.maximum(maps, 0)
+    total = positive.sum((1, 2), dtype=float)
+    on_lesion = (positive * masks).sum((1, 2), dtype=float)
+    share = np.divide(on_lesion, total, out=np.full(len(total), np.nan), where=total > 0)
+    flat = masks.reshape(len(masks), -1)
+    peak = flat[np.arange(len(flat)), maps.reshape(len(maps), -1).argmax(axis=1)]
+    hit = np.where(total > 0, (peak > 0.5).astype(float), np.nan)  # noqa: PLR2004 (half a pixel is lesion)
+    return share, hit

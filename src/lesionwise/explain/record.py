@@ -1,0 +1,138 @@
+"""`explanation.json`: how a run's maps are made, and what came out when they were tested.
+
+Here: the record, reading and writing. Not here: measuring (`measure`).
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lesionwise.evaluation.bootstrap import Estimate
+from lesionwise.explain.pointing import Pointing
+from lesionwise.run_folder import RunFolder, read_json, write_json
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Everything known about the maps of one model on one part.
+
+    Attributes:
+        method: How the maps are made, a value of `cam.Method`.
+        images: Number of images.
+        lesions: Number of lesions among them.
+        places: Places of a map down and across.
+        view: Height and width of what the model sees, in pixels.
+        pointing: Maps against lesion masks; None where the data has no masks.
+        by_diagnosis: The same of each true diagnosis with enough lesions.
+        curves: Mean probability of the explained class after each step, by "<deletion|insertion>-<order>".
+        areas: The area under each of them.
+        gains: By "<deletion|insertion>-<order>", what the map's own order is better by than that other one;
+            above zero is in its favour.
+        cascade: Similarity of the maps to those of the trained network as more layers are shuffled, each
+            `layers` with `similarity`.
+        sample: How many of the images curves and cascade rest on, taken at even steps.
+    """
+
+    method: str
+    images: int
+    lesions: int
+    places: tuple[int, int]
+    view: tuple[int, int]
+    pointing: Pointing | None
+    by_diagnosis: dict[str, Pointing]
+    curves: dict[str, list[float]]
+    areas: dict[str, Estimate]
+    gains: dict[str, Estimate]
+    cascade: list[dict[str, Any]]
+    sample: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dictionaries and lists, as `explanation.json` holds them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Explanation":
+        """Return the record that `to_json` wrote."""
+        estimates: dict[str, Any] = {
+            key: {name: Estimate(**of) for name, of in value[key].items()} for key in ("areas", "gains")
+        }
+        pointing = Pointing.from_json(value["pointing"]) if value["pointing"] else None
+        by_diagnosis = {code: Pointing.from_json(of) for code, of in value["by_diagnosis"].items()}
+        cascade = [{**stage, "similarity": Estimate(**stage["similarity"])} for stage in value["cascade"]]
+        sizes = {key: tuple(value[key]) for key in ("places", "view")}
+        read = {"pointing": pointing, "by_diagnosis": by_diagnosis, "cascade": cascade}
+        return cls(**{**value, **estimates, **read, **sizes})
+
+
+def read_explanation(run: RunFolder, part: str) -> Explanation | None:
+    """Return what was measured on a part, or None where nothing was."""
+    if not run.explanation.is_file():
+        return None
+    parts = read_json(run.explanation)["parts"]
+    return Explanation.from_json(parts[part]) if part in parts else None
+
+
+def write_explanation(run: RunFolder, part: str, explanation: Explanation) -> None:
+    """Add what was measured on a part to `explanation.json`."""
+    earlier = read_json(run.explanation)["parts"] if run.explanation.is_file() else {}
+    write_json(run.explanation, {"parts": {**earlier, part: explanation.to_json()}})
+
+
+def describe_explanation(explanation: Explanation) -> list[str]:
+    """Return what the numbers say, in sentences for somebody who was not there."""
+    return [
+        *([_pointing(explanation.pointing)] if explanation.pointing else []),
+        _curves(explanation),
+        _cascade(explanation),
+    ]
+
+
+def _pointing(found: Pointing) -> str:
+    ratio, own = found.ratio, found.gain
+    aim = "More" if ratio.low > 1 else "Less" if ratio.high < 1 else "Not clearly more"
+    centre = (
+        "so most of it is aim"
+        if own.value > found.ratio_of_others.value - 1 and own.low > 0
+        else "so the larger part of it comes from lesions lying in the middle, and the rest is aim"
+        if own.low > 0
+        else "so it cannot be told from the habit of photographing lesions in the middle"
+    )
+    return (
+        f"{aim} of the map lies on the lesion than chance would put there: {_percent(found.share)} of it on "
+        f"{_percent(found.area)} of the view, a ratio of {_range(ratio)}. The map of another image reaches "
+        f"{_range(found.ratio_of_others)}, {centre}. The peak is on the lesion in {_percent(found.hit_rate)} "
+        f"of the images, that of another image's map in {_percent(found.hit_rate_of_others)}."
+    )
+
+
+def _curves(explanation: Explanation) -> str:
+    said = []
+    for mode, verb in (("deletion", "painting over"), ("insertion", "putting back")):
+        random, other = explanation.gains[f"{mode}-random"], explanation.gains[f"{mode}-other"]
+        verdict = "matters" if random.low > 0 else "does not clearly matter"
+        beyond = "and more" if other.low > 0 else "but not clearly more"
+        said.append(
+            f"{verb} what the map shows first {verdict} more than a random order ({_range(random)} of "
+            f"certainty), {beyond} than the order of another image's map ({_range(other)})"
+        )
+    return f"{said[0][0].upper()}{said[0][1:]}; {said[1]}."
+
+
+def _cascade(explanation: Explanation) -> str:
+    last = explanation.cascade[-1]["similarity"]
+    verdict = (
+        "the maps show what was learned" if last.high < HALF_ALIKE else
+        "part of the maps is there without any learning, such as a bright middle"
+    )  # fmt: skip
+    return f"With all weights shuffled, maps are alike by a rank correlation of {_range(last)}: {verdict}."
+
+
+HALF_ALIKE = 0.5
+"""Rank correlation with the maps of a network that knows nothing from which they are called alike."""
+
+
+def _percent(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:.0f}\N{NO-BREAK SPACE}%"
+
+
+def _range(estimate: Estimate) -> str:
+    return f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"

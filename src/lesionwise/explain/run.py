@@ -1,0 +1,149 @@
+"""`lesionwise explain`: maps of a run's images, their tests, overlays and the page.
+
+Here: the order of the steps and what each leaves in the run folder. Not here: the steps.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lesionwise.data.images import read_image
+from lesionwise.data.masks import WHOLE, Box, find_masks
+from lesionwise.data.preprocess import find_field_of_view
+from lesionwise.errors import DataError, RunError
+from lesionwise.explain.measure import Explained, OnStep, explain_images, lesion_shares_of, measure
+from lesionwise.explain.overlay import worth_showing, write_overlays
+from lesionwise.explain.page import write_page
+from lesionwise.explain.record import Explanation, read_explanation, write_explanation
+from lesionwise.labels import CODES
+from lesionwise.recipe import Recipe
+from lesionwise.run_folder import RunFolder, write_text
+from lesionwise.training.fit import load_best_network
+from lesionwise.training.prepare import TrainingData
+from lesionwise.training.run import prepare_again
+
+_FRAME_PX = (450, 600)  # enough to find the black border of a round view
+
+
+@dataclass(frozen=True)
+class Explanations:
+    """What a call left behind.
+
+    Attributes:
+        page: The page with overlays.
+        record: What the tests gave; None where images were named, since a few images test nothing.
+        images: Number of images with overlays.
+    """
+
+    page: Path
+    record: Explanation | None
+    images: int
+
+
+def explain_run(
+    run: RunFolder,
+    part: str = "val",
+    *,
+    image_ids: Sequence[str] = (),
+    cache_root: str | Path | None = None,
+    on_step: OnStep | None = None,
+) -> Explanations:
+    """Explain a run's images: test the maps of a part, or draw those of named images.
+
+    Args:
+        run: A trained run.
+        part: Whose images; those of `test` only after `evaluate --final` looked at them.
+        image_ids: Images of that part to draw; nothing is tested then. Left out, the part is tested, and the
+            images are chosen that a reader should see first.
+        cache_root: Folder of all image caches.
+        on_step: Called with what is being done, the images done and the number of all.
+
+    Raises:
+        RunError: If the test part was not looked at yet, or the data is not what the run was trained with.
+        DataError: If a named image is not in the part.
+    """
+    if part == "test" and not run.predictions("test").is_file():
+        raise RunError(
+            f'{run.path}: its test part was not looked at yet. Run "lesionwise evaluate {run.path} --final" '
+            "first, which notes the look in the ledger."
+        )
+    recipe, data, _ = prepare_again(run, cache_root)
+    rows = _named(data, part, image_ids) if image_ids else data.rows(part)
+    explained = explain_images(load_best_network(run, recipe), recipe, data.pixels, rows)
+    masks, kept = find_masks(data.dataset.folder), _kept_part(recipe, data)
+    ids, groups = data.image_id[rows], data.group[rows]
+    if image_ids:
+        record = read_explanation(run, part)
+    else:
+        record = measure(explained, ids, data.y[rows], groups, masks, kept=kept, on_step=on_step)
+        write_explanation(run, part, record)
+    table = _table(explained, data)
+    if masks:
+        shares = lesion_shares_of(explained, ids, masks, kept)
+        table = table.assign(area=shares.area, share=shares.own)
+    write_text(
+        run.overlays / f"{part}.csv", table.to_csv(index=False, float_format="%.4f", lineterminator="\n")
+    )
+    chosen = list(image_ids) or worth_showing(table)
+    shown = _draw(run, part, explained, data, table=table, image_ids=chosen)
+    page = write_page(run, part, explained.method.value, shown, record)
+    return Explanations(page, None if image_ids else record, len(shown))
+
+
+def _named(data: TrainingData, part: str, image_ids: Sequence[str]) -> NDArray[np.int64]:
+    inside = dict(zip(data.image_id[data.rows(part)].tolist(), data.rows(part).tolist(), strict=True))
+    lost = [name for name in image_ids if name not in inside]
+    if lost:
+        raise DataError(f"Expected images of {part} but {', '.join(lost)} is not in it. Name another --part.")
+    return np.array([inside[name] for name in image_ids], np.int64)
+
+
+def _table(explained: Explained, data: TrainingData) -> pd.DataFrame:
+    codes = np.asarray(CODES)
+    return pd.DataFrame(
+        {
+            "image_id": data.image_id[explained.rows],
+            "true": codes[data.y[explained.rows]],
+            "said": codes[explained.classes.numpy()],
+            "confidence": explained.confidence,
+            "area": np.nan,
+            "share": np.nan,
+        }
+    )
+
+
+def _draw(
+    run: RunFolder,
+    part: str,
+    explained: Explained,
+    data: TrainingData,
+    *,
+    table: pd.DataFrame,
+    image_ids: list[str],
+) -> pd.DataFrame:
+    """Write the overlays of some images and return their rows, in the order given."""
+    positions = {name: at for at, name in enumerate(table["image_id"])}
+    for name in image_ids:
+        at = positions[name]
+        path = data.dataset.paths[explained.rows[at]]
+        write_overlays(run.overlays / part, name, path, explained.maps[at].numpy(), explained.recipe)
+    return table.iloc[[positions[name] for name in image_ids]]
+
+
+def _kept_part(recipe: Recipe, data: TrainingData) -> partial[Box]:
+    paths = dict(zip(data.image_id.tolist(), data.dataset.paths, strict=True))
+    return partial(_kept, paths, crop=recipe.field_of_view)
+
+
+def _kept(paths: dict[str, Path], image_id: str, *, crop: bool) -> Box:
+    """Return the part of a photograph that the field of view keeps, as fractions of its sides."""
+    if not crop:
+        return WHOLE
+    rows, columns = find_field_of_view(read_image(paths[image_id], _FRAME_PX))
+    height, width = _FRAME_PX
+    return columns.start / width, rows.start / height, columns.stop / width, rows.stop / height

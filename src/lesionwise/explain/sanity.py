@@ -1,0 +1,69 @@
+"""Do maps depend on what was learned: they must change when the weights are shuffled.
+
+Here: the randomised-weights check. From the head downwards, layer by layer, the values of each weight are
+shuffled, which keeps their size and destroys what they know. A map that stays the same shows edges or the
+middle of the image, whatever the model has learned. Letters: N images, h w places, K stages.
+
+References:
+    Adebayo et al. (2018), https://arxiv.org/abs/1810.03292
+"""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from torch import Tensor
+
+from lesionwise.models.depth import layer_depths
+from lesionwise.models.network import Network
+
+STAGES: Final = 8
+"""Greatest number of stages; deeper networks have several layers shuffled at a time."""
+
+
+def randomised(network: Network, *, seed: int = 0) -> Iterator[tuple[str, Network]]:
+    """Yield the network with more and more of its layers shuffled, from the head to the image.
+
+    Args:
+        network: Left as it is.
+        seed: Of the shuffling.
+
+    Yields:
+        What is shuffled so far, and the network; each builds on the one before.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    depths = layer_depths(network)
+    deepest = max(depths.values())
+    bounds = np.unique(np.linspace(0, deepest, min(STAGES, deepest + 1)).round().astype(int))
+    shuffled = deepcopy(network)
+    done = -1
+    for bound in bounds.tolist():
+        with torch.no_grad():
+            for name, weight in shuffled.named_parameters():
+                if done < depths[name] <= bound:
+                    flat = weight.flatten()
+                    weight.copy_(flat[torch.randperm(len(flat), generator=generator)].view_as(weight))
+        done = bound
+        yield _title(bound, deepest), shuffled.eval()
+
+
+def rank_similarity(maps: Tensor, others: Tensor) -> NDArray[np.float64]:
+    """Return Spearman's rank correlation of each pair of maps (N, h, w), shape (N,).
+
+    A map that is the same everywhere has no order: its correlation is taken for 0.
+    """
+    ranks = [rankdata(np.asarray(values.flatten(1)), axis=1) for values in (maps, others)]
+    first, second = (values - values.mean(axis=1, keepdims=True) for values in ranks)
+    spread = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
+    products = (first * second).sum(axis=1)
+    return np.asarray(np.divide(products, spread, out=np.zeros(len(products)), where=spread > 0))
+
+
+def _title(bound: int, deepest: int) -> str:
+    if bound == 0:
+        return "head"
+    return "all layers" if bound == deepest else f"head and {bound} of {deepest}"

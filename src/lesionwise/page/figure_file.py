@@ -1,0 +1,26 @@
+"""A figure as two files and a piece of a page: the drawing, and the table that it was drawn from."""
+
+from pathlib import Path
+
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from lesionwise.page.theme import figure_svg
+from lesionwise.run_folder import write_text
+
+
+def write_figure(folder: Path, name: str, figure: Figure, table: pd.DataFrame, title: str) -> Markup:
+    """Write a figure as SVG and its table as CSV, and return the drawing for the page.
+
+    Args:
+        folder: Where both go, as `<name>.svg` and `<name>.csv`.
+        name: Of the figure; sets its ids apart from those of others on the page.
+        figure: Drawn inside `figure_style`.
+        table: What it was drawn from.
+        title: What it shows, in a sentence.
+    """
+    svg = figure_svg(figure, name=name, title=title)
+    write_text(folder / f"{name}.svg", svg)
+    write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    return Markup(svg)  # noqa: S704 (our own drawing; matplotlib escapes texts)

@@ -1,0 +1,98 @@
+"""`lesionwise predict`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lesionwise.cli.console import Display, print_note, print_result
+from lesionwise.cli.options import Json, Quiet, Resume, Workers
+from lesionwise.errors import LesionwiseError
+
+if TYPE_CHECKING:
+    from lesionwise.predict.files import Tally
+
+_SOME_FAILED = 1
+
+
+class FormatName(StrEnum):
+    """Whose columns the table has."""
+
+    lesionwise = "lesionwise"
+    isic = "isic"
+
+
+Places = Annotated[
+    list[str],
+    typer.Argument(help="Files, folders, patterns, zips, or CSVs with a column path.", metavar="PATH..."),
+]
+ModelFile = Annotated[
+    Path | None, typer.Option("--model", help="A bundle; by default the one that ships.", metavar="FILE")
+]
+OutFile = Annotated[Path, typer.Option("--out", help="The table of predictions.", metavar="FILE")]
+ErrorsFile = Annotated[
+    Path | None,
+    typer.Option("--errors", help="The table of unreadable images; beside --out by default.", metavar="FILE"),
+]
+FormatOption = Annotated[
+    FormatName, typer.Option("--format", help="Our columns, or those of the ISIC challenge.")
+]
+Tta = Annotated[bool, typer.Option("--tta", help="Average over mirrored and turned views: slower.")]
+
+
+def predict(
+    places: Places,
+    out: OutFile,
+    model: ModelFile = None,
+    errors: ErrorsFile = None,
+    format_: FormatOption = FormatName.lesionwise,
+    tta: Tta = False,
+    workers: Workers = None,
+    resume: Resume = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Predict images with a model file; those that cannot be read are listed, the rest goes on."""
+    from lesionwise.bundle.engine import load_model
+    from lesionwise.predict.files import predict_files
+    from lesionwise.predict.sources import find_pictures
+
+    if out.is_dir():
+        raise LesionwiseError(f"{out}: expected --out to name a file but it is a folder.")
+    errors = errors or out.with_name(f"{out.stem}-errors.csv")
+    engine = load_model(model)
+    if engine.description.stamp:
+        print_note(f"{engine.description.stamp}: do not trust the scores of this model.", quiet=quiet)
+    total = 0 if quiet else sum(1 for _ in find_pictures(places))
+    with Display(quiet=quiet) as display:
+        tally = predict_files(
+            engine,
+            find_pictures(places),
+            out,
+            errors,
+            format_=format_.value,
+            tta=tta,
+            resume=resume,
+            workers=workers,
+            on_done=lambda done: display.on_predicted(done, total),
+        )
+    _report(tally, out, errors, as_json=json)
+    if tally.failed:
+        raise typer.Exit(_SOME_FAILED)
+
+
+def _report(tally: "Tally", out: Path, errors: Path, *, as_json: bool) -> None:
+    kept = f", {tally.kept} kept from before" if tally.kept else ""
+    failed = f"; {tally.failed} could not be read: {errors}" if tally.failed else ""
+    print_result(
+        f"Predicted {tally.predicted} images{kept}: {out}{failed}",
+        {
+            "out": str(out),
+            "predicted": tally.predicted,
+            "kept": tally.kept,
+            "failed": tally.failed,
+            "errors": str(errors) if tally.failed else None,
+        },
+        as_json=as_json,
+    )

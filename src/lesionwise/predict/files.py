@@ -1,0 +1,170 @@
+"""Many images through a bundle: decoding, the network and writing at the same time.
+
+Here: the pipeline of `lesionwise predict`. Not here: finding images (`sources`) and tables (`writing`).
+Letters: B batch, H W height and width in pixels.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionwise.bundle.engine import BATCH, Answers, Engine
+from lesionwise.data.images import read_image
+from lesionwise.data.workspace import usable_cores
+from lesionwise.errors import ImageError
+from lesionwise.predict.sources import Picture
+from lesionwise.predict.views import run_views
+from lesionwise.predict.writing import Format, error_table, prediction_table, table_rows
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+OnDone = Callable[[int], None]
+OnAnswers = Callable[[list[Picture], NDArray[np.uint8], Answers], None]
+_AHEAD = 2  # batches that wait between two stages: enough that neither stands still
+
+
+@dataclass
+class Tally:
+    """What became of the images.
+
+    Attributes:
+        predicted: Written in this call.
+        kept: Written by an earlier one.
+        failed: Listed among the errors.
+    """
+
+    predicted: int = 0
+    kept: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    pictures: list[Picture]
+    pixels: NDArray[np.uint8] | None  # (B, H, W, 3); None if none of them could be read
+    faults: list[list[str]]
+
+
+def predict_files(
+    engine: Engine,
+    pictures: Iterable[Picture],
+    out: Path,
+    errors: Path,
+    *,
+    format_: Format = "lesionwise",
+    tta: bool = False,
+    resume: bool = False,
+    workers: int | None = None,
+    on_done: OnDone | None = None,
+    on_answers: OnAnswers | None = None,
+) -> Tally:
+    """Predict images and write one table of predictions and one of errors.
+
+    Args:
+        engine: The model.
+        pictures: What to predict; read lazily, so that memory does not grow with their number, but for the
+            names of those that were met.
+        out: The CSV of predictions.
+        errors: The CSV of images that could not be read, with reasons; not written if there are none.
+        format_: Of the predictions.
+        tta: Average over flips; see `views`.
+        resume: Keep what an interrupted call left beside `out`.
+        workers: Decoding threads; the number of usable cores if left out.
+        on_done: Called with the number of images that are dealt with.
+        on_answers: Called with each batch: pictures, pixels (B, H, W, 3) and answers.
+
+    Raises:
+        DataError: If a place holds no images, or the table to resume is another.
+    """
+    workers = workers or usable_cores()
+    tally, table = Tally(), prediction_table(out, format_, resume=resume)
+    kept = table.ids()
+    with (
+        table,
+        error_table(errors) as faults,
+        ThreadPoolExecutor(workers) as decoders,
+        ThreadPoolExecutor(1) as network,
+    ):
+        fresh = _fresh(pictures, kept, tally, lambda row: faults.append(iter([row])))
+        decoded = _map_ahead(decoders, partial(_decode, engine), _batches(fresh), workers + _AHEAD)
+        for batch, answers in _map_ahead(network, partial(_answer, engine, tta=tta), decoded, _AHEAD):
+            faults.append(iter(batch.faults))
+            tally.failed += len(batch.faults)
+            if answers is not None and batch.pixels is not None:
+                table.append(table_rows(format_, batch.pictures, answers))
+                tally.predicted += len(batch.pictures)
+                if on_answers:
+                    on_answers(batch.pictures, batch.pixels, answers)
+            if on_done:
+                on_done(tally.predicted + tally.kept + tally.failed)
+    if not tally.failed:
+        errors.unlink()
+    return tally
+
+
+def _fresh(
+    pictures: Iterable[Picture], kept: set[str], tally: Tally, report: Callable[[list[str]], None]
+) -> Iterator[Picture]:
+    """Yield the pictures that are not written yet; a name that comes twice is an error, not two rows."""
+    met: set[int] = set()
+    for picture in pictures:
+        name = hash(picture.image_id)  # 64 bits: of a million names two collide once in 37 million calls
+        if name in met:
+            report([picture.image_id, picture.path, "another image has this image_id"])
+            tally.failed += 1
+        elif picture.image_id in kept:
+            tally.kept += 1
+        else:
+            yield picture
+        met.add(name)
+
+
+def _decode(engine: Engine, pictures: list[Picture]) -> _Decoded:
+    read, pixels, faults = [], [], []
+    rule = engine.description.input
+    for picture in pictures:
+        try:
+            pixels.append(read_image(picture.read(), rule.size, steps=rule.steps))
+        except ImageError as error:
+            faults.append([picture.image_id, picture.path, str(error)])
+        else:
+            read.append(picture)
+    return _Decoded(read, np.stack(pixels) if pixels else None, faults)
+
+
+def _answer(engine: Engine, batch: _Decoded, *, tta: bool) -> tuple[_Decoded, Answers | None]:
+    if batch.pixels is None:
+        return batch, None
+    run = run_views if tta else Engine.run
+    return batch, engine.answers([run(engine, batch.pixels)])
+
+
+def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    waiting = iter(items)
+    while batch := list(islice(waiting, BATCH)):
+        yield batch
+
+
+def _map_ahead(
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
+) -> Iterator[Result]:
+    """Yield the results in order while up to `ahead` further ones are being worked on."""
+    pending: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()

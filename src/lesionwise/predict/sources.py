@@ -1,0 +1,130 @@
+"""Finding the images that a user names: files, folders, patterns, zips, tables of paths.
+
+Here: from what was typed to pictures, one after another, in a stable order. Not here: decoding them.
+"""
+
+import csv
+import glob
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Final
+
+from lesionwise.data.images import read_content
+from lesionwise.errors import DataError, ImageError
+
+SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+"""Names that count as images in folders and zips; a file that is named itself may have any."""
+MAX_BYTES: Final = 256 << 20  # of one unpacked member: more than 64 megapixels of raw RGB
+PATH_COLUMN: Final = "path"
+ID_COLUMN: Final = "image_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One image to predict.
+
+    Attributes:
+        image_id: Its name in results: the path below the folder, zip or table that it was found in, without
+            suffix.
+        path: Where it is, for a reader.
+        read: Returns its bytes, or raises ImageError.
+    """
+
+    image_id: str
+    path: str
+    read: Callable[[], bytes]
+
+
+def find_pictures(places: Sequence[str]) -> Iterator[Picture]:
+    """Yield the images of all places in the order given, those of a folder by name.
+
+    Args:
+        places: Files, folders, patterns with `*`, zips, or CSVs with a column `path` and, if wanted,
+            `image_id`; paths in a CSV are relative to it.
+
+    Raises:
+        DataError: If a place does not exist or holds no image.
+    """
+    for place in places:
+        found = False
+        for picture in _pictures_of(place):
+            found = True
+            yield picture
+        if not found:
+            raise DataError(f"{place}: holds no image ({', '.join(SUFFIXES)}).")
+
+
+def _pictures_of(place: str) -> Iterator[Picture]:
+    path = Path(place)
+    if path.is_dir():
+        yield from _in_folder(path)
+    elif path.is_file():
+        reader = {".zip": _in_zip, ".csv": _in_table}.get(path.suffix.lower(), _alone)
+        yield from reader(path)
+    elif glob.has_magic(place):
+        for match in sorted(glob.glob(place, recursive=True)):  # noqa: PTH207 (a Path cannot start with a pattern)
+            yield from _pictures_of(match)
+    else:
+        raise DataError(f"{place}: expected a file, a folder, a pattern, a zip or a CSV, but there is none.")
+
+
+def _alone(path: Path) -> Iterator[Picture]:
+    yield Picture(path.stem, str(path), partial(read_content, path))
+
+
+def _in_folder(folder: Path) -> Iterator[Picture]:
+    for parent, subfolders, names in os.walk(folder):
+        subfolders.sort()
+        for name in sorted(names):
+            if _is_image(PurePath(name)):
+                path = Path(parent, name)
+                below = path.relative_to(folder).with_suffix("").as_posix()
+                yield Picture(below, str(path), partial(read_content, path))
+
+
+def _in_zip(path: Path) -> Iterator[Picture]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                name = PurePosixPath(member.filename)
+                if not member.is_dir() and _is_image(name) and "__MACOSX" not in name.parts:
+                    where = f"{path}!{member.filename}"
+                    yield Picture(str(name.with_suffix("")), where, partial(_read_member, archive, member))
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{path}: is not a readable zip: {error}.") from error
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    if member.file_size > MAX_BYTES:
+        raise ImageError(f"unpacks to {member.file_size >> 20} MiB; at most {MAX_BYTES >> 20} are read")
+    try:
+        return archive.read(member)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError) as error:
+        raise ImageError(f"cannot be unpacked: {error}") from error
+
+
+def _in_table(path: Path) -> Iterator[Picture]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            if PATH_COLUMN not in (rows.fieldnames or ()):
+                raise DataError(
+                    f"{path}: expected a column {PATH_COLUMN} but found {', '.join(rows.fieldnames or ())}."
+                )
+            for row in rows:
+                name = (row[PATH_COLUMN] or "").strip()
+                if not name:
+                    raise DataError(f"{path}: row {rows.line_num} has no {PATH_COLUMN}.")
+                image = path.parent / name
+                image_id = (row.get(ID_COLUMN) or "").strip() or PurePath(name).with_suffix("").as_posix()
+                yield Picture(image_id, str(image), partial(read_content, image))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as a table: {error}.") from error
+
+
+def _is_image(name: PurePath) -> bool:
+    return name.suffix.lower() in SUFFIXES and not name.name.startswith(".")

@@ -1,0 +1,43 @@
+"""Test-time augmentation: the mean over mirrored and turned views of each image.
+
+A lesion has no upright position, so every view is as good a picture of it. Letters: N images, H W pixels.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from lesionwise.bundle.engine import Engine
+from lesionwise.bundle.runtimes import Arrays, Pixels
+
+
+def views(pixels: Pixels) -> Iterator[Pixels]:
+    """Yield the images as they are, then their mirror images and turns of the same shape.
+
+    Args:
+        pixels: Shape (N, H, W, 3). Square ones have eight views, others four: a quarter turn would need
+            another height and width.
+    """
+    turns = range(4) if pixels.shape[1] == pixels.shape[2] else (0, 2)
+    for quarter in turns:
+        turned = np.rot90(pixels, quarter, axes=(1, 2))
+        yield np.ascontiguousarray(turned)
+        yield np.ascontiguousarray(turned[:, :, ::-1])
+
+
+def run_views(engine: Engine, pixels: Pixels) -> Arrays:
+    """Run a batch in all views.
+
+    Args:
+        engine: The model.
+        pixels: Images as the graph takes them, shape (N, H, W, 3).
+
+    Returns:
+        The outputs of the images as they are, but probabilities averaged over all views, and logits the
+        logarithm of those, because logits of several views have no common scale.
+    """
+    run: Callable[[Pixels], Arrays] = engine.run
+    outputs = [run(view) for view in views(pixels)]
+    probabilities = np.mean([output["probabilities"] for output in outputs], axis=0)
+    logits = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
+    return {**outputs[0], "probabilities": probabilities, "logits": logits}

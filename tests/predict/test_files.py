@@ -1,0 +1,126 @@
+import csv
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bundle.small_model import images
+from lesionwise.bundle.engine import BATCH, Engine
+from lesionwise.evaluation.predictions import read_predictions
+from lesionwise.predict.files import _map_ahead, predict_files
+from lesionwise.predict.sources import find_pictures
+from lesionwise.predict.views import views
+
+COUNT = BATCH + 5
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    for number, pixels in enumerate(images(COUNT, (48, 64))):
+        Image.fromarray(pixels).save(folder / f"m{number:03}.png")
+    return folder
+
+
+def predicted(engine: Engine, folder: Path, out: Path, **options: object) -> dict[str, int]:
+    tally = predict_files(engine, find_pictures([str(folder)]), out, out.with_suffix(".err"), **options)
+    return vars(tally)
+
+
+def test_every_image_gets_the_answer_it_gets_alone(engine: Engine, folder: Path, tmp_path: Path) -> None:
+    done: list[int] = []
+    tally = predicted(engine, folder, tmp_path / "p.csv", on_done=done.append)
+    assert tally == {"predicted": COUNT, "kept": 0, "failed": 0}
+    assert done == [BATCH, COUNT]
+    table = read_predictions(tmp_path / "p.csv")
+    assert table.image_id.tolist() == [f"m{number:03}" for number in range(COUNT)]
+    answers = engine.predict(folder / "m003.png")
+    np.testing.assert_allclose(table.y_prob[3], answers.probabilities[0], atol=1e-6)
+    with (tmp_path / "p.csv").open() as file:
+        row = list(csv.DictReader(file))[3]
+    assert row["decision"] == answers.decisions.decision[0]
+    assert row["prediction_set"] == " ".join(answers.decisions.prediction_codes(0) or ())
+    assert row["path"] == str(folder / "m003.png")
+    assert not list(tmp_path.glob("*.part"))
+    assert not (tmp_path / "p.err").exists()
+
+
+def test_bad_files_are_listed_with_reasons_and_the_rest_goes_on(
+    engine: Engine, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    (tmp_path / "list.csv").write_text(f"path\nbad.jpg\n{folder / 'm000.png'}\ngone.jpg\nbad.jpg\n")
+    tally = predicted(engine, tmp_path / "list.csv", tmp_path / "p.csv")
+    assert tally == {"predicted": 1, "kept": 0, "failed": 3}
+    with (tmp_path / "p.err").open() as file:
+        reasons = sorted((row["image_id"], row["reason"]) for row in csv.DictReader(file))
+    assert [name for name, _ in reasons] == ["bad", "bad", "gone"]
+    assert any("another image has this image_id" in reason for _, reason in reasons)
+    assert any("is not an image of the formats" in reason for _, reason in reasons)
+
+
+def test_the_challenge_format_is_read_back(engine: Engine, folder: Path, tmp_path: Path) -> None:
+    predicted(engine, folder, tmp_path / "p.csv", format_="isic")
+    header = (tmp_path / "p.csv").read_text().splitlines()[0]
+    assert header == "image,MEL,NV,BCC,AKIEC,BKL,DF,VASC"
+    ours = engine.predict(folder / "m001.png").probabilities[0]
+    np.testing.assert_allclose(read_predictions(tmp_path / "p.csv").y_prob[1], ours, atol=1e-6)
+
+
+def test_an_interrupted_call_is_resumed_after_its_last_whole_row(
+    engine: Engine, folder: Path, tmp_path: Path
+) -> None:
+    predicted(engine, folder, tmp_path / "whole.csv")
+
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predicted(engine, folder, tmp_path / "p.csv", on_done=stop)
+    assert not (tmp_path / "p.csv").exists()
+    part = tmp_path / "p.csv.part"
+    part.write_bytes(part.read_bytes()[:-20])  # the last row is cut
+    tally = predicted(engine, folder, tmp_path / "p.csv", resume=True)
+    assert tally == {"predicted": COUNT - BATCH + 1, "kept": BATCH - 1, "failed": 0}
+    assert sorted((tmp_path / "p.csv").read_text().splitlines()) == sorted(
+        (tmp_path / "whole.csv").read_text().splitlines()
+    )
+
+
+def test_the_mean_over_views_stays_when_the_picture_is_turned(engine: Engine, tmp_path: Path) -> None:
+    pixels = images(1, (24, 32))[0]
+    for name, turned in (("a", pixels), ("b", pixels[::-1, ::-1]), ("c", pixels[:, ::-1])):
+        Image.fromarray(np.ascontiguousarray(turned)).save(tmp_path / f"{name}.png")
+    predicted(engine, tmp_path, tmp_path / "p.csv", tta=True)
+    prob = read_predictions(tmp_path / "p.csv").y_prob
+    np.testing.assert_allclose(prob, np.broadcast_to(prob[0], prob.shape), atol=1e-5)
+    turned = [pixels, pixels[::-1], pixels[:, ::-1], pixels[::-1, ::-1]]
+    single = engine.predict([np.ascontiguousarray(view) for view in turned]).probabilities
+    np.testing.assert_allclose(prob[0], single.mean(0), atol=1e-6)
+    assert np.abs(prob[0] - single[0]).max() > 1e-5
+
+
+@pytest.mark.parametrize(("size", "count"), [((6, 8), 4), ((8, 8), 8)])
+def test_views_are_all_different_and_keep_their_shape(size: tuple[int, int], count: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
+    seen = {view.tobytes() for view in views(pixels) if view.shape == pixels.shape}
+    assert len(seen) == count
+
+
+def test_the_pipeline_keeps_order_and_reads_only_a_little_ahead() -> None:
+    taken: list[int] = []
+    gate = threading.Event()
+
+    def numbers():  # noqa: ANN202
+        for number in range(50):
+            taken.append(number)
+            yield number
+
+    with ThreadPoolExecutor(3) as pool:
+        results = _map_ahead(pool, lambda x: gate.wait(0.01 * (x % 3)) or x, numbers(), 4)
+        assert next(results) == 0
+        assert len(taken) <= 6
+        assert list(results) == list(range(1, 50))

@@ -1,0 +1,91 @@
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from lesionwise.errors import DataError, ImageError
+from lesionwise.predict import sources
+from lesionwise.predict.sources import find_pictures
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b.jpg", "a.PNG", "sub/c.webp", "sub/notes.txt", ".hidden.jpg"):
+        path = tmp_path / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return tmp_path / "images"
+
+
+def ids(*places: object) -> list[str]:
+    return [picture.image_id for picture in find_pictures([str(place) for place in places])]
+
+
+def test_a_folder_gives_its_images_by_name_and_those_below_with_their_folder(folder: Path) -> None:
+    assert ids(folder) == ["a", "b", "sub/c"]
+    assert [picture.read() for picture in find_pictures([str(folder)])] == [b"a.PNG", b"b.jpg", b"sub/c.webp"]
+
+
+def test_a_file_is_taken_whatever_its_name_and_a_pattern_is_expanded(folder: Path) -> None:
+    assert ids(folder / "sub" / "notes.txt") == ["notes"]
+    assert ids(folder / "*.jpg", folder / "**" / "*.webp") == ["b", "c"]
+
+
+def test_a_name_with_brackets_that_exists_is_no_pattern(tmp_path: Path) -> None:
+    (tmp_path / "mole[1].jpg").write_bytes(b"x")
+    assert ids(tmp_path / "mole[1].jpg") == ["mole[1]"]
+
+
+def test_a_zip_gives_its_images_and_leaves_out_what_macos_adds(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
+        archive.writestr("x/one.jpg", b"1")
+        archive.writestr("__MACOSX/x/._one.jpg", b"no")
+        archive.writestr("read.me", b"no")
+        archive.writestr("two.png", b"2")
+    pictures = list(find_pictures([str(tmp_path / "some.zip")]))
+    assert [picture.image_id for picture in pictures] == ["x/one", "two"]
+    assert pictures[0].path == f"{tmp_path / 'some.zip'}!x/one.jpg"
+    with_open_archive = [picture.read() for picture in find_pictures([str(tmp_path / "some.zip")])]
+    assert with_open_archive == [b"1", b"2"]
+
+
+def test_a_member_that_unpacks_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "MAX_BYTES", 1 << 20)
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.jpg", bytes(2 << 20))
+    picture = next(find_pictures([str(tmp_path / "bomb.zip")]))
+    with pytest.raises(ImageError, match="unpacks to 2 MiB; at most 1"):
+        picture.read()
+
+
+def test_a_table_names_paths_beside_itself_and_may_name_ids(folder: Path) -> None:
+    (folder / "list.csv").write_text("image_id,path\nfirst,sub/c.webp\n,b.jpg\n", encoding="utf-8-sig")
+    pictures = list(find_pictures([str(folder / "list.csv")]))
+    assert [picture.image_id for picture in pictures] == ["first", "b"]
+    assert [picture.read() for picture in pictures] == [b"sub/c.webp", b"b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", b"file\nx.jpg\n", "expected a column path but found file"),
+        ("t.csv", b"path\nx.jpg\n \n", "row 3 has no path"),
+        ("t.csv", b"path\n\xff\xfe\n", "cannot be read as a table"),
+        ("t.zip", b"PK nonsense", "is not a readable zip"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_a_reason(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        ids(tmp_path / name)
+
+
+def test_places_that_are_not_there_or_empty_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is none"):
+        ids(tmp_path / "missing.jpg")
+    with pytest.raises(DataError, match="holds no image"):
+        ids(tmp_path)
+    with pytest.raises(DataError, match="holds no image"):
+        ids(tmp_path / "*.jpg")

@@ -17,6 +17,7 @@ from lesionwise.cli import (
     phantom,
     predict,
     run,
+    serve,
     split,
     train,
 )
@@ -48,4 +49,5 @@ app.command("report")(evaluate.report)
 app.command("export")(bundle.export)
 app.add_typer(bundle.app, name="bundle")
 app.command("predict")(predict.predict)
+app.command("serve")(serve.serve)
 app.command("phantom")(phantom.phantom)

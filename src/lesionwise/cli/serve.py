@@ -1,0 +1,68 @@
+"""`lesionwise serve`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lesionwise.cli.console import print_note, print_result
+from lesionwise.cli.options import Quiet
+
+ModelFile = Annotated[
+    Path | None, typer.Option("--model", help="A bundle; by default the one that ships.", metavar="FILE")
+]
+Host = Annotated[str, typer.Option("--host", help="Address to listen at; the default is this machine alone.")]
+Port = Annotated[int, typer.Option("--port", help="0: any that is free.", min=0, max=65535)]
+ExamplesFolder = Annotated[
+    Path | None,
+    typer.Option("--examples", help="Folder of images that the page offers for trying.", metavar="DIR"),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        help="What requests must bring; others on this machine can see it here, so set the variable instead.",
+        envvar="LESIONWISE_TOKEN",
+    ),
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads", help="Cores for the network; all by default.", min=1)
+]
+
+
+def serve(
+    model: ModelFile = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    examples: ExamplesFolder = None,
+    token: Token = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Open a page and an API that classify images, on this machine and offline."""
+    from lesionwise.bundle.engine import load_model
+    from lesionwise.serve.app import create_app
+    from lesionwise.serve.examples import read_examples
+    from lesionwise.serve.limits import Limits
+    from lesionwise.serve.server import address_of, exposure_warning, open_socket
+    from lesionwise.serve.server import serve as answer
+    from lesionwise.serve.service import Service
+
+    listening = open_socket(host, port)
+    limits = Limits()
+    service = Service(load_model(model, threads=threads), limits=limits)
+    app = create_app(
+        service, examples=read_examples(examples, limits) if examples else (), token=token or None
+    )
+    warning = exposure_warning(listening, token=bool(token))
+    if warning:
+        print_note(f"Warning: {warning}")
+
+    def on_start() -> None:
+        name = service.model_brief()["name"]
+        print_result(f"{address_of(listening)} answers with {name}; Ctrl-C stops it.")
+
+    try:
+        answer(app, listening, on_start, quiet=quiet)
+    except KeyboardInterrupt:
+        print_note("Stopped.", quiet=quiet)

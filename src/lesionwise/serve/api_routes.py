@@ -1,0 +1,158 @@
+"""The API: addresses for programs, and what the OpenAPI document says of them.
+
+Here: routes. Not here: what they do with images (`service`), and the page (`page_routes`).
+"""
+
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from lesionwise.labels import CODES, MALIGNANT, NAMES
+from lesionwise.serve import metrics as exposition
+from lesionwise.serve.problems import KINDS, MEDIA_TYPE, Problem
+from lesionwise.serve.schema import EXAMPLE, Health, ModelInfo, Predictions
+from lesionwise.serve.service import Service
+from lesionwise.serve.uploads import FIELD, Budget, announced_bytes, read_images
+
+_UPLOAD: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": [FIELD],
+                    "properties": {
+                        FIELD: {
+                            "type": "array",
+                            "minItems": 1,
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "One file or more: JPEG, PNG, WebP, TIFF or BMP, taken through a "
+                            "dermatoscope.",
+                        }
+                    },
+                },
+                "encoding": {
+                    FIELD: {"contentType": "image/jpeg, image/png, image/webp, image/tiff, image/bmp"}
+                },
+            }
+        },
+    }
+}
+_UPLOAD_PROBLEMS: Final = (
+    "bad-request",
+    "bad-name",
+    "no-token",
+    "too-slow",
+    "too-many-bytes",
+    "too-many-images",
+    "not-multipart",
+    "not-an-image",
+    "no-image",
+    "damaged-image",
+    "image-size",
+    "decoding-time",
+    "busy",
+)
+
+
+def _problems(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI description of refusals."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for code in codes:
+        kind = KINDS[code]
+        response = found.setdefault(
+            kind.status,
+            {
+                "description": kind.title,
+                "content": {
+                    MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}, "examples": {}}
+                },
+            },
+        )
+        examples = response["content"][MEDIA_TYPE]["examples"]
+        examples[code] = {"value": Problem(code, "What was found in this request.").document()}
+        if examples.keys() - {code}:
+            response["description"] += f"; {kind.title[0].lower()}{kind.title[1:]}"
+        if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    return found
+
+
+def api_routes(service: Service, budget: Budget) -> APIRouter:
+    """Return the routes.
+
+    Args:
+        service: The model that answers.
+        budget: Of bytes that requests may hold.
+    """
+    router = APIRouter()
+    _add_predict(router, service, budget)
+    _add_model(router, service)
+    _add_operations(router, service)
+    return router
+
+
+def _add_predict(router: APIRouter, service: Service, budget: Budget) -> None:
+    @router.post(
+        "/predict",
+        summary="Classify images",
+        response_model=Predictions,
+        responses={
+            200: {"content": {"application/json": {"example": EXAMPLE}}},
+            **_problems(*_UPLOAD_PROBLEMS),
+        },
+        openapi_extra=_UPLOAD,
+    )
+    async def predict(
+        request: Request,
+        heatmap: Annotated[bool, Query(description="Whether to draw heatmaps.")] = True,  # noqa: FBT002 (a query)
+    ) -> Response:
+        """Answer for each image of the field `image`. If one cannot be read, the whole request is refused."""
+        with budget.hold(announced_bytes(request, service.limits)):
+            contents = await read_images(request, service.limits)
+            answers = await service.answer(contents, heatmap=heatmap)
+        results = [answer.result for answer in answers]
+        return JSONResponse({"results": results, "model": service.model_brief()})
+
+
+def _add_model(router: APIRouter, service: Service) -> None:
+    @router.get(
+        "/model", summary="Describe the model", response_model=ModelInfo, responses=_problems("no-token")
+    )
+    async def model() -> dict[str, Any]:
+        """Return scores, thresholds, fingerprints and limits: what the bundle says about itself."""
+        diagnoses = [{"code": code, "name": NAMES[code], "malignant": code in MALIGNANT} for code in CODES]
+        limits = {name: getattr(service.limits, name) for name in ("image_bytes", "request_bytes", "images")}
+        limits |= {"pixels": service.limits.pixels, "side_px": service.limits.side_px}
+        brief = service.model_brief()
+        return brief | {
+            "diagnoses": diagnoses,
+            "limits": limits,
+            "description": service.engine.description,
+        }
+
+
+def _add_operations(router: APIRouter, service: Service) -> None:
+    @router.get("/health", summary="Tell whether the service can answer", response_model=Health)
+    async def health() -> dict[str, Any]:
+        """Answer as long as the service runs; needs no token."""
+        return {"status": "ok", "model": service.engine.description.name, "waiting": service.waiting}
+
+    @router.get(
+        "/metrics",
+        summary="Count and time",
+        response_class=Response,
+        responses={
+            200: {
+                "content": {"text/plain": {"schema": {"type": "string"}}},
+                "description": "Prometheus text.",
+            },
+            **_problems("no-token"),
+        },
+    )
+    async def metrics() -> Response:
+        """Return counters and histograms for Prometheus; nothing about any image is among them."""
+        return Response(service.metrics.text(), headers={"Content-Type": exposition.MEDIA_TYPE})

@@ -1,0 +1,105 @@
+"""The application: API, page, reference and refusals put together.
+
+Here: what holds for all addresses. Not here: single ones (`api_routes`, `page_routes`).
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+from lesionwise import __version__
+from lesionwise.serve.api_routes import api_routes
+from lesionwise.serve.examples import Example
+from lesionwise.serve.guard import Guard
+from lesionwise.serve.page import render_reference, static_folder
+from lesionwise.serve.page_routes import page_routes
+from lesionwise.serve.problems import KINDS, Problem
+from lesionwise.serve.schema import Predictions, Probabilities, ProblemDocument, Result
+from lesionwise.serve.service import Service
+from lesionwise.serve.uploads import Budget
+
+_ABOUT: Final = """Seven calibrated probabilities for dermatoscopic images, with what cannot be excluded.
+
+Research and education; not a medical device. Nothing that is sent here is kept."""
+
+
+class Application(FastAPI):
+    """FastAPI with problem documents in its OpenAPI document, and the records that matter most first."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        if not self.openapi_schema:
+            components = super().openapi()["components"]
+            found = components["schemas"]
+            found["ProblemDocument"] = ProblemDocument.model_json_schema()
+            first = [record.__name__ for record in (Predictions, Result, Probabilities, ProblemDocument)]
+            rest = [name for name in found if name not in first]
+            components["schemas"] = {name: found[name] for name in [*first, *rest]}
+        return self.openapi_schema or {}
+
+
+def create_app(
+    service: Service, *, examples: Sequence[Example] = (), token: str | None = None
+) -> Application:
+    """Return the application.
+
+    Args:
+        service: The model that answers.
+        examples: Pictures that the page offers.
+        token: What every request but `GET /health` must bring; nothing if left out.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        try:
+            yield
+        finally:
+            await service.stop()
+
+    app = Application(
+        title="lesionwise",
+        version=__version__,
+        description=_ABOUT,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    app.add_middleware(Guard, metrics=service.metrics, token=token)
+    _add_refusals(app, service)
+    budget = Budget(service.limits.held_bytes)
+    app.include_router(api_routes(service, budget))
+    app.include_router(page_routes(service, budget, examples))
+
+    @app.get("/docs", include_in_schema=False)
+    async def reference() -> Response:
+        return HTMLResponse(render_reference(app.openapi(), KINDS))
+
+    app.mount("/static", StaticFiles(directory=static_folder()), name="static")
+    return app
+
+
+def _add_refusals(app: FastAPI, service: Service) -> None:
+    @app.exception_handler(Problem)
+    async def refuse(_: Request, problem: Problem) -> Response:
+        if problem.image is None:  # those of one image are counted where they are found
+            service.metrics.refusals.labels(problem.code).inc()
+        return problem.response()
+
+    @app.exception_handler(HTTPException)
+    async def refuse_address(_: Request, error: HTTPException) -> Response:
+        code = {404: "not-found", 405: "bad-method"}.get(error.status_code, "bad-request")
+        return Problem(code, "The address or method is not known.", headers=error.headers).response()
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse_query(_: Request, error: RequestValidationError) -> Response:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        return Problem("bad-request", f"{where}: {fault['msg']}").response()

@@ -1,0 +1,164 @@
+"""The pool of decoders: a time limit that holds, and a fresh process for one that was stopped or died.
+
+Here: processes and frames. Not here: what a decoder does (`decoder`). Letters: H W height and width.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionwise.bundle.description import ImageInput
+from lesionwise.serve.decoder import LENGTH, WITH_PREVIEW, WITHOUT_PREVIEW
+from lesionwise.serve.limits import Limits
+from lesionwise.serve.problems import Problem
+
+START_S: Final = 60.0
+_FRAME_BYTES: Final = 256 << 20
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image that was decoded.
+
+    Attributes:
+        pixels: As the network takes it, shape (H, W, 3).
+        width: Of the whole image, upright, in pixels.
+        height: The same.
+        preview: A small JPEG of it for people; empty if none was asked for.
+    """
+
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+    preview: bytes
+
+
+class Decoders:
+    """Processes that decode; start it before use, and stop it in the end.
+
+    Args:
+        rule: How a picture becomes the network's input.
+        limits: Of pixels and seconds.
+        count: How many.
+    """
+
+    def __init__(self, rule: ImageInput, limits: Limits, count: int) -> None:
+        self._shape = (*rule.size, 3)
+        self._limits = limits
+        self._settings = json.dumps(
+            {
+                "size": rule.size,
+                "steps": rule.steps,
+                "pixels": limits.pixels,
+                "side_px": limits.side_px,
+                "most": f"At most {limits.pixels / 1e6:g} megapixels and {limits.side_px:,} a side are read.",
+            }
+        )
+        self._idle: asyncio.Queue[asyncio.subprocess.Process] = asyncio.Queue()
+        self._count = count
+        self._all: set[asyncio.subprocess.Process] = set()
+        self._replacing: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Start all processes; returns once they are ready."""
+        await asyncio.gather(*(self._add() for _ in range(self._count)))
+
+    async def stop(self) -> None:
+        """End all processes."""
+        for task in self._replacing:
+            task.cancel()
+        await asyncio.gather(*self._replacing, return_exceptions=True)
+        for process in tuple(self._all):
+            await self._end(process)
+
+    async def decode(self, content: bytes, *, preview: bool = False) -> Picture:
+        """Return the picture that a file holds.
+
+        Args:
+            content: Of the file.
+            preview: Whether to draw one for people, too.
+
+        Raises:
+            Problem: If it holds none, or decoding takes too long.
+        """
+        process = await self._idle.get()
+        well = False
+        try:
+            async with asyncio.timeout(self._limits.decode_s):
+                frame = await _ask(process, (WITH_PREVIEW if preview else WITHOUT_PREVIEW) + content)
+            well = True
+        except TimeoutError as error:
+            raise Problem(
+                "decoding-time", f"It was not decoded after {self._limits.decode_s:g} seconds."
+            ) from error
+        except (OSError, EOFError) as error:  # the process died of it
+            raise Problem("damaged-image", "The decoder failed on it.") from error
+        finally:
+            if well:
+                self._idle.put_nowait(process)
+            else:
+                task = asyncio.get_running_loop().create_task(self._replace(process))
+                self._replacing.add(task)
+                task.add_done_callback(self._replacing.discard)
+        return self._picture(frame)
+
+    def _picture(self, frame: bytes) -> Picture:
+        head, _, rest = frame.partition(b"\n")
+        found = json.loads(head)
+        if "refused" in found:
+            raise Problem(found["refused"], found["detail"])
+        pixels = np.frombuffer(rest, np.uint8, count=found["pixels"]).reshape(self._shape)
+        return Picture(pixels, found["width"], found["height"], rest[found["pixels"] :])
+
+    async def _add(self) -> None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "lesionwise.serve.decoder",
+            self._settings,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,  # decoders' own messages may quote a file
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            limit=1 << 20,
+        )
+        self._all.add(process)
+        async with asyncio.timeout(START_S):
+            await _receive(process)
+        self._idle.put_nowait(process)
+
+    async def _replace(self, process: asyncio.subprocess.Process) -> None:
+        await self._end(process)
+        await self._add()
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        self._all.discard(process)
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+        await process.wait()
+
+
+async def _ask(process: asyncio.subprocess.Process, frame: bytes) -> bytes:
+    if process.stdin is None:
+        raise EOFError
+    process.stdin.write(LENGTH.pack(len(frame)))
+    process.stdin.write(frame)
+    await process.stdin.drain()
+    return await _receive(process)
+
+
+async def _receive(process: asyncio.subprocess.Process) -> bytes:
+    if process.stdout is None:
+        raise EOFError
+    length = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))[0]
+    if length > _FRAME_BYTES:
+        raise EOFError
+    return await process.stdout.readexactly(length)

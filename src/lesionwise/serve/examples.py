@@ -1,0 +1,57 @@
+"""Pictures that the operator offers for trying: a few files of one folder, read once.
+
+Here: finding and holding them. Not here: answering, which is the same as for any upload (`service`).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from lesionwise.errors import ImageError
+from lesionwise.serve.limits import Limits
+from lesionwise.serve.problems import Problem
+from lesionwise.serve.uploads import verify_kind
+
+MOST: Final = 12
+ENDINGS: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
+
+
+@dataclass(frozen=True)
+class Example:
+    """One of them."""
+
+    name: str
+    content: bytes
+
+
+def read_examples(folder: Path, limits: Limits) -> tuple[Example, ...]:
+    """Return the first images of a folder by name.
+
+    Args:
+        folder: Not searched below its first level.
+        limits: Of bytes.
+
+    Raises:
+        ImageError: If there is none, or one cannot be served.
+    """
+    if not folder.is_dir():
+        raise ImageError(f"{folder}: expected a folder of example images but there is none.")
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)[:MOST]
+    if not found:
+        raise ImageError(
+            f"{folder}: expected example images but found none (of {', '.join(sorted(ENDINGS))})."
+        )
+    return tuple(_read(path, limits) for path in found)
+
+
+def _read(path: Path, limits: Limits) -> Example:
+    try:
+        content = path.read_bytes()
+        verify_kind(content)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read: {error.strerror}.") from error
+    except Problem as problem:
+        raise ImageError(f"{path}: {problem.detail}") from problem
+    if len(content) > limits.image_bytes:
+        raise ImageError(f"{path}: has {len(content):,} bytes; at most {limits.image_bytes:,} are served.")
+    return Example(path.stem.replace("_", " "), content)

@@ -1,0 +1,116 @@
+"""What surrounds every request: token, security headers, one line of log, counts.
+
+Here: a layer around the whole application. Not here: what a request is about; neither its body nor its query,
+nor the address it comes from, nor the name of a file is ever logged.
+"""
+
+import base64
+import binascii
+import hmac
+import logging
+import traceback
+from time import perf_counter
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lesionwise.serve.metrics import Metrics
+from lesionwise.serve.problems import Problem
+
+LOG: Final = logging.getLogger("lesionwise.serve")
+OPEN_PATHS: Final = frozenset({"/health"})
+SECURITY_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), interest-cohort=()",
+}
+
+
+class Guard:
+    """The layer.
+
+    Args:
+        app: What it surrounds.
+        metrics: Where it counts.
+        token: What a request must bring; nothing if left out.
+    """
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, token: str | None = None) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._token = token.encode() if token else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, if it may pass."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = perf_counter(), 0
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        try:
+            if self._may_pass(scope):
+                await self._app(scope, receive, send_guarded)
+            else:
+                await _no_token().response()(scope, receive, send_guarded)
+        except Exception as error:  # noqa: BLE001 (whatever it was, the service lives on)
+            places = "".join(traceback.format_tb(error.__traceback__))
+            LOG.error("%s\n%s", type(error).__name__, places)  # noqa: TRY400 (its message may quote a request)
+            if not status:
+                problem = Problem("internal", "It is logged where it happened.")
+                await problem.response()(scope, receive, send_guarded)
+        self._count(scope, status, perf_counter() - started)
+
+    def _may_pass(self, scope: Scope) -> bool:
+        if self._token is None or scope["path"] in OPEN_PATHS:
+            return True
+        given = _given_token(Headers(scope=scope).get("authorization", ""))
+        return hmac.compare_digest(given, self._token)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        method = scope["method"] if scope["method"] in {"GET", "HEAD", "POST"} else "other"
+        path = _route(scope)
+        self._metrics.requests.labels(method, path, str(status)).inc()
+        self._metrics.seconds.labels(path).observe(seconds)
+        LOG.info("%s %s %d %.1f ms", method, path, status, 1000 * seconds)
+
+
+def _given_token(authorization: str) -> bytes:
+    """Return the token of a header: that of Bearer, or the password of Basic, which browsers ask for."""
+    scheme, _, rest = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip().encode()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(rest, validate=True).partition(b":")[2]
+        except binascii.Error:
+            return b""
+    return b""
+
+
+def _no_token() -> Problem:
+    challenge = 'Bearer realm="lesionwise", Basic realm="lesionwise", charset="UTF-8"'
+    return Problem("no-token", "There is none, or a wrong one.", headers={"WWW-Authenticate": challenge})
+
+
+def _route(scope: Scope) -> str:
+    """Return the path as the service names it: what a client made up must not reach log and counters."""
+    path = getattr(scope.get("route"), "path", None)
+    if path:
+        return str(path)
+    return "/static" if scope["path"].startswith("/static/") else "other"

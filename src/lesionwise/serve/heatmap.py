@@ -1,0 +1,96 @@
+"""Where the answer comes from, as a transparent picture that lies on the uploaded one.
+
+Here: from class activation maps to a PNG that is to be stretched over the whole upright image. Not here: what
+such a map proves, which is little (`docs/serve.md`). Letters: h w places of the map.
+"""
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lesionwise.bundle.description import Description
+from lesionwise.data.preprocess import FIELD_OF_VIEW
+
+LONG_SIDE_PX: Final = 256  # browsers smooth what they enlarge
+OPAQUE: Final = 0.9  # of the brightest place
+_SHADES: Final = 64
+# Five points of viridis (Smith and van der Walt, CC0): orderly in grey and with any colour vision.
+_RAMP: Final = np.array([(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], float)
+
+
+@dataclass(frozen=True)
+class View:
+    """The part of the upright image that the network looks at, as parts of its width and height."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+def eval_zoom(description: Description) -> float:
+    """Return by how much the network's graph enlarges the middle of its input."""
+    recipes = description.provenance.recipes if description.provenance else ()
+    return float(recipes[0].get("eval_zoom", 1.0)) if recipes else 1.0
+
+
+def locate_view(description: Description, width: int, height: int) -> View | None:
+    """Return where the network looks, or None if that depends on the image's content.
+
+    Args:
+        description: Of the bundle.
+        width: Of the upright image, in pixels.
+        height: The same.
+    """
+    rule = description.input
+    if FIELD_OF_VIEW in rule.steps:
+        return None
+    scale = min(height / rule.height, width / rule.width) / eval_zoom(description)
+    part_x, part_y = rule.width * scale / width, rule.height * scale / height
+    return View((1 - part_x) / 2, (1 - part_y) / 2, part_x, part_y)
+
+
+def draw_heatmap(cam: NDArray[np.float32], view: View, width: int, height: int) -> bytes:
+    """Return a PNG of the whole image's shape: clear where nothing speaks for the class or nobody looked.
+
+    Args:
+        cam: What each place adds to the logit of the class, shape (h, w).
+        view: Where the map belongs.
+        width: Of the upright image, in pixels.
+        height: The same.
+    """
+    scale = LONG_SIDE_PX / max(width, height)
+    sides = max(1, round(width * scale)), max(1, round(height * scale))
+    left, top = round(view.left * sides[0]), round(view.top * sides[1])
+    box = (
+        max(1, min(sides[0] - left, round(view.width * sides[0]))),
+        max(1, min(sides[1] - top, round(view.height * sides[1]))),
+    )
+    smooth = np.asarray(Image.fromarray(np.ascontiguousarray(cam)).resize(box, Image.Resampling.BICUBIC))
+    shares = np.maximum(smooth, 0) / max(float(smooth.max()), 1e-6)
+    whole = Image.new("P", sides, 0)
+    whole.paste(Image.fromarray((shares * (_SHADES - 1)).round().astype(np.uint8)), (left, top))
+    whole.putpalette(_PALETTE)
+    file = io.BytesIO()
+    whole.save(file, "PNG", transparency=_ALPHA, compress_level=4)
+    return file.getvalue()
+
+
+def data_uri(content: bytes, media_type: str) -> str:
+    """Return the content as a data URI."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
+
+
+def _palette() -> bytes:
+    places = np.linspace(0, len(_RAMP) - 1, _SHADES)
+    channels = [np.interp(places, np.arange(len(_RAMP)), _RAMP[:, channel]) for channel in range(3)]
+    return np.stack(channels, axis=1).round().astype(np.uint8).tobytes()
+
+
+_PALETTE: Final = _palette()
+_ALPHA: Final = (np.linspace(0, 1, _SHADES) * OPAQUE * 255).round().astype(np.uint8).tobytes()

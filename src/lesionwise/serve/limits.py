@@ -1,0 +1,37 @@
+"""What one request may cost: bytes, images, pixels, seconds.
+
+Here: the numbers and their reasons. Not here: who enforces them (`uploads`, `decoding`, `batching`).
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """All bounds of the service.
+
+    Attributes:
+        image_bytes: Of one file; a 24-megapixel JPEG of best quality passes.
+        request_bytes: Of a whole request.
+        images: In one request.
+        pixels: Of one image; with two decoders at work the largest PNGs still fit into memory.
+        side_px: Of the longer side.
+        waiting: Images that may be in the service at once; more get 503.
+        held_bytes: Of all requests that are being read or answered; more get 503.
+        receive_s: For a request's body to arrive.
+        decode_s: For one image to be decoded.
+        batch: Images that go through the network together.
+        batch_wait_s: That a started batch waits for images which are still being decoded.
+    """
+
+    image_bytes: int = 20 << 20
+    request_bytes: int = 64 << 20
+    images: int = 32
+    pixels: int = 25_000_000
+    side_px: int = 12_000
+    waiting: int = 128
+    held_bytes: int = 160 << 20
+    receive_s: float = 30.0
+    decode_s: float = 5.0
+    batch: int = 16
+    batch_wait_s: float = 0.003

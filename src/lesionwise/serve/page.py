@@ -1,0 +1,280 @@
+"""The page as HTML: the numbers of an answer in words and shapes.
+
+Here: filling templates. Not here: the words (`strings`), the looks (`static/page.css`).
+"""
+
+import json
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from lesionwise.evaluation.calibration import POSITIVE, Calibration, OperatingPoint
+from lesionwise.labels import CODES, MALIGNANT
+from lesionwise.page.palette import DARK, DIAGNOSIS_COLORS, DIAGNOSIS_COLORS_DARK, LIGHT
+from lesionwise.serve.heatmap import View, data_uri
+from lesionwise.serve.problems import Problem
+from lesionwise.serve.service import Answer, Service
+from lesionwise.serve.strings import DIAGNOSES, TEXT
+
+WEAKEST: Final = 3
+_SHA_SHOWN: Final = 12
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("lesionwise.serve"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(t=TEXT, diagnoses=DIAGNOSES, say=say)
+    environment.filters.update(percent=percent, fixed=fixed)
+    return environment
+
+
+def say(key: str, **values: object) -> str:
+    """Return a sentence of `strings.TEXT` with its blanks filled."""
+    return TEXT[key].format(**values)
+
+
+def percent(part: float) -> str:
+    r"""Return a part of 1 as whole per cent, never a certainty.
+
+    Examples:
+        >>> percent(0.713), percent(0.002), percent(0.999)
+        ('71\xa0%', '<\xa01\xa0%', '>\xa099\xa0%')
+    """
+    if part < 0.005:  # noqa: PLR2004 (what would be rounded to nothing)
+        return "<\N{NO-BREAK SPACE}1\N{NO-BREAK SPACE}%"
+    if part >= 0.995:  # noqa: PLR2004 (and to all)
+        return ">\N{NO-BREAK SPACE}99\N{NO-BREAK SPACE}%"
+    return f"{100 * part:.0f}\N{NO-BREAK SPACE}%"
+
+
+def fixed(value: float) -> str:
+    """Return a score with three digits."""
+    return f"{value:.3f}"
+
+
+def palette_css() -> str:
+    """Return the colours that report and page share, for both schemes and for paper."""
+
+    def block(colors: dict[str, str]) -> str:
+        return "".join(f"--{name}:{color};" for name, color in colors.items())
+
+    light, dark = block(LIGHT | DIAGNOSIS_COLORS), block(DARK | DIAGNOSIS_COLORS_DARK)
+    return (
+        f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
+        "@media print{:root{--ground:#fff;}}\n"
+    )
+
+
+def render_page(service: Service, examples: list[str], results: list[dict[str, Any]] | None = None) -> str:
+    """Return the whole page.
+
+    Args:
+        service: Whose model is described.
+        examples: Their names, in order.
+        results: What `describe` made; nothing before the first question.
+    """
+    return (
+        _templates()
+        .get_template("page.html")
+        .render(
+            model=describe_model(service),
+            limits=service.limits,
+            examples=examples,
+            results=results or [],
+        )
+    )
+
+
+def render_results(service: Service, results: list[dict[str, Any]]) -> str:
+    """Return results alone, to be put into the page by its script.
+
+    Args:
+        service: Whose model answered.
+        results: What `describe` made.
+    """
+    return _templates().get_template("results.html").render(model=describe_model(service), results=results)
+
+
+def render_reference(document: dict[str, Any], kinds: object) -> str:
+    """Return the API's page.
+
+    Args:
+        document: The OpenAPI document.
+        kinds: All problems by code.
+    """
+    return _templates().get_template("reference.html").render(api=document, kinds=kinds)
+
+
+def describe(service: Service, found: list[Answer | Problem], *, key: str) -> list[dict[str, Any]]:
+    """Return what the templates need of answers and refusals.
+
+    Args:
+        service: That gave them.
+        found: One for each image.
+        key: Sets the ids of these results apart from others on the page.
+    """
+    return [
+        {"id": f"result-{key}-{number}", "number": number + 1}
+        | (
+            {"problem": one.document(), "short": one.kind.title, "decision": "refused"}
+            if isinstance(one, Problem)
+            else _describe_answer(service, one)
+        )
+        for number, one in enumerate(found)
+    ]
+
+
+def _describe_answer(service: Service, answer: Answer) -> dict[str, Any]:
+    result, calibration = answer.result, service.engine.description.calibration
+    text = json.dumps({"results": [result], "model": service.model_brief()}, indent=2)
+    shown = json.dumps({"results": [result | {"heatmap": "…" if result["heatmap"] else None}]}, indent=2)
+    name = DIAGNOSES[result["top"]].name
+    rejected = result["decision"] == "not_a_lesion_image"
+    short = {
+        "answer": f"{name}, {percent(result['probabilities'][result['top']])}",
+        "uncertain": TEXT["uncertain"],
+        "not_a_lesion_image": TEXT["rejected_title"],
+    }[result["decision"]]
+    return {
+        "problem": None,
+        "short": short,
+        "decision": result["decision"],
+        "result": result,
+        "name": name,
+        "rows": [] if rejected else _rows(result),
+        "set": None if rejected else describe_set(result, calibration),
+        "operating": None if rejected else describe_operating_point(result, calibration),
+        "picture": data_uri(answer.picture.preview, "image/jpeg"),
+        "width": answer.picture.width,
+        "height": answer.picture.height,
+        "frame": _frame(answer.view, answer.picture.width, answer.picture.height),
+        "cutoff": service.engine.description.ood_cutoff,
+        "json": shown,
+        "json_uri": data_uri(text.encode(), "application/json"),
+        "date": date.today().isoformat(),  # noqa: DTZ011 (the day where the service stands)
+    }
+
+
+def _rows(result: dict[str, Any]) -> list[dict[str, Any]]:
+    held = result["prediction_set"] or ()
+    ranked = sorted(CODES, key=lambda code: -result["probabilities"][code])
+    return [
+        {
+            "code": code,
+            "probability": result["probabilities"][code],
+            "malignant": code in MALIGNANT,
+            "held": code in held,
+        }
+        for code in ranked
+    ]
+
+
+def _frame(view: View | None, width: int, height: int) -> dict[str, float] | None:
+    """Return the part that is looked at in pixels of the image; None if that is all of it."""
+    if view is None or view.width * view.height > 0.999:  # noqa: PLR2004 (a rounding error is no frame)
+        return None
+    box = {"x": view.left * width, "y": view.top * height, "width": view.width * width}
+    return {name: round(value, 1) for name, value in {**box, "height": view.height * height}.items()}
+
+
+def describe_set(result: dict[str, Any], calibration: Calibration | None) -> dict[str, str] | None:
+    """Return the prediction set in words; None if the model has none.
+
+    Args:
+        result: Of the API.
+        calibration: Of the bundle.
+    """
+    if calibration is None or result["prediction_set"] is None:
+        return None
+    classes = calibration.prediction_sets.classes
+    promised = [code for code in result["prediction_set"] if not isinstance(classes[code].quantile, str)]
+    unpromised = [code for code in CODES if isinstance(classes[code].quantile, str)]
+    return {
+        "names": _names(promised or result["prediction_set"][:1]),
+        "coverage": percent(result["coverage"]),
+        "no_promise": _names(unpromised),
+    }
+
+
+def _names(codes: list[str]) -> str:
+    names = [DIAGNOSES[code].name.lower() for code in codes]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
+
+
+def describe_operating_point(
+    result: dict[str, Any], calibration: Calibration | None
+) -> dict[str, Any] | None:
+    """Return whether melanoma is to be raised and what that is worth; None if there is no threshold.
+
+    Args:
+        result: Of the API.
+        calibration: Of the bundle.
+    """
+    point = calibration.operating_point("melanoma") if calibration else None
+    if point is None or isinstance(point.threshold, str) or not point.sensitivity or not point.specificity:
+        return None
+    return {
+        "above": result["above_melanoma_threshold"],
+        "probability": f"{100 * result['probabilities']['mel']:.1f}\N{NO-BREAK SPACE}%",
+        "threshold": f"{100 * point.threshold:.1f}\N{NO-BREAK SPACE}%",
+        "sensitivity": _interval(point.sensitivity),
+        "specificity": _interval(point.specificity),
+    }
+
+
+def _interval(given: Any) -> str:  # noqa: ANN401 (a score of a part or an interval of a point)
+    return f"{percent(given.value)} ({percent(given.low)} to {percent(given.high)})"
+
+
+def describe_model(service: Service) -> dict[str, Any]:
+    """Return what the page says of the model.
+
+    Args:
+        service: That runs it.
+    """
+    description = service.engine.description
+    part = next((name for name in ("test", "val") if name in description.scores), None)
+    scores = description.scores[part] if part else None
+    main = scores.overall.get("balanced_accuracy") if scores else None
+    weakest = sorted(
+        (found["recall"].value, code)
+        for code, found in (scores.per_class if scores else {}).items()
+        if "recall" in found
+    )
+    return {
+        "name": description.name,
+        "sha256": service.model_brief()["sha256"],
+        "sha": service.model_brief()["sha256"][:_SHA_SHOWN],
+        "version": description.package_version,
+        "made": description.created.isoformat(),
+        "licence": description.licence,
+        "part": part,
+        "scores": scores,
+        "main": main,
+        "others": {
+            name: scores.overall[name]
+            for name in ("accuracy", "macro_auc")
+            if scores and name in scores.overall
+        },
+        "weak": [(code, scores.per_class[code]["recall"]) for _, code in weakest[:WEAKEST]] if scores else [],
+        "points": _served_points(description.calibration),
+    }
+
+
+def _served_points(calibration: Calibration | None) -> list[OperatingPoint]:
+    found = [calibration.operating_point(question) for question in POSITIVE] if calibration else []
+    return [point for point in found if point is not None]
+
+
+def static_folder() -> str:
+    """Return where style, script and mark lie."""
+    return str(files("lesionwise.serve") / "static")

@@ -1,0 +1,99 @@
+"""The page: addresses for people, with and without JavaScript.
+
+Here: routes. Not here: how answers look (`page`), and the API (`api_routes`).
+"""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+
+from lesionwise.serve.examples import Example
+from lesionwise.serve.page import describe, palette_css, render_page, render_results
+from lesionwise.serve.problems import Problem
+from lesionwise.serve.service import Answer, Service
+from lesionwise.serve.uploads import Budget, announced_bytes, read_images
+
+FRAGMENT_HEADER: Final = "x-lesionwise"
+"""The page's script sends it to get results without the page around them."""
+_THUMBNAIL_AGE_S: Final = 3600
+
+
+def page_routes(service: Service, budget: Budget, examples: Sequence[Example]) -> APIRouter:
+    """Return the routes.
+
+    Args:
+        service: The model that answers.
+        budget: Of bytes that requests may hold.
+        examples: Pictures to offer.
+    """
+    router = APIRouter(include_in_schema=False)
+    show = _Show(service, [example.name for example in examples])
+
+    @router.get("/")
+    async def page(request: Request, example: int | None = None) -> Response:
+        if example is None:
+            return HTMLResponse(render_page(service, show.examples))
+        content = _example(examples, example).content
+        try:
+            return show.found(request, await service.answer_each([content], preview=True))
+        except Problem as problem:
+            return show.found(request, [problem])
+
+    @router.post("/")
+    async def ask(request: Request) -> Response:
+        try:
+            with budget.hold(announced_bytes(request, service.limits)):
+                contents = await read_images(request, service.limits)
+                return show.found(request, await service.answer_each(contents, preview=True))
+        except Problem as problem:
+            service.metrics.refusals.labels(problem.code).inc()
+            return show.found(request, [problem])
+
+    _add_pictures(router, service, examples)
+    return router
+
+
+class _Show:
+    """Answers as HTML: the results alone for the script, else a whole page."""
+
+    def __init__(self, service: Service, examples: list[str]) -> None:
+        self.service = service
+        self.examples = examples
+
+    def found(self, request: Request, found: list[Answer | Problem]) -> Response:
+        results = describe(self.service, found, key=secrets.token_hex(3))
+        problems = [one for one in found if isinstance(one, Problem)]
+        status = problems[0].kind.status if len(problems) == len(found) else HTTPStatus.OK
+        headers: Mapping[str, str] = problems[0].headers if problems else {}
+        if FRAGMENT_HEADER in request.headers:
+            html = render_results(self.service, results)
+        else:
+            html = render_page(self.service, self.examples, results)
+        return HTMLResponse(html, status, {**headers, "Vary": FRAGMENT_HEADER})
+
+
+def _add_pictures(router: APIRouter, service: Service, examples: Sequence[Example]) -> None:
+    thumbnails: dict[int, bytes] = {}
+    colors = palette_css()
+
+    @router.get("/examples/{number}")
+    async def thumbnail(number: int) -> Response:
+        content = _example(examples, number).content
+        if number not in thumbnails:
+            thumbnails[number] = await service.draw_preview(content)
+        headers = {"Cache-Control": f"max-age={_THUMBNAIL_AGE_S}"}
+        return Response(thumbnails[number], media_type="image/jpeg", headers=headers)
+
+    @router.get("/palette.css")
+    async def palette() -> Response:
+        return Response(colors, media_type="text/css", headers={"Cache-Control": "no-cache"})
+
+
+def _example(examples: Sequence[Example], number: int) -> Example:
+    if not 0 <= number < len(examples):
+        raise Problem("not-found", "There is no such example.")
+    return examples[number]

@@ -1,0 +1,111 @@
+"""What is refused, and how it is said: problem documents as RFC 9457 has them.
+
+Here: the list of problems, the exception, the response. Not here: finding them (`uploads`, `decoding`).
+
+References:
+    https://www.rfc-editor.org/rfc/rfc9457
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from starlette.responses import JSONResponse
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 1
+
+
+class Kind(NamedTuple):
+    """One kind of problem: HTTP status, title, and what to do about it."""
+
+    status: int
+    title: str
+    remedy: str
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "bad-request": Kind(
+        400, "The request cannot be read", "Send multipart/form-data as browsers and curl -F do."
+    ),
+    "bad-name": Kind(
+        400, "The name of a file is not acceptable", "Send a plain name without a path, or none at all."
+    ),
+    "no-token": Kind(
+        401,
+        "A token is needed",
+        "Send “Authorization: Bearer TOKEN”, or give the token as the password when the browser asks.",
+    ),
+    "not-found": Kind(404, "There is nothing here", "The addresses are listed at /docs."),
+    "bad-method": Kind(405, "This address does not do that", "The addresses are listed at /docs."),
+    "too-slow": Kind(408, "The request took too long to arrive", "Send it again over a faster connection."),
+    "too-many-bytes": Kind(413, "Too many bytes", "Send a smaller file, or fewer files."),
+    "too-many-images": Kind(413, "Too many images in one request", "Send them in several requests."),
+    "not-multipart": Kind(
+        415, "The request is not multipart/form-data", "Send images as curl -F image=@FILE does."
+    ),
+    "not-an-image": Kind(
+        415, "The file is not an image that is read here", "Send a plain JPEG, PNG, WebP, TIFF or BMP file."
+    ),
+    "no-image": Kind(
+        422, "There is no image in the request", "Put at least one file into the field “image”."
+    ),
+    "damaged-image": Kind(422, "The image is damaged", "Save or export it again."),
+    "image-size": Kind(422, "The image has too many or too few pixels", "Send it in another size."),
+    "decoding-time": Kind(422, "The image takes too long to decode", "Save it as a plain baseline JPEG."),
+    "internal": Kind(
+        500, "The service made a mistake", "Try again; the log of the service says where it was."
+    ),
+    "busy": Kind(503, "The service has all the work it can hold", "Wait as long as Retry-After says."),
+}
+
+
+class Problem(Exception):  # noqa: N818 (RFC 9457's word)
+    """A request that is refused.
+
+    Args:
+        code: Key of `KINDS`.
+        detail: What was found in this very request; never any of its content or file names.
+        image: Index of the image at fault, if it is one of several.
+        headers: Further headers of the response.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        image: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.image = image
+        self.headers = dict(headers or {})
+        if code == "busy":
+            self.headers.setdefault("Retry-After", str(RETRY_AFTER_S))
+
+    @property
+    def kind(self) -> Kind:
+        """Status, title and remedy."""
+        return KINDS[self.code]
+
+    def at(self, image: int) -> "Problem":
+        """Return the same problem, said of one image of a request."""
+        return Problem(self.code, self.detail, image=image, headers=self.headers)
+
+    def document(self) -> dict[str, Any]:
+        """Return the members of the problem document."""
+        kind = self.kind
+        return {
+            "type": f"/docs#{self.code}",
+            "title": kind.title,
+            "status": kind.status,
+            "detail": self.detail,
+            "remedy": kind.remedy,
+            **({} if self.image is None else {"image": self.image}),
+        }
+
+    def response(self) -> JSONResponse:
+        """Return the response that carries the document."""
+        return JSONResponse(self.document(), self.kind.status, self.headers, MEDIA_TYPE)

@@ -1,0 +1,170 @@
+"""What the service answers, as records; the OpenAPI document is made from them.
+
+Here: fields, their meaning, examples. Not here: filling them (`service`).
+"""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lesionwise.bundle.description import Description
+
+Code = Literal["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
+Part = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Probabilities(_Record):
+    """Calibrated probability of each diagnosis; together 1."""
+
+    akiec: Part
+    bcc: Part
+    bkl: Part
+    df: Part
+    mel: Part
+    nv: Part
+    vasc: Part
+
+
+class ViewBox(_Record):
+    """The part of the upright image that the network looks at, as parts of its width and height."""
+
+    left: Part
+    top: Part
+    width: Part
+    height: Part
+
+
+class Result(_Record):
+    """What is said about one image."""
+
+    image: Annotated[int, Field(ge=0, description="Its place in the request, from 0.")]
+    decision: Annotated[
+        Literal["answer", "uncertain", "not_a_lesion_image"],
+        Field(
+            description="Whether there is an answer. “uncertain”: malignant and benign diagnoses both cannot "
+            "be excluded. “not_a_lesion_image”: it is unlike those the model knows; disregard all else."
+        ),
+    ]
+    top: Annotated[Code, Field(description="The likeliest diagnosis.")]
+    probabilities: Probabilities
+    malignant_probability: Annotated[Part, Field(description="Of akiec, bcc and mel together.")]
+    prediction_set: Annotated[
+        list[Code] | None,
+        Field(description="What cannot be excluded, likeliest first; null if the model was not calibrated."),
+    ]
+    coverage: Annotated[
+        Part | None, Field(description="Of the lesions of each diagnosis, the part whose set holds it.")
+    ]
+    ood_score: Annotated[
+        float | None,
+        Field(description="How unlike a lesion image it is; null if the model has no such score."),
+    ]
+    above_melanoma_threshold: Annotated[
+        bool | None,
+        Field(description="Whether melanoma is likely enough to be raised; null if there is no threshold."),
+    ]
+    heatmap: Annotated[
+        str | None,
+        Field(
+            description="PNG as a data URI, to be stretched over the whole upright image: what speaks for "
+            "the likeliest diagnosis; null if it was not asked for or the model has none."
+        ),
+    ]
+    view: Annotated[ViewBox | None, Field(description="Where the network looks; null if not known.")]
+    elapsed_ms: Annotated[float, Field(ge=0, description="From the received request to this answer.")]
+
+
+class ModelBrief(_Record):
+    """Which model answered."""
+
+    name: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="Of the bundle file.")]
+    version: Annotated[str, Field(description="Of lesionwise that wrote the bundle.")]
+
+
+class Predictions(_Record):
+    """The answer to a request."""
+
+    results: list[Result]
+    model: ModelBrief
+
+
+class Diagnosis(_Record):
+    """One of the seven."""
+
+    code: Code
+    name: str
+    malignant: Annotated[bool, Field(description="Malignant or pre-malignant.")]
+
+
+class Bounds(_Record):
+    """What one request may cost."""
+
+    image_bytes: int
+    request_bytes: int
+    images: int
+    pixels: int
+    side_px: int
+
+
+class ModelInfo(_Record):
+    """All that is known of the model."""
+
+    name: str
+    sha256: str
+    version: str
+    diagnoses: list[Diagnosis]
+    limits: Bounds
+    description: Annotated[Description, Field(description="What the bundle says about itself.")]
+
+
+class Health(_Record):
+    """Whether the service can answer."""
+
+    status: Literal["ok"]
+    model: str
+    waiting: Annotated[int, Field(ge=0, description="Images in the service now.")]
+
+
+class ProblemDocument(BaseModel):
+    """Why a request was refused (RFC 9457)."""
+
+    type: Annotated[str, Field(description="Which kind of problem; leads to its description.")]
+    title: str
+    status: Annotated[int, Field(ge=400, le=599)]
+    detail: Annotated[str, Field(description="What was found in this request.")]
+    remedy: Annotated[str, Field(description="What to do about it.")]
+    image: Annotated[int | None, Field(ge=0, description="The image at fault, from 0.")] = None
+
+
+EXAMPLE: Final[dict[str, Any]] = {
+    "results": [
+        {
+            "image": 0,
+            "decision": "uncertain",
+            "top": "mel",
+            "probabilities": {
+                "akiec": 0.004,
+                "bcc": 0.009,
+                "bkl": 0.148,
+                "df": 0.003,
+                "mel": 0.697,
+                "nv": 0.136,
+                "vasc": 0.003,
+            },
+            "malignant_probability": 0.71,
+            "prediction_set": ["mel", "bkl"],
+            "coverage": 0.9,
+            "ood_score": 0.31,
+            "above_melanoma_threshold": True,
+            "heatmap": "data:image/png;base64,iVBORw0KGgo…",
+            "view": {"left": 0.15, "top": 0.15, "width": 0.7, "height": 0.7},
+            "elapsed_ms": 11.8,
+        }
+    ],
+    "model": {"name": "small", "sha256": "0" * 64, "version": "0.1.0"},
+}

@@ -1,0 +1,120 @@
+"""Listening: a socket, a warning where it is open to others, and a server that ends politely.
+
+Here: everything between the application and the network. Not here: the application (`app`).
+"""
+
+import ipaddress
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from lesionwise.errors import LesionwiseError
+from lesionwise.serve.guard import LOG
+
+BACKLOG: Final = 512
+KEEP_ALIVE_S: Final = 20
+GRACE_S: Final = 10
+"""Requests that are being answered may take this long once the service is told to stop."""
+
+
+class Server(uvicorn.Server):
+    """Tells when it listens.
+
+    Args:
+        config: Of uvicorn.
+        on_start: Called once requests are answered.
+    """
+
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_start = on_start
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then tell."""
+        await super().startup(sockets)
+        if self.started and not self.should_exit:
+            self._on_start()
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    Args:
+        host: Address or name to listen at.
+        port: 0 lets the system choose.
+
+    Raises:
+        LesionwiseError: If that is not possible.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        if sys.platform != "win32":  # where it would let two services share a port
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        raise LesionwiseError(
+            f"{host}:{port}: cannot listen there: {error.strerror or error}. Pass another --host or --port."
+        ) from error
+    return listening
+
+
+def address_of(listening: socket.socket) -> str:
+    """Return the address to open in a browser."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def exposure_warning(listening: socket.socket, *, token: bool) -> str | None:
+    """Return what to know if other machines can reach the service, None if they cannot.
+
+    Args:
+        listening: The socket.
+        token: Whether a token is asked for.
+    """
+    host = str(listening.getsockname()[0])
+    if ipaddress.ip_address(host.partition("%")[0]).is_loopback:
+        return None
+    open_to = "Whoever has the token" if token else "Everyone who can reach this machine"
+    return (
+        f"Listening at {host}, not on this machine alone. {open_to} can use the service, and images travel "
+        f"unencrypted: put a proxy with TLS before it{'' if token else ', and set LESIONWISE_TOKEN'}."
+    )
+
+
+def serve(
+    app: FastAPI, listening: socket.socket, on_start: Callable[[], None], *, quiet: bool = False
+) -> None:
+    """Answer requests until the process is told to stop; those that came before are still answered.
+
+    Args:
+        app: The application.
+        listening: Where.
+        on_start: Called once requests are answered.
+        quiet: Log errors alone.
+    """
+    _write_log(logging.WARNING if quiet else logging.INFO)
+    config: dict[str, Any] = {
+        "log_config": None,
+        "access_log": False,  # it would hold queries and addresses
+        "server_header": False,
+        "date_header": True,
+        "backlog": BACKLOG,
+        "timeout_keep_alive": KEEP_ALIVE_S,
+        "timeout_graceful_shutdown": GRACE_S,
+        "ws": "none",
+    }
+    Server(uvicorn.Config(app, **config), on_start).run(sockets=[listening])
+
+
+def _write_log(level: int) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    LOG.addHandler(handler)
+    LOG.setLevel(level)
+    LOG.propagate = False

@@ -1,0 +1,193 @@
+// What the page does beyond forms and links: dropping, pasting, several images at once, opacity, copying.
+// Results are HTML from the service; every sentence comes from the page (data- attributes of the form).
+"use strict";
+
+const form = document.getElementById("ask");
+const input = document.getElementById("image");
+const list = document.getElementById("list");
+const overview = document.getElementById("overview");
+const status = document.getElementById("status");
+const AT_ONCE = 2;
+const TRIES = 8;
+let waiting = [];
+let working = 0;
+let focusNext = false;
+
+document.documentElement.classList.add("scripted");
+input.required = false;
+
+const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, key) => values[key] ?? all);
+const announce = (text) => { status.textContent = text; };
+
+function add(files) {
+  if (!files.length) return;
+  focusNext = true;
+  for (const file of files) {
+    const card = pendingCard(file.name || form.dataset.pasted);
+    waiting.push({ card, name: card.dataset.name, ask: () => send(file, card) });
+  }
+  pump();
+}
+
+function addExample(link) {
+  focusNext = true;
+  const card = pendingCard(link.dataset.name);
+  waiting.push({ card, name: card.dataset.name, ask: () => request(link.href, {}, card) });
+  pump();
+}
+
+function pump() {
+  while (working < AT_ONCE && waiting.length) {
+    const next = waiting.shift();
+    if (!next.card.isConnected) continue;
+    working += 1;
+    announce(fill(form.dataset.reading, { name: next.name }));
+    next.ask().catch(() => refuse(next.card, form.dataset.unreachable)).finally(() => { working -= 1; pump(); });
+  }
+}
+
+function pendingCard(name) {
+  const card = document.createElement("article");
+  card.className = "result pending";
+  card.dataset.name = name;
+  const text = document.createElement("p");
+  text.className = "lead";
+  text.textContent = fill(form.dataset.reading, { name });
+  card.append(text);
+  list.append(card);
+  return card;
+}
+
+function refuse(card, sentence) {
+  const title = document.createElement("h2");
+  title.tabIndex = -1;
+  title.textContent = sentence;
+  const kicker = document.createElement("p");
+  kicker.className = "kicker";
+  kicker.textContent = `${form.dataset.refused} · ${card.dataset.name}`;
+  const verdict = document.createElement("div");
+  verdict.className = "verdict";
+  verdict.append(kicker, title);
+  card.className = "result refused";
+  card.id = `refused-${Date.now()}-${list.children.length}`;
+  card.dataset.short = sentence;
+  card.replaceChildren(verdict);
+  settle(card);
+}
+
+async function send(file, card) {
+  const most = Number(form.dataset.maxBytes);
+  if (file.size > most) {
+    refuse(card, fill(form.dataset.tooLarge, { name: card.dataset.name }));
+    return;
+  }
+  const body = new FormData();
+  body.append("image", file, "image");
+  await request("/", { method: "POST", body }, card);
+}
+
+async function request(address, options, card) {
+  for (let trial = 0; trial < TRIES; trial += 1) {
+    const answer = await fetch(address, { ...options, headers: { "X-Lesionwise": "results" } });
+    if (answer.status === 503 && trial + 1 < TRIES) {
+      announce(form.dataset.busy);
+      const seconds = Number(answer.headers.get("Retry-After")) || 1;
+      await new Promise((wake) => { setTimeout(wake, 1000 * seconds * (1 + Math.random())); });
+      continue;
+    }
+    const html = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const found = html.querySelector("article.result");
+    if (!found) throw new Error("no result");
+    found.dataset.name = card.dataset.name;
+    for (const place of found.querySelectorAll(".file")) place.textContent = card.dataset.name;
+    card.replaceWith(found);
+    settle(found);
+    return;
+  }
+}
+
+function settle(card) {
+  announce(fill(form.dataset.done, { name: card.dataset.name, short: card.dataset.short }));
+  list_all();
+  if (focusNext) {
+    focusNext = false;
+    const title = card.querySelector("h2");
+    title.focus({ preventScroll: true });
+    card.scrollIntoView({ block: "start", behavior: "smooth" });
+  }
+}
+
+function list_all() {
+  const cards = [...list.querySelectorAll("article.result:not(.pending)")];
+  const entries = cards.map((card) => {
+    const item = document.createElement("li");
+    const link = document.createElement("a");
+    link.href = `#${card.id}`;
+    const chip = document.createElement("span");
+    chip.className = `chip ${[...card.classList].filter((name) => name !== "result").join(" ")}`;
+    const name = card.dataset.name ?? card.querySelector(".file")?.textContent ?? "";
+    link.append(chip, `${name}: ${card.dataset.short}`);
+    item.append(link);
+    return item;
+  });
+  overview.firstElementChild.replaceChildren(...entries);
+  overview.hidden = cards.length < 2;
+}
+
+input.addEventListener("change", () => { add([...input.files]); input.value = ""; });
+form.addEventListener("submit", (event) => { event.preventDefault(); add([...input.files]); });
+
+let depth = 0;
+const carriesFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+document.addEventListener("dragenter", (event) => { if (carriesFiles(event)) { depth += 1; form.classList.add("over"); } });
+document.addEventListener("dragleave", (event) => { if (carriesFiles(event)) { depth -= 1; if (depth <= 0) form.classList.remove("over"); } });
+document.addEventListener("dragover", (event) => { if (carriesFiles(event)) event.preventDefault(); });
+document.addEventListener("drop", (event) => {
+  if (!carriesFiles(event)) return;
+  event.preventDefault();
+  depth = 0;
+  form.classList.remove("over");
+  add([...event.dataTransfer.files]);
+});
+document.addEventListener("paste", (event) => {
+  const files = [...(event.clipboardData?.files ?? [])];
+  if (files.length) add(files);
+  else announce(form.dataset.nothingPasted);
+});
+
+document.addEventListener("input", (event) => {
+  if (!event.target.matches(".heat-slider")) return;
+  const heat = event.target.closest(".picture").querySelector(".heat");
+  heat.setAttribute("opacity", String(event.target.valueAsNumber / 100));
+});
+
+document.addEventListener("click", (event) => {
+  const example = event.target.closest(".examples a");
+  if (example && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+    event.preventDefault();
+    addExample(example);
+    return;
+  }
+  const button = event.target.closest("button");
+  const card = button?.closest(".result");
+  if (!card) return;
+  if (button.matches(".print")) window.print();
+  if (button.matches(".remove")) {
+    const next = card.nextElementSibling ?? card.previousElementSibling;
+    card.remove();
+    list_all();
+    (next?.querySelector("h2") ?? input).focus();
+  }
+  if (button.matches(".copy")) copyJson(card);
+});
+
+async function copyJson(card) {
+  const source = card.querySelector("a[download]").href;
+  const bytes = Uint8Array.from(atob(source.split(",")[1]), (letter) => letter.charCodeAt(0));
+  await navigator.clipboard.writeText(new TextDecoder().decode(bytes));
+  announce(form.dataset.copied);
+}
+
+// A clipboard is given to pages of this machine and of https alone.
+if (!navigator.clipboard) document.documentElement.classList.add("no-clipboard");
+for (const card of list.querySelectorAll("article.result")) card.dataset.name = card.querySelector(".file")?.textContent ?? "";

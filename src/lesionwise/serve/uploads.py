@@ -1,0 +1,231 @@
+"""Reading the images of a request: every limit comes before the bytes are looked at.
+
+Here: the multipart form, taken apart as it arrives and kept in memory alone (Starlette's own reader would put
+larger files on disk), and what a file is by its first bytes. Not here: decoding (`decoding`).
+"""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect, Request
+
+from lesionwise.serve.limits import Limits
+from lesionwise.serve.problems import Problem
+
+FIELD: Final = "image"
+MAX_PARTS: Final = 64  # of any name; what is no image is skipped, but not without end
+_UNSAFE_NAME: Final = re.compile(
+    rb"[/\x00-\x1f\x7f]|\\(?!\")|%(2f|5c|0[0-9a-f]|1[0-9a-f])|filename\*?=[\"']?\.{1,2}[\"']?\s*(;|$)",
+    re.IGNORECASE,
+)
+_STARTS: Final = (
+    re.compile(rb"\xff\xd8\xff"),  # JPEG
+    re.compile(rb"\x89PNG\r\n\x1a\n"),
+    re.compile(rb"RIFF.{4}WEBPVP8", re.DOTALL),
+    re.compile(rb"II\*\x00|MM\x00\*"),  # TIFF
+    re.compile(rb"BM.{4}\0\0\0\0", re.DOTALL),
+)
+_FOREIGN: Final = re.compile(  # what makes an image a web page, a script or an archive as well
+    rb"<script|<\?php|<!doctype|<html|<svg[\s>]|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07", re.IGNORECASE
+)
+_PDF_WITHIN: Final = 1024  # readers look no further for a PDF's beginning
+_ZIP_END: Final = b"PK\x05\x06"
+_ZIP_WITHIN: Final = 65_557  # the longest end record
+
+
+class Budget:
+    """Bytes that all requests hold together.
+
+    Args:
+        limit: More are refused.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+
+    @contextmanager
+    def hold(self, count: int) -> Iterator[None]:
+        """Hold bytes inside the block.
+
+        Raises:
+            Problem: If there are too many already.
+        """
+        if self.held + count > self.limit:
+            raise Problem("busy", "Other requests hold all the memory that is set aside for them.")
+        self.held += count
+        try:
+            yield
+        finally:
+            self.held -= count
+
+
+def announced_bytes(request: Request, limits: Limits) -> int:
+    """Return how many bytes a request may bring: what it announces, or the most that is let in.
+
+    Raises:
+        Problem: If it announces too many.
+    """
+    announced = request.headers.get("content-length", "")
+    count = int(announced) if announced.isascii() and announced.isdigit() else limits.request_bytes
+    if count > limits.request_bytes:
+        raise Problem(
+            "too-many-bytes", f"The request has {count:,} bytes; at most {limits.request_bytes:,} are read."
+        )
+    return count
+
+
+async def read_images(request: Request, limits: Limits) -> list[bytes]:
+    """Return the files of the field `image`, in their order.
+
+    Args:
+        request: Not read from yet.
+        limits: Of bytes, images and seconds.
+
+    Raises:
+        Problem: If it is no such form, or more than the limits.
+    """
+    try:
+        async with asyncio.timeout(limits.receive_s):
+            return await _read(request, limits)
+    except TimeoutError as error:
+        raise Problem("too-slow", f"It was not here after {limits.receive_s:g} seconds.") from error
+    except ClientDisconnect as error:
+        raise Problem("bad-request", "The connection ended before the request did.") from error
+
+
+async def _read(request: Request, limits: Limits) -> list[bytes]:
+    form = _Form(_boundary(request), limits)
+    received, problem = 0, None
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > limits.request_bytes:
+            raise Problem(
+                "too-many-bytes",
+                f"The request has more than the {limits.request_bytes:,} bytes that are read.",
+            )
+        if problem is None:
+            try:
+                form.feed(chunk)
+            except Problem as found:
+                problem = found  # what is still coming is let in: many clients read an answer only afterwards
+    if problem is not None:
+        raise problem
+    return form.finish()
+
+
+def _boundary(request: Request) -> bytes:
+    kind, options = parse_options_header(request.headers.get("content-type", "").encode("latin-1"))
+    if kind != b"multipart/form-data":
+        raise Problem("not-multipart", "Expected the content type multipart/form-data.")
+    boundary = options.get(b"boundary", b"")
+    if not 1 <= len(boundary) <= 70:  # noqa: PLR2004 (RFC 2046, 5.1.1)
+        raise Problem("bad-request", "The content type has no valid boundary.")
+    return boundary
+
+
+class _Form:
+    """Callbacks of the parser; keeps the files, drops all else."""
+
+    def __init__(self, boundary: bytes, limits: Limits) -> None:
+        self.images: list[bytes] = []
+        self._limits = limits
+        self._parts = 0
+        self._name, self._value, self._disposition = bytearray(), bytearray(), b""
+        self._content: bytearray | None = None
+        self._ended = False
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_header_field": lambda data, start, end: self._name.extend(data[start:end]),
+                "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
+                "on_header_end": self._keep_header,
+                "on_headers_finished": self._open,
+                "on_part_data": self._add,
+                "on_part_end": self._close,
+                "on_end": self._finish,
+            },
+        )
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes of the body."""
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise Problem("bad-request", "The form does not follow its own boundary.") from error
+
+    def finish(self) -> list[bytes]:
+        """Return the files once all bytes are here."""
+        if not self._ended:
+            raise Problem("bad-request", "The form ends before its last boundary.")
+        if not self.images:
+            raise Problem("no-image", f"The field “{FIELD}” holds no file.")
+        return self.images
+
+    def _begin(self) -> None:
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise Problem("too-many-images", f"The form has more than {MAX_PARTS} parts.")
+        self._disposition, self._content = b"", None
+
+    def _keep_header(self) -> None:
+        if self._name.lower() == b"content-disposition":
+            self._disposition = bytes(self._value)
+        self._name.clear()
+        self._value.clear()
+
+    def _open(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        if options.get(b"name") != FIELD.encode():
+            return
+        if _UNSAFE_NAME.search(self._disposition):
+            raise Problem(
+                "bad-name", "A file name holds a path or control characters.", image=len(self.images)
+            )
+        if len(self.images) == self._limits.images:
+            raise Problem("too-many-images", f"At most {self._limits.images} images are read at once.")
+        self._content = bytearray()
+
+    def _add(self, data: bytes, start: int, end: int) -> None:
+        if self._content is None:
+            return
+        if len(self._content) + end - start > self._limits.image_bytes:
+            raise Problem(
+                "too-many-bytes",
+                f"The image has more than the {self._limits.image_bytes:,} bytes that are read.",
+                image=len(self.images),
+            )
+        self._content += data[start:end]
+
+    def _close(self) -> None:
+        if self._content:  # browsers send an empty file where none was chosen
+            self.images.append(bytes(self._content))
+        self._content = None
+
+    def _finish(self) -> None:
+        self._ended = True
+
+
+def verify_kind(content: bytes) -> None:
+    """Make sure that a file is an image of a known kind and nothing else besides, without decoding it.
+
+    Args:
+        content: Of the file.
+
+    Raises:
+        Problem: If it is not.
+    """
+    if not any(start.match(content) for start in _STARTS):
+        raise Problem("not-an-image", "Its first bytes are not those of a JPEG, PNG, WebP, TIFF or BMP file.")
+    if (
+        b"%PDF-" in content[:_PDF_WITHIN]
+        or _ZIP_END in content[-_ZIP_WITHIN:]
+        or _FOREIGN.search(content) is not None
+    ):
+        raise Problem("not-an-image", "It is an image and a document, script or archive at the same time.")

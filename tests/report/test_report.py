@@ -2,16 +2,20 @@
 
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from lesionwise.errors import RunError
+from lesionwise.evaluation.calibrate import calibrate_run
+from lesionwise.evaluation.calibration import softmax
 from lesionwise.evaluation.evaluate import evaluate
-from lesionwise.evaluation.predictions import Predictions, write_predictions
+from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
 from lesionwise.evaluation.run_scores import evaluate_part, evaluate_predictions, write_given
 from lesionwise.labels import CODES
 from lesionwise.recipe import load_recipe
@@ -20,7 +24,8 @@ from lesionwise.report.html import write_report
 from lesionwise.report.summary import audit_sentence, headline_part, main_sentences
 from lesionwise.run_folder import RunFolder, write_json, write_text
 
-FIGURES = {"class-scores", "confusion", "confusion-rows", "precision-recall", "reliability", "roc", "wrong"}
+FIGURES = {"class-scores", "confusion", "confusion-rows", "decision-curve", "precision-recall", "reliability",
+           "risk-coverage", "roc", "wrong"}  # fmt: skip
 
 
 def _predictions(table: pd.DataFrame, *, seed: int = 0, skill: float = 1.5) -> Predictions:
@@ -172,6 +177,54 @@ def test_given_predictions_get_a_report_without_training(drawn_folder: Path, tmp
     assert "Somebody&#39;s predictions" in text or "Somebody's predictions" in text
     assert 'id="training"' not in text
     assert "the folder holds predictions only" in text
+
+
+def _calibrated(run: RunFolder, path: Path, **choices: Any) -> str:  # noqa: ANN401 (those of `calibrate_run`)
+    """Return the page of a copy of the run that has logits and is calibrated on other predictions."""
+    copy = RunFolder(path)
+    shutil.copytree(run.path, copy.path)
+    given = read_predictions(run.predictions("val"))
+    assert given.y_true is not None
+    logits = 0.4 * np.log(given.y_prob)
+    write_predictions(replace(given, y_prob=softmax(logits), logits=logits), copy.predictions("val"))
+    rng = np.random.default_rng(1)
+    other = 0.4 * (rng.normal(size=logits.shape) + 1.5 * np.eye(7)[given.y_true])
+    write_predictions(replace(given, y_prob=softmax(other), logits=other), copy.predictions("cal"))
+    calibrate_run(copy, **choices)
+    evaluate_part(copy, "val")
+    return write_report(copy).read_text(encoding="utf-8")
+
+
+def test_a_calibrated_run_says_what_its_probabilities_are_good_for(run: RunFolder, tmp_path: Path) -> None:
+    text = _calibrated(run, tmp_path / "calibrated")
+    figures = tmp_path / "calibrated" / "figures"
+    assert {path.stem for path in figures.glob("*.svg")} >= {
+        f"{name}-val" for name in (*FIGURES, "set-coverage")
+    }
+    assert set(pd.read_csv(figures / "reliability-val.csv")["stage"]) == {"before", "after"}
+    assert "A perfectly calibrated model on as many photographs" in text
+    assert "Rings: before calibration." in text
+    assert "90 of 100 have it in the set of every one of their photographs" in text
+    assert "the first of each question is the one that is served" in text
+    outline = _Outline()
+    outline.feed(text)
+    assert np.diff(outline.headings).max() <= 1
+    assert outline.tables == outline.captions
+    assert set(outline.targets) <= set(outline.ids)
+    assert len(set(outline.ids)) == len(outline.ids)
+
+
+def test_what_was_not_promised_is_named(run: RunFolder, tmp_path: Path) -> None:
+    text = _calibrated(run, tmp_path / "bold", coverage=0.97, points=[("melanoma", "sensitivity", 0.99)])
+    assert "No promise for akiec (13 lesions in <em>cal</em>), bcc" in text
+    assert "too few lesions in cal" in text
+    assert not (tmp_path / "bold" / "figures" / "set-coverage-val.svg").exists()
+
+
+def test_a_run_without_calibration_still_shows_its_curves(page: str) -> None:
+    assert "Can its confidence be believed?" in page
+    assert "Answering only when sure" in page
+    assert "What cannot be excluded" not in page
 
 
 def test_test_scores_come_first_once_they_are_there(run: RunFolder, tmp_path: Path) -> None:

@@ -55,11 +55,12 @@ def plot_precision_recall(table: pd.DataFrame, evaluation: Evaluation) -> Figure
     return figure
 
 
-def plot_reliability(table: pd.DataFrame) -> Figure:
+def plot_reliability(table: pd.DataFrame, before: pd.DataFrame | None = None) -> Figure:
     """Draw accuracy against confidence, with the line on which they agree.
 
     Args:
         table: As `curves.reliability_table` returns it.
+        before: The same before calibration; drawn as rings.
     """
     with figure_style():
         figure = Figure(figsize=(4.6, 4.3))
@@ -69,6 +70,8 @@ def plot_reliability(table: pd.DataFrame) -> Figure:
             table["confidence"], table["low"], table["high"], color=LIGHT["accent"], lw=2.4, alpha=0.5
         )
         axes.plot(table["confidence"], table["accuracy"], "o", color=LIGHT["accent"], ms=5.5)
+        if before is not None:
+            axes.plot(before["confidence"], before["accuracy"], "o", mfc="none", color=LIGHT["quiet"], ms=5.5)
         axes.text(0.04, 0.96, "too modest", color=LIGHT["quiet"], va="top", fontsize=9)
         axes.text(0.96, 0.04, "too sure", color=LIGHT["quiet"], ha="right", fontsize=9)
         axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")

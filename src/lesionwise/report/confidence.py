@@ -1,0 +1,79 @@
+"""The part of the report that says what the probabilities are good for.
+
+Here: which tables and figures it has. Not here: drawing them (`curve_figures`, `confidence_figures`), writing
+them and laying them out (`html`).
+"""
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from lesionwise.evaluation.calibration import Calibration
+from lesionwise.evaluation.calibration_check import CalibrationCheck
+from lesionwise.evaluation.curves import reliability_table
+from lesionwise.evaluation.decision_curve import decision_curve_table
+from lesionwise.evaluation.selective import risk_coverage_table
+from lesionwise.report import confidence_figures, curve_figures
+
+Sample = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+Drawing = tuple[Figure, pd.DataFrame, str]
+
+
+def confidence_drawings(
+    sample: Sample,
+    reliability: pd.DataFrame,
+    *,
+    raw_prob: NDArray[Any] | None = None,
+    check: CalibrationCheck | None = None,
+    calibration: Calibration | None = None,
+) -> dict[str, Drawing]:
+    """Return figure, table and title of each drawing.
+
+    Args:
+        sample: Truth, probabilities and lesions.
+        reliability: As `curves.reliability_table` returns it.
+        raw_prob: Probabilities before calibration, where there was one.
+        check: What the calibration was worth.
+        calibration: The calibration itself.
+    """
+    truth, _, groups = sample
+    before = None if raw_prob is None else reliability_table(truth, raw_prob, groups)
+    both = reliability.assign(stage="after")
+    if before is not None:
+        both = pd.concat([before.assign(stage="before"), both])
+    decision, risk = decision_curve_table(*sample), risk_coverage_table(*sample)
+    drawings: dict[str, Drawing] = {
+        "reliability": (curve_figures.plot_reliability(reliability, before), both,
+                        "Accuracy at each level of stated confidence"),
+        "decision-curve": (confidence_figures.plot_decision_curve(decision), decision,
+                           "Net benefit of acting on the model at each threshold"),
+        "risk-coverage": (confidence_figures.plot_risk_coverage(risk), risk,
+                          "Error among the images that are answered"),
+    }  # fmt: skip
+    if check and calibration and check.coverage:
+        table, promised = pd.DataFrame(check.coverage), calibration.prediction_sets.coverage
+        drawings["set-coverage"] = (confidence_figures.plot_coverage(table, promised), table,
+                                    "Lesions whose prediction sets hold their diagnosis")  # fmt: skip
+    return drawings
+
+
+def confidence_facts(
+    check: CalibrationCheck | None, calibration: Calibration | None
+) -> dict[str, Any] | None:
+    """Return what the page says in words and tables; None for a model without a calibration."""
+    if check is None or calibration is None:
+        return None
+    sets = calibration.prediction_sets
+    return {
+        "check": check,
+        "scaling": calibration.scaling,
+        "sets": sets,
+        "unpromised": {
+            code: fitted.lesions for code, fitted in sets.classes.items() if isinstance(fitted.quantile, str)
+        },
+        "off": [row["diagnosis"] for row in check.shares if not row["low"] <= 0 <= row["high"]],
+        "broken": [row["diagnosis"] for row in check.coverage if row["coverage"] < row["low"]],
+        "questions": confidence_figures.QUESTIONS,
+    }

@@ -1,7 +1,7 @@
 """Mutates a bundle a thousand times; run in a process of its own, which a crash would end.
 
 Each mutant is refused with a `BundleError` or opens with a valid description. "resealed" gives each a
-checksum that fits, as somebody would who means harm, so that the checks behind the checksum are the ones tried;
+checksum that fits, as somebody would who means harm, so that the checks behind it are the ones tried;
 what opens is then also built and run on one image.
 """
 

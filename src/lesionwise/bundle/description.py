@@ -94,9 +94,12 @@ class Provenance(_Record):
 class Score(_Record):
     """A score with its 95 % interval."""
 
-    value: float | None
-    low: float | None
-    high: float | None
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
 class PartScores(_Record):

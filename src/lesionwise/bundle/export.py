@@ -29,6 +29,7 @@ TOLERANCE: Final = 1e-4
 """By how much a probability of the bundle may differ from PyTorch's."""
 
 _TRIAL_IMAGES: Final = 8
+_TINY: Final = 1e-12  # as in `evaluation.ensemble`: keeps the logarithm finite
 
 
 class View(nn.Module):
@@ -119,7 +120,7 @@ class BundleGraph(nn.Module):
         logits, cam = said[0].logits, said[0].cam
         if len(said) > 1:
             each = [m.scaled(out.logits).softmax(1) for m, out in zip(self.members, said, strict=True)]
-            logits, cam = torch.stack(each).mean(0).clamp_min(torch.finfo(torch.float32).tiny).log(), None
+            logits, cam = torch.stack(each).mean(0).clamp_min(_TINY).log(), None
         embedding = torch.cat([out.embedding for out in said], dim=1)
         outputs = {
             "probabilities": self.scaled(logits).softmax(1),

@@ -28,9 +28,7 @@ class PrecisionName(StrEnum):
     bf16 = "bf16"
 
 
-Runs = Annotated[
-    list[Path], typer.Argument(help="A run folder; several of one split are averaged.", metavar="RUN...")
-]
+Run = Annotated[Path, typer.Argument(help="A run folder, or that of an ensemble.", metavar="RUN")]
 File = Annotated[Path, typer.Argument(help="A bundle.", metavar="FILE")]
 OutFile = Annotated[
     Path | None,
@@ -51,7 +49,7 @@ PrecisionOption = Annotated[
 
 
 def export(
-    runs: Runs,
+    run: Run,
     out: OutFile = None,
     name: Name = None,
     precision: PrecisionOption = PrecisionName.fp32,
@@ -60,16 +58,14 @@ def export(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a run as a bundle: one .onnx file that is calibrated and describes itself."""
+    """Write a run or an ensemble as a bundle: one .onnx file, calibrated, that describes itself."""
     from lesionwise.run_folder import open_run_folder
-    from lesionwise.training.export import export_runs
+    from lesionwise.training.export import export_run
 
-    opened = [open_run_folder(run) for run in runs]
-    if out is None and len(runs) > 1:
-        raise LesionwiseError("Expected --out to name the bundle of several runs.")
-    bundle = export_runs(
+    opened = open_run_folder(run)
+    bundle = export_run(
         opened,
-        out or opened[0].path / "model.onnx",
+        out or opened.path / "model.onnx",
         name=name,
         precision=precision.value,
         licence=licence,

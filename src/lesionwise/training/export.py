@@ -5,9 +5,7 @@ Letters: N images, H W pixels of the image, h w pixels of the view.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
-from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -30,9 +28,9 @@ from lesionwise.bundle.export import BundleGraph, Member, View, to_onnx, verify_
 from lesionwise.bundle.load import Bundle
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import RunError
-from lesionwise.evaluation.calibrate import calibrate, calibrate_run
+from lesionwise.evaluation.calibrate import calibrate_run
 from lesionwise.evaluation.calibration import Calibration
-from lesionwise.evaluation.predictions import Predictions
+from lesionwise.evaluation.ensemble import ensemble_members
 from lesionwise.evaluation.run_predictions import read_run_predictions, run_calibration
 from lesionwise.evaluation.run_scores import evaluate_predictions
 from lesionwise.recipe import Recipe, load_recipe
@@ -44,10 +42,15 @@ from lesionwise.training.run import prepare_again
 
 _PROBES: Final = 16  # white lines drawn at a time
 _CHECK_BATCH: Final = 32
+_OF_THE_LIKELIEST: Final = (
+    *("balanced_accuracy", "accuracy", "macro_precision", "macro_recall", "macro_f1"),
+    *("weighted_precision", "weighted_recall", "weighted_f1", "precision", "recall", "specificity", "f1"),
+)
+"""Scores that look at the likeliest diagnosis alone, which no temperature changes."""
 
 
-def export_runs(
-    runs: Sequence[RunFolder],
+def export_run(
+    run: RunFolder,
     out: Path,
     *,
     name: str | None = None,
@@ -56,15 +59,14 @@ def export_runs(
     card: str = "",
     cache_root: Path | None = None,
 ) -> Bundle:
-    """Write a run, or several of one split as an ensemble, as a bundle.
+    """Write a run, or an ensemble with all its members, as one bundle.
 
-    A run without `calibration.json` is calibrated first. The calibration of an ensemble is fitted anew, on
-    the mean of what its members say about `cal`; their test parts are not read.
+    Without `calibration.json` it is calibrated first. `test` is not read.
 
     Args:
-        runs: Trained runs.
+        run: A trained run, or the folder that `lesionwise ensemble` made of several.
         out: Where the file goes.
-        name: Of the model; from the recipes if left out.
+        name: Of the model; from the recipe if left out.
         precision: What it will be run in; for bf16 the changes on `cal` are counted, which needs the data.
         licence: Of the weights, in words.
         card: What a reader must know, in Markdown.
@@ -72,29 +74,24 @@ def export_runs(
 
     Raises:
         RunError: If a run lacks something, or runs do not fit each other.
-        BundleError: If the bundle would not answer as the runs do.
+        BundleError: If the bundle would not answer as the run does.
     """
-    recipes = [load_recipe(run.config) for run in runs]
+    runs = ensemble_members(run) or [run]
+    recipes = [load_recipe(member.config) for member in runs]
     _verify_exportable(runs, recipes)
-    calibrations = [run_calibration(run) or calibrate_run(run) for run in runs]
-    alone = len(runs) == 1
-    calibration = calibrations[0] if alone else _calibrate_ensemble(runs)
-    members = [
-        Member(load_best_network(run, recipe), view(recipe), None if alone else own.scaling)
-        for run, recipe, own in zip(runs, recipes, calibrations, strict=True)
-    ]
-    graph = BundleGraph(members, calibration.scaling).eval()
+    calibration = run_calibration(run) or calibrate_run(run)
+    graph = _graph(run, runs, recipes, calibration)
     size = recipes[0].image_size
     exported = to_onnx(graph, size)
     description = Description(
         name=name or _name(recipes),
         input=ImageInput(height=size[0], width=size[1], steps=recipe_steps(recipes[0])),
         outputs=exported.outputs,
-        logits_are="last layer" if alone else "log of probability",
+        logits_are="last layer" if runs == [run] else "log of probability",
         calibration=calibration,
         provenance=_provenance(runs, recipes),
-        scores=_scores(runs, calibration),
-        stamp=LEAKY_STAMP if read_split(runs[0].split).leaky else None,
+        scores=_scores(run, calibration),
+        stamp=LEAKY_STAMP if read_split(run.split).leaky else None,
         licence=licence,
         card=card,
         created=datetime.now(UTC).date(),
@@ -107,6 +104,17 @@ def export_runs(
     check = check_precision(bundle, runs[0], precision, cache_root=cache_root)
     lowered = description.model_copy(update={"precision": precision, "precision_check": check})
     return write_bundle(exported.content, lowered, out)
+
+
+def _graph(
+    run: RunFolder, runs: Sequence[RunFolder], recipes: Sequence[Recipe], calibration: Calibration
+) -> BundleGraph:
+    own = [None if member == run else run_calibration(member) for member in runs]
+    members = [
+        Member(load_best_network(member, recipe), view(recipe), found.scaling if found else None)
+        for member, recipe, found in zip(runs, recipes, own, strict=True)
+    ]
+    return BundleGraph(members, calibration.scaling).eval()
 
 
 def view(recipe: Recipe) -> nn.Module:
@@ -177,49 +185,47 @@ def _verify_exportable(runs: Sequence[RunFolder], recipes: Sequence[Recipe]) -> 
             )
         if not run.predictions("cal").is_file():
             raise RunError(f"{run.path}: has no {run.predictions('cal').name}. Train it to its end first.")
-    first = runs[0]
     for run, recipe in zip(runs, recipes, strict=True):
-        if read_split(run.split).fingerprint != read_split(first.split).fingerprint:
-            raise RunError(
-                f"{run.path}: was trained on another split than {first.path}: an ensemble of both would have "
-                "seen the images that it is tested on. Train both with the same --split."
-            )
         if (recipe.image_size, recipe_steps(recipe)) != (recipes[0].image_size, recipe_steps(recipes[0])):
             raise RunError(
-                f"{run.path}: reads images otherwise than {first.path} (image_size or preprocessing); a "
+                f"{run.path}: reads images otherwise than {runs[0].path} (image_size or preprocessing); a "
                 "bundle reads each image once. Export them as two."
+            )
+        if read_split(run.split).fingerprint != read_split(runs[0].split).fingerprint:
+            raise RunError(
+                f"{run.path}: was trained on another split than {runs[0].path}. Train both on the same."
             )
 
 
-def _ensemble_predictions(runs: Sequence[RunFolder], part: str) -> Predictions:
-    """Return what the mean of some runs says about a part; the logits are those of the bundle's graph."""
-    each = [read_run_predictions(run, part) for run in runs]
-    first = each[0]
-    if any(not np.array_equal(first.image_id, other.image_id) for other in each):
-        raise RunError(f"{runs[0].path}: the members predicted other images as {part}. Train them again.")
-    mean = reduce(np.add, (predictions.y_prob for predictions in each)) / len(each)
-    return replace(first, y_prob=mean, logits=np.log(mean))
+def _scores(run: RunFolder, calibration: Calibration) -> dict[str, PartScores]:
+    """Return the scores on `val` of what the bundle answers, and those on `test` that the run has.
+
+    Scores of `test` that were worked out before the run was calibrated are kept as far as a temperature
+    leaves them as they are: `test` is not read for an export.
+    """
+    said = evaluate_predictions(read_run_predictions(run, "val"), str(run.predictions("val")))
+    found = {"val": _part_scores(said.to_json())}
+    record = read_json(run.scores) if run.scores.is_file() else {"parts": {}}
+    if "test" not in record["parts"]:
+        return found
+    if "test" in record.get("calibration", {}):
+        found["test"] = _part_scores(record["parts"]["test"])
+    elif calibration.scaling.method == "temperature":
+        found["test"] = _part_scores(record["parts"]["test"], only=_OF_THE_LIKELIEST)
+    return found
 
 
-def _calibrate_ensemble(runs: Sequence[RunFolder]) -> Calibration:
-    fingerprint = read_split(runs[0].split).fingerprint
-    return calibrate(_ensemble_predictions(runs, "cal"), split_fingerprint=fingerprint)
+def _part_scores(scores: dict[str, Any], *, only: Sequence[str] | None = None) -> PartScores:
+    def kept(values: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if only is None or name in only}
 
-
-def _scores(runs: Sequence[RunFolder], calibration: Calibration) -> dict[str, PartScores]:
-    """Return the scores of the parts that were looked at; of an ensemble those of `val`."""
-    if len(runs) > 1:
-        said = _ensemble_predictions(runs, "val")
-        calibrated = replace(said, y_prob=calibration.probabilities(np.log(said.y_prob)))
-        evaluation = evaluate_predictions(calibrated, "the ensemble's val part")
-        return {"val": _part_scores(evaluation.to_json())}
-    parts = read_json(runs[0].scores)["parts"] if runs[0].scores.is_file() else {}
-    return {part: _part_scores(scores) for part, scores in parts.items() if part in ("val", "test")}
-
-
-def _part_scores(scores: dict[str, Any]) -> PartScores:
     return PartScores.model_validate(
-        {key: scores[key] for key in ("images", "lesions", "overall", "per_class")}
+        {
+            "images": scores["images"],
+            "lesions": scores["lesions"],
+            "overall": kept(scores["overall"]),
+            "per_class": {code: kept(values) for code, values in scores["per_class"].items()},
+        }
     )
 
 

@@ -42,6 +42,10 @@ class Recipe(BaseModel):
         field_of_view: Crop away the black border and corners of a dermatoscope's round view.
         hair_removal: Paint over thin, long, dark lines; needs the extra `hair`.
         color_constancy: Take the tint of the light out of the colours (Shades of Gray).
+        tta: Views of each image that are averaged in evaluation and in the bundle: 1 the image alone, 4 with
+            its mirror images, 8 with its quarter turns too, where the image is square.
+        probe: Fit the last layer alone, by this method, to features that are computed once and kept; of the
+            keys below it minds `class_weight` and `calibration` only.
         epochs: Greatest number of passes over `train`.
         batch_size: Images per step.
         optimizer: Update rule.
@@ -101,6 +105,9 @@ class Recipe(BaseModel):
     hair_removal: bool = False
     color_constancy: bool = False
 
+    tta: Literal[1, 4, 8] = 1
+
+    probe: Literal["logistic", "svm"] | None = None
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)] = 64
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
@@ -146,6 +153,12 @@ class Recipe(BaseModel):
     def _verify_statistics(self) -> "Recipe":
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std go together; set both or none")
+        return self
+
+    @model_validator(mode="after")
+    def _verify_views(self) -> "Recipe":
+        if self.tta == 8 and self.view_size[0] != self.view_size[1]:  # noqa: PLR2004 (see tta)
+            raise ValueError("tta = 8 turns images by 90 degrees and needs a square eval_size; set tta = 4")
         return self
 
     @property

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
+from lesionwise.models.views import VIEWS, turn, turn_back
+
 
 class Outputs(NamedTuple):
     """All that a network says about some images.
@@ -63,6 +65,9 @@ class Network(nn.Module):
     Args:
         features: From normalised images (B, 3, H, W) to a feature map (B, D, h, w).
         head: From the feature map to logits (B, C).
+
+    Attributes:
+        views: How many views of each image are averaged, a key of `VIEWS`; 8 for square images alone.
     """
 
     mean: Tensor
@@ -72,6 +77,7 @@ class Network(nn.Module):
         super().__init__()
         self.features = features
         self.head = head
+        self.views = 1
         self.register_buffer("mean", torch.zeros(3, 1, 1))
         self.register_buffer("std", torch.ones(3, 1, 1))
 
@@ -82,18 +88,33 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, C) of RGB images in [0, 1], shape (B, 3, H, W)."""
+        if self.views > 1:
+            return self.outputs(images).logits
         logits: Tensor = self.head(self._features(images))
         return logits
 
     def outputs(self, images: Tensor) -> Outputs:
-        """Return logits, embedding and, where exact, class activation maps of RGB images in [0, 1]."""
-        features = self._features(images)
-        embedding = self.head.embed(features)
-        return Outputs(self.head.linear(self.head.drop(embedding)), embedding, self.head.cam(features))
+        """Return logits, embedding and, where exact, class activation maps of RGB images in [0, 1].
+
+        Of several views the embeddings are averaged, and so the logits; their maps lie on the image.
+        """
+        views = VIEWS[self.views]
+        seen = images if len(views) == 1 else torch.cat([turn(images, view) for view in views])
+        features = self._features(seen)
+        embedding = _mean_of(self.head.embed(features), len(views))
+        cam = self.head.cam(features)
+        if cam is not None and len(views) > 1:
+            maps = cam.reshape(len(views), -1, *cam.shape[1:])
+            cam = torch.stack([turn_back(maps[k], view) for k, view in enumerate(views)]).mean(0)
+        return Outputs(self.head.linear(self.head.drop(embedding)), embedding, cam)
 
     def _features(self, images: Tensor) -> Tensor:
         features: Tensor = self.features((images - self.mean) / self.std)
         return features
+
+
+def _mean_of(embeddings: Tensor, views: int) -> Tensor:
+    return embeddings if views == 1 else embeddings.reshape(views, -1, embeddings.shape[1]).mean(0)
 
 
 class PooledHead(Head):

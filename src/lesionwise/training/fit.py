@@ -73,7 +73,7 @@ def fit(
     train_rows = data.rows("train")
     last = run.checkpoints / "last.ckpt"
     resuming = resume and last.exists()
-    network = _fresh_network(recipe, weights=FRESH if resuming else recipe.weights)
+    network = fresh_network(recipe, weights=FRESH if resuming else recipe.weights)
     if recipe.weights == FRESH and not recipe.mean:
         network.set_statistics(*channel_statistics(data.pixels, train_rows))
     counts = torch.bincount(torch.from_numpy(data.y[train_rows]), minlength=len(CODES))
@@ -126,9 +126,10 @@ def load_best_network(run: RunFolder, recipe: Recipe) -> Network:
     if not best.exists():
         raise RunError(f"{run.path}: has no {best.name}. Train it first, or continue with --resume.")
     state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
-    network = _fresh_network(recipe)
+    network = fresh_network(recipe)
     prefix = "network."
     network.load_state_dict({key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)})
+    network.views = recipe.tta
     return network
 
 
@@ -154,7 +155,7 @@ def predict_logits(
     return np.asarray(torch.cat(outputs).double())
 
 
-def _fresh_network(recipe: Recipe, *, weights: str = FRESH) -> Network:
+def fresh_network(recipe: Recipe, *, weights: str = FRESH) -> Network:
     """Return the recipe's network as it starts, after trying it on the sizes that it will meet."""
     statistics = (recipe.mean, recipe.std) if recipe.mean and recipe.std else None
     try:

@@ -31,6 +31,7 @@ from lesionwise.training.fit import fit, write_part_predictions
 from lesionwise.training.hardware import choose_device
 from lesionwise.training.history import OnEpoch
 from lesionwise.training.prepare import TrainingData, prepare
+from lesionwise.training.probe import fit_probe
 
 _LEDGER: Final = "test-ledger.csv"
 
@@ -118,7 +119,7 @@ def train(
             _describe(run, recipe, prepared, seed=seed, split_origin=Path(split) if split else None)
     if not run.predictions("cal").exists():
         with timed_stage(run, "train") as stage:
-            clock = fit(
+            clock = (fit_probe if recipe.probe else fit)(
                 recipe,
                 prepared,
                 run,

@@ -1,0 +1,84 @@
+"""What a picture looks like at large, in some sixty numbers: colour, contrast, sharpness, layout.
+
+A network that was taught lesions alone looks past much of what tells a photograph from a dermatoscopic image:
+whether it has colour, how sharp it is, whether its middle differs from its rim. These numbers say so for any
+network. Here: the numbers, in operations that every runtime of a bundle has. Not here: what is usual for them
+(`evaluation.ood`).
+Letters: B batch, K numbers, H W pixels.
+"""
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from typing_extensions import override
+
+_FLOOR: Final = 0.05  # added before the logarithm: black corners and clipped shadows stay finite
+_OPPONENT: Final = ((1 / 3, 1 / 3, 1 / 3), (1.0, -1.0, 0.0), (0.5, 0.5, -1.0))
+"""Lightness, red against green, yellow against blue."""
+_PAIRS: Final = ((0, 1), (0, 2), (1, 2))
+_LEVELS: Final = 5
+_SMALLEST_SIDE: Final = 6  # pixels of the coarsest level
+_TINY: Final = 1e-6  # of a squared step, where nothing changes at all
+_SPARSE_FLOOR: Final = 0.05
+
+
+class Appearance(nn.Module):
+    """From RGB in [0, 1], shape (B, 3, H, W), to its numbers (B, K).
+
+    All are taken from the logarithm of the pixels, in which another exposure or light is a mere shift. They
+    are: mean, spread and correlations of lightness, red-green and yellow-blue; how far the middle differs from
+    the whole; at each of up to five halvings of the resolution the size of the steps between neighbours, how
+    much their direction matters, how sparse they are; and how these sizes fall from level to level, which is
+    what blur and noise change first.
+    """
+
+    opponent: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("opponent", torch.tensor(_OPPONENT)[:, :, None, None])
+
+    @override
+    def forward(self, pixels: Tensor) -> Tensor:
+        x = F.conv2d((pixels + _FLOOR).log(), self.opponent)
+        numbers = [*_colours(x), _middle(x)]
+        sizes: list[Tensor] = []
+        while len(sizes) < _LEVELS and min(x.shape[2:]) >= _SMALLEST_SIDE:
+            size, direction, sparseness = _steps(x)
+            sizes.append(size)
+            numbers += [size, direction, sparseness]
+            x = F.avg_pool2d(x, 2)
+        for apart in (1, 2):
+            numbers += [fine - coarse for fine, coarse in zip(sizes, sizes[apart:], strict=False)]
+        return torch.cat(numbers, dim=1)
+
+
+def _colours(x: Tensor) -> list[Tensor]:
+    """Return means, logarithms of spreads, and correlations of the three channels, each (B, 3)."""
+    mean = x.mean((2, 3))
+    off = x - mean[:, :, None, None]
+    spread = ((off * off).mean((2, 3)) + 10 * _TINY).sqrt()
+    correlation = [
+        (off[:, a] * off[:, b]).mean((1, 2)) / (spread[:, a] * spread[:, b]) for a, b in _PAIRS
+    ]
+    return [mean, spread.log(), torch.stack(correlation, dim=1)]
+
+
+def _middle(x: Tensor) -> Tensor:
+    """Return by how much the middle quarter of the area differs from the whole, shape (B, 3)."""
+    height, width = x.shape[2:]
+    top, left = height // 4, width // 4
+    return x[:, :, top : height - top, left : width - left].mean((2, 3)) - x.mean((2, 3))
+
+
+def _steps(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return size (B, 3), direction (B, 1) and sparseness (B, 1) of the steps between neighbours."""
+    across, down = x[:, :, :, 1:] - x[:, :, :, :-1], x[:, :, 1:] - x[:, :, :-1]
+    size_across, size_down = (across * across).mean((2, 3)), (down * down).mean((2, 3))
+    size = (size_across + size_down + _TINY).log() / 2
+    direction = ((size_across[:, :1] + _TINY) / (size_down[:, :1] + _TINY)).log().abs()
+    mean_step = across[:, :1].abs().mean((2, 3)) + down[:, :1].abs().mean((2, 3))
+    root = (size_across[:, :1] + size_down[:, :1] + _TINY).sqrt()
+    return size, direction, (mean_step / root + _SPARSE_FLOOR).log()

@@ -76,29 +76,37 @@ def test_a_folder_without_masks_says_so(tmp_path: Path, write_kaggle: WriteKaggl
     assert not (tmp_path / "out" / "figures" / f"{NEEDS_MASKS}.png").exists()
 
 
-def test_a_recipe_with_fresh_weights_makes_no_map(phantom: Path) -> None:
+def test_a_recipe_with_fresh_weights_makes_no_map(masked_folder: Path) -> None:
     pytest.importorskip("torch")
     with pytest.raises(RecipeError, match="starts from trained weights but small has"):
-        explore_folder(phantom, recipe=make_recipe())
+        explore_folder(masked_folder, recipe=make_recipe())
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of timm's own imports
-def test_a_recipe_with_weights_places_the_images_by_its_network(phantom: Path, tmp_path: Path) -> None:
+def test_a_recipe_with_weights_places_the_images_by_its_network(masked_folder: Path, tmp_path: Path) -> None:
     timm, safetensors = pytest.importorskip("timm"), pytest.importorskip("safetensors.torch")
     body = timm.create_model("mobilenetv2_035", num_classes=0)
     weights = tmp_path / "w.safetensors"
     safetensors.save_file(body.state_dict(), weights, {"mean": "0.5,0.5,0.5", "std": "0.5,0.5,0.5"})
     recipe = make_recipe(model="timm:mobilenetv2_035", weights=str(weights))
-    found = explore_folder(phantom, recipe=recipe)
+    found = explore_folder(masked_folder, recipe=recipe)
     assert "frozen features of timm:mobilenetv2_035" in found.features
     assert any("By the network's features alone" in remark for remark in found.remarks)
 
 
-def test_the_command_needs_no_torch(phantom: Path, tmp_path: Path) -> None:
+def test_the_command_needs_no_torch(masked_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text(
         "raise ModuleNotFoundError('torch is not to be imported', name='torch')"
     )
-    command = [sys.executable, "-m", "lesionwise", "explore", str(phantom), "--out", str(tmp_path / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "lesionwise",
+        "explore",
+        str(masked_folder),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     done = subprocess.run(
         [*command, "--quiet"],
         env={"PYTHONPATH": str(tmp_path), "PATH": ""},

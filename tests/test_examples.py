@@ -1,0 +1,38 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+
+NOTEBOOK = ROOT / "examples" / "notebook.py"
+GUIDE = ROOT / "docs" / "from-a-notebook.md"
+
+
+def test_the_notebook_walks_its_fourteen_steps_on_drawn_images(drawn_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    options = ["epochs=1", "image_size=[24, 32]", "batch_size=32"]
+    command = [sys.executable, str(NOTEBOOK), str(drawn_folder), str(tmp_path / "out"), *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Balanced accuracy 0." in done.stdout
+    for made in ("explore/explore.html", "split.csv", "run/report.html"):
+        assert (tmp_path / "out" / made).is_file()
+
+
+def test_the_notebook_names_every_step_once() -> None:
+    cells = "".join(re.findall(r"^# %%.*$", NOTEBOOK.read_text(encoding="utf-8"), re.MULTILINE))
+    assert sorted(int(step) for step in re.findall(r"\b(\d+)\.", cells)) == list(range(1, 15))
+
+
+def test_the_guide_maps_every_step_and_names_only_verbs_that_exist() -> None:
+    text = GUIDE.read_text(encoding="utf-8")
+    assert [int(step) for step in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)] == list(range(1, 15))
+    shown = subprocess.run(
+        [sys.executable, "-m", "lesionwise", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    verbs = set(re.findall(r"`lesionwise ([a-z-]+)", text))
+    assert verbs
+    assert not [verb for verb in verbs if not re.search(rf"\b{verb}\b", shown)]

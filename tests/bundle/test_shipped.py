@@ -1,0 +1,62 @@
+"""The model that ships with the package."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import ROOT
+from lesionwise import load_model
+from lesionwise.bundle.engine import Engine
+from lesionwise.bundle.load import verify_servable
+from lesionwise.data.images import read_image
+from lesionwise.labels import CODES
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return load_model(threads=1)
+
+
+def test_it_is_small_licensed_and_servable(engine: Engine) -> None:
+    verify_servable(engine.bundle)
+    assert len(engine.bundle.content) <= 5_000_000
+    assert engine.description.licence == "CC BY-NC 4.0"
+    assert "not a medical device" in engine.description.card
+
+
+def test_it_was_made_with_the_reference_split(engine: Engine) -> None:
+    made = engine.description.provenance
+    assert made
+    assert made.split_fingerprint.startswith("f154f556c943")
+    assert engine.description.calibration
+    assert engine.description.calibration.split_fingerprint == made.split_fingerprint
+
+
+def test_its_card_stands_beside_it_and_quotes_its_scores(engine: Engine) -> None:
+    card = (ROOT / "src" / "lesionwise" / "weights" / "small.md").read_text(encoding="utf-8")
+    assert card == engine.description.card
+    quoted = re.findall(r"\d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\)", card)
+    assert quoted
+    assert set(quoted) <= {str(score) for score in engine.description.scores["test"].overall.values()}
+
+
+def test_it_answers_the_real_images_as_its_run_did(engine: Engine, ham10000: Path) -> None:
+    written = ROOT / "benchmarks" / "runs" / "small-s0" / "predictions-val.csv"
+    predictions = pd.read_csv(written).sample(300, random_state=0)
+    paths = {path.stem: path for path in ham10000.rglob("ISIC_*.jpg")}
+    answers = engine.predict([paths[image] for image in predictions["image_id"]])
+    expected = predictions[[f"logit_{code}" for code in CODES]].to_numpy()
+    assert np.abs(answers.logits - expected).max() < 1e-4
+    assert engine.description.calibration
+    calibrated = engine.description.calibration.probabilities(expected)
+    assert np.abs(answers.probabilities - calibrated).max() < 1e-4
+    assert answers.cam is not None
+    assert np.abs(answers.cam.mean((2, 3)) - answers.logits).max() < 1e-4
+    rule = engine.description.input
+    assert np.array_equal(
+        engine.read(paths[predictions["image_id"].iloc[0]]),
+        read_image(paths[predictions["image_id"].iloc[0]], rule.size),
+    )

@@ -18,19 +18,28 @@ _TICK_SPACING_PX = 24.0
 def add_hairs(picture: Field, rng: np.random.Generator, hairiness: float) -> None:
     """Lay dark or pale hairs across the picture, most of them along one direction."""
     count = min(int(rng.poisson(hairiness)), _HAIRS_MOST)
-    if not count:
-        return
+    if count:
+        draw_hairs(picture, rng, count)
+
+
+def draw_hairs(picture: Field, rng: np.random.Generator, count: int, *, scale: float = 1.0) -> None:
+    """Lay this many hairs, `scale` times as thick and long as in a photograph 450 pixels high."""
     lie = rng.uniform(0.0, np.pi)
-    strokes = [(_hair(picture, rng, lie), float(rng.uniform(1.0, 3.2))) for _ in range(count)]
+    strokes = [(_hair(picture, rng, lie, scale), float(rng.uniform(1.0, 3.2)) * scale) for _ in range(count)]
     colour = _DARK_HAIR if rng.random() < 0.75 else _PALE_HAIR  # noqa: PLR2004
     _paint(picture, colour, draw_strokes(picture.shape[:2], strokes) * np.float32(0.85))
 
 
 def add_bubbles(picture: Field, rng: np.random.Generator) -> None:
     """Enclose bubbles in the gel: a bright rim, a dark line within it, a reflection of the lamp."""
-    shape, count = picture.shape[:2], int(rng.integers(2, 14))
+    draw_bubbles(picture, rng, int(rng.integers(2, 14)))
+
+
+def draw_bubbles(picture: Field, rng: np.random.Generator, count: int, *, scale: float = 1.0) -> None:
+    """Enclose this many bubbles, `scale` times as large as in a photograph 450 pixels high."""
+    shape = picture.shape[:2]
     centres = rng.uniform((0.0, 0.0), shape[::-1], (count, 2))
-    radii = rng.gamma(2.0, 4.5, count) + 4.0
+    radii = (rng.gamma(2.0, 4.5, count) + 4.0) * scale
     discs = [
         draw_blobs(shape, centres + shift * radii[:, None], size * radii, rng=rng, wobble=0.03)
         for shift, size in ((0.0, 1.0), (0.0, 0.86), (0.0, 0.74), (-0.42, 0.16))
@@ -56,12 +65,12 @@ def add_ruler(picture: Field, rng: np.random.Generator) -> None:
     _paint(picture, (0.08, 0.08, 0.09), draw_strokes((height, width), strokes) * np.float32(0.9))
 
 
-def _hair(picture: Field, rng: np.random.Generator, lie: float) -> Points:
+def _hair(picture: Field, rng: np.random.Generator, lie: float, scale: float) -> Points:
     """Return a quadratic Bezier curve that starts anywhere and mostly follows `lie`."""
     height, width = picture.shape[:2]
     start = rng.uniform((0.0, 0.0), (width, height))
     turn = lie + rng.normal(0.0, 0.5)
-    way = np.array((np.cos(turn), np.sin(turn))) * rng.uniform(60.0, 340.0)
+    way = np.array((np.cos(turn), np.sin(turn))) * rng.uniform(60.0, 340.0) * scale
     bend = np.array((-way[1], way[0])) * rng.normal(0.0, 0.3)
     t = np.linspace(0.0, 1.0, 14)[:, None]
     return start + t * way + 4.0 * t * (1.0 - t) * bend

@@ -15,7 +15,7 @@ job() { # name, then options of `train`
     lesionwise train "$@" --data "$data" --out "$out/$name" --quiet $resume
     lesionwise evaluate "$out/$name" --quiet >/dev/null
     lesionwise evaluate "$out/$name" --final --quiet
-    lesionwise report "$out/$name" --quiet
+    lesionwise report "$out/$name" >/dev/null
 }
 
 for recipe in seed-mlp seed-cnn-256 seed-cnn; do

@@ -1,6 +1,9 @@
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import log_loss
 
 from evaluation.simulation import Simulated, simulate
@@ -33,6 +36,30 @@ def test_no_temperature_of_a_fine_grid_is_better_by_scikit_learns_loss(seed: int
     best = min(loss(value) for value in np.geomspace(found / 2, found * 2, 401))
     assert loss(found) <= best + 1e-9
     assert scaled_loss(sample.y_true, logits / found, shares) == pytest.approx(loss(found))
+
+
+class _Network(ClassifierMixin, BaseEstimator):
+    """A fitted classifier whose inputs are its logits."""
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> "_Network":  # noqa: ARG002, N803 (scikit-learn's names)
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X: np.ndarray) -> np.ndarray:  # noqa: N803 (the same)
+        return X.argmax(axis=1)
+
+    def decision_function(self, X: np.ndarray) -> np.ndarray:  # noqa: N803 (the same)
+        return X
+
+
+@pytest.mark.filterwarnings("ignore:Since FrozenEstimator does not appear")  # the weights are for calibrating
+def test_the_probabilities_are_those_of_scikit_learns_temperature_scaling() -> None:
+    sample, new = simulate(seed=1, sharpness=2.5, digits=6), simulate(seed=2, sharpness=2.5, digits=6)
+    fitted = _Network().fit(_logits(sample), sample.y_true)
+    theirs = CalibratedClassifierCV(FrozenEstimator(fitted), method="temperature", ensemble=False)
+    theirs.fit(_logits(sample), sample.y_true, sample_weight=_shares(sample))
+    ours = fit_temperature(sample.y_true, _logits(sample), sample.groups).probabilities(_logits(new))
+    assert ours == pytest.approx(theirs.predict_proba(_logits(new)), abs=1e-5)
 
 
 def test_the_temperature_that_was_put_in_is_found() -> None:

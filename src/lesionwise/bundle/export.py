@@ -1,12 +1,11 @@
 """From networks to a bundle: one graph from bytes of pixels to calibrated probabilities.
 
 Here: the graph (view, members, calibration), writing it as ONNX, and comparing it with PyTorch. Not here:
-where networks and facts come from (`lesionwise.training.export`). Of `bundle` only this imports torch.
+where networks and facts come from (`lesionwise.training.export`). The base install lacks torch and `onnx`.
 Letters: B batch, C classes, D features, H W pixels of the input, h w pixels of the view.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,19 +13,20 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from lesionwise.bundle.description import Description, Output
+from lesionwise.bundle.description import Output
 from lesionwise.bundle.engine import Engine
-from lesionwise.bundle.load import Bundle, open_content, read_bundle, seal
 from lesionwise.data.images import fit_image
 from lesionwise.errors import BundleError
 from lesionwise.evaluation.calibration import Scaling
 from lesionwise.labels import CODES
 from lesionwise.models.network import Network
-from lesionwise.run_folder import atomic_path
 
 OPSET: Final = 18
 TOLERANCE: Final = 1e-4
 """By how much a probability of the bundle may differ from PyTorch's."""
+
+OOD_TOLERANCE: Final = 1e-2
+"""The same for the score by which pictures are rejected, in parts of it."""
 
 _TRIAL_IMAGES: Final = 8
 _TINY: Final = 1e-12  # as in `evaluation.ensemble`: keeps the logarithm finite
@@ -101,7 +101,8 @@ class BundleGraph(nn.Module):
     Args:
         members: At least one.
         scaling: From raw outputs to calibrated ones; None leaves them as they are.
-        ood: From the embedding (B, D) to how unlike a lesion image it is (B,); None gives no such output.
+        ood: From RGB in [0, 1] (B, 3, H, W) and embedding (B, D) to how unlike a lesion image each picture
+            is (B,); None gives no such output.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class BundleGraph(nn.Module):
             "probabilities": self.scaled(logits).softmax(1),
             "logits": logits,
             "embedding": embedding,
-            "ood_score": None if self.ood is None else self.ood(embedding),
+            "ood_score": None if self.ood is None else self.ood(pixels, embedding),
             "cam": cam,
         }
         return {name: value for name, value in outputs.items() if value is not None}
@@ -177,37 +178,28 @@ def verify_parity(graph: BundleGraph, engine: Engine) -> float:
         engine: The bundle, in fp32.
 
     Raises:
-        BundleError: If a probability differs by more than `TOLERANCE`.
+        BundleError: If a probability differs by more than `TOLERANCE`, or the score by which pictures are
+            rejected by more than `OOD_TOLERANCE` of itself.
     """
     coarse = np.random.default_rng(0).integers(0, 256, (_TRIAL_IMAGES, 12, 16, 3), np.uint8)
     pixels = np.stack([fit_image(image, engine.description.input.size) for image in coarse])
     with torch.inference_mode():
-        expected = graph(torch.from_numpy(pixels))["probabilities"].numpy()
-    difference = float(np.abs(engine.run(pixels)["probabilities"] - expected).max())
+        expected = {name: value.numpy() for name, value in graph(torch.from_numpy(pixels)).items()}
+    found = engine.run(pixels)
+    difference = float(np.abs(found["probabilities"] - expected["probabilities"]).max())
     if not difference <= TOLERANCE:
         raise BundleError(
             f"{engine.bundle.path}: expected the probabilities of PyTorch within {TOLERANCE} but they differ "
             f"by {difference:.2g} on {engine.runtime}. The export of this model is not to be used."
         )
+    if "ood_score" in expected:
+        drift = np.abs(found["ood_score"] / expected["ood_score"] - 1).max()
+        if not drift <= OOD_TOLERANCE:
+            raise BundleError(
+                f"{engine.bundle.path}: expected the ood_score of PyTorch within {OOD_TOLERANCE:.0%} but it "
+                f"is off by {drift:.1%} on {engine.runtime}. The export of this model is not to be used."
+            )
     return difference
-
-
-def write_bundle(content: bytes, description: Description, path: Path) -> Bundle:
-    """Seal a graph and its description, check the result as a reader would, and write it whole or not at all.
-
-    Args:
-        content: Of the ONNX file.
-        description: What it is.
-        path: Where it goes.
-
-    Raises:
-        BundleError: If the two do not fit each other.
-    """
-    sealed = seal(content, description)
-    open_content(sealed)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(sealed)
-    return read_bundle(path)
 
 
 def _without_traces(model: onnx.ModelProto) -> bytes:

@@ -24,6 +24,7 @@ from lesionwise.bundle.onnx_file import (
     verify_self_contained,
 )
 from lesionwise.errors import BundleError
+from lesionwise.run_folder import atomic_path
 
 KEY: Final = "lesionwise"
 CHECKSUM_KEY: Final = "lesionwise.sha256"
@@ -71,12 +72,25 @@ def read_bundle(path: str | Path) -> Bundle:
     """
     path = Path(path)
     try:
-        content = _read_content(path)
+        content = read_content(path)
         return Bundle(path, content, sha256(content).hexdigest(), open_content(content))
     except BundleError as error:
         raise BundleError(f"{path}: {error}.") from error
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error.strerror}.") from error
+
+
+def read_content(path: Path) -> bytes:
+    """Return the bytes of a file that is not too large to be a model.
+
+    Raises:
+        BundleError: If it is missing or too large; the message does not name it.
+    """
+    if not path.is_file():
+        raise BundleError("expected a bundle but there is no such file")
+    if path.stat().st_size > MAX_BYTES:
+        raise BundleError(f"is larger than {MAX_BYTES >> 20} MB, which no bundle is")
+    return path.read_bytes()
 
 
 def open_content(content: bytes) -> Description:
@@ -100,6 +114,24 @@ def open_content(content: bytes) -> Description:
     return description
 
 
+def write_bundle(content: bytes, description: Description, path: Path) -> Bundle:
+    """Seal a graph and its description, check the result as a reader would, and write it whole or not at all.
+
+    Args:
+        content: Of the ONNX file.
+        description: What it is.
+        path: Where it goes.
+
+    Raises:
+        BundleError: If the two do not fit each other.
+    """
+    sealed = seal(content, description)
+    open_content(sealed)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(sealed)
+    return read_bundle(path)
+
+
 def verify_servable(bundle: Bundle) -> None:
     """Refuse a bundle whose scores are not what they seem.
 
@@ -112,14 +144,6 @@ def verify_servable(bundle: Bundle) -> None:
             f"{bundle.path}: {stamp}: it was trained on lesions that it was tested on, so nobody knows how "
             'good it is; it is not served. Train on a split by lesion ("lesionwise split") and export that.'
         )
-
-
-def _read_content(path: Path) -> bytes:
-    if not path.is_file():
-        raise BundleError("expected a bundle but there is no such file")
-    if path.stat().st_size > MAX_BYTES:
-        raise BundleError(f"is larger than {MAX_BYTES >> 20} MB, which no bundle is")
-    return path.read_bytes()
 
 
 def _verify_checksum(content: bytes) -> None:

@@ -11,7 +11,7 @@ from lesionwise.errors import LesionwiseError, MissingExtraError
 
 _EXTRA_OF_MODULE = {
     **dict.fromkeys(("matplotlib", "pandas", "scipy", "sklearn"), "eval"),
-    **dict.fromkeys(("lightning", "torch"), "train"),
+    **dict.fromkeys(("lightning", "onnx", "onnxscript", "torch"), "train"),
 }
 _INTERRUPTED = 130  # what shells give for Ctrl-C
 

@@ -28,6 +28,20 @@ class PrecisionName(StrEnum):
     bf16 = "bf16"
 
 
+class GivesName(StrEnum):
+    """What the output of a foreign model is."""
+
+    probabilities = "probabilities"
+    logits = "logits"
+
+
+class ChannelsName(StrEnum):
+    """Order of the colours that a foreign model takes."""
+
+    rgb = "rgb"
+    bgr = "bgr"
+
+
 Run = Annotated[Path, typer.Argument(help="A run folder, or that of an ensemble.", metavar="RUN")]
 File = Annotated[Path, typer.Argument(help="A bundle.", metavar="FILE")]
 OutFile = Annotated[
@@ -89,6 +103,63 @@ def show(path: File, json: Json = False) -> None:
 
     bundle = read_bundle(path)
     print_result(_describe(bundle), _record(bundle), as_json=json)
+
+
+@app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="A .onnx, .keras or .h5 file.", metavar="MODEL")],
+    out: Annotated[Path, typer.Option("--out", help="Where the bundle goes.", metavar="FILE")],
+    classes: Annotated[
+        str, typer.Option("--classes", help="Codes in the order of its outputs, such as nv,mel,bkl,….")
+    ],
+    gives: Annotated[GivesName, typer.Option("--gives", help="What its output is.")],
+    divide: Annotated[float, typer.Option("--divide", help="What pixels 0..255 are divided by first.")],
+    mean: Annotated[str, typer.Option("--mean", help="Subtracted then: one number or R,G,B; 0 for none.")],
+    std: Annotated[str, typer.Option("--std", help="Divided by then: one number or R,G,B; 1 for none.")],
+    channels: Annotated[ChannelsName, typer.Option("--channels", help="Order of the colours.")],
+    size: Annotated[
+        str | None, typer.Option("--size", help="Height x width in pixels, where the file leaves them open.")
+    ] = None,
+    name: Name = None,
+    licence: Licence = "",
+    json: Json = False,
+) -> None:
+    """Make a bundle of somebody else's model; what the file cannot say has to be told."""
+    from lesionwise.bundle.importing import Told, import_model
+
+    told = Told(
+        classes=tuple(code.strip() for code in classes.split(",")),
+        gives=gives.value,
+        divide=divide,
+        mean=_three(mean, "--mean"),
+        std=_three(std, "--std"),
+        channels=channels.value,
+        size=_size(size) if size else None,
+    )
+    bundle = import_model(path, out, told, name=name or path.stem, licence=licence)
+    print_result(
+        f"Bundle: {bundle.path} ({len(bundle.content) / 1e6:.1f} MB), uncalibrated",
+        _record(bundle),
+        as_json=json,
+    )
+
+
+def _three(text: str, option: str) -> tuple[float, float, float]:
+    try:
+        values = [float(number) for number in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) not in (1, 3):
+        raise LesionwiseError(f'Expected {option} to be a number or three, as R,G,B, but got "{text}".')
+    red, green, blue = values if len(values) > 1 else values * 3
+    return red, green, blue
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    if not (height.isdigit() and width.isdigit()):
+        raise LesionwiseError(f'Expected --size to be height x width, such as 75x100, but got "{text}".')
+    return int(height), int(width)
 
 
 def _record(bundle: "Bundle") -> dict[str, Any]:

@@ -24,20 +24,24 @@ from lesionwise.bundle.description import (
     Provenance,
 )
 from lesionwise.bundle.engine import Engine
-from lesionwise.bundle.export import BundleGraph, Member, View, to_onnx, verify_parity, write_bundle
-from lesionwise.bundle.load import Bundle
+from lesionwise.bundle.export import BundleGraph, Member, View, to_onnx, verify_parity
+from lesionwise.bundle.load import Bundle, write_bundle
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import RunError
 from lesionwise.evaluation.calibrate import calibrate_run
 from lesionwise.evaluation.calibration import Calibration
 from lesionwise.evaluation.ensemble import ensemble_members
+from lesionwise.evaluation.ood import Rejection
 from lesionwise.evaluation.run_predictions import read_run_predictions, run_calibration
 from lesionwise.evaluation.run_scores import evaluate_predictions
+from lesionwise.models.rejection import RejectionScore
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder, file_sha256, read_json
 from lesionwise.split.split_file import read_split
 from lesionwise.training.augment import evaluation_view
 from lesionwise.training.fit import load_best_network
+from lesionwise.training.hardware import choose_device
+from lesionwise.training.rejection import fit_members, fit_run_rejection, has_numbers
 from lesionwise.training.run import prepare_again
 
 _PROBES: Final = 16  # white lines drawn at a time
@@ -61,7 +65,9 @@ def export_run(
 ) -> Bundle:
     """Write a run, or an ensemble with all its members, as one bundle.
 
-    Without `calibration.json` it is calibrated first. `test` is not read.
+    Without `calibration.json` it is calibrated first. Where nothing was learnt yet of which pictures are no
+    lesion images, that is made up for if the data folder is still there; if not, the bundle rejects none.
+    `test` is not read.
 
     Args:
         run: A trained run, or the folder that `lesionwise ensemble` made of several.
@@ -80,7 +86,8 @@ def export_run(
     recipes = [load_recipe(member.config) for member in runs]
     _verify_exportable(runs, recipes)
     calibration = run_calibration(run) or calibrate_run(run)
-    graph = _graph(run, runs, recipes, calibration)
+    rejection = _rejection(runs, cache_root)
+    graph = _graph(run, runs, recipes, calibration, rejection)
     size = recipes[0].image_size
     exported = to_onnx(graph, size)
     description = Description(
@@ -89,6 +96,7 @@ def export_run(
         outputs=exported.outputs,
         logits_are="last layer" if runs == [run] else "log of probability",
         calibration=calibration,
+        ood_cutoff=None if rejection is None else rejection.cutoff,
         provenance=_provenance(runs, recipes),
         scores=_scores(run, calibration),
         stamp=LEAKY_STAMP if read_split(run.split).leaky else None,
@@ -106,15 +114,31 @@ def export_run(
     return write_bundle(exported.content, lowered, out)
 
 
+def _rejection(runs: Sequence[RunFolder], cache_root: Path | None) -> Rejection | None:
+    """Return which pictures are no lesion images, None if that cannot be learnt any more."""
+    for member in runs:
+        if not has_numbers(member):
+            if not Path(read_json(member.data)["folder"]).is_dir():
+                return None
+            recipe, data, _ = prepare_again(member, cache_root)
+            fit_run_rejection(member, recipe, data, device=choose_device("auto"))
+    return fit_members(runs)
+
+
 def _graph(
-    run: RunFolder, runs: Sequence[RunFolder], recipes: Sequence[Recipe], calibration: Calibration
+    run: RunFolder,
+    runs: Sequence[RunFolder],
+    recipes: Sequence[Recipe],
+    calibration: Calibration,
+    rejection: Rejection | None,
 ) -> BundleGraph:
     own = [None if member == run else run_calibration(member) for member in runs]
     members = [
         Member(load_best_network(member, recipe), view(recipe), found.scaling if found else None)
         for member, recipe, found in zip(runs, recipes, own, strict=True)
     ]
-    return BundleGraph(members, calibration.scaling).eval()
+    ood = None if rejection is None else RejectionScore(rejection)
+    return BundleGraph(members, calibration.scaling, ood).eval()
 
 
 def view(recipe: Recipe) -> nn.Module:

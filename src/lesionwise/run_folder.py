@@ -111,6 +111,19 @@ class RunFolder:
         """The report, one self-contained HTML file."""
         return self.path / "report.html"
 
+    @property
+    def rejection(self) -> Path:
+        """Which pictures are no lesion images, as learnt on `train` and `cal`."""
+        return self.path / "rejection.npz"
+
+    def embeddings(self, part: str) -> Path:
+        """Return the path of the network's embeddings of a part, a row per image in order of the ids."""
+        return self.path / f"embeddings-{part}.npy"
+
+    def appearance(self, part: str) -> Path:
+        """Return the path of how the images of a part look at large, in the same order."""
+        return self.path / f"appearance-{part}.npy"
+
     def predictions(self, part: str) -> Path:
         """Return the path of the predictions CSV of a part."""
         return self.path / f"predictions-{part}.csv"

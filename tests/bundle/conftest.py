@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.small_model import CALIBRATION, RECIPE, SIZE, Distance, describe, random_network
+from bundle.small_model import CALIBRATION, RECIPE, SIZE, describe, random_network, rejection
 from lesionwise.bundle.export import BundleGraph, Exported, Member, to_onnx
 from lesionwise.bundle.load import Bundle, open_content, seal
 from lesionwise.training.export import view
@@ -14,7 +14,7 @@ from lesionwise.training.export import view
 @pytest.fixture(scope="session")
 def graph() -> BundleGraph:
     """The whole graph in PyTorch: a view that cuts and resizes, a network, a temperature, an OOD score."""
-    return BundleGraph([Member(random_network(), view(RECIPE))], CALIBRATION.scaling, Distance()).eval()
+    return BundleGraph([Member(random_network(), view(RECIPE))], CALIBRATION.scaling, rejection()).eval()
 
 
 @pytest.fixture(scope="session")

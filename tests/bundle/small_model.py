@@ -16,9 +16,12 @@ from lesionwise.evaluation.calibration import (
     PredictionSets,
     TemperatureScaling,
 )
+from lesionwise.evaluation.ood import fit_rejection
 from lesionwise.labels import CODES
+from lesionwise.models.appearance import Appearance
 from lesionwise.models.network import Network
 from lesionwise.models.registry import create_model
+from lesionwise.models.rejection import RejectionScore
 
 SIZE = (24, 32)
 RECIPE = make_recipe(eval_zoom=1.5, eval_size=[20, 28])
@@ -38,11 +41,16 @@ CALIBRATION = Calibration(
 )
 
 
-class Distance(nn.Module):
-    """A stand-in for an OOD score: the mean of the embedding."""
-
-    def forward(self, embedding: torch.Tensor) -> torch.Tensor:
-        return embedding.mean(1)
+def rejection() -> RejectionScore:
+    """What was learnt from noise."""
+    rng = np.random.default_rng(0)
+    pixels = torch.tensor(rng.uniform(0, 1, (150, 3, *SIZE)), dtype=torch.float32)
+    with torch.inference_mode():
+        looks = Appearance()(pixels).numpy()
+        seen = random_network().eval().outputs(pixels).embedding.numpy()
+    return RejectionScore(
+        fit_rejection(seen[:100], looks[:100], cal_embedding=seen[100:], cal_appearance=looks[100:])
+    )
 
 
 def random_network(model: str = "small", seed: int = 0) -> Network:

@@ -28,10 +28,10 @@ class Appearance(nn.Module):
     """From RGB in [0, 1], shape (B, 3, H, W), to its numbers (B, K).
 
     All are taken from the logarithm of the pixels, in which another exposure or light is a mere shift. They
-    are: mean, spread and correlations of lightness, red-green and yellow-blue; how far the middle differs from
-    the whole; at each of up to five halvings of the resolution the size of the steps between neighbours, how
-    much their direction matters, how sparse they are; and how these sizes fall from level to level, which is
-    what blur and noise change first.
+    are: mean, spread and correlations of lightness, red-green and yellow-blue; how far the middle differs
+    from the whole; at each of up to five halvings of the resolution the size of the steps between
+    neighbours, how much their direction matters, how sparse they are; and how these sizes fall from level to
+    level, which is what blur and noise change first.
     """
 
     opponent: Tensor
@@ -60,9 +60,7 @@ def _colours(x: Tensor) -> list[Tensor]:
     mean = x.mean((2, 3))
     off = x - mean[:, :, None, None]
     spread = ((off * off).mean((2, 3)) + 10 * _TINY).sqrt()
-    correlation = [
-        (off[:, a] * off[:, b]).mean((1, 2)) / (spread[:, a] * spread[:, b]) for a, b in _PAIRS
-    ]
+    correlation = [(off[:, a] * off[:, b]).mean((1, 2)) / (spread[:, a] * spread[:, b]) for a, b in _PAIRS]
     return [mean, spread.log(), torch.stack(correlation, dim=1)]
 
 

@@ -32,6 +32,7 @@ from lesionwise.training.hardware import choose_device
 from lesionwise.training.history import OnEpoch
 from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.probe import fit_probe
+from lesionwise.training.rejection import fit_run_rejection
 
 _LEDGER: Final = "test-ledger.csv"
 
@@ -133,6 +134,9 @@ def train(
     if not run.calibration.exists():
         with timed_stage(run, "calibrate"):
             calibrate_run(run)
+    if not run.rejection.exists() and _may_be_served(recipe, prepared):
+        with timed_stage(run, "rejection"):
+            fit_run_rejection(run, recipe, prepared, device=device)
     return run
 
 
@@ -257,6 +261,12 @@ def _describe(
             "seed": seed,
         },
     )
+
+
+def _may_be_served(recipe: Recipe, data: TrainingData) -> bool:
+    """Return whether a run is more than a measurement: no fold, no leak, no statistics of a whole part."""
+    split = data.split
+    return not (split.leaky or "held_out" in split.meta or recipe.defect_own_statistics)
 
 
 def _ledger_path(run: RunFolder, split_origin: str | None) -> Path:

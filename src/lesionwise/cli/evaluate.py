@@ -1,11 +1,11 @@
 """`lesionwise evaluate` and `lesionwise report`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lesionwise.cli.console import describe_check, describe_evaluation, print_note, print_result
+from lesionwise.cli.console import Display, describe_check, describe_evaluation, print_note, print_result
 from lesionwise.cli.options import By, Device, DeviceOption, Json, Out, Quiet
 from lesionwise.errors import LesionwiseError
 
@@ -46,6 +46,9 @@ def evaluate(
     final: Annotated[
         bool, typer.Option("--final", help="Read the test part, and note it in the ledger.")
     ] = False,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Score the run on changed photographs too; some minutes.")
+    ] = False,
     device: DeviceOption = Device.auto,
     json: Json = False,
     quiet: Quiet = False,
@@ -59,14 +62,18 @@ def evaluate(
             raise LesionwiseError("--truth, --normalise, --by and --out go with a CSV; a run knows its own.")
         evaluation, title, check = _evaluate_run(source, read, final=final, device=device, quiet=quiet)
     else:
-        if final:
-            raise LesionwiseError(f"{source}: --final goes with a run folder.")
+        if final or robustness:
+            name = "--final" if final else "--robustness"
+            raise LesionwiseError(f"{source}: {name} goes with a run folder.")
         given = read_csv(source, truth, read, normalise=normalise)
         evaluation, title = _evaluate_csv(source, given, read, by, out, quiet=quiet), source.name
         check = None
     text, value = describe_evaluation(evaluation, title), evaluation.to_json()
     if check:
         text, value = f"{text}\n{describe_check(check)}", {**value, "calibration": check.to_json()}
+    if robustness:
+        sentences, record = _robustness(source, title, device, quiet=quiet)
+        text, value = "\n".join([text, *sentences]), {**value, "robustness": record}
     print_result(text, value, as_json=json)
 
 
@@ -94,6 +101,7 @@ def read_metadata(path: Path) -> "pd.DataFrame":
 def _evaluate_run(
     source: Path, table: "pd.DataFrame | None", *, final: bool, device: Device, quiet: bool
 ) -> tuple["Evaluation", str, "CalibrationCheck | None"]:
+    from lesionwise.data.about import about_part
     from lesionwise.evaluation.run_scores import evaluate_part, read_check, working_part
     from lesionwise.run_folder import open_run_folder
 
@@ -107,7 +115,22 @@ def _evaluate_run(
             f"Look number {look.number} at the test images of this split, noted in {look.ledger}.",
             quiet=quiet,
         )
-    return evaluate_part(run, part, table=table), part, read_check(run, part)
+    known = about_part(run, part) if table is None else table
+    return evaluate_part(run, part, table=known), part, read_check(run, part)
+
+
+def _robustness(source: Path, part: str, device: Device, *, quiet: bool) -> tuple[list[str], dict[str, Any]]:
+    """Measure what changed photographs cost, and return it in sentences and as a record."""
+    from lesionwise.evaluation.robustness import describe_robustness, write_robustness
+    from lesionwise.run_folder import open_run_folder, timed_stage
+    from lesionwise.training.hardware import choose_device
+    from lesionwise.training.robustness import perturbed_part
+
+    run = open_run_folder(source)
+    with Display(quiet=quiet) as display, timed_stage(run, f"robustness on {part}"):
+        found = perturbed_part(run, part, device=choose_device(device.value), on_step=display.on_work)
+    write_robustness(run, part, found)
+    return ["On changed photographs:", *(f"  {line}" for line in describe_robustness(found))], found.to_json()
 
 
 def read_csv(

@@ -4,7 +4,8 @@ Here: the individual typology angle. Not here: its bands and their scores (`lesi
 
 The angle was made for a colorimeter on skin. A photograph adds its lamp, its white balance and its JPEG, and
 dermatoscopes press the blood out of the skin: a band may be off by one or two, and the same skin may fall
-into two bands in two photographs. It is good enough to ask whether a model does worse where skin looks
+into two bands in two photographs. Of many photographs of HAM10000 it cannot be told at all, their light being
+too blue. It is good enough to ask whether a model does worse where skin looks
 darker, and for nothing else. Letters: H W pixels.
 
 References:
@@ -26,6 +27,7 @@ MARGIN: Final = 0.06  # of the height: the rim of a lesion is darker than skin a
 FRAME: Final = 0.12  # of each side: what is taken for skin where there is no mask
 LEAST_PART: Final = 0.02  # of the image: with less skin than that no angle is given
 _DARKEST: Final = 25.0  # L*: below lie the black corners of the view, hairs and ink
+_LEAST_YELLOW: Final = 3.0  # b*; skin measured by colorimeter has more, and towards 0 every angle goes to 90
 _GLARE: Final = 250  # grey level of a channel: reflections of the lamp
 
 # IEC 61966-2-1 (sRGB, D65) and CIE 15:2004 (L*a*b*).
@@ -47,7 +49,8 @@ def typology_angle(pixels: Pixels, mask: Mask | None = None) -> float:
         mask: Where the lesion is, shape (H, W). Left out, the frame of the image is taken for skin.
 
     Returns:
-        An angle between -90 and 90; NaN where less than `LEAST_PART` of the image is skin.
+        An angle between -90 and 90; NaN where less than `LEAST_PART` of the image is skin, or where the skin
+        looks bluer than any is, so that the angle would tell of the lamp alone.
     """
     skin = _outside(mask) if mask is not None else _frame(pixels.shape[:2])
     skin &= pixels.max(axis=2) < _GLARE
@@ -59,7 +62,9 @@ def typology_angle(pixels: Pixels, mask: Mask | None = None) -> float:
     for values in (lab[:, 0], lab[:, 2]):
         kept &= np.abs(values - values.mean()) <= values.std() + 1e-9
     lightness, _, yellowness = lab[kept].mean(axis=0) if kept.any() else np.median(lab, axis=0)
-    return float(np.degrees(np.arctan((lightness - 50) / max(yellowness, 1e-6))))
+    if yellowness < _LEAST_YELLOW:
+        return float("nan")
+    return float(np.degrees(np.arctan((lightness - 50) / yellowness)))
 
 
 def rgb_to_lab(rgb: Pixels) -> NDArray[np.float64]:

@@ -79,6 +79,7 @@ class Evaluation:
         baseline: What a model would score that knows nothing but how common each diagnosis is.
         resampled_by: "lesion", or "image" where the lesions are not known and intervals come out too narrow.
         subgroups: Rows of `subgroups.evaluate_subgroups`; empty without a table.
+        gaps: Rows of `gaps.evaluate_gaps`; empty without a table.
     """
 
     images: int
@@ -90,6 +91,7 @@ class Evaluation:
     baseline: dict[str, float]
     resampled_by: str = "lesion"
     subgroups: list[dict[str, Any]] = field(default_factory=list)
+    gaps: list[dict[str, Any]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries and lists, as `scores.json` holds them."""

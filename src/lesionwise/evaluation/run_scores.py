@@ -12,6 +12,7 @@ import pandas as pd
 from lesionwise.errors import DataError
 from lesionwise.evaluation.calibration_check import CalibrationCheck, check_calibration
 from lesionwise.evaluation.evaluate import Evaluation, evaluate
+from lesionwise.evaluation.gaps import evaluate_gaps
 from lesionwise.evaluation.predictions import Predictions, write_predictions
 from lesionwise.evaluation.run_predictions import raw_probabilities, read_run_predictions, run_calibration
 from lesionwise.evaluation.subgroups import evaluate_subgroups
@@ -105,10 +106,12 @@ def evaluate_predictions(
         evaluation = evaluate(truth, prob, groups)
     except ValueError as error:
         raise DataError(f"{source}: {error}") from error
-    subgroups = []
+    subgroups, gaps = [], []
     if table is not None:
-        subgroups = evaluate_subgroups(truth, prob, groups, rows_of(predictions, table, "the table"))
-    return replace(evaluation, resampled_by=by, subgroups=subgroups)
+        rows = rows_of(predictions, table, "the table")
+        subgroups = evaluate_subgroups(truth, prob, groups, rows)
+        gaps = evaluate_gaps(truth, prob, groups, rows)
+    return replace(evaluation, resampled_by=by, subgroups=subgroups, gaps=gaps)
 
 
 def verify_not_test(path: Path) -> None:

@@ -50,7 +50,7 @@ def mask_measures(masks: Masks, lab: Float) -> dict[str, NDArray[np.float64]]:
     area_px = masks.sum(axis=(1, 2)).astype(float)
     enough = area_px >= _SMALLEST_PX
     inside, outside = _mean_color(lab, masks), _mean_color(lab, ~masks)
-    spread = ((lab - inside[:, None, None].astype(np.float32)) ** 2).sum(axis=3)
+    squares = np.einsum("bhwc,bhwc->bhw", lab, lab)
     steps = np.abs(np.diff(lab[..., 0], axis=2))
     within = masks[:, :, 1:] & masks[:, :, :-1]
     measures: dict[str, NDArray[np.float64]] = {
@@ -59,7 +59,7 @@ def mask_measures(masks: Masks, lab: Float) -> dict[str, NDArray[np.float64]]:
             [asymmetry(mask) if big else np.nan for mask, big in zip(masks, enough, strict=True)]
         ),
         "border": perimeter(masks) ** 2 / (4 * np.pi * np.maximum(area_px, 1)),
-        "colors": np.sqrt(_mean(spread, masks)),
+        "colors": np.sqrt(np.maximum(_mean(squares, masks) - (inside**2).sum(axis=1), 0)),
         "detail": _mean(steps, within),
         "against_skin": np.linalg.norm(inside - outside, axis=1),
     }

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lesionwise.cli.console import describe_evaluation, print_note, print_result
+from lesionwise.cli.console import describe_check, describe_evaluation, print_note, print_result
 from lesionwise.cli.options import (
     By,
     ByOption,
@@ -47,7 +47,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Do the whole job: read, clean, cache, split, train, evaluate on val, report."""
-    from lesionwise.evaluation.run_scores import evaluate_part
+    from lesionwise.evaluation.run_scores import evaluate_part, read_check
     from lesionwise.report.html import write_report
     from lesionwise.run_folder import timed_stage
 
@@ -67,7 +67,9 @@ def run(
     with timed_stage(folder, "evaluate"):
         evaluation = evaluate_part(folder, "val")
     write_report(folder)
-    text = f"{describe_evaluation(evaluation, 'val')}\n\nReport: {folder.report}"
+    check = read_check(folder, "val")
+    calibrated = f"\n{describe_check(check)}" if check else ""
+    text = f"{describe_evaluation(evaluation, 'val')}{calibrated}\n\nReport: {folder.report}"
     value = {"run": str(folder.path), "report": str(folder.report), "val": evaluation.to_json()}
     print_result(text, value, as_json=json)
 

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Final
 import simplejpeg
 from PIL import Image
 
-from lesionwise.data.images import FORMATS, read_image
+from lesionwise.data.images import FORMATS, MIN_SIDE_PX, read_image
 from lesionwise.errors import ImageError
 
 LENGTH: Final = struct.Struct(">I")
@@ -52,14 +52,13 @@ def answer(content: bytes, *, preview: bool, settings: dict[str, Any]) -> bytes:
         settings: As for `main`.
     """
     try:
-        width, height = upright_size(content)
-        if width * height > settings["pixels"] or max(width, height) > settings["side_px"]:
-            return _refusal("image-size", f"It has {width:,} by {height:,} pixels. {settings['most']}")
+        width, height = upright_size(content, pixels=settings["pixels"], side_px=settings["side_px"])
         pixels = read_image(content, tuple(settings["size"]), steps=tuple(settings["steps"])).tobytes()
         picture = draw_preview(content, width, height) if preview else b""
+    except SizeError as error:
+        return _refusal("image-size", f"It {error}.")
     except ImageError as error:
-        damaged = "pixels; at least" not in str(error)
-        return _refusal("damaged-image" if damaged else "image-size", f"It {error}.")
+        return _refusal("damaged-image", f"It {error}.")
     except MemoryError:
         return _refusal("image-size", "Decoding it takes more memory than is given.")
     except Exception:  # noqa: BLE001 (a decoder's bug is the file's refusal, and its text may quote the file)
@@ -68,20 +67,39 @@ def answer(content: bytes, *, preview: bool, settings: dict[str, Any]) -> bytes:
     return json.dumps(found).encode() + b"\n" + pixels + picture
 
 
-def upright_size(content: bytes) -> tuple[int, int]:
-    """Return width and height after the EXIF orientation is applied; only headers are read.
+class SizeError(ImageError):
+    """An image has too many pixels, or too few."""
+
+
+def upright_size(content: bytes, *, pixels: int, side_px: int) -> tuple[int, int]:
+    """Return width and height after the EXIF orientation is applied, if they are within bounds.
+
+    Args:
+        content: Of the file.
+        pixels: At most.
+        side_px: At most.
 
     Raises:
+        SizeError: If they are not; found in the header, before any pixel is decoded.
         ImageError: If it is no image of a known format.
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > pixels or max(width, height) > side_px:
+                raise SizeError(
+                    f"has {width:,} by {height:,} pixels; at most {pixels / 1e6:g} megapixels and {side_px:,} "
+                    "a side are read"
+                )
+            if min(width, height) < MIN_SIDE_PX:
+                raise SizeError(f"has {width} by {height} pixels; at least {MIN_SIDE_PX} a side are needed")
+            # Only now: to find EXIF data behind a PNG's pixels, Pillow decodes them.
             turned = image.getexif().get(_ORIENTATION_TAG) in _SWAPS_SIDES
-            return image.size[::-1] if turned else image.size
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        if isinstance(error, Image.DecompressionBombError):
-            raise ImageError("has far more pixels; at least a hundred times too many") from error
-        raise ImageError("cannot be opened; its header is damaged or of another format") from error
+            return (height, width) if turned else (width, height)
+    except Image.DecompressionBombError as error:
+        raise SizeError(f"has far more than the {pixels / 1e6:g} megapixels that are read") from error
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise ImageError("cannot be opened; it is damaged or of another format") from error
 
 
 def draw_preview(content: bytes, width: int, height: int) -> bytes:

@@ -58,13 +58,17 @@ class Decoders:
                 "steps": rule.steps,
                 "pixels": limits.pixels,
                 "side_px": limits.side_px,
-                "most": f"At most {limits.pixels / 1e6:g} megapixels and {limits.side_px:,} a side are read.",
             }
         )
         self._idle: asyncio.Queue[asyncio.subprocess.Process] = asyncio.Queue()
         self._count = count
         self._all: set[asyncio.subprocess.Process] = set()
         self._replacing: set[asyncio.Task[None]] = set()
+
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """Their numbers."""
+        return tuple(process.pid for process in self._all)
 
     async def start(self) -> None:
         """Start all processes; returns once they are ready."""

@@ -15,12 +15,11 @@ from PIL import Image
 
 from lesionwise.bundle.description import Description
 from lesionwise.data.preprocess import FIELD_OF_VIEW
+from lesionwise.page.heatmap import positive_part, viridis
 
 LONG_SIDE_PX: Final = 256  # browsers smooth what they enlarge
 OPAQUE: Final = 0.9  # of the brightest place
 _SHADES: Final = 64
-# Five points of viridis (Smith and van der Walt, CC0): orderly in grey and with any colour vision.
-_RAMP: Final = np.array([(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], float)
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def draw_heatmap(cam: NDArray[np.float32], view: View, width: int, height: int) 
         max(1, min(sides[1] - top, round(view.height * sides[1]))),
     )
     smooth = np.asarray(Image.fromarray(np.ascontiguousarray(cam)).resize(box, Image.Resampling.BICUBIC))
-    shares = np.maximum(smooth, 0) / max(float(smooth.max()), 1e-6)
+    shares = positive_part(smooth)
     whole = Image.new("P", sides, 0)
     whole.paste(Image.fromarray((shares * (_SHADES - 1)).round().astype(np.uint8)), (left, top))
     whole.putpalette(_PALETTE)
@@ -86,11 +85,5 @@ def data_uri(content: bytes, media_type: str) -> str:
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
-def _palette() -> bytes:
-    places = np.linspace(0, len(_RAMP) - 1, _SHADES)
-    channels = [np.interp(places, np.arange(len(_RAMP)), _RAMP[:, channel]) for channel in range(3)]
-    return np.stack(channels, axis=1).round().astype(np.uint8).tobytes()
-
-
-_PALETTE: Final = _palette()
+_PALETTE: Final = viridis(np.linspace(0, 1, _SHADES, dtype=np.float32)).round().astype(np.uint8).tobytes()
 _ALPHA: Final = (np.linspace(0, 1, _SHADES) * OPAQUE * 255).round().astype(np.uint8).tobytes()

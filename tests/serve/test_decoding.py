@@ -1,0 +1,107 @@
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from lesionwise.bundle.description import ImageInput
+from lesionwise.data.images import read_image
+from lesionwise.serve.decoding import Decoders
+from lesionwise.serve.limits import Limits
+from lesionwise.serve.problems import Problem
+from serve.drawn_model import HEIGHT, WIDTH, picture
+
+RULE = ImageInput(height=HEIGHT, width=WIDTH)
+
+
+def run(act: Callable[[Decoders], Awaitable[None]], limits: Limits | None = None) -> None:
+    """Act on one decoder."""
+
+    async def session() -> None:
+        decoders = Decoders(RULE, limits or Limits(), 1)
+        await decoders.start()
+        try:
+            await act(decoders)
+        finally:
+            await decoders.stop()
+
+    asyncio.run(session())
+
+
+def only(decoders: Decoders) -> int:
+    """The number of the one process."""
+    (process,) = decoders.processes
+    return process
+
+
+def test_a_picture_is_what_training_would_have_read() -> None:
+    content = picture(size=(333, 200))
+
+    async def act(decoders: Decoders) -> None:
+        found = await decoders.decode(content, preview=True)
+        assert (found.pixels == read_image(content, (HEIGHT, WIDTH))).all()
+        assert (found.width, found.height) == (333, 200)
+        assert found.preview.startswith(b"\xff\xd8")
+
+    run(act)
+
+
+def test_a_preview_is_upright_and_without_metadata() -> None:
+    from PIL import Image  # noqa: PLC0415
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010E] = "patient 4711"
+    content = picture(size=(300, 200), exif=exif)
+    assert b"patient 4711" in content
+
+    async def act(decoders: Decoders) -> None:
+        found = await decoders.decode(content, preview=True)
+        assert (found.width, found.height) == (200, 300)
+        assert b"patient" not in found.preview
+        assert b"Exif" not in found.preview
+
+    run(act)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are those of Unix")
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [("SIGSTOP", "decoding-time"), ("SIGKILL", "damaged-image"), ("SIGSEGV", "damaged-image")],
+)
+def test_a_decoder_that_hangs_or_dies_is_replaced(sent: str, code: str) -> None:
+    async def act(decoders: Decoders) -> None:
+        before = only(decoders)
+        os.kill(before, getattr(signal, sent))
+        with pytest.raises(Problem) as caught:
+            await decoders.decode(picture())
+        assert caught.value.code == code
+        assert (await decoders.decode(picture())).width == 160
+        assert only(decoders) != before
+
+    run(act, Limits(decode_s=1))
+
+
+def test_an_answer_that_nobody_waits_for_is_not_taken_for_the_next() -> None:
+    async def act(decoders: Decoders) -> None:
+        task = asyncio.create_task(decoders.decode(picture(size=(3000, 2000), form="PNG")))
+        await asyncio.sleep(0.005)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await decoders.decode(picture())).width == 160
+
+    run(act)
+
+
+def test_no_decoder_outlives_the_service() -> None:
+    seen = []
+
+    async def act(decoders: Decoders) -> None:
+        seen.append(only(decoders))
+
+    run(act)
+    with pytest.raises(ProcessLookupError):
+        os.kill(seen[0], 0)

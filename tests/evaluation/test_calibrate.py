@@ -72,6 +72,8 @@ def test_the_recipe_says_how_and_a_caller_may_say_otherwise(run: RunFolder) -> N
     assert calibrate_run(run).scaling.method == "temperature"
     run.config.write_text(make_recipe(calibration="vector").to_toml())
     assert calibrate_run(run).scaling.method == "vector"
+    run.config.write_text('ensemble = ["a", "b"]')  # no recipe
+    assert calibrate_run(run).scaling.method == "temperature"
     asked = calibrate_run(
         run, method="temperature", rule="aps", coverage=0.8, points=[("melanoma", "specificity", 0.7)]
     )

@@ -4,6 +4,7 @@ Here: the order of fitting. Not here: the parts (`scaling`, `conformal`, `operat
 them on other images (`calibration_check`).
 """
 
+import tomllib
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final, Literal
@@ -18,7 +19,6 @@ from lesionwise.evaluation.operating_points import DEFAULT_POINTS, Wish, choose_
 from lesionwise.evaluation.predictions import Predictions, read_predictions
 from lesionwise.evaluation.run_predictions import refresh_predictions
 from lesionwise.evaluation.scaling import fit_temperature, fit_vector
-from lesionwise.recipe import load_recipe
 from lesionwise.run_folder import RunFolder, read_json, write_json
 
 Method = Literal["temperature", "vector"]
@@ -52,7 +52,7 @@ def calibrate_run(
     try:
         calibration = calibrate(
             read_predictions(path),
-            method=method or load_recipe(run.config).calibration,
+            method=method or _recipe_method(run),
             rule=rule,
             coverage=coverage,
             points=points,
@@ -109,6 +109,12 @@ def calibrate(
         fingerprint=_fingerprint(predictions),
         split_fingerprint=split_fingerprint,
     )
+
+
+def _recipe_method(run: RunFolder) -> Method:
+    """Return what the recipe says; the folder of an ensemble has none."""
+    config = tomllib.loads(run.config.read_text(encoding="utf-8"))
+    return "vector" if config.get("calibration") == "vector" else "temperature"
 
 
 def _fingerprint(predictions: Predictions) -> str:

@@ -16,9 +16,9 @@ import pandas as pd
 import torch
 
 from lesionwise.labels import CODES
-from lesionwise.models.registry import create_model
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import read_json
+from lesionwise.training.fit import fresh_network
 from lesionwise.training.hardware import choose_precision, keep_memory
 from lesionwise.training.losses import Loss
 from lesionwise.training.optim import make_optimizer
@@ -31,9 +31,8 @@ SECONDS = 12
 def bare_images_per_second(recipe: Recipe) -> float:
     keep_memory()
     torch.manual_seed(0)
-    network = create_model(
-        recipe.model, num_classes=len(CODES), image_size=recipe.crop_size, drop_rate=recipe.drop_rate
-    ).to(memory_format=torch.channels_last)
+    network = fresh_network(recipe).to(memory_format=torch.channels_last)
+    bf16 = choose_precision("cpu", network) == "bf16-mixed"
     loss = Loss.of(recipe, torch.ones(len(CODES)))
     optimizer = make_optimizer(network, recipe)
     images = torch.rand(recipe.batch_size, 3, *recipe.crop_size).contiguous(memory_format=torch.channels_last)
@@ -42,7 +41,7 @@ def bare_images_per_second(recipe: Recipe) -> float:
     while True:
         if steps == WARM_UP:
             started = perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=choose_precision("cpu") == "bf16-mixed"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             value = loss(network(images), targets)
         optimizer.zero_grad()
         value.backward()

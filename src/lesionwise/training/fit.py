@@ -34,7 +34,7 @@ from lesionwise.training.averaging import weight_averaging
 from lesionwise.training.clock import OnStep, StepClock, StepProgress
 from lesionwise.training.datamodule import ImageDataModule, ImageRows, channel_statistics
 from lesionwise.training.freezing import Freezing
-from lesionwise.training.hardware import choose_precision, keep_memory, resident_pixels
+from lesionwise.training.hardware import Precision, choose_precision, keep_memory, resident_pixels
 from lesionwise.training.history import History, OnEpoch
 from lesionwise.training.module import LesionModule
 from lesionwise.training.prepare import TrainingData
@@ -89,7 +89,7 @@ def fit(
     if on_step:
         watchers.append(StepProgress(on_step))
     with _quiet_lightning(), _honest_exit():
-        trainer = _make_trainer(recipe, run, device, watchers)
+        trainer = _make_trainer(recipe, run, device, choose_precision(device, network), watchers)
         module = LesionModule(network.to(memory_format=torch.channels_last), recipe, counts, seed=seed)
         trainer.fit(module, batches, ckpt_path=last if resuming else None, weights_only=True)
     write_part_predictions(run, recipe, data, ("val", "cal"), device=device)
@@ -181,7 +181,9 @@ def fresh_network(recipe: Recipe, *, weights: str = FRESH) -> Network:
     return network.train()
 
 
-def _make_trainer(recipe: Recipe, run: RunFolder, device: str, watchers: list[Callback]) -> L.Trainer:
+def _make_trainer(
+    recipe: Recipe, run: RunFolder, device: str, precision: Precision, watchers: list[Callback]
+) -> L.Trainer:
     mode = "min" if recipe.monitor.endswith("loss") else "max"
     best = ModelCheckpoint(
         run.checkpoints, filename="best", monitor=recipe.monitor, mode=mode, enable_version_counter=False
@@ -197,7 +199,7 @@ def _make_trainer(recipe: Recipe, run: RunFolder, device: str, watchers: list[Ca
     return L.Trainer(
         accelerator={"cuda": "gpu"}.get(device, device),
         devices=1,
-        precision=choose_precision(device),
+        precision=precision,
         max_epochs=recipe.epochs,
         callbacks=[*callbacks, *watchers],
         logger=TensorBoardLogger(run.path, name=None, version="tensorboard") if recipe.logger else False,

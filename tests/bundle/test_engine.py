@@ -15,6 +15,7 @@ from lesionwise import load_model
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.export import BundleGraph
 from lesionwise.bundle.runtimes import RUNTIMES, Runtime
+from lesionwise.data.images import read_image
 from lesionwise.errors import ImageError
 from lesionwise.labels import CODES
 
@@ -106,3 +107,16 @@ def test_answers_need_neither_torch_nor_tables_nor_telemetry(make_bundle: MakeBu
         [sys.executable, "-c", script], input=picture.getvalue(), capture_output=True, check=True
     )
     assert done.stdout.decode().strip() == "[]"
+
+
+@pytest.mark.parametrize("kind", ["png", "square", "rotated", "twelve megapixels"])
+def test_the_engine_sees_the_pixels_that_training_sees(engine: Engine, tmp_path: Path, kind: str) -> None:
+    size = {"square": (500, 500), "twelve megapixels": (3000, 4000)}.get(kind, (450, 600))
+    path = tmp_path / ("picture.png" if kind == "png" else "picture.jpg")
+    exif = Image.Exif()
+    exif[0x0112] = 6 if kind == "rotated" else 1
+    Image.fromarray(images(1, size)[0]).save(path, exif=exif)
+    expected = read_image(path, SIZE)
+    assert np.array_equal(engine.read(path), expected)
+    assert np.array_equal(engine.read(path.read_bytes()), expected)
+    assert np.array_equal(engine.predict(path).logits, engine.run(expected[None])["logits"])

@@ -43,8 +43,20 @@ def keras_to_onnx(path: Path) -> bytes:
         raise BundleError(f"Keras cannot read it: {error}") from error
     height, width, channels = model.input_shape[1:]
     trial = torch.zeros(2, height or 64, width or 64, channels)
+
+    class Plain(torch.nn.Module):
+        """The model with one argument: the exporter cannot name those of a Keras layer."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model.eval()
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            answer: torch.Tensor = self.model(images, training=False)
+            return answer
+
     program = torch.onnx.export(
-        model.eval(),
+        Plain().eval(),
         (trial,),
         input_names=["input"],
         output_names=["output"],

@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from bundle.small_model import images
+from conftest import make_recipe
+from lesionwise.bundle.export import View
+from lesionwise.data.images import fit_image
+from lesionwise.errors import RunError
+from lesionwise.run_folder import RunFolder, write_text
+from lesionwise.training.augment import evaluation_view
+from lesionwise.training.export import export_run, view
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"eval_zoom": 1.43, "eval_size": [20, 28]},
+        {"eval_size": [16, 20]},
+        {"eval_zoom": 1.3},
+        {"eval_size": [40, 60]},
+    ],
+    ids=["cut and resized", "made smaller", "cut and made larger", "made larger"],
+)
+def test_the_view_of_the_bundle_is_that_of_evaluation(keys: dict[str, object]) -> None:
+    recipe = make_recipe(**keys)
+    pixels = torch.from_numpy(images(6))
+    found = view(recipe)(pixels.permute(0, 3, 1, 2).float() / 255)
+    assert isinstance(view(recipe), View)
+    assert (found - evaluation_view(pixels, recipe)).abs().max() < 1e-5
+
+
+def test_a_view_that_changes_nothing_costs_nothing() -> None:
+    assert isinstance(view(make_recipe()), torch.nn.Identity)
+
+
+def test_a_run_that_standardises_whole_parts_is_not_exported(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    write_text(run.config, make_recipe(defect_own_statistics=True).to_toml())
+    with pytest.raises(RunError, match="standardises a whole part at once"):
+        export_run(run, tmp_path / "model.onnx")
+
+
+def test_an_unfinished_run_is_not_exported(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    write_text(run.config, make_recipe().to_toml())
+    with pytest.raises(RunError, match=r"has no predictions-cal\.csv. Train it to its end first"):
+        export_run(run, tmp_path / "model.onnx")
+
+
+def test_pixels_decoded_elsewhere_are_left_alone_at_their_size() -> None:
+    picture = images(1)[0]
+    assert (fit_image(picture, picture.shape[:2]) == picture).all()

@@ -131,12 +131,7 @@ def train(
                 on_step=on_step,
             )
             stage |= {"images": clock.images, "parts": clock.seconds}
-    if not run.calibration.exists():
-        with timed_stage(run, "calibrate"):
-            calibrate_run(run)
-    if not run.rejection.exists() and _may_be_served(recipe, prepared):
-        with timed_stage(run, "rejection"):
-            fit_run_rejection(run, recipe, prepared, device=device)
+    _learn_from_cal(run, recipe, prepared, device=device)
     return run
 
 
@@ -207,6 +202,16 @@ def prepare_again(run: RunFolder, cache_root: str | Path | None) -> tuple[Recipe
     )
     _verify_same_data(run, prepared)
     return recipe, prepared, facts["split_origin"]
+
+
+def _learn_from_cal(run: RunFolder, recipe: Recipe, data: TrainingData, *, device: str) -> None:
+    """Fit what the answers mean, and which images get none."""
+    if not run.calibration.exists():
+        with timed_stage(run, "calibrate"):
+            calibrate_run(run)
+    if not run.rejection.exists() and _may_be_served(recipe, data):
+        with timed_stage(run, "rejection"):
+            fit_run_rejection(run, recipe, data, device=device)
 
 
 def _verify_same_start(

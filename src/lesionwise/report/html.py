@@ -16,16 +16,18 @@ from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.errors import LesionwiseError, RunError
 from lesionwise.evaluation.curves import precision_recall_table, reliability_table, roc_table
 from lesionwise.evaluation.evaluate import LOSSES, Evaluation
+from lesionwise.evaluation.gaps import describe_gaps
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.run_predictions import raw_probabilities, read_run_predictions, run_calibration
 from lesionwise.evaluation.run_scores import read_check
-from lesionwise.evaluation.subgroups import evaluate_subgroups
+from lesionwise.evaluation.subgroups import TITLES, evaluate_subgroups
 from lesionwise.labels import NAMES
 from lesionwise.page.figure_file import write_figure
 from lesionwise.page.shell import render_page
 from lesionwise.report import curve_figures, figures, summary
 from lesionwise.report.confidence import confidence_drawings, confidence_facts
 from lesionwise.report.gallery import MELANOMAS, OTHERS, misclassified_table, thumbnails
+from lesionwise.report.trust import explanation_facts, overlays, robustness_facts
 from lesionwise.run_folder import RunFolder, read_json, write_text
 
 
@@ -67,6 +69,10 @@ def write_report(run: RunFolder) -> Path:
         figures=drawn,
         confidence=confidence_facts(check, calibration),
         subgroups=evaluation.subgroups or _subgroups(predictions, dataset),
+        gap_sentences=describe_gaps(evaluation.gaps),
+        subgroup_titles=TITLES,
+        explanation=explanation_facts(run, part, drawn),
+        robustness=robustness_facts(run, part, drawn),
         gallery=_gallery(run, part, predictions, dataset),
         source=scores.get("source"),
         data=data,
@@ -157,6 +163,7 @@ def _gallery(
         "rows": {kind: rows.to_dict("records") for kind, rows in shown.items()},
         "count": {kind: len(rows) for kind, rows in kinds.items()},
         "images": thumbnails(ids, paths),
+        "maps": overlays(run, part, ids),
         "table": f"figures/misclassified-{part}.csv",
     }
 

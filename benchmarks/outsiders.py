@@ -27,6 +27,7 @@ TEXTURES = {"skimage/data": ["brick.png", "grass.png", "gravel.png", "coins.png"
 SCIENCE = {"skimage/data": ["cell.png", "hubble_deep_field.jpg", "ihc.png", "moon.png", "retina.jpg"]}
 SCANS = {"skimage/data": ["page.png", "text.png"]}
 SKINS = [(236, 200, 180), (224, 172, 150), (205, 150, 130), (180, 125, 100), (140, 90, 70), (225, 150, 150)]
+COARSE = 10  # pixels of a mask that are looked at as one
 PEN = [(20, 20, 20), (30, 60, 160), (150, 30, 30), (20, 110, 60)]
 
 
@@ -186,32 +187,31 @@ def noise(size: tuple[int, int], count: int, seed: int) -> Iterator[Picture]:
         )
 
 
-def healthy_skin(paths: dict[str, tuple[str, Path]], masks: Path, size: tuple[int, int]) -> Iterator[Picture]:
-    """Cut the largest 4:3 box without lesion from each image; at least 200x150 of 600x450 pixels."""
+def healthy_skin(files: dict[str, tuple[str, Path]], masks: Path, size: tuple[int, int]) -> Iterator[Picture]:
+    """Cut the largest 4:3 box without lesion from each image, at least a third of its width."""
     with zipfile.ZipFile(masks) as archive:
         names = {Path(name).name: name for name in archive.namelist()}
-        for image_id, (lesion, path) in paths.items():
-            mask = Image.open(io.BytesIO(archive.read(names[f"{image_id}_segmentation.png"])))
-            box = free_box(np.asarray(mask.convert("L").filter(ImageFilter.MaxFilter(15))) > 0)
+        for image_id, (lesion, path) in files.items():
+            mask = Image.open(io.BytesIO(archive.read(names[f"{image_id}_segmentation.png"]))).convert("L")
+            near = mask.reduce(COARSE).point(lambda share: 255 * (share > 0)).filter(ImageFilter.MaxFilter(3))
+            box = free_box(np.asarray(near) > 0)
             if box:
                 with Image.open(path) as image:
-                    yield lesion, through_jpeg(image.crop(box), size, 95)
+                    yield lesion, through_jpeg(image.crop(tuple(COARSE * side for side in box)), size, 95)
 
 
 def free_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
-    """Return the largest 4:3 box without lesion and outside the dark corners (5 % from the edges)."""
+    """Return left, top, right, bottom of the largest 4:3 box outside a mask, off the dark corners."""
     height, width = mask.shape
     total = np.pad(mask.astype(int).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    left0, top0 = width // 20, height // 20
-    for w in range(width * 9 // 10, 199, -20):
+    for w in range(width * 9 // 10, width // 3 - 1, -4):
         h = w * 3 // 4
-        for top in range(top0, height - top0 - h, 15):
-            for left in range(left0, width - left0 - w, 15):
-                inside = (
-                    total[top + h, left + w] - total[top, left + w] - total[top + h, left] + total[top, left]
-                )
-                if inside == 0:
-                    return left, top, left + w, top + h
+        inside = total[h:, w:] - total[:-h, w:] - total[h:, :-w] + total[:-h, :-w]
+        inside[: height // 20] = inside[:, : width // 20] = 1
+        inside[-height // 20 :] = inside[:, -width // 20 :] = 1
+        if (inside == 0).any():
+            top, left = np.argwhere(inside == 0)[0]
+            return int(left), int(top), int(left + w), int(top + h)
     return None
 
 

@@ -112,9 +112,19 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def model_card(self) -> Path:
+        """What a stranger must know, in Markdown with the header that model hubs read."""
+        return self.path / "model_card.md"
+
+    @property
     def rejection(self) -> Path:
         """Which pictures are no lesion images, as learnt on `train` and `cal`."""
         return self.path / "rejection.npz"
+
+    @property
+    def outsiders(self) -> Path:
+        """How well each kind of such pictures is told, where that was measured."""
+        return self.path / "outsiders.json"
 
     def embeddings(self, part: str) -> Path:
         """Return the path of the network's embeddings of a part, a row per image in order of the ids."""

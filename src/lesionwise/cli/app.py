@@ -5,6 +5,7 @@ import typer
 from lesionwise.cli import (
     bundle,
     calibrate,
+    card,
     check,
     compare,
     cross_validate,
@@ -46,6 +47,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("explain")(explain.explain)
 app.command("report")(evaluate.report)
+app.command("card")(card.card)
 app.command("export")(bundle.export)
 app.add_typer(bundle.app, name="bundle")
 app.command("predict")(predict.predict)

@@ -1,0 +1,20 @@
+"""`lesionwise card`."""
+
+from typing import Annotated
+
+import typer
+
+from lesionwise.cli.console import print_result
+from lesionwise.cli.evaluate import RunArgument
+from lesionwise.cli.options import Json
+
+Licence = Annotated[str, typer.Option("--licence", help="Of the weights, such as cc-by-nc-4.0.")]
+
+
+def card(run: RunArgument, licence: Licence = "", json: Json = False) -> None:
+    """Write the model card of an evaluated run, ready to publish; what was not measured it names."""
+    from lesionwise.report.model_card import write_model_card
+    from lesionwise.run_folder import open_run_folder
+
+    path = write_model_card(open_run_folder(run), licence=licence)
+    print_result(f"Model card: {path}", {"model_card": str(path)}, as_json=json)

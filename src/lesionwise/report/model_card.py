@@ -1,0 +1,99 @@
+"""`model_card.md`: what a stranger must know before touching a model, with the header that model hubs read.
+
+Here: gathering the files of a run into one text; what was not measured is named as such. Not here: measuring.
+"""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from lesionwise.errors import RunError
+from lesionwise.evaluation.evaluate import LOSSES, Evaluation
+from lesionwise.evaluation.gaps import describe_gaps
+from lesionwise.evaluation.ood import ACCEPT, read_rejection
+from lesionwise.evaluation.robustness import describe_robustness, read_robustness
+from lesionwise.evaluation.run_predictions import run_calibration
+from lesionwise.evaluation.run_scores import read_check
+from lesionwise.explain.record import describe_explanation, read_explanation
+from lesionwise.labels import NAMES
+from lesionwise.report.summary import headline_part, main_sentences
+from lesionwise.run_folder import RunFolder, read_json, write_text
+
+_SHOWN = ("recall", "precision", "specificity", "auc")  # of each diagnosis
+
+
+def write_model_card(run: RunFolder, *, licence: str = "") -> Path:
+    """Write `model_card.md` of an evaluated run and return its path.
+
+    Args:
+        run: A run; its test scores are shown where there are any, else those on val.
+        licence: Of the weights, as model hubs spell it, such as "cc-by-nc-4.0"; empty if not stated.
+
+    Raises:
+        RunError: If the run was not evaluated yet, or misses a file.
+    """
+    if not run.scores.is_file() or not run.config.is_file():
+        raise RunError(f'{run.path}: was not evaluated yet. Run "lesionwise evaluate {run.path}".')
+    environment = Environment(
+        loader=PackageLoader("lesionwise.report"),
+        autoescape=False,  # noqa: S701 (Markdown, from our own numbers)
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["bullets"] = _bullets
+    text = environment.get_template("model_card.md").render(**card_facts(run), licence=licence)
+    write_text(run.model_card, text)
+    return run.model_card
+
+
+def card_facts(run: RunFolder) -> dict[str, Any]:
+    """Return all that the card says; None where something was not measured.
+
+    Args:
+        run: An evaluated run.
+    """
+    scores = read_json(run.scores)
+    parts = {name: Evaluation.from_json(value) for name, value in scores["parts"].items()}
+    part = headline_part(parts)
+    evaluation, environment = parts[part], read_json(run.environment)
+    explanation, robustness = (
+        read(run, part) or read(run, "val") for read in (read_explanation, read_robustness)
+    )
+    return {
+        "name": run.path.resolve().name,
+        "part": part,
+        "evaluation": evaluation,
+        "shown": _SHOWN,
+        "losses": LOSSES,
+        "diagnoses": NAMES,
+        "sentences": main_sentences(evaluation, None),
+        "gaps": describe_gaps(evaluation.gaps) if evaluation.gaps else None,
+        "subgroups": evaluation.subgroups,
+        "check": read_check(run, part),
+        "calibration": run_calibration(run),
+        "cutoff": read_rejection(run.rejection).cutoff if run.rejection.is_file() else None,
+        "accept": ACCEPT,
+        "outsiders": read_json(run.outsiders) if run.outsiders.is_file() else None,
+        "explanation": describe_explanation(explanation) if explanation else None,
+        "robustness": describe_robustness(robustness) if robustness else None,
+        "recipe": tomllib.loads(run.config.read_text(encoding="utf-8")),
+        "data": read_json(run.data),
+        "command": _without_folders(environment["command"]),
+        "python": environment["python"],
+        "packages": environment["packages"],
+        "split": read_json(run.split.with_suffix(".json")),
+    }
+
+
+def _without_folders(command: str) -> str:
+    """Return a command without the folders of the machine that it ran on."""
+    return re.sub(r"(?<!\S)(?:[A-Za-z]:)?(?:[/\\][^\s/\\]*)*[/\\](?=\S)", "", command)
+
+
+def _bullets(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences)

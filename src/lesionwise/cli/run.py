@@ -65,7 +65,7 @@ def run(
         quiet=quiet,
     )
     with timed_stage(folder, "evaluate"):
-        evaluation = evaluate_part(folder, "val")
+        evaluation = evaluate_part(folder, "val", table=about_part(folder, "val"))
     write_report(folder)
     check = read_check(folder, "val")
     calibrated = f"\n{describe_check(check)}" if check else ""

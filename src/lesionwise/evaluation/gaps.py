@@ -115,7 +115,8 @@ def describe_gaps(gaps: list[dict[str, Any]]) -> list[str]:
         )
         mix = {row["score"] for row in rows} == {"accuracy"}
         why = "; with the diagnoses held equal it does not stand out" if mix else ""
-        sentences.append(f"{TITLES.get(column, column)} {value} against all others: {told}{why}.")
+        subgroup = f"{TITLES.get(column, column)} {value}".replace("_", " ")
+        sentences.append(f"{subgroup[0].upper()}{subgroup[1:]} against all others: {told}{why}.")
     return sentences
 
 

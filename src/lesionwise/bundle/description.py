@@ -79,6 +79,7 @@ class Provenance(_Record):
         seeds: The seed of each member.
         checkpoints: SHA-256 of the weights of each member.
         packages: Versions that trained it.
+        test_ids: The images that the test scores rest on, for whoever wants to verify them.
     """
 
     data_fingerprint: Sha256
@@ -89,6 +90,7 @@ class Provenance(_Record):
     seeds: tuple[int, ...]
     checkpoints: tuple[Sha256, ...]
     packages: dict[str, str] = {}
+    test_ids: tuple[str, ...] = ()
 
 
 class Score(_Record):

@@ -21,6 +21,7 @@ from lesionwise.cli import (
     serve,
     split,
     train,
+    verify,
 )
 
 app = typer.Typer(
@@ -50,6 +51,7 @@ app.command("report")(evaluate.report)
 app.command("card")(card.card)
 app.command("export")(bundle.export)
 app.add_typer(bundle.app, name="bundle")
+app.command("verify")(verify.verify)
 app.command("predict")(predict.predict)
 app.command("serve")(serve.serve)
 app.command("phantom")(phantom.phantom)

@@ -61,9 +61,8 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
     parts = {name: Evaluation.from_json(value) for name, value in scores["parts"].items()}
     part = headline_part(parts)
     evaluation, environment = parts[part], read_json(run.environment)
-    explanation, robustness = (
-        read(run, part) or read(run, "val") for read in (read_explanation, read_robustness)
-    )
+    explanation = read_explanation(run, part) or read_explanation(run, "val")
+    robustness = read_robustness(run, part) or read_robustness(run, "val")
     return {
         "name": run.path.resolve().name,
         "part": part,

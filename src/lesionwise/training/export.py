@@ -255,15 +255,17 @@ def _part_scores(scores: dict[str, Any], *, only: Sequence[str] | None = None) -
 
 def _provenance(runs: Sequence[RunFolder], recipes: Sequence[Recipe]) -> Provenance:
     facts = [read_json(run.data) for run in runs]
+    split = read_split(runs[0].split)
     return Provenance(
         data_fingerprint=facts[0]["fingerprint"],
-        split_fingerprint=read_split(runs[0].split).fingerprint,
+        split_fingerprint=split.fingerprint,
         images=facts[0]["images"],
         lesions=facts[0]["lesions"],
         recipes=tuple(recipe.model_dump(mode="json", exclude_none=True) for recipe in recipes),
         seeds=tuple(fact["seed"] for fact in facts),
         checkpoints=tuple(file_sha256(run.checkpoints / "best.ckpt") for run in runs),
         packages=read_json(runs[0].environment)["packages"],
+        test_ids=tuple(split.frame.loc[split.frame["part"] == "test", "image_id"]),
     )
 
 

@@ -88,8 +88,8 @@ def upright_size(content: bytes, *, pixels: int, side_px: int) -> tuple[int, int
             width, height = image.size
             if width * height > pixels or max(width, height) > side_px:
                 raise SizeError(
-                    f"has {width:,} by {height:,} pixels; at most {pixels / 1e6:g} megapixels and {side_px:,} "
-                    "a side are read"
+                    f"has {width:,} by {height:,} pixels; at most {pixels / 1e6:g} megapixels and "
+                    f"{side_px:,} a side are read"
                 )
             if min(width, height) < MIN_SIDE_PX:
                 raise SizeError(f"has {width} by {height} pixels; at least {MIN_SIDE_PX} a side are needed")

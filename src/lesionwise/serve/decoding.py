@@ -20,6 +20,7 @@ from lesionwise.serve.limits import Limits
 from lesionwise.serve.problems import Problem
 
 START_S: Final = 60.0
+END_S: Final = 0.5
 _FRAME_BYTES: Final = 256 << 20
 
 
@@ -144,10 +145,15 @@ class Decoders:
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         self._all.discard(process)
-        if process.returncode is None:
+        if process.stdin is not None:
+            process.stdin.close()  # on which a healthy one ends
+        try:
+            async with asyncio.timeout(END_S):
+                await process.wait()
+        except TimeoutError:
             with suppress(ProcessLookupError):
                 process.kill()
-        await process.wait()
+            await process.wait()
 
 
 async def _ask(process: asyncio.subprocess.Process, frame: bytes) -> bytes:

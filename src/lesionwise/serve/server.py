@@ -54,9 +54,13 @@ def open_socket(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
-        if sys.platform != "win32":  # where it would let two services share a port
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
+        try:
+            if sys.platform != "win32":  # where it would let two services share a port
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+        except OSError:
+            listening.close()
+            raise
     except OSError as error:
         raise LesionwiseError(
             f"{host}:{port}: cannot listen there: {error.strerror or error}. Pass another --host or --port."
@@ -118,3 +122,4 @@ def _write_log(level: int) -> None:
     LOG.addHandler(handler)
     LOG.setLevel(level)
     LOG.propagate = False
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # its warnings quote requests

@@ -1,0 +1,258 @@
+"""The page in a real browser."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from serve.drawn_model import BETWEEN, BLUE, DARK, LIGHT, picture
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+
+CHROMIUM = (
+    os.environ.get("LESIONWISE_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+)
+RESULT = "article.result:not(.pending)"
+OpenPage = Callable[..., "playwright.Page"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["playwright.Browser"]:
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium here; Debian's package is called chromium")
+    with playwright.sync_playwright() as driver:
+        launched = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def open_page(browser: "playwright.Browser", live: str) -> Iterator[OpenPage]:
+    """A function that opens the page in a context of its own; a complaint of the browser is a failure."""
+    contexts, complaints = [], []
+
+    def opened(address: str = "/", **options: object) -> "playwright.Page":
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if is_complaint(said.text) else None)
+        page.goto(live + address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not complaints
+
+
+def is_complaint(text: str) -> bool:
+    return "Failed to load resource" not in text  # the browser notes refusals, too
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """One file of each kind, by name."""
+    contents = {
+        "light.jpg": picture(LIGHT, (320, 240)),
+        "dark.png": picture(DARK, (320, 240), "PNG"),
+        "between.jpg": picture(BETWEEN, (320, 240)),
+        "photograph.jpg": picture(BLUE, (320, 240)),
+        "note.jpg": b"this is no image",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    return {name: str(tmp_path / name) for name in contents}
+
+
+def choose(page: "playwright.Page", *paths: str) -> None:
+    page.set_input_files("#image", list(paths))
+    playwright.expect(page.locator(RESULT)).to_have_count(len(paths))
+
+
+def serious(page: "playwright.Page") -> list[str]:
+    found = axe.Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in ("serious", "critical")
+    ]
+
+
+def overflow_px(page: "playwright.Page") -> int:
+    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+def test_an_image_gets_an_answer_with_a_heatmap(open_page: OpenPage, files: dict[str, str]) -> None:
+    page = open_page()
+    choose(page, files["dark.png"])
+    playwright.expect(page.locator(RESULT)).to_contain_text("Melanoma is likeliest")
+    playwright.expect(page.locator(RESULT)).to_contain_text("dark.png")
+    playwright.expect(page.locator("#status")).to_contain_text("dark.png: Melanoma")
+    assert page.evaluate("document.activeElement.tagName") == "H2"
+    assert page.locator(".bars li").count() == 7
+    assert page.locator(".bars li").first.inner_text().startswith("Melanoma")
+    heat = page.locator("image.heat")
+    assert heat.get_attribute("href").startswith("data:image/png")
+    page.locator(".heat-slider").fill("25")
+    assert heat.get_attribute("opacity") == "0.25"
+    page.locator(".heat-switch").uncheck()
+    assert heat.evaluate("(element) => getComputedStyle(element).visibility") == "hidden"
+    assert not serious(page)
+
+
+def test_several_at_once_with_a_bad_one_among_them(open_page: OpenPage, files: dict[str, str]) -> None:
+    page = open_page()
+    choose(page, *files.values())
+    said = page.locator("#overview li").all_inner_texts()
+    assert said == [
+        "light.jpg: Mole, 99\xa0%",
+        "dark.png: Melanoma, >\xa099\xa0%",
+        "between.jpg: Uncertain",
+        "photograph.jpg: This is not a lesion image",
+        "note.jpg: The file is not an image that is read here",
+    ]
+    rejected = page.locator("article.not_a_lesion_image")
+    playwright.expect(rejected).to_contain_text("It is unlike the dermatoscopic images")
+    assert rejected.locator(".bars").count() == 0
+    assert rejected.locator(".heat").count() == 0
+    assert page.locator("article.refused").count() == 1
+    assert not serious(page)
+    page.locator(".remove").first.click()
+    playwright.expect(page.locator(RESULT)).to_have_count(4)
+
+
+def test_errors_are_said(open_page: OpenPage, files: dict[str, str], tmp_path: Path) -> None:
+    page = open_page()
+    huge = tmp_path / "huge.jpg"
+    with closing(huge.open("wb")) as file:
+        file.truncate(21 << 20)
+    choose(page, str(huge))
+    playwright.expect(page.locator(RESULT)).to_contain_text("huge.jpg is larger than 20 MB")
+    page.route("**/", lambda route: route.abort())
+    page.set_input_files("#image", files["light.jpg"])
+    playwright.expect(page.locator(RESULT).nth(1)).to_contain_text("cannot be reached")
+
+
+def test_a_busy_service_is_asked_again(open_page: OpenPage, files: dict[str, str]) -> None:
+    page = open_page()
+    seen = []
+
+    def busy_once(route: "playwright.Route") -> None:
+        seen.append(1)
+        if len(seen) == 1:
+            route.fulfill(status=503, headers={"Retry-After": "0.2"}, body="")
+        else:
+            route.continue_()
+
+    page.route("**/", busy_once)
+    page.set_input_files("#image", files["light.jpg"])
+    playwright.expect(page.locator(RESULT)).to_contain_text("Mole is likeliest", timeout=15_000)
+    assert len(seen) == 2
+
+
+def test_dropping_and_pasting(open_page: OpenPage) -> None:
+    page = open_page()
+    give = """([kind, bytes]) => {
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([new Uint8Array(bytes)], "given.png", { type: "image/png" }));
+        const options = { bubbles: true, cancelable: true };
+        const event = kind === "drop"
+          ? new DragEvent("drop", { ...options, dataTransfer: transfer })
+          : new ClipboardEvent("paste", { ...options, clipboardData: transfer });
+        document.body.dispatchEvent(event);
+    }"""
+    content = list(picture(DARK, form="PNG"))
+    page.evaluate(give, ["drop", content])
+    playwright.expect(page.locator(RESULT)).to_have_count(1)
+    page.evaluate(give, ["paste", content])
+    playwright.expect(page.locator(RESULT)).to_have_count(2)
+
+
+def test_the_answer_can_be_taken_along(open_page: OpenPage, files: dict[str, str], tmp_path: Path) -> None:
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    choose(page, files["dark.png"])
+    with page.expect_download() as download:
+        page.locator("a[download]").click()
+    download.value.save_as(tmp_path / "answer.json")
+    answer = json.loads((tmp_path / "answer.json").read_text(encoding="utf-8"))
+    assert answer["results"][0]["top"] == "mel"
+    page.locator("details.json summary").click()
+    page.locator(".copy").click()
+    playwright.expect(page.locator("#status")).to_have_text("Copied.")
+    assert json.loads(page.evaluate("navigator.clipboard.readText()")) == answer
+
+
+def test_a_summary_is_one_sheet(open_page: OpenPage, files: dict[str, str]) -> None:
+    page = open_page()
+    choose(page, files["between.jpg"])
+    sheets = page.pdf(format="A4").count(b"/Type /Page\n")
+    assert sheets == 1
+    page.emulate_media(media="print")
+    assert not page.locator("#ask").is_visible()
+    playwright.expect(page.locator(".answered")).to_contain_text("not a medical device")
+
+
+def test_an_example_is_one_click(open_page: OpenPage) -> None:
+    page = open_page()
+    page.locator(".examples a").first.click()
+    playwright.expect(page.locator(RESULT)).to_contain_text("Melanoma is likeliest")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_any_width_and_scheme_is_readable(
+    open_page: OpenPage, files: dict[str, str], width: int, scheme: str
+) -> None:
+    page = open_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    assert overflow_px(page) <= 0
+    choose(page, files["between.jpg"], files["note.jpg"])
+    assert overflow_px(page) <= 0
+    assert not serious(page)
+    ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    assert ground == {"light": "rgb(251, 250, 248)", "dark": "rgb(21, 24, 27)"}[scheme]
+
+
+def test_the_reference_is_readable(open_page: OpenPage) -> None:
+    page = open_page("/docs", viewport={"width": 390, "height": 844})
+    assert overflow_px(page) <= 0
+    assert not serious(page)
+
+
+def test_a_keyboard_is_enough(open_page: OpenPage, files: dict[str, str]) -> None:
+    page = open_page()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "image":
+            break
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Space")
+    chooser.value.set_files(files["dark.png"])
+    playwright.expect(page.locator(RESULT)).to_have_count(1)
+    page.wait_for_function("document.activeElement.tagName === 'H2'")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "heat-switch"
+    page.keyboard.press("Space")
+    assert not page.locator(".heat-switch").is_checked()
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("image.heat").get_attribute("opacity") == "0.61"
+
+
+def test_without_javascript_the_page_works(open_page: OpenPage, files: dict[str, str]) -> None:
+    page = open_page(java_script_enabled=False)
+    page.set_input_files("#image", [files["light.jpg"], files["note.jpg"]])
+    page.get_by_role("button", name="Analyse").click()
+    playwright.expect(page.locator(RESULT)).to_have_count(2)
+    playwright.expect(page.locator(RESULT).first).to_contain_text("Mole is likeliest")
+    assert page.locator(".heat").is_visible()
+    assert not page.locator(".heat-slider").is_visible()
+    page.locator(".heat-switch").uncheck()
+    assert not page.locator(".heat").is_visible()
+    page.locator(".examples a").first.click()
+    playwright.expect(page.locator(RESULT)).to_contain_text("Melanoma is likeliest")

@@ -50,7 +50,12 @@ def test_subgroups_stand_in_order(rows: list[dict[str, Any]]) -> None:
     names = {column: [row["value"] for row in rows if row["column"] == column] for column in ("sex", "age")}
     assert names["sex"] == ["male", "female", "unknown"]
     assert names["age"] == [*AGE_BANDS.values(), "unknown"]
-    assert list(dict.fromkeys(row["column"] for row in rows)) == ["sex", "age", "localization"]
+    assert list(dict.fromkeys(row["column"] for row in rows)) == [
+        "sex",
+        "age",
+        "localization",
+        "photographs",
+    ]
 
 
 def test_scores_are_those_of_the_subgroup(rows: list[dict[str, Any]], simulated: Simulated) -> None:
@@ -74,7 +79,7 @@ def test_small_subgroups_have_counts_and_no_score(rows: list[dict[str, Any]]) ->
 def test_ten_lesions_are_enough_and_nine_are_not() -> None:
     y_true, y_prob = np.full(19, 4), np.tile(np.eye(7)[4], (19, 1))
     table = pd.DataFrame({"sex": ["female"] * 10 + ["male"] * 9})
-    ten, nine = evaluate_subgroups(y_true, y_prob, np.arange(19), table, resamples=20)
+    ten, nine, _ = evaluate_subgroups(y_true, y_prob, np.arange(19), table, resamples=20)
     assert ten["melanoma_recall"] == {"value": 1.0, "low": pytest.approx(0.025**0.1), "high": 1.0}
     assert ten["malignant_auc"] is None  # nothing benign to tell it from
     assert nine["accuracy"] is None

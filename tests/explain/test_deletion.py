@@ -27,6 +27,7 @@ def test_a_faithful_order_takes_the_answer_away_and_brings_it_back_sooner(red_is
 def test_curves_begin_and_end_with_the_whole_image_and_with_nothing(red_is_melanoma: Network) -> None:
     images = _image()
     curves = answer_curves(red_is_melanoma, images, MELANOMA, {"own": torch.rand(1, 4, 4)})
+    red_is_melanoma.requires_grad_(requires_grad=False)
     whole = float(red_is_melanoma(images).double().softmax(1)[0, 4])
     mean = images.mean((2, 3), keepdim=True).expand_as(images)
     nothing = float(red_is_melanoma(mean).double().softmax(1)[0, 4])

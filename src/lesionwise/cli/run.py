@@ -47,6 +47,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Do the whole job: read, clean, cache, split, train, evaluate on val, report."""
+    from lesionwise.data.about import about_part
     from lesionwise.evaluation.run_scores import evaluate_part, read_check
     from lesionwise.report.html import write_report
     from lesionwise.run_folder import timed_stage

@@ -234,7 +234,7 @@ def test_a_keyboard_is_enough(open_page: OpenPage, files: dict[str, str]) -> Non
         page.keyboard.press("Space")
     chooser.value.set_files(files["dark.png"])
     playwright.expect(page.locator(RESULT)).to_have_count(1)
-    page.wait_for_function("document.activeElement.tagName === 'H2'")
+    playwright.expect(page.locator("h2:focus")).to_have_count(1)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "heat-switch"
     page.keyboard.press("Space")

@@ -150,7 +150,7 @@ def _describe_answer(service: Service, answer: Answer) -> dict[str, Any]:
         "decision": result["decision"],
         "result": result,
         "name": name,
-        "rows": [] if rejected else _rows(result),
+        "rows": [] if rejected else _rows(result, calibration),
         "set": None if rejected else describe_set(result, calibration),
         "operating": None if rejected else describe_operating_point(result, calibration),
         "picture": data_uri(answer.picture.preview, "image/jpeg"),
@@ -164,18 +164,25 @@ def _describe_answer(service: Service, answer: Answer) -> dict[str, Any]:
     }
 
 
-def _rows(result: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows(result: dict[str, Any], calibration: Calibration | None) -> list[dict[str, Any]]:
     held = result["prediction_set"] or ()
+    unpromised = _unpromised(calibration)
     ranked = sorted(CODES, key=lambda code: -result["probabilities"][code])
     return [
         {
             "code": code,
             "probability": result["probabilities"][code],
             "malignant": code in MALIGNANT,
-            "held": code in held,
+            "held": code in held and (code not in unpromised or code == result["top"]),
         }
         for code in ranked
     ]
+
+
+def _unpromised(calibration: Calibration | None) -> list[str]:
+    """Return the diagnoses of which `cal` holds too few to exclude them ever."""
+    classes = calibration.prediction_sets.classes if calibration else {}
+    return [code for code in CODES if code in classes and isinstance(classes[code].quantile, str)]
 
 
 def _frame(view: View | None, width: int, height: int) -> dict[str, float] | None:
@@ -195,9 +202,8 @@ def describe_set(result: dict[str, Any], calibration: Calibration | None) -> dic
     """
     if calibration is None or result["prediction_set"] is None:
         return None
-    classes = calibration.prediction_sets.classes
-    promised = [code for code in result["prediction_set"] if not isinstance(classes[code].quantile, str)]
-    unpromised = [code for code in CODES if isinstance(classes[code].quantile, str)]
+    unpromised = _unpromised(calibration)
+    promised = [code for code in result["prediction_set"] if code not in unpromised]
     return {
         "names": _names(promised or result["prediction_set"][:1]),
         "coverage": percent(result["coverage"]),

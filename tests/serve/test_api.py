@@ -11,10 +11,11 @@ from PIL import Image
 from lesionwise.bundle.engine import Engine, load_model
 from lesionwise.errors import BundleError
 from lesionwise.labels import CODES
+from lesionwise.serve.heatmap import locate_view
 from lesionwise.serve.schema import EXAMPLE, ModelInfo, Predictions
 from lesionwise.serve.service import Service
 from serve.conftest import open_client
-from serve.drawn_model import BETWEEN, BLUE, DARK, LIGHT, calibration, picture, write_bundle
+from serve.drawn_model import BETWEEN, BLUE, DARK, LIGHT, calibration, describe, picture, write_bundle
 
 
 def ask(client: TestClient, *contents: bytes, **query: str) -> dict[str, Any]:
@@ -90,12 +91,23 @@ def test_a_heatmap_is_brightest_on_what_speaks_for_the_answer(client: TestClient
     assert width / 4 - 12 <= spot[1] <= width / 2 + 12
 
 
-def test_the_view_is_the_part_that_the_graph_enlarges(engine: Engine) -> None:
-    from lesionwise.serve.heatmap import locate_view  # noqa: PLC0415 (an inner function, used here alone)
-
-    view = locate_view(engine.description, 160, 120)
-    assert view is not None
-    assert (view.left, view.top, view.width, view.height) == pytest.approx((0, 0, 1, 1))
+@pytest.mark.parametrize(
+    ("zooms", "size", "expected"),
+    [
+        ((), (160, 120), (0, 0, 1, 1)),
+        ((1.0,), (320, 120), (0.25, 0, 0.5, 1)),
+        ((2.0,), (160, 120), (0.25, 0.25, 0.5, 0.5)),
+        ((1.0, 2.0), (160, 120), None),  # members that look at different parts
+    ],
+)
+def test_the_view_is_the_part_that_the_graph_enlarges(
+    zooms: tuple[float, ...], size: tuple[int, int], expected: tuple[float, ...] | None
+) -> None:
+    facts = {"data_fingerprint": "0" * 64, "split_fingerprint": "0" * 64, "images": 1, "lesions": 1}
+    recipes = [{"eval_zoom": zoom} for zoom in zooms]
+    made = {**facts, "recipes": recipes, "seeds": [0] * len(zooms), "checkpoints": ["0" * 64] * len(zooms)}
+    view = locate_view(describe(provenance=made if zooms else None), *size)
+    assert (view and (view.left, view.top, view.width, view.height)) == (expected and pytest.approx(expected))
 
 
 def test_an_image_that_was_turned_is_turned_back(client: TestClient) -> None:

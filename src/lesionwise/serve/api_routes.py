@@ -99,6 +99,7 @@ def _add_predict(router: APIRouter, service: Service, budget: Budget) -> None:
     @router.post(
         "/predict",
         summary="Classify images",
+        response_description="An answer for each image",
         response_model=Predictions,
         responses={
             200: {"content": {"application/json": {"example": EXAMPLE}}},
@@ -110,7 +111,7 @@ def _add_predict(router: APIRouter, service: Service, budget: Budget) -> None:
         request: Request,
         heatmap: Annotated[bool, Query(description="Whether to draw heatmaps.")] = True,  # noqa: FBT002 (a query)
     ) -> Response:
-        """Answer for each image of the field `image`. If one cannot be read, the whole request is refused."""
+        """Answer for each file of the field “image”. If one cannot be read, the whole request is refused."""
         with budget.hold(announced_bytes(request, service.limits)):
             contents = await read_images(request, service.limits)
             answers = await service.answer(contents, heatmap=heatmap)
@@ -120,7 +121,11 @@ def _add_predict(router: APIRouter, service: Service, budget: Budget) -> None:
 
 def _add_model(router: APIRouter, service: Service) -> None:
     @router.get(
-        "/model", summary="Describe the model", response_model=ModelInfo, responses=_problems("no-token")
+        "/model",
+        summary="Describe the model",
+        response_description="All that is known of it",
+        response_model=ModelInfo,
+        responses=_problems("no-token"),
     )
     async def model() -> dict[str, Any]:
         """Return scores, thresholds, fingerprints and limits: what the bundle says about itself."""
@@ -136,7 +141,12 @@ def _add_model(router: APIRouter, service: Service) -> None:
 
 
 def _add_operations(router: APIRouter, service: Service) -> None:
-    @router.get("/health", summary="Tell whether the service can answer", response_model=Health)
+    @router.get(
+        "/health",
+        summary="Tell whether the service can answer",
+        response_description="It can",
+        response_model=Health,
+    )
     async def health() -> dict[str, Any]:
         """Answer as long as the service runs; needs no token."""
         return {"status": "ok", "model": service.engine.description.name, "waiting": service.waiting}

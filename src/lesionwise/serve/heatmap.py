@@ -32,14 +32,8 @@ class View:
     height: float
 
 
-def eval_zoom(description: Description) -> float:
-    """Return by how much the network's graph enlarges the middle of its input."""
-    recipes = description.provenance.recipes if description.provenance else ()
-    return float(recipes[0].get("eval_zoom", 1.0)) if recipes else 1.0
-
-
 def locate_view(description: Description, width: int, height: int) -> View | None:
-    """Return where the network looks, or None if that depends on the image's content.
+    """Return where the network looks, or None if that depends on the image's content or on the member.
 
     Args:
         description: Of the bundle.
@@ -47,9 +41,11 @@ def locate_view(description: Description, width: int, height: int) -> View | Non
         height: The same.
     """
     rule = description.input
-    if FIELD_OF_VIEW in rule.steps:
+    recipes = description.provenance.recipes if description.provenance else ()
+    zooms = {float(recipe.get("eval_zoom", 1.0)) for recipe in recipes} or {1.0}
+    if FIELD_OF_VIEW in rule.steps or len(zooms) > 1:
         return None
-    scale = min(height / rule.height, width / rule.width) / eval_zoom(description)
+    scale = min(height / rule.height, width / rule.width) / zooms.pop()
     part_x, part_y = rule.width * scale / width, rule.height * scale / height
     return View((1 - part_x) / 2, (1 - part_y) / 2, part_x, part_y)
 

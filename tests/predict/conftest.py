@@ -15,7 +15,9 @@ from lesionwise.bundle.load import seal
 def model(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
     """A bundle on disk."""
     path = tmp_path_factory.mktemp("model") / "model.onnx"
-    path.write_bytes(seal(exported.content, describe()))
+    path.write_bytes(
+        seal(exported.content, describe(input=describe().input.model_copy(update={"zoom": 1.5})))
+    )
     return path
 
 

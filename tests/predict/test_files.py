@@ -1,6 +1,9 @@
 import csv
 import threading
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +12,11 @@ from PIL import Image
 
 from bundle.small_model import images
 from lesionwise.bundle.engine import BATCH, Engine
+from lesionwise.data.images import read_image
+from lesionwise.errors import BundleError
 from lesionwise.evaluation.predictions import read_predictions
 from lesionwise.predict.files import _map_ahead, predict_files
+from lesionwise.predict.heatmaps import HeatmapWriter
 from lesionwise.predict.sources import find_pictures
 from lesionwise.predict.views import views
 
@@ -124,3 +130,32 @@ def test_the_pipeline_keeps_order_and_reads_only_a_little_ahead() -> None:
         assert next(results) == 0
         assert len(taken) <= 6
         assert list(results) == list(range(1, 50))
+
+
+def test_heatmaps_lie_in_their_folder_and_on_the_part_that_is_looked_at(
+    engine: Engine, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "maps"
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.write(folder / "m000.png", "../../m000.png")
+        archive.write(folder / "m001.png", "deep/m001.png")
+    predicted(engine, tmp_path / "z.zip", tmp_path / "p.csv", on_answers=HeatmapWriter(engine, out))
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.png")) == [
+        Path("maps/deep/m001.png"),
+        Path("maps/m000.png"),
+    ]
+    rule = engine.description.input
+    drawn = np.asarray(Image.open(out / "m000.png")).astype(int)
+    given = read_image(folder / "m000.png", rule.size).astype(int)
+    assert rule.zoom == 1.5
+    np.testing.assert_array_less(np.abs(drawn[0] - given[0] * 0.55), 1.01)  # the rim is only darker
+    assert np.abs(drawn[12, 8:24] - given[12, 8:24]).max() > 5  # the middle carries colour
+    with pytest.raises(BundleError, match="has no exact maps"):
+        HeatmapWriter(without_maps(engine), out)
+
+
+def without_maps(engine: Engine) -> Engine:
+    other = copy(engine)
+    said = engine.description.model_copy(update={"outputs": ("probabilities", "logits")})
+    other.bundle = replace(engine.bundle, description=said)
+    return other

@@ -36,12 +36,15 @@ class ImageInput(_Record):
         steps: Names of its preprocessing steps, in their order.
         height: Of the input, in pixels.
         width: Of the input, in pixels.
+        zoom: Magnification in the graph: its inverse is the centred part that the network looks at, and that
+            its maps cover. Of several members, which have no map, the smallest.
     """
 
     rule: str = IMAGE_RULE
     steps: tuple[str, ...] = ()
     height: Side
     width: Side
+    zoom: Annotated[float, Field(ge=1)] = 1.0
 
     @field_validator("rule")
     @classmethod

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lesionwise.cli.bundle import PrecisionName
 from lesionwise.cli.console import Display, print_note, print_result
 from lesionwise.cli.options import Json, Quiet, Resume, Workers
 from lesionwise.errors import LesionwiseError
@@ -38,6 +39,14 @@ ErrorsFile = Annotated[
 FormatOption = Annotated[
     FormatName, typer.Option("--format", help="Our columns, or those of the ISIC challenge.")
 ]
+Heatmaps = Annotated[
+    Path | None,
+    typer.Option("--heatmaps", help="Draw what the model looked at over each image, as PNGs.", metavar="DIR"),
+]
+PrecisionOption = Annotated[
+    PrecisionName | None,
+    typer.Option("--precision", help="As the bundle says by default; bf16 is quicker on some processors."),
+]
 Tta = Annotated[bool, typer.Option("--tta", help="Average over mirrored and turned views: slower.")]
 
 
@@ -48,6 +57,8 @@ def predict(
     errors: ErrorsFile = None,
     format_: FormatOption = FormatName.lesionwise,
     tta: Tta = False,
+    heatmaps: Heatmaps = None,
+    precision: PrecisionOption = None,
     workers: Workers = None,
     resume: Resume = False,
     json: Json = False,
@@ -56,12 +67,13 @@ def predict(
     """Predict images with a model file; those that cannot be read are listed, the rest goes on."""
     from lesionwise.bundle.engine import load_model
     from lesionwise.predict.files import predict_files
+    from lesionwise.predict.heatmaps import HeatmapWriter
     from lesionwise.predict.sources import find_pictures
 
     if out.is_dir():
         raise LesionwiseError(f"{out}: expected --out to name a file but it is a folder.")
     errors = errors or out.with_name(f"{out.stem}-errors.csv")
-    engine = load_model(model)
+    engine = load_model(model, precision=precision.value if precision else None)
     if engine.description.stamp:
         print_note(f"{engine.description.stamp}: do not trust the scores of this model.", quiet=quiet)
     total = 0 if quiet else sum(1 for _ in find_pictures(places))
@@ -75,6 +87,7 @@ def predict(
             tta=tta,
             resume=resume,
             workers=workers,
+            on_answers=HeatmapWriter(engine, heatmaps) if heatmaps else None,
             on_done=lambda done: display.on_predicted(done, total),
         )
     _report(tally, out, errors, as_json=json)

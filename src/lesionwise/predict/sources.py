@@ -88,14 +88,14 @@ def _in_folder(folder: Path) -> Iterator[Picture]:
 
 def _in_zip(path: Path) -> Iterator[Picture]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                name = PurePosixPath(member.filename)
-                if not member.is_dir() and _is_image(name) and "__MACOSX" not in name.parts:
-                    where = f"{path}!{member.filename}"
-                    yield Picture(str(name.with_suffix("")), where, partial(_read_member, archive, member))
+        archive = zipfile.ZipFile(path)  # closed with the last picture that reads from it
     except zipfile.BadZipFile as error:
         raise DataError(f"{path}: is not a readable zip: {error}.") from error
+    for member in archive.infolist():
+        name = PurePosixPath(member.filename)
+        if not member.is_dir() and _is_image(name) and "__MACOSX" not in name.parts:
+            read = partial(_read_member, archive, member)
+            yield Picture(str(name.with_suffix("")), f"{path}!{member.filename}", read)
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:

@@ -33,7 +33,7 @@ class View:
 
 
 def locate_view(description: Description, width: int, height: int) -> View | None:
-    """Return where the network looks, or None if that depends on the image's content or on the member.
+    """Return where the network looks, or None if that depends on the image's content.
 
     Args:
         description: Of the bundle.
@@ -41,11 +41,9 @@ def locate_view(description: Description, width: int, height: int) -> View | Non
         height: The same.
     """
     rule = description.input
-    recipes = description.provenance.recipes if description.provenance else ()
-    zooms = {float(recipe.get("eval_zoom", 1.0)) for recipe in recipes} or {1.0}
-    if FIELD_OF_VIEW in rule.steps or len(zooms) > 1:
+    if FIELD_OF_VIEW in rule.steps:
         return None
-    scale = min(height / rule.height, width / rule.width) / zooms.pop()
+    scale = min(height / rule.height, width / rule.width) / rule.zoom
     part_x, part_y = rule.width * scale / width, rule.height * scale / height
     return View((1 - part_x) / 2, (1 - part_y) / 2, part_x, part_y)
 

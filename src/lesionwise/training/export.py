@@ -92,7 +92,12 @@ def export_run(
     exported = to_onnx(graph, size)
     description = Description(
         name=name or _name(recipes),
-        input=ImageInput(height=size[0], width=size[1], steps=recipe_steps(recipes[0])),
+        input=ImageInput(
+            height=size[0],
+            width=size[1],
+            steps=recipe_steps(recipes[0]),
+            zoom=min(recipe.eval_zoom for recipe in recipes),
+        ),
         outputs=exported.outputs,
         logits_are="last layer" if runs == [run] else "log of probability",
         calibration=calibration,

@@ -1,0 +1,69 @@
+"""What the model looked at, drawn over each image that is predicted.
+
+Here: one PNG an image. Not here: colours (`lesionwise.page.heatmap`).
+Letters: N images, H W pixels, h w places.
+"""
+
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lesionwise.bundle.engine import Answers, Engine
+from lesionwise.errors import BundleError
+from lesionwise.labels import INDEX
+from lesionwise.page.heatmap import lay_colour, positive_part
+from lesionwise.predict.sources import Picture
+from lesionwise.run_folder import atomic_path
+
+_OUTSIDE = 0.55  # brightness of what the network does not see
+
+
+class HeatmapWriter:
+    """Writes `<image_id>.png`: the map of the likeliest diagnosis over the image as the model was given it.
+
+    Args:
+        engine: The model.
+        folder: Where they go.
+
+    Raises:
+        BundleError: If the model has no exact maps.
+    """
+
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        if "cam" not in engine.description.outputs:
+            raise BundleError(
+                f"{engine.bundle.path}: has no exact maps to draw; single models that pool at their end have."
+            )
+        self.zoom = engine.description.input.zoom
+        self.folder = folder
+
+    def __call__(self, pictures: list[Picture], pixels: NDArray[np.uint8], answers: Answers) -> None:
+        """Write the maps of one batch.
+
+        Args:
+            pictures: The images, N of them.
+            pixels: As the network was given them, shape (N, H, W, 3).
+            answers: What it said.
+        """
+        assert answers.cam is not None  # noqa: S101 (the bundle says that it has one)
+        for row, picture in enumerate(pictures):
+            values = answers.cam[row, INDEX[str(answers.decisions.top[row])]]
+            path = self._path(picture.image_id)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(path) as temporary:
+                Image.fromarray(self._draw(pixels[row], values)).save(temporary, "PNG")
+
+    def _path(self, image_id: str) -> Path:
+        """Return where a map goes: a name from a zip or a table never leads out of the folder."""
+        parts = PurePosixPath(image_id.replace("\\", "/")).parts
+        return self.folder.joinpath(*(part for part in parts if part not in {"/", ".."})).with_suffix(".png")
+
+    def _draw(self, pixels: NDArray[np.uint8], values: NDArray[np.float32]) -> NDArray[np.uint8]:
+        height, width = (round(side / self.zoom) for side in pixels.shape[:2])
+        top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+        seen = (slice(top, top + height), slice(left, left + width))
+        drawn: NDArray[np.uint8] = np.rint(pixels * _OUTSIDE).astype(np.uint8)
+        drawn[seen] = lay_colour(pixels[seen], positive_part(values))
+        return drawn

@@ -53,7 +53,7 @@ def test_a_submission_is_scored_with_truth_and_table(
     assert _call(monkeypatch, *arguments, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["lesions"] == 140
-    assert {row["value"] for row in found["subgroups"]} == {"female", "male"}
+    assert {row["value"] for row in found["subgroups"]} == {"female", "male", "1", "2", "3 or more"}
     assert _call(monkeypatch, *arguments) == 0
     shown = capsys.readouterr().out
     assert "balanced accuracy" in shown

@@ -5,9 +5,9 @@ import torch
 
 from conftest import make_recipe
 from lesionwise.data.masks import fit_mask
-from lesionwise.explain.cam import Method, class_maps
+from lesionwise.explain.cam import Method, class_maps, stretch_maps
 from lesionwise.explain.overlay import draw_overlay, worth_showing
-from lesionwise.explain.view import stretch_maps, view_slices
+from lesionwise.explain.view import view_slices
 from lesionwise.models.network import Network
 from lesionwise.training.augment import evaluation_view
 

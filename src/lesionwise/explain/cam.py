@@ -22,8 +22,11 @@ References:
 from enum import StrEnum
 from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from lesionwise.errors import RunError
 from lesionwise.models.network import Network, PooledHead
@@ -102,3 +105,9 @@ def _features_and_gradient(network: Network, images: Tensor, classes: Tensor) ->
     logits = network.head(features)
     (gradient,) = torch.autograd.grad((_pick(logits, classes) - logits.mean(1)).sum(), features)
     return features.detach(), gradient
+
+
+def stretch_maps(maps: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Return maps (B, h, w) at the size of the view they belong to, shape (B, H, W)."""
+    grown = F.interpolate(maps[:, None].float(), size, mode="bilinear", align_corners=False)
+    return np.asarray(grown[:, 0].cpu())

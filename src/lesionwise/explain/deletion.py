@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from lesionwise.explain.record import MODES
 from lesionwise.models.network import Network
 
 STEPS: Final = 10
 """Equal parts in which the view is taken away."""
 ORDERS: Final = ("own", "random", "other")
-MODES: Final = ("deletion", "insertion")
 GRID: Final = (12, 16)
 """Greatest number of cells down and across: finer maps are averaged, or single pixels would be taken away."""
 

@@ -12,8 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from lesionwise.explain.deletion import MODES
-from lesionwise.explain.record import Explanation
+from lesionwise.explain.record import MODES, Explanation
 from lesionwise.page.figure_file import write_figure
 from lesionwise.page.palette import LIGHT
 from lesionwise.page.theme import figure_style

@@ -16,12 +16,12 @@ from torch import Tensor
 from lesionwise.data.masks import WHOLE, Box, LesionMasks, fit_mask
 from lesionwise.evaluation.means import mean_estimates
 from lesionwise.evaluation.subgroups import LEAST_LESIONS
-from lesionwise.explain.cam import Method, choose_method, class_maps
-from lesionwise.explain.deletion import MODES, ORDERS, answer_curves, area_under, cell_values
+from lesionwise.explain.cam import Method, choose_method, class_maps, stretch_maps
+from lesionwise.explain.deletion import ORDERS, answer_curves, area_under, cell_values
 from lesionwise.explain.pointing import Pointing, Shares, measure_shares, others, summarise
-from lesionwise.explain.record import Explanation
+from lesionwise.explain.record import MODES, Explanation
 from lesionwise.explain.sanity import randomised, rank_similarity
-from lesionwise.explain.view import stretch_maps, view_slices
+from lesionwise.explain.view import view_slices
 from lesionwise.labels import CODES
 from lesionwise.models.network import Network
 from lesionwise.recipe import Recipe

@@ -4,11 +4,14 @@ Here: the record, reading and writing. Not here: measuring (`measure`).
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from lesionwise.evaluation.bootstrap import Estimate
 from lesionwise.explain.pointing import Pointing
 from lesionwise.run_folder import RunFolder, read_json, write_json
+
+MODES: Final = ("deletion", "insertion")
+"""Taking places away, and putting them back."""
 
 
 @dataclass(frozen=True)

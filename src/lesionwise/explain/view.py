@@ -1,13 +1,8 @@
 """Where in a photograph the places of a map lie.
 
 Here: the frame that a recipe looks at, laid over masks and maps. `training.augment.evaluation_view` cuts the
-same frame out of the pixels. Letters: B batch, H W pixels, h w places.
+same frame out of the pixels. Letters: H W pixels.
 """
-
-import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 from lesionwise.recipe import Recipe
 
@@ -22,9 +17,3 @@ def view_slices(recipe: Recipe, size: tuple[int, int]) -> tuple[slice, slice]:
     height, width = (round(side / recipe.eval_zoom) for side in size)
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     return slice(top, top + height), slice(left, left + width)
-
-
-def stretch_maps(maps: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return maps (B, h, w) at the size of the view they belong to, shape (B, H, W)."""
-    grown = F.interpolate(maps[:, None].float(), size, mode="bilinear", align_corners=False)
-    return np.asarray(grown[:, 0].cpu())

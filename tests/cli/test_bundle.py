@@ -5,8 +5,10 @@ import pytest
 from typer.testing import CliRunner
 
 from conftest import ROOT
-from lesionwise.bundle.load import open_content, read_bundle, seal
+from lesionwise.bundle.load import CHECKSUM_KEY, KEY, open_content, read_bundle, seal
+from lesionwise.bundle.onnx_file import metadata_entry, read_metadata
 from lesionwise.cli.app import app
+from lesionwise.cli.bundle import _calibration_facts
 
 SHIPPED = ROOT / "src" / "lesionwise" / "weights" / "small.onnx"
 
@@ -32,10 +34,22 @@ def test_show_gives_the_whole_description_as_json() -> None:
 def test_show_begins_with_the_stamp_of_a_leaky_split(tmp_path: Path) -> None:
     content = SHIPPED.read_bytes()
     description = open_content(content)
-    length = len(seal(b"", description))
+    written = next(bytes(value) for key, value in read_metadata(content) if key == KEY)
+    length = len(metadata_entry(KEY, written)) + len(metadata_entry(CHECKSUM_KEY, bytes(64)))
     leaky = tmp_path / "leaky.onnx"
     leaky.write_bytes(seal(content[:-length], description.model_copy(update={"stamp": "LEAKY SPLIT"})))
     assert show(leaky).startswith("LEAKY SPLIT")
+
+
+def test_show_does_not_round_a_promise_to_another() -> None:
+    calibration = read_bundle(SHIPPED).description.calibration
+    assert calibration is not None
+    sets = calibration.prediction_sets.model_copy(update={"coverage": 0.975})
+    point = calibration.operating_points[0].model_copy(update={"at_least": 0.995})
+    bold = calibration.model_copy(update={"prediction_sets": sets, "operating_points": (point,)})
+    facts = _calibration_facts(bold)
+    assert "97.5% of each diagnosis" in facts["sets"]
+    assert facts["thresholds"].endswith("99.5%)")
 
 
 @pytest.mark.parametrize("missing", ["--classes", "--gives", "--divide", "--mean", "--std", "--channels"])

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from conftest import make_recipe
 from evaluation.simulation import simulate
 from lesionwise import cli
 from lesionwise.evaluation.calibration import softmax
-from lesionwise.evaluation.predictions import Predictions, write_predictions
+from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
 
 
 @pytest.fixture
@@ -81,6 +82,34 @@ def test_wishes_are_taken_in_their_order(
     assert (found["prediction_sets"]["rule"], found["prediction_sets"]["coverage"]) == ("aps", 0.8)
     assert _call(monkeypatch, "calibrate", run, "--sensitivity", 0.99) == 0
     assert "no threshold, too few lesions" in capsys.readouterr().out
+
+
+def test_a_promise_is_not_rounded_to_another(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _call(monkeypatch, "calibrate", run, "--coverage", 0.975, "--sensitivity", 0.995) == 0
+    said = capsys.readouterr().out
+    assert "hold the diagnosis of 97.5% of lesions" in said
+    assert "sensitivity at least 99.5%" in said
+    assert "no promise for this class: it takes 39" in said
+
+
+def test_what_makes_a_calibration_void_is_said(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _call(monkeypatch, "calibrate", run) == 0
+    said = capsys.readouterr()
+    assert "where the search stops" not in said.out
+    assert "LEAKY" not in said.err
+    path = run / "predictions-cal.csv"
+    given = read_predictions(path)
+    logits = np.eye(7)[given.y_true]  # always right, and hardly daring to say so
+    write_predictions(replace(given, y_prob=softmax(logits), logits=logits), path)
+    (run / "split.json").write_text(json.dumps({"fingerprint": "ab", "stamp": "LEAKY SPLIT"}))
+    assert _call(monkeypatch, "calibrate", run) == 0
+    said = capsys.readouterr()
+    assert "temperature 0.050, where the search stops: the best lies beyond" in said.out
+    assert "LEAKY SPLIT: lesions of cal were trained on" in said.err
 
 
 def test_a_folder_without_cal_is_told_so(

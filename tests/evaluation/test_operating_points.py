@@ -3,7 +3,13 @@ import pytest
 
 from evaluation.coverage import HAM10000_VAL, Model
 from evaluation.simulation import Simulated, simulate
-from lesionwise.evaluation.calibration import NO_PROMISE, Aim, Question, question_probability
+from lesionwise.evaluation.calibration import (
+    NO_PROMISE,
+    Aim,
+    OperatingPoint,
+    Question,
+    question_probability,
+)
 from lesionwise.evaluation.operating_points import (
     DEFAULT_POINTS,
     both_questions,
@@ -74,6 +80,20 @@ def test_a_side_without_lesions_is_left_out(simulated: Simulated) -> None:
         point, simulated.y_true[benign], simulated.y_prob[benign], simulated.groups[benign], resamples=20
     )
     assert set(found) == {"specificity"}
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_all_or_none_found_is_no_certainty_where_lesions_have_three_photographs(*, found: bool) -> None:
+    y_true, lesions = np.array([4] * 30 + [5] * 30), np.repeat(np.arange(20), 3)
+    point = OperatingPoint(
+        question="melanoma", aim="sensitivity", at_least=0.9, threshold=0.5, positives=10, negatives=10
+    )
+    prob = np.where((y_true == 4) == found, 0.8, 0.1)
+    y_prob = np.column_stack([np.zeros((60, 4)), prob, 1 - prob, np.zeros(60)])
+    reach = 0.025 ** (1 / 10)  # the exact bound of ten of ten
+    for estimate in measure_point(point, y_true, y_prob, lesions, resamples=20).values():
+        exact = (1, reach, 1) if found else (0, 0, 1 - reach)
+        assert (estimate.value, estimate.low, estimate.high) == pytest.approx(exact, abs=1e-12)
 
 
 def test_new_lesions_are_found_as_often_as_was_asked() -> None:

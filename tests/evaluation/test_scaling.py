@@ -8,7 +8,14 @@ from sklearn.metrics import log_loss
 
 from evaluation.simulation import Simulated, simulate
 from lesionwise.evaluation.calibration import softmax
-from lesionwise.evaluation.scaling import LARGEST, SMALLEST, fit_temperature, fit_vector, scaled_loss
+from lesionwise.evaluation.scaling import (
+    LARGEST,
+    SMALLEST,
+    fit_temperature,
+    fit_vector,
+    scaled_loss,
+    stops_at_limit,
+)
 from lesionwise.evaluation.weights import lesion_shares
 
 
@@ -118,6 +125,15 @@ def test_vector_scaling_gives_rare_diagnoses_back_their_frequency(simulated: Sim
     assert still[5] < true[5] - 0.03
 
 
-def test_vector_scaling_needs_every_class() -> None:
-    with pytest.raises(ValueError, match=r"none of \[6\]\. Use temperature scaling"):
-        fit_vector(np.arange(60) % 6, np.zeros((60, 7)), np.arange(60))
+def test_vector_scaling_names_the_diagnoses_that_are_missing() -> None:
+    with pytest.raises(ValueError, match=r"none of df, vasc\. Use temperature scaling"):
+        fit_vector(np.array([0, 1, 2, 4, 5] * 12), np.zeros((60, 7)), np.arange(60))
+
+
+def test_a_factor_that_was_stopped_is_told_from_one_that_was_found(simulated: Simulated) -> None:
+    y_true = np.arange(70) % 7
+    for logits in (np.eye(7)[y_true], np.eye(7)[(y_true + 1) % 7]):
+        assert stops_at_limit(fit_temperature(y_true, logits, np.arange(70)))
+        assert stops_at_limit(fit_vector(y_true, logits, np.arange(70)))
+    assert not stops_at_limit(fit_temperature(simulated.y_true, _logits(simulated), simulated.groups))
+    assert not stops_at_limit(fit_vector(simulated.y_true, _logits(simulated), simulated.groups))

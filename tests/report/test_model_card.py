@@ -1,6 +1,7 @@
 """The card of a drawn run: complete, honest about what is missing, without a trace of the machine."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 
 from conftest import make_recipe
 from lesionwise.errors import RunError
+from lesionwise.evaluation.calibrate import calibrate_run
+from lesionwise.evaluation.calibration import softmax
 from lesionwise.evaluation.ood import fit_rejection, write_rejection
-from lesionwise.evaluation.predictions import Predictions, write_predictions
+from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
 from lesionwise.evaluation.run_scores import evaluate_part
 from lesionwise.labels import CODES
 from lesionwise.report.model_card import write_model_card
@@ -83,6 +86,17 @@ def test_a_leaky_split_is_stamped(run: RunFolder) -> None:
     )
     evaluate_part(run, "val")
     assert "**LEAKY SPLIT: lesions stand in training and in test." in write_model_card(run).read_text()
+
+
+def test_promises_stand_as_they_were_made(run: RunFolder) -> None:
+    right = np.eye(7)[np.arange(70) % 7]  # always, and hardly daring to say so
+    given = read_predictions(run.predictions("val"))
+    write_predictions(replace(given, y_prob=softmax(right), logits=right), run.predictions("cal"))
+    calibrate_run(run, coverage=0.875)
+    evaluate_part(run, "val")
+    text = write_model_card(run).read_text(encoding="utf-8")
+    assert "hold the diagnosis of 87.5 % of lesions, where `cal` has at least 7 of them:" in text
+    assert "The search stopped at its limit" in text
 
 
 def test_what_was_measured_of_outsiders_is_shown(run: RunFolder) -> None:

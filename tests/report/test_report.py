@@ -22,7 +22,7 @@ from lesionwise.recipe import load_recipe
 from lesionwise.report.gallery import misclassified_table, thumbnails
 from lesionwise.report.html import write_report
 from lesionwise.report.summary import audit_sentence, headline_part, main_sentences
-from lesionwise.run_folder import RunFolder, write_json, write_text
+from lesionwise.run_folder import RunFolder, read_json, write_json, write_text
 
 FIGURES = {"class-scores", "confusion", "confusion-rows", "decision-curve", "precision-recall", "reliability",
            "risk-coverage", "roc", "wrong"}  # fmt: skip
@@ -215,10 +215,27 @@ def test_a_calibrated_run_says_what_its_probabilities_are_good_for(run: RunFolde
 
 
 def test_what_was_not_promised_is_named(run: RunFolder, tmp_path: Path) -> None:
-    text = _calibrated(run, tmp_path / "bold", coverage=0.97, points=[("melanoma", "sensitivity", 0.99)])
+    text = _calibrated(run, tmp_path / "bold", coverage=0.975, points=[("melanoma", "sensitivity", 0.995)])
     assert "No promise for akiec (13 lesions in <em>cal</em>), bcc" in text
+    assert "39 lesions are the least that allow one" in text
+    assert "97.5 of 100 have it in the set" in text
+    assert "sensitivity 99.5 %" in text
     assert "too few lesions in cal" in text
     assert not (tmp_path / "bold" / "figures" / "set-coverage-val.svg").exists()
+
+
+def test_what_makes_a_calibration_void_is_said(run: RunFolder, tmp_path: Path) -> None:
+    sound = _calibrated(run, tmp_path / "sound")
+    assert "Void in this run" not in sound
+    assert "stopped at its limit" not in sound
+    leaky = RunFolder(tmp_path / "sound")
+    facts = {"fingerprint": "e" * 64, "images": {"train": 1}, "by": "image", "stamp": "LEAKY SPLIT"}
+    write_json(leaky.split.with_suffix(".json"), facts)
+    found = read_json(leaky.calibration)
+    write_json(leaky.calibration, {**found, "scaling": {"method": "temperature", "temperature": 0.05}})
+    text = write_report(leaky).read_text(encoding="utf-8")
+    assert "Void in this run: lesions of <em>cal</em> were trained on." in text
+    assert "The search stopped at its limit" in text
 
 
 def test_a_run_without_calibration_still_shows_its_curves(page: str) -> None:

@@ -229,13 +229,13 @@ def _calibration_facts(calibration: "Calibration | None") -> dict[str, str]:
     sets = calibration.prediction_sets
     unpromised = [code for code, found in sets.classes.items() if isinstance(found.quantile, str)]
     points = [
-        f"{point.question} from {point.threshold:.3f} ({point.aim} {point.at_least:.0%})"
+        f"{point.question} from {point.threshold:.3f} ({point.aim} {100 * point.at_least:g}%)"
         for point in calibration.operating_points
         if not isinstance(point.threshold, str)
     ]
     return {
         "calibration": f"{calibration.scaling.method}, on {calibration.lesions} lesions",
-        "sets": f"{sets.rule}, {sets.coverage:.0%} of each diagnosis"
+        "sets": f"{sets.rule}, {100 * sets.coverage:g}% of each diagnosis"
         + (f" (no promise for {', '.join(unpromised)})" if unpromised else ""),
         "thresholds": "; ".join(points) or "none",
     }

@@ -52,7 +52,7 @@ def calibrate(
     """Fit temperature, prediction sets and thresholds on cal. `train` does it with the defaults."""
     from lesionwise.evaluation.calibrate import calibrate_run
     from lesionwise.evaluation.operating_points import DEFAULT_POINTS, both_questions
-    from lesionwise.run_folder import open_run_folder
+    from lesionwise.run_folder import open_run_folder, read_json
 
     folder = open_run_folder(run)
     wished = both_questions(sensitivity or [], specificity or [])
@@ -67,26 +67,35 @@ def calibrate(
         print_note(
             f'The scores are of the calibration before: run "lesionwise evaluate {run}" again.', quiet=quiet
         )
+    stamp = read_json(folder.split.with_suffix(".json")).get("stamp")
+    if stamp:
+        print_note(
+            f"{stamp}: lesions of cal were trained on, so sets and thresholds promise nothing.", quiet=quiet
+        )
     print_result(describe_calibration(calibration), calibration.model_dump(mode="json"), as_json=json)
 
 
 def describe_calibration(calibration: "Calibration") -> str:
     """Return what was fitted as lines of text."""
+    from lesionwise.evaluation.conformal import least_lesions
+    from lesionwise.evaluation.scaling import stops_at_limit
+
     scaling, sets = calibration.scaling, calibration.prediction_sets
     scaled = f"temperature {scaling.temperature:.3f}" if scaling.method == "temperature" else "vector scaling"
     lines = [
         f"cal: {calibration.images} images of {calibration.lesions} lesions",
-        f"  {scaled}",
-        f"  prediction sets ({sets.rule}) that hold the diagnosis of {sets.coverage:.0%} of lesions",
+        f"  {scaled}" + (", where the search stops: the best lies beyond" * stops_at_limit(scaling)),
+        f"  prediction sets ({sets.rule}) that hold the diagnosis of {100 * sets.coverage:g}% of lesions",
     ]
     for code, fitted in sets.classes.items():
-        limit = fitted.quantile if isinstance(fitted.quantile, str) else f"limit {fitted.quantile:.3f}"
+        none = f"{fitted.quantile}: it takes {least_lesions(sets.coverage)}"
+        limit = none if isinstance(fitted.quantile, str) else f"limit {fitted.quantile:.3f}"
         lines.append(f"    {code:6} {fitted.lesions:4} lesions   {limit}")
     return "\n".join([*lines, *map(_describe_point, calibration.operating_points)])
 
 
 def _describe_point(point: "OperatingPoint") -> str:
-    wished = f"  {point.question:9} {point.aim} at least {point.at_least:.0%}: "
+    wished = f"  {point.question:9} {point.aim} at least {100 * point.at_least:g}%: "
     if isinstance(point.threshold, str):
         return f"{wished}no threshold, too few lesions"
     pair = {"sensitivity": point.sensitivity, "specificity": point.specificity}

@@ -15,6 +15,7 @@ from scipy.stats import t as student_t
 
 RESAMPLES: Final = 2_000
 LEVEL: Final = 0.95
+_EXACT: Final = 1e-9  # sums of thirds end beside 0 and 1
 _BLOCK_BYTES: Final = 4_000_000  # weights held at a time: what fits a processor's cache is added up fastest
 
 
@@ -104,6 +105,7 @@ def fraction_estimate(value: float, drawn: ArrayLike, lesions: float, level: flo
         https://doi.org/10.1093/biomet/26.4.404
     """
     tail = (1 - level) / 2
+    value = float(round(value)) if abs(value - round(value)) < _EXACT else value
     if lesions <= 1:
         return Estimate(value, 0.0, 1.0)
     if value in {0, 1}:

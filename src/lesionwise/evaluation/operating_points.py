@@ -124,7 +124,7 @@ def measure_point(
         counted = weights[:, side] * shares
         drawn = (counted @ right[side]) / counted.sum(axis=1)
         value = float(shares @ right[side] / shares.sum())
-        found[name] = fraction_estimate(min(value, 1.0), drawn, len(np.unique(lesions[side])))
+        found[name] = fraction_estimate(value, drawn, len(np.unique(lesions[side])))
     return found
 
 

@@ -14,11 +14,13 @@ from scipy.optimize import minimize, minimize_scalar
 
 from lesionwise.evaluation.calibration import TemperatureScaling, VectorScaling, softmax
 from lesionwise.evaluation.weights import Floats, Integers, check_arguments, lesion_shares
+from lesionwise.labels import CODES
 
 SMALLEST: Final = 0.05
 LARGEST: Final = 20.0
 """Temperatures and factors end here: where all answers are right, the best temperature would be 0."""
 _LARGEST_OFFSET: Final = 10.0
+_AT_LIMIT: Final = 1.01  # a bounded search ends just inside
 
 
 def fit_temperature(y_true: ArrayLike, logits: ArrayLike, groups: ArrayLike) -> TemperatureScaling:
@@ -59,10 +61,10 @@ def fit_vector(y_true: ArrayLike, logits: ArrayLike, groups: ArrayLike) -> Vecto
     """
     truth, raw = check_arguments(y_true, logits)
     classes = raw.shape[1]
-    absent = sorted(set(range(classes)) - set(truth.tolist()))
+    absent = [code for index, code in enumerate(CODES) if not (truth == index).any()]
     if absent:
         raise ValueError(
-            f"Expected images of every class for vector scaling but there is none of {absent}. "
+            f"Vector scaling needs images of every diagnosis but there is none of {', '.join(absent)}. "
             "Use temperature scaling."
         )
     shares = lesion_shares(groups)
@@ -78,6 +80,16 @@ def fit_vector(y_true: ArrayLike, logits: ArrayLike, groups: ArrayLike) -> Vecto
     )
     factors, offsets = np.split(found.x, 2)
     return VectorScaling(factors=tuple(factors.tolist()), offsets=tuple((offsets - offsets.mean()).tolist()))
+
+
+def stops_at_limit(scaling: TemperatureScaling | VectorScaling) -> bool:
+    """Return whether a factor was stopped by `SMALLEST` or `LARGEST`: the best one lies beyond.
+
+    Args:
+        scaling: As fitted.
+    """
+    factor = scaling.factor
+    return bool((np.minimum(factor / SMALLEST, LARGEST / factor) < _AT_LIMIT).any())
 
 
 def scaled_loss(y_true: Integers, logits: Floats, shares: Floats) -> float:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from lesionwise.evaluation.calibration import Calibration
 from lesionwise.evaluation.calibration_check import CalibrationCheck
+from lesionwise.evaluation.conformal import least_lesions
 from lesionwise.evaluation.curves import reliability_table
 from lesionwise.evaluation.decision_curve import decision_curve_table
+from lesionwise.evaluation.scaling import stops_at_limit
 from lesionwise.evaluation.selective import risk_coverage_table
 from lesionwise.report import confidence_figures, curve_figures
 
@@ -69,6 +71,8 @@ def confidence_facts(
     return {
         "check": check,
         "scaling": calibration.scaling,
+        "stops_at_limit": stops_at_limit(calibration.scaling),
+        "least_lesions": least_lesions(sets.coverage),
         "sets": sets,
         "unpromised": {
             code: fitted.lesions for code, fitted in sets.classes.items() if isinstance(fitted.quantile, str)

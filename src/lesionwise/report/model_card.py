@@ -12,12 +12,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lesionwise.errors import RunError
+from lesionwise.evaluation.conformal import least_lesions
 from lesionwise.evaluation.evaluate import LOSSES, Evaluation
 from lesionwise.evaluation.gaps import describe_gaps
 from lesionwise.evaluation.ood import ACCEPT, read_rejection
 from lesionwise.evaluation.robustness import describe_robustness, read_robustness
 from lesionwise.evaluation.run_predictions import run_calibration
 from lesionwise.evaluation.run_scores import read_check
+from lesionwise.evaluation.scaling import stops_at_limit
 from lesionwise.explain.record import describe_explanation, read_explanation
 from lesionwise.labels import NAMES
 from lesionwise.report.summary import headline_part, main_sentences
@@ -63,6 +65,7 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
     evaluation, environment = parts[part], read_json(run.environment)
     explanation = read_explanation(run, part) or read_explanation(run, "val")
     robustness = read_robustness(run, part) or read_robustness(run, "val")
+    calibration = run_calibration(run)
     return {
         "name": run.path.resolve().name,
         "part": part,
@@ -74,7 +77,9 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
         "gaps": describe_gaps(evaluation.gaps) if evaluation.gaps else None,
         "subgroups": evaluation.subgroups,
         "check": read_check(run, part),
-        "calibration": run_calibration(run),
+        "calibration": calibration,
+        "least_lesions": least_lesions(calibration.prediction_sets.coverage) if calibration else None,
+        "stops_at_limit": calibration is not None and stops_at_limit(calibration.scaling),
         "cutoff": read_rejection(run.rejection).cutoff if run.rejection.is_file() else None,
         "accept": ACCEPT,
         "outsiders": read_json(run.outsiders) if run.outsiders.is_file() else None,

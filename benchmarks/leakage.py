@@ -32,7 +32,10 @@ def estimate(measured: dict, score: str) -> str:
     if score not in measured["scores"]:
         return measured["note"]
     value = measured["scores"][score]
-    return f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
+    text = f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
+    if score == "accuracy" and measured.get("baseline"):
+        return f"{text}; commonest alone {measured['baseline']:.3f}"
+    return text
 
 
 def table(outcomes: list[dict], score: str) -> str:

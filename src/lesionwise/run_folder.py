@@ -8,14 +8,14 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Final, Literal
 
 from lesionwise.errors import RunError
 
@@ -29,6 +29,15 @@ _RECORDED_PACKAGES = (
     "torch",
     "lightning",
 )
+
+Kind = Literal["run", "ensemble", "cross-validation", "leakage measurement"]
+_INSTEAD: Final[dict[Kind, str]] = {
+    "run": "",
+    "ensemble": "Name one of the runs that it was made of.",
+    "cross-validation": "Its folds, fold-1 and so on, are runs, but none of them is one for the final exam: "
+    "for that, train one on the whole split.",
+    "leakage measurement": "Its page is leakage.html; the four runs inside are there to be compared.",
+}
 
 
 @dataclass(frozen=True)
@@ -126,6 +135,30 @@ class RunFolder:
         """How well each kind of such pictures is told, where that was measured."""
         return self.path / "outsiders.json"
 
+    @property
+    def cross_validation(self) -> Path:
+        """Folds, which are done, and their mean; only a cross-validation has it."""
+        return self.path / "cross-validation.json"
+
+    @property
+    def ensemble(self) -> Path:
+        """The members as they were when they were averaged; only an ensemble has it."""
+        return self.path / "ensemble.json"
+
+    @property
+    def leakage(self) -> Path:
+        """What each protocol came to; only a leakage measurement has it."""
+        return self.path / "leakage.json"
+
+    @property
+    def kind(self) -> Kind:
+        """What the folder holds."""
+        if self.leakage.is_file():
+            return "leakage measurement"
+        if self.cross_validation.is_file():
+            return "cross-validation"
+        return "ensemble" if self.ensemble.is_file() else "run"
+
     def embeddings(self, part: str) -> Path:
         """Return the path of the network's embeddings of a part, a row per image in order of the ids."""
         return self.path / f"embeddings-{part}.npy"
@@ -151,24 +184,73 @@ def claim_run_folder(path: Path, *, resume: bool = False) -> RunFolder:
     """
     if path.exists() and not path.is_dir():
         raise RunError(f"{path}: expected a folder but found a file.")
-    used = path.is_dir() and any(path.iterdir())
-    if used and not resume:
+    if not _is_used(path):
+        return RunFolder(path)
+    if not resume:
         raise RunError(f"{path}: is not empty. Pass --resume to continue that run, or another --out.")
-    if used:
-        return open_run_folder(path)
-    return RunFolder(path)
+    return open_run_folder(path, "run")
 
 
-def open_run_folder(path: Path) -> RunFolder:
-    """Return the folder of an existing run.
+def claim_own_folder(record: Path, *, what: str) -> None:
+    """Make sure that a command that continues by itself writes into nobody else's folder.
+
+    Args:
+        record: The file that such a command writes before any other.
+        what: It keeps in the folder, for the message.
 
     Raises:
-        RunError: If it is not a run folder.
+        RunError: If something is there, and not this record.
+    """
+    if record.parent.exists() and not record.parent.is_dir():
+        raise RunError(f"{record.parent}: expected a folder but found a file.")
+    if _is_used(record.parent) and not record.is_file():
+        raise RunError(f"{record.parent}: is not empty and holds no {what}. Pass another --out.")
+
+
+def verify_same_start(path: Path, differs: Mapping[str, bool]) -> None:
+    """Make sure that what is continued is continued as it was begun.
+
+    Args:
+        path: The folder.
+        differs: Whether each thing is another one now, by its name.
+
+    Raises:
+        RunError: If one is.
+    """
+    changed = [name for name, other in differs.items() if other]
+    if changed:
+        raise RunError(
+            f"{path}: was begun with another {' and '.join(changed)}. "
+            "Continue with the same, or pass another --out."
+        )
+
+
+def open_run_folder(path: Path, *kinds: Kind) -> RunFolder:
+    """Return the folder of an existing run.
+
+    Args:
+        path: The folder.
+        kinds: What it may hold; anything if left out.
+
+    Raises:
+        RunError: If it is not a run folder, or holds something else.
     """
     run = RunFolder(path)
     if not run.config.is_file():
         raise RunError(f"{path}: expected a run folder but found no {run.config.name} in it.")
+    if kinds and run.kind not in kinds:
+        raise RunError(
+            f"{path}: expected a folder of {' or '.join(kinds)} but this is one of {run.kind}. "
+            f"{_INSTEAD[run.kind]}".rstrip()
+        )
     return run
+
+
+def _is_used(path: Path) -> bool:
+    """Return whether a folder holds more than what a killed writer left half written."""
+    return path.is_dir() and any(
+        not (name.name.startswith(".") and name.name.endswith(".part")) for name in path.iterdir()
+    )
 
 
 def next_run_path(parent: Path, name: str) -> Path:

@@ -10,15 +10,15 @@ from lesionwise.errors import RunError
 from lesionwise.evaluation.bootstrap import Estimate
 from lesionwise.report.leakage import leakage_table, plot_leakage, write_leakage_page
 from lesionwise.run_folder import RunFolder, write_json, write_text
-from lesionwise.training.leak_outcome import PROTOCOLS, RECORD, SCORES, Measurement, Outcome, write_outcomes
+from lesionwise.training.leak_outcome import PROTOCOLS, SCORES, Measurement, Outcome, write_outcomes
 
 
 def outcome(protocol: str, own: float) -> Outcome:
     def measured(value: float) -> Measurement:
-        return Measurement(200, 150, dict.fromkeys(SCORES, Estimate(value, value - 0.05, value + 0.03)))
+        return Measurement(200, 150, 0.67, dict.fromkeys(SCORES, Estimate(value, value - 0.05, value + 0.03)))
 
     leaky = protocol != "lesion-split"
-    partial = Measurement(30, 30, {"accuracy": Estimate(0.4, 0.3, 0.5)}, "only 3 of the diagnoses are left")
+    partial = Measurement(30, 30, 0.5, {"accuracy": Estimate(0.4, 0.3, 0.5)}, "only 3 of the diagnoses are left")
     clean = partial if protocol == "augmented" else measured(own - 0.1 * leaky)
     copies = 90 if protocol in {"resampled", "augmented"} else 0
     return Outcome(protocol, leaky, 800, 110 * leaky, copies, measured(own), clean, measured(0.41))
@@ -31,7 +31,7 @@ OUTCOMES = [outcome(name, 0.42 + 0.15 * number) for number, name in enumerate(PR
 def measured(tmp_path: Path) -> Path:
     folder = RunFolder(tmp_path / "seed-cnn")
     write_text(folder.config, make_recipe().to_toml())
-    write_json(folder.path / RECORD, {"seed": 0})
+    write_json(folder.leakage, {"seed": 0})
     write_outcomes(folder, OUTCOMES)
     return folder.path
 
@@ -43,6 +43,7 @@ def test_the_page_shows_every_score_and_stamps_what_leaks(measured: Path) -> Non
     assert "only 3 of the diagnoses are left" in page
     for title in PROTOCOLS.values():
         assert title in page
+    assert page.count("commonest alone 0.670") == 4 + 2 + 4
     assert "<script" not in page
 
 
@@ -57,7 +58,7 @@ def test_the_figure_stamps_three_of_four_and_says_each_value(measured: Path) -> 
 
 
 def test_the_record_says_what_the_outcomes_say(measured: Path) -> None:
-    record = json.loads((measured / RECORD).read_text(encoding="utf-8"))
+    record = json.loads(RunFolder(measured).leakage.read_text(encoding="utf-8"))
     assert record["seed"] == 0
     for stood, made in zip(record["outcomes"], OUTCOMES, strict=True):
         assert stood.pop("stamp") == ("LEAKY SPLIT" if made.leaky else None)
@@ -71,6 +72,8 @@ def test_the_text_says_what_leaked_and_what_is_left() -> None:
     assert text.count("on its clean rest") == 3
     assert "110 (55%) show a lesion that was trained on, 90 of them the very photograph" in text
     assert "balanced accuracy 0.870 (0.820 to 0.900)" in text
+    assert text.count("[commonest alone 0.670]") == 4 + 2 + 4
+    assert "also train on equally common diagnoses" in text
 
 
 def test_a_folder_without_a_measurement_is_refused(tmp_path: Path) -> None:

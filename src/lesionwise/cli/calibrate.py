@@ -54,7 +54,7 @@ def calibrate(
     from lesionwise.evaluation.operating_points import DEFAULT_POINTS, both_questions
     from lesionwise.run_folder import open_run_folder, read_json
 
-    folder = open_run_folder(run)
+    folder = open_run_folder(run, "run", "ensemble")
     wished = both_questions(sensitivity or [], specificity or [])
     calibration = calibrate_run(
         folder,
@@ -63,9 +63,13 @@ def calibrate(
         coverage=coverage,
         points=wished or DEFAULT_POINTS,
     )
-    if folder.scores.exists():
+    stale = [path.name for path in (folder.scores, folder.report, folder.model_card) if path.exists()]
+    stale += sorted(path.name for path in folder.path.glob("*.onnx"))
+    if stale:
         print_note(
-            f'The scores are of the calibration before: run "lesionwise evaluate {run}" again.', quiet=quiet
+            f"Of the calibration before, and to be made again: {', '.join(stale)}. Begin with "
+            f'"lesionwise evaluate {run}". An ensemble made of this run is refused until it is made anew.',
+            quiet=quiet,
         )
     stamp = read_json(folder.split.with_suffix(".json")).get("stamp")
     if stamp:

@@ -16,5 +16,5 @@ def card(run: RunArgument, licence: Licence = "", json: Json = False) -> None:
     from lesionwise.report.model_card import write_model_card
     from lesionwise.run_folder import open_run_folder
 
-    path = write_model_card(open_run_folder(run), licence=licence)
+    path = write_model_card(open_run_folder(run, "run"), licence=licence)
     print_result(f"Model card: {path}", {"model_card": str(path)}, as_json=json)

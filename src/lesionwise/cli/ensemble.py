@@ -16,12 +16,12 @@ def ensemble(
     quiet: Quiet = False,
 ) -> None:
     """Average the calibrated answers of runs on one split; evaluate, report and compare take the result."""
-    from lesionwise.evaluation.ensemble import is_calibrated, make_ensemble
+    from lesionwise.evaluation.ensemble import claim_ensemble_folder, is_calibrated, make_ensemble
     from lesionwise.evaluation.run_scores import evaluate_part, working_part
-    from lesionwise.run_folder import claim_run_folder, next_run_path, open_run_folder
+    from lesionwise.run_folder import next_run_path, open_run_folder
 
     members = [open_run_folder(path) for path in runs]
-    folder = claim_run_folder(out or next_run_path(Path("runs"), "ensemble"))
+    folder = claim_ensemble_folder(out or next_run_path(Path("runs"), "ensemble"))
     parts = make_ensemble(members, folder)
     raw = [str(run.path) for run in members if not is_calibrated(run)]
     if raw:

@@ -83,7 +83,9 @@ def report(run: RunArgument, json: Json = False) -> None:
     from lesionwise.run_folder import RunFolder, open_run_folder
 
     given = RunFolder(run)  # evaluate CSV --out leaves scores without a recipe
-    path = write_report(given if given.scores.is_file() else open_run_folder(run))
+    if not given.scores.is_file():
+        given = open_run_folder(run, "run", "ensemble", "cross-validation")
+    path = write_report(given)
     print_result(f"Report: {path}", {"report": str(path)}, as_json=json)
 
 
@@ -105,16 +107,16 @@ def _evaluate_run(
     from lesionwise.evaluation.run_scores import evaluate_part, read_check, working_part
     from lesionwise.run_folder import open_run_folder
 
-    run = open_run_folder(source)
+    run = open_run_folder(source, "run", "ensemble", *(() if final else ("cross-validation",)))
     part = "test" if final else working_part(run)
     if final:
         from lesionwise.training.ensemble import predict_test_together
 
         look = predict_test_together(run, device=device.value)
-        print_note(
-            f"Look number {look.number} at the test images of this split, noted in {look.ledger}.",
-            quiet=quiet,
-        )
+        note = "The test part of this run is a fold that was held out, not the final exam: no look is noted."
+        if look:
+            note = f"Look number {look.number} at the test images of this split, noted in {look.ledger}."
+        print_note(note, quiet=quiet)
     known = about_part(run, part) if table is None else table
     return evaluate_part(run, part, table=known), part, read_check(run, part)
 
@@ -126,7 +128,7 @@ def _robustness(source: Path, part: str, device: Device, *, quiet: bool) -> tupl
     from lesionwise.training.hardware import choose_device
     from lesionwise.training.robustness import perturbed_part
 
-    run = open_run_folder(source)
+    run = open_run_folder(source, "run")
     with Display(quiet=quiet) as display, timed_stage(run, f"robustness on {part}"):
         found = perturbed_part(run, part, device=choose_device(device.value), on_step=display.on_work)
     write_robustness(run, part, found)

@@ -39,7 +39,7 @@ def explain(
         raise LesionwiseError(f'Expected --part to be one of {", ".join(_PARTS)} but got "{part}".')
     names = [name.strip() for given in images or () for name in given.split(",") if name.strip()]
     with Display(quiet=quiet) as display:
-        made = explain_run(open_run_folder(run), part, image_ids=names, on_step=display.on_work)
+        made = explain_run(open_run_folder(run, "run"), part, image_ids=names, on_step=display.on_work)
     text = f"{made.images} images with their maps: {made.page}"
     if made.record:
         text = f"{describe(made.record, part)}\n\n{text}"

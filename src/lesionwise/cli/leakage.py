@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from lesionwise.training.leak_outcome import Measurement, Outcome
 
 _SHOWN = ("accuracy", "balanced_accuracy")
+_FIRST = (
+    "The same recipe and the same images; what differs is how the test images were put aside. The two ways\n"
+    "that resample also train on equally common diagnoses, with more images and steps in an epoch, and test\n"
+    "on such: compare balanced accuracies. Commonest alone: the accuracy of always answering the commonest\n"
+    "diagnosis of that place. 95 % intervals by lesion."
+)
 
 
 def leakage(
@@ -28,8 +34,8 @@ def leakage(
     """Show what a leak is worth: one recipe under four ways of splitting. Three of them LEAK, on purpose."""
     from lesionwise.recipe import load_recipe
     from lesionwise.report.leakage import write_leakage_page
-    from lesionwise.run_folder import read_json
-    from lesionwise.training.leak_outcome import PROTOCOLS, RECORD
+    from lesionwise.run_folder import RunFolder, read_json
+    from lesionwise.training.leak_outcome import PROTOCOLS
     from lesionwise.training.leakage import measure_leakage
 
     resolved = load_recipe(recipe, set_ or ())
@@ -50,14 +56,13 @@ def leakage(
         )
     page = write_leakage_page(folder)
     text = f"{describe_outcomes(outcomes)}\n\nPage: {page}"
-    value = {"out": str(folder), "page": str(page), **read_json(folder / RECORD)}
+    value = {"out": str(folder), "page": str(page), **read_json(RunFolder(folder).leakage)}
     print_result(text, value, as_json=json)
 
 
 def describe_outcomes(outcomes: "list[Outcome]") -> str:
     """Return one block of lines for each protocol."""
-    first = "The same recipe and the same images; what differs is how the test images were put aside."
-    blocks = [f"{first} 95 % intervals by lesion."]
+    blocks = [_FIRST]
     for outcome in outcomes:
         stamp = "  LEAKY SPLIT" if outcome.leaky else ""
         share = outcome.tainted / outcome.own.images
@@ -80,4 +85,6 @@ def _line(title: str, measured: "Measurement") -> str:
         f"{name.replace('_', ' ')} {measured.scores[name]}" for name in _SHOWN if name in measured.scores
     ]
     note = [f"({measured.note})"] if measured.note else []
+    if measured.baseline is not None:
+        note.append(f"[commonest alone {measured.baseline:.3f}]")
     return f"  {title:24} {measured.images:6,} images: {'  '.join([*scores, *note])}"

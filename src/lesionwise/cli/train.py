@@ -74,13 +74,15 @@ def _train_seeds(
     quiet: bool,
 ) -> tuple[str, dict[str, Any]]:
     """Train several seeds, and return the mean of their scores as text and as JSON."""
-    from lesionwise.errors import RunError
+    from lesionwise.errors import RunError, SplitError
     from lesionwise.recipe import load_recipe
     from lesionwise.run_folder import next_run_path, read_json
     from lesionwise.training.seeds import RECORD, train_seeds
 
     if resume and not out:
         raise RunError("Expected --out to name the runs that --resume continues.")
+    if split and by is By.image:
+        raise SplitError(f"{split}: --by image makes a split of its own. Leave one of the two out.")
     folder = out or next_run_path(Path("runs"), f"{Path(recipe).stem}-seeds")
 
     def train_one(seed: int, run: Path, own: Path | None) -> "RunFolder":

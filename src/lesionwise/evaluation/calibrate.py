@@ -17,7 +17,7 @@ from lesionwise.evaluation.calibration import Calibration, Rule
 from lesionwise.evaluation.conformal import fit_prediction_sets
 from lesionwise.evaluation.operating_points import DEFAULT_POINTS, Wish, choose_point
 from lesionwise.evaluation.predictions import Predictions, read_predictions
-from lesionwise.evaluation.run_predictions import refresh_predictions
+from lesionwise.evaluation.run_predictions import refresh_all_predictions
 from lesionwise.evaluation.scaling import fit_temperature, fit_vector
 from lesionwise.run_folder import RunFolder, read_json, write_json
 
@@ -35,7 +35,8 @@ def calibrate_run(
 ) -> Calibration:
     """Fit on the `cal` predictions of a run and write `calibration.json`; `test` is not read.
 
-    The `prob_` columns of val and cal are brought up to date.
+    The `prob_` columns of all predictions that are there are brought up to date, those of test among them:
+    that uses its logits alone and is no look at what is true there.
 
     Args:
         run: A trained run.
@@ -61,8 +62,7 @@ def calibrate_run(
     except ValueError as error:
         raise RunError(f"{path}: {error}") from error
     write_json(run.calibration, calibration.model_dump(mode="json"))
-    for part in ("val", "cal"):
-        refresh_predictions(run, part)
+    refresh_all_predictions(run)
     return calibration
 
 

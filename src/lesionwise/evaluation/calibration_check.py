@@ -16,6 +16,7 @@ from lesionwise.evaluation.bootstrap import RESAMPLES, Estimate, percentile_inte
 from lesionwise.evaluation.calibration import Calibration, OperatingPoint
 from lesionwise.evaluation.ece_band import EceBand, ece_band
 from lesionwise.evaluation.evaluate import draw_scores
+from lesionwise.evaluation.means import spread_estimate
 from lesionwise.evaluation.operating_points import measure_point
 from lesionwise.evaluation.set_coverage import set_coverage_table, set_sizes
 from lesionwise.evaluation.weights import check_arguments
@@ -148,7 +149,6 @@ def _losses(y_true: ArrayLike, y_prob: ArrayLike, groups: ArrayLike, resamples: 
     )
     found = {}
     for name, loss in _LOSSES.items():
-        low, high = percentile_interval(drawn[name])
-        found[name] = Estimate(float(loss(y_true, y_prob)), float(low), float(high))
+        found[name] = spread_estimate(float(loss(y_true, y_prob)), drawn[name])
     gaps = probability.calibration_gaps(y_true, y_prob)
     return {**found, "ece": probability.calibration_estimate(gaps, drawn["gaps"])}

@@ -9,18 +9,21 @@ The folder is a run folder without weights: evaluate, report, compare and calibr
 
 import json
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from lesionwise.errors import RunError
 from lesionwise.evaluation.predictions import Predictions, write_predictions
-from lesionwise.evaluation.run_predictions import read_run_predictions
+from lesionwise.evaluation.run_predictions import read_run_predictions, run_calibration
 from lesionwise.evaluation.run_scores import OUT_OF_FOLD
 from lesionwise.run_folder import (
     RunFolder,
+    claim_own_folder,
     describe_environment,
+    file_sha256,
     open_run_folder,
     read_json,
     write_json,
@@ -29,8 +32,20 @@ from lesionwise.run_folder import (
 
 PARTS: Final = ("val", "cal", OUT_OF_FOLD)
 """What is averaged when the ensemble is made; the test part only when it is asked for."""
-_RECORD: Final = "ensemble.json"
 _TINY: Final = 1e-12  # keeps the logarithm finite
+
+
+def claim_ensemble_folder(path: Path) -> RunFolder:
+    """Return the folder of a new ensemble, or of one that was stopped before all of it was there.
+
+    Raises:
+        RunError: If something else is there, or an ensemble that is finished.
+    """
+    out = RunFolder(path)
+    claim_own_folder(out.ensemble, what="unfinished ensemble")
+    if out.ensemble.is_file() and all(out.predictions(p).is_file() for p in read_json(out.ensemble)["parts"]):
+        raise RunError(f"{path}: holds an ensemble already. Pass another --out.")
+    return out
 
 
 def make_ensemble(runs: Sequence[RunFolder], out: RunFolder) -> list[str]:
@@ -51,14 +66,15 @@ def make_ensemble(runs: Sequence[RunFolder], out: RunFolder) -> list[str]:
     parts = _common_parts(runs)
     averaged = {part: average(runs, part) for part in parts}  # before anything is written
     members = [str(run.path.resolve()) for run in runs]
+    facts = [
+        {"run": member, "calibrated": is_calibrated(run), "state": _state(run)}
+        for member, run in zip(members, runs, strict=True)
+    ]
+    write_json(out.ensemble, {"members": facts, "parts": parts})  # first: it makes the folder an ensemble's
     write_text(out.config, f"ensemble = {json.dumps(members, ensure_ascii=False)}\n")
     for name in ("split.csv", "split.json"):
         write_text(out.path / name, (runs[0].path / name).read_text(encoding="utf-8"))
     write_json(out.environment, describe_environment())
-    facts = [
-        {"run": member, "calibrated": is_calibrated(run)} for member, run in zip(members, runs, strict=True)
-    ]
-    write_json(out.path / _RECORD, {"members": facts, "parts": parts})
     for part, predictions in averaged.items():
         write_predictions(predictions, out.predictions(part))
     return parts
@@ -68,19 +84,26 @@ def ensemble_members(run: RunFolder) -> list[RunFolder]:
     """Return the runs that an ensemble was made of; none if it is no ensemble.
 
     Raises:
-        RunError: If one of them is no longer there.
+        RunError: If one of them is no longer there, or was trained or calibrated anew since: the averages
+            that are written would be of another model than those to come.
     """
-    record = run.path / _RECORD
-    if not record.is_file():
+    if not run.ensemble.is_file():
         return []
-    members: list[dict[str, Any]] = read_json(record)["members"]
-    return [open_run_folder(Path(member["run"])) for member in members]
+    found = []
+    for member in read_json(run.ensemble)["members"]:
+        own = open_run_folder(Path(member["run"]))
+        if member.get("state", _state(own)) != _state(own):
+            raise RunError(
+                f"{own.path}: was trained or calibrated anew after {run.path} was made of it. "
+                'Make the ensemble anew with "lesionwise ensemble" and another --out.'
+            )
+        found.append(own)
+    return found
 
 
 def is_calibrated(run: RunFolder) -> bool:
     """Return whether what a run answers is calibrated: by itself, by its folds, or by its members."""
-    folds = sorted(run.path.glob("fold-*")) if run.predictions(OUT_OF_FOLD).is_file() else []
-    inner = [*(RunFolder(path) for path in folds), *ensemble_members(run)]
+    inner = [*_finished_folds(run), *ensemble_members(run)]
     return run.calibration.is_file() or (bool(inner) and all(is_calibrated(own) for own in inner))
 
 
@@ -107,6 +130,24 @@ def average(runs: Sequence[RunFolder], part: str) -> Predictions:
     y_prob /= y_prob.sum(axis=1, keepdims=True)
     logits = np.log(np.maximum(y_prob, _TINY))
     return Predictions(first.image_id, y_prob, first.y_true, first.group, logits)
+
+
+def _finished_folds(run: RunFolder) -> list[RunFolder]:
+    done = read_json(run.cross_validation)["done"] if run.cross_validation.is_file() else []
+    return [RunFolder(run.path / f"fold-{fold}") for fold in done]
+
+
+def _state(run: RunFolder) -> str:
+    """Return the hash of what a run's probabilities depend on: weights and scaling, also of runs inside."""
+    found = sha256()
+    best, calibration = run.checkpoints / "best.ckpt", run_calibration(run)
+    if best.is_file():
+        found.update(file_sha256(best).encode())
+    if calibration:
+        found.update(f"{calibration.fingerprint} {calibration.scaling.model_dump_json()}".encode())
+    for inner in (*_finished_folds(run), *ensemble_members(run)):
+        found.update(_state(inner).encode())
+    return found.hexdigest()
 
 
 def _verify_different(runs: Sequence[RunFolder]) -> None:

@@ -19,9 +19,9 @@ from lesionwise.evaluation.bootstrap import (
     Estimate,
     effective_lesions,
     fraction_estimate,
-    percentile_interval,
     resample_weights,
 )
+from lesionwise.evaluation.means import spread_estimate
 from lesionwise.evaluation.weights import check_arguments, check_probabilities
 from lesionwise.labels import CODES
 
@@ -217,8 +217,7 @@ def _overall(
             effective = effective_lesions(drawn[of], rests_on[of])
             estimates[name] = fraction_estimate(value, drawn[name], effective)
         else:
-            low, high = percentile_interval(drawn[name])
-            estimates[name] = Estimate(value, float(low), float(high))
+            estimates[name] = spread_estimate(value, drawn[name])
     return estimates
 
 

@@ -1,7 +1,7 @@
 """The mean of a score over folds or seeds, and how far it can be trusted.
 
 Not here: the interval of one set of predictions (`bootstrap`).
-Letters: J folds that were run, k folds in all.
+Letters: J folds that were run.
 """
 
 from collections.abc import Sequence
@@ -37,27 +37,27 @@ class Spread:
         return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
-def mean_over_folds(values: Sequence[float], *, folds: int, most: float = 1.0) -> Spread:
+def mean_over_folds(values: Sequence[float], *, ratio: float, most: float = 1.0) -> Spread:
     """Return the mean of a score over folds with an interval that knows that folds share training images.
 
     Two of k folds have most of their training images in common, so their scores are not independent, and the
-    usual standard error is too small. To 1 / J, Nadeau and Bengio add the ratio of test to training images,
-    1 / (k - 1).
+    usual standard error is too small. To 1 / J, Nadeau and Bengio add the ratio of test to training images:
+    1 / (k - 1) where all other folds are trained on, more where val and cal are taken from them.
 
     Args:
         values: The score of each fold that was run, J of them.
-        folds: How many folds there are in all, k.
+        ratio: Held-out images for each one that was trained on.
         most: The greatest value the score can have, to which the interval is cut.
 
     Example:
-        >>> print(mean_over_folds([0.70, 0.72, 0.68, 0.74], folds=4))
+        >>> print(mean_over_folds([0.70, 0.72, 0.68, 0.74], ratio=1 / 3))
         0.710 (0.647 to 0.773)
 
     References:
         Nadeau and Bengio (2003), Inference for the generalization error,
         https://doi.org/10.1023/A:1024068626366
     """
-    return _spread(values, 1 / len(values) + 1 / (folds - 1), most)
+    return _spread(values, 1 / len(values) + ratio, most)
 
 
 def mean_over_seeds(values: Sequence[float], *, most: float = 1.0) -> Spread:

@@ -64,6 +64,13 @@ def refresh_predictions(run: RunFolder, part: str) -> None:
         write_predictions(read_run_predictions(run, part), run.predictions(part))
 
 
+def refresh_all_predictions(run: RunFolder) -> None:
+    """Do the same for every part of the run that was ever predicted."""
+    before, after = run.predictions("*").name.split("*")
+    for path in sorted(run.path.glob(f"{before}*{after}")):
+        refresh_predictions(run, path.name.removeprefix(before).removesuffix(after))
+
+
 def _logits(predictions: Predictions, path: Path) -> Floats:
     if predictions.logits is None:
         raise DataError(f"{path}: expected the seven logit_<code> beside calibration.json but found none.")

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from lesionwise.page.palette import LIGHT
 from lesionwise.page.shell import render_page
 from lesionwise.page.theme import figure_style, figure_svg
-from lesionwise.run_folder import read_json, write_text
+from lesionwise.run_folder import RunFolder, read_json, write_text
 from lesionwise.split.split_file import LEAKY_STAMP
-from lesionwise.training.leak_outcome import PROTOCOLS, RECORD, TABLE
+from lesionwise.training.leak_outcome import PROTOCOLS, TABLE
 
 _PANELS: Final = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy"}
 _MARKS: Final = {
@@ -34,7 +34,7 @@ def write_leakage_page(folder: Path) -> Path:
     Raises:
         RunError: If it is not there.
     """
-    outcomes: list[dict[str, Any]] = read_json(folder / RECORD)["outcomes"]
+    outcomes: list[dict[str, Any]] = read_json(RunFolder(folder).leakage)["outcomes"]
     svg = figure_svg(plot_leakage(leakage_table(folder)), name="leakage", title=_TITLE)
     write_text(folder / "leakage.svg", svg)
     page = render_page(

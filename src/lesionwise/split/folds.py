@@ -16,9 +16,32 @@ from lesionwise.data.dataset import Dataset
 from lesionwise.errors import SplitError
 from lesionwise.labels import CODES
 from lesionwise.split.assign import HELD_OUT, LesionKFold
-from lesionwise.split.split_file import Split
+from lesionwise.split.split_file import PARTS, Split
 
 _LEAST_FOLDS = 2
+
+
+def verify_whole(split: Split, source: str = "split.csv") -> None:
+    """Refuse to fold the split of a fold: what it leaves out is the final exam, and must stay out.
+
+    Args:
+        split: What is about to be folded.
+        source: Name of the file, for messages.
+
+    Raises:
+        SplitError: If the split holds a fold out, or leaves images out.
+    """
+    if split.meta.get("held_out") or split.meta.get("left_out"):
+        raise SplitError(
+            f"{source}: is what one fold sees ({split.meta.get('left_out', 0)} images are left out). "
+            "Pass the split that was folded."
+        )
+
+
+def in_folds(split: Split, image_ids: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Return which images stand in a fold beside test, shape (N,); one that is not in the split does not."""
+    part = split.frame.set_index("image_id")["part"].reindex(image_ids)
+    return part.isin([part for part in PARTS if part != "test"]).to_numpy()
 
 
 def fold_numbers(split: Split, source: str = "split.csv") -> list[int]:
@@ -79,7 +102,8 @@ def fold_split(split: Split, fold: int, dataset: Dataset, unit: NDArray[np.str_]
         SplitError: If a diagnosis has too few groups in the other folds.
     """
     rows = split.frame.set_index("image_id").reindex(dataset.table["image_id"])
-    used, held_out = (rows["part"] != "test").to_numpy(), (rows["fold"] == fold).to_numpy()
+    used = in_folds(split, dataset.table["image_id"].to_numpy(str))
+    held_out = (rows["fold"] == fold).to_numpy()
     others = np.flatnonzero(used & ~held_out)
     _verify_enough(dataset.y[others], unit[others], HELD_OUT)
     inner = LesionKFold(HELD_OUT, random_state=seed).fold_of(dataset.y[others], unit[others])

@@ -91,6 +91,20 @@ def lesion_groups(table: pd.DataFrame, pairs: Iterable[Pair] = ()) -> NDArray[np
     return np.asarray(lesions[first_lesion[component[lesion]]])
 
 
+def kept_together(frame: pd.DataFrame) -> list[Pair]:
+    """Return pairs that join what a split by lesion keeps together, such as pairs that a person confirmed.
+
+    A group that the split itself cuts is none, and is passed over.
+
+    Args:
+        frame: The rows of the split: `image_id`, `group` and `part`.
+    """
+    whole = frame.groupby("group")["part"].transform("nunique") == 1
+    frame = frame[whole & (frame["group"] != "")]
+    first = frame.groupby("group")["image_id"].transform("first")
+    return [(a, b) for a, b in zip(first, frame["image_id"], strict=True) if a != b]
+
+
 def identical_images(dataset: Dataset, pixels: NDArray[np.uint8]) -> list[Pair]:
     """Return pairs of image ids whose pixels are equal, enough of them to connect all equal images.
 

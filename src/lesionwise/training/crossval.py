@@ -13,7 +13,7 @@ The folder is a run folder whose part is `out-of-fold`, with a run folder for ea
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,14 +21,23 @@ from numpy.typing import NDArray
 
 from lesionwise.data.cache import OnRead
 from lesionwise.data.preprocess import recipe_steps
-from lesionwise.errors import RunError, SplitError
+from lesionwise.errors import SplitError
 from lesionwise.evaluation.evaluate import LOSSES, Evaluation
 from lesionwise.evaluation.fold_mean import Spread, mean_over_folds
+from lesionwise.evaluation.run_predictions import refresh_predictions
 from lesionwise.evaluation.run_scores import OUT_OF_FOLD, evaluate_part
 from lesionwise.recipe import Recipe, load_recipe
-from lesionwise.run_folder import RunFolder, describe_environment, read_json, write_json, write_text
+from lesionwise.run_folder import (
+    RunFolder,
+    claim_own_folder,
+    describe_environment,
+    read_json,
+    verify_same_start,
+    write_json,
+    write_text,
+)
 from lesionwise.split.assign import FOLDS
-from lesionwise.split.folds import fold_everything, fold_numbers, fold_split
+from lesionwise.split.folds import fold_everything, fold_numbers, fold_split, verify_whole
 from lesionwise.split.split_file import Split, read_split, write_split
 from lesionwise.training.clock import OnStep
 from lesionwise.training.history import OnEpoch
@@ -36,7 +45,6 @@ from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.run import predict_held_out, train
 
 OnFold = Callable[[int, list[int]], None]
-_RECORD: Final = "cross-validation.json"
 
 
 @dataclass(frozen=True)
@@ -140,7 +148,7 @@ def cross_validate(
                 on_step=on_step,
             )
             predict_held_out(own, device=device, cache_root=cache_root)
-        if not own.scores.exists():
+        if not _is_scored(own):
             evaluate_part(own, "test")
         collect(run)
     return collect(run)
@@ -183,11 +191,10 @@ def _begin(
         raise SplitError(
             'defect_resample_before_split makes a split of its own, not folds. See "lesionwise leakage".'
         )
-    begun = (run.path / _RECORD).exists()
+    claim_own_folder(run.cross_validation, what="cross-validation")
+    begun = run.split.with_suffix(".json").exists()  # the last that is written when one begins
     if begun:
         _verify_same(run, recipe, seed, split)
-    elif run.path.is_dir() and any(run.path.iterdir()) and not run.config.exists():
-        raise RunError(f"{run.path}: is not empty and holds no cross-validation. Pass another --out.")
     data = prepare(
         folder,
         recipe.image_size,
@@ -199,35 +206,40 @@ def _begin(
         on_read=on_read,
     )
     own = data.split
-    if not begun and split is None:
+    if begun:
+        _verify_same_data(run, data)
+    elif split is None:
         count = folds if isinstance(folds, int) else FOLDS
         own = fold_everything(data.dataset, data.group, folds=count, seed=seed)
+    verify_whole(own, str(split or run.split))
     numbers = fold_numbers(own, str(split or run.split))
     if not begun:
         _choose(numbers, folds, split or run.split)  # before anything is written
+        record = {"seed": seed, "data": data.cache.fingerprint, "folds": numbers, "done": []}
+        write_json(run.cross_validation, record)  # first: it makes the folder one of a cross-validation
         write_text(run.config, recipe.to_toml())
-        write_split(own, run.split)
         write_json(run.environment, describe_environment())
-        write_json(run.path / _RECORD, {"seed": seed, "folds": numbers, "done": []})
+        write_split(own, run.split)
     return _Dealt(own, data, numbers)
 
 
 def _verify_same(run: RunFolder, recipe: Recipe, seed: int, split: Path | None) -> None:
-    changed = [
-        name
-        for name, differs in {
+    verify_same_start(
+        run.path,
+        {
             "recipe": load_recipe(run.config) != recipe,
-            "--seed": read_json(run.path / _RECORD)["seed"] != seed,
+            "--seed": read_json(run.cross_validation)["seed"] != seed,
             "--split": split is not None
             and read_split(split).fingerprint != read_split(run.split).fingerprint,
-        }.items()
-        if differs
-    ]
-    if changed:
-        raise RunError(
-            f"{run.path}: was begun with another {' and '.join(changed)}. "
-            "Continue with the same, or pass another --out."
-        )
+        },
+    )
+
+
+def _verify_same_data(run: RunFolder, data: TrainingData) -> None:
+    found = data.cache.fingerprint
+    verify_same_start(
+        run.path, {"content of --data": read_json(run.cross_validation).get("data", found) != found}
+    )
 
 
 def _choose(numbers: list[int], folds: int | list[int] | None, source: Path) -> list[int]:
@@ -255,19 +267,19 @@ def collect(run: RunFolder) -> CrossValidation:
     Raises:
         RunError: If it is no folder of a cross-validation.
     """
-    record = read_json(run.path / _RECORD)
+    record = read_json(run.cross_validation)
     runs = {fold: RunFolder(run.path / f"fold-{fold}") for fold in record["folds"]}
-    done = {fold: own for fold, own in runs.items() if own.predictions("test").exists()}
-    done = {fold: own for fold, own in done.items() if own.scores.exists()}
+    done = {fold: own for fold, own in runs.items() if own.predictions("test").exists() and _is_scored(own)}
     if not done:
         return CrossValidation(run, record["folds"], [], {}, None)
     _write_out_of_fold(run, done)
     pooled = evaluate_part(run, OUT_OF_FOLD)
     found = {fold: Evaluation.from_json(read_json(own.scores)["parts"]["test"]) for fold, own in done.items()}
+    ratio = float(np.mean([_test_to_train(own) for own in done.values()]))
     spreads = {
         name: mean_over_folds(
             [evaluation.overall[name].value for evaluation in found.values()],
-            folds=len(record["folds"]),
+            ratio=ratio,
             most=float("inf") if name in LOSSES else 1.0,
         )
         for name in pooled.overall
@@ -275,14 +287,24 @@ def collect(run: RunFolder) -> CrossValidation:
     result = CrossValidation(run, record["folds"], list(done), spreads, pooled)
     _write_folds(run, found)
     means = {name: asdict(spread) for name, spread in spreads.items()}
-    write_json(run.path / _RECORD, {**record, "done": list(done), "mean_over_folds": means})
+    write_json(run.cross_validation, {**record, "done": list(done), "mean_over_folds": means})
     return result
 
 
+def _is_scored(own: RunFolder) -> bool:
+    return own.scores.exists() and "test" in read_json(own.scores)["parts"]
+
+
+def _test_to_train(own: RunFolder) -> float:
+    split = read_split(own.split)
+    return len(split.image_ids("test")) / len(split.image_ids("train"))
+
+
 def _write_out_of_fold(run: RunFolder, done: dict[int, RunFolder]) -> None:
-    """Write the held-out predictions of all finished folds, digit for digit as they stand there."""
+    """Write the held-out predictions of all finished folds, each as its run is calibrated now."""
     tables = []
     for fold, own in done.items():
+        refresh_predictions(own, "test")
         table = pd.read_csv(own.predictions("test"), dtype=str)
         table.insert(3, "fold", fold)  # behind image_id, group and y_true
         tables.append(table)

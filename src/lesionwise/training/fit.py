@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import lightning as L
 import numpy as np
@@ -91,7 +92,8 @@ def fit(
     with _quiet_lightning(), _honest_exit():
         trainer = _make_trainer(recipe, run, device, choose_precision(device, network), watchers)
         module = LesionModule(network.to(memory_format=torch.channels_last), recipe, counts, seed=seed)
-        trainer.fit(module, batches, ckpt_path=last if resuming else None, weights_only=True)
+        if not (resuming and _has_stopped(last)):
+            trainer.fit(module, batches, ckpt_path=last if resuming else None, weights_only=True)
     write_part_predictions(run, recipe, data, ("val", "cal"), device=device)
     return clock
 
@@ -179,6 +181,14 @@ def fresh_network(recipe: Recipe, *, weights: str = FRESH) -> Network:
             "evaluation. Change image_size, train_size or eval_size."
         ) from error
     return network.train()
+
+
+def _has_stopped(last: Path) -> bool:
+    """Return whether early stopping had ended the training: Lightning would add an epoch to it."""
+    callbacks = torch.load(last, map_location="cpu", weights_only=True)["callbacks"]
+    return any(
+        state["stopped_epoch"] > 0 for name, state in callbacks.items() if name.startswith("EarlyStopping")
+    )
 
 
 def _make_trainer(

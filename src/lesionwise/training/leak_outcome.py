@@ -12,8 +12,9 @@ import pandas as pd
 
 from lesionwise.data.dataset import Dataset
 from lesionwise.errors import RunError
-from lesionwise.evaluation.bootstrap import Estimate, percentile_interval
+from lesionwise.evaluation.bootstrap import Estimate
 from lesionwise.evaluation.evaluate import draw_scores
+from lesionwise.evaluation.means import spread_estimate
 from lesionwise.evaluation.predictions import Predictions, read_predictions
 from lesionwise.evaluation.run_scores import evaluate_predictions
 from lesionwise.evaluation.scores import accuracy_score
@@ -23,14 +24,13 @@ from lesionwise.split.split_file import LEAKY_STAMP, read_split
 from lesionwise.training.defects import copied_dataset, image_of, names_copies
 from lesionwise.training.prepare import TrainingData
 
-RECORD: Final = "leakage.json"
 TABLE: Final = "leakage.csv"
 EXAM: Final = "exam"
 SCORES: Final = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
 PROTOCOLS: Final = {
     "lesion-split": "split by lesion",
     "image-split": "split by image",
-    "resampled": "every class resampled to 500, then split",
+    "resampled": "every class resampled to the same number, then split",
     "augmented": "resampled, augmented copies added, then split",
 }
 """Each way of splitting, the honest one first."""
@@ -43,12 +43,14 @@ class Measurement:
     Attributes:
         images: How many.
         lesions: Of how many lesions.
+        baseline: Accuracy of always answering the diagnosis that is commonest there; None of no image.
         scores: Estimates by score; without `balanced_accuracy` where a diagnosis has no image.
         note: Why scores are missing; empty if none are.
     """
 
     images: int
     lesions: int
+    baseline: float | None
     scores: dict[str, Estimate]
     note: str = ""
 
@@ -96,6 +98,9 @@ def judge(run: RunFolder, known: TrainingData) -> Outcome:
     images = grouped_dataset(known, np.ones(len(known.y), dtype=bool))
     copies = names_copies(tested, images)
     table = (copied_dataset(images, [*kept, *tested])[0] if copies else images).table
+    lesion = dict(zip(known.image_id, known.group, strict=True))  # joined as the split joins them
+    shown = [image_of(name) if copies else name for name in own.image_id]
+    own = replace(own, group=np.array([lesion[name] for name in shown]))
     check = check_split(kept, tested, table)
     photographs = {image_of(name) for name in kept} if copies else set()
     hit = np.isin(own.image_id, list(check.tainted))
@@ -117,17 +122,17 @@ def _measure(predictions: Predictions) -> Measurement:
     if truth is None or group is None:
         raise RunError("Expected predictions with y_true and group but one of them is missing.")
     images, lesions = len(truth), len(np.unique(group))
+    if images == 0:
+        return Measurement(0, 0, None, {}, "no image is left")
+    baseline = float(np.bincount(truth).max() / images)
     present = len(np.unique(truth))
     if present == predictions.y_prob.shape[1]:
         overall = evaluate_predictions(predictions, "the predictions").overall
-        return Measurement(images, lesions, {name: overall[name] for name in SCORES})
-    if images == 0:
-        return Measurement(0, 0, {}, "no image is left")
+        return Measurement(images, lesions, baseline, {name: overall[name] for name in SCORES})
     drawn = draw_scores({"accuracy": accuracy_score}, truth, predictions.y_prob, group)["accuracy"]
-    low, high = percentile_interval(drawn)
-    value = float(accuracy_score(truth, predictions.y_prob))
+    accuracy = spread_estimate(float(accuracy_score(truth, predictions.y_prob)), drawn)
     note = f"only {present} of the diagnoses are left"
-    return Measurement(images, lesions, {"accuracy": Estimate(value, float(low), float(high))}, note)
+    return Measurement(images, lesions, baseline, {"accuracy": accuracy}, note)
 
 
 def _rows(predictions: Predictions, rows: np.ndarray) -> Predictions:
@@ -163,6 +168,6 @@ def write_outcomes(folder: RunFolder, outcomes: list[Outcome]) -> None:
             rows += [{**facts, "score": name, **vars(value)} for name, value in measured.scores.items()]
     table = pd.DataFrame(rows).to_csv(index=False, float_format="%.6g", lineterminator="\n")
     write_text(folder.path / TABLE, table)
-    record = read_json(folder.path / RECORD)
+    record = read_json(folder.leakage)
     stamped = [{**asdict(o), "stamp": LEAKY_STAMP if o.leaky else None} for o in outcomes]
-    write_json(folder.path / RECORD, {**record, "outcomes": stamped})
+    write_json(folder.leakage, {**record, "outcomes": stamped})

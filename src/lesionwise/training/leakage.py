@@ -17,14 +17,23 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lesionwise.data.cache import OnRead
 from lesionwise.data.preprocess import recipe_steps
-from lesionwise.errors import RunError, SplitError
+from lesionwise.errors import SplitError
 from lesionwise.recipe import Recipe, load_recipe
-from lesionwise.run_folder import RunFolder, describe_environment, read_json, write_json, write_text
+from lesionwise.run_folder import (
+    RunFolder,
+    claim_own_folder,
+    describe_environment,
+    read_json,
+    verify_same_start,
+    write_json,
+    write_text,
+)
 from lesionwise.split.assign import make_split
-from lesionwise.split.folds import fold_numbers
+from lesionwise.split.folds import fold_numbers, in_folds, verify_whole
 from lesionwise.split.split_file import Split, read_split, write_split
 from lesionwise.training.clock import OnStep
 from lesionwise.training.defects import augmented_copies, copied_dataset, draw_copies
@@ -34,7 +43,6 @@ from lesionwise.training.history import OnEpoch
 from lesionwise.training.leak_outcome import (
     EXAM,
     PROTOCOLS,
-    RECORD,
     Outcome,
     grouped_dataset,
     judge,
@@ -95,22 +103,26 @@ def measure_leakage(
         Path(data),
         recipe.image_size,
         steps=recipe_steps(recipe),
-        split_path=_begin(folder, recipe, Path(split) if split else None, seed),
+        split_path=_begin(folder, recipe, Path(split) if split else None, seed, per_class),
         seed=seed,
         cache_root=root,
         workers=workers,
         on_read=on_read,
     )
-    _record(folder, recipe, known, seed)
+    _verify_usable(known, str(split or folder.split))
     exam = fold_numbers(known.split)[0]
-    for protocol in PROTOCOLS:
-        run = RunFolder(folder.path / protocol)
-        if run.predictions(EXAM).exists():
-            continue
+    runs = {protocol: RunFolder(folder.path / protocol) for protocol in PROTOCOLS}
+    splits = {  # all of them before anything is written: one may be refused
+        protocol: protocol_split(protocol, known, exam, seed=seed, per_class=per_class)
+        for protocol, run in runs.items()
+        if not run.predictions(EXAM).exists()
+    }
+    _record(folder, recipe, known, seed, per_class)
+    for protocol, made in splits.items():
+        run, dealt = runs[protocol], folder.path / "splits" / f"{protocol}.csv"
         if on_protocol:
             on_protocol(protocol)
-        dealt = folder.path / "splits" / f"{protocol}.csv"
-        write_split(protocol_split(protocol, known, exam, seed=seed, per_class=per_class), dealt)
+        write_split(made, dealt)
         train(
             recipe,
             data,
@@ -119,13 +131,14 @@ def measure_leakage(
             seed=seed,
             device=device,
             cache_root=root,
+            workers=workers,
             resume=True,
             on_epoch=on_epoch,
             on_step=on_step,
         )
         predict_held_out(run, device=device, cache_root=root)
         write_part_predictions(run, recipe, _exam_only(known, exam), (EXAM,), device=device)
-    outcomes = [judge(RunFolder(folder.path / protocol), known) for protocol in PROTOCOLS]
+    outcomes = [judge(run, known) for run in runs.values()]
     write_outcomes(folder, outcomes)
     return outcomes
 
@@ -142,9 +155,12 @@ def protocol_split(protocol: str, known: TrainingData, exam: int, *, seed: int, 
 
     Returns:
         A split whose test part is what the protocol is scored on; stamped where it leaks.
+
+    Raises:
+        SplitError: If a diagnosis has too few lesions left.
     """
-    fold = known.split.frame.set_index("image_id")["fold"].reindex(known.image_id).to_numpy()
-    open_to_all = (known.part != "test") & (fold != exam)
+    inside, in_exam = in_folds(known.split, known.image_id), _in_exam(known, exam)
+    open_to_all = inside & ~in_exam
     dataset = grouped_dataset(known, open_to_all)
     left_out = int((~open_to_all).sum())
     if protocol in {"resampled", "augmented"}:
@@ -152,49 +168,62 @@ def protocol_split(protocol: str, known: TrainingData, exam: int, *, seed: int, 
         if protocol == "augmented":
             copies = augmented_copies(copies, _AUGMENTED_TIMES)
         dataset, left_out = copied_dataset(dataset, copies)[0], 0
-    made = make_split(dataset, by="lesion" if protocol == "lesion-split" else "image", seed=seed)
+    try:
+        made = make_split(dataset, by="lesion" if protocol == "lesion-split" else "image", seed=seed)
+    except SplitError as error:
+        raise SplitError(f"Beside test and the exam (fold {exam}), for {protocol}: {error}") from error
     own: dict[str, Any] = {"of": known.split.fingerprint, "held_out": PROTOCOLS[protocol]}
     return Split(made.frame, {**made.meta, **own, "left_out": left_out})
 
 
 def _exam_only(known: TrainingData, exam: int) -> TrainingData:
+    return replace(known, part=np.where(_in_exam(known, exam), EXAM, ""))
+
+
+def _in_exam(known: TrainingData, exam: int) -> NDArray[np.bool_]:
     fold = known.split.frame.set_index("image_id")["fold"].reindex(known.image_id).to_numpy()
-    part = np.where((fold == exam) & (known.part != "test"), EXAM, "")
-    return replace(known, part=part)
+    return np.asarray(fold == exam) & in_folds(known.split, known.image_id)
 
 
-def _begin(folder: RunFolder, recipe: Recipe, split: Path | None, seed: int) -> Path | None:
+def _begin(folder: RunFolder, recipe: Recipe, split: Path | None, seed: int, per_class: int) -> Path | None:
     """Return the split to read: that of a measurement that is continued, or the one given."""
     if recipe.defect_resample_before_split:
         raise SplitError("Expected a recipe without defect_resample_before_split: two protocols resample.")
-    if not (folder.path / RECORD).exists():
-        if folder.path.is_dir() and any(folder.path.iterdir()) and not folder.config.exists():
-            raise RunError(f"{folder.path}: is not empty and holds no measurement. Pass another --out.")
+    claim_own_folder(folder.leakage, what="measurement")
+    if not _is_begun(folder):
         return split
-    changed = [
-        name
-        for name, differs in {
+    record = read_json(folder.leakage)
+    verify_same_start(
+        folder.path,
+        {
             "recipe": load_recipe(folder.config) != recipe,
-            "--seed": read_json(folder.path / RECORD)["seed"] != seed,
+            "--seed": record["seed"] != seed,
+            "per_class": record.get("per_class", per_class) != per_class,
             "--split": split is not None
             and read_split(split).fingerprint != read_split(folder.split).fingerprint,
-        }.items()
-        if differs
-    ]
-    if changed:
-        raise RunError(
-            f"{folder.path}: was begun with another {' and '.join(changed)}. "
-            "Continue with the same, or pass another --out."
-        )
+        },
+    )
     return folder.split
 
 
-def _record(folder: RunFolder, recipe: Recipe, known: TrainingData, seed: int) -> None:
+def _is_begun(folder: RunFolder) -> bool:
+    return folder.split.with_suffix(".json").exists()  # the last that is written when one begins
+
+
+def _verify_usable(known: TrainingData, source: str) -> None:
     if known.split.leaky:
         raise SplitError("Expected a split by lesion, so that the exam is clean, but it says that it leaks.")
-    if (folder.path / RECORD).exists():
+    verify_whole(known.split, source)
+
+
+def _record(folder: RunFolder, recipe: Recipe, known: TrainingData, seed: int, per_class: int) -> None:
+    data = known.cache.fingerprint
+    if _is_begun(folder):
+        begun_with = read_json(folder.leakage).get("data", data)
+        verify_same_start(folder.path, {"content of --data": begun_with != data})
         return
+    record = {"seed": seed, "data": data, "per_class": per_class, "outcomes": []}
+    write_json(folder.leakage, record)  # first: it makes the folder one of a measurement
     write_text(folder.config, recipe.to_toml())
-    write_split(known.split, folder.split)
     write_json(folder.environment, describe_environment())
-    write_json(folder.path / RECORD, {"seed": seed, "outcomes": []})
+    write_split(known.split, folder.split)

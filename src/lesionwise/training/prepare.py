@@ -15,7 +15,7 @@ from lesionwise.data.cache import ImageCache, OnRead, open_cache
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.errors import SplitError
 from lesionwise.split.assign import make_split
-from lesionwise.split.groups import Pair, identical_images, lesion_groups
+from lesionwise.split.groups import Pair, identical_images, kept_together, lesion_groups
 from lesionwise.split.split_file import Split, read_split
 from lesionwise.split.verify import verify_split
 from lesionwise.training.defects import make_copies, names_copies, resample_before_split
@@ -29,7 +29,8 @@ class TrainingData:
         dataset: The checked table.
         cache: The pixels, in the order of the table.
         split: The verified split.
-        group: Lesion group of each image, shape (N,): what intervals resample, also under a leaky split.
+        group: Lesion group of each image, shape (N,): what intervals resample, also under a leaky split. A
+            split by lesion may have joined more than the table does; that counts as well.
         part: Part of each image, shape (N,); empty for an image that the split leaves out.
     """
 
@@ -114,4 +115,5 @@ def prepare(
     verify_split(split, dataset, pairs=pairs, source=str(split_path or "the new split"))
     parts = split.frame.set_index("image_id")["part"]
     part = parts.reindex(dataset.table["image_id"], fill_value="").to_numpy(str)
-    return TrainingData(dataset, cache, split, lesion_groups(dataset.table, pairs), part)
+    joined = [] if split.leaky else kept_together(split.frame)
+    return TrainingData(dataset, cache, split, lesion_groups(dataset.table, [*pairs, *joined]), part)

@@ -20,8 +20,10 @@ from lesionwise.run_folder import (
     describe_environment,
     file_sha256,
     next_run_path,
+    open_run_folder,
     read_json,
     timed_stage,
+    verify_same_start,
     write_json,
     write_text,
 )
@@ -189,7 +191,7 @@ def prepare_again(run: RunFolder, cache_root: str | Path | None) -> tuple[Recipe
     Raises:
         RunError: If the data is not what the run was trained with.
     """
-    recipe = load_recipe(run.config)
+    recipe = load_recipe(open_run_folder(run.path, "run").config)
     facts = read_json(run.data)
     prepared = prepare(
         Path(facts["folder"]),
@@ -222,21 +224,15 @@ def _verify_same_start(
         return
     facts = read_json(run.data)
     begun = read_split(run.split)
-    changed = [
-        name
-        for name, differs in {
+    verify_same_start(
+        run.path,
+        {
             "recipe": load_recipe(run.config) != recipe,
             "--seed": facts["seed"] != seed,
             "--split": split is not None and read_split(split).fingerprint != begun.fingerprint,
             "--by": by == "image" and not begun.leaky,
-        }.items()
-        if differs
-    ]
-    if changed:
-        raise RunError(
-            f"{run.path}: was begun with another {' and '.join(changed)}. "
-            "Continue with the same, or pass another --out."
-        )
+        },
+    )
 
 
 def _verify_same_data(run: RunFolder, data: TrainingData) -> None:

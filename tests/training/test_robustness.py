@@ -1,0 +1,64 @@
+"""Changed photographs of a run's own data, from files to scores."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import make_recipe
+from lesionwise.data.perturbations import PERTURBATIONS, STRENGTHS
+from lesionwise.errors import RunError
+from lesionwise.evaluation.predictions import read_predictions
+from lesionwise.evaluation.scores import accuracy_score
+from lesionwise.run_folder import RunFolder
+from lesionwise.training.robustness import FRAME_PX, _read, perturbed_part
+from lesionwise.training.run import train
+
+
+@pytest.fixture(scope="module")
+def trained(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    folder = tmp_path_factory.mktemp("trained")
+    return train(make_recipe(epochs=6), drawn_folder, out=folder / "run", cache_root=folder / "cache")
+
+
+def test_every_change_is_made_at_every_strength_and_held_against_the_plain_photographs(
+    trained: RunFolder, tmp_path: Path
+) -> None:
+    steps: list[tuple[int, int]] = []
+    found = perturbed_part(
+        trained,
+        "val",
+        device="cpu",
+        cache_root=tmp_path,
+        on_step=lambda _, done, total: steps.append((done, total)),
+    )
+    assert [(row.name, row.strength) for row in found.changed] == [
+        (name, strength) for name in PERTURBATIONS for strength in STRENGTHS
+    ]
+    assert steps == [(number + 1, 30) for number in range(30)]
+    stored = read_predictions(trained.predictions("val"))
+    assert stored.y_true is not None
+    assert (found.images, found.lesions) == (len(stored.y_true), len(set(stored.group)))
+    assert found.plain["accuracy"] == pytest.approx(accuracy_score(stored.y_true, stored.y_prob))
+    assert min(row.same_answer for row in found.changed) < 1
+    for row in found.changed:
+        moved = row.scores["accuracy"] - found.plain["accuracy"]
+        assert row.differences["accuracy"].value == pytest.approx(moved)
+
+
+def test_the_test_part_is_not_changed_before_it_was_looked_at(trained: RunFolder) -> None:
+    with pytest.raises(RunError, match=r"its test part was not looked at yet\. Add --final"):
+        perturbed_part(trained, "test", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("taken", "held"),
+    [((1800, 2400), FRAME_PX), ((900, 900), (600, 600)), ((30, 40), (30, 40)), ((450, 600), FRAME_PX)],
+)
+def test_photographs_are_reduced_to_cover_the_frame_and_never_enlarged(
+    taken: tuple[int, int], held: tuple[int, int], tmp_path: Path
+) -> None:
+    path = tmp_path / "photograph.jpg"
+    Image.fromarray(np.full((*taken, 3), 120, np.uint8)).save(path)
+    assert _read(path).shape == (*held, 3)

@@ -3,11 +3,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from lesionwise.cli.app import app
 from lesionwise.errors import RunError
 from lesionwise.run_folder import (
     RunFolder,
     atomic_path,
+    claim_own_folder,
     claim_run_folder,
     file_sha256,
     next_run_path,
@@ -87,3 +90,41 @@ def test_stages_add_their_cost(tmp_path: Path) -> None:
 def test_the_hash_of_a_file_is_sha256(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x" * 3_000_000)
     assert file_sha256(tmp_path / "a") == hashlib.sha256(b"x" * 3_000_000).hexdigest()
+
+
+def test_what_a_killed_writer_left_half_written_does_not_make_a_folder_used(tmp_path: Path) -> None:
+    (tmp_path / ".config.toml.4711.part").write_text("mod")
+    assert claim_run_folder(tmp_path).path == tmp_path
+    assert claim_run_folder(tmp_path, resume=True).path == tmp_path
+    claim_own_folder(tmp_path / "ensemble.json", what="ensemble")
+
+
+def test_a_command_that_continues_by_itself_leaves_every_other_folder_alone(tmp_path: Path) -> None:
+    record = tmp_path / "run" / "cross-validation.json"
+    claim_own_folder(record, what="cross-validation")
+    write_json(RunFolder(record.parent).config, "a finished run")
+    with pytest.raises(RunError, match="is not empty and holds no cross-validation"):
+        claim_own_folder(record, what="cross-validation")
+    write_json(record, {})
+    claim_own_folder(record, what="cross-validation")
+
+
+@pytest.mark.parametrize(
+    ("command", "record", "said"),
+    [
+        ("evaluate RUN --final", "cross-validation.json", "this is one of cross-validation. Its folds"),
+        ("evaluate RUN", "leakage.json", "this is one of leakage measurement. Its page is leakage.html"),
+        ("report RUN", "leakage.json", "this is one of leakage measurement. Its page is leakage.html"),
+        ("calibrate RUN", "cross-validation.json", "this is one of cross-validation"),
+        ("explain RUN", "ensemble.json", "this is one of ensemble. Name one of the runs"),
+        ("card RUN", "ensemble.json", "this is one of ensemble. Name one of the runs"),
+    ],
+)
+def test_a_command_says_what_kind_of_folder_it_got(
+    command: str, record: str, said: str, tmp_path: Path
+) -> None:
+    write_json(RunFolder(tmp_path / "it").config, "")
+    write_json(tmp_path / "it" / record, {})
+    ended = CliRunner().invoke(app, command.replace("RUN", str(tmp_path / "it")).split())
+    assert isinstance(ended.exception, RunError)
+    assert said in str(ended.exception)

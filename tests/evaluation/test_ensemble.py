@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -5,12 +6,20 @@ import pytest
 
 from lesionwise.errors import RunError
 from lesionwise.evaluation.calibrate import calibrate_run
-from lesionwise.evaluation.ensemble import average, ensemble_members, is_calibrated, make_ensemble
+from lesionwise.evaluation.ensemble import (
+    average,
+    claim_ensemble_folder,
+    ensemble_members,
+    is_calibrated,
+    make_ensemble,
+)
 from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
 from lesionwise.evaluation.run_predictions import read_run_predictions
 from lesionwise.evaluation.run_scores import evaluate_part
 from lesionwise.report.html import write_report
 from lesionwise.run_folder import RunFolder, open_run_folder, write_json, write_text
+from lesionwise.training import ensemble as together
+from lesionwise.training.run import Look
 
 IMAGES = 280
 
@@ -108,3 +117,77 @@ def test_a_member_that_is_gone_is_missed(runs: list[RunFolder], tmp_path: Path) 
     runs[1].config.unlink()
     with pytest.raises(RunError, match="expected a run folder"):
         ensemble_members(out)
+
+
+def test_a_member_that_is_calibrated_or_trained_anew_makes_the_ensemble_refused(
+    runs: list[RunFolder], tmp_path: Path
+) -> None:
+    for run in runs:
+        calibrate_run(run)
+    out = RunFolder(tmp_path / "out")
+    make_ensemble(runs, out)
+    calibrate_run(runs[1], coverage=0.8)  # other sets of the same probabilities
+    assert len(ensemble_members(out)) == 3
+    calibrate_run(runs[1], method="vector")
+    with pytest.raises(RunError, match=r"b: was trained or calibrated anew .* Make the ensemble anew"):
+        ensemble_members(out)
+    calibrate_run(runs[1])
+    assert len(ensemble_members(out)) == 3
+    write_text(runs[2].checkpoints / "best.ckpt", "other weights")
+    with pytest.raises(RunError, match="c: was trained or calibrated anew"):
+        ensemble_members(out)
+
+
+def test_an_ensemble_of_ensembles_notices_what_changed_inside(runs: list[RunFolder], tmp_path: Path) -> None:
+    inner, out = RunFolder(tmp_path / "inner"), RunFolder(tmp_path / "out")
+    make_ensemble(runs[:2], inner)
+    make_ensemble([inner, runs[2]], out)
+    calibrate_run(inner, method="temperature")
+    with pytest.raises(RunError, match="inner: was trained or calibrated anew"):
+        ensemble_members(out)
+
+
+def test_an_ensemble_that_was_stopped_is_made_in_its_folder_and_a_finished_one_kept(
+    runs: list[RunFolder], tmp_path: Path
+) -> None:
+    out = claim_ensemble_folder(tmp_path / "out")
+    make_ensemble(runs, out)
+    with pytest.raises(RunError, match="holds an ensemble already"):
+        claim_ensemble_folder(out.path)
+    out.predictions("cal").unlink()  # the last that is written
+    make_ensemble(runs, claim_ensemble_folder(out.path))
+    assert out.predictions("cal").is_file()
+    with pytest.raises(RunError, match=r"is not empty and holds no .*ensemble. Pass another --out"):
+        claim_ensemble_folder(runs[0].path)
+
+
+def test_folds_that_are_not_finished_do_not_count(runs: list[RunFolder], tmp_path: Path) -> None:
+    crossed = RunFolder(tmp_path / "crossed")
+    for fold in (1, 2):
+        shutil.copytree(runs[fold].path, crossed.path / f"fold-{fold}")
+    write_json(crossed.cross_validation, {"done": [1]})
+    assert not is_calibrated(crossed)
+    calibrate_run(RunFolder(crossed.path / "fold-1"))
+    assert is_calibrated(crossed)
+    write_json(crossed.cross_validation, {"done": [1, 2]})
+    assert not is_calibrated(crossed)
+
+
+def test_test_predictions_of_a_calibrated_ensemble_are_written_calibrated(
+    runs: list[RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def predict(run: RunFolder, *, device: str) -> Look:
+        del device
+        shutil.copyfile(run.predictions("val"), run.predictions("test"))
+        return Look(1, tmp_path / "ledger.csv")
+
+    monkeypatch.setattr(together, "predict_test", predict)
+    out = RunFolder(tmp_path / "out")
+    make_ensemble(runs, out)
+    write_text(out.split, runs[0].split.read_text())
+    calibration = calibrate_run(out, method="temperature")
+    assert together.predict_test_together(out) == Look(1, tmp_path / "ledger.csv")
+    stood = read_predictions(out.predictions("test"))
+    assert stood.logits is not None
+    np.testing.assert_allclose(stood.y_prob, calibration.probabilities(stood.logits), atol=1e-6)
+    assert np.abs(stood.y_prob - np.exp(stood.logits)).max() > 0.01

@@ -18,7 +18,9 @@ def outcome(protocol: str, own: float) -> Outcome:
         return Measurement(200, 150, 0.67, dict.fromkeys(SCORES, Estimate(value, value - 0.05, value + 0.03)))
 
     leaky = protocol != "lesion-split"
-    partial = Measurement(30, 30, 0.5, {"accuracy": Estimate(0.4, 0.3, 0.5)}, "only 3 of the diagnoses are left")
+    partial = Measurement(
+        30, 30, 0.5, {"accuracy": Estimate(0.4, 0.3, 0.5)}, "only 3 of the diagnoses are left"
+    )
     clean = partial if protocol == "augmented" else measured(own - 0.1 * leaky)
     copies = 90 if protocol in {"resampled", "augmented"} else 0
     return Outcome(protocol, leaky, 800, 110 * leaky, copies, measured(own), clean, measured(0.41))

@@ -10,7 +10,7 @@ from conftest import ROOT, WriteKaggle
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.errors import SplitError
 from lesionwise.split.assign import make_split
-from lesionwise.split.folds import fold_everything, fold_numbers, fold_split
+from lesionwise.split.folds import fold_everything, fold_numbers, fold_split, in_folds, verify_whole
 from lesionwise.split.groups import lesion_groups
 from lesionwise.split.split_file import Split, read_split, write_split
 from lesionwise.split.verify import verify_split
@@ -76,3 +76,19 @@ def test_the_reference_split_folds_into_four_and_fold_0_is_never_seen(ham10000: 
     held_out = pd.concat([own.image_ids("test") for own in parts])
     assert held_out.is_unique
     assert len(held_out) == len(dataset.table) - len(test)
+
+
+def test_an_image_that_is_not_in_the_split_is_in_no_fold(many: Dataset) -> None:
+    whole, groups = make_split(many, seed=1), lesion_groups(many.table)
+    fewer = Split(whole.frame.iloc[20:], whole.meta)
+    lost = set(whole.frame["image_id"].iloc[:20])
+    assert not set(many.table["image_id"][in_folds(fewer, many.table["image_id"].to_numpy(str))]) & lost
+    assert not lost & set(fold_split(fewer, 1, many, groups, seed=0).frame["image_id"])
+
+
+def test_what_one_fold_sees_is_not_folded_again(many: Dataset) -> None:
+    whole = make_split(many, seed=1)
+    verify_whole(whole)
+    own = fold_split(whole, 1, many, lesion_groups(many.table), seed=0)
+    with pytest.raises(SplitError, match=r"f\.csv: is what one fold sees .* Pass the split that was folded"):
+        verify_whole(own, "f.csv")

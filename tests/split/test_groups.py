@@ -9,7 +9,7 @@ from PIL import Image
 
 from lesionwise.data.cache import open_cache
 from lesionwise.data.dataset import Dataset
-from lesionwise.split.groups import CONFIRMED_PAIRS, identical_images, lesion_groups
+from lesionwise.split.groups import CONFIRMED_PAIRS, identical_images, kept_together, lesion_groups
 
 Rows = list[tuple[str, str]]
 
@@ -108,3 +108,11 @@ def test_the_same_pixels_in_another_file_are_identical(tmp_path: Path) -> None:
     assert (tmp_path / "i0.png").read_bytes() != (tmp_path / "i1.png").read_bytes()
     cache = open_cache(dataset, (20, 20), root=tmp_path / "cache")
     assert identical_images(dataset, cache.pixels) == [("i0", "i1")]
+
+
+def test_what_a_split_keeps_together_is_joined_and_what_it_cuts_is_not() -> None:
+    frame = pd.DataFrame(
+        {"image_id": list("abcdefg"), "group": ["1", "1", "1", "2", "2", "", ""],
+         "part": ["val", "val", "val", "train", "test", "cal", "cal"]}
+    )  # fmt: skip
+    assert set(kept_together(frame)) == {("a", "b"), ("a", "c")}

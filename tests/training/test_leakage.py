@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +13,10 @@ from conftest import WriteKaggle, make_recipe
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.errors import RunError, SplitError
 from lesionwise.evaluation.predictions import read_predictions
-from lesionwise.run_folder import RunFolder, read_json
+from lesionwise.run_folder import RunFolder, read_json, write_json
 from lesionwise.split.assign import make_split
 from lesionwise.split.split_file import read_split, write_split
+from lesionwise.training import leakage
 from lesionwise.training.leak_outcome import PROTOCOLS, Outcome
 from lesionwise.training.leakage import measure_leakage
 
@@ -191,3 +193,71 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_written(
 def test_it_is_continued_as_it_was_begun(measured: tuple[Path, dict[str, Outcome]], folder: Path) -> None:
     with pytest.raises(RunError, match="was begun with another recipe and --seed"):
         measure_leakage(make_recipe(**RECIPE, lr=0.5), folder, out=measured[0], seed=1)
+
+
+class Stopped(Exception):  # noqa: N818 (no error)
+    """Raised in place of training."""
+
+
+def test_what_one_fold_sees_leaves_the_final_exam_out_and_is_refused(
+    measured: tuple[Path, dict[str, Outcome]], folder: Path, tmp_path: Path
+) -> None:
+    split = measured[0] / "lesion-split" / "split.csv"
+    with pytest.raises(SplitError, match="is what one fold sees"):
+        measure_leakage(make_recipe(**RECIPE), folder, out=tmp_path / "out", split=split)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_finished_run_is_never_written_over(
+    measured: tuple[Path, dict[str, Outcome]], folder: Path, split: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(measured[0] / "lesion-split", run)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match="is not empty and holds no measurement"):
+        measure_leakage(make_recipe(**RECIPE), folder, out=run, split=split)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_too_few_lesions_are_told_before_anything_is_written(drawn_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(SplitError, match=r"Beside test and the exam \(fold 1\), for lesion-split: Expected"):
+        measure_leakage(make_recipe(**RECIPE), drawn_folder, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("key", "named"), [("data", "content of --data"), ("per_class", "per_class")])
+def test_protocols_of_other_data_or_another_draw_are_not_mixed(
+    key: str, named: str, measured: tuple[Path, dict[str, Outcome]], folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(measured[0], tmp_path / "out")
+    record = tmp_path / "out" / "leakage.json"
+    assert key in read_json(record)
+    write_json(record, {**read_json(record), key: 7})
+    with pytest.raises(RunError, match=f"was begun with another {named}"):
+        measure_leakage(make_recipe(**RECIPE), folder, out=tmp_path / "out", per_class=PER_CLASS)
+
+
+def test_training_decodes_with_as_many_threads_as_asked_for(
+    folder: Path, split: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def note(*_: object, **options: object) -> None:
+        asked.append(options["workers"])
+        raise Stopped
+
+    monkeypatch.setattr(leakage, "train", note)
+    with pytest.raises(Stopped):
+        measure_leakage(make_recipe(**RECIPE), folder, out=tmp_path / "out", split=split, workers=3)
+    assert asked == [3]
+
+
+def test_the_commonest_diagnosis_of_a_place_is_its_baseline(
+    measured: tuple[Path, dict[str, Outcome]],
+) -> None:
+    out, outcomes = measured
+    for where, part in (("own", "test"), ("exam", "exam")):
+        truth = read_predictions(out / "resampled" / f"predictions-{part}.csv").y_true
+        assert truth is not None
+        commonest = np.bincount(truth).max() / len(truth)
+        assert getattr(outcomes["resampled"], where).baseline == pytest.approx(commonest)

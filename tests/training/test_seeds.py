@@ -50,3 +50,13 @@ def test_copies_drawn_anew_for_each_seed_are_refused_before_training(tmp_path: P
 
     with pytest.raises(SplitError, match="draws other copies for each seed"):
         train_seeds(make_recipe(defect_resample_before_split=50), train_one, tmp_path, seeds=2)
+
+
+def test_a_split_and_by_image_are_refused_together_as_for_one_seed(
+    drawn_folder: Path, tmp_path: Path
+) -> None:
+    options = ["--data", str(drawn_folder), "--out", str(tmp_path / "out"), "--split", "s.csv"]
+    ended = CliRunner().invoke(app, ["train", "small", *options, "--by", "image", "--seeds", "2"])
+    assert isinstance(ended.exception, SplitError)
+    assert "s.csv: --by image makes a split of its own" in str(ended.exception)
+    assert not (tmp_path / "out").exists()

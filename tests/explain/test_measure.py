@@ -1,6 +1,7 @@
 """Maps of drawn images are tested as those of real ones are; what comes out is known beforehand."""
 
 import io
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from PIL import Image
 
 from conftest import make_recipe
 from lesionwise.data.masks import LesionMasks
+from lesionwise.evaluation.bootstrap import Estimate
 from lesionwise.explain.cam import Method
 from lesionwise.explain.measure import Explained, explain_images, lesion_shares_of, measure
-from lesionwise.explain.record import Explanation
+from lesionwise.explain.record import Explanation, describe_explanation
 from lesionwise.labels import INDEX
 from lesionwise.models.network import Network
 
@@ -103,3 +105,11 @@ def test_without_masks_the_answer_still_tells_whether_the_map_matters(explained:
     assert seen[0] == "painting places over"
     assert seen[-1] == "shuffling weights: all layers"
     assert Explanation.from_json(found.to_json()) == found
+
+
+def test_a_gain_that_could_be_chance_is_not_called_one(explained: Explained) -> None:
+    found = measure(explained, IDS, Y, IDS, None)
+    unclear = {**found.gains, "insertion-other": Estimate(0.01, -0.02, 0.04)}
+    said = describe_explanation(replace(found, gains=unclear))[0]
+    assert said.startswith("Painting over what the map shows first lowers certainty more than a random order")
+    assert "and not clearly more than the order of another image's map, by 0.01 (-0.02 to 0.04)." in said

@@ -196,7 +196,7 @@ def _scores(truth: NDArray[np.int64], prob: NDArray[np.float64]) -> dict[str, fl
 
 
 def _signed(estimate: Estimate) -> str:
-    return f"{estimate.value:+.2f} ({estimate.low:+.2f} to {estimate.high:+.2f})"
+    return f"{estimate.value:+.3f} ({estimate.low:+.3f} to {estimate.high:+.3f})"
 
 
 def _listed(names: list[str]) -> str:

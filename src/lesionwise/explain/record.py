@@ -109,15 +109,18 @@ def _pointing(found: Pointing) -> str:
 
 def _curves(explanation: Explanation) -> str:
     said = []
-    for mode, verb in (("deletion", "painting over"), ("insertion", "putting back")):
+    for mode, effect in (
+        ("deletion", "Painting over what the map shows first lowers certainty"),
+        ("insertion", "putting that back first raises it"),
+    ):
         random, other = explanation.gains[f"{mode}-random"], explanation.gains[f"{mode}-other"]
-        verdict = "matters" if random.low > 0 else "does not clearly matter"
-        beyond = "and more" if other.low > 0 else "but not clearly more"
-        said.append(
-            f"{verb} what the map shows first {verdict} more than a random order ({_range(random)} of "
-            f"certainty), {beyond} than the order of another image's map ({_range(other)})"
-        )
-    return f"{said[0][0].upper()}{said[0][1:]}; {said[1]}."
+        beyond = _more("the order of another image's map", other)
+        said.append(f"{effect} {_more('a random order', random)}, and {beyond}")
+    return f"{said[0]}; {said[1]}."
+
+
+def _more(order: str, gain: Estimate) -> str:
+    return f"{'more' if gain.low > 0 else 'not clearly more'} than {order}, by {_range(gain)}"
 
 
 def _cascade(explanation: Explanation) -> str:

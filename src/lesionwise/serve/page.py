@@ -33,7 +33,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(t=TEXT, diagnoses=DIAGNOSES, say=say)
-    environment.filters.update(percent=percent, fixed=fixed)
+    environment.filters.update(percent=percent, promise=promise, fixed=fixed)
     return environment
 
 
@@ -54,6 +54,16 @@ def percent(part: float) -> str:
     if part >= 0.995:  # noqa: PLR2004 (and to all)
         return ">\N{NO-BREAK SPACE}99\N{NO-BREAK SPACE}%"
     return f"{100 * part:.0f}\N{NO-BREAK SPACE}%"
+
+
+def promise(part: float) -> str:
+    r"""Return a part of 1 that was promised or asked for, with all its digits: rounded it would be another.
+
+    Examples:
+        >>> promise(0.9), promise(0.975), promise(0.07)
+        ('90\xa0%', '97.5\xa0%', '7\xa0%')
+    """
+    return f"{100 * part:g}\N{NO-BREAK SPACE}%"
 
 
 def fixed(value: float) -> str:
@@ -206,7 +216,7 @@ def describe_set(result: dict[str, Any], calibration: Calibration | None) -> dic
     promised = [code for code in result["prediction_set"] if code not in unpromised]
     return {
         "names": _names(promised or result["prediction_set"][:1]),
-        "coverage": percent(result["coverage"]),
+        "coverage": promise(result["coverage"]),
         "no_promise": _names(unpromised),
     }
 

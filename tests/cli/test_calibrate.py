@@ -46,7 +46,8 @@ def test_a_run_is_calibrated_and_then_scored_so(
     assert _call(monkeypatch, "calibrate", run) == 0
     said = capsys.readouterr()
     assert "melanoma  sensitivity at least 90%: from " in said.out
-    assert 'run "lesionwise evaluate' in said.err
+    assert 'Begin with "lesionwise evaluate' in said.err
+    assert "to be made again: scores.json. Begin" in said.err
     assert _call(monkeypatch, "evaluate", run, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["overall"]["log_loss"]["value"] < raw["overall"]["log_loss"]["value"]
@@ -118,3 +119,14 @@ def test_a_folder_without_cal_is_told_so(
     (run / "predictions-cal.csv").unlink()
     assert _call(monkeypatch, "calibrate", run) == 2
     assert "predictions-cal.csv: cannot be read" in capsys.readouterr().err
+
+
+def test_what_is_of_the_calibration_before_is_named_even_if_nothing_was_scored(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _call(monkeypatch, "calibrate", run) == 0
+    assert "to be made again" not in capsys.readouterr().err
+    for name in ("report.html", "model_card.md", "model.onnx"):
+        (run / name).write_text("")
+    assert _call(monkeypatch, "calibrate", run) == 0
+    assert "to be made again: report.html, model_card.md, model.onnx. Begin" in capsys.readouterr().err

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,18 +8,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from conftest import WriteKaggle, make_recipe
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.errors import RunError, SplitError
 from lesionwise.evaluation.evaluate import evaluate
+from lesionwise.evaluation.fold_mean import mean_over_folds
 from lesionwise.evaluation.predictions import read_predictions
+from lesionwise.evaluation.run_predictions import read_run_predictions
 from lesionwise.evaluation.run_scores import OUT_OF_FOLD
 from lesionwise.report.html import write_report
-from lesionwise.run_folder import RunFolder, read_json
+from lesionwise.run_folder import RunFolder, read_json, write_json
 from lesionwise.split.assign import make_split
+from lesionwise.split.folds import fold_split
 from lesionwise.split.split_file import read_split, write_split
+from lesionwise.training import crossval
 from lesionwise.training.crossval import CrossValidation, collect, cross_validate
+from lesionwise.training.ensemble import predict_test_together
+from lesionwise.training.prepare import prepare
 
 RECIPE = {"model": "seed-mlp", "epochs": 2, "lr": 1e-3}
 
@@ -204,3 +212,123 @@ def test_a_folder_with_something_else_in_it_is_left_alone(folder: Path, tmp_path
     (tmp_path / "out" / "notes.txt").write_text("mine")
     with pytest.raises(RunError, match="holds no cross-validation"):
         cross_validate(make_recipe(**RECIPE), folder, out=tmp_path / "out")
+
+
+class Stopped(Exception):  # noqa: N818 (no error)
+    """Raised in place of training."""
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise Stopped
+
+    monkeypatch.setattr(crossval, "train", stop)
+
+
+def test_what_one_fold_sees_cannot_be_folded(crossed: CrossValidation, folder: Path, tmp_path: Path) -> None:
+    for split in (crossed.run.path / "splits" / "fold-1.csv", crossed.run.path / "fold-1" / "split.csv"):
+        with pytest.raises(SplitError, match="is what one fold sees"):
+            cross_validate(make_recipe(**RECIPE), folder, out=tmp_path / "out", split=split)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("stopped")
+def test_a_finished_run_is_never_written_over(
+    crossed: CrossValidation, folder: Path, split: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(crossed.run.path / "fold-1", run)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match="is not empty and holds no cross-validation"):
+        cross_validate(make_recipe(**RECIPE), folder, out=run, split=split)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.usefixtures("stopped")
+def test_one_that_was_stopped_at_its_first_files_begins_again(
+    folder: Path, split: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, out = make_recipe(**RECIPE), tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(crossval, "describe_environment", crossval.train)
+        with pytest.raises(Stopped):
+            cross_validate(recipe, folder, out=out, split=split)
+    assert [path.name for path in sorted(out.iterdir())] == ["config.toml", "cross-validation.json"]
+    with pytest.raises(Stopped):
+        cross_validate(recipe, folder, out=out, split=split)
+    assert (out / "splits" / "fold-1.csv").exists()
+
+
+def test_lesions_that_the_split_joined_stay_joined_in_every_fold(
+    folder: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    lesions = dataset.table.drop_duplicates("lesion_id")
+    pairs = [tuple(ids[:2]) for _, ids in lesions.groupby("dx")["image_id"].apply(list).items()]
+    made = prepare(folder, (24, 32), merge=pairs)
+    write_split(made.split, tmp_path / "merged.csv")
+    again = prepare(folder, (24, 32), split_path=tmp_path / "merged.csv")
+    assert (again.group == made.group).all()
+    assert len(set(again.group)) == dataset.table["lesion_id"].nunique() - len(pairs)
+    for fold in (1, 2, 3, 4):
+        own = fold_split(again.split, fold, again.dataset, again.group, seed=fold).frame
+        part = own.set_index("image_id")["part"].to_dict()
+        assert all(part.get(first) == part.get(second) for first, second in pairs)
+
+
+@pytest.fixture
+def copied(crossed: CrossValidation, tmp_path: Path) -> RunFolder:
+    shutil.copytree(crossed.run.path, tmp_path / "copied")
+    return RunFolder(tmp_path / "copied")
+
+
+@pytest.mark.usefixtures("stopped")
+def test_folds_of_changed_data_are_not_mixed_with_earlier_ones(
+    copied: RunFolder, folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "data")
+    shutil.rmtree(copied.path / "fold-4")
+    image = next((tmp_path / "data").rglob("*.jpg"))
+    Image.new("RGB", (40, 30)).save(image)
+    with pytest.raises(RunError, match="was begun with another content of --data"):
+        cross_validate(make_recipe(**RECIPE), tmp_path / "data", out=copied.path)
+
+
+def test_a_fold_that_was_scored_on_val_alone_is_scored_on_what_it_held_out(
+    copied: RunFolder, crossed: CrossValidation, folder: Path
+) -> None:
+    scores = RunFolder(copied.path / "fold-2").scores
+    write_json(scores, {"parts": {"val": read_json(scores)["parts"]["test"]}})
+    assert collect(copied).done == [1, 3, 4]
+    result = cross_validate(make_recipe(**RECIPE), folder, out=copied.path)
+    assert result.done == [1, 2, 3, 4]
+    assert result.by_fold == crossed.by_fold
+
+
+def test_pooled_probabilities_are_those_of_the_present_calibration(copied: RunFolder) -> None:
+    own = RunFolder(copied.path / "fold-3")
+    scaling = {"method": "temperature", "temperature": 20.0}
+    write_json(own.calibration, {**read_json(own.calibration), "scaling": scaling})
+    expected = read_run_predictions(own, "test")
+    assert np.abs(read_predictions(own.predictions("test")).y_prob - expected.y_prob).max() > 0.01
+    collect(copied)
+    pooled = read_predictions(copied.predictions(OUT_OF_FOLD))
+    place = {image: row for row, image in enumerate(pooled.image_id)}
+    rows = [place[image] for image in expected.image_id]
+    np.testing.assert_allclose(pooled.y_prob[rows], expected.y_prob, atol=1e-6)
+
+
+def test_the_interval_takes_the_ratio_that_these_folds_have(crossed: CrossValidation) -> None:
+    splits = [read_split(crossed.run.path / f"fold-{fold}" / "split.csv") for fold in (1, 2, 3, 4)]
+    ratio = np.mean([len(own.image_ids("test")) / len(own.image_ids("train")) for own in splits])
+    assert ratio > 0.38  # 3/7 of the lesions, and not the 1/3 of training on all other folds
+    each = crossed.by_fold["accuracy"].each
+    assert crossed.by_fold["accuracy"] == mean_over_folds(each, ratio=float(ratio))
+
+
+def test_looking_at_a_held_out_fold_is_no_look_at_the_final_exam(
+    copied: RunFolder, crossed: CrossValidation
+) -> None:
+    assert predict_test_together(RunFolder(copied.path / "fold-1")) is None
+    for path in (copied.path, crossed.run.path):
+        assert not list(path.rglob("test-ledger.csv"))

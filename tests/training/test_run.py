@@ -292,3 +292,16 @@ def test_data_that_changed_since_training_is_not_tested_on(tmp_path: Path, write
     Image.open(changed).save(changed, quality=30)
     with pytest.raises(RunError, match="its content changed"):
         predict_test(run)
+
+
+def test_a_run_that_early_stopping_had_ended_is_not_trained_on(drawn_folder: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(epochs=30, lr=1e-9, early_stopping=2, monitor="val_accuracy")
+    run = train(recipe, drawn_folder, out=tmp_path / "run")
+    history, predictions = run.history.read_bytes(), run.predictions("val").read_bytes()
+    last = (run.checkpoints / "last.ckpt").read_bytes()
+    for path in (run.predictions("val"), run.predictions("cal"), run.calibration):
+        path.unlink()  # as if it was killed after its last epoch
+    train(recipe, drawn_folder, out=run.path, resume=True)
+    assert run.history.read_bytes() == history
+    assert run.predictions("val").read_bytes() == predictions
+    assert (run.checkpoints / "last.ckpt").read_bytes() == last

@@ -63,7 +63,7 @@ def plot_robustness(table: pd.DataFrame) -> Figure:
         for axes in panels[len(names) :]:
             axes.set_axis_off()
         for axes in panels[::_COLUMNS]:
-            axes.set_ylabel("balanced accuracy")
+            axes.set_ylabel("change of the score")
         for axes in panels[-_COLUMNS:]:
             axes.set_xlabel("strength")
     return figure

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from bundle.conftest import MakeBundle
-from lesionwise.bundle.description import PartScores, Provenance
+from lesionwise.bundle.description import PartScores, Provenance, image_digest
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import Bundle
 from lesionwise.data.dataset import Dataset
@@ -20,7 +20,7 @@ from lesionwise.split.groups import lesion_groups
 def provenance(names: tuple[str, ...]) -> Provenance:
     return Provenance(
         data_fingerprint="a" * 64, split_fingerprint="b" * 64, images=1, lesions=1, recipes=(), seeds=(),
-        checkpoints=(), test_ids=names,
+        checkpoints=(), test_images=tuple(map(image_digest, names)),
     )  # fmt: skip
 
 
@@ -52,10 +52,12 @@ def test_a_better_score_than_the_file_has_is_refuted(make_bundle: MakeBundle, dr
 def test_data_without_the_images_is_refused(make_bundle: MakeBundle, drawn: Dataset) -> None:
     bundle = claiming(make_bundle, drawn)
     part = Dataset(drawn.folder, drawn.layout, drawn.table.iloc[5:].reset_index(drop=True))
-    with pytest.raises(
-        DataError, match=r"lacks 3 of the \d+ test images that the bundle names, such as DRAWN_0"
-    ):
+    with pytest.raises(DataError, match=r"lacks 3 of the \d+ test images that the bundle names\."):
         verify_claims(Engine(bundle, threads=1), part)
+
+
+def test_the_file_holds_no_name_of_an_image(make_bundle: MakeBundle, drawn: Dataset) -> None:
+    assert b"DRAWN" not in claiming(make_bundle, drawn).path.read_bytes()
 
 
 def test_a_bundle_that_claims_nothing_is_not_verified(make_bundle: MakeBundle, drawn: Dataset) -> None:

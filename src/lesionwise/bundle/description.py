@@ -5,6 +5,7 @@ Letters: N images, C classes, H W height and width in pixels.
 """
 
 from datetime import date
+from hashlib import sha256
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -20,6 +21,7 @@ LEAKY_STAMP: Final = "LEAKY SPLIT"
 Precision = Literal["fp32", "bf16"]
 Output = Literal["probabilities", "logits", "embedding", "ood_score", "cam"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Count = Annotated[int, Field(ge=0)]
 Side = Annotated[int, Field(ge=8, le=4096)]
 
@@ -82,7 +84,8 @@ class Provenance(_Record):
         seeds: The seed of each member.
         checkpoints: SHA-256 of the weights of each member.
         packages: Versions that trained it.
-        test_ids: The images that the test scores rest on, for whoever wants to verify them.
+        test_images: The images that the test scores rest on, as `image_digest` gives them, for whoever has
+            them and wants to verify the scores. File names of patients stay where they are.
     """
 
     data_fingerprint: Sha256
@@ -93,7 +96,7 @@ class Provenance(_Record):
     seeds: tuple[int, ...]
     checkpoints: tuple[Sha256, ...]
     packages: dict[str, str] = {}
-    test_ids: tuple[str, ...] = ()
+    test_images: tuple[Digest, ...] = ()
 
 
 class Score(_Record):
@@ -195,6 +198,15 @@ class Description(_Record):
         if len(set(outputs)) != len(outputs) or not {"probabilities", "logits"} <= set(outputs):
             raise ValueError("Expected probabilities, logits and others, each once")
         return outputs
+
+
+def image_digest(image_id: str) -> str:
+    """Return what a bundle calls an image: the first 16 digits of the SHA-256 of its id.
+
+    Args:
+        image_id: As it stands in the table of its data.
+    """
+    return sha256(image_id.encode()).hexdigest()[:16]
 
 
 def parse_description(text: bytes) -> Description:

@@ -189,16 +189,16 @@ def verify_parity(graph: BundleGraph, engine: Engine) -> float:
     difference = float(np.abs(found["probabilities"] - expected["probabilities"]).max())
     if not difference <= TOLERANCE:
         raise BundleError(
-            f"{engine.bundle.path}: expected the probabilities of PyTorch within {TOLERANCE} but they differ "
-            f"by {difference:.2g} on {engine.runtime}. The export of this model is not to be used."
+            f"{engine.bundle.path}: was not written: expected the probabilities of PyTorch within "
+            f"{TOLERANCE} but they differ by {difference:.2g} on {engine.runtime}."
         )
     if "ood_score" in expected:
         foreign = expected["ood_score"]
         drift = (np.abs(found["ood_score"] - foreign) / np.maximum(np.abs(foreign), 1)).max()
         if not drift <= OOD_TOLERANCE:
             raise BundleError(
-                f"{engine.bundle.path}: expected the ood_score of PyTorch within {OOD_TOLERANCE:.0%} but it "
-                f"is off by {drift:.1%} on {engine.runtime}. The export of this model is not to be used."
+                f"{engine.bundle.path}: was not written: expected the ood_score of PyTorch within "
+                f"{OOD_TOLERANCE:.0%} but it is off by {drift:.1%} on {engine.runtime}."
             )
     return difference
 

@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from lesionwise.bundle.description import Description, ImageInput
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.keras_model import SUFFIXES, keras_to_onnx
-from lesionwise.bundle.load import Bundle, read_content, write_bundle
+from lesionwise.bundle.load import Bundle, assemble, read_content, write_bundle
 from lesionwise.bundle.onnx_file import verify_self_contained
 from lesionwise.errors import BundleError, MissingExtraError
 from lesionwise.labels import CODES
@@ -96,8 +96,9 @@ def import_model(path: Path, out: Path, told: Told, *, name: str, licence: str =
         created=datetime.now(UTC).date(),
         package_version=version("lesionwise"),
     )
-    bundle = write_bundle(graph, description, out)
+    bundle = assemble(graph, description, out)
     _verify_gives(Engine(bundle), told)
+    write_bundle(bundle)
     return bundle
 
 
@@ -213,9 +214,8 @@ def _verify_gives(engine: Engine, told: Told) -> None:
     sums_to_one = bool(np.all(np.abs(values.sum(axis=1) - 1) < _SUM_TOLERANCE) and np.all(values >= 0))
     if sums_to_one == (told.gives == "probabilities"):
         return
-    engine.bundle.path.unlink()
     other = "logits" if told.gives == "probabilities" else "probabilities"
     raise BundleError(
-        f"{engine.bundle.path}: was not kept: the outputs of this model are not {told.gives} but look like "
-        f"{other}. Pass --gives {other}."
+        f"{engine.bundle.path}: was not written: the outputs of this model are not {told.gives} but look "
+        f"like {other}. Pass --gives {other}."
     )

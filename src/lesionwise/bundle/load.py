@@ -114,22 +114,28 @@ def open_content(content: bytes) -> Description:
     return description
 
 
-def write_bundle(content: bytes, description: Description, path: Path) -> Bundle:
-    """Seal a graph and its description, check the result as a reader would, and write it whole or not at all.
+def assemble(content: bytes, description: Description, path: Path) -> Bundle:
+    """Return a bundle that is not written yet, checked as a reader would check it.
 
     Args:
         content: Of the ONNX file.
         description: What it is.
-        path: Where it goes.
+        path: Where it will go.
 
     Raises:
         BundleError: If the two do not fit each other.
     """
     sealed = seal(content, description)
-    open_content(sealed)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(sealed)
-    return read_bundle(path)
+    try:
+        return Bundle(path, sealed, sha256(sealed).hexdigest(), open_content(sealed))
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}.") from error
+
+
+def write_bundle(bundle: Bundle) -> None:
+    """Write a bundle to its path, whole or not at all."""
+    with atomic_path(bundle.path) as temporary:
+        temporary.write_bytes(bundle.content)
 
 
 def verify_servable(bundle: Bundle) -> None:

@@ -38,6 +38,7 @@ class CalibrationCheck:
         coverage: Rows of `set_coverage.set_coverage_table`.
         sizes: As `set_coverage.set_sizes` returns them.
         points: Each operating point as it stands in the calibration, with `found`: what was measured.
+        scaling: As it stands in the calibration; None in files that were written before it was noted.
     """
 
     fingerprint: str
@@ -48,6 +49,27 @@ class CalibrationCheck:
     coverage: list[dict[str, Any]]
     sizes: dict[str, float]
     points: list[dict[str, Any]]
+    scaling: dict[str, Any] | None = None
+
+    @property
+    def method(self) -> str | None:
+        """Name of the scaling, None if it was not noted."""
+        return self.scaling["method"] if self.scaling else None
+
+    def is_of(self, calibration: Calibration) -> bool:
+        """Return whether the probabilities that were checked are those of a calibration.
+
+        Where no scaling was noted the thresholds stand for it: with another they would be other numbers.
+
+        Args:
+            calibration: To compare with.
+        """
+        if self.fingerprint != calibration.fingerprint:
+            return False
+        if self.scaling is not None:
+            return self.scaling == calibration.scaling.model_dump(mode="json")
+        noted = [point["threshold"] for point in self.points]
+        return bool(noted) and noted == [point.threshold for point in calibration.operating_points]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries and lists, as `scores.json` holds them."""
@@ -94,6 +116,7 @@ def check_calibration(
         coverage=_records(coverage),
         sizes=set_sizes(calibration.prediction_sets, prob),
         points=[_found(point, truth, prob, groups, resamples) for point in calibration.operating_points],
+        scaling=calibration.scaling.model_dump(mode="json"),
     )
 
 

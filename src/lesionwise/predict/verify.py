@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionwise.bundle.description import PartScores
+from lesionwise.bundle.description import PartScores, image_digest
 from lesionwise.bundle.engine import Engine
 from lesionwise.data.dataset import Dataset
 from lesionwise.errors import DataError
@@ -19,7 +19,6 @@ from lesionwise.split.groups import lesion_groups
 
 TOLERANCE: Final = 2e-3
 """By how much a score may differ: four of 2,004 images, for another processor's rounding."""
-_SHOWN: Final = 3  # ids in a message
 
 
 @dataclass(frozen=True)
@@ -60,27 +59,28 @@ def verify_claims(engine: Engine, dataset: Dataset) -> list[Row]:
     """
     description = engine.description
     claim = description.scores.get("test")
-    names = description.provenance.test_ids if description.provenance else ()
-    if claim is None or not names:
+    digests = description.provenance.test_images if description.provenance else ()
+    if claim is None or not digests:
         raise DataError(
             f"{engine.bundle.path}: claims no test score, or does not name the images that it rests on. "
             "There is nothing to verify."
         )
-    rows = _rows_of(dataset, names)
+    rows = _rows_of(dataset, digests)
     paths = dataset.paths
     said = engine.predict(paths[row] for row in rows).probabilities
     return _compare(claim, dataset.y[rows], said, lesion_groups(dataset.table)[rows])
 
 
-def _rows_of(dataset: Dataset, names: tuple[str, ...]) -> NDArray[np.int64]:
-    place = {name: row for row, name in enumerate(dataset.table["image_id"])}
-    missing = [name for name in names if name not in place]
+def _rows_of(dataset: Dataset, digests: tuple[str, ...]) -> NDArray[np.int64]:
+    """Return the rows of the images with these digests."""
+    place = {image_digest(name): row for row, name in enumerate(dataset.table["image_id"])}
+    missing = sum(digest not in place for digest in digests)
     if missing:
         raise DataError(
-            f"{dataset.folder}: lacks {len(missing)} of the {len(names)} test images that the bundle names, "
-            f"such as {', '.join(missing[:_SHOWN])}. Pass the data that it was tested on."
+            f"{dataset.folder}: lacks {missing} of the {len(digests)} test images that the bundle names. "
+            "Pass the data that it was tested on."
         )
-    return np.array([place[name] for name in names], np.int64)
+    return np.array(sorted(place[digest] for digest in digests), np.int64)
 
 
 def _compare(

@@ -1,6 +1,7 @@
 """From run folders to a bundle: what `lesionwise export` does.
 
-Here: gathering weights, view, calibration, scores and provenance. Not here: the graph (`bundle.export`).
+Here: gathering weights, view, calibration and provenance. Not here: the graph (`bundle.export`), the scores
+(`claims`) and the checks of what came out (`export_check`).
 Letters: N images, H W pixels of the image, h w pixels of the view.
 """
 
@@ -10,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,37 +20,31 @@ from lesionwise.bundle.description import (
     ImageInput,
     PartScores,
     Precision,
-    PrecisionCheck,
     Provenance,
 )
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.export import BundleGraph, Member, View, to_onnx, verify_parity
-from lesionwise.bundle.load import Bundle, write_bundle
+from lesionwise.bundle.load import Bundle, assemble, write_bundle
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import RunError
 from lesionwise.evaluation.calibrate import calibrate_run
 from lesionwise.evaluation.calibration import Calibration
 from lesionwise.evaluation.ensemble import ensemble_members
 from lesionwise.evaluation.ood import Rejection
-from lesionwise.evaluation.run_predictions import read_run_predictions, run_calibration
-from lesionwise.evaluation.run_scores import evaluate_predictions
+from lesionwise.evaluation.run_predictions import run_calibration
 from lesionwise.models.rejection import RejectionScore
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder, file_sha256, read_json
-from lesionwise.split.split_file import read_split
+from lesionwise.split.split_file import Split, read_split
 from lesionwise.training.augment import evaluation_view
+from lesionwise.training.claims import claimed_scores, digests_of_test
+from lesionwise.training.export_check import check_precision, verify_as_predicted
 from lesionwise.training.fit import load_best_network
 from lesionwise.training.hardware import choose_device
 from lesionwise.training.rejection import fit_members, fit_run_rejection, has_numbers
 from lesionwise.training.run import prepare_again
 
 _PROBES: Final = 16  # white lines drawn at a time
-_CHECK_BATCH: Final = 32
-_OF_THE_LIKELIEST: Final = (
-    *("balanced_accuracy", "accuracy", "macro_precision", "macro_recall", "macro_f1"),
-    *("weighted_precision", "weighted_recall", "weighted_f1", "precision", "recall", "specificity", "f1"),
-)
-"""Scores that look at the likeliest diagnosis alone, which no temperature changes."""
 
 
 def export_run(
@@ -67,7 +61,7 @@ def export_run(
 
     Without `calibration.json` it is calibrated first. Where nothing was learnt yet of which pictures are no
     lesion images, that is made up for if the data folder is still there; if not, the bundle rejects none.
-    `test` is not read.
+    Both leave their files in the run. `test` is not read. The file is written when every check has passed.
 
     Args:
         run: A trained run, or the folder that `lesionwise ensemble` made of several.
@@ -89,6 +83,7 @@ def export_run(
     rejection = _rejection(runs, cache_root)
     graph = _graph(run, runs, recipes, calibration, rejection)
     size = recipes[0].image_size
+    split, scores = read_split(run.split), claimed_scores(run, calibration)
     exported = to_onnx(graph, size)
     description = Description(
         name=name or _name(recipes),
@@ -102,21 +97,24 @@ def export_run(
         logits_are="last layer" if runs == [run] else "log of probability",
         calibration=calibration,
         ood_cutoff=None if rejection is None else rejection.cutoff,
-        provenance=_provenance(runs, recipes),
-        scores=_scores(run, calibration),
-        stamp=LEAKY_STAMP if read_split(run.split).leaky else None,
+        provenance=_provenance(runs, recipes, split, scores),
+        scores=scores,
+        stamp=LEAKY_STAMP if split.leaky else None,
         licence=licence,
         card=card,
         created=datetime.now(UTC).date(),
         package_version=version("lesionwise"),
     )
-    bundle = write_bundle(exported.content, description, out)
-    verify_parity(graph, Engine(bundle))
-    if precision == "fp32":
-        return bundle
-    check = check_precision(bundle, runs[0], precision, cache_root=cache_root)
-    lowered = description.model_copy(update={"precision": precision, "precision_check": check})
-    return write_bundle(exported.content, lowered, out)
+    bundle = assemble(exported.content, description, out)
+    engine = Engine(bundle)
+    verify_parity(graph, engine)
+    verify_as_predicted(engine, run, runs)
+    if precision != "fp32":
+        check = check_precision(bundle, runs[0], precision, cache_root=cache_root)
+        lowered = description.model_copy(update={"precision": precision, "precision_check": check})
+        bundle = assemble(exported.content, lowered, out)
+    write_bundle(bundle)
+    return bundle
 
 
 def _rejection(runs: Sequence[RunFolder], cache_root: Path | None) -> Rejection | None:
@@ -164,36 +162,6 @@ def view(recipe: Recipe) -> nn.Module:
     return View(rows.T.contiguous(), columns.T.contiguous())
 
 
-def check_precision(
-    bundle: Bundle, run: RunFolder, precision: Precision, *, cache_root: Path | None = None
-) -> PrecisionCheck:
-    """Count what fewer bits change on the `cal` images of a run.
-
-    Args:
-        bundle: Of the run.
-        run: Its data folder must still be there.
-        precision: To compare with fp32.
-        cache_root: Folder of all image caches.
-    """
-    _, data, _ = prepare_again(run, cache_root)
-    rows = data.rows("cal")
-    full, low = (
-        engine.answers(
-            [engine.run(data.pixels[batch]) for batch in np.array_split(rows, -(-len(rows) // _CHECK_BATCH))]
-        )
-        for engine in (Engine(bundle, precision="fp32"), Engine(bundle, precision=precision))
-    )
-    before, after = full.decisions, low.decisions
-    changed = (before.decision != after.decision) | (before.top != after.top)
-    if before.prediction_set is not None and after.prediction_set is not None:
-        changed |= (before.prediction_set != after.prediction_set).any(axis=1)
-    return PrecisionCheck(
-        images=len(rows),
-        changed=int(changed.sum()),
-        largest_difference=float(np.abs(full.probabilities - low.probabilities).max()),
-    )
-
-
 def _probe(recipe: Recipe, lines: list[tuple[Any, ...]]) -> Tensor:
     """Return the views (len(lines), h, w) of black images with one white line each."""
     views = []
@@ -226,41 +194,10 @@ def _verify_exportable(runs: Sequence[RunFolder], recipes: Sequence[Recipe]) -> 
             )
 
 
-def _scores(run: RunFolder, calibration: Calibration) -> dict[str, PartScores]:
-    """Return the scores on `val` of what the bundle answers, and those on `test` that the run has.
-
-    Scores of `test` that were worked out before the run was calibrated are kept as far as a temperature
-    leaves them as they are: `test` is not read for an export.
-    """
-    said = evaluate_predictions(read_run_predictions(run, "val"), str(run.predictions("val")))
-    found = {"val": _part_scores(said.to_json())}
-    record = read_json(run.scores) if run.scores.is_file() else {"parts": {}}
-    if "test" not in record["parts"]:
-        return found
-    if "test" in record.get("calibration", {}):
-        found["test"] = _part_scores(record["parts"]["test"])
-    elif calibration.scaling.method == "temperature":
-        found["test"] = _part_scores(record["parts"]["test"], only=_OF_THE_LIKELIEST)
-    return found
-
-
-def _part_scores(scores: dict[str, Any], *, only: Sequence[str] | None = None) -> PartScores:
-    def kept(values: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in values.items() if only is None or name in only}
-
-    return PartScores.model_validate(
-        {
-            "images": scores["images"],
-            "lesions": scores["lesions"],
-            "overall": kept(scores["overall"]),
-            "per_class": {code: kept(values) for code, values in scores["per_class"].items()},
-        }
-    )
-
-
-def _provenance(runs: Sequence[RunFolder], recipes: Sequence[Recipe]) -> Provenance:
+def _provenance(
+    runs: Sequence[RunFolder], recipes: Sequence[Recipe], split: Split, scores: dict[str, PartScores]
+) -> Provenance:
     facts = [read_json(run.data) for run in runs]
-    split = read_split(runs[0].split)
     return Provenance(
         data_fingerprint=facts[0]["fingerprint"],
         split_fingerprint=split.fingerprint,
@@ -270,7 +207,7 @@ def _provenance(runs: Sequence[RunFolder], recipes: Sequence[Recipe]) -> Provena
         seeds=tuple(fact["seed"] for fact in facts),
         checkpoints=tuple(file_sha256(run.checkpoints / "best.ckpt") for run in runs),
         packages=read_json(runs[0].environment)["packages"],
-        test_ids=tuple(split.frame.loc[split.frame["part"] == "test", "image_id"]),
+        test_images=digests_of_test(scores, split),
     )
 
 

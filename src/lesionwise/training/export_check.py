@@ -1,0 +1,93 @@
+"""Is a bundle the model that its run was? Compared on the run's own images, before the file is written.
+
+Here: the answers that the run wrote down, and fewer bits. Not here: parity with PyTorch (`bundle.export`).
+Letters: N images, C classes.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from lesionwise.bundle.description import Precision, PrecisionCheck
+from lesionwise.bundle.engine import Engine
+from lesionwise.bundle.load import Bundle
+from lesionwise.data.dataset import read_dataset
+from lesionwise.errors import BundleError
+from lesionwise.evaluation.calibration import softmax
+from lesionwise.evaluation.run_predictions import read_run_predictions
+from lesionwise.run_folder import RunFolder, read_json
+from lesionwise.training.run import prepare_again
+
+TOLERANCE: Final = 0.02
+"""By how much a probability may differ from the one that the run wrote: a GPU rounds coarser."""
+
+_IMAGES: Final = 16
+_BATCH: Final = 32
+
+
+def verify_as_predicted(engine: Engine, run: RunFolder, runs: Sequence[RunFolder]) -> int:
+    """Make sure on a few `val` images that a bundle answers as its run did, and return how many they were.
+
+    They catch what no comparison of graphs can: other weights or members than those that were calibrated.
+    Where the data folder is gone there is nothing to compare with.
+
+    Args:
+        engine: Of the bundle, in fp32.
+        run: A run, or an ensemble.
+        runs: The members, or the run alone.
+
+    Raises:
+        BundleError: If a probability differs by more than `TOLERANCE`.
+    """
+    folder = Path(read_json(runs[0].data)["folder"])
+    if not folder.is_dir():
+        return 0
+    dataset = read_dataset(folder)
+    paths = dict(zip(dataset.table["image_id"], dataset.paths, strict=True))
+    said = read_run_predictions(run, "val")
+    rows = [row for row, name in enumerate(said.image_id) if name in paths]  # copies are no files
+    rows = rows[:: -(-len(rows) // _IMAGES) or 1]
+    found = engine.predict(paths[said.image_id[row]] for row in rows)
+    differences = [np.abs(found.probabilities - said.y_prob[rows]).max(initial=0)]
+    if said.logits is not None:  # a calibration can hide what stands before it
+        differences.append(np.abs(softmax(found.logits) - softmax(said.logits[rows])).max(initial=0))
+    difference = float(np.max(differences))
+    if not difference <= TOLERANCE:
+        raise BundleError(
+            f"{engine.bundle.path}: was not written: on {len(rows)} images of val its probabilities differ "
+            f"by up to {difference:.2g} from those in {run.predictions('val')}. Weights, a member or the "
+            f"images in {folder} were changed since. Make the run or the ensemble anew."
+        )
+    return len(rows)
+
+
+def check_precision(
+    bundle: Bundle, run: RunFolder, precision: Precision, *, cache_root: Path | None = None
+) -> PrecisionCheck:
+    """Count what fewer bits change on the `cal` images of a run.
+
+    Args:
+        bundle: Of the run.
+        run: Its data folder must still be there.
+        precision: To compare with fp32.
+        cache_root: Folder of all image caches.
+    """
+    _, data, _ = prepare_again(run, cache_root)
+    rows = data.rows("cal")
+    full, low = (
+        engine.answers(
+            [engine.run(data.pixels[batch]) for batch in np.array_split(rows, -(-len(rows) // _BATCH))]
+        )
+        for engine in (Engine(bundle, precision="fp32"), Engine(bundle, precision=precision))
+    )
+    before, after = full.decisions, low.decisions
+    changed = (before.decision != after.decision) | (before.top != after.top)
+    if before.prediction_set is not None and after.prediction_set is not None:
+        changed |= (before.prediction_set != after.prediction_set).any(axis=1)
+    return PrecisionCheck(
+        images=len(rows),
+        changed=int(changed.sum()),
+        largest_difference=float(np.abs(full.probabilities - low.probabilities).max()),
+    )

@@ -1,0 +1,157 @@
+"""Tiny runs, exported: the file answers as they did, claims what is theirs, or is not written."""
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import make_recipe
+from lesionwise import load_model, read_dataset
+from lesionwise.bundle.description import image_digest
+from lesionwise.errors import BundleError
+from lesionwise.evaluation import run_scores
+from lesionwise.evaluation.calibrate import calibrate_run
+from lesionwise.evaluation.ensemble import make_ensemble
+from lesionwise.evaluation.run_predictions import read_run_predictions, run_calibration
+from lesionwise.evaluation.run_scores import evaluate_part
+from lesionwise.predict.verify import verify_claims
+from lesionwise.run_folder import RunFolder, read_json, write_json
+from lesionwise.split.split_file import read_split
+from lesionwise.training.claims import claimed_scores
+from lesionwise.training.export import export_run
+from lesionwise.training.run import predict_test, train
+
+PROBABILISTIC = {"log_loss", "brier", "ece", "macro_auc"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def runs(drawn_folder: Path, home: Path) -> list[RunFolder]:
+    """Two seeds on one split, one of them with a view that cuts and resizes."""
+    begin = partial(train, data=drawn_folder, cache_root=home / "cache")
+    first = begin(make_recipe(eval_zoom=1.3, eval_size=[20, 28]), out=home / "a")
+    return [first, begin(make_recipe(), out=home / "b", seed=1, split=first.split)]
+
+
+def copied(run: RunFolder, path: Path) -> RunFolder:
+    shutil.copytree(run.path, path)
+    return RunFolder(path)
+
+
+@pytest.fixture
+def run(runs: list[RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+    """A copy of the first run that may be changed; few resamples."""
+    monkeypatch.setattr(run_scores, "check_calibration", partial(run_scores.check_calibration, resamples=30))
+    return copied(runs[0], tmp_path / "run")
+
+
+def answers_as(run: RunFolder, bundle: Path, data: Path) -> float:
+    """The largest difference to what the run wrote for its val images."""
+    dataset = read_dataset(data)
+    paths = dict(zip(dataset.table["image_id"], dataset.paths, strict=True))
+    written = read_run_predictions(run, "val")
+    found = load_model(bundle, threads=1).predict(paths[name] for name in written.image_id).probabilities
+    assert np.ptp(written.y_prob, axis=0).max() > 0.01
+    return float(np.abs(found - written.y_prob).max())
+
+
+def test_an_exported_run_answers_as_it_did_and_its_claim_is_confirmed(
+    run: RunFolder, drawn_folder: Path, home: Path
+) -> None:
+    predict_test(run, cache_root=home / "cache")
+    evaluate_part(run, "test")
+    out = run.path / "model.onnx"
+    description = export_run(run, out).description
+    assert answers_as(run, out, drawn_folder) < 1e-4
+    assert set(description.scores["test"].overall) >= PROBABILISTIC
+    assert description.provenance
+    test = read_split(run.split).image_ids("test")
+    assert set(description.provenance.test_images) == {image_digest(name) for name in test}
+    assert not [name for name in test if name.encode() in out.read_bytes()]
+    rows = verify_claims(load_model(out, threads=1), read_dataset(drawn_folder))
+    assert [row.score for row in rows if not row.confirmed] == []
+
+
+def test_an_exported_ensemble_answers_as_it_did_and_names_no_image(
+    runs: list[RunFolder], drawn_folder: Path, tmp_path: Path
+) -> None:
+    both = RunFolder(tmp_path / "both")
+    make_ensemble(runs, both)
+    description = export_run(both, tmp_path / "both.onnx").description
+    assert answers_as(both, tmp_path / "both.onnx", drawn_folder) < 1e-4
+    assert "test" not in description.scores
+    assert description.provenance
+    assert description.provenance.test_images == ()
+
+
+def test_another_model_than_the_one_that_predicted_is_not_written(
+    runs: list[RunFolder], tmp_path: Path
+) -> None:
+    members = [copied(run, tmp_path / run.path.name) for run in runs]
+    both, out = RunFolder(tmp_path / "both"), tmp_path / "both.onnx"
+    make_ensemble(members, both)
+    record = read_json(both.ensemble)
+    for member in record["members"]:  # as ensembles were written before they noted the state of members
+        del member["state"]
+    write_json(both.ensemble, record)
+    calibration = json.loads(members[1].calibration.read_text())
+    calibration["scaling"] = {"method": "temperature", "temperature": 0.05}
+    write_json(members[1].calibration, calibration)
+    out.write_bytes(b"what stood here before")
+    with pytest.raises(BundleError, match=r"both\.onnx: was not written: on \d+ images of val its prob"):
+        export_run(both, out)
+    assert out.read_bytes() == b"what stood here before"
+
+
+def test_scores_of_another_scaling_are_not_claimed(run: RunFolder, home: Path) -> None:
+    def claimed() -> set[str]:
+        calibration = run_calibration(run)
+        assert calibration
+        scores = claimed_scores(run, calibration)
+        return set(scores["test"].overall) if "test" in scores else set()
+
+    predict_test(run, cache_root=home / "cache")
+    evaluate_part(run, "test")
+    assert claimed() >= PROBABILISTIC
+    record = read_json(run.scores)
+    calibrate_run(run, method="vector")  # fitted on the same images, and other answers
+    assert claimed() == set()
+    evaluate_part(run, "test")
+    assert claimed() >= PROBABILISTIC
+    calibrate_run(run, method="temperature")
+    assert claimed() == set()
+    temperature = record["calibration"]["test"]["scaling"]["temperature"]
+    record["calibration"]["test"]["scaling"]["temperature"] = 2 * temperature
+    write_json(run.scores, record)
+    assert "balanced_accuracy" in claimed()
+    assert not claimed() & PROBABILISTIC
+
+
+def test_scores_that_noted_no_scaling_are_known_by_their_thresholds(run: RunFolder, home: Path) -> None:
+    predict_test(run, cache_root=home / "cache")
+    evaluate_part(run, "test")
+    record, calibration = read_json(run.scores), json.loads(run.calibration.read_text())
+    del record["calibration"]["test"]["scaling"]
+    for place, stated in enumerate(
+        (record["calibration"]["test"]["points"], calibration["operating_points"])
+    ):
+        for point in stated:
+            point["threshold"] = 0.25
+        assert place < 2
+    write_json(run.scores, record)
+    write_json(run.calibration, calibration)
+    found = run_calibration(run)
+    assert found
+    assert set(claimed_scores(run, found)["test"].overall) >= PROBABILISTIC
+    calibration["operating_points"][0]["threshold"] = 0.5
+    write_json(run.calibration, calibration)
+    other = run_calibration(run)
+    assert other
+    assert "test" not in claimed_scores(run, other)

@@ -1,4 +1,5 @@
 import io
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from lesionwise.data.images import MAX_PIXELS, read_image
+from lesionwise.data.images import MAX_BYTES, MAX_PIXELS, read_content, read_image
 from lesionwise.errors import ImageError
 
 SIZE = (45, 60)
@@ -116,6 +117,17 @@ def test_what_is_no_usable_image_is_refused_with_the_reason(content: bytes, reas
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="cannot be read"):
         read_image(tmp_path / "nothing.jpg", SIZE)
+
+
+def test_pipes_folders_and_huge_files_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for path in (tmp_path, tmp_path / "pipe.jpg", Path("/dev/zero")):
+        with pytest.raises(ImageError, match="is no regular file"):
+            read_content(path)
+    with (tmp_path / "huge.jpg").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(ImageError, match="at most 256 are read"):
+        read_content(tmp_path / "huge.jpg")
 
 
 def test_the_pixel_limit_lets_a_twelve_megapixel_photograph_through() -> None:

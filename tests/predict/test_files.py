@@ -1,4 +1,6 @@
 import csv
+import os
+import shutil
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +15,13 @@ from PIL import Image
 from bundle.small_model import images
 from lesionwise.bundle.engine import BATCH, Engine
 from lesionwise.data.images import read_image
-from lesionwise.errors import BundleError
+from lesionwise.errors import BundleError, DataError
 from lesionwise.evaluation.predictions import read_predictions
 from lesionwise.predict.files import _map_ahead, predict_files
 from lesionwise.predict.heatmaps import HeatmapWriter
 from lesionwise.predict.sources import find_pictures
 from lesionwise.predict.views import views
+from lesionwise.predict.writing import prediction_table
 
 COUNT = BATCH + 5
 
@@ -33,13 +36,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def predicted(engine: Engine, folder: Path, out: Path, **options: object) -> dict[str, int]:
     tally = predict_files(engine, find_pictures([str(folder)]), out, out.with_suffix(".err"), **options)
-    return vars(tally)
+    return {name: count for name, count in vars(tally).items() if count}
 
 
 def test_every_image_gets_the_answer_it_gets_alone(engine: Engine, folder: Path, tmp_path: Path) -> None:
     done: list[int] = []
     tally = predicted(engine, folder, tmp_path / "p.csv", on_done=done.append)
-    assert tally == {"predicted": COUNT, "kept": 0, "failed": 0}
+    assert tally == {"predicted": COUNT}
     assert done == [BATCH, COUNT]
     table = read_predictions(tmp_path / "p.csv")
     assert table.image_id.tolist() == [f"m{number:03}" for number in range(COUNT)]
@@ -58,12 +61,13 @@ def test_bad_files_are_listed_with_reasons_and_the_rest_goes_on(
     engine: Engine, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"no image")
-    (tmp_path / "list.csv").write_text(f"path\nbad.jpg\n{folder / 'm000.png'}\ngone.jpg\nbad.jpg\n")
+    good, other = folder / "m000.png", folder / "m001.png"
+    (tmp_path / "list.csv").write_text(f"path,image_id\nbad.jpg,\n{good},m\ngone.jpg,\n{other},m\nbad.jpg,\n")
     tally = predicted(engine, tmp_path / "list.csv", tmp_path / "p.csv")
-    assert tally == {"predicted": 1, "kept": 0, "failed": 3}
+    assert tally == {"predicted": 1, "failed": 3, "repeated": 1}
     with (tmp_path / "p.err").open() as file:
         reasons = sorted((row["image_id"], row["reason"]) for row in csv.DictReader(file))
-    assert [name for name, _ in reasons] == ["bad", "bad", "gone"]
+    assert [name for name, _ in reasons] == ["bad", "gone", "m"]
     assert any("another image has this image_id" in reason for _, reason in reasons)
     assert any("is not an image of the formats" in reason for _, reason in reasons)
 
@@ -81,19 +85,106 @@ def test_an_interrupted_call_is_resumed_after_its_last_whole_row(
 ) -> None:
     predicted(engine, folder, tmp_path / "whole.csv")
 
-    def stop(_: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        predicted(engine, folder, tmp_path / "p.csv", on_done=stop)
+    interrupt(engine, folder, tmp_path / "p.csv")
     assert not (tmp_path / "p.csv").exists()
     part = tmp_path / "p.csv.part"
     part.write_bytes(part.read_bytes()[:-20])  # the last row is cut
     tally = predicted(engine, folder, tmp_path / "p.csv", resume=True)
-    assert tally == {"predicted": COUNT - BATCH + 1, "kept": BATCH - 1, "failed": 0}
+    assert tally == {"predicted": COUNT - BATCH + 1, "kept": BATCH - 1}
     assert sorted((tmp_path / "p.csv").read_text().splitlines()) == sorted(
         (tmp_path / "whole.csv").read_text().splitlines()
     )
+
+
+def interrupt(engine: Engine, folder: Path, out: Path) -> None:
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predicted(engine, folder, out, on_done=stop)
+
+
+@pytest.mark.parametrize("other", [{"tta": True}, {"precision": "bf16"}, {"format_": "isic"}])
+def test_a_call_is_not_resumed_with_other_settings(
+    engine: Engine, folder: Path, tmp_path: Path, other: dict[str, object]
+) -> None:
+    interrupt(engine, folder, tmp_path / "p.csv")
+    with pytest.raises(DataError, match=f"begun with another {next(iter(other)).strip('_')}"):
+        predicted(engine, folder, tmp_path / "p.csv", resume=True, **other)
+    resumed = predicted(engine, folder, tmp_path / "p.csv", resume=True)
+    assert resumed["kept"] == BATCH
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def test_a_call_is_not_resumed_with_another_model(engine: Engine, folder: Path, tmp_path: Path) -> None:
+    interrupt(engine, folder, tmp_path / "p.csv")
+    other = copy(engine)
+    other.bundle = replace(engine.bundle, sha256="0" * 64)
+    with pytest.raises(DataError, match="begun with another model"):
+        predicted(other, folder, tmp_path / "p.csv", resume=True)
+    (tmp_path / "p.csv.part.json").unlink()
+    with pytest.raises(DataError, match="begun with another model"):
+        predicted(engine, folder, tmp_path / "p.csv", resume=True)
+
+
+@pytest.mark.parametrize("left", [b"", b"image_id,pa"])
+def test_a_table_without_a_whole_header_is_begun_anew(
+    engine: Engine, folder: Path, tmp_path: Path, left: bytes
+) -> None:
+    (tmp_path / "p.csv.part").write_bytes(left)
+    assert predicted(engine, folder, tmp_path / "p.csv", resume=True) == {"predicted": COUNT}
+
+
+def test_the_header_is_on_disk_before_the_first_row_and_a_blank_row_is_no_image(tmp_path: Path) -> None:
+    with prediction_table(tmp_path / "p.csv", "isic") as table:
+        table.begin({}, resume=False)
+        header = table.part.read_text()
+    assert header.startswith("image,MEL")
+    with prediction_table(tmp_path / "p.csv", "isic") as table:
+        table.part.write_text(header + "\na,1\n" + "x" * 100_000)
+        table.record.write_text("{}")
+        assert table.begin({}, resume=True) == {hash("a")}
+        assert table.part.read_text() == header + "\na,1\n"
+
+
+def test_images_of_one_name_are_told_apart_and_a_file_is_predicted_once(
+    engine: Engine, folder: Path, tmp_path: Path
+) -> None:
+    for name in ("p1/img.png", "p2/img.png", "p2/img.bmp"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / "m000.png", tmp_path / "in" / name)
+    first, second, bitmap = (
+        str(tmp_path / "in" / name) for name in ("p1/img.png", "p2/img.png", "p2/img.bmp")
+    )
+    places = [str(tmp_path / "in" / "p*" / "img.png"), second, str(tmp_path / "in" / "**")]
+    tally = predict_files(engine, find_pictures(places), tmp_path / "p.csv", tmp_path / "e.csv")
+    assert (tally.predicted, tally.failed) == (3, 0)
+    assert tally.repeated > 3
+    with (tmp_path / "p.csv").open() as file:
+        found = {row["path"]: row["image_id"] for row in csv.DictReader(file)}
+    assert found == {first: "img", second: second, bitmap: "p2/img"}  # ** finds the folder
+
+
+def test_a_name_that_is_no_utf_8_is_escaped_and_resumed(engine: Engine, folder: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "in" / os.fsdecode(b"odd\xff\n.png")
+    odd.parent.mkdir()
+    shutil.copy(folder / "m000.png", odd)
+    interrupt(engine, odd.parent, tmp_path / "p.csv")
+    assert predicted(engine, odd.parent, tmp_path / "p.csv", resume=True) == {"kept": 1}
+    with (tmp_path / "p.csv").open(encoding="utf-8") as file:
+        assert [row["image_id"] for row in csv.DictReader(file)] == ["odd\\udcff\\n"]
+
+
+def test_what_an_error_table_would_replace_is_left_alone_unless_it_is_one(
+    engine: Engine, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "p.err").write_text("mine")
+    with pytest.raises(DataError, match="expected a table of errors"):
+        predicted(engine, folder, tmp_path / "p.csv")
+    assert (tmp_path / "p.err").read_text() == "mine"
+    (tmp_path / "p.err").write_text("image_id,path,reason\nold,old,old\n")
+    predicted(engine, folder, tmp_path / "p.csv")
+    assert not (tmp_path / "p.err").exists()
 
 
 def test_the_mean_over_views_stays_when_the_picture_is_turned(engine: Engine, tmp_path: Path) -> None:
@@ -138,10 +229,12 @@ def test_heatmaps_lie_in_their_folder_and_on_the_part_that_is_looked_at(
     out = tmp_path / "maps"
     with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
         archive.write(folder / "m000.png", "../../m000.png")
+        archive.write(folder / "m002.png", "\\\\m.2.png")
         archive.write(folder / "m001.png", "deep/m001.png")
     predicted(engine, tmp_path / "z.zip", tmp_path / "p.csv", on_answers=HeatmapWriter(engine, out))
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.png")) == [
         Path("maps/deep/m001.png"),
+        Path("maps/m.2.png"),
         Path("maps/m000.png"),
     ]
     rule = engine.description.input

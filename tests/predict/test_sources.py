@@ -1,3 +1,4 @@
+import os
 import zipfile
 from pathlib import Path
 
@@ -70,6 +71,7 @@ def test_a_table_names_paths_beside_itself_and_may_name_ids(folder: Path) -> Non
         ("t.csv", b"file\nx.jpg\n", "expected a column path but found file"),
         ("t.csv", b"path\nx.jpg\n \n", "row 3 has no path"),
         ("t.csv", b"path\n\xff\xfe\n", "cannot be read as a table"),
+        ("t.csv", b"path\n\n", "has no rows"),
         ("t.zip", b"PK nonsense", "is not a readable zip"),
     ],
 )
@@ -79,6 +81,48 @@ def test_what_cannot_be_read_is_refused_with_a_reason(
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
         ids(tmp_path / name)
+
+
+def test_a_zip_with_a_name_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "t.zip", "w") as archive:
+        archive.writestr("\u00e9.jpg", b"1")
+    content = (tmp_path / "t.zip").read_bytes()
+    (tmp_path / "t.zip").write_bytes(content.replace("\u00e9".encode(), b"\xff\xff"))
+    with pytest.raises(DataError, match="is not a readable zip"):
+        ids(tmp_path / "t.zip")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_a_damaged_member_is_a_bad_image(tmp_path: Path, method: int) -> None:
+    with zipfile.ZipFile(tmp_path / "t.zip", "w", method) as archive:
+        archive.writestr("a.jpg", b"some bytes" * 100)
+    content = bytearray((tmp_path / "t.zip").read_bytes())
+    content[35 : 35 + 20] = b"\xff" * 20  # after the local header of 30 bytes and the name
+    (tmp_path / "t.zip").write_bytes(content)
+    with pytest.raises(ImageError, match="cannot be unpacked"):
+        next(find_pictures([str(tmp_path / "t.zip")])).read()
+
+
+@pytest.mark.parametrize("path", [".", "/", "..", "a\0b.jpg"])
+def test_a_path_in_a_table_that_names_no_file_is_a_bad_image(tmp_path: Path, path: str) -> None:
+    (tmp_path / "t.csv").write_text(f"path\n{path}\n")
+    with pytest.raises(ImageError, match=r"is no regular file|null byte|null character"):
+        next(find_pictures([str(tmp_path / "t.csv")])).read()
+
+
+def test_a_folder_that_may_not_be_read_is_a_bad_image(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = os.scandir
+
+    def guarded(path: str) -> object:
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    pictures = list(find_pictures([str(folder)]))
+    assert [picture.image_id for picture in pictures] == ["a", "b", "sub"]
+    with pytest.raises(ImageError, match="Permission denied"):
+        pictures[-1].read()
 
 
 def test_places_that_are_not_there_or_empty_are_refused(tmp_path: Path) -> None:

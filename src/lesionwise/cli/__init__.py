@@ -10,8 +10,14 @@ from lesionwise.cli.console import print_error
 from lesionwise.errors import LesionwiseError, MissingExtraError
 
 _EXTRA_OF_MODULE = {
-    **dict.fromkeys(("matplotlib", "pandas", "scipy", "sklearn"), "eval"),
-    **dict.fromkeys(("lightning", "onnx", "onnxscript", "torch"), "train"),
+    **dict.fromkeys(("filelock", "matplotlib", "pandas", "scipy", "sklearn"), "eval"),
+    **dict.fromkeys(
+        ("lightning", "onnx", "onnxscript", "safetensors", "tensorboard", "timm", "torch"), "train"
+    ),
+    "cv2": "hair",
+    **dict.fromkeys(("h5py", "keras"), "keras"),
+    "onnxruntime": "onnxruntime",
+    "kagglehub": "kaggle",
 }
 _INTERRUPTED = 130  # what shells give for Ctrl-C
 
@@ -33,7 +39,8 @@ def main() -> None:
     except SystemExit as ended:  # which is how typer passes Ctrl-C on
         if ended.code == _INTERRUPTED:
             print_error(
-                "Stopped. Nothing half-written counts. The same command goes on, a run with --resume."
+                "Stopped. Nothing half-written counts. The same command goes on; "
+                "run, train and predict need --resume for that."
             )
         raise
 

@@ -70,13 +70,12 @@ def predict(
     from lesionwise.predict.heatmaps import HeatmapWriter
     from lesionwise.predict.sources import find_pictures
 
-    if out.is_dir():
-        raise LesionwiseError(f"{out}: expected --out to name a file but it is a folder.")
-    errors = errors or out.with_name(f"{out.stem}-errors.csv")
+    errors = errors or out.parent / f"{out.stem}-errors.csv"
+    _verify_names(places, model, out, errors)
     engine = load_model(model, precision=precision.value if precision else None)
     if engine.description.stamp:
         print_note(f"{engine.description.stamp}: do not trust the scores of this model.", quiet=quiet)
-    total = 0 if quiet else sum(1 for _ in find_pictures(places))
+    total = sum(1 for _ in find_pictures(places))  # finds what is missing before the work begins
     with Display(quiet=quiet) as display:
         tally = predict_files(
             engine,
@@ -85,6 +84,7 @@ def predict(
             errors,
             format_=format_.value,
             tta=tta,
+            precision=precision.value if precision else None,
             resume=resume,
             workers=workers,
             on_answers=HeatmapWriter(engine, heatmaps) if heatmaps else None,
@@ -95,15 +95,30 @@ def predict(
         raise typer.Exit(_SOME_FAILED)
 
 
+def _verify_names(places: list[str], model: Path | None, out: Path, errors: Path) -> None:
+    """Make sure that no result takes the place of what is read, or of the other one."""
+    for option, path in (("--out", out), ("--errors", errors), ("--model", model)):
+        if path and path.is_dir():
+            raise LesionwiseError(f"{path}: expected {option} to name a file but it is a folder.")
+    if out.resolve() == errors.resolve():
+        raise LesionwiseError(f"{out}: expected --out and --errors to name two files.")
+    read = {Path(name).resolve() for name in places} | ({model.resolve()} if model else set())
+    for option, path in (("--out", out), ("--errors", errors)):
+        if path.resolve() in read:
+            raise LesionwiseError(f"{path}: is read; expected {option} to name another file.")
+
+
 def _report(tally: "Tally", out: Path, errors: Path, *, as_json: bool) -> None:
     kept = f", {tally.kept} kept from before" if tally.kept else ""
-    failed = f"; {tally.failed} could not be read: {errors}" if tally.failed else ""
+    repeated = f", {tally.repeated} named again and left out" if tally.repeated else ""
+    failed = f"; {tally.failed} could not be predicted: {errors}" if tally.failed else ""
     print_result(
-        f"Predicted {tally.predicted} images{kept}: {out}{failed}",
+        f"Predicted {tally.predicted} images{kept}{repeated}: {out}{failed}",
         {
             "out": str(out),
             "predicted": tally.predicted,
             "kept": tally.kept,
+            "repeated": tally.repeated,
             "failed": tally.failed,
             "errors": str(errors) if tally.failed else None,
         },

@@ -12,6 +12,7 @@ for the smallest view; the others work on the result. Letters: H W height and wi
 
 import io
 import math
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ from lesionwise.errors import ImageError
 IMAGE_RULE: Final = "exif-dct-centre-bicubic-1"
 FORMATS: Final = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 MAX_PIXELS: Final = 64_000_000  # a 61-megapixel camera passes; 200 MB of RGB is the most one image may cost
+MAX_BYTES: Final = 256 << 20  # of a file: more than 64 megapixels of raw RGB
 MIN_SIDE_PX: Final = 8
 _ORIENTATION_TAG: Final = 0x0112  # EXIF 2.32, table 4
 _UPRIGHT: Final = 1
@@ -95,12 +97,19 @@ def read_content(path: Path) -> bytes:
     """Return the bytes of an image file.
 
     Raises:
-        ImageError: If it cannot be read.
+        ImageError: If it cannot be read, is too large, or is a folder, pipe or device, which may never end.
     """
     try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise ImageError("is no regular file")
+        if found.st_size > MAX_BYTES:
+            raise ImageError(f"has {found.st_size >> 20} MiB; at most {MAX_BYTES >> 20} are read")
         return path.read_bytes()
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a NUL in its name
+        raise ImageError(f"cannot be read: {error}") from error
 
 
 def _check_sides(width: int, height: int) -> None:

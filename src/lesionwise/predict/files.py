@@ -7,7 +7,7 @@ Letters: B batch, H W height and width in pixels.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,14 @@ from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import ImageError
 from lesionwise.predict.sources import Picture
 from lesionwise.predict.views import run_views
-from lesionwise.predict.writing import Format, error_table, prediction_table, table_rows
+from lesionwise.predict.writing import (
+    Format,
+    GrowingTable,
+    drop_error_table,
+    error_table,
+    prediction_table,
+    table_rows,
+)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -39,11 +46,18 @@ class Tally:
         predicted: Written in this call.
         kept: Written by an earlier one.
         failed: Listed among the errors.
+        repeated: Left out, because the same file was met before.
     """
 
     predicted: int = 0
     kept: int = 0
     failed: int = 0
+    repeated: int = 0
+
+    @property
+    def done(self) -> int:
+        """How many were dealt with."""
+        return self.predicted + self.kept + self.failed + self.repeated
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,7 @@ def predict_files(
     *,
     format_: Format = "lesionwise",
     tta: bool = False,
+    precision: str | None = None,
     resume: bool = False,
     workers: int | None = None,
     on_done: OnDone | None = None,
@@ -70,61 +85,89 @@ def predict_files(
 
     Args:
         engine: The model.
-        pictures: What to predict; read lazily, so that memory does not grow with their number, but for the
-            names of those that were met.
+        pictures: What to predict; read lazily, so that memory does not grow with their number, but for two
+            hashes of each that was met.
         out: The CSV of predictions.
-        errors: The CSV of images that could not be read, with reasons; not written if there are none.
+        errors: The CSV of images that could not be predicted, with reasons; not written if there are none.
         format_: Of the predictions.
         tta: Average over flips; see `views`.
+        precision: What the engine computes in, if not what its bundle says; only to resume with the same.
         resume: Keep what an interrupted call left beside `out`.
         workers: Decoding threads; the number of usable cores if left out.
         on_done: Called with the number of images that are dealt with.
         on_answers: Called with each batch: pictures, pixels (B, H, W, 3) and answers.
 
     Raises:
-        DataError: If a place holds no images, or the table to resume is another.
+        DataError: If a place holds no images, the table to resume was begun otherwise, or `errors` names
+            something else.
     """
-    workers = workers or usable_cores()
-    tally, table = Tally(), prediction_table(out, format_, resume=resume)
-    kept = table.ids()
+    workers, tally = workers or usable_cores(), Tally()
+    settings = {
+        "model": engine.bundle.sha256,
+        "format": format_,
+        "tta": tta,
+        "precision": precision or engine.description.precision,
+    }
     with (
-        table,
+        prediction_table(out, format_) as table,
         error_table(errors) as faults,
         ThreadPoolExecutor(workers) as decoders,
         ThreadPoolExecutor(1) as network,
     ):
-        fresh = _fresh(pictures, kept, tally, lambda row: faults.append(iter([row])))
+        kept = table.begin(settings, resume=resume)
+        fresh = _fresh(pictures, kept, tally, faults)
         decoded = _map_ahead(decoders, partial(_decode, engine), _batches(fresh), workers + _AHEAD)
         for batch, answers in _map_ahead(network, partial(_answer, engine, tta=tta), decoded, _AHEAD):
-            faults.append(iter(batch.faults))
-            tally.failed += len(batch.faults)
+            if batch.faults:
+                faults.append(batch.faults)
+                tally.failed += len(batch.faults)
             if answers is not None and batch.pixels is not None:
+                if on_answers:  # before the rows, after which a resumed call goes on
+                    on_answers(batch.pictures, batch.pixels, answers)
                 table.append(table_rows(format_, batch.pictures, answers))
                 tally.predicted += len(batch.pictures)
-                if on_answers:
-                    on_answers(batch.pictures, batch.pixels, answers)
             if on_done:
-                on_done(tally.predicted + tally.kept + tally.failed)
+                on_done(tally.done)
     if not tally.failed:
-        errors.unlink()
+        drop_error_table(errors)
     return tally
 
 
+@dataclass
+class _Met:
+    """What was met so far, as 64-bit hashes: of a million two are alike once in 37 million calls."""
+
+    names: set[int] = field(default_factory=set)
+    paths: set[int] = field(default_factory=set)
+
+    def rename(self, picture: Picture) -> Picture:
+        """Return the picture, under its path if another has its name."""
+        taken = hash(picture.image_id) in self.names and not picture.named
+        return replace(picture, image_id=picture.path) if taken else picture
+
+    def add(self, picture: Picture) -> None:
+        self.names.add(hash(picture.image_id))
+        self.paths.add(hash(picture.path))
+
+
 def _fresh(
-    pictures: Iterable[Picture], kept: set[str], tally: Tally, report: Callable[[list[str]], None]
+    pictures: Iterable[Picture], kept: set[int], tally: Tally, faults: GrowingTable
 ) -> Iterator[Picture]:
-    """Yield the pictures that are not written yet; a name that comes twice is an error, not two rows."""
-    met: set[int] = set()
-    for picture in pictures:
-        name = hash(picture.image_id)  # 64 bits: of a million names two collide once in 37 million calls
-        if name in met:
-            report([picture.image_id, picture.path, "another image has this image_id"])
+    """Yield the pictures that are not written yet, no file and no name twice."""
+    met = _Met()
+    for found in pictures:
+        if hash(found.path) in met.paths and not found.named:
+            tally.repeated += 1
+            continue
+        picture = met.rename(found)
+        if hash(picture.image_id) in met.names:
+            faults.append([[picture.image_id, picture.path, "another image has this image_id"]])
             tally.failed += 1
-        elif picture.image_id in kept:
+        elif hash(picture.image_id) in kept:
             tally.kept += 1
         else:
             yield picture
-        met.add(name)
+        met.add(picture)
 
 
 def _decode(engine: Engine, pictures: list[Picture]) -> _Decoded:

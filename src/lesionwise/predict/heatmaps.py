@@ -4,7 +4,7 @@ Here: one PNG an image. Not here: colours (`lesionwise.page.heatmap`).
 Letters: N images, H W pixels, h w places.
 """
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,8 +57,8 @@ class HeatmapWriter:
 
     def _path(self, image_id: str) -> Path:
         """Return where a map goes: a name from a zip or a table never leads out of the folder."""
-        parts = PurePosixPath(image_id.replace("\\", "/")).parts
-        return self.folder.joinpath(*(part for part in parts if part not in {"/", ".."})).with_suffix(".png")
+        parts = image_id.replace("\\", "/").split("/")
+        return self.folder / f"{'/'.join(part for part in parts if part not in {'', '.', '..'})}.png"
 
     def _draw(self, pixels: NDArray[np.uint8], values: NDArray[np.float32]) -> NDArray[np.uint8]:
         height, width = (round(side / self.zoom) for side in pixels.shape[:2])

@@ -5,22 +5,30 @@ Here: from what was typed to pictures, one after another, in a stable order. Not
 
 import csv
 import glob
+import lzma
 import os
+import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Final
 
-from lesionwise.data.images import read_content
+from lesionwise.data.images import MAX_BYTES, read_content
 from lesionwise.errors import DataError, ImageError
 
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 """Names that count as images in folders and zips; a file that is named itself may have any."""
-MAX_BYTES: Final = 256 << 20  # of one unpacked member: more than 64 megapixels of raw RGB
 PATH_COLUMN: Final = "path"
 ID_COLUMN: Final = "image_id"
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # controls; bytes that are no UTF-8
+
+_BAD_MEMBER: Final = (  # what unpacking damage raises
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError),
+    *(OSError, EOFError, ValueError),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +40,19 @@ class Picture:
             suffix.
         path: Where it is, for a reader.
         read: Returns its bytes, or raises ImageError.
+        named: A table gives the image_id, which must therefore be the only one.
     """
 
     image_id: str
     path: str
     read: Callable[[], bytes]
+    named: bool = False
 
 
 def find_pictures(places: Sequence[str]) -> Iterator[Picture]:
-    """Yield the images of all places in the order given, those of a folder by name.
+    r"""Yield the images of all places in the order given, those of a folder by name.
+
+    Control characters and bytes that are no UTF-8 are escaped in names (`\n`, `\udcff`): results are tables.
 
     Args:
         places: Files, folders, patterns with `*`, zips, or CSVs with a column `path` and, if wanted,
@@ -53,7 +65,7 @@ def find_pictures(places: Sequence[str]) -> Iterator[Picture]:
         found = False
         for picture in _pictures_of(place):
             found = True
-            yield picture
+            yield replace(picture, image_id=_printable(picture.image_id), path=_printable(picture.path))
         if not found:
             raise DataError(f"{place}: holds no image ({', '.join(SUFFIXES)}).")
 
@@ -77,25 +89,32 @@ def _alone(path: Path) -> Iterator[Picture]:
 
 
 def _in_folder(folder: Path) -> Iterator[Picture]:
-    for parent, subfolders, names in os.walk(folder):
+    denied: list[OSError] = []
+    for parent, subfolders, names in os.walk(folder, onerror=denied.append):
         subfolders.sort()
         for name in sorted(names):
             if _is_image(PurePath(name)):
                 path = Path(parent, name)
-                below = path.relative_to(folder).with_suffix("").as_posix()
+                below = _without_suffix(path.relative_to(folder))
                 yield Picture(below, str(path), partial(read_content, path))
+    for error in denied:
+        yield Picture(Path(error.filename).name, error.filename, partial(_deny, error))
+
+
+def _deny(error: OSError) -> bytes:
+    raise ImageError(f"is a folder that cannot be read: {error.strerror}") from error
 
 
 def _in_zip(path: Path) -> Iterator[Picture]:
     try:
         archive = zipfile.ZipFile(path)  # closed with the last picture that reads from it
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:  # a name that is no UTF-8, too
         raise DataError(f"{path}: is not a readable zip: {error}.") from error
     for member in archive.infolist():
         name = PurePosixPath(member.filename)
         if not member.is_dir() and _is_image(name) and "__MACOSX" not in name.parts:
             read = partial(_read_member, archive, member)
-            yield Picture(str(name.with_suffix("")), f"{path}!{member.filename}", read)
+            yield Picture(_without_suffix(name), f"{path}!{member.filename}", read)
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
@@ -103,7 +122,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         raise ImageError(f"unpacks to {member.file_size >> 20} MiB; at most {MAX_BYTES >> 20} are read")
     try:
         return archive.read(member)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError) as error:
+    except _BAD_MEMBER as error:
         raise ImageError(f"cannot be unpacked: {error}") from error
 
 
@@ -115,15 +134,29 @@ def _in_table(path: Path) -> Iterator[Picture]:
                 raise DataError(
                     f"{path}: expected a column {PATH_COLUMN} but found {', '.join(rows.fieldnames or ())}."
                 )
+            row = None
             for row in rows:
                 name = (row[PATH_COLUMN] or "").strip()
                 if not name:
                     raise DataError(f"{path}: row {rows.line_num} has no {PATH_COLUMN}.")
                 image = path.parent / name
-                image_id = (row.get(ID_COLUMN) or "").strip() or PurePath(name).with_suffix("").as_posix()
-                yield Picture(image_id, str(image), partial(read_content, image))
+                image_id = (row.get(ID_COLUMN) or "").strip()
+                read = partial(read_content, image)
+                yield Picture(
+                    image_id or _without_suffix(PurePath(name)), str(image), read, named=bool(image_id)
+                )
+            if row is None:
+                raise DataError(f"{path}: has no rows; expected one for each image.")
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as a table: {error}.") from error
+
+
+def _without_suffix(name: PurePath) -> str:
+    return (name.with_suffix("") if name.name else name).as_posix()
+
+
+def _printable(name: str) -> str:
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), name)
 
 
 def _is_image(name: PurePath) -> bool:

@@ -5,7 +5,8 @@ Here: rows and files, with the standard library alone. A table grows under anoth
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Literal, Self
@@ -14,6 +15,7 @@ from lesionwise.bundle.engine import Answers
 from lesionwise.errors import DataError
 from lesionwise.labels import CODES
 from lesionwise.predict.sources import Picture
+from lesionwise.run_folder import read_json, write_json
 
 Format = Literal["lesionwise", "isic"]
 FORMATS: Final[tuple[Format, ...]] = ("lesionwise", "isic")
@@ -27,6 +29,7 @@ _COLUMNS: Final[dict[Format, list[str]]] = {
     "isic": ["image", *(code.upper() for code in _CHALLENGE)],
 }
 _ERROR_COLUMNS: Final = ["image_id", "path", "reason"]
+_TAIL: Final = 1 << 16  # bytes that are searched at once for the last line break
 
 
 def table_rows(format_: Format, pictures: Sequence[Picture], answers: Answers) -> Iterator[list[str]]:
@@ -57,73 +60,130 @@ def table_rows(format_: Format, pictures: Sequence[Picture], answers: Answers) -
 
 
 class GrowingTable:
-    """A CSV that is written row by row and gets its name when it is whole.
+    """A CSV that is made with its first row, grows row by row, and gets its name when it is whole.
 
     Args:
         path: Its name in the end; until then `.part` follows.
         columns: Its header.
-        keep: Go on after the rows that an earlier call left, less one that was cut.
     """
 
-    def __init__(self, path: Path, columns: list[str], *, keep: bool = False) -> None:
+    def __init__(self, path: Path, columns: list[str]) -> None:
         self.path = path
         self.part = path.with_name(f"{path.name}.part")
+        self.record = path.with_name(f"{path.name}.part.json")
         self.columns = columns
-        self.keep = keep and self.part.exists()
+        self._file: IO[str] | None = None
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.keep:
-            _drop_cut_line(self.part)
-        self._file: IO[str] = self.part.open("a" if self.keep else "w", encoding="utf-8", newline="")
-        self._writer = csv.writer(self._file, lineterminator="\n")
-        if not self.keep:
-            self._writer.writerow(self.columns)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        if kind is None:
-            self.part.replace(self.path)
+        if self._file is not None:
+            self._file.close()
+            if kind is None:
+                self.part.replace(self.path)
+                self.record.unlink(missing_ok=True)
 
-    def append(self, rows: Iterator[list[str]]) -> None:
-        """Write rows and hand them to the system, so that a killed process loses none."""
-        self._writer.writerows(rows)
-        self._file.flush()
+    def begin(self, settings: Mapping[str, object], *, resume: bool) -> set[int]:
+        """Make the table before its first row, with a record beside it of how its rows are made.
 
-    def ids(self) -> set[str]:
-        """Return the first column of what is kept.
+        Args:
+            settings: What a call must share with the one that it goes on after.
+            resume: Go on after the rows that an earlier call left, less one that was cut.
+
+        Returns:
+            The hash of each first column that is kept.
 
         Raises:
-            DataError: If the file that is kept has other columns.
+            DataError: If the rows to keep were made with other settings or have other columns.
         """
-        if not self.keep:
-            return set()
-        _drop_cut_line(self.part)
+        if resume and self.part.exists():
+            _drop_cut_line(self.part)
+            if self.part.stat().st_size:
+                kept = self._kept(settings)
+                self._open("a")
+                return kept
+        self.part.write_bytes(b"")  # before the record, which must never stand beside older rows
+        write_json(self.record, settings)
+        self._open("w")
+        return set()
+
+    def append(self, rows: Iterable[list[str]]) -> None:
+        """Write rows and hand them to the system, so that a killed process loses none."""
+        file = self._file or self._open("w")
+        csv.writer(file, lineterminator="\n").writerows(rows)
+        file.flush()
+
+    def _open(self, mode: Literal["a", "w"]) -> IO[str]:
+        self._file = self.part.open(mode, encoding="utf-8", newline="")
+        if mode == "w":
+            self.append([self.columns])
+        return self._file
+
+    def _kept(self, settings: Mapping[str, object]) -> set[int]:
+        before = read_json(self.record) if self.record.exists() else {}
+        if differs := [name for name, value in settings.items() if before.get(name) != value]:
+            raise DataError(
+                f"{self.part}: was begun with another {' and '.join(differs)}. "
+                "Resume with the same, or leave --resume out to start anew."
+            )
         with self.part.open(encoding="utf-8", newline="") as file:
             rows = csv.reader(file)
             if next(rows, None) != self.columns:
                 raise DataError(f"{self.part}: has other columns. Leave --resume out to start anew.")
-            return {row[0] for row in rows}
+            return {hash(row[0]) for row in rows if row}
 
 
-def prediction_table(path: Path, format_: Format, *, resume: bool) -> GrowingTable:
+def prediction_table(path: Path, format_: Format) -> GrowingTable:
     """Return the table of predictions."""
-    return GrowingTable(path, _COLUMNS[format_], keep=resume)
+    return GrowingTable(path, _COLUMNS[format_])
 
 
 def error_table(path: Path) -> GrowingTable:
-    """Return the table of images that could not be read; a resumed call tries them again."""
+    """Return the table of images that could not be predicted; a resumed call tries them again.
+
+    Raises:
+        DataError: If the name belongs to something else.
+    """
+    if path.exists() and not _is_error_table(path):
+        raise DataError(
+            f"{path}: expected a table of errors to replace but found something else; name another."
+        )
     return GrowingTable(path, _ERROR_COLUMNS)
 
 
+def drop_error_table(path: Path) -> None:
+    """Remove what an earlier call listed, now that nothing is wrong."""
+    if _is_error_table(path):
+        path.unlink()
+
+
+def _is_error_table(path: Path) -> bool:
+    header = f"{','.join(_ERROR_COLUMNS)}\n".encode()
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(header)) == header
+
+
 def _drop_cut_line(path: Path) -> None:
-    """Cut off what follows the last line break: a row that a killed process left half written."""
+    """Cut off what follows the last line break: a row that a killed process left half written.
+
+    No field holds a line break: `sources` escapes them in names.
+    """
     with path.open("r+b") as file:
-        content = file.read()  # a million rows are some 250 MB
-        file.truncate(content.rfind(b"\n") + 1)
+        end = file.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - _TAIL)
+            file.seek(start)
+            if (found := file.read(end - start).rfind(b"\n")) >= 0:
+                end = start + found + 1
+                break
+            end = start
+        file.truncate(end)
 
 
 def _number(value: float) -> str:

@@ -109,8 +109,7 @@ def measure_leakage(
         workers=workers,
         on_read=on_read,
     )
-    _verify_usable(known, str(split or folder.split))
-    exam = fold_numbers(known.split)[0]
+    exam = _exam_fold(known, str(split or folder.split))
     runs = {protocol: RunFolder(folder.path / protocol) for protocol in PROTOCOLS}
     splits = {  # all of them before anything is written: one may be refused
         protocol: protocol_split(protocol, known, exam, seed=seed, per_class=per_class)
@@ -210,10 +209,11 @@ def _is_begun(folder: RunFolder) -> bool:
     return folder.split.with_suffix(".json").exists()  # the last that is written when one begins
 
 
-def _verify_usable(known: TrainingData, source: str) -> None:
+def _exam_fold(known: TrainingData, source: str) -> int:
     if known.split.leaky:
         raise SplitError("Expected a split by lesion, so that the exam is clean, but it says that it leaks.")
     verify_whole(known.split, source)
+    return fold_numbers(known.split, source)[0]
 
 
 def _record(folder: RunFolder, recipe: Recipe, known: TrainingData, seed: int, per_class: int) -> None:

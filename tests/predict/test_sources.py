@@ -92,12 +92,12 @@ def test_a_zip_with_a_name_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
         ids(tmp_path / "t.zip")
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
-def test_a_damaged_member_is_a_bad_image(tmp_path: Path, method: int) -> None:
+@pytest.mark.parametrize(("method", "start"), [(zipfile.ZIP_DEFLATED, 35), (zipfile.ZIP_LZMA, 39)])
+def test_a_damaged_member_is_a_bad_image(tmp_path: Path, method: int, start: int) -> None:
     with zipfile.ZipFile(tmp_path / "t.zip", "w", method) as archive:
         archive.writestr("a.jpg", b"some bytes" * 100)
     content = bytearray((tmp_path / "t.zip").read_bytes())
-    content[35 : 35 + 20] = b"\xff" * 20  # after the local header of 30 bytes and the name
+    content[start : start + 16] = b"\xff" * 16  # the local header and the name are 35 bytes, LZMA's version 4
     (tmp_path / "t.zip").write_bytes(content)
     with pytest.raises(ImageError, match="cannot be unpacked"):
         next(find_pictures([str(tmp_path / "t.zip")])).read()

@@ -65,3 +65,10 @@ def test_an_uncalibrated_model_answers_without_sets_and_thresholds() -> None:
     assert said.prediction_set is None
     assert said.prediction_codes(0) is None
     assert said.above_melanoma_threshold is None
+
+
+def test_what_is_no_number_is_never_an_answer() -> None:
+    said = decide(describe(ood_cutoff=3.0), probabilities(nv=0.9), [np.nan])
+    assert said.decision.tolist() == ["not_a_lesion_image"]
+    with pytest.raises(ValueError, match="no finite numbers"):
+        decide(describe(), probabilities(nv=0.9) * np.nan)

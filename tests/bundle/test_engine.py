@@ -16,7 +16,7 @@ from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.export import BundleGraph
 from lesionwise.bundle.runtimes import RUNTIMES, Runtime
 from lesionwise.data.images import read_image
-from lesionwise.errors import ImageError
+from lesionwise.errors import BundleError, ImageError
 from lesionwise.labels import CODES
 
 
@@ -65,6 +65,14 @@ def test_no_image_gives_no_answer(engine: Engine) -> None:
     answers = engine.predict([])
     assert answers.probabilities.shape == (0, 7)
     assert len(answers.decisions.decision) == 0
+
+
+@pytest.mark.parametrize("name", ["probabilities", "ood_score"])
+def test_a_model_that_gives_no_numbers_is_not_believed(engine: Engine, name: str) -> None:
+    batch = engine.run(images(3))
+    batch[name][1] = np.nan
+    with pytest.raises(BundleError, match=f"its {name} are no numbers for 1 of 3 images"):
+        engine.answers([batch])
 
 
 def test_an_unreadable_image_is_named(engine: Engine, tmp_path: Path) -> None:

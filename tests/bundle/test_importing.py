@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from bundle.small_model import images
 from lesionwise import load_model
-from lesionwise.bundle.importing import Channels, Told, import_model
+from lesionwise.bundle.importing import Channels, Gives, Told, import_model
 from lesionwise.errors import BundleError
 from lesionwise.evaluation.calibration import softmax
 from lesionwise.labels import CODES
@@ -37,6 +38,7 @@ def save(tmp_path: Path) -> Save:
         *,
         planes: bool = False,
         ends_in_softmax: bool = True,
+        last: str = "",
         batch: int | str = "b",
         opset: int = 17,
         side: int | str = 24,
@@ -45,7 +47,7 @@ def save(tmp_path: Path) -> Save:
         nodes = [
             helper.make_node("ReduceMean", ["x"], ["mean"], axes=[2, 3] if planes else [1, 2], keepdims=0),
             helper.make_node("MatMul", ["mean", "w"], ["logits"]),
-            helper.make_node("Softmax" if ends_in_softmax else "Identity", ["logits"], ["y"]),
+            helper.make_node(last or ("Softmax" if ends_in_softmax else "Identity"), ["logits"], ["y"]),
         ]
         graph = helper.make_graph(
             nodes,
@@ -95,6 +97,9 @@ def test_an_imported_model_answers_as_it_did(
         ({"classes": (*CODES[:6], "mel")}, "each once"),
         ({"divide": 0}, "greater than 0"),
         ({"std": (0, 1, 1)}, "greater than 0"),
+        ({"divide": float("nan")}, "finite numbers"),
+        ({"mean": (0, float("inf"), 0)}, "finite numbers"),
+        ({"size": (0, 0)}, "8 to 4096 pixels a side but got 0x0"),
         ({"gives": "logits"}, "not logits but look like probabilities. Pass --gives probabilities"),
         ({"size": (75, 100)}, r"24x32 pixels, not of \(75, 100\)"),
     ],
@@ -111,6 +116,23 @@ def test_what_cannot_be_true_is_refused(
 def test_logits_said_to_be_probabilities_are_refused(save: Save, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="not probabilities but look like logits"):
         import_model(save(ends_in_softmax=False), tmp_path / "out.onnx", TOLD, name="theirs")
+
+
+@pytest.mark.parametrize("gives", ["probabilities", "logits"])
+def test_a_sigmoid_for_each_diagnosis_is_neither(save: Save, tmp_path: Path, gives: Gives) -> None:
+    with pytest.raises(BundleError, match=r"between 0 and 1 but do not add up to 1.*neither"):
+        import_model(save(last="Sigmoid"), tmp_path / "out.onnx", replace(TOLD, gives=gives), name="theirs")
+
+
+def test_what_is_refused_leaves_the_file_that_was_there(save: Save, tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    import_model(save(), out, TOLD, name="theirs")
+    good = out.read_bytes()
+    with pytest.raises(BundleError, match="not written"):
+        import_model(save(), out, replace(TOLD, gives="logits"), name="theirs")
+    with pytest.raises(BundleError, match="at most 200 characters"):
+        import_model(save(), out, TOLD, name="x" * 201)
+    assert out.read_bytes() == good
 
 
 @pytest.mark.parametrize(
@@ -182,9 +204,20 @@ def test_a_keras_file_that_brings_code_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.h5"
     with h5py.File(path, "w") as file:
         file.attrs["model_config"] = '{"config": {"layers": [{"class_name": "Lambda", "config": {}}]}}'
-    with pytest.raises(BundleError, match=r"model\.h5: has a Lambda layer, which brings code"):
+    with pytest.raises(BundleError, match=r"model\.h5: has a Lambda layer, which brings code.*trust it\.$"):
         import_model(path, tmp_path / "out.onnx", TOLD, name="theirs")
     with h5py.File(path, "w") as file:
         file.attrs["other"] = ""
     with pytest.raises(BundleError, match="weights without an architecture"):
+        import_model(path, tmp_path / "out.onnx", TOLD, name="theirs")
+
+
+def test_an_h5_file_is_judged_as_one_whatever_stands_behind_it(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="the extra [keras] is not installed")
+    path = tmp_path / "model.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = '{"config": {"layers": [{"class_name": "Lambda", "config": {}}]}}'
+    with zipfile.ZipFile(path, "a") as archive:  # Keras reads the part before it
+        archive.writestr("config.json", '{"class_name": "Sequential"}')
+    with pytest.raises(BundleError, match="has a Lambda layer, which brings code"):
         import_model(path, tmp_path / "out.onnx", TOLD, name="theirs")

@@ -98,6 +98,11 @@ def test_a_newer_schema_is_refused_as_such(exported: Exported) -> None:
         ({"surprise": 1}, '"surprise": Extra inputs'),
         ({"precision": "int3"}, '"precision"'),
         ({"name": ""}, '"name"'),
+        ({"name": "\x1b[2Jsmall"}, r"without control characters but found '\\x1b'"),
+        ({"name": "two\nlines"}, "one line"),
+        ({"card": "fine\n\x1b]0;title\x07"}, r"control characters but found '\\x1b'"),
+        ({"licence": "\u202eCC BY"}, "control characters"),
+        ({"\x1b[31m": 1}, r'"\\x1b\[31m": Extra inputs'),
         ({"card": "x" * 2_000_000}, "too long"),
     ],
 )
@@ -158,6 +163,14 @@ def _no_graph(model: Any) -> None:  # noqa: ANN401
     model.ClearField("graph")
 
 
+def _same_output_twice(model: Any) -> None:  # noqa: ANN401
+    model.graph.output.add().CopyFrom(model.graph.output[0])
+
+
+def _foreign_operator_with_escapes(model: Any) -> None:  # noqa: ANN401
+    model.graph.node[0].domain = "com\x1b[2J"
+
+
 def _float_input(model: Any) -> None:  # noqa: ANN401
     model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
 
@@ -172,6 +185,8 @@ def _six_classes(model: Any) -> None:  # noqa: ANN401
         (_external_data, "keeps weights in another file"),
         (_external_constant, "keeps weights in another file"),
         (_foreign_operator, 'operator ".*" of "com.example"'),
+        (_foreign_operator_with_escapes, r'of "com\\x1b\[2J"'),
+        (_same_output_twice, 'two inputs or outputs of the name "probabilities"'),
         (_loop, 'uses "Loop" with a graph'),
         (_function, "functions or training graphs"),
         (_wrong_size, "do not have the size that they state"),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from lesionwise.bundle.description import image_digest
 from lesionwise.errors import BundleError
 from lesionwise.evaluation import run_scores
 from lesionwise.evaluation.calibrate import calibrate_run
+from lesionwise.evaluation.calibration import softmax
 from lesionwise.evaluation.ensemble import make_ensemble
+from lesionwise.evaluation.predictions import write_predictions
 from lesionwise.evaluation.run_predictions import read_run_predictions, run_calibration
 from lesionwise.evaluation.run_scores import evaluate_part
 from lesionwise.predict.verify import verify_claims
@@ -94,16 +97,11 @@ def test_an_exported_ensemble_answers_as_it_did_and_names_no_image(
 def test_another_model_than_the_one_that_predicted_is_not_written(
     runs: list[RunFolder], tmp_path: Path
 ) -> None:
-    members = [copied(run, tmp_path / run.path.name) for run in runs]
     both, out = RunFolder(tmp_path / "both"), tmp_path / "both.onnx"
-    make_ensemble(members, both)
-    record = read_json(both.ensemble)
-    for member in record["members"]:  # as ensembles were written before they noted the state of members
-        del member["state"]
-    write_json(both.ensemble, record)
-    calibration = json.loads(members[1].calibration.read_text())
-    calibration["scaling"] = {"method": "temperature", "temperature": 0.05}
-    write_json(members[1].calibration, calibration)
+    make_ensemble(runs, both)
+    written = read_run_predictions(both, "val")
+    sharp = np.where(np.arange(7) == 3, 9.0, 0.0) + np.zeros((len(written.image_id), 1))
+    write_predictions(replace(written, y_prob=softmax(sharp), logits=sharp), both.predictions("val"))
     out.write_bytes(b"what stood here before")
     with pytest.raises(BundleError, match=r"both\.onnx: was not written: on \d+ images of val its prob"):
         export_run(both, out)

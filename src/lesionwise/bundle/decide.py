@@ -53,8 +53,13 @@ def decide(
         description: Of the bundle.
         probabilities: Calibrated, shape (N, C).
         ood_score: How unlike a lesion image each is, shape (N,); None where the model has no such score.
+
+    Raises:
+        ValueError: If a probability is no finite number.
     """
     prob = np.asarray(probabilities, float)
+    if not np.isfinite(prob).all():
+        raise ValueError("Expected probabilities but got values that are no finite numbers.")
     calibration = description.calibration
     likeliest = prob.argmax(axis=1)
     decision = np.full(len(prob), "answer", dtype="<U18")
@@ -66,7 +71,8 @@ def decide(
         promised = [not isinstance(calibration.prediction_sets.classes[code].quantile, str) for code in CODES]
         decision[_leaves_open(held & promised, likeliest)] = "uncertain"
     if ood_score is not None and description.ood_cutoff is not None:
-        decision[np.asarray(ood_score) >= description.ood_cutoff] = "not_a_lesion_image"
+        foreign = np.asarray(ood_score, float)
+        decision[np.isnan(foreign) | (foreign >= description.ood_cutoff)] = "not_a_lesion_image"
     return Decisions(
         decision=decision,
         top=np.asarray(CODES)[likeliest],

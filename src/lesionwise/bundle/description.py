@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from lesionwise.bundle.texts import Line, Name, Prose, printable
 from lesionwise.data.images import IMAGE_RULE
 from lesionwise.data.preprocess import verify_steps
 from lesionwise.errors import BundleError, RecipeError
@@ -23,7 +24,9 @@ Output = Literal["probabilities", "logits", "embedding", "ood_score", "cam"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Count = Annotated[int, Field(ge=0)]
-Side = Annotated[int, Field(ge=8, le=4096)]
+LEAST_SIDE: Final = 8
+GREATEST_SIDE: Final = 4096
+Side = Annotated[int, Field(ge=LEAST_SIDE, le=GREATEST_SIDE)]
 
 
 class _Record(BaseModel):
@@ -167,7 +170,7 @@ class Description(_Record):
     """
 
     schema_version: Literal[1] = SCHEMA
-    name: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Name
     classes: tuple[str, ...] = CODES
     input: ImageInput
     outputs: tuple[Output, ...]
@@ -180,10 +183,10 @@ class Description(_Record):
     scores: dict[str, PartScores] = {}
     origin: Literal["lesionwise", "onnx", "keras"] = "lesionwise"
     stamp: Literal["LEAKY SPLIT"] | None = None
-    licence: str = ""
-    card: str = ""
+    licence: Line = ""
+    card: Prose = ""
     created: date
-    package_version: str
+    package_version: Line
 
     @field_validator("classes")
     @classmethod
@@ -226,5 +229,36 @@ def parse_description(text: bytes) -> Description:
                 f"has a description of schema {newer['input']!r}; this lesionwise reads schema {SCHEMA}. "
                 "Use the version of lesionwise that wrote it, or a newer one"
             ) from error
-        where = ".".join(str(part) for part in faults[0]["loc"])
-        raise BundleError(f'has an invalid description: "{where}": {faults[0]["msg"]}') from error
+        raise BundleError(f"has an invalid description: {_fault(error)}") from error
+
+
+def verify_texts(*, name: str, licence: str = "", card: str = "") -> None:
+    """Make sure that texts can stand in a description, before the work that ends in one.
+
+    Args:
+        name: Of the model.
+        licence: Of its weights.
+        card: What a reader must know.
+
+    Raises:
+        BundleError: If one cannot; the message says why.
+    """
+    try:
+        Description(
+            name=name,
+            licence=licence,
+            card=card,
+            input=ImageInput(height=8, width=8),
+            outputs=("probabilities", "logits"),
+            created=date.min,
+            package_version="",
+        )
+    except ValidationError as error:
+        raise BundleError(f"cannot be described: {_fault(error)}") from error
+
+
+def _fault(error: ValidationError) -> str:
+    """Return the first fault in a form that is safe to print: keys come from the file."""
+    fault = error.errors()[0]
+    where = ".".join(str(part) for part in fault["loc"])
+    return printable(f'"{where}": {fault["msg"]}')

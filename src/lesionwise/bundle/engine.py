@@ -150,12 +150,24 @@ class Engine:
         return self._run(np.ascontiguousarray(pixels))
 
     def answers(self, batches: Sequence[Arrays]) -> Answers:
-        """Return the outputs of batches as one record."""
+        """Return the outputs of batches as one record.
+
+        Raises:
+            BundleError: If a probability or rejection score is no finite number.
+        """
         empty = [self.run(np.zeros((1, *self.description.input.size, 3), np.uint8))] if not batches else []
         joined = {
             name: np.concatenate([batch[name] for batch in batches or empty])[: None if batches else 0]
             for name in self.description.outputs
         }
+        for name in ("probabilities", "ood_score"):
+            values = joined.get(name, np.zeros(1))
+            if not np.isfinite(values).all():
+                odd = int((~np.isfinite(values).reshape(len(values), -1).all(axis=1)).sum())
+                raise BundleError(
+                    f"{self.bundle.path}: its {name} are no numbers for {odd} of {len(values)} images. "
+                    "The model is damaged or was told wrong about pixels; do not use it."
+                )
         return Answers(self.description, **joined)
 
 

@@ -19,7 +19,13 @@ import onnx.compose
 import onnx.inliner
 from onnx import TensorProto, helper, numpy_helper
 
-from lesionwise.bundle.description import Description, ImageInput
+from lesionwise.bundle.description import (
+    GREATEST_SIDE,
+    LEAST_SIDE,
+    Description,
+    ImageInput,
+    verify_texts,
+)
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.keras_model import SUFFIXES, keras_to_onnx
 from lesionwise.bundle.load import Bundle, assemble, read_content, write_bundle
@@ -77,6 +83,7 @@ def import_model(path: Path, out: Path, told: Told, *, name: str, licence: str =
     origin: Literal["onnx", "keras"] = "keras" if path.suffix.lower() in SUFFIXES else "onnx"
     try:
         verify_told(told)
+        verify_texts(name=name, licence=licence)
         content = keras_to_onnx(path) if origin == "keras" else read_content(path)
         verify_self_contained(content)
         graph, size = _wrapped(onnx.load_from_string(content), told)
@@ -106,15 +113,23 @@ def verify_told(told: Told) -> None:
     """Make sure that what was told can be true.
 
     Raises:
-        BundleError: If a class is missing or named twice, or a number is not one to divide by.
+        BundleError: If a class is missing or named twice, a number is not one to divide by, or the size is
+            none of an image.
     """
     if sorted(told.classes) != sorted(CODES):
         raise BundleError(
             f"expected --classes to be {', '.join(CODES)} in the order of the outputs, each once, but got "
             f"{', '.join(told.classes)}"
         )
+    if not np.isfinite([told.divide, *told.mean, *told.std]).all():
+        raise BundleError("expected --divide, --mean and --std to be finite numbers")
     if told.divide <= 0 or min(told.std) <= 0:
         raise BundleError("expected --divide and --std to be greater than 0")
+    if told.size and (min(told.size) < LEAST_SIDE or max(told.size) > GREATEST_SIDE):
+        raise BundleError(
+            f"expected --size to be {LEAST_SIDE} to {GREATEST_SIDE} pixels a side but got "
+            f"{told.size[0]}x{told.size[1]}"
+        )
 
 
 def _wrapped(model: Any, told: Told) -> tuple[bytes, tuple[int, int]]:  # noqa: ANN401 (a message of protobuf)
@@ -210,8 +225,19 @@ def _verify_gives(engine: Engine, told: Told) -> None:
     """Make sure on a few images that the output is what it was said to be."""
     coarse = np.random.default_rng(0).integers(0, 256, (4, 12, 16, 3), np.uint8)
     raw = engine.predict(list(coarse)).logits.astype(float)
+    if not np.isfinite(raw).all():
+        raise BundleError(
+            f"{engine.bundle.path}: was not written: this model gives values that are no numbers."
+        )
     values = np.exp(raw) if told.gives == "probabilities" else raw
+    within = bool(np.all((values > 2 * _TINY) & (values <= 1)))  # below 0 the logarithm is that of _TINY
     sums_to_one = bool(np.all(np.abs(values.sum(axis=1) - 1) < _SUM_TOLERANCE) and np.all(values >= 0))
+    if within and not sums_to_one:
+        raise BundleError(
+            f"{engine.bundle.path}: was not written: the outputs of this model lie between 0 and 1 but do "
+            "not add up to 1, as those of a sigmoid for each diagnosis; they are neither probabilities of "
+            "seven diagnoses nor logits. Export it without its last layer, and pass --gives logits."
+        )
     if sums_to_one == (told.gives == "probabilities"):
         return
     other = "logits" if told.gives == "probabilities" else "probabilities"

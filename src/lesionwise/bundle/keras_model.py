@@ -74,13 +74,13 @@ def _refuse_code(path: Path) -> None:
     if found:
         raise BundleError(
             f"has a {' and a '.join(sorted(found))} layer, which brings code of its own; that is not run. "
-            "Replace it by a layer of Keras, or export the model as ONNX where you trust it."
+            "Replace it by a layer of Keras, or export the model as ONNX where you trust it"
         )
 
 
 def _architecture(path: Path) -> Any:  # noqa: ANN401 (any JSON value)
     try:
-        if zipfile.is_zipfile(path):
+        if path.suffix.lower() == ".keras":  # by the name, as Keras does: a file can be both
             with zipfile.ZipFile(path) as archive:
                 return json.loads(archive.read("config.json"))
         import h5py  # noqa: PLC0415 (comes with Keras)

@@ -14,6 +14,7 @@ from math import prod
 from typing import Final
 
 from lesionwise.bundle import wire
+from lesionwise.bundle.texts import printable
 from lesionwise.errors import BundleError
 
 METADATA: Final = 14  # of ModelProto: entries of key and value
@@ -89,13 +90,12 @@ def verify_self_contained(content: bytes) -> Ports:
 
 
 def _verify_node(node: memoryview) -> None:
-    domain = wire.text(node, _DOMAIN)
+    domain, operator = wire.text(node, _DOMAIN), printable(wire.text(node, _OPERATOR))
     if domain not in _OWN_DOMAINS:
-        raise BundleError(f'uses the operator "{wire.text(node, _OPERATOR)}" of "{domain}", not one of ONNX')
+        raise BundleError(f'uses the operator "{operator}" of "{printable(domain)}", not one of ONNX')
     for attribute in wire.messages(node, _ATTRIBUTES):
         for number, value in wire.fields(attribute):
             if number in _GRAPHS or number in _SPARSE_TENSORS:
-                operator = wire.text(node, _OPERATOR)
                 raise BundleError(
                     f'uses "{operator}" with a graph or sparse numbers inside; a bundle never does'
                 )
@@ -115,14 +115,15 @@ def _verify_tensor(tensor: memoryview) -> None:
 
 
 def _ports(infos: Iterable[memoryview]) -> dict[str, Port]:
-    found = {}
+    found: dict[str, Port] = {}
     for info in infos:
         tensor = _last(_last(info, 2), 1)
         kinds = wire.numbers(tensor, 1)
         sides = [wire.numbers(dim, 1) for dim in wire.messages(_last(tensor, 2), 1)]
-        found[wire.text(info, 1)] = Port(
-            kinds[-1] if kinds else 0, tuple(side[-1] if side else None for side in sides)
-        )
+        name = wire.text(info, 1)
+        if name in found:
+            raise BundleError(f'has two inputs or outputs of the name "{printable(name)}"')
+        found[name] = Port(kinds[-1] if kinds else 0, tuple(side[-1] if side else None for side in sides))
     return found
 
 

@@ -76,7 +76,7 @@ def export(
     from lesionwise.run_folder import open_run_folder
     from lesionwise.training.export import export_run
 
-    opened = open_run_folder(run)
+    opened = open_run_folder(run, "run", "ensemble")
     bundle = export_run(
         opened,
         out or opened.path / "model.onnx",

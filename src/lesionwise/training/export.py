@@ -21,6 +21,7 @@ from lesionwise.bundle.description import (
     PartScores,
     Precision,
     Provenance,
+    verify_texts,
 )
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.export import BundleGraph, Member, View, to_onnx, verify_parity
@@ -79,6 +80,8 @@ def export_run(
     runs = ensemble_members(run) or [run]
     recipes = [load_recipe(member.config) for member in runs]
     _verify_exportable(runs, recipes)
+    name = name or _name(recipes)
+    verify_texts(name=name, licence=licence, card=card)
     calibration = run_calibration(run) or calibrate_run(run)
     rejection = _rejection(runs, cache_root)
     graph = _graph(run, runs, recipes, calibration, rejection)
@@ -86,7 +89,7 @@ def export_run(
     split, scores = read_split(run.split), claimed_scores(run, calibration)
     exported = to_onnx(graph, size)
     description = Description(
-        name=name or _name(recipes),
+        name=name,
         input=ImageInput(
             height=size[0],
             width=size[1],

@@ -5,21 +5,25 @@ from typing import Annotated
 
 import typer
 
-from lesionwise.cli.console import print_result
-from lesionwise.cli.options import Json
+from lesionwise.cli.console import print_note, print_result
+from lesionwise.cli.options import Json, Quiet
+from lesionwise.cli.transfer import TransferDisplay
 
 Model = Annotated[Path | None, typer.Option("--model", help="A bundle; the one that ships if left out.")]
-Data = Annotated[Path, typer.Option("--data", help="The data that it was tested on.")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="The data that it was tested on; HAM10000 is downloaded if left out."),
+]
 
 
-def verify(data: Data, model: Model = None, json: Json = False) -> None:
+def verify(data: Data = None, model: Model = None, json: Json = False, quiet: Quiet = False) -> None:
     """Run a model on the test images that it names, and confirm its scores row by row."""
     from lesionwise.bundle.engine import load_model
     from lesionwise.data.dataset import read_dataset
     from lesionwise.predict.verify import verify_claims
 
     engine = load_model(model)
-    rows = verify_claims(engine, read_dataset(data))
+    rows = verify_claims(engine, read_dataset(data or _download(quiet=quiet)))
     refuted = sum(not row.confirmed for row in rows)
     lines = [
         f"{'  ' if row.confirmed else '! '}{row.score.replace('_', ' '):24}{row.diagnosis:6}"
@@ -35,3 +39,18 @@ def verify(data: Data, model: Model = None, json: Json = False) -> None:
     print_result("\n".join([*lines, verdict]), value, as_json=json)
     if refuted:
         raise typer.Exit(1)
+
+
+def _download(*, quiet: bool) -> Path:
+    """Return the folder of HAM10000 beside the image caches, filled where that was not done before."""
+    from lesionwise.data.download.obtain import Watch, download_set
+    from lesionwise.data.download.sources import Set
+    from lesionwise.data.workspace import default_cache_root
+
+    folder = default_cache_root().parent / "ham10000"
+    print_note(
+        f"No --data: HAM10000 (2.8 GB) goes to {folder}, unless it is there.", quiet=quiet
+    )
+    with TransferDisplay(quiet=quiet) as display:
+        download_set(Set.train, folder, watch=Watch(display.on_bytes, display.on_image))
+    return folder

@@ -46,7 +46,7 @@ def start(
     try:
         return starter(content, names, precision, threads)
     except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[-1]
+        reason = (str(error).strip().splitlines() or ["it gives no reason"])[-1]
         raise BundleError(f"{runtime} cannot build its graph: {reason}") from error
 
 

@@ -1,5 +1,6 @@
 """`lesionwise serve`."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -62,7 +63,6 @@ def serve(
         name = service.model_brief()["name"]
         print_result(f"{address_of(listening)} answers with {name}; Ctrl-C stops it.")
 
-    try:
+    with suppress(KeyboardInterrupt):  # which is raised again once the last answer is out
         answer(app, listening, on_start, quiet=quiet)
-    except KeyboardInterrupt:
-        print_note("Stopped.", quiet=quiet)
+    print_note("Stopped.", quiet=quiet)

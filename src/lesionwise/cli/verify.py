@@ -48,9 +48,7 @@ def _download(*, quiet: bool) -> Path:
     from lesionwise.data.workspace import default_cache_root
 
     folder = default_cache_root().parent / "ham10000"
-    print_note(
-        f"No --data: HAM10000 (2.8 GB) goes to {folder}, unless it is there.", quiet=quiet
-    )
+    print_note(f"No --data: HAM10000 (2.8 GB) goes to {folder}, unless it is there.", quiet=quiet)
     with TransferDisplay(quiet=quiet) as display:
         download_set(Set.train, folder, watch=Watch(display.on_bytes, display.on_image))
     return folder

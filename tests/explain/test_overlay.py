@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from conftest import make_recipe
+from lesionwise.data.images import centred_slices
 from lesionwise.data.masks import fit_mask
 from lesionwise.explain.cam import Method, class_maps, stretch_maps
 from lesionwise.explain.overlay import draw_overlay, worth_showing
-from lesionwise.explain.view import view_slices
 from lesionwise.models.network import Network
 from lesionwise.training.augment import evaluation_view
 
@@ -17,7 +17,7 @@ RECIPE = make_recipe(image_size=[96, 128], eval_size=[64, 88], eval_zoom=1.43)
 def test_the_view_is_the_one_that_evaluation_cuts() -> None:
     recipe = make_recipe(image_size=[96, 128], eval_size=[67, 90], eval_zoom=1.43)
     pixels = np.random.default_rng(0).integers(0, 256, (1, 96, 128, 3), np.uint8)
-    rows, columns = view_slices(recipe, recipe.image_size)
+    rows, columns = centred_slices(recipe.image_size, recipe.eval_zoom)
     seen = evaluation_view(torch.from_numpy(pixels), recipe)
     torch.testing.assert_close(seen, torch.from_numpy(pixels[:, rows, columns]).permute(0, 3, 1, 2) / 255)
 
@@ -31,7 +31,7 @@ def test_photograph_mask_and_map_lie_on_one_another(red_is_melanoma: Network, ro
     recipe = make_recipe(image_size=[90, 120], eval_size=[64, 84], eval_zoom=1.43)
     views = evaluation_view(torch.from_numpy(cached[None].copy()), recipe)
     maps = class_maps(red_is_melanoma, views, torch.tensor([4]), Method.cam)
-    rows, columns = view_slices(recipe, recipe.image_size)
+    rows, columns = centred_slices(recipe.image_size, recipe.eval_zoom)
     mask = fit_mask(lesion, recipe.image_size)[rows, columns]
     stretched = np.maximum(stretch_maps(maps, mask.shape)[0], 0)
     on_lesion = (stretched * mask).sum() / stretched.sum()
@@ -43,7 +43,7 @@ def test_photograph_mask_and_map_lie_on_one_another(red_is_melanoma: Network, ro
 
 def test_what_the_model_does_not_see_is_darker_and_holds_no_colour() -> None:
     picture = np.full((96, 128, 3), 200, np.uint8)
-    rows, columns = view_slices(RECIPE, (96, 128))
+    rows, columns = centred_slices((96, 128), RECIPE.eval_zoom)
     values = np.ones((4, 5), np.float32)
     inside = np.zeros((96, 128), bool)
     inside[rows, columns] = True

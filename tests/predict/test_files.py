@@ -104,13 +104,24 @@ def interrupt(engine: Engine, folder: Path, out: Path) -> None:
         predicted(engine, folder, out, on_done=stop)
 
 
-@pytest.mark.parametrize("other", [{"tta": True}, {"precision": "bf16"}, {"format_": "isic"}])
+@pytest.mark.parametrize("other", [{"tta": True}, {"format_": "isic"}])
 def test_a_call_is_not_resumed_with_other_settings(
     engine: Engine, folder: Path, tmp_path: Path, other: dict[str, object]
 ) -> None:
     interrupt(engine, folder, tmp_path / "p.csv")
     with pytest.raises(DataError, match=f"begun with another {next(iter(other)).strip('_')}"):
         predicted(engine, folder, tmp_path / "p.csv", resume=True, **other)
+    resumed = predicted(engine, folder, tmp_path / "p.csv", resume=True)
+    assert resumed["kept"] == BATCH
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def test_a_call_is_not_resumed_in_another_precision(engine: Engine, folder: Path, tmp_path: Path) -> None:
+    interrupt(engine, folder, tmp_path / "p.csv")
+    other = copy(engine)
+    other.precision = "bf16"
+    with pytest.raises(DataError, match="begun with another precision"):
+        predicted(other, folder, tmp_path / "p.csv", resume=True)
     resumed = predicted(engine, folder, tmp_path / "p.csv", resume=True)
     assert resumed["kept"] == BATCH
     assert not list(tmp_path.glob("*.part*"))

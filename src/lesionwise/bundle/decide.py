@@ -5,7 +5,7 @@ Letters: N images, C classes.
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +15,6 @@ from lesionwise.evaluation.calibration import question_probability
 from lesionwise.labels import CODES, MALIGNANT
 
 Decision = Literal["answer", "uncertain", "not_a_lesion_image"]
-DECISIONS: Final[tuple[Decision, ...]] = ("answer", "uncertain", "not_a_lesion_image")
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Decisions:
     """What is said about some images.
 
     Attributes:
-        decision: One of `DECISIONS` for each image, shape (N,).
+        decision: A `Decision` for each image, shape (N,).
         top: Code of the likeliest diagnosis, shape (N,).
         malignant_probability: Of `akiec`, `bcc` and `mel` together, shape (N,).
         prediction_set: Whether each diagnosis cannot be excluded, shape (N, C); None without calibration.

@@ -70,6 +70,7 @@ class Engine:
     Attributes:
         bundle: As given.
         runtime: As given.
+        precision: What it computes in.
 
     Raises:
         BundleError: If the runtime cannot build the graph.
@@ -86,12 +87,13 @@ class Engine:
     ) -> None:
         self.bundle = bundle
         self.runtime = runtime
+        self.precision = precision or self.description.precision
         try:
             self._run: Run = start(
                 runtime,
                 bundle.content,
                 self.description.outputs,
-                precision=precision or self.description.precision,
+                precision=self.precision,
                 threads=threads,
             )
         except BundleError as error:

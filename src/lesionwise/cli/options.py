@@ -11,6 +11,9 @@ Out = Annotated[Path | None, typer.Option("--out", help="Where the results go.",
 SplitFile = Annotated[
     Path | None, typer.Option("--split", help="A split.csv to use; without it one is made.", metavar="FILE")
 ]
+ModelFile = Annotated[
+    Path | None, typer.Option("--model", help="A bundle; by default the one that ships.", metavar="FILE")
+]
 Seed = Annotated[int, typer.Option("--seed", help="Of everything random.", min=0, max=2**31 - 1)]
 Workers = Annotated[
     int | None, typer.Option("--workers", help="Decoding threads; all cores by default.", min=1)

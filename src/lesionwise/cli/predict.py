@@ -8,7 +8,7 @@ import typer
 
 from lesionwise.cli.bundle import PrecisionName
 from lesionwise.cli.console import Display, print_note, print_result
-from lesionwise.cli.options import Json, Quiet, Resume, Workers
+from lesionwise.cli.options import Json, ModelFile, Quiet, Resume, Workers
 from lesionwise.errors import LesionwiseError
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ class FormatName(StrEnum):
 Places = Annotated[
     list[str],
     typer.Argument(help="Files, folders, patterns, zips, or CSVs with a column path.", metavar="PATH..."),
-]
-ModelFile = Annotated[
-    Path | None, typer.Option("--model", help="A bundle; by default the one that ships.", metavar="FILE")
 ]
 OutFile = Annotated[Path, typer.Option("--out", help="The table of predictions.", metavar="FILE")]
 ErrorsFile = Annotated[
@@ -84,7 +81,6 @@ def predict(
             errors,
             format_=format_.value,
             tta=tta,
-            precision=precision.value if precision else None,
             resume=resume,
             workers=workers,
             on_answers=HeatmapWriter(engine, heatmaps) if heatmaps else None,

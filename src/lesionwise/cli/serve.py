@@ -7,11 +7,8 @@ from typing import Annotated
 import typer
 
 from lesionwise.cli.console import print_note, print_result
-from lesionwise.cli.options import Quiet
+from lesionwise.cli.options import ModelFile, Quiet
 
-ModelFile = Annotated[
-    Path | None, typer.Option("--model", help="A bundle; by default the one that ships.", metavar="FILE")
-]
 Host = Annotated[str, typer.Option("--host", help="Address to listen at; the default is this machine alone.")]
 Port = Annotated[int, typer.Option("--port", help="0: any that is free.", min=0, max=65535)]
 ExamplesFolder = Annotated[

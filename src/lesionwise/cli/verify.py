@@ -6,17 +6,16 @@ from typing import Annotated
 import typer
 
 from lesionwise.cli.console import print_note, print_result
-from lesionwise.cli.options import Json, Quiet
+from lesionwise.cli.options import Json, ModelFile, Quiet
 from lesionwise.cli.transfer import TransferDisplay
 
-Model = Annotated[Path | None, typer.Option("--model", help="A bundle; the one that ships if left out.")]
 Data = Annotated[
     Path | None,
     typer.Option("--data", help="The data that it was tested on; HAM10000 is downloaded if left out."),
 ]
 
 
-def verify(data: Data = None, model: Model = None, json: Json = False, quiet: Quiet = False) -> None:
+def verify(data: Data = None, model: ModelFile = None, json: Json = False, quiet: Quiet = False) -> None:
     """Run a model on the test images that it names, and confirm its scores row by row."""
     from lesionwise.bundle.engine import load_model
     from lesionwise.data.dataset import read_dataset

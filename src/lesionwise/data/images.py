@@ -93,6 +93,18 @@ def fit_image(pixels: Pixels, size: tuple[int, int], *, steps: tuple[str, ...] =
     return preprocess(_crop_resize(view, size), steps)
 
 
+def centred_slices(size: tuple[int, int], zoom: float) -> tuple[slice, slice]:
+    """Return the rows and columns of the centred part that a magnification shows.
+
+    Args:
+        size: Height and width of the image, in pixels.
+        zoom: At least 1; its inverse is the part of each side.
+    """
+    height, width = (round(side / zoom) for side in size)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    return slice(top, top + height), slice(left, left + width)
+
+
 def read_content(path: Path) -> bytes:
     """Return the bytes of an image file.
 

@@ -102,8 +102,8 @@ def compare(
     """
     if len(named) < 2:  # noqa: PLR2004 (one has nothing to be compared with)
         raise ValueError(f"Expected at least two models but got {len(named)}.")
-    reference, first = named[0][0], _sorted(named[0][1])
-    others = [(name, _sorted(predictions)) for name, predictions in named[1:]]
+    reference, first = named[0][0], named[0][1].sorted()
+    others = [(name, predictions.sorted()) for name, predictions in named[1:]]
     for name, other in others:
         _verify_same(reference, first, name, other)
     truth, groups = _known(reference, first)
@@ -120,16 +120,6 @@ def compare(
         test = mcnemar(truth, first.y_prob, other.y_prob)
         found.append(Comparison(name, reference, len(truth), len(np.unique(groups)), differences, test))
     return found
-
-
-def _sorted(predictions: Predictions) -> Predictions:
-    order = np.argsort(predictions.image_id)
-    return Predictions(
-        predictions.image_id[order],
-        predictions.y_prob[order],
-        None if predictions.y_true is None else predictions.y_true[order],
-        None if predictions.group is None else predictions.group[order],
-    )
 
 
 def _known(name: str, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:

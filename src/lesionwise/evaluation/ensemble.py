@@ -117,7 +117,7 @@ def average(runs: Sequence[RunFolder], part: str) -> Predictions:
     Raises:
         RunError: If they predicted other images, or hold other truths or lesions for them.
     """
-    first, *others = [_sorted(read_run_predictions(run, part)) for run in runs]
+    first, *others = [read_run_predictions(run, part).sorted() for run in runs]
     for run, other in zip(runs[1:], others, strict=True):
         for what, ours, theirs in (
             ("images", first.image_id, other.image_id),
@@ -178,13 +178,3 @@ def _common_parts(runs: Sequence[RunFolder]) -> list[str]:
                 f"{', '.join(has[0]) or 'nothing'}. Finish its training, or leave it out."
             )
     return has[0]
-
-
-def _sorted(predictions: Predictions) -> Predictions:
-    order = np.argsort(predictions.image_id)
-    return Predictions(
-        predictions.image_id[order],
-        predictions.y_prob[order],
-        None if predictions.y_true is None else predictions.y_true[order],
-        None if predictions.group is None else predictions.group[order],
-    )

@@ -40,6 +40,24 @@ class Predictions:
     group: NDArray[np.str_] | None = None
     logits: Floats | None = None
 
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "Predictions":
+        """Return some images, in the order asked for.
+
+        Args:
+            rows: Their places, or a mask of shape (N,).
+        """
+        return Predictions(
+            self.image_id[rows],
+            self.y_prob[rows],
+            None if self.y_true is None else self.y_true[rows],
+            None if self.group is None else self.group[rows],
+            None if self.logits is None else self.logits[rows],
+        )
+
+    def sorted(self) -> "Predictions":
+        """Return the images in the order of their ids."""
+        return self.take(np.argsort(self.image_id))
+
 
 def write_predictions(predictions: Predictions, path: Path) -> None:
     """Write the CSV whole or not at all; numbers keep seven digits."""

@@ -74,7 +74,7 @@ def age_band(age: pd.Series) -> pd.Series:
     years = pd.to_numeric(age, errors="coerce")
     edges = [*AGE_BANDS, np.inf]
     bands = pd.cut(years, edges, right=False, labels=list(AGE_BANDS.values()))
-    return bands.astype(object).where(years.notna() & (years >= 0), "unknown").astype(str)
+    return bands.astype(object).where(years.notna() & (years >= 0), UNKNOWN).astype(str)
 
 
 def evaluate_subgroups(

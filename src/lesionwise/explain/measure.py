@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lesionwise.data.images import centred_slices
 from lesionwise.data.masks import WHOLE, Box, LesionMasks, fit_mask
 from lesionwise.evaluation.means import mean_estimates
 from lesionwise.evaluation.subgroups import LEAST_LESIONS
@@ -21,7 +22,6 @@ from lesionwise.explain.deletion import ORDERS, answer_curves, area_under, cell_
 from lesionwise.explain.pointing import Pointing, Shares, measure_shares, others, summarise
 from lesionwise.explain.record import MODES, Explanation
 from lesionwise.explain.sanity import randomised, rank_similarity
-from lesionwise.explain.view import view_slices
 from lesionwise.labels import CODES
 from lesionwise.models.network import Network
 from lesionwise.recipe import Recipe
@@ -145,7 +145,7 @@ def lesion_shares_of(
     explained: Explained, image_ids: NDArray[np.str_], masks: LesionMasks, kept: KeptPart = lambda _: WHOLE
 ) -> Shares:
     """Return how the map of each image lies on its lesion; NaN for images without a mask."""
-    rows, columns = view_slices(explained.recipe, explained.recipe.image_size)
+    rows, columns = centred_slices(explained.recipe.image_size, explained.recipe.eval_zoom)
     size = rows.stop - rows.start, columns.stop - columns.start
     known = np.array([image_id in masks for image_id in image_ids.tolist()])
     found = np.full((5, len(image_ids)), np.nan)

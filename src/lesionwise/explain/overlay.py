@@ -12,11 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from lesionwise.data.images import read_image
+from lesionwise.data.images import centred_slices, read_image
 from lesionwise.data.preprocess import recipe_steps
-from lesionwise.explain.view import view_slices
 from lesionwise.labels import CODES
-from lesionwise.page.heatmap import lay_colour, lay_contours, positive_part
+from lesionwise.page.heatmap import dim_around, lay_colour, lay_contours, positive_part
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import atomic_path
 
@@ -24,7 +23,6 @@ HEIGHT_PX: Final = 240  # sharp at twice the height that a page shows
 STYLES: Final = ("photograph", "colour", "contour")
 RIGHT_EACH: Final = 2
 WRONG_EACH: Final = 12
-_OUTSIDE: Final = 0.55  # brightness of what the model does not see
 _JPEG_QUALITY: Final = 86
 
 Pixels = NDArray[np.uint8]
@@ -39,13 +37,12 @@ def draw_overlay(picture: Pixels, values: NDArray[np.float32], recipe: Recipe, *
         recipe: Says which part is looked at.
         style: One of `STYLES`.
     """
-    rows, columns = view_slices(recipe, (picture.shape[0], picture.shape[1]))
-    drawn: Pixels = np.rint(picture * _OUTSIDE).astype(np.uint8)
-    drawn[rows, columns] = picture[rows, columns]
+    seen = centred_slices((picture.shape[0], picture.shape[1]), recipe.eval_zoom)
+    drawn = dim_around(picture, seen)
     if style == "colour":
-        drawn[rows, columns] = lay_colour(picture[rows, columns], positive_part(values))
+        drawn[seen] = lay_colour(picture[seen], positive_part(values))
     elif style == "contour":
-        drawn[rows, columns] = lay_contours(picture[rows, columns], positive_part(values))
+        drawn[seen] = lay_contours(picture[seen], positive_part(values))
     return drawn
 
 

@@ -21,6 +21,8 @@ Floats = NDArray[np.float32]
 
 OPACITY: Final = 0.7
 """Of the highest value; lower ones are clearer in proportion."""
+OUTSIDE: Final = 0.55
+"""Brightness of what a model does not look at."""
 LEVELS: Final = (0.35, 0.7)
 """Contours, as parts of the highest value."""
 _VIRIDIS: Final = (
@@ -77,6 +79,18 @@ def lay_contours(pixels: Pixels, values: Floats, *, levels: tuple[float, ...] = 
             ink = line.reshape(height, _FINE, width, _FINE).mean((1, 3))[..., None]
             drawn = drawn * (1 - ink) + grey * ink
     return np.asarray(np.rint(drawn), np.uint8)
+
+
+def dim_around(pixels: Pixels, seen: tuple[slice, slice]) -> Pixels:
+    """Return a photograph that is darker around what a model looks at.
+
+    Args:
+        pixels: RGB values, shape (H, W, 3).
+        seen: Rows and columns of the part that stays as it is.
+    """
+    drawn: Pixels = np.rint(pixels * OUTSIDE).astype(np.uint8)
+    drawn[seen] = pixels[seen]
+    return drawn
 
 
 def _stretch(values: Floats, height: int, width: int) -> Floats:

@@ -75,7 +75,6 @@ def predict_files(
     *,
     format_: Format = "lesionwise",
     tta: bool = False,
-    precision: str | None = None,
     resume: bool = False,
     workers: int | None = None,
     on_done: OnDone | None = None,
@@ -91,7 +90,6 @@ def predict_files(
         errors: The CSV of images that could not be predicted, with reasons; not written if there are none.
         format_: Of the predictions.
         tta: Average over flips; see `views`.
-        precision: What the engine computes in, if not what its bundle says; only to resume with the same.
         resume: Keep what an interrupted call left beside `out`.
         workers: Decoding threads; the number of usable cores if left out.
         on_done: Called with the number of images that are dealt with.
@@ -106,7 +104,7 @@ def predict_files(
         "model": engine.bundle.sha256,
         "format": format_,
         "tta": tta,
-        "precision": precision or engine.description.precision,
+        "precision": engine.precision,
     }
     with (
         prediction_table(out, format_) as table,

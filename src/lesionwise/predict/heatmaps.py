@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lesionwise.bundle.engine import Answers, Engine
+from lesionwise.data.images import centred_slices
 from lesionwise.errors import BundleError
 from lesionwise.labels import INDEX
-from lesionwise.page.heatmap import lay_colour, positive_part
+from lesionwise.page.heatmap import dim_around, lay_colour, positive_part
 from lesionwise.predict.sources import Picture
 from lesionwise.run_folder import atomic_path
-
-_OUTSIDE = 0.55  # brightness of what the network does not see
 
 
 class HeatmapWriter:
@@ -61,9 +60,7 @@ class HeatmapWriter:
         return self.folder / f"{'/'.join(part for part in parts if part not in {'', '.', '..'})}.png"
 
     def _draw(self, pixels: NDArray[np.uint8], values: NDArray[np.float32]) -> NDArray[np.uint8]:
-        height, width = (round(side / self.zoom) for side in pixels.shape[:2])
-        top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
-        seen = (slice(top, top + height), slice(left, left + width))
-        drawn: NDArray[np.uint8] = np.rint(pixels * _OUTSIDE).astype(np.uint8)
+        seen = centred_slices((pixels.shape[0], pixels.shape[1]), self.zoom)
+        drawn = dim_around(pixels, seen)
         drawn[seen] = lay_colour(pixels[seen], positive_part(values))
         return drawn

@@ -18,7 +18,6 @@ from lesionwise.predict.sources import Picture
 from lesionwise.run_folder import read_json, write_json
 
 Format = Literal["lesionwise", "isic"]
-FORMATS: Final[tuple[Format, ...]] = ("lesionwise", "isic")
 _CHALLENGE: Final = ("mel", "nv", "bcc", "akiec", "bkl", "df", "vasc")  # the challenge's own order
 _COLUMNS: Final[dict[Format, list[str]]] = {
     "lesionwise": [

@@ -90,6 +90,11 @@ def read_split(path: Path) -> Split:
     return Split(frame[list(COLUMNS)], {key: meta[key] for key in _META if key in meta})
 
 
+def is_other_split(given: Path | None, begun: Path) -> bool:
+    """Return whether a split was given that differs from the one something was begun with."""
+    return given is not None and read_split(given).fingerprint != read_split(begun).fingerprint
+
+
 def _to_csv(frame: pd.DataFrame) -> str:
     ordered = frame[list(COLUMNS)].sort_values("image_id")
     return str(ordered.to_csv(index=False, lineterminator="\n"))

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional as F
 
+from lesionwise.data.images import centred_slices
 from lesionwise.recipe import Recipe
 from lesionwise.training.randomness import uniform
 
@@ -49,9 +50,8 @@ def evaluation_view(images: Tensor, recipe: Recipe) -> Tensor:
         RGB in [0, 1], shape (B, 3, h, w), in channels-last memory.
     """
     pixels = to_unit_range(images)
-    height, width = (round(side / recipe.eval_zoom) for side in pixels.shape[2:])
-    top, left = (pixels.shape[2] - height) // 2, (pixels.shape[3] - width) // 2
-    pixels = pixels[:, :, top : top + height, left : left + width]
+    rows, columns = centred_slices((pixels.shape[2], pixels.shape[3]), recipe.eval_zoom)
+    pixels = pixels[:, :, rows, columns]
     if pixels.shape[2:] != recipe.view_size:
         pixels = F.interpolate(pixels, recipe.view_size, mode="bilinear", antialias=True)
     return pixels.contiguous(memory_format=torch.channels_last)

@@ -38,7 +38,7 @@ from lesionwise.run_folder import (
 )
 from lesionwise.split.assign import FOLDS
 from lesionwise.split.folds import fold_everything, fold_numbers, fold_split, verify_whole
-from lesionwise.split.split_file import Split, read_split, write_split
+from lesionwise.split.split_file import Split, is_other_split, read_split, write_split
 from lesionwise.training.clock import OnStep
 from lesionwise.training.history import OnEpoch
 from lesionwise.training.prepare import TrainingData, prepare
@@ -229,8 +229,7 @@ def _verify_same(run: RunFolder, recipe: Recipe, seed: int, split: Path | None) 
         {
             "recipe": load_recipe(run.config) != recipe,
             "--seed": read_json(run.cross_validation)["seed"] != seed,
-            "--split": split is not None
-            and read_split(split).fingerprint != read_split(run.split).fingerprint,
+            "--split": is_other_split(split, run.split),
         },
     )
 

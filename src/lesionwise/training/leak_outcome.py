@@ -111,7 +111,7 @@ def judge(run: RunFolder, known: TrainingData) -> Outcome:
         tainted=len(check.tainted),
         repeated=sum(image_of(name) in photographs for name in tested) if copies else 0,
         own=_measure(own),
-        clean=_measure(_rows(own, ~hit)),
+        clean=_measure(own.take(~hit)),
         exam=_measure(read_predictions(run.predictions(EXAM))),
     )
 
@@ -133,17 +133,6 @@ def _measure(predictions: Predictions) -> Measurement:
     accuracy = spread_estimate(float(accuracy_score(truth, predictions.y_prob)), drawn)
     note = f"only {present} of the diagnoses are left"
     return Measurement(images, lesions, baseline, {"accuracy": accuracy}, note)
-
-
-def _rows(predictions: Predictions, rows: np.ndarray) -> Predictions:
-    if predictions.y_true is None or predictions.group is None:
-        raise RunError("Expected predictions with y_true and group but one of them is missing.")
-    return Predictions(
-        predictions.image_id[rows],
-        predictions.y_prob[rows],
-        predictions.y_true[rows],
-        predictions.group[rows],
-    )
 
 
 def grouped_dataset(known: TrainingData, rows: np.ndarray) -> Dataset:

@@ -34,7 +34,7 @@ from lesionwise.run_folder import (
 )
 from lesionwise.split.assign import make_split
 from lesionwise.split.folds import fold_numbers, in_folds, verify_whole
-from lesionwise.split.split_file import Split, read_split, write_split
+from lesionwise.split.split_file import Split, is_other_split, write_split
 from lesionwise.training.clock import OnStep
 from lesionwise.training.defects import augmented_copies, copied_dataset, draw_copies
 from lesionwise.training.fit import write_part_predictions
@@ -198,8 +198,7 @@ def _begin(folder: RunFolder, recipe: Recipe, split: Path | None, seed: int, per
             "recipe": load_recipe(folder.config) != recipe,
             "--seed": record["seed"] != seed,
             "per_class": record.get("per_class", per_class) != per_class,
-            "--split": split is not None
-            and read_split(split).fingerprint != read_split(folder.split).fingerprint,
+            "--split": is_other_split(split, folder.split),
         },
     )
     return folder.split

@@ -27,7 +27,7 @@ from lesionwise.run_folder import (
     write_json,
     write_text,
 )
-from lesionwise.split.split_file import read_split, write_split
+from lesionwise.split.split_file import is_other_split, read_split, write_split
 from lesionwise.training.clock import OnStep
 from lesionwise.training.fit import fit, write_part_predictions
 from lesionwise.training.hardware import choose_device
@@ -223,14 +223,13 @@ def _verify_same_start(
     if not run.data.exists():
         return
     facts = read_json(run.data)
-    begun = read_split(run.split)
     verify_same_start(
         run.path,
         {
             "recipe": load_recipe(run.config) != recipe,
             "--seed": facts["seed"] != seed,
-            "--split": split is not None and read_split(split).fingerprint != begun.fingerprint,
-            "--by": by == "image" and not begun.leaky,
+            "--split": is_other_split(split, run.split),
+            "--by": by == "image" and not read_split(run.split).leaky,
         },
     )
 

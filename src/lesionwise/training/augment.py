@@ -101,17 +101,18 @@ def _sampling_grid(theta: Tensor, height: int, width: int) -> Tensor:
     x = torch.arange(1 - width, width, 2, device=theta.device)[None, None, :, None] / width
     y = torch.arange(1 - height, height, 2, device=theta.device)[None, :, None, None] / height
     along_x, along_y, shift = theta[:, None, None].unbind(-1)
-    return x * along_x + (y * along_y + shift)
+    return torch.addcmul(torch.addcmul(shift, y, along_y), x, along_x)
 
 
 def _recolour(images: Tensor, recipe: Recipe, draws: Iterator[Tensor]) -> Tensor:
-    """Change brightness, contrast about the image's mean, and the gain of each channel."""
+    """Change brightness, contrast about the image's mean, and the gain of each channel, in one pass."""
     brightness = 1 + recipe.brightness * _signed(next(draws))
     contrast = 1 + recipe.contrast * _signed(next(draws))
     gains = 1 + recipe.color * _signed(torch.stack([next(draws) for _ in range(3)], dim=1))
-    mean = images.mean((1, 2, 3), keepdim=True)
-    changed = (images - mean) * contrast.view(-1, 1, 1, 1) + mean * brightness.view(-1, 1, 1, 1)
-    return (changed * gains.view(-1, 3, 1, 1)).clamp(0, 1).contiguous(memory_format=torch.channels_last)
+    lift = images.mean((1, 2, 3)) * (brightness - contrast)
+    slopes, offsets = ((gains * change[:, None])[:, :, None, None] for change in (contrast, lift))
+    changed = torch.addcmul(offsets, images, slopes).clamp_(0, 1)
+    return changed.contiguous(memory_format=torch.channels_last)
 
 
 def _signed(numbers: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ Letters: B batch, C classes, h w pixels of the crop.
 import math
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from lesionwise.recipe import Recipe
@@ -37,7 +38,7 @@ def mix(
     kept = float(rng.beta(alpha, alpha))
     others = images.flip(0)  # the order is random already
     if name == "mixup":
-        mixed = images * kept + others * (1 - kept)
+        mixed = torch.lerp(others, images, kept)
     else:
         mixed, kept = _paste(images, others, kept, rng)
     return mixed, targets * kept + targets.flip(0) * (1 - kept)

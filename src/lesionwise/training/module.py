@@ -21,6 +21,7 @@ from lesionwise.training.datamodule import Batch
 from lesionwise.training.losses import Loss
 from lesionwise.training.mixing import mix
 from lesionwise.training.optim import make_optimizer, make_schedule
+from lesionwise.training.randomness import seed_dropout
 
 
 class LesionModule(L.LightningModule):
@@ -55,7 +56,7 @@ class LesionModule(L.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make dropout a function of seed and step, so that a resumed run is the unbroken one."""
         del batch, batch_idx
-        torch.manual_seed((self.seed << 32) + self.global_step)
+        seed_dropout((self.seed << 32) + self.global_step, self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch; sums stay on the device until the epoch ends."""

@@ -16,9 +16,9 @@ from lesionwise.run_folder import (
     next_run_path,
     open_run_folder,
     read_json,
-    timed_stage,
     write_json,
 )
+from lesionwise.run_record import timed_stage
 
 
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -1,34 +1,19 @@
 """The run folder: the files in which the stages of a run meet.
 
-Here: the one place that knows file names, atomic writing, and the record of the environment.
-Not here: what the files hold, which belongs to the stage that writes them.
+Here: the one place that knows file names, claiming a folder, and atomic writing. Not here: what the files
+hold, which belongs to the stage that writes them, and what every stage notes of itself (`run_record`).
 """
 
 import json
 import os
-import platform
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from time import perf_counter
 from typing import Any, Final, Literal
 
 from lesionwise.errors import RunError
-
-_RECORDED_PACKAGES = (
-    "lesionwise",
-    "numpy",
-    "pillow",
-    "simplejpeg",
-    "pandas",
-    "scikit-learn",
-    "torch",
-    "lightning",
-)
 
 Kind = Literal["run", "ensemble", "cross-validation", "leakage measurement"]
 _INSTEAD: Final[dict[Kind, str]] = {
@@ -302,48 +287,3 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file as hexadecimal text."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def timed_stage(run: RunFolder, stage: str) -> Iterator[dict[str, Any]]:
-    """Measure the block, and add its seconds and the peak memory so far to `timing.json`.
-
-    Yields:
-        The record of the stage; put `images` into it to have images per second worked out.
-    """
-    record: dict[str, Any] = {}
-    started = perf_counter()
-    yield record
-    seconds = perf_counter() - started
-    record |= {"seconds": seconds, "peak_mb": _peak_mb()}
-    record["images_per_second"] = record["images"] / seconds if record.get("images") else None
-    earlier = read_json(run.timing) if run.timing.exists() else {}
-    write_json(run.timing, {**earlier, stage: record})
-
-
-def _peak_mb() -> float | None:
-    try:
-        import resource  # noqa: PLC0415 (not on Windows)
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kilobytes elsewhere
-
-
-def describe_environment() -> dict[str, Any]:
-    """Return versions and machine as they matter for repeating a run."""
-    return {
-        "command": " ".join(["lesionwise", *sys.argv[1:]]),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-        "packages": {name: found for name in _RECORDED_PACKAGES if (found := _version(name))},
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

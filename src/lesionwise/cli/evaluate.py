@@ -124,7 +124,8 @@ def _evaluate_run(
 def _robustness(source: Path, part: str, device: Device, *, quiet: bool) -> tuple[list[str], dict[str, Any]]:
     """Measure what changed photographs cost, and return it in sentences and as a record."""
     from lesionwise.evaluation.robustness import describe_robustness, write_robustness
-    from lesionwise.run_folder import open_run_folder, timed_stage
+    from lesionwise.run_folder import open_run_folder
+    from lesionwise.run_record import timed_stage
     from lesionwise.training.hardware import choose_device
     from lesionwise.training.robustness import perturbed_part
 

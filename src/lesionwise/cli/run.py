@@ -50,7 +50,7 @@ def run(
     from lesionwise.data.about import about_part
     from lesionwise.evaluation.run_scores import evaluate_part, read_check
     from lesionwise.report.html import write_report
-    from lesionwise.run_folder import timed_stage
+    from lesionwise.run_record import timed_stage
 
     folder = train_run(
         recipe or ("small" if data else "phantom"),

@@ -22,13 +22,13 @@ from lesionwise.evaluation.run_scores import OUT_OF_FOLD
 from lesionwise.run_folder import (
     RunFolder,
     claim_own_folder,
-    describe_environment,
     file_sha256,
     open_run_folder,
     read_json,
     write_json,
     write_text,
 )
+from lesionwise.run_record import describe_environment
 
 PARTS: Final = ("val", "cal", OUT_OF_FOLD)
 """What is averaged when the ensemble is made; the test part only when it is asked for."""

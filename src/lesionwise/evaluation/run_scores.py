@@ -17,7 +17,8 @@ from lesionwise.evaluation.predictions import Predictions, write_predictions
 from lesionwise.evaluation.run_predictions import raw_probabilities, read_run_predictions, run_calibration
 from lesionwise.evaluation.subgroups import evaluate_subgroups
 from lesionwise.evaluation.tables import join_table, rows_of
-from lesionwise.run_folder import RunFolder, describe_environment, read_json, write_json
+from lesionwise.run_folder import RunFolder, read_json, write_json
+from lesionwise.run_record import describe_environment
 
 GIVEN: Final = "given"
 """The part that predictions from outside a run stand under."""

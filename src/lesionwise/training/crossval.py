@@ -30,13 +30,13 @@ from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import (
     RunFolder,
     claim_own_folder,
-    describe_environment,
     read_json,
     verify_same_start,
     write_json,
     write_text,
 )
 from lesionwise.split.assign import FOLDS
+from lesionwise.run_record import describe_environment
 from lesionwise.split.folds import fold_everything, fold_numbers, fold_split, verify_whole
 from lesionwise.split.split_file import Split, is_other_split, read_split, write_split
 from lesionwise.training.clock import OnStep

@@ -26,13 +26,13 @@ from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import (
     RunFolder,
     claim_own_folder,
-    describe_environment,
     read_json,
     verify_same_start,
     write_json,
     write_text,
 )
 from lesionwise.split.assign import make_split
+from lesionwise.run_record import describe_environment
 from lesionwise.split.folds import fold_numbers, in_folds, verify_whole
 from lesionwise.split.split_file import Split, is_other_split, write_split
 from lesionwise.training.clock import OnStep

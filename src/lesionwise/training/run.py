@@ -17,16 +17,15 @@ from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import (
     RunFolder,
     claim_run_folder,
-    describe_environment,
     file_sha256,
     next_run_path,
     open_run_folder,
     read_json,
-    timed_stage,
     verify_same_start,
     write_json,
     write_text,
 )
+from lesionwise.run_record import describe_environment, timed_stage
 from lesionwise.split.split_file import is_other_split, read_split, write_split
 from lesionwise.training.clock import OnStep
 from lesionwise.training.fit import fit, write_part_predictions

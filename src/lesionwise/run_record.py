@@ -1,0 +1,71 @@
+"""What a run notes of itself: what each stage cost, and on what it ran.
+
+Here: `timing.json` and the contents of `environment.json`. Not here: where they lie (`run_folder`).
+"""
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from time import perf_counter
+from typing import Any, Final
+
+from lesionwise.run_folder import RunFolder, read_json, write_json
+
+_RECORDED_PACKAGES: Final = (
+    "lesionwise",
+    "numpy",
+    "pillow",
+    "simplejpeg",
+    "pandas",
+    "scikit-learn",
+    "torch",
+    "lightning",
+)
+
+
+@contextmanager
+def timed_stage(run: RunFolder, stage: str) -> Iterator[dict[str, Any]]:
+    """Measure the block, and add its seconds and the peak memory so far to `timing.json`.
+
+    Yields:
+        The record of the stage; put `images` into it to have images per second worked out.
+    """
+    record: dict[str, Any] = {}
+    started = perf_counter()
+    yield record
+    seconds = perf_counter() - started
+    record |= {"seconds": seconds, "peak_mb": _peak_mb()}
+    record["images_per_second"] = record["images"] / seconds if record.get("images") else None
+    earlier = read_json(run.timing) if run.timing.exists() else {}
+    write_json(run.timing, {**earlier, stage: record})
+
+
+def _peak_mb() -> float | None:
+    try:
+        import resource  # noqa: PLC0415 (not on Windows)
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kilobytes elsewhere
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return versions and machine as they matter for repeating a run."""
+    return {
+        "command": " ".join(["lesionwise", *sys.argv[1:]]),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "packages": {name: found for name in _RECORDED_PACKAGES if (found := _version(name))},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -13,13 +13,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lesionwise.errors import RecipeError
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+MetadataName = Literal["age", "sex", "localization"]
+_TELLTALE = ("dx_type", "dataset")  # they say how a diagnosis was made, and so which it is
 Size = tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]]
 
 
@@ -44,6 +46,10 @@ class Recipe(BaseModel):
         color_constancy: Take the tint of the light out of the colours (Shades of Gray).
         tta: Views of each image that are averaged in evaluation and in the bundle: 1 the image alone, 4 with
             its mirror images, 8 with its quarter turns too, where the image is square.
+        metadata: What the model is told besides the image, of age, sex and localization; all of it may be
+            missing, in training and in prediction.
+        metadata_hidden: Units between metadata and logits; 0, as in a probe, adds them up.
+        metadata_dropout: Part of the training images whose metadata are hidden, to learn to do without.
         probe: Fit the last layer alone, by this method, to features that are computed once and kept; of the
             keys below it minds `class_weight` and `calibration` only.
         epochs: Greatest number of passes over `train`.
@@ -107,6 +113,10 @@ class Recipe(BaseModel):
 
     tta: Literal[1, 4, 8] = 1
 
+    metadata: tuple[MetadataName, ...] = ()
+    metadata_hidden: Annotated[int, Field(ge=0)] = 32
+    metadata_dropout: Fraction = 0.5
+
     probe: Literal["logistic", "svm"] | None = None
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)] = 64
@@ -159,6 +169,22 @@ class Recipe(BaseModel):
     def _verify_views(self) -> "Recipe":
         if self.tta == 8 and self.view_size[0] != self.view_size[1]:  # noqa: PLR2004 (see tta)
             raise ValueError("tta = 8 turns images by 90 degrees and needs a square eval_size; set tta = 4")
+        return self
+
+    @field_validator("metadata", mode="before")
+    @classmethod
+    def _refuse_telltale(cls, names: Any) -> Any:  # noqa: ANN401 (as it stands in the file)
+        for name in names if isinstance(names, list | tuple) else ():
+            if name in _TELLTALE:
+                raise ValueError(f"{name} tells how the diagnosis was made; no model is given it")
+        return names
+
+    @model_validator(mode="after")
+    def _verify_metadata(self) -> "Recipe":
+        if len(set(self.metadata)) != len(self.metadata):
+            raise ValueError("metadata names a column twice")
+        if self.metadata and (self.mixup or self.cutmix):
+            raise ValueError("metadata cannot be mixed as images are; set mixup = 0 and cutmix = 0")
         return self
 
     @property

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
+from lesionwise.models.metadata import MetadataTerm  # noqa: TC001 (torch reads it)
 from lesionwise.models.views import VIEWS, turn, turn_back
 
 
@@ -21,7 +22,8 @@ class Outputs(NamedTuple):
         logits: Raw class scores, shape (B, C).
         embedding: Features that the last layer sees, shape (B, D).
         cam: What each place adds to each logit, shape (B, C, h, w); its mean over places is the logit.
-            None where the head does not pool, so that no such map is exact.
+            None where the head does not pool, so that no such map is exact. With metadata the mean is the
+            logit less what these add.
     """
 
     logits: Tensor
@@ -68,6 +70,7 @@ class Network(nn.Module):
 
     Attributes:
         views: How many views of each image are averaged, a key of `VIEWS`; 8 for square images alone.
+        metadata: What is added to the logits besides; None for a model of images alone.
     """
 
     mean: Tensor
@@ -78,6 +81,7 @@ class Network(nn.Module):
         self.features = features
         self.head = head
         self.views = 1
+        self.metadata: MetadataTerm | None = None
         self.register_buffer("mean", torch.zeros(3, 1, 1))
         self.register_buffer("std", torch.ones(3, 1, 1))
 
@@ -86,17 +90,21 @@ class Network(nn.Module):
         self.mean.copy_(mean.view(3, 1, 1))
         self.std.copy_(std.view(3, 1, 1))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits (B, C) of RGB images in [0, 1], shape (B, 3, H, W)."""
+    def forward(self, images: Tensor, metadata: Tensor | None = None) -> Tensor:
+        """Return logits (B, C) of RGB images in [0, 1], shape (B, 3, H, W), and encoded metadata (B, M)."""
         if self.views > 1:
-            return self.outputs(images).logits
+            return self.outputs(images, metadata).logits
         logits: Tensor = self.head(self._features(images))
-        return logits
+        return self._told(logits, metadata)
 
-    def outputs(self, images: Tensor) -> Outputs:
+    def outputs(self, images: Tensor, metadata: Tensor | None = None) -> Outputs:
         """Return logits, embedding and, where exact, class activation maps of RGB images in [0, 1].
 
         Of several views the embeddings are averaged, and so the logits; their maps lie on the image.
+
+        Args:
+            images: Shape (B, 3, H, W).
+            metadata: Encoded, shape (B, M); left out, nothing is known.
         """
         views = VIEWS[self.views]
         seen = images if len(views) == 1 else torch.cat([turn(images, view) for view in views])
@@ -106,7 +114,16 @@ class Network(nn.Module):
         if cam is not None and len(views) > 1:
             maps = cam.reshape(len(views), -1, *cam.shape[1:])
             cam = torch.stack([turn_back(maps[k], view) for k, view in enumerate(views)]).mean(0)
-        return Outputs(self.head.linear(self.head.drop(embedding)), embedding, cam)
+        logits: Tensor = self.head.linear(self.head.drop(embedding))
+        return Outputs(self._told(logits, metadata), embedding, cam)
+
+    def _told(self, logits: Tensor, metadata: Tensor | None) -> Tensor:
+        """Return the logits with what the metadata add."""
+        if metadata is None:
+            return logits
+        if self.metadata is None:
+            raise ValueError("Expected no metadata: this is a model of images alone.")
+        return logits + self.metadata(metadata)
 
     def _features(self, images: Tensor) -> Tensor:
         features: Tensor = self.features((images - self.mean) / self.std)

@@ -21,10 +21,12 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from numpy.typing import NDArray
 
+from lesionwise.data.metadata import encoding_of
 from lesionwise.errors import RecipeError, RunError
 from lesionwise.evaluation.predictions import Floats, Predictions, write_predictions
 from lesionwise.evaluation.run_predictions import run_probabilities
 from lesionwise.labels import CODES
+from lesionwise.models.metadata import MetadataTerm
 from lesionwise.models.network import Network
 from lesionwise.models.registry import create_model
 from lesionwise.models.weights import FRESH
@@ -107,7 +109,8 @@ def write_part_predictions(
         rows = data.rows(part)
         if recipe.defect_own_statistics:
             network.set_statistics(*channel_statistics(data.pixels, rows))
-        logits = predict_logits(network, recipe, data.pixels, rows, device=device)
+        metadata = data.metadata(recipe.metadata)
+        logits = predict_logits(network, recipe, data.pixels, rows, metadata=metadata, device=device)
         predictions = Predictions(
             image_id=data.image_id[rows],
             y_prob=run_probabilities(run, logits),
@@ -136,7 +139,13 @@ def load_best_network(run: RunFolder, recipe: Recipe) -> Network:
 
 
 def predict_logits(
-    network: Network, recipe: Recipe, pixels: NDArray[np.uint8], rows: NDArray[np.int64], *, device: str
+    network: Network,
+    recipe: Recipe,
+    pixels: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    *,
+    metadata: NDArray[np.float32] | None = None,
+    device: str,
 ) -> Floats:
     """Return the raw outputs of a network for some rows, shape (len(rows), C), in fp32.
 
@@ -145,15 +154,16 @@ def predict_logits(
         recipe: Says which part of the image is looked at.
         pixels: All images, shape (N, H, W, 3), uint8; may be memory-mapped.
         rows: Those to predict.
+        metadata: Of all images, encoded, shape (N, M); left out, nothing is known.
         device: "cpu", "cuda" or "mps".
     """
     network = network.to(device).eval()
-    batches = np.array_split(rows, max(1, -(-len(rows) // _PREDICT_BATCH)))
+    outputs = []
     with torch.inference_mode():
-        outputs = [
-            network(evaluation_view(torch.from_numpy(pixels[batch]).to(device), recipe)).cpu()
-            for batch in batches
-        ]
+        for batch in np.array_split(rows, max(1, -(-len(rows) // _PREDICT_BATCH))):
+            seen = evaluation_view(torch.from_numpy(pixels[batch]).to(device), recipe)
+            told = None if metadata is None else torch.from_numpy(metadata[batch]).to(device)
+            outputs.append(network(seen, told).cpu())
     return np.asarray(torch.cat(outputs).double())
 
 
@@ -172,6 +182,9 @@ def fresh_network(recipe: Recipe, *, weights: str = FRESH) -> Network:
         )
         if statistics:
             network.set_statistics(*(torch.tensor(values) for values in statistics))
+        if recipe.metadata:
+            numbers, hidden = encoding_of(recipe.metadata).length, recipe.metadata_hidden
+            network.metadata = MetadataTerm(numbers, len(CODES), hidden=0 if recipe.probe else hidden)
         with torch.inference_mode():
             for size in (recipe.crop_size, recipe.view_size):
                 network.eval()(torch.zeros(1, 3, *size))

@@ -3,7 +3,7 @@
 Here: the stages before training, in order. Not here: the stages (`lesionwise.data`, `lesionwise.split`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from lesionwise.data.cache import ImageCache, OnRead, open_cache
 from lesionwise.data.dataset import Dataset, read_dataset
+from lesionwise.data.metadata import encoding_of
 from lesionwise.errors import SplitError
+from lesionwise.recipe import MetadataName
 from lesionwise.split.assign import make_split
 from lesionwise.split.groups import Pair, identical_images, kept_together, lesion_groups
 from lesionwise.split.split_file import Split, read_split
@@ -54,6 +56,17 @@ class TrainingData:
     def y(self) -> NDArray[np.int64]:
         """Class index of each image, shape (N,)."""
         return self.dataset.y
+
+    def metadata(self, names: Sequence[MetadataName]) -> NDArray[np.float32] | None:
+        """Return what is known of each image besides its pixels, encoded, shape (N, M).
+
+        Args:
+            names: Of the recipe; with none of them there is nothing to return.
+        """
+        if not names:
+            return None
+        columns = {name: self.dataset.table[name].tolist() for name in names}
+        return encoding_of(names).encode_table(columns, len(self.y))
 
     def rows(self, part: str) -> NDArray[np.int64]:
         """Return the row numbers of a part.

@@ -23,7 +23,7 @@ from lesionwise.run_folder import RunFolder, read_json, write_json
 from lesionwise.split.assign import make_split
 from lesionwise.split.folds import fold_split
 from lesionwise.split.split_file import read_split, write_split
-from lesionwise.training import crossval
+from lesionwise.training import crossval, held_out
 from lesionwise.training.crossval import CrossValidation, collect, cross_validate
 from lesionwise.training.ensemble import predict_test_together
 from lesionwise.training.prepare import prepare
@@ -223,7 +223,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object, **__: object) -> None:
         raise Stopped
 
-    monkeypatch.setattr(crossval, "train", stop)
+    monkeypatch.setattr(held_out, "train", stop)
 
 
 def test_what_one_fold_sees_cannot_be_folded(crossed: CrossValidation, folder: Path, tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_one_that_was_stopped_at_its_first_files_begins_again(
 ) -> None:
     recipe, out = make_recipe(**RECIPE), tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(crossval, "describe_environment", crossval.train)
+        patch.setattr(crossval, "describe_environment", held_out.train)
         with pytest.raises(Stopped):
             cross_validate(recipe, folder, out=out, split=split)
     assert [path.name for path in sorted(out.iterdir())] == ["config.toml", "cross-validation.json"]

@@ -16,7 +16,7 @@ from lesionwise.evaluation.predictions import read_predictions
 from lesionwise.run_folder import RunFolder, read_json, write_json
 from lesionwise.split.assign import make_split
 from lesionwise.split.split_file import read_split, write_split
-from lesionwise.training import leakage
+from lesionwise.training import held_out
 from lesionwise.training.leak_outcome import PROTOCOLS, Outcome
 from lesionwise.training.leakage import measure_leakage
 
@@ -246,7 +246,7 @@ def test_training_decodes_with_as_many_threads_as_asked_for(
         asked.append(options["workers"])
         raise Stopped
 
-    monkeypatch.setattr(leakage, "train", note)
+    monkeypatch.setattr(held_out, "train", note)
     with pytest.raises(Stopped):
         measure_leakage(make_recipe(**RECIPE), folder, out=tmp_path / "out", split=split, workers=3)
     assert asked == [3]

@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lesionwise.cli.console import Display, print_note, print_result
-from lesionwise.cli.options import Data, Device, DeviceOption, Json, Out, Quiet, Seed, Set, SplitFile, Workers
+from lesionwise.cli.options import (
+    Data,
+    Device,
+    DeviceOption,
+    EngineName,
+    EngineOption,
+    Json,
+    Out,
+    Quiet,
+    Seed,
+    Set,
+    SplitFile,
+    Workers,
+)
 from lesionwise.cli.train import RecipeArgument
 from lesionwise.errors import LesionwiseError
 
@@ -28,6 +41,7 @@ def cross_validate(
     seed: Seed = 0,
     device: DeviceOption = Device.auto,
     workers: Workers = None,
+    engine: EngineOption = EngineName.local,
     set_: Set = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -48,6 +62,7 @@ def cross_validate(
             seed=seed,
             device=device.value,
             workers=workers,
+            engine=engine.value,
             on_fold=lambda fold, running: print_note(f"fold {fold} of {_list(running)}", quiet=quiet),
             on_read=display.on_read,
             on_epoch=display.on_epoch,

@@ -4,7 +4,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lesionwise.cli.console import Display, print_note, print_result
-from lesionwise.cli.options import Data, Device, DeviceOption, Json, Out, Quiet, Seed, Set, SplitFile, Workers
+from lesionwise.cli.options import (
+    Data,
+    Device,
+    DeviceOption,
+    EngineName,
+    EngineOption,
+    Json,
+    Out,
+    Quiet,
+    Seed,
+    Set,
+    SplitFile,
+    Workers,
+)
 from lesionwise.cli.train import RecipeArgument
 
 if TYPE_CHECKING:
@@ -27,6 +40,7 @@ def leakage(
     seed: Seed = 0,
     device: DeviceOption = Device.auto,
     workers: Workers = None,
+    engine: EngineOption = EngineName.local,
     set_: Set = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -49,6 +63,7 @@ def leakage(
             seed=seed,
             device=device.value,
             workers=workers,
+            engine=engine.value,
             on_protocol=lambda protocol: print_note(f"{protocol}: {PROTOCOLS[protocol]}", quiet=quiet),
             on_read=display.on_read,
             on_epoch=display.on_epoch,

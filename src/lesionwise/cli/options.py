@@ -35,6 +35,13 @@ class Device(StrEnum):
     mps = "mps"
 
 
+class EngineName(StrEnum):
+    """Who does the work."""
+
+    local = "local"
+    ray = "ray"
+
+
 class By(StrEnum):
     """What a split keeps together."""
 
@@ -43,6 +50,9 @@ class By(StrEnum):
 
 
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where the network runs.")]
+EngineOption = Annotated[
+    EngineName, typer.Option("--engine", help="This process, or the machines of a Ray cluster.")
+]
 ByOption = Annotated[
     By,
     typer.Option(

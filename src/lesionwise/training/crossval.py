@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lesionwise.cluster import Engine
 from lesionwise.data.cache import OnRead
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import SplitError
@@ -35,14 +36,15 @@ from lesionwise.run_folder import (
     write_json,
     write_text,
 )
-from lesionwise.split.assign import FOLDS
 from lesionwise.run_record import describe_environment
+from lesionwise.split.assign import FOLDS
 from lesionwise.split.folds import fold_everything, fold_numbers, fold_split, verify_whole
 from lesionwise.split.split_file import Split, is_other_split, read_split, write_split
 from lesionwise.training.clock import OnStep
+from lesionwise.training.held_out import HeldOut, HeldOutMaker
 from lesionwise.training.history import OnEpoch
 from lesionwise.training.prepare import TrainingData, prepare
-from lesionwise.training.run import predict_held_out, train
+from lesionwise.training.sharing import share_out
 
 OnFold = Callable[[int, list[int]], None]
 
@@ -87,6 +89,7 @@ def cross_validate(
     device: str = "auto",
     cache_root: str | Path | None = None,
     workers: int | None = None,
+    engine: Engine = "local",
     on_fold: OnFold | None = None,
     on_read: OnRead | None = None,
     on_epoch: OnEpoch | None = None,
@@ -107,6 +110,8 @@ def cross_validate(
         device: "auto", "cpu", "cuda" or "mps".
         cache_root: Folder of all image caches.
         workers: Decoding threads.
+        engine: "local" runs one fold after another; "ray" as many at once as a cluster has machines or GPUs,
+            which all see `data` and `out` under one path. `on_epoch` and `on_step` are then not called.
         on_fold: Called with the number of each fold that is begun or continued and those to run.
         on_read: Called with the images decoded and the number of all.
         on_epoch: Called with each row of the history.
@@ -129,29 +134,39 @@ def cross_validate(
         on_read=on_read,
     )
     chosen = _choose(dealt.numbers, folds, run.split)
-    for fold in chosen:
-        own = RunFolder(run.path / f"fold-{fold}")
-        if not own.predictions("test").exists():
-            if on_fold:
-                on_fold(fold, chosen)
-            train(
-                recipe,
-                data,
-                out=own.path,
-                split=dealt.write(run, fold, seed),
-                seed=seed,
-                device=device,
-                cache_root=cache_root,
-                workers=workers,
-                resume=True,
-                on_epoch=on_epoch,
-                on_step=on_step,
-            )
-            predict_held_out(own, device=device, cache_root=cache_root)
-        if not _is_scored(own):
-            evaluate_part(own, "test")
+    maker = HeldOutMaker(
+        recipe, Path(data), run.path, seed, device, Path(cache_root) if cache_root else None, workers
+    )
+    tell = on_fold or (lambda _fold, _chosen: None)
+    open_ = [fold for fold in chosen if not _is_finished(_fold_run(run, fold))]
+    if engine == "ray":
+        for fold in open_:
+            tell(fold, chosen)
+        for _ in share_out(
+            finish_fold, [maker.make(f"fold-{fold}", dealt.fold(fold, seed)) for fold in open_]
+        ):
+            collect(run)
+    for fold in open_ if engine == "local" else ():
+        if not _fold_run(run, fold).predictions("test").exists():
+            tell(fold, chosen)
+        finish_fold(maker.make(f"fold-{fold}", dealt.fold(fold, seed)), on_epoch=on_epoch, on_step=on_step)
         collect(run)
     return collect(run)
+
+
+def finish_fold(fold: HeldOut, *, on_epoch: OnEpoch | None = None, on_step: OnStep | None = None) -> None:
+    """Train a fold's run, predict what it holds out, and score that; what is done is not repeated.
+
+    Args:
+        fold: The run.
+        on_epoch: Called with each row of the history.
+        on_step: Called with the number of the epoch, the images done and the images of the epoch.
+    """
+    with fold.alone() as own:
+        if not own.predictions("test").exists():
+            fold.finish(on_epoch=on_epoch, on_step=on_step)
+        if not _is_finished(own):
+            evaluate_part(own, "test")
 
 
 @dataclass(frozen=True)
@@ -167,11 +182,9 @@ class _Dealt:
         """What stays together: lesions as they follow from the table, or images under a leaky split."""
         return self.data.image_id if self.split.leaky else self.data.group
 
-    def write(self, run: RunFolder, fold: int, seed: int) -> Path:
-        """Write what the run of a fold sees, and return its path."""
-        path = run.path / "splits" / f"fold-{fold}.csv"
-        write_split(fold_split(self.split, fold, self.data.dataset, self.unit, seed=seed), path)
-        return path
+    def fold(self, fold: int, seed: int) -> Split:
+        """Return what the run of a fold sees."""
+        return fold_split(self.split, fold, self.data.dataset, self.unit, seed=seed)
 
 
 def _begin(
@@ -267,8 +280,8 @@ def collect(run: RunFolder) -> CrossValidation:
         RunError: If it is no folder of a cross-validation.
     """
     record = read_json(run.cross_validation)
-    runs = {fold: RunFolder(run.path / f"fold-{fold}") for fold in record["folds"]}
-    done = {fold: own for fold, own in runs.items() if own.predictions("test").exists() and _is_scored(own)}
+    runs = {fold: _fold_run(run, fold) for fold in record["folds"]}
+    done = {fold: own for fold, own in runs.items() if _is_finished(own)}
     if not done:
         return CrossValidation(run, record["folds"], [], {}, None)
     _write_out_of_fold(run, done)
@@ -290,8 +303,14 @@ def collect(run: RunFolder) -> CrossValidation:
     return result
 
 
-def _is_scored(own: RunFolder) -> bool:
-    return own.scores.exists() and "test" in read_json(own.scores)["parts"]
+def _fold_run(run: RunFolder, fold: int) -> RunFolder:
+    return RunFolder(run.path / f"fold-{fold}")
+
+
+def _is_finished(own: RunFolder) -> bool:
+    """Return whether a fold is predicted and scored."""
+    scored = own.scores.exists() and "test" in read_json(own.scores)["parts"]
+    return scored and own.predictions("test").exists()
 
 
 def _test_to_train(own: RunFolder) -> float:

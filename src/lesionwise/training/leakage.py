@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.cluster import Engine
 from lesionwise.data.cache import OnRead
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import SplitError
@@ -31,14 +32,15 @@ from lesionwise.run_folder import (
     write_json,
     write_text,
 )
-from lesionwise.split.assign import make_split
 from lesionwise.run_record import describe_environment
+from lesionwise.split.assign import make_split
 from lesionwise.split.folds import fold_numbers, in_folds, verify_whole
 from lesionwise.split.split_file import Split, is_other_split, write_split
 from lesionwise.training.clock import OnStep
 from lesionwise.training.defects import augmented_copies, copied_dataset, draw_copies
 from lesionwise.training.fit import write_part_predictions
 from lesionwise.training.hardware import choose_device
+from lesionwise.training.held_out import HeldOut, HeldOutMaker
 from lesionwise.training.history import OnEpoch
 from lesionwise.training.leak_outcome import (
     EXAM,
@@ -49,7 +51,7 @@ from lesionwise.training.leak_outcome import (
     write_outcomes,
 )
 from lesionwise.training.prepare import TrainingData, prepare
-from lesionwise.training.run import predict_held_out, train
+from lesionwise.training.sharing import share_out
 
 PER_CLASS: Final = 500  # what the seeds' notebooks draw of each class
 _AUGMENTED_TIMES: Final = 3  # three changed copies beside each drawn image
@@ -68,6 +70,7 @@ def measure_leakage(
     device: str = "auto",
     cache_root: str | Path | None = None,
     workers: int | None = None,
+    engine: Engine = "local",
     on_protocol: OnProtocol | None = None,
     on_read: OnRead | None = None,
     on_epoch: OnEpoch | None = None,
@@ -87,6 +90,7 @@ def measure_leakage(
         device: "auto", "cpu", "cuda" or "mps".
         cache_root: Folder of all image caches.
         workers: Decoding threads.
+        engine: "local" runs one protocol after another, "ray" several at once; see `cross_validate`.
         on_protocol: Called with the name of each protocol that is begun or continued.
         on_read: Called with the images decoded and the number of all.
         on_epoch: Called with each row of the history.
@@ -97,7 +101,6 @@ def measure_leakage(
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     folder = RunFolder(Path(out))
-    device = choose_device(device)
     root = Path(cache_root) if cache_root else None
     known = prepare(
         Path(data),
@@ -117,29 +120,51 @@ def measure_leakage(
         if not run.predictions(EXAM).exists()
     }
     _record(folder, recipe, known, seed, per_class)
-    for protocol, made in splits.items():
-        run, dealt = runs[protocol], folder.path / "splits" / f"{protocol}.csv"
-        if on_protocol:
-            on_protocol(protocol)
-        write_split(made, dealt)
-        train(
-            recipe,
-            data,
-            out=run.path,
-            split=dealt,
-            seed=seed,
-            device=device,
-            cache_root=root,
-            workers=workers,
-            resume=True,
-            on_epoch=on_epoch,
-            on_step=on_step,
-        )
-        predict_held_out(run, device=device, cache_root=root)
-        write_part_predictions(run, recipe, _exam_only(known, exam), (EXAM,), device=device)
+    maker = HeldOutMaker(recipe, Path(data), folder.path, seed, device, root, workers)
+    tell = on_protocol or (lambda _protocol: None)
+    if engine == "ray":
+        for protocol in splits:
+            tell(protocol)
+        for _ in share_out(finish_protocol, [maker.make(*pair) for pair in splits.items()]):
+            pass
+    for protocol, made in splits.items() if engine == "local" else ():
+        tell(protocol)
+        finish_protocol(maker.make(protocol, made), known=known, on_epoch=on_epoch, on_step=on_step)
     outcomes = [judge(run, known) for run in runs.values()]
     write_outcomes(folder, outcomes)
     return outcomes
+
+
+def finish_protocol(
+    protocol: HeldOut,
+    *,
+    known: TrainingData | None = None,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
+) -> None:
+    """Train a protocol's run, and predict its own test part and the exam; what is done is not repeated.
+
+    Args:
+        protocol: The run.
+        known: All images with the split of the measurement; read from the folder if left out.
+        on_epoch: Called with each row of the history.
+        on_step: Called with the number of the epoch, the images done and the images of the epoch.
+    """
+    with protocol.alone() as run:
+        if run.predictions(EXAM).exists():
+            return
+        protocol.finish(on_epoch=on_epoch, on_step=on_step)
+        whole = RunFolder(run.path.parent).split
+        known = known or prepare(
+            protocol.data,
+            protocol.recipe.image_size,
+            steps=recipe_steps(protocol.recipe),
+            split_path=whole,
+            cache_root=protocol.cache_root,
+        )
+        seen = _exam_only(known, _exam_fold(known, str(whole)))
+        device = choose_device(protocol.device)
+        write_part_predictions(run, protocol.recipe, seen, (EXAM,), device=device)
 
 
 def protocol_split(protocol: str, known: TrainingData, exam: int, *, seed: int, per_class: int) -> Split:

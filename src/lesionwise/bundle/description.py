@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from lesionwise.bundle.texts import Line, Name, Prose, printable
 from lesionwise.data.images import IMAGE_RULE
+from lesionwise.data.metadata import Encoding
 from lesionwise.data.preprocess import verify_steps
 from lesionwise.errors import BundleError, RecipeError
 from lesionwise.evaluation.calibration import Calibration
@@ -151,6 +152,8 @@ class Description(_Record):
         name: Of the model.
         classes: Diagnosis codes in the order of the outputs.
         input: From picture to input.
+        metadata: How what is known besides the picture becomes the second input, `metadata` (N, M), in which
+            zero is unknown; None for a model of pictures alone, which has one input.
         outputs: What the graph gives, in order: `probabilities` (N, C) calibrated, `logits` (N, C) raw, and
             where the model has them `embedding` (N, D), `ood_score` (N,), `cam` (N, C, h, w).
         logits_are: What the raw outputs of this model are: those of the last layer, or the logarithm of
@@ -173,6 +176,7 @@ class Description(_Record):
     name: Name
     classes: tuple[str, ...] = CODES
     input: ImageInput
+    metadata: Encoding | None = None
     outputs: tuple[Output, ...]
     logits_are: Literal["last layer", "log of probability"] = "last layer"
     precision: Precision = "fp32"

@@ -5,11 +5,11 @@ checks of the file (`load`), the runtimes (`runtimes`) and the rules of decision
 Letters: N images, C classes, D features, H W height and width in pixels, h w places of the map.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import as_file, files
-from itertools import islice
+from itertools import islice, repeat, zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,8 @@ from lesionwise.bundle.description import Description, Precision
 from lesionwise.bundle.load import Bundle, read_bundle
 from lesionwise.bundle.runtimes import Arrays, Pixels, Run, Runtime, start
 from lesionwise.data.images import fit_image, read_image
-from lesionwise.errors import BundleError, ImageError
+from lesionwise.data.metadata import Record
+from lesionwise.errors import BundleError, DataError, ImageError
 
 Floats = NDArray[np.float32]
 Image = str | Path | bytes | Pixels
@@ -104,22 +105,53 @@ class Engine:
         """What the bundle says about itself."""
         return self.bundle.description
 
-    def predict(self, images: Image | Iterable[Image]) -> Answers:
+    def predict(
+        self, images: Image | Iterable[Image], metadata: Record | Iterable[Record | None] | None = None
+    ) -> Answers:
         """Return answers for images.
 
         Args:
             images: Paths, contents of files as bytes, or RGB arrays (H, W, 3) of uint8 that were decoded
                 elsewhere; one, or any number. Arrays are cut and resized by the same rule; a path or bytes
                 come closer to training, because JPEGs are decoded at a reduced scale.
+            metadata: What is known of each besides, such as `{"age": 45, "sex": "female"}`, for a model that
+                takes it; what is left out is not known.
 
         Raises:
             ImageError: If one cannot be read; the message names it.
+            DataError: If the model takes no such metadata, or there are not as many as images.
         """
-        waiting = enumerate([images] if _is_one(images) else images)
+        told = [metadata] if isinstance(metadata, Mapping) else metadata
+        waiting = enumerate(_paired([images] if _is_one(images) else images, told))
         batches = []
-        while batch := [self.read(image, number) for number, image in islice(waiting, BATCH)]:
-            batches.append(self.run(np.stack(batch)))
+        while batch := list(islice(waiting, BATCH)):
+            pixels = np.stack([self.read(image, number) for number, (image, _) in batch])
+            batches.append(self.run(pixels, self.encode([record for _, (_, record) in batch])))
         return self.answers(batches)
+
+    def encode(self, records: Sequence[Record | None]) -> Floats | None:
+        """Return what is known of some images besides as the graph takes it, shape (N, M).
+
+        Args:
+            records: Value by name of the field; None if nothing is known.
+
+        Returns:
+            None if the model is one of images alone.
+
+        Raises:
+            DataError: If it takes no such metadata.
+        """
+        encoding = self.description.metadata
+        if encoding is None:
+            if any(records):
+                raise DataError(f"{self.bundle.path}: is a model of images alone and takes no metadata.")
+            return None
+        try:
+            for record in records:
+                encoding.verify_names(record or ())
+            return encoding.encode(records)
+        except DataError as error:
+            raise DataError(f"{self.bundle.path}: {error}.") from error
 
     def read(self, image: Image, number: int = 0) -> Pixels:
         """Return one image as the graph takes it, shape (H, W, 3).
@@ -140,16 +172,21 @@ class Engine:
             name = image if isinstance(image, str | Path) else f"image {number}"
             raise ImageError(f"{name}: {error}.") from error
 
-    def run(self, pixels: Pixels) -> Arrays:
+    def run(self, pixels: Pixels, metadata: Floats | None = None) -> Arrays:
         """Run one batch through the graph.
 
         Args:
             pixels: Images as `read` or the image cache of the same rule gives them, shape (N, H, W, 3).
+            metadata: As `encode` gives them, shape (N, M); left out, nothing is known.
 
         Returns:
             An array for each output that the description names.
         """
-        return self._run(np.ascontiguousarray(pixels))
+        inputs: dict[str, NDArray[np.uint8] | Floats] = {"image": np.ascontiguousarray(pixels)}
+        if self.description.metadata is not None:
+            unknown = np.zeros((len(pixels), self.description.metadata.length), np.float32)
+            inputs["metadata"] = unknown if metadata is None else np.ascontiguousarray(metadata)
+        return self._run(inputs)
 
     def answers(self, batches: Sequence[Arrays]) -> Answers:
         """Return the outputs of batches as one record.
@@ -171,6 +208,20 @@ class Engine:
                     "The model is damaged or was told wrong about pixels; do not use it."
                 )
         return Answers(self.description, **joined)
+
+
+def _paired(
+    images: Iterable[Image], metadata: Iterable[Record | None] | None
+) -> Iterator[tuple[Image, Record | None]]:
+    """Yield each image with what is known of it."""
+    if metadata is None:
+        yield from zip(images, repeat(None), strict=False)
+        return
+    missing = object()
+    for pair in zip_longest(images, metadata, fillvalue=missing):
+        if pair[0] is missing or pair[1] is missing:
+            raise DataError("Expected metadata for each image but there are more of one than of the other.")
+        yield pair
 
 
 def _is_one(images: Image | Iterable[Image]) -> TypeIs[Image]:

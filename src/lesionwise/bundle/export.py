@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lesionwise.bundle.description import Output
@@ -114,10 +115,10 @@ class BundleGraph(nn.Module):
         self.scaled = Scaled(scaling)
         self.ood = ood
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Return the outputs by name of images (B, H, W, 3), uint8."""
+    def forward(self, image: Tensor, metadata: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the outputs by name of images (B, H, W, 3), uint8, and what is known besides (B, M)."""
         pixels = image.permute(0, 3, 1, 2).float() / 255
-        said = [member.network.outputs(member.view(pixels)) for member in self.members]
+        said = [member.network.outputs(member.view(pixels), metadata) for member in self.members]
         logits, cam = said[0].logits, said[0].cam
         if len(said) > 1:
             each = [m.scaled(out.logits).softmax(1) for m, out in zip(self.members, said, strict=True)]
@@ -145,22 +146,26 @@ class Exported(NamedTuple):
     outputs: tuple[Output, ...]
 
 
-def to_onnx(graph: BundleGraph, size: tuple[int, int]) -> Exported:
+def to_onnx(graph: BundleGraph, size: tuple[int, int], *, metadata: int = 0) -> Exported:
     """Write a graph as ONNX, for any number of images at once.
 
     Args:
         graph: In evaluation mode.
         size: Height and width of its input, in pixels.
+        metadata: Numbers that describe an image besides; without any it has one input.
     """
-    trial = torch.zeros(2, *size, 3, dtype=torch.uint8)
+    trial = {"image": torch.zeros(2, *size, 3, dtype=torch.uint8)}
+    if metadata:
+        trial["metadata"] = torch.zeros(2, metadata)
     with torch.inference_mode():
-        outputs = graph(trial)
+        outputs = graph(**trial)
+    count = torch.export.Dim("N", min=1, max=65_535)
     program = torch.onnx.export(
         graph,
-        (trial,),
-        input_names=["image"],
+        tuple(trial.values()),
+        input_names=list(trial),
         output_names=list(outputs),
-        dynamic_shapes={"image": {0: torch.export.Dim("N", min=1, max=65_535)}},
+        dynamic_shapes={name: {0: count} for name in trial},
         opset_version=OPSET,
         dynamo=True,
         verbose=False,
@@ -183,9 +188,12 @@ def verify_parity(graph: BundleGraph, engine: Engine) -> float:
     """
     coarse = np.random.default_rng(0).integers(0, 256, (_TRIAL_IMAGES, 12, 16, 3), np.uint8)
     pixels = np.stack([fit_image(image, engine.description.input.size) for image in coarse])
+    encoding = engine.description.metadata
+    told = None if encoding is None else _trial_metadata(encoding.length)
     with torch.inference_mode():
-        expected = {name: value.numpy() for name, value in graph(torch.from_numpy(pixels)).items()}
-    found = engine.run(pixels)
+        answers = graph(torch.from_numpy(pixels), None if told is None else torch.from_numpy(told))
+    expected = {name: value.numpy() for name, value in answers.items()}
+    found = engine.run(pixels, told)
     difference = float(np.abs(found["probabilities"] - expected["probabilities"]).max())
     if not difference <= TOLERANCE:
         raise BundleError(
@@ -201,6 +209,13 @@ def verify_parity(graph: BundleGraph, engine: Engine) -> float:
                 f"{OOD_TOLERANCE:.0%} but it is off by {drift:.1%} on {engine.runtime}."
             )
     return difference
+
+
+def _trial_metadata(length: int) -> NDArray[np.float32]:
+    """Return numbers of which the first image has none."""
+    numbers = np.random.default_rng(1).normal(size=(_TRIAL_IMAGES, length)).astype(np.float32)
+    numbers[0] = 0
+    return numbers
 
 
 def _without_traces(model: onnx.ModelProto) -> bytes:

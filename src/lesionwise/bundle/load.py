@@ -163,8 +163,11 @@ def _verify_checksum(content: bytes) -> None:
 def _verify_ports(ports: Ports, description: Description) -> None:
     """Make sure that the graph takes and gives what the description says."""
     image = Port(UINT8, (None, *description.input.size, 3))
-    if ports.inputs != {"image": image}:
-        raise BundleError(f"expected the one input image {image.sides} of bytes but found {ports.inputs}")
+    expected_inputs = {"image": image}
+    if description.metadata is not None:
+        expected_inputs["metadata"] = Port(FLOAT, (None, description.metadata.length))
+    if ports.inputs != expected_inputs:
+        raise BundleError(f"expected the inputs {expected_inputs} but found {ports.inputs}")
     if tuple(ports.outputs) != description.outputs:
         raise BundleError(f"describes the outputs {description.outputs} but has {tuple(ports.outputs)}")
     classes = len(description.classes)

@@ -6,7 +6,7 @@ Here: from the bytes of a graph to a function on arrays; speed settings. Not her
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 
@@ -20,7 +20,8 @@ Runtime = Literal["openvino", "onnxruntime"]
 RUNTIMES: Final[tuple[Runtime, ...]] = ("openvino", "onnxruntime")
 Pixels = NDArray[np.uint8]
 Arrays = dict[str, NDArray[np.float32]]
-Run = Callable[[Pixels], Arrays]
+Inputs = Mapping[str, NDArray[np.uint8] | NDArray[np.float32]]
+Run = Callable[[Inputs], Arrays]
 
 _TELEMETRY: Final = "openvino_telemetry"
 _ONLY_ERRORS: Final = 3  # of ONNX Runtime's log levels
@@ -29,7 +30,7 @@ _ONLY_ERRORS: Final = 3  # of ONNX Runtime's log levels
 def start(
     runtime: Runtime, content: bytes, names: tuple[str, ...], *, precision: Precision, threads: int | None
 ) -> Run:
-    """Return the function that runs a graph: pixels (N, H, W, 3) in, an array per output out.
+    """Return the function that runs a graph: arrays by the name of the input in, one for each output out.
 
     Args:
         runtime: Which.
@@ -62,10 +63,10 @@ def _start_openvino(content: bytes, names: tuple[str, ...], precision: Precision
     compiled = core.compile_model(core.read_model(content), "CPU", settings)
     own = threading.local()  # a request is one thread's
 
-    def run(pixels: Pixels) -> Arrays:
+    def run(inputs: Inputs) -> Arrays:
         if not hasattr(own, "request"):
             own.request = compiled.create_infer_request()
-        results = own.request.infer([pixels])
+        results = own.request.infer(dict(inputs))
         return {name: np.array(results[place]) for place, name in enumerate(names)}
 
     return run
@@ -83,7 +84,7 @@ def _start_onnxruntime(
     options.log_severity_level = _ONLY_ERRORS
     options.intra_op_num_threads = threads or 0
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    return lambda pixels: dict(zip(names, session.run(list(names), {"image": pixels}), strict=True))
+    return lambda inputs: dict(zip(names, session.run(list(names), dict(inputs)), strict=True))
 
 
 def _import_openvino() -> Any:  # noqa: ANN401 (a module without types)

@@ -26,6 +26,7 @@ from lesionwise.bundle.description import (
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.export import BundleGraph, Member, View, to_onnx, verify_parity
 from lesionwise.bundle.load import Bundle, assemble, write_bundle
+from lesionwise.data.metadata import encoding_of
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import RunError
 from lesionwise.evaluation.calibrate import calibrate_run
@@ -87,7 +88,8 @@ def export_run(
     graph = _graph(run, runs, recipes, calibration, rejection)
     size = recipes[0].image_size
     split, scores = read_split(run.split), claimed_scores(run, calibration)
-    exported = to_onnx(graph, size)
+    encoding = encoding_of(recipes[0].metadata) if recipes[0].metadata else None
+    exported = to_onnx(graph, size, metadata=encoding.length if encoding else 0)
     description = Description(
         name=name,
         input=ImageInput(
@@ -96,6 +98,7 @@ def export_run(
             steps=recipe_steps(recipes[0]),
             zoom=min(recipe.eval_zoom for recipe in recipes),
         ),
+        metadata=encoding,
         outputs=exported.outputs,
         logits_are="last layer" if runs == [run] else "log of probability",
         calibration=calibration,
@@ -186,15 +189,20 @@ def _verify_exportable(runs: Sequence[RunFolder], recipes: Sequence[Recipe]) -> 
         if not run.predictions("cal").is_file():
             raise RunError(f"{run.path}: has no {run.predictions('cal').name}. Train it to its end first.")
     for run, recipe in zip(runs, recipes, strict=True):
-        if (recipe.image_size, recipe_steps(recipe)) != (recipes[0].image_size, recipe_steps(recipes[0])):
+        if _reads(recipe) != _reads(recipes[0]):
             raise RunError(
-                f"{run.path}: reads images otherwise than {runs[0].path} (image_size or preprocessing); a "
-                "bundle reads each image once. Export them as two."
+                f"{run.path}: reads images otherwise than {runs[0].path} (image_size, preprocessing or "
+                "metadata); a bundle reads each image once. Export them as two."
             )
         if read_split(run.split).fingerprint != read_split(runs[0].split).fingerprint:
             raise RunError(
                 f"{run.path}: was trained on another split than {runs[0].path}. Train both on the same."
             )
+
+
+def _reads(recipe: Recipe) -> tuple[Any, ...]:
+    """Return what a model is given of an image."""
+    return recipe.image_size, recipe_steps(recipe), recipe.metadata
 
 
 def _provenance(

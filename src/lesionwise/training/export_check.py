@@ -49,7 +49,10 @@ def verify_as_predicted(engine: Engine, run: RunFolder, runs: Sequence[RunFolder
     said = read_run_predictions(run, "val")
     rows = [row for row, name in enumerate(said.image_id) if name in paths]  # copies are no files
     rows = rows[:: -(-len(rows) // _IMAGES) or 1]
-    found = engine.predict(paths[said.image_id[row]] for row in rows)
+    encoding = engine.description.metadata
+    told = dataset.table.set_index("image_id")[[] if encoding is None else list(encoding.names)]
+    records = told.loc[said.image_id[rows]].to_dict("records") if encoding else None
+    found = engine.predict((paths[said.image_id[row]] for row in rows), records)
     differences = [np.abs(found.probabilities - said.y_prob[rows]).max(initial=0)]
     if said.logits is not None:  # a calibration can hide what stands before it
         differences.append(np.abs(softmax(found.logits) - softmax(said.logits[rows])).max(initial=0))

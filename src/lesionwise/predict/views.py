@@ -3,9 +3,10 @@
 A lesion has no upright position, so every view is as good a picture of it. Letters: N images, H W pixels.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.runtimes import Arrays, Pixels
@@ -25,19 +26,19 @@ def views(pixels: Pixels) -> Iterator[Pixels]:
         yield np.ascontiguousarray(turned[:, :, ::-1])
 
 
-def run_views(engine: Engine, pixels: Pixels) -> Arrays:
+def run_views(engine: Engine, pixels: Pixels, metadata: NDArray[np.float32] | None = None) -> Arrays:
     """Run a batch in all views.
 
     Args:
         engine: The model.
         pixels: Images as the graph takes them, shape (N, H, W, 3).
+        metadata: What is known of them besides, encoded, shape (N, M).
 
     Returns:
         The outputs of the images as they are, but probabilities averaged over all views, and logits the
         logarithm of those, because logits of several views have no common scale.
     """
-    run: Callable[[Pixels], Arrays] = engine.run
-    outputs = [run(view) for view in views(pixels)]
+    outputs = [engine.run(view, metadata) for view in views(pixels)]
     probabilities = np.mean([output["probabilities"] for output in outputs], axis=0)
     logits = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
     return {**outputs[0], "probabilities": probabilities, "logits": logits}

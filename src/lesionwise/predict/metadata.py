@@ -1,0 +1,106 @@
+"""What is known of images besides: a table with a row for each that something is known of.
+
+Here: reading it, and finding the rows of pictures. Not here: how values become numbers
+(`lesionwise.data.metadata`). Letters: N rows, B pictures, M numbers of an image.
+"""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionwise.bundle.engine import Engine
+from lesionwise.data.metadata import Encoding
+from lesionwise.errors import DataError
+from lesionwise.predict.sources import ID_COLUMN, PATH_COLUMN, Picture
+from lesionwise.run_folder import file_sha256
+
+
+@dataclass(frozen=True)
+class MetadataTable:
+    """A table that was read, some 300 bytes for each row.
+
+    Attributes:
+        sha256: Of the file.
+        key: Column by which pictures are found.
+        places: Row by the value of that column.
+        numbers: Encoded, shape (N + 1, M); the last row is that of which nothing is known.
+    """
+
+    sha256: str
+    key: str
+    places: dict[str, int]
+    numbers: NDArray[np.float32]
+
+    def numbers_of(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+        """Return what is known of some pictures, shape (B, M); those without a row get zeros."""
+        return self.numbers[[self.places.get(self._key(picture), -1) for picture in pictures]]
+
+    def _key(self, picture: Picture) -> str:
+        return picture.image_id if self.key == ID_COLUMN else _resolved(picture.path)
+
+
+def read_metadata_table(path: Path, engine: Engine) -> MetadataTable:
+    """Read what is known of images.
+
+    Args:
+        path: A CSV with a column `image_id`, or `path` relative to it, and columns that the model takes; an
+            empty field or "unknown" is not known. Other columns are not looked at.
+        engine: The model.
+
+    Raises:
+        DataError: If the model takes no metadata, the table has none of its columns, names an image twice, or
+            holds a value that the model does not know.
+    """
+    encoding = engine.description.metadata
+    if encoding is None:
+        raise DataError(f"{engine.bundle.path}: is a model of images alone. Leave --metadata out.")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            key = _key_column(path, list(rows.fieldnames or ()), encoding)
+            places: dict[str, int] = {}
+            numbers = np.array(list(_numbers(path, rows, key, encoding, places)), np.float32)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as a table: {error}.") from error
+    unknown = np.zeros((1, encoding.length), np.float32)
+    table = np.concatenate([numbers.reshape(-1, encoding.length), unknown])
+    return MetadataTable(file_sha256(path), key, places, table)
+
+
+def _key_column(path: Path, columns: list[str], encoding: Encoding) -> str:
+    key = next((name for name in (ID_COLUMN, PATH_COLUMN) if name in columns), None)
+    if key is None or not set(columns) & set(encoding.names):
+        raise DataError(
+            f"{path}: expected a column {ID_COLUMN} or {PATH_COLUMN} and at least one of "
+            f"{', '.join(encoding.names)} but found {', '.join(columns) or 'none'}."
+        )
+    return key
+
+
+def _numbers(
+    path: Path, rows: "csv.DictReader[str]", key: str, encoding: Encoding, places: dict[str, int]
+) -> Iterator[NDArray[np.float32]]:
+    for record in rows:
+        name = (record[key] or "").strip()
+        own: dict[str, Any] = {column: record.get(column) for column in encoding.names}
+        image = _resolved(path.parent / name) if key == PATH_COLUMN else name
+        if image in places:
+            raise DataError(f'{path}: row {rows.line_num}: "{name}" stands in an earlier row as well.')
+        try:
+            (encoded,) = encoding.encode([own])
+        except DataError as error:
+            hint = 'Leave the field empty or write "unknown" if it is not known.'
+            raise DataError(f"{path}: row {rows.line_num}: {error}. {hint}") from error
+        places[image] = len(places)
+        yield encoded
+
+
+def _resolved(path: str | Path) -> str:
+    return str(Path(path).resolve())

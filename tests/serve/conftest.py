@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
 
 from lesionwise.bundle.engine import Engine, load_model
 from lesionwise.serve.app import create_app
 from lesionwise.serve.examples import Example
 from lesionwise.serve.limits import Limits
-from lesionwise.serve.server import Server, address_of, open_socket
+from lesionwise.serve.server import Server, address_of, configure, open_socket
 from lesionwise.serve.service import Engine as EngineLike
 from lesionwise.serve.service import Service
 from serve.drawn_model import DARK, picture, write_bundle
@@ -71,19 +70,28 @@ def open_client(
         yield client
 
 
-@pytest.fixture(scope="session")
-def live(engine: Engine) -> Iterator[str]:
-    """The address of a service that listens, for what talks over sockets."""
-    service = Service(engine, decoders=1)
+@contextmanager
+def listening_service(engine: EngineLike, limits: Limits) -> Iterator[str]:
+    """The address of a service that listens inside the block."""
+    service = Service(engine, decoders=1, limits=limits)
     app = create_app(service, examples=(Example("a dark one", picture(DARK, (320, 240))),))
     listening, started = open_socket("127.0.0.1", 0), threading.Event()
-    server = Server(uvicorn.Config(app, log_config=None, ws="none"), started.set)
+    server = Server(configure(app, limits), started.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     assert started.wait(60)
-    yield address_of(listening).rstrip("/")
-    server.should_exit = True
-    thread.join(30)
+    try:
+        yield address_of(listening).rstrip("/")
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+@pytest.fixture(scope="session")
+def live(engine: Engine) -> Iterator[str]:
+    """The address of a service that listens, for what talks over sockets."""
+    with listening_service(engine, Limits()) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -61,5 +61,5 @@ def serve(
         print_result(f"{address_of(listening)} answers with {name}; Ctrl-C stops it.")
 
     with suppress(KeyboardInterrupt):  # which is raised again once the last answer is out
-        answer(app, listening, on_start, quiet=quiet)
+        answer(app, listening, on_start, limits=limits, quiet=quiet)
     print_note("Stopped.", quiet=quiet)

@@ -48,6 +48,7 @@ _UPLOAD_PROBLEMS: Final = (
     "too-slow",
     "too-many-bytes",
     "too-many-images",
+    "too-long-head",
     "not-multipart",
     "not-an-image",
     "no-image",

@@ -1,6 +1,7 @@
 """What one request may cost: bytes, images, pixels, seconds.
 
-Here: the numbers and their reasons. Not here: who enforces them (`uploads`, `decoding`, `batching`).
+Here: the numbers and their reasons. Not here: who enforces them (`connection`, `uploads`, `decoding`,
+`batching`).
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,11 @@ class Limits:
         side_px: Of the longer side.
         waiting: Images that may be in the service at once; more get 503.
         held_bytes: Of all requests that are being read or answered; more get 503.
+        connections: That may be open at once; more get 503.
+        head_bytes: Of a request's address and headers.
+        head_s: For those to arrive.
         receive_s: For a request's body to arrive.
+        send_s: That an answer waits for a client which does not fetch it.
         decode_s: For one image to be decoded.
         batch: Images that go through the network together.
         batch_wait_s: That a started batch waits for images which are still being decoded.
@@ -31,7 +36,11 @@ class Limits:
     side_px: int = 12_000
     waiting: int = 128
     held_bytes: int = 160 << 20
+    connections: int = 256
+    head_bytes: int = 64 << 10
+    head_s: float = 10.0
     receive_s: float = 30.0
+    send_s: float = 30.0
     decode_s: float = 5.0
     batch: int = 16
     batch_wait_s: float = 0.003

@@ -40,6 +40,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "too-slow": Kind(408, "The request took too long to arrive", "Send it again over a faster connection."),
     "too-many-bytes": Kind(413, "Too many bytes", "Send a smaller file, or fewer files."),
     "too-many-images": Kind(413, "Too many images in one request", "Send them in several requests."),
+    "too-long-head": Kind(431, "The head of the request is too long", "Send fewer and shorter headers."),
     "not-multipart": Kind(
         415, "The request is not multipart/form-data", "Send images as curl -F image=@FILE does."
     ),

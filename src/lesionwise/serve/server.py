@@ -8,13 +8,16 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
 
 from lesionwise.errors import LesionwiseError
+from lesionwise.serve.connection import Connection
 from lesionwise.serve.guard import LOG
+from lesionwise.serve.limits import Limits
 
 BACKLOG: Final = 512
 KEEP_ALIVE_S: Final = 20
@@ -91,21 +94,18 @@ def exposure_warning(listening: socket.socket, *, token: bool) -> str | None:
     )
 
 
-def serve(
-    app: FastAPI, listening: socket.socket, on_start: Callable[[], None], *, quiet: bool = False
-) -> None:
-    """Answer requests until the process is told to stop; those that came before are still answered.
+def configure(app: FastAPI, limits: Limits) -> uvicorn.Config:
+    """Return how uvicorn is to run the application.
 
     Args:
         app: The application.
-        listening: Where.
-        on_start: Called once requests are answered.
-        quiet: Log errors alone.
+        limits: Of what one connection may take.
     """
-    _write_log(logging.WARNING if quiet else logging.INFO)
-    config: dict[str, Any] = {
+    options: dict[str, Any] = {
+        "http": partial(Connection, limits=limits),
         "log_config": None,
         "access_log": False,  # it would hold queries and addresses
+        "proxy_headers": False,  # nobody asks where a request comes from
         "server_header": False,
         "date_header": True,
         "backlog": BACKLOG,
@@ -113,7 +113,28 @@ def serve(
         "timeout_graceful_shutdown": GRACE_S,
         "ws": "none",
     }
-    Server(uvicorn.Config(app, **config), on_start).run(sockets=[listening])
+    return uvicorn.Config(app, **options)
+
+
+def serve(
+    app: FastAPI,
+    listening: socket.socket,
+    on_start: Callable[[], None],
+    *,
+    limits: Limits,
+    quiet: bool = False,
+) -> None:
+    """Answer requests until the process is told to stop; those that came before are still answered.
+
+    Args:
+        app: The application.
+        listening: Where.
+        on_start: Called once requests are answered.
+        limits: Of what one connection may take.
+        quiet: Log errors alone.
+    """
+    _write_log(logging.WARNING if quiet else logging.INFO)
+    Server(configure(app, limits), on_start).run(sockets=[listening])
 
 
 def _write_log(level: int) -> None:

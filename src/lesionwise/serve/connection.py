@@ -1,0 +1,124 @@
+"""One connection: how long a client may take, and how much it may say before it is understood.
+
+Here: what has to be watched below HTTP, because a request that never ends never reaches the application: slow
+and endless heads, bodies that trickle, answers that nobody fetches, too many connections. Not here: limits on
+what a request holds (`uploads`).
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from lesionwise.serve.limits import Limits
+from lesionwise.serve.problems import MEDIA_TYPE, Problem
+
+_AFTER_BODY_S: Final = 10.0  # beyond the application's own limit, which answers more kindly
+
+
+class Connection(HttpToolsProtocol):
+    """A connection that does not wait for ever.
+
+    Args:
+        limits: Of seconds, bytes and connections.
+        options: What uvicorn gives to every protocol.
+    """
+
+    def __init__(self, *, limits: Limits, **options: Any) -> None:  # noqa: ANN401 (uvicorn's own)
+        super().__init__(**options)
+        self._limits = limits
+        self._head_bytes = 0
+        self._in_head = True
+        self._arriving: asyncio.TimerHandle | None = None
+        self._leaving: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
+        """Begin to wait for a request, unless there are too many who do."""
+        super().connection_made(transport)
+        if len(self.connections) > self._limits.connections:
+            self._refuse(Problem("busy", f"{self._limits.connections} connections are open."))
+            return
+        self._expect(self._limits.head_s, self._end_head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop all clocks."""
+        self._expect(None)
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass bytes on; a head may not have any number of them."""
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > self._limits.head_bytes:
+            self._refuse(Problem("too-long-head", f"At most {self._limits.head_bytes:,} bytes are read."))
+
+    def on_message_begin(self) -> None:
+        """Give the head of a request its time; the first bytes of the next one may be here already."""
+        super().on_message_begin()
+        self._in_head = True
+        self._expect(self._limits.head_s, self._end_head)
+
+    def on_headers_complete(self) -> None:
+        """Give the body its time."""
+        self._in_head, self._head_bytes = False, 0
+        self._expect(self._limits.receive_s + _AFTER_BODY_S, self.transport.abort)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """All of the request is here."""
+        self._expect(None)
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """Give the client its time to fetch what fills the buffers."""
+        super().pause_writing()
+        self._leaving = self.loop.call_later(self._limits.send_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client fetches."""
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP; uvicorn's sentence about it stays in the log."""
+        del msg
+        self._refuse(Problem("bad-request", "It does not follow HTTP."))
+
+    def _expect(self, seconds: float | None, otherwise: Callable[[], None] | None = None) -> None:
+        """Set the one clock for what is to come; nothing stops it."""
+        if self._arriving is not None:
+            self._arriving.cancel()
+            self._arriving = None
+        if seconds is not None and otherwise is not None:
+            self._arriving = self.loop.call_later(seconds, otherwise)
+
+    def _end_head(self) -> None:
+        if self._head_bytes:
+            self._refuse(Problem("too-slow", f"Its head was not here after {self._limits.head_s:g} seconds."))
+        else:
+            self.transport.close()  # browsers open connections that they may never use
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer without the application, and hang up."""
+        self._expect(None)
+        if self.transport.is_closing():
+            return
+        body = json.dumps(problem.document(), ensure_ascii=False).encode()
+        status = HTTPStatus(problem.kind.status)
+        headers = {
+            **problem.headers,
+            "Content-Type": MEDIA_TYPE,
+            "Content-Length": str(len(body)),
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "no-store",
+            "Connection": "close",
+        }
+        lines = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{key}: {headers[key]}" for key in headers)]
+        self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
+        self.transport.close()

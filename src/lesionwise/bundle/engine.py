@@ -66,11 +66,14 @@ class Engine:
         bundle: A checked bundle.
         runtime: "openvino" or "onnxruntime".
         threads: Cores to use; all if left out.
+        streams: Calls of `run` that are computed at the same time, if as many threads make them; the cores
+            are shared out among them.
         precision: What to compute in; as the bundle says if left out.
 
     Attributes:
         bundle: As given.
         runtime: As given.
+        streams: As given.
         precision: What it computes in.
 
     Raises:
@@ -84,10 +87,12 @@ class Engine:
         *,
         runtime: Runtime = "openvino",
         threads: int | None = None,
+        streams: int = 1,
         precision: Precision | None = None,
     ) -> None:
         self.bundle = bundle
         self.runtime = runtime
+        self.streams = streams
         self.precision = precision or self.description.precision
         try:
             self._run: Run = start(
@@ -96,6 +101,7 @@ class Engine:
                 self.description.outputs,
                 precision=self.precision,
                 threads=threads,
+                streams=streams,
             )
         except BundleError as error:
             raise BundleError(f"{bundle.path}: {error}.") from error
@@ -236,6 +242,7 @@ def load_model(
     *,
     runtime: Runtime = "openvino",
     threads: int | None = None,
+    streams: int = 1,
     precision: Precision | None = None,
 ) -> Engine:
     """Return a model that answers: `load_model("model.onnx").predict(["mole.jpg"]).probabilities`.
@@ -246,6 +253,7 @@ def load_model(
         path: A bundle, as `lesionwise export` writes it; left out, the one that ships with the package.
         runtime: "openvino", or "onnxruntime" where that extra is installed.
         threads: Cores to use; all if left out.
+        streams: Batches that several threads may have computed at the same time.
         precision: "fp32" or "bf16"; what the bundle says if left out.
 
     Raises:
@@ -254,4 +262,4 @@ def load_model(
     """
     with as_file(files("lesionwise") / "weights" / "small.onnx") as shipped:
         bundle = read_bundle(shipped if path is None else path)
-    return Engine(bundle, runtime=runtime, threads=threads, precision=precision)
+    return Engine(bundle, runtime=runtime, threads=threads, streams=streams, precision=precision)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionwise.bundle.description import Precision
+from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import BundleError, MissingExtraError
 
 Runtime = Literal["openvino", "onnxruntime"]
@@ -28,7 +29,13 @@ _ONLY_ERRORS: Final = 3  # of ONNX Runtime's log levels
 
 
 def start(
-    runtime: Runtime, content: bytes, names: tuple[str, ...], *, precision: Precision, threads: int | None
+    runtime: Runtime,
+    content: bytes,
+    names: tuple[str, ...],
+    *,
+    precision: Precision,
+    threads: int | None,
+    streams: int = 1,
 ) -> Run:
     """Return the function that runs a graph: arrays by the name of the input in, one for each output out.
 
@@ -38,6 +45,9 @@ def start(
         names: Of the outputs, in order.
         precision: What it is computed in; ONNX Runtime's CPU kernels know fp32 alone.
         threads: On how many cores; all if None.
+        streams: Calls from as many threads are computed at the same time, each on its part of the cores. All
+            cores for one call answer it soonest; a core for each call answers more of them, because the
+            cores of one call wait for one another after every layer.
 
     Raises:
         BundleError: If the runtime cannot build the graph.
@@ -45,16 +55,18 @@ def start(
     """
     starter = {"openvino": _start_openvino, "onnxruntime": _start_onnxruntime}[runtime]
     try:
-        return starter(content, names, precision, threads)
+        return starter(content, names, precision, threads, streams)
     except (RuntimeError, ValueError) as error:
         reason = (str(error).strip().splitlines() or ["it gives no reason"])[-1]
         raise BundleError(f"{runtime} cannot build its graph: {reason}") from error
 
 
-def _start_openvino(content: bytes, names: tuple[str, ...], precision: Precision, threads: int | None) -> Run:
+def _start_openvino(
+    content: bytes, names: tuple[str, ...], precision: Precision, threads: int | None, streams: int
+) -> Run:
     openvino = _import_openvino()
     settings: dict[str, Any] = {
-        "PERFORMANCE_HINT": "LATENCY",
+        **({"NUM_STREAMS": streams} if streams > 1 else {"PERFORMANCE_HINT": "LATENCY"}),
         # Left alone, OpenVINO computes in bf16 wherever the processor can, and answers change.
         "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
         **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
@@ -73,7 +85,7 @@ def _start_openvino(content: bytes, names: tuple[str, ...], precision: Precision
 
 
 def _start_onnxruntime(
-    content: bytes, names: tuple[str, ...], precision: Precision, threads: int | None
+    content: bytes, names: tuple[str, ...], precision: Precision, threads: int | None, streams: int
 ) -> Run:
     del precision
     try:
@@ -82,7 +94,7 @@ def _start_onnxruntime(
         raise MissingExtraError("onnxruntime", "onnxruntime") from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ONLY_ERRORS
-    options.intra_op_num_threads = threads or 0
+    options.intra_op_num_threads = max(1, (threads or usable_cores()) // streams)
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     return lambda inputs: dict(zip(names, session.run(list(names), dict(inputs)), strict=True))
 

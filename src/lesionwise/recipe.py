@@ -53,7 +53,7 @@ class Recipe(BaseModel):
         probe: Fit the last layer alone, by this method, to features that are computed once and kept; of the
             keys below it minds `class_weight` and `calibration` only.
         epochs: Greatest number of passes over `train`.
-        batch_size: Images per step.
+        batch_size: Images per step, of all devices together.
         optimizer: Update rule.
         lr: Learning rate; for one-cycle the highest.
         lr_features: Learning rate of the features as a multiple of that of the head.
@@ -88,7 +88,8 @@ class Recipe(BaseModel):
         color: Greatest relative gain of each channel alone, both ways.
         calibration: How raw outputs become probabilities, fitted on `cal`: one number for all logits, or a
             factor and an offset for each diagnosis, which also gives rare ones back their true frequency.
-        logger: Keep TensorBoard logs in the run folder beside `history.csv`.
+        logger: Note the epochs, beside `history.csv`, for a tool that compares runs: "csv" in Lightning's own
+            form, "tensorboard", or "mlflow", which needs the extra `mlflow`.
         defect_resample_before_split: A DEFECT of public notebooks, to show what it is worth: draw this many
             images of each class with replacement before an image split, so that copies land in test.
         defect_own_statistics: A DEFECT of public notebooks: standardise each part with its own statistics.
@@ -155,7 +156,7 @@ class Recipe(BaseModel):
     color: Fraction = 0.0
 
     calibration: Literal["temperature", "vector"] = "temperature"
-    logger: Literal["tensorboard"] | None = None
+    logger: Literal["csv", "tensorboard", "mlflow"] | None = None
     defect_resample_before_split: Annotated[int, Field(ge=1)] | None = None
     defect_own_statistics: bool = False
 

@@ -18,6 +18,12 @@ Seed = Annotated[int, typer.Option("--seed", help="Of everything random.", min=0
 Workers = Annotated[
     int | None, typer.Option("--workers", help="Decoding threads; all cores by default.", min=1)
 ]
+Devices = Annotated[
+    int, typer.Option("--devices", help="Devices of each machine that share each batch.", min=1)
+]
+Nodes = Annotated[
+    int, typer.Option("--nodes", help="Machines; start the command on each, by torchrun or Slurm.", min=1)
+]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Change a recipe key; may be repeated.", metavar="KEY=VALUE")
 ]

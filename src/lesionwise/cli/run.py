@@ -11,7 +11,9 @@ from lesionwise.cli.options import (
     ByOption,
     Device,
     DeviceOption,
+    Devices,
     Json,
+    Nodes,
     Out,
     Quiet,
     Resume,
@@ -21,6 +23,7 @@ from lesionwise.cli.options import (
     Workers,
 )
 from lesionwise.cli.train import train_run
+from lesionwise.errors import RunError
 
 _PHANTOM_ROOT = Path(".lesionwise")
 _PHANTOM_LESIONS = 60  # of each diagnosis: enough that a small network learns all seven
@@ -40,6 +43,8 @@ def run(
     by: ByOption = By.lesion,
     seed: Seed = 0,
     device: DeviceOption = Device.auto,
+    devices: Devices = 1,
+    nodes: Nodes = 1,
     workers: Workers = None,
     set_: Set = None,
     resume: Resume = False,
@@ -52,6 +57,8 @@ def run(
     from lesionwise.report.html import write_report
     from lesionwise.run_record import timed_stage
 
+    if data is None and devices * nodes > 1:
+        raise RunError("Expected --data: several processes draw no phantoms. lesionwise phantom does.")
     folder = train_run(
         recipe or ("small" if data else "phantom"),
         data or _phantom(seed, workers, quiet=quiet),
@@ -62,6 +69,8 @@ def run(
         device,
         workers,
         set_,
+        devices=devices,
+        nodes=nodes,
         resume=resume,
         quiet=quiet,
     )

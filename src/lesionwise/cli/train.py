@@ -12,7 +12,9 @@ from lesionwise.cli.options import (
     Data,
     Device,
     DeviceOption,
+    Devices,
     Json,
+    Nodes,
     Out,
     Quiet,
     Resume,
@@ -21,6 +23,7 @@ from lesionwise.cli.options import (
     SplitFile,
     Workers,
 )
+from lesionwise.errors import RunError, SplitError
 
 if TYPE_CHECKING:
     from lesionwise.run_folder import RunFolder
@@ -41,6 +44,8 @@ def train(
         int, typer.Option("--seeds", help="Train this many, from --seed on, on one split.", min=1)
     ] = 1,
     device: DeviceOption = Device.auto,
+    devices: Devices = 1,
+    nodes: Nodes = 1,
     workers: Workers = None,
     set_: Set = None,
     resume: Resume = False,
@@ -48,13 +53,29 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a recipe; predict its val and cal parts."""
+    if seeds > 1 and devices * nodes > 1:
+        raise RunError("--seeds trains one after another in one process. Train each by itself, with --seed.")
     if seeds > 1:
         text, value = _train_seeds(
             recipe, data, out, split, by, seed, seeds, device, workers, set_, resume=resume, quiet=quiet
         )
         print_result(text, value, as_json=json)
         return
-    run = train_run(recipe, data, out, split, by, seed, device, workers, set_, resume=resume, quiet=quiet)
+    run = train_run(
+        recipe,
+        data,
+        out,
+        split,
+        by,
+        seed,
+        device,
+        workers,
+        set_,
+        devices=devices,
+        nodes=nodes,
+        resume=resume,
+        quiet=quiet,
+    )
     print_result(f"Trained: {run.path}", {"run": str(run.path)}, as_json=json)
 
 
@@ -74,7 +95,6 @@ def _train_seeds(
     quiet: bool,
 ) -> tuple[str, dict[str, Any]]:
     """Train several seeds, and return the mean of their scores as text and as JSON."""
-    from lesionwise.errors import RunError, SplitError
     from lesionwise.recipe import load_recipe
     from lesionwise.run_folder import next_run_path, read_json
     from lesionwise.training.seeds import RECORD, train_seeds
@@ -114,18 +134,24 @@ def train_run(
     workers: int | None,
     overrides: list[str] | None,
     *,
+    devices: int = 1,
+    nodes: int = 1,
     resume: bool,
     quiet: bool,
 ) -> "RunFolder":
-    """Train with progress on the screen; shared by `train` and `run`."""
+    """Train with progress on the screen; shared by `train` and `run`.
+
+    Of several processes the first alone shows anything, and goes on when training is over.
+    """
     from lesionwise.recipe import load_recipe
     from lesionwise.run_folder import next_run_path, read_json
+    from lesionwise.training.processes import is_first_process
     from lesionwise.training.run import train as train_recipe
 
     resolved = load_recipe(recipe, overrides or ())
     if out is None and not resume:
         out = next_run_path(Path("runs"), Path(recipe).stem)
-    with Display(quiet=quiet) as display:
+    with Display(quiet=quiet or not is_first_process()) as display:
         run = train_recipe(
             resolved,
             data,
@@ -135,11 +161,15 @@ def train_run(
             seed=seed,
             device=device.value,
             workers=workers,
+            devices=devices,
+            nodes=nodes,
             resume=resume,
             on_read=display.on_read,
             on_epoch=display.on_epoch,
             on_step=display.on_step,
         )
+    if not is_first_process():
+        raise typer.Exit
     for remark in read_json(run.data)["remarks"]:
         print_note(remark, quiet=quiet)
     parts = read_json(run.timing)["train"]["parts"]

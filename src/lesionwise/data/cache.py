@@ -19,7 +19,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from filelock import FileLock
@@ -35,6 +35,7 @@ from lesionwise.run_folder import atomic_path
 
 CHUNK: Final = 256  # rows: some 50 MB at 225x300, half a second of decoding that an interruption can cost
 _JOURNAL_LINE: Final = re.compile(r"(\d+)((?: [0-9a-f]{64})+)\n")
+_PIXELS: Final = "pixels.npy"
 OnRead = Callable[[int, int], None]
 
 
@@ -52,6 +53,17 @@ class ImageCache:
     pixels: NDArray[np.uint8]
     fingerprint: str
     path: Path
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is sent to another process: where a memory map lies, never what it holds."""
+        mapped = isinstance(self.pixels, np.memmap)
+        return {**self.__dict__, "path": self.path.resolve(), "pixels": None if mapped else self.pixels}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Open the memory map where it lies."""
+        if state["pixels"] is None:
+            state["pixels"] = np.load(state["path"] / _PIXELS, mmap_mode="r")
+        self.__dict__.update(state)
 
 
 def open_cache(
@@ -99,7 +111,7 @@ class _Builder:
         self.paths = paths
         self.size = size
         self.steps = steps
-        self.pixels = folder / "pixels.npy"
+        self.pixels = folder / _PIXELS
         self.part = folder / "pixels.part"
         self.journal = folder / "journal"
 

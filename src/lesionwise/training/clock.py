@@ -61,7 +61,7 @@ class StepClock(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: Batch, batch_idx: int
     ) -> None:
         self._lap("optimizer step")
-        self.images += len(batch.rows)
+        self.images += len(batch.rows) * trainer.world_size
 
 
 class StepProgress(L.Callback):
@@ -78,5 +78,6 @@ class StepProgress(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        size = getattr(trainer.train_dataloader, "batch_size", 1)
+        assert trainer.train_dataloader is not None  # noqa: S101 (for the type checker)
+        size = trainer.train_dataloader.batch_sampler.batch_size
         self.on_step(trainer.current_epoch, (batch_idx + 1) * size, int(trainer.num_training_batches) * size)

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from lesionwise.errors import RunError
 from lesionwise.recipe import Recipe
-from lesionwise.training.sampling import EpochSampler
+from lesionwise.training.sampling import EpochSampler, SharedBatches
 
 
 class Batch(NamedTuple):
@@ -70,28 +71,43 @@ class ImageDataModule(L.LightningDataModule):
         val: Images that choose the epoch and the learning rate.
         recipe: Its `batch_size` and `sampling`.
         seed: Of the order.
+        rank: Number of this process.
+        processes: How many share each batch, and `val`.
+
+    Raises:
+        RunError: If there are too few images to share.
     """
 
-    def __init__(self, train: ImageRows, val: ImageRows, recipe: Recipe, *, seed: int) -> None:
+    def __init__(
+        self,
+        train: ImageRows,
+        val: ImageRows,
+        recipe: Recipe,
+        *,
+        seed: int,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
         super().__init__()
+        if processes > 1 and (len(train) < recipe.batch_size or len(val) < processes):
+            raise RunError(
+                f"{processes} processes share a batch_size of {recipe.batch_size}, but train has "
+                f"{len(train)} images and val {len(val)}. Lower batch_size, or train with fewer --devices."
+            )
         self.train = train
         self.val = val
         self.batch_size = recipe.batch_size
-        self.sampler = EpochSampler(train.y[train.rows], exponent=recipe.sampling, seed=seed)
+        self.own_val = range(rank, len(val), processes)
+        sampler = EpochSampler(train.y[train.rows], exponent=recipe.sampling, seed=seed)
+        self.batches = SharedBatches(sampler, recipe.batch_size, rank=rank, processes=processes)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return shuffled batches; the rest that fills no batch waits for another epoch's order."""
-        return DataLoader(
-            self.train,
-            self.batch_size,
-            sampler=self.sampler,
-            collate_fn=_as_is,
-            drop_last=len(self.train) >= self.batch_size,
-        )
+        return DataLoader(self.train, batch_sampler=self.batches, collate_fn=_as_is)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Return batches in the order of the table."""
-        return DataLoader(self.val, self.batch_size, collate_fn=_as_is)
+        """Return batches in the order of the table, to each process every so many-th image."""
+        return DataLoader(self.val, self.batch_size, sampler=self.own_val, collate_fn=_as_is)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move pixels and classes, but not the row numbers."""

@@ -1,24 +1,12 @@
 """One training: from a run folder with a split to its best weights and predictions.
 
-Here: putting Lightning's `Trainer` together, and predicting with what it found. Not here: the step (`module`)
-and reading data (`prepare`).
+Here: what a training is made of, and predicting with what it found. Not here: the step (`module`), the loop
+around it (`trainer`) and reading data (`prepare`).
 Letters: N images, C classes, H W pixels.
 """
 
-import logging
-import signal
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
-import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from numpy.typing import NDArray
 
 from lesionwise.data.metadata import encoding_of
@@ -33,14 +21,16 @@ from lesionwise.models.weights import FRESH
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.augment import evaluation_view
-from lesionwise.training.averaging import weight_averaging
 from lesionwise.training.clock import OnStep, StepClock, StepProgress
 from lesionwise.training.datamodule import ImageDataModule, ImageRows, channel_statistics
-from lesionwise.training.freezing import Freezing
-from lesionwise.training.hardware import Precision, choose_precision, keep_memory, resident_pixels
+from lesionwise.training.hardware import choose_precision, keep_memory, resident_pixels
 from lesionwise.training.history import History, OnEpoch
 from lesionwise.training.module import LesionModule
 from lesionwise.training.prepare import TrainingData
+from lesionwise.training.processes import Processes
+from lesionwise.training.quiet import quiet_lightning
+from lesionwise.training.tracking import make_logger
+from lesionwise.training.trainer import has_stopped, honest_exit, make_trainer
 
 _PREDICT_BATCH = 64
 
@@ -53,6 +43,7 @@ def fit(
     seed: int = 0,
     device: str,
     resume: bool = False,
+    processes: Processes | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
 ) -> StepClock:
@@ -65,6 +56,7 @@ def fit(
         seed: Of initial weights, order, augmentation and dropout.
         device: "cpu", "cuda" or "mps", as `choose_device` gave it.
         resume: Continue from the last checkpoint, if there is one.
+        processes: Those that train as one, of which the first writes; this one alone if left out.
         on_epoch: Called with each row of the history.
         on_step: Called with the number of the epoch, the images done and the images of the epoch.
 
@@ -73,12 +65,13 @@ def fit(
     """
     keep_memory()
     torch.manual_seed(seed)
+    processes = processes or Processes()
     train_rows = data.rows("train")
     last = run.checkpoints / "last.ckpt"
-    resuming = resume and last.exists()
+    resuming = processes.first(lambda: resume and last.exists())
     network = fresh_network(recipe, weights=FRESH if resuming else recipe.weights)
     if recipe.weights == FRESH and not recipe.mean:
-        network.set_statistics(*channel_statistics(data.pixels, train_rows))
+        network.set_statistics(*processes.first(lambda: channel_statistics(data.pixels, train_rows)))
     counts = torch.bincount(torch.from_numpy(data.y[train_rows]), minlength=len(CODES))
     pixels = resident_pixels(data.pixels, device)
     batches = ImageDataModule(
@@ -86,17 +79,24 @@ def fit(
         ImageRows(pixels, data.y, data.rows("val")),
         recipe,
         seed=seed,
+        rank=processes.rank,
+        processes=processes.count,
     )
     clock = StepClock()
-    watchers: list[Callback] = [History(run.history, on_epoch), clock]
-    if on_step:
+    watchers = [History(run.history, on_epoch), clock]
+    if on_step and processes.is_first:
         watchers.append(StepProgress(on_step))
-    with _quiet_lightning(), _honest_exit():
-        trainer = _make_trainer(recipe, run, device, choose_precision(device, network), watchers)
-        module = LesionModule(network.to(memory_format=torch.channels_last), recipe, counts, seed=seed)
-        if not (resuming and _has_stopped(last)):
+    with quiet_lightning(), honest_exit():
+        logger = make_logger(recipe, run, seed=seed) if processes.is_first else None
+        precision = processes.first(lambda: choose_precision(device, network))
+        trainer = make_trainer(recipe, run, device, precision, watchers, logger=logger, processes=processes)
+        network = network.to(memory_format=torch.channels_last)
+        metadata = data.metadata(recipe.metadata)
+        module = LesionModule(network, recipe, counts, seed=seed, metadata=metadata)
+        if not (resuming and has_stopped(last)):
             trainer.fit(module, batches, ckpt_path=last if resuming else None, weights_only=True)
-    write_part_predictions(run, recipe, data, ("val", "cal"), device=device)
+    if processes.is_first:
+        write_part_predictions(run, recipe, data, ("val", "cal"), device=device)
     return clock
 
 
@@ -194,77 +194,3 @@ def fresh_network(recipe: Recipe, *, weights: str = FRESH) -> Network:
             "evaluation. Change image_size, train_size or eval_size."
         ) from error
     return network.train()
-
-
-def _has_stopped(last: Path) -> bool:
-    """Return whether early stopping had ended the training: Lightning would add an epoch to it."""
-    callbacks = torch.load(last, map_location="cpu", weights_only=True)["callbacks"]
-    return any(
-        state["stopped_epoch"] > 0 for name, state in callbacks.items() if name.startswith("EarlyStopping")
-    )
-
-
-def _make_trainer(
-    recipe: Recipe, run: RunFolder, device: str, precision: Precision, watchers: list[Callback]
-) -> L.Trainer:
-    mode = "min" if recipe.monitor.endswith("loss") else "max"
-    best = ModelCheckpoint(
-        run.checkpoints, filename="best", monitor=recipe.monitor, mode=mode, enable_version_counter=False
-    )
-    last = ModelCheckpoint(run.checkpoints, filename="last", enable_version_counter=False)
-    callbacks: list[Callback] = [best, last]
-    if recipe.early_stopping:
-        callbacks.append(EarlyStopping(recipe.monitor, mode=mode, patience=recipe.early_stopping))
-    if recipe.freeze:
-        callbacks.append(Freezing(recipe.freeze))
-    if recipe.ema:
-        callbacks.append(weight_averaging(recipe.ema))
-    return L.Trainer(
-        accelerator={"cuda": "gpu"}.get(device, device),
-        devices=1,
-        precision=precision,
-        max_epochs=recipe.epochs,
-        callbacks=[*callbacks, *watchers],
-        logger=TensorBoardLogger(run.path, name=None, version="tensorboard") if recipe.logger else False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,  # all logging is by epoch; a higher number only makes Lightning warn
-        default_root_dir=run.path,
-    )
-
-
-@contextmanager
-def _honest_exit() -> Iterator[None]:
-    """End as a program should that was told to: Lightning ends with 0 on SIGTERM, and with 1 on Ctrl-C."""
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SIGTERMException as error:
-        raise SystemExit(128 + signal.SIGTERM) from error
-    except SystemExit as error:
-        if in_main_thread:
-            signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from error
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's tips out of the output while it works."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            # Rows of a memory map are copied in milliseconds: worker processes would only move them twice.
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            # History keeps its own row per epoch; there is nothing else to log.
-            warnings.filterwarnings("ignore", message=".*no logger configured.*")
-            # Lightning asks PyTorch in a way that newer releases are leaving.
-            warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated.*")
-            # A resumed run finds its own folder, which is the point.
-            warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -51,9 +51,11 @@ class History(L.Callback):
 
     @override
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        batch_size = getattr(trainer.train_dataloader, "batch_size", 0)
-        images = int(trainer.num_training_batches) * batch_size
+        assert trainer.train_dataloader is not None  # noqa: S101 (for the type checker)
+        images = int(trainer.num_training_batches) * trainer.train_dataloader.batch_sampler.batch_size
         row = {
             **metrics,
             "epoch": trainer.current_epoch,

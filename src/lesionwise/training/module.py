@@ -8,7 +8,9 @@ from time import perf_counter
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -22,6 +24,7 @@ from lesionwise.training.losses import Loss
 from lesionwise.training.mixing import mix
 from lesionwise.training.optim import make_optimizer, make_schedule
 from lesionwise.training.randomness import seed_dropout
+from lesionwise.training.telling import tell
 
 
 class LesionModule(L.LightningModule):
@@ -32,13 +35,26 @@ class LesionModule(L.LightningModule):
         recipe: How it is trained.
         class_counts: Training images of each class, shape (C,).
         seed: Of augmentation and dropout.
+        metadata: Of all images, encoded, shape (N, M); None for a model of images alone.
 
     Attributes:
         augment_seconds: Time spent on changing images so far.
     """
 
-    def __init__(self, network: Network, recipe: Recipe, class_counts: Tensor, *, seed: int) -> None:
+    metadata: Tensor | None
+
+    def __init__(
+        self,
+        network: Network,
+        recipe: Recipe,
+        class_counts: Tensor,
+        *,
+        seed: int,
+        metadata: NDArray[np.float32] | None = None,
+    ) -> None:
         super().__init__()
+        known = None if metadata is None else torch.from_numpy(metadata)
+        self.register_buffer("metadata", known, persistent=False)
         self.network = network
         self.recipe = recipe
         self.seed = seed
@@ -54,9 +70,10 @@ class LesionModule(L.LightningModule):
         self.loss = self.loss.to(self.device)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Make dropout a function of seed and step, so that a resumed run is the unbroken one."""
+        """Make dropout a function of seed, step and process, so that a resumed run is the unbroken one."""
         del batch, batch_idx
-        seed_dropout((self.seed << 32) + self.global_step, self.device)
+        place = self.global_step * self.trainer.world_size + self.global_rank
+        seed_dropout((self.seed << 32) + place, self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch; sums stay on the device until the epoch ends."""
@@ -66,16 +83,28 @@ class LesionModule(L.LightningModule):
         targets = F.one_hot(batch.y, len(self.loss.weights)).float()
         images, targets = mix(images, targets, self.recipe, **place, batch=batch_idx)
         self.augment_seconds += perf_counter() - started
-        logits = self.network(images)
+        told = None
+        if self.metadata is not None:
+            told = tell(self.metadata, self.recipe.metadata_dropout, **place, samples=batch.rows)
+        logits = self.network(images, told)
         loss = self.loss(logits, targets)
         self._losses.append(loss.detach())
         self._hits.append((logits.detach().argmax(1) == batch.y).float().mean())
         return loss
 
+    def on_validation_start(self) -> None:
+        """Let all processes know what batch normalisation has seen in each, also of the latest weights."""
+        self._average_statistics()
+
+    def on_validation_epoch_start(self) -> None:
+        """Do the same for averaged weights, which have taken the place of the latest by now."""
+        self._average_statistics()
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the logits of one batch for the end of the epoch."""
         del batch_idx
-        self._val_logits.append(self.network(evaluation_view(batch.images, self.recipe)).float())
+        told = None if self.metadata is None else self.metadata[torch.as_tensor(batch.rows)]
+        self._val_logits.append(self.network(evaluation_view(batch.images, self.recipe), told).float())
         self._val_y.append(batch.y)
 
     def on_validation_epoch_end(self) -> None:
@@ -83,18 +112,21 @@ class LesionModule(L.LightningModule):
 
         Means of scores over batches would depend on the batch size.
         """
-        logits, y = torch.cat(self._val_logits), torch.cat(self._val_y)
-        if not logits.isfinite().all():
+        logits, y = (self._whole_val(torch.cat(parts)) for parts in (self._val_logits, self._val_y))
+        if not logits.isfinite().all() and self.trainer.is_global_zero:  # the others end with the first
             raise RunError(
                 f"Training diverged in epoch {self.current_epoch + 1}. Lower lr, or try another seed."
             )
         truth, prob = y.cpu().numpy(), logits.softmax(1).cpu().numpy()
-        self.log("train_loss", torch.stack(self._losses).mean())
-        self.log("train_accuracy", torch.stack(self._hits).mean())
-        self.log("val_loss", F.cross_entropy(logits, y))
-        self.log("val_accuracy", float(accuracy_score(truth, prob)))
-        self.log("val_balanced_accuracy", float(macro_recall_score(truth, prob)))
-        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+        scores = {
+            "train_loss": torch.stack(self._losses).mean(),
+            "train_accuracy": torch.stack(self._hits).mean(),
+            "val_loss": F.cross_entropy(logits, y),
+            "val_accuracy": float(accuracy_score(truth, prob)),
+            "val_balanced_accuracy": float(macro_recall_score(truth, prob)),
+            "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
+        }
+        self.log_dict(scores, sync_dist=True)  # means over the processes, so that all pick the same epoch
         for kept in (self._losses, self._hits, self._val_logits, self._val_y):
             kept.clear()
 
@@ -103,3 +135,20 @@ class LesionModule(L.LightningModule):
         optimizer = make_optimizer(self.network, self.recipe)
         schedule = make_schedule(optimizer, self.recipe, steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, **({"lr_scheduler": schedule} if schedule else {})}
+
+    def _whole_val(self, own: Tensor) -> Tensor:
+        """Return values for all of `val` in its order, of which each process has every so many-th."""
+        if self.trainer.world_size == 1:
+            return own
+        count = int(self.trainer.strategy.reduce(torch.tensor(len(own), device=self.device), reduce_op="sum"))
+        filled = own.new_zeros(-(-count // self.trainer.world_size), *own.shape[1:])
+        filled[: len(own)] = own
+        shares = [torch.empty_like(filled) for _ in range(self.trainer.world_size)]
+        torch.distributed.all_gather(shares, filled)
+        return torch.stack(shares, 1).flatten(0, 1)[:count]
+
+    def _average_statistics(self) -> None:
+        if self.trainer.world_size > 1:
+            for name, buffer in self.network.named_buffers():
+                if name.endswith(("running_mean", "running_var")):
+                    buffer.copy_(self.trainer.strategy.reduce(buffer, reduce_op="mean"))

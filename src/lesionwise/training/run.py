@@ -4,9 +4,11 @@ Here: the order of the stages and what each leaves in the run folder. Not here: 
 """
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from lesionwise.data.cache import OnRead
 from lesionwise.data.preprocess import recipe_steps
@@ -33,7 +35,9 @@ from lesionwise.training.hardware import choose_device
 from lesionwise.training.history import OnEpoch
 from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.probe import fit_probe
+from lesionwise.training.processes import joined_processes, verify_share
 from lesionwise.training.rejection import fit_run_rejection
+from lesionwise.training.tracking import verify_logger
 
 _LEDGER: Final = "test-ledger.csv"
 
@@ -62,6 +66,8 @@ def train(
     device: str = "auto",
     cache_root: str | Path | None = None,
     workers: int | None = None,
+    devices: int = 1,
+    nodes: int = 1,
     resume: bool = False,
     on_read: OnRead | None = None,
     on_epoch: OnEpoch | None = None,
@@ -79,6 +85,9 @@ def train(
         device: "auto", "cpu", "cuda" or "mps".
         cache_root: Folder of all image caches; `.lesionwise/cache` if left out.
         workers: Decoding threads; all cores if left out.
+        devices: Devices of each machine that share each batch. The script is started again for each further
+            one, unless torchrun or Slurm started it; those that are not the first return after training.
+        nodes: Machines, which see data, cache and `out` under one path.
         resume: Continue the run in `out` where it stopped.
         on_read: Called with the images decoded and the number of all.
         on_epoch: Called with each row of the history.
@@ -91,26 +100,79 @@ def train(
         LesionwiseError: If recipe, data or split cannot be used; the message says what to do.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    _verify_wishes(recipe, out, split, resume=resume, processes=devices * nodes)
+    wish, device = Path(split) if split else None, choose_device(device)
+
+    def begin() -> tuple[RunFolder, TrainingData, bool]:
+        run = claim_run_folder(Path(out) if out else next_run_path(Path("runs"), recipe.model), resume=resume)
+        _verify_same_start(run, recipe, seed=seed, split=wish, by=by)
+        root = Path(cache_root) if cache_root else None
+        prepared = _prepare_run(
+            run, recipe, Path(data), wish, by=by, seed=seed, root=root, workers=workers, on_read=on_read
+        )
+        return run, prepared, run.predictions("cal").exists()
+
+    with joined_processes(device, devices=devices, nodes=nodes) as processes:
+        run, prepared, is_trained = processes.first(begin)
+        if not is_trained:
+            noted: AbstractContextManager[dict[str, Any]] = (
+                timed_stage(run, "train") if processes.is_first else nullcontext({})
+            )
+            with noted as stage:
+                clock = (fit_probe if recipe.probe else partial(fit, processes=processes))(
+                    recipe,
+                    prepared,
+                    run,
+                    seed=seed,
+                    device=device,
+                    resume=resume,
+                    on_epoch=on_epoch,
+                    on_step=on_step,
+                )
+                stage |= {"images": clock.images, "parts": clock.seconds}
+    if processes.is_first:
+        _learn_from_cal(run, recipe, prepared, device=device)
+    return run
+
+
+def _verify_wishes(
+    recipe: Recipe, out: str | Path | None, split: str | Path | None, *, resume: bool, processes: int
+) -> None:
+    """Make sure that what is asked for fits together, before anything is begun."""
     if resume and not out:
         raise RunError("Expected --out to name the run that --resume continues.")
     if split and recipe.defect_resample_before_split:
         raise SplitError(
             f"{split}: defect_resample_before_split makes a split of its own. Leave one of the two out."
         )
-    run = claim_run_folder(Path(out) if out else next_run_path(Path("runs"), recipe.model), resume=resume)
-    _verify_same_start(run, recipe, seed=seed, split=Path(split) if split else None, by=by)
-    device = choose_device(device)
+    verify_share(recipe, processes)
+    verify_logger(recipe)
+
+
+def _prepare_run(
+    run: RunFolder,
+    recipe: Recipe,
+    folder: Path,
+    split: Path | None,
+    *,
+    by: Literal["lesion", "image"],
+    seed: int,
+    root: Path | None,
+    workers: int | None,
+    on_read: OnRead | None,
+) -> TrainingData:
+    """Prepare the data, and note how the run begins; a run that was begun already must find the same."""
     begun = run.data.exists()
     with timed_stage(run, "data") as stage:
         prepared = prepare(
-            Path(data),
+            folder,
             recipe.image_size,
             steps=recipe_steps(recipe),
-            split_path=run.split if begun else Path(split) if split else None,
+            split_path=run.split if begun else split,
             by="lesion" if begun else by,
             seed=seed,
             resample=recipe.defect_resample_before_split,
-            cache_root=Path(cache_root) if cache_root else None,
+            cache_root=root,
             workers=workers,
             on_read=on_read,
         )
@@ -118,22 +180,8 @@ def train(
         if begun:
             _verify_same_data(run, prepared)
         else:
-            _describe(run, recipe, prepared, seed=seed, split_origin=Path(split) if split else None)
-    if not run.predictions("cal").exists():
-        with timed_stage(run, "train") as stage:
-            clock = (fit_probe if recipe.probe else fit)(
-                recipe,
-                prepared,
-                run,
-                seed=seed,
-                device=device,
-                resume=resume,
-                on_epoch=on_epoch,
-                on_step=on_step,
-            )
-            stage |= {"images": clock.images, "parts": clock.seconds}
-    _learn_from_cal(run, recipe, prepared, device=device)
-    return run
+            _describe(run, recipe, prepared, seed=seed, split_origin=split)
+    return prepared
 
 
 def predict_test(run: RunFolder, *, device: str = "auto", cache_root: str | Path | None = None) -> Look:

@@ -1,13 +1,14 @@
 """The order of an epoch: which images, how often, a function of seed and epoch alone.
 
-Here: the sampler. Not here: weighing classes in the loss (`losses`).
+Here: the sampler, and which images of a batch each process reads. Not here: weighing classes in the loss
+(`losses`).
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import Sampler
+from torch.utils.data import BatchSampler, Sampler
 
 
 class EpochSampler(Sampler[int]):
@@ -41,3 +42,46 @@ class EpochSampler(Sampler[int]):
 
     def __len__(self) -> int:
         return self.count
+
+
+class SharedBatches(BatchSampler):
+    """The batches of an epoch, of which each process reads its share.
+
+    What stands in a batch does not depend on the number of processes. The rest that fills no batch is left
+    out, unless there is nothing else.
+
+    Args:
+        sampler: The order of the whole epoch.
+        batch_size: Images of a step of all processes together.
+        rank: Number of this process.
+        processes: How many share each batch.
+    """
+
+    def __init__(self, sampler: EpochSampler, batch_size: int, *, rank: int = 0, processes: int = 1) -> None:
+        super().__init__(sampler, batch_size, drop_last=len(sampler) >= batch_size)
+        self.rank = rank
+        self.processes = processes
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in super().__iter__():
+            yield [batch[place] for place in own_places(len(batch), self.rank, self.processes)]
+
+
+def own_places(size: int, rank: int, processes: int) -> list[int]:
+    """Return the places of a batch that a process reads, in order.
+
+    A batch is mixed with itself in reverse order (see `mixing`), so the two places of such a pair go to one
+    process wherever the shares are even.
+
+    Args:
+        size: Of the batch, a multiple of `processes`.
+        rank: Number of the process.
+        processes: How many share the batch.
+
+    Example:
+        >>> own_places(8, 0, 2), own_places(8, 1, 2)
+        ([0, 1, 6, 7], [2, 3, 4, 5])
+    """
+    pairs = [place for low in range(-(-size // 2)) for place in dict.fromkeys((low, size - 1 - low))]
+    own = size // processes
+    return sorted(pairs[rank * own : (rank + 1) * own])

@@ -50,6 +50,9 @@ class Recipe(BaseModel):
             missing, in training and in prediction.
         metadata_hidden: Units between metadata and logits; 0, as in a probe, adds them up.
         metadata_dropout: Part of the training images whose metadata are hidden, to learn to do without.
+        layers: Of a timm network, for a probe: names of the modules whose channels are looked at, in mean and
+            spread over the image, instead of its last map.
+        directions: Main directions of these that the last layer sees.
         probe: Fit the last layer alone, by this method, to features that are computed once and kept; of the
             keys below it minds `class_weight` and `calibration` only.
         epochs: Greatest number of passes over `train`.
@@ -118,6 +121,8 @@ class Recipe(BaseModel):
     metadata_hidden: Annotated[int, Field(ge=0)] = 32
     metadata_dropout: Fraction = 0.5
 
+    layers: tuple[str, ...] = ()
+    directions: Annotated[int, Field(ge=1)] = 512
     probe: Literal["logistic", "svm"] | None = None
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)] = 64
@@ -179,6 +184,12 @@ class Recipe(BaseModel):
             if name in _TELLTALE:
                 raise ValueError(f"{name} tells how the diagnosis was made; no model is given it")
         return names
+
+    @model_validator(mode="after")
+    def _verify_layers(self) -> "Recipe":
+        if self.layers and not self.probe:
+            raise ValueError('layers are looked at by a probe; set probe = "logistic" or "svm"')
+        return self
 
     @model_validator(mode="after")
     def _verify_metadata(self) -> "Recipe":

@@ -9,12 +9,14 @@ from conftest import make_recipe
 from lesionwise.data.dataset import Dataset
 from lesionwise.evaluation.predictions import read_predictions
 from lesionwise.run_folder import RunFolder
-from lesionwise.training import probe as training_probe
-from lesionwise.training.fit import load_best_network
+from lesionwise.training import features as training_features
+from lesionwise.training.features import known_logits
+from lesionwise.training.fit import load_best_network, predict_logits
 from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.run import train
 
 RECIPE = {"model": "timm:test_resnet", "image_size": [24, 32], "probe": "logistic", "epochs": 1, "tta": 4}
+LAYERED = {**RECIPE, "layers": ["layer2.0.bn1", "layer4.0.act2"], "directions": 20}
 
 
 @pytest.fixture(scope="module")
@@ -46,24 +48,28 @@ def test_its_network_says_what_the_layer_says_of_the_kept_features(
     probed: tuple[RunFolder, TrainingData],
 ) -> None:
     run, data = probed
-    layer = load_best_network(run, make_recipe(**RECIPE)).head.linear
+    recipe = make_recipe(**RECIPE)
+    network = load_best_network(run, recipe)
     with torch.inference_mode():
-        expected = layer(torch.from_numpy(features_of(data)[data.rows("val")])).numpy()
-    logits = read_predictions(run.predictions("val")).logits
-    np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
+        expected = network.head.linear(torch.from_numpy(features_of(data)[data.rows("val")])).numpy()
+    np.testing.assert_allclose(
+        read_predictions(run.predictions("val")).logits, expected, rtol=1e-3, atol=1e-4
+    )
+    computed = predict_logits(network, recipe, data.pixels, data.rows("val"), device="cpu")
+    np.testing.assert_allclose(computed, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_features_are_computed_once_for_a_network_and_its_view(
     drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed = []
-    really = training_probe._compute  # noqa: SLF001 (how often it runs is the point)
+    really = training_features._compute  # noqa: SLF001 (how often it runs is the point)
 
     def counted(*arguments: object, **options: object) -> object:
         computed.append(1)
         return really(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(training_probe, "_compute", counted)
+    monkeypatch.setattr(training_features, "_compute", counted)
 
     def run(name: str, **keys: object) -> int:
         train(
@@ -86,3 +92,23 @@ def test_a_probe_learns_the_drawn_colours(probed: tuple[RunFolder, TrainingData]
     assert val.y_true is not None
     assert (val.y_prob.argmax(1) == val.y_true).mean() > 1.5 / 7
     assert len(drawn.y) == len(features_of(probed[1]))
+
+
+@pytest.mark.parametrize("metadata", [[], ["age", "sex", "localization"]], ids=["image alone", "metadata"])
+def test_a_layered_probe_answers_from_kept_features_as_its_network_does(
+    drawn_folder: Path, tmp_path: Path, metadata: list[str]
+) -> None:
+    recipe = make_recipe(**LAYERED, metadata=metadata)
+    run = train(recipe, drawn_folder, out=tmp_path / "run", cache_root=tmp_path / "cache")
+    data = prepare(drawn_folder, (24, 32), split_path=run.split, cache_root=tmp_path / "cache")
+    network, rows = load_best_network(run, recipe), data.rows("val")
+    assert network.outputs(torch.rand(1, 3, 24, 32)).embedding.shape == (1, 20)
+    told = data.metadata(recipe.metadata)
+    computed = predict_logits(network, recipe, data.pixels, rows, metadata=told, device="cpu")
+    np.testing.assert_allclose(
+        read_predictions(run.predictions("val")).logits, computed, rtol=1e-3, atol=1e-3
+    )
+    np.testing.assert_allclose(known_logits(network, recipe, data, rows), computed, rtol=1e-3, atol=1e-3)
+    untold = predict_logits(network, recipe, data.pixels, rows, device="cpu")
+    assert np.allclose(untold, computed, atol=1e-6) == (not metadata)
+    assert len(list(data.cache.path.glob("features-*.npy"))) == 1

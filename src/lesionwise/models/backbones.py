@@ -77,6 +77,7 @@ class TimmFeatures(nn.Module):
         arguments: Passed to `timm.create_model`.
 
     Attributes:
+        image_size: As given.
         num_features: Channels D of the map.
         statistics: What the weights were trained with; None for fresh weights.
     """
@@ -91,6 +92,7 @@ class TimmFeatures(nn.Module):
         arguments: Arguments | None = None,
     ) -> None:
         super().__init__()
+        self.image_size = image_size
         file = read_weights(weights) if weights not in {FRESH, PUBLISHED} else None
         self.body = _create(name, image_size, published=weights == PUBLISHED, arguments=arguments)
         if file:
@@ -103,9 +105,14 @@ class TimmFeatures(nn.Module):
         self.layout = self._find_layout(name, image_size)
         _drop_unused(self.body, image_size)
 
-    def under(self, head: Head) -> Network:
-        """Return these features with a head, normalising as the weights were trained."""
-        network = Network(self, head)
+    def under(self, head: Head, features: nn.Module | None = None) -> Network:
+        """Return these features with a head, normalising as the weights were trained.
+
+        Args:
+            head: On the features.
+            features: Made of these, to take their place; these themselves if left out.
+        """
+        network = Network(features or self, head)
         if self.statistics:
             network.set_statistics(*(torch.tensor(values) for values in self.statistics))
         return network

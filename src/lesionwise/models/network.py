@@ -95,7 +95,7 @@ class Network(nn.Module):
         if self.views > 1:
             return self.outputs(images, metadata).logits
         logits: Tensor = self.head(self._features(images))
-        return self._told(logits, metadata)
+        return self.told(logits, metadata)
 
     def outputs(self, images: Tensor, metadata: Tensor | None = None) -> Outputs:
         """Return logits, embedding and, where exact, class activation maps of RGB images in [0, 1].
@@ -115,10 +115,10 @@ class Network(nn.Module):
             maps = cam.reshape(len(views), -1, *cam.shape[1:])
             cam = torch.stack([turn_back(maps[k], view) for k, view in enumerate(views)]).mean(0)
         logits: Tensor = self.head.linear(self.head.drop(embedding))
-        return Outputs(self._told(logits, metadata), embedding, cam)
+        return Outputs(self.told(logits, metadata), embedding, cam)
 
-    def _told(self, logits: Tensor, metadata: Tensor | None) -> Tensor:
-        """Return the logits with what the metadata add."""
+    def told(self, logits: Tensor, metadata: Tensor | None) -> Tensor:
+        """Return the logits (B, C) of images with what encoded metadata (B, M) add to them."""
         if metadata is None:
             return logits
         if self.metadata is None:

@@ -1,20 +1,20 @@
 """A linear probe: how far features that were learned elsewhere carry, without changing them.
 
-Here: fitting the last layer to features, its strength of regularisation chosen within `train` by lesion. Not
-here: computing and keeping the features (`lesionwise.training.probe`).
-Letters: N images, D features, C classes.
+Here: fitting the last layer to features, its strength of regularisation chosen within `train` by lesion; the
+main directions of many features. Not here: computing and keeping them (`lesionwise.training.features`).
+Letters: N images, D features, K directions, C classes, M numbers of metadata.
 
 References:
     Alain and Bengio (2016), https://arxiv.org/abs/1610.01644
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
@@ -29,6 +29,8 @@ STRENGTHS: Final = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 
 _FOLDS: Final = 5
 _STEPS: Final = 1000  # far more than either needs at these strengths
+_METADATA_SCALE: Final = 3.0  # a few numbers with meaning, regularised a ninth as much as features without
+_LEAST_SPREAD: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,56 @@ class Probe:
         bias: Shape (C,).
         strength: The C that was chosen.
         cv_scores: Balanced accuracy on held-out lesions of `train` by C.
+        metadata_weight: Shape (C, M), for encoded metadata; M is 0 without them.
     """
 
     weight: Floats
     bias: Floats
     strength: float
     cv_scores: dict[float, float]
+    metadata_weight: Floats
+
+    def logits(self, features: Floats, metadata: Floats | None = None) -> Floats:
+        """Return the logits (N, C) of features (N, D) and, where they are known, metadata (N, M)."""
+        said = features @ self.weight.T + self.bias
+        return np.asarray(said if metadata is None else said + metadata @ self.metadata_weight.T)
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What is known of training images besides.
+
+    Attributes:
+        numbers: Encoded, shape (N, M); zero is unknown.
+        dropout: Part of the images that count as if nothing were known of them.
+    """
+
+    numbers: Floats
+    dropout: float
+
+
+def main_directions(features: Floats, count: int, *, seed: int = 0) -> tuple[Floats, Floats]:
+    """Return middle (D,) and directions (K, D) of features: principal components, one on average in variance.
+
+    Each feature counts alike, whatever its scale; the directions keep their spread, so that a regularised
+    layer leans on the strong ones.
+
+    Args:
+        features: Of the training images, shape (N, D).
+        count: Directions K; those beyond what N images can span are zero.
+        seed: Of the start of the search.
+
+    References:
+        Halko, Martinsson, Tropp (2011), https://doi.org/10.1137/090771806
+    """
+    middle = features.mean(axis=0)
+    spread = np.maximum(features.std(axis=0), _LEAST_SPREAD)
+    found = PCA(min(count, *features.shape), svd_solver="randomized", random_state=seed).fit(
+        (features - middle) / spread
+    )
+    directions = np.zeros((count, features.shape[1]))
+    directions[: len(found.components_)] = found.components_ / spread
+    return middle, directions / np.sqrt(found.explained_variance_.mean())
 
 
 def fit_probe(
@@ -55,6 +101,8 @@ def fit_probe(
     *,
     kind: Kind = "logistic",
     weights: Floats | None = None,
+    metadata: Metadata | None = None,
+    standardise: bool = True,
     seed: int = 0,
 ) -> Probe:
     """Fit a last layer to features, choosing its regularisation by cross-validation over lesions.
@@ -65,51 +113,63 @@ def fit_probe(
         groups: Their lesions, shape (N,).
         kind: Multinomial logistic regression, or one support vector machine for each class.
         weights: Of each class, shape (C,); all alike if left out.
+        metadata: What is known of the images besides; it is added to what each image says.
+        standardise: Bring each feature to variance one first; directions have theirs for a reason.
         seed: Of the folds.
     """
-    sample_weight = None if weights is None else weights[y]
+    told = metadata or Metadata(np.zeros((len(y), 0)), 0.0)
+    given = _Given(features, told, y, np.ones(len(y)) if weights is None else weights[y], standardise)
     fold = LesionKFold(_FOLDS, random_state=seed).fold_of(y, groups)
-    scores = {
-        strength: _held_out_score(_model(kind, strength), features, y, fold, sample_weight)
-        for strength in STRENGTHS
-    }
+    scores = {strength: _held_out_score(kind, strength, given, fold) for strength in STRENGTHS}
     best = max(scores, key=lambda strength: scores[strength])
-    return Probe(*_as_layer(_fitted(_model(kind, best), features, y, sample_weight)), best, scores)
+    weight, bias, added = _layer(kind, best, given)
+    return Probe(weight, bias, best, scores, added)
 
 
-def _model(kind: Kind, strength: float) -> Pipeline:
-    linear = {
+class _Given(NamedTuple):
+    """All that a layer is fitted to."""
+
+    features: Floats
+    told: Metadata
+    y: NDArray[np.int64]
+    sample_weight: Floats
+    standardise: bool
+
+    def at(self, rows: NDArray[np.intp]) -> "_Given":
+        told = Metadata(self.told.numbers[rows], self.told.dropout)
+        return _Given(self.features[rows], told, self.y[rows], self.sample_weight[rows], self.standardise)
+
+
+def _held_out_score(kind: Kind, strength: float, given: _Given, fold: NDArray[np.intp]) -> float:
+    """Return the balanced accuracy over all held-out images as one set: a fold may lack a rare class."""
+    said = np.empty((len(given.y), len(np.unique(given.y))))
+    for number in range(_FOLDS):
+        held = np.flatnonzero(fold == number)
+        weight, bias, added = _layer(kind, strength, given.at(np.flatnonzero(fold != number)))
+        said[held] = given.features[held] @ weight.T + bias + given.told.numbers[held] @ added.T
+    return float(macro_recall_score(given.y, said))
+
+
+def _layer(kind: Kind, strength: float, given: _Given) -> tuple[Floats, Floats, Floats]:
+    """Return weight, bias and the weight of the metadata, for features as they came.
+
+    Each image stands twice, with its metadata and without, and the two share its weight as `dropout` says:
+    the mean over all draws of what is hidden.
+    """
+    numbers, dropout = given.told.numbers, given.told.dropout
+    x = StandardScaler(with_mean=given.standardise, with_std=given.standardise).fit(given.features)
+    linear: Any = {
         "logistic": LogisticRegression(C=strength, max_iter=_STEPS),
         "svm": LinearSVC(C=strength, max_iter=_STEPS, dual=False),
-    }
-    return make_pipeline(StandardScaler(), linear[kind])
-
-
-def _fitted(
-    model: Pipeline, features: Floats, y: NDArray[np.int64], sample_weight: Floats | None
-) -> Pipeline:
-    name = model.steps[-1][0]
-    return model.fit(features, y, **{f"{name}__sample_weight": sample_weight})
-
-
-def _held_out_score(
-    model: Pipeline,
-    features: Floats,
-    y: NDArray[np.int64],
-    fold: NDArray[np.intp],
-    sample_weight: Floats | None,
-) -> float:
-    """Return the balanced accuracy over all held-out images as one set: a fold may lack a rare class."""
-    said = np.empty((len(y), len(np.unique(y))))
-    for number in range(_FOLDS):
-        inner, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-        weights = None if sample_weight is None else sample_weight[inner]
-        said[held] = _fitted(model, features[inner], y[inner], weights).decision_function(features[held])
-    return float(macro_recall_score(y, said))
-
-
-def _as_layer(model: Pipeline) -> tuple[Floats, Floats]:
-    """Return weight and bias for features that are not standardised."""
-    scaler, linear = model.steps[0][1], model.steps[-1][1]
-    weight = linear.coef_ / scaler.scale_
-    return weight, linear.intercept_ - weight @ scaler.mean_
+    }[kind]
+    features, y, sample_weight = x.transform(given.features), given.y, given.sample_weight
+    if numbers.shape[1]:
+        told = np.hstack([features, _METADATA_SCALE * numbers])
+        untold = np.hstack([features, np.zeros_like(numbers)])
+        features, y = np.vstack([told, untold]), np.tile(y, 2)
+        sample_weight = np.concatenate([(1 - dropout) * sample_weight, dropout * sample_weight])
+    linear.fit(features, y, sample_weight=sample_weight)
+    count = given.features.shape[1]
+    weight = linear.coef_[:, :count] / (x.scale_ if given.standardise else 1.0)
+    bias = linear.intercept_ - (weight @ x.mean_ if given.standardise else 0.0)
+    return weight, bias, _METADATA_SCALE * linear.coef_[:, count:]

@@ -3,10 +3,12 @@
 A new model is a function with the arguments of `ModelFactory` in a file of its own, and its line here.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from lesionwise.errors import RecipeError
-from lesionwise.models.backbones import Arguments, backbone
+from lesionwise.models.backbones import Arguments, TimmFeatures, backbone
+from lesionwise.models.layers import layered
 from lesionwise.models.network import Network
 from lesionwise.models.seed_cnn import seed_cnn
 from lesionwise.models.seed_cnn_256 import seed_cnn_256
@@ -60,6 +62,8 @@ def create_model(
     weights: str = FRESH,
     statistics: Statistics | None = None,
     arguments: Arguments | None = None,
+    layers: Sequence[str] = (),
+    directions: int = 0,
 ) -> Network:
     """Return a network with fresh weights, or with features that somebody trained and a fresh head.
 
@@ -71,6 +75,8 @@ def create_model(
         weights: "none", "published", or the path of a safetensors file.
         statistics: What a file of weights was trained with, where it does not say so itself.
         arguments: Passed to `timm.create_model`.
+        layers: Of a timm network: what they do over the image takes the place of its last map.
+        directions: Length of the embedding of these.
 
     Raises:
         RecipeError: If there is no model of that name, or no such weights.
@@ -78,9 +84,12 @@ def create_model(
     shape: dict[str, Any] = {"num_classes": num_classes, "image_size": image_size, "drop_rate": drop_rate}
     if name.startswith(_TIMM):
         start: dict[str, Any] = {"weights": weights, "statistics": statistics, "arguments": arguments}
+        if layers:
+            body = TimmFeatures(name.removeprefix(_TIMM), image_size=image_size, **start)
+            return layered(body, layers, directions, num_classes)
         return backbone(name.removeprefix(_TIMM), **shape, **start)
-    if arguments:
-        raise RecipeError(f"model_args go with timm:<name>; {name} takes none.")
+    if arguments or layers:
+        raise RecipeError(f"model_args and layers go with timm:<name>; {name} takes none.")
     if name in PRETRAINED:
         return PRETRAINED[name](**shape, weights=weights, statistics=statistics)
     if name not in MODELS:

@@ -23,6 +23,7 @@ from lesionwise.run_folder import RunFolder
 from lesionwise.training.augment import evaluation_view
 from lesionwise.training.clock import OnStep, StepClock, StepProgress
 from lesionwise.training.datamodule import ImageDataModule, ImageRows, channel_statistics
+from lesionwise.training.features import known_logits
 from lesionwise.training.hardware import choose_precision, keep_memory, resident_pixels
 from lesionwise.training.history import History, OnEpoch
 from lesionwise.training.module import LesionModule
@@ -109,8 +110,10 @@ def write_part_predictions(
         rows = data.rows(part)
         if recipe.defect_own_statistics:
             network.set_statistics(*channel_statistics(data.pixels, rows))
-        metadata = data.metadata(recipe.metadata)
-        logits = predict_logits(network, recipe, data.pixels, rows, metadata=metadata, device=device)
+        logits = known_logits(network, recipe, data, rows) if recipe.probe else None
+        if logits is None:
+            metadata = data.metadata(recipe.metadata)
+            logits = predict_logits(network, recipe, data.pixels, rows, metadata=metadata, device=device)
         predictions = Predictions(
             image_id=data.image_id[rows],
             y_prob=run_probabilities(run, logits),
@@ -179,6 +182,8 @@ def fresh_network(recipe: Recipe, *, weights: str = FRESH) -> Network:
             weights=weights,
             statistics=statistics,
             arguments=recipe.model_args,
+            layers=recipe.layers,
+            directions=recipe.directions,
         )
         if statistics:
             network.set_statistics(*(torch.tensor(values) for values in statistics))

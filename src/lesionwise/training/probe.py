@@ -1,11 +1,10 @@
 """Training a linear probe: features computed once and kept, a last layer fitted to them.
 
-Here: the features' cache, and a run folder that all later stages read like that of a training by gradient.
-Not here: fitting the layer (`lesionwise.models.probe`).
-Letters: N images, D features, C classes.
+Here: the last layer, the directions of its features, and a run folder that all later stages read like that of
+a training by gradient. Not here: the features (`features`), and the sums (`lesionwise.models.probe`).
+Letters: N images, D features, K directions, C classes.
 """
 
-from hashlib import sha256
 from time import perf_counter
 
 import numpy as np
@@ -16,22 +15,23 @@ from torch.nn import functional as F
 
 from lesionwise.evaluation.scores import accuracy_score, macro_recall_score
 from lesionwise.labels import CODES
-from lesionwise.models.network import Network
-from lesionwise.models.probe import Probe
+from lesionwise.models.layers import Directions
+from lesionwise.models.network import DenseHead, Network
+from lesionwise.models.probe import Metadata, Probe, main_directions
 from lesionwise.models.probe import fit_probe as fit_layer
 from lesionwise.models.weights import FRESH
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder, atomic_path, write_text
-from lesionwise.training.augment import evaluation_view
 from lesionwise.training.clock import OnStep, StepClock
 from lesionwise.training.datamodule import channel_statistics
+from lesionwise.training.features import network_features
 from lesionwise.training.fit import fresh_network, write_part_predictions
 from lesionwise.training.hardware import keep_memory
 from lesionwise.training.history import COLUMNS, OnEpoch
 from lesionwise.training.losses import balanced_weights
 from lesionwise.training.prepare import TrainingData
 
-_BATCH = 64
+_AT_ONCE = 512  # rows that are turned together
 
 
 def fit_probe(
@@ -73,73 +73,57 @@ def fit_probe(
     started = perf_counter()
     features = network_features(network, recipe, data, device=device, on_step=on_step)
     computed = perf_counter()
-    probe = _fit_layer(recipe, data, features[train_rows], train_rows, seed=seed)
-    with torch.no_grad():
-        network.head.linear.weight.copy_(torch.from_numpy(probe.weight))
-        network.head.linear.bias.copy_(torch.from_numpy(probe.bias))
+    if isinstance(network.head, DenseHead) and isinstance(network.head.layers, Directions):
+        features = _turned(network.head.layers, recipe, features, train_rows, seed=seed)
+    probe = _fit_layer(recipe, data, features, train_rows, seed=seed)
+    _put_in(network, probe)
     clock.seconds = {"features": computed - started, "last layer": perf_counter() - computed}
     _write_checkpoint(network, run)
-    _write_history(run, data, features, probe, clock=clock, on_epoch=on_epoch)
+    _write_history(run, recipe, data, features, probe, clock=clock, on_epoch=on_epoch)
     write_part_predictions(run, recipe, data, ("val", "cal"), device=device)
     return clock
-
-
-def network_features(
-    network: Network, recipe: Recipe, data: TrainingData, *, device: str, on_step: OnStep | None = None
-) -> NDArray[np.float32]:
-    """Return the embedding of every image, shape (N, D), kept beside the pixels they were computed from.
-
-    Args:
-        network: Its views are averaged.
-        recipe: Says which part of the image is looked at.
-        data: The images.
-        device: "cpu", "cuda" or "mps".
-        on_step: See `fit_probe`.
-    """
-    path = data.cache.path / f"features-{_fingerprint(network, recipe, data)}.npy"
-    if not path.exists():
-        computed = _compute(network, recipe, data.pixels, device=device, on_step=on_step)
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.save(file, computed)
-    return np.asarray(np.load(path, mmap_mode="r"))
-
-
-def _compute(
-    network: Network, recipe: Recipe, pixels: NDArray[np.uint8], *, device: str, on_step: OnStep | None
-) -> NDArray[np.float32]:
-    network = network.to(device).to(memory_format=torch.channels_last).eval()
-    embeddings = []
-    for start in range(0, len(pixels), _BATCH):
-        images = torch.from_numpy(pixels[np.arange(start, min(start + _BATCH, len(pixels)))]).to(device)
-        with torch.inference_mode():
-            embeddings.append(network.outputs(evaluation_view(images, recipe)).embedding.cpu())
-        if on_step:
-            on_step(0, min(start + _BATCH, len(pixels)), len(pixels))
-    network.cpu()
-    return np.asarray(torch.cat(embeddings))
-
-
-def _fingerprint(network: Network, recipe: Recipe, data: TrainingData) -> str:
-    """Return a name for all that the features depend on: network, what it looks at, and which images."""
-    seen = (recipe.model, recipe.model_args, recipe.view_size, recipe.eval_zoom, recipe.tta)
-    digest = sha256(repr(seen).encode())
-    for name, value in network.state_dict().items():
-        if not name.startswith("head.linear."):
-            digest.update(name.encode() + value.contiguous().numpy().tobytes())
-    digest.update("\n".join(data.image_id).encode())
-    return digest.hexdigest()[:16]
 
 
 def _fit_layer(
     recipe: Recipe, data: TrainingData, features: NDArray[np.float32], rows: NDArray[np.int64], *, seed: int
 ) -> Probe:
     assert recipe.probe  # noqa: S101 (for the type checker)
-    y = data.y[rows]
+    y, known = data.y[rows], data.metadata(recipe.metadata)
     counts = torch.bincount(torch.from_numpy(y), minlength=len(CODES))
-    weights = balanced_weights(counts, recipe.class_weight).numpy()
     return fit_layer(
-        features.astype(float), y, data.group[rows], kind=recipe.probe, weights=weights, seed=seed
+        features[rows].astype(float),
+        y,
+        data.group[rows],
+        kind=recipe.probe,
+        weights=balanced_weights(counts, recipe.class_weight).numpy(),
+        metadata=None if known is None else Metadata(known[rows], recipe.metadata_dropout),
+        standardise=not recipe.layers,
+        seed=seed,
     )
+
+
+def _turned(
+    directions: Directions,
+    recipe: Recipe,
+    features: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    *,
+    seed: int,
+) -> NDArray[np.float32]:
+    """Find the main directions of the features of some rows, and return all in these, shape (N, K)."""
+    middle, turn = main_directions(features[rows], recipe.directions, seed=seed)
+    directions.middle.copy_(torch.from_numpy(middle))
+    directions.turn.copy_(torch.from_numpy(turn))
+    parts = np.array_split(features, -(-len(features) // _AT_ONCE))
+    return np.concatenate([directions(torch.tensor(part)).numpy() for part in parts])
+
+
+def _put_in(network: Network, probe: Probe) -> None:
+    with torch.no_grad():
+        network.head.linear.weight.copy_(torch.from_numpy(probe.weight))
+        network.head.linear.bias.copy_(torch.from_numpy(probe.bias))
+        if network.metadata is not None:
+            network.metadata.linear.weight.copy_(torch.from_numpy(probe.metadata_weight))
 
 
 def _write_checkpoint(network: Network, run: RunFolder) -> None:
@@ -150,6 +134,7 @@ def _write_checkpoint(network: Network, run: RunFolder) -> None:
 
 def _write_history(
     run: RunFolder,
+    recipe: Recipe,
     data: TrainingData,
     features: NDArray[np.float32],
     probe: Probe,
@@ -163,7 +148,8 @@ def _write_history(
     row["images_per_second"] = clock.images / row["seconds"]
     for part in ("train", "val"):
         rows = data.rows(part)
-        logits = torch.from_numpy(features[rows] @ probe.weight.T + probe.bias)
+        known = data.metadata(recipe.metadata)
+        logits = torch.from_numpy(probe.logits(features[rows], None if known is None else known[rows]))
         y, prob = data.y[rows], logits.softmax(1).numpy()
         row[f"{part}_loss"] = float(F.cross_entropy(logits, torch.from_numpy(y)))
         row[f"{part}_accuracy"] = float(accuracy_score(y, prob))

@@ -1,0 +1,114 @@
+"""Features computed once and kept beside the pixels, for whatever is fitted on top of them.
+
+Here: what a network that is not trained makes of every image, as an array. Not here: the layer on top
+(`lesionwise.models.probe`).
+Letters: N images, D features.
+"""
+
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from lesionwise.models.layers import LayerFeatures
+from lesionwise.models.network import DenseHead, Network
+from lesionwise.recipe import Recipe
+from lesionwise.run_folder import atomic_path
+from lesionwise.training.augment import evaluation_view
+from lesionwise.training.clock import OnStep
+from lesionwise.training.prepare import TrainingData
+
+_BATCH = 64
+
+
+def network_features(
+    network: Network, recipe: Recipe, data: TrainingData, *, device: str, on_step: OnStep | None = None
+) -> NDArray[np.float32]:
+    """Return the features of every image, shape (N, D), kept beside the pixels they were computed from.
+
+    They are the embedding, or where that is made of the directions of many features, these features.
+
+    Args:
+        network: Its views are averaged.
+        recipe: Says which part of the image is looked at.
+        data: The images.
+        device: "cpu", "cuda" or "mps".
+        on_step: Called with 0, the images whose features are known and the number of all.
+    """
+    path = _path(network, recipe, data)
+    if not path.exists():
+        computed = _compute(network, recipe, data.pixels, device=device, on_step=on_step)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.save(file, computed)
+    return np.asarray(np.load(path, mmap_mode="r"))
+
+
+def known_logits(
+    network: Network, recipe: Recipe, data: TrainingData, rows: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
+    """Return the logits of some images from the features that are kept, shape (len(rows), C); None without.
+
+    Args:
+        network: Of a probe, as it was fitted.
+        recipe: Of the probe.
+        data: The images.
+        rows: Those to predict.
+    """
+    path = _path(network, recipe, data)
+    if not (recipe.probe and path.exists()):
+        return None
+    features = torch.from_numpy(np.load(path, mmap_mode="r")[rows])
+    metadata = data.metadata(recipe.metadata)
+    told = None if metadata is None else torch.from_numpy(metadata[rows])
+    with torch.inference_mode():
+        embedding = network.head.embed(features) if is_layered(network) else features
+        return np.asarray(network.told(network.head.linear(embedding), told).double())
+
+
+def is_layered(network: Network) -> bool:
+    """Return whether the embedding of a network is the directions of many features, which are fitted, too."""
+    return isinstance(network.features, LayerFeatures)
+
+
+def _unturned(network: Network) -> Network:
+    """Return the network whose embedding is the features themselves."""
+    if not isinstance(network.features, LayerFeatures):
+        return network
+    plain = Network(network.features, DenseHead(nn.Identity(), network.features.num_features, 1))
+    plain.set_statistics(network.mean, network.std)
+    plain.views = network.views
+    return plain
+
+
+def _path(network: Network, recipe: Recipe, data: TrainingData) -> Path:
+    return data.cache.path / f"features-{_fingerprint(network, recipe, data)}.npy"
+
+
+def _compute(
+    network: Network, recipe: Recipe, pixels: NDArray[np.uint8], *, device: str, on_step: OnStep | None
+) -> NDArray[np.float32]:
+    network = _unturned(network).to(device).to(memory_format=torch.channels_last).eval()
+    embeddings = []
+    for start in range(0, len(pixels), _BATCH):
+        images = torch.from_numpy(pixels[np.arange(start, min(start + _BATCH, len(pixels)))]).to(device)
+        with torch.inference_mode():
+            embeddings.append(network.outputs(evaluation_view(images, recipe)).embedding.cpu())
+        if on_step:
+            on_step(0, min(start + _BATCH, len(pixels)), len(pixels))
+    network.cpu()
+    return np.asarray(torch.cat(embeddings))
+
+
+def _fingerprint(network: Network, recipe: Recipe, data: TrainingData) -> str:
+    """Return a name for all that the features depend on: network, what it looks at, and which images."""
+    seen = (recipe.model, recipe.model_args, recipe.view_size, recipe.eval_zoom, recipe.tta, recipe.layers)
+    digest = sha256(repr(seen).encode())
+    fitted = ("head.linear.", "metadata.", *(["head.layers."] if is_layered(network) else []))
+    for name, value in network.state_dict().items():
+        if not name.startswith(fitted):
+            digest.update(name.encode() + value.contiguous().numpy().tobytes())
+    digest.update("\n".join(data.image_id).encode())
+    return digest.hexdigest()[:16]

@@ -18,6 +18,7 @@ _EXTRA_OF_MODULE = {
     **dict.fromkeys(("h5py", "keras"), "keras"),
     "onnxruntime": "onnxruntime",
     "kagglehub": "kaggle",
+    "pydicom": "dicom",
     **dict.fromkeys(("pyarrow", "ray"), "ray"),
 }
 _INTERRUPTED = 130  # what shells give for Ctrl-C

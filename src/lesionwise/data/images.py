@@ -7,7 +7,8 @@ The rule, which bundles name as `IMAGE_RULE`: apply the EXIF orientation; decode
 DCT scale that still covers the target; cut the centred box of the target's aspect ratio; resize it with
 an antialiased bicubic filter. Transparency lies on white. Steps of `preprocess` that a recipe asks for are
 part of the rule (`image_rule`): the field of view is cropped after decoding, which then keeps pixels enough
-for the smallest view; the others work on the result. Letters: H W height and width of the target.
+for the smallest view; the others work on the result. A DICOM file is decoded whole. Letters: H W height and
+width of the target.
 """
 
 import io
@@ -21,6 +22,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from lesionwise.data.dicom import is_dicom, open_dicom
 from lesionwise.data.preprocess import FIELD_OF_VIEW, SMALLEST_VIEW, crop_field_of_view, preprocess
 from lesionwise.errors import ImageError
 
@@ -54,10 +56,12 @@ def read_image(source: Path | bytes, size: tuple[int, int], *, steps: tuple[str,
 
     Raises:
         ImageError: If the content is no image of a known format, damaged, too large or too small.
-        MissingExtraError: If a step needs an extra that is not installed.
+        MissingExtraError: If a step, or a DICOM file, needs an extra that is not installed.
     """
     crop = FIELD_OF_VIEW in steps
     content = source if isinstance(source, bytes) else read_content(source)
+    if is_dicom(content):
+        return fit_image(_decode_dicom(content), size, steps=steps)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_sides(*image.size)
@@ -65,7 +69,7 @@ def read_image(source: Path | bytes, size: tuple[int, int], *, steps: tuple[str,
             target = size[::-1] if orientation in _SWAPS_SIDES else size
             decoded = _decode_scaled(content, image, target, part=SMALLEST_VIEW if crop else 1)
     except UnidentifiedImageError as error:
-        raise ImageError(f"is not an image of the formats {', '.join(FORMATS)}") from error
+        raise ImageError(f"is not an image of the formats {', '.join(FORMATS)}, DICOM") from error
     except OSError as error:
         raise ImageError(f"cannot be read: {error}") from error
     except (ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:  # Pillow's parsers
@@ -91,6 +95,27 @@ def fit_image(pixels: Pixels, size: tuple[int, int], *, steps: tuple[str, ...] =
     _check_sides(pixels.shape[1], pixels.shape[0])
     view = crop_field_of_view(pixels) if FIELD_OF_VIEW in steps else pixels
     return preprocess(_crop_resize(view, size), steps)
+
+
+def image_sides(source: Path | bytes) -> tuple[int, int]:
+    """Return width and height of an image as it is stored, from its header alone.
+
+    Args:
+        source: A file, or its content.
+
+    Raises:
+        ImageError: If it is no image of a known format, or damaged.
+        MissingExtraError: If it is a DICOM file and pydicom is not installed.
+    """
+    try:
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+            if is_dicom(file.read(1024)):
+                opened = open_dicom(source if isinstance(source, bytes) else read_content(source))
+                return opened.width, opened.height
+            with Image.open(file, formats=FORMATS) as image:
+                return image.size
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise ImageError(f"cannot be opened: {error}") from error
 
 
 def centred_slices(size: tuple[int, int], zoom: float) -> tuple[slice, slice]:
@@ -122,6 +147,12 @@ def read_content(path: Path) -> bytes:
         raise ImageError(f"cannot be read: {error.strerror}") from error
     except ValueError as error:  # a NUL in its name
         raise ImageError(f"cannot be read: {error}") from error
+
+
+def _decode_dicom(content: bytes) -> Pixels:
+    opened = open_dicom(content)
+    _check_sides(opened.width, opened.height)
+    return opened.decode()
 
 
 def _check_sides(width: int, height: int) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 
 from lesionwise.data.cache import ImageCache, OnRead, open_cache
 from lesionwise.data.dataset import Dataset, read_dataset
+from lesionwise.data.images import image_sides
 from lesionwise.data.workspace import usable_cores
 from lesionwise.explore.feature_map import FeatureMap, map_features
 from lesionwise.explore.look import look_at_images
@@ -104,9 +104,4 @@ def explore_folder(
 def _sizes(paths: Iterable[Path], workers: int | None) -> list[tuple[int, int]]:
     """Return width and height of each file, from its header."""
     with ThreadPoolExecutor(workers or usable_cores()) as pool:
-        return list(pool.map(_size, paths))
-
-
-def _size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as image:
-        return image.size
+        return list(pool.map(image_sides, paths))

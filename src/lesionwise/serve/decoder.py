@@ -15,7 +15,8 @@ from typing import Any, BinaryIO, Final
 import simplejpeg
 from PIL import Image
 
-from lesionwise.data.images import FORMATS, MIN_SIDE_PX, read_image
+from lesionwise.data.dicom import is_dicom
+from lesionwise.data.images import FORMATS, MIN_SIDE_PX, image_sides, read_image
 from lesionwise.errors import ImageError
 
 LENGTH: Final = struct.Struct(">I")
@@ -83,16 +84,11 @@ def upright_size(content: bytes, *, pixels: int, side_px: int) -> tuple[int, int
         SizeError: If they are not; found in the header, before any pixel is decoded.
         ImageError: If it is no image of a known format.
     """
+    if is_dicom(content):
+        return _within(image_sides(content), pixels=pixels, side_px=side_px)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > pixels or max(width, height) > side_px:
-                raise SizeError(
-                    f"has {width:,} by {height:,} pixels; at most {pixels / 1e6:g} megapixels and "
-                    f"{side_px:,} a side are read"
-                )
-            if min(width, height) < MIN_SIDE_PX:
-                raise SizeError(f"has {width} by {height} pixels; at least {MIN_SIDE_PX} a side are needed")
+            width, height = _within(image.size, pixels=pixels, side_px=side_px)
             # Only now: to find EXIF data behind a PNG's pixels, Pillow decodes them.
             turned = image.getexif().get(_ORIENTATION_TAG) in _SWAPS_SIDES
             return (height, width) if turned else (width, height)
@@ -100,6 +96,18 @@ def upright_size(content: bytes, *, pixels: int, side_px: int) -> tuple[int, int
         raise SizeError(f"has far more than the {pixels / 1e6:g} megapixels that are read") from error
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise ImageError("cannot be opened; it is damaged or of another format") from error
+
+
+def _within(size: tuple[int, int], *, pixels: int, side_px: int) -> tuple[int, int]:
+    width, height = size
+    if width * height > pixels or max(width, height) > side_px:
+        raise SizeError(
+            f"has {width:,} by {height:,} pixels; at most {pixels / 1e6:g} megapixels and "
+            f"{side_px:,} a side are read"
+        )
+    if min(width, height) < MIN_SIDE_PX:
+        raise SizeError(f"has {width} by {height} pixels; at least {MIN_SIDE_PX} a side are needed")
+    return size
 
 
 def draw_preview(content: bytes, width: int, height: int) -> bytes:

@@ -13,12 +13,11 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from lesionwise.data.dataset import Dataset
-from lesionwise.data.images import read_content, read_image
+from lesionwise.data.images import image_sides, read_content, read_image
 
 Pair = tuple[str, str]
 
@@ -132,6 +131,5 @@ def identical_images(dataset: Dataset, pixels: NDArray[np.uint8]) -> list[Pair]:
 def _same_picture(first: Path, second: Path) -> bool:
     if first == second or read_content(first) == read_content(second):
         return True
-    with Image.open(first) as a, Image.open(second) as b:
-        sizes = a.size[::-1], b.size[::-1]
+    sizes = image_sides(first)[::-1], image_sides(second)[::-1]
     return sizes[0] == sizes[1] and np.array_equal(read_image(first, sizes[0]), read_image(second, sizes[0]))

@@ -17,9 +17,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from lesionwise.data.images import fit_image, read_image
+from lesionwise.data.images import fit_image, image_sides, read_image
 from lesionwise.data.perturbations import PERTURBATIONS, STRENGTHS, perturb
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.data.workspace import usable_cores
@@ -110,7 +109,6 @@ def _changed(
 
 def _read(path: Path) -> Pixels:
     """Return a photograph whole, reduced where it is larger than the frame."""
-    with Image.open(path) as image:
-        width, height = image.size
+    width, height = image_sides(path)
     scale = min(1.0, max(FRAME_PX[0] / height, FRAME_PX[1] / width))
     return read_image(path, (round(height * scale), round(width * scale)))

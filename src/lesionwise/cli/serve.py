@@ -44,11 +44,12 @@ def serve(
     from lesionwise.serve.limits import Limits
     from lesionwise.serve.server import address_of, exposure_warning, open_socket
     from lesionwise.serve.server import serve as answer
-    from lesionwise.serve.service import Service
+    from lesionwise.serve.service import Service, streams_for
 
     listening = open_socket(host, port)
     limits = Limits()
-    service = Service(load_model(model, threads=threads), limits=limits)
+    engine = load_model(model, threads=threads, streams=streams_for(threads))
+    service = Service(engine, limits=limits)
     app = create_app(
         service, examples=read_examples(examples, limits) if examples else (), token=token or None
     )

@@ -5,33 +5,31 @@ waits: a batch is held back only while others are being decoded, which cost the 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from typing import Generic, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-Pixels = NDArray[np.uint8]
-Arrays = dict[str, NDArray[np.float32]]
-Waiting = tuple[Pixels, "asyncio.Future[Arrays]"]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-class Batcher:
-    """One thread that runs the network on whatever has come in.
+class Batcher(Generic[Item, Result]):
+    """Threads that run the network on whatever has come in.
 
     Args:
-        run: From pixels (N, H, W, 3) to an array of N rows for each output.
-        size: Most images of a batch.
+        run: From the items of a batch to the one result of all.
+        workers: Batches that are computed at the same time.
+        size: Most items of a batch.
         wait_s: How long a batch is held back while others are coming.
-        coming: How many images will be here soon.
+        coming: How many items will be here soon.
         on_batch: Told the size of each batch.
     """
 
     def __init__(
         self,
-        run: Callable[[Pixels], Arrays],
+        run: Callable[[Sequence[Item]], Result],
         *,
+        workers: int,
         size: int,
         wait_s: float,
         coming: Callable[[], int],
@@ -42,39 +40,38 @@ class Batcher:
         self._wait_s = wait_s
         self._coming = coming
         self._on_batch = on_batch
-        self._queue: asyncio.Queue[Waiting] = asyncio.Queue()
-        self._thread = ThreadPoolExecutor(1, "network")
-        self._task: asyncio.Task[None] | None = None
+        self._queue: asyncio.Queue[tuple[Item, asyncio.Future[tuple[Result, int]]]] = asyncio.Queue()
+        self._threads = ThreadPoolExecutor(workers, "network")
+        self._workers = workers
+        self._tasks: list[asyncio.Task[None]] = []
+        self._collecting = asyncio.Lock()
 
     def start(self) -> None:
-        """Begin to take images; an event loop must be running."""
-        self._task = asyncio.get_running_loop().create_task(self._serve())
+        """Begin to take items; an event loop must be running."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._serve()) for _ in range(self._workers)]
 
     async def stop(self) -> None:
-        """Stop taking images."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-        self._thread.shutdown(wait=True)
+        """Stop taking items."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._threads.shutdown(wait=True)
 
-    async def predict(self, pixels: Pixels) -> Arrays:
-        """Return the outputs for one image, each with one row.
-
-        Args:
-            pixels: Shape (H, W, 3).
-        """
-        done: asyncio.Future[Arrays] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait((pixels, done))
+    async def predict(self, item: Item) -> tuple[Result, int]:
+        """Return the result of the batch that an item was in, and its row there."""
+        done: asyncio.Future[tuple[Result, int]] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait((item, done))
         return await done
 
     async def _serve(self) -> None:
         while True:
-            batch = [await self._queue.get()]
-            await self._fill(batch)
+            async with self._collecting:  # one batch at a time, or they would halve each other
+                batch = [await self._queue.get()]
+                await self._fill(batch)
             await self._answer([waiting for waiting in batch if not waiting[1].cancelled()])
 
-    async def _fill(self, batch: list[Waiting]) -> None:
+    async def _fill(self, batch: list[tuple[Item, "asyncio.Future[tuple[Result, int]]"]]) -> None:
         until = asyncio.get_running_loop().time() + self._wait_s
         while len(batch) < self._size:
             if not self._queue.empty():
@@ -88,14 +85,13 @@ class Batcher:
             except TimeoutError:
                 return
 
-    async def _answer(self, batch: list[Waiting]) -> None:
+    async def _answer(self, batch: list[tuple[Item, "asyncio.Future[tuple[Result, int]]"]]) -> None:
         if not batch:
             return
         self._on_batch(len(batch))
         loop = asyncio.get_running_loop()
-        pixels = np.stack([waiting[0] for waiting in batch])
         try:
-            arrays = await loop.run_in_executor(self._thread, self._run, pixels)
+            result = await loop.run_in_executor(self._threads, self._run, [item for item, _ in batch])
         except Exception as error:  # noqa: BLE001 (whatever it was, it belongs to those who wait)
             for _, done in batch:
                 if not done.done():
@@ -103,4 +99,4 @@ class Batcher:
             return
         for row, (_, done) in enumerate(batch):
             if not done.done():
-                done.set_result({name: values[row : row + 1] for name, values in arrays.items()})
+                done.set_result((result, row))

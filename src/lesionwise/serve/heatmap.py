@@ -17,7 +17,7 @@ from lesionwise.bundle.description import Description
 from lesionwise.data.preprocess import FIELD_OF_VIEW
 from lesionwise.page.heatmap import positive_part, viridis
 
-LONG_SIDE_PX: Final = 256  # browsers smooth what they enlarge
+LONG_SIDE_PX: Final = 128  # of maps with some eight places a side; browsers smooth what they enlarge
 OPAQUE: Final = 0.9  # of the brightest place
 _SHADES: Final = 64
 

@@ -4,11 +4,11 @@ Here: the one path that the API and the page share. Not here: HTTP (`app`), and 
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from lesionwise.bundle.description import Description
 from lesionwise.bundle.engine import Answers
 from lesionwise.bundle.load import Bundle, verify_servable
+from lesionwise.bundle.runtimes import Arrays
+from lesionwise.data.metadata import is_unknown
 from lesionwise.data.workspace import usable_cores
 from lesionwise.labels import CODES, INDEX
-from lesionwise.serve.batching import Arrays, Batcher
+from lesionwise.serve.batching import Batcher
 from lesionwise.serve.decoding import Decoders, Picture
 from lesionwise.serve.heatmap import View, data_uri, draw_heatmap, locate_view
 from lesionwise.serve.limits import Limits
@@ -27,7 +29,17 @@ from lesionwise.serve.problems import Problem
 from lesionwise.serve.uploads import verify_kind
 
 MAX_DECODERS: Final = 4
+MAX_STREAMS: Final = 4
 _DIGITS: Final = 6
+
+
+def streams_for(threads: int | None) -> int:
+    """Return how many batches the network of a service is to compute at the same time.
+
+    Args:
+        threads: Cores of the network; all if None.
+    """
+    return min(MAX_STREAMS, threads or usable_cores())
 
 
 class Engine(Protocol):
@@ -41,11 +53,27 @@ class Engine(Protocol):
     def description(self) -> Description:
         """What the bundle says about itself."""
 
-    def run(self, pixels: NDArray[np.uint8]) -> Arrays:
+    @property
+    def streams(self) -> int:
+        """Batches that are computed at the same time."""
+
+    def run(self, pixels: NDArray[np.uint8], metadata: NDArray[np.float32] | None = None) -> Arrays:
         """Run one batch."""
 
     def answers(self, batches: Sequence[Arrays]) -> Answers:
         """Return the outputs of batches as one record."""
+
+
+class Item(NamedTuple):
+    """What the network is given of one image.
+
+    Attributes:
+        pixels: Shape (H, W, 3).
+        metadata: What is known besides, encoded, shape (M,); None for a model of images alone.
+    """
+
+    pixels: NDArray[np.uint8]
+    metadata: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -56,11 +84,13 @@ class Answer:
         result: As the API gives it (`schema.Result`).
         picture: What was decoded.
         view: Where the network looked, if that is known.
+        told: What it was told besides the image, by field.
     """
 
     result: dict[str, Any]
     picture: Picture
     view: View | None
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 class Service:
@@ -92,7 +122,8 @@ class Service:
         count = decoders or min(MAX_DECODERS, usable_cores())
         self._decoders = Decoders(engine.description.input, self.limits, count)
         self._batcher = Batcher(
-            engine.run,
+            self._run,
+            workers=engine.streams,
             size=self.limits.batch,
             wait_s=self.limits.batch_wait_s,
             coming=lambda: self._decoding,
@@ -104,11 +135,17 @@ class Service:
         description, bundle = self.engine.description, self.engine.bundle
         return {"name": description.name, "sha256": bundle.sha256, "version": description.package_version}
 
+    @property
+    def told_fields(self) -> tuple[str, ...]:
+        """What the model may be told besides an image."""
+        encoding = self.engine.description.metadata
+        return () if encoding is None else encoding.names
+
     async def start(self) -> None:
         """Start decoders and network; the first batch is run, so that no user waits for it."""
         self._batcher.start()
         empty = np.zeros((*self.engine.description.input.size, 3), np.uint8)
-        await asyncio.gather(self._decoders.start(), self._batcher.predict(empty))
+        await asyncio.gather(self._decoders.start(), self._batcher.predict(Item(empty, self._encode({}))))
 
     async def stop(self) -> None:
         """Stop both."""
@@ -116,48 +153,66 @@ class Service:
         await self._decoders.stop()
 
     async def answer(
-        self, contents: Sequence[bytes], *, preview: bool = False, heatmap: bool = True
+        self,
+        contents: Sequence[bytes],
+        *,
+        told: Mapping[str, str] | None = None,
+        preview: bool = False,
+        heatmap: bool = True,
     ) -> list[Answer]:
         """Return an answer for each image.
 
         Args:
             contents: Of the files.
+            told: What is known of all of them besides, by field of the model's metadata.
             preview: Whether a picture for people is wanted, too.
             heatmap: Whether to draw heatmaps.
 
         Raises:
             Problem: If one of them cannot be answered; it names the image.
         """
-        found = await self.answer_each(contents, preview=preview, heatmap=heatmap)
+        found = await self.answer_each(contents, told=told, preview=preview, heatmap=heatmap)
         for one in found:
             if isinstance(one, Problem):
                 raise one
         return [one for one in found if isinstance(one, Answer)]
 
     async def answer_each(
-        self, contents: Sequence[bytes], *, preview: bool = False, heatmap: bool = True
+        self,
+        contents: Sequence[bytes],
+        *,
+        told: Mapping[str, str] | None = None,
+        preview: bool = False,
+        heatmap: bool = True,
     ) -> list[Answer | Problem]:
         """Return an answer or a refusal for each image.
 
         Args:
             contents: Of the files.
+            told: What is known of all of them besides, by field of the model's metadata.
             preview: Whether a picture for people is wanted, too.
             heatmap: Whether to draw heatmaps.
 
         Raises:
-            Problem: If there is no room for so many.
+            Problem: If there is no room for so many, or what is told cannot be used.
         """
-        started = perf_counter()
+        started, known = perf_counter(), told or {}
+        encoded = self._encode(known)
         with self._admit(len(contents)):
             tasks = [
-                self._answer(content, image, started, preview=preview, heatmap=heatmap)
+                self._answer(content, image, encoded, started, preview=preview, heatmap=heatmap)
                 for image, content in enumerate(contents)
             ]
             found = await asyncio.gather(*tasks, return_exceptions=True)
         for one in found:
             if isinstance(one, BaseException) and not isinstance(one, Problem):
                 raise one
-        return [one for one in found if isinstance(one, Answer | Problem)]
+        known = {name: value.strip() for name, value in known.items() if not is_unknown(value)}
+        return [
+            replace(one, told=known) if isinstance(one, Answer) else one
+            for one in found
+            if isinstance(one, Answer | Problem)
+        ]
 
     async def draw_preview(self, content: bytes) -> bytes:
         """Return a small JPEG of an image, upright and without metadata.
@@ -184,7 +239,14 @@ class Service:
             self.metrics.waiting.set(self.waiting)
 
     async def _answer(
-        self, content: bytes, image: int, started: float, *, preview: bool, heatmap: bool
+        self,
+        content: bytes,
+        image: int,
+        metadata: NDArray[np.float32] | None,
+        started: float,
+        *,
+        preview: bool,
+        heatmap: bool,
     ) -> Answer:
         try:
             picture = await self._decode(content, preview=preview)
@@ -192,17 +254,27 @@ class Service:
             self.metrics.refusals.labels(problem.code).inc()
             raise problem.at(image) from problem
         with self.metrics.stages.labels("network").time():
-            arrays = await self._batcher.predict(picture.pixels)
-        answers = self.engine.answers([arrays])
+            answers, row = await self._batcher.predict(Item(picture.pixels, metadata))
         view = locate_view(self.engine.description, picture.width, picture.height)
         with self.metrics.stages.labels("heatmap").time():
-            drawn = self._draw(answers, picture, view) if heatmap else None
-        result = self._result(answers, image)
+            drawn = self._draw(answers, row, picture, view) if heatmap else None
+        result = {"image": image, **self._result(answers, row)}
         self.metrics.decisions.labels(result["decision"]).inc()
         result["heatmap"] = drawn
         result["view"] = None if view is None else {name: round(part, 4) for name, part in vars(view).items()}
         result["elapsed_ms"] = round(1000 * (perf_counter() - started), 1)
         return Answer(result, picture, view)
+
+    def _encode(self, told: Mapping[str, str]) -> NDArray[np.float32] | None:
+        """Return what the network is told besides an image, shape (M,); None if it takes nothing else."""
+        encoding = self.engine.description.metadata
+        if encoding is None:
+            return None
+        for own in encoding.fields:
+            value = told.get(own.name)
+            if not is_unknown(value) and own.encode(value) is None:
+                raise Problem("bad-metadata", f"Expected {own.name} to be {own.expected}.")
+        return np.asarray(encoding.encode([told])[0])
 
     async def _decode(self, content: bytes, *, preview: bool) -> Picture:
         verify_kind(content)
@@ -213,24 +285,32 @@ class Service:
         finally:
             self._decoding -= 1
 
-    def _draw(self, answers: Answers, picture: Picture, view: View | None) -> str | None:
+    def _run(self, batch: Sequence[Item]) -> Answers:
+        """Return the answers for a batch, decisions included; called in a thread of its own."""
+        pixels = np.stack([item.pixels for item in batch])
+        told = [item.metadata for item in batch if item.metadata is not None]
+        outputs = self.engine.run(pixels, np.stack(told)) if told else self.engine.run(pixels)
+        answers = self.engine.answers([outputs])
+        _ = answers.decisions
+        return answers
+
+    def _draw(self, answers: Answers, row: int, picture: Picture, view: View | None) -> str | None:
         if answers.cam is None or view is None:
             return None
-        cam = answers.cam[0, INDEX[str(answers.decisions.top[0])]]
+        cam = answers.cam[row, INDEX[str(answers.decisions.top[row])]]
         return data_uri(draw_heatmap(cam, view, picture.width, picture.height), "image/png")
 
-    def _result(self, answers: Answers, image: int) -> dict[str, Any]:
+    def _result(self, answers: Answers, row: int) -> dict[str, Any]:
         decisions, calibration = answers.decisions, self.engine.description.calibration
-        probabilities = dict(zip(CODES, answers.probabilities[0].tolist(), strict=True))
-        held, above = decisions.prediction_codes(0), decisions.above_melanoma_threshold
+        probabilities = dict(zip(CODES, answers.probabilities[row].tolist(), strict=True))
+        held, above = decisions.prediction_codes(row), decisions.above_melanoma_threshold
         return {
-            "image": image,
-            "decision": str(decisions.decision[0]),
-            "top": str(decisions.top[0]),
+            "decision": str(decisions.decision[row]),
+            "top": str(decisions.top[row]),
             "probabilities": {code: round(value, _DIGITS) for code, value in probabilities.items()},
-            "malignant_probability": round(float(decisions.malignant_probability[0]), _DIGITS),
+            "malignant_probability": round(float(decisions.malignant_probability[row]), _DIGITS),
             "prediction_set": held and sorted(held, key=lambda code: -probabilities[code]),
             "coverage": calibration and calibration.prediction_sets.coverage,
-            "ood_score": None if answers.ood_score is None else round(float(answers.ood_score[0]), _DIGITS),
-            "above_melanoma_threshold": None if above is None else bool(above[0]),
+            "ood_score": None if answers.ood_score is None else round(float(answers.ood_score[row]), _DIGITS),
+            "above_melanoma_threshold": None if above is None else bool(above[row]),
         }

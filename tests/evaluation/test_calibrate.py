@@ -13,7 +13,7 @@ from evaluation.simulation import Simulated, simulate
 from lesionwise.errors import DataError, RunError
 from lesionwise.evaluation import run_scores
 from lesionwise.evaluation.calibrate import calibrate, calibrate_run
-from lesionwise.evaluation.calibration import NO_PROMISE, softmax
+from lesionwise.evaluation.calibration import NO_PROMISE, read_calibration, softmax
 from lesionwise.evaluation.calibration_check import CalibrationCheck, check_calibration, stated_share_table
 from lesionwise.evaluation.evaluate import evaluate
 from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
@@ -39,6 +39,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     for seed, part in enumerate(("val", "cal", "test")):
         write_predictions(_predictions(simulate(seed=seed, digits=6)), run.predictions(part))
     return run
+
+
+def test_a_calibration_on_lesions_that_were_trained_on_is_stamped(run: RunFolder) -> None:
+    calibrate_run(run)
+    assert read_calibration(run.calibration).stamp is None
+    run.split.with_suffix(".json").write_text(json.dumps({"fingerprint": "ab", "stamp": "LEAKY SPLIT"}))
+    calibrate_run(run)
+    assert read_json(run.calibration)["stamp"] == "LEAKY SPLIT"
+    assert read_calibration(run.calibration).stamp == "LEAKY SPLIT"
 
 
 def test_a_run_answers_with_calibrated_probabilities_wherever_it_is_read(run: RunFolder) -> None:

@@ -52,7 +52,7 @@ def calibrate(
     """Fit temperature, prediction sets and thresholds on cal. `train` does it with the defaults."""
     from lesionwise.evaluation.calibrate import calibrate_run
     from lesionwise.evaluation.operating_points import DEFAULT_POINTS, both_questions
-    from lesionwise.run_folder import open_run_folder, read_json
+    from lesionwise.run_folder import open_run_folder
 
     folder = open_run_folder(run, "run", "ensemble")
     wished = both_questions(sensitivity or [], specificity or [])
@@ -71,10 +71,10 @@ def calibrate(
             f'"lesionwise evaluate {run}". An ensemble made of this run is refused until it is made anew.',
             quiet=quiet,
         )
-    stamp = read_json(folder.split.with_suffix(".json")).get("stamp")
-    if stamp:
+    if calibration.stamp:
         print_note(
-            f"{stamp}: lesions of cal were trained on, so sets and thresholds promise nothing.", quiet=quiet
+            f"{calibration.stamp}: lesions of cal were trained on, so sets and thresholds promise nothing.",
+            quiet=quiet,
         )
     print_result(describe_calibration(calibration), calibration.model_dump(mode="json"), as_json=json)
 

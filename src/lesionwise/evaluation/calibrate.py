@@ -49,7 +49,7 @@ def calibrate_run(
         RunError: If the predictions lack what is needed.
         DataError: If they cannot be read.
     """
-    path = run.predictions("cal")
+    path, split = run.predictions("cal"), read_json(run.split.with_suffix(".json"))
     try:
         calibration = calibrate(
             read_predictions(path),
@@ -57,10 +57,11 @@ def calibrate_run(
             rule=rule,
             coverage=coverage,
             points=points,
-            split_fingerprint=read_json(run.split.with_suffix(".json"))["fingerprint"],
+            split_fingerprint=split["fingerprint"],
         )
     except ValueError as error:
         raise RunError(f"{path}: {error}") from error
+    calibration = calibration.model_copy(update={"stamp": split.get("stamp")})
     write_json(run.calibration, calibration.model_dump(mode="json"))
     refresh_all_predictions(run)
     return calibration

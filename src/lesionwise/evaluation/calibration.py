@@ -31,6 +31,7 @@ Question = Literal["melanoma", "malignant"]
 Aim = Literal["sensitivity", "specificity"]
 Rule = Literal["lac", "aps"]
 Part = Annotated[float, Field(ge=0, le=1)]
+Stamp = Literal["LEAKY SPLIT"]
 Inner = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=0)]
 Seven = Annotated[tuple[float, ...], Field(min_length=len(CODES), max_length=len(CODES))]
@@ -210,6 +211,7 @@ class Calibration(_Record):
         lesions: Their lesions.
         fingerprint: SHA-256 of the image ids, truths, lesions and logits that all of it was fitted on.
         split_fingerprint: Of the split whose `cal` part they are; None if there was no split.
+        stamp: "LEAKY SPLIT" if lesions of `cal` were trained on: then nothing here keeps its promise.
     """
 
     schema_version: Literal[1] = SCHEMA
@@ -220,6 +222,7 @@ class Calibration(_Record):
     lesions: Count
     fingerprint: str
     split_fingerprint: str | None = None
+    stamp: Stamp | None = None
 
     def probabilities(self, logits: ArrayLike) -> Floats:
         """Return calibrated probabilities, shape (N, C).

@@ -87,7 +87,9 @@ def describe(**changes: object) -> Description:
 
 def write_bundle(path: Path, **changes: object) -> Path:
     """Write the bundle."""
-    path.write_bytes(seal(_graph().SerializeToString(), describe(**changes)))
+    description = describe(**changes)
+    numbers = description.metadata.length if description.metadata else 0
+    path.write_bytes(seal(_graph(numbers).SerializeToString(), description))
     return path
 
 
@@ -105,7 +107,8 @@ def picture(
     return file.getvalue()
 
 
-def _graph() -> onnx.ModelProto:
+def _graph(numbers: int = 0) -> onnx.ModelProto:
+    """The graph; told anything besides, it adds to basal cell carcinoma."""
     weights, bias = np.zeros((3, 7), np.float32), np.full(7, -6, np.float32)
     bias[INDEX["nv"]], bias[INDEX["mel"]] = 0, 16
     weights[:, INDEX["mel"]] = -40 / 3
@@ -121,7 +124,7 @@ def _graph() -> onnx.ModelProto:
         helper.make_node("Div", ["raw", "byte"], ["pixels"]),
         helper.make_node("ReduceMean", ["pixels", "places"], ["colour"], keepdims=0),
         helper.make_node("MatMul", ["colour", "weights"], ["product"]),
-        helper.make_node("Add", ["product", "bias"], ["logits"]),
+        helper.make_node("Add", ["product", "bias"], ["image_logits" if numbers else "logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
         helper.make_node("MatMul", ["colour", "bluer"], ["ood_score"]),
         helper.make_node("Transpose", ["pixels"], ["channels"], perm=[0, 3, 1, 2]),
@@ -131,6 +134,13 @@ def _graph() -> onnx.ModelProto:
         helper.make_node("Add", ["tile_product", "bias"], ["tile_logits"]),
         helper.make_node("Transpose", ["tile_logits"], ["cam"], perm=[0, 3, 1, 2]),
     ]
+    inputs = [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", HEIGHT, WIDTH, 3])]
+    if numbers:
+        constants["told"] = np.zeros((numbers, 7), np.float32)
+        constants["told"][:, INDEX["bcc"]] = 10
+        inputs.append(helper.make_tensor_value_info("metadata", TensorProto.FLOAT, ["N", numbers]))
+        told = helper.make_node("MatMul", ["metadata", "told"], ["added"])
+        nodes[5:5] = [told, helper.make_node("Add", ["image_logits", "added"], ["logits"])]
     shapes = {
         "probabilities": ["N", 7],
         "logits": ["N", 7],
@@ -140,7 +150,7 @@ def _graph() -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "drawn",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", HEIGHT, WIDTH, 3])],
+        inputs,
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )

@@ -3,20 +3,22 @@
 Here: routes. Not here: what they do with images (`service`), and the page (`page_routes`).
 """
 
+from copy import deepcopy
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from lesionwise.data.metadata import Encoding, NumberField
 from lesionwise.labels import CODES, MALIGNANT, NAMES
 from lesionwise.serve import metrics as exposition
 from lesionwise.serve.problems import KINDS, MEDIA_TYPE, Problem
 from lesionwise.serve.schema import EXAMPLE, Health, ModelInfo, Predictions
 from lesionwise.serve.service import Service
-from lesionwise.serve.uploads import FIELD, Budget, announced_bytes, read_images
+from lesionwise.serve.uploads import FIELD, Budget, announced_bytes, read_upload
 
-_UPLOAD: Final = {
+_UPLOAD: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -52,11 +54,31 @@ _UPLOAD_PROBLEMS: Final = (
     "not-multipart",
     "not-an-image",
     "no-image",
+    "bad-metadata",
     "damaged-image",
     "image-size",
     "decoding-time",
     "busy",
 )
+
+
+def _upload(metadata: Encoding | None) -> dict[str, Any]:
+    """Return the OpenAPI description of a request, for a model of images alone or one that takes more."""
+    described = deepcopy(_UPLOAD)
+    schema = described["requestBody"]["content"]["multipart/form-data"]["schema"]
+    for field in metadata.fields if metadata else ():
+        about = {"description": "Of all images of the request; left out or empty if it is not known."}
+        if isinstance(field, NumberField):
+            about["description"] += f" In {field.unit}."
+            schema["properties"][field.name] = {
+                "type": "number",
+                "minimum": 0,
+                "maximum": field.most,
+                **about,
+            }
+        else:
+            schema["properties"][field.name] = {"type": "string", "enum": [*field.words, ""], **about}
+    return described
 
 
 def _problems(*codes: str) -> dict[int | str, dict[str, Any]]:
@@ -106,7 +128,7 @@ def _add_predict(router: APIRouter, service: Service, budget: Budget) -> None:
             200: {"content": {"application/json": {"example": EXAMPLE}}},
             **_problems(*_UPLOAD_PROBLEMS),
         },
-        openapi_extra=_UPLOAD,
+        openapi_extra=_upload(service.engine.description.metadata),
     )
     async def predict(
         request: Request,
@@ -114,8 +136,8 @@ def _add_predict(router: APIRouter, service: Service, budget: Budget) -> None:
     ) -> Response:
         """Answer for each file of the field “image”. If one cannot be read, the whole request is refused."""
         with budget.hold(announced_bytes(request, service.limits)):
-            contents = await read_images(request, service.limits)
-            answers = await service.answer(contents, heatmap=heatmap)
+            images, values = await read_upload(request, service.limits, service.told_fields)
+            answers = await service.answer(images, told=values, heatmap=heatmap)
         results = [answer.result for answer in answers]
         return JSONResponse({"results": results, "model": service.model_brief()})
 

@@ -170,6 +170,7 @@ def _describe_answer(service: Service, answer: Answer) -> dict[str, Any]:
         "cutoff": service.engine.description.ood_cutoff,
         "json": shown,
         "json_uri": data_uri(text.encode(), "application/json"),
+        "told": ", ".join(f"{TEXT[name].lower()} {value}" for name, value in answer.told.items()),
         "date": date.today().isoformat(),  # noqa: DTZ011 (the day where the service stands)
     }
 
@@ -271,6 +272,7 @@ def describe_model(service: Service) -> dict[str, Any]:
         "sha256": service.model_brief()["sha256"],
         "sha": service.model_brief()["sha256"][:_SHA_SHOWN],
         "version": description.package_version,
+        "metadata": description.metadata.fields if description.metadata else (),
         "made": description.created.isoformat(),
         "licence": description.licence,
         "part": part,

@@ -15,7 +15,7 @@ from lesionwise.serve.examples import Example
 from lesionwise.serve.page import describe, palette_css, render_page, render_results
 from lesionwise.serve.problems import Problem
 from lesionwise.serve.service import Answer, Service
-from lesionwise.serve.uploads import Budget, announced_bytes, read_images
+from lesionwise.serve.uploads import Budget, announced_bytes, read_upload
 
 FRAGMENT_HEADER: Final = "x-lesionwise"
 """The page's script sends it to get results without the page around them."""
@@ -47,8 +47,8 @@ def page_routes(service: Service, budget: Budget, examples: Sequence[Example]) -
     async def ask(request: Request) -> Response:
         try:
             with budget.hold(announced_bytes(request, service.limits)):
-                contents = await read_images(request, service.limits)
-                return show.found(request, await service.answer_each(contents, preview=True))
+                images, values = await read_upload(request, service.limits, service.told_fields)
+                return show.found(request, await service.answer_each(images, told=values, preview=True))
         except Problem as problem:
             service.metrics.refusals.labels(problem.code).inc()
             return show.found(request, [problem])

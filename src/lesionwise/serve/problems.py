@@ -50,6 +50,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     "no-image": Kind(
         422, "There is no image in the request", "Put at least one file into the field “image”."
     ),
+    "bad-metadata": Kind(
+        422,
+        "What is said of the images cannot be used",
+        "Send one of the values that GET /model lists under description.metadata, or leave the field out.",
+    ),
     "damaged-image": Kind(422, "The image is damaged", "Save or export it again."),
     "image-size": Kind(422, "The image has too many or too few pixels", "Send it in another size."),
     "decoding-time": Kind(422, "The image takes too long to decode", "Save it as a plain baseline JPEG."),

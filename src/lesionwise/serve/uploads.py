@@ -1,4 +1,4 @@
-"""Reading the images of a request: every limit comes before the bytes are looked at.
+"""Reading the images of a request and what is said of them: every limit comes before the bytes are looked at.
 
 Here: the multipart form, taken apart as it arrives and kept in memory alone (Starlette's own reader would put
 larger files on disk), and what a file is by its first bytes. Not here: decoding (`decoding`).
@@ -6,18 +6,22 @@ larger files on disk), and what a file is by its first bytes. Not here: decoding
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Final
+from importlib.util import find_spec
+from typing import Final, NamedTuple
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from lesionwise.data.dicom import is_dicom
 from lesionwise.serve.limits import Limits
 from lesionwise.serve.problems import Problem
 
 FIELD: Final = "image"
+VALUE_BYTES: Final = 64  # of a field that says something of the images
+READS_DICOM: Final = find_spec("pydicom") is not None
 MAX_PARTS: Final = 64  # of any name; what is no image is skipped, but not without end
 _UNSAFE_NAME: Final = re.compile(
     rb"[/\x00-\x1f\x7f]|\\(?!\")|%(2f|5c|0[0-9a-f]|1[0-9a-f])|filename\*?=[\"']?\.{1,2}[\"']?\s*(;|$)",
@@ -82,27 +86,40 @@ def announced_bytes(request: Request, limits: Limits) -> int:
     return count
 
 
-async def read_images(request: Request, limits: Limits) -> list[bytes]:
-    """Return the files of the field `image`, in their order.
+class Upload(NamedTuple):
+    """What a request brings.
+
+    Attributes:
+        images: The files of the field `image`, in their order.
+        values: The text of each other field that was asked for and is not empty, by its name.
+    """
+
+    images: list[bytes]
+    values: dict[str, str]
+
+
+async def read_upload(request: Request, limits: Limits, fields: Collection[str] = ()) -> Upload:
+    """Return the images of a request and what is said of them.
 
     Args:
         request: Not read from yet.
         limits: Of bytes, images and seconds.
+        fields: Names of the other fields that are read; any more are skipped.
 
     Raises:
         Problem: If it is no such form, or more than the limits.
     """
     try:
         async with asyncio.timeout(limits.receive_s):
-            return await _read(request, limits)
+            return await _read(request, limits, fields)
     except TimeoutError as error:
         raise Problem("too-slow", f"It was not here after {limits.receive_s:g} seconds.") from error
     except ClientDisconnect as error:
         raise Problem("bad-request", "The connection ended before the request did.") from error
 
 
-async def _read(request: Request, limits: Limits) -> list[bytes]:
-    form = _Form(_boundary(request), limits)
+async def _read(request: Request, limits: Limits, fields: Collection[str]) -> Upload:
+    form = _Form(_boundary(request), limits, fields)
     received, problem = 0, None
     async for chunk in request.stream():
         received += len(chunk)
@@ -132,11 +149,14 @@ def _boundary(request: Request) -> bytes:
 
 
 class _Form:
-    """Callbacks of the parser; keeps the files, drops all else."""
+    """Callbacks of the parser; keeps the files and the fields that are read, drops all else."""
 
-    def __init__(self, boundary: bytes, limits: Limits) -> None:
+    def __init__(self, boundary: bytes, limits: Limits, fields: Collection[str]) -> None:
         self.images: list[bytes] = []
+        self.values: dict[str, str] = {}
         self._limits = limits
+        self._fields = {name.encode(): name for name in fields}
+        self._field: str | None = None
         self._parts = 0
         self._name, self._value, self._disposition = bytearray(), bytearray(), b""
         self._content: bytearray | None = None
@@ -162,19 +182,19 @@ class _Form:
         except FormParserError as error:
             raise Problem("bad-request", "The form does not follow its own boundary.") from error
 
-    def finish(self) -> list[bytes]:
-        """Return the files once all bytes are here."""
+    def finish(self) -> Upload:
+        """Return what was kept once all bytes are here."""
         if not self._ended:
             raise Problem("bad-request", "The form ends before its last boundary.")
         if not self.images:
             raise Problem("no-image", f"The field “{FIELD}” holds no file.")
-        return self.images
+        return Upload(self.images, self.values)
 
     def _begin(self) -> None:
         self._parts += 1
         if self._parts > MAX_PARTS:
             raise Problem("too-many-images", f"The form has more than {MAX_PARTS} parts.")
-        self._disposition, self._content = b"", None
+        self._disposition, self._content, self._field = b"", None, None
 
     def _keep_header(self) -> None:
         if self._name.lower() == b"content-disposition":
@@ -184,6 +204,11 @@ class _Form:
 
     def _open(self) -> None:
         _, options = parse_options_header(self._disposition)
+        self._field = self._fields.get(options.get(b"name", b""))
+        if self._field in self.values:
+            raise Problem("bad-request", f"The field “{self._field}” is there twice.")
+        if self._field:
+            self._content = bytearray()
         if options.get(b"name") != FIELD.encode():
             return
         if _UNSAFE_NAME.search(self._disposition):
@@ -197,7 +222,10 @@ class _Form:
     def _add(self, data: bytes, start: int, end: int) -> None:
         if self._content is None:
             return
-        if len(self._content) + end - start > self._limits.image_bytes:
+        if self._field:
+            if len(self._content) + end - start > VALUE_BYTES:
+                raise Problem("bad-metadata", f"The field “{self._field}” has more than {VALUE_BYTES} bytes.")
+        elif len(self._content) + end - start > self._limits.image_bytes:
             raise Problem(
                 "too-many-bytes",
                 f"The image has more than the {self._limits.image_bytes:,} bytes that are read.",
@@ -206,7 +234,9 @@ class _Form:
         self._content += data[start:end]
 
     def _close(self) -> None:
-        if self._content:  # browsers send an empty file where none was chosen
+        if self._field and self._content is not None:
+            self.values[self._field] = self._content.decode("utf-8", "replace")
+        elif self._content:  # browsers send an empty file where none was chosen
             self.images.append(bytes(self._content))
         self._content = None
 
@@ -223,7 +253,15 @@ def verify_kind(content: bytes) -> None:
     Raises:
         Problem: If it is not.
     """
-    if not any(start.match(content) for start in _STARTS):
+    known = any(start.match(content) for start in _STARTS)
+    if is_dicom(content):
+        if known:
+            raise Problem("not-an-image", "It is a DICOM file and an image of another kind at the same time.")
+        if not READS_DICOM:
+            raise Problem(
+                "not-an-image", "It is a DICOM file, for which this service lacks the extra “dicom”."
+            )
+    elif not known:
         raise Problem("not-an-image", "Its first bytes are not those of a JPEG, PNG, WebP, TIFF or BMP file.")
     whole = len(content) <= 2 * _LOOKED_AT
     ends = (content if whole else content[:_LOOKED_AT] + content[-_LOOKED_AT:]).lower()

@@ -22,9 +22,11 @@ const announce = (text) => { status.textContent = text; };
 function add(files) {
   if (!files.length) return;
   focusNext = true;
+  const told = [...form.querySelectorAll("select[name], input[type=number]")].filter((field) => field.value);
+  const values = told.map((field) => [field.name, field.value]);
   for (const file of files) {
     const card = pendingCard(file.name || form.dataset.pasted);
-    waiting.push({ card, name: card.dataset.name, ask: () => send(file, card) });
+    waiting.push({ card, name: card.dataset.name, ask: () => send(file, values, card) });
   }
   pump();
 }
@@ -75,7 +77,7 @@ function refuse(card, sentence) {
   settle(card);
 }
 
-async function send(file, card) {
+async function send(file, values, card) {
   const most = Number(form.dataset.maxBytes);
   if (file.size > most) {
     refuse(card, fill(form.dataset.tooLarge, { name: card.dataset.name }));
@@ -83,6 +85,7 @@ async function send(file, card) {
   }
   const body = new FormData();
   body.append("image", file, "image");
+  for (const [name, value] of values) body.append(name, value);
   await request("/", { method: "POST", body }, card);
 }
 

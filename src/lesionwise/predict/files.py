@@ -20,6 +20,7 @@ from lesionwise.bundle.engine import BATCH, Answers, Engine
 from lesionwise.data.images import read_image
 from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import ImageError
+from lesionwise.predict.metadata import MetadataTable
 from lesionwise.predict.sources import Picture
 from lesionwise.predict.views import run_views
 from lesionwise.predict.writing import (
@@ -61,9 +62,17 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class _Decoded:
+class Decoded:
+    """A batch that was read.
+
+    Attributes:
+        pictures: Those that could be.
+        pixels: As the graph takes them, shape (B, H, W, 3); None if none of them could be read.
+        faults: Rows of the table of errors.
+    """
+
     pictures: list[Picture]
-    pixels: NDArray[np.uint8] | None  # (B, H, W, 3); None if none of them could be read
+    pixels: NDArray[np.uint8] | None
     faults: list[list[str]]
 
 
@@ -76,6 +85,7 @@ def predict_files(
     format_: Format = "lesionwise",
     tta: bool = False,
     resume: bool = False,
+    metadata: MetadataTable | None = None,
     workers: int | None = None,
     on_done: OnDone | None = None,
     on_answers: OnAnswers | None = None,
@@ -91,6 +101,7 @@ def predict_files(
         format_: Of the predictions.
         tta: Average over flips; see `views`.
         resume: Keep what an interrupted call left beside `out`.
+        metadata: What is known of the images besides, for a model that takes it.
         workers: Decoding threads; the number of usable cores if left out.
         on_done: Called with the number of images that are dealt with.
         on_answers: Called with each batch: pictures, pixels (B, H, W, 3) and answers.
@@ -105,17 +116,19 @@ def predict_files(
         "format": format_,
         "tta": tta,
         "precision": engine.precision,
+        "metadata": metadata and metadata.sha256,
     }
     with (
         prediction_table(out, format_) as table,
         error_table(errors) as faults,
         ThreadPoolExecutor(workers) as decoders,
-        ThreadPoolExecutor(1) as network,
+        ThreadPoolExecutor(engine.streams) as network,
     ):
         kept = table.begin(settings, resume=resume)
-        fresh = _fresh(pictures, kept, tally, faults)
-        decoded = _map_ahead(decoders, partial(_decode, engine), _batches(fresh), workers + _AHEAD)
-        for batch, answers in _map_ahead(network, partial(_answer, engine, tta=tta), decoded, _AHEAD):
+        fresh = fresh_pictures(pictures, kept, tally, faults)
+        answering = partial(answer, engine, tta=tta, metadata=metadata)
+        decoded = _map_ahead(decoders, partial(decode, engine), _batches(fresh), workers + _AHEAD)
+        for batch, answers in _map_ahead(network, answering, decoded, engine.streams + _AHEAD):
             if batch.faults:
                 faults.append(batch.faults)
                 tally.failed += len(batch.faults)
@@ -148,10 +161,17 @@ class _Met:
         self.paths.add(hash(picture.path))
 
 
-def _fresh(
+def fresh_pictures(
     pictures: Iterable[Picture], kept: set[int], tally: Tally, faults: GrowingTable
 ) -> Iterator[Picture]:
-    """Yield the pictures that are not written yet, no file and no name twice."""
+    """Yield the pictures that are not written yet, no file and no name twice.
+
+    Args:
+        pictures: All of them.
+        kept: Hashes of the names that are written.
+        tally: Where those that are left out are counted.
+        faults: Where a name that is taken is written.
+    """
     met = _Met()
     for found in pictures:
         if hash(found.path) in met.paths and not found.named:
@@ -168,7 +188,8 @@ def _fresh(
         met.add(picture)
 
 
-def _decode(engine: Engine, pictures: list[Picture]) -> _Decoded:
+def decode(engine: Engine, pictures: list[Picture]) -> Decoded:
+    """Read some pictures by the model's rule; those that cannot be read become faults."""
     read, pixels, faults = [], [], []
     rule = engine.description.input
     for picture in pictures:
@@ -178,14 +199,18 @@ def _decode(engine: Engine, pictures: list[Picture]) -> _Decoded:
             faults.append([picture.image_id, picture.path, str(error)])
         else:
             read.append(picture)
-    return _Decoded(read, np.stack(pixels) if pixels else None, faults)
+    return Decoded(read, np.stack(pixels) if pixels else None, faults)
 
 
-def _answer(engine: Engine, batch: _Decoded, *, tta: bool) -> tuple[_Decoded, Answers | None]:
+def answer(
+    engine: Engine, batch: Decoded, *, tta: bool, metadata: MetadataTable | None = None
+) -> tuple[Decoded, Answers | None]:
+    """Run a batch through the model, and return it with the answers, if there are any."""
     if batch.pixels is None:
         return batch, None
     run = run_views if tta else Engine.run
-    return batch, engine.answers([run(engine, batch.pixels)])
+    told = None if metadata is None else metadata.numbers_of(batch.pictures)
+    return batch, engine.answers([run(engine, batch.pixels, told)])
 
 
 def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:

@@ -39,12 +39,12 @@ def table_rows(format_: Format, pictures: Sequence[Picture], answers: Answers) -
         pictures: The images, N of them.
         answers: What the model said about them.
     """
+    said, probabilities, logits = answers.decisions, answers.probabilities.tolist(), answers.logits.tolist()
     for row, picture in enumerate(pictures):
-        prob = dict(zip(CODES, answers.probabilities[row], strict=True))
         if format_ == "isic":
+            prob = dict(zip(CODES, probabilities[row], strict=True))
             yield [picture.image_id, *(_number(prob[code]) for code in _CHALLENGE)]
             continue
-        said = answers.decisions
         yield [
             picture.image_id,
             picture.path,
@@ -53,8 +53,8 @@ def table_rows(format_: Format, pictures: Sequence[Picture], answers: Answers) -
             _number(said.malignant_probability[row]),
             " ".join(said.prediction_codes(row) or ()),
             "" if answers.ood_score is None else _number(answers.ood_score[row]),
-            *map(_number, prob.values()),
-            *map(_number, answers.logits[row]),
+            *map(_number, probabilities[row]),
+            *map(_number, logits[row]),
         ]
 
 

@@ -28,10 +28,10 @@ MakeBundle = Callable[..., Bundle]
 
 @pytest.fixture
 def make_bundle(exported: Exported, tmp_path: Path) -> MakeBundle:
-    """A function that gives the small graph another description."""
+    """A function that gives the small graph, or another one, a description."""
 
-    def make(**changes: object) -> Bundle:
-        content = seal(exported.content, describe(**changes))
+    def make(graph: bytes | None = None, **changes: object) -> Bundle:
+        content = seal(graph or exported.content, describe(**changes))
         path = tmp_path / "model.onnx"
         path.write_bytes(content)
         return Bundle(path, content, "0" * 64, open_content(content))

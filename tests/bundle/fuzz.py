@@ -1,4 +1,4 @@
-"""Mutates a bundle a thousand times; run in a process of its own, which a crash would end.
+"""Mutates a bundle many times; run in a process of its own, which a crash would end.
 
 Each mutant is refused with a `BundleError` or opens with a valid description. "resealed" gives each a
 checksum that fits, as somebody would who means harm, so that the checks behind it are the ones tried;
@@ -15,9 +15,9 @@ import numpy as np
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import CHECKSUM_KEY, Bundle, open_content
 from lesionwise.bundle.onnx_file import metadata_entry
-from lesionwise.errors import BundleError
+from lesionwise.bundle.runtimes import RUNTIMES, Runtime
+from lesionwise.errors import BundleError, MissingExtraError
 
-TRIALS = 1000
 END = len(metadata_entry(CHECKSUM_KEY, b"0" * 64))
 
 
@@ -55,19 +55,26 @@ def attempt(path: Path, content: bytes, *, run: bool) -> str:
         return "refused"
     if not run:
         return "opened"
+    ends = [_run(bundle, runtime) for runtime in RUNTIMES]
+    return "ran" if "ran" in ends else ends[0]
+
+
+def _run(bundle: Bundle, runtime: Runtime) -> str:
     try:
-        answers = Engine(bundle, threads=1).predict(np.zeros((24, 32, 3), np.uint8))
+        answers = Engine(bundle, runtime=runtime, threads=1).predict(np.zeros((24, 32, 3), np.uint8))
     except BundleError:
         return "not built"
+    except MissingExtraError:
+        return "not installed"
     return "ran" if len(answers.decisions.decision) == 1 else "silent"
 
 
-def main(path: Path, *, resealed: bool) -> None:
+def main(path: Path, trials: int, *, resealed: bool) -> None:
     """Print how far each mutant came."""
     content = path.read_bytes()
     rng = np.random.default_rng(0)
     counts: dict[str, int] = {}
-    for _ in range(TRIALS):
+    for _ in range(trials):
         mutant = mutate(content[:-END] if resealed else content, rng)
         if resealed:
             mutant += metadata_entry(CHECKSUM_KEY, sha256(mutant).hexdigest().encode())
@@ -77,4 +84,4 @@ def main(path: Path, *, resealed: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), resealed=sys.argv[2] == "resealed")
+    main(Path(sys.argv[1]), int(sys.argv[3]), resealed=sys.argv[2] == "resealed")

@@ -2,6 +2,7 @@ import io
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from bundle.small_model import SIZE, images
 from lesionwise import load_model
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.export import BundleGraph
-from lesionwise.bundle.runtimes import RUNTIMES, Runtime
+from lesionwise.bundle.runtimes import RUNTIMES, Runtime, start
 from lesionwise.data.images import read_image
 from lesionwise.errors import BundleError, ImageError
 from lesionwise.labels import CODES
@@ -41,6 +42,27 @@ def test_each_runtime_answers_as_pytorch(
     for name, values in expected.items():
         assert found[name].shape == values.shape
         assert np.abs(found[name] - values.numpy()).max() < 1e-4 * max(1, values.abs().max()), name
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_what_a_runtime_refuses_is_refused_by_name(make_bundle: MakeBundle, runtime: Runtime) -> None:
+    if runtime == "onnxruntime":
+        pytest.importorskip("onnxruntime")
+    bundle = make_bundle()
+    torn = replace(bundle, content=bundle.content.replace(b"ReduceMean", b"ReduceMeen"))
+    with pytest.raises(BundleError, match=rf"model\.onnx: {runtime} cannot build its graph: "):
+        Engine(torn, runtime=runtime)
+    engine = Engine(bundle, runtime=runtime, threads=1)
+    for odd in (images(2, (10, 10)), images(2).astype(float)):
+        with pytest.raises(ImageError, match=r"Expected pixels \(N, 24, 32, 3\) of uint8 but got"):
+            engine.run(odd)  # type: ignore[arg-type]
+
+
+def test_a_graph_that_breaks_on_an_image_is_reported(make_bundle: MakeBundle) -> None:
+    pytest.importorskip("onnxruntime")
+    run = start("onnxruntime", make_bundle().content, ("probabilities",), precision="fp32", threads=1)
+    with pytest.raises(BundleError, match="onnxruntime cannot run its graph: "):
+        run({"image": images(2, (10, 10))})
 
 
 def test_paths_bytes_and_arrays_are_answered_alike(engine: Engine, tmp_path: Path) -> None:

@@ -141,6 +141,8 @@ def test_what_is_refused_leaves_the_file_that_was_there(save: Save, tmp_path: Pa
         ({"batch": 1}, "takes 1 images at a time"),
         ({"opset": 12}, "is of opset 12"),
         ({"side": "h"}, "pass --size"),
+        ({"side": -1}, "pass --size"),
+        ({"side": 4}, "takes images of 4x32 pixels; expected 8 to 4096 a side"),
     ],
 )
 def test_a_model_that_cannot_be_served_is_refused(

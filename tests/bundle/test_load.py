@@ -229,9 +229,9 @@ def test_mutants_with_a_checksum_that_fits_neither_crash_nor_hang(make_bundle: M
     assert set(found) == {"refused", "not built", "ran"}
 
 
-def fuzz(path: Path, mode: str) -> dict[str, int]:
+def fuzz(path: Path, mode: str, trials: int = 1000) -> dict[str, int]:
     """How many mutants came how far, in a process of its own."""
-    command = [sys.executable, str(Path(__file__).with_name("fuzz.py")), str(path), mode]
+    command = [sys.executable, str(Path(__file__).with_name("fuzz.py")), str(path), mode, str(trials)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return dict(json.loads(done.stdout))

@@ -11,8 +11,8 @@ import pytest
 
 from conftest import make_recipe
 from lesionwise import load_model, read_dataset
-from lesionwise.bundle.description import image_digest
-from lesionwise.errors import BundleError
+from lesionwise.bundle.description import Precision, image_digest
+from lesionwise.errors import BundleError, RunError
 from lesionwise.evaluation import run_scores
 from lesionwise.evaluation.calibrate import calibrate_run
 from lesionwise.evaluation.calibration import softmax
@@ -92,6 +92,58 @@ def test_an_exported_ensemble_answers_as_it_did_and_names_no_image(
     assert "test" not in description.scores
     assert description.provenance
     assert description.provenance.test_images == ()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_fewer_bits_are_counted_and_claim_what_they_score(
+    run: RunFolder, drawn_folder: Path, home: Path, precision: Precision
+) -> None:
+    if precision == "int8":
+        pytest.importorskip("onnxruntime")
+    predict_test(run, cache_root=home / "cache")
+    evaluate_part(run, "test")
+    out = run.path / "model.onnx"
+    description = export_run(run, out, precision=precision, cache_root=home / "cache").description
+    written, check = read_run_predictions(run, "cal"), description.precision_check
+    assert check
+    assert check.images == len(written.image_id)
+    model = load_model(out, threads=1)
+    assert model.precision == precision
+    assert model.description == description
+    dataset = read_dataset(drawn_folder)
+    paths = dict(zip(dataset.table["image_id"], dataset.paths, strict=True))
+    found = model.predict(paths[name] for name in written.image_id).probabilities
+    assert np.abs(found - written.y_prob).max() == pytest.approx(check.largest_difference, abs=1e-5)
+    assert description.calibration == run_calibration(run)
+    assert set(description.scores) == {"val"}  # those on test are of another file
+    assert description.provenance
+    assert description.provenance.test_images == ()
+    val = read_run_predictions(run, "val")
+    said = model.predict(paths[name] for name in val.image_id).probabilities
+    assert val.y_true is not None
+    loss = -np.log(said[np.arange(len(said)), val.y_true]).mean()
+    assert description.scores["val"].overall["log_loss"].value == pytest.approx(loss, abs=1e-5)
+
+
+def test_an_ensemble_is_exported_in_eight_bits(runs: list[RunFolder], home: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    both = RunFolder(tmp_path / "both")
+    make_ensemble(runs, both)
+    full = export_run(both, tmp_path / "fp32.onnx")
+    low = export_run(both, tmp_path / "int8.onnx", precision="int8", cache_root=home / "cache")
+    assert len(low.content) < 0.6 * len(full.content)
+    assert low.description.precision_check
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_what_cannot_be_counted_is_refused_before_the_work(
+    run: RunFolder, tmp_path: Path, precision: Precision
+) -> None:
+    write_json(run.data, {**read_json(run.data), "folder": str(tmp_path / "gone")})
+    with pytest.raises(
+        RunError, match=rf"what {precision} changes is counted on the images of cal, but.*gone"
+    ):
+        export_run(run, tmp_path / "model.onnx", precision=precision)
 
 
 def test_another_model_than_the_one_that_predicted_is_not_written(

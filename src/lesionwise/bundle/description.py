@@ -15,16 +15,17 @@ from lesionwise.data.images import IMAGE_RULE
 from lesionwise.data.metadata import Encoding
 from lesionwise.data.preprocess import verify_steps
 from lesionwise.errors import BundleError, RecipeError
-from lesionwise.evaluation.calibration import Calibration
+from lesionwise.evaluation.calibration import Calibration, Stamp
 from lesionwise.labels import CODES
 
 SCHEMA: Final = 1
-LEAKY_STAMP: Final = "LEAKY SPLIT"
-Precision = Literal["fp32", "bf16"]
+LEAKY_STAMP: Final[Stamp] = "LEAKY SPLIT"
+Precision = Literal["fp32", "bf16", "int8"]
 Output = Literal["probabilities", "logits", "embedding", "ood_score", "cam"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Count = Annotated[int, Field(ge=0)]
+_SHOWN: Final = 40  # characters of a strange value
 LEAST_SIDE: Final = 8
 GREATEST_SIDE: Final = 4096
 Side = Annotated[int, Field(ge=LEAST_SIDE, le=GREATEST_SIDE)]
@@ -158,7 +159,8 @@ class Description(_Record):
             where the model has them `embedding` (N, D), `ood_score` (N,), `cam` (N, C, h, w).
         logits_are: What the raw outputs of this model are: those of the last layer, or the logarithm of
             probabilities, where several members were averaged or a foreign model gives nothing else.
-        precision: What the graph is run in.
+        precision: What the graph is run in; int8 is a matter of the graph itself, whose other parts run in
+            fp32.
         precision_check: What that changed; None for fp32.
         calibration: From logits to probabilities, sets and operating points; None if it was never calibrated.
         ood_cutoff: From this `ood_score` on an image is no lesion image; None if that is not known.
@@ -186,7 +188,7 @@ class Description(_Record):
     provenance: Provenance | None = None
     scores: dict[str, PartScores] = {}
     origin: Literal["lesionwise", "onnx", "keras"] = "lesionwise"
-    stamp: Literal["LEAKY SPLIT"] | None = None
+    stamp: Stamp | None = None
     licence: Line = ""
     card: Prose = ""
     created: date
@@ -229,8 +231,9 @@ def parse_description(text: bytes) -> Description:
         faults = error.errors()
         newer = next((fault for fault in faults if fault["loc"] == ("schema_version",)), None)
         if newer:
+            found = printable(str(newer["input"]))[:_SHOWN]
             raise BundleError(
-                f"has a description of schema {newer['input']!r}; this lesionwise reads schema {SCHEMA}. "
+                f"has a description of schema {found}; this lesionwise reads schema {SCHEMA}. "
                 "Use the version of lesionwise that wrote it, or a newer one"
             ) from error
         raise BundleError(f"has an invalid description: {_fault(error)}") from error

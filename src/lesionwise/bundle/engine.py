@@ -11,7 +11,7 @@ from functools import cached_property
 from importlib.resources import as_file, files
 from itertools import islice, repeat, zip_longest
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,8 @@ class Engine:
         threads: Cores to use; all if left out.
         streams: Calls of `run` that are computed at the same time, if as many threads make them; the cores
             are shared out among them.
-        precision: What to compute in; as the bundle says if left out.
+        precision: What to compute in; as the bundle says if left out. A graph in int8 can be run in nothing
+            else, and no other graph in int8.
 
     Attributes:
         bundle: As given.
@@ -77,7 +78,7 @@ class Engine:
         precision: What it computes in.
 
     Raises:
-        BundleError: If the runtime cannot build the graph.
+        BundleError: If the runtime cannot build the graph, or the graph is not of that precision.
         MissingExtraError: If the runtime is not installed.
     """
 
@@ -94,6 +95,7 @@ class Engine:
         self.runtime = runtime
         self.streams = streams
         self.precision = precision or self.description.precision
+        _verify_precision(bundle, self.precision)
         try:
             self._run: Run = start(
                 runtime,
@@ -187,12 +189,25 @@ class Engine:
 
         Returns:
             An array for each output that the description names.
+
+        Raises:
+            BundleError: If the graph breaks on them.
+            ImageError: If they are not such pixels; OpenVINO would take them, and answer anything.
         """
+        expected = (*self.description.input.size, 3)
+        if pixels.shape[1:] != expected or pixels.dtype != np.uint8:
+            raise ImageError(
+                f"Expected pixels (N, {', '.join(map(str, expected))}) of uint8 but got {pixels.shape} of "
+                f"{pixels.dtype}."
+            )
         inputs: dict[str, NDArray[np.uint8] | Floats] = {"image": np.ascontiguousarray(pixels)}
         if self.description.metadata is not None:
             unknown = np.zeros((len(pixels), self.description.metadata.length), np.float32)
             inputs["metadata"] = unknown if metadata is None else np.ascontiguousarray(metadata)
-        return self._run(inputs)
+        try:
+            return self._run(inputs)
+        except BundleError as error:
+            raise BundleError(f"{self.bundle.path}: {error}.") from error
 
     def answers(self, batches: Sequence[Arrays]) -> Answers:
         """Return the outputs of batches as one record.
@@ -224,10 +239,19 @@ def _paired(
         yield from zip(images, repeat(None), strict=False)
         return
     missing = object()
-    for pair in zip_longest(images, metadata, fillvalue=missing):
-        if pair[0] is missing or pair[1] is missing:
+    for image, record in zip_longest(images, metadata, fillvalue=missing):
+        if image is missing or record is missing:
             raise DataError("Expected metadata for each image but there are more of one than of the other.")
-        yield pair
+        yield cast("Image", image), cast("Record | None", record)
+
+
+def _verify_precision(bundle: Bundle, wished: Precision) -> None:
+    held = bundle.description.precision
+    if "int8" in (held, wished) and held != wished:
+        raise BundleError(
+            f"{bundle.path}: is made for {held} and cannot be run in {wished}: eight bits stand in the file "
+            f'itself. Make that one with "lesionwise export RUN --precision {wished}".'
+        )
 
 
 def _is_one(images: Image | Iterable[Image]) -> TypeIs[Image]:
@@ -254,10 +278,10 @@ def load_model(
         runtime: "openvino", or "onnxruntime" where that extra is installed.
         threads: Cores to use; all if left out.
         streams: Batches that several threads may have computed at the same time.
-        precision: "fp32" or "bf16"; what the bundle says if left out.
+        precision: "fp32" or "bf16"; what the bundle says if left out, and always for one in int8.
 
     Raises:
-        BundleError: If the file is no bundle, damaged, or cannot be run.
+        BundleError: If the file is no bundle, damaged, or cannot be run, or not so.
         MissingExtraError: If the runtime is not installed.
     """
     with as_file(files("lesionwise") / "weights" / "small.onnx") as shipped:

@@ -5,6 +5,7 @@ where networks and facts come from (`lesionwise.training.export`). The base inst
 Letters: B batch, C classes, D features, H W pixels of the input, h w pixels of the view.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -160,19 +161,22 @@ def to_onnx(graph: BundleGraph, size: tuple[int, int], *, metadata: int = 0) -> 
     with torch.inference_mode():
         outputs = graph(**trial)
     count = torch.export.Dim("N", min=1, max=65_535)
-    program = torch.onnx.export(
-        graph,
-        tuple(trial.values()),
-        input_names=list(trial),
-        output_names=list(outputs),
-        dynamic_shapes={name: {0: count} for name in trial},
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        # Both inputs have as many rows, and only one of them can give that number its name.
+        warnings.filterwarnings("ignore", ".*axis name: N will not be used.*")
+        program = torch.onnx.export(
+            graph,
+            tuple(trial.values()),
+            input_names=list(trial),
+            output_names=list(outputs),
+            dynamic_shapes={name: {0: count} for name in trial},
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
     if program is None:
         raise BundleError("PyTorch gave no ONNX graph.")
-    return Exported(_without_traces(program.model_proto), tuple(outputs))
+    return Exported(without_traces(program.model_proto), tuple(outputs))
 
 
 def verify_parity(graph: BundleGraph, engine: Engine) -> float:
@@ -218,7 +222,7 @@ def _trial_metadata(length: int) -> NDArray[np.float32]:
     return numbers
 
 
-def _without_traces(model: onnx.ModelProto) -> bytes:
+def without_traces(model: onnx.ModelProto) -> bytes:
     """Return the file without the exporter's notes, which name files of this machine."""
     model.producer_name, model.producer_version, model.doc_string = "lesionwise", "", ""
     del model.metadata_props[:], model.graph.metadata_props[:], model.graph.value_info[:]

@@ -28,7 +28,7 @@ from lesionwise.bundle.description import (
 )
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.keras_model import SUFFIXES, keras_to_onnx
-from lesionwise.bundle.load import Bundle, assemble, read_content, write_bundle
+from lesionwise.bundle.load import Bundle, assemble, read_content, verify_writable, write_bundle
 from lesionwise.bundle.onnx_file import verify_self_contained
 from lesionwise.errors import BundleError, MissingExtraError
 from lesionwise.labels import CODES
@@ -81,6 +81,7 @@ def import_model(path: Path, out: Path, told: Told, *, name: str, licence: str =
         MissingExtraError: If Keras is needed and not installed.
     """
     origin: Literal["onnx", "keras"] = "keras" if path.suffix.lower() in SUFFIXES else "onnx"
+    verify_writable(out)
     try:
         verify_told(told)
         verify_texts(name=name, licence=licence)
@@ -125,11 +126,15 @@ def verify_told(told: Told) -> None:
         raise BundleError("expected --divide, --mean and --std to be finite numbers")
     if told.divide <= 0 or min(told.std) <= 0:
         raise BundleError("expected --divide and --std to be greater than 0")
-    if told.size and (min(told.size) < LEAST_SIDE or max(told.size) > GREATEST_SIDE):
+    if told.size and not _is_image(told.size):
         raise BundleError(
             f"expected --size to be {LEAST_SIDE} to {GREATEST_SIDE} pixels a side but got "
             f"{told.size[0]}x{told.size[1]}"
         )
+
+
+def _is_image(size: tuple[int, int]) -> bool:
+    return min(size) >= LEAST_SIDE and max(size) <= GREATEST_SIDE
 
 
 def _wrapped(model: Any, told: Told) -> tuple[bytes, tuple[int, int]]:  # noqa: ANN401 (a message of protobuf)
@@ -161,7 +166,7 @@ def _wrapped(model: Any, told: Told) -> tuple[bytes, tuple[int, int]]:  # noqa: 
 def _layout(port: Any, told: Told) -> tuple[Literal["nhwc", "nchw"], tuple[int, int]]:  # noqa: ANN401
     """Return where the channels stand, and height and width."""
     dims = port.type.tensor_type.shape.dim
-    sides = [dim.dim_value if dim.HasField("dim_value") else None for dim in dims]
+    sides = [dim.dim_value if dim.dim_value > 0 else None for dim in dims]  # older exporters: -1 for any
     if len(sides) != 4 or sides.count(3) != 1 or sides.index(3) not in (1, 3):  # noqa: PLR2004 (N, and H, W, 3 or 3, H, W)
         raise BundleError(f"expected an input (N, H, W, 3) or (N, 3, H, W) but found {sides}")
     if sides[0] is not None:
@@ -173,6 +178,10 @@ def _layout(port: Any, told: Told) -> tuple[Literal["nhwc", "nchw"], tuple[int, 
         raise BundleError("takes images of any size; pass --size with the one that it was trained at")
     if told.size not in (None, size):
         raise BundleError(f"takes images of {size[0]}x{size[1]} pixels, not of {told.size}")
+    if not _is_image(size):
+        raise BundleError(
+            f"takes images of {size[0]}x{size[1]} pixels; expected {LEAST_SIDE} to {GREATEST_SIDE} a side"
+        )
     return ("nhwc" if last else "nchw"), size
 
 

@@ -106,8 +106,10 @@ def open_content(content: bytes) -> Description:
             "is not a lesionwise bundle: it does not describe itself. "
             'Run "lesionwise bundle import" to make one of it'
         )
-    if len(ours) > 1 or len(ours[0]) > MAX_DESCRIPTION_BYTES:
-        raise BundleError("has more than one description, or one that is too long")
+    if len(ours) > 1:
+        raise BundleError("has more than one description")
+    if len(ours[0]) > MAX_DESCRIPTION_BYTES:
+        raise BundleError(f"has a description that is too long: more than {MAX_DESCRIPTION_BYTES:,} bytes")
     _verify_checksum(content)
     description = parse_description(bytes(ours[0]))
     _verify_ports(verify_self_contained(content), description)
@@ -130,6 +132,16 @@ def assemble(content: bytes, description: Description, path: Path) -> Bundle:
         return Bundle(path, sealed, sha256(sealed).hexdigest(), open_content(sealed))
     except BundleError as error:
         raise BundleError(f"{path}: {error}.") from error
+
+
+def verify_writable(path: Path) -> None:
+    """Make sure that a bundle can go to a path, before the work that ends in it.
+
+    Raises:
+        BundleError: If a folder is there.
+    """
+    if path.is_dir():
+        raise BundleError(f"{path}: expected --out to name a file but it is a folder.")
 
 
 def write_bundle(bundle: Bundle) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionwise.bundle.description import Precision
+from lesionwise.bundle.texts import printable
 from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import BundleError, MissingExtraError
 
@@ -43,22 +44,37 @@ def start(
         runtime: Which.
         content: A checked ONNX file.
         names: Of the outputs, in order.
-        precision: What it is computed in; ONNX Runtime's CPU kernels know fp32 alone.
+        precision: What it is computed in; ONNX Runtime's CPU kernels know no bf16 and take fp32.
         threads: On how many cores; all if None.
         streams: Calls from as many threads are computed at the same time, each on its part of the cores. All
             cores for one call answer it soonest; a core for each call answers more of them, because the
             cores of one call wait for one another after every layer.
 
     Raises:
-        BundleError: If the runtime cannot build the graph.
+        BundleError: If the runtime cannot build the graph; the function raises it if it cannot be run.
         MissingExtraError: If the runtime is not installed.
     """
     starter = {"openvino": _start_openvino, "onnxruntime": _start_onnxruntime}[runtime]
+    with _refusal(f"{runtime} cannot build its graph"):
+        run = starter(content, names, precision, threads, streams)
+
+    def guarded(inputs: Inputs) -> Arrays:
+        with _refusal(f"{runtime} cannot run its graph"):
+            return run(inputs)
+
+    return guarded
+
+
+@contextmanager
+def _refusal(what: str) -> Iterator[None]:
+    """Turn a runtime's errors into ours, with the last line of its reason."""
     try:
-        return starter(content, names, precision, threads, streams)
-    except (RuntimeError, ValueError) as error:
+        yield
+    except MissingExtraError:
+        raise
+    except Exception as error:  # those of ONNX Runtime have no base of their own
         reason = (str(error).strip().splitlines() or ["it gives no reason"])[-1]
-        raise BundleError(f"{runtime} cannot build its graph: {reason}") from error
+        raise BundleError(f"{what}: {printable(reason)}") from error
 
 
 def _start_openvino(
@@ -68,7 +84,7 @@ def _start_openvino(
     settings: dict[str, Any] = {
         **({"NUM_STREAMS": streams} if streams > 1 else {"PERFORMANCE_HINT": "LATENCY"}),
         # Left alone, OpenVINO computes in bf16 wherever the processor can, and answers change.
-        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
     }
     core = openvino.Core()

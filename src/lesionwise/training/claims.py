@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from lesionwise.bundle.description import PartScores, image_digest
 from lesionwise.evaluation.calibration import Calibration
+from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.run_predictions import read_run_predictions
 from lesionwise.evaluation.run_scores import evaluate_predictions, read_check
 from lesionwise.run_folder import RunFolder, read_json
@@ -34,8 +35,7 @@ def claimed_scores(run: RunFolder, calibration: Calibration) -> dict[str, PartSc
         run: A run, or an ensemble.
         calibration: That the bundle applies.
     """
-    said = evaluate_predictions(read_run_predictions(run, "val"), str(run.predictions("val")))
-    found = {"val": _part_scores(said.to_json())}
+    found = {"val": scores_of(read_run_predictions(run, "val"), str(run.predictions("val")))}
     parts = read_json(run.scores)["parts"] if run.scores.is_file() else {}
     if "test" not in parts:
         return found
@@ -45,6 +45,16 @@ def claimed_scores(run: RunFolder, calibration: Calibration) -> dict[str, PartSc
     elif calibration.scaling.method == "temperature" and (check is None or check.method == "temperature"):
         found["test"] = _part_scores(parts["test"], only=_OF_THE_LIKELIEST)
     return found
+
+
+def scores_of(said: Predictions, source: str) -> PartScores:
+    """Return all scores of some predictions, as a bundle claims them.
+
+    Args:
+        said: With truth and lesions.
+        source: Name of their file, for messages.
+    """
+    return _part_scores(evaluate_predictions(said, source).to_json())
 
 
 def digests_of_test(scores: dict[str, PartScores], split: Split) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from lesionwise.bundle.description import (
 )
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.export import BundleGraph, Member, View, to_onnx, verify_parity
-from lesionwise.bundle.load import Bundle, assemble, write_bundle
+from lesionwise.bundle.load import Bundle, assemble, verify_writable, write_bundle
 from lesionwise.data.metadata import encoding_of
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import RunError
@@ -40,7 +40,8 @@ from lesionwise.run_folder import RunFolder, file_sha256, read_json
 from lesionwise.split.split_file import Split, read_split
 from lesionwise.training.augment import evaluation_view
 from lesionwise.training.claims import claimed_scores, digests_of_test
-from lesionwise.training.export_check import check_precision, verify_as_predicted
+from lesionwise.training.export_check import verify_as_predicted
+from lesionwise.training.fewer_bits import verify_countable, with_fewer_bits
 from lesionwise.training.fit import load_best_network
 from lesionwise.training.hardware import choose_device
 from lesionwise.training.rejection import fit_members, fit_run_rejection, has_numbers
@@ -69,20 +70,23 @@ def export_run(
         run: A trained run, or the folder that `lesionwise ensemble` made of several.
         out: Where the file goes.
         name: Of the model; from the recipe if left out.
-        precision: What it will be run in; for bf16 the changes on `cal` are counted, which needs the data.
+        precision: What it will be run in; below fp32 the changes on `cal` are counted, which needs the data.
         licence: Of the weights, in words.
         card: What a reader must know, in Markdown.
         cache_root: Folder of all image caches.
 
     Raises:
         RunError: If a run lacks something, or runs do not fit each other.
-        BundleError: If the bundle would not answer as the run does.
+        BundleError: If the bundle would not answer as the run does, or has nothing that int8 is for.
+        MissingExtraError: If int8 is asked for and ONNX Runtime is not installed.
     """
     runs = ensemble_members(run) or [run]
     recipes = [load_recipe(member.config) for member in runs]
     _verify_exportable(runs, recipes)
+    verify_countable(runs[0], precision)
     name = name or _name(recipes)
     verify_texts(name=name, licence=licence, card=card)
+    verify_writable(out)
     calibration = run_calibration(run) or calibrate_run(run)
     rejection = _rejection(runs, cache_root)
     graph = _graph(run, runs, recipes, calibration, rejection)
@@ -116,9 +120,7 @@ def export_run(
     verify_parity(graph, engine)
     verify_as_predicted(engine, run, runs)
     if precision != "fp32":
-        check = check_precision(bundle, runs[0], precision, cache_root=cache_root)
-        lowered = description.model_copy(update={"precision": precision, "precision_check": check})
-        bundle = assemble(exported.content, lowered, out)
+        bundle = with_fewer_bits(engine, exported.content, run, runs[0], precision, cache_root=cache_root)
     write_bundle(bundle)
     return bundle
 

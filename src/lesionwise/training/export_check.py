@@ -1,6 +1,7 @@
 """Is a bundle the model that its run was? Compared on the run's own images, before the file is written.
 
-Here: the answers that the run wrote down, and fewer bits. Not here: parity with PyTorch (`bundle.export`).
+Here: the answers that the run wrote down. Not here: parity with PyTorch (`bundle.export`), and what fewer
+bits change (`fewer_bits`).
 Letters: N images, C classes.
 """
 
@@ -10,21 +11,17 @@ from typing import Final
 
 import numpy as np
 
-from lesionwise.bundle.description import Precision, PrecisionCheck
 from lesionwise.bundle.engine import Engine
-from lesionwise.bundle.load import Bundle
 from lesionwise.data.dataset import read_dataset
 from lesionwise.errors import BundleError
 from lesionwise.evaluation.calibration import softmax
 from lesionwise.evaluation.run_predictions import read_run_predictions
 from lesionwise.run_folder import RunFolder, read_json
-from lesionwise.training.run import prepare_again
 
 TOLERANCE: Final = 0.02
 """By how much a probability may differ from the one that the run wrote: a GPU rounds coarser."""
 
 _IMAGES: Final = 16
-_BATCH: Final = 32
 
 
 def verify_as_predicted(engine: Engine, run: RunFolder, runs: Sequence[RunFolder]) -> int:
@@ -64,33 +61,3 @@ def verify_as_predicted(engine: Engine, run: RunFolder, runs: Sequence[RunFolder
             f"images in {folder} were changed since. Make the run or the ensemble anew."
         )
     return len(rows)
-
-
-def check_precision(
-    bundle: Bundle, run: RunFolder, precision: Precision, *, cache_root: Path | None = None
-) -> PrecisionCheck:
-    """Count what fewer bits change on the `cal` images of a run.
-
-    Args:
-        bundle: Of the run.
-        run: Its data folder must still be there.
-        precision: To compare with fp32.
-        cache_root: Folder of all image caches.
-    """
-    _, data, _ = prepare_again(run, cache_root)
-    rows = data.rows("cal")
-    full, low = (
-        engine.answers(
-            [engine.run(data.pixels[batch]) for batch in np.array_split(rows, -(-len(rows) // _BATCH))]
-        )
-        for engine in (Engine(bundle, precision="fp32"), Engine(bundle, precision=precision))
-    )
-    before, after = full.decisions, low.decisions
-    changed = (before.decision != after.decision) | (before.top != after.top)
-    if before.prediction_set is not None and after.prediction_set is not None:
-        changed |= (before.prediction_set != after.prediction_set).any(axis=1)
-    return PrecisionCheck(
-        images=len(rows),
-        changed=int(changed.sum()),
-        largest_difference=float(np.abs(full.probabilities - low.probabilities).max()),
-    )

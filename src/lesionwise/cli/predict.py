@@ -2,16 +2,19 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lesionwise.cli.bundle import PrecisionName
 from lesionwise.cli.console import Display, print_note, print_result
-from lesionwise.cli.options import Json, ModelFile, Quiet, Resume, Workers
+from lesionwise.cli.options import EngineName, EngineOption, Json, ModelFile, Quiet, Resume, Workers
 from lesionwise.errors import LesionwiseError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lesionwise.bundle.engine import Engine
     from lesionwise.predict.files import Tally
 
 _SOME_FAILED = 1
@@ -26,9 +29,12 @@ class FormatName(StrEnum):
 
 Places = Annotated[
     list[str],
-    typer.Argument(help="Files, folders, patterns, zips, or CSVs with a column path.", metavar="PATH..."),
+    typer.Argument(
+        help="Files, folders, patterns, zips, CSVs with a column path, or addresses as s3://bucket/folder.",
+        metavar="PATH...",
+    ),
 ]
-OutFile = Annotated[Path, typer.Option("--out", help="The table of predictions.", metavar="FILE")]
+OutFile = Annotated[Path, typer.Option("--out", help="The table: FILE.csv or FILE.parquet.", metavar="FILE")]
 ErrorsFile = Annotated[
     Path | None,
     typer.Option("--errors", help="The table of unreadable images; beside --out by default.", metavar="FILE"),
@@ -44,6 +50,14 @@ PrecisionOption = Annotated[
     PrecisionName | None,
     typer.Option("--precision", help="As the bundle says by default; bf16 is quicker on some processors."),
 ]
+MetadataFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--metadata",
+        help="A CSV of image_id or path with age, sex, localization, for a model that takes them.",
+        metavar="FILE",
+    ),
+]
 Tta = Annotated[bool, typer.Option("--tta", help="Average over mirrored and turned views: slower.")]
 
 
@@ -54,41 +68,72 @@ def predict(
     errors: ErrorsFile = None,
     format_: FormatOption = FormatName.lesionwise,
     tta: Tta = False,
+    metadata: MetadataFile = None,
     heatmaps: Heatmaps = None,
     precision: PrecisionOption = None,
     workers: Workers = None,
+    engine: EngineOption = EngineName.local,
     resume: Resume = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Predict images with a model file; those that cannot be read are listed, the rest goes on."""
     from lesionwise.bundle.engine import load_model
-    from lesionwise.predict.files import predict_files
-    from lesionwise.predict.heatmaps import HeatmapWriter
+    from lesionwise.data.workspace import usable_cores
     from lesionwise.predict.sources import find_pictures
+    from lesionwise.predict.stored import PARQUET, verify_arrow, write_parquet
 
     errors = errors or out.parent / f"{out.stem}-errors.csv"
     _verify_names(places, model, out, errors)
-    engine = load_model(model, precision=precision.value if precision else None)
-    if engine.description.stamp:
-        print_note(f"{engine.description.stamp}: do not trust the scores of this model.", quiet=quiet)
+    work = _choose_work(engine, workers, heatmaps, metadata)
+    answers = load_model(model, streams=usable_cores(), precision=precision.value if precision else None)
+    if answers.description.stamp:
+        print_note(f"{answers.description.stamp}: do not trust the scores of this model.", quiet=quiet)
+    columnar = out.suffix == PARQUET
+    table = out.with_name(f"{out.name}.rows") if columnar else out
+    if columnar:
+        verify_arrow()
     total = sum(1 for _ in find_pictures(places))  # finds what is missing before the work begins
     with Display(quiet=quiet) as display:
-        tally = predict_files(
-            engine,
+        tally = work(
+            answers,
             find_pictures(places),
-            out,
+            table,
             errors,
             format_=format_.value,
             tta=tta,
             resume=resume,
-            workers=workers,
-            on_answers=HeatmapWriter(engine, heatmaps) if heatmaps else None,
             on_done=lambda done: display.on_predicted(done, total),
         )
+    if columnar:
+        write_parquet(table, out)
+        table.unlink()
     _report(tally, out, errors, as_json=json)
     if tally.failed:
         raise typer.Exit(_SOME_FAILED)
+
+
+def _choose_work(
+    engine: EngineName, workers: int | None, heatmaps: Path | None, metadata: Path | None
+) -> "Callable[..., Tally]":
+    """Return the pipeline of this process, or that of a cluster."""
+    if engine is EngineName.local:
+        from lesionwise.predict.files import predict_files
+        from lesionwise.predict.heatmaps import HeatmapWriter
+        from lesionwise.predict.metadata import read_metadata_table
+
+        def predict_here(model: "Engine", *rest: Any, **options: Any) -> "Tally":  # noqa: ANN401 (passed on)
+            options["on_answers"] = HeatmapWriter(model, heatmaps) if heatmaps else None
+            options["metadata"] = read_metadata_table(metadata, model) if metadata else None
+            return predict_files(model, *rest, workers=workers, **options)
+
+        return predict_here
+    for option, given in (("--heatmaps", heatmaps), ("--workers", workers), ("--metadata", metadata)):
+        if given:
+            raise LesionwiseError(f"{option} is for --engine local; leave one of the two out.")
+    from lesionwise.predict.ray import predict_with_ray
+
+    return predict_with_ray
 
 
 def _verify_names(places: list[str], model: Path | None, out: Path, errors: Path) -> None:

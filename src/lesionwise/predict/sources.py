@@ -1,4 +1,4 @@
-"""Finding the images that a user names: files, folders, patterns, zips, tables of paths.
+"""Finding the images that a user names: files, folders, patterns, zips, tables of paths, addresses.
 
 Here: from what was typed to pictures, one after another, in a stable order. Not here: decoding them.
 """
@@ -18,8 +18,9 @@ from typing import Final
 
 from lesionwise.data.images import MAX_BYTES, read_content
 from lesionwise.errors import DataError, ImageError
+from lesionwise.predict.stored import SCHEME, find_stored
 
-SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm")
 """Names that count as images in folders and zips; a file that is named itself may have any."""
 PATH_COLUMN: Final = "path"
 ID_COLUMN: Final = "image_id"
@@ -56,7 +57,7 @@ def find_pictures(places: Sequence[str]) -> Iterator[Picture]:
 
     Args:
         places: Files, folders, patterns with `*`, zips, or CSVs with a column `path` and, if wanted,
-            `image_id`; paths in a CSV are relative to it.
+            `image_id`; paths in a CSV are relative to it. Addresses such as `s3://bucket/folder`, too.
 
     Raises:
         DataError: If a place does not exist or holds no image.
@@ -72,7 +73,10 @@ def find_pictures(places: Sequence[str]) -> Iterator[Picture]:
 
 def _pictures_of(place: str) -> Iterator[Picture]:
     path = Path(place)
-    if path.is_dir():
+    if SCHEME in place:
+        for name, address, read in find_stored(place, _is_image):
+            yield Picture(_without_suffix(name), address, read)
+    elif path.is_dir():
         yield from _in_folder(path)
     elif path.is_file():
         reader = {".zip": _in_zip, ".csv": _in_table}.get(path.suffix.lower(), _alone)
@@ -85,7 +89,7 @@ def _pictures_of(place: str) -> Iterator[Picture]:
 
 
 def _alone(path: Path) -> Iterator[Picture]:
-    yield Picture(path.stem, str(path), partial(read_content, path))
+    yield Picture(path.stem, str(path), partial(read_content, path.absolute()))
 
 
 def _in_folder(folder: Path) -> Iterator[Picture]:
@@ -96,7 +100,7 @@ def _in_folder(folder: Path) -> Iterator[Picture]:
             if _is_image(PurePath(name)):
                 path = Path(parent, name)
                 below = _without_suffix(path.relative_to(folder))
-                yield Picture(below, str(path), partial(read_content, path))
+                yield Picture(below, str(path), partial(read_content, path.absolute()))
     for error in denied:
         yield Picture(Path(error.filename).name, error.filename, partial(_deny, error))
 
@@ -141,7 +145,7 @@ def _in_table(path: Path) -> Iterator[Picture]:
                     raise DataError(f"{path}: row {rows.line_num} has no {PATH_COLUMN}.")
                 image = path.parent / name
                 image_id = (row.get(ID_COLUMN) or "").strip()
-                read = partial(read_content, image)
+                read = partial(read_content, image.absolute())
                 yield Picture(
                     image_id or _without_suffix(PurePath(name)), str(image), read, named=bool(image_id)
                 )

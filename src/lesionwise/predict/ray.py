@@ -1,0 +1,171 @@
+"""Many images through a bundle on the machines of a Ray cluster.
+
+Here: the pipeline of `lesionwise predict --engine ray`, on Ray Data. Not here: decoding, answering and rows,
+which are those of one machine (`files`, `writing`), and the connection (`lesionwise.cluster`).
+
+Names go out, rows come back, in the order of the names; this process alone writes. So the table is that of
+one machine, `--resume` goes on after it, and a machine that is lost costs what it was working on: Ray gives
+that to another.
+"""
+
+import json
+import logging
+import pickle
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from lesionwise.bundle.description import Precision
+from lesionwise.bundle.engine import BATCH, Engine
+from lesionwise.bundle.load import Bundle
+from lesionwise.cluster import joined
+from lesionwise.errors import DataError, LesionwiseError
+from lesionwise.predict.files import OnDone, Tally, answer, decode, fresh_pictures
+from lesionwise.predict.sources import Picture
+from lesionwise.predict.writing import (
+    Format,
+    GrowingTable,
+    drop_error_table,
+    error_table,
+    prediction_table,
+    table_rows,
+)
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+WINDOW: Final = (
+    100_000  # pictures that are shared out at once: what this process remembers of them is bounded
+)
+BLOCK: Final = 2 * BATCH  # pictures of one task: seconds of work that a lost machine can cost
+_engines: dict[tuple[str, str], Engine] = {}  # of a worker process, which answers many tasks
+
+
+def predict_with_ray(
+    engine: Engine,
+    pictures: Iterable[Picture],
+    out: Path,
+    errors: Path,
+    *,
+    format_: Format = "lesionwise",
+    tta: bool = False,
+    resume: bool = False,
+    on_done: OnDone | None = None,
+) -> Tally:
+    """Predict images on a cluster and write the tables that `predict_files` writes.
+
+    Args:
+        engine: The model; it is sent along.
+        pictures: What to predict. Every machine must reach files of folders under the same path.
+        out: The CSV of predictions.
+        errors: The CSV of images that could not be predicted, with reasons.
+        format_: Of the predictions.
+        tta: Average over flips; see `views`.
+        resume: Keep what an interrupted call left beside `out`.
+        on_done: Called with the number of images that are dealt with.
+
+    Raises:
+        DataError: As `predict_files`, or if pictures cannot be sent, as those in a zip.
+        LesionwiseError: If no cluster can be joined, or Ray gives up.
+    """
+    tally = Tally()
+    settings = {
+        "model": engine.bundle.sha256,
+        "format": format_,
+        "tta": tta,
+        "precision": engine.precision,
+    }
+    work = partial(_answer_block, bundle=engine.bundle, precision=engine.precision, tta=tta, format_=format_)
+    with joined() as ray, prediction_table(out, format_) as table, error_table(errors) as faults:
+        kept = table.begin(settings, resume=resume)
+        waiting = fresh_pictures(pictures, kept, tally, faults)
+        while window := list(islice(waiting, WINDOW)):
+            for said in _share_out(ray, work, window):
+                _write(said, table, faults, tally)
+                if on_done:
+                    on_done(tally.done)
+    if not tally.failed:
+        drop_error_table(errors)
+    return tally
+
+
+def _share_out(
+    ray: "ModuleType", work: partial[Any], window: list[Picture]
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield what is said about the pictures, in their order, none missing and none twice."""
+    from ray import data  # noqa: PLC0415 (an extra)
+
+    context = data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = True
+    names = iter(window)
+    blocks = data.from_items([{"picture": _pack(p)} for p in window], override_num_blocks=_blocks(window))
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it has more to say than fits on a screen
+    said = blocks.map_batches(work, batch_size=BATCH, batch_format="numpy", num_cpus=1)
+    try:
+        for batch in said.iter_batches(batch_size=None, batch_format="numpy"):
+            found = [json.loads(text) for text in batch["said"]]
+            if [one["image_id"] for one in found] != [p.image_id for p in islice(names, len(found))]:
+                raise LesionwiseError("Ray gave back other images than it was given. Pass --resume.")
+            yield found
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().rpartition("\n")[2]
+        raise LesionwiseError(f"Ray gave up: {reason}. Pass --resume to go on from here.") from error
+    if next(names, None) is not None:
+        raise LesionwiseError("Ray gave back fewer images than it was given. Pass --resume.")
+
+
+def _blocks(window: list[Picture]) -> int:
+    return -(-len(window) // BLOCK)
+
+
+def _pack(picture: Picture) -> bytes:
+    try:
+        return pickle.dumps(picture)
+    except TypeError as error:
+        raise DataError(
+            f"{picture.path}: cannot be sent to other machines. Unpack the zip, and name its folder."
+        ) from error
+
+
+def _answer_block(
+    block: Mapping[str, Any], *, bundle: Bundle, precision: Precision, tta: bool, format_: Format
+) -> dict[str, Any]:
+    """Answer some pictures on the machine that Ray chose."""
+    pictures = [pickle.loads(packed) for packed in block["picture"]]  # noqa: S301 (what `_pack` made)
+    engine = _engine(bundle, precision)
+    said: dict[str, dict[str, Any]] = {}
+    try:
+        decoded, answers = answer(engine, decode(engine, pictures), tta=tta)
+        said |= {fault[0]: {"fault": fault} for fault in decoded.faults}
+        if answers is not None:
+            rows = table_rows(format_, decoded.pictures, answers)
+            said |= {row[0]: {"row": row} for row in rows}
+    except LesionwiseError as error:  # of the model, hence of every picture
+        said = {picture.image_id: {"stop": str(error)} for picture in pictures}
+    found = [{"image_id": picture.image_id, **said[picture.image_id]} for picture in pictures]
+    return {"said": np.array([json.dumps(one) for one in found], dtype=object)}
+
+
+def _engine(bundle: Bundle, precision: Precision) -> Engine:
+    key = bundle.sha256, precision
+    if key not in _engines:
+        _engines.clear()
+        _engines[key] = Engine(bundle, precision=precision, threads=1)
+    return _engines[key]
+
+
+def _write(said: list[dict[str, Any]], table: GrowingTable, faults: GrowingTable, tally: Tally) -> None:
+    for one in said:
+        if "stop" in one:
+            raise LesionwiseError(one["stop"])
+    if wrong := [one["fault"] for one in said if "fault" in one]:
+        faults.append(wrong)
+        tally.failed += len(wrong)
+    rows = [one["row"] for one in said if "row" in one]
+    table.append(rows)
+    tally.predicted += len(rows)

@@ -1,0 +1,98 @@
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lesionwise.bundle.engine import Engine
+from lesionwise.errors import DataError, ImageError, MissingExtraError
+from lesionwise.predict.files import predict_files
+from lesionwise.predict.ray import _pack
+from lesionwise.predict.sources import find_pictures
+from lesionwise.predict.stored import write_parquet
+
+needs_arrow = pytest.mark.skipif(find_spec("pyarrow") is None, reason="Arrow is not installed")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "images" / "below").mkdir(parents=True)
+    for name in ("b.png", "below/a.png"):
+        Image.new("RGB", (60, 45), "tan").save(tmp_path / "images" / name)
+    (tmp_path / "images" / "notes.txt").write_text("no image")
+    return tmp_path / "images"
+
+
+@needs_arrow
+def test_images_at_an_address_have_the_names_that_those_of_a_folder_have(folder: Path) -> None:
+    here, there = (sorted(find_pictures([place]), key=str) for place in (str(folder), folder.as_uri()))
+    assert [picture.image_id for picture in there] == [picture.image_id for picture in here]
+    assert [picture.read() for picture in there] == [picture.read() for picture in here]
+    assert there[0].path == (folder / "b.png").as_uri()
+
+
+@needs_arrow
+def test_one_object_is_an_image_whatever_its_name(folder: Path) -> None:
+    (folder / "b.png").rename(folder / "b.heap")
+    [picture] = find_pictures([(folder / "b.heap").as_uri()])
+    assert picture.image_id == "b"
+
+
+@needs_arrow
+def test_an_address_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+    for place, message in [
+        ((tmp_path / "none").as_uri(), "there is nothing"),
+        ("nowhere://x/y", "cannot be opened"),
+        ((tmp_path).as_uri(), "holds no image"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            list(find_pictures([place]))
+
+
+@needs_arrow
+def test_an_object_that_is_gone_is_reported_by_name(folder: Path) -> None:
+    pictures = list(find_pictures([folder.as_uri()]))
+    (folder / "b.png").unlink()
+    with pytest.raises(ImageError, match="cannot be read"):
+        pictures[0].read()
+
+
+@needs_arrow
+def test_parquet_holds_what_the_csv_holds(folder: Path, engine: Engine, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    (folder / "None.png").write_bytes((folder / "b.png").read_bytes())  # a name that reads like a gap
+    predict_files(engine, find_pictures([str(folder)]), tmp_path / "p.csv", tmp_path / "e.csv")
+    write_parquet(tmp_path / "p.csv", tmp_path / "p.parquet")
+    ours = pandas.read_parquet(tmp_path / "p.parquet")
+    theirs = pandas.read_csv(tmp_path / "p.csv", keep_default_na=False, na_values={"ood_score": [""]})
+    assert ours["image_id"].tolist() == ["None", "b", "below/a"]
+    for column in theirs:
+        assert ours[column].fillna(0).tolist() == theirs[column].fillna(0).tolist(), column
+        assert (ours[column].dtype.kind == "f") == column.startswith(("prob_", "logit_", "malig", "ood"))
+
+
+@pytest.mark.skipif(find_spec("pyarrow") is not None, reason="Arrow is installed")
+def test_without_arrow_the_install_line_is_printed() -> None:
+    with pytest.raises(MissingExtraError, match=r'pip install "lesionwise\[ray\]"'):
+        list(find_pictures(["s3://bucket/images"]))
+
+
+def test_pictures_inside_a_zip_cannot_be_sent_to_other_machines(folder: Path, tmp_path: Path) -> None:
+    import zipfile  # noqa: PLC0415
+
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.write(folder / "b.png", "b.png")
+    for picture in find_pictures([str(tmp_path / "z.zip")]):
+        with pytest.raises(DataError, match="Unpack the zip"):
+            _pack(picture)
+
+
+def test_a_picture_can_be_read_from_another_working_directory(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    (folder / "t.csv").write_text("path\nb.png\n")
+    pictures = [*find_pictures(["images", "images/b.png", "images/t.csv"])]
+    monkeypatch.chdir(tmp_path.parent)
+    assert {picture.path for picture in pictures} == {"images/b.png", "images/below/a.png"}
+    assert all(picture.read() for picture in pictures)

@@ -38,8 +38,9 @@ def decoding(engine: Engine, paths: list[Path]) -> None:
 
 def network(engine: Engine, paths: list[Path]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, *engine.description.input.size, 3), np.uint8)
-    for _ in range(0, len(paths), BATCH):
-        engine.run(pixels)
+    with ThreadPoolExecutor(engine.streams) as pool:
+        for _ in pool.map(lambda _: engine.run(pixels), range(0, len(paths), BATCH)):
+            pass
 
 
 def whole(engine: Engine, folder: str) -> None:
@@ -74,7 +75,7 @@ def timed(job: Callable[[], None], count: int) -> float:
 
 
 def main(folder: str, model: str, run: str, rounds: int = 3) -> None:
-    engine = load_model(model)
+    engine = load_model(model, streams=usable_cores())
     paths = sorted(Path(folder).rglob("*.jpg"))
     jobs = {
         "decoding alone": partial(decoding, engine, paths),

@@ -4,7 +4,11 @@ import tomllib
 from conftest import ROOT
 from lesionwise.cli import _EXTRA_OF_MODULE
 
-_MODULES = {"scikit-learn": "sklearn", "opencv-python-headless": "cv2"}  # where the two names differ
+_MODULES = {
+    "scikit-learn": "sklearn",
+    "opencv-python-headless": "cv2",
+    "mlflow-skinny": "mlflow",
+}  # where the two names differ
 
 
 def test_each_dependency_of_an_extra_is_named_when_it_is_missing() -> None:

@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 import torch
 
 from conftest import make_recipe
+from lesionwise.errors import RunError
 from lesionwise.training.datamodule import ImageDataModule, ImageRows
 from lesionwise.training.hardware import choose_device, choose_precision, resident_pixels
 
@@ -48,3 +50,22 @@ def test_a_named_device_is_taken_at_its_word_and_precision_is_one_that_it_has() 
     assert choose_device("auto") in {"cpu", "cuda", "mps"}
     assert choose_precision("cpu") in {"bf16-mixed", "32-true"}
     assert choose_precision("mps") == "32-true"
+
+
+def test_processes_read_rows_of_their_own_and_all_of_val_once() -> None:
+    train, val = ImageRows(PIXELS, Y, np.arange(33)), ImageRows(PIXELS, Y, np.arange(33, 40))
+    modules = [
+        ImageDataModule(train, val, make_recipe(batch_size=8), seed=0, rank=rank, processes=2)
+        for rank in (0, 1)
+    ]
+    rows = [np.concatenate([batch.rows for batch in module.train_dataloader()]) for module in modules]
+    assert [len(own) for own in rows] == [16, 16]
+    assert not set(rows[0]) & set(rows[1])
+    seen = [np.concatenate([batch.rows for batch in module.val_dataloader()]) for module in modules]
+    assert [own.tolist() for own in seen] == [[33, 35, 37, 39], [34, 36, 38]]
+
+
+def test_too_few_images_to_share_are_refused() -> None:
+    few = ImageRows(PIXELS, Y, np.arange(5))
+    with pytest.raises(RunError, match="2 processes share a batch_size of 8, but train has 5 images"):
+        ImageDataModule(few, few, make_recipe(batch_size=8), seed=0, processes=2)

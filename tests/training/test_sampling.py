@@ -1,6 +1,9 @@
-import numpy as np
+from itertools import chain
 
-from lesionwise.training.sampling import EpochSampler
+import numpy as np
+import pytest
+
+from lesionwise.training.sampling import EpochSampler, SharedBatches, own_places
 
 Y = np.repeat([0, 1, 2], [600, 300, 100])
 
@@ -34,3 +37,36 @@ def test_exponent_one_draws_all_classes_alike_and_one_half_in_between() -> None:
 
 def test_an_epoch_has_as_many_draws_as_images() -> None:
     assert len(EpochSampler(Y, exponent=0.7, seed=0)) == len(order(0.7)) == 1000
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 4])
+def test_the_shares_of_a_batch_are_even_and_make_up_the_whole(processes: int) -> None:
+    for size in (12, 24):
+        shares = [own_places(size, rank, processes) for rank in range(processes)]
+        assert {len(share) for share in shares} == {size // processes}
+        assert sorted(chain.from_iterable(shares)) == list(range(size))
+
+
+@pytest.mark.parametrize(("size", "processes"), [(8, 1), (8, 2), (16, 4), (12, 3)])
+def test_a_share_mixed_with_itself_in_reverse_order_is_the_share_of_the_mixed_batch(
+    size: int, processes: int
+) -> None:
+    partner = np.arange(size)[::-1]
+    for rank in range(processes):
+        share = own_places(size, rank, processes)
+        assert share[::-1] == partner[share].tolist()
+
+
+def test_one_process_reads_the_batch_as_it_is() -> None:
+    assert own_places(5, 0, 1) == [0, 1, 2, 3, 4]
+
+
+def test_what_stands_in_a_batch_does_not_depend_on_the_number_of_processes() -> None:
+    def batches(rank: int, processes: int) -> list[list[int]]:
+        return list(SharedBatches(EpochSampler(Y, exponent=0.5, seed=3), 64, rank=rank, processes=processes))
+
+    whole = batches(0, 1)
+    assert len(whole) == len(SharedBatches(EpochSampler(Y, exponent=0.5, seed=3), 64)) == 15
+    shares = [batches(rank, 4) for rank in range(4)]
+    for number, batch in enumerate(whole):
+        assert sorted(batch) == sorted(chain.from_iterable(share[number] for share in shares))

@@ -17,6 +17,7 @@ _EXTRA_OF_MODULE = {
     "cv2": "hair",
     **dict.fromkeys(("h5py", "keras"), "keras"),
     "onnxruntime": "onnxruntime",
+    **dict.fromkeys(("alembic", "mlflow", "sqlalchemy"), "mlflow"),
     "kagglehub": "kaggle",
     "pydicom": "dicom",
     **dict.fromkeys(("pyarrow", "ray"), "ray"),

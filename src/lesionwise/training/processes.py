@@ -217,14 +217,15 @@ def _verify_started(devices: int, nodes: int) -> None:
     for environment, name in _STARTERS:
         if not environment.detect():
             continue
-        started = environment().world_size()
+        try:
+            started = environment().world_size()
+            if started == devices * nodes:
+                environment().validate_settings(devices, nodes)
+        except (RuntimeError, ValueError) as error:  # Lightning's own advice on Slurm
+            raise RunError(str(error)) from error
         if started != devices * nodes:
             raise RunError(
                 f"{name} started {started} processes, but --devices {devices} and --nodes {nodes} ask for "
                 f"{devices * nodes}: one for each device of each node."
             )
-        try:
-            environment().validate_settings(devices, nodes)
-        except ValueError as error:
-            raise RunError(str(error)) from error
         return

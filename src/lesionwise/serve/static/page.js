@@ -17,7 +17,8 @@ document.documentElement.classList.add("scripted");
 input.required = false;
 
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, key) => values[key] ?? all);
-const announce = (text) => { status.textContent = text; };
+// What stands elsewhere on the page, too, is for those who hear it.
+const announce = (text, { seen = false } = {}) => { status.textContent = text; status.classList.toggle("heard", !seen); };
 
 function add(files) {
   if (!files.length) return;
@@ -93,7 +94,7 @@ async function request(address, options, card) {
   for (let trial = 0; trial < TRIES; trial += 1) {
     const answer = await fetch(address, { ...options, headers: { "X-Lesionwise": "results" } });
     if (answer.status === 503 && trial + 1 < TRIES) {
-      announce(form.dataset.busy);
+      announce(form.dataset.busy, { seen: true });
       const seconds = Number(answer.headers.get("Retry-After")) || 1;
       await new Promise((wake) => { setTimeout(wake, 1000 * seconds * (1 + Math.random())); });
       continue;
@@ -155,7 +156,7 @@ document.addEventListener("drop", (event) => {
 document.addEventListener("paste", (event) => {
   const files = [...(event.clipboardData?.files ?? [])];
   if (files.length) add(files);
-  else announce(form.dataset.nothingPasted);
+  else announce(form.dataset.nothingPasted, { seen: true });
 });
 
 document.addEventListener("input", (event) => {
@@ -181,14 +182,18 @@ document.addEventListener("click", (event) => {
     list_all();
     (next?.querySelector("h2") ?? input).focus();
   }
-  if (button.matches(".copy")) copyJson(card);
+  if (button.matches(".copy")) copyJson(card, button);
 });
 
-async function copyJson(card) {
+async function copyJson(card, button) {
   const source = card.querySelector("a[download]").href;
   const bytes = Uint8Array.from(atob(source.split(",")[1]), (letter) => letter.charCodeAt(0));
   await navigator.clipboard.writeText(new TextDecoder().decode(bytes));
   announce(form.dataset.copied);
+  const word = button.textContent;
+  if (word === form.dataset.copied) return;
+  button.textContent = form.dataset.copied;
+  setTimeout(() => { button.textContent = word; }, 2000);
 }
 
 // A clipboard is given to pages of this machine and of https alone.

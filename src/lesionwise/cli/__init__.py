@@ -20,6 +20,7 @@ _EXTRA_OF_MODULE = {
     **dict.fromkeys(("alembic", "mlflow", "sqlalchemy"), "mlflow"),
     "kagglehub": "kaggle",
     "pydicom": "dicom",
+    "ngrok": "share",
     **dict.fromkeys(("pyarrow", "ray"), "ray"),
 }
 _INTERRUPTED = 130  # what shells give for Ctrl-C

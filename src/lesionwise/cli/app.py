@@ -17,6 +17,7 @@ from lesionwise.cli import (
     leakage,
     phantom,
     predict,
+    publish,
     run,
     serve,
     split,
@@ -54,4 +55,5 @@ app.add_typer(bundle.app, name="bundle")
 app.command("verify")(verify.verify)
 app.command("predict")(predict.predict)
 app.command("serve")(serve.serve)
+app.command("publish")(publish.publish)
 app.command("phantom")(phantom.phantom)

@@ -1,6 +1,6 @@
 """`lesionwise serve`."""
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +27,13 @@ Threads = Annotated[
     int | None, typer.Option("--threads", help="Cores for the network; all by default.", min=1)
 ]
 
+Share = Annotated[
+    bool,
+    typer.Option(
+        "--share", help="Open it to the internet through ngrok; needs a token. Read docs/serve.md first."
+    ),
+]
+
 
 def serve(
     model: ModelFile = None,
@@ -35,6 +42,7 @@ def serve(
     examples: ExamplesFolder = None,
     token: Token = None,
     threads: Threads = None,
+    share: Share = False,
     quiet: Quiet = False,
 ) -> None:
     """Open a page and an API that classify images, on this machine and offline."""
@@ -45,7 +53,11 @@ def serve(
     from lesionwise.serve.server import address_of, exposure_warning, open_socket
     from lesionwise.serve.server import serve as answer
     from lesionwise.serve.service import Service, streams_for
+    from lesionwise.serve.share import WARNING, shared, verify_shareable
 
+    if share:
+        verify_shareable(token)
+        print_note(f"Warning: {WARNING}")
     listening = open_socket(host, port)
     limits = Limits()
     engine = load_model(model, threads=threads, streams=streams_for(threads))
@@ -57,10 +69,14 @@ def serve(
     if warning:
         print_note(f"Warning: {warning}")
 
+    address = address_of(listening)
+    public = shared(address) if share else nullcontext(None)
+
     def on_start() -> None:
         name = service.model_brief()["name"]
-        print_result(f"{address_of(listening)} answers with {name}; Ctrl-C stops it.")
+        print_result(f"{places} answers with {name}; Ctrl-C stops it.")
 
-    with suppress(KeyboardInterrupt):  # which is raised again once the last answer is out
+    with suppress(KeyboardInterrupt), public as elsewhere:  # it is raised again once the last answer is out
+        places = f"{address}, shared as {elsewhere}," if elsewhere else address
         answer(app, listening, on_start, limits=limits, quiet=quiet)
     print_note("Stopped.", quiet=quiet)

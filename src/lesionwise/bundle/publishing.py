@@ -1,0 +1,231 @@
+"""A folder ready for a model hub: the bundle, its card with the header that hubs read, checksums, licence.
+
+Here: what may be published, and the files. Not here: uploading, which is the hub's own tool's job.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from shutil import rmtree
+from typing import Final
+
+from lesionwise.bundle.description import Description
+from lesionwise.bundle.load import Bundle, read_bundle
+from lesionwise.errors import BundleError, RunError
+from lesionwise.run_folder import RunFolder, file_sha256, open_run_folder
+
+MODEL: Final = "model.onnx"
+CARD: Final = "README.md"
+LICENCE: Final = "LICENSE"
+SUMS: Final = "SHA256SUMS"
+_HUB_SCORES: Final = {
+    "balanced_accuracy": "balanced_accuracy",
+    "accuracy": "accuracy",
+    "macro_auc": "roc_auc",
+}
+_TAGS: Final = ("dermatoscopy", "skin-lesion", "medical-imaging", "research-only", "onnx")
+_HEADER: Final = re.compile(r"\A---\n.*?\n---\n+", re.DOTALL)
+_CREATIVE_COMMONS: Final = re.compile(r"cc-(by|by-sa|by-nc|by-nd|by-nc-sa|by-nc-nd)-(4\.0)")
+_HUB_ID: Final = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+
+_HOW_TO: Final = """
+## How to use this file
+
+    pip install lesionwise
+    lesionwise predict PHOTOGRAPHS --model {model} --out predictions.csv
+    lesionwise serve --model {model}
+
+    import lesionwise
+    answers = lesionwise.load_model("{model}").predict(["photograph.jpg"])
+    print(answers.probabilities, answers.decisions.decision)
+
+It is one ONNX file that describes itself: `lesionwise bundle show {model}`. `lesionwise verify --model
+{model}` works its scores out anew. Its input `image` takes RGB images of {height} by {width} pixels as bytes,
+shape (N, {height}, {width}, 3); its outputs are {outputs}, with classes in the order {classes}.
+`sha256sum --check {sums}` finds damaged copies.
+"""
+_CC_TEXT: Final = """{name}
+
+The weights in this folder are licensed under the Creative Commons licence {spelled}.
+To view a copy of this licence, visit https://creativecommons.org/licenses/{kind}/{version}/
+or write to Creative Commons, PO Box 1866, Mountain View, CA 94042, USA.
+Its text: https://creativecommons.org/licenses/{kind}/{version}/legalcode
+"""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What was laid out.
+
+    Attributes:
+        folder: Where.
+        files: Their names, checksums last.
+        sha256: Of the bundle.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    sha256: str
+
+
+def publish(source: Path, folder: Path, *, licence_text: Path | None = None) -> Publication:
+    """Lay out a run or a bundle for a model hub.
+
+    Args:
+        source: A bundle, or a run folder whose `model.onnx` was exported from its present weights.
+        folder: Does not exist yet, or is empty; it is there whole or not at all.
+        licence_text: The text of the licence, for one that is not of Creative Commons.
+
+    Raises:
+        BundleError: If the bundle is stamped as leaky, or lacks card, calibration or licence.
+        RunError: If the run has no bundle, or another one than its weights; or the folder holds something.
+    """
+    bundle = _bundle_of(source)
+    verify_publishable(bundle)
+    description = bundle.description
+    files = {
+        MODEL: bundle.content,
+        CARD: _card(description).encode(),
+        LICENCE: _licence_text(bundle, licence_text).encode(),
+    }
+    sums = "".join(f"{sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
+    _write(folder, {**files, SUMS: sums.encode()})
+    return Publication(folder, (*files, SUMS), bundle.sha256)
+
+
+def verify_publishable(bundle: Bundle) -> None:
+    """Refuse what a stranger could not judge, or would judge wrong.
+
+    Raises:
+        BundleError: If it is stamped, or lacks card, calibration or licence.
+    """
+    description = bundle.description
+    if description.stamp:
+        raise BundleError(
+            f"{bundle.path}: {description.stamp}: it was trained on lesions that it was tested on; it is not "
+            "published. Train on a split by lesion and export that."
+        )
+    lacking = {
+        "calibration, so that nobody knows what its probabilities mean": description.calibration is None,
+        'card: "lesionwise card RUN" writes one': not description.card.strip(),
+        "licence: nobody may use what has none": not description.licence.strip(),
+    }
+    for thing, is_lacking in lacking.items():
+        if is_lacking:
+            raise BundleError(
+                f'{bundle.path}: has no {thing}. Run "lesionwise export RUN --card FILE --licence NAME" anew.'
+            )
+
+
+def _bundle_of(source: Path) -> Bundle:
+    if not source.is_dir():
+        return read_bundle(source)
+    run = open_run_folder(source, "run", "ensemble")
+    path = source / MODEL
+    if not path.is_file():
+        raise RunError(
+            f'{source}: has no {MODEL}. Run "lesionwise export {source} --card FILE --licence NAME".'
+        )
+    bundle = read_bundle(path)
+    _verify_present(run, bundle)
+    return bundle
+
+
+def _verify_present(run: RunFolder, bundle: Bundle) -> None:
+    """Refuse a bundle that was exported before its run was trained anew."""
+    weights = run.checkpoints / "best.ckpt"
+    made_of = bundle.description.provenance.checkpoints if bundle.description.provenance else ()
+    if weights.is_file() and file_sha256(weights) not in made_of:
+        raise RunError(
+            f"{bundle.path}: was not made of the present weights of this run. "
+            f'Run "lesionwise export {run.path}" anew.'
+        )
+
+
+def _card(description: Description) -> str:
+    """Return the card with a header made from the bundle itself, and what to do with the file."""
+    words = _HEADER.sub("", description.card).strip()
+    how = _HOW_TO.format(
+        model=MODEL,
+        sums=SUMS,
+        height=description.input.height,
+        width=description.input.width,
+        outputs=", ".join(f"`{name}`" for name in description.outputs),
+        classes=", ".join(description.classes),
+    )
+    return f"---\n{_header(description)}---\n\n{words}\n{how}"
+
+
+def _header(description: Description) -> str:
+    """Return the YAML that model hubs read; strings are quoted as in JSON, which YAML contains."""
+    part = next((part for part in ("test", "val") if part in description.scores), None)
+    lines = [
+        "library_name: lesionwise",
+        "pipeline_tag: image-classification",
+        *_licence_lines(description.licence),
+        "language: en",
+        "tags:",
+        *(f"- {tag}" for tag in _TAGS),
+        "metrics:",
+        *(f"- {name}" for name in _HUB_SCORES.values()),
+    ]
+    if part:
+        overall = description.scores[part].overall
+        split = f" of split {description.provenance.split_fingerprint[:12]}" if description.provenance else ""
+        lines += [
+            "model-index:",
+            f"- name: {json.dumps(description.name)}",
+            "  results:",
+            "  - task:",
+            "      type: image-classification",
+            "    dataset:",
+            f"      name: {json.dumps(f'{part} part{split}')}",
+            "      type: dermatoscopy",
+            "    metrics:",
+        ]
+        for ours, theirs in _HUB_SCORES.items():
+            if ours in overall:
+                lines += [f"    - type: {theirs}", f"      value: {overall[ours].value:.4f}"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _hub_id(licence: str) -> str:
+    """Return a licence as hubs spell it: `CC BY-NC 4.0` is `cc-by-nc-4.0`."""
+    return re.sub(r"\s+", "-", licence.strip().lower())
+
+
+def _licence_lines(licence: str) -> list[str]:
+    spelled = _hub_id(licence)
+    if _HUB_ID.fullmatch(spelled):
+        return [f"license: {spelled}"]
+    return ["license: other", f"license_name: {json.dumps(licence)}", f"license_link: {LICENCE}"]
+
+
+def _licence_text(bundle: Bundle, given: Path | None) -> str:
+    if given is not None:
+        return given.read_text(encoding="utf-8")
+    licence = bundle.description.licence
+    found = _CREATIVE_COMMONS.fullmatch(_hub_id(licence))
+    if not found:
+        raise BundleError(
+            f"{bundle.path}: has the licence {licence}, whose text is not known here; pass --licence-text."
+        )
+    kind, version = found.groups()
+    return _CC_TEXT.format(
+        name=bundle.description.name, spelled=f"CC {kind.upper()} {version}", kind=kind, version=version
+    )
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder}: is not empty. Name a folder that does not exist yet.")
+    growing = folder.with_name(f".{folder.name}.part")
+    rmtree(growing, ignore_errors=True)  # of a call that was stopped
+    growing.mkdir(parents=True)
+    for name, content in files.items():
+        (growing / name).write_bytes(content)
+    if folder.exists():
+        folder.rmdir()
+    growing.replace(folder)

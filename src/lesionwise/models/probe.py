@@ -30,7 +30,7 @@ STRENGTHS: Final = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 _FOLDS: Final = 5
 _STEPS: Final = 1000  # far more than either needs at these strengths
 _METADATA_SCALE: Final = 3.0  # a few numbers with meaning, regularised a ninth as much as features without
-_LEAST_SPREAD: Final = 1e-6
+_LEAST_SPREAD: Final = 0.05  # of the median one: what hardly varies would be noise, blown up
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def main_directions(features: Floats, count: int, *, seed: int = 0) -> tuple[Flo
         Halko, Martinsson, Tropp (2011), https://doi.org/10.1137/090771806
     """
     middle = features.mean(axis=0)
-    spread = np.maximum(features.std(axis=0), _LEAST_SPREAD)
+    spread = features.std(axis=0)
+    spread = np.maximum(spread, _LEAST_SPREAD * np.median(spread))
     found = PCA(min(count, *features.shape), svd_solver="randomized", random_state=seed).fit(
         (features - middle) / spread
     )

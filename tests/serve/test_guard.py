@@ -2,6 +2,7 @@ import base64
 import logging
 import re
 
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
@@ -45,6 +46,13 @@ def test_every_answer_has_security_headers(client: TestClient, address: str) -> 
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
     assert "server" not in headers
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_who_asks_for_the_head_alone_gets_it(live: str, address: str) -> None:
+    whole, head = httpx2.get(live + address), httpx2.head(live + address)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    assert head.headers["content-type"] == whole.headers["content-type"]
 
 
 @pytest.mark.parametrize("address", ["/", "/?example=0", "/docs"])

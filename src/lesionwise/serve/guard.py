@@ -51,7 +51,9 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = perf_counter(), 0
+        method, started, status = scope["method"], perf_counter(), 0
+        if method == "HEAD":  # as GET; the server leaves the body out
+            scope = {**scope, "method": "GET"}
 
         async def send_guarded(message: Message) -> None:
             nonlocal status
@@ -74,7 +76,7 @@ class Guard:
             if not status:
                 problem = Problem("internal", "It is logged where it happened.")
                 await problem.response()(scope, receive, send_guarded)
-        self._count(scope, status, perf_counter() - started)
+        self._count(method, _route(scope), status, perf_counter() - started)
 
     def _may_pass(self, scope: Scope) -> bool:
         if self._token is None or scope["path"] in OPEN_PATHS:
@@ -82,9 +84,8 @@ class Guard:
         given = _given_token(Headers(scope=scope).get("authorization", ""))
         return hmac.compare_digest(given, self._token)
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        method = scope["method"] if scope["method"] in {"GET", "HEAD", "POST"} else "other"
-        path = _route(scope)
+    def _count(self, method: str, path: str, status: int, seconds: float) -> None:
+        method = method if method in {"GET", "HEAD", "POST"} else "other"
         self._metrics.requests.labels(method, path, str(status)).inc()
         self._metrics.seconds.labels(path).observe(seconds)
         LOG.info("%s %s %d %.1f ms", method, path, status, 1000 * seconds)

@@ -3,14 +3,17 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
 
 import pytest
 
 from lesionwise.bundle.description import ImageInput
 from lesionwise.data.images import read_image
+from lesionwise.serve import uploads
 from lesionwise.serve.decoding import Decoders
 from lesionwise.serve.limits import Limits
 from lesionwise.serve.problems import Problem
+from lesionwise.serve.uploads import verify_kind
 from serve.drawn_model import HEIGHT, WIDTH, picture
 
 RULE = ImageInput(height=HEIGHT, width=WIDTH)
@@ -105,3 +108,43 @@ def test_no_decoder_outlives_the_service() -> None:
     run(act)
     with pytest.raises(ProcessLookupError):
         os.kill(seen[0], 0)
+
+
+@pytest.mark.skipif(find_spec("pydicom") is None, reason="pydicom is not installed")
+def test_a_dicom_file_is_decoded_within_the_limits_and_its_patient_stays_inside() -> None:
+    import numpy as np  # noqa: PLC0415
+
+    from data.test_dicom import NAME, draw  # noqa: PLC0415
+
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 333, 3), dtype=np.uint8)
+    content = draw(pixels)
+    verify_kind(content)
+
+    async def act(decoders: Decoders) -> None:
+        found = await decoders.decode(content, preview=True)
+        assert (found.pixels == read_image(content, (HEIGHT, WIDTH))).all()
+        assert (found.width, found.height) == (333, 200)
+        assert NAME.encode() not in found.preview
+        for refused, code in [
+            (draw(pixels, NumberOfFrames=2), "damaged-image"),
+            (draw(pixels, Rows=60_000, Columns=60_000), "image-size"),
+            (content[:400], "damaged-image"),
+        ]:
+            with pytest.raises(Problem) as problem:
+                await decoders.decode(refused)
+            assert problem.value.code == code
+
+    run(act)
+
+
+def test_a_dicom_file_that_is_another_image_as_well_is_refused() -> None:
+    both = bytearray(picture(size=(333, 200)))
+    both[128:132] = b"DICM"
+    with pytest.raises(Problem, match="of another kind at the same time"):
+        verify_kind(bytes(both))
+
+
+def test_without_pydicom_a_dicom_file_is_refused_by_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "READS_DICOM", False)
+    with pytest.raises(Problem, match="lacks the extra"):
+        verify_kind(bytes(128) + b"DICM" + bytes(300))

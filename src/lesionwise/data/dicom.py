@@ -11,7 +11,7 @@ import io
 import logging
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -200,4 +200,4 @@ def _import_pydicom() -> "ModuleType":
         raise MissingExtraError("dicom", "pydicom") from error
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # what it warns of may quote the file
     warnings.filterwarnings("ignore", module=r"pydicom\..*")
-    return pydicom
+    return cast("ModuleType", pydicom)

@@ -70,6 +70,8 @@ class Recipe(BaseModel):
         warmup: Part of all steps in which one-cycle rises.
         monitor: Column of `history.csv` that picks the best epoch, on `val`.
         early_stopping: Epochs without a better `monitor` before training stops; left out: never.
+        train_on_val: Train on `val` as well, for a model that is handed out when all choices are made. No
+            image is left to pick an epoch by: the last one is kept.
         class_weight: Exponent of the inverse class frequency in the loss; 0 weighs all images alike.
         sampling: Exponent of the inverse class frequency in drawing an epoch with replacement; 0 takes each
             image once, 1 all classes alike.
@@ -139,6 +141,7 @@ class Recipe(BaseModel):
     warmup: Fraction = 0.15
     monitor: Literal["val_balanced_accuracy", "val_accuracy", "val_loss"] = "val_balanced_accuracy"
     early_stopping: Annotated[int, Field(ge=1)] | None = None
+    train_on_val: bool = False
 
     class_weight: Annotated[float, Field(ge=0, le=2)] = 0.0
     sampling: Annotated[float, Field(ge=0, le=2)] = 0.0
@@ -197,6 +200,15 @@ class Recipe(BaseModel):
             raise ValueError("metadata names a column twice")
         if self.metadata and (self.mixup or self.cutmix):
             raise ValueError("metadata cannot be mixed as images are; set mixup = 0 and cutmix = 0")
+        return self
+
+    @model_validator(mode="after")
+    def _verify_watched(self) -> "Recipe":
+        watches = self.early_stopping or self.schedule == "plateau" or self.probe
+        if self.train_on_val and watches:
+            raise ValueError(
+                "train_on_val leaves no images to watch; unset early_stopping, probe and the plateau schedule"
+            )
         return self
 
     @property

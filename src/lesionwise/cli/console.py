@@ -1,6 +1,7 @@
 """Printing: results to stdout; progress, notes and errors to stderr."""
 
 import json
+import math
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console, RenderableType
@@ -98,9 +99,14 @@ class Display:
 
     def on_epoch(self, row: dict[str, float]) -> None:
         """Print one line for a finished epoch."""
+        watched = (
+            ""
+            if math.isnan(row["val_loss"])  # a recipe with train_on_val
+            else f"val loss {row['val_loss']:.3f}  accuracy {row['val_accuracy']:.3f}  "
+            f"balanced accuracy {row['val_balanced_accuracy']:.3f}  "
+        )
         print_note(
-            f"epoch {row['epoch'] + 1:.0f}  loss {row['train_loss']:.3f}  val loss {row['val_loss']:.3f}  "
-            f"accuracy {row['val_accuracy']:.3f}  balanced accuracy {row['val_balanced_accuracy']:.3f}  "
+            f"epoch {row['epoch'] + 1:.0f}  loss {row['train_loss']:.3f}  {watched}"
             f"{row['images_per_second']:.0f} images/s",
             quiet=self.quiet,
         )

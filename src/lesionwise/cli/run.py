@@ -53,6 +53,7 @@ def run(
 ) -> None:
     """Do the whole job: read, clean, cache, split, train, evaluate on val, report."""
     from lesionwise.data.about import about_part
+    from lesionwise.evaluation.run_predictions import describe_unscored
     from lesionwise.evaluation.run_scores import evaluate_part, read_check
     from lesionwise.report.html import write_report
     from lesionwise.run_record import timed_stage
@@ -74,6 +75,9 @@ def run(
         resume=resume,
         quiet=quiet,
     )
+    if not folder.predictions("val").is_file():
+        print_result(describe_unscored(folder), {"run": str(folder.path)}, as_json=json)
+        return
     with timed_stage(folder, "evaluate"):
         evaluation = evaluate_part(folder, "val", table=about_part(folder, "val"))
     write_report(folder)

@@ -43,10 +43,21 @@ def read_run_predictions(run: RunFolder, part: str) -> Predictions:
         RunError: If the calibration is damaged.
     """
     path = run.predictions(part)
+    if part == "val" and not path.is_file() and run.predictions("cal").is_file():
+        raise DataError(describe_unscored(run))
     predictions = read_predictions(path)
     if not run.calibration.is_file():
         return predictions
     return replace(predictions, y_prob=run_probabilities(run, _logits(predictions, path)))
+
+
+def describe_unscored(run: RunFolder) -> str:
+    """Return what to do with a run that trained on `val` as well, and so has no images to be judged by."""
+    return (
+        f"{run.path}: was trained on val as well, so nothing is left to judge it by but test. Its recipe is "
+        f'judged by "lesionwise cross-validate"; the model itself, once, by "lesionwise evaluate {run.path} '
+        '--final".'
+    )
 
 
 def raw_probabilities(predictions: Predictions, path: Path) -> Floats:

@@ -27,6 +27,7 @@ _MOST_IMAGES: Final = 40_000
 def claimed_scores(run: RunFolder, calibration: Calibration) -> dict[str, PartScores]:
     """Return the scores on `val` of what the bundle answers, and those on `test` that the run has.
 
+    A run that trained on `val` has none on it.
     `test` is not read for an export. Its scores are taken whole if they were worked out with this very
     scaling. From before the run was calibrated, or with another temperature, those stay that a temperature
     leaves as they are; all others are scores of another model and are left out.
@@ -35,7 +36,9 @@ def claimed_scores(run: RunFolder, calibration: Calibration) -> dict[str, PartSc
         run: A run, or an ensemble.
         calibration: That the bundle applies.
     """
-    found = {"val": scores_of(read_run_predictions(run, "val"), str(run.predictions("val")))}
+    found = {}
+    if run.predictions("val").is_file():
+        found["val"] = scores_of(read_run_predictions(run, "val"), str(run.predictions("val")))
     parts = read_json(run.scores)["parts"] if run.scores.is_file() else {}
     if "test" not in parts:
         return found

@@ -68,7 +68,7 @@ class ImageDataModule(L.LightningDataModule):
 
     Args:
         train: Images that change weights.
-        val: Images that choose the epoch and the learning rate.
+        val: Images that choose the epoch and the learning rate, if there are any.
         recipe: Its `batch_size` and `sampling`.
         seed: Of the order.
         rank: Number of this process.
@@ -81,7 +81,7 @@ class ImageDataModule(L.LightningDataModule):
     def __init__(
         self,
         train: ImageRows,
-        val: ImageRows,
+        val: ImageRows | None,
         recipe: Recipe,
         *,
         seed: int,
@@ -89,15 +89,16 @@ class ImageDataModule(L.LightningDataModule):
         processes: int = 1,
     ) -> None:
         super().__init__()
-        if processes > 1 and (len(train) < recipe.batch_size or len(val) < processes):
+        watched = len(val) if val else processes
+        if processes > 1 and (len(train) < recipe.batch_size or watched < processes):
             raise RunError(
                 f"{processes} processes share a batch_size of {recipe.batch_size}, but train has "
-                f"{len(train)} images and val {len(val)}. Lower batch_size, or train with fewer --devices."
+                f"{len(train)} images and val {watched}. Lower batch_size, or train with fewer --devices."
             )
         self.train = train
         self.val = val
         self.batch_size = recipe.batch_size
-        self.own_val = range(rank, len(val), processes)
+        self.own_val = range(rank, len(val) if val else 0, processes)
         sampler = EpochSampler(train.y[train.rows], exponent=recipe.sampling, seed=seed)
         self.batches = SharedBatches(sampler, recipe.batch_size, rank=rank, processes=processes)
 
@@ -105,8 +106,10 @@ class ImageDataModule(L.LightningDataModule):
         """Return shuffled batches; the rest that fills no batch waits for another epoch's order."""
         return DataLoader(self.train, batch_sampler=self.batches, collate_fn=_as_is)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """Return batches in the order of the table, to each process every so many-th image."""
+    def val_dataloader(self) -> DataLoader[Batch] | list[None]:
+        """Return batches in the order of the table, to each process every so many-th; none without `val`."""
+        if self.val is None:
+            return []
         return DataLoader(self.val, self.batch_size, sampler=self.own_val, collate_fn=_as_is)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:

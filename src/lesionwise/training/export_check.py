@@ -25,10 +25,11 @@ _IMAGES: Final = 16
 
 
 def verify_as_predicted(engine: Engine, run: RunFolder, runs: Sequence[RunFolder]) -> int:
-    """Make sure on a few `val` images that a bundle answers as its run did, and return how many they were.
+    """Make sure on a few images that a bundle answers as its run did, and return how many they were.
 
-    They catch what no comparison of graphs can: other weights or members than those that were calibrated.
-    Where the data folder is gone there is nothing to compare with.
+    They are of `val`, or of `cal` where val was trained on, and catch what no comparison of graphs can: other
+    weights or members than those that were calibrated. Where the data folder is gone there is
+    nothing to compare with.
 
     Args:
         engine: Of the bundle, in fp32.
@@ -43,7 +44,8 @@ def verify_as_predicted(engine: Engine, run: RunFolder, runs: Sequence[RunFolder
         return 0
     dataset = read_dataset(folder)
     paths = dict(zip(dataset.table["image_id"], dataset.paths, strict=True))
-    said = read_run_predictions(run, "val")
+    part = "val" if run.predictions("val").is_file() else "cal"
+    said = read_run_predictions(run, part)
     rows = [row for row, name in enumerate(said.image_id) if name in paths]  # copies are no files
     rows = rows[:: -(-len(rows) // _IMAGES) or 1]
     encoding = engine.description.metadata
@@ -56,8 +58,8 @@ def verify_as_predicted(engine: Engine, run: RunFolder, runs: Sequence[RunFolder
     difference = float(np.max(differences))
     if not difference <= TOLERANCE:
         raise BundleError(
-            f"{engine.bundle.path}: was not written: on {len(rows)} images of val its probabilities differ "
-            f"by up to {difference:.2g} from those in {run.predictions('val')}. Weights, a member or the "
-            f"images in {folder} were changed since. Make the run or the ensemble anew."
+            f"{engine.bundle.path}: was not written: on {len(rows)} images of {part} its probabilities "
+            f"differ by up to {difference:.2g} from those in {run.predictions(part)}. Weights, a member or "
+            f"the images in {folder} were changed since. Make the run or the ensemble anew."
         )
     return len(rows)

@@ -76,7 +76,8 @@ def with_fewer_bits(
     description = _unscored(full.description, precision)
     low = Engine(assemble(graph, description, full.bundle.path))
     counted = count_changes(_answers(full, data, told, cal), _answers(low, data, told, cal))
-    scores = {"val": _val_scores(low, run, data, told)}
+    has_val = run.predictions("val").is_file()
+    scores = {"val": _val_scores(low, run, data, told)} if has_val else {}
     description = description.model_copy(update={"precision_check": counted, "scores": scores})
     return assemble(graph, description, full.bundle.path)
 

@@ -77,7 +77,7 @@ def fit(
     pixels = resident_pixels(data.pixels, device)
     batches = ImageDataModule(
         ImageRows(pixels, data.y, train_rows),
-        ImageRows(pixels, data.y, data.rows("val")),
+        None if recipe.train_on_val else ImageRows(pixels, data.y, data.rows("val")),
         recipe,
         seed=seed,
         rank=processes.rank,
@@ -97,7 +97,8 @@ def fit(
         if not (resuming and has_stopped(last)):
             trainer.fit(module, batches, ckpt_path=last if resuming else None, weights_only=True)
     if processes.is_first:
-        write_part_predictions(run, recipe, data, ("val", "cal"), device=device)
+        parts = ("cal",) if recipe.train_on_val else ("val", "cal")
+        write_part_predictions(run, recipe, data, parts, device=device)
     return clock
 
 

@@ -3,6 +3,7 @@
 Here: the Lightning callback. Not here: what is measured (`module`) and drawing it.
 """
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
@@ -46,7 +47,7 @@ class History(L.Callback):
         self._started = perf_counter()
 
     @override
-    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *rest: object) -> None:
         self._trained = perf_counter()
 
     @override
@@ -62,7 +63,7 @@ class History(L.Callback):
             "seconds": perf_counter() - self._started,
             "images_per_second": images / (self._trained - self._started),
         }
-        self._write({column: row[column] for column in COLUMNS})
+        self._write({column: row.get(column, math.nan) for column in COLUMNS})  # no val, no scores on it
 
     def _write(self, row: dict[str, float]) -> None:
         rows = pd.DataFrame([row])

@@ -92,12 +92,24 @@ class LesionModule(L.LightningModule):
         self._hits.append((logits.detach().argmax(1) == batch.y).float().mean())
         return loss
 
-    def on_validation_start(self) -> None:
-        """Let all processes know what batch normalisation has seen in each, also of the latest weights."""
-        self._average_statistics()
+    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
+        """After the last step log means over all, and share what batch normalisation saw in each process."""
+        del outputs, batch, batch_idx
+        if self.trainer.is_last_batch:
+            self._average_statistics()
+            loss = torch.stack(self._losses).mean()
+            self._verify_finite(loss)
+            values: dict[str, Tensor | float] = {
+                "train_loss": loss,
+                "train_accuracy": torch.stack(self._hits).mean(),
+                "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
+            }
+            self.log_dict(values, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
+            self._losses.clear()
+            self._hits.clear()
 
     def on_validation_epoch_start(self) -> None:
-        """Do the same for averaged weights, which have taken the place of the latest by now."""
+        """Let all processes know the statistics of averaged weights, which are the network's by now."""
         self._average_statistics()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -108,33 +120,33 @@ class LesionModule(L.LightningModule):
         self._val_y.append(batch.y)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the epoch: means over the steps of training, scores over `val` as a whole.
+        """Log the scores over `val` as a whole.
 
         Means of scores over batches would depend on the batch size.
         """
         logits, y = (self._whole_val(torch.cat(parts)) for parts in (self._val_logits, self._val_y))
-        if not logits.isfinite().all() and self.trainer.is_global_zero:  # the others end with the first
-            raise RunError(
-                f"Training diverged in epoch {self.current_epoch + 1}. Lower lr, or try another seed."
-            )
+        self._verify_finite(logits)
         truth, prob = y.cpu().numpy(), logits.softmax(1).cpu().numpy()
-        scores = {
-            "train_loss": torch.stack(self._losses).mean(),
-            "train_accuracy": torch.stack(self._hits).mean(),
+        scores: dict[str, Tensor | float] = {
             "val_loss": F.cross_entropy(logits, y),
             "val_accuracy": float(accuracy_score(truth, prob)),
             "val_balanced_accuracy": float(macro_recall_score(truth, prob)),
-            "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
         }
         self.log_dict(scores, sync_dist=True)  # means over the processes, so that all pick the same epoch
-        for kept in (self._losses, self._hits, self._val_logits, self._val_y):
-            kept.clear()
+        self._val_logits.clear()
+        self._val_y.clear()
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 (Lightning's own type is a union of nine)
         """Return the optimiser and, where the recipe has one, the schedule of its learning rate."""
         optimizer = make_optimizer(self.network, self.recipe)
         schedule = make_schedule(optimizer, self.recipe, steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, **({"lr_scheduler": schedule} if schedule else {})}
+
+    def _verify_finite(self, values: Tensor) -> None:
+        if not values.isfinite().all() and self.trainer.is_global_zero:  # the others end with the first
+            raise RunError(
+                f"Training diverged in epoch {self.current_epoch + 1}. Lower lr, or try another seed."
+            )
 
     def _whole_val(self, own: Tensor) -> Tensor:
         """Return values for all of `val` in its order, of which each process has every so many-th."""

@@ -89,6 +89,7 @@ def prepare(
     by: Literal["lesion", "image"] = "lesion",
     seed: int = 0,
     resample: int | None = None,
+    train_on_val: bool = False,
     merge: Iterable[Pair] = (),
     cache_root: Path | None = None,
     workers: int | None = None,
@@ -105,6 +106,7 @@ def prepare(
         seed: Of a split that is made.
         resample: Images to draw of each class before an image split: a defect, see `defects`. A split that
             names copies has them made as well.
+        train_on_val: Take `val` for a piece of `train`.
         merge: Pairs of images that a person confirmed to show one lesion, for a split that is made.
         cache_root: Folder of all caches.
         workers: Decoding threads.
@@ -128,5 +130,7 @@ def prepare(
     verify_split(split, dataset, pairs=pairs, source=str(split_path or "the new split"))
     parts = split.frame.set_index("image_id")["part"]
     part = parts.reindex(dataset.table["image_id"], fill_value="").to_numpy(str)
+    if train_on_val:
+        part = np.where(part == "val", "train", part)
     joined = [] if split.leaky else kept_together(split.frame)
     return TrainingData(dataset, cache, split, lesion_groups(dataset.table, [*pairs, *joined]), part)

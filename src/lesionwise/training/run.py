@@ -172,6 +172,7 @@ def _prepare_run(
             by="lesion" if begun else by,
             seed=seed,
             resample=recipe.defect_resample_before_split,
+            train_on_val=recipe.train_on_val,
             cache_root=root,
             workers=workers,
             on_read=on_read,
@@ -247,6 +248,7 @@ def prepare_again(run: RunFolder, cache_root: str | Path | None) -> tuple[Recipe
         split_path=run.split,
         seed=facts["seed"],
         resample=recipe.defect_resample_before_split,
+        train_on_val=recipe.train_on_val,
         cache_root=Path(cache_root) if cache_root else None,
     )
     _verify_same_data(run, prepared)

@@ -54,8 +54,9 @@ def make_trainer(
         processes: Those that train as one.
     """
     mode = "min" if recipe.monitor.endswith("loss") else "max"
+    monitor = None if recipe.train_on_val else recipe.monitor  # without one the latest is the best
     best = ModelCheckpoint(
-        run.checkpoints, filename="best", monitor=recipe.monitor, mode=mode, enable_version_counter=False
+        run.checkpoints, filename="best", monitor=monitor, mode=mode, enable_version_counter=False
     )
     last = ModelCheckpoint(run.checkpoints, filename="last", enable_version_counter=False)
     callbacks: list[Callback] = [best, last]
@@ -74,6 +75,7 @@ def make_trainer(
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        limit_val_batches=0 if recipe.train_on_val else 1.0,
         log_every_n_steps=1,  # all logging is by epoch; a higher number only makes Lightning warn
         default_root_dir=run.path,
         **processes.trainer_options(recipe),

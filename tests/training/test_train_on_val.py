@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from conftest import make_recipe
+from lesionwise.errors import DataError, RecipeError
+from lesionwise.evaluation.run_scores import evaluate_part
+from lesionwise.recipe import load_recipe
+from lesionwise.run_folder import RunFolder
+from lesionwise.training.crossval import cross_validate
+from lesionwise.training.run import train
+
+
+@pytest.fixture(scope="module")
+def run(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    recipe = make_recipe(epochs=3, ema=0.9, train_on_val=True)
+    return train(recipe, drawn_folder, out=tmp_path_factory.mktemp("runs") / "run")
+
+
+def test_the_last_epoch_is_kept(run: RunFolder) -> None:
+    best, last = (
+        torch.load(run.checkpoints / f"{name}.ckpt", weights_only=True) for name in ("best", "last")
+    )
+    assert best["epoch"] == last["epoch"] == 2
+    assert all(torch.equal(value, last["state_dict"][name]) for name, value in best["state_dict"].items())
+
+
+def test_history_holds_training_alone(run: RunFolder) -> None:
+    history = pd.read_csv(run.history)
+    assert len(history) == 3
+    assert history[["train_loss", "train_accuracy", "lr", "images_per_second"]].notna().all(axis=None)
+    assert history[["val_loss", "val_accuracy", "val_balanced_accuracy"]].isna().all(axis=None)
+
+
+def test_val_is_trained_on(drawn_folder: Path, run: RunFolder) -> None:
+    """The mean of the training images, with which a fresh network normalises, is that of both parts."""
+    other = train(make_recipe(epochs=1), drawn_folder, out=run.path.parent / "other", split=run.split)
+    means = [
+        torch.load(each.checkpoints / "best.ckpt", weights_only=True)["state_dict"]["network.mean"]
+        for each in (run, other)
+    ]
+    assert not torch.equal(*means)
+
+
+def test_it_has_no_scores_on_val_and_says_what_to_do(run: RunFolder) -> None:
+    assert run.predictions("cal").is_file()
+    with pytest.raises(DataError, match=r"trained on val as well.*--final"):
+        evaluate_part(run, "val")
+
+
+def test_folds_are_scored_all_the_same(drawn_folder: Path, tmp_path: Path) -> None:
+    found = cross_validate(make_recipe(epochs=1, train_on_val=True), drawn_folder, out=tmp_path, folds=[1])
+    assert found.pooled is not None
+
+
+def test_nothing_may_watch_val() -> None:
+    with pytest.raises(RecipeError, match="leaves no images to watch"):
+        load_recipe("small", ["train_on_val=true", "early_stopping=3"])

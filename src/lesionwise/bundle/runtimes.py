@@ -25,6 +25,9 @@ Arrays = dict[str, NDArray[np.float32]]
 Inputs = Mapping[str, NDArray[np.uint8] | NDArray[np.float32]]
 Run = Callable[[Inputs], Arrays]
 
+_FIRST: Final = threading.Lock()
+"""Each thread's first call is alone: OpenVINO's bindings set themselves up for numpy at the first of all, and
+two threads that do so at once wait for each other for ever, one with Python's lock and one with theirs."""
 _TELEMETRY: Final = "openvino_telemetry"
 _ONLY_ERRORS: Final = 3  # of ONNX Runtime's log levels
 
@@ -93,7 +96,12 @@ def _start_openvino(
 
     def run(inputs: Inputs) -> Arrays:
         if not hasattr(own, "request"):
-            own.request = compiled.create_infer_request()
+            with _FIRST:
+                own.request = compiled.create_infer_request()
+                return infer(inputs)
+        return infer(inputs)
+
+    def infer(inputs: Inputs) -> Arrays:
         results = own.request.infer(dict(inputs))
         return {name: np.array(results[place]) for place, name in enumerate(names)}
 

@@ -10,9 +10,11 @@ import os
 import secrets
 import signal
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Thread
 from time import sleep, time
+from typing import Any
 
 os.environ |= {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -29,11 +31,13 @@ from ray.cluster_utils import Cluster
 
 from lesionwise.bundle.engine import load_model
 from lesionwise.predict import ray as predict_ray
+from lesionwise.predict.ray import _answer_block as answer_block
 from lesionwise.predict.sources import find_pictures
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.crossval import cross_validate
 
+FOLDS = 4
 MACHINE = {"num_cpus": 1, "object_store_memory": 80 << 20}
 QUICK_TO_NOTICE = {
     "health_check_initial_delay_ms": 0,
@@ -62,44 +66,64 @@ def main(model: Path, images: Path, data: Path, out: Path) -> None:
         cluster.shutdown()
 
 
+def kill_midway(cluster: Cluster, doomed: object, look: Callable[[], tuple[Any, bool]]) -> list[Any]:
+    """Kill a machine while it is at work, and return, once that is done, what there was by then.
+
+    Args:
+        cluster: Of the machine.
+        doomed: The machine.
+        look: Tells what is there and whether that is midway.
+    """
+    kills: list[Any] = []
+
+    def watch() -> None:
+        while not kills:
+            found, midway = look()
+            if midway and is_busy(doomed):
+                cluster.remove_node(doomed, allow_graceful=False)
+                kills.append(found)
+            sleep(0.02)
+
+    Thread(target=watch, daemon=True).start()
+    return kills
+
+
+def slowly(block: Mapping[str, Any], **settings: object) -> dict[str, Any]:
+    """Answer as ever, but so that there is time to die."""
+    sleep(1)
+    return answer_block(block, **settings)
+
+
 def predict(cluster: Cluster, doomed: object, model: Path, images: Path, out: Path) -> dict[str, object]:
     predict_ray.BLOCK = predict_ray.BATCH
-    kills: list[dict[str, object]] = []
-
-    def kill(done: int) -> None:
-        if not kills and done and is_busy(doomed):
-            cluster.remove_node(doomed, allow_graceful=False)
-            kills.append({"done": done})
-
+    predict_ray._answer_block = slowly  # noqa: SLF001
+    dealt = [0]
+    pictures = list(find_pictures([str(images)]))
+    kills = kill_midway(cluster, doomed, lambda: (dealt[-1], 0 < dealt[-1] < len(pictures)))
     started = time()
     tally = predict_ray.predict_with_ray(
-        load_model(model), find_pictures([str(images)]), out / "p.csv", out / "e.csv", on_done=kill
+        load_model(model), pictures, out / "p.csv", out / "e.csv", on_done=dealt.append
     )
-    return {"kills": kills, "predicted": tally.predicted, "failed": tally.failed, "seconds": time() - started}
+    return {
+        "kills": kills,
+        "predicted": tally.predicted,
+        "failed": tally.failed,
+        "seconds": time() - started,
+    }
 
 
 def cross(cluster: Cluster, doomed: object, data: Path, out: Path) -> dict[str, object]:
-    kills: list[dict[str, object]] = []
+    def look() -> tuple[dict[str, dict[str, int]], bool]:
+        done = finished(out)
+        return done, 0 < len(done) < FOLDS
 
-    def kill() -> None:
-        while not kills:
-            done = finished(out)
-            if done and len(done) < 4 and is_busy(doomed):
-                cluster.remove_node(doomed, allow_graceful=False)
-                kills.append({"done": finished(out), "at": time()})
-            elif len(done) == 4:
-                return
-            sleep(0.02)
-
-    watch = Thread(target=kill, daemon=True)
-    watch.start()
+    kills = kill_midway(cluster, doomed, look)
     started = time()
     recipe = Recipe.model_validate(RECIPE)
-    result = cross_validate(recipe, data, out=out, folds=4, engine="ray", device="cpu")
+    result = cross_validate(recipe, data, out=out, folds=FOLDS, engine="ray", device="cpu")
     seconds = time() - started
-    watch.join()
     again: list[int] = []
-    same = cross_validate(recipe, data, out=out, folds=4, on_fold=lambda fold, _: again.append(fold))
+    same = cross_validate(recipe, data, out=out, folds=FOLDS, on_fold=lambda fold, _: again.append(fold))
     return {
         "kills": kills,
         "done": result.done,
@@ -134,7 +158,7 @@ def is_busy(machine: object) -> bool:
         for path in Path("/proc").glob("[0-9]*/stat")
         if _parent(path) == raylet.process.pid
     ]
-    return any("_answer_block" in name or "::_do" in name for name in names)
+    return any("::MapBatches" in name or "::_do" in name for name in names)
 
 
 def _parent(stat: Path) -> int | None:

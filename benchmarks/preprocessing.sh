@@ -15,7 +15,7 @@ job() { # name, seed, then options of `train`
     shift 2
     [ -f "$run/predictions-cal.csv" ] && return
     [ -d "$run" ] && resume=--resume || resume=
-    python -m lesionwise train small --set epochs=30 "$@" \
+    python -m lesionwise train small --set epochs=20 "$@" \
         --data "$data" --split "$split" --seed "$seed" --out "$run" --quiet $resume
 }
 

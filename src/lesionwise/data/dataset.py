@@ -11,10 +11,11 @@ gives the same table from any layout.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lesionwise.data.findings import Finding, check_listing, raise_findings
 from lesionwise.data.layouts import Listing, read_listing
@@ -51,6 +52,11 @@ class Dataset:
     def paths(self) -> list[Path]:
         """Path of each image file."""
         return [self.folder / path for path in self.table["path"].tolist()]
+
+    def records(self, rows: ArrayLike, columns: Iterable[str]) -> list[dict[str, Any]]:
+        """Return what some columns of the table say of some images, an entry for each row number."""
+        told = self.table[list(columns)].iloc[np.asarray(rows, np.intp)]
+        return [{str(name): value for name, value in row.items()} for row in told.to_dict("records")]
 
 
 def read_dataset(folder: str | Path) -> Dataset:

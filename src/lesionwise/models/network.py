@@ -123,7 +123,8 @@ class Network(nn.Module):
             return logits
         if self.metadata is None:
             raise ValueError("Expected no metadata: this is a model of images alone.")
-        return logits + self.metadata(metadata)
+        added: Tensor = self.metadata(metadata)
+        return logits + added
 
     def _features(self, images: Tensor) -> Tensor:
         features: Tensor = self.features((images - self.mean) / self.std)

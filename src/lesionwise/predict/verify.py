@@ -68,7 +68,7 @@ def verify_claims(engine: Engine, dataset: Dataset) -> list[Row]:
     rows = _rows_of(dataset, digests)
     paths = dataset.paths
     encoding = engine.description.metadata
-    told = dataset.table.loc[rows, list(encoding.names)].to_dict("records") if encoding else None
+    told = dataset.records(rows, encoding.names) if encoding else None
     said = engine.predict((paths[row] for row in rows), told).probabilities
     return _compare(claim, dataset.y[rows], said, lesion_groups(dataset.table)[rows])
 

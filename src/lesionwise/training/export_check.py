@@ -43,15 +43,15 @@ def verify_as_predicted(engine: Engine, run: RunFolder, runs: Sequence[RunFolder
     if not folder.is_dir():
         return 0
     dataset = read_dataset(folder)
-    paths = dict(zip(dataset.table["image_id"], dataset.paths, strict=True))
+    paths, place = dataset.paths, {name: row for row, name in enumerate(dataset.table["image_id"])}
     part = "val" if run.predictions("val").is_file() else "cal"
     said = read_run_predictions(run, part)
-    rows = [row for row, name in enumerate(said.image_id) if name in paths]  # copies are no files
+    rows = [row for row, name in enumerate(said.image_id) if name in place]  # copies are no files
     rows = rows[:: -(-len(rows) // _IMAGES) or 1]
     encoding = engine.description.metadata
-    told = dataset.table.set_index("image_id")[[] if encoding is None else list(encoding.names)]
-    records = told.loc[said.image_id[rows]].to_dict("records") if encoding else None
-    found = engine.predict((paths[said.image_id[row]] for row in rows), records)
+    images = [place[said.image_id[row]] for row in rows]
+    told = dataset.records(images, encoding.names) if encoding else None
+    found = engine.predict((paths[image] for image in images), told)
     differences = [np.abs(found.probabilities - said.y_prob[rows]).max(initial=0)]
     if said.logits is not None:  # a calibration can hide what stands before it
         differences.append(np.abs(softmax(found.logits) - softmax(said.logits[rows])).max(initial=0))

@@ -6,7 +6,7 @@ Here: the stages before training, in order. Not here: the stages (`lesionwise.da
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,7 @@ class TrainingData:
         """
         if not names:
             return None
-        columns = {name: self.dataset.table[name].tolist() for name in names}
+        columns: dict[str, list[Any]] = {name: self.dataset.table[name].tolist() for name in names}
         return encoding_of(names).encode_table(columns, len(self.y))
 
     def rows(self, part: str) -> NDArray[np.int64]:

@@ -62,6 +62,7 @@ class LesionModule(L.LightningModule):
         self.augment_seconds = 0.0
         self._losses: list[Tensor] = []
         self._hits: list[Tensor] = []
+        self._trained: dict[str, Tensor | float] = {}
         self._val_logits: list[Tensor] = []
         self._val_y: list[Tensor] = []
 
@@ -93,20 +94,21 @@ class LesionModule(L.LightningModule):
         return loss
 
     def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
-        """After the last step log means over all, and share what batch normalisation saw in each process."""
+        """After the last step take means over all, and share what batch normalisation saw in each process."""
         del outputs, batch, batch_idx
         if self.trainer.is_last_batch:
             self._average_statistics()
             loss = torch.stack(self._losses).mean()
             self._verify_finite(loss)
-            values: dict[str, Tensor | float] = {
+            self._trained = {
                 "train_loss": loss,
                 "train_accuracy": torch.stack(self._hits).mean(),
                 "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
             }
-            self.log_dict(values, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
             self._losses.clear()
             self._hits.clear()
+            if self.recipe.train_on_val:  # else they are one row with the scores on val
+                self.log_dict(self._trained, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
 
     def on_validation_epoch_start(self) -> None:
         """Let all processes know the statistics of averaged weights, which are the network's by now."""
@@ -120,14 +122,15 @@ class LesionModule(L.LightningModule):
         self._val_y.append(batch.y)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores over `val` as a whole.
+        """Log the epoch: means over the steps of training, scores over `val` as a whole.
 
         Means of scores over batches would depend on the batch size.
         """
         logits, y = (self._whole_val(torch.cat(parts)) for parts in (self._val_logits, self._val_y))
         self._verify_finite(logits)
         truth, prob = y.cpu().numpy(), logits.softmax(1).cpu().numpy()
-        scores: dict[str, Tensor | float] = {
+        scores = {
+            **self._trained,
             "val_loss": F.cross_entropy(logits, y),
             "val_accuracy": float(accuracy_score(truth, prob)),
             "val_balanced_accuracy": float(macro_recall_score(truth, prob)),

@@ -116,7 +116,7 @@ def test_bits_that_stand_in_the_file_cannot_be_asked_for_or_away(
 
 @pytest.mark.slow
 def test_mutants_of_it_neither_crash_nor_hang(bundle: Bundle) -> None:
-    assert fuzz(bundle.path, "as is", 300) == {"refused": 300}
-    found = fuzz(bundle.path, "resealed", 300)
-    assert sum(found.values()) == 300
+    assert fuzz(bundle.path, "as is", 100) == {"refused": 100}
+    found = fuzz(bundle.path, "resealed", 100)
+    assert sum(found.values()) == 100
     assert set(found) == {"refused", "not built", "ran"}

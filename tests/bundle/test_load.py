@@ -92,7 +92,7 @@ def test_a_newer_schema_is_refused_as_such(exported: Exported) -> None:
         ({"classes": ("nv", "mel")}, '"classes".*Expected the order akiec'),
         ({"input": {"rule": "other", "height": 24, "width": 32}}, 'image rule "exif'),
         ({"input": {"steps": ["sharpen"], "height": 24, "width": 32}}, "input.steps.*sharpen"),
-        ({"input": {"height": 24, "width": 33}}, r"expected the one input image \(None, 24, 33, 3\)"),
+        ({"input": {"height": 24, "width": 33}}, r"expected the input image: uint8 \(any, 24, 33, 3\)"),
         ({"outputs": ("logits", "probabilities")}, "describes the outputs"),
         ({"outputs": ("probabilities",)}, "Expected probabilities, logits and others"),
         ({"surprise": 1}, '"surprise": Extra inputs'),
@@ -192,7 +192,7 @@ def _six_classes(model: Any) -> None:  # noqa: ANN401
         (_wrong_size, "do not have the size that they state"),
         (_sparse, "sparse weights"),
         (_no_graph, "no graph"),
-        (_float_input, "expected the one input image"),
+        (_float_input, r"but found the input image: float32 \(any, 24, 32, 3\)"),
         (_six_classes, "output probabilities of an unexpected shape"),
     ],
 )
@@ -224,8 +224,8 @@ def test_a_thousand_mutants_are_all_refused(make_bundle: MakeBundle) -> None:
 
 @pytest.mark.slow
 def test_mutants_with_a_checksum_that_fits_neither_crash_nor_hang(make_bundle: MakeBundle) -> None:
-    found = fuzz(make_bundle().path, "resealed")
-    assert sum(found.values()) == 1000
+    found = fuzz(make_bundle().path, "resealed", 400)
+    assert sum(found.values()) == 400
     assert set(found) == {"refused", "not built", "ran"}
 
 

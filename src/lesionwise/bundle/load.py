@@ -8,6 +8,7 @@ found before anything is parsed by foreign code. The checksum guards against acc
 who means harm: what such a file could do is bounded by `onnx_file.verify_self_contained`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +24,7 @@ from lesionwise.bundle.onnx_file import (
     read_metadata,
     verify_self_contained,
 )
+from lesionwise.bundle.texts import printable
 from lesionwise.errors import BundleError
 from lesionwise.run_folder import atomic_path
 
@@ -172,6 +174,10 @@ def _verify_checksum(content: bytes) -> None:
         )
 
 
+def _in_words(inputs: Mapping[str, Port]) -> str:
+    return ", ".join(f"the input {printable(name)}: {port}" for name, port in inputs.items()) or "no input"
+
+
 def _verify_ports(ports: Ports, description: Description) -> None:
     """Make sure that the graph takes and gives what the description says."""
     image = Port(UINT8, (None, *description.input.size, 3))
@@ -179,7 +185,7 @@ def _verify_ports(ports: Ports, description: Description) -> None:
     if description.metadata is not None:
         expected_inputs["metadata"] = Port(FLOAT, (None, description.metadata.length))
     if ports.inputs != expected_inputs:
-        raise BundleError(f"expected the inputs {expected_inputs} but found {ports.inputs}")
+        raise BundleError(f"expected {_in_words(expected_inputs)} but found {_in_words(ports.inputs)}")
     if tuple(ports.outputs) != description.outputs:
         raise BundleError(f"describes the outputs {description.outputs} but has {tuple(ports.outputs)}")
     classes = len(description.classes)

@@ -20,6 +20,7 @@ from lesionwise.errors import BundleError
 METADATA: Final = 14  # of ModelProto: entries of key and value
 UINT8: Final = 2  # TensorProto.DataType
 FLOAT: Final = 1
+_KINDS: Final = {FLOAT: "float32", UINT8: "uint8"}
 _GRAPH, _TRAINING, _FUNCTIONS = 7, 20, 25  # of ModelProto
 _NODES, _WEIGHTS, _SPARSE_WEIGHTS, _INPUTS, _OUTPUTS = 1, 5, 15, 11, 12  # of GraphProto
 _OPERATOR, _ATTRIBUTES, _DOMAIN = 4, 5, 7  # of NodeProto
@@ -40,6 +41,10 @@ class Port:
 
     kind: int
     sides: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        sides = ", ".join("any" if side is None else str(side) for side in self.sides)
+        return f"{_KINDS.get(self.kind, f'kind {self.kind}')} ({sides})"
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,10 @@ def _start_onnxruntime(
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ONLY_ERRORS
     options.intra_op_num_threads = max(1, (threads or usable_cores()) // streams)
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    # Falling back would mean trying the same again, after printing to where results go.
+    session = onnxruntime.InferenceSession(
+        content, options, providers=["CPUExecutionProvider"], enable_fallback=0
+    )
     return lambda inputs: dict(zip(names, session.run(list(names), dict(inputs)), strict=True))
 
 

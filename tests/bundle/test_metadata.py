@@ -45,6 +45,8 @@ def told(told_onnx: Exported, tmp_path: Path) -> Bundle:
 def test_a_bundle_that_is_told_more_answers_as_its_network_does(
     told: Bundle, told_graph: BundleGraph, runtime: Runtime
 ) -> None:
+    if runtime == "onnxruntime":
+        pytest.importorskip("onnxruntime")
     engine = Engine(told, runtime=runtime, threads=1)
     assert verify_parity(told_graph, engine) < 1e-4
 
@@ -104,5 +106,5 @@ def test_a_description_that_does_not_fit_the_inputs_is_refused(
         (told_onnx.content, encoding_of(("age",))),
     ):
         outputs = OUTPUTS if content is told_onnx.content else describe().outputs
-        with pytest.raises(BundleError, match="expected the inputs"):
+        with pytest.raises(BundleError, match=r"expected .*the input metadata: float32"):
             assemble(content, describe(metadata=metadata, outputs=outputs), tmp_path / "odd.onnx")

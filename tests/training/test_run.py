@@ -107,8 +107,9 @@ def test_a_killed_run_resumes_to_the_weights_of_the_unbroken_one(
     out = tmp_path / "killed"
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(make_recipe(**RECIPE).to_toml())
+    same_threads = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     process = subprocess.run(
-        [sys.executable, "-c", KILLED, recipe, drawn_folder, out], check=False, timeout=120
+        [sys.executable, "-c", KILLED, recipe, drawn_folder, out], check=False, timeout=120, env=same_threads
     )
     assert process.returncode == -signal.SIGKILL
     assert not (out / "predictions-val.csv").exists()

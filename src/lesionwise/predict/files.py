@@ -111,13 +111,7 @@ def predict_files(
             something else.
     """
     workers, tally = workers or usable_cores(), Tally()
-    settings = {
-        "model": engine.bundle.sha256,
-        "format": format_,
-        "tta": tta,
-        "precision": engine.precision,
-        "metadata": metadata and metadata.sha256,
-    }
+    settings = settings_of(engine, format_=format_, tta=tta, metadata=metadata)
     with (
         prediction_table(out, format_) as table,
         error_table(errors) as faults,
@@ -142,6 +136,26 @@ def predict_files(
     if not tally.failed:
         drop_error_table(errors)
     return tally
+
+
+def settings_of(
+    engine: Engine, *, format_: Format, tta: bool, metadata: MetadataTable | None = None
+) -> dict[str, object]:
+    """Return what two calls must share for one to go on after the other, whichever engine does the work.
+
+    Args:
+        engine: The model.
+        format_: Of the predictions.
+        tta: Average over flips.
+        metadata: What is known of the images besides.
+    """
+    return {
+        "model": engine.bundle.sha256,
+        "format": format_,
+        "tta": tta,
+        "precision": engine.precision,
+        "metadata": metadata and metadata.sha256,
+    }
 
 
 @dataclass

@@ -24,7 +24,7 @@ from lesionwise.bundle.engine import BATCH, Engine
 from lesionwise.bundle.load import Bundle
 from lesionwise.cluster import joined
 from lesionwise.errors import DataError, LesionwiseError
-from lesionwise.predict.files import OnDone, Tally, answer, decode, fresh_pictures
+from lesionwise.predict.files import OnDone, Tally, answer, decode, fresh_pictures, settings_of
 from lesionwise.predict.sources import Picture
 from lesionwise.predict.writing import (
     Format,
@@ -73,12 +73,7 @@ def predict_with_ray(
         LesionwiseError: If no cluster can be joined, or Ray gives up.
     """
     tally = Tally()
-    settings = {
-        "model": engine.bundle.sha256,
-        "format": format_,
-        "tta": tta,
-        "precision": engine.precision,
-    }
+    settings = settings_of(engine, format_=format_, tta=tta)
     work = partial(_answer_block, bundle=engine.bundle, precision=engine.precision, tta=tta, format_=format_)
     with joined() as ray, prediction_table(out, format_) as table, error_table(errors) as faults:
         kept = table.begin(settings, resume=resume)

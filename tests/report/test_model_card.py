@@ -13,7 +13,7 @@ from lesionwise.evaluation.calibrate import calibrate_run
 from lesionwise.evaluation.calibration import softmax
 from lesionwise.evaluation.ood import fit_rejection, write_rejection
 from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
-from lesionwise.evaluation.run_scores import evaluate_part
+from lesionwise.evaluation.run_scores import OUT_OF_FOLD, evaluate_part
 from lesionwise.labels import CODES
 from lesionwise.report.model_card import write_model_card
 from lesionwise.run_folder import RunFolder, write_json, write_text
@@ -113,3 +113,35 @@ def test_what_was_measured_of_outsiders_is_shown(run: RunFolder) -> None:
     assert f"Rejected from an `ood_score` of {rejection.cutoff:.3f} on" in text
     assert "| cats | 9 | 9 | 0.991 (0.950 to 1.000) | 88% |" in text
     assert "Of 70 lesion images in val 99.1% pass." in text
+
+
+def folds_beside(run: RunFolder, **keys: object) -> RunFolder:
+    """Return a cross-validation of two folds whose answers are those of a run on val."""
+    folds = RunFolder(run.path.parent / "folds")
+    folds.path.mkdir()
+    write_text(folds.config, make_recipe(**keys).to_toml())
+    write_json(folds.split.with_suffix(".json"), {"fingerprint": "b" * 64, "by": "lesion"})
+    write_predictions(read_predictions(run.predictions("val")), folds.predictions(OUT_OF_FOLD))
+    scores = evaluate_part(folds, OUT_OF_FOLD)
+    each = {"mean": 0.5, "each": [0.4, 0.6]}
+    write_json(
+        folds.cross_validation, {"done": [1, 2], "mean_over_folds": dict.fromkeys(scores.overall, each)}
+    )
+    return folds
+
+
+def test_scores_of_the_recipe_stand_apart_from_those_of_the_file(run: RunFolder) -> None:
+    evaluate_part(run, "val")
+    text = write_model_card(run, folds=folds_beside(run, epochs=3)).read_text(encoding="utf-8")
+    section = text.partition("## The recipe out of fold")[2].partition("\n## ")[0]
+    assert "2 models" in section
+    assert "a fold (1, 2)" in section
+    assert "They were made with `epochs = 3`." in section
+    assert "| 0.500 | 0.4, 0.6 |" in section
+    assert "The recipe out of fold" not in write_model_card(run).read_text(encoding="utf-8")
+
+
+def test_folds_of_another_model_are_refused(run: RunFolder) -> None:
+    evaluate_part(run, "val")
+    with pytest.raises(RunError, match="folds: was cross-validated with seed-mlp, not small"):
+        write_model_card(run, folds=folds_beside(run, model="seed-mlp"))

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from conftest import make_recipe
+from lesionwise.bundle.engine import load_model
 from lesionwise.data.dataset import Dataset
 from lesionwise.evaluation.predictions import read_predictions
 from lesionwise.run_folder import RunFolder
 from lesionwise.training import features as training_features
+from lesionwise.training.export import export_run
 from lesionwise.training.features import known_logits
 from lesionwise.training.fit import load_best_network, predict_logits
 from lesionwise.training.prepare import TrainingData, prepare
@@ -112,3 +114,18 @@ def test_a_layered_probe_answers_from_kept_features_as_its_network_does(
     untold = predict_logits(network, recipe, data.pixels, rows, device="cpu")
     assert np.allclose(untold, computed, atol=1e-6) == (not metadata)
     assert len(list(data.cache.path.glob("features-*.npy"))) == 1
+
+
+def test_a_layered_probe_that_is_told_more_is_served_as_it_was_trained(
+    drawn_folder: Path, drawn: Dataset, tmp_path: Path
+) -> None:
+    recipe = make_recipe(**LAYERED, metadata=["sex", "age"])
+    run = train(recipe, drawn_folder, out=tmp_path / "run", cache_root=tmp_path / "cache")
+    export_run(run, tmp_path / "model.onnx", cache_root=tmp_path / "cache")  # compares a few images itself
+    engine, said = load_model(tmp_path / "model.onnx", threads=1), read_predictions(run.predictions("val"))
+    table = drawn.table.set_index("image_id").loc[said.image_id]
+    paths = [drawn_folder / path for path in table["path"]]
+    told = engine.predict(paths, table[["age", "sex"]].to_dict("records"))  # type: ignore[arg-type]
+    np.testing.assert_allclose(told.probabilities, said.y_prob, atol=1e-3)
+    assert told.cam is None
+    assert np.abs(engine.predict(paths).probabilities - told.probabilities).max() > 1e-3

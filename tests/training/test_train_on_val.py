@@ -5,9 +5,12 @@ import pytest
 import torch
 
 from conftest import make_recipe
-from lesionwise.errors import DataError, RecipeError
+from lesionwise.errors import DataError, RecipeError, RunError
 from lesionwise.evaluation.run_scores import evaluate_part
+from lesionwise.explain.run import explain_run
 from lesionwise.recipe import load_recipe
+from lesionwise.report.html import write_report
+from lesionwise.report.model_card import write_model_card
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.crossval import cross_validate
 from lesionwise.training.run import train
@@ -58,3 +61,14 @@ def test_folds_are_scored_all_the_same(drawn_folder: Path, tmp_path: Path) -> No
 def test_nothing_may_watch_val() -> None:
     with pytest.raises(RecipeError, match="leaves no images to watch"):
         load_recipe("small", ["train_on_val=true", "early_stopping=3"])
+
+
+def test_report_explanation_and_card_do_without_val(run: RunFolder) -> None:
+    with pytest.raises(RunError, match="was trained on val as well. Add --part cal"):
+        explain_run(run)
+    evaluate_part(run, "cal")
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "and <em>val</em>, and the last epoch was kept" in page
+    assert "By epoch." in page
+    assert "the best by" not in page
+    assert "`train` and `val`\nmade the weights" in write_model_card(run).read_text(encoding="utf-8")

@@ -1,5 +1,6 @@
 """`lesionwise card`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,12 +10,16 @@ from lesionwise.cli.evaluate import RunArgument
 from lesionwise.cli.options import Json
 
 Licence = Annotated[str, typer.Option("--licence", help="Of the weights, such as cc-by-nc-4.0.")]
+Folds = Annotated[
+    Path | None, typer.Option("--folds", help="A cross-validation of the same recipe, shown apart.")
+]
 
 
-def card(run: RunArgument, licence: Licence = "", json: Json = False) -> None:
+def card(run: RunArgument, licence: Licence = "", folds: Folds = None, json: Json = False) -> None:
     """Write the model card of an evaluated run, ready to publish; what was not measured it names."""
     from lesionwise.report.model_card import write_model_card
     from lesionwise.run_folder import open_run_folder
 
-    path = write_model_card(open_run_folder(run, "run"), licence=licence)
+    judged = open_run_folder(folds, "cross-validation") if folds else None
+    path = write_model_card(open_run_folder(run, "run"), licence=licence, folds=judged)
     print_result(f"Model card: {path}", {"model_card": str(path)}, as_json=json)

@@ -73,6 +73,8 @@ def explain_run(
             "first, which notes the look in the ledger."
         )
     recipe, data, _ = prepare_again(run, cache_root)
+    if part == "val" and recipe.train_on_val:
+        raise RunError(f"{run.path}: was trained on val as well. Add --part cal.")
     rows = _named(data, part, image_ids) if image_ids else data.rows(part)
     explained = explain_images(load_best_network(run, recipe), recipe, data.pixels, rows)
     masks, kept = find_masks(data.dataset.folder), _kept_part(recipe, data)

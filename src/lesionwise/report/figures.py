@@ -155,6 +155,8 @@ def _lines(axes: Axes, history: pd.DataFrame, columns: dict[str, str], title: st
     for (column, label), color, marker in zip(
         columns.items(), ("quiet", "accent", "alert"), _MARKERS, strict=False
     ):
+        if history[column].isna().all():  # of val, where it was trained on
+            continue
         axes.plot(
             history["epoch"] + 1, history[column], color=LIGHT[color], label=label, marker=marker, **marked
         )

@@ -138,6 +138,8 @@ def _training(run: RunFolder, drawn: dict[str, Markup]) -> dict[str, Any]:
     history, monitor = pd.read_csv(run.history), recipe["monitor"]
     title = "Loss, accuracy and learning rate by epoch"
     drawn["history"] = write_figure(run.figures, "history", figures.plot_history(history), history, title)
+    if recipe.get("train_on_val"):  # no image was left to pick an epoch by
+        return {"recipe": recipe, "best": None}
     values = history[monitor]
     best = history.loc[values.idxmin() if monitor.endswith("loss") else values.idxmax()]
     return {

@@ -18,7 +18,7 @@ from lesionwise.evaluation.gaps import describe_gaps
 from lesionwise.evaluation.ood import ACCEPT, read_rejection
 from lesionwise.evaluation.robustness import describe_robustness, read_robustness
 from lesionwise.evaluation.run_predictions import run_calibration
-from lesionwise.evaluation.run_scores import read_check
+from lesionwise.evaluation.run_scores import OUT_OF_FOLD, read_check
 from lesionwise.evaluation.scaling import stops_at_limit
 from lesionwise.explain.record import describe_explanation, read_explanation
 from lesionwise.labels import NAMES
@@ -28,15 +28,16 @@ from lesionwise.run_folder import RunFolder, read_json, write_text
 _SHOWN = ("recall", "precision", "specificity", "auc")  # of each diagnosis
 
 
-def write_model_card(run: RunFolder, *, licence: str = "") -> Path:
+def write_model_card(run: RunFolder, *, licence: str = "", folds: RunFolder | None = None) -> Path:
     """Write `model_card.md` of an evaluated run and return its path.
 
     Args:
         run: A run; its test scores are shown where there are any, else those on val.
         licence: Of the weights, as model hubs spell it, such as "cc-by-nc-4.0"; empty if not stated.
+        folds: A cross-validation of the run's recipe, whose scores are shown apart from the run's own.
 
     Raises:
-        RunError: If the run was not evaluated yet, or misses a file.
+        RunError: If the run was not evaluated yet or misses a file, or the folds are of another model.
     """
     if not run.scores.is_file() or not run.config.is_file():
         raise RunError(f'{run.path}: was not evaluated yet. Run "lesionwise evaluate {run.path}".')
@@ -48,7 +49,9 @@ def write_model_card(run: RunFolder, *, licence: str = "") -> Path:
         lstrip_blocks=True,
     )
     environment.filters["bullets"] = _bullets
-    text = environment.get_template("model_card.md").render(**card_facts(run), licence=licence)
+    text = environment.get_template("model_card.md").render(
+        **card_facts(run), licence=licence, folds=_folds_facts(run, folds) if folds else None
+    )
     write_text(run.model_card, text)
     return run.model_card
 
@@ -91,6 +94,25 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
         "python": environment["python"],
         "packages": environment["packages"],
         "split": read_json(run.split.with_suffix(".json")),
+    }
+
+
+def _folds_facts(run: RunFolder, folds: RunFolder) -> dict[str, Any]:
+    """Return what a cross-validation says of a run's recipe, and the settings in which it differs."""
+    own, theirs = (tomllib.loads(each.config.read_text(encoding="utf-8")) for each in (run, folds))
+    if own["model"] != theirs["model"]:
+        raise RunError(f"{folds.path}: was cross-validated with {theirs['model']}, not {own['model']}.")
+    evaluation = Evaluation.from_json(read_json(folds.scores)["parts"][OUT_OF_FOLD])
+    record = read_json(folds.cross_validation)
+    return {
+        "evaluation": evaluation,
+        "done": record["done"],
+        "means": record["mean_over_folds"],
+        "differing": {
+            key: theirs.get(key, "left out")
+            for key in sorted(own.keys() | theirs.keys())
+            if own.get(key) != theirs.get(key)
+        },
     }
 
 

@@ -64,7 +64,7 @@ def test_nothing_may_watch_val() -> None:
 
 
 def test_report_explanation_and_card_do_without_val(run: RunFolder) -> None:
-    with pytest.raises(RunError, match="was trained on val as well. Add --part cal"):
+    with pytest.raises(RunError, match=r"was trained on val as well\. Add --part cal"):
         explain_run(run)
     evaluate_part(run, "cal")
     page = write_report(run).read_text(encoding="utf-8")

@@ -31,8 +31,6 @@ _FOLDS: Final = 5
 _STEPS: Final = 1000  # far more than either needs at these strengths
 _METADATA_SCALE: Final = 3.0  # a few numbers with meaning, regularised a ninth as much as features without
 _LEAST_SPREAD: Final = 0.3  # of the median one: what hardly varies would be noise, blown up past float32
-    0.3  # of the median one: what hardly varies would be noise, blown up, and float32 loses it
-)
 
 
 @dataclass(frozen=True)

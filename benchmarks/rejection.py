@@ -4,7 +4,8 @@
     OMP_NUM_THREADS=1 python benchmarks/rejection.py RUN
 
 RUN is a trained run whose data folder holds HAM10000 with its masks. Scores are learnt on `train`, units and
-cut-off on `cal`; `val` is what must pass; `test` is not read. The sources of each kind of outsider are
+cut-off on `cal`; `val` is what must pass; `test` is not read, except of a run that was trained on `val` as
+well and evaluated with --final: nothing is chosen for it any more. The sources of each kind of outsider are
 halved: scores were chosen on one half, the chosen one is reported on the other, and in the run's
 `outsiders.json` for its model card.
 """
@@ -61,8 +62,11 @@ class Bench:
         self.recipe, self.data, _ = prepare_again(run, None)
         self.network = load_best_network(run, self.recipe)
         self.size = self.recipe.image_size
+        self.judged = "test" if self.recipe.train_on_val else "val"
+        if self.judged == "test" and not run.predictions("test").is_file():
+            raise SystemExit(f"{run.path}: its test part was not looked at yet; evaluate it with --final.")
         kept = {part: self.kept(run, part) for part in ("train", "cal")}
-        self.parts = {**kept, "val": self.of_rows("val")}
+        self.parts = {**kept, self.judged: self.of_rows(self.judged)}
         self.y = {part: self.data.y[self.data.rows(part)] for part in self.parts}
 
     def kept(self, run: RunFolder, part: str) -> Pictures:
@@ -88,8 +92,8 @@ class Bench:
         sources, pixels = zip(*pictures, strict=True)
         return self.look(np.stack(pixels), np.arange(len(pixels)), np.array(sources))
 
-    def val_files(self, step: int) -> dict[str, tuple[str, Path]]:
-        rows, paths = self.data.rows("val"), self.data.dataset.paths
+    def lesion_files(self, step: int) -> dict[str, tuple[str, Path]]:
+        rows, paths = self.data.rows(self.judged), self.data.dataset.paths
         return {
             str(self.data.image_id[i]): (str(self.data.group[i]), paths[i])
             for i in islice(rows, 0, None, step)
@@ -107,16 +111,18 @@ class Bench:
             "faces in shades of skin": lambda: o.faces(size, 0),
             "documents and screenshots": lambda: o.documents(size, 120, 0),
             "noise and plain colours": lambda: o.noise(size, 120, 0),
-            "healthy skin": lambda: o.healthy_skin(self.val_files(2), self.data.dataset.folder / MASKS, size),
+            "healthy skin": lambda: o.healthy_skin(
+                self.lesion_files(2), self.data.dataset.folder / MASKS, size
+            ),
         }
         kinds |= {
-            f"lesion images, {name}": lambda change=change: o.changed(self.val_files(4), change, size)
+            f"lesion images, {name}": lambda change=change: o.changed(self.lesion_files(4), change, size)
             for name, change in o.ALTERATIONS.items()
         }
         return {name: self.drawn(make()) for name, make in kinds.items()}
 
     def mild(self) -> dict[str, Pictures]:
-        files = self.val_files(8)
+        files = self.lesion_files(8)
         makes = {
             name: outsiders.changed(files, change, self.size) for name, change in outsiders.MILD.items()
         } | {"JPEG of quality 30": outsiders.changed(files, lambda image: image, self.size, quality=30)}
@@ -190,7 +196,7 @@ def choosing(
     print("|---|---|---|---|---|---|---|")
     halves = {kind: pictures.halves()[0] for kind, pictures in kinds.items()}
     for name, score in scores.items():
-        inside, cut = score(bench.parts["val"]), accepting_cutoff(score(bench.parts["cal"]))
+        inside, cut = score(bench.parts[bench.judged]), accepting_cutoff(score(bench.parts["cal"]))
         outside = {kind: score(pictures) for kind, pictures in halves.items()}
         areas = {kind: auroc(inside, found) for kind, found in outside.items()}
         worst = min(areas, key=lambda kind: areas[kind])
@@ -205,15 +211,15 @@ def choosing(
 def reporting(
     run: RunFolder, bench: Bench, score: Score, kinds: dict[str, Pictures], mild: dict[str, Pictures]
 ) -> None:
-    val, cut = bench.parts["val"], accepting_cutoff(score(bench.parts["cal"]))
-    inside = score(val)
+    judged, cut = bench.parts[bench.judged], accepting_cutoff(score(bench.parts["cal"]))
+    inside = score(judged)
     print(f"\n## {CHOSEN}, on the other half\n")
     print("| kind | pictures | sources | AUROC (95 %) | rejected |\n|---|---|---|---|---|")
     rows = []
     halves = {kind: pictures.halves()[1] for kind, pictures in kinds.items()}
     for kind, half in sorted(halves.items(), key=lambda item: len(item[1].source)):
         outside = score(half)
-        found: Estimate | str = auroc_estimate(inside, val.source, outside, half.source)
+        found: Estimate | str = auroc_estimate(inside, judged.source, outside, half.source)
         if len(set(half.source)) < FEWEST_SOURCES:
             found = f"{auroc(inside, outside):.3f}, too few sources"
         rejected = float(np.mean(outside >= cut))
@@ -227,23 +233,23 @@ def reporting(
             }
         )
         print(f"| {kind} | {len(outside)} | {len(set(half.source))} | {found} | {rejected:.2f} |")
-    write_json(
-        run.outsiders, {"kinds": rows, "images": len(inside), "accepted": float(np.mean(inside < cut))}
-    )
+    passed = {"part": bench.judged, "images": len(inside), "accepted": float(np.mean(inside < cut))}
+    write_json(run.outsiders, {"kinds": rows, **passed})
     print("\n## Lesion images that pass\n\n| images | count | accepted |\n|---|---|---|")
-    print(f"| val | {len(inside)} | {np.mean(inside < cut):.3f} |")
+    print(f"| {bench.judged} | {len(inside)} | {np.mean(inside < cut):.3f} |")
     for index, code in enumerate(CODES):
-        own = inside[bench.y["val"] == index]
-        print(f"| val, {code} | {len(own)} | {np.mean(own < cut):.3f} |")
+        own = inside[bench.y[bench.judged] == index]
+        print(f"| {bench.judged}, {code} | {len(own)} | {np.mean(own < cut):.3f} |")
     for name, pictures in mild.items():
-        print(f"| val, {name} | {len(pictures.source)} | {np.mean(score(pictures) < cut):.3f} |")
+        print(f"| {bench.judged}, {name} | {len(pictures.source)} | {np.mean(score(pictures) < cut):.3f} |")
 
 
 def main() -> None:
     run = RunFolder(Path(sys.argv[1]))
     bench = Bench(run)
     kinds, mild, scores = bench.outsiders(), bench.mild(), bench.scores()
-    choosing(bench, scores, kinds, mild)
+    if bench.judged == "val":
+        choosing(bench, scores, kinds, mild)
     reporting(run, bench, scores[CHOSEN], kinds, mild)
 
 

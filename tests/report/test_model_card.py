@@ -13,7 +13,7 @@ from lesionwise.evaluation.calibrate import calibrate_run
 from lesionwise.evaluation.calibration import softmax
 from lesionwise.evaluation.ood import fit_rejection, write_rejection
 from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
-from lesionwise.evaluation.run_scores import OUT_OF_FOLD, evaluate_part
+from lesionwise.evaluation.run_scores import OUT_OF_FOLD, evaluate_part, read_check
 from lesionwise.labels import CODES
 from lesionwise.report.model_card import write_model_card
 from lesionwise.run_folder import RunFolder, write_json, write_text
@@ -97,6 +97,13 @@ def test_promises_stand_as_they_were_made(run: RunFolder) -> None:
     text = write_model_card(run).read_text(encoding="utf-8")
     assert "hold the diagnosis of 87.5 % of lesions, where `cal` has at least 7 of them:" in text
     assert "The search stopped at its limit" in text
+    point = read_check(run, "val").points[0]
+    found = (
+        f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
+        for value in point["found"].values()
+    )
+    row = f"| {point['question']} | {point['aim']} ≥ {point['at_least']} | {' | '.join(found)} |"
+    assert row in text.partition("What these thresholds gave on val:")[2]
 
 
 def test_what_was_measured_of_outsiders_is_shown(run: RunFolder) -> None:
@@ -107,7 +114,7 @@ def test_what_was_measured_of_outsiders_is_shown(run: RunFolder) -> None:
     kinds = [
         {"kind": "cats", "pictures": 9, "sources": 9, "auroc": "0.991 (0.950 to 1.000)", "rejected": 0.875}
     ]
-    write_json(run.outsiders, {"kinds": kinds, "images": 70, "accepted": 0.9912})
+    write_json(run.outsiders, {"kinds": kinds, "part": "val", "images": 70, "accepted": 0.9912})
     evaluate_part(run, "val")
     text = write_model_card(run).read_text(encoding="utf-8")
     assert f"Rejected from an `ood_score` of {rejection.cutoff:.3f} on" in text

@@ -62,6 +62,8 @@ class Recipe(BaseModel):
         lr_features: Learning rate of the features as a multiple of that of the head.
         layer_decay: Each layer below learns this much slower than the one above; 1 for all alike.
         freeze: First epochs in which only the head learns, or "all".
+        freeze_layers: Lowest layers of the features, counted as for `layer_decay`, that never learn; of a
+            convolutional network they cost the most.
         weight_decay: Decoupled for AdamW, L2 otherwise.
         schedule: How the learning rate changes.
         plateau_patience: Epochs in a row without a better `monitor` after which `plateau_factor` is applied.
@@ -133,6 +135,7 @@ class Recipe(BaseModel):
     lr_features: Share = 1.0
     layer_decay: Share = 1.0
     freeze: Annotated[int, Field(ge=0)] | Literal["all"] = 0
+    freeze_layers: Annotated[int, Field(ge=0)] = 0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     schedule: Literal["constant", "plateau", "cosine", "one_cycle"] = "constant"
     plateau_patience: Annotated[int, Field(ge=1)] = 3

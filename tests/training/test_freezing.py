@@ -5,6 +5,8 @@ import torch
 from safetensors.torch import save_file
 
 from conftest import make_recipe
+from lesionwise.errors import RecipeError
+from lesionwise.models.depth import lowest_layers
 from lesionwise.models.registry import create_model
 from lesionwise.training.run import train
 
@@ -63,3 +65,22 @@ def test_a_frozen_run_resumes_without_the_file_of_weights(
     resumed = train(recipe, drawn_folder, out=tmp_path / "stopped", resume=True)
     first, second = features_of(whole.path), features_of(resumed.path)
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_lowest_layers_stay_as_they_are_and_the_others_learn(
+    start: tuple[Path, dict[str, torch.Tensor]], drawn_folder: Path, tmp_path: Path
+) -> None:
+    path, before = start
+    recipe = make_recipe(**KEYS, weights=str(path), freeze=1, freeze_layers=3, epochs=2, ema=0.9)
+    after = features_of(train(recipe, drawn_folder, out=tmp_path / "run").path)
+    held = ("conv1", "bn1", "layer1.", "layer2.")
+    for name, values in before.items():
+        if not name.endswith("num_batches_tracked"):
+            assert torch.equal(values, after[name]) is name.startswith(held), name
+
+
+def test_some_layer_must_be_left_to_learn() -> None:
+    network = create_model("timm:test_resnet", num_classes=7, image_size=(32, 32), drop_rate=0.0)
+    assert len(lowest_layers(network, 1)) < len(lowest_layers(network, 4))
+    with pytest.raises(RecipeError, match="fewer than the 5 layers that there are, got 5"):
+        lowest_layers(network, 5)

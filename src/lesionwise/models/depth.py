@@ -3,8 +3,28 @@
 Here: counting layers; a stage of a convolutional network is one, a block of a transformer is one.
 """
 
+from lesionwise.errors import RecipeError
 from lesionwise.models.backbones import TimmFeatures
 from lesionwise.models.network import Network
+
+
+def lowest_layers(network: Network, count: int) -> set[str]:
+    """Return the names of the weights in the lowest layers of the features.
+
+    Args:
+        network: Any.
+        count: Layers, from the image upwards.
+
+    Raises:
+        RecipeError: If the features have no more layers than that.
+    """
+    depths = layer_depths(network)
+    deepest = max(depths.values())
+    if count >= deepest:
+        raise RecipeError(
+            f"freeze_layers: expected fewer than the {deepest} layers that there are, got {count}."
+        )
+    return {name for name, depth in depths.items() if depth > deepest - count}
 
 
 def layer_depths(network: Network) -> dict[str, int]:

@@ -1,6 +1,6 @@
-"""Freezing: features that stay as they are while a fresh head learns.
+"""Freezing: features that stay as they are, all of them while a fresh head learns, or the lowest for good.
 
-Here: the Lightning callback. Not here: how much slower features learn once they do (`optim`).
+Here: the Lightning callbacks. Not here: how much slower features learn once they do (`optim`).
 """
 
 from typing import Literal
@@ -8,6 +8,7 @@ from typing import Literal
 import lightning as L
 from typing_extensions import override
 
+from lesionwise.models.depth import lowest_layers
 from lesionwise.training.module import LesionModule
 
 
@@ -29,3 +30,25 @@ class Freezing(L.Callback):
         assert isinstance(pl_module, LesionModule)  # noqa: S101 (for the type checker)
         held = self.epochs == "all" or trainer.current_epoch < self.epochs
         pl_module.network.features.requires_grad_(not held).train(not held)
+
+
+class LowestLayers(L.Callback):
+    """Holds weights and normalisation statistics of the lowest layers still in every epoch.
+
+    What they know, edges and colours, carries over; and no gradient needs to come down to them.
+
+    Args:
+        count: How many of them.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    @override
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, LesionModule)  # noqa: S101 (for the type checker)
+        held = lowest_layers(pl_module.network, self.count)
+        for place, module in pl_module.network.named_modules():
+            own = {f"{place}.{name}" for name, _ in module.named_parameters(recurse=False)}
+            if own and own <= held:
+                module.requires_grad_(requires_grad=False).eval()

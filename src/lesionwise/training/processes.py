@@ -100,7 +100,10 @@ class Processes:
         if self.fabric is None:
             return options
         assert isinstance(self.fabric.strategy, Group)  # noqa: S101 (for the type checker)
-        wrapping: dict[str, Any] = {"find_unused_parameters": bool(recipe.freeze), _SYNC: False}
+        wrapping: dict[str, Any] = {
+            "find_unused_parameters": bool(recipe.freeze or recipe.freeze_layers),
+            _SYNC: False,
+        }
         strategy = DDPStrategy(cluster_environment=self.fabric.strategy.cluster_environment, **wrapping)
         return {**options, "strategy": strategy, "use_distributed_sampler": False}
 

@@ -19,7 +19,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.averaging import weight_averaging
-from lesionwise.training.freezing import Freezing
+from lesionwise.training.freezing import Freezing, LowestLayers
 from lesionwise.training.hardware import Precision
 from lesionwise.training.processes import ACCELERATORS, Processes
 
@@ -64,6 +64,8 @@ def make_trainer(
         callbacks.append(EarlyStopping(recipe.monitor, mode=mode, patience=recipe.early_stopping))
     if recipe.freeze:
         callbacks.append(Freezing(recipe.freeze))
+    if recipe.freeze_layers:
+        callbacks.append(LowestLayers(recipe.freeze_layers))
     if recipe.ema:
         callbacks.append(weight_averaging(recipe.ema))
     return L.Trainer(

@@ -89,38 +89,38 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(
     assert not same(weights(trained), weights(other))
 
 
-KILLED = """
+LIFE = """
 import os, signal, sys
 from lesionwise.recipe import load_recipe
 from lesionwise.training.run import train
 def stop(row):
-    if row["epoch"] == 2:
+    if sys.argv[4] == "killed" and row["epoch"] == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 if __name__ == "__main__":
-    train(load_recipe(sys.argv[1]), sys.argv[2], out=sys.argv[3], on_epoch=stop)
+    resume = sys.argv[4] == "resumed"
+    train(load_recipe(sys.argv[1]), sys.argv[2], out=sys.argv[3], resume=resume, on_epoch=stop)
 """
 
 
-def test_a_killed_run_resumes_to_the_weights_of_the_unbroken_one(
-    trained: RunFolder, drawn_folder: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "killed"
+def test_a_killed_run_resumes_to_the_weights_of_the_unbroken_one(drawn_folder: Path, tmp_path: Path) -> None:
+    """Each in a process of its own: threads and rounding of this one are as other tests left them."""
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(make_recipe(**RECIPE).to_toml())
-    same_threads = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    process = subprocess.run(
-        [sys.executable, "-c", KILLED, recipe, drawn_folder, out], check=False, timeout=120, env=same_threads
-    )
-    assert process.returncode == -signal.SIGKILL
-    assert not (out / "predictions-val.csv").exists()
-    resumed = train(make_recipe(**RECIPE), drawn_folder, out=out, resume=True)
-    assert same(weights(trained), weights(resumed))
-    assert same(weights(trained, "best.ckpt"), weights(resumed, "best.ckpt"))
+
+    def live(out: RunFolder, how: str) -> int:
+        command = [sys.executable, "-c", LIFE, recipe, drawn_folder, out.path, how]
+        return subprocess.run(command, check=False, timeout=240).returncode
+
+    whole, broken = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "broken")
+    assert live(whole, "whole") == 0
+    assert live(broken, "killed") == -signal.SIGKILL
+    assert not broken.predictions("val").exists()
+    assert live(broken, "resumed") == 0
+    assert same(weights(whole), weights(broken))
+    assert same(weights(whole, "best.ckpt"), weights(broken, "best.ckpt"))
     columns = ["epoch", "train_loss", "val_loss", "val_balanced_accuracy", "lr"]
-    pd.testing.assert_frame_equal(
-        pd.read_csv(trained.history)[columns], pd.read_csv(resumed.history)[columns]
-    )
-    assert trained.predictions("val").read_bytes() == resumed.predictions("val").read_bytes()
+    pd.testing.assert_frame_equal(pd.read_csv(whole.history)[columns], pd.read_csv(broken.history)[columns])
+    assert whole.predictions("val").read_bytes() == broken.predictions("val").read_bytes()
 
 
 def test_a_used_folder_is_refused_without_resume(trained: RunFolder, drawn_folder: Path) -> None:

@@ -1,23 +1,29 @@
 """Training on real data beside the bare step on a batch that is already augmented, in turn in one run.
 
-    python benchmarks/training.py RECIPE DIR SPLIT [ROUNDS]
+    python benchmarks/training.py RECIPE DIR SPLIT [ROUNDS [KEY=VALUE …]]
 
 The bare step is forward, backward and optimiser of the same network in the same precision and memory layout,
-on one fixed batch. Training is `lesionwise train`: memory map, augmentation, Lightning, history and all.
+on one fixed batch. Training is `lesionwise train`: memory map, augmentation, Lightning, history and all. For
+a network of timm the same training files are also given to timm's own data path and step: what its training
+script does with them at its defaults, on the CPU, with one loader process.
 """
 
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 from time import perf_counter
 
 import pandas as pd
 import torch
 
+from lesionwise.data.dataset import read_dataset
 from lesionwise.labels import CODES
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import read_json
+from lesionwise.split.split_file import read_split
 from lesionwise.training.fit import fresh_network
 from lesionwise.training.hardware import choose_precision, keep_memory
 from lesionwise.training.losses import Loss
@@ -37,24 +43,85 @@ def bare_images_per_second(recipe: Recipe) -> float:
     optimizer = make_optimizer(network, recipe)
     images = torch.rand(recipe.batch_size, 3, *recipe.crop_size).contiguous(memory_format=torch.channels_last)
     targets = torch.eye(len(CODES))[torch.arange(recipe.batch_size) % len(CODES)]
-    steps = 0
-    while True:
-        if steps == WARM_UP:
-            started = perf_counter()
+
+    def step(_: None) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             value = loss(network(images), targets)
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
-        steps += 1
-        if steps > WARM_UP and perf_counter() - started > SECONDS:
-            return (steps - WARM_UP) * recipe.batch_size / (perf_counter() - started)
+
+    return images_per_second(map(step, cycle([None])), recipe.batch_size)
 
 
-def main(name: str, folder: str, split: str, rounds: int) -> None:
-    recipe = load_recipe(name, ["epochs=1"])
+def images_per_second(steps: Iterator[None], batch_size: int) -> float:
+    for _ in range(WARM_UP):
+        next(steps)
+    started, done = perf_counter(), 0
+    while perf_counter() - started < SECONDS:
+        next(steps)
+        done += batch_size
+    return done / (perf_counter() - started)
+
+
+def timm_images_per_second(recipe: Recipe, files: dict[str, list[Path]]) -> float:
+    """Return the pace of timm's data path and step on files by class, as its training script runs them."""
+    import timm  # noqa: PLC0415 (seconds)
+    from timm.data import create_dataset, create_loader  # noqa: PLC0415
+    from timm.loss import LabelSmoothingCrossEntropy  # noqa: PLC0415
+    from timm.optim import create_optimizer_v2  # noqa: PLC0415
+
+    keep_memory()
+    network = timm.create_model(
+        recipe.model.removeprefix("timm:"), num_classes=len(CODES), **recipe.model_args
+    )
+    network.train().to(memory_format=torch.channels_last)
+    optimizer = create_optimizer_v2(network, opt="adamw", lr=1e-4, weight_decay=recipe.weight_decay)
+    loss = LabelSmoothingCrossEntropy(0.1)
+    with tempfile.TemporaryDirectory() as root:
+        for code, paths in files.items():
+            (Path(root) / code).mkdir()
+            for path in paths:
+                (Path(root) / code / path.name).symlink_to(path.resolve())
+        loader = create_loader(
+            create_dataset("", root=root),
+            input_size=(3, *recipe.crop_size),
+            batch_size=recipe.batch_size,
+            is_training=True,
+            use_prefetcher=False,
+            color_jitter=0.4,
+            num_workers=1,
+            device=torch.device("cpu"),
+        )
+
+        def steps() -> Iterator[None]:
+            while True:
+                for images, targets in loader:
+                    value = loss(network(images.contiguous(memory_format=torch.channels_last)), targets)
+                    optimizer.zero_grad()
+                    value.backward()
+                    optimizer.step()
+                    yield
+
+        return images_per_second(steps(), recipe.batch_size)
+
+
+def training_files(folder: str, split: str) -> dict[str, list[Path]]:
+    data = read_dataset(Path(folder))
+    part = read_split(Path(split)).frame.set_index("image_id")["part"]
+    chosen = (part.reindex(data.table["image_id"]) == "train").to_numpy()
+    files: dict[str, list[Path]] = {code: [] for code in CODES}
+    for row in chosen.nonzero()[0]:
+        files[CODES[data.y[row]]].append(data.paths[row])
+    return files
+
+
+def main(name: str, folder: str, split: str, rounds: int, changes: list[str]) -> None:
+    recipe = load_recipe(name, ["epochs=1", *changes])
     ratios = []
     for _ in range(rounds):
+        if recipe.model.startswith("timm:"):
+            print(f"timm {timm_images_per_second(recipe, training_files(folder, split)):.1f} images/s")
         bare = bare_images_per_second(recipe)
         with tempfile.TemporaryDirectory() as out:
             run = train(recipe, folder, out=Path(out) / "run", split=split)
@@ -62,10 +129,10 @@ def main(name: str, folder: str, split: str, rounds: int) -> None:
             timing = read_json(run.timing)["train"]
         ratios.append(real / bare)
         parts = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in timing["parts"].items())
-        print(f"bare {bare:.0f}  training {real:.0f} images/s  ratio {ratios[-1]:.3f}")
+        print(f"bare {bare:.1f}  training {real:.1f} images/s  ratio {ratios[-1]:.3f}")
         print(f"  peak {timing['peak_mb']:.0f} MB, {parts}", flush=True)
     print(f"{name}: median ratio {statistics.median(ratios):.3f} over {rounds} rounds")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], int(sys.argv[4]) if sys.argv[4:] else 3)
+    main(*sys.argv[1:4], int(sys.argv[4]) if sys.argv[4:] else 3, sys.argv[5:])

@@ -17,7 +17,13 @@ def test_every_shipped_recipe_fits_the_schema_and_names_a_model(name: str) -> No
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_resolved_recipe_reads_back_as_itself(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(
-        name, ["early_stopping=5", "zoom=[0.5, 2.0]", 'model_args={pad_type="same", rate=0.1}']
+        name,
+        [
+            "early_stopping=5",
+            "train_on_val=false",
+            "zoom=[0.5, 2.0]",
+            'model_args={pad_type="same", rate=0.1}',
+        ],
     )
     (tmp_path / "config.toml").write_text(recipe.to_toml())
     assert load_recipe(tmp_path / "config.toml") == recipe

@@ -74,9 +74,11 @@ def test_the_header_is_what_hubs_read(run: RunFolder) -> None:
 
 
 def test_the_card_names_no_folder_of_the_machine(run: RunFolder) -> None:
+    write_text(run.config, make_recipe(weights="/secret/first.safetensors").to_toml())
     evaluate_part(run, "val")
     text = write_model_card(run).read_text(encoding="utf-8")
     assert "secret" not in text
+    assert 'weights = "first.safetensors"' in text
     assert "lesionwise train small --data place --out run" in text
 
 

@@ -4,7 +4,6 @@ Here: gathering the files of a run into one text; what was not measured is named
 """
 
 import re
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from lesionwise.evaluation.run_scores import OUT_OF_FOLD, read_check
 from lesionwise.evaluation.scaling import stops_at_limit
 from lesionwise.explain.record import describe_explanation, read_explanation
 from lesionwise.labels import NAMES
+from lesionwise.recipe import load_recipe
 from lesionwise.report.summary import headline_part, main_sentences
 from lesionwise.run_folder import RunFolder, read_json, write_text
 
@@ -88,7 +88,7 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
         "outsiders": read_json(run.outsiders) if run.outsiders.is_file() else None,
         "explanation": describe_explanation(explanation) if explanation else None,
         "robustness": describe_robustness(robustness) if robustness else None,
-        "recipe": tomllib.loads(run.config.read_text(encoding="utf-8")),
+        "recipe": load_recipe(run.config).without_folders().model_dump(mode="json", exclude_none=True),
         "data": read_json(run.data),
         "command": _without_folders(environment["command"]),
         "python": environment["python"],
@@ -99,7 +99,9 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
 
 def _folds_facts(run: RunFolder, folds: RunFolder) -> dict[str, Any]:
     """Return what a cross-validation says of a run's recipe, and the settings in which it differs."""
-    own, theirs = (tomllib.loads(each.config.read_text(encoding="utf-8")) for each in (run, folds))
+    own, theirs = (
+        load_recipe(each.config).without_folders().model_dump(mode="json") for each in (run, folds)
+    )
     if own["model"] != theirs["model"]:
         raise RunError(f"{folds.path}: was cross-validated with {theirs['model']}, not {own['model']}.")
     evaluation = Evaluation.from_json(read_json(folds.scores)["parts"][OUT_OF_FOLD])
@@ -108,11 +110,7 @@ def _folds_facts(run: RunFolder, folds: RunFolder) -> dict[str, Any]:
         "evaluation": evaluation,
         "done": record["done"],
         "means": record["mean_over_folds"],
-        "differing": {
-            key: theirs.get(key, "left out")
-            for key in sorted(own.keys() | theirs.keys())
-            if own.get(key) != theirs.get(key)
-        },
+        "differing": {key: theirs[key] for key in own if own[key] != theirs[key]},
     }
 
 

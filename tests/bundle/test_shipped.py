@@ -22,7 +22,7 @@ def engine() -> Engine:
 
 def test_it_is_small_licensed_and_servable(engine: Engine) -> None:
     verify_servable(engine.bundle)
-    assert len(engine.bundle.content) <= 5_000_000
+    assert len(engine.bundle.content) <= 20_000_000
     assert engine.description.licence == "CC BY-NC 4.0"
     assert "not a medical device" in engine.description.card
 
@@ -36,7 +36,7 @@ def test_it_was_made_with_the_reference_split(engine: Engine) -> None:
 
 
 def test_its_card_stands_beside_it_and_quotes_its_scores(engine: Engine) -> None:
-    card = (ROOT / "src" / "lesionwise" / "weights" / "small.md").read_text(encoding="utf-8")
+    card = (ROOT / "src" / "lesionwise" / "weights" / "best.md").read_text(encoding="utf-8")
     assert card == engine.description.card
     for name, score in engine.description.scores["test"].overall.items():
         assert re.search(
@@ -46,7 +46,7 @@ def test_its_card_stands_beside_it_and_quotes_its_scores(engine: Engine) -> None
 
 
 def test_it_answers_the_real_images_as_its_run_did(engine: Engine, ham10000: Path) -> None:
-    written = ROOT / "benchmarks" / "runs" / "small-s0" / "predictions-val.csv"
+    written = ROOT / "benchmarks" / "runs" / "best" / "predictions-cal.csv"
     if not written.is_file():
         pytest.skip("the predictions of the run are not in this checkout")
     predictions = pd.read_csv(written).sample(300, random_state=0)

@@ -10,7 +10,7 @@ from lesionwise.bundle.onnx_file import metadata_entry, read_metadata
 from lesionwise.cli.app import app
 from lesionwise.cli.bundle import _calibration_facts
 
-SHIPPED = ROOT / "src" / "lesionwise" / "weights" / "small.onnx"
+SHIPPED = ROOT / "src" / "lesionwise" / "weights" / "best.onnx"
 
 
 def show(path: Path, *options: str) -> str:

@@ -16,7 +16,7 @@ from lesionwise.evaluation.predictions import Predictions, read_predictions, wri
 from lesionwise.evaluation.run_scores import OUT_OF_FOLD, evaluate_part, read_check
 from lesionwise.labels import CODES
 from lesionwise.report.model_card import write_model_card
-from lesionwise.run_folder import RunFolder, write_json, write_text
+from lesionwise.run_folder import RunFolder, read_json, write_json, write_text
 
 SECTIONS = (
     "What it is for", "Data and split", "Scores on val", "What its probabilities mean",
@@ -75,11 +75,14 @@ def test_the_header_is_what_hubs_read(run: RunFolder) -> None:
 
 def test_the_card_names_no_folder_of_the_machine(run: RunFolder) -> None:
     write_text(run.config, make_recipe(weights="/secret/first.safetensors").to_toml())
+    environment = read_json(run.environment)
+    command = environment["command"] + " --set weights=/secret/first.safetensors"
+    write_json(run.environment, {**environment, "command": command})
     evaluate_part(run, "val")
     text = write_model_card(run).read_text(encoding="utf-8")
     assert "secret" not in text
     assert 'weights = "first.safetensors"' in text
-    assert "lesionwise train small --data place --out run" in text
+    assert "lesionwise train small --data place --out run --set weights=first.safetensors\n" in text
 
 
 def test_a_leaky_split_is_stamped(run: RunFolder) -> None:

@@ -284,6 +284,6 @@ def load_model(
         BundleError: If the file is no bundle, damaged, or cannot be run, or not so.
         MissingExtraError: If the runtime is not installed.
     """
-    with as_file(files("lesionwise") / "weights" / "small.onnx") as shipped:
+    with as_file(files("lesionwise") / "weights" / "best.onnx") as shipped:
         bundle = read_bundle(shipped if path is None else path)
     return Engine(bundle, runtime=runtime, threads=threads, streams=streams, precision=precision)

@@ -116,7 +116,7 @@ def _folds_facts(run: RunFolder, folds: RunFolder) -> dict[str, Any]:
 
 def _without_folders(command: str) -> str:
     """Return a command without the folders of the machine that it ran on."""
-    return re.sub(r"(?<!\S)(?:[A-Za-z]:)?(?:[/\\][^\s/\\]*)*[/\\](?=\S)", "", command)
+    return re.sub(r"(?<![^\s=])(?:[A-Za-z]:)?(?:[/\\][^\s/\\]*)*[/\\](?=\S)", "", command)
 
 
 def _bullets(sentences: Sequence[str]) -> str:

@@ -46,7 +46,7 @@ def test_its_card_stands_beside_it_and_quotes_its_scores(engine: Engine) -> None
 
 
 def test_it_answers_the_real_images_as_its_run_did(engine: Engine, ham10000: Path) -> None:
-    written = ROOT / "benchmarks" / "runs" / "best" / "predictions-cal.csv"
+    written = ROOT / "benchmarks" / "runs" / "best-lesion" / "predictions-cal.csv"
     if not written.is_file():
         pytest.skip("the predictions of the run are not in this checkout")
     predictions = pd.read_csv(written).sample(300, random_state=0)

@@ -224,9 +224,9 @@ class Recipe(BaseModel):
         """Height and width that the model sees in evaluation, in pixels."""
         return self.eval_size or self.image_size
 
-    def without_folders(self) -> "Recipe":
-        """Return the recipe as others may read it: a file of weights by its name alone."""
-        return self.model_copy(update={"weights": Path(self.weights).name})
+    def published(self) -> dict[str, Any]:
+        """Return the keys as others may read them: a file of weights by its name alone."""
+        return {**self.model_dump(mode="json", exclude_none=True), "weights": Path(self.weights).name}
 
     def to_toml(self) -> str:
         """Return the recipe as TOML that `load_recipe` reads back to an equal one."""

@@ -88,7 +88,7 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
         "outsiders": read_json(run.outsiders) if run.outsiders.is_file() else None,
         "explanation": describe_explanation(explanation) if explanation else None,
         "robustness": describe_robustness(robustness) if robustness else None,
-        "recipe": load_recipe(run.config).without_folders().model_dump(mode="json", exclude_none=True),
+        "recipe": load_recipe(run.config).published(),
         "data": read_json(run.data),
         "command": _without_folders(environment["command"]),
         "python": environment["python"],
@@ -99,9 +99,7 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
 
 def _folds_facts(run: RunFolder, folds: RunFolder) -> dict[str, Any]:
     """Return what a cross-validation says of a run's recipe, and the settings in which it differs."""
-    own, theirs = (
-        load_recipe(each.config).without_folders().model_dump(mode="json") for each in (run, folds)
-    )
+    own, theirs = (load_recipe(each.config).published() for each in (run, folds))
     if own["model"] != theirs["model"]:
         raise RunError(f"{folds.path}: was cross-validated with {theirs['model']}, not {own['model']}.")
     evaluation = Evaluation.from_json(read_json(folds.scores)["parts"][OUT_OF_FOLD])
@@ -110,7 +108,7 @@ def _folds_facts(run: RunFolder, folds: RunFolder) -> dict[str, Any]:
         "evaluation": evaluation,
         "done": record["done"],
         "means": record["mean_over_folds"],
-        "differing": {key: theirs[key] for key in own if own[key] != theirs[key]},
+        "differing": {key: theirs.get(key) for key in own | theirs if own.get(key) != theirs.get(key)},
     }
 
 

@@ -216,9 +216,7 @@ def _provenance(
         split_fingerprint=split.fingerprint,
         images=facts[0]["images"],
         lesions=facts[0]["lesions"],
-        recipes=tuple(
-            recipe.without_folders().model_dump(mode="json", exclude_none=True) for recipe in recipes
-        ),
+        recipes=tuple(recipe.published() for recipe in recipes),
         seeds=tuple(fact["seed"] for fact in facts),
         checkpoints=tuple(file_sha256(run.checkpoints / "best.ckpt") for run in runs),
         packages=read_json(runs[0].environment)["packages"],

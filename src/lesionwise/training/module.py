@@ -4,6 +4,7 @@ Here: the Lightning module. Not here: the loop around it (`fit`) and what happen
 Letters: B batch, C classes, N images of a part.
 """
 
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -25,6 +26,8 @@ from lesionwise.training.mixing import mix
 from lesionwise.training.optim import make_optimizer, make_schedule
 from lesionwise.training.randomness import seed_dropout
 from lesionwise.training.telling import tell
+
+Forward = Callable[[Tensor, Tensor | None], Tensor]
 
 
 class LesionModule(L.LightningModule):
@@ -56,6 +59,9 @@ class LesionModule(L.LightningModule):
         known = None if metadata is None else torch.from_numpy(metadata)
         self.register_buffer("metadata", known, persistent=False)
         self.network = network
+        self._fused: Forward = network.forward
+        if recipe.compile:
+            self._fused = torch.compile(network.forward)
         self.recipe = recipe
         self.seed = seed
         self.loss = Loss.of(recipe, class_counts)
@@ -87,7 +93,7 @@ class LesionModule(L.LightningModule):
         told = None
         if self.metadata is not None:
             told = tell(self.metadata, self.recipe.metadata_dropout, **place, samples=batch.rows)
-        logits = self.network(images, told)
+        logits = self._fused(images, told)
         loss = self.loss(logits, targets)
         self._losses.append(loss.detach())
         self._hits.append((logits.detach().argmax(1) == batch.y).float().mean())

@@ -167,6 +167,7 @@ def joined_processes(device: str, *, devices: int = 1, nodes: int = 1) -> Iterat
         yield Processes(fabric.global_rank, devices, nodes, fabric)
         torch.distributed.destroy_process_group()
     except BaseException as error:
+        _leave_gloo()
         _end_started(fabric)
         if explained := _explain(error, first=fabric.global_rank == 0):
             raise explained from error
@@ -197,6 +198,15 @@ def _explain(error: BaseException, *, first: bool) -> BaseException | None:
     if lost:
         return RunError("Another process of this training ended; it says why. --resume goes on.")
     return None
+
+
+def _leave_gloo() -> None:
+    """Leave the group after an error: at exit gloo's threads may find the others gone, and abort the process.
+
+    NCCL would wait for what the others no longer send.
+    """
+    if torch.distributed.is_initialized() and torch.distributed.get_backend() == "gloo":
+        torch.distributed.destroy_process_group()
 
 
 def _end_started(fabric: Fabric) -> None:

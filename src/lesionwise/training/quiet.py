@@ -9,7 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-_TALKATIVE: Final = ("lightning.pytorch", "lightning.fabric", "mlflow", "alembic")
+_TALKATIVE: Final = (
+    "lightning.pytorch",
+    "lightning.fabric",
+    "mlflow",
+    "alembic",
+    "torch.utils.cpp_extension",
+)
 
 
 @contextmanager

@@ -1,0 +1,35 @@
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from conftest import make_recipe
+from lesionwise.errors import RecipeError
+from lesionwise.training.run import train
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="there is no C++ compiler")
+@pytest.mark.slow
+def test_a_compiled_step_learns_what_the_plain_one_learns(drawn_folder: Path, tmp_path: Path) -> None:
+    plain, fused = (
+        train(make_recipe(compile=compiled, epochs=2), drawn_folder, out=tmp_path / str(compiled))
+        for compiled in (False, True)
+    )
+    losses = [pd.read_csv(run.history)[["train_loss", "val_loss"]].to_numpy() for run in (plain, fused)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    names = [
+        list(torch.load(run.checkpoints / "last.ckpt", weights_only=True)["state_dict"])
+        for run in (plain, fused)
+    ]
+    assert names[0] == names[1]
+
+
+def test_without_a_compiler_the_key_is_refused(
+    drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(RecipeError, match=r"needs a C\+\+ compiler"):
+        train(make_recipe(compile=True), drawn_folder, out=tmp_path / "run", device="cpu")

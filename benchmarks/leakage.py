@@ -1,11 +1,11 @@
-"""Write what `lesionwise leakage` measured as a benchmark, and into docs/leakage.md.
+"""Write what `lesionwise leakage` measured as a benchmark for each recipe, and into docs/leakage.md.
 
     split=benchmarks/reference_split.csv
     lesionwise leakage seed-cnn-256 --set epochs=15 --data DIR --split $split --out OUT/seed-cnn-256
-    lesionwise leakage seed-cnn --set epochs=15 --data DIR --split $split --out OUT/seed-cnn
-    python benchmarks/leakage.py OUT/seed-cnn-256 OUT/seed-cnn
+    lesionwise leakage probe --set weights=FILE --data DIR --split $split --out OUT/probe
+    python benchmarks/leakage.py OUT/seed-cnn-256 OUT/probe
 
-A folder whose protocols are not all done is left out, and named.
+What other recipes measured stays. A folder whose protocols are not all done is left out, and named.
 """
 
 import json
@@ -13,8 +13,10 @@ import os
 import re
 import shutil
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
+from lesionwise.recipe import load_recipe
 from lesionwise.report.leakage import write_leakage_page
 from lesionwise.training.leak_outcome import PROTOCOLS
 
@@ -68,10 +70,10 @@ def taint(outcomes: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def section(folder: Path, outcomes: list[dict]) -> str:
+def section(name: str, outcomes: list[dict]) -> str:
     return "\n\n".join(
         [
-            f"### `{folder.name}`",
+            f"### `{name}`",
             "Balanced accuracy:",
             table(outcomes, "balanced_accuracy"),
             "Accuracy:",
@@ -80,57 +82,65 @@ def section(folder: Path, outcomes: list[dict]) -> str:
     )
 
 
-def benchmark(done: dict[Path, list[dict]]) -> str:
-    environment = json.loads((next(iter(done)) / "environment.json").read_text(encoding="utf-8"))
+def benchmark(folder: Path, outcomes: list[dict]) -> str:
+    environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
     versions = ", ".join(f"{name} {number}" for name, number in environment["packages"].items())
-    command = "    lesionwise leakage {0} --set epochs=15 --data DIR --split $split --out OUT/{0}"
-    commands = [command.format(folder.name) for folder in done]
-    commands.append("    python benchmarks/leakage.py " + " ".join(f"OUT/{folder.name}" for folder in done))
-    machine = f"{os.cpu_count()} cores shared with other work, one thread; Python {environment['python']}"
+    recipe = load_recipe(folder / "config.toml")
+    recipe = recipe.model_copy(update={"weights": Path(recipe.weights).name})
+    change = "weights=FILE" if recipe.weights != "none" else f"epochs={recipe.epochs}"
+    options = f"--set {change} --data DIR --split $split --out OUT/{folder.name}"
+    commands = [
+        "    split=benchmarks/reference_split.csv",
+        f"    lesionwise leakage {folder.name} {options}",
+        f"    python benchmarks/leakage.py OUT/{folder.name}",
+    ]
+    machine = f"{os.cpu_count()} cores shared with other work; Python {environment['python']}"
     blocks = [
         HEAD.strip(),
-        "\n".join(["    split=benchmarks/reference_split.csv", *commands]),
+        "\n".join(commands),
         f"{machine}, {versions}.",
+        section(folder.name, outcomes).replace("### ", "## ", 1),
+        "What leaked:",
+        taint(outcomes),
+        f"Resolved recipe:\n\n```toml\n{recipe.to_toml().strip()}\n```",
     ]
-    for folder, outcomes in done.items():
-        recipe = (folder / "config.toml").read_text(encoding="utf-8").strip()
-        blocks += [
-            section(folder, outcomes).replace("### ", "## ", 1),
-            "What leaked:",
-            taint(outcomes),
-            f"Resolved recipe:\n\n```toml\n{recipe}\n```",
-        ]
     return "\n\n".join(blocks) + "\n"
 
 
+def write_benchmark(folder: Path, outcomes: list[dict]) -> Path:
+    """Write over what an earlier run of the recipe left, or a new file."""
+    own = ROOT / "benchmarks"
+    new = own / f"leakage-{folder.name}_{os.cpu_count()}cores_{datetime.now(UTC):%Y-%m-%d}.md"
+    path = next(own.glob(f"leakage-{folder.name}_*.md"), new)
+    path.write_text(benchmark(folder, outcomes), encoding="utf-8")
+    return path
+
+
+def write_into_docs(folder: Path, outcomes: list[dict], source: Path) -> None:
+    """Fill the place that docs/leakage.md has for the recipe."""
+    shutil.copyfile(folder / "leakage.svg", ROOT / "docs" / f"leakage-{folder.name}.svg")
+    page = ROOT / "docs" / "leakage.md"
+    figure = f"![Scores of {folder.name} under four ways of splitting](leakage-{folder.name}.svg)"
+    link = f"[Command, versions and resolved recipe](../benchmarks/{source.name})."
+    text = "\n\n".join([section(folder.name, outcomes), figure, link])
+    place = re.compile(rf"(<!-- measured: {folder.name} -->\n).*?(\n<!-- /measured -->)", re.DOTALL)
+    written, found = place.subn(lambda match: match[1] + text + match[2], page.read_text(encoding="utf-8"))
+    if not found:
+        sys.exit(f"{page}: has no place for {folder.name}.")
+    page.write_text(written, encoding="utf-8")
+
+
 def main() -> None:
-    done = {}
     for folder in map(Path, sys.argv[1:]):
         record = folder / "leakage.json"
         outcomes = json.loads(record.read_text(encoding="utf-8"))["outcomes"] if record.exists() else []
         if len(outcomes) < len(PROTOCOLS):
             print(f"{folder}: not finished, left out", file=sys.stderr)
             continue
-        done[folder] = outcomes
         write_leakage_page(folder)
-        shutil.copyfile(folder / "leakage.svg", ROOT / "docs" / f"leakage-{folder.name}.svg")
-    if not done:
-        sys.exit("Nothing is finished.")
-    earlier = sorted((ROOT / "benchmarks").glob("leakage_*.md"))
-    path = earlier[-1] if earlier else ROOT / "benchmarks" / "leakage_2cores_2026-11-21.md"
-    path.write_text(benchmark(done), encoding="utf-8")
-    page = ROOT / "docs" / "leakage.md"
-    figures = [
-        f"{section(folder, outcomes)}\n\n![Scores of {folder.name} under four ways of splitting]"
-        f"(leakage-{folder.name}.svg)"
-        for folder, outcomes in done.items()
-    ]
-    link = f"Measured with 15 epochs: [benchmarks](../benchmarks/{path.name})."
-    text = "\n\n".join([link, *figures])
-    marked = re.compile(r"(<!-- measured: .* -->\n).*(\n<!-- /measured -->)", re.DOTALL)
-    written = marked.sub(lambda match: match[1] + text + match[2], page.read_text(encoding="utf-8"))
-    page.write_text(written, encoding="utf-8")
-    print(path)
+        path = write_benchmark(folder, outcomes)
+        write_into_docs(folder, outcomes, path)
+        print(path)
 
 
 if __name__ == "__main__":

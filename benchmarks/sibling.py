@@ -3,7 +3,7 @@
     python benchmarks/sibling.py RUN-PREFIX RUN-PREFIX …
 
 A prefix such as benchmarks/runs/mobilenetv2 stands for the folders PREFIX-fold-<k>; the folds that all of
-them have are taken together. The others and the mean are held against the first, lesion by lesion.
+them have are taken together. The others and the mean are held against the best of them, lesion by lesion.
 """
 
 import sys
@@ -48,6 +48,9 @@ def main(prefixes: list[str]) -> None:
         found = evaluate(truth, own.y_prob, group)
         melanoma = found.per_class["mel"]["auc"]
         print(name, *(f"{score} {found.overall[score]}" for score in SCORES), f"mel auc {melanoma}", sep="; ")
+    alone = {name: evaluate(truth, own.y_prob, group, resamples=2) for name, own in named[:-1]}
+    best = max(alone, key=lambda name: alone[name].overall["balanced_accuracy"].value)
+    named.sort(key=lambda pair: pair[0] != best)
     for other in compare(named):
         differences = (f"{score} {other.differences[score]}" for score in SCORES)
         print(f"{other.name} less {other.reference}", *differences, sep="; ")

@@ -198,6 +198,8 @@ class Recipe(BaseModel):
     def _verify_layers(self) -> "Recipe":
         if self.layers and not self.probe:
             raise ValueError('layers are looked at by a probe; set probe = "logistic" or "svm"')
+        if self.probe and (self.freeze_layers or self.compile):
+            raise ValueError("a probe trains no layer of the features; unset freeze_layers and compile")
         return self
 
     @model_validator(mode="after")

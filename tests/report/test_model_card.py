@@ -153,6 +153,17 @@ def test_scores_of_the_recipe_stand_apart_from_those_of_the_file(run: RunFolder)
     assert "The recipe out of fold" not in write_model_card(run).read_text(encoding="utf-8")
 
 
+def test_folds_of_another_split_or_without_a_score_are_refused(run: RunFolder) -> None:
+    evaluate_part(run, "val")
+    folds = folds_beside(run)
+    folds.scores.unlink()
+    with pytest.raises(RunError, match="folds: has no finished fold yet"):
+        write_model_card(run, folds=folds)
+    write_json(folds.split.with_suffix(".json"), {"fingerprint": "c" * 64, "by": "image"})
+    with pytest.raises(RunError, match="are folds of split cccccccccccc, but the run's is bbbbbbbbbbbb"):
+        write_model_card(run, folds=folds)
+
+
 def test_folds_of_another_model_are_refused(run: RunFolder) -> None:
     evaluate_part(run, "val")
     with pytest.raises(RunError, match="folds: was cross-validated with seed-mlp, not small"):

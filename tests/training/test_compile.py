@@ -31,5 +31,6 @@ def test_without_a_compiler_the_key_is_refused(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    with pytest.raises(RecipeError, match=r"needs a C\+\+ compiler"):
+    with pytest.raises(RecipeError, match=r"needs the C\+\+ compiler"):
         train(make_recipe(compile=True), drawn_folder, out=tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()

@@ -1,13 +1,17 @@
 from pathlib import Path
 
+import lightning as L
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from conftest import make_recipe
 from lesionwise.errors import RecipeError
 from lesionwise.models.depth import lowest_layers
 from lesionwise.models.registry import create_model
+from lesionwise.training.freezing import LowestLayers
+from lesionwise.training.module import LesionModule
 from lesionwise.training.run import train
 
 KEYS = {"model": "timm:test_resnet", "image_size": [32, 32], "lr": 1e-2}
@@ -77,6 +81,28 @@ def test_the_lowest_layers_stay_as_they_are_and_the_others_learn(
     for name, values in before.items():
         if not name.endswith("num_batches_tracked"):
             assert torch.equal(values, after[name]) is name.startswith(held), name
+
+
+@pytest.mark.parametrize("model", ["timm:test_vit", "timm:test_resnet", "small"])
+def test_no_layer_above_those_asked_for_is_held(model: str) -> None:
+    network = create_model(model, num_classes=7, image_size=(160, 160), drop_rate=0.0)
+    recipe = make_recipe(model=model, image_size=[160, 160], freeze_layers=1)
+    module = LesionModule(network, recipe, torch.ones(7), seed=0)
+    LowestLayers(1).on_train_epoch_start(L.Trainer(logger=False, enable_checkpointing=False), module)
+    held = {name for name, weight in network.named_parameters() if not weight.requires_grad}
+    assert held == lowest_layers(network, 1)
+    assert network.head.training
+
+
+def test_too_many_held_layers_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="fewer than the"):
+        train(make_recipe(freeze_layers=99), tmp_path / "nowhere", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_probe_holds_no_layers() -> None:
+    with pytest.raises(ValidationError, match="a probe trains no layer of the features"):
+        make_recipe(probe="logistic", freeze_layers=1)
 
 
 def test_some_layer_must_be_left_to_learn() -> None:

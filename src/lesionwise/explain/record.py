@@ -120,7 +120,8 @@ def _curves(explanation: Explanation) -> str:
 
 
 def _more(order: str, gain: Estimate) -> str:
-    return f"{'more' if gain.low > 0 else 'not clearly more'} than {order}, by {_range(gain)}"
+    verdict = "more" if gain.low > 0 else "less" if gain.high < 0 else "not clearly more"
+    return f"{verdict} than {order}, by {_range(gain)}"
 
 
 def _cascade(explanation: Explanation) -> str:

@@ -102,7 +102,11 @@ def _folds_facts(run: RunFolder, folds: RunFolder) -> dict[str, Any]:
     own, theirs = (load_recipe(each.config).published() for each in (run, folds))
     if own["model"] != theirs["model"]:
         raise RunError(f"{folds.path}: was cross-validated with {theirs['model']}, not {own['model']}.")
-    evaluation = Evaluation.from_json(read_json(folds.scores)["parts"][OUT_OF_FOLD])
+    _verify_same_exam(run, folds)
+    parts = read_json(folds.scores)["parts"] if folds.scores.is_file() else {}
+    if OUT_OF_FOLD not in parts:
+        raise RunError(f"{folds.path}: has no finished fold yet.")
+    evaluation = Evaluation.from_json(parts[OUT_OF_FOLD])
     record = read_json(folds.cross_validation)
     return {
         "evaluation": evaluation,
@@ -110,6 +114,16 @@ def _folds_facts(run: RunFolder, folds: RunFolder) -> dict[str, Any]:
         "means": record["mean_over_folds"],
         "differing": {key: theirs.get(key) for key in own | theirs if own.get(key) != theirs.get(key)},
     }
+
+
+def _verify_same_exam(run: RunFolder, folds: RunFolder) -> None:
+    """Make sure that the folds are those of the run's split, whose test part they left alone."""
+    own, theirs = (read_json(each.split.with_suffix(".json"))["fingerprint"] for each in (run, folds))
+    if own != theirs:
+        raise RunError(
+            f"{folds.path}: are folds of split {theirs[:12]}, but the run's is {own[:12]}. "
+            "Cross-validate with the split of the run, so that its test part stays unseen."
+        )
 
 
 def _without_folders(command: str) -> str:

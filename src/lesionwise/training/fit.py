@@ -24,7 +24,7 @@ from lesionwise.training.augment import evaluation_view
 from lesionwise.training.clock import OnStep, StepClock, StepProgress
 from lesionwise.training.datamodule import ImageDataModule, ImageRows, channel_statistics
 from lesionwise.training.features import known_logits
-from lesionwise.training.hardware import choose_precision, keep_memory, resident_pixels, verify_compiler
+from lesionwise.training.hardware import choose_precision, keep_memory, resident_pixels
 from lesionwise.training.history import History, OnEpoch
 from lesionwise.training.module import LesionModule
 from lesionwise.training.prepare import TrainingData
@@ -65,8 +65,6 @@ def fit(
         What the training steps of this call took.
     """
     keep_memory()
-    if recipe.compile:
-        verify_compiler(device)
     torch.manual_seed(seed)
     processes = processes or Processes()
     train_rows = data.rows("train")

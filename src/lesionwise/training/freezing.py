@@ -48,7 +48,10 @@ class LowestLayers(L.Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, LesionModule)  # noqa: S101 (for the type checker)
         held = lowest_layers(pl_module.network, self.count)
+        for name, weight in pl_module.network.named_parameters():
+            if name in held:
+                weight.requires_grad = False
         for place, module in pl_module.network.named_modules():
-            own = {f"{place}.{name}" for name, _ in module.named_parameters(recurse=False)}
+            own = {f"{place}.{name}" for name, _ in module.named_parameters()}
             if own and own <= held:
-                module.requires_grad_(requires_grad=False).eval()
+                module.eval()

@@ -74,17 +74,20 @@ def _is_depthwise(network: nn.Module | None) -> bool:
 
 
 def verify_compiler(device: str) -> None:
-    """Make sure that there is a C++ compiler where `torch.compile` needs one.
+    """Make sure that there is the C++ compiler that `torch.compile` starts for a CPU.
 
     Args:
-        device: "cpu", "cuda" or "mps"; for the others PyTorch brings what it needs.
+        device: "cpu", "cuda" or "mps"; what the others need is left for PyTorch to find.
 
     Raises:
         RecipeError: If there is none.
     """
-    names = (os.environ.get("CXX", ""), "g++", "clang++", "c++", "cl")
-    if device == "cpu" and not any(name and shutil.which(name) for name in names):
-        raise RecipeError("compile = true needs a C++ compiler, such as g++. Install one, or leave it out.")
+    usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+    wanted = os.environ.get("CXX") or usual
+    if device == "cpu" and not shutil.which(wanted):
+        raise RecipeError(
+            f'compile = true needs the C++ compiler "{wanted}". Install it, or leave the key out.'
+        )
 
 
 def resident_pixels(pixels: NDArray[np.uint8], device: str) -> NDArray[np.uint8] | Tensor:

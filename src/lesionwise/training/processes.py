@@ -167,7 +167,6 @@ def joined_processes(device: str, *, devices: int = 1, nodes: int = 1) -> Iterat
         yield Processes(fabric.global_rank, devices, nodes, fabric)
         torch.distributed.destroy_process_group()
     except BaseException as error:
-        _leave_gloo()
         _end_started(fabric)
         if explained := _explain(error, first=fabric.global_rank == 0):
             raise explained from error
@@ -200,17 +199,15 @@ def _explain(error: BaseException, *, first: bool) -> BaseException | None:
     return None
 
 
-def _leave_gloo() -> None:
-    """Leave the group after an error: at exit gloo's threads may find the others gone, and abort the process.
+def _end_started(fabric: Fabric) -> None:
+    """End the processes that this one started; they hold nothing that is not written.
 
-    NCCL would wait for what the others no longer send.
+    Gloo's group is left first: at exit its threads would find the others gone, and abort this process. NCCL
+    would wait for what the others no longer send.
     """
     if torch.distributed.is_initialized() and torch.distributed.get_backend() == "gloo":
-        torch.distributed.destroy_process_group()
-
-
-def _end_started(fabric: Fabric) -> None:
-    """End the processes that this one started; they hold nothing that is not written."""
+        with suppress(RuntimeError):  # a peer may be gone already
+            torch.distributed.destroy_process_group()
     for process in getattr(fabric.strategy.launcher, "procs", ()):
         with suppress(OSError):
             process.kill()

@@ -15,6 +15,7 @@ from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import RunError, SplitError
 from lesionwise.evaluation.calibrate import calibrate_run
 from lesionwise.evaluation.ledger import append_ledger
+from lesionwise.models.depth import lowest_layers
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import (
     RunFolder,
@@ -30,8 +31,8 @@ from lesionwise.run_folder import (
 from lesionwise.run_record import describe_environment, timed_stage
 from lesionwise.split.split_file import is_other_split, read_split, write_split
 from lesionwise.training.clock import OnStep
-from lesionwise.training.fit import fit, write_part_predictions
-from lesionwise.training.hardware import choose_device
+from lesionwise.training.fit import fit, fresh_network, write_part_predictions
+from lesionwise.training.hardware import choose_device, verify_compiler
 from lesionwise.training.history import OnEpoch
 from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.probe import fit_probe
@@ -100,8 +101,8 @@ def train(
         LesionwiseError: If recipe, data or split cannot be used; the message says what to do.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    _verify_wishes(recipe, out, split, resume=resume, processes=devices * nodes)
     wish, device = Path(split) if split else None, choose_device(device)
+    _verify_wishes(recipe, device, out, split, resume=resume, processes=devices * nodes)
 
     def begin() -> tuple[RunFolder, TrainingData, bool]:
         run = claim_run_folder(Path(out) if out else next_run_path(Path("runs"), recipe.model), resume=resume)
@@ -136,7 +137,13 @@ def train(
 
 
 def _verify_wishes(
-    recipe: Recipe, out: str | Path | None, split: str | Path | None, *, resume: bool, processes: int
+    recipe: Recipe,
+    device: str,
+    out: str | Path | None,
+    split: str | Path | None,
+    *,
+    resume: bool,
+    processes: int,
 ) -> None:
     """Make sure that what is asked for fits together, before anything is begun."""
     if resume and not out:
@@ -147,6 +154,10 @@ def _verify_wishes(
         )
     verify_share(recipe, processes)
     verify_logger(recipe)
+    if recipe.compile:
+        verify_compiler(device)
+    if recipe.freeze_layers:
+        lowest_layers(fresh_network(recipe), recipe.freeze_layers)
 
 
 def _prepare_run(

@@ -2,7 +2,7 @@
 
     python benchmarks/sibling.py RUN-PREFIX RUN-PREFIX …
 
-A prefix such as benchmarks/runs/mobilenetv2 stands for the folders PREFIX-fold-<k>; the folds that all of
+A prefix such as benchmarks/runs/search-first stands for the folders PREFIX-fold-<k>; the folds that all of
 them have are taken together. The others and the mean are held against the best of them, lesion by lesion.
 """
 

@@ -110,9 +110,10 @@ def training_files(folder: str, split: str) -> dict[str, list[Path]]:
     data = read_dataset(Path(folder))
     part = read_split(Path(split)).frame.set_index("image_id")["part"]
     chosen = (part.reindex(data.table["image_id"]) == "train").to_numpy()
+    paths = data.paths
     files: dict[str, list[Path]] = {code: [] for code in CODES}
     for row in chosen.nonzero()[0]:
-        files[CODES[data.y[row]]].append(data.paths[row])
+        files[CODES[data.y[row]]].append(paths[row])
     return files
 
 
@@ -121,7 +122,10 @@ def main(name: str, folder: str, split: str, rounds: int, changes: list[str]) ->
     ratios = []
     for _ in range(rounds):
         if recipe.model.startswith("timm:"):
-            print(f"timm {timm_images_per_second(recipe, training_files(folder, split)):.1f} images/s")
+            print(
+                f"timm {timm_images_per_second(recipe, training_files(folder, split)):.1f} images/s",
+                flush=True,
+            )
         bare = bare_images_per_second(recipe)
         with tempfile.TemporaryDirectory() as out:
             run = train(recipe, folder, out=Path(out) / "run", split=split)

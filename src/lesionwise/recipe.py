@@ -82,8 +82,8 @@ class Recipe(BaseModel):
         label_smoothing: Probability mass spread over all classes.
         mixup: Parameter of the beta distribution that mixes pairs of images; 0 mixes none.
         cutmix: The same for pasting a box of one image into another; with both, each batch takes one.
-        compile: Have `torch.compile` fuse the training step: a minute at the start, and networks of many thin
-            layers then train up to 1.4 times as fast on a CPU; there it needs a C++ compiler.
+        compile: Have `torch.compile` fuse the training step: it costs a minute at the start, gains most for
+            networks of many thin layers, and needs a C++ compiler on a CPU.
         ema: Decay per step of the averaged weights that are evaluated and kept; 0 keeps the raw ones.
         rotation: Greatest angle in degrees, both ways.
         zoom: Smallest and greatest magnification; below 1 shows more than the image holds.

@@ -26,7 +26,7 @@ class Limits:
         send_s: That an answer waits for a client which does not fetch it.
         decode_s: For one image to be decoded.
         batch: Images that go through the network together. Each core computes its own batch, so that larger
-            ones are hardly faster, and every further image costs some 30 MB a core with the model that ships.
+            ones gain little, and every further image costs memory on each core.
         batch_wait_s: That a started batch waits for images which are still being decoded.
     """
 

@@ -47,7 +47,7 @@ def choose_precision(device: str, network: nn.Module | None = None) -> Precision
     """Return bf16 where the device gains by it, else fp32: emulated bf16 is slower than either.
 
     On CPUs that is where AMX is. With AVX-512 alone AMD's cores gain too, but for depthwise convolutions
-    (MobileNetV2 trains a fifth faster in fp32); Intel's multiply bf16 at half the pace of fp32.
+    (MobileNetV2 trains a fifth faster in fp32); Intel's lose (`benchmarks/compile.py`).
 
     Args:
         device: "cpu", "cuda" or "mps".

@@ -14,11 +14,15 @@ from sklearn.model_selection import StratifiedGroupKFold
 from lesionwise.data.dataset import Dataset
 from lesionwise.errors import SplitError
 from lesionwise.split.groups import Pair, lesion_groups
-from lesionwise.split.split_file import Split
+from lesionwise.split.split_file import PARTS, Split
 
 TEST_FOLD: Final = 0
 FOLDS: Final = 5
 HELD_OUT: Final = 9  # of what is not test, one ninth is val and one ninth cal: some 9 % of all each
+_ATTEMPTS: Final = (
+    20  # with few lesions of many photographs one deal in thousands leaves a part without a diagnosis
+)
+_STRIDE: Final = 1_000_003  # to seeds that nobody counts up to
 LEAST_LESIONS: Final = 12  # four fifths of fewer could not fill nine ninths
 
 
@@ -97,14 +101,30 @@ def make_split(
     groups = lesion_groups(table, pairs or ())
     unit = groups if by == "lesion" else table["image_id"].to_numpy(str)
     _verify_enough(table["dx"], unit)
-    fold = LesionKFold(FOLDS, random_state=seed).fold_of(dataset.y, unit)
-    rest = np.flatnonzero(fold != TEST_FOLD)
-    inner = LesionKFold(HELD_OUT, random_state=seed).fold_of(dataset.y[rest], unit[rest])
-    part = np.full(len(table), "test", dtype=object)
-    part[rest] = np.select([inner == 0, inner == 1], ["val", "cal"], "train")
+    wanted = len(PARTS) * len(np.unique(dataset.y))
+    for attempt in range(_ATTEMPTS):
+        fold, part = _deal(dataset.y, unit, seed=(seed + attempt * _STRIDE) % 2**32)
+        if len(set(zip(part, dataset.y, strict=True))) == wanted:
+            break
+    else:
+        raise SplitError(
+            f"No part may lack a diagnosis, but in {_ATTEMPTS} deals one did. Add lesions of the rare ones."
+        )
     frame = pd.DataFrame({"image_id": table["image_id"], "group": unit, "part": part, "fold": fold})
     meta: dict[str, Any] = {"by": by, "seed": seed, "folds": FOLDS}
     return Split(frame, meta)
+
+
+def _deal(
+    y: NDArray[np.int64], unit: NDArray[np.str_], *, seed: int
+) -> tuple[NDArray[np.intp], NDArray[np.object_]]:
+    """Return fold and part of each image, each of shape (N,)."""
+    fold = LesionKFold(FOLDS, random_state=seed).fold_of(y, unit)
+    rest = np.flatnonzero(fold != TEST_FOLD)
+    inner = LesionKFold(HELD_OUT, random_state=seed).fold_of(y[rest], unit[rest])
+    part = np.full(len(y), "test", dtype=object)
+    part[rest] = np.select([inner == 0, inner == 1], ["val", "cal"], "train")
+    return fold, part
 
 
 def _verify_enough(dx: pd.Series, unit: NDArray[np.str_]) -> None:

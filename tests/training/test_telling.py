@@ -36,7 +36,7 @@ def test_without_dropout_all_are_told(dropout: float) -> None:
 
 
 def test_a_network_learns_with_metadata_and_answers_without(drawn_folder: Path, tmp_path: Path) -> None:
-    recipe = make_recipe(metadata=["age", "sex"], lr=0.05)
+    recipe = make_recipe(metadata=["age", "sex"], lr=0.01)
     run = train(recipe, drawn_folder, out=tmp_path / "run", cache_root=tmp_path / "cache")
     data = prepare(drawn_folder, (24, 32), split_path=run.split, cache_root=tmp_path / "cache")
     network, rows = load_best_network(run, recipe), data.rows("val")

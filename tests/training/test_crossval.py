@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from conftest import WriteKaggle, make_recipe
@@ -143,7 +144,8 @@ def test_a_killed_cross_validation_goes_on_to_the_predictions_of_the_unbroken_on
     out, recipe = tmp_path / "out", tmp_path / "recipe.toml"
     recipe.write_text(make_recipe(**RECIPE).to_toml())
     command = [sys.executable, "-c", KILLED, recipe, folder, out, "2", split]
-    done = subprocess.run(command, check=False, timeout=120, env={**os.environ})
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # others round otherwise
+    done = subprocess.run(command, check=False, timeout=120, env={**os.environ, **threads})
     assert done.returncode == -signal.SIGKILL
     assert collect(RunFolder(out)).done == [1]
     assert (out / "fold-2" / "history.csv").exists()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from conftest import WriteKaggle, make_recipe
 from lesionwise.data.dataset import Dataset, read_dataset
@@ -168,7 +169,8 @@ def test_a_killed_measurement_goes_on_to_the_same_numbers(
     recipe, out = tmp_path / "recipe.toml", tmp_path / "out"
     recipe.write_text(make_recipe(**RECIPE).to_toml())
     command = [sys.executable, "-c", KILLED, recipe, folder, out, split]
-    done = subprocess.run(command, check=False, timeout=300, env={**os.environ})
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # others round otherwise
+    done = subprocess.run(command, check=False, timeout=300, env={**os.environ, **threads})
     assert done.returncode == -signal.SIGKILL
     assert not RunFolder(out / "resampled").predictions("exam").exists()
     outcomes = measure_leakage(make_recipe(**RECIPE), folder, out=out, split=split, per_class=PER_CLASS)

@@ -1,6 +1,6 @@
 """A training step of a recipe in fp32, in bf16, and either compiled, in turn on one batch that lies ready.
 
-python benchmarks/compile.py RECIPE [KEY=VALUE …]
+    python benchmarks/compile.py RECIPE [KEY=VALUE …]
 """
 
 import logging

@@ -34,11 +34,14 @@ WARM_UP = 5
 SECONDS = 12
 
 
-def bare_images_per_second(recipe: Recipe) -> float:
+def bare_images_per_second(recipe: Recipe, *, bf16: bool | None = None) -> float:
+    """Return the pace of the step alone, in the precision that training chooses or in the one asked for."""
     keep_memory()
     torch.manual_seed(0)
     network = fresh_network(recipe).to(memory_format=torch.channels_last)
-    bf16 = choose_precision("cpu", network) == "bf16-mixed"
+    forward = torch.compile(network) if recipe.compile else network
+    if bf16 is None:
+        bf16 = choose_precision("cpu", network) == "bf16-mixed"
     loss = Loss.of(recipe, torch.ones(len(CODES)))
     optimizer = make_optimizer(network, recipe)
     images = torch.rand(recipe.batch_size, 3, *recipe.crop_size).contiguous(memory_format=torch.channels_last)
@@ -46,7 +49,7 @@ def bare_images_per_second(recipe: Recipe) -> float:
 
     def step(_: None) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            value = loss(network(images), targets)
+            value = loss(forward(images), targets)
         optimizer.zero_grad()
         value.backward()
         optimizer.step()

@@ -260,7 +260,8 @@ def _choose(numbers: list[int], folds: int | list[int] | None, source: Path) -> 
     if isinstance(folds, int) and folds != len(numbers):
         raise SplitError(
             f"{source}: has {len(numbers)} folds beside test ({shown}), not {folds}. Leave --folds out for "
-            f"all of them, or name some, such as --folds {numbers[0]},{numbers[1]}."
+            f"all of them, or name those to run now with a comma: --folds {numbers[0]}, or "
+            f"--folds {numbers[0]},{numbers[1]}."
         )
     if folds is None or isinstance(folds, int):
         return numbers

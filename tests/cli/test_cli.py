@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -41,6 +42,11 @@ def test_help_names_every_verb_without_importing_what_is_heavy() -> None:
     for verb in ("run", "split", "train", "evaluate", "report", "phantom"):
         assert f" {verb} " in done.stdout
     assert "HEAVY []" in done.stdout
+
+
+def test_the_version_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert lesionwise("--version", monkeypatch=monkeypatch) == 0
+    assert capsys.readouterr().out.strip() == version("lesionwise")
 
 
 def test_the_whole_job_goes_from_images_to_a_report(

@@ -1,7 +1,10 @@
 """The command tree."""
 
+from typing import Annotated
+
 import typer
 
+from lesionwise import __version__
 from lesionwise.cli import (
     bundle,
     calibrate,
@@ -27,13 +30,29 @@ from lesionwise.cli import (
 
 app = typer.Typer(
     name="lesionwise",
-    help="Classify dermatoscopic images of skin lesions, and check every number on the way.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Research and education only; not a medical device.",
 )
+
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 (typer calls it so)
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Classify dermatoscopic images of skin lesions, and check every number on the way."""
+
 
 app.command("run")(run.run)
 app.command("split")(split.split)

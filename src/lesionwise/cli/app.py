@@ -38,7 +38,6 @@ app = typer.Typer(
 )
 
 
-
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 (typer calls it so)
     if wanted:
         typer.echo(__version__)

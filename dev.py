@@ -14,12 +14,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+WORKERS = 2  # of pytest; what a file sets up is set up once, and each computes with its share of the cores
 CHECKS = (
     ("ruff", "check"),
     ("ruff", "format", "--check"),
     ("mypy",),
     ("lint-imports",),
-    ("python", "-m", "pytest"),
+    ("python", "-m", "pytest", "--numprocesses", str(WORKERS), "--dist", "loadfile"),
 )
 
 
@@ -35,6 +36,7 @@ def main(arguments: list[str]) -> int:
         return start("lesionwise", "run", *rest)
     if rest:  # part of the tests, as pytest names it
         return start("python", "-m", "pytest", *rest)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
     codes = [start(*check) for check in CHECKS]
     return int(any(codes))  # a killed check has a negative code
 

@@ -2,7 +2,8 @@
 
     split=benchmarks/reference_split.csv
     lesionwise leakage seed-cnn-256 --set epochs=15 --data DIR --split $split --out OUT/seed-cnn-256
-    lesionwise leakage probe --set weights=FILE --data DIR --split $split --out OUT/probe
+    weights="--set weights=FILE --set model_args={pad_type='same'}"
+    lesionwise leakage probe $weights --data DIR --split $split --out OUT/probe
     python benchmarks/leakage.py OUT/seed-cnn-256 OUT/probe
 
 What other recipes measured stays. A folder whose protocols are not all done is left out, and named.
@@ -16,11 +17,12 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lesionwise.recipe import load_recipe
+from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.report.leakage import write_leakage_page
 from lesionwise.training.leak_outcome import PROTOCOLS
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "leakage.md"
 HEAD = """# What a leak is worth
 
 HAM10000, quality-75 copies; the reference split: fold 0 is not read, fold 1 is the exam, folds 2 to 4 are
@@ -82,13 +84,19 @@ def section(name: str, outcomes: list[dict]) -> str:
     )
 
 
+def changes(recipe: Recipe, name: str) -> str:
+    """Return the --set options that make a recipe of the one that ships under a name."""
+    shipped = load_recipe(name).to_toml().splitlines()
+    other = [line for line in recipe.to_toml().splitlines() if line not in shipped]
+    return "".join(f"--set '{line.replace(' = ', '=', 1)}' " for line in other)
+
+
 def benchmark(folder: Path, outcomes: list[dict]) -> str:
     environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
     versions = ", ".join(f"{name} {number}" for name, number in environment["packages"].items())
     recipe = load_recipe(folder / "config.toml")
     recipe = recipe.model_copy(update={"weights": Path(recipe.weights).name})
-    change = "weights=FILE" if recipe.weights != "none" else f"epochs={recipe.epochs}"
-    options = f"--set {change} --data DIR --split $split --out OUT/{folder.name}"
+    options = f"{changes(recipe, folder.name)}--data DIR --split $split --out OUT/{folder.name}"
     commands = [
         "    split=benchmarks/reference_split.csv",
         f"    lesionwise leakage {folder.name} {options}",
@@ -108,30 +116,32 @@ def benchmark(folder: Path, outcomes: list[dict]) -> str:
 
 
 def write_benchmark(folder: Path, outcomes: list[dict]) -> Path:
-    """Write over what an earlier run of the recipe left, or a new file."""
+    """Write a file in place of what an earlier run of the recipe left."""
     own = ROOT / "benchmarks"
     new = own / f"leakage-{folder.name}_{os.cpu_count()}cores_{datetime.now(UTC):%Y-%m-%d}.md"
-    path = next(own.glob(f"leakage-{folder.name}_*.md"), new)
-    path.write_text(benchmark(folder, outcomes), encoding="utf-8")
-    return path
+    for old in own.glob(f"leakage-{folder.name}_*.md"):
+        old.unlink()
+    new.write_text(benchmark(folder, outcomes), encoding="utf-8")
+    return new
 
 
 def write_into_docs(folder: Path, outcomes: list[dict], source: Path) -> None:
     """Fill the place that docs/leakage.md has for the recipe."""
     shutil.copyfile(folder / "leakage.svg", ROOT / "docs" / f"leakage-{folder.name}.svg")
-    page = ROOT / "docs" / "leakage.md"
     figure = f"![Scores of {folder.name} under four ways of splitting](leakage-{folder.name}.svg)"
     link = f"[Command, versions and resolved recipe](../benchmarks/{source.name})."
     text = "\n\n".join([section(folder.name, outcomes), figure, link])
     place = re.compile(rf"(<!-- measured: {folder.name} -->\n).*?(\n<!-- /measured -->)", re.DOTALL)
-    written, found = place.subn(lambda match: match[1] + text + match[2], page.read_text(encoding="utf-8"))
-    if not found:
-        sys.exit(f"{page}: has no place for {folder.name}.")
-    page.write_text(written, encoding="utf-8")
+    written = place.sub(lambda match: match[1] + text + match[2], PAGE.read_text(encoding="utf-8"))
+    PAGE.write_text(written, encoding="utf-8")
 
 
-def main() -> None:
-    for folder in map(Path, sys.argv[1:]):
+def main(folders: list[Path]) -> None:
+    for name in (folder.name for folder in folders):
+        if f"<!-- measured: {name} -->" not in PAGE.read_text(encoding="utf-8"):
+            sys.exit(f"{PAGE}: has no place for {name}.")
+    done = 0
+    for folder in folders:
         record = folder / "leakage.json"
         outcomes = json.loads(record.read_text(encoding="utf-8"))["outcomes"] if record.exists() else []
         if len(outcomes) < len(PROTOCOLS):
@@ -141,7 +151,10 @@ def main() -> None:
         path = write_benchmark(folder, outcomes)
         write_into_docs(folder, outcomes, path)
         print(path)
+        done += 1
+    if not done:
+        sys.exit("Nothing is finished.")
 
 
 if __name__ == "__main__":
-    main()
+    main([Path(name) for name in sys.argv[1:]])

@@ -1,9 +1,9 @@
-"""Whether the mean of several recipes' answers is better than the best of them, out of fold.
+"""Whether the mean of several recipes' answers is better than the best of them, score by score, out of fold.
 
     python benchmarks/sibling.py RUN-PREFIX RUN-PREFIX …
 
 A prefix such as benchmarks/runs/search-first stands for the folders PREFIX-fold-<k>; the folds that all of
-them have are taken together. The others and the mean are held against the best of them, lesion by lesion.
+them have are taken together. The mean is held, score by score, against the one that is best by that score.
 """
 
 import sys
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from lesionwise.evaluation.compare import compare
-from lesionwise.evaluation.evaluate import evaluate
+from lesionwise.evaluation.evaluate import LOSSES, evaluate
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.labels import CODES, INDEX
 
@@ -44,16 +44,18 @@ def main(prefixes: list[str]) -> None:
         (name, Predictions(image_id=first["image_id"].to_numpy(str), y_prob=own, y_true=truth, group=group))
         for name, own in prob.items()
     ]
+    overall = {}
     for name, own in named:
         found = evaluate(truth, own.y_prob, group)
+        overall[name] = found.overall
         melanoma = found.per_class["mel"]["auc"]
         print(name, *(f"{score} {found.overall[score]}" for score in SCORES), f"mel auc {melanoma}", sep="; ")
-    alone = {name: evaluate(truth, own.y_prob, group, resamples=2) for name, own in named[:-1]}
-    best = max(alone, key=lambda name: alone[name].overall["balanced_accuracy"].value)
-    named.sort(key=lambda pair: pair[0] != best)
-    for other in compare(named):
-        differences = (f"{score} {other.differences[score]}" for score in SCORES)
-        print(f"{other.name} less {other.reference}", *differences, sep="; ")
+    *alone, mean = named
+    for score in SCORES:
+        sign = -1 if score in LOSSES else 1
+        best = max(alone, key=lambda pair: sign * overall[pair[0]][score].value)
+        (found,) = compare([best, mean])
+        print(f"{score}: {found.name} less {found.reference} {found.differences[score]}")
 
 
 if __name__ == "__main__":

@@ -82,8 +82,8 @@ class Recipe(BaseModel):
         label_smoothing: Probability mass spread over all classes.
         mixup: Parameter of the beta distribution that mixes pairs of images; 0 mixes none.
         cutmix: The same for pasting a box of one image into another; with both, each batch takes one.
-        compile: Have `torch.compile` fuse the training step: it costs a minute at the start, gains most for
-            networks of many thin layers, and needs a C++ compiler on a CPU.
+        compile: Have `torch.compile` fuse the training step: it costs a minute or two at the start, and
+            needs a C++ compiler on a CPU.
         ema: Decay per step of the averaged weights that are evaluated and kept; 0 keeps the raw ones.
         rotation: Greatest angle in degrees, both ways.
         zoom: Smallest and greatest magnification; below 1 shows more than the image holds.
@@ -198,8 +198,9 @@ class Recipe(BaseModel):
     def _verify_layers(self) -> "Recipe":
         if self.layers and not self.probe:
             raise ValueError('layers are looked at by a probe; set probe = "logistic" or "svm"')
-        if self.probe and (self.freeze_layers or self.compile):
-            raise ValueError("a probe trains no layer of the features; unset freeze_layers and compile")
+        asked = [name for name in ("freeze", "freeze_layers", "compile") if getattr(self, name)]
+        if self.probe and asked:
+            raise ValueError(f"a probe trains no layer of the features; unset {' and '.join(asked)}")
         return self
 
     @model_validator(mode="after")

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from lesionwise.data.dataset import Dataset
 from lesionwise.errors import SplitError
-from lesionwise.labels import CODES
-from lesionwise.split.assign import LEAST_LESIONS, LesionKFold, make_split
+from lesionwise.labels import CODES, INDEX
+from lesionwise.split.assign import LEAST_LESIONS, LesionKFold, deal_held_out, make_split
+from lesionwise.split.groups import lesion_groups
 from lesionwise.split.split_file import PARTS
 from lesionwise.split.verify import verify_split
 
@@ -43,6 +44,39 @@ def test_parts_partition_the_images_and_by_lesion_none_stands_twice(seed: int, b
         assert (together == 1).all().all()
         seen = set(zip(split.frame["part"], table["dx"], strict=True))
         assert len(seen) == len(PARTS) * len(CODES)
+
+
+def _missing_at_first(monkeypatch: pytest.MonkeyPatch, deals: int) -> list[int | None]:
+    """Have the first deals move dermatofibroma from the second share to the third; return all seeds."""
+    seeds: list[int | None] = []
+    whole = LesionKFold.fold_of
+
+    def fold_of(self: LesionKFold, y: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        seeds.append(self.random_state)
+        found = whole(self, y, groups)
+        return np.where((found == 1) & (y == INDEX["df"]), 2, found) if len(seeds) <= deals else found
+
+    monkeypatch.setattr(LesionKFold, "fold_of", fold_of)
+    return seeds
+
+
+def test_it_is_dealt_anew_while_a_part_lacks_a_diagnosis(
+    drawn: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = lesion_groups(drawn.table)
+    seeds = _missing_at_first(monkeypatch, deals=2)
+    part = deal_held_out(drawn.y, unit, seed=5)
+    assert len(seeds) == len(set(seeds)) == 3
+    assert seeds[0] == 5
+    assert len(set(zip(part, drawn.y, strict=True))) == 3 * len(CODES)
+
+
+def test_a_diagnosis_that_is_missing_however_it_is_dealt_is_named(
+    drawn: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _missing_at_first(monkeypatch, deals=1000)
+    with pytest.raises(SplitError, match=r"in the last, cal no df\. Add lesions"):
+        deal_held_out(drawn.y, lesion_groups(drawn.table), seed=5)
 
 
 def test_the_same_seed_gives_the_same_split_and_another_seed_another(drawn: Dataset) -> None:

@@ -1,5 +1,6 @@
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import pandas as pd
 import pytest
@@ -12,10 +13,14 @@ from lesionwise.training.run import train
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="there is no C++ compiler")
 @pytest.mark.slow
-def test_a_compiled_step_learns_what_the_plain_one_learns(drawn_folder: Path, tmp_path: Path) -> None:
+def test_a_compiled_step_learns_what_the_plain_one_learns(
+    drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = mock.Mock(wraps=torch.compile)
+    monkeypatch.setattr(torch, "compile", compiled)
     plain, fused = (
-        train(make_recipe(compile=compiled, epochs=2), drawn_folder, out=tmp_path / str(compiled))
-        for compiled in (False, True)
+        train(make_recipe(compile=wished, epochs=2), drawn_folder, out=tmp_path / str(wished))
+        for wished in (False, True)
     )
     losses = [pd.read_csv(run.history)[["train_loss", "val_loss"]].to_numpy() for run in (plain, fused)]
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
@@ -24,6 +29,7 @@ def test_a_compiled_step_learns_what_the_plain_one_learns(drawn_folder: Path, tm
         for run in (plain, fused)
     ]
     assert names[0] == names[1]
+    compiled.assert_called_once()
 
 
 def test_without_a_compiler_the_key_is_refused(

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import lightning as L
@@ -10,7 +11,9 @@ from conftest import make_recipe
 from lesionwise.errors import RecipeError
 from lesionwise.models.depth import lowest_layers
 from lesionwise.models.registry import create_model
+from lesionwise.training.crossval import cross_validate
 from lesionwise.training.freezing import LowestLayers
+from lesionwise.training.leakage import measure_leakage
 from lesionwise.training.module import LesionModule
 from lesionwise.training.run import train
 
@@ -94,9 +97,12 @@ def test_no_layer_above_those_asked_for_is_held(model: str) -> None:
     assert network.head.training
 
 
-def test_too_many_held_layers_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("begin", [train, cross_validate, measure_leakage])
+def test_too_many_held_layers_are_refused_before_anything_is_written(
+    begin: Callable[..., object], tmp_path: Path
+) -> None:
     with pytest.raises(RecipeError, match="fewer than the"):
-        train(make_recipe(freeze_layers=99), tmp_path / "nowhere", out=tmp_path / "run")
+        begin(make_recipe(freeze_layers=99), tmp_path / "nowhere", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

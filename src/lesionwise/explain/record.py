@@ -121,7 +121,8 @@ def _curves(explanation: Explanation) -> str:
 
 def _more(order: str, gain: Estimate) -> str:
     verdict = "more" if gain.low > 0 else "less" if gain.high < 0 else "not clearly more"
-    return f"{verdict} than {order}, by {_range(gain)}"
+    shown = Estimate(-gain.value, -gain.high, -gain.low) if gain.high < 0 else gain
+    return f"{verdict} than {order}, by {_range(shown)}"
 
 
 def _cascade(explanation: Explanation) -> str:

@@ -37,7 +37,8 @@ def write_model_card(run: RunFolder, *, licence: str = "", folds: RunFolder | No
         folds: A cross-validation of the run's recipe, whose scores are shown apart from the run's own.
 
     Raises:
-        RunError: If the run was not evaluated yet or misses a file, or the folds are of another model.
+        RunError: If the run was not evaluated yet or misses a file, or the folds are of another model
+            or split, or none is finished.
     """
     if not run.scores.is_file() or not run.config.is_file():
         raise RunError(f'{run.path}: was not evaluated yet. Run "lesionwise evaluate {run.path}".')

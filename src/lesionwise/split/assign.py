@@ -13,15 +13,14 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from lesionwise.data.dataset import Dataset
 from lesionwise.errors import SplitError
+from lesionwise.labels import CODES
 from lesionwise.split.groups import Pair, lesion_groups
-from lesionwise.split.split_file import PARTS, Split
+from lesionwise.split.split_file import Split
 
 TEST_FOLD: Final = 0
 FOLDS: Final = 5
 HELD_OUT: Final = 9  # of what is not test, one ninth is val and one ninth cal: some 9 % of all each
-_ATTEMPTS: Final = (
-    20  # with few lesions of many photographs one deal in thousands leaves a part without a diagnosis
-)
+_ATTEMPTS: Final = 20  # with few lesions of many photographs one deal in thousands misses a diagnosis
 _STRIDE: Final = 1_000_003  # to seeds that nobody counts up to
 LEAST_LESIONS: Final = 12  # four fifths of fewer could not fill nine ninths
 
@@ -95,36 +94,64 @@ def make_split(
         The split: some 62 % train, 9 % val, 9 % cal and 20 % test.
 
     Raises:
-        SplitError: If a diagnosis has too few groups to stand in every fold.
+        SplitError: If a diagnosis has too few groups to stand in every part.
     """
     table = dataset.table
     groups = lesion_groups(table, pairs or ())
     unit = groups if by == "lesion" else table["image_id"].to_numpy(str)
     _verify_enough(table["dx"], unit)
-    wanted = len(PARTS) * len(np.unique(dataset.y))
-    for attempt in range(_ATTEMPTS):
-        fold, part = _deal(dataset.y, unit, seed=(seed + attempt * _STRIDE) % 2**32)
-        if len(set(zip(part, dataset.y, strict=True))) == wanted:
-            break
-    else:
-        raise SplitError(
-            f"No part may lack a diagnosis, but in {_ATTEMPTS} deals one did. Add lesions of the rare ones."
-        )
+    fold = deal(dataset.y, unit, FOLDS, ("test",), seed=seed)[0]
+    rest = np.flatnonzero(fold != TEST_FOLD)
+    part = np.full(len(unit), "test", dtype=object)
+    part[rest] = deal_held_out(dataset.y[rest], unit[rest], seed=seed)
     frame = pd.DataFrame({"image_id": table["image_id"], "group": unit, "part": part, "fold": fold})
     meta: dict[str, Any] = {"by": by, "seed": seed, "folds": FOLDS}
     return Split(frame, meta)
 
 
-def _deal(
-    y: NDArray[np.int64], unit: NDArray[np.str_], *, seed: int
+def deal_held_out(y: NDArray[np.int64], unit: NDArray[np.str_], *, seed: int) -> NDArray[np.object_]:
+    """Return "val" for one ninth of the images, "cal" for another and "train" for the rest, shape (N,).
+
+    Args:
+        y: Diagnosis of each image, shape (N,).
+        unit: What stays together, shape (N,).
+        seed: Of the shuffle.
+
+    Raises:
+        SplitError: If one of the three lacked a diagnosis however they were dealt.
+    """
+    return deal(y, unit, HELD_OUT, ("val", "cal"), seed=seed)[1]
+
+
+def deal(
+    y: NDArray[np.int64], unit: NDArray[np.str_], shares: int, named: tuple[str, ...], *, seed: int
 ) -> tuple[NDArray[np.intp], NDArray[np.object_]]:
-    """Return fold and part of each image, each of shape (N,)."""
-    fold = LesionKFold(FOLDS, random_state=seed).fold_of(y, unit)
-    rest = np.flatnonzero(fold != TEST_FOLD)
-    inner = LesionKFold(HELD_OUT, random_state=seed).fold_of(y[rest], unit[rest])
-    part = np.full(len(y), "test", dtype=object)
-    part[rest] = np.select([inner == 0, inner == 1], ["val", "cal"], "train")
-    return fold, part
+    """Return the share of each image and the part it makes, each of shape (N,): the first shares are named.
+
+    Deals anew, by seeds of its own, while a part lacks a diagnosis.
+
+    Args:
+        y: Diagnosis of each image, shape (N,).
+        unit: What stays together, shape (N,).
+        shares: How many equal ones there are.
+        named: Parts that the first of them make; all others are train.
+        seed: Of the first shuffle.
+
+    Raises:
+        SplitError: If it never came out.
+    """
+    wanted = {(part, kind) for part in (*named, "train") for kind in np.unique(y).tolist()}
+    for attempt in range(_ATTEMPTS):
+        share = LesionKFold(shares, random_state=(seed + attempt * _STRIDE) % 2**32).fold_of(y, unit)
+        part = np.array([*named, *["train"] * (shares - len(named))], dtype=object)[share]
+        missing = wanted - set(zip(part.tolist(), y.tolist(), strict=True))
+        if not missing:
+            return share, part
+    shown = ", ".join(f"{part} no {CODES[kind]}" for part, kind in sorted(missing))
+    raise SplitError(
+        f"Expected every diagnosis in every part, but in {_ATTEMPTS} deals one was missing; in the last, "
+        f"{shown}. Add lesions of the rare ones."
+    )
 
 
 def _verify_enough(dx: pd.Series, unit: NDArray[np.str_]) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lesionwise.data.dataset import Dataset
 from lesionwise.errors import SplitError
 from lesionwise.labels import CODES
-from lesionwise.split.assign import HELD_OUT, LesionKFold
+from lesionwise.split.assign import HELD_OUT, LesionKFold, deal_held_out
 from lesionwise.split.split_file import PARTS, Split
 
 _LEAST_FOLDS = 2
@@ -106,9 +106,8 @@ def fold_split(split: Split, fold: int, dataset: Dataset, unit: NDArray[np.str_]
     held_out = (rows["fold"] == fold).to_numpy()
     others = np.flatnonzero(used & ~held_out)
     _verify_enough(dataset.y[others], unit[others], HELD_OUT)
-    inner = LesionKFold(HELD_OUT, random_state=seed).fold_of(dataset.y[others], unit[others])
     part = np.full(len(rows), "test", dtype=object)
-    part[others] = np.select([inner == 0, inner == 1], ["val", "cal"], "train")
+    part[others] = deal_held_out(dataset.y[others], unit[others], seed=seed)
     frame = pd.DataFrame(
         {"image_id": dataset.table["image_id"], "group": unit, "part": part, "fold": rows["fold"].to_numpy()}
     )

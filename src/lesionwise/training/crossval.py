@@ -41,10 +41,12 @@ from lesionwise.split.assign import FOLDS
 from lesionwise.split.folds import fold_everything, fold_numbers, fold_split, verify_whole
 from lesionwise.split.split_file import Split, is_other_split, read_split, write_split
 from lesionwise.training.clock import OnStep
+from lesionwise.training.hardware import choose_device
 from lesionwise.training.held_out import HeldOut, HeldOutMaker
 from lesionwise.training.history import OnEpoch
 from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.sharing import share_out
+from lesionwise.training.verify import verify_recipe
 
 OnFold = Callable[[int, list[int]], None]
 
@@ -121,6 +123,8 @@ def cross_validate(
         LesionwiseError: If recipe, data or split cannot be used; the message says what to do.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    if engine == "local":  # other machines speak for themselves
+        verify_recipe(recipe, choose_device(device))
     run = RunFolder(Path(out))
     dealt = _begin(
         run,
@@ -260,8 +264,8 @@ def _choose(numbers: list[int], folds: int | list[int] | None, source: Path) -> 
     if isinstance(folds, int) and folds != len(numbers):
         raise SplitError(
             f"{source}: has {len(numbers)} folds beside test ({shown}), not {folds}. Leave --folds out for "
-            f"all of them, or name those to run now with a comma: --folds {numbers[0]}, or "
-            f"--folds {numbers[0]},{numbers[1]}."
+            f"all of them, or name those to run now with a comma: "
+            f'"--folds {numbers[0]}," or "--folds {numbers[0]},{numbers[1]}".'
         )
     if folds is None or isinstance(folds, int):
         return numbers

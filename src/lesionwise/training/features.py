@@ -19,7 +19,6 @@ from lesionwise.recipe import Recipe
 from lesionwise.run_folder import atomic_path
 from lesionwise.training.augment import evaluation_view
 from lesionwise.training.clock import OnStep
-from lesionwise.training.hardware import keep_memory
 from lesionwise.training.prepare import TrainingData
 
 _BATCH = 64
@@ -91,7 +90,6 @@ def _path(network: Network, recipe: Recipe, data: TrainingData) -> Path:
 def _compute(
     network: Network, recipe: Recipe, pixels: NDArray[np.uint8], *, device: str, on_step: OnStep | None
 ) -> NDArray[np.float32]:
-    keep_memory()
     network = _unturned(network).to(device).to(memory_format=torch.channels_last).eval()
     embeddings = []
     for start in range(0, len(pixels), _BATCH):

@@ -47,7 +47,7 @@ def choose_precision(device: str, network: nn.Module | None = None) -> Precision
     """Return bf16 where the device gains by it, else fp32: emulated bf16 is slower than either.
 
     On CPUs that is where AMX is. With AVX-512 alone AMD's cores gain too, but for depthwise convolutions
-    (MobileNetV2 trains a fifth faster in fp32); Intel's lose (`benchmarks/compile.py`).
+    (MobileNetV2 trains a fifth faster in fp32); Intel's lose. A maker that Linux does not tell gets fp32.
 
     Args:
         device: "cpu", "cuda" or "mps".
@@ -58,14 +58,14 @@ def choose_precision(device: str, network: nn.Module | None = None) -> Precision
     if device == "cpu":
         amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)
         avx = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)
-        gains = avx() and not _is_intel() and not _is_depthwise(network)
+        gains = avx() and _is_amd() and not _is_depthwise(network)
         return "bf16-mixed" if amx() or gains else "32-true"
     return "32-true"
 
 
-def _is_intel(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def _is_amd(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Return whether Linux says so; elsewhere no."""
-    return cpuinfo.exists() and "GenuineIntel" in cpuinfo.read_text(encoding="utf-8", errors="replace")
+    return cpuinfo.exists() and "AuthenticAMD" in cpuinfo.read_text(encoding="utf-8", errors="replace")
 
 
 def _is_depthwise(network: nn.Module | None) -> bool:

@@ -52,6 +52,7 @@ from lesionwise.training.leak_outcome import (
 )
 from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.sharing import share_out
+from lesionwise.training.verify import verify_recipe
 
 PER_CLASS: Final = 500  # what the seeds' notebooks draw of each class
 _AUGMENTED_TIMES: Final = 3  # three changed copies beside each drawn image
@@ -100,6 +101,8 @@ def measure_leakage(
         LesionwiseError: If recipe, data or split cannot be used; the message says what to do.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    if engine == "local":  # other machines speak for themselves
+        verify_recipe(recipe, choose_device(device))
     folder = RunFolder(Path(out))
     root = Path(cache_root) if cache_root else None
     known = prepare(

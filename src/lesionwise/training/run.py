@@ -15,7 +15,6 @@ from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import RunError, SplitError
 from lesionwise.evaluation.calibrate import calibrate_run
 from lesionwise.evaluation.ledger import append_ledger
-from lesionwise.models.depth import lowest_layers
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import (
     RunFolder,
@@ -31,14 +30,14 @@ from lesionwise.run_folder import (
 from lesionwise.run_record import describe_environment, timed_stage
 from lesionwise.split.split_file import is_other_split, read_split, write_split
 from lesionwise.training.clock import OnStep
-from lesionwise.training.fit import fit, fresh_network, write_part_predictions
-from lesionwise.training.hardware import choose_device, verify_compiler
+from lesionwise.training.fit import fit, write_part_predictions
+from lesionwise.training.hardware import choose_device
 from lesionwise.training.history import OnEpoch
 from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.probe import fit_probe
 from lesionwise.training.processes import joined_processes, verify_share
 from lesionwise.training.rejection import fit_run_rejection
-from lesionwise.training.tracking import verify_logger
+from lesionwise.training.verify import verify_recipe
 
 _LEDGER: Final = "test-ledger.csv"
 
@@ -153,11 +152,7 @@ def _verify_wishes(
             f"{split}: defect_resample_before_split makes a split of its own. Leave one of the two out."
         )
     verify_share(recipe, processes)
-    verify_logger(recipe)
-    if recipe.compile:
-        verify_compiler(device)
-    if recipe.freeze_layers:
-        lowest_layers(fresh_network(recipe), recipe.freeze_layers)
+    verify_recipe(recipe, device)
 
 
 def _prepare_run(

@@ -17,7 +17,6 @@ from lesionwise.labels import CODES
 from lesionwise.split.groups import Pair, lesion_groups
 from lesionwise.split.split_file import Split
 
-TEST_FOLD: Final = 0
 FOLDS: Final = 5
 HELD_OUT: Final = 9  # of what is not test, one ninth is val and one ninth cal: some 9 % of all each
 _ATTEMPTS: Final = 20  # with few lesions of many photographs one deal in thousands misses a diagnosis
@@ -100,9 +99,8 @@ def make_split(
     groups = lesion_groups(table, pairs or ())
     unit = groups if by == "lesion" else table["image_id"].to_numpy(str)
     _verify_enough(table["dx"], unit)
-    fold = deal(dataset.y, unit, FOLDS, ("test",), seed=seed)[0]
-    rest = np.flatnonzero(fold != TEST_FOLD)
-    part = np.full(len(unit), "test", dtype=object)
+    fold, part = deal(dataset.y, unit, FOLDS, ("test",), seed=seed)
+    rest = np.flatnonzero(part != "test")
     part[rest] = deal_held_out(dataset.y[rest], unit[rest], seed=seed)
     frame = pd.DataFrame({"image_id": table["image_id"], "group": unit, "part": part, "fold": fold})
     meta: dict[str, Any] = {"by": by, "seed": seed, "folds": FOLDS}

@@ -11,7 +11,10 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import mean
 from typing import Any
+
+import pandas as pd
 
 from lesionwise.recipe import Recipe
 from lesionwise.training.fit import fresh_network
@@ -45,16 +48,18 @@ def count_weights(run: Path) -> int:
 
 
 def cost(run: Path) -> tuple[str, str]:
-    """Return minutes and images per second of training, of folds the mean."""
-    own = run / "timing.json"
-    found = [
-        read_json(path)["train"] for path in ([own] if own.is_file() else run.glob("fold-*/timing.json"))
-    ]
-    if not found:
+    """Return minutes and images per second of training: of a run's epochs the median, of folds the mean.
+
+    So neither a pause nor a start that was broken off is counted. A probe has one row, which is all of it.
+    """
+    own = run / "history.csv"
+    kept = [own] if own.is_file() else [*run.glob("fold-*/history.csv")]
+    if not kept:
         return "?", "?"
-    seconds = sum(part["seconds"] for part in found)
-    images = sum(part.get("images") or 0 for part in found)
-    return f"{seconds / len(found) / 60:.0f}", f"{images / seconds:.0f}" if images else "?"
+    epochs = [pd.read_csv(path) for path in kept]
+    minutes = mean(len(rows) * rows["seconds"].median() / 60 for rows in epochs)
+    pace = mean(rows["images_per_second"].median() for rows in epochs)
+    return f"{minutes:.0f}", f"{pace:.0f}"
 
 
 def rows(folder: Path) -> Iterator[tuple[str, ...]]:

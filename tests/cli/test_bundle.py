@@ -13,8 +13,8 @@ from lesionwise.cli.bundle import _calibration_facts
 SHIPPED = ROOT / "src" / "lesionwise" / "weights" / "best.onnx"
 
 
-def show(path: Path, *options: str) -> str:
-    done = CliRunner().invoke(app, ["bundle", "show", str(path), *options])
+def show(*arguments: object) -> str:
+    done = CliRunner().invoke(app, ["bundle", "show", *map(str, arguments)])
     assert done.exit_code == 0, done.output
     return done.output
 
@@ -30,6 +30,10 @@ def test_show_gives_the_whole_description_as_json() -> None:
     said = json.loads(show(SHIPPED, "--json"))
     assert said["sha256"] == read_bundle(SHIPPED).sha256
     assert said["description"] == read_bundle(SHIPPED).description.model_dump(mode="json")
+
+
+def test_show_shows_what_ships_unless_told_otherwise() -> None:
+    assert json.loads(show("--json"))["sha256"] == read_bundle(SHIPPED).sha256
 
 
 def test_show_begins_with_the_stamp_of_a_leaky_split(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from bundle.small_model import images
+from lesionwise.bundle.description import Provenance
 from lesionwise.bundle.engine import BATCH, Engine
 from lesionwise.data.images import read_image
 from lesionwise.errors import BundleError, DataError
@@ -209,6 +210,27 @@ def test_the_mean_over_views_stays_when_the_picture_is_turned(engine: Engine, tm
     single = engine.predict([np.ascontiguousarray(view) for view in turned]).probabilities
     np.testing.assert_allclose(prob[0], single.mean(0), atol=1e-6)
     assert np.abs(prob[0] - single[0]).max() > 1e-5
+
+
+def test_views_that_the_model_averages_itself_are_refused(
+    engine: Engine, folder: Path, tmp_path: Path
+) -> None:
+    made = Provenance(
+        data_fingerprint="0" * 64,
+        split_fingerprint="0" * 64,
+        images=1,
+        lesions=1,
+        recipes=({"tta": 4},),
+        seeds=(0,),
+        checkpoints=("0" * 64,),
+    )
+    other = copy(engine)
+    other.bundle = replace(
+        engine.bundle, description=engine.description.model_copy(update={"provenance": made})
+    )
+    with pytest.raises(BundleError, match="averages 4 views of each image itself"):
+        predicted(other, folder, tmp_path / "p.csv", tta=True)
+    assert not list(tmp_path.glob("p*"))
 
 
 @pytest.mark.parametrize(("size", "count"), [((6, 8), 4), ((8, 8), 8)])

@@ -8,7 +8,6 @@ Letters: N images, C classes, D features, H W height and width in pixels, h w pl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import as_file, files
 from itertools import islice, repeat, zip_longest
 from pathlib import Path
 from typing import Final, cast
@@ -284,6 +283,5 @@ def load_model(
         BundleError: If the file is no bundle, damaged, or cannot be run, or not so.
         MissingExtraError: If the runtime is not installed.
     """
-    with as_file(files("lesionwise") / "weights" / "best.onnx") as shipped:
-        bundle = read_bundle(shipped if path is None else path)
+    bundle = read_bundle(path)
     return Engine(bundle, runtime=runtime, threads=threads, streams=streams, precision=precision)

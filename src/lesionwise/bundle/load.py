@@ -11,6 +11,7 @@ who means harm: what such a file could do is bounded by `onnx_file.verify_self_c
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
 
@@ -63,15 +64,18 @@ def seal(graph: bytes, description: Description) -> bytes:
     return content + metadata_entry(CHECKSUM_KEY, sha256(content).hexdigest().encode())
 
 
-def read_bundle(path: str | Path) -> Bundle:
+def read_bundle(path: str | Path | None = None) -> Bundle:
     """Read a bundle and check all that can be checked without running it.
 
     Args:
-        path: The file.
+        path: The file; left out, the one that ships with the package.
 
     Raises:
         BundleError: If it cannot be read, is damaged, foreign, of a newer schema, or needs other files.
     """
+    if path is None:
+        with as_file(files("lesionwise") / "weights" / "best.onnx") as shipped:
+            return read_bundle(shipped)
     path = Path(path)
     try:
         content = read_content(path)

@@ -51,7 +51,7 @@ class ChannelsName(StrEnum):
 
 
 Run = Annotated[Path, typer.Argument(help="A run folder, or that of an ensemble.", metavar="RUN")]
-File = Annotated[Path, typer.Argument(help="A bundle.", metavar="FILE")]
+File = Annotated[Path | None, typer.Argument(help="A bundle; the one that ships by default.", metavar="FILE")]
 OutFile = Annotated[
     Path | None,
     typer.Option("--out", help="Where the bundle goes; model.onnx in the run's folder.", metavar="FILE"),
@@ -107,7 +107,7 @@ def export(
 
 
 @app.command("show")
-def show(path: File, json: Json = False) -> None:
+def show(path: File = None, json: Json = False) -> None:
     """Check a bundle, and show what it says about itself."""
     from lesionwise.bundle.load import read_bundle
 

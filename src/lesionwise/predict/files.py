@@ -22,7 +22,7 @@ from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import ImageError
 from lesionwise.predict.metadata import MetadataTable
 from lesionwise.predict.sources import Picture
-from lesionwise.predict.views import run_views
+from lesionwise.predict.views import run_views, verify_views_add
 from lesionwise.predict.writing import (
     Format,
     GrowingTable,
@@ -109,6 +109,7 @@ def predict_files(
     Raises:
         DataError: If a place holds no images, the table to resume was begun otherwise, or `errors` names
             something else.
+        BundleError: If the model averages the views of `tta` itself.
     """
     workers, tally = workers or usable_cores(), Tally()
     settings = settings_of(engine, format_=format_, tta=tta, metadata=metadata)
@@ -148,7 +149,12 @@ def settings_of(
         format_: Of the predictions.
         tta: Average over flips.
         metadata: What is known of the images besides.
+
+    Raises:
+        BundleError: If the model averages these views itself.
     """
+    if tta:
+        verify_views_add(engine)
     return {
         "model": engine.bundle.sha256,
         "format": format_,

@@ -3,13 +3,14 @@
 A lesion has no upright position, so every view is as good a picture of it. Letters: N images, H W pixels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.runtimes import Arrays, Pixels
+from lesionwise.errors import BundleError
 
 
 def views(pixels: Pixels) -> Iterator[Pixels]:
@@ -19,11 +20,29 @@ def views(pixels: Pixels) -> Iterator[Pixels]:
         pixels: Shape (N, H, W, 3). Square ones have eight views, others four: a quarter turn would need
             another height and width.
     """
-    turns = range(4) if pixels.shape[1] == pixels.shape[2] else (0, 2)
-    for quarter in turns:
+    for quarter in _turns(*pixels.shape[1:3]):
         turned = np.rot90(pixels, quarter, axes=(1, 2))
         yield np.ascontiguousarray(turned)
         yield np.ascontiguousarray(turned[:, :, ::-1])
+
+
+def _turns(height: int, width: int) -> Sequence[int]:
+    """Return the quarter turns that keep a shape."""
+    return range(4) if height == width else (0, 2)
+
+
+def verify_views_add(engine: Engine) -> None:
+    """Refuse a model that averages all these views itself: they would change nothing.
+
+    Raises:
+        BundleError: If it does.
+    """
+    made = engine.description.provenance
+    inside = min((recipe.get("tta", 1) for recipe in made.recipes), default=1) if made else 1
+    if inside >= 2 * len(_turns(*engine.description.input.size)):
+        raise BundleError(
+            f"{engine.bundle.path}: averages {inside} views of each image itself. Leave --tta out."
+        )
 
 
 def run_views(engine: Engine, pixels: Pixels, metadata: NDArray[np.float32] | None = None) -> Arrays:

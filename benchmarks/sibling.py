@@ -1,9 +1,10 @@
 """Whether the mean of several recipes' answers is better than the best of them, score by score, out of fold.
 
-    python benchmarks/sibling.py RUN-PREFIX RUN-PREFIX …
+    python benchmarks/sibling.py RUNS RUNS …
 
-A prefix such as benchmarks/runs/search-first stands for the folders PREFIX-fold-<k>; the folds that all of
-them have are taken together. The mean is held, score by score, against the one that is best by that score.
+RUNS is the folder of a cross-validation, or a prefix such as benchmarks/runs/search-first, which stands for
+the folders PREFIX-fold-<k>; the images that all of them have are taken. The mean is held, score by score,
+against the one that is best by that score.
 """
 
 import sys
@@ -20,26 +21,22 @@ from lesionwise.labels import CODES, INDEX
 SCORES = ("balanced_accuracy", "accuracy", "macro_auc", "log_loss")
 
 
-def fold_tables(prefix: str) -> dict[str, pd.DataFrame]:
-    """Return the predictions of each fold that is there, by its number."""
-    place = Path(prefix)
-    return {
-        folder.name.rsplit("-", 1)[1]: pd.read_csv(folder / "predictions-out-of-fold.csv")
-        for folder in sorted(place.parent.glob(f"{place.name}-fold-*"))
-    }
+def out_of_fold(place: Path) -> pd.DataFrame:
+    """Return the predictions of all folds that are there, by image."""
+    kept = [place] if place.is_dir() else sorted(place.parent.glob(f"{place.name}-fold-*"))
+    tables = [pd.read_csv(folder / "predictions-out-of-fold.csv") for folder in kept]
+    return pd.concat(tables).set_index("image_id")
 
 
-def main(prefixes: list[str]) -> None:
-    tables = {Path(prefix).name: fold_tables(prefix) for prefix in prefixes}
-    folds = sorted(set.intersection(*(set(own) for own in tables.values())))
-    whole = {
-        name: pd.concat([own[fold] for fold in folds]).sort_values("image_id") for name, own in tables.items()
-    }
+def main(places: list[Path]) -> None:
+    tables = {place.name: out_of_fold(place) for place in places}
+    shared = sorted(set.intersection(*(set(own.index) for own in tables.values())))
+    whole = {name: own.loc[shared].reset_index() for name, own in tables.items()}
     first = next(iter(whole.values()))
     truth, group = first["y_true"].map(INDEX).to_numpy(), first["group"].to_numpy(str)
     prob = {name: own[[f"prob_{code}" for code in CODES]].to_numpy() for name, own in whole.items()}
     prob[f"mean of {len(prob)}"] = np.mean(list(prob.values()), axis=0)
-    print(f"folds {', '.join(folds)}: {len(truth)} images of {len(np.unique(group))} lesions")
+    print(f"{len(truth)} images of {len(np.unique(group))} lesions")
     named = [
         (name, Predictions(image_id=first["image_id"].to_numpy(str), y_prob=own, y_true=truth, group=group))
         for name, own in prob.items()
@@ -59,4 +56,4 @@ def main(prefixes: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main([Path(name) for name in sys.argv[1:]])

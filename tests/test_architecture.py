@@ -73,7 +73,7 @@ def documented_commands() -> list[tuple[str, str]]:
     """Where each indented command of README and docs stands, and its words up to a remark."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     return [
-        (page.name, re.split(r" #|   ", found)[0])
+        (page.name, re.split(r" #|   |\\$", found)[0])
         for page in pages
         for found in re.findall(r"^    lesionwise (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     ]

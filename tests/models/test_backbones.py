@@ -110,9 +110,20 @@ def test_where_the_hub_cannot_be_reached_the_error_says_what_to_fetch(
 
     monkeypatch.setattr(timm, "create_model", unreachable)
     with pytest.raises(
-        RecipeError, match=r"fetch model\.safetensors of timm/resnet18\.a1_in1k .*mean=\[0\.485"
+        RecipeError,
+        match=r"fetch model\.safetensors of timm/resnet18\.a1_in1k .*mean=\[0\.485.*"
+        'neither a probe nor freeze = "all", can start from scratch instead, with weights=none',
     ):
         backbone("resnet18", num_classes=7, image_size=SIZE, weights="published")
+
+
+def test_for_weights_that_no_hub_has_the_error_names_their_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(timm, "create_model", unreachable)
+    with pytest.raises(RecipeError, match=r"fetch https://\S+\.pth and save its tensors as safetensors; "):
+        backbone("legacy_seresnet18", num_classes=7, image_size=SIZE, weights="published")
 
 
 def test_published_weights_come_with_their_statistics(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,17 @@
-import pytest
-import torch
+from pathlib import Path
 
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from timm.models import vgg
+
+from conftest import make_recipe
+from lesionwise.errors import RecipeError
 from lesionwise.models.network import Network
 from lesionwise.models.registry import create_model
 from lesionwise.recipe import load_recipe
+from lesionwise.training.run import train
 
 CONVOLUTIONS = 14_714_688  # of VGG16 without its dense layers, as Keras counts them
 
@@ -28,3 +36,51 @@ def test_it_has_no_map_because_its_layer_knows_places(network: Network) -> None:
 def test_the_recipe_holds_the_convolutions_still_at_the_notebooks_size() -> None:
     recipe = load_recipe("seed-vgg16")
     assert (recipe.image_size, recipe.freeze, recipe.weights) == ((150, 150), "all", "published")
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[str, torch.Tensor]]:
+    """A file of the convolutions alone, of a network that is a sixteenth as wide."""
+    narrow = [width if width == "M" else width // 16 for width in vgg.cfgs["vgg16"]]
+    monkeypatch.setitem(vgg.cfgs, "vgg16", narrow)
+    monkeypatch.setattr(vgg, "ConvMlp", lambda *_, **__: torch.nn.Conv2d(1, 1, 1))  # 120 million weights
+    torch.manual_seed(3)
+    state = timm.create_model("vgg16", num_classes=0).state_dict()
+    assert {name.partition(".")[0] for name in state} == {"features", "pre_logits"}
+    kept = {name: value for name, value in state.items() if name.startswith("features.")}
+    path = tmp_path / "convolutions.safetensors"
+    save_file(kept, path, {"mean": "0.5,0.4,0.3", "std": "0.2,0.2,0.2"})
+    return path, kept
+
+
+def test_a_file_of_the_convolutions_is_all_it_asks_for(start: tuple[Path, dict[str, torch.Tensor]]) -> None:
+    path, kept = start
+    network = create_model("seed-vgg16", num_classes=7, image_size=(32, 32), drop_rate=0.0, weights=str(path))
+    found = network.features.state_dict()
+    assert {name.removeprefix("body.") for name in found} == set(kept)
+    assert all(torch.equal(found[f"body.{name}"], value) for name, value in kept.items())
+    torch.testing.assert_close(network.mean.flatten(), torch.tensor([0.5, 0.4, 0.3]))
+
+
+def test_a_file_without_one_of_them_is_refused(start: tuple[Path, dict[str, torch.Tensor]]) -> None:
+    path, kept = start
+    save_file({name: value for name, value in kept.items() if name != "features.28.bias"}, path)
+    with pytest.raises(RecipeError, match=r"has no features\.28\.bias \(1 of the network's tensors"):
+        create_model("seed-vgg16", num_classes=7, image_size=(32, 32), drop_rate=0.0, weights=str(path))
+
+
+@pytest.mark.parametrize(("freeze", "held"), [("all", True), (1, False)])
+def test_its_convolutions_are_held_as_long_as_the_recipe_says(
+    freeze: int | str,
+    *,
+    held: bool,
+    start: tuple[Path, dict[str, torch.Tensor]],
+    drawn_folder: Path,
+    tmp_path: Path,
+) -> None:
+    path, kept = start
+    keys = {"model": "seed-vgg16", "image_size": [32, 32], "weights": str(path), "epochs": 2, "lr": 1e-3}
+    run = train(make_recipe(**keys, freeze=freeze), drawn_folder, out=tmp_path / "run")
+    state = torch.load(run.checkpoints / "last.ckpt", weights_only=True)["state_dict"]
+    same = [torch.equal(state[f"network.features.body.{name}"], value) for name, value in kept.items()]
+    assert all(same) if held else not any(same)

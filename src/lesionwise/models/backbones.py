@@ -95,15 +95,16 @@ class TimmFeatures(nn.Module):
         self.image_size = image_size
         file = read_weights(weights) if weights not in {FRESH, PUBLISHED} else None
         self.body = _create(name, image_size, published=weights == PUBLISHED, arguments=arguments)
-        if file:
-            file.verify_complete(self.body)
-            self.body = _create(name, image_size, file=file, arguments=arguments)
         self.num_features = int(self.body.num_features)
         self.prefix_tokens = int(getattr(self.body, "num_prefix_tokens", 0))
         self.reduction = _reduction(self.body)
-        self.statistics = None if weights == FRESH else statistics or _statistics(self.body, file)
         self.layout = self._find_layout(name, image_size)
         _drop_unused(self.body, image_size)
+        if file:
+            file.verify_complete(self.body)
+            self.body = _create(name, image_size, file=file, arguments=arguments)
+            _drop_unused(self.body, image_size)
+        self.statistics = None if weights == FRESH else statistics or _statistics(self.body, file)
 
     def under(self, head: Head, features: nn.Module | None = None) -> Network:
         """Return these features with a head, normalising as the weights were trained.

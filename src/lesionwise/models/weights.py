@@ -37,6 +37,9 @@ class WeightsFile:
     def verify_complete(self, network: nn.Module) -> None:
         """Make sure that every weight of a network stands in the file.
 
+        Args:
+            network: Without the parts that are not used: a file need not hold them.
+
         Raises:
             RecipeError: If one does not, and would have stayed random.
         """
@@ -85,17 +88,18 @@ def _statistics(facts: Mapping[str, str]) -> Statistics | None:
     return (mean, std) if len(mean) == len(std) == len("RGB") else None
 
 
-def explain_unreachable(name: str, described: Any) -> str:  # noqa: ANN401 (timm's record, or None)
+def explain_unreachable(name: str, described: Any) -> str:  # noqa: ANN401 (timm's record)
     """Return what to do where the published weights of a timm network cannot be fetched.
 
     Args:
         name: timm's name of the network.
         described: timm's record of its weights.
     """
-    home = getattr(described, "hf_hub_id", None)
+    at_hub = f"model.safetensors of {described.hf_hub_id} from the Hugging Face hub"
+    elsewhere = f"{described.url} and save its tensors as safetensors"
     return (
         f"The published weights of timm:{name} cannot be fetched. Where there is a network, fetch "
-        f"model.safetensors of {home} from the Hugging Face hub; bring it here and set weights=FILE, "
-        f"mean={list(described.mean)}, std={list(described.std)}. Or set weights={FRESH} to train from "
-        "scratch."
+        f"{at_hub if described.hf_hub_id else elsewhere}; bring the file here and set weights=FILE, "
+        f"mean={list(described.mean)}, std={list(described.std)}. A recipe that trains all of its features, "
+        f'neither a probe nor freeze = "all", can start from scratch instead, with weights={FRESH}.'
     )

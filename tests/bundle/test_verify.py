@@ -3,16 +3,26 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from bundle.conftest import MakeBundle
-from lesionwise.bundle.description import PartScores, Provenance, image_digest
+from bundle.small_model import CALIBRATION
+from conftest import WriteKaggle
+from lesionwise.bundle.claim import part_scores
+from lesionwise.bundle.description import Provenance, image_digest
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import Bundle
-from lesionwise.data.dataset import Dataset
+from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.errors import DataError
-from lesionwise.evaluation.evaluate import evaluate
+from lesionwise.evaluation.calibration import softmax
+from lesionwise.evaluation.calibration_check import check_calibration
+from lesionwise.evaluation.evaluate import OVERALL, PER_CLASS, evaluate
+from lesionwise.labels import CODES
 from lesionwise.predict.verify import verify_claims
 from lesionwise.split.groups import lesion_groups
 
@@ -24,29 +34,99 @@ def provenance(names: tuple[str, ...]) -> Provenance:
     )  # fmt: skip
 
 
-def claiming(make_bundle: MakeBundle, data: Dataset, **overall: float) -> Bundle:
-    """A bundle that claims what it scores on every second image, apart from some numbers."""
+CUTOFF = 1.0
+Change = Callable[[dict[str, Any]], object]
+
+
+def claiming(make_bundle: MakeBundle, data: Dataset, change: Change | None = None) -> Bundle:
+    """A bundle that claims what it does on every second image, apart from what is changed."""
     rows = list(range(0, len(data.y), 2))
-    said = Engine(make_bundle(), threads=1).predict([data.paths[row] for row in rows]).probabilities
-    found = evaluate(data.y[rows], said, lesion_groups(data.table)[rows]).to_json()
-    for name, value in overall.items():
-        found["overall"][name]["value"] = value
-    scores = PartScores.model_validate(
-        {key: found[key] for key in ("images", "lesions", "overall", "per_class")}
+    said = Engine(make_bundle(ood_cutoff=CUTOFF), threads=1).predict([data.paths[row] for row in rows])
+    truth, groups = data.y[rows], lesion_groups(data.table)[rows]
+    check = check_calibration(
+        CALIBRATION, truth, softmax(said.logits), said.probabilities, groups, resamples=30
     )
+    accepted = float(np.mean(said.ood_score < CUTOFF))
+    claim = part_scores(evaluate(truth, said.probabilities, groups), check, accepted=accepted).model_dump()
+    if change:
+        change(claim)
     names = tuple(data.table["image_id"].iloc[rows])
-    return make_bundle(scores={"test": scores}, provenance=provenance(names))
+    return make_bundle(scores={"test": claim}, provenance=provenance(names), ood_cutoff=CUTOFF)
+
+
+def refuted(bundle: Bundle, data: Dataset) -> list[tuple[str, str]]:
+    rows = verify_claims(Engine(bundle, threads=1), data)
+    return [(row.score, row.diagnosis) for row in rows if not row.confirmed]
 
 
 def test_a_true_claim_is_confirmed_in_every_row(make_bundle: MakeBundle, drawn: Dataset) -> None:
     rows = verify_claims(Engine(claiming(make_bundle, drawn), threads=1), drawn)
-    assert len(rows) > 50
+    assert all(row.confirmed for row in rows)
+    names = {row.score for row in rows}
+    assert names >= {*OVERALL, *PER_CLASS, "images", "lesions", "images accepted"}
+    assert names >= {f"melanoma, sensitivity >= 0.9: {side}" for side in ("sensitivity", "specificity")}
+    covered = {row.diagnosis: row.found for row in rows if row.score == "lesions covered by sets"}
+    assert set(covered) == {*CODES, "all"}
+    assert 0 < covered["all"] < 1
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda claim: claim["points"][0]["sensitivity"].update(value=0.5),
+         ("melanoma, sensitivity >= 0.9: sensitivity", "")),
+        (lambda claim: claim["points"][0]["specificity"].update(value=0.5),
+         ("melanoma, sensitivity >= 0.9: specificity", "")),
+        (lambda claim: claim["sets"]["coverage"]["mel"].update(lesions=1, covered=0),
+         ("lesions covered by sets", "mel")),
+        (lambda claim: claim["sets"].update(mean=9.0), ("diagnoses in a set", "")),
+        (lambda claim: claim["sets"].update(single=0.123), ("sets of one diagnosis", "")),
+        (lambda claim: claim.update(accepted=0.123), ("images accepted", "")),
+        (lambda claim: claim.update(lesions=7), ("lesions", "")),
+    ],
+)  # fmt: skip
+def test_what_users_act_on_is_refuted_too(
+    make_bundle: MakeBundle,
+    drawn: Dataset,
+    change: Change,
+    expected: tuple[str, str],
+) -> None:
+    assert refuted(claiming(make_bundle, drawn, change), drawn) == [expected]
+
+
+def test_a_point_that_the_file_does_not_have_is_refuted(make_bundle: MakeBundle, drawn: Dataset) -> None:
+    bundle = claiming(make_bundle, drawn, lambda claim: claim["points"][0].update(at_least=0.95))
+    assert {score for score, _ in refuted(bundle, drawn)} == {
+        "melanoma, sensitivity >= 0.95: sensitivity", "melanoma, sensitivity >= 0.95: specificity"
+    }  # fmt: skip
+
+
+def test_an_older_bundle_is_verified_in_what_it_claims(make_bundle: MakeBundle, drawn: Dataset) -> None:
+    def older(claim: dict[str, Any]) -> None:
+        for key in ("points", "sets", "accepted"):
+            del claim[key]
+
+    rows = verify_claims(Engine(claiming(make_bundle, drawn, older), threads=1), drawn)
+    assert {row.score for row in rows} == {"images", "lesions", *OVERALL, *PER_CLASS}
     assert all(row.confirmed for row in rows)
 
 
+def test_lesions_are_counted_as_a_split_counts_them(
+    make_bundle: MakeBundle, write_kaggle: WriteKaggle, tmp_path: Path
+) -> None:
+    folder = write_kaggle(tmp_path / "data")
+    images = sorted((folder / "HAM10000_images_part_1").iterdir())
+    alone = [0, 6]  # of two lesions; both are of the rows that `claiming` takes
+    images[alone[1]].write_bytes(images[alone[0]].read_bytes())
+    data = read_dataset(folder)
+    assert data.table["lesion_id"].iloc[alone].nunique() == 2
+    before = {row.score: row for row in verify_claims(Engine(claiming(make_bundle, data), threads=1), data)}
+    assert before["lesions"].found == before["lesions"].claimed - 1
+
+
 def test_a_better_score_than_the_file_has_is_refuted(make_bundle: MakeBundle, drawn: Dataset) -> None:
-    rows = verify_claims(Engine(claiming(make_bundle, drawn, accuracy=0.99), threads=1), drawn)
-    assert [(row.score, row.diagnosis) for row in rows if not row.confirmed] == [("accuracy", "")]
+    bundle = claiming(make_bundle, drawn, lambda claim: claim["overall"]["accuracy"].update(value=0.99))
+    assert refuted(bundle, drawn) == [("accuracy", "")]
 
 
 def test_data_without_the_images_is_refused(make_bundle: MakeBundle, drawn: Dataset) -> None:
@@ -68,7 +148,9 @@ def test_a_bundle_that_claims_nothing_is_not_verified(make_bundle: MakeBundle, d
 def test_the_command_ends_with_one_where_a_row_is_refuted_and_refuses_a_changed_file(
     make_bundle: MakeBundle, drawn: Dataset
 ) -> None:
-    bundle = claiming(make_bundle, drawn, balanced_accuracy=0.95)
+    bundle = claiming(
+        make_bundle, drawn, lambda claim: claim["overall"]["balanced_accuracy"].update(value=0.95)
+    )
     command = [sys.executable, "-m", "lesionwise", "verify", "--data", drawn.folder, "--json", "--model"]
     done = subprocess.run([*command, bundle.path], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr

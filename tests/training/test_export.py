@@ -11,7 +11,7 @@ import pytest
 
 from conftest import make_recipe
 from lesionwise import load_model, read_dataset
-from lesionwise.bundle.description import Precision, image_digest
+from lesionwise.bundle.description import PartScores, Precision, Score, image_digest
 from lesionwise.errors import BundleError, RunError
 from lesionwise.evaluation import run_scores
 from lesionwise.evaluation.calibrate import calibrate_run
@@ -19,7 +19,7 @@ from lesionwise.evaluation.calibration import softmax
 from lesionwise.evaluation.ensemble import make_ensemble
 from lesionwise.evaluation.predictions import write_predictions
 from lesionwise.evaluation.run_predictions import read_run_predictions, run_calibration
-from lesionwise.evaluation.run_scores import evaluate_part
+from lesionwise.evaluation.run_scores import evaluate_part, read_check
 from lesionwise.predict.verify import verify_claims
 from lesionwise.run_folder import RunFolder, read_json, write_json
 from lesionwise.split.split_file import read_split
@@ -27,6 +27,7 @@ from lesionwise.training.claims import claimed_scores
 from lesionwise.training.export import export_run
 from lesionwise.training.run import predict_test, train
 
+REACHED = (("melanoma", "sensitivity", 0.4), ("malignant", "specificity", 0.4))  # with few lesions in cal
 PROBABILISTIC = {"log_loss", "brier", "ece", "macro_auc"}
 
 
@@ -68,6 +69,7 @@ def answers_as(run: RunFolder, bundle: Path, data: Path) -> float:
 def test_an_exported_run_answers_as_it_did_and_its_claim_is_confirmed(
     run: RunFolder, drawn_folder: Path, home: Path
 ) -> None:
+    calibrate_run(run, coverage=0.5, points=REACHED)
     predict_test(run, cache_root=home / "cache")
     evaluate_part(run, "test")
     out = run.path / "model.onnx"
@@ -80,6 +82,46 @@ def test_an_exported_run_answers_as_it_did_and_its_claim_is_confirmed(
     assert not [name for name in test if name.encode() in out.read_bytes()]
     rows = verify_claims(load_model(out, threads=1), read_dataset(drawn_folder))
     assert [row.score for row in rows if not row.confirmed] == []
+    assert {"melanoma, sensitivity >= 0.4: sensitivity", "sets of one diagnosis"} <= {
+        row.score for row in rows
+    }
+
+
+def test_thresholds_and_sets_are_claimed_as_they_were_measured(run: RunFolder, home: Path) -> None:
+    def claimed() -> PartScores:
+        calibration = run_calibration(run)
+        assert calibration
+        return claimed_scores(run, calibration)["test"]
+
+    few = {"coverage": 0.5, "points": REACHED}
+    calibrate_run(run, **few)
+    predict_test(run, cache_root=home / "cache")
+    evaluate_part(run, "test")
+    check = read_check(run, "test")
+    assert check
+    scores = claimed()
+    assert [point.sensitivity for point in scores.points] == [
+        Score(**point["found"]["sensitivity"]) for point in check.points
+    ]
+    assert scores.sets
+    assert scores.sets.coverage["all"].covered == check.coverage[-1]["covered"]
+    for other in ({**few, "coverage": 0.4}, {**few, "points": REACHED[:1]}):  # asked for after test was read
+        calibrate_run(run, **other)
+        assert (claimed().points, claimed().sets) == ((), None)
+        assert set(claimed().overall) >= PROBABILISTIC
+        calibrate_run(run, **few)
+        assert claimed() == scores
+
+
+def test_the_images_that_pass_are_claimed_where_all_of_test_was_looked_at(run: RunFolder, home: Path) -> None:
+    predict_test(run, cache_root=home / "cache")
+    images = evaluate_part(run, "test").images
+    calibration = run_calibration(run)
+    assert calibration
+    assert claimed_scores(run, calibration)["test"].accepted is None
+    for part, count, expected in (("val", images, None), ("test", images - 1, None), ("test", images, 0.75)):
+        write_json(run.outsiders, {"kinds": [], "part": part, "images": count, "accepted": 0.75})
+        assert claimed_scores(run, calibration)["test"].accepted == expected
 
 
 def test_an_exported_ensemble_answers_as_it_did_and_names_no_image(

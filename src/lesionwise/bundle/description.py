@@ -15,7 +15,7 @@ from lesionwise.data.images import IMAGE_RULE
 from lesionwise.data.metadata import Encoding
 from lesionwise.data.preprocess import verify_steps
 from lesionwise.errors import BundleError, RecipeError
-from lesionwise.evaluation.calibration import Calibration, Stamp
+from lesionwise.evaluation.calibration import Aim, Calibration, Inner, Part, Question, Stamp
 from lesionwise.labels import CODES
 
 SCHEMA: Final = 1
@@ -115,6 +115,45 @@ class Score(_Record):
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
+class PointScores(_Record):
+    """What an operating point gave on a part, each lesion counting once.
+
+    Attributes:
+        question: As in the calibration.
+        aim: The same.
+        at_least: The same; these three tell which point it is.
+        sensitivity: None where there is no threshold, or no lesion on that side.
+        specificity: The same.
+    """
+
+    question: Question
+    aim: Aim
+    at_least: Inner
+    sensitivity: Score | None = None
+    specificity: Score | None = None
+
+
+class Covered(_Record):
+    """Lesions of a diagnosis, and how many of them had it in the set of every photograph."""
+
+    lesions: Annotated[int, Field(ge=1)]
+    covered: Count
+
+
+class SetScores(_Record):
+    """What the prediction sets gave on a part.
+
+    Attributes:
+        coverage: By diagnosis with a promise, and of all of these together.
+        mean: Diagnoses in a set.
+        single: Part of the images whose set holds at most one diagnosis with a promise.
+    """
+
+    coverage: dict[Line, Covered]
+    mean: Annotated[float, Field(ge=0)]
+    single: Part
+
+
 class PartScores(_Record):
     """The scores of one part of the split.
 
@@ -123,12 +162,18 @@ class PartScores(_Record):
         lesions: Their lesions, which the intervals resample.
         overall: By the name of the score.
         per_class: By diagnosis, then by score.
+        points: Of the operating points; none if that was not measured.
+        sets: Of the prediction sets; None if that was not measured.
+        accepted: Part of the images that are taken for lesion images; None if that was not measured.
     """
 
     images: Count
     lesions: Count
-    overall: dict[str, Score]
-    per_class: dict[str, dict[str, Score]] = {}
+    overall: dict[Line, Score]
+    per_class: dict[Line, dict[Line, Score]] = {}
+    points: tuple[PointScores, ...] = ()
+    sets: SetScores | None = None
+    accepted: Part | None = None
 
 
 class PrecisionCheck(_Record):

@@ -16,7 +16,7 @@ Data = Annotated[
 
 
 def verify(data: Data = None, model: ModelFile = None, json: Json = False, quiet: Quiet = False) -> None:
-    """Run a model on the test images that it names, and confirm its scores row by row."""
+    """Run a model on the test images that it names, and confirm what it claims row by row."""
     from lesionwise.bundle.engine import load_model
     from lesionwise.data.dataset import read_dataset
     from lesionwise.predict.verify import verify_claims
@@ -24,8 +24,9 @@ def verify(data: Data = None, model: ModelFile = None, json: Json = False, quiet
     engine = load_model(model)
     rows = verify_claims(engine, read_dataset(data or _download(quiet=quiet)))
     refuted = sum(not row.confirmed for row in rows)
+    width = 2 + max(len(row.score) for row in rows)
     lines = [
-        f"{'  ' if row.confirmed else '! '}{row.score.replace('_', ' '):24}{row.diagnosis:6}"
+        f"{'  ' if row.confirmed else '! '}{row.score.replace('_', ' '):{width}}{row.diagnosis:6}"
         f"claimed {row.claimed:<9.4g} found {'nothing' if row.found is None else f'{row.found:.4g}'}"
         for row in rows
     ]

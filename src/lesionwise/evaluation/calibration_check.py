@@ -39,6 +39,7 @@ class CalibrationCheck:
         sizes: As `set_coverage.set_sizes` returns them.
         points: Each operating point as it stands in the calibration, with `found`: what was measured.
         scaling: As it stands in the calibration; None in files that were written before it was noted.
+        prediction_sets: The same.
     """
 
     fingerprint: str
@@ -50,6 +51,7 @@ class CalibrationCheck:
     sizes: dict[str, float]
     points: list[dict[str, Any]]
     scaling: dict[str, Any] | None = None
+    prediction_sets: dict[str, Any] | None = None
 
     @property
     def method(self) -> str | None:
@@ -68,8 +70,22 @@ class CalibrationCheck:
             return False
         if self.scaling is not None:
             return self.scaling == calibration.scaling.model_dump(mode="json")
+        return bool(self.points) and self._has_thresholds_of(calibration)
+
+    def decides_as(self, calibration: Calibration) -> bool:
+        """Return whether the thresholds and sets that were checked are those of a calibration, too.
+
+        With one scaling, others can be asked for. Where no sets were noted the thresholds stand for them.
+
+        Args:
+            calibration: To compare with.
+        """
+        sets = calibration.prediction_sets.model_dump(mode="json")
+        return self._has_thresholds_of(calibration) and self.prediction_sets in (None, sets)
+
+    def _has_thresholds_of(self, calibration: Calibration) -> bool:
         noted = [point["threshold"] for point in self.points]
-        return bool(noted) and noted == [point.threshold for point in calibration.operating_points]
+        return noted == [point.threshold for point in calibration.operating_points]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries and lists, as `scores.json` holds them."""
@@ -117,6 +133,7 @@ def check_calibration(
         sizes=set_sizes(calibration.prediction_sets, prob),
         points=[_found(point, truth, prob, groups, resamples) for point in calibration.operating_points],
         scaling=calibration.scaling.model_dump(mode="json"),
+        prediction_sets=calibration.prediction_sets.model_dump(mode="json"),
     )
 
 

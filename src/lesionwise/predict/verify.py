@@ -3,22 +3,28 @@
 Here: running it on them and comparing. Not here: whether the file is whole, which loading it makes sure of.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.bundle.claim import part_scores
 from lesionwise.bundle.description import PartScores, image_digest
-from lesionwise.bundle.engine import Engine
+from lesionwise.bundle.engine import Answers, Engine
 from lesionwise.data.dataset import Dataset
+from lesionwise.data.images import read_image
 from lesionwise.errors import DataError
-from lesionwise.evaluation.bootstrap import Estimate
+from lesionwise.evaluation.calibration import softmax
+from lesionwise.evaluation.calibration_check import check_calibration
 from lesionwise.evaluation.evaluate import evaluate
-from lesionwise.split.groups import lesion_groups
+from lesionwise.split.groups import identical_images, lesion_groups
 
 TOLERANCE: Final = 2e-3
 """By how much a score may differ: four of 2,004 images, for another processor's rounding."""
+
+_SMALL: Final = (64, 64)  # enough to tell which images need a closer look
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class Row:
 
 
 def verify_claims(engine: Engine, dataset: Dataset) -> list[Row]:
-    """Run a bundle on the test images that it names and return every score beside the one it claims.
+    """Run a bundle on the test images that it names and return every number beside the one it claims.
 
     Args:
         engine: Of the bundle.
@@ -69,8 +75,10 @@ def verify_claims(engine: Engine, dataset: Dataset) -> list[Row]:
     paths = dataset.paths
     encoding = engine.description.metadata
     told = dataset.records(rows, encoding.names) if encoding else None
-    said = engine.predict((paths[row] for row in rows), told).probabilities
-    return _compare(claim, dataset.y[rows], said, lesion_groups(dataset.table)[rows])
+    said = engine.predict((paths[row] for row in rows), told)
+    measured = _measure(said, dataset.y[rows], _groups_of(dataset, rows))
+    found = dict(_lines(measured))
+    return [Row(*name, claimed, found.get(name)) for name, claimed in _lines(claim)]
 
 
 def _rows_of(dataset: Dataset, digests: tuple[str, ...]) -> NDArray[np.int64]:
@@ -85,21 +93,39 @@ def _rows_of(dataset: Dataset, digests: tuple[str, ...]) -> NDArray[np.int64]:
     return np.array(sorted(place[digest] for digest in digests), np.int64)
 
 
-def _compare(
-    claim: PartScores, y_true: NDArray[np.int64], y_prob: NDArray[np.float32], group: NDArray[np.str_]
-) -> list[Row]:
-    found = evaluate(y_true, y_prob, group)
-    claimed = {"": claim.overall, **claim.per_class}
-    measured = {"": found.overall, **found.per_class}
-    return [
-        Row("images", "", claim.images, found.images),
-        *(
-            Row(score, diagnosis, stated.value, _value(measured[diagnosis].get(score)))
-            for diagnosis, scores in claimed.items()
-            for score, stated in scores.items()
-        ),
-    ]
+def _groups_of(dataset: Dataset, rows: NDArray[np.int64]) -> NDArray[np.str_]:
+    """Return the lesions of some images, joined as a split joins them."""
+    part = replace(dataset, table=dataset.table.iloc[rows].reset_index(drop=True))
+    pixels = np.stack([read_image(path, _SMALL) for path in part.paths])
+    return lesion_groups(dataset.table, identical_images(part, pixels))[rows]
 
 
-def _value(estimate: Estimate | None) -> float | None:
-    return None if estimate is None else estimate.value
+def _measure(said: Answers, y_true: NDArray[np.int64], groups: NDArray[np.str_]) -> PartScores:
+    """Return what a bundle would claim if these were all its test images."""
+    calibration, prob = said.description.calibration, said.probabilities
+    check = calibration and check_calibration(calibration, y_true, softmax(said.logits), prob, groups)
+    accepted = None
+    if said.ood_score is not None and said.description.ood_cutoff is not None:
+        accepted = float(np.mean(said.decisions.decision != "not_a_lesion_image"))
+    return part_scores(evaluate(y_true, prob, groups), check, accepted=accepted)
+
+
+def _lines(scores: PartScores) -> Iterator[tuple[tuple[str, str], float]]:
+    """Yield each number with its name and its diagnosis."""
+    yield ("images", ""), scores.images
+    yield ("lesions", ""), scores.lesions
+    for diagnosis, values in {"": scores.overall, **scores.per_class}.items():
+        for name, score in values.items():
+            yield (name, diagnosis), score.value
+    for point in scores.points:
+        aim = f"{point.question}, {point.aim} >= {point.at_least:g}"
+        for side, found in (("sensitivity", point.sensitivity), ("specificity", point.specificity)):
+            if found:
+                yield (f"{aim}: {side}", ""), found.value
+    if scores.sets:
+        for diagnosis, counts in scores.sets.coverage.items():
+            yield ("lesions covered by sets", diagnosis), counts.covered / counts.lesions
+        yield ("diagnoses in a set", ""), scores.sets.mean
+        yield ("sets of one diagnosis", ""), scores.sets.single
+    if scores.accepted is not None:
+        yield ("images accepted", ""), scores.accepted

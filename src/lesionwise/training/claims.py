@@ -3,11 +3,12 @@
 Here: which of the written scores are those of what the bundle answers. Not here: scoring (`evaluation`).
 """
 
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
+from lesionwise.bundle.claim import part_scores
 from lesionwise.bundle.description import PartScores, image_digest
 from lesionwise.evaluation.calibration import Calibration
+from lesionwise.evaluation.evaluate import Evaluation
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.run_predictions import read_run_predictions
 from lesionwise.evaluation.run_scores import evaluate_predictions, read_check
@@ -31,6 +32,8 @@ def claimed_scores(run: RunFolder, calibration: Calibration) -> dict[str, PartSc
     `test` is not read for an export. Its scores are taken whole if they were worked out with this very
     scaling. From before the run was calibrated, or with another temperature, those stay that a temperature
     leaves as they are; all others are scores of another model and are left out.
+    Of `test` alone it is also claimed what operating points and prediction sets gave, if they are these, and
+    which part of the images is taken for lesion images.
 
     Args:
         run: A run, or an ensemble.
@@ -42,11 +45,13 @@ def claimed_scores(run: RunFolder, calibration: Calibration) -> dict[str, PartSc
     parts = read_json(run.scores)["parts"] if run.scores.is_file() else {}
     if "test" not in parts:
         return found
-    check = read_check(run, "test")
+    test, check = Evaluation.from_json(parts["test"]), read_check(run, "test")
+    accepted = _accepted(run, test.images)
     if check and check.is_of(calibration):
-        found["test"] = _part_scores(parts["test"])
+        same = check if check.decides_as(calibration) else None
+        found["test"] = part_scores(test, same, accepted=accepted)
     elif calibration.scaling.method == "temperature" and (check is None or check.method == "temperature"):
-        found["test"] = _part_scores(parts["test"], only=_OF_THE_LIKELIEST)
+        found["test"] = part_scores(test, accepted=accepted, only=_OF_THE_LIKELIEST)
     return found
 
 
@@ -57,7 +62,7 @@ def scores_of(said: Predictions, source: str) -> PartScores:
         said: With truth and lesions.
         source: Name of their file, for messages.
     """
-    return _part_scores(evaluate_predictions(said, source).to_json())
+    return part_scores(evaluate_predictions(said, source))
 
 
 def digests_of_test(scores: dict[str, PartScores], split: Split) -> tuple[str, ...]:
@@ -73,15 +78,9 @@ def digests_of_test(scores: dict[str, PartScores], split: Split) -> tuple[str, .
     return tuple(sorted(image_digest(name) for name in names))
 
 
-def _part_scores(scores: dict[str, Any], *, only: Sequence[str] | None = None) -> PartScores:
-    def kept(values: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in values.items() if only is None or name in only}
-
-    return PartScores.model_validate(
-        {
-            "images": scores["images"],
-            "lesions": scores["lesions"],
-            "overall": kept(scores["overall"]),
-            "per_class": {code: kept(values) for code, values in scores["per_class"].items()},
-        }
-    )
+def _accepted(run: RunFolder, images: int) -> float | None:
+    """Return the part of all test images that the run takes for lesion images, where that was measured."""
+    if not (run.rejection.is_file() and run.outsiders.is_file()):
+        return None
+    found = read_json(run.outsiders)
+    return float(found["accepted"]) if (found.get("part"), found["images"]) == ("test", images) else None

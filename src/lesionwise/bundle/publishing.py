@@ -12,13 +12,13 @@ from shutil import rmtree
 from typing import Final
 
 from lesionwise.bundle.description import Description
+from lesionwise.bundle.licence import LICENCE_FILE, creative_commons, licence_in_words, licence_lines
 from lesionwise.bundle.load import Bundle, read_bundle
 from lesionwise.errors import BundleError, RunError
 from lesionwise.run_folder import RunFolder, file_sha256, open_run_folder
 
 MODEL: Final = "model.onnx"
 CARD: Final = "README.md"
-LICENCE: Final = "LICENSE"
 SUMS: Final = "SHA256SUMS"
 _HUB_SCORES: Final = {
     "balanced_accuracy": "balanced_accuracy",
@@ -27,8 +27,6 @@ _HUB_SCORES: Final = {
 }
 _TAGS: Final = ("dermatoscopy", "skin-lesion", "medical-imaging", "research-only", "onnx")
 _HEADER: Final = re.compile(r"\A---\n.*?\n---\n+", re.DOTALL)
-_CREATIVE_COMMONS: Final = re.compile(r"cc-(by|by-sa|by-nc|by-nd|by-nc-sa|by-nc-nd)-(4\.0)")
-_HUB_ID: Final = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
 _HOW_TO: Final = """
 ## How to use this file
@@ -88,7 +86,7 @@ def publish(source: Path, folder: Path, *, licence_text: Path | None = None) -> 
     files = {
         MODEL: bundle.content,
         CARD: _card(description).encode(),
-        LICENCE: _licence_text(bundle, licence_text).encode(),
+        LICENCE_FILE: _licence_text(bundle, licence_text).encode(),
     }
     sums = "".join(f"{sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
     _write(folder, {**files, SUMS: sums.encode()})
@@ -164,7 +162,7 @@ def _header(description: Description) -> str:
     lines = [
         "library_name: lesionwise",
         "pipeline_tag: image-classification",
-        *_licence_lines(description.licence),
+        *licence_lines(description.licence),
         "language: en",
         "tags:",
         *(f"- {tag}" for tag in _TAGS),
@@ -191,30 +189,18 @@ def _header(description: Description) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _hub_id(licence: str) -> str:
-    """Return a licence as hubs spell it: `CC BY-NC 4.0` is `cc-by-nc-4.0`."""
-    return re.sub(r"\s+", "-", licence.strip().lower())
-
-
-def _licence_lines(licence: str) -> list[str]:
-    spelled = _hub_id(licence)
-    if _HUB_ID.fullmatch(spelled):
-        return [f"license: {spelled}"]
-    return ["license: other", f"license_name: {json.dumps(licence)}", f"license_link: {LICENCE}"]
-
-
 def _licence_text(bundle: Bundle, given: Path | None) -> str:
     if given is not None:
         return given.read_text(encoding="utf-8")
     licence = bundle.description.licence
-    found = _CREATIVE_COMMONS.fullmatch(_hub_id(licence))
+    found = creative_commons(licence)
     if not found:
         raise BundleError(
             f"{bundle.path}: has the licence {licence}, whose text is not known here; pass --licence-text."
         )
-    kind, version = found.groups()
+    kind, version = found
     return _CC_TEXT.format(
-        name=bundle.description.name, spelled=f"CC {kind.upper()} {version}", kind=kind, version=version
+        name=bundle.description.name, spelled=licence_in_words(licence), kind=kind, version=version
     )
 
 

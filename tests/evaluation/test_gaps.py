@@ -31,7 +31,9 @@ def test_a_subgroup_that_is_badly_served_is_named_with_both_scores() -> None:
     assert {("male", "accuracy"), ("male", ADJUSTED), ("female", "accuracy")} <= clear
     first, *rest = describe_gaps(gaps)
     assert f"{len(gaps)} gaps were looked at" in first
-    assert any(sentence.startswith("Sex male against all others: ") for sentence in rest)
+    assert any(
+        sentence.startswith("Lesions of male patients, compared with all others: ") for sentence in rest
+    )
 
 
 def test_a_harder_mix_of_diagnoses_is_told_from_worse_service() -> None:

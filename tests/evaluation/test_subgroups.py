@@ -8,7 +8,11 @@ from sklearn import metrics
 from evaluation.simulation import Simulated
 from lesionwise.evaluation.subgroups import (
     AGE_BANDS,
+    COLUMNS,
+    PHOTOGRAPHS,
+    UNKNOWN,
     age_band,
+    describe_subgroup,
     evaluate_subgroups,
     malignant_auc_score,
     melanoma_recall_score,
@@ -112,3 +116,26 @@ def test_the_seed_decides_the_intervals(simulated: Simulated) -> None:
 
     assert scored(1) == scored(1)
     assert scored(1) != scored(2)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("sex", "female", "of female patients"),
+        ("age", "75 and over", "of patients aged 75 and over"),
+        ("localization", "lower extremity", "on the lower extremity"),
+        ("localization", "genital", "on the genital area"),
+        ("dx_type", "follow_up", "confirmed by follow-up"),
+        ("dx_type", "serial_imaging", "confirmed by serial imaging"),
+        ("skin_tone", "very light", "on skin that looks very light"),
+        (PHOTOGRAPHS, "1", "with 1 photograph"),
+        (PHOTOGRAPHS, "3 or more", "with 3 or more photographs"),
+    ],
+)
+def test_subgroups_are_named_in_words(column: str, value: str, expected: str) -> None:
+    assert describe_subgroup(column, value) == expected
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_what_is_not_known_is_said_to_be_so(column: str) -> None:
+    assert "unknown" in describe_subgroup(column, UNKNOWN)

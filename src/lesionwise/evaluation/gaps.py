@@ -22,9 +22,9 @@ from lesionwise.evaluation.simultaneous import simultaneous_estimates
 from lesionwise.evaluation.subgroups import (
     LEAST_LESIONS,
     SCORES,
-    TITLES,
     UNKNOWN,
     columns_of,
+    describe_subgroup,
     ordered_values,
     rests_on,
     subgroup_values,
@@ -36,7 +36,7 @@ _SAID: Final = {
     "accuracy": "accuracy",
     ADJUSTED: "accuracy with the diagnoses held equal",
     "malignant_auc": "AUC of malignant against benign",
-    "melanoma_recall": "part of melanomas found",
+    "melanoma_recall": "share of melanomas found",
 }
 Gap = Callable[[Floats | None], Floats]
 
@@ -115,8 +115,8 @@ def describe_gaps(gaps: list[dict[str, Any]]) -> list[str]:
         )
         mix = {row["score"] for row in rows} == {"accuracy"}
         why = "; with the diagnoses held equal it does not stand out" if mix else ""
-        subgroup = f"{TITLES.get(column, column)} {value}".replace("_", " ")
-        sentences.append(f"{subgroup[0].upper()}{subgroup[1:]} against all others: {told}{why}.")
+        whose = describe_subgroup(column, value)
+        sentences.append(f"Lesions {whose}, compared with all others: {told}{why}.")
     return sentences
 
 

@@ -32,6 +32,28 @@ TITLES: Final = {
 }
 """What a column is called in sentences and tables, where that is not its name."""
 UNKNOWN: Final = "unknown"
+_WHOSE: Final = {
+    "sex": "of {} patients",
+    "age": "of patients aged {}",
+    "localization": "on the {}",
+    "dx_type": "confirmed by {}",
+    "skin_tone": "on skin that looks {}",
+}
+_WHOSE_UNKNOWN: Final = {
+    "sex": "of patients of unknown sex",
+    "age": "of patients of unknown age",
+    "localization": "at an unknown site",
+    "dx_type": "confirmed in an unknown way",
+    "skin_tone": "on skin of unknown tone",
+}
+_WORDS: Final = {
+    "histo": "histology",
+    "consensus": "expert consensus",
+    "confocal": "confocal microscopy",
+    "follow_up": "follow-up",
+    "genital": "genital area",
+    "acral": "acral skin",
+}
 AGE_BANDS: Final = {0: "under 30", 30: "30 to 44", 45: "45 to 59", 60: "60 to 74", 75: "75 and over"}
 SKIN_TONES: Final = {-90: "dark", -30: "brown", 10: "tan", 28: "intermediate", 41: "light", 55: "very light"}
 """Least individual typology angle of each band, in degrees: Del Bino and Bernerd (2013),
@@ -122,6 +144,20 @@ def skin_tone_band(angle: pd.Series) -> pd.Series:
     degrees = pd.to_numeric(angle, errors="coerce")
     bands = pd.cut(degrees, [*SKIN_TONES, 90.001], right=False, labels=list(SKIN_TONES.values()))
     return bands.astype(object).where(degrees.notna(), UNKNOWN).astype(str)
+
+
+def describe_subgroup(column: str, value: str) -> str:
+    """Return which lesions a subgroup holds, as words that follow "lesions".
+
+    Example:
+        >>> describe_subgroup("dx_type", "histo"), describe_subgroup("age", "30 to 44")
+        ('confirmed by histology', 'of patients aged 30 to 44')
+    """
+    if column == PHOTOGRAPHS:
+        return f"with {value} photograph{'' if value == '1' else 's'}"
+    if value == UNKNOWN:
+        return _WHOSE_UNKNOWN[column]
+    return _WHOSE[column].format(_WORDS.get(value, value).replace("_", " "))
 
 
 def subgroup_values(table: pd.DataFrame, column: str, groups: NDArray[Any]) -> NDArray[np.object_]:

@@ -1,4 +1,5 @@
 import hashlib
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from lesionwise.run_folder import (
     read_json,
     write_json,
 )
-from lesionwise.run_record import timed_stage
+from lesionwise.run_record import describe_environment, timed_stage
 
 
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -128,3 +129,9 @@ def test_a_command_says_what_kind_of_folder_it_got(
     ended = CliRunner().invoke(app, command.replace("RUN", str(tmp_path / "it")).split())
     assert isinstance(ended.exception, RunError)
     assert said in str(ended.exception)
+
+
+def test_the_command_is_recorded_as_a_shell_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = ["train", "best", "--data", "my images", "--set", 'model_args={pad_type="same"}']
+    monkeypatch.setattr("sys.argv", ["/usr/bin/lesionwise", *typed])
+    assert shlex.split(describe_environment()["command"]) == ["lesionwise", *typed]

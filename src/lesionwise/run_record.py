@@ -5,6 +5,7 @@ Here: `timing.json` and the contents of `environment.json`. Not here: where they
 
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,7 +56,7 @@ def _peak_mb() -> float | None:
 def describe_environment() -> dict[str, Any]:
     """Return versions and machine as they matter for repeating a run."""
     return {
-        "command": " ".join(["lesionwise", *sys.argv[1:]]),
+        "command": shlex.join(["lesionwise", *sys.argv[1:]]),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "machine": platform.machine(),

@@ -1,22 +1,32 @@
 """The card of a drawn run: complete, honest about what is missing, without a trace of the machine."""
 
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from conftest import make_recipe
+from lesionwise.cli.app import app
 from lesionwise.errors import RunError
+from lesionwise.evaluation.bootstrap import Estimate
 from lesionwise.evaluation.calibrate import calibrate_run
 from lesionwise.evaluation.calibration import softmax
+from lesionwise.evaluation.calibration_check import CalibrationCheck
+from lesionwise.evaluation.evaluate import PER_CLASS
 from lesionwise.evaluation.ood import fit_rejection, write_rejection
 from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
 from lesionwise.evaluation.run_scores import OUT_OF_FOLD, evaluate_part, read_check
+from lesionwise.evaluation.subgroups import SCORES
 from lesionwise.labels import CODES
 from lesionwise.report.model_card import write_model_card
 from lesionwise.run_folder import RunFolder, read_json, write_json, write_text
+from lesionwise.split.groups import CONFIRMED_PAIRS
+from lesionwise.split.split_file import Split, write_split
 
 SECTIONS = (
     "What it is for", "Data and split", "Scores on val", "What its probabilities mean",
@@ -58,7 +68,8 @@ def test_every_section_stands_there_and_what_was_not_measured_says_so(run: RunFo
     assert "The test part was not looked at." in text
     assert f"| balanced accuracy | {scores.overall['balanced_accuracy']} |" in text
     for code in CODES:
-        assert f"| {code} | 10 | {scores.per_class[code]['recall']} |" in text
+        row = next(line for line in text.splitlines() if line.startswith(f"| {code} | 10 |"))
+        assert all(f" {scores.per_class[code][name]} |" in row for name in PER_CLASS)  # as a bundle claims
     assert "not a medical device" in text
 
 
@@ -66,23 +77,37 @@ def test_the_header_is_what_hubs_read(run: RunFolder) -> None:
     evaluate_part(run, "val")
     text = write_model_card(run, licence="cc-by-nc-4.0").read_text(encoding="utf-8")
     header = text.split("---\n")[1]
+    assert "Weights: CC BY-NC 4.0." in text
     assert text.startswith("---\n")
     assert "license: cc-by-nc-4.0\n" in header
     assert "pipeline_tag: image-classification\n" in header
     assert re.search(r"type: balanced_accuracy\n      value: 0\.\d{4}\n", header)
     assert "license:" not in write_model_card(run).read_text(encoding="utf-8")
+    for spelled in ("CC-BY-NC-4.0", "CC BY-NC 4.0"):
+        assert write_model_card(run, licence=spelled).read_text(encoding="utf-8") == text
 
 
-def test_the_card_names_no_folder_of_the_machine(run: RunFolder) -> None:
+@pytest.mark.parametrize(
+    ("begun_with", "shown"),
+    [
+        ("--data /secret/place --out C:\\secret\\run", "--data place --out run"),
+        ("--data ../secret/place --out ~/secret/run", "--data place --out run"),
+        ("--set weights=/secret/first.st", "--set weights=first.st"),
+        ('--set model_args={path="/secret/first.st"}', '--set model_args={path="first.st"}'),
+        (shlex.join(["--data", "/secret of mine/a place"]), shlex.join(["--data", "a place"])),
+        (shlex.join(["--set", 'path="/secret of mine/a"']), shlex.join(["--set", 'path="a"'])),
+        ("--data it's --split benchmarks/split.csv", "--data it's --split benchmarks/split.csv"),
+    ],
+)
+def test_the_card_names_no_folder_of_the_machine(run: RunFolder, begun_with: str, shown: str) -> None:
     write_text(run.config, make_recipe(weights="/secret/first.safetensors").to_toml())
     environment = read_json(run.environment)
-    command = environment["command"] + " --set weights=/secret/first.safetensors"
-    write_json(run.environment, {**environment, "command": command})
+    write_json(run.environment, {**environment, "command": f"lesionwise train small {begun_with}"})
     evaluate_part(run, "val")
     text = write_model_card(run).read_text(encoding="utf-8")
     assert "secret" not in text
     assert 'weights = "first.safetensors"' in text
-    assert "lesionwise train small --data place --out run --set weights=first.safetensors\n" in text
+    assert f"    lesionwise train small {shown}\n" in text
 
 
 def test_a_leaky_split_is_stamped(run: RunFolder) -> None:
@@ -90,25 +115,122 @@ def test_a_leaky_split_is_stamped(run: RunFolder) -> None:
         run.split.with_suffix(".json"), {"fingerprint": "b" * 64, "by": "image", "stamp": "LEAKY SPLIT"}
     )
     evaluate_part(run, "val")
-    assert "**LEAKY SPLIT: lesions stand in training and in test." in write_model_card(run).read_text()
+    assert "**LEAKY SPLIT: the same lesions are in training and in test." in write_model_card(run).read_text()
+
+
+def calibrated(run: RunFolder, skill: float, *, lesions: int = 70, coverage: float = 0.9) -> CalibrationCheck:
+    """Calibrate a run on its own val images, answered with some skill, and measure what that is worth."""
+    y = np.arange(70) % 7
+    logits = skill * np.eye(7)[y]
+    given = read_predictions(run.predictions("val"))
+    few = replace(given, y_prob=softmax(logits), logits=logits)
+    write_predictions(few.take(np.arange(lesions)), run.predictions("cal"))
+    calibrate_run(run, coverage=coverage)
+    evaluate_part(run, "val")
+    check = read_check(run, "val")
+    assert check
+    return check
 
 
 def test_promises_stand_as_they_were_made(run: RunFolder) -> None:
-    right = np.eye(7)[np.arange(70) % 7]  # always, and hardly daring to say so
-    given = read_predictions(run.predictions("val"))
-    write_predictions(replace(given, y_prob=softmax(right), logits=right), run.predictions("cal"))
-    calibrate_run(run, coverage=0.875)
-    evaluate_part(run, "val")
+    check = calibrated(run, 1.0, coverage=0.875)  # always right, and hardly daring to say so
     text = write_model_card(run).read_text(encoding="utf-8")
-    assert "hold the diagnosis of 87.5 % of lesions, where `cal` has at least 7 of them:" in text
+    assert "for each diagnosis by itself, that 87.5 % of its lesions have\nit in the set of every one" in text
     assert "The search stopped at its limit" in text
-    point = read_check(run, "val").points[0]
-    found = (
-        f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
-        for value in point["found"].values()
+    assert "Each lesion counts once, and its\nphotographs share its vote." in text
+    for point in check.points[:1]:
+        found = (
+            f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
+            for value in point["found"].values()
+        )
+        row = f"| {point['question']} | {point['aim']} ≥ {point['at_least']} | {' | '.join(found)} |"
+        assert row in text.partition("What these thresholds gave on val:")[2]
+
+
+def test_what_the_sets_are_worth_is_shown_with_what_a_kept_promise_gives(run: RunFolder) -> None:
+    check = calibrated(run, 1.0)
+    text = write_model_card(run).read_text(encoding="utf-8")
+    for row in check.coverage:
+        kept = f"{100 * row['low']:.0f} % to {100 * row['high']:.0f} % | {row['p_value']:.3f} |"
+        counts = f"| {row['diagnosis']} | {row['cal_lesions']} | {row['lesions']} | {row['covered']} "
+        assert f"{counts}({100 * row['coverage']:.0f} %) | {kept}" in text
+    assert f"on average a set names {check.sizes['mean']:.1f} diagnoses; for" in text
+    assert f"for {100 * check.sizes['single']:.0f} % of the images it names at most one.\n" in text
+    broken = [row["diagnosis"] for row in check.coverage if row["coverage"] < row["low"]]
+    assert f"**Not kept for {', '.join(broken)}.**" in text
+
+
+def test_a_diagnosis_without_a_promise_is_named_with_the_reason(run: RunFolder) -> None:
+    check = calibrated(run, 1.0, lesions=62)  # nine of each diagnosis, but eight of vasc
+    text = write_model_card(run).read_text(encoding="utf-8")
+    assert "vasc: 8 lesions in `cal`, where a promise needs 9; so no promise, and it is in every set." in text
+    assert text.count("so no promise") == 1
+    assert f"diagnoses, {check.sizes['mean_promised']:.1f} of them with a promise;" in text
+
+
+def test_a_model_that_is_not_calibrated_is_said_to_be_so(run: RunFolder) -> None:
+    check = calibrated(run, 1.0)  # which made it sure of itself, and it is right by chance
+    assert check.band.verdict == "above"
+    text = write_model_card(run).read_text(encoding="utf-8")
+    assert (
+        f"the ece is {check.band.value:.3f}; a perfectly calibrated model shows\n{check.band.low:.3f} to "
+        f"{check.band.high:.3f} in 95 of 100 cases. **This one lies above: it is not calibrated.**"
+    ) in text
+    for row in check.shares:
+        excess = f"{100 * row['excess']:+.1f} ({100 * row['low']:+.1f} to {100 * row['high']:+.1f})"
+        shares = f"{100 * row['stated']:.1f} % | {100 * row['found']:.1f} %"
+        assert f"| {row['diagnosis']} | {shares} | {excess} |" in text
+
+
+def test_a_calibrated_model_is_not_blamed(run: RunFolder) -> None:
+    given = read_predictions(run.predictions("val"))
+    write_predictions(replace(given, logits=np.zeros((70, 7)), y_prob=np.full((70, 7), 1 / 7)),
+                      run.predictions("val"))  # fmt: skip
+    check = calibrated(run, 0.0)
+    assert check.band.verdict != "above"
+    text = write_model_card(run).read_text(encoding="utf-8")
+    assert "not calibrated" not in text
+    assert "Off by more than chance" not in text
+
+
+def test_groups_are_shown_with_their_size_and_scores(run: RunFolder) -> None:
+    given = read_predictions(run.predictions("val"))
+    table = pd.DataFrame({"image_id": given.image_id, "dx": np.array(CODES)[given.y_true],
+                          "lesion_id": given.image_id, "sex": ["male", "female"] * 35,
+                          "skin_tone": [60.0] * 65 + [-60.0] * 5})  # fmt: skip
+    rows = evaluate_part(run, "val", table=table).subgroups
+    section = write_model_card(run).read_text(encoding="utf-8").partition("### By subgroup")[2]
+    assert "A gap is the score of a group less that of all others." in section
+    for row, name in zip(rows[:3], ("of female patients", "of male patients", "on skin that looks dark"),
+                         strict=True):  # fmt: skip
+        found = [Estimate(**row[score]) if row[score] else "too few" for score in SCORES]
+        shown = f"| {name} | {row['images']} | {row['lesions']} | {found[0]} | {found[1]} | {found[2]}"
+        assert shown in section
+
+
+def test_known_pairs_explain_the_number_of_lesions(run: RunFolder) -> None:
+    evaluate_part(run, "val")
+    assert "pairs of photographs" not in write_model_card(run).read_text(encoding="utf-8")
+    names = [*CONFIRMED_PAIRS[0], *CONFIRMED_PAIRS[1], CONFIRMED_PAIRS[2][0]]
+    frame = pd.DataFrame({"image_id": names, "group": names, "part": "train", "fold": -1})
+    facts = run.split.with_suffix(".json").read_text()
+    write_split(Split(frame), run.split)
+    run.split.with_suffix(".json").write_text(facts)
+    assert "more lesion ids than that: 2 pairs of photographs are known to show one lesion" in (
+        write_model_card(run).read_text(encoding="utf-8")
     )
-    row = f"| {point['question']} | {point['aim']} ≥ {point['at_least']} | {' | '.join(found)} |"
-    assert row in text.partition("What these thresholds gave on val:")[2]
+
+
+def test_notes_of_the_makers_are_taken_over_as_they_are(run: RunFolder, tmp_path: Path) -> None:
+    evaluate_part(run, "val")
+    plain = write_model_card(run).read_text(encoding="utf-8")
+    assert "Notes of its makers" not in plain
+    notes = "### What it costs\n\n{{ 26 }} minutes & <b>two</b> cores.\n\n- One seed.\n"
+    (tmp_path / "notes.md").write_text(notes, encoding="utf-8")
+    done = CliRunner().invoke(app, ["card", str(run.path), "--notes", str(tmp_path / "notes.md")])
+    assert done.exit_code == 0, done.output
+    text = run.model_card.read_text(encoding="utf-8")
+    assert text == plain.replace("## Limits\n", f"## Notes of its makers\n\n{notes}\n## Limits\n")
 
 
 def test_what_was_measured_of_outsiders_is_shown(run: RunFolder) -> None:
@@ -122,9 +244,9 @@ def test_what_was_measured_of_outsiders_is_shown(run: RunFolder) -> None:
     write_json(run.outsiders, {"kinds": kinds, "part": "val", "images": 70, "accepted": 0.9912})
     evaluate_part(run, "val")
     text = write_model_card(run).read_text(encoding="utf-8")
-    assert f"Rejected from an `ood_score` of {rejection.cutoff:.3f} on" in text
-    assert "| cats | 9 | 9 | 0.991 (0.950 to 1.000) | 88% |" in text
-    assert "Of 70 lesion images in val 99.1% pass." in text
+    assert f"A picture is rejected if its `ood_score` is {rejection.cutoff:.3f} or more" in text
+    assert "| cats | 9 | 9 | 0.991 (0.950 to 1.000) | 88 % |" in text
+    assert "Of the 70 lesion images in val, 99.1 % pass." in text
 
 
 def folds_beside(run: RunFolder, **keys: object) -> RunFolder:

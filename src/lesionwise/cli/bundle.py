@@ -92,7 +92,7 @@ def export(
         name=name,
         precision=precision.value,
         licence=licence,
-        card=_read_text(card) if card else "",
+        card=read_text(card) if card else "",
     )
     check = bundle.description.precision_check
     if check:
@@ -186,7 +186,8 @@ def _note_stamp(bundle: "Bundle", *, quiet: bool) -> None:
         print_note(f"{bundle.description.stamp}: this bundle will not be served.", quiet=quiet)
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return the text of a file that was named as an option."""
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

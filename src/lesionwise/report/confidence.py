@@ -67,9 +67,21 @@ def confidence_facts(
     """Return what the page says in words and tables; None for a model without a calibration."""
     if check is None or calibration is None:
         return None
+    return {**calibration_facts(check, calibration), "questions": confidence_figures.QUESTIONS}
+
+
+def calibration_facts(check: CalibrationCheck | None, calibration: Calibration) -> dict[str, Any]:
+    """Return a calibration and what to say of it.
+
+    Args:
+        check: What it was worth; None if that was not measured.
+        calibration: As fitted on `cal`.
+    """
     sets = calibration.prediction_sets
+    shares, coverage = (check.shares, check.coverage) if check else ([], [])
     return {
         "check": check,
+        "calibration": calibration,
         "scaling": calibration.scaling,
         "stops_at_limit": stops_at_limit(calibration.scaling),
         "least_lesions": least_lesions(sets.coverage),
@@ -77,7 +89,6 @@ def confidence_facts(
         "unpromised": {
             code: fitted.lesions for code, fitted in sets.classes.items() if isinstance(fitted.quantile, str)
         },
-        "off": [row["diagnosis"] for row in check.shares if not row["low"] <= 0 <= row["high"]],
-        "broken": [row["diagnosis"] for row in check.coverage if row["coverage"] < row["low"]],
-        "questions": confidence_figures.QUESTIONS,
+        "off": [row["diagnosis"] for row in shares if not row["low"] <= 0 <= row["high"]],
+        "broken": [row["diagnosis"] for row in coverage if row["coverage"] < row["low"]],
     }

@@ -4,37 +4,45 @@ Here: gathering the files of a run into one text; what was not measured is named
 """
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lesionwise.bundle.licence import licence_in_words, licence_lines
 from lesionwise.errors import RunError
-from lesionwise.evaluation.conformal import least_lesions
 from lesionwise.evaluation.evaluate import LOSSES, Evaluation
 from lesionwise.evaluation.gaps import describe_gaps
 from lesionwise.evaluation.ood import ACCEPT, read_rejection
 from lesionwise.evaluation.robustness import describe_robustness, read_robustness
 from lesionwise.evaluation.run_predictions import run_calibration
 from lesionwise.evaluation.run_scores import OUT_OF_FOLD, read_check
-from lesionwise.evaluation.scaling import stops_at_limit
+from lesionwise.evaluation.subgroups import describe_subgroup
 from lesionwise.explain.record import describe_explanation, read_explanation
 from lesionwise.labels import NAMES
 from lesionwise.recipe import load_recipe
+from lesionwise.report.confidence import calibration_facts
 from lesionwise.report.summary import headline_part, main_sentences
 from lesionwise.run_folder import RunFolder, read_json, write_text
+from lesionwise.split.groups import CONFIRMED_PAIRS
+from lesionwise.split.split_file import read_split
 
-_SHOWN = ("recall", "precision", "specificity", "auc")  # of each diagnosis
+_SHOWN: Final = ("recall", "precision", "specificity", "f1", "auc", "average_precision")  # of each diagnosis
+_FOLDERS: Final = re.compile(r"""(?:^|(?<=[='"]))(?:~|\.\.?|[A-Za-z]:)?(?:[/\\][^/\\'"]*)*[/\\](?=[^'"])""")
 
 
-def write_model_card(run: RunFolder, *, licence: str = "", folds: RunFolder | None = None) -> Path:
+def write_model_card(
+    run: RunFolder, *, licence: str = "", folds: RunFolder | None = None, notes: str = ""
+) -> Path:
     """Write `model_card.md` of an evaluated run and return its path.
 
     Args:
         run: A run; its test scores are shown where there are any, else those on val.
-        licence: Of the weights, as model hubs spell it, such as "cc-by-nc-4.0"; empty if not stated.
+        licence: Of the weights, such as "CC BY-NC 4.0"; empty if not stated.
         folds: A cross-validation of the run's recipe, whose scores are shown apart from the run's own.
+        notes: What only its makers know, in Markdown, taken over as it is.
 
     Raises:
         RunError: If the run was not evaluated yet or misses a file, or the folds are of another model
@@ -51,7 +59,11 @@ def write_model_card(run: RunFolder, *, licence: str = "", folds: RunFolder | No
     )
     environment.filters["bullets"] = _bullets
     text = environment.get_template("model_card.md").render(
-        **card_facts(run), licence=licence, folds=_folds_facts(run, folds) if folds else None
+        **card_facts(run),
+        licence=licence_in_words(licence),
+        licence_lines=licence_lines(licence) if licence else [],
+        folds=_folds_facts(run, folds) if folds else None,
+        notes=notes.strip(),
     )
     write_text(run.model_card, text)
     return run.model_card
@@ -79,11 +91,10 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
         "diagnoses": NAMES,
         "sentences": main_sentences(evaluation, None),
         "gaps": describe_gaps(evaluation.gaps) if evaluation.gaps else None,
-        "subgroups": evaluation.subgroups,
-        "check": read_check(run, part),
-        "calibration": calibration,
-        "least_lesions": least_lesions(calibration.prediction_sets.coverage) if calibration else None,
-        "stops_at_limit": calibration is not None and stops_at_limit(calibration.scaling),
+        "subgroups": [
+            {**row, "whose": describe_subgroup(row["column"], row["value"])} for row in evaluation.subgroups
+        ],
+        "confidence": calibration_facts(read_check(run, part), calibration) if calibration else None,
         "cutoff": read_rejection(run.rejection).cutoff if run.rejection.is_file() else None,
         "accept": ACCEPT,
         "outsiders": read_json(run.outsiders) if run.outsiders.is_file() else None,
@@ -91,11 +102,20 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
         "robustness": describe_robustness(robustness) if robustness else None,
         "recipe": load_recipe(run.config).published(),
         "data": read_json(run.data),
+        "joined": _joined_pairs(run),
         "command": _without_folders(environment["command"]),
         "python": environment["python"],
         "packages": environment["packages"],
         "split": read_json(run.split.with_suffix(".json")),
     }
+
+
+def _joined_pairs(run: RunFolder) -> int:
+    """Return how many pairs of the run's images are known to show one lesion under two ids."""
+    if not run.split.is_file():
+        return 0
+    known = set(read_split(run.split).frame["image_id"])
+    return sum(known.issuperset(pair) for pair in CONFIRMED_PAIRS)
 
 
 def _folds_facts(run: RunFolder, folds: RunFolder) -> dict[str, Any]:
@@ -129,7 +149,13 @@ def _verify_same_exam(run: RunFolder, folds: RunFolder) -> None:
 
 def _without_folders(command: str) -> str:
     """Return a command without the folders of the machine that it ran on."""
-    return re.sub(r"(?<![^\s=])(?:[A-Za-z]:)?(?:[/\\][^\s/\\]*)*[/\\](?=\S)", "", command)
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a lone quotation mark
+        words = []
+    if shlex.join(words) == command:
+        return shlex.join(_FOLDERS.sub("", word) for word in words)
+    return " ".join(_FOLDERS.sub("", word) for word in command.split(" "))
 
 
 def _bullets(sentences: Sequence[str]) -> str:

@@ -53,8 +53,8 @@ def _against_baseline(evaluation: Evaluation) -> str:
     always = f"always answering {NAMES[commonest]} ({commonest}: {floor:.3f})"
     return (
         f"By balanced accuracy it is {verdict} {always}. "
-        f"That is right for {_percent(evaluation.baseline['accuracy'])} of these images, this model for "
-        f"{_percent(evaluation.overall['accuracy'].value)}."
+        f"That answer is right for {_percent(evaluation.baseline['accuracy'])} of these images, the model's "
+        f"for {_percent(evaluation.overall['accuracy'].value)}."
     )
 
 

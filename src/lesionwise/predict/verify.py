@@ -103,8 +103,9 @@ def _groups_of(dataset: Dataset, rows: NDArray[np.int64]) -> NDArray[np.str_]:
 def _measure(said: Answers, y_true: NDArray[np.int64], groups: NDArray[np.str_]) -> PartScores:
     """Return what a bundle would claim if these were all its test images."""
     calibration, prob = said.description.calibration, said.probabilities
-    check = calibration and check_calibration(calibration, y_true, softmax(said.logits), prob, groups)
-    accepted = None
+    check = accepted = None
+    if calibration is not None:
+        check = check_calibration(calibration, y_true, softmax(said.logits), prob, groups)
     if said.ood_score is not None and said.description.ood_cutoff is not None:
         accepted = float(np.mean(said.decisions.decision != "not_a_lesion_image"))
     return part_scores(evaluate(y_true, prob, groups), check, accepted=accepted)

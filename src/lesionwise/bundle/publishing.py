@@ -31,7 +31,7 @@ _HEADER: Final = re.compile(r"\A---\n.*?\n---\n+", re.DOTALL)
 _HOW_TO: Final = """
 ## How to use this file
 
-    pip install lesionwise
+    pip install "lesionwise @ git+ADDRESS"    # ADDRESS: of the repository of lesionwise
     lesionwise predict PHOTOGRAPHS --model {model} --out predictions.csv
     lesionwise serve --model {model}
 

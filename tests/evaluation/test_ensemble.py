@@ -91,6 +91,7 @@ def test_runs_that_do_not_belong_together_are_refused_with_the_reason(
 ) -> None:
     other = made(tmp_path / "other", 5, fingerprint="b" * 64)
     unfinished = made(tmp_path / "unfinished", 6, parts="val")
+    on_val = made(tmp_path / "on_val", 9, parts="cal")
     moved = made(tmp_path / "moved", 7)
     path = moved.predictions("val")
     path.write_text(path.read_text().replace("val-0003", "val-9999"))
@@ -102,7 +103,9 @@ def test_runs_that_do_not_belong_together_are_refused_with_the_reason(
         ([runs[0]], "Expected two runs or more but got one"),
         ([runs[0], runs[1], runs[0]], "is named twice"),
         ([runs[0], other], "was made with split bbbbbbbbbbbb, .* with aaaaaaaaaaaa"),
-        ([runs[0], unfinished], "has predictions of val, .* of val, cal"),
+        ([runs[0], unfinished], r"unfinished: has predictions of val only\. Finish its training"),
+        ([unfinished, runs[0]], r"unfinished: has predictions of val only\. Finish its training"),
+        ([runs[0], on_val], r"of cal, .* of val, cal\. Average runs that trained on val with such alone"),
         ([runs[0], moved], "has other images in val than"),
         ([runs[0], changed], "has other true diagnoses in cal than"),
     ):

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from conftest import make_recipe
 from lesionwise.cli.app import app
-from lesionwise.errors import SplitError
+from lesionwise.errors import RecipeError, SplitError
 from lesionwise.evaluation.predictions import read_predictions
 from lesionwise.run_folder import RunFolder, read_json
 from lesionwise.split.split_file import read_split
@@ -50,6 +50,14 @@ def test_copies_drawn_anew_for_each_seed_are_refused_before_training(tmp_path: P
 
     with pytest.raises(SplitError, match="draws other copies for each seed"):
         train_seeds(make_recipe(defect_resample_before_split=50), train_one, tmp_path, seeds=2)
+
+
+def test_seeds_that_train_on_val_are_refused_before_training(drawn_folder: Path, tmp_path: Path) -> None:
+    options = ["--data", str(drawn_folder), "--out", str(tmp_path / "out"), "--seeds", "2"]
+    ended = CliRunner().invoke(app, ["train", "small", *options, "--set", "train_on_val=true"])
+    assert isinstance(ended.exception, RecipeError)
+    assert "leaves no images to score seeds on. Train each by itself with --seed" in str(ended.exception)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_split_and_by_image_are_refused_together_as_for_one_seed(

@@ -17,6 +17,7 @@ def ensemble(
 ) -> None:
     """Average the calibrated answers of runs on one split; evaluate, report and compare take the result."""
     from lesionwise.evaluation.ensemble import claim_ensemble_folder, is_calibrated, make_ensemble
+    from lesionwise.evaluation.run_predictions import describe_unscored
     from lesionwise.evaluation.run_scores import evaluate_part, working_part
     from lesionwise.run_folder import next_run_path, open_run_folder
 
@@ -26,8 +27,12 @@ def ensemble(
     raw = [str(run.path) for run in members if not is_calibrated(run)]
     if raw:
         print_note(f"Not calibrated, raw probabilities were averaged: {', '.join(raw)}.", quiet=quiet)
+    made = f"Ensemble of {len(members)}: {folder.path}"
+    value = {"run": str(folder.path), "parts": parts, "not_calibrated": raw}
     part = working_part(folder)
+    if part not in parts:
+        print_result(f"{describe_unscored(folder)}\n\n{made}", value, as_json=json)
+        return
     evaluation = evaluate_part(folder, part)
-    text = f"{describe_evaluation(evaluation, part)}\n\nEnsemble of {len(members)}: {folder.path}"
-    value = {"run": str(folder.path), "parts": parts, "not_calibrated": raw, part: evaluation.to_json()}
-    print_result(text, value, as_json=json)
+    text = f"{describe_evaluation(evaluation, part)}\n\n{made}"
+    print_result(text, {**value, part: evaluation.to_json()}, as_json=json)

@@ -172,9 +172,16 @@ def _verify_same_split(runs: Sequence[RunFolder]) -> None:
 def _common_parts(runs: Sequence[RunFolder]) -> list[str]:
     has = [[part for part in PARTS if run.predictions(part).is_file()] for run in runs]
     for run, parts in zip(runs, has, strict=True):
-        if parts != has[0] or not parts:
+        if not {"cal", OUT_OF_FOLD} & set(parts):  # the last that a run and a cross-validation predict
+            found = ", ".join(parts) or "nothing"
             raise RunError(
-                f"{run.path}: has predictions of {', '.join(parts) or 'nothing'}, {runs[0].path} of "
-                f"{', '.join(has[0]) or 'nothing'}. Finish its training, or leave it out."
+                f"{run.path}: has predictions of {found} only. Finish its training, or leave it out."
+            )
+    for run, parts in zip(runs, has, strict=True):
+        if parts != has[0]:
+            raise RunError(
+                f"{run.path}: has predictions of {', '.join(parts)}, {runs[0].path} of {', '.join(has[0])}. "
+                "Average runs that trained on val with such alone, and cross-validations with "
+                "cross-validations."
             )
     return has[0]

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from lesionwise.errors import SplitError
+from lesionwise.errors import RecipeError, SplitError
 from lesionwise.evaluation.evaluate import LOSSES
 from lesionwise.evaluation.fold_mean import Spread, mean_over_seeds
 from lesionwise.evaluation.run_scores import evaluate_part
@@ -39,10 +39,16 @@ def train_seeds(
 
     Raises:
         SplitError: If the recipe makes a split of its own for each seed.
+        RecipeError: If it trains on val, so that nothing is left to score seeds on.
     """
     if recipe.defect_resample_before_split:
         raise SplitError(
             "defect_resample_before_split draws other copies for each seed, so that no split is the same."
+        )
+    if recipe.train_on_val:
+        raise RecipeError(
+            "train_on_val leaves no images to score seeds on. Train each by itself with --seed, or set "
+            "train_on_val=false."
         )
     runs: list[RunFolder] = []
     for seed in range(first, first + seeds):

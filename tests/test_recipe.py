@@ -16,15 +16,8 @@ def test_every_shipped_recipe_fits_the_schema_and_names_a_model(name: str) -> No
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_resolved_recipe_reads_back_as_itself(name: str, tmp_path: Path) -> None:
-    recipe = load_recipe(
-        name,
-        [
-            "early_stopping=5",
-            "train_on_val=false",
-            "zoom=[0.5, 2.0]",
-            'model_args={pad_type="same", rate=0.1}',
-        ],
-    )
+    trained = [] if name == "probe" else ["early_stopping=5", "train_on_val=false", "zoom=[0.5, 2.0]"]
+    recipe = load_recipe(name, [*trained, 'model_args={pad_type="same", rate=0.1}'])
     (tmp_path / "config.toml").write_text(recipe.to_toml())
     assert load_recipe(tmp_path / "config.toml") == recipe
 
@@ -67,6 +60,25 @@ def test_a_wrong_override_is_refused_with_the_key(override: str, message: str) -
 def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
     with pytest.raises(RecipeError, match=r'one of .*seed-cnn.*small.* but got "smal"'):
         load_recipe("smal")
+
+
+def test_a_probe_refuses_by_name_what_it_would_not_mind() -> None:
+    with pytest.raises(RecipeError, match=r"leave out lr_features, sampling, mixup, rotation\.$"):
+        load_recipe("probe", ["rotation=10", "sampling=1", "lr_features=0.5", "mixup=0.2", "tta=4"])
+    load_recipe("probe", ["rotation=0.0", "class_weight=0.5", "calibration=vector"])
+
+
+@pytest.mark.parametrize("name", ["probe", "seed-vgg16"])
+def test_features_that_are_not_trained_here_were_trained_before(name: str) -> None:
+    with pytest.raises(RecipeError, match="trains no features, and fresh ones know nothing; set weights"):
+        load_recipe(name, ["weights=none"])
+
+
+def test_a_file_of_weights_holds_in_every_working_directory(tmp_path: Path) -> None:
+    recipe = load_recipe("mobilenetv2", ["weights=w.safetensors"])
+    assert recipe.weights == str(tmp_path / "w.safetensors")
+    assert load_recipe("mobilenetv2").weights == "published"
+    assert load_recipe("small").weights == "none"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,12 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 MetadataName = Literal["age", "sex", "localization"]
 _TELLTALE = ("dx_type", "dataset")  # they say how a diagnosis was made, and so which it is
+_OF_PROBES = {  # all keys that a probe minds, and `epochs`, which every recipe has
+    "model", "model_args", "weights", "mean", "std", "image_size", "train_size", "eval_size", "eval_zoom",
+    "field_of_view", "hair_removal", "color_constancy", "tta", "metadata", "metadata_dropout", "layers",
+    "directions", "probe", "epochs", "class_weight", "calibration", "defect_resample_before_split",
+    "defect_own_statistics",
+}  # fmt: skip
 Size = tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]]
 
 
@@ -32,7 +38,7 @@ class Recipe(BaseModel):
         model: Name in the registry of `lesionwise.models`, or `timm:` and a name of the timm library.
         model_args: Passed to `timm.create_model`, such as `drop_path_rate`.
         weights: "none" trains from scratch, "published" fetches what the hub has for the model, anything else
-            is the path of a safetensors file.
+            is the path of a safetensors file, kept as an absolute one.
         mean: Of RGB in [0, 1], to normalise with; left out: that which the weights were trained with, or for
             fresh weights that of `train`.
         std: The same for the standard deviation.
@@ -53,8 +59,8 @@ class Recipe(BaseModel):
         layers: Of a timm network, for a probe: names of the modules whose channels are looked at, in mean and
             spread over the image, instead of its last map.
         directions: Main directions of these that the last layer sees.
-        probe: Fit the last layer alone, by this method, to features that are computed once and kept; of the
-            keys below it minds `class_weight` and `calibration` only.
+        probe: Fit the last layer alone, by this method, to features that are computed once and kept; keys of
+            training by gradient are refused beside it.
         epochs: Greatest number of passes over `train`.
         batch_size: Images per step, of all devices together.
         optimizer: Update rule.
@@ -194,13 +200,30 @@ class Recipe(BaseModel):
                 raise ValueError(f"{name} tells how the diagnosis was made; no model is given it")
         return names
 
+    @field_validator("weights")
+    @classmethod
+    def _make_absolute(cls, weights: str) -> str:
+        """Keep a path that holds in every working directory: a fold may run in another one."""
+        return weights if weights in {"none", "published"} else str(Path(weights).absolute())
+
     @model_validator(mode="after")
-    def _verify_layers(self) -> "Recipe":
+    def _verify_probe(self) -> "Recipe":
         if self.layers and not self.probe:
             raise ValueError('layers are looked at by a probe; set probe = "logistic" or "svm"')
-        asked = [name for name in ("freeze", "freeze_layers", "compile") if getattr(self, name)]
-        if self.probe and asked:
-            raise ValueError(f"a probe trains no layer of the features; unset {' and '.join(asked)}")
+        others = {name: field for name, field in Recipe.model_fields.items() if name not in _OF_PROBES}
+        unminded = [name for name, field in others.items() if getattr(self, name) != field.default]
+        if self.probe and unminded:
+            raise ValueError(f"a probe trains no layer of the features; leave out {', '.join(unminded)}")
+        return self
+
+    @model_validator(mode="after")
+    def _verify_start(self) -> "Recipe":
+        if self.weights == "none" and (self.probe or self.freeze == "all"):
+            asked = "a probe" if self.probe else 'freeze = "all"'
+            raise ValueError(
+                f'{asked} trains no features, and fresh ones know nothing; set weights = "published", or the '
+                "path of a safetensors file"
+            )
         return self
 
     @model_validator(mode="after")
@@ -213,10 +236,10 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _verify_watched(self) -> "Recipe":
-        watches = self.early_stopping or self.schedule == "plateau" or self.probe
+        watches = self.early_stopping or self.schedule == "plateau"
         if self.train_on_val and watches:
             raise ValueError(
-                "train_on_val leaves no images to watch; unset early_stopping, probe and the plateau schedule"
+                "train_on_val leaves no images to watch; unset early_stopping and the plateau schedule"
             )
         return self
 

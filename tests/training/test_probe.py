@@ -3,28 +3,52 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 
 from conftest import make_recipe
 from lesionwise.bundle.engine import load_model
 from lesionwise.data.dataset import Dataset
 from lesionwise.evaluation.predictions import read_predictions
+from lesionwise.models.network import Network
+from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training import features as training_features
 from lesionwise.training.export import export_run
 from lesionwise.training.features import known_logits
 from lesionwise.training.fit import load_best_network, predict_logits
 from lesionwise.training.prepare import TrainingData, prepare
+from lesionwise.training.rejection import fit_run_rejection, measure
 from lesionwise.training.run import train
 
-RECIPE = {"model": "timm:test_resnet", "image_size": [24, 32], "probe": "logistic", "epochs": 1, "tta": 4}
+RECIPE = {
+    "model": "timm:test_resnet", "image_size": [24, 32], "probe": "logistic", "epochs": 1, "tta": 4,
+    "batch_size": 64,
+}  # fmt: skip
 LAYERED = {**RECIPE, "layers": ["layer2.0.bn1", "layer4.0.act2"], "directions": 20}
 
 
 @pytest.fixture(scope="module")
-def probed(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, TrainingData]:
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    torch.manual_seed(3)
+    path = tmp_path_factory.mktemp("weights") / "start.safetensors"
+    state = timm.create_model("test_resnet", num_classes=0).state_dict()
+    save_file(state, path, {"mean": "0.4,0.4,0.4", "std": "0.2,0.2,0.2"})
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def recipe(weights: str) -> Recipe:
+    return make_recipe(**RECIPE, weights=weights)
+
+
+@pytest.fixture(scope="module")
+def probed(
+    recipe: Recipe, drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[RunFolder, TrainingData]:
     folder = tmp_path_factory.mktemp("probed")
-    run = train(make_recipe(**RECIPE), drawn_folder, out=folder / "run", cache_root=folder / "cache")
+    run = train(recipe, drawn_folder, out=folder / "run", cache_root=folder / "cache")
     data = prepare(drawn_folder, (24, 32), split_path=run.split, cache_root=folder / "cache")
     return run, data
 
@@ -47,10 +71,9 @@ def test_a_probe_leaves_the_files_of_any_run(probed: tuple[RunFolder, TrainingDa
 
 
 def test_its_network_says_what_the_layer_says_of_the_kept_features(
-    probed: tuple[RunFolder, TrainingData],
+    recipe: Recipe, probed: tuple[RunFolder, TrainingData]
 ) -> None:
     run, data = probed
-    recipe = make_recipe(**RECIPE)
     network = load_best_network(run, recipe)
     with torch.inference_mode():
         expected = network.head.linear(torch.from_numpy(features_of(data)[data.rows("val")])).numpy()
@@ -62,7 +85,7 @@ def test_its_network_says_what_the_layer_says_of_the_kept_features(
 
 
 def test_features_are_computed_once_for_a_network_and_its_view(
-    drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weights: str, drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed = []
     really = training_features._compute  # noqa: SLF001 (how often it runs is the point)
@@ -75,7 +98,7 @@ def test_features_are_computed_once_for_a_network_and_its_view(
 
     def run(name: str, **keys: object) -> int:
         train(
-            make_recipe(**{**RECIPE, **keys}),
+            make_recipe(**{**RECIPE, "weights": weights, **keys}),
             drawn_folder,
             out=tmp_path / name,
             cache_root=tmp_path / "cache",
@@ -98,9 +121,9 @@ def test_a_probe_learns_the_drawn_colours(probed: tuple[RunFolder, TrainingData]
 
 @pytest.mark.parametrize("metadata", [[], ["age", "sex", "localization"]], ids=["image alone", "metadata"])
 def test_a_layered_probe_answers_from_kept_features_as_its_network_does(
-    drawn_folder: Path, tmp_path: Path, metadata: list[str]
+    weights: str, drawn_folder: Path, tmp_path: Path, metadata: list[str]
 ) -> None:
-    recipe = make_recipe(**LAYERED, metadata=metadata)
+    recipe = make_recipe(**LAYERED, weights=weights, metadata=metadata)
     run = train(recipe, drawn_folder, out=tmp_path / "run", cache_root=tmp_path / "cache")
     data = prepare(drawn_folder, (24, 32), split_path=run.split, cache_root=tmp_path / "cache")
     network, rows = load_best_network(run, recipe), data.rows("val")
@@ -117,9 +140,9 @@ def test_a_layered_probe_answers_from_kept_features_as_its_network_does(
 
 
 def test_a_layered_probe_that_is_told_more_is_served_as_it_was_trained(
-    drawn_folder: Path, drawn: Dataset, tmp_path: Path
+    weights: str, drawn_folder: Path, drawn: Dataset, tmp_path: Path
 ) -> None:
-    recipe = make_recipe(**LAYERED, metadata=["sex", "age"])
+    recipe = make_recipe(**LAYERED, weights=weights, metadata=["sex", "age"])
     run = train(recipe, drawn_folder, out=tmp_path / "run", cache_root=tmp_path / "cache")
     export_run(run, tmp_path / "model.onnx", cache_root=tmp_path / "cache")  # compares a few images itself
     engine, said = load_model(tmp_path / "model.onnx", threads=1), read_predictions(run.predictions("val"))
@@ -128,4 +151,26 @@ def test_a_layered_probe_that_is_told_more_is_served_as_it_was_trained(
     told = engine.predict(paths, table[["age", "sex"]].to_dict("records"))  # type: ignore[arg-type]
     np.testing.assert_allclose(told.probabilities, said.y_prob, atol=1e-3)
     assert told.cam is None
-    assert np.abs(engine.predict(paths).logits - told.logits).max() > 1e-4
+    assert np.abs(engine.predict(paths).logits - told.logits).max() > 1e-5
+
+
+@pytest.mark.parametrize("keys", [RECIPE, LAYERED], ids=["last map", "layers"])
+def test_what_it_rejects_is_learnt_from_the_kept_features_without_running_its_network_again(
+    keys: dict[str, object],
+    weights: str,
+    drawn_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = make_recipe(**keys, weights=weights)
+    run = train(recipe, drawn_folder, out=tmp_path / "run", cache_root=tmp_path / "cache")
+    data = prepare(drawn_folder, (24, 32), split_path=run.split, cache_root=tmp_path / "cache")
+    computed = measure(load_best_network(run, recipe), recipe, data.pixels, data.rows("cal")).embedding
+    np.testing.assert_allclose(np.load(run.embeddings("cal")), computed, rtol=1e-4, atol=1e-4)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network runs")
+
+    monkeypatch.setattr(Network, "outputs", refuse)
+    fit_run_rejection(run, recipe, data, device="cpu")
+    np.testing.assert_allclose(np.load(run.embeddings("cal")), computed, rtol=1e-4, atol=1e-4)

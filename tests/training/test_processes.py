@@ -27,7 +27,7 @@ def test_one_process_alone_does_all_itself() -> None:
         ({"batch_size": 10}, 4, r"batch_size = 10 .* 4 processes cannot share evenly\. Set it to 8 or 12"),
         ({"batch_size": 3}, 4, r"Set it to 4,"),
         ({"batch_size": 6, "mixup": 0.2}, 2, r"mixed in pairs, cannot share evenly\. Set it to 4 or 8"),
-        ({"probe": "logistic"}, 2, "probe fits one layer"),
+        ({"probe": "logistic", "weights": "published", "batch_size": 64}, 2, "probe fits one layer"),
     ],
 )
 def test_what_cannot_be_shared_is_refused_with_what_could_be(
@@ -96,7 +96,7 @@ def test_the_frozen_features_of_several_processes_have_no_gradient_to_wait_for()
     fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
     threads = torch.get_num_threads()
     for freeze in (0, 1, "all"):
-        options = Processes(0, 2, 1, fabric).trainer_options(make_recipe(freeze=freeze))
+        options = Processes(0, 2, 1, fabric).trainer_options(make_recipe(freeze=freeze, weights="published"))
         assert options["strategy"]._ddp_kwargs["find_unused_parameters"] == bool(freeze)  # noqa: SLF001
         assert options["use_distributed_sampler"] is False
     assert torch.get_num_threads() == threads

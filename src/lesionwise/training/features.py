@@ -46,26 +46,48 @@ def network_features(
     return np.asarray(np.load(path, mmap_mode="r"))
 
 
+def known_embedding(
+    network: Network, recipe: Recipe, data: TrainingData, rows: NDArray[np.int64]
+) -> NDArray[np.float32] | None:
+    """Return the embedding of some images, shape (len(rows), K), from features that are kept; None without.
+
+    Args:
+        network: Of a probe, as it was fitted, on the CPU.
+        recipe: Of the probe.
+        data: The images.
+        rows: Those to look up.
+    """
+    if not recipe.probe:
+        return None
+    path = _path(network, recipe, data)
+    if not path.exists():
+        return None
+    features: NDArray[np.float32] = np.load(path, mmap_mode="r")[rows]
+    if not is_layered(network):
+        return features
+    with torch.inference_mode():
+        return np.asarray(network.head.embed(torch.from_numpy(features)))
+
+
 def known_logits(
     network: Network, recipe: Recipe, data: TrainingData, rows: NDArray[np.int64]
 ) -> NDArray[np.float64] | None:
     """Return the logits of some images from the features that are kept, shape (len(rows), C); None without.
 
     Args:
-        network: Of a probe, as it was fitted.
-        recipe: Of the probe.
-        data: The images.
-        rows: Those to predict.
+        network: As in `known_embedding`, like all others.
+        recipe: The same.
+        data: The same.
+        rows: The same.
     """
-    path = _path(network, recipe, data)
-    if not (recipe.probe and path.exists()):
+    embedding = known_embedding(network, recipe, data, rows)
+    if embedding is None:
         return None
-    features = torch.from_numpy(np.load(path, mmap_mode="r")[rows])
     metadata = data.metadata(recipe.metadata)
     told = None if metadata is None else torch.from_numpy(metadata[rows])
     with torch.inference_mode():
-        embedding = network.head.embed(features) if is_layered(network) else features
-        return np.asarray(network.told(network.head.linear(embedding), told).double())
+        logits = network.told(network.head.linear(torch.from_numpy(embedding)), told)
+    return np.asarray(logits.double())
 
 
 def is_layered(network: Network) -> bool:
@@ -109,6 +131,6 @@ def _fingerprint(network: Network, recipe: Recipe, data: TrainingData) -> str:
     fitted = ("head.linear.", "metadata.", *(["head.layers."] if is_layered(network) else []))
     for name, value in network.state_dict().items():
         if not name.startswith(fitted):
-            digest.update(name.encode() + value.contiguous().numpy().tobytes())
+            digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
     digest.update("\n".join(data.image_id).encode())
     return digest.hexdigest()[:16]

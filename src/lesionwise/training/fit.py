@@ -111,7 +111,7 @@ def write_part_predictions(
         rows = data.rows(part)
         if recipe.defect_own_statistics:
             network.set_statistics(*channel_statistics(data.pixels, rows))
-        logits = known_logits(network, recipe, data, rows) if recipe.probe else None
+        logits = known_logits(network, recipe, data, rows)
         if logits is None:
             metadata = data.metadata(recipe.metadata)
             logits = predict_logits(network, recipe, data.pixels, rows, metadata=metadata, device=device)

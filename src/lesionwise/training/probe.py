@@ -19,11 +19,9 @@ from lesionwise.models.layers import Directions
 from lesionwise.models.network import DenseHead, Network
 from lesionwise.models.probe import Metadata, Probe, main_directions
 from lesionwise.models.probe import fit_probe as fit_layer
-from lesionwise.models.weights import FRESH
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder, atomic_path, write_text
 from lesionwise.training.clock import OnStep, StepClock
-from lesionwise.training.datamodule import channel_statistics
 from lesionwise.training.features import network_features
 from lesionwise.training.fit import fresh_network, write_part_predictions
 from lesionwise.training.hardware import keep_memory
@@ -51,7 +49,7 @@ def fit_probe(
         recipe: Its `probe` names the method.
         data: Pixels, table and split.
         run: Where the results go; `probe.csv` holds the score of each strength that was tried.
-        seed: Of the folds, and of features that nobody trained.
+        seed: Of the folds, and of the search for directions.
         device: "cpu", "cuda" or "mps".
         resume: There is nothing to resume: features are kept anyway.
         on_epoch: Called with the one row of the history.
@@ -65,8 +63,6 @@ def fit_probe(
     torch.manual_seed(seed)
     train_rows = data.rows("train")
     network = fresh_network(recipe, weights=recipe.weights)
-    if recipe.weights == FRESH and not recipe.mean:
-        network.set_statistics(*channel_statistics(data.pixels, train_rows))
     network.views = recipe.tta
     clock = StepClock()
     clock.images = len(data.y)

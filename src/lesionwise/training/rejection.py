@@ -19,6 +19,7 @@ from lesionwise.models.network import Network
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder, atomic_path
 from lesionwise.training.augment import evaluation_view, to_unit_range
+from lesionwise.training.features import known_embedding
 from lesionwise.training.fit import load_best_network
 from lesionwise.training.prepare import TrainingData
 
@@ -48,8 +49,10 @@ def fit_run_rejection(run: RunFolder, recipe: Recipe, data: TrainingData, *, dev
         device: "cpu", "cuda" or "mps".
     """
     network = load_best_network(run, recipe)
+    rows = {part: data.rows(part) for part in PARTS}
+    known = {part: known_embedding(network, recipe, data, rows[part]) for part in PARTS}
     for part in PARTS:
-        numbers = measure(network, recipe, data.pixels, data.rows(part), device=device)
+        numbers = measure(network, recipe, data.pixels, rows[part], known=known[part], device=device)
         for path, array in zip((run.embeddings(part), run.appearance(part)), numbers, strict=True):
             with atomic_path(path) as temporary, temporary.open("wb") as file:
                 np.save(file, array, allow_pickle=False)
@@ -64,6 +67,7 @@ def measure(
     pixels: NDArray[np.uint8],
     rows: NDArray[np.int64],
     *,
+    known: NDArray[np.float32] | None = None,
     device: str = "cpu",
 ) -> Numbers:
     """Return embedding and appearance of some images.
@@ -73,14 +77,16 @@ def measure(
         recipe: Says which part of an image the network looks at; the appearance is that of the whole.
         pixels: All images, shape (N, H, W, 3), uint8; may be memory-mapped.
         rows: Those to measure.
+        known: Their embedding, where it need not be computed again.
         device: "cpu", "cuda" or "mps".
     """
     network, appearance = network.to(device).eval(), Appearance().to(device)
-    embeddings, looks = [], []
+    embeddings, looks = [] if known is None else [torch.from_numpy(known)], []
     with torch.inference_mode():
         for batch in np.array_split(rows, max(1, -(-len(rows) // _BATCH))):
             images = torch.from_numpy(pixels[batch]).to(device)
-            embeddings.append(network.outputs(evaluation_view(images, recipe)).embedding.float().cpu())
+            if known is None:
+                embeddings.append(network.outputs(evaluation_view(images, recipe)).embedding.float().cpu())
             looks.append(appearance(to_unit_range(images)).cpu())
     return Numbers(torch.cat(embeddings).numpy(), torch.cat(looks).numpy())
 

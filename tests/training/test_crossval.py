@@ -25,8 +25,9 @@ from lesionwise.split.assign import make_split
 from lesionwise.split.folds import fold_split
 from lesionwise.split.split_file import read_split, write_split
 from lesionwise.training import crossval, held_out
-from lesionwise.training.crossval import CrossValidation, collect, cross_validate
+from lesionwise.training.crossval import cross_validate
 from lesionwise.training.ensemble import predict_test_together
+from lesionwise.training.out_of_fold import CrossValidation, collect
 from lesionwise.training.prepare import prepare
 
 RECIPE = {"model": "seed-mlp", "epochs": 2, "lr": 1e-3}

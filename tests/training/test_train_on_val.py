@@ -1,17 +1,22 @@
 from pathlib import Path
+from statistics import mean
 
 import pandas as pd
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from conftest import make_recipe
+from lesionwise.cli.app import app
 from lesionwise.errors import DataError, RecipeError, RunError
+from lesionwise.evaluation.fold_mean import mean_over_folds
 from lesionwise.evaluation.run_scores import evaluate_part
 from lesionwise.explain.run import explain_run
 from lesionwise.recipe import load_recipe
 from lesionwise.report.html import write_report
 from lesionwise.report.model_card import write_model_card
 from lesionwise.run_folder import RunFolder
+from lesionwise.split.split_file import read_split
 from lesionwise.training.crossval import cross_validate
 from lesionwise.training.run import train
 
@@ -53,9 +58,30 @@ def test_it_has_no_scores_on_val_and_says_what_to_do(run: RunFolder) -> None:
         evaluate_part(run, "val")
 
 
-def test_folds_are_scored_all_the_same(drawn_folder: Path, tmp_path: Path) -> None:
-    found = cross_validate(make_recipe(epochs=1, train_on_val=True), drawn_folder, out=tmp_path, folds=[1])
-    assert found.pooled is not None
+def test_an_ensemble_of_such_runs_says_the_same_and_looks_at_test(
+    drawn_folder: Path, run: RunFolder, tmp_path: Path
+) -> None:
+    recipe = make_recipe(epochs=1, train_on_val=True)
+    other = train(recipe, drawn_folder, out=tmp_path / "other", split=run.split, seed=1)
+    both = str(tmp_path / "both")
+    members = [str(run.path), str(other.path)]
+    made = CliRunner().invoke(app, ["ensemble", *members, "--out", both, "--quiet"])
+    assert made.exit_code == 0, made.output
+    assert "was trained on val as well" in made.output
+    assert f"Ensemble of 2: {both}" in made.output
+    final = CliRunner().invoke(app, ["evaluate", both, "--final", "--quiet"])
+    assert final.exit_code == 0, final.output
+
+
+def test_folds_are_scored_all_the_same_and_their_interval_counts_val_as_trained_on(
+    drawn_folder: Path, tmp_path: Path
+) -> None:
+    recipe = make_recipe(model="seed-mlp", epochs=1, batch_size=64, train_on_val=True)
+    found = cross_validate(recipe, drawn_folder, out=tmp_path, folds=[1, 2])
+    splits = [read_split(tmp_path / f"fold-{fold}" / "split.csv") for fold in (1, 2)]
+    ratio = mean(len(own.image_ids("test")) / len(own.image_ids("train", "val")) for own in splits)
+    accuracy = found.by_fold["accuracy"]
+    assert accuracy == mean_over_folds(accuracy.each, ratio=ratio)
 
 
 def test_nothing_may_watch_val() -> None:
@@ -71,4 +97,5 @@ def test_report_explanation_and_card_do_without_val(run: RunFolder) -> None:
     assert "and <em>val</em>, and the last epoch was kept" in page
     assert "By epoch." in page
     assert "the best by" not in page
-    assert "`train` and `val`\nmade the weights" in write_model_card(run).read_text(encoding="utf-8")
+    card = " ".join(write_model_card(run).read_text(encoding="utf-8").split())
+    assert "The weights, those of the last epoch, were trained on `train` and `val`;" in card

@@ -24,7 +24,7 @@ from lesionwise.cli.train import RecipeArgument
 from lesionwise.errors import LesionwiseError
 
 if TYPE_CHECKING:
-    from lesionwise.training.crossval import CrossValidation
+    from lesionwise.training.out_of_fold import CrossValidation
 
 _SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "macro_auc", "log_loss", "ece")
 

@@ -1,7 +1,7 @@
 """Cross-validation by lesion: a run for each fold, and the predictions of every held-out image in one file.
 
-Here: the order of the folds, what is kept, and what comes out. Not here: what a fold's run sees
-(`lesionwise.split.folds`) and training it (`run`).
+Here: the order of the folds, and what is kept. Not here: what a fold's run sees (`lesionwise.split.folds`),
+training it (`run`), and gathering what came out (`out_of_fold`).
 
 The folder is a run folder whose part is `out-of-fold`, with a run folder for each fold inside:
 
@@ -11,22 +11,17 @@ The folder is a run folder whose part is `out-of-fold`, with a run folder for ea
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from lesionwise.cluster import Engine
 from lesionwise.data.cache import OnRead
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import SplitError
-from lesionwise.evaluation.evaluate import LOSSES, Evaluation
-from lesionwise.evaluation.fold_mean import Spread, mean_over_folds
-from lesionwise.evaluation.run_predictions import refresh_predictions
-from lesionwise.evaluation.run_scores import OUT_OF_FOLD, evaluate_part
+from lesionwise.evaluation.run_scores import evaluate_part
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import (
     RunFolder,
@@ -39,45 +34,17 @@ from lesionwise.run_folder import (
 from lesionwise.run_record import describe_environment
 from lesionwise.split.assign import FOLDS
 from lesionwise.split.folds import fold_everything, fold_numbers, fold_split, verify_whole
-from lesionwise.split.split_file import Split, is_other_split, read_split, write_split
+from lesionwise.split.split_file import Split, is_other_split, write_split
 from lesionwise.training.clock import OnStep
 from lesionwise.training.hardware import choose_device
 from lesionwise.training.held_out import HeldOut, HeldOutMaker
 from lesionwise.training.history import OnEpoch
+from lesionwise.training.out_of_fold import CrossValidation, collect, fold_run, is_finished
 from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.sharing import share_out
-from lesionwise.training.verify import verify_recipe
+from lesionwise.training.verify import is_other_recipe, verify_recipe
 
 OnFold = Callable[[int, list[int]], None]
-
-
-@dataclass(frozen=True)
-class CrossValidation:
-    """What came out so far.
-
-    Attributes:
-        run: The folder.
-        folds: All folds.
-        done: Those that are finished.
-        by_fold: Score of each finished fold, by score; and the mean over folds.
-        pooled: All held-out predictions scored as one set; None before the first fold is finished.
-    """
-
-    run: RunFolder
-    folds: list[int]
-    done: list[int]
-    by_fold: dict[str, Spread]
-    pooled: Evaluation | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain dictionaries and lists."""
-        return {
-            "run": str(self.run.path),
-            "folds": self.folds,
-            "done": self.done,
-            "mean_over_folds": {name: asdict(spread) for name, spread in self.by_fold.items()},
-            "pooled": self.pooled.to_json() if self.pooled else None,
-        }
 
 
 def cross_validate(
@@ -123,9 +90,8 @@ def cross_validate(
         LesionwiseError: If recipe, data or split cannot be used; the message says what to do.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    if engine == "local":  # other machines speak for themselves
-        verify_recipe(recipe, choose_device(device))
     run = RunFolder(Path(out))
+    verify_recipe(recipe, choose_device(device) if engine == "local" else None, begun=_is_begun(run))
     dealt = _begin(
         run,
         recipe,
@@ -142,7 +108,7 @@ def cross_validate(
         recipe, Path(data), run.path, seed, device, Path(cache_root) if cache_root else None, workers
     )
     tell = on_fold or (lambda _fold, _chosen: None)
-    open_ = [fold for fold in chosen if not _is_finished(_fold_run(run, fold))]
+    open_ = [fold for fold in chosen if not is_finished(fold_run(run, fold))]
     if engine == "ray":
         for fold in open_:
             tell(fold, chosen)
@@ -151,7 +117,7 @@ def cross_validate(
         ):
             collect(run)
     for fold in open_ if engine == "local" else ():
-        if not _fold_run(run, fold).predictions("test").exists():
+        if not fold_run(run, fold).predictions("test").exists():
             tell(fold, chosen)
         finish_fold(maker.make(f"fold-{fold}", dealt.fold(fold, seed)), on_epoch=on_epoch, on_step=on_step)
         collect(run)
@@ -169,7 +135,7 @@ def finish_fold(fold: HeldOut, *, on_epoch: OnEpoch | None = None, on_step: OnSt
     with fold.alone() as own:
         if not own.predictions("test").exists():
             fold.finish(on_epoch=on_epoch, on_step=on_step)
-        if not _is_finished(own):
+        if not is_finished(own):
             evaluate_part(own, "test")
 
 
@@ -209,7 +175,7 @@ def _begin(
             'defect_resample_before_split makes a split of its own, not folds. See "lesionwise leakage".'
         )
     claim_own_folder(run.cross_validation, what="cross-validation")
-    begun = run.split.with_suffix(".json").exists()  # the last that is written when one begins
+    begun = _is_begun(run)
     if begun:
         _verify_same(run, recipe, seed, split)
     data = prepare(
@@ -240,11 +206,15 @@ def _begin(
     return _Dealt(own, data, numbers)
 
 
+def _is_begun(run: RunFolder) -> bool:
+    return run.split.with_suffix(".json").exists()  # the last that is written when one begins
+
+
 def _verify_same(run: RunFolder, recipe: Recipe, seed: int, split: Path | None) -> None:
     verify_same_start(
         run.path,
         {
-            "recipe": load_recipe(run.config) != recipe,
+            "recipe": is_other_recipe(recipe, run.config),
             "--seed": read_json(run.cross_validation)["seed"] != seed,
             "--split": is_other_split(split, run.split),
         },
@@ -273,73 +243,3 @@ def _choose(numbers: list[int], folds: int | list[int] | None, source: Path) -> 
     if unknown or not folds:
         raise SplitError(f"{source}: expected folds among {shown} but got {', '.join(map(str, unknown))}.")
     return sorted(set(folds))
-
-
-def collect(run: RunFolder) -> CrossValidation:
-    """Gather what the finished folds left into the files of the cross-validation.
-
-    Args:
-        run: Its folder.
-
-    Raises:
-        RunError: If it is no folder of a cross-validation.
-    """
-    record = read_json(run.cross_validation)
-    runs = {fold: _fold_run(run, fold) for fold in record["folds"]}
-    done = {fold: own for fold, own in runs.items() if _is_finished(own)}
-    if not done:
-        return CrossValidation(run, record["folds"], [], {}, None)
-    _write_out_of_fold(run, done)
-    pooled = evaluate_part(run, OUT_OF_FOLD)
-    found = {fold: Evaluation.from_json(read_json(own.scores)["parts"]["test"]) for fold, own in done.items()}
-    ratio = float(np.mean([_test_to_train(own) for own in done.values()]))
-    spreads = {
-        name: mean_over_folds(
-            [evaluation.overall[name].value for evaluation in found.values()],
-            ratio=ratio,
-            most=float("inf") if name in LOSSES else 1.0,
-        )
-        for name in pooled.overall
-    }
-    result = CrossValidation(run, record["folds"], list(done), spreads, pooled)
-    _write_folds(run, found)
-    means = {name: asdict(spread) for name, spread in spreads.items()}
-    write_json(run.cross_validation, {**record, "done": list(done), "mean_over_folds": means})
-    return result
-
-
-def _fold_run(run: RunFolder, fold: int) -> RunFolder:
-    return RunFolder(run.path / f"fold-{fold}")
-
-
-def _is_finished(own: RunFolder) -> bool:
-    """Return whether a fold is predicted and scored."""
-    scored = own.scores.exists() and "test" in read_json(own.scores)["parts"]
-    return scored and own.predictions("test").exists()
-
-
-def _test_to_train(own: RunFolder) -> float:
-    split = read_split(own.split)
-    return len(split.image_ids("test")) / len(split.image_ids("train"))
-
-
-def _write_out_of_fold(run: RunFolder, done: dict[int, RunFolder]) -> None:
-    """Write the held-out predictions of all finished folds, each as its run is calibrated now."""
-    tables = []
-    for fold, own in done.items():
-        refresh_predictions(own, "test")
-        table = pd.read_csv(own.predictions("test"), dtype=str)
-        table.insert(3, "fold", fold)  # behind image_id, group and y_true
-        tables.append(table)
-    rows = pd.concat(tables).sort_values("image_id")
-    write_text(run.predictions(OUT_OF_FOLD), rows.to_csv(index=False, lineterminator="\n"))
-
-
-def _write_folds(run: RunFolder, found: dict[int, Evaluation]) -> None:
-    rows = [
-        {"fold": fold, "score": name, **vars(estimate)}
-        for fold, evaluation in found.items()
-        for name, estimate in evaluation.overall.items()
-    ]
-    table = pd.DataFrame(rows).to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    write_text(run.path / "folds.csv", table)

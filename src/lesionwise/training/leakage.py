@@ -52,7 +52,7 @@ from lesionwise.training.leak_outcome import (
 )
 from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.sharing import share_out
-from lesionwise.training.verify import verify_recipe
+from lesionwise.training.verify import is_other_recipe, verify_recipe
 
 PER_CLASS: Final = 500  # what the seeds' notebooks draw of each class
 _AUGMENTED_TIMES: Final = 3  # three changed copies beside each drawn image
@@ -101,9 +101,8 @@ def measure_leakage(
         LesionwiseError: If recipe, data or split cannot be used; the message says what to do.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    if engine == "local":  # other machines speak for themselves
-        verify_recipe(recipe, choose_device(device))
     folder = RunFolder(Path(out))
+    verify_recipe(recipe, choose_device(device) if engine == "local" else None, begun=_is_begun(folder))
     root = Path(cache_root) if cache_root else None
     known = prepare(
         Path(data),
@@ -223,7 +222,7 @@ def _begin(folder: RunFolder, recipe: Recipe, split: Path | None, seed: int, per
     verify_same_start(
         folder.path,
         {
-            "recipe": load_recipe(folder.config) != recipe,
+            "recipe": is_other_recipe(recipe, folder.config),
             "--seed": record["seed"] != seed,
             "per_class": record.get("per_class", per_class) != per_class,
             "--split": is_other_split(split, folder.split),

@@ -37,7 +37,7 @@ from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.probe import fit_probe
 from lesionwise.training.processes import joined_processes, verify_share
 from lesionwise.training.rejection import fit_run_rejection
-from lesionwise.training.verify import verify_recipe
+from lesionwise.training.verify import is_other_recipe, verify_recipe
 
 _LEDGER: Final = "test-ledger.csv"
 
@@ -152,7 +152,13 @@ def _verify_wishes(
             f"{split}: defect_resample_before_split makes a split of its own. Leave one of the two out."
         )
     verify_share(recipe, processes)
-    verify_recipe(recipe, device)
+    begun = bool(resume and out and _has_weights(RunFolder(Path(out))))
+    verify_recipe(recipe, device, begun=begun)
+
+
+def _has_weights(run: RunFolder) -> bool:
+    """Return whether a run goes on with weights of its own, not with those that its recipe starts from."""
+    return (run.checkpoints / "last.ckpt").exists() or run.predictions("cal").exists()
 
 
 def _prepare_run(
@@ -281,7 +287,7 @@ def _verify_same_start(
     verify_same_start(
         run.path,
         {
-            "recipe": load_recipe(run.config) != recipe,
+            "recipe": is_other_recipe(recipe, run.config),
             "--seed": facts["seed"] != seed,
             "--split": is_other_split(split, run.split),
             "--by": by == "image" and not read_split(run.split).leaky,

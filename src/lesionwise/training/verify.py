@@ -1,24 +1,44 @@
-"""What a recipe asks of this machine and of its network, verified before anything is begun."""
+"""What a recipe asks of this machine and of its network, verified before anything is begun or continued."""
+
+from pathlib import Path
 
 from lesionwise.models.depth import lowest_layers
-from lesionwise.recipe import Recipe
+from lesionwise.models.weights import FRESH
+from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.training.fit import fresh_network
 from lesionwise.training.hardware import verify_compiler
 from lesionwise.training.tracking import verify_logger
 
 
-def verify_recipe(recipe: Recipe, device: str) -> None:
+def verify_recipe(recipe: Recipe, device: str | None, *, begun: bool = False) -> None:
     """Refuse a recipe that would fail here only after images were read and folders written.
 
     Args:
         recipe: What is about to be trained.
-        device: "cpu", "cuda" or "mps".
+        device: "cpu", "cuda" or "mps"; None where other machines train, which speak for themselves.
+        begun: Go on with weights that were kept: those that the recipe starts from need not be there.
 
     Raises:
-        LesionwiseError: If the extra of its logger or a compiler is missing, or it holds all layers still.
+        LesionwiseError: If the extra of its logger or a compiler is missing; if its network or its weights
+            cannot be had, or do not fit its image sizes; or if it holds all layers still.
     """
-    verify_logger(recipe)
-    if recipe.compile:
+    if device:
+        verify_logger(recipe)
+    if device and recipe.compile:
         verify_compiler(device)
+    network = fresh_network(recipe, weights=FRESH if begun else recipe.weights)
     if recipe.freeze_layers:
-        lowest_layers(fresh_network(recipe), recipe.freeze_layers)
+        lowest_layers(network, recipe.freeze_layers)
+
+
+def is_other_recipe(recipe: Recipe, config: Path) -> bool:
+    """Return whether a recipe is not the one that something was begun with.
+
+    Args:
+        recipe: What is asked for now.
+        config: The file that the recipe was noted in, which may spell the path of the same weights otherwise.
+    """
+    earlier = load_recipe(config)
+    if Path(earlier.weights).resolve() == Path(recipe.weights).resolve():
+        recipe = recipe.model_copy(update={"weights": earlier.weights})
+    return recipe != earlier

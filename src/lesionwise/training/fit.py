@@ -161,6 +161,7 @@ def predict_logits(
         metadata: Of all images, encoded, shape (N, M); left out, nothing is known.
         device: "cpu", "cuda" or "mps".
     """
+    keep_memory()
     network = network.to(device).eval()
     outputs = []
     with torch.inference_mode():

@@ -108,8 +108,8 @@ def resident_pixels(pixels: NDArray[np.uint8], device: str) -> NDArray[np.uint8]
 def keep_memory() -> None:
     """Ask glibc to keep large buffers instead of handing them back after every step.
 
-    A training step frees and takes the same hundreds of megabytes again and again; returned pages are
-    faulted in one by one. Without glibc this does nothing.
+    A training step, and a batch that is predicted, frees and takes the same hundreds of megabytes again and
+    again; returned pages are faulted in one by one. Without glibc this does nothing.
     """
     if sys.platform.startswith("linux"):
         libc = ctypes.CDLL(None)

@@ -21,6 +21,7 @@ from lesionwise.run_folder import RunFolder, atomic_path
 from lesionwise.training.augment import evaluation_view, to_unit_range
 from lesionwise.training.features import known_embedding
 from lesionwise.training.fit import load_best_network
+from lesionwise.training.hardware import keep_memory
 from lesionwise.training.prepare import TrainingData
 
 PARTS: Final = ("train", "cal")
@@ -80,6 +81,7 @@ def measure(
         known: Their embedding, where it need not be computed again.
         device: "cpu", "cuda" or "mps".
     """
+    keep_memory()
     network, appearance = network.to(device).eval(), Appearance().to(device)
     embeddings, looks = [] if known is None else [torch.from_numpy(known)], []
     with torch.inference_mode():

@@ -7,25 +7,21 @@ import sys
 from itertools import accumulate
 from pathlib import Path
 
-from checkpoints import SCORES, kept_network
-from scipy.special import softmax
+from checkpoints import print_scores
 
-from lesionwise.evaluation.evaluate import evaluate
 from lesionwise.run_folder import RunFolder
-from lesionwise.training.fit import predict_logits
-from lesionwise.training.hardware import keep_memory
+from lesionwise.training.fit import predict_logits, read_network
 from lesionwise.training.run import prepare_again
 
 ZOOMS = (1.3, 1.0, 1.6, 1.15, 1.45)
 
 
 def main(folders: list[Path]) -> None:
-    keep_memory()
     for folder in folders:
         run = RunFolder(folder)
         recipe, data, _ = prepare_again(run, None)
         rows, known = data.rows("test"), data.metadata(recipe.metadata)
-        network = kept_network(run, recipe, "last")
+        network = read_network(run.checkpoints / "last.ckpt", recipe)
         logits = [
             predict_logits(
                 network,
@@ -43,10 +39,7 @@ def main(folders: list[Path]) -> None:
             **{f"mean of the first {n}": found / n for n, found in enumerate(sums, start=1) if n > 1},
         }
         for way, found in ways.items():
-            scored = evaluate(data.y[rows], softmax(found, axis=1), data.group[rows])
-            shown = [f"{score} {scored.overall[score]}" for score in SCORES]
-            melanoma = scored.per_class["mel"]["auc"]
-            print(folder.name, way, *shown, f"mel auc {melanoma}", sep="; ", flush=True)
+            print_scores(f"{folder.name}; {way}", found, data, rows)
 
 
 if __name__ == "__main__":

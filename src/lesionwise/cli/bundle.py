@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lesionwise.cli.console import print_note, print_result
-from lesionwise.cli.options import Json, Quiet
+from lesionwise.cli.options import Json, Quiet, read_text
 from lesionwise.errors import LesionwiseError
 
 if TYPE_CHECKING:
@@ -184,14 +184,6 @@ def _record(bundle: "Bundle") -> dict[str, Any]:
 def _note_stamp(bundle: "Bundle", *, quiet: bool) -> None:
     if bundle.description.stamp:
         print_note(f"{bundle.description.stamp}: this bundle will not be served.", quiet=quiet)
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a file that was named as an option."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise LesionwiseError(f"{path}: is not UTF-8 text.") from error
 
 
 def _describe(bundle: "Bundle") -> Group:

@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 
-from lesionwise.cli.bundle import read_text
 from lesionwise.cli.console import print_result
 from lesionwise.cli.evaluate import RunArgument
-from lesionwise.cli.options import Json
+from lesionwise.cli.options import Json, read_text
 
 Licence = Annotated[str, typer.Option("--licence", help='Of the weights, such as "CC BY-NC 4.0".')]
 Folds = Annotated[

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from lesionwise.errors import LesionwiseError
+
 Data = Annotated[Path, typer.Option("--data", help="Folder of images with its table.", metavar="DIR")]
 Out = Annotated[Path | None, typer.Option("--out", help="Where the results go.", metavar="DIR")]
 SplitFile = Annotated[
@@ -65,3 +67,11 @@ ByOption = Annotated[
         "--by", help="What stays together. By image LEAKS: it shows what a leak is worth, and is stamped."
     ),
 ]
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file that was named as an option."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise LesionwiseError(f"{path}: is not UTF-8 text.") from error

@@ -30,7 +30,7 @@ TITLES: Final = {
     "skin_tone": "skin tone (estimate)",
     PHOTOGRAPHS: "photographs of the lesion:",
 }
-"""What a column is called in sentences and tables, where that is not its name."""
+"""What a column is called in tables, where that is not its name."""
 UNKNOWN: Final = "unknown"
 _WHOSE: Final = {
     "sex": "of {} patients",

@@ -5,6 +5,8 @@ around it (`trainer`) and reading data (`prepare`).
 Letters: N images, C classes, H W pixels.
 """
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -134,11 +136,17 @@ def load_best_network(run: RunFolder, recipe: Recipe) -> Network:
     best = run.checkpoints / "best.ckpt"
     if not best.exists():
         raise RunError(f"{run.path}: has no {best.name}. Train it first, or continue with --resume.")
-    state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+    network = read_network(best, recipe)
+    network.views = recipe.tta
+    return network
+
+
+def read_network(checkpoint: Path, recipe: Recipe) -> Network:
+    """Return a recipe's network with the weights of a checkpoint, looking at one view."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     network = fresh_network(recipe)
     prefix = "network."
     network.load_state_dict({key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)})
-    network.views = recipe.tta
     return network
 
 

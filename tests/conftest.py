@@ -3,12 +3,14 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from lesionwise.cli import main
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.labels import CODES
 from lesionwise.recipe import Recipe
@@ -79,3 +81,28 @@ def make_recipe(**keys: object) -> Recipe:
     """Return a short recipe for tiny images, with some keys changed."""
     base = {"model": "small", "image_size": [24, 32], "epochs": 2, "batch_size": 16}
     return Recipe.model_validate({**base, **keys})
+
+
+class Ended(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Lesionwise = Callable[..., Ended]
+
+
+@pytest.fixture
+def lesionwise(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Lesionwise:
+    """The command line, run in this process."""
+
+    def run(*arguments: object) -> Ended:
+        capsys.readouterr()
+        monkeypatch.setattr("sys.argv", ["lesionwise", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Ended(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run

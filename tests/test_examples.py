@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, Lesionwise
 
 NOTEBOOK = ROOT / "examples" / "notebook.py"
 GUIDE = ROOT / "docs" / "from-a-notebook.md"
@@ -27,12 +27,10 @@ def test_the_notebook_names_every_step_once() -> None:
     assert sorted(int(step) for step in re.findall(r"\b(\d+)\.", cells)) == list(range(1, 15))
 
 
-def test_the_guide_maps_every_step_and_names_only_verbs_that_exist() -> None:
+def test_the_guide_maps_every_step_and_names_only_verbs_that_exist(lesionwise: Lesionwise) -> None:
     text = GUIDE.read_text(encoding="utf-8")
     assert [int(step) for step in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)] == list(range(1, 15))
-    shown = subprocess.run(
-        [sys.executable, "-m", "lesionwise", "--help"], capture_output=True, text=True, check=True
-    ).stdout
+    shown = lesionwise("--help").out
     verbs = set(re.findall(r"`lesionwise ([a-z-]+)", text))
     assert verbs
     assert not [verb for verb in verbs if not re.search(rf"\b{verb}\b", shown)]

@@ -224,8 +224,8 @@ def test_a_thousand_mutants_are_all_refused(make_bundle: MakeBundle) -> None:
 
 @pytest.mark.slow
 def test_mutants_with_a_checksum_that_fits_neither_crash_nor_hang(make_bundle: MakeBundle) -> None:
-    found = fuzz(make_bundle().path, "resealed", 400)
-    assert sum(found.values()) == 400
+    found = fuzz(make_bundle().path, "resealed", 200)
+    assert sum(found.values()) == 200
     assert set(found) == {"refused", "not built", "ran"}
 
 

@@ -1,8 +1,6 @@
 """A small bundle and drawn images: a true claim is confirmed, a false one is not."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ import pytest
 
 from bundle.conftest import MakeBundle
 from bundle.small_model import CALIBRATION
-from conftest import WriteKaggle
+from conftest import Lesionwise, WriteKaggle
 from lesionwise.bundle.claim import part_scores
 from lesionwise.bundle.description import Provenance, image_digest
 from lesionwise.bundle.engine import Engine
@@ -146,19 +144,18 @@ def test_a_bundle_that_claims_nothing_is_not_verified(make_bundle: MakeBundle, d
 
 
 def test_the_command_ends_with_one_where_a_row_is_refuted_and_refuses_a_changed_file(
-    make_bundle: MakeBundle, drawn: Dataset
+    make_bundle: MakeBundle, drawn: Dataset, lesionwise: Lesionwise
 ) -> None:
     bundle = claiming(
         make_bundle, drawn, lambda claim: claim["overall"]["balanced_accuracy"].update(value=0.95)
     )
-    command = [sys.executable, "-m", "lesionwise", "verify", "--data", drawn.folder, "--json", "--model"]
-    done = subprocess.run([*command, bundle.path], capture_output=True, text=True, check=False)
-    assert done.returncode == 1, done.stderr
-    assert [row["score"] for row in json.loads(done.stdout)["rows"] if not row["confirmed"]] == [
+    done = lesionwise("verify", "--data", drawn.folder, "--json", "--model", bundle.path)
+    assert done.code == 1, done.err
+    assert [row["score"] for row in json.loads(done.out)["rows"] if not row["confirmed"]] == [
         "balanced_accuracy"
     ]
     changed = bundle.path.with_name("changed.onnx")
     changed.write_bytes(bundle.path.read_bytes().replace(b'"value":0.95', b'"value":0.96'))
-    done = subprocess.run([*command, changed], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "is damaged or was changed after its export" in done.stderr
+    refused = lesionwise("verify", "--data", drawn.folder, "--json", "--model", changed)
+    assert refused.code == 2
+    assert "is damaged or was changed after its export" in refused.err

@@ -7,8 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from conftest import ROOT
-from lesionwise.cli import main
+from conftest import ROOT, Lesionwise
 from lesionwise.run_folder import write_json
 from lesionwise.split.split_file import read_split
 
@@ -24,14 +23,6 @@ QUICK = [
 ]
 
 
-def lesionwise(*arguments: object, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Run the command line in this process and return its exit code."""
-    monkeypatch.setattr(sys, "argv", ["lesionwise", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
-
-
 def test_help_names_every_verb_without_importing_what_is_heavy() -> None:
     program = (
         "import sys\nfrom lesionwise.cli import main\nsys.argv = ['lesionwise', '--help']\n"
@@ -44,19 +35,17 @@ def test_help_names_every_verb_without_importing_what_is_heavy() -> None:
     assert "HEAVY []" in done.stdout
 
 
-def test_the_version_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert lesionwise("--version", monkeypatch=monkeypatch) == 0
-    assert capsys.readouterr().out.strip() == version("lesionwise")
+def test_the_version_is_printed(lesionwise: Lesionwise) -> None:
+    assert lesionwise("--version") == (0, version("lesionwise") + "\n", "")
 
 
 def test_the_whole_job_goes_from_images_to_a_report(
-    drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    drawn_folder: Path, tmp_path: Path, lesionwise: Lesionwise
 ) -> None:
     out = tmp_path / "run"
     arguments = ("run", "small", "--data", drawn_folder, "--out", out, "--json", "--quiet", *QUICK)
-    assert lesionwise(*arguments, monkeypatch=monkeypatch) == 0
-    printed = capsys.readouterr()
-    assert printed.err == ""
+    printed = lesionwise(*arguments)
+    assert (printed.code, printed.err) == (0, "")
     result = json.loads(printed.out)
     assert 0 <= result["val"]["overall"]["balanced_accuracy"]["value"] <= 1
     page = (out / "report.html").read_text()
@@ -65,45 +54,42 @@ def test_the_whole_job_goes_from_images_to_a_report(
     assert "http://www.w3.org/2000/svg" in page
     assert not any(f'{attribute}="http' in page for attribute in ("src", "href"))  # self-contained
     assert json.loads((out / "scores.json").read_text())["parts"]["val"] == result["val"]
-    assert lesionwise("evaluate", out, "--final", monkeypatch=monkeypatch) == 0
-    assert "Look number 1 at the test images" in capsys.readouterr().err
+    final = lesionwise("evaluate", out, "--final")
+    assert final.code == 0
+    assert "Look number 1 at the test images" in final.err
     assert (out / "test-ledger.csv").exists()
-    assert lesionwise("report", out, monkeypatch=monkeypatch) == 0
+    assert lesionwise("report", out).code == 0
     assert "balanced accuracy on test" in (out / "report.html").read_text()
 
 
 def test_a_run_by_image_is_stamped_on_its_report(
-    drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    drawn_folder: Path, tmp_path: Path, lesionwise: Lesionwise
 ) -> None:
     arguments = ("run", "small", "--data", drawn_folder, "--out", tmp_path / "run", "--by", "image", *QUICK)
-    assert lesionwise(*arguments, monkeypatch=monkeypatch) == 0
+    assert lesionwise(*arguments).code == 0
     assert "LEAKY SPLIT" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_splitting_and_verifying(
-    drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_splitting_and_verifying(drawn_folder: Path, tmp_path: Path, lesionwise: Lesionwise) -> None:
     path = tmp_path / "s.csv"
-    assert (
-        lesionwise("split", drawn_folder, "--out", path, "--seed", 3, "--quiet", monkeypatch=monkeypatch) == 0
-    )
-    assert lesionwise("split", drawn_folder, "--verify", path, monkeypatch=monkeypatch) == 0
-    assert "No lesion stands on two sides" in capsys.readouterr().out
+    assert lesionwise("split", drawn_folder, "--out", path, "--seed", 3, "--quiet").code == 0
+    verified = lesionwise("split", drawn_folder, "--verify", path)
+    assert verified.code == 0
+    assert "No lesion stands on two sides" in verified.out
     assert read_split(path).meta["seed"] == 3
 
 
 def test_a_leak_ends_with_one_and_one_line_without_a_traceback(
-    drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    drawn_folder: Path, tmp_path: Path, lesionwise: Lesionwise
 ) -> None:
     path = tmp_path / "s.csv"
-    lesionwise("split", drawn_folder, "--out", path, "--by", "image", "--quiet", monkeypatch=monkeypatch)
+    lesionwise("split", drawn_folder, "--out", path, "--by", "image", "--quiet")
     write_json(path.with_suffix(".json"), {"by": "lesion"})
-    capsys.readouterr()
-    assert lesionwise("split", drawn_folder, "--verify", path, "--quiet", monkeypatch=monkeypatch) == 1
-    printed = capsys.readouterr().err
-    assert printed.startswith("Error: ")
-    assert "lesion LESION_" in printed
-    assert printed.count("\n") == 1
+    refused = lesionwise("split", drawn_folder, "--verify", path, "--quiet")
+    assert refused.code == 1
+    assert refused.err.startswith("Error: ")
+    assert "lesion LESION_" in refused.err
+    assert refused.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -119,26 +105,26 @@ def test_a_leak_ends_with_one_and_one_line_without_a_traceback(
     ],
 )
 def test_wrong_use_ends_with_two_and_says_what_is_wrong(
-    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, lesionwise: Lesionwise
 ) -> None:
-    assert lesionwise(*arguments, monkeypatch=monkeypatch) == 2
-    printed = capsys.readouterr().err
-    assert message in " ".join(printed.replace("│", " ").split())
-    assert "Traceback" not in printed
+    refused = lesionwise(*arguments)
+    assert refused.code == 2
+    assert message in " ".join(refused.err.replace("│", " ").split())
+    assert "Traceback" not in refused.err
 
 
 def test_faults_of_the_data_end_with_one_and_are_all_named(
-    drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    drawn_folder: Path, tmp_path: Path, lesionwise: Lesionwise
 ) -> None:
     folder = tmp_path / "faulty"
     folder.mkdir()
     table = pd.read_csv(drawn_folder / "HAM10000_metadata.csv")
     table.loc[0, "dx"] = "wart"
     table.to_csv(folder / "HAM10000_metadata.csv", index=False)
-    assert lesionwise("train", "small", "--data", folder, monkeypatch=monkeypatch) == 1
-    printed = capsys.readouterr().err
-    assert "D004" in printed
-    assert "D005" in printed
+    refused = lesionwise("train", "small", "--data", folder)
+    assert refused.code == 1
+    assert "D004" in refused.err
+    assert "D005" in refused.err
 
 
 def test_a_missing_extra_prints_its_install_line(drawn_folder: Path) -> None:
@@ -160,11 +146,12 @@ def test_the_module_can_be_run() -> None:
 
 
 def test_phantoms_stand_in_where_no_data_is_given(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lesionwise: Lesionwise
 ) -> None:
     monkeypatch.setattr("lesionwise.cli.run._PHANTOM_LESIONS", 12)
-    assert lesionwise("run", "small", "--out", tmp_path / "run", *QUICK, monkeypatch=monkeypatch) == 0
-    assert "this run is on PHANTOMS" in capsys.readouterr().err
+    ended = lesionwise("run", "small", "--out", tmp_path / "run", *QUICK)
+    assert ended.code == 0
+    assert "this run is on PHANTOMS" in ended.err
 
 
 def test_dev_script_stays_short_and_names_the_remedy() -> None:

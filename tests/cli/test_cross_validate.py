@@ -1,41 +1,34 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import WriteKaggle, make_recipe
+from conftest import Lesionwise, WriteKaggle, make_recipe
 from lesionwise.cli.cross_validate import _read_folds
 from lesionwise.errors import LesionwiseError
 
 
-def lesionwise(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "lesionwise", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 def test_folds_now_and_folds_later_and_what_can_be_done_with_them(
-    tmp_path: Path, write_kaggle: WriteKaggle
+    tmp_path: Path, write_kaggle: WriteKaggle, lesionwise: Lesionwise
 ) -> None:
     data, out = write_kaggle(tmp_path / "data", lesions=20), tmp_path / "out"
     (tmp_path / "r.toml").write_text(make_recipe(model="seed-mlp", epochs=1, batch_size=64).to_toml())
     options = ["--data", data, "--out", out, "--quiet"]
     first = lesionwise("cross-validate", tmp_path / "r.toml", *options, "--folds", "2,")
-    assert first.returncode == 0, first.stderr
-    assert "folds 2 of 1, 2, 3, 4, 5 done; 1, 3, 4, 5 to come" in first.stdout
-    assert "mean over folds" in first.stdout
+    assert first.code == 0, first.err
+    assert "folds 2 of 1, 2, 3, 4, 5 done; 1, 3, 4, 5 to come" in first.out
+    assert "mean over folds" in first.out
     both = lesionwise("cross-validate", tmp_path / "r.toml", *options, "--folds", "1,2", "--json")
-    value: dict[str, Any] = json.loads(both.stdout)
+    value: dict[str, Any] = json.loads(both.out)
     assert value["done"] == [1, 2]
     assert len(value["mean_over_folds"]["accuracy"]["each"]) == 2
-    assert lesionwise("report", out).returncode == 0
-    assert "out-of-fold" in lesionwise("evaluate", out).stdout
-    assert lesionwise("compare", out, out).returncode == 0
+    assert lesionwise("report", out).code == 0
+    assert "out-of-fold" in lesionwise("evaluate", out).out
+    assert lesionwise("compare", out, out).code == 0
     refused = lesionwise("cross-validate", tmp_path / "r.toml", *options, "--seed", "1")
-    assert refused.returncode == 2
-    assert "was begun with another --seed" in refused.stderr
+    assert refused.code == 2
+    assert "was begun with another --seed" in refused.err
 
 
 @pytest.mark.parametrize(("text", "meant"), [(None, None), ("5", 5), ("1,2", [1, 2]), ("3,", [3])])

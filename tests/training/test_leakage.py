@@ -250,7 +250,9 @@ def test_training_decodes_with_as_many_threads_as_asked_for(
 
     monkeypatch.setattr(held_out, "train", note)
     with pytest.raises(Stopped):
-        measure_leakage(make_recipe(**RECIPE), folder, out=tmp_path / "out", split=split, workers=3)
+        measure_leakage(
+            make_recipe(**RECIPE), folder, out=tmp_path / "out", split=split, per_class=PER_CLASS, workers=3
+        )
     assert asked == [3]
 
 

@@ -239,8 +239,8 @@ def _is_used(path: Path) -> bool:
 
 
 def next_run_path(parent: Path, name: str) -> Path:
-    """Return the first unused path among `parent/name-1`, `parent/name-2` and so on."""
-    number = 1
+    """Return the first unused path among `parent/name-1`, `parent/name-2` and so on; no colon is in it."""
+    name, number = name.replace(":", "-"), 1  # which Windows takes in no file name
     while (parent / f"{name}-{number}").exists():
         number += 1
     return parent / f"{name}-{number}"

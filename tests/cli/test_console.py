@@ -19,7 +19,9 @@ def test_progress_is_shown_from_the_first_image_on_a_terminal_and_in_a_log(
         display.on_step(0, 10, 100)
         display.on_step(0, 100, 100)
         display.on_step(1, 10, 100)
-    assert ("reading images 100/100" in screen.getvalue()) != terminal
+        display.on_work("looking at images", 100, 100)
+    for line in ("reading images 100/100", "looking at images 100/100"):
+        assert (line in screen.getvalue()) != terminal
 
 
 def test_a_quiet_display_prints_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

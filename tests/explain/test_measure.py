@@ -34,7 +34,11 @@ for _lesion, _row, _column in zip(
 def explained(red_is_melanoma: Network) -> Explained:
     pixels = np.zeros((IMAGES, 32, 48, 3), np.uint8)
     pixels[np.arange(IMAGES), ..., np.array([0, 2] * (IMAGES // 2))] = 255 * LESIONS
-    return explain_images(red_is_melanoma, make_recipe(image_size=[32, 48]), pixels, np.arange(IMAGES))
+    y_prob = np.full((IMAGES, 7), 0.1)
+    y_prob[np.arange(IMAGES), Y] = 0.4
+    return explain_images(
+        red_is_melanoma, make_recipe(image_size=[32, 48]), pixels, np.arange(IMAGES), y_prob
+    )
 
 
 def _png(mask: np.ndarray) -> bytes:

@@ -89,6 +89,9 @@ def test_metrics_count_what_was_asked(client: TestClient) -> None:
     before = read()
     client.post("/predict", files=[("image", ("a", picture(DARK))), ("image", ("b", picture(DARK)))])
     client.post("/predict", files={"image": b"no"})
+    client.post("/predict", files={"image": ("../up", picture(DARK))})
+    client.post("/", files=[("image", ("a", b"no")), ("image", ("b", picture(DARK)))])
+    client.get("/nowhere")
     after = read()
 
     def grown(name: str, labels: str) -> float:
@@ -96,8 +99,10 @@ def test_metrics_count_what_was_asked(client: TestClient) -> None:
 
     assert grown("lesionwise_requests_total", "/predict|200|POST") == 1
     assert grown("lesionwise_requests_total", "/predict|415|POST") == 1
-    assert grown("lesionwise_images_total", "answer") == 2
-    assert grown("lesionwise_refusals_total", "not-an-image") == 1
-    assert grown("lesionwise_stage_seconds_count", "decode") == 2
+    assert grown("lesionwise_images_total", "answer") == 3
+    assert grown("lesionwise_refusals_total", "not-an-image") == 2
+    assert grown("lesionwise_refusals_total", "bad-name") == 1
+    assert grown("lesionwise_refusals_total", "not-found") == 1
+    assert grown("lesionwise_stage_seconds_count", "decode") == 3
     assert after["lesionwise_waiting_images", ""] == 0
     assert any(name == "lesionwise_process_resident_memory_bytes" for name, _ in after)

@@ -10,6 +10,8 @@ from conftest import make_recipe
 from lesionwise.data.perturbations import PERTURBATIONS, STRENGTHS
 from lesionwise.errors import RunError
 from lesionwise.evaluation.predictions import read_predictions
+from lesionwise.evaluation.robustness import SCORES
+from lesionwise.evaluation.run_predictions import read_run_predictions
 from lesionwise.evaluation.scores import accuracy_score
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.robustness import FRAME_PX, _read, perturbed_part
@@ -45,6 +47,17 @@ def test_every_change_is_made_at_every_strength_and_held_against_the_plain_photo
     for row in found.changed:
         moved = row.scores["accuracy"] - found.plain["accuracy"]
         assert row.differences["accuracy"].value == pytest.approx(moved)
+
+
+def test_a_model_that_is_told_more_is_told_it_and_calibrated_as_it_answers(
+    drawn_folder: Path, tmp_path: Path
+) -> None:
+    recipe = make_recipe(epochs=3, metadata=["age", "sex", "localization"], calibration="vector")
+    run = train(recipe, drawn_folder, out=tmp_path / "run", cache_root=tmp_path)
+    found = perturbed_part(run, "val", device="cpu", cache_root=tmp_path)
+    stored = read_run_predictions(run, "val")
+    expected = {name: float(score(stored.y_true, stored.y_prob, None)) for name, score in SCORES.items()}
+    assert found.plain == pytest.approx(expected)
 
 
 def test_the_test_part_is_not_changed_before_it_was_looked_at(trained: RunFolder) -> None:

@@ -91,7 +91,7 @@ class Display:
 
     def on_work(self, title: str, done: int, total: int) -> None:
         """Show how far some other work on images is."""
-        self._move(title, done, total)
+        self._count(title, done, total)
 
     def on_step(self, epoch: int, done: int, total: int) -> None:
         """Show how far an epoch is."""
@@ -121,7 +121,7 @@ class Display:
         if title not in self._tasks:
             for task in self._tasks.values():
                 self._bar.remove_task(task)
-            self._tasks = {title: self._bar.add_task(title)}
+            self._tasks, self._tenth = {title: self._bar.add_task(title)}, 0
         self._bar.update(self._tasks[title], completed=done, total=total)
 
 

@@ -1,6 +1,7 @@
 """`lesionwise data`: download, verify, audit, lesions."""
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -111,7 +112,7 @@ def audit(
             joined=CONFIRMED_PAIRS,
             workers=workers,
             on_read=display.on_read,
-            on_look=display.on_read,
+            on_look=partial(display.on_work, "looking at images"),
         )
     if out:
         from lesionwise.data.audit.page import write_audit

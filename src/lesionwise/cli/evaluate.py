@@ -60,6 +60,8 @@ def evaluate(
     if not source.is_file():
         if truth or normalise or out or by is By.image:
             raise LesionwiseError("--truth, --normalise, --by and --out go with a CSV; a run knows its own.")
+        if robustness:
+            _verify_a_run(source)
         evaluation, title, check = _evaluate_run(source, read, final=final, device=device, quiet=quiet)
     else:
         if final or robustness:
@@ -119,6 +121,13 @@ def _evaluate_run(
         print_note(note, quiet=quiet)
     known = about_part(run, part) if table is None else table
     return evaluate_part(run, part, table=known), part, read_check(run, part)
+
+
+def _verify_a_run(source: Path) -> None:
+    """Refuse what has no network to show changed photographs to, before test is looked at."""
+    from lesionwise.run_folder import open_run_folder
+
+    open_run_folder(source, "run")
 
 
 def _robustness(source: Path, part: str, device: Device, *, quiet: bool) -> tuple[list[str], dict[str, Any]]:

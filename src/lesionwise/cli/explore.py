@@ -1,5 +1,6 @@
 """`lesionwise explore`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +40,11 @@ def explore(
     loaded = load_recipe(recipe, set_ or []) if recipe else None
     with Display(quiet=quiet) as display:
         found = explore_folder(
-            folder, recipe=loaded, workers=workers, on_read=display.on_read, on_look=display.on_read
+            folder,
+            recipe=loaded,
+            workers=workers,
+            on_read=display.on_read,
+            on_look=partial(display.on_work, "looking at images"),
         )
     page = write_exploration(found, out or Path("explore"))
     value = {

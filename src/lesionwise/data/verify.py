@@ -7,7 +7,6 @@ held against them only where `data download` unpacked them from a verified archi
 other copies it is said what they are: their ids, that they decode, and whether they were re-encoded.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -21,6 +20,7 @@ from lesionwise.data.download.sources import METADATA_SHA256, TEST_OFTEN_MISSING
 from lesionwise.data.images import read_image
 from lesionwise.data.layouts.ham10000 import metadata_file
 from lesionwise.data.layouts.listing import find_images, read_table
+from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import DataError, ImageError, RunError
 from lesionwise.run_folder import file_sha256, read_json
 
@@ -170,7 +170,7 @@ def _inspect(images: dict[str, Path], folder: Path, receipt: dict[str, list[Any]
         except (OSError, ImageError) as error:
             return str(error)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         return dict(zip(images, pool.map(look, images.values()), strict=True))
 
 

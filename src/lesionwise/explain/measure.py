@@ -45,7 +45,7 @@ class Explained:
         pixels: RGB of all images, shape (M, H, W, 3).
         rows: Those explained, shape (N,).
         classes: The class explained in each, which is the likeliest one, shape (N,).
-        confidence: Its probability, shape (N,).
+        confidence: Its probability, as the model answers, shape (N,).
         maps: Signed, shape (N, h, w).
     """
 
@@ -65,31 +65,30 @@ class Explained:
             yield _views(self.pixels, self.rows[at], self.recipe), self.classes[torch.from_numpy(at)], at
 
 
-def explain_images(network: Network, recipe: Recipe, pixels: NDArray[np.uint8], rows: Integers) -> Explained:
+def explain_images(
+    network: Network, recipe: Recipe, pixels: NDArray[np.uint8], rows: Integers, y_prob: NDArray[np.float64]
+) -> Explained:
     """Return the maps of the likeliest class of some images.
+
+    A map is of the image alone; metadata that a model is told besides only have a say in which class that is.
 
     Args:
         network: From RGB in [0, 1] to logits.
         recipe: Says which part of an image is looked at.
         pixels: All images, shape (M, H, W, 3), uint8; may be memory-mapped.
         rows: Those to explain, shape (N,).
+        y_prob: What the model answers for them, shape (N, C).
 
     Raises:
         RunError: If the network has no places to map.
     """
     network = network.cpu().eval()
     method = choose_method(network, recipe.view_size)
-    classes, confidence, maps = [], [], []
-    for batch in np.array_split(rows, max(1, -(-len(rows) // _BATCH))):
-        views = _views(pixels, batch, recipe)
-        with torch.inference_mode():
-            highest = network(views).double().softmax(1).max(1)
-        classes.append(highest.indices.clone())
-        confidence.append(highest.values.numpy())
-        maps.append(class_maps(network, views, classes[-1], method).clone())
-    return Explained(
-        network, recipe, method, pixels, rows, torch.cat(classes), np.concatenate(confidence), torch.cat(maps)
-    )
+    classes, maps = torch.from_numpy(y_prob.argmax(axis=1)), []
+    for at in np.array_split(np.arange(len(rows)), max(1, -(-len(rows) // _BATCH))):
+        views = _views(pixels, rows[at], recipe)
+        maps.append(class_maps(network, views, classes[torch.from_numpy(at)], method).clone())
+    return Explained(network, recipe, method, pixels, rows, classes, y_prob.max(axis=1), torch.cat(maps))
 
 
 def measure(

@@ -16,6 +16,7 @@ from lesionwise.data.images import read_image
 from lesionwise.data.masks import WHOLE, Box, find_masks
 from lesionwise.data.preprocess import find_field_of_view
 from lesionwise.errors import DataError, RunError
+from lesionwise.evaluation.run_predictions import read_run_predictions
 from lesionwise.explain.measure import Explained, OnStep, explain_images, lesion_shares_of, measure
 from lesionwise.explain.overlay import worth_showing, write_overlays
 from lesionwise.explain.page import write_page
@@ -76,9 +77,10 @@ def explain_run(
     if part == "val" and recipe.train_on_val:
         raise RunError(f"{run.path}: was trained on val as well. Add --part cal.")
     rows = _named(data, part, image_ids) if image_ids else data.rows(part)
-    explained = explain_images(load_best_network(run, recipe), recipe, data.pixels, rows)
-    masks, kept = find_masks(data.dataset.folder), _kept_part(recipe, data)
     ids, groups = data.image_id[rows], data.group[rows]
+    network, answers = load_best_network(run, recipe), _answers(run, part, ids)
+    explained = explain_images(network, recipe, data.pixels, rows, answers)
+    masks, kept = find_masks(data.dataset.folder), _kept_part(recipe, data)
     if image_ids:
         record = read_explanation(run, part)
     else:
@@ -103,6 +105,13 @@ def _named(data: TrainingData, part: str, image_ids: Sequence[str]) -> NDArray[n
     if lost:
         raise DataError(f"Expected images of {part} but {', '.join(lost)} is not in it. Name another --part.")
     return np.array([inside[name] for name in image_ids], np.int64)
+
+
+def _answers(run: RunFolder, part: str, image_ids: NDArray[np.str_]) -> NDArray[np.float64]:
+    """Return the probabilities that a run gave some images of a part, shape (N, C)."""
+    said = read_run_predictions(run, part)
+    place = {name: at for at, name in enumerate(said.image_id)}
+    return said.y_prob[[place[name] for name in image_ids.tolist()]]
 
 
 def _table(explained: Explained, data: TrainingData) -> pd.DataFrame:

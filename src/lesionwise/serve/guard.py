@@ -69,7 +69,9 @@ class Guard:
             if self._may_pass(scope):
                 await self._app(scope, receive, send_guarded)
             else:
-                await _no_token().response()(scope, receive, send_guarded)
+                problem = _no_token()
+                self._metrics.refusals.labels(problem.code).inc()
+                await problem.response()(scope, receive, send_guarded)
         except Exception as error:  # noqa: BLE001 (whatever it was, the service lives on)
             places = "".join(traceback.format_tb(error.__traceback__))
             LOG.error("%s\n%s", type(error).__name__, places)  # noqa: TRY400 (its message may quote a request)

@@ -50,7 +50,6 @@ def page_routes(service: Service, budget: Budget, examples: Sequence[Example]) -
                 images, values = await read_upload(request, service.limits, service.told_fields)
                 return show.found(request, await service.answer_each(images, told=values, preview=True))
         except Problem as problem:
-            service.metrics.refusals.labels(problem.code).inc()
             return show.found(request, [problem])
 
     _add_pictures(router, service, examples)
@@ -67,6 +66,8 @@ class _Show:
     def found(self, request: Request, found: list[Answer | Problem]) -> Response:
         results = describe(self.service, found, key=secrets.token_hex(3))
         problems = [one for one in found if isinstance(one, Problem)]
+        for problem in problems:
+            self.service.metrics.refusals.labels(problem.code).inc()
         status = problems[0].kind.status if len(problems) == len(found) else HTTPStatus.OK
         headers: Mapping[str, str] = problems[0].headers if problems else {}
         if FRAGMENT_HEADER in request.headers:

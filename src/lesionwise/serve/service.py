@@ -228,7 +228,7 @@ class Service:
 
     @contextmanager
     def _admit(self, count: int) -> Iterator[None]:
-        if self.waiting + count > max(self.limits.waiting, count if self.waiting == 0 else 0):
+        if self.waiting and self.waiting + count > self.limits.waiting:
             raise Problem("busy", f"{self.waiting} images are being answered.")
         self.waiting += count
         self.metrics.waiting.set(self.waiting)
@@ -251,7 +251,6 @@ class Service:
         try:
             picture = await self._decode(content, preview=preview)
         except Problem as problem:
-            self.metrics.refusals.labels(problem.code).inc()
             raise problem.at(image) from problem
         with self.metrics.stages.labels("network").time():
             answers, row = await self._batcher.predict(Item(picture.pixels, metadata))

@@ -5,7 +5,8 @@ Here: from files to changed photographs to probabilities. Not here: the changes
 
 A change is made to the photograph as it was taken, in 8 bits and at up to `FRAME_PX`, before anything that a
 recipe does with it: so the model meets it as it would in use. The unchanged photographs go the same way;
-their scores can differ a little from those of the report, where a JPEG is decoded at a smaller scale.
+their scores can differ a little from those of the report, where a JPEG is decoded at a smaller scale. A model
+that is told more than an image is told it as ever.
 Letters: N images, C classes, H W pixels.
 """
 
@@ -23,8 +24,8 @@ from lesionwise.data.perturbations import PERTURBATIONS, STRENGTHS, perturb
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import RunError
-from lesionwise.evaluation.calibration import softmax
 from lesionwise.evaluation.robustness import Robustness, measure_robustness
+from lesionwise.evaluation.run_predictions import run_probabilities
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.fit import load_best_network, predict_logits
@@ -65,8 +66,12 @@ def perturbed_part(
     jobs = [(name, strength) for name in PERTURBATIONS for strength in STRENGTHS]
     views = _changed_views(data, rows, recipe, jobs, seed=seed, on_step=on_step)
     every = np.arange(len(rows))
-    logits = [predict_logits(network, recipe, pixels, every, device=device) for pixels in views]
-    plain, *changed = (softmax(of) for of in logits)
+    known = data.metadata(recipe.metadata)
+    told = None if known is None else known[rows]
+    plain, *changed = (
+        run_probabilities(run, predict_logits(network, recipe, pixels, every, metadata=told, device=device))
+        for pixels in views
+    )
     named = [(name, strength, prob) for (name, strength), prob in zip(jobs, changed, strict=True)]
     return measure_robustness(data.y[rows], plain, named, data.group[rows])
 

@@ -78,7 +78,7 @@ def train(
     Args:
         recipe: A recipe, the name of a shipped one, or a TOML file.
         data: Folder of images with its table.
-        out: The run folder; `runs/<model>-<number>` if left out.
+        out: The run folder; `runs/<recipe>-<number>` if left out; a `Recipe` goes by its model.
         split: A `split.csv` to use; one is made if left out.
         by: What stays together in a split that is made. By image leaks, and all that follows is stamped.
         seed: Of split, weights, order, augmentation and dropout.
@@ -99,12 +99,13 @@ def train(
     Raises:
         LesionwiseError: If recipe, data or split cannot be used; the message says what to do.
     """
+    name = recipe.model if isinstance(recipe, Recipe) else Path(recipe).stem
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     wish, device = Path(split) if split else None, choose_device(device)
     _verify_wishes(recipe, device, out, split, resume=resume, processes=devices * nodes)
 
     def begin() -> tuple[RunFolder, TrainingData, bool]:
-        run = claim_run_folder(Path(out) if out else next_run_path(Path("runs"), recipe.model), resume=resume)
+        run = claim_run_folder(Path(out) if out else next_run_path(Path("runs"), name), resume=resume)
         _verify_same_start(run, recipe, seed=seed, split=wish, by=by)
         root = Path(cache_root) if cache_root else None
         prepared = _prepare_run(

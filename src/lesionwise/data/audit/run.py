@@ -3,7 +3,6 @@
 Here: the order of things, and the record. Not here: the checks, and the page (`page`).
 """
 
-import os
 import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +32,7 @@ from lesionwise.data.cache import ImageCache, open_cache
 from lesionwise.data.dataset import Dataset, dataset_of
 from lesionwise.data.findings import REQUIRED_COLUMNS, Finding, check_listing
 from lesionwise.data.layouts import Listing, read_listing
+from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import FindingsError
 from lesionwise.labels import CODES
 
@@ -128,7 +128,7 @@ def audit_folder(
     shortcuts: list[Shortcut] = []
     known: dict[str, int] = {}
     if cache is not None:
-        look = _look(cache.pixels, workers or os.cpu_count() or 1, on_look)
+        look = _look(cache.pixels, workers or usable_cores(), on_look)
         ids, dx = table["image_id"].to_numpy(str), table["dx"].to_numpy(str)
         findings += quality_findings(look.measures, ids)
         candidates = _candidates(look, table)

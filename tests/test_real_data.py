@@ -8,11 +8,12 @@ import pytest
 
 from lesionwise.data.cache import ImageCache, open_cache
 from lesionwise.data.dataset import Dataset, read_dataset
+from lesionwise.data.identical import identical_images
 from lesionwise.data.images import read_image
 from lesionwise.errors import LeakError
 from lesionwise.labels import CODES
 from lesionwise.split.assign import make_split
-from lesionwise.split.groups import identical_images, lesion_groups
+from lesionwise.split.groups import lesion_groups
 from lesionwise.split.split_file import Split, read_split
 from lesionwise.split.verify import verify_split
 

@@ -45,7 +45,7 @@ def check(
     if data:
         from lesionwise.data.cache import open_cache
         from lesionwise.data.dataset import read_dataset
-        from lesionwise.split.groups import identical_images
+        from lesionwise.data.identical import identical_images
 
         dataset = read_dataset(data)
         with Display(quiet=quiet) as display:

@@ -14,12 +14,13 @@ from lesionwise.bundle.claim import part_scores
 from lesionwise.bundle.description import PartScores, image_digest
 from lesionwise.bundle.engine import Answers, Engine
 from lesionwise.data.dataset import Dataset
+from lesionwise.data.identical import identical_images
 from lesionwise.data.images import read_image
 from lesionwise.errors import DataError
 from lesionwise.evaluation.calibration import softmax
 from lesionwise.evaluation.calibration_check import check_calibration
 from lesionwise.evaluation.evaluate import evaluate
-from lesionwise.split.groups import identical_images, lesion_groups
+from lesionwise.split.groups import lesion_groups
 
 TOLERANCE: Final = 2e-3
 """By how much a score may differ: four of 2,004 images, for another processor's rounding."""

@@ -7,7 +7,6 @@ The rule is frozen, so that a split made today is the split of tomorrow.
 """
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -15,9 +14,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-
-from lesionwise.data.dataset import Dataset
-from lesionwise.data.images import image_sides, read_content, read_image
 
 Pair = tuple[str, str]
 
@@ -102,34 +98,3 @@ def kept_together(frame: pd.DataFrame) -> list[Pair]:
     frame = frame[whole & (frame["group"] != "")]
     first = frame.groupby("group")["image_id"].transform("first")
     return [(a, b) for a, b in zip(first, frame["image_id"], strict=True) if a != b]
-
-
-def identical_images(dataset: Dataset, pixels: NDArray[np.uint8]) -> list[Pair]:
-    """Return pairs of image ids whose pixels are equal, enough of them to connect all equal images.
-
-    Equal cached pixels only make a candidate: tiny images of different lesions can be equal. The files
-    decide, so that the answer does not depend on the size of the cache.
-
-    Args:
-        dataset: The images.
-        pixels: Their cached RGB values, shape (N, H, W, 3); may be memory-mapped.
-    """
-    first_with: dict[bytes, list[int]] = {}
-    image_ids, paths = dataset.table["image_id"].tolist(), dataset.paths
-    pairs = []
-    for row, image in enumerate(pixels):
-        seen = first_with.setdefault(image[::16, ::16].tobytes(), [])  # a thumbnail decides who is compared
-        alike = (other for other in seen if np.array_equal(image, pixels[other]))
-        twin = next((other for other in alike if _same_picture(paths[row], paths[other])), None)
-        if twin is None:
-            seen.append(row)
-        else:
-            pairs.append((image_ids[twin], image_ids[row]))
-    return pairs
-
-
-def _same_picture(first: Path, second: Path) -> bool:
-    if first == second or read_content(first) == read_content(second):
-        return True
-    sizes = image_sides(first)[::-1], image_sides(second)[::-1]
-    return sizes[0] == sizes[1] and np.array_equal(read_image(first, sizes[0]), read_image(second, sizes[0]))

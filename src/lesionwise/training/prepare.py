@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from lesionwise.data.cache import ImageCache, OnRead, open_cache
 from lesionwise.data.dataset import Dataset, read_dataset
+from lesionwise.data.identical import identical_images
 from lesionwise.data.metadata import encoding_of
 from lesionwise.errors import SplitError
 from lesionwise.recipe import MetadataName
 from lesionwise.split.assign import make_split
-from lesionwise.split.groups import Pair, identical_images, kept_together, lesion_groups
+from lesionwise.split.groups import Pair, kept_together, lesion_groups
 from lesionwise.split.split_file import Split, read_split
 from lesionwise.split.verify import verify_split
 from lesionwise.training.defects import make_copies, names_copies, resample_before_split

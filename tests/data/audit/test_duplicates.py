@@ -1,4 +1,4 @@
-"""Equal images are found surely; shifted, mirrored and re-lit ones are found; unlike ones are not."""
+"""Shifted, mirrored and re-lit photographs are found; unlike ones are not."""
 
 from pathlib import Path
 
@@ -9,7 +9,6 @@ from scipy import ndimage
 from lesionwise.data.audit.duplicates import (
     Candidate,
     duplicate_findings,
-    identical_rows,
     near_duplicates,
 )
 
@@ -59,12 +58,6 @@ def test_photographs_that_are_known_to_be_one_lesion_are_not_looked_for() -> Non
     grey[7], lesion[7] = grey[3], lesion[3]
     assert near_duplicates(grey, lesion) == []
     assert near_duplicates(grey, np.zeros(N, dtype=int)) == []
-
-
-def test_equal_images_are_connected_and_equal_checksums_alone_are_not_enough() -> None:
-    pixels = np.zeros((5, 4, 4, 3), dtype=np.uint8)
-    pixels[2] = 9
-    assert identical_rows([1, 1, 1, 2, 2], pixels) == [(0, 1), (3, 4)]
 
 
 IDS, DX = np.array(["a", "b", "c", "d"]), np.array(["mel", "nv", "nv", "nv"])

@@ -1,6 +1,7 @@
-"""Images that are the same, and pairs that may show one lesion under two ids.
+"""Pairs of images that may show one lesion under two ids, and the findings on these and on identical ones.
 
-Here: finding them. Not here: joining them; that is for a person to confirm, and for `split --merge`.
+Here: finding them. Not here: identical images (`lesionwise.data.identical`), and joining pairs; that is for a
+person to confirm, and for `split --merge`.
 
 Two photographs of a lesion differ in place, size and light. So the search has two steps. A perceptual hash
 that does not mind shifts and mirrors, the strength of the 136 lowest spatial frequencies, names for each
@@ -46,25 +47,6 @@ class Candidate:
     first: int
     second: int
     correlation: float
-
-
-def identical_rows(checksums: Iterable[int], pixels: NDArray[np.uint8]) -> list[tuple[int, int]]:
-    """Return pairs of rows whose pixels are equal, enough of them to connect all equal images.
-
-    Args:
-        checksums: Of each thumbnail: only equal ones are compared.
-        pixels: RGB values, shape (N, H, W, 3).
-    """
-    first_with: dict[int, list[int]] = {}
-    pairs = []
-    for row, checksum in enumerate(checksums):
-        seen = first_with.setdefault(checksum, [])
-        twin = next((other for other in seen if np.array_equal(pixels[other], pixels[row])), None)
-        if twin is None:
-            seen.append(row)
-        else:
-            pairs.append((twin, row))
-    return pairs
 
 
 def near_duplicates(

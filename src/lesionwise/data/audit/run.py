@@ -3,7 +3,6 @@
 Here: the order of things, and the record. Not here: the checks, and the page (`page`).
 """
 
-import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,6 @@ from lesionwise.data.audit.duplicates import (
     SAME_LESION_CORRELATION,
     Candidate,
     duplicate_findings,
-    identical_rows,
     near_duplicates,
 )
 from lesionwise.data.audit.quality import MEASURES, THUMBNAIL_STEP, measure_image, quality_findings
@@ -31,6 +29,7 @@ from lesionwise.data.audit.shortcuts import (
 from lesionwise.data.cache import ImageCache, open_cache
 from lesionwise.data.dataset import Dataset, dataset_of
 from lesionwise.data.findings import REQUIRED_COLUMNS, Finding, check_listing
+from lesionwise.data.identical import identical_rows
 from lesionwise.data.layouts import Listing, read_listing
 from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import FindingsError
@@ -132,7 +131,7 @@ def audit_folder(
         ids, dx = table["image_id"].to_numpy(str), table["dx"].to_numpy(str)
         findings += quality_findings(look.measures, ids)
         candidates = _candidates(look, table)
-        identical = identical_rows(look.checksums, cache.pixels)
+        identical = identical_rows(dataset.paths, cache.pixels)
         joined = list(joined)
         findings += duplicate_findings(identical, candidates, image_ids=ids, dx=dx, joined=joined)
         known = _known_pairs(candidates, ids, joined)
@@ -162,19 +161,16 @@ class _Look:
 
     measures: dict[str, NDArray[np.float64]]
     grey: NDArray[np.float16]
-    checksums: list[int]
 
 
 def _look(pixels: NDArray[np.uint8], workers: int, on_look: OnStep | None) -> _Look:
     step = THUMBNAIL_STEP
     grey = np.empty((len(pixels), pixels.shape[1] // step, pixels.shape[2] // step), dtype=np.float16)
     measures = {measure.name: np.empty(len(pixels)) for measure in MEASURES}
-    checksums = [0] * len(pixels)
 
     def look(row: int) -> None:
         image = np.asarray(pixels[row])
         found, grey[row] = measure_image(image)
-        checksums[row] = zlib.crc32(image[::16, ::16].tobytes())
         for name, value in found.items():
             measures[name][row] = value
 
@@ -182,7 +178,7 @@ def _look(pixels: NDArray[np.uint8], workers: int, on_look: OnStep | None) -> _L
         for done, _ in enumerate(pool.map(look, range(len(pixels))), 1):
             if on_look:
                 on_look(done, len(pixels))
-    return _Look(measures, grey, checksums)
+    return _Look(measures, grey)
 
 
 def _sound_rows(listing: Listing) -> Listing:

@@ -52,8 +52,13 @@ class RunFolder:
 
     @property
     def split(self) -> Path:
-        """The split of this run; `split.json` stands beside it."""
+        """The split of this run."""
         return self.path / "split.csv"
+
+    @property
+    def split_facts(self) -> Path:
+        """How it was made, and its fingerprint."""
+        return self.split.with_suffix(".json")
 
     @property
     def history(self) -> Path:
@@ -67,8 +72,18 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """`best.ckpt` and `last.ckpt`."""
+        """The folder of the two that follow."""
         return self.path / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """The weights of the best epoch, or of the last where nothing is watched: those that answer."""
+        return self.checkpoints / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        """All that a training goes on from."""
+        return self.checkpoints / "last.ckpt"
 
     @property
     def calibration(self) -> Path:
@@ -143,6 +158,10 @@ class RunFolder:
         if self.cross_validation.is_file():
             return "cross-validation"
         return "ensemble" if self.ensemble.is_file() else "run"
+
+    def fold(self, number: int) -> "RunFolder":
+        """Return the run of a fold; only a cross-validation has them."""
+        return RunFolder(self.path / f"fold-{number}")
 
     def embeddings(self, part: str) -> Path:
         """Return the path of the network's embeddings of a part, a row per image in order of the ids."""

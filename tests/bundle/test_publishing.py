@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from bundle.small_model import describe
-from lesionwise.bundle.description import LEAKY_STAMP
 from lesionwise.bundle.export import Exported
 from lesionwise.bundle.load import read_bundle, seal
 from lesionwise.bundle.publishing import publish
 from lesionwise.errors import BundleError, RunError
+from lesionwise.labels import LEAKY_STAMP
 
 CARD = "---\nlicense: someone's\n---\n\n# small\n\nResearch and education only.\n"
 SHIPPED = Path(str(files("lesionwise"))) / "weights" / "best.onnx"

@@ -4,9 +4,10 @@ import pytest
 
 from lesionwise.data.dataset import Dataset
 from lesionwise.errors import SplitError
+from lesionwise.labels import LEAKY_STAMP
 from lesionwise.run_folder import file_sha256, read_json
 from lesionwise.split.assign import make_split
-from lesionwise.split.split_file import LEAKY_STAMP, read_split, write_split
+from lesionwise.split.split_file import read_split, write_split
 
 
 def test_a_split_comes_back_as_it_was_written(drawn: Dataset, tmp_path: Path) -> None:

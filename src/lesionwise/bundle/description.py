@@ -19,7 +19,6 @@ from lesionwise.evaluation.calibration import Aim, Calibration, Inner, Part, Que
 from lesionwise.labels import CODES
 
 SCHEMA: Final = 1
-LEAKY_STAMP: Final[Stamp] = "LEAKY SPLIT"
 Precision = Literal["fp32", "bf16", "int8"]
 Output = Literal["probabilities", "logits", "embedding", "ood_score", "cam"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -133,7 +133,7 @@ def _bundle_of(source: Path) -> Bundle:
 
 def _verify_present(run: RunFolder, bundle: Bundle) -> None:
     """Refuse a bundle that was exported before its run was trained anew."""
-    weights = run.checkpoints / "best.ckpt"
+    weights = run.best
     made_of = bundle.description.provenance.checkpoints if bundle.description.provenance else ()
     if weights.is_file() and file_sha256(weights) not in made_of:
         raise RunError(

@@ -58,7 +58,7 @@ def _read(
 def _verify_same_split(runs: list[Path]) -> None:
     from lesionwise.run_folder import open_run_folder, read_json
 
-    prints = {run: read_json(open_run_folder(run).split.with_suffix(".json"))["fingerprint"] for run in runs}
+    prints = {run: read_json(open_run_folder(run).split_facts)["fingerprint"] for run in runs}
     for run, fingerprint in prints.items():
         if fingerprint != prints[runs[0]]:
             raise RunError(

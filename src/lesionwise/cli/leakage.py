@@ -19,6 +19,7 @@ from lesionwise.cli.options import (
     Workers,
 )
 from lesionwise.cli.train import RecipeArgument
+from lesionwise.labels import LEAKY_STAMP
 
 if TYPE_CHECKING:
     from lesionwise.training.leak_outcome import Measurement, Outcome
@@ -79,7 +80,7 @@ def describe_outcomes(outcomes: "list[Outcome]") -> str:
     """Return one block of lines for each protocol."""
     blocks = [_FIRST]
     for outcome in outcomes:
-        stamp = "  LEAKY SPLIT" if outcome.leaky else ""
+        stamp = f"  {LEAKY_STAMP}" if outcome.leaky else ""
         share = outcome.tainted / outcome.own.images
         copies = f", {outcome.repeated:,} of them the very photograph" if outcome.repeated else ""
         taint = f"{outcome.tainted:,} ({share:.0%}) show a lesion that was trained on{copies}"

@@ -49,7 +49,7 @@ def calibrate_run(
         RunError: If the predictions lack what is needed.
         DataError: If they cannot be read.
     """
-    path, split = run.predictions("cal"), read_json(run.split.with_suffix(".json"))
+    path, split = run.predictions("cal"), read_json(run.split_facts)
     try:
         calibration = calibrate(
             read_predictions(path),

@@ -134,13 +134,13 @@ def average(runs: Sequence[RunFolder], part: str) -> Predictions:
 
 def _finished_folds(run: RunFolder) -> list[RunFolder]:
     done = read_json(run.cross_validation)["done"] if run.cross_validation.is_file() else []
-    return [RunFolder(run.path / f"fold-{fold}") for fold in done]
+    return [run.fold(number) for number in done]
 
 
 def _state(run: RunFolder) -> str:
     """Return the hash of what a run's probabilities depend on: weights and scaling, also of runs inside."""
     found = sha256()
-    best, calibration = run.checkpoints / "best.ckpt", run_calibration(run)
+    best, calibration = run.best, run_calibration(run)
     if best.is_file():
         found.update(file_sha256(best).encode())
     if calibration:
@@ -160,7 +160,7 @@ def _verify_different(runs: Sequence[RunFolder]) -> None:
 
 
 def _verify_same_split(runs: Sequence[RunFolder]) -> None:
-    prints = [str(read_json(run.split.with_suffix(".json"))["fingerprint"]) for run in runs]
+    prints = [str(read_json(run.split_facts)["fingerprint"]) for run in runs]
     for run, fingerprint in zip(runs, prints, strict=True):
         if fingerprint != prints[0]:
             raise RunError(

@@ -44,7 +44,7 @@ def evaluate_part(run: RunFolder, part: str, *, table: pd.DataFrame | None = Non
     """
     path, predictions = run.predictions(part), read_run_predictions(run, part)
     evaluation = evaluate_predictions(predictions, str(path), table=table)
-    split = read_json(run.split.with_suffix(".json"))
+    split = read_json(run.split_facts)
     stamp = {"stamp": split["stamp"]} if "stamp" in split else {}
     facts = {"split_fingerprint": split["fingerprint"], **stamp}
     _add_scores(run, part, evaluation, facts, _check(run, path, predictions))
@@ -121,7 +121,8 @@ def verify_not_test(path: Path) -> None:
     Raises:
         DataError: If the file is those.
     """
-    if path.name == "predictions-test.csv" and RunFolder(path.parent).config.is_file():
+    run = RunFolder(path.parent)
+    if path.name == run.predictions("test").name and run.config.is_file():
         raise DataError(
             f'{path}: is the test part of a run. Run "lesionwise evaluate {path.parent} --final", '
             "which notes the look in the ledger."

@@ -76,7 +76,7 @@ def write_report(run: RunFolder) -> Path:
         gallery=_gallery(run, part, predictions, dataset),
         source=scores.get("source"),
         data=data,
-        split=_optional_json(run.split.with_suffix(".json")),
+        split=_optional_json(run.split_facts),
         environment=_optional_json(run.environment),
         timing=_optional_json(run.timing),
         **_training(run, drawn),

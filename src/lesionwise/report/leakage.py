@@ -10,11 +10,11 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from lesionwise.labels import LEAKY_STAMP
 from lesionwise.page.palette import LIGHT
 from lesionwise.page.shell import render_page
 from lesionwise.page.theme import figure_style, figure_svg
 from lesionwise.run_folder import RunFolder, read_json, write_text
-from lesionwise.split.split_file import LEAKY_STAMP
 from lesionwise.training.leak_outcome import PROTOCOLS, TABLE
 
 _PANELS: Final = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy"}

@@ -106,7 +106,7 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
         "command": _without_folders(environment["command"]),
         "python": environment["python"],
         "packages": environment["packages"],
-        "split": read_json(run.split.with_suffix(".json")),
+        "split": read_json(run.split_facts),
     }
 
 
@@ -139,7 +139,7 @@ def _folds_facts(run: RunFolder, folds: RunFolder) -> dict[str, Any]:
 
 def _verify_same_exam(run: RunFolder, folds: RunFolder) -> None:
     """Make sure that the folds are those of the run's split, whose test part they left alone."""
-    own, theirs = (read_json(each.split.with_suffix(".json"))["fingerprint"] for each in (run, folds))
+    own, theirs = (read_json(each.split_facts)["fingerprint"] for each in (run, folds))
     if own != theirs:
         raise RunError(
             f"{folds.path}: are folds of split {theirs[:12]}, but the run's is {own[:12]}. "

@@ -11,11 +11,11 @@ from typing import Any, Final
 import pandas as pd
 
 from lesionwise.errors import SplitError
+from lesionwise.labels import LEAKY_STAMP
 from lesionwise.run_folder import read_json, write_json, write_text
 
 PARTS: Final = ("train", "val", "cal", "test")
 COLUMNS: Final = ("image_id", "group", "part", "fold")
-LEAKY_STAMP: Final = "LEAKY SPLIT"
 _META: Final = ("by", "seed", "folds", "of", "left_out", "held_out")
 
 

@@ -39,7 +39,7 @@ from lesionwise.training.clock import OnStep
 from lesionwise.training.hardware import choose_device
 from lesionwise.training.held_out import HeldOut, HeldOutMaker
 from lesionwise.training.history import OnEpoch
-from lesionwise.training.out_of_fold import CrossValidation, collect, fold_run, is_finished
+from lesionwise.training.out_of_fold import CrossValidation, collect, is_finished
 from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.sharing import share_out
 from lesionwise.training.verify import is_other_recipe, verify_recipe
@@ -108,18 +108,19 @@ def cross_validate(
         recipe, Path(data), run.path, seed, device, Path(cache_root) if cache_root else None, workers
     )
     tell = on_fold or (lambda _fold, _chosen: None)
-    open_ = [fold for fold in chosen if not is_finished(fold_run(run, fold))]
+    open_ = [fold for fold in chosen if not is_finished(run.fold(fold))]
     if engine == "ray":
         for fold in open_:
             tell(fold, chosen)
         for _ in share_out(
-            finish_fold, [maker.make(f"fold-{fold}", dealt.fold(fold, seed)) for fold in open_]
+            finish_fold, [maker.make(run.fold(fold).path.name, dealt.fold(fold, seed)) for fold in open_]
         ):
             collect(run)
     for fold in open_ if engine == "local" else ():
-        if not fold_run(run, fold).predictions("test").exists():
+        if not run.fold(fold).predictions("test").exists():
             tell(fold, chosen)
-        finish_fold(maker.make(f"fold-{fold}", dealt.fold(fold, seed)), on_epoch=on_epoch, on_step=on_step)
+        own = maker.make(run.fold(fold).path.name, dealt.fold(fold, seed))
+        finish_fold(own, on_epoch=on_epoch, on_step=on_step)
         collect(run)
     return collect(run)
 
@@ -207,7 +208,7 @@ def _begin(
 
 
 def _is_begun(run: RunFolder) -> bool:
-    return run.split.with_suffix(".json").exists()  # the last that is written when one begins
+    return run.split_facts.exists()  # the last that is written when one begins
 
 
 def _verify_same(run: RunFolder, recipe: Recipe, seed: int, split: Path | None) -> None:

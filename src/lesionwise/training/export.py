@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from lesionwise.bundle.description import (
-    LEAKY_STAMP,
     Description,
     ImageInput,
     PartScores,
@@ -34,6 +33,7 @@ from lesionwise.evaluation.calibration import Calibration
 from lesionwise.evaluation.ensemble import ensemble_members
 from lesionwise.evaluation.ood import Rejection
 from lesionwise.evaluation.run_predictions import run_calibration
+from lesionwise.labels import LEAKY_STAMP
 from lesionwise.models.rejection import RejectionScore
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder, file_sha256, read_json
@@ -218,7 +218,7 @@ def _provenance(
         lesions=facts[0]["lesions"],
         recipes=tuple(recipe.published() for recipe in recipes),
         seeds=tuple(fact["seed"] for fact in facts),
-        checkpoints=tuple(file_sha256(run.checkpoints / "best.ckpt") for run in runs),
+        checkpoints=tuple(file_sha256(run.best) for run in runs),
         packages=read_json(runs[0].environment)["packages"],
         test_images=digests_of_test(scores, split),
     )

@@ -70,7 +70,7 @@ def fit(
     torch.manual_seed(seed)
     processes = processes or Processes()
     train_rows = data.rows("train")
-    last = run.checkpoints / "last.ckpt"
+    last = run.last
     resuming = processes.first(lambda: resume and last.exists())
     network = fresh_network(recipe, weights=FRESH if resuming else recipe.weights)
     if recipe.weights == FRESH and not recipe.mean:
@@ -133,7 +133,7 @@ def load_best_network(run: RunFolder, recipe: Recipe) -> Network:
     Raises:
         RunError: If the run has no checkpoint yet.
     """
-    best = run.checkpoints / "best.ckpt"
+    best = run.best
     if not best.exists():
         raise RunError(f"{run.path}: has no {best.name}. Train it first, or continue with --resume.")
     network = read_network(best, recipe)

@@ -18,9 +18,10 @@ from lesionwise.evaluation.means import spread_estimate
 from lesionwise.evaluation.predictions import Predictions, read_predictions
 from lesionwise.evaluation.run_scores import evaluate_predictions
 from lesionwise.evaluation.scores import accuracy_score
+from lesionwise.labels import LEAKY_STAMP
 from lesionwise.run_folder import RunFolder, read_json, write_json, write_text
 from lesionwise.split.check import check_split
-from lesionwise.split.split_file import LEAKY_STAMP, read_split
+from lesionwise.split.split_file import read_split
 from lesionwise.training.defects import copied_dataset, image_of, names_copies
 from lesionwise.training.prepare import TrainingData
 

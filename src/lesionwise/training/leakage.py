@@ -232,7 +232,7 @@ def _begin(folder: RunFolder, recipe: Recipe, split: Path | None, seed: int, per
 
 
 def _is_begun(folder: RunFolder) -> bool:
-    return folder.split.with_suffix(".json").exists()  # the last that is written when one begins
+    return folder.split_facts.exists()  # the last that is written when one begins
 
 
 def _exam_fold(known: TrainingData, source: str) -> int:

@@ -58,7 +58,7 @@ def collect(run: RunFolder) -> CrossValidation:
         RunError: If it is no folder of a cross-validation.
     """
     record = read_json(run.cross_validation)
-    runs = {fold: fold_run(run, fold) for fold in record["folds"]}
+    runs = {fold: run.fold(fold) for fold in record["folds"]}
     done = {fold: own for fold, own in runs.items() if is_finished(own)}
     if not done:
         return CrossValidation(run, record["folds"], [], {}, None)
@@ -79,11 +79,6 @@ def collect(run: RunFolder) -> CrossValidation:
     means = {name: asdict(spread) for name, spread in spreads.items()}
     write_json(run.cross_validation, {**record, "done": list(done), "mean_over_folds": means})
     return result
-
-
-def fold_run(run: RunFolder, fold: int) -> RunFolder:
-    """Return the run folder of a fold of a cross-validation."""
-    return RunFolder(run.path / f"fold-{fold}")
 
 
 def is_finished(own: RunFolder) -> bool:

@@ -124,7 +124,7 @@ def _put_in(network: Network, probe: Probe) -> None:
 
 def _write_checkpoint(network: Network, run: RunFolder) -> None:
     state = {f"network.{name}": value for name, value in network.state_dict().items()}
-    with atomic_path(run.checkpoints / "best.ckpt") as temporary:
+    with atomic_path(run.best) as temporary:
         torch.save({"state_dict": state, "epoch": 0}, temporary)
 
 

@@ -159,7 +159,7 @@ def _verify_wishes(
 
 def _has_weights(run: RunFolder) -> bool:
     """Return whether a run goes on with weights of its own, not with those that its recipe starts from."""
-    return (run.checkpoints / "last.ckpt").exists() or run.predictions("cal").exists()
+    return (run.last).exists() or run.predictions("cal").exists()
 
 
 def _prepare_run(
@@ -215,7 +215,7 @@ def predict_test(run: RunFolder, *, device: str = "auto", cache_root: str | Path
     number = append_ledger(
         ledger,
         run=run.path.name,
-        model_sha256=file_sha256(run.checkpoints / "best.ckpt"),
+        model_sha256=file_sha256(run.best),
         split_fingerprint=prepared.split.fingerprint,
     )
     write_part_predictions(run, recipe, prepared, ("test",), device=device)

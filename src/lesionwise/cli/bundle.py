@@ -1,8 +1,7 @@
 """`lesionwise export` and `lesionwise bundle show|import`."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Group
@@ -21,35 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look into a model file, or make one of somebody else's model.", no_args_is_help=True)
 
 
-class PrecisionName(StrEnum):
-    """What a bundle is run in."""
-
-    fp32 = "fp32"
-    bf16 = "bf16"
-
-
-class ExportPrecisionName(StrEnum):
-    """What a bundle is made for."""
-
-    fp32 = "fp32"
-    bf16 = "bf16"
-    int8 = "int8"
-
-
-class GivesName(StrEnum):
-    """What the output of a foreign model is."""
-
-    probabilities = "probabilities"
-    logits = "logits"
-
-
-class ChannelsName(StrEnum):
-    """Order of the colours that a foreign model takes."""
-
-    rgb = "rgb"
-    bgr = "bgr"
-
-
+Precision = Literal["fp32", "bf16"]
 Run = Annotated[Path, typer.Argument(help="A run folder, or that of an ensemble.", metavar="RUN")]
 File = Annotated[Path | None, typer.Argument(help="A bundle; the one that ships by default.", metavar="FILE")]
 OutFile = Annotated[
@@ -63,7 +34,7 @@ Card = Annotated[
     typer.Option("--card", help="A Markdown file with what a reader must know; goes into the bundle."),
 ]
 PrecisionOption = Annotated[
-    ExportPrecisionName,
+    Literal["fp32", "bf16", "int8"],
     typer.Option(
         "--precision",
         help="What it is run in; bf16 is quicker on some processors, int8 smaller; both change answers.",
@@ -75,7 +46,7 @@ def export(
     run: Run,
     out: OutFile = None,
     name: Name = None,
-    precision: PrecisionOption = ExportPrecisionName.fp32,
+    precision: PrecisionOption = "fp32",
     licence: Licence = "",
     card: Card = None,
     json: Json = False,
@@ -90,7 +61,7 @@ def export(
         opened,
         out or opened.path / "model.onnx",
         name=name,
-        precision=precision.value,
+        precision=precision,
         licence=licence,
         card=read_text(card) if card else "",
     )
@@ -122,11 +93,11 @@ def import_(
     classes: Annotated[
         str, typer.Option("--classes", help="Codes in the order of its outputs, such as nv,mel,bkl,….")
     ],
-    gives: Annotated[GivesName, typer.Option("--gives", help="What its output is.")],
+    gives: Annotated[Literal["probabilities", "logits"], typer.Option("--gives", help="What its output is.")],
     divide: Annotated[float, typer.Option("--divide", help="What pixels 0..255 are divided by first.")],
     mean: Annotated[str, typer.Option("--mean", help="Subtracted then: one number or R,G,B; 0 for none.")],
     std: Annotated[str, typer.Option("--std", help="Divided by then: one number or R,G,B; 1 for none.")],
-    channels: Annotated[ChannelsName, typer.Option("--channels", help="Order of the colours.")],
+    channels: Annotated[Literal["rgb", "bgr"], typer.Option("--channels", help="Order of the colours.")],
     size: Annotated[
         str | None, typer.Option("--size", help="Height x width in pixels, where the file leaves them open.")
     ] = None,
@@ -139,11 +110,11 @@ def import_(
 
     told = Told(
         classes=tuple(code.strip() for code in classes.split(",")),
-        gives=gives.value,
+        gives=gives,
         divide=divide,
         mean=_three(mean, "--mean"),
         std=_three(std, "--std"),
-        channels=channels.value,
+        channels=channels,
         size=_size(size) if size else None,
     )
     bundle = import_model(path, out, told, name=name or path.stem, licence=licence)

@@ -1,7 +1,6 @@
 """`lesionwise calibrate`."""
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,29 +12,16 @@ if TYPE_CHECKING:
     from lesionwise.evaluation.calibration import Calibration, OperatingPoint
 
 
-class Scaling(StrEnum):
-    """From logits to probabilities."""
-
-    temperature = "temperature"
-    vector = "vector"
-
-
-class Rule(StrEnum):
-    """By which diagnoses are let into a prediction set."""
-
-    lac = "lac"
-    aps = "aps"
-
-
 def calibrate(
     run: RunArgument,
     scaling: Annotated[
-        Scaling | None,
+        Literal["temperature", "vector"] | None,
         typer.Option("--scaling", help="From logits to probabilities; else as the recipe says."),
     ] = None,
     sets: Annotated[
-        Rule, typer.Option("--sets", help="Let in by probability (lac), or down the ranking (aps).")
-    ] = Rule.lac,
+        Literal["lac", "aps"],
+        typer.Option("--sets", help="Let in by probability (lac), or down the ranking (aps)."),
+    ] = "lac",
     coverage: Annotated[
         float, typer.Option("--coverage", help="What prediction sets promise.", min=0.5, max=0.999)
     ] = 0.9,
@@ -58,8 +44,8 @@ def calibrate(
     wished = both_questions(sensitivity or [], specificity or [])
     calibration = calibrate_run(
         folder,
-        method=scaling.value if scaling else None,
-        rule=sets.value,
+        method=scaling,
+        rule=sets,
         coverage=coverage,
         points=wished or DEFAULT_POINTS,
     )

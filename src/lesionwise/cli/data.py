@@ -3,7 +3,7 @@
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -31,14 +31,6 @@ class Set(StrEnum):
     train = "train"
     test = "test"
     masks = "masks"
-
-
-class FailOn(StrEnum):
-    """What ends the audit with 1."""
-
-    error = "error"
-    warning = "warning"
-    never = "never"
 
 
 SetOption = Annotated[
@@ -96,8 +88,9 @@ def audit(
         typer.Option("--out", help="Where audit.html, audit.json, pairs.csv go.", metavar="DIR"),
     ] = None,
     fail_on: Annotated[
-        FailOn, typer.Option("--fail-on", help="The least severity at which the command ends with 1.")
-    ] = FailOn.error,
+        Literal["error", "warning", "never"],
+        typer.Option("--fail-on", help="The least severity at which the command ends with 1."),
+    ] = "error",
     workers: Workers = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -120,7 +113,7 @@ def audit(
         write_audit(found, out)
         print_note(f"{out / 'audit.html'} shows the images.", quiet=quiet)
     print_result(_describe_audit(found), found.to_json(), as_json=json)
-    if found.fails(fail_on.value):
+    if found.fails(fail_on):
         raise typer.Exit(1)
 
 

@@ -41,7 +41,7 @@ def evaluate(
     truth: TruthOption = None,
     table: TableOption = None,
     normalise: Normalise = False,
-    by: ResampleBy = By.lesion,
+    by: ResampleBy = "lesion",
     out: Out = None,
     final: Annotated[
         bool, typer.Option("--final", help="Read the test part, and note it in the ledger.")
@@ -49,7 +49,7 @@ def evaluate(
     robustness: Annotated[
         bool, typer.Option("--robustness", help="Score the run on changed photographs too; some minutes.")
     ] = False,
-    device: DeviceOption = Device.auto,
+    device: DeviceOption = "auto",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -58,7 +58,7 @@ def evaluate(
     if not source.exists():
         raise LesionwiseError(f"{source}: expected a run folder or a CSV but found nothing.")
     if not source.is_file():
-        if truth or normalise or out or by is By.image:
+        if truth or normalise or out or by == "image":
             raise LesionwiseError("--truth, --normalise, --by and --out go with a CSV; a run knows its own.")
         if robustness:
             _verify_a_run(source)
@@ -114,7 +114,7 @@ def _evaluate_run(
     if final:
         from lesionwise.training.ensemble import predict_test_together
 
-        look = predict_test_together(run, device=device.value)
+        look = predict_test_together(run, device=device)
         note = "The test part of this run is a fold that was held out, not the final exam: no look is noted."
         if look:
             note = f"Look number {look.number} at the test images of this split, noted in {look.ledger}."
@@ -140,7 +140,7 @@ def _robustness(source: Path, part: str, device: Device, *, quiet: bool) -> tupl
 
     run = open_run_folder(source, "run")
     with Display(quiet=quiet) as display, timed_stage(run, f"robustness on {part}"):
-        found = perturbed_part(run, part, device=choose_device(device.value), on_step=display.on_work)
+        found = perturbed_part(run, part, device=choose_device(device), on_step=display.on_work)
     write_robustness(run, part, found)
     return ["On changed photographs:", *(f"  {line}" for line in describe_robustness(found))], found.to_json()
 
@@ -173,9 +173,9 @@ def _evaluate_csv(
     from lesionwise.report.html import write_report
     from lesionwise.run_folder import claim_run_folder
 
-    if by is By.image:
+    if by == "image":
         print_note("Every photograph counts as a lesion of its own: intervals are too narrow.", quiet=quiet)
-    evaluation = evaluate_predictions(predictions, str(source), table=table, by=by.value)
+    evaluation = evaluate_predictions(predictions, str(source), table=table, by=by)
     if out:
         run = claim_run_folder(out)
         write_given(run, predictions, evaluation, source=source.name)

@@ -1,8 +1,7 @@
 """Options that several verbs share, each written once."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -34,29 +33,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print results and errors only.")]
 
 
-class Device(StrEnum):
-    """Where the network runs."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    mps = "mps"
-
-
-class EngineName(StrEnum):
-    """Who does the work."""
-
-    local = "local"
-    ray = "ray"
-
-
-class By(StrEnum):
-    """What a split keeps together."""
-
-    lesion = "lesion"
-    image = "image"
-
-
+Device = Literal["auto", "cpu", "cuda", "mps"]
+EngineName = Literal["local", "ray"]
+By = Literal["lesion", "image"]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where the network runs.")]
 EngineOption = Annotated[
     EngineName, typer.Option("--engine", help="This process, or the machines of a Ray cluster.")

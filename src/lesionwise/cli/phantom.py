@@ -1,20 +1,12 @@
 """`lesionwise phantom`."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from lesionwise.cli.console import print_result
 from lesionwise.cli.options import Json, Seed, Workers
-
-
-class Imbalance(StrEnum):
-    """How many lesions each diagnosis has."""
-
-    none = "none"
-    ham = "ham"
 
 
 def phantom(
@@ -23,8 +15,9 @@ def phantom(
         int, typer.Option("--lesions", help="Lesions of each diagnosis, at least.", min=1)
     ] = 12,
     imbalance: Annotated[
-        Imbalance, typer.Option("--imbalance", help="All diagnoses alike, or in HAM10000's proportions.")
-    ] = Imbalance.none,
+        Literal["none", "ham"],
+        typer.Option("--imbalance", help="All diagnoses alike, or in HAM10000's proportions."),
+    ] = "none",
     seed: Seed = 0,
     workers: Workers = None,
     json: Json = False,
@@ -32,8 +25,6 @@ def phantom(
     """Draw a data set in the layout of HAM10000, to try things on."""
     from lesionwise.data.phantom import write_phantom
 
-    folder = write_phantom(
-        out, lesions_per_class=lesions, imbalance=imbalance.value, seed=seed, workers=workers
-    )
+    folder = write_phantom(out, lesions_per_class=lesions, imbalance=imbalance, seed=seed, workers=workers)
     images = sum(1 for _ in folder.rglob("*.jpg"))
     print_result(f"{folder}: {images} drawn images.", {"folder": str(folder), "images": images}, as_json=json)

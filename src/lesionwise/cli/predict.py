@@ -1,12 +1,11 @@
 """`lesionwise predict`."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lesionwise.cli.bundle import PrecisionName
+from lesionwise.cli.bundle import Precision
 from lesionwise.cli.console import Display, print_note, print_result
 from lesionwise.cli.options import EngineName, EngineOption, Json, ModelFile, Quiet, Resume, Workers
 from lesionwise.errors import LesionwiseError
@@ -18,13 +17,6 @@ if TYPE_CHECKING:
     from lesionwise.predict.files import Tally
 
 _SOME_FAILED = 1
-
-
-class FormatName(StrEnum):
-    """Whose columns the table has."""
-
-    lesionwise = "lesionwise"
-    isic = "isic"
 
 
 Places = Annotated[
@@ -40,14 +32,15 @@ ErrorsFile = Annotated[
     typer.Option("--errors", help="The table of unreadable images; beside --out by default.", metavar="FILE"),
 ]
 FormatOption = Annotated[
-    FormatName, typer.Option("--format", help="Our columns, or those of the ISIC challenge.")
+    Literal["lesionwise", "isic"],
+    typer.Option("--format", help="Our columns, or those of the ISIC challenge."),
 ]
 Heatmaps = Annotated[
     Path | None,
     typer.Option("--heatmaps", help="Draw what the model looked at over each image, as PNGs.", metavar="DIR"),
 ]
 PrecisionOption = Annotated[
-    PrecisionName | None,
+    Precision | None,
     typer.Option("--precision", help="As the bundle says by default; bf16 is quicker on some processors."),
 ]
 MetadataFile = Annotated[
@@ -66,13 +59,13 @@ def predict(
     out: OutFile,
     model: ModelFile = None,
     errors: ErrorsFile = None,
-    format_: FormatOption = FormatName.lesionwise,
+    format_: FormatOption = "lesionwise",
     tta: Tta = False,
     metadata: MetadataFile = None,
     heatmaps: Heatmaps = None,
     precision: PrecisionOption = None,
     workers: Workers = None,
-    engine: EngineOption = EngineName.local,
+    engine: EngineOption = "local",
     resume: Resume = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -86,7 +79,7 @@ def predict(
     errors = errors or out.parent / f"{out.stem}-errors.csv"
     _verify_names(places, model, out, errors)
     work = _choose_work(engine, workers, heatmaps, metadata)
-    answers = load_model(model, streams=usable_cores(), precision=precision.value if precision else None)
+    answers = load_model(model, streams=usable_cores(), precision=precision)
     if answers.description.stamp:
         print_note(f"{answers.description.stamp}: do not trust the scores of this model.", quiet=quiet)
     columnar = out.suffix == PARQUET
@@ -100,7 +93,7 @@ def predict(
             find_pictures(places),
             table,
             errors,
-            format_=format_.value,
+            format_=format_,
             tta=tta,
             resume=resume,
             on_done=lambda done: display.on_predicted(done, total),
@@ -117,7 +110,7 @@ def _choose_work(
     engine: EngineName, workers: int | None, heatmaps: Path | None, metadata: Path | None
 ) -> "Callable[..., Tally]":
     """Return the pipeline of this process, or that of a cluster."""
-    if engine is EngineName.local:
+    if engine == "local":
         from lesionwise.predict.files import predict_files
         from lesionwise.predict.heatmaps import HeatmapWriter
         from lesionwise.predict.metadata import read_metadata_table

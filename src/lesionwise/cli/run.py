@@ -7,9 +7,7 @@ import typer
 
 from lesionwise.cli.console import describe_check, describe_evaluation, print_note, print_result
 from lesionwise.cli.options import (
-    By,
     ByOption,
-    Device,
     DeviceOption,
     Devices,
     Json,
@@ -40,9 +38,9 @@ def run(
     ] = None,
     out: Out = None,
     split: SplitFile = None,
-    by: ByOption = By.lesion,
+    by: ByOption = "lesion",
     seed: Seed = 0,
-    device: DeviceOption = Device.auto,
+    device: DeviceOption = "auto",
     devices: Devices = 1,
     nodes: Nodes = 1,
     workers: Workers = None,

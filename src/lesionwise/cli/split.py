@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lesionwise.cli.console import Display, print_note, print_result
-from lesionwise.cli.options import By, ByOption, Json, Quiet, Seed, Workers
+from lesionwise.cli.options import ByOption, Json, Quiet, Seed, Workers
 
 _COMPARE_SIZE = (225, 300)  # pixels at which images are compared for being the same
 
@@ -16,7 +16,7 @@ def split(
     out: Annotated[Path, typer.Option("--out", help="The file to write.", metavar="FILE")] = Path(
         "split.csv"
     ),
-    by: ByOption = By.lesion,
+    by: ByOption = "lesion",
     seed: Seed = 0,
     workers: Workers = None,
     verify: Annotated[
@@ -44,7 +44,7 @@ def split(
             folder,
             _COMPARE_SIZE,
             split_path=verify,
-            by=by.value,
+            by=by,
             seed=seed,
             merge=pairs,
             workers=workers,

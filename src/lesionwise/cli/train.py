@@ -38,12 +38,12 @@ def train(
     data: Data,
     out: Out = None,
     split: SplitFile = None,
-    by: ByOption = By.lesion,
+    by: ByOption = "lesion",
     seed: Seed = 0,
     seeds: Annotated[
         int, typer.Option("--seeds", help="Train this many, from --seed on, on one split.", min=1)
     ] = 1,
-    device: DeviceOption = Device.auto,
+    device: DeviceOption = "auto",
     devices: Devices = 1,
     nodes: Nodes = 1,
     workers: Workers = None,
@@ -101,12 +101,12 @@ def _train_seeds(
 
     if resume and not out:
         raise RunError("Expected --out to name the runs that --resume continues.")
-    if split and by is By.image:
+    if split and by == "image":
         raise SplitError(f"{split}: --by image makes a split of its own. Leave one of the two out.")
     folder = out or next_run_path(Path("runs"), f"{Path(recipe).stem}-seeds")
 
     def train_one(seed: int, run: Path, own: Path | None) -> "RunFolder":
-        kept = By.lesion if own else by  # a split that is given says itself what it kept together
+        kept = "lesion" if own else by  # a split that is given says itself what it kept together
         print_note(f"seed {seed}", quiet=quiet)
         return train_run(
             recipe, data, run, own, kept, seed, device, workers, overrides, resume=resume, quiet=quiet
@@ -157,9 +157,9 @@ def train_run(
             data,
             out=out,
             split=split,
-            by=by.value,
+            by=by,
             seed=seed,
-            device=device.value,
+            device=device,
             workers=workers,
             devices=devices,
             nodes=nodes,

@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lesionwise.data.lab import rgb_to_lab
 from lesionwise.explore.feature_map import map_features
 from lesionwise.explore.gallery import sample_rows, thumbnail_sheet
-from lesionwise.explore.pixels import ClassSums, color_measures, colour_texture_features, in_threads, to_lab
+from lesionwise.explore.pixels import ClassSums, color_measures, colour_texture_features, in_threads
 
 
 @pytest.mark.parametrize(
@@ -20,14 +21,14 @@ from lesionwise.explore.pixels import ClassSums, color_measures, colour_texture_
     ],
 )
 def test_lab_values_are_those_of_the_tables(rgb: tuple[int, ...], lab: tuple[float, ...]) -> None:
-    assert to_lab(np.array([[rgb]], np.uint8))[0, 0] == pytest.approx(lab, abs=0.05)
+    assert rgb_to_lab(np.array([[rgb]], np.uint8))[0, 0] == pytest.approx(lab, abs=0.05)
 
 
 def test_a_redder_image_is_redder_and_a_darker_one_darker() -> None:
     images = np.full((3, 32, 32, 3), 150, np.uint8)
     images[1, ..., 0] = 200
     images[2] = 60
-    found = color_measures(to_lab(images))
+    found = color_measures(rgb_to_lab(images))
     assert found["redness"][1] > found["redness"][0] + 5
     assert found["brightness"][2] < found["brightness"][0] - 20
     assert found["contrast"] == pytest.approx([0, 0, 0], abs=1e-4)
@@ -52,7 +53,9 @@ def test_features_tell_place_and_grain_of_a_picture_apart() -> None:
     flat, grain = np.full((48, 64, 3), 150, np.uint8), rng.integers(100, 200, (48, 64, 3), dtype=np.uint8)
     left, right = flat.copy(), flat.copy()
     left[:, :20], right[:, -20:] = 40, 40
-    flat_f, grain_f, left_f, right_f = colour_texture_features(to_lab(np.stack([flat, grain, left, right])))
+    flat_f, grain_f, left_f, right_f = colour_texture_features(
+        rgb_to_lab(np.stack([flat, grain, left, right]))
+    )
     assert flat_f.shape == (60,)
     assert grain_f[-6:].min() > 2 > flat_f[-6:].max()
     assert np.abs(left_f - right_f).max() > 10

@@ -8,8 +8,6 @@ import typer
 from lesionwise.cli.console import Display, print_result
 from lesionwise.cli.options import Json, Quiet, Workers
 
-_COMPARE_SIZE = (225, 300)  # pixels at which images are compared for being the same
-
 
 def check(
     train: Annotated[
@@ -45,11 +43,11 @@ def check(
     if data:
         from lesionwise.data.cache import open_cache
         from lesionwise.data.dataset import read_dataset
-        from lesionwise.data.identical import identical_images
+        from lesionwise.data.identical import COMPARE_SIZE, identical_images
 
         dataset = read_dataset(data)
         with Display(quiet=quiet) as display:
-            cache = open_cache(dataset, _COMPARE_SIZE, workers=workers, on_read=display.on_read)
+            cache = open_cache(dataset, COMPARE_SIZE, workers=workers, on_read=display.on_read)
         pairs = identical_images(dataset, cache.pixels)
     result = check_split(
         read_ids(train),

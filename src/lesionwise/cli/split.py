@@ -8,8 +8,6 @@ import typer
 from lesionwise.cli.console import Display, print_note, print_result
 from lesionwise.cli.options import ByOption, Json, Quiet, Seed, Workers
 
-_COMPARE_SIZE = (225, 300)  # pixels at which images are compared for being the same
-
 
 def split(
     folder: Annotated[Path, typer.Argument(help="Folder of images with its table.", metavar="DIR")],
@@ -34,6 +32,7 @@ def split(
     quiet: Quiet = False,
 ) -> None:
     """Split by lesion into train, val, cal, test and five folds; or verify a split."""
+    from lesionwise.data.identical import COMPARE_SIZE
     from lesionwise.split.merge import read_pairs, verify_merge
     from lesionwise.split.split_file import write_split
     from lesionwise.training.prepare import prepare
@@ -42,7 +41,7 @@ def split(
     with Display(quiet=quiet) as display:
         data = prepare(
             folder,
-            _COMPARE_SIZE,
+            COMPARE_SIZE,
             split_path=verify,
             by=by,
             seed=seed,

@@ -5,12 +5,16 @@ Here: finding them. Not here: what shows one lesion otherwise (`audit.duplicates
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lesionwise.data.dataset import Dataset
 from lesionwise.data.images import image_sides, read_content, read_image
+
+COMPARE_SIZE: Final = (225, 300)
+"""Height and width of a cache that is made for this alone; no answer depends on it."""
 
 
 def identical_images(dataset: Dataset, pixels: NDArray[np.uint8]) -> list[tuple[str, str]]:

@@ -28,12 +28,14 @@ from lesionwise.errors import ImageError
 
 IMAGE_RULE: Final = "exif-dct-centre-bicubic-1"
 FORMATS: Final = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm"})
+"""Names that count as images where a folder is searched."""
 MAX_PIXELS: Final = 64_000_000  # a 61-megapixel camera passes; 200 MB of RGB is the most one image may cost
 MAX_BYTES: Final = 256 << 20  # of a file: more than 64 megapixels of raw RGB
 MIN_SIDE_PX: Final = 8
-_ORIENTATION_TAG: Final = 0x0112  # EXIF 2.32, table 4
+ORIENTATION_TAG: Final = 0x0112  # EXIF 2.32, table 4
 _UPRIGHT: Final = 1
-_SWAPS_SIDES: Final = frozenset({5, 6, 7, 8})
+SWAPS_SIDES: Final = frozenset({5, 6, 7, 8})
 
 Pixels = NDArray[np.uint8]
 
@@ -65,8 +67,8 @@ def read_image(source: Path | bytes, size: tuple[int, int], *, steps: tuple[str,
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_sides(*image.size)
-            orientation = image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
-            target = size[::-1] if orientation in _SWAPS_SIDES else size
+            orientation = image.getexif().get(ORIENTATION_TAG, _UPRIGHT)
+            target = size[::-1] if orientation in SWAPS_SIDES else size
             decoded = _decode_scaled(content, image, target, part=SMALLEST_VIEW if crop else 1)
     except UnidentifiedImageError as error:
         raise ImageError(f"is not an image of the formats {', '.join(FORMATS)}, DICOM") from error

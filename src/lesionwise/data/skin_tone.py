@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from lesionwise.data.lab import rgb_to_lab
+
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
@@ -29,13 +31,6 @@ LEAST_PART: Final = 0.02  # of the image: with less skin than that no angle is g
 _DARKEST: Final = 25.0  # L*: below lie the black corners of the view, hairs and ink
 _LEAST_YELLOW: Final = 3.0  # b*; skin measured by colorimeter has more, and towards 0 every angle goes to 90
 _GLARE: Final = 250  # grey level of a channel: reflections of the lamp
-
-# IEC 61966-2-1 (sRGB, D65) and CIE 15:2004 (L*a*b*).
-_TO_XYZ: Final = np.array(
-    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
-)
-_WHITE: Final = np.array([0.95047, 1.0, 1.08883])
-_KNEE: Final = (6 / 29) ** 3
 
 
 def typology_angle(pixels: Pixels, mask: Mask | None = None) -> float:
@@ -65,21 +60,6 @@ def typology_angle(pixels: Pixels, mask: Mask | None = None) -> float:
     if yellowness < _LEAST_YELLOW:
         return float("nan")
     return float(np.degrees(np.arctan((lightness - 50) / yellowness)))
-
-
-def rgb_to_lab(rgb: Pixels) -> NDArray[np.float64]:
-    """Return CIE L*a*b* (D65) of sRGB values, shape (..., 3).
-
-    Args:
-        rgb: Values from 0 to 255, shape (..., 3).
-    """
-    levels = np.arange(256) / 255
-    linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)[rgb]  # noqa: PLR2004 (sRGB)
-    ratio = linear @ _TO_XYZ.T / _WHITE
-    f = np.where(ratio > _KNEE, np.cbrt(ratio), ratio / (3 * (6 / 29) ** 2) + 4 / 29)
-    return np.stack(
-        [116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], axis=-1
-    )
 
 
 def _outside(mask: Mask) -> Mask:

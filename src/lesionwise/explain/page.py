@@ -3,7 +3,6 @@
 Here: gathering files into one page. Not here: measuring and drawing.
 """
 
-import base64
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +12,7 @@ import pandas as pd
 from lesionwise.explain.figures import explanation_figures
 from lesionwise.explain.overlay import STYLES, overlay_path
 from lesionwise.explain.record import Explanation, describe_explanation
+from lesionwise.page.embed import data_uri
 from lesionwise.page.heatmap import viridis
 from lesionwise.page.shell import render_page
 from lesionwise.run_folder import RunFolder, write_text
@@ -34,7 +34,7 @@ def write_page(
     """
     folder = run.overlays / part
     pictures = {
-        image_id: {style: embedded(overlay_path(folder, image_id, style)) for style in STYLES}
+        image_id: {style: data_uri(overlay_path(folder, image_id, style).read_bytes()) for style in STYLES}
         for image_id in shown["image_id"]
     }
     found = explanation.pointing if explanation else None
@@ -55,11 +55,6 @@ def write_page(
     path = run.overlays / f"{part}.html"
     write_text(path, page)
     return path
-
-
-def embedded(path: Path) -> str:
-    """Return a JPEG as a data address, so that a page needs no other file."""
-    return "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def _scale() -> str:

@@ -3,8 +3,6 @@
 Here: choosing images by seed and encoding them. Not here: the page.
 """
 
-import base64
-import io
 from typing import Final
 
 import numpy as np
@@ -12,13 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lesionwise.labels import CODES
+from lesionwise.page.embed import jpeg_uri
 
 SAMPLES: Final = 6
 MAPPED: Final = 400
 """Images of a diagnosis that the page's map shows at most; the figure and the CSV hold all."""
 TILE: Final = (72, 96)
 """Height and width of a thumbnail on the sheet, in pixels."""
-_QUALITY: Final = 75
+QUALITY: Final = 75
 
 
 def sample_rows(
@@ -41,18 +40,6 @@ def sample_rows(
     return chosen
 
 
-def data_address(pixels: NDArray[np.uint8], *, quality: int = _QUALITY) -> str:
-    """Return an image as an address that holds it, so that a page needs no other file.
-
-    Args:
-        pixels: RGB values, shape (H, W, 3).
-        quality: Of the JPEG.
-    """
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
 def thumbnail_sheet(pixels: NDArray[np.uint8], rows: list[int]) -> tuple[str, int]:
     """Return thumbnails side by side as one picture, and how many stand in a line.
 
@@ -67,4 +54,4 @@ def thumbnail_sheet(pixels: NDArray[np.uint8], rows: list[int]) -> tuple[str, in
         top, left = place // across * TILE[0], place % across * TILE[1]
         small = Image.fromarray(pixels[row]).resize(TILE[::-1], Image.Resampling.BOX)
         sheet[top : top + TILE[0], left : left + TILE[1]] = np.asarray(small)
-    return data_address(sheet), across
+    return jpeg_uri(sheet, quality=QUALITY), across

@@ -11,6 +11,7 @@ import pandas as pd
 
 from lesionwise.data.cache import ImageCache
 from lesionwise.data.dataset import Dataset
+from lesionwise.data.lab import rgb_to_lab
 from lesionwise.data.masks import find_masks, fit_mask
 from lesionwise.explore.abcd import MASK_MEASURES, mask_measures
 from lesionwise.explore.pixels import (
@@ -22,7 +23,6 @@ from lesionwise.explore.pixels import (
     color_measures,
     colour_texture_features,
     in_threads,
-    to_lab,
 )
 
 _FEATURES: Final = 60
@@ -53,7 +53,7 @@ def look_at_images(
 
     def work(part: slice) -> None:
         pixels = np.asarray(cache.pixels[part])
-        lab = to_lab(pixels)
+        lab = rgb_to_lab(pixels)
         for name, values in color_measures(lab).items():
             measured[name][part] = values
         features[part] = colour_texture_features(lab)

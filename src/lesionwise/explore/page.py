@@ -13,6 +13,7 @@ from lesionwise.explore import gallery, tables
 from lesionwise.explore.drawings import Drawing, all_drawings, axes_names
 from lesionwise.explore.explore import Exploration
 from lesionwise.labels import CODES, NAMES
+from lesionwise.page.embed import jpeg_uri
 from lesionwise.page.palette import LIGHT
 from lesionwise.page.shell import render_page
 from lesionwise.page.theme import figure_style, figure_svg
@@ -74,7 +75,10 @@ def _samples(found: Exploration) -> dict[str, list[dict[str, str]]]:
     chosen = gallery.sample_rows(found.dx, found.lesion, count=gallery.SAMPLES)
     ids = found.dataset.table["image_id"].to_list()
     return {
-        code: [{"id": ids[row], "source": gallery.data_address(found.cache.pixels[row])} for row in rows]
+        code: [
+            {"id": ids[row], "source": jpeg_uri(found.cache.pixels[row], quality=gallery.QUALITY)}
+            for row in rows
+        ]
         for code, rows in chosen.items()
         if rows
     }

@@ -10,7 +10,6 @@ Letters: N images, B images of a block, H W pixels, C classes, D features.
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from typing import Final
 
@@ -33,11 +32,6 @@ COLOR_MEASURES: Final = {
 BLOCK: Final = 32  # images; 6 MB of L*a*b* at 112x150, which the allocator reuses: half the time of 128
 _CELLS: Final = 3  # the image is described in 3 x 3 cells
 _DETAIL_STEPS: Final = (1, 2, 4)  # px of the halved image over which detail is measured
-_STRAIGHT: Final = (6 / 29) ** 3  # below it, CIE's cube root is a straight line
-_D65: Final = np.array([0.95047, 1.0, 1.08883])
-_TO_XYZ: Final = np.array(  # sRGB, IEC 61966-2-1
-    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
-)
 
 Float = NDArray[np.float32]
 OnLook = Callable[[int, int], None]
@@ -90,25 +84,6 @@ class ClassSums:
         count = np.maximum(self.count, 1)[:, None, None, None]
         variance = self.squares / count - (self.total / count) ** 2
         return np.asarray(np.sqrt(np.maximum(variance, 0)).mean(axis=3), dtype=np.float32)
-
-
-def to_lab(pixels: NDArray[np.uint8]) -> Float:
-    """Return the L*a*b* values of sRGB pixels, shape (..., 3) both.
-
-    References:
-        CIE 15:2004; IEC 61966-2-1 for sRGB.
-    """
-    weights = (_TO_XYZ / _D65[:, None]).astype(np.float32)
-    linear = _linear_levels().take(pixels.reshape(-1, 3)) @ weights.T
-    dark = linear < _STRAIGHT
-    bent = np.cbrt(linear)
-    bent[dark] = linear[dark] * np.float32((29 / 6) ** 2 / 3) + np.float32(4 / 29)
-    x, y, z = np.moveaxis(bent.reshape(pixels.shape), -1, 0)
-    lab = np.empty(pixels.shape, np.float32)
-    lab[..., 0] = 116 * y - 16
-    lab[..., 1] = 500 * (x - y)
-    lab[..., 2] = 200 * (y - z)
-    return lab
 
 
 def color_measures(lab: Float) -> dict[str, NDArray[np.float64]]:
@@ -175,11 +150,3 @@ def in_threads(
             done += part.stop - part.start
             if on_look:
                 on_look(done, rows)
-
-
-@cache
-def _linear_levels() -> Float:
-    """Return the linear value of each sRGB level, shape (256,)."""
-    levels = np.arange(256) / 255
-    bent = ((levels + 0.055) / 1.055) ** 2.4
-    return np.where(levels <= 0.04045, levels / 12.92, bent).astype(np.float32)  # noqa: PLR2004 (of the standard)

@@ -16,12 +16,10 @@ from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Final
 
-from lesionwise.data.images import MAX_BYTES, read_content
+from lesionwise.data.images import IMAGE_SUFFIXES, MAX_BYTES, read_content
 from lesionwise.errors import DataError, ImageError
 from lesionwise.predict.stored import SCHEME, find_stored
 
-SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm")
-"""Names that count as images in folders and zips; a file that is named itself may have any."""
 PATH_COLUMN: Final = "path"
 ID_COLUMN: Final = "image_id"
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # controls; bytes that are no UTF-8
@@ -68,7 +66,7 @@ def find_pictures(places: Sequence[str]) -> Iterator[Picture]:
             found = True
             yield replace(picture, image_id=_printable(picture.image_id), path=_printable(picture.path))
         if not found:
-            raise DataError(f"{place}: holds no image ({', '.join(SUFFIXES)}).")
+            raise DataError(f"{place}: holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
 
 
 def _pictures_of(place: str) -> Iterator[Picture]:
@@ -164,4 +162,4 @@ def _printable(name: str) -> str:
 
 
 def _is_image(name: PurePath) -> bool:
-    return name.suffix.lower() in SUFFIXES and not name.name.startswith(".")
+    return name.suffix.lower() in IMAGE_SUFFIXES and not name.name.startswith(".")

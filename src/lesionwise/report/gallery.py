@@ -3,20 +3,18 @@
 Here: which images, in which order, and their thumbnails. Not here: the page.
 """
 
-import base64
-import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from lesionwise.data.images import read_image
 from lesionwise.errors import ImageError
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.labels import CODES, INDEX
+from lesionwise.page.embed import jpeg_uri
 
 MELANOMAS: Final = 12
 OTHERS: Final = 12
@@ -67,7 +65,5 @@ def thumbnails(image_ids: Iterable[str], paths: dict[str, Path]) -> dict[str, st
             pixels = read_image(paths[image_id], THUMBNAIL)
         except (KeyError, ImageError):
             continue
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, format="JPEG", quality=_JPEG_QUALITY)
-        found[image_id] = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+        found[image_id] = jpeg_uri(pixels, quality=_JPEG_QUALITY)
     return found

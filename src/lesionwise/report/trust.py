@@ -10,8 +10,8 @@ from markupsafe import Markup
 from lesionwise.evaluation.robustness import describe_robustness, read_robustness
 from lesionwise.explain.figures import explanation_figures
 from lesionwise.explain.overlay import overlay_path
-from lesionwise.explain.page import embedded
 from lesionwise.explain.record import describe_explanation, read_explanation
+from lesionwise.page.embed import data_uri
 from lesionwise.page.figure_file import write_figure
 from lesionwise.report.robustness_figure import plot_robustness, robustness_table
 from lesionwise.run_folder import RunFolder
@@ -55,4 +55,4 @@ def robustness_facts(run: RunFolder, part: str, drawn: dict[str, Markup]) -> dic
 def overlays(run: RunFolder, part: str, image_ids: list[str]) -> dict[str, str]:
     """Return the maps in colour of those images that have one, as data addresses."""
     paths = {name: overlay_path(run.overlays / part, name, "colour") for name in image_ids}
-    return {name: embedded(path) for name, path in paths.items() if path.is_file()}
+    return {name: data_uri(path.read_bytes()) for name, path in paths.items() if path.is_file()}

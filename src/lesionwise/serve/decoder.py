@@ -16,7 +16,7 @@ import simplejpeg
 from PIL import Image
 
 from lesionwise.data.dicom import is_dicom
-from lesionwise.data.images import FORMATS, MIN_SIDE_PX, image_sides, read_image
+from lesionwise.data.images import FORMATS, MIN_SIDE_PX, ORIENTATION_TAG, SWAPS_SIDES, image_sides, read_image
 from lesionwise.errors import ImageError
 
 LENGTH: Final = struct.Struct(">I")
@@ -25,8 +25,6 @@ WITHOUT_PREVIEW: Final = b"-"
 PREVIEW_PX: Final = 640
 PREVIEW_QUALITY: Final = 85
 _MEMORY_BYTES: Final = 1 << 30
-_ORIENTATION_TAG: Final = 0x0112  # EXIF 2.32, table 4
-_SWAPS_SIDES: Final = frozenset({5, 6, 7, 8})
 
 
 def main(settings: dict[str, Any]) -> None:
@@ -90,7 +88,7 @@ def upright_size(content: bytes, *, pixels: int, side_px: int) -> tuple[int, int
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = _within(image.size, pixels=pixels, side_px=side_px)
             # Only now: to find EXIF data behind a PNG's pixels, Pillow decodes them.
-            turned = image.getexif().get(_ORIENTATION_TAG) in _SWAPS_SIDES
+            turned = image.getexif().get(ORIENTATION_TAG) in SWAPS_SIDES
             return (height, width) if turned else (width, height)
     except Image.DecompressionBombError as error:
         raise SizeError(f"has far more than the {pixels / 1e6:g} megapixels that are read") from error

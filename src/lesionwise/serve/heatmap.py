@@ -4,7 +4,6 @@ Here: from class activation maps to a PNG that is to be stretched over the whole
 such a map proves, which is little (`docs/serve.md`). Letters: h w places of the map.
 """
 
-import base64
 import io
 from dataclasses import dataclass
 from typing import Final
@@ -72,11 +71,6 @@ def draw_heatmap(cam: NDArray[np.float32], view: View, width: int, height: int) 
     file = io.BytesIO()
     whole.save(file, "PNG", transparency=_ALPHA, compress_level=4)
     return file.getvalue()
-
-
-def data_uri(content: bytes, media_type: str) -> str:
-    """Return the content as a data URI."""
-    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
 _PALETTE: Final = viridis(np.linspace(0, 1, _SHADES, dtype=np.float32)).round().astype(np.uint8).tobytes()

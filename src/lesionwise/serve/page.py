@@ -13,8 +13,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lesionwise.evaluation.calibration import POSITIVE, Calibration, OperatingPoint
 from lesionwise.labels import CODES, MALIGNANT
+from lesionwise.page.embed import data_uri
 from lesionwise.page.palette import DARK, DIAGNOSIS_COLORS, DIAGNOSIS_COLORS_DARK, LIGHT
-from lesionwise.serve.heatmap import View, data_uri
+from lesionwise.serve.heatmap import View
 from lesionwise.serve.problems import Problem
 from lesionwise.serve.service import Answer, Service
 from lesionwise.serve.strings import DIAGNOSES, TEXT
@@ -163,7 +164,7 @@ def _describe_answer(service: Service, answer: Answer) -> dict[str, Any]:
         "rows": [] if rejected else _rows(result, calibration),
         "set": None if rejected else describe_set(result, calibration),
         "operating": None if rejected else describe_operating_point(result, calibration),
-        "picture": data_uri(answer.picture.preview, "image/jpeg"),
+        "picture": data_uri(answer.picture.preview),
         "width": answer.picture.width,
         "height": answer.picture.height,
         "frame": _frame(answer.view, answer.picture.width, answer.picture.height),

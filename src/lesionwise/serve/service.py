@@ -20,9 +20,10 @@ from lesionwise.bundle.runtimes import Arrays
 from lesionwise.data.metadata import is_unknown
 from lesionwise.data.workspace import usable_cores
 from lesionwise.labels import CODES, INDEX
+from lesionwise.page.embed import data_uri
 from lesionwise.serve.batching import Batcher
 from lesionwise.serve.decoding import Decoders, Picture
-from lesionwise.serve.heatmap import View, data_uri, draw_heatmap, locate_view
+from lesionwise.serve.heatmap import View, draw_heatmap, locate_view
 from lesionwise.serve.limits import Limits
 from lesionwise.serve.metrics import Metrics
 from lesionwise.serve.problems import Problem

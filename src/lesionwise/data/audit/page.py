@@ -5,17 +5,17 @@ Here: gathering. Not here: finding (`run`), and the look of the page (`lesionwis
 The page holds small copies of the user's own images, and is the user's to share or not.
 """
 
-import base64
-import io
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from PIL import Image
 
 from lesionwise.data.audit.duplicates import NEAR_DUPLICATES
 from lesionwise.data.audit.run import Audit
 from lesionwise.data.findings import Finding
 from lesionwise.labels import NAMES
+from lesionwise.page.embed import jpeg_uri
 from lesionwise.page.shell import render_page
 from lesionwise.run_folder import write_json, write_text
 
@@ -77,8 +77,5 @@ def _shown(finding: Finding, audit: Audit, row: dict[str, int]) -> dict[str, Any
 def _figure(image_id: str, audit: Audit, row: dict[str, int]) -> dict[str, str]:
     if audit.cache is None or image_id not in row:
         return {"id": image_id, "source": ""}
-    buffer = io.BytesIO()
     small = Image.fromarray(audit.cache.pixels[row[image_id]]).resize(_THUMBNAIL)
-    small.save(buffer, "JPEG", quality=_QUALITY)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return {"id": image_id, "source": f"data:image/jpeg;base64,{data}"}
+    return {"id": image_id, "source": jpeg_uri(np.asarray(small), quality=_QUALITY)}

@@ -5,7 +5,8 @@ from typing import Final
 
 import pandas as pd
 
-from lesionwise.data.layouts.listing import IMAGE_SUFFIXES, Listing, find_images, read_table
+from lesionwise.data.images import IMAGE_SUFFIXES
+from lesionwise.data.layouts.listing import Listing, find_images, read_table
 from lesionwise.errors import DataError
 from lesionwise.labels import CODES
 

@@ -6,13 +6,11 @@ Here: the record, reading a CSV as text, finding image files. Not here: any one 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import pandas as pd
 
+from lesionwise.data.images import IMAGE_SUFFIXES
 from lesionwise.errors import DataError
-
-IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm"})
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from lesionwise.errors import RunError, SplitError
 
 if TYPE_CHECKING:
     from lesionwise.run_folder import RunFolder
+    from lesionwise.training.seeds import TrainSeed
 
 RecipeArgument = Annotated[
     str, typer.Argument(help="Name of a shipped recipe, or a .toml file.", metavar="RECIPE")
@@ -53,89 +54,82 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a recipe; predict its val and cal parts."""
-    if seeds > 1 and devices * nodes > 1:
-        raise RunError("--seeds trains one after another in one process. Train each by itself, with --seed.")
-    if seeds > 1:
-        text, value = _train_seeds(
-            recipe, data, out, split, by, seed, seeds, device, workers, set_, resume=resume, quiet=quiet
+
+    def train_one(seed: int, run: Path | None, split: Path | None, by: By) -> "RunFolder":
+        return train_run(
+            recipe,
+            data,
+            out=run,
+            split=split,
+            by=by,
+            seed=seed,
+            device=device,
+            devices=devices,
+            nodes=nodes,
+            workers=workers,
+            overrides=set_,
+            resume=resume,
+            quiet=quiet,
         )
-        print_result(text, value, as_json=json)
+
+    if seeds == 1:
+        run = train_one(seed, out, split, by)
+        print_result(f"Trained: {run.path}", {"run": str(run.path)}, as_json=json)
         return
-    run = train_run(
-        recipe,
-        data,
-        out,
-        split,
-        by,
-        seed,
-        device,
-        workers,
-        set_,
-        devices=devices,
-        nodes=nodes,
-        resume=resume,
-        quiet=quiet,
-    )
-    print_result(f"Trained: {run.path}", {"run": str(run.path)}, as_json=json)
+    if devices * nodes > 1:
+        raise RunError("--seeds trains one after another in one process. Train each by itself, with --seed.")
+    if resume and not out:
+        raise RunError("Expected --out to name the runs that --resume continues.")
+    if split and by == "image":
+        raise SplitError(f"{split}: --by image makes a split of its own. Leave one of the two out.")
+
+    def train_next(seed: int, run: Path, own: Path | None) -> "RunFolder":
+        print_note(f"seed {seed}", quiet=quiet)
+        return train_one(seed, run, own, "lesion" if own else by)  # a split says itself what it kept together
+
+    text, value = _train_seeds(recipe, set_, out, train_next, seeds=seeds, first=seed, split=split)
+    print_result(text, value, as_json=json)
 
 
 def _train_seeds(
-    recipe: str,
-    data: Path,
-    out: Path | None,
-    split: Path | None,
-    by: By,
-    seed: int,
-    seeds: int,
-    device: Device,
-    workers: int | None,
+    name: str,
     overrides: list[str] | None,
+    out: Path | None,
+    train_one: "TrainSeed",
     *,
-    resume: bool,
-    quiet: bool,
+    seeds: int,
+    first: int,
+    split: Path | None,
 ) -> tuple[str, dict[str, Any]]:
     """Train several seeds, and return the mean of their scores as text and as JSON."""
     from lesionwise.recipe import load_recipe
     from lesionwise.run_folder import next_run_path, read_json
     from lesionwise.training.seeds import RECORD, train_seeds
 
-    if resume and not out:
-        raise RunError("Expected --out to name the runs that --resume continues.")
-    if split and by == "image":
-        raise SplitError(f"{split}: --by image makes a split of its own. Leave one of the two out.")
-    folder = out or next_run_path(Path("runs"), f"{Path(recipe).stem}-seeds")
-
-    def train_one(seed: int, run: Path, own: Path | None) -> "RunFolder":
-        kept = "lesion" if own else by  # a split that is given says itself what it kept together
-        print_note(f"seed {seed}", quiet=quiet)
-        return train_run(
-            recipe, data, run, own, kept, seed, device, workers, overrides, resume=resume, quiet=quiet
-        )
-
-    runs, spreads = train_seeds(
-        load_recipe(recipe, overrides or ()), train_one, folder, seeds=seeds, first=seed, split=split
-    )
+    recipe = load_recipe(name, overrides or ())
+    folder = out or next_run_path(Path("runs"), f"{Path(name).stem}-seeds")
+    runs, spreads = train_seeds(recipe, train_one, folder, seeds=seeds, first=first, split=split)
     lines = [f"{folder}: {len(runs)} seeds on val of one split; mean over seeds (95 %)"]
     lines += [f"  {'':19}" + "".join(f"{run.path.name:>9}" for run in runs)]
-    for name in ("balanced_accuracy", "accuracy", "macro_f1", "macro_auc"):
-        values = "".join(f"{value:9.3f}" for value in spreads[name].each)
-        lines.append(f"  {name.replace('_', ' '):19}{values}   {spreads[name]}")
+    for score in ("balanced_accuracy", "accuracy", "macro_f1", "macro_auc"):
+        values = "".join(f"{value:9.3f}" for value in spreads[score].each)
+        lines.append(f"  {score.replace('_', ' '):19}{values}   {spreads[score]}")
     return "\n".join(lines), {"out": str(folder), **read_json(folder / RECORD)}
 
 
 def train_run(
     recipe: str,
     data: Path,
+    *,
     out: Path | None,
     split: Path | None,
     by: By,
     seed: int,
     device: Device,
+    devices: int,
+    nodes: int,
     workers: int | None,
     overrides: list[str] | None,
-    *,
-    devices: int = 1,
-    nodes: int = 1,
     resume: bool,
     quiet: bool,
 ) -> "RunFolder":

@@ -39,7 +39,6 @@ def fit_probe(
     *,
     seed: int = 0,
     device: str,
-    resume: bool = False,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
 ) -> StepClock:
@@ -51,14 +50,12 @@ def fit_probe(
         run: Where the results go; `probe.csv` holds the score of each strength that was tried.
         seed: Of the folds, and of the search for directions.
         device: "cpu", "cuda" or "mps".
-        resume: There is nothing to resume: features are kept anyway.
         on_epoch: Called with the one row of the history.
         on_step: Called with 0, the images whose features are known and the number of all.
 
     Returns:
         What features and fit took.
     """
-    del resume
     keep_memory()
     torch.manual_seed(seed)
     train_rows = data.rows("train")

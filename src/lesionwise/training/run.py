@@ -120,15 +120,9 @@ def train(
                 timed_stage(run, "train") if processes.is_first else nullcontext({})
             )
             with noted as stage:
-                clock = (fit_probe if recipe.probe else partial(fit, processes=processes))(
-                    recipe,
-                    prepared,
-                    run,
-                    seed=seed,
-                    device=device,
-                    resume=resume,
-                    on_epoch=on_epoch,
-                    on_step=on_step,
+                learn = fit_probe if recipe.probe else partial(fit, processes=processes, resume=resume)
+                clock = learn(
+                    recipe, prepared, run, seed=seed, device=device, on_epoch=on_epoch, on_step=on_step
                 )
                 stage |= {"images": clock.images, "parts": clock.seconds}
     if processes.is_first:

@@ -23,18 +23,11 @@ from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import SplitError
 from lesionwise.evaluation.run_scores import evaluate_part
 from lesionwise.recipe import Recipe, load_recipe
-from lesionwise.run_folder import (
-    RunFolder,
-    claim_own_folder,
-    read_json,
-    verify_same_start,
-    write_json,
-    write_text,
-)
-from lesionwise.run_record import describe_environment
+from lesionwise.run_folder import RunFolder, claim_own_folder
 from lesionwise.split.assign import FOLDS
 from lesionwise.split.folds import fold_everything, fold_numbers, fold_split, verify_whole
-from lesionwise.split.split_file import Split, is_other_split, write_split
+from lesionwise.split.split_file import Split
+from lesionwise.training.begun import begin, is_begun, verify_same_data, verify_same_settings
 from lesionwise.training.clock import OnStep
 from lesionwise.training.hardware import choose_device
 from lesionwise.training.held_out import HeldOut, HeldOutMaker
@@ -42,7 +35,7 @@ from lesionwise.training.history import OnEpoch
 from lesionwise.training.out_of_fold import CrossValidation, collect, is_finished
 from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.sharing import share_out
-from lesionwise.training.verify import is_other_recipe, verify_recipe
+from lesionwise.training.verify import verify_recipe
 
 OnFold = Callable[[int, list[int]], None]
 
@@ -91,7 +84,7 @@ def cross_validate(
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     run = RunFolder(Path(out))
-    verify_recipe(recipe, choose_device(device) if engine == "local" else None, begun=_is_begun(run))
+    verify_recipe(recipe, choose_device(device) if engine == "local" else None, begun=is_begun(run))
     dealt = _begin(
         run,
         recipe,
@@ -176,9 +169,9 @@ def _begin(
             'defect_resample_before_split makes a split of its own, not folds. See "lesionwise leakage".'
         )
     claim_own_folder(run.cross_validation, what="cross-validation")
-    begun = _is_begun(run)
+    begun = is_begun(run)
     if begun:
-        _verify_same(run, recipe, seed, split)
+        verify_same_settings(run, run.cross_validation, recipe, split, {"--seed": seed})
     data = prepare(
         folder,
         recipe.image_size,
@@ -191,7 +184,7 @@ def _begin(
     )
     own = data.split
     if begun:
-        _verify_same_data(run, data)
+        verify_same_data(run, run.cross_validation, data.cache.fingerprint)
     elif split is None:
         count = folds if isinstance(folds, int) else FOLDS
         own = fold_everything(data.dataset, data.group, folds=count, seed=seed)
@@ -199,34 +192,9 @@ def _begin(
     numbers = fold_numbers(own, str(split or run.split))
     if not begun:
         _choose(numbers, folds, split or run.split)  # before anything is written
-        record = {"seed": seed, "data": data.cache.fingerprint, "folds": numbers, "done": []}
-        write_json(run.cross_validation, record)  # first: it makes the folder one of a cross-validation
-        write_text(run.config, recipe.to_toml())
-        write_json(run.environment, describe_environment())
-        write_split(own, run.split)
+        facts = {"seed": seed, "data": data.cache.fingerprint, "folds": numbers, "done": []}
+        begin(run, run.cross_validation, recipe, own, facts)
     return _Dealt(own, data, numbers)
-
-
-def _is_begun(run: RunFolder) -> bool:
-    return run.split_facts.exists()  # the last that is written when one begins
-
-
-def _verify_same(run: RunFolder, recipe: Recipe, seed: int, split: Path | None) -> None:
-    verify_same_start(
-        run.path,
-        {
-            "recipe": is_other_recipe(recipe, run.config),
-            "--seed": read_json(run.cross_validation)["seed"] != seed,
-            "--split": is_other_split(split, run.split),
-        },
-    )
-
-
-def _verify_same_data(run: RunFolder, data: TrainingData) -> None:
-    found = data.cache.fingerprint
-    verify_same_start(
-        run.path, {"content of --data": read_json(run.cross_validation).get("data", found) != found}
-    )
 
 
 def _choose(numbers: list[int], folds: int | list[int] | None, source: Path) -> list[int]:

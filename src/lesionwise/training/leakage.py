@@ -24,18 +24,11 @@ from lesionwise.data.cache import OnRead
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import SplitError
 from lesionwise.recipe import Recipe, load_recipe
-from lesionwise.run_folder import (
-    RunFolder,
-    claim_own_folder,
-    read_json,
-    verify_same_start,
-    write_json,
-    write_text,
-)
-from lesionwise.run_record import describe_environment
+from lesionwise.run_folder import RunFolder, claim_own_folder
 from lesionwise.split.assign import make_split
 from lesionwise.split.folds import fold_numbers, in_folds, verify_whole
-from lesionwise.split.split_file import Split, is_other_split, write_split
+from lesionwise.split.split_file import Split
+from lesionwise.training.begun import begin, is_begun, verify_same_data, verify_same_settings
 from lesionwise.training.clock import OnStep
 from lesionwise.training.defects import augmented_copies, copied_dataset, draw_copies
 from lesionwise.training.fit import write_part_predictions
@@ -52,7 +45,7 @@ from lesionwise.training.leak_outcome import (
 )
 from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.sharing import share_out
-from lesionwise.training.verify import is_other_recipe, verify_recipe
+from lesionwise.training.verify import verify_recipe
 
 PER_CLASS: Final = 500  # what the seeds' notebooks draw of each class
 _AUGMENTED_TIMES: Final = 3  # three changed copies beside each drawn image
@@ -102,7 +95,7 @@ def measure_leakage(
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     folder = RunFolder(Path(out))
-    verify_recipe(recipe, choose_device(device) if engine == "local" else None, begun=_is_begun(folder))
+    verify_recipe(recipe, choose_device(device) if engine == "local" else None, begun=is_begun(folder))
     root = Path(cache_root) if cache_root else None
     known = prepare(
         Path(data),
@@ -216,23 +209,10 @@ def _begin(folder: RunFolder, recipe: Recipe, split: Path | None, seed: int, per
     if recipe.defect_resample_before_split:
         raise SplitError("Expected a recipe without defect_resample_before_split: two protocols resample.")
     claim_own_folder(folder.leakage, what="measurement")
-    if not _is_begun(folder):
+    if not is_begun(folder):
         return split
-    record = read_json(folder.leakage)
-    verify_same_start(
-        folder.path,
-        {
-            "recipe": is_other_recipe(recipe, folder.config),
-            "--seed": record["seed"] != seed,
-            "per_class": record.get("per_class", per_class) != per_class,
-            "--split": is_other_split(split, folder.split),
-        },
-    )
+    verify_same_settings(folder, folder.leakage, recipe, split, {"--seed": seed, "per_class": per_class})
     return folder.split
-
-
-def _is_begun(folder: RunFolder) -> bool:
-    return folder.split_facts.exists()  # the last that is written when one begins
 
 
 def _exam_fold(known: TrainingData, source: str) -> int:
@@ -244,12 +224,8 @@ def _exam_fold(known: TrainingData, source: str) -> int:
 
 def _record(folder: RunFolder, recipe: Recipe, known: TrainingData, seed: int, per_class: int) -> None:
     data = known.cache.fingerprint
-    if _is_begun(folder):
-        begun_with = read_json(folder.leakage).get("data", data)
-        verify_same_start(folder.path, {"content of --data": begun_with != data})
-        return
-    record = {"seed": seed, "data": data, "per_class": per_class, "outcomes": []}
-    write_json(folder.leakage, record)  # first: it makes the folder one of a measurement
-    write_text(folder.config, recipe.to_toml())
-    write_json(folder.environment, describe_environment())
-    write_split(known.split, folder.split)
+    if is_begun(folder):
+        verify_same_data(folder, folder.leakage, data)
+    else:
+        facts = {"seed": seed, "data": data, "per_class": per_class, "outcomes": []}
+        begin(folder, folder.leakage, recipe, known.split, facts)

@@ -36,6 +36,7 @@ def test_the_next_run_takes_the_first_free_number(tmp_path: Path) -> None:
     for number in (1, 2):
         assert next_run_path(tmp_path, "small") == tmp_path / f"small-{number}"
         (tmp_path / f"small-{number}").mkdir()
+    assert next_run_path(tmp_path, "timm:org/net") == tmp_path / "timm-org-net-1"
 
 
 def test_a_file_in_place_of_a_run_folder_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ hold, which belongs to the stage that writes them, and what every stage notes of
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -258,8 +259,11 @@ def _is_used(path: Path) -> bool:
 
 
 def next_run_path(parent: Path, name: str) -> Path:
-    """Return the first unused path among `parent/name-1`, `parent/name-2` and so on; no colon is in it."""
-    name, number = name.replace(":", "-"), 1  # which Windows takes in no file name
+    """Return the first unused path among `parent/name-1`, `parent/name-2` and so on.
+
+    What names of networks hold and a file name must not, on Windows at the latest, becomes a dash.
+    """
+    name, number = re.sub(r"[:/\\]", "-", name), 1
     while (parent / f"{name}-{number}").exists():
         number += 1
     return parent / f"{name}-{number}"

@@ -87,18 +87,21 @@ def create_app(
 
 
 def _add_refusals(app: FastAPI, service: Service) -> None:
-    @app.exception_handler(Problem)
-    async def refuse(_: Request, problem: Problem) -> Response:
+    def answer(problem: Problem) -> Response:
         service.metrics.refusals.labels(problem.code).inc()
         return problem.response()
+
+    @app.exception_handler(Problem)
+    async def refuse(_: Request, problem: Problem) -> Response:
+        return answer(problem)
 
     @app.exception_handler(HTTPException)
     async def refuse_address(_: Request, error: HTTPException) -> Response:
         code = {404: "not-found", 405: "bad-method"}.get(error.status_code, "bad-request")
-        return await refuse(_, Problem(code, "The address or method is not known.", headers=error.headers))
+        return answer(Problem(code, "The address or method is not known.", headers=error.headers))
 
     @app.exception_handler(RequestValidationError)
     async def refuse_query(_: Request, error: RequestValidationError) -> Response:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
-        return await refuse(_, Problem("bad-request", f"{where}: {fault['msg']}"))
+        return answer(Problem("bad-request", f"{where}: {fault['msg']}"))

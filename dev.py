@@ -64,7 +64,6 @@ def install() -> None:
     print("Installing into .venv; the first time this takes some minutes.", flush=True)
     venv.create(VENV, with_pip=True, clear=False)
     pip = [str(BIN / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    pip.append("--no-compile")  # Python does that for what is imported, in less time
     subprocess.run([*pip, "--constraint", str(pins), "--editable", f"{ROOT}[train,dev]"], check=True)
     marker.write_text(state, encoding="utf-8")
 

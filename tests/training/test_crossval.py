@@ -24,7 +24,7 @@ from lesionwise.run_folder import RunFolder, read_json, write_json
 from lesionwise.split.assign import make_split
 from lesionwise.split.folds import fold_split
 from lesionwise.split.split_file import read_split, write_split
-from lesionwise.training import crossval, held_out
+from lesionwise.training import begun, held_out
 from lesionwise.training.crossval import cross_validate
 from lesionwise.training.ensemble import predict_test_together
 from lesionwise.training.out_of_fold import CrossValidation, collect
@@ -254,7 +254,7 @@ def test_one_that_was_stopped_at_its_first_files_begins_again(
 ) -> None:
     recipe, out = make_recipe(**RECIPE), tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(crossval, "describe_environment", held_out.train)
+        patch.setattr(begun, "describe_environment", held_out.train)
         with pytest.raises(Stopped):
             cross_validate(recipe, folder, out=out, split=split)
     assert [path.name for path in sorted(out.iterdir())] == ["config.toml", "cross-validation.json"]

@@ -14,7 +14,6 @@ Letters: N images, H W height and width in pixels.
 
 import os
 import re
-from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from hashlib import sha256
@@ -31,12 +30,12 @@ from lesionwise.data.findings import Finding, raise_findings
 from lesionwise.data.images import image_rule, read_content, read_image
 from lesionwise.data.workspace import default_cache_root, usable_cores
 from lesionwise.errors import ImageError
+from lesionwise.progress import OnCount
 from lesionwise.run_folder import atomic_path
 
 CHUNK: Final = 256  # rows: some 50 MB at 225x300, half a second of decoding that an interruption can cost
 _JOURNAL_LINE: Final = re.compile(r"(\d+)((?: [0-9a-f]{64})+)\n")
 _PIXELS: Final = "pixels.npy"
-OnRead = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def open_cache(
     steps: tuple[str, ...] = (),
     root: Path | None = None,
     workers: int | None = None,
-    on_read: OnRead | None = None,
+    on_read: OnCount | None = None,
 ) -> ImageCache:
     """Return the pixels of a data set, decoding only what was never decoded.
 
@@ -115,7 +114,7 @@ class _Builder:
         self.part = folder / "pixels.part"
         self.journal = folder / "journal"
 
-    def build(self, workers: int, on_read: OnRead | None) -> None:
+    def build(self, workers: int, on_read: OnCount | None) -> None:
         """Decode what the journal lacks, and give the file its name when nothing is missing."""
         offset = self._open_part()
         done = self.read_journal()

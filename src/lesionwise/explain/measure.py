@@ -24,12 +24,12 @@ from lesionwise.explain.record import MODES, Explanation
 from lesionwise.explain.sanity import randomised, rank_similarity
 from lesionwise.labels import CODES
 from lesionwise.models.network import Network
+from lesionwise.progress import OnWork
 from lesionwise.recipe import Recipe
 from lesionwise.training.augment import evaluation_view
 
 SAMPLE: Final = 200  # images that are put through the network some 60 times; pointing takes all
 _BATCH: Final = 64
-OnStep = Callable[[str, int, int], None]
 KeptPart = Callable[[str], Box]
 Integers = NDArray[np.int64]
 
@@ -99,7 +99,7 @@ def measure(
     masks: LesionMasks | None,
     *,
     kept: KeptPart = lambda _: WHOLE,
-    on_step: OnStep | None = None,
+    on_step: OnWork | None = None,
 ) -> Explanation:
     """Return what the tests of the maps give.
 
@@ -177,7 +177,7 @@ def _by_diagnosis(shares: Shares, y_true: Integers, groups: NDArray[np.str_]) ->
     return found
 
 
-def _curves(explained: Explained, some: Integers, on_step: OnStep | None) -> dict[str, NDArray[np.float64]]:
+def _curves(explained: Explained, some: Integers, on_step: OnWork | None) -> dict[str, NDArray[np.float64]]:
     """Return the curve of some images by mode and order, shape (len(some), K + 1)."""
     cells = cell_values(explained.maps)
     generator = torch.Generator().manual_seed(0)
@@ -198,7 +198,7 @@ def _cascade(
     some: Integers,
     y_true: Integers,
     groups: NDArray[np.str_],
-    on_step: OnStep | None,
+    on_step: OnWork | None,
 ) -> list[dict[str, object]]:
     own = explained.maps[torch.from_numpy(some)]
     stages: list[dict[str, object]] = []

@@ -17,11 +17,12 @@ from lesionwise.data.masks import WHOLE, Box, find_masks
 from lesionwise.data.preprocess import find_field_of_view
 from lesionwise.errors import DataError, RunError
 from lesionwise.evaluation.run_predictions import read_run_predictions
-from lesionwise.explain.measure import Explained, OnStep, explain_images, lesion_shares_of, measure
+from lesionwise.explain.measure import Explained, explain_images, lesion_shares_of, measure
 from lesionwise.explain.overlay import worth_showing, write_overlays
 from lesionwise.explain.page import write_page
 from lesionwise.explain.record import Explanation, read_explanation, write_explanation
 from lesionwise.labels import CODES
+from lesionwise.progress import OnWork
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder, write_text
 from lesionwise.training.fit import load_best_network
@@ -52,7 +53,7 @@ def explain_run(
     *,
     image_ids: Sequence[str] = (),
     cache_root: str | Path | None = None,
-    on_step: OnStep | None = None,
+    on_step: OnWork | None = None,
 ) -> Explanations:
     """Explain a run's images: test the maps of a part, or draw those of named images.
 

@@ -12,14 +12,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lesionwise.data.cache import ImageCache, OnRead, open_cache
+from lesionwise.data.cache import ImageCache, open_cache
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.data.images import image_sides
 from lesionwise.data.workspace import usable_cores
 from lesionwise.explore.feature_map import FeatureMap, map_features
 from lesionwise.explore.look import look_at_images
-from lesionwise.explore.pixels import SIZE, Look, OnLook
+from lesionwise.explore.pixels import SIZE, Look
 from lesionwise.explore.remarks import main_remarks
+from lesionwise.progress import OnCount
 from lesionwise.recipe import Recipe
 
 
@@ -67,8 +68,8 @@ def explore_folder(
     recipe: Recipe | None = None,
     cache_root: Path | None = None,
     workers: int | None = None,
-    on_read: OnRead | None = None,
-    on_look: OnLook | None = None,
+    on_read: OnCount | None = None,
+    on_look: OnCount | None = None,
 ) -> Exploration:
     """Look at the table, the pixels and the masks of a data folder.
 

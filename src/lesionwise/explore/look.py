@@ -19,18 +19,18 @@ from lesionwise.explore.pixels import (
     SIZE,
     ClassSums,
     Look,
-    OnLook,
     color_measures,
     colour_texture_features,
     in_threads,
 )
+from lesionwise.progress import OnCount
 
 _FEATURES: Final = 60
 _MOSTLY: Final = 0.5  # of a pixel: it counts as lesion
 
 
 def look_at_images(
-    dataset: Dataset, cache: ImageCache, *, workers: int | None = None, on_look: OnLook | None = None
+    dataset: Dataset, cache: ImageCache, *, workers: int | None = None, on_look: OnCount | None = None
 ) -> Look:
     """Measure every image of a data set, and its masks where there are some.
 

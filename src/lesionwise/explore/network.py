@@ -10,14 +10,15 @@ import torch
 from numpy.typing import NDArray
 
 from lesionwise.errors import RecipeError
-from lesionwise.explore.pixels import SIZE, Float, OnLook, blocks
+from lesionwise.explore.pixels import SIZE, Float, blocks
 from lesionwise.labels import CODES
 from lesionwise.models.registry import create_model
 from lesionwise.models.weights import FRESH
+from lesionwise.progress import OnCount
 from lesionwise.recipe import Recipe
 
 
-def network_features(pixels: NDArray[np.uint8], recipe: Recipe, *, on_look: OnLook | None = None) -> Float:
+def network_features(pixels: NDArray[np.uint8], recipe: Recipe, *, on_look: OnCount | None = None) -> Float:
     """Return what the network of a recipe makes of each image before any training here.
 
     Args:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from lesionwise.data.workspace import usable_cores
 from lesionwise.labels import CODES
+from lesionwise.progress import OnCount
 
 SIZE: Final = (112, 150)
 """Height and width that explore reads images at, in pixels: those of `small`: one cache for both."""
@@ -34,7 +35,6 @@ _CELLS: Final = 3  # the image is described in 3 x 3 cells
 _DETAIL_STEPS: Final = (1, 2, 4)  # px of the halved image over which detail is measured
 
 Float = NDArray[np.float32]
-OnLook = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def blocks(rows: int) -> Iterator[slice]:
 
 
 def in_threads(
-    work: Callable[[slice], None], rows: int, *, workers: int | None = None, on_look: OnLook | None = None
+    work: Callable[[slice], None], rows: int, *, workers: int | None = None, on_look: OnCount | None = None
 ) -> None:
     """Do a piece of work for every block of rows on all cores.
 

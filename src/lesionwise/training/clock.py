@@ -3,16 +3,14 @@
 Here: two Lightning callbacks that only look. Not here: what is learned (`history`).
 """
 
-from collections.abc import Callable
 from time import perf_counter
 
 import lightning as L
 from typing_extensions import override
 
+from lesionwise.progress import OnStep
 from lesionwise.training.datamodule import Batch
 from lesionwise.training.module import LesionModule
-
-OnStep = Callable[[int, int, int], None]
 
 
 class StepClock(L.Callback):

@@ -18,20 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionwise.cluster import Engine
-from lesionwise.data.cache import OnRead
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import SplitError
 from lesionwise.evaluation.run_scores import evaluate_part
+from lesionwise.progress import OnCount, OnEpoch, OnStep
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder, claim_own_folder
 from lesionwise.split.assign import FOLDS
 from lesionwise.split.folds import fold_everything, fold_numbers, fold_split, verify_whole
 from lesionwise.split.split_file import Split
 from lesionwise.training.begun import begin, is_begun, verify_same_data, verify_same_settings
-from lesionwise.training.clock import OnStep
 from lesionwise.training.hardware import choose_device
 from lesionwise.training.held_out import HeldOut, HeldOutMaker
-from lesionwise.training.history import OnEpoch
 from lesionwise.training.out_of_fold import CrossValidation, collect, is_finished
 from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.sharing import share_out
@@ -53,7 +51,7 @@ def cross_validate(
     workers: int | None = None,
     engine: Engine = "local",
     on_fold: OnFold | None = None,
-    on_read: OnRead | None = None,
+    on_read: OnCount | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
 ) -> CrossValidation:
@@ -161,7 +159,7 @@ def _begin(
     seed: int,
     cache_root: Path | None,
     workers: int | None,
-    on_read: OnRead | None,
+    on_read: OnCount | None,
 ) -> _Dealt:
     """Return the folds of a new cross-validation, or of one that is continued."""
     if recipe.defect_resample_before_split:

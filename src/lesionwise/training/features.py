@@ -15,10 +15,10 @@ from torch import nn
 
 from lesionwise.models.layers import LayerFeatures
 from lesionwise.models.network import DenseHead, Network
+from lesionwise.progress import OnStep
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import atomic_path
 from lesionwise.training.augment import evaluation_view
-from lesionwise.training.clock import OnStep
 from lesionwise.training.prepare import TrainingData
 
 _BATCH = 64

@@ -20,14 +20,15 @@ from lesionwise.models.metadata import MetadataTerm
 from lesionwise.models.network import Network
 from lesionwise.models.registry import create_model
 from lesionwise.models.weights import FRESH
+from lesionwise.progress import OnEpoch, OnStep
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.augment import evaluation_view
-from lesionwise.training.clock import OnStep, StepClock, StepProgress
+from lesionwise.training.clock import StepClock, StepProgress
 from lesionwise.training.datamodule import ImageDataModule, ImageRows, channel_statistics
 from lesionwise.training.features import known_logits
 from lesionwise.training.hardware import choose_precision, keep_memory, resident_pixels
-from lesionwise.training.history import History, OnEpoch
+from lesionwise.training.history import History
 from lesionwise.training.module import LesionModule
 from lesionwise.training.prepare import TrainingData
 from lesionwise.training.processes import Processes

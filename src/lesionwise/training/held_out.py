@@ -12,11 +12,10 @@ from pathlib import Path
 from filelock import FileLock
 
 from lesionwise.data.workspace import default_cache_root
+from lesionwise.progress import OnEpoch, OnStep
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.split_file import Split, write_split
-from lesionwise.training.clock import OnStep
-from lesionwise.training.history import OnEpoch
 from lesionwise.training.run import predict_held_out, train
 
 

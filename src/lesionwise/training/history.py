@@ -4,7 +4,6 @@ Here: the Lightning callback. Not here: what is measured (`module`) and drawing 
 """
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 
@@ -12,6 +11,7 @@ import lightning as L
 import pandas as pd
 from typing_extensions import override
 
+from lesionwise.progress import OnEpoch
 from lesionwise.run_folder import write_text
 
 COLUMNS = (
@@ -25,7 +25,6 @@ COLUMNS = (
     "seconds",
     "images_per_second",
 )
-OnEpoch = Callable[[dict[str, float]], None]
 
 
 class History(L.Callback):

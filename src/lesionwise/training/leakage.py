@@ -20,21 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionwise.cluster import Engine
-from lesionwise.data.cache import OnRead
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import SplitError
+from lesionwise.progress import OnCount, OnEpoch, OnStep
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder, claim_own_folder
 from lesionwise.split.assign import make_split
 from lesionwise.split.folds import fold_numbers, in_folds, verify_whole
 from lesionwise.split.split_file import Split
 from lesionwise.training.begun import begin, is_begun, verify_same_data, verify_same_settings
-from lesionwise.training.clock import OnStep
 from lesionwise.training.defects import augmented_copies, copied_dataset, draw_copies
 from lesionwise.training.fit import write_part_predictions
 from lesionwise.training.hardware import choose_device
 from lesionwise.training.held_out import HeldOut, HeldOutMaker
-from lesionwise.training.history import OnEpoch
 from lesionwise.training.leak_outcome import (
     EXAM,
     PROTOCOLS,
@@ -66,7 +64,7 @@ def measure_leakage(
     workers: int | None = None,
     engine: Engine = "local",
     on_protocol: OnProtocol | None = None,
-    on_read: OnRead | None = None,
+    on_read: OnCount | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
 ) -> list[Outcome]:

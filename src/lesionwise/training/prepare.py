@@ -11,11 +11,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionwise.data.cache import ImageCache, OnRead, open_cache
+from lesionwise.data.cache import ImageCache, open_cache
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.data.identical import identical_images
 from lesionwise.data.metadata import encoding_of
 from lesionwise.errors import SplitError
+from lesionwise.progress import OnCount
 from lesionwise.recipe import MetadataName
 from lesionwise.split.assign import make_split
 from lesionwise.split.groups import Pair, kept_together, lesion_groups
@@ -94,7 +95,7 @@ def prepare(
     merge: Iterable[Pair] = (),
     cache_root: Path | None = None,
     workers: int | None = None,
-    on_read: OnRead | None = None,
+    on_read: OnCount | None = None,
 ) -> TrainingData:
     """Read, check, clean, cache, group and split a data folder.
 

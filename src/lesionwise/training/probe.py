@@ -19,13 +19,14 @@ from lesionwise.models.layers import Directions
 from lesionwise.models.network import DenseHead, Network
 from lesionwise.models.probe import Metadata, Probe, main_directions
 from lesionwise.models.probe import fit_probe as fit_layer
+from lesionwise.progress import OnEpoch, OnStep
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder, atomic_path, write_text
-from lesionwise.training.clock import OnStep, StepClock
+from lesionwise.training.clock import StepClock
 from lesionwise.training.features import network_features
 from lesionwise.training.fit import fresh_network, write_part_predictions
 from lesionwise.training.hardware import keep_memory
-from lesionwise.training.history import COLUMNS, OnEpoch
+from lesionwise.training.history import COLUMNS
 from lesionwise.training.losses import balanced_weights
 from lesionwise.training.prepare import TrainingData
 

@@ -10,7 +10,7 @@ that is told more than an image is told it as ever.
 Letters: N images, C classes, H W pixels.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import RunError
 from lesionwise.evaluation.robustness import Robustness, measure_robustness
 from lesionwise.evaluation.run_predictions import run_probabilities
+from lesionwise.progress import OnWork
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.fit import load_best_network, predict_logits
@@ -34,7 +35,6 @@ from lesionwise.training.run import prepare_again
 
 FRAME_PX: Final = (450, 600)  # as HAM10000 holds them; larger photographs are reduced to cover it
 Pixels = NDArray[np.uint8]
-OnStep = Callable[[str, int, int], None]
 
 
 def perturbed_part(
@@ -44,7 +44,7 @@ def perturbed_part(
     device: str,
     seed: int = 0,
     cache_root: str | Path | None = None,
-    on_step: OnStep | None = None,
+    on_step: OnWork | None = None,
 ) -> Robustness:
     """Return what each change at each strength costs a run on a part.
 
@@ -83,7 +83,7 @@ def _changed_views(
     jobs: list[tuple[str, int]],
     *,
     seed: int,
-    on_step: OnStep | None,
+    on_step: OnWork | None,
 ) -> Iterator[Pixels]:
     """Yield the images (N, H, W, 3) as the recipe reads them, unchanged first, then after each change."""
     paths, ids = data.dataset.paths, data.image_id

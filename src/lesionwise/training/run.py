@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from lesionwise.data.cache import OnRead
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import RunError, SplitError
 from lesionwise.evaluation.calibrate import calibrate_run
 from lesionwise.evaluation.ledger import append_ledger
+from lesionwise.progress import OnCount, OnEpoch, OnStep
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import (
     RunFolder,
@@ -29,10 +29,8 @@ from lesionwise.run_folder import (
 )
 from lesionwise.run_record import describe_environment, timed_stage
 from lesionwise.split.split_file import is_other_split, read_split, write_split
-from lesionwise.training.clock import OnStep
 from lesionwise.training.fit import fit, write_part_predictions
 from lesionwise.training.hardware import choose_device
-from lesionwise.training.history import OnEpoch
 from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.probe import fit_probe
 from lesionwise.training.processes import joined_processes, verify_share
@@ -69,7 +67,7 @@ def train(
     devices: int = 1,
     nodes: int = 1,
     resume: bool = False,
-    on_read: OnRead | None = None,
+    on_read: OnCount | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
 ) -> RunFolder:
@@ -166,7 +164,7 @@ def _prepare_run(
     seed: int,
     root: Path | None,
     workers: int | None,
-    on_read: OnRead | None,
+    on_read: OnCount | None,
 ) -> TrainingData:
     """Prepare the data, and note how the run begins; a run that was begun already must find the same."""
     begun = run.data.exists()

@@ -3,7 +3,7 @@
 Here: the order of things, and the record. Not here: the checks, and the page (`page`).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,12 +34,12 @@ from lesionwise.data.layouts import Listing, read_listing
 from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import FindingsError
 from lesionwise.labels import CODES
+from lesionwise.progress import OnCount
 
 SIZE: Final = (225, 300)  # pixels; the kernels of the measures are meant for it
 _SMALLEST: Final = 2  # images for which pairs make sense
 
 Pair = tuple[str, str]
-OnStep = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ def audit_folder(
     joined: Iterable[Pair] = (),
     cache_root: Path | None = None,
     workers: int | None = None,
-    on_read: OnStep | None = None,
-    on_look: OnStep | None = None,
+    on_read: OnCount | None = None,
+    on_look: OnCount | None = None,
 ) -> Audit:
     """Look for everything that is wrong, odd or tempting in a data folder.
 
@@ -163,7 +163,7 @@ class _Look:
     grey: NDArray[np.float16]
 
 
-def _look(pixels: NDArray[np.uint8], workers: int, on_look: OnStep | None) -> _Look:
+def _look(pixels: NDArray[np.uint8], workers: int, on_look: OnCount | None) -> _Look:
     step = THUMBNAIL_STEP
     grey = np.empty((len(pixels), pixels.shape[1] // step, pixels.shape[2] // step), dtype=np.float16)
     measures = {measure.name: np.empty(len(pixels)) for measure in MEASURES}
@@ -197,7 +197,7 @@ def _sound_rows(listing: Listing) -> Listing:
 
 
 def _open(
-    dataset: Dataset, root: Path | None, workers: int | None, on_read: OnStep | None
+    dataset: Dataset, root: Path | None, workers: int | None, on_read: OnCount | None
 ) -> tuple[ImageCache | None, Dataset, list[Finding]]:
     """Open the cache of all images that can be read, and return what is said of the others."""
     if dataset.table.empty:

@@ -37,6 +37,7 @@ from urllib.request import (
 
 from lesionwise.data.download.sources import RemoteFile
 from lesionwise.errors import DownloadError
+from lesionwise.progress import OnWork
 from lesionwise.run_folder import write_text
 
 ATTEMPTS: Final = 6
@@ -49,7 +50,6 @@ _PARTIAL: Final = 206
 _RANGE_NOT_SATISFIABLE: Final = 416
 _ZIP_MAGIC: Final = b"PK\x03\x04"
 
-OnBytes = Callable[[str, int, int], None]
 """Called with the name of a file, the bytes there are of it, and its size (0 if unknown)."""
 
 
@@ -83,7 +83,7 @@ def fetch(
     address: str,
     folder: Path,
     *,
-    on_bytes: OnBytes | None = None,
+    on_bytes: OnWork | None = None,
     patience: Patience | None = None,
 ) -> Path:
     """Download a file, or go on where an earlier run stopped, and return its path.
@@ -158,7 +158,7 @@ class _Part:
         return self.target
 
 
-def _stream(part: _Part, file: RemoteFile, on_bytes: OnBytes | None, timeout_s: float) -> None:
+def _stream(part: _Part, file: RemoteFile, on_bytes: OnWork | None, timeout_s: float) -> None:
     have, validator = part.read()
     headers = {"User-Agent": f"lesionwise/{version('lesionwise')}", "Accept-Encoding": "identity"}
     if have and validator:
@@ -197,7 +197,7 @@ def _open(part: _Part, request: Request, timeout_s: float) -> HTTPResponse:
 
 
 def _write(
-    part: _Part, response: HTTPResponse, file: RemoteFile, *, have: int, total: int, on_bytes: OnBytes | None
+    part: _Part, response: HTTPResponse, file: RemoteFile, *, have: int, total: int, on_bytes: OnWork | None
 ) -> None:
     with part.path.open("ab") as out:
         while block := response.read(BLOCK_BYTES):

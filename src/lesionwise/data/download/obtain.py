@@ -8,7 +8,6 @@ the files against it later.
 """
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +15,7 @@ from zipfile import BadZipFile, ZipFile
 
 import pandas as pd
 
-from lesionwise.data.download.fetch import OnBytes, Patience, fetch
+from lesionwise.data.download.fetch import Patience, fetch
 from lesionwise.data.download.kaggle import copy_from_kaggle
 from lesionwise.data.download.sources import PART_1_LAST, Catalogue, RemoteFile, Set, Source
 from lesionwise.data.download.unpack import Unpacked, unpack_images
@@ -24,6 +23,7 @@ from lesionwise.data.layouts.isic import read_isic
 from lesionwise.data.layouts.listing import read_table
 from lesionwise.data.verify import RECEIPT, TEST_TRUTH, verify_folder
 from lesionwise.errors import DataError, DownloadError
+from lesionwise.progress import OnCount, OnWork
 from lesionwise.run_folder import atomic_path, read_json, write_json, write_text
 
 PENDING: Final = ".download"
@@ -32,8 +32,6 @@ COLUMNS: Final = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "local
 _TEST_IMAGES: Final = "ISIC2018_Task3_Test_Images"
 _SPARE: Final = 1.05  # file systems round up
 _MAX_TABLE_BYTES: Final = 16 << 20
-
-OnImage = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -62,8 +60,8 @@ class Watch:
         on_image: Called as images are unpacked.
     """
 
-    on_bytes: OnBytes | None = None
-    on_image: OnImage | None = None
+    on_bytes: OnWork | None = None
+    on_image: OnCount | None = None
 
 
 def download_set(

@@ -19,6 +19,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from lesionwise.data.images import read_image
 from lesionwise.errors import DownloadError, ImageError
+from lesionwise.progress import OnCount
 from lesionwise.run_folder import atomic_path
 
 MAX_MEMBERS: Final = 20_000
@@ -50,7 +51,7 @@ def unpack_images(
     folder: Path,
     *,
     place: Callable[[str], str],
-    on_image: Callable[[int, int], None] | None = None,
+    on_image: OnCount | None = None,
 ) -> Unpacked:
     """Take the images out of an archive.
 

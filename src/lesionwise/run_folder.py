@@ -127,11 +127,6 @@ class RunFolder:
         return self.path / "model_card.md"
 
     @property
-    def rejection(self) -> Path:
-        """Which pictures are no lesion images, as learnt on `train` and `cal`."""
-        return self.path / "rejection.npz"
-
-    @property
     def outsiders(self) -> Path:
         """How well each kind of such pictures is told, where that was measured."""
         return self.path / "outsiders.json"

@@ -1,12 +1,9 @@
-"""Drawn numbers only: scores against slow loops and scikit-learn, the cut-off, and the file."""
-
-from pathlib import Path
+"""Drawn numbers only: scores against slow loops and scikit-learn, and the cut-off."""
 
 import numpy as np
 import pytest
 from sklearn.covariance import LedoitWolf
 
-from lesionwise.errors import RunError
 from lesionwise.evaluation.ood import (
     MAX_DIRECTIONS,
     MAX_PROTOTYPES,
@@ -19,9 +16,7 @@ from lesionwise.evaluation.ood import (
     fit_neighbours,
     fit_rejection,
     max_softmax_score,
-    read_rejection,
     shrunk_covariance,
-    write_rejection,
 )
 
 
@@ -133,23 +128,6 @@ def test_either_distance_alone_rejects() -> None:
     assert np.mean(rejection.score(usual, looks) >= rejection.cutoff) < 0.1
     assert (rejection.score(usual + 40, looks) >= rejection.cutoff).all()
     assert (rejection.score(usual, looks + 40) >= rejection.cutoff).all()
-
-
-def test_the_file_gives_back_what_was_written(tmp_path: Path) -> None:
-    rejection, path = fitted(), tmp_path / "rejection.npz"
-    write_rejection(rejection, path)
-    again = read_rejection(path)
-    assert again.cutoff == rejection.cutoff
-    usual, looks = drawn(9, 6, 7), drawn(9, 4, 8)
-    np.testing.assert_array_equal(again.score(usual, looks), rejection.score(usual, looks))
-
-
-def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "rejection.npz"
-    write_rejection(fitted(), path)
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(RunError, match=r"rejection\.npz: cannot be read as what a run rejects"):
-        read_rejection(path)
 
 
 def test_scores_of_many_pictures_are_those_of_each() -> None:

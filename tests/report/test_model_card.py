@@ -18,7 +18,7 @@ from lesionwise.evaluation.calibrate import calibrate_run
 from lesionwise.evaluation.calibration import softmax
 from lesionwise.evaluation.calibration_check import CalibrationCheck
 from lesionwise.evaluation.evaluate import PER_CLASS
-from lesionwise.evaluation.ood import fit_rejection, write_rejection
+from lesionwise.evaluation.ood import fit_rejection
 from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
 from lesionwise.evaluation.run_scores import OUT_OF_FOLD, evaluate_part, read_check
 from lesionwise.evaluation.subgroups import SCORES
@@ -237,7 +237,10 @@ def test_what_was_measured_of_outsiders_is_shown(run: RunFolder) -> None:
     rng = np.random.default_rng(0)
     drawn = rng.normal(size=(4, 50, 3))
     rejection = fit_rejection(drawn[0], drawn[1], cal_embedding=drawn[2], cal_appearance=drawn[3])
-    write_rejection(rejection, run.rejection)
+    parts = ((run.embeddings, (0, 2)), (run.appearance, (1, 3)))
+    for place, rows in parts:
+        for part, row in zip(("train", "cal"), rows, strict=True):
+            np.save(place(part), drawn[row])
     kinds = [
         {"kind": "cats", "pictures": 9, "sources": 9, "auroc": "0.991 (0.950 to 1.000)", "rejected": 0.875}
     ]

@@ -19,7 +19,7 @@ from lesionwise.training.export import export_run
 from lesionwise.training.features import known_logits
 from lesionwise.training.fit import load_best_network, predict_logits
 from lesionwise.training.prepare import TrainingData, prepare
-from lesionwise.training.rejection import fit_run_rejection, measure
+from lesionwise.training.rejection import measure, write_numbers
 from lesionwise.training.run import train
 
 RECIPE = {
@@ -172,5 +172,5 @@ def test_what_it_rejects_is_learnt_from_the_kept_features_without_running_its_ne
         raise AssertionError("the network runs")
 
     monkeypatch.setattr(Network, "outputs", refuse)
-    fit_run_rejection(run, recipe, data, device="cpu")
+    write_numbers(run, recipe, data, device="cpu")
     np.testing.assert_allclose(np.load(run.embeddings("cal")), computed, rtol=1e-4, atol=1e-4)

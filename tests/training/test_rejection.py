@@ -11,11 +11,10 @@ from conftest import make_recipe
 from lesionwise.bundle.engine import Engine
 from lesionwise.data.images import read_image
 from lesionwise.errors import RunError
-from lesionwise.evaluation.ood import read_rejection
+from lesionwise.evaluation.run_rejection import fit_members, has_numbers, run_rejection
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.split_file import read_split
 from lesionwise.training.export import export_run
-from lesionwise.training.rejection import fit_members, has_numbers
 from lesionwise.training.run import train
 
 
@@ -32,10 +31,6 @@ def test_there_is_a_row_for_each_image_of_train_and_cal(trained: RunFolder) -> N
             assert len(np.load(path)) == (parts == part).sum()
 
 
-def test_what_is_kept_gives_the_same_rejection_again(trained: RunFolder) -> None:
-    assert fit_members([trained]).cutoff == read_rejection(trained.rejection).cutoff
-
-
 def test_an_ensemble_rejects_by_all_embeddings_at_once(trained: RunFolder) -> None:
     alone = np.load(trained.embeddings("train")).shape[1]
     assert len(fit_members([trained, trained]).embedding.space.middle) == 2 * alone
@@ -43,8 +38,8 @@ def test_an_ensemble_rejects_by_all_embeddings_at_once(trained: RunFolder) -> No
 
 def test_runs_that_only_measure_are_spared_the_work(drawn_folder: Path, tmp_path: Path) -> None:
     leaky = train(make_recipe(epochs=1), drawn_folder, by="image", out=tmp_path / "leaky")
-    assert not leaky.rejection.exists()
     assert not has_numbers(leaky)
+    assert run_rejection(leaky) is None
 
 
 def test_a_damaged_array_is_named(trained: RunFolder, tmp_path: Path) -> None:
@@ -60,8 +55,7 @@ def test_the_bundle_lets_lesion_images_pass_and_stops_others(
 ) -> None:
     old = RunFolder(tmp_path / "old")
     shutil.copytree(trained.path, old.path)
-    for path in (old.rejection, old.embeddings("train")):  # a run from before there was such a stage
-        path.unlink()
+    old.embeddings("train").unlink()  # a run from before there was such a stage
     engine = Engine(export_run(old, tmp_path / "model.onnx", cache_root=trained.path.parent / "cache"))
     files = sorted(drawn_folder.rglob("*.jpg"))[::4]
     known = np.stack([read_image(path, (24, 32)) for path in files])

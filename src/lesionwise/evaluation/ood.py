@@ -1,21 +1,15 @@
 """Out of distribution: how unlike the images that a model was trained on a picture is.
 
 Here: the scores, learnt from lesion images alone, with numpy alone. Every score is larger the more foreign.
-Not here: what a network makes of a picture (`models`), the stage that fits a run (`training.rejection`).
+Not here: what a network makes of a picture (`models`), and what a run keeps of that (`run_rejection`).
 Letters: N pictures, C classes, K numbers of a picture, D directions, P prototypes.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final, Self
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from lesionwise.errors import RunError
-from lesionwise.run_folder import atomic_path
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +20,6 @@ MAX_DIRECTIONS: Final = 64
 NEIGHBOURS: Final = 5
 _TAIL: Final = 0.005  # quantile that the two-sided scale calls one unit from the median
 _LEAST_SCALE: Final = 1e-6
-_FIELDS: Final = ("prototypes", "nearest", "typical", "unit")  # of a distance, in a file
 _BLOCK: Final = 512  # pictures compared with all prototypes at a time
 
 
@@ -274,35 +267,3 @@ def _main_directions(scaled: Floats, count: int) -> Floats:
     variance, vectors = np.linalg.eigh(np.cov(scaled, rowvar=False))
     largest = slice(None, -count - 1, -1)
     return np.asarray(vectors[:, largest] / np.maximum(variance[largest], _LEAST_SCALE) ** 0.25)
-
-
-def write_rejection(rejection: Rejection, path: Path) -> None:
-    """Write everything as plain arrays, whole or not at all."""
-    arrays: dict[str, NDArray[np.generic]] = {"cutoff": np.array(rejection.cutoff)}
-    for name, part in (("embedding", rejection.embedding), ("appearance", rejection.appearance)):
-        arrays |= {f"{name}_{field}": np.asarray(value) for field, value in vars(part.space).items()}
-        arrays |= {f"{name}_{field}": np.asarray(getattr(part, field)) for field in _FIELDS}
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes one of them for a flag
-
-
-def read_rejection(path: Path) -> Rejection:
-    """Read what `write_rejection` wrote.
-
-    Raises:
-        RunError: If it is missing or damaged.
-    """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            parts = {name: _read_distance(arrays, name) for name in ("embedding", "appearance")}
-            return Rejection(**parts, cutoff=float(arrays["cutoff"]))
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise RunError(
-            f"{path}: cannot be read as what a run rejects: {error}. Delete it; the export makes it anew."
-        ) from error
-
-
-def _read_distance(arrays: Mapping[str, NDArray[np.float64]], name: str) -> Distance:
-    space = Space(*(arrays[f"{name}_{field}"] for field in ("middle", "below", "above", "directions")))
-    prototypes, nearest, typical, unit = (arrays[f"{name}_{field}"] for field in _FIELDS)
-    return Distance(space, prototypes, int(nearest), float(typical), float(unit))

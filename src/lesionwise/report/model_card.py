@@ -15,9 +15,10 @@ from lesionwise.bundle.licence import licence_in_words, licence_lines
 from lesionwise.errors import RunError
 from lesionwise.evaluation.evaluate import LOSSES, Evaluation
 from lesionwise.evaluation.gaps import describe_gaps
-from lesionwise.evaluation.ood import ACCEPT, read_rejection
+from lesionwise.evaluation.ood import ACCEPT
 from lesionwise.evaluation.robustness import describe_robustness, read_robustness
 from lesionwise.evaluation.run_predictions import run_calibration
+from lesionwise.evaluation.run_rejection import run_rejection
 from lesionwise.evaluation.run_scores import OUT_OF_FOLD, read_check
 from lesionwise.evaluation.subgroups import describe_subgroup
 from lesionwise.explain.record import describe_explanation, read_explanation
@@ -81,7 +82,7 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
     evaluation, environment = parts[part], read_json(run.environment)
     explanation = read_explanation(run, part) or read_explanation(run, "val")
     robustness = read_robustness(run, part) or read_robustness(run, "val")
-    calibration = run_calibration(run)
+    calibration, rejection = run_calibration(run), run_rejection(run)
     return {
         "name": run.path.resolve().name,
         "part": part,
@@ -95,7 +96,7 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
             {**row, "whose": describe_subgroup(row["column"], row["value"])} for row in evaluation.subgroups
         ],
         "confidence": calibration_facts(read_check(run, part), calibration) if calibration else None,
-        "cutoff": read_rejection(run.rejection).cutoff if run.rejection.is_file() else None,
+        "cutoff": rejection.cutoff if rejection else None,
         "accept": ACCEPT,
         "outsiders": read_json(run.outsiders) if run.outsiders.is_file() else None,
         "explanation": describe_explanation(explanation) if explanation else None,

@@ -11,6 +11,7 @@ from lesionwise.evaluation.calibration import Calibration
 from lesionwise.evaluation.evaluate import Evaluation
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.run_predictions import read_run_predictions
+from lesionwise.evaluation.run_rejection import has_numbers
 from lesionwise.evaluation.run_scores import evaluate_predictions, read_check
 from lesionwise.run_folder import RunFolder, read_json
 from lesionwise.split.split_file import Split
@@ -80,7 +81,7 @@ def digests_of_test(scores: dict[str, PartScores], split: Split) -> tuple[str, .
 
 def _accepted(run: RunFolder, images: int) -> float | None:
     """Return the part of all test images that the run takes for lesion images, where that was measured."""
-    if not (run.rejection.is_file() and run.outsiders.is_file()):
+    if not (has_numbers(run) and run.outsiders.is_file()):
         return None
     found = read_json(run.outsiders)
     return float(found["accepted"]) if (found.get("part"), found["images"]) == ("test", images) else None

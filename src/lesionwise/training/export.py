@@ -33,6 +33,7 @@ from lesionwise.evaluation.calibration import Calibration
 from lesionwise.evaluation.ensemble import ensemble_members
 from lesionwise.evaluation.ood import Rejection
 from lesionwise.evaluation.run_predictions import run_calibration
+from lesionwise.evaluation.run_rejection import fit_members, has_numbers
 from lesionwise.labels import LEAKY_STAMP
 from lesionwise.models.rejection import RejectionScore
 from lesionwise.recipe import Recipe, load_recipe
@@ -44,7 +45,7 @@ from lesionwise.training.export_check import verify_as_predicted
 from lesionwise.training.fewer_bits import verify_countable, with_fewer_bits
 from lesionwise.training.fit import load_best_network
 from lesionwise.training.hardware import choose_device
-from lesionwise.training.rejection import fit_members, fit_run_rejection, has_numbers
+from lesionwise.training.rejection import write_numbers
 from lesionwise.training.run import prepare_again
 
 _PROBES: Final = 16  # white lines drawn at a time
@@ -132,7 +133,7 @@ def _rejection(runs: Sequence[RunFolder], cache_root: Path | None) -> Rejection 
             if not Path(read_json(member.data)["folder"]).is_dir():
                 return None
             recipe, data, _ = prepare_again(member, cache_root)
-            fit_run_rejection(member, recipe, data, device=choose_device("auto"))
+            write_numbers(member, recipe, data, device=choose_device("auto"))
     return fit_members(runs)
 
 

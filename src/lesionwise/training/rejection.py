@@ -1,19 +1,17 @@
-"""The stage after training that learns which pictures are no lesion images.
+"""The stage after training that keeps what tells lesion images from other pictures.
 
-Here: what the network and `models.appearance` make of `train` and `cal`, kept as arrays, and fitting on them.
-Not here: the scores (`evaluation.ood`). No picture of anything else is looked at, and `test` is not read.
+Here: what the network and `models.appearance` make of `train` and `cal`, as arrays. Not here: learning from
+them (`evaluation.run_rejection`). No picture of anything else is looked at, and `test` is not read.
 Letters: N images, K numbers of an image, H W pixels.
 """
 
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lesionwise.errors import RunError
-from lesionwise.evaluation.ood import Rejection, fit_rejection, write_rejection
+from lesionwise.evaluation.run_rejection import PARTS
 from lesionwise.models.appearance import Appearance
 from lesionwise.models.network import Network
 from lesionwise.recipe import Recipe
@@ -24,7 +22,6 @@ from lesionwise.training.fit import load_best_network
 from lesionwise.training.hardware import keep_memory
 from lesionwise.training.prepare import TrainingData
 
-PARTS: Final = ("train", "cal")
 _BATCH: Final = 64
 
 
@@ -40,8 +37,8 @@ class Numbers(NamedTuple):
     appearance: NDArray[np.float32]
 
 
-def fit_run_rejection(run: RunFolder, recipe: Recipe, data: TrainingData, *, device: str) -> Rejection:
-    """Write embeddings and appearance of train and cal, and what a run rejects by them.
+def write_numbers(run: RunFolder, recipe: Recipe, data: TrainingData, *, device: str) -> None:
+    """Write embeddings and appearance of train and cal.
 
     Args:
         run: A trained run.
@@ -57,9 +54,6 @@ def fit_run_rejection(run: RunFolder, recipe: Recipe, data: TrainingData, *, dev
         for path, array in zip((run.embeddings(part), run.appearance(part)), numbers, strict=True):
             with atomic_path(path) as temporary, temporary.open("wb") as file:
                 np.save(file, array, allow_pickle=False)
-    rejection = fit_members([run])
-    write_rejection(rejection, run.rejection)
-    return rejection
 
 
 def measure(
@@ -91,31 +85,3 @@ def measure(
                 embeddings.append(network.outputs(evaluation_view(images, recipe)).embedding.float().cpu())
             looks.append(appearance(to_unit_range(images)).cpu())
     return Numbers(torch.cat(embeddings).numpy(), torch.cat(looks).numpy())
-
-
-def has_numbers(run: RunFolder) -> bool:
-    """Return whether a run holds what `fit_members` reads."""
-    return all(path.is_file() for part in PARTS for path in (run.embeddings(part), run.appearance(part)))
-
-
-def fit_members(runs: Sequence[RunFolder]) -> Rejection:
-    """Return what a run rejects, or an ensemble: its embedding is those of the members side by side.
-
-    Args:
-        runs: Of one split, each with what `fit_run_rejection` wrote.
-
-    Raises:
-        RunError: If their arrays cannot be read or do not fit each other.
-    """
-    try:
-        embedding, cal_embedding = (
-            np.concatenate([np.load(run.embeddings(part), allow_pickle=False) for run in runs], axis=1)
-            for part in PARTS
-        )
-        appearance, cal_appearance = (np.load(runs[0].appearance(part), allow_pickle=False) for part in PARTS)
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"{runs[0].path}: embeddings of train and cal cannot be read: {error}. Delete them; the export "
-            "makes them anew."
-        ) from error
-    return fit_rejection(embedding, appearance, cal_embedding=cal_embedding, cal_appearance=cal_appearance)

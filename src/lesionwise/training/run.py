@@ -14,6 +14,7 @@ from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import RunError, SplitError
 from lesionwise.evaluation.calibrate import calibrate_run
 from lesionwise.evaluation.ledger import append_ledger
+from lesionwise.evaluation.run_rejection import has_numbers
 from lesionwise.progress import OnCount, OnEpoch, OnStep
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import (
@@ -34,7 +35,7 @@ from lesionwise.training.hardware import choose_device
 from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.probe import fit_probe
 from lesionwise.training.processes import joined_processes, verify_share
-from lesionwise.training.rejection import fit_run_rejection
+from lesionwise.training.rejection import write_numbers
 from lesionwise.training.verify import is_other_recipe, verify_recipe
 
 _LEDGER: Final = "test-ledger.csv"
@@ -265,9 +266,9 @@ def _learn_from_cal(run: RunFolder, recipe: Recipe, data: TrainingData, *, devic
     if not run.calibration.exists():
         with timed_stage(run, "calibrate"):
             calibrate_run(run)
-    if not run.rejection.exists() and _may_be_served(recipe, data):
+    if not has_numbers(run) and _may_be_served(recipe, data):
         with timed_stage(run, "rejection"):
-            fit_run_rejection(run, recipe, data, device=device)
+            write_numbers(run, recipe, data, device=device)
 
 
 def _verify_same_start(

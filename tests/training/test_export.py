@@ -19,6 +19,7 @@ from lesionwise.evaluation.calibration import softmax
 from lesionwise.evaluation.ensemble import make_ensemble
 from lesionwise.evaluation.predictions import write_predictions
 from lesionwise.evaluation.run_predictions import read_run_predictions, run_calibration
+from lesionwise.evaluation.run_rejection import run_rejection
 from lesionwise.evaluation.run_scores import evaluate_part, read_check
 from lesionwise.predict.verify import verify_claims
 from lesionwise.run_folder import RunFolder, read_json, write_json
@@ -131,6 +132,9 @@ def test_an_exported_ensemble_answers_as_it_did_and_names_no_image(
     make_ensemble(runs, both)
     description = export_run(both, tmp_path / "both.onnx").description
     assert answers_as(both, tmp_path / "both.onnx", drawn_folder) < 1e-4
+    rejection = run_rejection(both)
+    assert rejection
+    assert description.ood_cutoff == rejection.cutoff
     assert "test" not in description.scores
     assert description.provenance
     assert description.provenance.test_images == ()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lesionwise.evaluation.calibration_check import CalibrationCheck
     from lesionwise.evaluation.evaluate import Evaluation
     from lesionwise.evaluation.predictions import Predictions
+    from lesionwise.run_folder import RunFolder
 
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
 TruthOption = Annotated[
@@ -54,15 +55,17 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score predictions, with intervals; of a run its val part, with --final its test part."""
+    from lesionwise.run_folder import RunFolder, open_run_folder
+
     read = read_metadata(table) if table else None
     if not source.exists():
         raise LesionwiseError(f"{source}: expected a run folder or a CSV but found nothing.")
     if not source.is_file():
         if truth or normalise or out or by == "image":
             raise LesionwiseError("--truth, --normalise, --by and --out go with a CSV; a run knows its own.")
-        if robustness:
-            _verify_a_run(source)
-        evaluation, title, check = _evaluate_run(source, read, final=final, device=device, quiet=quiet)
+        averaged = () if robustness else ("ensemble", *(() if final else ("cross-validation",)))
+        run = open_run_folder(source, "run", *averaged)  # only a run has a network to show changed images to
+        evaluation, title, check = _evaluate_run(run, read, final=final, device=device, quiet=quiet)
     else:
         if final or robustness:
             name = "--final" if final else "--robustness"
@@ -74,7 +77,7 @@ def evaluate(
     if check:
         text, value = f"{text}\n{describe_check(check)}", {**value, "calibration": check.to_json()}
     if robustness:
-        sentences, record = _robustness(source, title, device, quiet=quiet)
+        sentences, record = _robustness(RunFolder(source), title, device, quiet=quiet)
         text, value = "\n".join([text, *sentences]), {**value, "robustness": record}
     print_result(text, value, as_json=json)
 
@@ -103,13 +106,11 @@ def read_metadata(path: Path) -> "pd.DataFrame":
 
 
 def _evaluate_run(
-    source: Path, table: "pd.DataFrame | None", *, final: bool, device: Device, quiet: bool
+    run: "RunFolder", table: "pd.DataFrame | None", *, final: bool, device: Device, quiet: bool
 ) -> tuple["Evaluation", str, "CalibrationCheck | None"]:
     from lesionwise.data.about import about_part
     from lesionwise.evaluation.run_scores import evaluate_part, read_check, working_part
-    from lesionwise.run_folder import open_run_folder
 
-    run = open_run_folder(source, "run", "ensemble", *(() if final else ("cross-validation",)))
     part = "test" if final else working_part(run)
     if final:
         from lesionwise.training.ensemble import predict_test_together
@@ -123,22 +124,15 @@ def _evaluate_run(
     return evaluate_part(run, part, table=known), part, read_check(run, part)
 
 
-def _verify_a_run(source: Path) -> None:
-    """Refuse what has no network to show changed photographs to, before test is looked at."""
-    from lesionwise.run_folder import open_run_folder
-
-    open_run_folder(source, "run")
-
-
-def _robustness(source: Path, part: str, device: Device, *, quiet: bool) -> tuple[list[str], dict[str, Any]]:
+def _robustness(
+    run: "RunFolder", part: str, device: Device, *, quiet: bool
+) -> tuple[list[str], dict[str, Any]]:
     """Measure what changed photographs cost, and return it in sentences and as a record."""
     from lesionwise.evaluation.robustness import describe_robustness, write_robustness
-    from lesionwise.run_folder import open_run_folder
     from lesionwise.run_record import timed_stage
     from lesionwise.training.hardware import choose_device
     from lesionwise.training.robustness import perturbed_part
 
-    run = open_run_folder(source, "run")
     with Display(quiet=quiet) as display, timed_stage(run, f"robustness on {part}"):
         found = perturbed_part(run, part, device=choose_device(device), on_step=display.on_work)
     write_robustness(run, part, found)

@@ -50,8 +50,6 @@ _PARTIAL: Final = 206
 _RANGE_NOT_SATISFIABLE: Final = 416
 _ZIP_MAGIC: Final = b"PK\x03\x04"
 
-"""Called with the name of a file, the bytes there are of it, and its size (0 if unknown)."""
-
 
 @dataclass(frozen=True)
 class Patience:

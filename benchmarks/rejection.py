@@ -233,15 +233,22 @@ def reporting(
             }
         )
         print(f"| {kind} | {len(outside)} | {len(set(half.source))} | {found} | {rejected:.2f} |")
-    passed = {"part": bench.judged, "images": len(inside), "accepted": float(np.mean(inside < cut))}
-    write_json(run.outsiders, {"kinds": rows, **passed})
+    passing = {code: inside[bench.y[bench.judged] == index] for index, code in enumerate(CODES)}
+    changed = {name: score(pictures) for name, pictures in mild.items()}
+    found_inside = {"part": bench.judged, "images": len(inside), "accepted": float(np.mean(inside < cut))}
+    passed = {"diagnoses": accepted(passing, cut), "changed": accepted(changed, cut)}
+    write_json(run.outsiders, {"kinds": rows, **found_inside, **passed})
     print("\n## Lesion images that pass\n\n| images | count | accepted |\n|---|---|---|")
     print(f"| {bench.judged} | {len(inside)} | {np.mean(inside < cut):.3f} |")
-    for index, code in enumerate(CODES):
-        own = inside[bench.y[bench.judged] == index]
-        print(f"| {bench.judged}, {code} | {len(own)} | {np.mean(own < cut):.3f} |")
-    for name, pictures in mild.items():
-        print(f"| {bench.judged}, {name} | {len(pictures.source)} | {np.mean(score(pictures) < cut):.3f} |")
+    for row in (*passed["diagnoses"], *passed["changed"]):
+        print(f"| {bench.judged}, {row['kind']} | {row['pictures']} | {row['accepted']:.3f} |")
+
+
+def accepted(scores: dict[str, np.ndarray], cut: float) -> list[dict[str, object]]:
+    return [
+        {"kind": kind, "pictures": len(score), "accepted": float(np.mean(score < cut))}
+        for kind, score in scores.items()
+    ]
 
 
 def main() -> None:

@@ -244,12 +244,17 @@ def test_what_was_measured_of_outsiders_is_shown(run: RunFolder) -> None:
     kinds = [
         {"kind": "cats", "pictures": 9, "sources": 9, "auroc": "0.991 (0.950 to 1.000)", "rejected": 0.875}
     ]
-    write_json(run.outsiders, {"kinds": kinds, "part": "val", "images": 70, "accepted": 0.9912})
+    passed = {
+        "diagnoses": [{"kind": code, "pictures": 10, "accepted": 0.9} for code in ("akiec", "bcc")],
+        "changed": [{"kind": "dusk", "pictures": 30, "accepted": 0.8}],
+    }
+    write_json(run.outsiders, {"kinds": kinds, "part": "val", "images": 70, "accepted": 0.9912, **passed})
     evaluate_part(run, "val")
     text = write_model_card(run).read_text(encoding="utf-8")
     assert f"A picture is rejected if its `ood_score` is {rejection.cutoff:.3f} or more" in text
     assert "| cats | 9 | 9 | 0.991 (0.950 to 1.000) | 88 % |" in text
-    assert "Of the 70 lesion images in val, 99.1 % pass." in text
+    assert "Of the 70 lesion images in val, 99.1 % pass: akiec 90 %, bcc 90 %." in text
+    assert "| dusk | 30 | 80 % |" in text
 
 
 def folds_beside(run: RunFolder, **keys: object) -> RunFolder:

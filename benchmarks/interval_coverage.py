@@ -9,7 +9,7 @@ from time import perf_counter
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from evaluate.coverage import HAM10000_VAL, Model, coverage
+from evaluation.coverage import HAM10000_VAL, Model, coverage
 
 MODELS = {"calibrated": Model(), "too sure": Model(sharpness=2.0), "weak and too sure": Model(1.2, 1.5)}
 SIZES = {

@@ -46,8 +46,8 @@ CONFIRMED_PAIRS: Final[tuple[Pair, ...]] = tuple(
 def lesion_groups(table: pd.DataFrame, pairs: Iterable[Pair] = ()) -> NDArray[np.str_]:
     """Return the group of each image: all photographs of one lesion share it.
 
-    HAM10000 shows 7,470 lesions in 10,015 images; a split by image puts a sibling of a third of the test
-    images into training. `lesion_id` alone misses eighteen lesions that were given two ids.
+    HAM10000 shows 7,470 lesions in 10,015 images; a split by image puts a sibling of two in five
+    test images into training. `lesion_id` alone misses eighteen lesions that were given two ids.
 
     Args:
         table: With the columns `image_id` and `lesion_id`, one row per image.

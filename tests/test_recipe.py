@@ -93,3 +93,9 @@ def test_a_faulty_file_is_refused(tmp_path: Path, text: str, message: str) -> No
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="cannot be read"):
         load_recipe(tmp_path / "nothing.toml")
+
+
+def test_a_folder_of_any_name_survives_its_toml(tmp_path: Path) -> None:
+    recipe = load_recipe("small").model_copy(update={"weights": '/a\\\U0001f600 "é\x7f\x01.safetensors'})
+    (tmp_path / "config.toml").write_text(recipe.to_toml(), encoding="utf-8")
+    assert load_recipe(tmp_path / "config.toml") == recipe

@@ -74,7 +74,8 @@ class Recipe(BaseModel):
         schedule: How the learning rate changes.
         plateau_patience: Epochs in a row without a better `monitor` after which `plateau_factor` is applied.
         plateau_factor: See above.
-        min_lr: The plateau schedule never goes below.
+        min_lr: The plateau schedule never goes below; the cosine ends there, layers whose rate is lower end
+            as much lower.
         warmup: Part of all steps in which one-cycle rises.
         monitor: Column of `history.csv` that picks the best epoch, on `val`.
         early_stopping: Epochs without a better `monitor` before training stops; left out: never.
@@ -265,9 +266,9 @@ class Recipe(BaseModel):
 
 def _to_toml_value(value: Any) -> str:  # noqa: ANN401 (any value of a recipe)
     if isinstance(value, dict):
-        pairs = (f"{json.dumps(key)} = {_to_toml_value(inner)}" for key, inner in value.items())
+        pairs = (f"{_to_toml_value(key)} = {_to_toml_value(inner)}" for key, inner in value.items())
         return f"{{{', '.join(pairs)}}}"
-    return json.dumps(value)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # as TOML has it
 
 
 def recipe_names() -> list[str]:

@@ -61,6 +61,13 @@ def test_in_a_table_of_another_collection_odd_values_count_as_unknown() -> None:
     assert np.count_nonzero(numbers, axis=1).tolist() == [1, 1]
 
 
+def test_odd_values_of_a_data_folder_can_be_left_out_of_its_records() -> None:
+    records = [{"age": -1, "sex": "male", "localization": "anterior torso"}, {"age": 40.0, "dx": "mel"}]
+    assert ALL.known(records) == [{"sex": "male"}, {"age": 40.0}]
+    told = {name: [record.get(name) for record in records] for name in ALL.names}
+    np.testing.assert_array_equal(ALL.encode(ALL.known(records)), ALL.encode_table(told, 2))
+
+
 def test_an_encoding_survives_its_json() -> None:
     assert Encoding.model_validate_json(ALL.model_dump_json()) == ALL
 

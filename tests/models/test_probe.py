@@ -62,3 +62,12 @@ def test_class_weights_move_the_answer_towards_the_rare_class() -> None:
         return float((said.argmax(1) == 3).mean())
 
     assert share(weighted) > share(plain)
+
+
+@pytest.mark.filterwarnings("ignore:The least populated class")
+def test_a_diagnosis_of_one_lesion_is_learnt_though_no_other_fold_has_it() -> None:
+    features, y, groups = blobs(spread=0.5)
+    some = (y != 6) | (groups == groups[y == 6][0])
+    probe = fit_probe(features[some], y[some], groups[some])
+    assert probe.weight.shape == (7, 10)
+    assert ((features[some] @ probe.weight.T + probe.bias).argmax(1) == y[some]).mean() > 0.9

@@ -40,8 +40,10 @@ def tops(path: Path) -> list[str]:
         "image_id,age,note\nb,70,x\nelsewhere,30,\n",
         "path,sex,dx\nin/b.jpg,Male,mel\n",
         "\ufeffimage_id,path,localization\nb,nowhere.jpg,back\nc,nowhere.jpg,\n",
+        "image_id,age\nphotographs/b.JPG,70\n",
+        "image_id,age\none/a,70\ntwo/a.png,30\none/b,70\n",
     ],
-    ids=["by name", "by path", "with both"],
+    ids=["by name", "by path", "with both", "by file", "two of one name"],
 )
 @pytest.mark.parametrize("tta", [False, True])
 def test_a_table_tells_of_some_images_and_the_rest_is_not_known(
@@ -108,3 +110,12 @@ def test_an_interrupted_call_goes_on_with_the_same_table_alone(
     with pytest.raises(DataError, match="begun with another metadata"):
         predict_files(told, find_pictures([str(folder)]), out, tmp_path / "e.csv", resume=True)
     assert np.isfinite(read_metadata_table(table, told).numbers).all()
+
+
+def test_a_table_of_ids_holds_for_images_in_folders(told: Engine, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "known.csv").write_text("image_id,age\nb,70\n", encoding="utf-8")
+    table = read_metadata_table(tmp_path / "known.csv", told)
+    pictures = list(find_pictures([str(folder.parent)]))
+    assert [picture.image_id for picture in pictures] == ["in/a", "in/b", "in/c"]
+    assert table.numbers_of(pictures).any(axis=1).tolist() == [False, True, False]
+    assert table.count_known(pictures) == 1

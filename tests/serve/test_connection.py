@@ -2,8 +2,11 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from io import BytesIO
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from lesionwise.bundle.engine import Engine
 from lesionwise.serve import connection
@@ -140,3 +143,20 @@ def test_one_connection_asks_again_and_again(address: tuple[str, int]) -> None:
                 answer += client.recv(1 << 16)
             assert answer.startswith(b"HTTP/1.1 200")
             time.sleep(0.7)  # longer than a head may take: between two requests nobody hurries
+
+
+def test_the_head_after_a_large_body_may_come_in_pieces(address: tuple[str, int]) -> None:
+    noise, content = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8), BytesIO()
+    Image.fromarray(noise).save(content, "PNG")
+    body = FORM % content.getvalue()
+    assert len(body) > 20_000  # bytes that a head may have here
+    with socket.create_connection(address) as client:
+        client.settimeout(20)
+        client.sendall(head(**{"Content-Length": len(body)}) + body)
+        answer = b""
+        while b'"version"' not in answer:
+            answer += client.recv(1 << 16)
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nX-A: ")
+        time.sleep(0.1)
+        client.sendall(b"1\r\nConnection: close\r\n\r\n")
+        assert said(client).startswith(b"HTTP/1.1 200")

@@ -9,7 +9,7 @@ import pytest
 
 from lesionwise.bundle.description import ImageInput
 from lesionwise.data.images import read_image
-from lesionwise.serve import uploads
+from lesionwise.serve import decoding, uploads
 from lesionwise.serve.decoding import Decoders
 from lesionwise.serve.limits import Limits
 from lesionwise.serve.problems import Problem
@@ -148,3 +148,45 @@ def test_without_pydicom_a_dicom_file_is_refused_by_kind(monkeypatch: pytest.Mon
     monkeypatch.setattr(uploads, "READS_DICOM", False)
     with pytest.raises(Problem, match="lacks the extra"):
         verify_kind(bytes(128) + b"DICM" + bytes(300))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are those of Unix")
+def test_a_decoder_that_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "AGAIN_S", 0.01)
+    start, refused = asyncio.create_subprocess_exec, []
+
+    async def full(*command: str, **options: object) -> asyncio.subprocess.Process:
+        if len(refused) < 2:
+            refused.append(command)
+            raise BlockingIOError("no process is left")
+        return await start(*command, **options)  # type: ignore[arg-type]
+
+    async def act(decoders: Decoders) -> None:
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", full)
+        os.kill(only(decoders), signal.SIGKILL)
+        with pytest.raises(Problem):
+            await decoders.decode(picture())
+        assert (await decoders.decode(picture())).width == 160
+        assert len(refused) == 2
+
+    run(act)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are those of Unix")
+def test_where_no_decoder_is_left_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "WAIT_S", 0.05)
+
+    async def none(*command: str, **options: object) -> asyncio.subprocess.Process:
+        raise BlockingIOError(command, options)
+
+    async def act(decoders: Decoders) -> None:
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", none)
+        os.kill(only(decoders), signal.SIGKILL)
+        codes = []
+        for _ in range(2):
+            with pytest.raises(Problem) as caught:
+                await decoders.decode(picture())
+            codes.append(caught.value.code)
+        assert codes == ["damaged-image", "busy"]
+
+    run(act)

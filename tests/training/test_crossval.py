@@ -3,6 +3,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -283,6 +284,20 @@ def test_lesions_that_the_split_joined_stay_joined_in_every_fold(
 def copied(crossed: CrossValidation, tmp_path: Path) -> RunFolder:
     shutil.copytree(crossed.run.path, tmp_path / "copied")
     return RunFolder(tmp_path / "copied")
+
+
+def test_a_fold_without_a_diagnosis_is_refused_before_the_first_is_trained(
+    folder: Path, dataset: Dataset, split: Path, tmp_path: Path
+) -> None:
+    given = read_split(split)
+    rare = set(dataset.table["image_id"][dataset.table["dx"] == "df"])
+    frame = given.frame.copy()
+    moved = frame["image_id"].isin(rare) & (frame["fold"] == 3)
+    frame.loc[moved, "fold"] = 2
+    write_split(replace(given, frame=frame), tmp_path / "split.csv")
+    with pytest.raises(SplitError, match="has no image of df in fold 3"):
+        cross_validate(make_recipe(**RECIPE), folder, out=tmp_path / "out", split=tmp_path / "split.csv")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("stopped")

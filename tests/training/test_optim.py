@@ -48,3 +48,38 @@ def test_one_cycle_rises_to_each_groups_own_rate() -> None:
         seen.append([group["lr"] for group in optimizer.param_groups])
     highest = [max(rates) for rates in zip(*seen, strict=True)]
     assert highest == pytest.approx([1e-2, 1e-2, 2e-3, 2e-3])
+
+
+def test_the_cosine_leaves_each_group_as_much_slower_as_it_was() -> None:
+    recipe = make_recipe(
+        optimizer="adamw", lr=1e-4, lr_features=0.1, layer_decay=0.5, schedule="cosine", min_lr=1e-5
+    )
+    optimizer = make_optimizer(network_of(), recipe)
+    schedule = make_schedule(optimizer, recipe, steps=8)
+    assert schedule
+    before = [group["lr"] for group in optimizer.param_groups]
+    middle = []
+    for step in range(8):
+        if step == 4:
+            middle = [group["lr"] for group in optimizer.param_groups]
+        optimizer.step()
+        schedule["scheduler"].step()
+    after = [group["lr"] for group in optimizer.param_groups]
+    assert after == pytest.approx([rate / 10 for rate in before])
+    assert middle == pytest.approx([rate * 0.55 for rate in before])
+
+
+@pytest.mark.parametrize(("warmup", "steps"), [(0.1, 10), (0.2, 5), (0.05, 20)])
+def test_one_cycle_can_rise_for_a_single_step(warmup: float, steps: int) -> None:
+    recipe = make_recipe(optimizer="adamw", lr=1e-2, schedule="one_cycle", warmup=warmup)
+    optimizer = make_optimizer(network_of(), recipe)
+    schedule = make_schedule(optimizer, recipe, steps=steps)
+    assert schedule
+    rates = [optimizer.param_groups[0]["lr"]]
+    for _ in range(steps - 1):
+        optimizer.step()
+        schedule["scheduler"].step()
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates[0] == pytest.approx(1e-2 / 25)
+    assert max(rates) == pytest.approx(1e-2, rel=0.2)
+    assert rates[-1] < 1e-6

@@ -20,6 +20,7 @@ from lesionwise.run_folder import RunFolder, read_json
 from lesionwise.split.assign import make_split
 from lesionwise.split.split_file import read_split, write_split
 from lesionwise.training.run import predict_test, train
+from lesionwise.training.trainer import Checkpoint
 
 RECIPE = {
     "optimizer": "adamw", "schedule": "one_cycle", "drop_rate": 0.2, "ema": 0.9, "rotation": 30,
@@ -115,6 +116,7 @@ def test_a_killed_run_resumes_to_the_weights_of_the_unbroken_one(drawn_folder: P
     assert live(whole, "whole") == 0
     assert live(broken, "killed") == -signal.SIGKILL
     assert not broken.predictions("val").exists()
+    broken = RunFolder(broken.path.rename(tmp_path / "moved"))
     assert live(broken, "resumed") == 0
     assert same(weights(whole), weights(broken))
     assert same(weights(whole, "best.ckpt"), weights(broken, "best.ckpt"))
@@ -209,6 +211,37 @@ def test_a_network_that_cannot_take_the_size_is_refused_by_name(drawn_folder: Pa
         train(recipe, drawn_folder, out=tmp_path / "run")
 
 
+def test_a_network_that_asserts_what_it_takes_is_refused_by_name(drawn_folder: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(model="timm:vit_tiny_patch16_224", image_size=[64, 64], eval_size=[48, 48])
+    with pytest.raises(RecipeError, match=r"vit_tiny_patch16_224 cannot take images of \(64, 64\)"):
+        train(recipe, drawn_folder, out=tmp_path / "run")
+
+
+def test_the_best_epoch_is_known_in_a_folder_that_was_moved(tmp_path: Path) -> None:
+    before, after = (
+        Checkpoint(tmp_path / name, filename="best", monitor="val_loss") for name in ("before", "after")
+    )
+    was, now = str(tmp_path / "before" / "best.ckpt"), str(tmp_path / "after" / "best.ckpt")
+    before.best_model_path = before.kth_best_model_path = was
+    before.best_model_score = torch.tensor(0.8)
+    before.best_k_models = {was: torch.tensor(0.8)}
+    after.load_state_dict(before.state_dict())
+    assert after.best_model_score == torch.tensor(0.8)
+    assert after.best_k_models == {now: torch.tensor(0.8)}
+    assert (after.best_model_path, after.kth_best_model_path, after.last_model_path) == (now, now, "")
+
+
+def test_data_without_a_diagnosis_is_refused_before_training(
+    tmp_path: Path, write_kaggle: WriteKaggle
+) -> None:
+    folder = write_kaggle(tmp_path / "data")
+    table = pd.read_csv(folder / "HAM10000_metadata.csv")
+    table.replace({"dx": {"df": "nv", "vasc": "nv"}}).to_csv(folder / "HAM10000_metadata.csv", index=False)
+    with pytest.raises(SplitError, match=r"has no image of df, vasc in cal"):
+        train(make_recipe(epochs=1), folder, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_training_that_diverges_says_so(drawn_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="Training diverged in epoch 1"):
         train(make_recipe(lr=1e30, optimizer="sgd"), drawn_folder, out=tmp_path / "run")
@@ -293,6 +326,21 @@ def test_data_that_changed_since_training_is_not_tested_on(tmp_path: Path, write
     Image.open(changed).save(changed, quality=30)
     with pytest.raises(RunError, match="its content changed"):
         predict_test(run)
+
+
+def test_other_ages_than_it_was_told_in_training_are_other_data(
+    tmp_path: Path, write_kaggle: WriteKaggle
+) -> None:
+    folder = write_kaggle(tmp_path / "data")
+    told, alone = (
+        train(make_recipe(epochs=1, metadata=names), folder, out=tmp_path / f"run-{len(names)}")
+        for names in (["age"], [])
+    )
+    table = pd.read_csv(folder / "HAM10000_metadata.csv").assign(age=51.0)
+    table.to_csv(folder / "HAM10000_metadata.csv", index=False)
+    with pytest.raises(RunError, match="its content changed"):
+        predict_test(told)
+    assert predict_test(alone).number == 1
 
 
 def test_a_run_that_early_stopping_had_ended_is_not_trained_on(drawn_folder: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from lesionwise.bundle.engine import Engine
     from lesionwise.predict.files import Tally
+    from lesionwise.predict.metadata import MetadataTable
 
 _SOME_FAILED = 1
 
@@ -77,7 +78,7 @@ def predict(
     from lesionwise.predict.stored import PARQUET, verify_arrow, write_parquet
 
     errors = errors or out.parent / f"{out.stem}-errors.csv"
-    _verify_names(places, model, out, errors)
+    _verify_names(places, out, errors, model=model, metadata=metadata)
     work = _choose_work(engine, workers, heatmaps, metadata)
     answers = load_model(model, streams=usable_cores(), precision=precision)
     if answers.description.stamp:
@@ -87,6 +88,7 @@ def predict(
     if columnar:
         verify_arrow()
     total = sum(1 for _ in find_pictures(places))  # finds what is missing before the work begins
+    told = _read_told(metadata, answers, places, total, quiet=quiet) if metadata else {}
     with Display(quiet=quiet) as display:
         tally = work(
             answers,
@@ -97,6 +99,7 @@ def predict(
             tta=tta,
             resume=resume,
             on_done=lambda done: display.on_predicted(done, total),
+            **told,
         )
     if columnar:
         write_parquet(table, out)
@@ -113,11 +116,9 @@ def _choose_work(
     if engine == "local":
         from lesionwise.predict.files import predict_files
         from lesionwise.predict.heatmaps import HeatmapWriter
-        from lesionwise.predict.metadata import read_metadata_table
 
         def predict_here(model: "Engine", *rest: Any, **options: Any) -> "Tally":  # noqa: ANN401 (passed on)
             options["on_answers"] = HeatmapWriter(model, heatmaps) if heatmaps else None
-            options["metadata"] = read_metadata_table(metadata, model) if metadata else None
             return predict_files(model, *rest, workers=workers, **options)
 
         return predict_here
@@ -129,14 +130,31 @@ def _choose_work(
     return predict_with_ray
 
 
-def _verify_names(places: list[str], model: Path | None, out: Path, errors: Path) -> None:
+def _read_told(
+    metadata: Path, answers: "Engine", places: list[str], total: int, *, quiet: bool
+) -> dict[str, "MetadataTable"]:
+    """Return what is known of the images besides, as an option of the work."""
+    from lesionwise.predict.metadata import read_metadata_table
+    from lesionwise.predict.sources import find_pictures
+
+    table = read_metadata_table(metadata, answers)
+    known = table.count_known(find_pictures(places))
+    if not known:
+        raise LesionwiseError(f"{metadata}: has a row for none of the {total} images. Are its ids others?")
+    print_note(f"{metadata}: has a row for {known} of {total} images.", quiet=quiet)
+    return {"metadata": table}
+
+
+def _verify_names(
+    places: list[str], out: Path, errors: Path, *, model: Path | None, metadata: Path | None
+) -> None:
     """Make sure that no result takes the place of what is read, or of the other one."""
-    for option, path in (("--out", out), ("--errors", errors), ("--model", model)):
+    for option, path in (("--out", out), ("--errors", errors), ("--model", model), ("--metadata", metadata)):
         if path and path.is_dir():
             raise LesionwiseError(f"{path}: expected {option} to name a file but it is a folder.")
     if out.resolve() == errors.resolve():
         raise LesionwiseError(f"{out}: expected --out and --errors to name two files.")
-    read = {Path(name).resolve() for name in places} | ({model.resolve()} if model else set())
+    read = {Path(name).resolve() for name in (*places, model, metadata) if name}
     for option, path in (("--out", out), ("--errors", errors)):
         if path.resolve() in read:
             raise LesionwiseError(f"{path}: is read; expected {option} to name another file.")

@@ -40,6 +40,13 @@ SWAPS_SIDES: Final = frozenset({5, 6, 7, 8})
 Pixels = NDArray[np.uint8]
 
 
+def image_id_of(name: str) -> str:
+    """Return the id that a file's name or path stands for: without folders, and without an image's suffix."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    stem, dot, suffix = last.rpartition(".")
+    return stem if f"{dot}{suffix}".lower() in IMAGE_SUFFIXES else last
+
+
 def image_rule(steps: tuple[str, ...] = ()) -> str:
     """Return the name of the rule that `read_image` follows with these steps."""
     return "+".join((IMAGE_RULE, *steps))

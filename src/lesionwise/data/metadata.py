@@ -138,6 +138,13 @@ class Encoding(_Part):
         """
         return _stacked([self._row(record, strict=True) for record in records], self.length)
 
+    def known(self, records: Iterable[Record]) -> list[Record]:
+        """Return records of a data folder as `encode` takes them: odd values count as not known."""
+        return [
+            {field.name: value for field in self.fields if field.encode(value := record.get(field.name))}
+            for record in records
+        ]
+
     def encode_table(self, columns: Mapping[str, Sequence[Value]], count: int) -> Floats:
         """Return the numbers of the rows of a table, shape (N, M); odd values count as not known.
 

@@ -29,6 +29,7 @@ STRENGTHS: Final = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 
 _FOLDS: Final = 5
 _STEPS: Final = 1000  # far more than either needs at these strengths
+_NEVER: Final = -1e9  # added to the output of a diagnosis that was not learnt
 _METADATA_SCALE: Final = 3.0  # a few numbers with meaning, regularised a ninth as much as features without
 _LEAST_SPREAD: Final = 0.3  # of the median one: what hardly varies would be noise, blown up past float32
 
@@ -119,7 +120,8 @@ def fit_probe(
         seed: Of the folds.
     """
     told = metadata or Metadata(np.zeros((len(y), 0)), 0.0)
-    given = _Given(features, told, y, np.ones(len(y)) if weights is None else weights[y], standardise)
+    sample_weight = np.ones(len(y)) if weights is None else weights[y]
+    given = _Given(features, told, y, sample_weight, standardise, len(np.unique(y)))
     fold = LesionKFold(_FOLDS, random_state=seed).fold_of(y, groups)
     scores = {strength: _held_out_score(kind, strength, given, fold) for strength in STRENGTHS}
     best = max(scores, key=lambda strength: scores[strength])
@@ -135,15 +137,17 @@ class _Given(NamedTuple):
     y: NDArray[np.int64]
     sample_weight: Floats
     standardise: bool
+    classes: int
 
     def at(self, rows: NDArray[np.intp]) -> "_Given":
         told = Metadata(self.told.numbers[rows], self.told.dropout)
-        return _Given(self.features[rows], told, self.y[rows], self.sample_weight[rows], self.standardise)
+        own = self.features[rows], told, self.y[rows], self.sample_weight[rows]
+        return _Given(*own, self.standardise, self.classes)
 
 
 def _held_out_score(kind: Kind, strength: float, given: _Given, fold: NDArray[np.intp]) -> float:
     """Return the balanced accuracy over all held-out images as one set: a fold may lack a rare class."""
-    said = np.empty((len(given.y), len(np.unique(given.y))))
+    said = np.empty((len(given.y), given.classes))
     for number in range(_FOLDS):
         held = np.flatnonzero(fold == number)
         weight, bias, added = _layer(kind, strength, given.at(np.flatnonzero(fold != number)))
@@ -170,7 +174,12 @@ def _layer(kind: Kind, strength: float, given: _Given) -> tuple[Floats, Floats, 
         features, y = np.vstack([told, untold]), np.tile(y, 2)
         sample_weight = np.concatenate([(1 - dropout) * sample_weight, dropout * sample_weight])
     linear.fit(features, y, sample_weight=sample_weight)
+    factors, offsets = np.zeros((given.classes, features.shape[1])), np.full(given.classes, _NEVER)
+    factors[linear.classes_], offsets[linear.classes_] = (
+        linear.coef_,
+        linear.intercept_,
+    )  # not all in a fold
     count = given.features.shape[1]
-    weight = linear.coef_[:, :count] / (x.scale_ if given.standardise else 1.0)
-    bias = linear.intercept_ - (weight @ x.mean_ if given.standardise else 0.0)
-    return weight, bias, _METADATA_SCALE * linear.coef_[:, count:]
+    weight = factors[:, :count] / (x.scale_ if given.standardise else 1.0)
+    bias = offsets - (weight @ x.mean_ if given.standardise else 0.0)
+    return weight, bias, _METADATA_SCALE * factors[:, count:]

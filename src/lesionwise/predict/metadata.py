@@ -5,7 +5,8 @@ Here: reading it, and finding the rows of pictures. Not here: how values become 
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionwise.bundle.engine import Engine
+from lesionwise.data.images import image_id_of
 from lesionwise.data.metadata import Encoding
 from lesionwise.errors import DataError
 from lesionwise.predict.sources import ID_COLUMN, PATH_COLUMN, Picture
@@ -28,20 +30,29 @@ class MetadataTable:
         sha256: Of the file.
         key: Column by which pictures are found.
         places: Row by the value of that column.
+        names: Row by the id without folders and suffix of a file; ids that share one are left out.
         numbers: Encoded, shape (N + 1, M); the last row is that of which nothing is known.
     """
 
     sha256: str
     key: str
     places: dict[str, int]
+    names: dict[str, int]
     numbers: NDArray[np.float32]
 
     def numbers_of(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
         """Return what is known of some pictures, shape (B, M); those without a row get zeros."""
-        return self.numbers[[self.places.get(self._key(picture), -1) for picture in pictures]]
+        return self.numbers[[self._row(picture) for picture in pictures]]
 
-    def _key(self, picture: Picture) -> str:
-        return picture.image_id if self.key == ID_COLUMN else _resolved(picture.path)
+    def count_known(self, pictures: Iterable[Picture]) -> int:
+        """Return how many pictures have a row."""
+        return sum(self._row(picture) >= 0 for picture in pictures)
+
+    def _row(self, picture: Picture) -> int:
+        if self.key == PATH_COLUMN:
+            return self.places.get(_resolved(picture.path), -1)
+        name = picture.image_id
+        return self.places.get(name, self.names.get(image_id_of(name), -1))
 
 
 def read_metadata_table(path: Path, engine: Engine) -> MetadataTable:
@@ -49,7 +60,8 @@ def read_metadata_table(path: Path, engine: Engine) -> MetadataTable:
 
     Args:
         path: A CSV with a column `image_id`, or `path` relative to it, and columns that the model takes; an
-            empty field or "unknown" is not known. Other columns are not looked at.
+            empty field or "unknown" is not known. Other columns are not looked at. An image whose id is in
+            no row is looked for by that id without folders.
         engine: The model.
 
     Raises:
@@ -71,7 +83,7 @@ def read_metadata_table(path: Path, engine: Engine) -> MetadataTable:
         raise DataError(f"{path}: cannot be read as a table: {error}.") from error
     unknown = np.zeros((1, encoding.length), np.float32)
     table = np.concatenate([numbers.reshape(-1, encoding.length), unknown])
-    return MetadataTable(file_sha256(path), key, places, table)
+    return MetadataTable(file_sha256(path), key, places, _names(places), table)
 
 
 def _key_column(path: Path, columns: list[str], encoding: Encoding) -> str:
@@ -100,6 +112,12 @@ def _numbers(
             raise DataError(f"{path}: row {rows.line_num}: {error}. {hint}") from error
         places[image] = len(places)
         yield encoded
+
+
+def _names(places: dict[str, int]) -> dict[str, int]:
+    found = [image_id_of(name) for name in places]
+    shared = {name for name, count in Counter(found).items() if count > 1}
+    return {name: row for name, row in zip(found, places.values(), strict=True) if name not in shared}
 
 
 def _resolved(path: str | Path) -> str:

@@ -75,7 +75,7 @@ def verify_claims(engine: Engine, dataset: Dataset) -> list[Row]:
     rows = _rows_of(dataset, digests)
     paths = dataset.paths
     encoding = engine.description.metadata
-    told = dataset.records(rows, encoding.names) if encoding else None
+    told = encoding.known(dataset.records(rows, encoding.names)) if encoding else None
     said = engine.predict((paths[row] for row in rows), told)
     measured = _measure(said, dataset.y[rows], _groups_of(dataset, rows))
     found = dict(_lines(measured))

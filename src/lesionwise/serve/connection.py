@@ -51,7 +51,8 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes on; a head may not have any number of them."""
-        self._head_bytes += len(data)
+        if self._in_head:
+            self._head_bytes += len(data)
         super().data_received(data)
         if self._in_head and self._head_bytes > self._limits.head_bytes:
             self._refuse(Problem("too-long-head", f"At most {self._limits.head_bytes:,} bytes are read."))
@@ -59,7 +60,6 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Give the head of a request its time; the first bytes of the next one may be here already."""
         super().on_message_begin()
-        self._in_head = True
         self._expect(self._limits.head_s, self._end_head)
 
     def on_headers_complete(self) -> None:
@@ -69,7 +69,8 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """All of the request is here."""
+        """All of the request is here; what comes next is the head of another."""
+        self._in_head, self._head_bytes = True, 0
         self._expect(None)
         super().on_message_complete()
 

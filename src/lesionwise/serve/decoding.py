@@ -5,6 +5,7 @@ Here: processes and frames. Not here: what a decoder does (`decoder`). Letters: 
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -20,7 +21,10 @@ from lesionwise.serve.limits import Limits
 from lesionwise.serve.problems import Problem
 
 START_S: Final = 60.0
+AGAIN_S: Final = 2.0
+WAIT_S: Final = 60.0
 END_S: Final = 0.5
+_LOG: Final = logging.getLogger("lesionwise.serve")
 _FRAME_BYTES: Final = 256 << 20
 
 
@@ -93,7 +97,7 @@ class Decoders:
         Raises:
             Problem: If it holds none, or decoding takes too long.
         """
-        process = await self._idle.get()
+        process = await self._free()
         well = False
         try:
             async with asyncio.timeout(self._limits.decode_s):
@@ -113,6 +117,14 @@ class Decoders:
                 self._replacing.add(task)
                 task.add_done_callback(self._replacing.discard)
         return self._picture(frame)
+
+    async def _free(self) -> asyncio.subprocess.Process:
+        """Return a process that decodes nothing; under load others have their turns first."""
+        try:
+            async with asyncio.timeout(WAIT_S):
+                return await self._idle.get()
+        except TimeoutError as error:
+            raise Problem("busy", f"No decoder was free within {WAIT_S:g} seconds.") from error
 
     def _picture(self, frame: bytes) -> Picture:
         head, _, rest = frame.partition(b"\n")
@@ -135,13 +147,23 @@ class Decoders:
             limit=1 << 20,
         )
         self._all.add(process)
-        async with asyncio.timeout(START_S):
-            await _receive(process)
+        try:
+            async with asyncio.timeout(START_S):
+                await _receive(process)
+        except BaseException:
+            await self._end(process)
+            raise
         self._idle.put_nowait(process)
 
     async def _replace(self, process: asyncio.subprocess.Process) -> None:
+        """End a process and start another, however often the system refuses one."""
         await self._end(process)
-        await self._add()
+        while True:
+            try:
+                return await self._add()
+            except (OSError, EOFError):  # a timeout is an OSError
+                _LOG.warning("A decoder could not be started; in %g seconds it is tried again.", AGAIN_S)
+                await asyncio.sleep(AGAIN_S)
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         self._all.discard(process)

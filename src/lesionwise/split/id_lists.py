@@ -8,7 +8,7 @@ from typing import Final
 
 import pandas as pd
 
-from lesionwise.data.images import IMAGE_SUFFIXES
+from lesionwise.data.images import image_id_of
 from lesionwise.data.layouts.listing import read_table
 from lesionwise.errors import DataError
 from lesionwise.labels import CODES
@@ -42,7 +42,7 @@ def read_ids(path: Path) -> list[str]:
         cells = table[column].tolist()
     if not cells:
         raise DataError(f"{path}: expected image ids but found none.")
-    return [_id_of(cell) for cell in cells]
+    return [image_id_of(cell) for cell in cells]
 
 
 def read_lesion_table(path: Path) -> pd.DataFrame:
@@ -69,9 +69,3 @@ def read_lesion_table(path: Path) -> pd.DataFrame:
         odd = table.loc[~table["dx"].isin(CODES), "dx"].iloc[0]
         raise DataError(f"{path}: expected dx to be one of {', '.join(CODES)} but found {odd!r}.")
     return table[columns].reset_index(drop=True)
-
-
-def _id_of(cell: str) -> str:
-    name = cell.replace("\\", "/").rpartition("/")[2]
-    stem, dot, suffix = name.rpartition(".")
-    return stem if f"{dot}{suffix}".lower() in IMAGE_SUFFIXES else name

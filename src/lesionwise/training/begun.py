@@ -47,14 +47,15 @@ def verify_same_settings(
     )
 
 
-def verify_same_data(run: RunFolder, record: Path, fingerprint: str) -> None:
+def verify_same_data(run: RunFolder, record: Path, content: dict[str, str | None]) -> None:
     """Make sure that the data of a folder is what it was begun with.
 
     Raises:
         RunError: If it is not.
     """
-    kept = read_json(record).get("data", fingerprint)
-    verify_same_start(run.path, {"content of --data": kept != fingerprint})
+    kept = read_json(record)
+    changed = any(kept.get(name, now) != now for name, now in content.items())
+    verify_same_start(run.path, {"content of --data": changed})
 
 
 def begin(run: RunFolder, record: Path, recipe: Recipe, split: Split, facts: dict[str, Any]) -> None:
@@ -65,7 +66,7 @@ def begin(run: RunFolder, record: Path, recipe: Recipe, split: Split, facts: dic
         record: Its record.
         recipe: Of all runs.
         split: That all of them follow from.
-        facts: For the record; `data` is the fingerprint of the images.
+        facts: For the record, among them the content of the data.
     """
     write_json(record, facts)
     write_text(run.config, recipe.to_toml())

@@ -31,7 +31,7 @@ from lesionwise.training.begun import begin, is_begun, verify_same_data, verify_
 from lesionwise.training.hardware import choose_device
 from lesionwise.training.held_out import HeldOut, HeldOutMaker
 from lesionwise.training.out_of_fold import CrossValidation, collect, is_finished
-from lesionwise.training.prepare import TrainingData, prepare
+from lesionwise.training.prepare import TrainingData, prepare, verify_diagnoses
 from lesionwise.training.sharing import share_out
 from lesionwise.training.verify import verify_recipe
 
@@ -182,17 +182,25 @@ def _begin(
     )
     own = data.split
     if begun:
-        verify_same_data(run, run.cross_validation, data.cache.fingerprint)
+        verify_same_data(run, run.cross_validation, data.content(recipe.metadata))
     elif split is None:
         count = folds if isinstance(folds, int) else FOLDS
         own = fold_everything(data.dataset, data.group, folds=count, seed=seed)
     verify_whole(own, str(split or run.split))
     numbers = fold_numbers(own, str(split or run.split))
+    _verify_folds(data, own, numbers, str(split or run.split))
     if not begun:
         _choose(numbers, folds, split or run.split)  # before anything is written
-        facts = {"seed": seed, "data": data.cache.fingerprint, "folds": numbers, "done": []}
+        facts = {"seed": seed, **data.content(recipe.metadata), "folds": numbers, "done": []}
         begin(run, run.cross_validation, recipe, own, facts)
     return _Dealt(own, data, numbers)
+
+
+def _verify_folds(data: TrainingData, own: Split, numbers: list[int], source: str) -> None:
+    """Make sure that each fold can be scored, before the first is trained for an hour."""
+    fold = own.frame.set_index("image_id")["fold"].reindex(data.image_id).to_numpy()
+    names = [f"fold {number:g}" if number in numbers else "" for number in fold]
+    verify_diagnoses(data.y, np.array(names), source=source)
 
 
 def _choose(numbers: list[int], folds: int | list[int] | None, source: Path) -> list[int]:

@@ -50,7 +50,7 @@ def verify_as_predicted(engine: Engine, run: RunFolder, runs: Sequence[RunFolder
     rows = rows[:: -(-len(rows) // _IMAGES) or 1]
     encoding = engine.description.metadata
     images = [place[said.image_id[row]] for row in rows]
-    told = dataset.records(images, encoding.names) if encoding else None
+    told = encoding.known(dataset.records(images, encoding.names)) if encoding else None
     found = engine.predict((paths[image] for image in images), told)
     differences = [np.abs(found.probabilities - said.y_prob[rows]).max(initial=0)]
     if said.logits is not None:  # a calibration can hide what stands before it

@@ -204,7 +204,7 @@ def fresh_network(recipe: Recipe, *, weights: str = FRESH) -> Network:
         with torch.inference_mode():
             for size in (recipe.crop_size, recipe.view_size):
                 network.eval()(torch.zeros(1, 3, *size))
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError, ValueError, IndexError, TypeError) as error:  # as timm's raise
         raise RecipeError(
             f"{recipe.model} cannot take images of {recipe.crop_size} in training and {recipe.view_size} in "
             "evaluation. Change image_size, train_size or eval_size."

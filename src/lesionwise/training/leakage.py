@@ -221,9 +221,9 @@ def _exam_fold(known: TrainingData, source: str) -> int:
 
 
 def _record(folder: RunFolder, recipe: Recipe, known: TrainingData, seed: int, per_class: int) -> None:
-    data = known.cache.fingerprint
+    content = known.content(recipe.metadata)
     if is_begun(folder):
-        verify_same_data(folder, folder.leakage, data)
+        verify_same_data(folder, folder.leakage, content)
     else:
-        facts = {"seed": seed, "data": data, "per_class": per_class, "outcomes": []}
+        facts: dict[str, Any] = {"seed": seed, **content, "per_class": per_class, "outcomes": []}
         begin(folder, folder.leakage, recipe, known.split, facts)

@@ -1,13 +1,16 @@
 """Optimisers and schedules by their recipe keys."""
 
+import math
 from typing import Any
 
 from torch.optim import SGD, Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
 
 from lesionwise.models.depth import layer_depths
 from lesionwise.models.network import Network
 from lesionwise.recipe import Recipe
+
+_JUST_OVER_ONE = 1.001  # steps of rising: PyTorch divides by one less
 
 
 def make_optimizer(network: Network, recipe: Recipe) -> Optimizer:
@@ -70,13 +73,19 @@ def make_schedule(optimizer: Optimizer, recipe: Recipe, *, steps: int) -> dict[s
             )
             return {"scheduler": plateau, "interval": "epoch", "monitor": recipe.monitor}
         case "cosine":
-            return {
-                "scheduler": CosineAnnealingLR(optimizer, steps, eta_min=recipe.min_lr),
-                "interval": "step",
-            }
+            least = recipe.min_lr / recipe.lr
+            cosine = LambdaLR(
+                optimizer, lambda step: least + (1 - least) * (1 + math.cos(math.pi * step / steps)) / 2
+            )
+            return {"scheduler": cosine, "interval": "step"}
         case "one_cycle":
             highest = [group["lr"] for group in optimizer.param_groups]
+            rising = recipe.warmup * steps
             one_cycle = OneCycleLR(
-                optimizer, highest, total_steps=steps, pct_start=recipe.warmup, cycle_momentum=False
+                optimizer,
+                highest,
+                total_steps=steps,
+                pct_start=recipe.warmup if rising != 1 else _JUST_OVER_ONE / steps,
+                cycle_momentum=False,
             )
             return {"scheduler": one_cycle, "interval": "step"}

@@ -5,6 +5,7 @@ Here: the stages before training, in order. Not here: the stages (`lesionwise.da
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.data.identical import identical_images
 from lesionwise.data.metadata import encoding_of
 from lesionwise.errors import SplitError
+from lesionwise.labels import CODES
 from lesionwise.progress import OnCount
 from lesionwise.recipe import MetadataName
 from lesionwise.split.assign import make_split
@@ -69,6 +71,18 @@ class TrainingData:
             return None
         columns: dict[str, list[Any]] = {name: self.dataset.table[name].tolist() for name in names}
         return encoding_of(names).encode_table(columns, len(self.y))
+
+    def content(self, names: Sequence[MetadataName]) -> dict[str, str | None]:
+        """Return what tells this data from other: fingerprints of images with their table, and of metadata.
+
+        Args:
+            names: Of the recipe; with none of them there are no metadata.
+        """
+        told = self.metadata(names)
+        return {
+            "fingerprint": self.cache.fingerprint,
+            "metadata": None if told is None else sha256(told.tobytes()).hexdigest(),
+        }
 
     def rows(self, part: str) -> NDArray[np.int64]:
         """Return the row numbers of a part.
@@ -135,4 +149,26 @@ def prepare(
     if train_on_val:
         part = np.where(part == "val", "train", part)
     joined = [] if split.leaky else kept_together(split.frame)
+    verify_diagnoses(dataset.y, part, source=str(split_path or folder))
     return TrainingData(dataset, cache, split, lesion_groups(dataset.table, [*pairs, *joined]), part)
+
+
+def verify_diagnoses(y: NDArray[np.int64], part: NDArray[np.str_], *, source: str) -> None:
+    """Make sure that each part, or each fold, has images of every diagnosis.
+
+    Args:
+        y: Class index of each image, shape (N,).
+        part: Part of each image, shape (N,); empty for one that is left out.
+        source: For the message.
+
+    Raises:
+        SplitError: If one lacks a diagnosis.
+    """
+    for name in np.unique(part[part != ""]):
+        counts = np.bincount(y[part == name], minlength=len(CODES))
+        absent = [code for code, count in zip(CODES, counts, strict=True) if not count]
+        if absent:
+            raise SplitError(
+                f"{source}: has no image of {', '.join(absent)} in {name}. A network of seven "
+                "diagnoses learns, and is scored, by images of each, in every part."
+            )

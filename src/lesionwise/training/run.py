@@ -185,7 +185,7 @@ def _prepare_run(
         )
         stage["images"] = len(prepared.y)
         if begun:
-            _verify_same_data(run, prepared)
+            _verify_same_data(run, recipe, prepared)
         else:
             _describe(run, recipe, prepared, seed=seed, split_origin=split)
     return prepared
@@ -257,7 +257,7 @@ def prepare_again(run: RunFolder, cache_root: str | Path | None) -> tuple[Recipe
         train_on_val=recipe.train_on_val,
         cache_root=Path(cache_root) if cache_root else None,
     )
-    _verify_same_data(run, prepared)
+    _verify_same_data(run, recipe, prepared)
     return recipe, prepared, facts["split_origin"]
 
 
@@ -289,9 +289,9 @@ def _verify_same_start(
     )
 
 
-def _verify_same_data(run: RunFolder, data: TrainingData) -> None:
+def _verify_same_data(run: RunFolder, recipe: Recipe, data: TrainingData) -> None:
     facts = read_json(run.data)
-    if data.cache.fingerprint != facts["fingerprint"]:
+    if any(facts.get(name, now) != now for name, now in data.content(recipe.metadata).items()):
         raise RunError(
             f"{data.dataset.folder}: is not the data that {run.path} was begun with; its content changed."
         )
@@ -310,7 +310,7 @@ def _describe(
             "layout": data.dataset.layout,
             "images": len(data.y),
             "lesions": len(set(data.group)),
-            "fingerprint": data.cache.fingerprint,
+            **data.content(recipe.metadata),
             "remarks": [str(remark) for remark in (*data.dataset.warnings, *data.dataset.notes)],
             "split_origin": str(split_origin.resolve()) if split_origin else None,
             "seed": seed,

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Final
 
 import lightning as L
 import torch
@@ -23,6 +24,8 @@ from lesionwise.training.freezing import Freezing, LowestLayers
 from lesionwise.training.hardware import Precision
 from lesionwise.training.processes import ACCELERATORS, Processes
 
+_PLACES: Final = ("best_model_path", "kth_best_model_path", "last_model_path")
+
 
 def has_stopped(last: Path) -> bool:
     """Return whether early stopping had ended the training: Lightning would add an epoch to it."""
@@ -30,6 +33,24 @@ def has_stopped(last: Path) -> bool:
     return any(
         state["stopped_epoch"] > 0 for name, state in callbacks.items() if name.startswith("EarlyStopping")
     )
+
+
+class Checkpoint(ModelCheckpoint):
+    """Knows its best epoch in a run folder that was moved or copied as well."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up a state, with its files where they are now."""
+        super().load_state_dict(
+            {
+                **state_dict,
+                "dirpath": self.dirpath,
+                "best_k_models": {self._here(name): of for name, of in state_dict["best_k_models"].items()},
+                **{name: self._here(state_dict[name]) for name in _PLACES},
+            }
+        )
+
+    def _here(self, name: str) -> str:
+        return str(Path(str(self.dirpath)) / Path(name).name) if name else name
 
 
 def make_trainer(
@@ -55,10 +76,10 @@ def make_trainer(
     """
     mode = "min" if recipe.monitor.endswith("loss") else "max"
     monitor = None if recipe.train_on_val else recipe.monitor  # without one the latest is the best
-    best = ModelCheckpoint(
+    best = Checkpoint(
         run.checkpoints, filename="best", monitor=monitor, mode=mode, enable_version_counter=False
     )
-    last = ModelCheckpoint(run.checkpoints, filename="last", enable_version_counter=False)
+    last = Checkpoint(run.checkpoints, filename="last", enable_version_counter=False)
     callbacks: list[Callback] = [best, last]
     if recipe.early_stopping:
         callbacks.append(EarlyStopping(recipe.monitor, mode=mode, patience=recipe.early_stopping))

@@ -227,7 +227,7 @@ def test_too_few_lesions_are_told_before_anything_is_written(drawn_folder: Path,
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("key", "named"), [("data", "content of --data"), ("per_class", "per_class")])
+@pytest.mark.parametrize(("key", "named"), [("fingerprint", "content of --data"), ("per_class", "per_class")])
 def test_protocols_of_other_data_or_another_draw_are_not_mixed(
     key: str, named: str, measured: tuple[Path, dict[str, Outcome]], folder: Path, tmp_path: Path
 ) -> None:

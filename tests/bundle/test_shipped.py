@@ -11,6 +11,7 @@ from conftest import ROOT
 from lesionwise import load_model
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import verify_servable
+from lesionwise.data.dataset import read_dataset
 from lesionwise.data.images import read_image
 from lesionwise.labels import CODES
 
@@ -50,17 +51,22 @@ def test_it_answers_the_real_images_as_its_run_did(engine: Engine, ham10000: Pat
     if not written.is_file():
         pytest.skip("the predictions of the run are not in this checkout")
     predictions = pd.read_csv(written).sample(300, random_state=0)
-    paths = {path.stem: path for path in ham10000.rglob("ISIC_*.jpg")}
-    answers = engine.predict([paths[image] for image in predictions["image_id"]])
+    dataset, encoding = read_dataset(ham10000), engine.description.metadata
+    assert encoding
+    place = {image: row for row, image in enumerate(dataset.table["image_id"])}
+    rows = [place[image] for image in predictions["image_id"]]
+    paths = [dataset.paths[row] for row in rows]
+    answers = engine.predict(paths, encoding.known(dataset.records(rows, encoding.names)))
     expected = predictions[[f"logit_{code}" for code in CODES]].to_numpy()
     assert np.abs(answers.logits - expected).max() < 1e-4
     assert engine.description.calibration
     calibrated = engine.description.calibration.probabilities(expected)
     assert np.abs(answers.probabilities - calibrated).max() < 1e-4
     assert answers.cam is not None
-    assert np.abs(answers.cam.mean((2, 3)) - answers.logits).max() < 1e-4
+    alone = engine.predict(
+        paths[:30]
+    )  # age, sex and site have no place in the image
+    assert np.abs(answers.cam[:30].mean((2, 3)) - alone.logits).max() < 1e-4
+    assert np.abs(answers.logits[:30] - alone.logits).max() > 0.1
     rule = engine.description.input
-    assert np.array_equal(
-        engine.read(paths[predictions["image_id"].iloc[0]]),
-        read_image(paths[predictions["image_id"].iloc[0]], rule.size),
-    )
+    assert np.array_equal(engine.read(paths[0]), read_image(paths[0], rule.size))

@@ -63,9 +63,7 @@ def test_it_answers_the_real_images_as_its_run_did(engine: Engine, ham10000: Pat
     calibrated = engine.description.calibration.probabilities(expected)
     assert np.abs(answers.probabilities - calibrated).max() < 1e-4
     assert answers.cam is not None
-    alone = engine.predict(
-        paths[:30]
-    )  # age, sex and site have no place in the image
+    alone = engine.predict(paths[:30])  # age, sex and site have no place in the image
     assert np.abs(answers.cam[:30].mean((2, 3)) - alone.logits).max() < 1e-4
     assert np.abs(answers.logits[:30] - alone.logits).max() > 0.1
     rule = engine.description.input

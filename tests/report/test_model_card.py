@@ -253,8 +253,8 @@ def test_what_was_measured_of_outsiders_is_shown(run: RunFolder) -> None:
     text = write_model_card(run).read_text(encoding="utf-8")
     assert f"A picture is rejected if its `ood_score` is {rejection.cutoff:.3f} or more" in text
     assert "| cats | 9 | 9 | 0.991 (0.950 to 1.000) | 88 % |" in text
-    assert "Of the 70 lesion images in val, 99.1 % pass: akiec 90 %, bcc 90 %." in text
-    assert "| dusk | 30 | 80 % |" in text
+    assert "Of the 70 lesion images in val, 99.1 % pass: akiec 90.0 %, bcc 90.0 %." in text
+    assert "| dusk | 30 | 80.0 % |" in text
 
 
 def folds_beside(run: RunFolder, **keys: object) -> RunFolder:

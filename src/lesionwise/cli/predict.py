@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from lesionwise.bundle.engine import Engine
     from lesionwise.predict.files import Tally
-    from lesionwise.predict.metadata import MetadataTable
 
 _SOME_FAILED = 1
 
@@ -74,6 +73,7 @@ def predict(
     """Predict images with a model file; those that cannot be read are listed, the rest goes on."""
     from lesionwise.bundle.engine import load_model
     from lesionwise.data.workspace import usable_cores
+    from lesionwise.predict.metadata import read_metadata_table
     from lesionwise.predict.sources import find_pictures
     from lesionwise.predict.stored import PARQUET, verify_arrow, write_parquet
 
@@ -87,8 +87,10 @@ def predict(
     table = out.with_name(f"{out.name}.rows") if columnar else out
     if columnar:
         verify_arrow()
-    total = sum(1 for _ in find_pictures(places))  # finds what is missing before the work begins
-    told = _read_told(metadata, answers, places, total, quiet=quiet) if metadata else {}
+    told = read_metadata_table(metadata, answers) if metadata else None
+    known = [bool(told and told.knows(picture)) for picture in find_pictures(places)]  # what is missing, too
+    if metadata:
+        _tell_known(metadata, known, quiet=quiet)
     with Display(quiet=quiet) as display:
         tally = work(
             answers,
@@ -98,8 +100,8 @@ def predict(
             format_=format_,
             tta=tta,
             resume=resume,
-            on_done=lambda done: display.on_predicted(done, total),
-            **told,
+            on_done=lambda done: display.on_predicted(done, len(known)),
+            **({"metadata": told} if told else {}),
         )
     if columnar:
         write_parquet(table, out)
@@ -130,19 +132,13 @@ def _choose_work(
     return predict_with_ray
 
 
-def _read_told(
-    metadata: Path, answers: "Engine", places: list[str], total: int, *, quiet: bool
-) -> dict[str, "MetadataTable"]:
-    """Return what is known of the images besides, as an option of the work."""
-    from lesionwise.predict.metadata import read_metadata_table
-    from lesionwise.predict.sources import find_pictures
-
-    table = read_metadata_table(metadata, answers)
-    known = table.count_known(find_pictures(places))
-    if not known:
-        raise LesionwiseError(f"{metadata}: has a row for none of the {total} images. Are its ids others?")
-    print_note(f"{metadata}: has a row for {known} of {total} images.", quiet=quiet)
-    return {"metadata": table}
+def _tell_known(metadata: Path, known: list[bool], *, quiet: bool) -> None:
+    """Say how many images the table has a row for; none is a mistake."""
+    if not any(known):
+        raise LesionwiseError(
+            f"{metadata}: has a row for none of the {len(known)} images. Are its ids others?"
+        )
+    print_note(f"{metadata}: has a row for {sum(known)} of {len(known)} images.", quiet=quiet)
 
 
 def _verify_names(

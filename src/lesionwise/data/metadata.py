@@ -136,7 +136,7 @@ class Encoding(_Part):
         Raises:
             DataError: If a value is none that its field may have; the message does not say of which image.
         """
-        return _stacked([self._row(record, strict=True) for record in records], self.length)
+        return _stacked([self._row(record) for record in records], self.length)
 
     def known(self, records: Iterable[Record]) -> list[Record]:
         """Return records of a data folder as `encode` takes them: odd values count as not known."""
@@ -154,7 +154,7 @@ class Encoding(_Part):
         """
         own = {name: columns[name] for name in self.names if name in columns}
         rows = ({name: values[row] for name, values in own.items()} for row in range(count))
-        return _stacked([self._row(record, strict=False) for record in rows], self.length)
+        return self.encode(self.known(rows))
 
     def verify_names(self, names: Iterable[str]) -> None:
         """Make sure that a model takes fields of these names.
@@ -166,12 +166,12 @@ class Encoding(_Part):
             if name not in self.names:
                 raise DataError(f"the model takes no {_shown(name)}; it takes {', '.join(self.names)}")
 
-    def _row(self, record: Record | None, *, strict: bool) -> list[float]:
+    def _row(self, record: Record | None) -> list[float]:
         numbers: list[float] = []
         for field in self.fields:
             value = (record or {}).get(field.name)
             encoded = None if is_unknown(value) else field.encode(value)
-            if encoded is None and strict and not is_unknown(value):
+            if encoded is None and not is_unknown(value):
                 raise DataError(f'expected {field.name} to be {field.expected} but got "{_shown(value)}"')
             numbers += encoded or [0.0] * field.length
         return numbers

@@ -175,10 +175,8 @@ def _layer(kind: Kind, strength: float, given: _Given) -> tuple[Floats, Floats, 
         sample_weight = np.concatenate([(1 - dropout) * sample_weight, dropout * sample_weight])
     linear.fit(features, y, sample_weight=sample_weight)
     factors, offsets = np.zeros((given.classes, features.shape[1])), np.full(given.classes, _NEVER)
-    factors[linear.classes_], offsets[linear.classes_] = (
-        linear.coef_,
-        linear.intercept_,
-    )  # not all in a fold
+    learnt = linear.classes_  # a fold may lack one
+    factors[learnt], offsets[learnt] = linear.coef_, linear.intercept_
     count = given.features.shape[1]
     weight = factors[:, :count] / (x.scale_ if given.standardise else 1.0)
     bias = offsets - (weight @ x.mean_ if given.standardise else 0.0)

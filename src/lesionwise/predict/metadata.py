@@ -6,7 +6,7 @@ Here: reading it, and finding the rows of pictures. Not here: how values become 
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,9 +44,9 @@ class MetadataTable:
         """Return what is known of some pictures, shape (B, M); those without a row get zeros."""
         return self.numbers[[self._row(picture) for picture in pictures]]
 
-    def count_known(self, pictures: Iterable[Picture]) -> int:
-        """Return how many pictures have a row."""
-        return sum(self._row(picture) >= 0 for picture in pictures)
+    def knows(self, picture: Picture) -> bool:
+        """Return whether a picture has a row."""
+        return self._row(picture) >= 0
 
     def _row(self, picture: Picture) -> int:
         if self.key == PATH_COLUMN:

@@ -12,6 +12,7 @@ from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder, read_json, verify_same_start, write_json, write_text
 from lesionwise.run_record import describe_environment
 from lesionwise.split.split_file import Split, is_other_split, write_split
+from lesionwise.training.prepare import TrainingData
 from lesionwise.training.verify import is_other_recipe
 
 
@@ -47,14 +48,13 @@ def verify_same_settings(
     )
 
 
-def verify_same_data(run: RunFolder, record: Path, content: dict[str, str | None]) -> None:
+def verify_same_data(run: RunFolder, record: Path, recipe: Recipe, data: TrainingData) -> None:
     """Make sure that the data of a folder is what it was begun with.
 
     Raises:
         RunError: If it is not.
     """
-    kept = read_json(record)
-    changed = any(kept.get(name, now) != now for name, now in content.items())
+    changed = data.is_other_than(read_json(record), recipe.metadata)
     verify_same_start(run.path, {"content of --data": changed})
 
 

@@ -182,7 +182,7 @@ def _begin(
     )
     own = data.split
     if begun:
-        verify_same_data(run, run.cross_validation, data.content(recipe.metadata))
+        verify_same_data(run, run.cross_validation, recipe, data)
     elif split is None:
         count = folds if isinstance(folds, int) else FOLDS
         own = fold_everything(data.dataset, data.group, folds=count, seed=seed)

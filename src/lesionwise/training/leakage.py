@@ -221,9 +221,9 @@ def _exam_fold(known: TrainingData, source: str) -> int:
 
 
 def _record(folder: RunFolder, recipe: Recipe, known: TrainingData, seed: int, per_class: int) -> None:
-    content = known.content(recipe.metadata)
     if is_begun(folder):
-        verify_same_data(folder, folder.leakage, content)
+        verify_same_data(folder, folder.leakage, recipe, known)
     else:
+        content = known.content(recipe.metadata)
         facts: dict[str, Any] = {"seed": seed, **content, "per_class": per_class, "outcomes": []}
         begin(folder, folder.leakage, recipe, known.split, facts)

@@ -3,7 +3,7 @@
 Here: the stages before training, in order. Not here: the stages (`lesionwise.data`, `lesionwise.split`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -83,6 +83,15 @@ class TrainingData:
             "fingerprint": self.cache.fingerprint,
             "metadata": None if told is None else sha256(told.tobytes()).hexdigest(),
         }
+
+    def is_other_than(self, kept: Mapping[str, Any], names: Sequence[MetadataName]) -> bool:
+        """Return whether this is not the data that a record tells of; what it does not tell is not compared.
+
+        Args:
+            kept: The record, with what `content` said.
+            names: Of the recipe.
+        """
+        return any(kept.get(name, now) != now for name, now in self.content(names).items())
 
     def rows(self, part: str) -> NDArray[np.int64]:
         """Return the row numbers of a part.

@@ -290,8 +290,7 @@ def _verify_same_start(
 
 
 def _verify_same_data(run: RunFolder, recipe: Recipe, data: TrainingData) -> None:
-    facts = read_json(run.data)
-    if any(facts.get(name, now) != now for name, now in data.content(recipe.metadata).items()):
+    if data.is_other_than(read_json(run.data), recipe.metadata):
         raise RunError(
             f"{data.dataset.folder}: is not the data that {run.path} was begun with; its content changed."
         )

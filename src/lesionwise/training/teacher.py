@@ -115,11 +115,12 @@ def verify_teacher(recipe: Recipe, data: TrainingData) -> None:
             f"{run.path}: is told {', '.join(own.metadata)}, so its pupil must be too: set metadata alike."
         )
     seen = set(read_split(run.split).image_ids("train", *(["val"] if own.train_on_val else [])))
-    taught = data.group[[name in seen for name in data.image_id]]
-    held_out = data.group[(data.part != "") & (data.part != "train")]
+    unit, name = (data.image_id, "images") if data.split.leaky else (data.group, "lesions")
+    taught = unit[[image in seen for image in data.image_id]]
+    held_out = unit[(data.part != "") & (data.part != "train")]
     both = set(taught) & set(held_out)
     if both:
         raise SplitError(
-            f"{run.path}: was trained on {len(both)} lesions that this run holds out, such as {min(both)}. "
+            f"{run.path}: was trained on {len(both)} {name} that this run holds out, such as {min(both)}. "
             "A pupil learns what its teacher knows by heart: train the teacher on the same split or fold."
         )

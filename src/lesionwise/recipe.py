@@ -91,9 +91,6 @@ class Recipe(BaseModel):
         cutmix: The same for pasting a box of one image into another; with both, each batch takes one.
         compile: Have `torch.compile` fuse the training step: it costs a minute or two at the start, and
             needs a C++ compiler on a CPU.
-        teacher: A trained run that is asked about the same changed images: its answers are learnt beside the
-            diagnoses. Of a cross-validation each fold's run teaches the fold of the same number.
-        distillation: Part of the loss that is the distance to the teacher's answers.
         ema: Decay per step of the averaged weights that are evaluated and kept; 0 keeps the raw ones.
         rotation: Greatest angle in degrees, both ways.
         zoom: Smallest and greatest magnification; below 1 shows more than the image holds.
@@ -165,8 +162,6 @@ class Recipe(BaseModel):
     label_smoothing: Fraction = 0.0
     mixup: Annotated[float, Field(ge=0)] = 0.0
     cutmix: Annotated[float, Field(ge=0)] = 0.0
-    teacher: str | None = None
-    distillation: Share = 0.7
     ema: Fraction = 0.0
     compile: bool = False
 
@@ -206,11 +201,11 @@ class Recipe(BaseModel):
                 raise ValueError(f"{name} tells how the diagnosis was made; no model is given it")
         return names
 
-    @field_validator("weights", "teacher")
+    @field_validator("weights")
     @classmethod
-    def _make_absolute(cls, path: str | None) -> str | None:
+    def _make_absolute(cls, weights: str) -> str:
         """Keep a path that holds in every working directory: a fold may run in another one."""
-        return path if path in {"none", "published", None} else str(Path(path).absolute())
+        return weights if weights in {"none", "published"} else str(Path(weights).absolute())
 
     @model_validator(mode="after")
     def _verify_probe(self) -> "Recipe":
@@ -260,9 +255,8 @@ class Recipe(BaseModel):
         return self.eval_size or self.image_size
 
     def published(self) -> dict[str, Any]:
-        """Return the keys as others may read them: a file of weights, or a teacher, by its name alone."""
-        keys = self.model_dump(mode="json", exclude_none=True)
-        return {**keys, **{key: Path(keys[key]).name for key in ("weights", "teacher") if key in keys}}
+        """Return the keys as others may read them: a file of weights by its name alone."""
+        return {**self.model_dump(mode="json", exclude_none=True), "weights": Path(self.weights).name}
 
     def to_toml(self) -> str:
         """Return the recipe as TOML that `load_recipe` reads back to an equal one."""

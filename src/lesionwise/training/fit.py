@@ -6,7 +6,6 @@ Letters: N images, C classes, H W pixels.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -37,9 +36,6 @@ from lesionwise.training.quiet import quiet_lightning
 from lesionwise.training.tracking import make_logger
 from lesionwise.training.trainer import has_stopped, honest_exit, make_trainer
 
-if TYPE_CHECKING:
-    from lesionwise.training.teacher import Teacher
-
 _PREDICT_BATCH = 64
 
 
@@ -52,7 +48,6 @@ def fit(
     device: str,
     resume: bool = False,
     processes: Processes | None = None,
-    teacher: "Teacher | None" = None,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
 ) -> StepClock:
@@ -66,7 +61,6 @@ def fit(
         device: "cpu", "cuda" or "mps", as `choose_device` gave it.
         resume: Continue from the last checkpoint, if there is one.
         processes: Those that train as one, of which the first writes; this one alone if left out.
-        teacher: Of the recipe, if it has one.
         on_epoch: Called with each row of the history.
         on_step: Called with the number of the epoch, the images done and the images of the epoch.
 
@@ -102,7 +96,7 @@ def fit(
         trainer = make_trainer(recipe, run, device, precision, watchers, logger=logger, processes=processes)
         network = network.to(memory_format=torch.channels_last)
         metadata = data.metadata(recipe.metadata)
-        module = LesionModule(network, recipe, counts, seed=seed, metadata=metadata, teacher=teacher)
+        module = LesionModule(network, recipe, counts, seed=seed, metadata=metadata)
         if not (resuming and has_stopped(last)):
             trainer.fit(module, batches, ckpt_path=last if resuming else None, weights_only=True)
     if processes.is_first:

@@ -17,7 +17,6 @@ from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.split_file import Split, write_split
 from lesionwise.training.run import predict_held_out, train
-from lesionwise.training.teacher import teacher_of_fold
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ class HeldOutMaker:
         path = self.folder.absolute() / "splits" / f"{name}.csv"
         write_split(split, path)
         return HeldOut(
-            recipe=teacher_of_fold(self.recipe, name),
+            recipe=self.recipe,
             data=self.data.absolute(),
             out=self.folder.absolute() / name,
             split=path,

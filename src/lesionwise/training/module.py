@@ -6,7 +6,7 @@ Letters: B batch, C classes, N images of a part.
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -27,9 +27,6 @@ from lesionwise.training.optim import make_optimizer, make_schedule
 from lesionwise.training.randomness import seed_dropout
 from lesionwise.training.telling import tell
 
-if TYPE_CHECKING:
-    from lesionwise.training.teacher import Teacher
-
 Forward = Callable[[Tensor, Tensor | None], Tensor]
 
 
@@ -42,7 +39,6 @@ class LesionModule(L.LightningModule):
         class_counts: Training images of each class, shape (C,).
         seed: Of augmentation and dropout.
         metadata: Of all images, encoded, shape (N, M); None for a model of images alone.
-        teacher: Is asked about each batch as well.
 
     Attributes:
         augment_seconds: Time spent on changing images so far.
@@ -58,7 +54,6 @@ class LesionModule(L.LightningModule):
         *,
         seed: int,
         metadata: NDArray[np.float32] | None = None,
-        teacher: "Teacher | None" = None,
     ) -> None:
         super().__init__()
         known = None if metadata is None else torch.from_numpy(metadata)
@@ -68,8 +63,6 @@ class LesionModule(L.LightningModule):
         if recipe.compile:
             self._fused = torch.compile(network.forward)
         self.recipe = recipe
-        self.teacher = teacher
-        self.changed = recipe if teacher is None else recipe.model_copy(update={"train_size": teacher.size})
         self.seed = seed
         self.loss = Loss.of(recipe, class_counts)
         self.augment_seconds = 0.0
@@ -80,9 +73,8 @@ class LesionModule(L.LightningModule):
         self._val_y: list[Tensor] = []
 
     def on_fit_start(self) -> None:
-        """Move the loss and the teacher to where the network is."""
+        """Move the loss to where the network is."""
         self.loss = self.loss.to(self.device)
-        self.teacher = self.teacher and self.teacher.to(self.device)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make dropout a function of seed, step and process, so that a resumed run is the unbroken one."""
@@ -94,17 +86,15 @@ class LesionModule(L.LightningModule):
         """Return the loss of one batch; sums stay on the device until the epoch ends."""
         place = {"seed": self.seed, "epoch": self.current_epoch}
         started = perf_counter()
-        images = augment(batch.images, self.changed, **place, samples=batch.rows)
+        images = augment(batch.images, self.recipe, **place, samples=batch.rows)
         targets = F.one_hot(batch.y, len(self.loss.weights)).float()
         images, targets = mix(images, targets, self.recipe, **place, batch=batch_idx)
         self.augment_seconds += perf_counter() - started
         told = None
         if self.metadata is not None:
             told = tell(self.metadata, self.recipe.metadata_dropout, **place, samples=batch.rows)
-        logits = self._fused(self._own_size(images), told)
+        logits = self._fused(images, told)
         loss = self.loss(logits, targets)
-        if self.teacher:
-            loss = self.teacher.loss(logits, self.teacher.logits(images, told), loss)
         self._losses.append(loss.detach())
         self._hits.append((logits.detach().argmax(1) == batch.y).float().mean())
         return loss
@@ -160,13 +150,6 @@ class LesionModule(L.LightningModule):
         optimizer = make_optimizer(self.network, self.recipe)
         schedule = make_schedule(optimizer, self.recipe, steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, **({"lr_scheduler": schedule} if schedule else {})}
-
-    def _own_size(self, images: Tensor) -> Tensor:
-        """Return the teacher's crop at the size of the network's own."""
-        if images.shape[2:] == self.recipe.crop_size:
-            return images
-        small = F.interpolate(images, self.recipe.crop_size, mode="bilinear", antialias=True)
-        return small.contiguous(memory_format=torch.channels_last)
 
     def _verify_finite(self, values: Tensor) -> None:
         if not values.isfinite().all() and self.trainer.is_global_zero:  # the others end with the first

@@ -36,7 +36,6 @@ from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.probe import fit_probe
 from lesionwise.training.processes import joined_processes, verify_share
 from lesionwise.training.rejection import write_numbers
-from lesionwise.training.teacher import open_teacher, verify_teacher
 from lesionwise.training.verify import is_other_recipe, verify_recipe
 
 _LEDGER: Final = "test-ledger.csv"
@@ -120,8 +119,7 @@ def train(
                 timed_stage(run, "train") if processes.is_first else nullcontext({})
             )
             with noted as stage:
-                teach = partial(fit, processes=processes, resume=resume, teacher=open_teacher(recipe))
-                learn = fit_probe if recipe.probe else teach
+                learn = fit_probe if recipe.probe else partial(fit, processes=processes, resume=resume)
                 clock = learn(
                     recipe, prepared, run, seed=seed, device=device, on_epoch=on_epoch, on_step=on_step
                 )
@@ -186,7 +184,6 @@ def _prepare_run(
             on_read=on_read,
         )
         stage["images"] = len(prepared.y)
-        verify_teacher(recipe, prepared)
         if begun:
             _verify_same_data(run, recipe, prepared)
         else:

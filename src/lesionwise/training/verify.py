@@ -36,12 +36,9 @@ def is_other_recipe(recipe: Recipe, config: Path) -> bool:
 
     Args:
         recipe: What is asked for now.
-        config: The file that the recipe was noted in, which may spell the path of the same weights
-            or teacher otherwise.
+        config: The file that the recipe was noted in, which may spell the path of the same weights otherwise.
     """
     earlier = load_recipe(config)
-    for key in ("weights", "teacher"):
-        before, now = getattr(earlier, key), getattr(recipe, key)
-        if before and now and Path(before).resolve() == Path(now).resolve():
-            recipe = recipe.model_copy(update={key: before})
+    if Path(earlier.weights).resolve() == Path(recipe.weights).resolve():
+        recipe = recipe.model_copy(update={"weights": earlier.weights})
     return recipe != earlier

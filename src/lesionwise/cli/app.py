@@ -21,6 +21,7 @@ from lesionwise.cli import (
     phantom,
     predict,
     publish,
+    reread,
     run,
     serve,
     split,
@@ -62,6 +63,7 @@ app.command("train")(train.train)
 app.command("cross-validate")(cross_validate.cross_validate)
 app.command("leakage")(leakage.leakage)
 app.command("ensemble")(ensemble.ensemble)
+app.command("reread")(reread.reread)
 app.command("calibrate")(calibrate.calibrate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)

@@ -195,7 +195,8 @@ def _verify_exportable(runs: Sequence[RunFolder], recipes: Sequence[Recipe]) -> 
         if _reads(recipe) != _reads(recipes[0]):
             raise RunError(
                 f"{run.path}: reads images otherwise than {runs[0].path} (image_size, preprocessing or "
-                "metadata); a bundle reads each image once. Export them as two."
+                "metadata); a bundle reads each image once. Export them as two, or let one see images as the "
+                'other does: "lesionwise reread" with --set image_size.'
             )
         if read_split(run.split).fingerprint != read_split(runs[0].split).fingerprint:
             raise RunError(

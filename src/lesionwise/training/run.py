@@ -125,7 +125,7 @@ def train(
                 )
                 stage |= {"images": clock.images, "parts": clock.seconds}
     if processes.is_first:
-        _learn_from_cal(run, recipe, prepared, device=device)
+        learn_from_cal(run, recipe, prepared, device=device)
     return run
 
 
@@ -261,7 +261,7 @@ def prepare_again(run: RunFolder, cache_root: str | Path | None) -> tuple[Recipe
     return recipe, prepared, facts["split_origin"]
 
 
-def _learn_from_cal(run: RunFolder, recipe: Recipe, data: TrainingData, *, device: str) -> None:
+def learn_from_cal(run: RunFolder, recipe: Recipe, data: TrainingData, *, device: str) -> None:
     """Fit what the answers mean, and which images get none."""
     if not run.calibration.exists():
         with timed_stage(run, "calibrate"):

@@ -1,0 +1,122 @@
+"""A trained run, or the folds of a recipe, that look at images otherwise: the same weights, other evaluation.
+
+Here: which keys decide that, and the folder that comes of it. Not here: predicting (`fit`), and calibrating,
+which is done anew, because the answers are others.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from lesionwise.errors import RecipeError, RunError
+from lesionwise.evaluation.run_scores import evaluate_part
+from lesionwise.recipe import Recipe, load_recipe
+from lesionwise.run_folder import (
+    RunFolder,
+    open_run_folder,
+    read_json,
+    write_json,
+    write_text,
+)
+from lesionwise.run_record import describe_environment
+from lesionwise.training.fit import fresh_network, write_part_predictions
+from lesionwise.training.hardware import choose_device
+from lesionwise.training.out_of_fold import collect
+from lesionwise.training.run import learn_from_cal, predict_held_out, prepare_again
+
+LOOKING: Final = ("image_size", "eval_size", "eval_zoom", "tta", "calibration")
+"""Recipe keys that decide what is seen and said in evaluation, and nothing of the weights."""
+
+_TOLD: Final = ("split.csv", "split.json", "data.json", "history.csv")
+
+
+def reread(
+    path: Path,
+    changes: Sequence[str],
+    out: Path,
+    *,
+    device: str = "auto",
+    cache_root: Path | None = None,
+    on_run: Callable[[str], None] | None = None,
+) -> RunFolder:
+    """Let a trained run, or all finished folds of a cross-validation, look at images otherwise.
+
+    The weights are copied; val, cal and held-out folds are predicted anew and calibrated anew, `test` is not
+    read.
+
+    Args:
+        path: The run or the cross-validation.
+        changes: Texts of the form `key=value`, of keys in `LOOKING`.
+        out: A new folder of the same kind.
+        device: "auto", "cpu", "cuda" or "mps".
+        cache_root: Folder of all image caches.
+        on_run: Called with the name of each folder that is begun.
+
+    Raises:
+        RecipeError: If a key decides what is trained, or the network cannot look so.
+        RunError: If it is no trained run, or the data is no longer what it was.
+    """
+    found, own = open_run_folder(path, "run", "cross-validation"), RunFolder(out)
+    recipe = _looking_otherwise(found, changes)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"{out}: is there already. Pass another --out.")
+    tell = on_run or (lambda _name: None)
+    look = partial(_look, recipe=recipe, device=choose_device(device), cache_root=cache_root)
+    if found.kind == "run":
+        tell(str(out))
+        look(found, own)
+        return own
+    record = read_json(found.cross_validation)
+    if not record["done"]:
+        raise RunError(f"{path}: has no finished fold yet.")
+    write_json(own.cross_validation, {**record, "done": []})
+    _begin(found, recipe, own)
+    for number in record["done"]:
+        tell(str(own.fold(number).path))
+        look(found.fold(number), own.fold(number))
+        collect(own)
+    return own
+
+
+def _looking_otherwise(run: RunFolder, changes: Sequence[str]) -> Recipe:
+    recipe, before = load_recipe(run.config, changes), load_recipe(run.config)
+    if recipe == before:
+        raise RecipeError(f"Expected --set to change one or more of {', '.join(LOOKING)}.")
+    others = [
+        key
+        for key in Recipe.model_fields
+        if key not in LOOKING and getattr(recipe, key) != getattr(before, key)
+    ]
+    if others:
+        raise RecipeError(
+            f"{run.path}: {', '.join(others)} decides what is trained. Only {', '.join(LOOKING)} can be "
+            "changed afterwards; for the rest, train the recipe anew."
+        )
+    fresh_network(recipe)
+    return recipe
+
+
+def _begin(run: RunFolder, recipe: Recipe, own: RunFolder) -> None:
+    write_text(own.config, recipe.to_toml())
+    write_json(own.environment, describe_environment())
+    for name in _TOLD:
+        if (run.path / name).is_file():
+            shutil.copyfile(run.path / name, own.path / name)
+
+
+def _look(run: RunFolder, own: RunFolder, *, recipe: Recipe, device: str, cache_root: Path | None) -> None:
+    """Make a run of another one's weights."""
+    if not run.predictions("cal").is_file() or not run.best.is_file():
+        raise RunError(f"{run.path}: is not trained to its end, or its weights are gone.")
+    _begin(run, recipe, own)
+    own.checkpoints.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(run.best, own.best)
+    _, data, _ = prepare_again(own, cache_root)
+    parts = tuple(part for part in ("val", "cal") if run.predictions(part).is_file())
+    write_part_predictions(own, recipe, data, parts, device=device)
+    learn_from_cal(own, recipe, data, device=device)
+    if "held_out" in data.split.meta:
+        predict_held_out(own, device=device, cache_root=cache_root)
+        evaluate_part(own, "test")

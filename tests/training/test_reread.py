@@ -1,0 +1,93 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from conftest import Lesionwise, make_recipe
+from lesionwise.errors import RecipeError, RunError
+from lesionwise.evaluation.ensemble import claim_ensemble_folder, make_ensemble
+from lesionwise.recipe import load_recipe
+from lesionwise.run_folder import RunFolder, read_json
+from lesionwise.training.crossval import cross_validate
+from lesionwise.training.export import export_run
+from lesionwise.training.fit import load_best_network, predict_logits
+from lesionwise.training.reread import reread
+from lesionwise.training.run import prepare_again, train
+
+
+@pytest.fixture(scope="module")
+def run(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return train(make_recipe(epochs=2), drawn_folder, out=tmp_path_factory.mktemp("runs") / "run")
+
+
+def test_the_same_weights_see_another_view(run: RunFolder, tmp_path: Path) -> None:
+    other = reread(run.path, ["image_size=[48, 64]", "eval_zoom=1.25"], tmp_path / "other")
+    recipe, data, _ = prepare_again(other, None)
+    assert (recipe.image_size, recipe.eval_zoom) == ((48, 64), 1.25)
+    assert recipe.model_copy(update={"image_size": (0, 0), "eval_zoom": 0}) == load_recipe(
+        run.config
+    ).model_copy(update={"image_size": (0, 0), "eval_zoom": 0})
+    weights = [torch.load(each.best, weights_only=True)["state_dict"] for each in (run, other)]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    expected = predict_logits(
+        load_best_network(other, recipe), recipe, data.pixels, data.rows("cal"), device="cpu"
+    )
+    said = pd.read_csv(other.predictions("cal")).filter(like="logit_").to_numpy()
+    np.testing.assert_allclose(said, expected, atol=1e-4)
+    before = pd.read_csv(run.predictions("cal")).filter(like="logit_").to_numpy()
+    assert np.abs(said - before).max() > 1e-3
+    assert other.predictions("val").is_file()
+    assert not other.predictions("test").exists()
+    assert read_json(other.calibration) != read_json(run.calibration)
+
+
+def test_what_is_trained_cannot_be_changed_afterwards(run: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"epochs, ema decides what is trained.*train the recipe anew"):
+        reread(run.path, ["epochs=9", "ema=0.5", "tta=4"], tmp_path / "other")
+    with pytest.raises(RecipeError, match="Expected --set to change"):
+        reread(run.path, [], tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_an_own_folder_and_trained_weights_are_needed(
+    run: RunFolder, tmp_path: Path, lesionwise: Lesionwise
+) -> None:
+    with pytest.raises(RunError, match="is there already"):
+        reread(run.path, ["tta=4"], run.path)
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "config.toml").write_text(run.config.read_text())
+    ended = lesionwise("reread", bare, "--set", "tta=4", "--out", tmp_path / "other")
+    assert ended.code == 2
+    assert "not trained to its end" in ended.err
+
+
+def test_runs_that_read_alike_become_one_bundle(
+    run: RunFolder, drawn_folder: Path, tmp_path: Path, lesionwise: Lesionwise
+) -> None:
+    larger = make_recipe(epochs=1, image_size=(48, 64))
+    second = train(larger, drawn_folder, out=tmp_path / "second", split=run.split)
+    unlike = claim_ensemble_folder(tmp_path / "unlike")
+    make_ensemble([run, second], unlike)
+    with pytest.raises(RunError, match="lesionwise reread"):
+        export_run(unlike, tmp_path / "unlike.onnx")
+    ended = lesionwise("reread", run.path, "--set", "image_size=[48, 64]", "--out", tmp_path / "first")
+    assert ended.code == 0, ended.err
+    alike = claim_ensemble_folder(tmp_path / "alike")
+    make_ensemble([RunFolder(tmp_path / "first"), second], alike)
+    bundle = export_run(alike, tmp_path / "alike.onnx")
+    assert bundle.description.input.size == (48, 64)
+
+
+def test_folds_are_predicted_and_calibrated_anew(drawn_folder: Path, tmp_path: Path) -> None:
+    folds = cross_validate(make_recipe(epochs=1), drawn_folder, out=tmp_path / "folds", folds=5).run
+    other = reread(folds.path, ["eval_zoom=1.5"], tmp_path / "other")
+    assert read_json(other.cross_validation)["done"] == [1, 2, 3, 4, 5]
+    before, after = (pd.read_csv(each.predictions("out-of-fold")) for each in (folds, other))
+    assert list(before["image_id"]) == list(after["image_id"])
+    assert list(before["fold"]) == list(after["fold"])
+    assert np.abs(before.filter(like="prob_") - after.filter(like="prob_")).to_numpy().max() > 1e-3
+    scores = [read_json(each.scores)["parts"]["out-of-fold"] for each in (folds, other)]
+    assert scores[0] != scores[1]

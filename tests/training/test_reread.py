@@ -82,9 +82,9 @@ def test_runs_that_read_alike_become_one_bundle(
 
 
 def test_folds_are_predicted_and_calibrated_anew(drawn_folder: Path, tmp_path: Path) -> None:
-    folds = cross_validate(make_recipe(epochs=1), drawn_folder, out=tmp_path / "folds", folds=5).run
+    folds = cross_validate(make_recipe(epochs=1), drawn_folder, out=tmp_path / "folds", folds=[1, 2]).run
     other = reread(folds.path, ["eval_zoom=1.5"], tmp_path / "other")
-    assert read_json(other.cross_validation)["done"] == [1, 2, 3, 4, 5]
+    assert read_json(other.cross_validation)["done"] == [1, 2]
     before, after = (pd.read_csv(each.predictions("out-of-fold")) for each in (folds, other))
     assert list(before["image_id"]) == list(after["image_id"])
     assert list(before["fold"]) == list(after["fold"])

@@ -273,7 +273,7 @@ def load_model(
     The file is checked before any of it is run; no code from it is executed.
 
     Args:
-        path: A bundle, as `lesionwise export` writes it; left out, the one that ships with the package.
+        path: A bundle, as `lesionwise export` writes it, or the name of one that ships; left out, `best`.
         runtime: "openvino", or "onnxruntime" where that extra is installed.
         threads: Cores to use; all if left out.
         streams: Batches that several threads may have computed at the same time.

@@ -29,6 +29,9 @@ from lesionwise.bundle.texts import printable
 from lesionwise.errors import BundleError
 from lesionwise.run_folder import atomic_path
 
+SHIPPED: Final = ("best", "larger")
+"""Names of the bundles that ship with the package, the default first."""
+
 KEY: Final = "lesionwise"
 CHECKSUM_KEY: Final = "lesionwise.sha256"
 MAX_BYTES: Final = 1 << 30  # a file is read into memory whole; VGG16 has 0.55 GB
@@ -68,13 +71,13 @@ def read_bundle(path: str | Path | None = None) -> Bundle:
     """Read a bundle and check all that can be checked without running it.
 
     Args:
-        path: The file; left out, the one that ships with the package.
+        path: The file, or the name of one that ships with the package; left out, `best`.
 
     Raises:
         BundleError: If it cannot be read, is damaged, foreign, of a newer schema, or needs other files.
     """
-    if path is None:
-        with as_file(files("lesionwise") / "weights" / "best.onnx") as shipped:
+    if path is None or str(path) in SHIPPED:
+        with as_file(files("lesionwise") / "weights" / f"{path or SHIPPED[0]}.onnx") as shipped:
             return read_bundle(shipped)
     path = Path(path)
     try:

@@ -22,7 +22,10 @@ app = typer.Typer(help="Look into a model file, or make one of somebody else's m
 
 Precision = Literal["fp32", "bf16"]
 Run = Annotated[Path, typer.Argument(help="A run folder, or that of an ensemble.", metavar="RUN")]
-File = Annotated[Path | None, typer.Argument(help="A bundle; the one that ships by default.", metavar="FILE")]
+File = Annotated[
+    Path | None,
+    typer.Argument(help="A bundle, or one that ships: best (the default), larger.", metavar="FILE"),
+]
 OutFile = Annotated[
     Path | None,
     typer.Option("--out", help="Where the bundle goes; model.onnx in the run's folder.", metavar="FILE"),
@@ -41,12 +44,18 @@ PrecisionOption = Annotated[
     ),
 ]
 
+Half = Annotated[
+    bool,
+    typer.Option("--half", help="Store the weights in 16 bits: half the file, run in fp32 all the same."),
+]
+
 
 def export(
     run: Run,
     out: OutFile = None,
     name: Name = None,
     precision: PrecisionOption = "fp32",
+    half: Half = False,
     licence: Licence = "",
     card: Card = None,
     json: Json = False,
@@ -62,6 +71,7 @@ def export(
         out or opened.path / "model.onnx",
         name=name,
         precision=precision,
+        half=half,
         licence=licence,
         card=read_text(card) if card else "",
     )

@@ -13,7 +13,8 @@ SplitFile = Annotated[
     Path | None, typer.Option("--split", help="A split.csv to use; without it one is made.", metavar="FILE")
 ]
 ModelFile = Annotated[
-    Path | None, typer.Option("--model", help="A bundle; by default the one that ships.", metavar="FILE")
+    Path | None,
+    typer.Option("--model", help="A bundle, or one that ships: best (the default), larger.", metavar="FILE"),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Of everything random.", min=0, max=2**31 - 1)]
 Workers = Annotated[

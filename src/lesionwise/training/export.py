@@ -96,18 +96,12 @@ def export_run(
     calibration = run_calibration(run) or calibrate_run(run)
     rejection = _rejection(runs, cache_root)
     graph = _graph(run, runs, recipes, calibration, rejection)
-    size = recipes[0].image_size
     split, scores = read_split(run.split), claimed_scores(run, calibration)
     encoding = encoding_of(recipes[0].metadata) if recipes[0].metadata else None
-    exported = to_onnx(graph, size, metadata=encoding.length if encoding else 0)
+    exported = to_onnx(graph, recipes[0].image_size, metadata=encoding.length if encoding else 0)
     description = Description(
         name=name,
-        input=ImageInput(
-            height=size[0],
-            width=size[1],
-            steps=recipe_steps(recipes[0]),
-            zoom=min(recipe.eval_zoom for recipe in recipes),
-        ),
+        input=_input(recipes),
         metadata=encoding,
         outputs=exported.outputs,
         logits_are="last layer" if runs == [run] else "log of probability",
@@ -122,14 +116,13 @@ def export_run(
         package_version=version("lesionwise"),
     )
     content = exported.content
-    bundle = assemble(content, description, out)
-    engine = Engine(bundle)
+    engine = Engine(assemble(content, description, out))
     verify_parity(graph, engine)
     if half:
-        content = in_half(exported.content)
-        bundle = assemble(content, description, out)
-        engine = Engine(bundle)
+        content = in_half(content)
+        engine = Engine(assemble(content, description, out))
     verify_as_predicted(engine, run, runs)
+    bundle = engine.bundle
     if precision != "fp32":
         bundle = with_fewer_bits(engine, content, run, runs[0], precision, cache_root=cache_root)
     write_bundle(bundle)
@@ -217,6 +210,12 @@ def _verify_exportable(runs: Sequence[RunFolder], recipes: Sequence[Recipe]) -> 
 def _reads(recipe: Recipe) -> tuple[Any, ...]:
     """Return what a model is given of an image."""
     return recipe.image_size, recipe_steps(recipe), recipe.metadata
+
+
+def _input(recipes: Sequence[Recipe]) -> ImageInput:
+    height, width = recipes[0].image_size
+    zoom = min(recipe.eval_zoom for recipe in recipes)
+    return ImageInput(height=height, width=width, steps=recipe_steps(recipes[0]), zoom=zoom)
 
 
 def _provenance(

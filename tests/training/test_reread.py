@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ import torch
 from conftest import Lesionwise, make_recipe
 from lesionwise.errors import RecipeError, RunError
 from lesionwise.evaluation.ensemble import claim_ensemble_folder, make_ensemble
+from lesionwise.evaluation.run_scores import evaluate_part
 from lesionwise.recipe import load_recipe
+from lesionwise.report.model_card import write_model_card
 from lesionwise.run_folder import RunFolder, read_json
 from lesionwise.training.crossval import cross_validate
 from lesionwise.training.export import export_run
@@ -79,6 +82,12 @@ def test_runs_that_read_alike_become_one_bundle(
     make_ensemble([RunFolder(tmp_path / "first"), second], alike)
     bundle = export_run(alike, tmp_path / "alike.onnx")
     assert bundle.description.input.size == (48, 64)
+    assert lesionwise("evaluate", alike.path).code == 0
+    assert lesionwise("card", alike.path).code == 0
+    card = alike.model_card.read_text(encoding="utf-8")
+    assert "the mean of what 2 networks say" in " ".join(card.split())
+    assert card.count('    model = "small"') == 2
+    assert "Seed 0, 0, Python" in card
 
 
 def test_folds_are_predicted_and_calibrated_anew(drawn_folder: Path, tmp_path: Path) -> None:
@@ -91,3 +100,24 @@ def test_folds_are_predicted_and_calibrated_anew(drawn_folder: Path, tmp_path: P
     assert np.abs(before.filter(like="prob_") - after.filter(like="prob_")).to_numpy().max() > 1e-3
     scores = [read_json(each.scores)["parts"]["out-of-fold"] for each in (folds, other)]
     assert scores[0] != scores[1]
+
+
+def test_the_card_of_an_ensemble_shows_its_folds_apart(drawn_folder: Path, tmp_path: Path) -> None:
+    made: dict[str, list[RunFolder]] = {"folds": [], "runs": []}
+    for width in (8, 12):
+        recipe = make_recipe(epochs=1, batch_size=width)
+        folds = cross_validate(recipe, drawn_folder, out=tmp_path / f"folds-{width}", folds=[1]).run
+        made["folds"].append(folds)
+        out = tmp_path / f"run-{width}"
+        made["runs"].append(train(recipe, drawn_folder, out=out, split=folds.fold(1).split))
+    both = {name: claim_ensemble_folder(tmp_path / name) for name in made}
+    for name, members in made.items():
+        make_ensemble(members, both[name])
+    evaluate_part(both["folds"], "out-of-fold")
+    evaluate_part(both["runs"], "val")
+    with pytest.raises(RunError, match="are folds of split"):
+        write_model_card(both["runs"], folds=both["folds"])
+    shutil.copyfile(both["folds"].split_facts, both["runs"].split_facts)
+    card = write_model_card(both["runs"], folds=both["folds"]).read_text(encoding="utf-8")
+    assert "They are those of a model made the same way, each scored on a fold (1)" in " ".join(card.split())
+    assert "| score | all folds as one |" in card

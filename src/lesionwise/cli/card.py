@@ -28,9 +28,9 @@ def card(
     from lesionwise.report.model_card import write_model_card
     from lesionwise.run_folder import open_run_folder
 
-    judged = open_run_folder(folds, "cross-validation") if folds else None
+    judged = open_run_folder(folds, "cross-validation", "ensemble") if folds else None
     path = write_model_card(
-        open_run_folder(run, "run"),
+        open_run_folder(run, "run", "ensemble"),
         licence=licence,
         folds=judged,
         notes=read_text(notes) if notes else "",

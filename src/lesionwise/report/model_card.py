@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lesionwise.bundle.licence import licence_in_words, licence_lines
 from lesionwise.errors import RunError
+from lesionwise.evaluation.ensemble import ensemble_members
 from lesionwise.evaluation.evaluate import LOSSES, Evaluation
 from lesionwise.evaluation.gaps import describe_gaps
 from lesionwise.evaluation.ood import ACCEPT
@@ -40,9 +41,10 @@ def write_model_card(
     """Write `model_card.md` of an evaluated run and return its path.
 
     Args:
-        run: A run; its test scores are shown where there are any, else those on val.
+        run: A run, or an ensemble; its test scores are shown where there are any, else those on val.
         licence: Of the weights, such as "CC BY-NC 4.0"; empty if not stated.
-        folds: A cross-validation of the run's recipe, whose scores are shown apart from the run's own.
+        folds: A cross-validation of the run's recipe, for an ensemble one of such; its scores are
+            shown apart from the run's own.
         notes: What only its makers know, in Markdown, taken over as it is.
 
     Raises:
@@ -82,7 +84,7 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
     evaluation, environment = parts[part], read_json(run.environment)
     explanation = read_explanation(run, part) or read_explanation(run, "val")
     robustness = read_robustness(run, part) or read_robustness(run, "val")
-    calibration, rejection = run_calibration(run), run_rejection(run)
+    calibration, rejection, made_of = run_calibration(run), run_rejection(run), _made_of(run)
     return {
         "name": run.path.resolve().name,
         "part": part,
@@ -101,14 +103,20 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
         "outsiders": read_json(run.outsiders) if run.outsiders.is_file() else None,
         "explanation": describe_explanation(explanation) if explanation else None,
         "robustness": describe_robustness(robustness) if robustness else None,
-        "recipe": load_recipe(run.config).published(),
-        "data": read_json(run.data),
+        "recipes": [load_recipe(member.config).published() for member in made_of],
+        "seeds": [read_json(member.data)["seed"] for member in made_of],
+        "data": read_json(made_of[0].data),
         "joined": _joined_pairs(run),
         "command": _without_folders(environment["command"]),
         "python": environment["python"],
         "packages": environment["packages"],
         "split": read_json(run.split_facts),
     }
+
+
+def _made_of(run: RunFolder) -> list[RunFolder]:
+    """Return the members of an ensemble, or the run alone."""
+    return ensemble_members(run) or [run]
 
 
 def _joined_pairs(run: RunFolder) -> int:
@@ -121,20 +129,26 @@ def _joined_pairs(run: RunFolder) -> int:
 
 def _folds_facts(run: RunFolder, folds: RunFolder) -> dict[str, Any]:
     """Return what a cross-validation says of a run's recipe, and the settings in which it differs."""
-    own, theirs = (load_recipe(each.config).published() for each in (run, folds))
-    if own["model"] != theirs["model"]:
-        raise RunError(f"{folds.path}: was cross-validated with {theirs['model']}, not {own['model']}.")
+    own, theirs = ([load_recipe(each.config).published() for each in _made_of(of)] for of in (run, folds))
+    ours, others = (", ".join(recipe["model"] for recipe in recipes) for recipes in (own, theirs))
+    if ours != others:
+        raise RunError(f"{folds.path}: was cross-validated with {others}, not {ours}.")
     _verify_same_exam(run, folds)
     parts = read_json(folds.scores)["parts"] if folds.scores.is_file() else {}
     if OUT_OF_FOLD not in parts:
         raise RunError(f"{folds.path}: has no finished fold yet.")
     evaluation = Evaluation.from_json(parts[OUT_OF_FOLD])
-    record = read_json(folds.cross_validation)
+    records = [read_json(each.cross_validation) for each in _made_of(folds)]
     return {
         "evaluation": evaluation,
-        "done": record["done"],
-        "means": record["mean_over_folds"],
-        "differing": {key: theirs.get(key) for key in own | theirs if own.get(key) != theirs.get(key)},
+        "done": records[0]["done"],
+        "means": records[0]["mean_over_folds"] if len(records) == 1 else {},
+        "differing": [
+            f"{key} = {there.get(key)}"
+            for here, there in zip(own, theirs, strict=True)
+            for key in here | there
+            if here.get(key) != there.get(key)
+        ],
     }
 
 

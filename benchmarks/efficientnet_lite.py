@@ -9,6 +9,7 @@ nothing is written.
 """
 
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import timm
@@ -20,10 +21,13 @@ MEAN, STD = 127 / 255, 128 / 255  # of each colour
 
 
 def main(checkpoint: str, number: int, out: str) -> None:
+    print(f"{checkpoint}: sha256 {sha256(Path(checkpoint).read_bytes()).hexdigest()}")
     theirs = torch.load(checkpoint, map_location="cpu", weights_only=True)
     network = timm.create_model(f"tf_efficientnet_lite{number}")
     found = [(name, value) for name, value in theirs.items() if not name.endswith(COUNTERS)]
     wanted = [(name, value) for name, value in network.state_dict().items() if not name.endswith(COUNTERS)]
+    if len(found) != len(wanted):
+        raise SystemExit(f"{checkpoint}: has {len(found)} tensors where timm's network has {len(wanted)}.")
     kept = {}
     for (name, value), (ours, like) in zip(found, wanted, strict=True):
         if value.shape != like.shape or name.rsplit(".", 1)[1] != ours.rsplit(".", 1)[1]:

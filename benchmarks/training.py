@@ -5,8 +5,8 @@
 The bare step is forward, backward and optimiser of the same network in the same precision and memory layout,
 on one fixed batch that lies on the device. Training is `lesionwise train`: memory map, augmentation,
 Lightning, history and all. For a network of timm the same training files are also given to timm's own data
-path and step: what its training script does with them at its defaults; on the CPU with one loader process, on
-a GPU with one for each core, its prefetcher and bf16.
+path and step: what its training script does with them at its defaults; on the CPU with one loader process,
+with CUDA with one for each core, its prefetcher and, which is no default, bf16.
 """
 
 import os
@@ -27,12 +27,12 @@ from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import read_json
 from lesionwise.split.split_file import read_split
 from lesionwise.training.fit import fresh_network
-from lesionwise.training.hardware import choose_device, choose_precision, keep_memory
+from lesionwise.training.hardware import choose_precision, keep_memory
 from lesionwise.training.losses import Loss
 from lesionwise.training.optim import make_optimizer
 from lesionwise.training.run import train
 
-DEVICE = choose_device("auto")
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 WARM_UP = 5
 SECONDS = 12 if DEVICE == "cpu" else 6
 EPOCHS = 1 if DEVICE == "cpu" else 4  # of which the last counts: a GPU finds its kernels in the first

@@ -87,6 +87,11 @@ class RunFolder:
         return self.checkpoints / "last.ckpt"
 
     @property
+    def reread(self) -> Path:
+        """Whose weights a run has that was not trained itself, and what those were trained with."""
+        return self.path / "reread.json"
+
+    @property
     def calibration(self) -> Path:
         """What the raw outputs mean, as learnt on `cal`: temperature, prediction sets, thresholds."""
         return self.path / "calibration.json"

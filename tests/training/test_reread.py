@@ -12,12 +12,12 @@ from lesionwise.evaluation.ensemble import claim_ensemble_folder, make_ensemble
 from lesionwise.evaluation.run_scores import evaluate_part
 from lesionwise.recipe import load_recipe
 from lesionwise.report.model_card import write_model_card
-from lesionwise.run_folder import RunFolder, read_json
+from lesionwise.run_folder import RunFolder, read_json, write_text
 from lesionwise.training.crossval import cross_validate
 from lesionwise.training.export import export_run
 from lesionwise.training.fit import load_best_network, predict_logits
 from lesionwise.training.reread import reread
-from lesionwise.training.run import prepare_again, train
+from lesionwise.training.run import predict_test, prepare_again, train
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,13 @@ def test_the_same_weights_see_another_view(run: RunFolder, tmp_path: Path) -> No
     assert other.predictions("val").is_file()
     assert not other.predictions("test").exists()
     assert read_json(other.calibration) != read_json(run.calibration)
+    assert read_json(other.reread)["trained_with"] == {"image_size": [24, 32], "eval_zoom": 1.0}
+
+
+def test_looks_at_test_are_counted_with_those_of_the_first_run(run: RunFolder, tmp_path: Path) -> None:
+    other = reread(run.path, ["tta=4"], tmp_path / "other")
+    looks = [predict_test(each).number for each in (run, other)]
+    assert looks[1] == looks[0] + 1
 
 
 def test_what_is_trained_cannot_be_changed_afterwards(run: RunFolder, tmp_path: Path) -> None:
@@ -62,6 +69,14 @@ def test_an_own_folder_and_trained_weights_are_needed(
     bare = tmp_path / "bare"
     bare.mkdir()
     (bare / "config.toml").write_text(run.config.read_text())
+    size = make_recipe(model="seed-mlp", epochs=1, image_size=(16, 24)).to_toml()
+    write_text(bare / "config.toml", size)
+    shutil.copytree(run.checkpoints, bare / "checkpoints")
+    shutil.copyfile(run.predictions("cal"), bare / "predictions-cal.csv")
+    with pytest.raises(RecipeError, match="seed-mlp has other weights for images of"):
+        reread(bare, ["image_size=[24, 32]"], tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    (bare / "predictions-cal.csv").unlink()
     ended = lesionwise("reread", bare, "--set", "tta=4", "--out", tmp_path / "other")
     assert ended.code == 2
     assert "not trained to its end" in ended.err
@@ -100,6 +115,8 @@ def test_folds_are_predicted_and_calibrated_anew(drawn_folder: Path, tmp_path: P
     assert np.abs(before.filter(like="prob_") - after.filter(like="prob_")).to_numpy().max() > 1e-3
     scores = [read_json(each.scores)["parts"]["out-of-fold"] for each in (folds, other)]
     assert scores[0] != scores[1]
+    with pytest.raises(RunError, match="made by reread"):
+        cross_validate(load_recipe(other.config), drawn_folder, out=other.path, folds=[3])
 
 
 def test_the_card_of_an_ensemble_shows_its_folds_apart(drawn_folder: Path, tmp_path: Path) -> None:

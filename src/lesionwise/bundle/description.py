@@ -19,7 +19,7 @@ from lesionwise.evaluation.calibration import Aim, Calibration, Inner, Part, Que
 from lesionwise.labels import CODES
 
 SCHEMA: Final = 1
-Precision = Literal["fp32", "bf16", "int8"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
 Output = Literal["probabilities", "logits", "embedding", "ood_score", "cam"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -203,8 +203,8 @@ class Description(_Record):
             where the model has them `embedding` (N, D), `ood_score` (N,), `cam` (N, C, h, w).
         logits_are: What the raw outputs of this model are: those of the last layer, or the logarithm of
             probabilities, where several members were averaged or a foreign model gives nothing else.
-        precision: What the graph is run in; int8 is a matter of the graph itself, whose other parts run in
-            fp32.
+        precision: What the graph is run in; fp16 and int8 are matters of the graph itself: fp16 stores large
+            weights so and runs in fp32, and so do the other parts of a graph in int8.
         precision_check: What that changed; None for fp32.
         calibration: From logits to probabilities, sets and operating points; None if it was never calibrated.
         ood_cutoff: From this `ood_score` on an image is no lesion image; None if that is not known.

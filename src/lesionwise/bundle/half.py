@@ -1,4 +1,4 @@
-"""Weights stored in sixteen bits and computed with in thirty-two: half the file, nearly the same answers.
+"""Weights stored in sixteen bits and computed with in thirty-two: half the file, near the same answers.
 
 Here: rewriting the graph. Not here: a graph that computes with fewer bits (`int8`, and `bf16` of the engine).
 """
@@ -11,13 +11,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lesionwise.bundle.export import without_traces
 
+_NETWORKS: Final = ".network."  # in the name of a weight: view and rejection stay as they are
 _FEWEST: Final = 1024  # numbers of a tensor: smaller ones, such as scales and offsets, cost no bytes
 
 
 def in_half(content: bytes) -> bytes:
     """Return a graph whose large weights are stored as float16 and turned into float32 as they are loaded.
 
-    Weights that float16 cannot hold stay as they are.
+    A layer with a weight that is too large for float16 stays as it is.
 
     Args:
         content: An ONNX file from `bundle.export.to_onnx`.
@@ -26,7 +27,7 @@ def in_half(content: bytes) -> bytes:
     casts = []
     for weight in model.graph.initializer:
         values = numpy_helper.to_array(weight)
-        if weight.data_type != TensorProto.FLOAT or values.size < _FEWEST:
+        if weight.data_type != TensorProto.FLOAT or values.size < _FEWEST or _NETWORKS not in weight.name:
             continue
         with np.errstate(over="ignore"):
             half = values.astype(np.float16)

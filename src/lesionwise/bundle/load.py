@@ -71,12 +71,13 @@ def read_bundle(path: str | Path | None = None) -> Bundle:
     """Read a bundle and check all that can be checked without running it.
 
     Args:
-        path: The file, or the name of one that ships with the package; left out, `best`.
+        path: The file, or the name of one that ships with the package, unless a file is called so; left
+            out, `best`.
 
     Raises:
         BundleError: If it cannot be read, is damaged, foreign, of a newer schema, or needs other files.
     """
-    if path is None or str(path) in SHIPPED:
+    if path is None or (str(path) in SHIPPED and not Path(path).is_file()):
         with as_file(files("lesionwise") / "weights" / f"{path or SHIPPED[0]}.onnx") as shipped:
             return read_bundle(shipped)
     path = Path(path)

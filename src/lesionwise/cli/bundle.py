@@ -37,16 +37,12 @@ Card = Annotated[
     typer.Option("--card", help="A Markdown file with what a reader must know; goes into the bundle."),
 ]
 PrecisionOption = Annotated[
-    Literal["fp32", "bf16", "int8"],
+    Literal["fp32", "bf16", "fp16", "int8"],
     typer.Option(
         "--precision",
-        help="What it is run in; bf16 is quicker on some processors, int8 smaller; both change answers.",
+        help="What it is run in; bf16 is quicker on some processors. fp16 stores the weights so and runs "
+        "in fp32; int8 is smaller still. All three change answers.",
     ),
-]
-
-Half = Annotated[
-    bool,
-    typer.Option("--half", help="Store the weights in 16 bits: half the file, run in fp32 all the same."),
 ]
 
 
@@ -55,7 +51,6 @@ def export(
     out: OutFile = None,
     name: Name = None,
     precision: PrecisionOption = "fp32",
-    half: Half = False,
     licence: Licence = "",
     card: Card = None,
     json: Json = False,
@@ -71,7 +66,6 @@ def export(
         out or opened.path / "model.onnx",
         name=name,
         precision=precision,
-        half=half,
         licence=licence,
         card=read_text(card) if card else "",
     )

@@ -105,6 +105,7 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
         "robustness": describe_robustness(robustness) if robustness else None,
         "recipes": [load_recipe(member.config).published() for member in made_of],
         "seeds": [read_json(member.data)["seed"] for member in made_of],
+        "looks": [read_json(member.reread)["trained_with"] for member in made_of if member.reread.is_file()],
         "data": read_json(made_of[0].data),
         "joined": _joined_pairs(run),
         "command": _without_folders(environment["command"]),

@@ -24,7 +24,6 @@ from lesionwise.bundle.description import (
 )
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.export import BundleGraph, Member, View, to_onnx, verify_parity
-from lesionwise.bundle.half import in_half
 from lesionwise.bundle.load import Bundle, assemble, verify_writable, write_bundle
 from lesionwise.data.metadata import encoding_of
 from lesionwise.data.preprocess import recipe_steps
@@ -58,7 +57,6 @@ def export_run(
     *,
     name: str | None = None,
     precision: Precision = "fp32",
-    half: bool = False,
     licence: str = "",
     card: str = "",
     cache_root: Path | None = None,
@@ -74,7 +72,6 @@ def export_run(
         out: Where the file goes.
         name: Of the model; from the recipe if left out.
         precision: What it will be run in; below fp32 the changes on `cal` are counted, which needs the data.
-        half: Store the weights in sixteen bits: half the file, run in fp32 all the same.
         licence: Of the weights, in words.
         card: What a reader must know, in Markdown.
         cache_root: Folder of all image caches.
@@ -87,8 +84,6 @@ def export_run(
     runs = ensemble_members(run) or [run]
     recipes = [load_recipe(member.config) for member in runs]
     _verify_exportable(runs, recipes)
-    if half and precision == "int8":
-        raise RunError("int8 stores its weights in eight bits already. Leave --half out.")
     verify_countable(runs[0], precision)
     name = name or _name(recipes)
     verify_texts(name=name, licence=licence, card=card)
@@ -115,16 +110,12 @@ def export_run(
         created=datetime.now(UTC).date(),
         package_version=version("lesionwise"),
     )
-    content = exported.content
-    engine = Engine(assemble(content, description, out))
+    bundle = assemble(exported.content, description, out)
+    engine = Engine(bundle)
     verify_parity(graph, engine)
-    if half:
-        content = in_half(content)
-        engine = Engine(assemble(content, description, out))
     verify_as_predicted(engine, run, runs)
-    bundle = engine.bundle
     if precision != "fp32":
-        bundle = with_fewer_bits(engine, content, run, runs[0], precision, cache_root=cache_root)
+        bundle = with_fewer_bits(engine, exported.content, run, runs[0], precision, cache_root=cache_root)
     write_bundle(bundle)
     return bundle
 
@@ -198,8 +189,8 @@ def _verify_exportable(runs: Sequence[RunFolder], recipes: Sequence[Recipe]) -> 
         if _reads(recipe) != _reads(recipes[0]):
             raise RunError(
                 f"{run.path}: reads images otherwise than {runs[0].path} (image_size, preprocessing or "
-                "metadata); a bundle reads each image once. Export them as two, or let one see images as the "
-                'other does: "lesionwise reread" with --set image_size.'
+                "metadata); a bundle reads each image once. Export them as two. Where image_size alone "
+                'differs, "lesionwise reread" lets one see them as the other does.'
             )
         if read_split(run.split).fingerprint != read_split(runs[0].split).fingerprint:
             raise RunError(

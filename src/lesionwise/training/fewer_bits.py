@@ -1,7 +1,7 @@
 """A bundle with fewer bits than fp32: what that changes is counted before the file is written.
 
 Here: making it, and counting on the run's own `cal` and `val` images. Not here: how a graph gets eight bits
-(`bundle.int8`). Letters: N images, M numbers of an image.
+(`bundle.int8`, `bundle.half`). Letters: N images, M numbers of an image.
 """
 
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lesionwise.bundle.description import Description, PartScores, Precision, PrecisionCheck
 from lesionwise.bundle.engine import BATCH, Answers, Engine
+from lesionwise.bundle.half import in_half
 from lesionwise.bundle.int8 import Batch, to_int8, verify_quantiser
 from lesionwise.bundle.load import Bundle, assemble
 from lesionwise.errors import RunError
@@ -73,6 +74,8 @@ def with_fewer_bits(
     cal = data.rows("cal")
     if precision == "int8":
         graph = to_int8(graph, _inputs(data, told, cal))
+    if precision == "fp16":
+        graph = in_half(graph)
     description = _unscored(full.description, precision)
     low = Engine(assemble(graph, description, full.bundle.path))
     counted = count_changes(_answers(full, data, told, cal), _answers(low, data, told, cal))

@@ -1,12 +1,12 @@
 """A trained run, or the folds of a recipe, that look at images otherwise: the same weights, other evaluation.
 
-Here: which keys decide that, and the folder that comes of it. Not here: predicting (`fit`), and calibrating,
-which is done anew, because the answers are others.
+Here: which keys decide that, and the folder that comes of it; its `reread.json` says whose weights it has and
+what they were trained with. Not here: predicting (`fit`), and calibrating, which is done anew, because the
+answers are others.
 """
 
 import shutil
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +21,7 @@ from lesionwise.run_folder import (
     write_text,
 )
 from lesionwise.run_record import describe_environment
-from lesionwise.training.fit import fresh_network, write_part_predictions
+from lesionwise.training.fit import read_network, write_part_predictions
 from lesionwise.training.hardware import choose_device
 from lesionwise.training.out_of_fold import collect
 from lesionwise.training.run import learn_from_cal, predict_held_out, prepare_again
@@ -29,7 +29,7 @@ from lesionwise.training.run import learn_from_cal, predict_held_out, prepare_ag
 LOOKING: Final = ("image_size", "eval_size", "eval_zoom", "tta", "calibration")
 """Recipe keys that decide what is seen and said in evaluation, and nothing of the weights."""
 
-_TOLD: Final = ("split.csv", "split.json", "data.json", "history.csv")
+_TOLD: Final = ("split.csv", "split.json", "history.csv")
 
 
 def reread(
@@ -62,20 +62,20 @@ def reread(
     recipe = _looking_otherwise(found, changes)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out}: is there already. Pass another --out.")
-    tell = on_run or (lambda _name: None)
-    look = partial(_look, recipe=recipe, device=choose_device(device), cache_root=cache_root)
-    if found.kind == "run":
-        tell(str(out))
-        look(found, own)
-        return own
-    record = read_json(found.cross_validation)
-    if not record["done"]:
-        raise RunError(f"{path}: has no finished fold yet.")
-    write_json(own.cross_validation, {**record, "done": []})
-    _begin(found, recipe, own)
-    for number in record["done"]:
-        tell(str(own.fold(number).path))
-        look(found.fold(number), own.fold(number))
+    record = read_json(found.cross_validation) if found.kind == "cross-validation" else {"done": []}
+    inner = [found.fold(number).path.name for number in record["done"]]
+    pairs = [(RunFolder(path / name), RunFolder(out / name)) for name in inner] or [(found, own)]
+    for run, _ in pairs:
+        _verify_trained(run, recipe)
+    if inner:
+        kept = {key: value for key, value in record.items() if key != "mean_over_folds"}
+        write_json(own.cross_validation, {**kept, "done": []})
+        _begin(found, recipe, own)
+    for run, new in pairs:
+        if on_run:
+            on_run(str(new.path))
+        _look(run, new, recipe=recipe, device=choose_device(device), cache_root=cache_root)
+    if inner:
         collect(own)
     return own
 
@@ -94,22 +94,39 @@ def _looking_otherwise(run: RunFolder, changes: Sequence[str]) -> Recipe:
             f"{run.path}: {', '.join(others)} decides what is trained. Only {', '.join(LOOKING)} can be "
             "changed afterwards; for the rest, train the recipe anew."
         )
-    fresh_network(recipe)
     return recipe
 
 
+def _verify_trained(run: RunFolder, recipe: Recipe) -> None:
+    """Make sure that there are weights, and that they fit what the network would look at."""
+    if not run.predictions("cal").is_file() or not run.best.is_file():
+        raise RunError(f"{run.path}: is not trained to its end, or its weights are gone.")
+    try:
+        read_network(run.best, recipe)
+    except RuntimeError as error:
+        raise RecipeError(
+            f"{run.path}: {recipe.model} has other weights for images of {recipe.image_size}. Train it anew."
+        ) from error
+
+
 def _begin(run: RunFolder, recipe: Recipe, own: RunFolder) -> None:
+    before = load_recipe(run.config)
+    keys = [key for key in LOOKING if getattr(before, key) != getattr(recipe, key)]
+    trained = {key: before.model_dump(mode="json")[key] for key in keys}
+    write_json(own.reread, {"of": str(run.path.resolve()), "trained_with": trained})
     write_text(own.config, recipe.to_toml())
     write_json(own.environment, describe_environment())
     for name in _TOLD:
         if (run.path / name).is_file():
             shutil.copyfile(run.path / name, own.path / name)
+    if run.data.is_file():  # looks at test are counted where those of the first run are
+        facts = read_json(run.data)
+        origin = facts["split_origin"] or str(run.split.resolve())
+        write_json(own.data, {**facts, "split_origin": origin})
 
 
 def _look(run: RunFolder, own: RunFolder, *, recipe: Recipe, device: str, cache_root: Path | None) -> None:
     """Make a run of another one's weights."""
-    if not run.predictions("cal").is_file() or not run.best.is_file():
-        raise RunError(f"{run.path}: is not trained to its end, or its weights are gone.")
     _begin(run, recipe, own)
     own.checkpoints.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(run.best, own.best)

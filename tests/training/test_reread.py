@@ -68,18 +68,23 @@ def test_an_own_folder_and_trained_weights_are_needed(
         reread(run.path, ["tta=4"], run.path)
     bare = tmp_path / "bare"
     bare.mkdir()
-    (bare / "config.toml").write_text(run.config.read_text())
-    size = make_recipe(model="seed-mlp", epochs=1, image_size=(16, 24)).to_toml()
-    write_text(bare / "config.toml", size)
-    shutil.copytree(run.checkpoints, bare / "checkpoints")
-    shutil.copyfile(run.predictions("cal"), bare / "predictions-cal.csv")
-    with pytest.raises(RecipeError, match="seed-mlp has other weights for images of"):
-        reread(bare, ["image_size=[24, 32]"], tmp_path / "other")
-    assert not (tmp_path / "other").exists()
-    (bare / "predictions-cal.csv").unlink()
+    write_text(bare / "config.toml", run.config.read_text())
     ended = lesionwise("reread", bare, "--set", "tta=4", "--out", tmp_path / "other")
     assert ended.code == 2
     assert "not trained to its end" in ended.err
+
+
+def test_a_network_for_one_size_is_refused_at_another(drawn_folder: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(model="seed-mlp", epochs=1, image_size=(16, 24))
+    dense = train(recipe, drawn_folder, out=tmp_path / "dense")
+    with pytest.raises(RecipeError, match=r"seed-mlp has other weights for images of \(24, 32\)"):
+        reread(dense.path, ["image_size=[24, 32]"], tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    other = reread(dense.path, ["tta=4"], tmp_path / "other")
+    with pytest.raises(RunError, match="made by reread itself"):
+        reread(other.path, ["tta=1"], tmp_path / "third")
+    with pytest.raises(RunError, match="made by reread and is not trained on"):
+        train(load_recipe(other.config), drawn_folder, out=other.path, resume=True)
 
 
 def test_runs_that_read_alike_become_one_bundle(
@@ -100,8 +105,12 @@ def test_runs_that_read_alike_become_one_bundle(
     assert lesionwise("evaluate", alike.path).code == 0
     assert lesionwise("card", alike.path).code == 0
     card = alike.model_card.read_text(encoding="utf-8")
-    assert "the mean of what 2 networks say" in " ".join(card.split())
+    assert "the mean of those of 2 networks: small, small." in " ".join(card.split())
     assert card.count('    model = "small"') == 2
+    assert "weights were trained with `image_size = [24, 32]` and look otherwise since" in card
+    made = bundle.description.provenance
+    assert made
+    assert [recipe.get("trained_with") for recipe in made.recipes] == [{"image_size": [24, 32]}, None]
     assert "Seed 0, 0, Python" in card
 
 
@@ -138,3 +147,5 @@ def test_the_card_of_an_ensemble_shows_its_folds_apart(drawn_folder: Path, tmp_p
     card = write_model_card(both["runs"], folds=both["folds"]).read_text(encoding="utf-8")
     assert "They are those of a model made the same way, each scored on a fold (1)" in " ".join(card.split())
     assert "| score | all folds as one |" in card
+    with pytest.raises(RunError, match="cross-validations, which answer nothing"):
+        write_model_card(both["folds"])

@@ -84,7 +84,12 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
     evaluation, environment = parts[part], read_json(run.environment)
     explanation = read_explanation(run, part) or read_explanation(run, "val")
     robustness = read_robustness(run, part) or read_robustness(run, "val")
-    calibration, rejection, made_of = run_calibration(run), run_rejection(run), _made_of(run)
+    made_of = _made_of(run)
+    if any(member.kind != "run" for member in made_of):
+        raise RunError(
+            f"{run.path}: is of cross-validations, which answer nothing. Their ensemble is for --folds."
+        )
+    calibration, rejection = run_calibration(run), run_rejection(run)
     return {
         "name": run.path.resolve().name,
         "part": part,
@@ -116,7 +121,7 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
 
 
 def _made_of(run: RunFolder) -> list[RunFolder]:
-    """Return the members of an ensemble, or the run alone."""
+    """Return the members of an ensemble, or what is none itself."""
     return ensemble_members(run) or [run]
 
 
@@ -145,8 +150,9 @@ def _folds_facts(run: RunFolder, folds: RunFolder) -> dict[str, Any]:
         "done": records[0]["done"],
         "means": records[0]["mean_over_folds"] if len(records) == 1 else {},
         "differing": [
-            f"{key} = {there.get(key)}"
+            f"{prefix}{key} = {there.get(key)}"
             for here, there in zip(own, theirs, strict=True)
+            for prefix in [f"{here['model']}: " if len(own) > 1 else ""]
             for key in here | there
             if here.get(key) != there.get(key)
         ],

@@ -38,7 +38,7 @@ def verify_same_settings(
         RunError: If one differs.
     """
     if run.reread.is_file():
-        raise RunError(f"{run.path}: was made by reread and is not trained on. Continue the first one.")
+        raise RunError(f"{run.path}: was made by reread and is not trained on. Continue the first.")
     kept = read_json(record)
     differs = {name: kept.get(name.removeprefix("--"), value) != value for name, value in settings.items()}
     verify_same_start(

@@ -218,12 +218,18 @@ def _provenance(
         split_fingerprint=split.fingerprint,
         images=facts[0]["images"],
         lesions=facts[0]["lesions"],
-        recipes=tuple(recipe.published() for recipe in recipes),
+        recipes=tuple(map(_published, runs, recipes)),
         seeds=tuple(fact["seed"] for fact in facts),
         checkpoints=tuple(file_sha256(run.best) for run in runs),
         packages=read_json(runs[0].environment)["packages"],
         test_images=digests_of_test(scores, split),
     )
+
+
+def _published(run: RunFolder, recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as others may read it, with what the weights were trained with if that is not it."""
+    looks = read_json(run.reread)["trained_with"] if run.reread.is_file() else {}
+    return {**recipe.published(), **({"trained_with": looks} if looks else {})}
 
 
 def _name(recipes: Sequence[Recipe]) -> str:

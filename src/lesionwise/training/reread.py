@@ -27,7 +27,7 @@ from lesionwise.training.out_of_fold import collect
 from lesionwise.training.run import learn_from_cal, predict_held_out, prepare_again
 
 LOOKING: Final = ("image_size", "eval_size", "eval_zoom", "tta", "calibration")
-"""Recipe keys that decide what is seen and said in evaluation, and nothing of the weights."""
+"""Recipe keys that can be changed when the weights are there: they decide what is seen and said then."""
 
 _TOLD: Final = ("split.csv", "split.json", "history.csv")
 
@@ -43,8 +43,8 @@ def reread(
 ) -> RunFolder:
     """Let a trained run, or all finished folds of a cross-validation, look at images otherwise.
 
-    The weights are copied; val, cal and held-out folds are predicted anew and calibrated anew, `test` is not
-    read.
+    The weights are copied; val, cal and held-out folds are predicted anew, and calibrated by the defaults
+    of `lesionwise calibrate`; `test` is not read.
 
     Args:
         path: The run or the cross-validation.
@@ -59,7 +59,7 @@ def reread(
         RunError: If it is no trained run, or the data is no longer what it was.
     """
     found, own = open_run_folder(path, "run", "cross-validation"), RunFolder(out)
-    recipe = _looking_otherwise(found, changes)
+    recipe, device = _looking_otherwise(found, changes), choose_device(device)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out}: is there already. Pass another --out.")
     record = read_json(found.cross_validation) if found.kind == "cross-validation" else {"done": []}
@@ -74,13 +74,17 @@ def reread(
     for run, new in pairs:
         if on_run:
             on_run(str(new.path))
-        _look(run, new, recipe=recipe, device=choose_device(device), cache_root=cache_root)
+        _look(run, new, recipe=recipe, device=device, cache_root=cache_root)
     if inner:
         collect(own)
     return own
 
 
 def _looking_otherwise(run: RunFolder, changes: Sequence[str]) -> Recipe:
+    if run.reread.is_file():
+        raise RunError(
+            f"{run.path}: was made by reread itself. Reread {read_json(run.reread)['of']} instead."
+        )
     recipe, before = load_recipe(run.config, changes), load_recipe(run.config)
     if recipe == before:
         raise RecipeError(f"Expected --set to change one or more of {', '.join(LOOKING)}.")
@@ -101,6 +105,7 @@ def _verify_trained(run: RunFolder, recipe: Recipe) -> None:
     """Make sure that there are weights, and that they fit what the network would look at."""
     if not run.predictions("cal").is_file() or not run.best.is_file():
         raise RunError(f"{run.path}: is not trained to its end, or its weights are gone.")
+    read_network(run.best, load_recipe(run.config))
     try:
         read_network(run.best, recipe)
     except RuntimeError as error:
@@ -115,7 +120,8 @@ def _begin(run: RunFolder, recipe: Recipe, own: RunFolder) -> None:
     trained = {key: before.model_dump(mode="json")[key] for key in keys}
     write_json(own.reread, {"of": str(run.path.resolve()), "trained_with": trained})
     write_text(own.config, recipe.to_toml())
-    write_json(own.environment, describe_environment())
+    trained_in = read_json(run.environment)  # versions are those that trained it
+    write_json(own.environment, {**trained_in, "command": describe_environment()["command"]})
     for name in _TOLD:
         if (run.path / name).is_file():
             shutil.copyfile(run.path / name, own.path / name)

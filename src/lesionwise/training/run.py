@@ -275,6 +275,8 @@ def _verify_same_start(
     run: RunFolder, recipe: Recipe, *, seed: int, split: Path | None, by: Literal["lesion", "image"]
 ) -> None:
     """Make sure that a run is continued as it was begun."""
+    if run.reread.is_file():
+        raise RunError(f"{run.path}: was made by reread and is not trained on. Continue the first run.")
     if not run.data.exists():
         return
     facts = read_json(run.data)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import make_recipe
+from conftest import ROOT, make_recipe
 from lesionwise.errors import RecipeError
 from lesionwise.models.registry import MODELS, PRETRAINED
 from lesionwise.recipe import load_recipe, recipe_names
@@ -20,6 +20,11 @@ def test_a_resolved_recipe_reads_back_as_itself(name: str, tmp_path: Path) -> No
     recipe = load_recipe(name, [*trained, 'model_args={pad_type="same", rate=0.1}'])
     (tmp_path / "config.toml").write_text(recipe.to_toml())
     assert load_recipe(tmp_path / "config.toml") == recipe
+
+
+@pytest.mark.parametrize("config", sorted((ROOT / "benchmarks" / "runs").glob("*/config.toml")))
+def test_the_recipe_of_a_kept_run_can_be_read(config: Path) -> None:
+    assert load_recipe(config).model in config.read_text(encoding="utf-8")
 
 
 def test_overrides_are_read_as_toml_and_bare_words_as_text() -> None:

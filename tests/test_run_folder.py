@@ -119,7 +119,7 @@ def test_a_command_that_continues_by_itself_leaves_every_other_folder_alone(tmp_
         ("report RUN", "leakage.json", "this is one of leakage measurement. Its page is leakage.html"),
         ("calibrate RUN", "cross-validation.json", "this is one of cross-validation"),
         ("explain RUN", "ensemble.json", "this is one of ensemble. Name one of the runs"),
-        ("card RUN", "ensemble.json", "this is one of ensemble. Name one of the runs"),
+        ("card RUN", "cross-validation.json", "this is one of cross-validation. Its folds"),
     ],
 )
 def test_a_command_says_what_kind_of_folder_it_got(

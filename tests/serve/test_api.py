@@ -129,6 +129,17 @@ def test_a_model_that_was_never_calibrated_has_no_sets(tmp_path: Path) -> None:
         assert "was not calibrated" in client.post("/", files={"image": picture()}).text
 
 
+def test_a_model_with_fewer_bits_than_were_tested_points_to_its_card(tmp_path: Path) -> None:
+    check = {"images": 1200, "changed": 4, "largest_difference": 0.01}
+    facts = {"scores": {}, "precision": "fp16", "precision_check": check}
+    for card, said in (("Read me.", "has (fp16)"), ("", "Nobody knows how good it is.")):
+        path = write_bundle(tmp_path / f"half{len(card)}.onnx", card=card, **facts)
+        with open_client(load_model(path, threads=1)) as client:
+            page = client.get("/").text
+        assert said in page
+        assert ("Of 1,200 images kept for calibration 4 are answered otherwise" in page) == bool(card)
+
+
 def test_a_diagnosis_without_promise_is_named_on_the_page(tmp_path: Path) -> None:
     sets = calibration().prediction_sets.model_dump()
     sets["classes"]["df"]["quantile"] = "no promise for this class"

@@ -279,6 +279,9 @@ def describe_model(service: Service) -> dict[str, Any]:
         "part": part,
         "scores": scores,
         "main": main,
+        "precision": description.precision,
+        "shortened": description.precision_check,
+        "has_card": bool(description.card),
         "others": {
             name: scores.overall[name]
             for name in ("accuracy", "macro_auc")

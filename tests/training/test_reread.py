@@ -112,6 +112,9 @@ def test_runs_that_read_alike_become_one_bundle(
     assert made
     assert [recipe.get("trained_with") for recipe in made.recipes] == [{"image_size": [24, 32]}, None]
     assert "Seed 0, 0, Python" in card
+    assert lesionwise("report", alike.path).code == 0
+    page = alike.report.read_text(encoding="utf-8")
+    assert "The probabilities of 2 runs on one split were averaged: first, second." in page
 
 
 def test_folds_are_predicted_and_calibrated_anew(drawn_folder: Path, tmp_path: Path) -> None:

@@ -127,22 +127,24 @@ def _confidence_figures(
 
 
 def _training(run: RunFolder, drawn: dict[str, Markup]) -> dict[str, Any]:
-    """Return recipe and best epoch, and draw the history; a folder without a recipe has neither."""
+    """Return recipe, best epoch and members, and draw the history; a folder without a recipe has none."""
+    found: dict[str, Any] = {"recipe": None, "best": None, "members": []}
     if not run.config.is_file():
-        return {"recipe": None, "best": None}
+        return found
     recipe = tomllib.loads(run.config.read_text(encoding="utf-8"))
     if "model" not in recipe:  # an ensemble names its members instead
-        return {"recipe": None, "best": None}
+        return {**found, "members": [Path(member).name for member in recipe.get("ensemble", [])]}
     if not run.history.is_file():
-        return {"recipe": recipe, "best": None}
+        return {**found, "recipe": recipe}
     history, monitor = pd.read_csv(run.history), recipe["monitor"]
     title = "Loss, accuracy and learning rate by epoch"
     drawn["history"] = write_figure(run.figures, "history", figures.plot_history(history), history, title)
     if recipe.get("train_on_val"):  # no image was left to pick an epoch by
-        return {"recipe": recipe, "best": None}
+        return {**found, "recipe": recipe}
     values = history[monitor]
     best = history.loc[values.idxmin() if monitor.endswith("loss") else values.idxmax()]
     return {
+        **found,
         "recipe": recipe,
         "best": {"epoch": int(best["epoch"]) + 1, "of": len(history), "monitor": monitor},
     }

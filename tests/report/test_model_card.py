@@ -20,6 +20,7 @@ from lesionwise.evaluation.calibration_check import CalibrationCheck
 from lesionwise.evaluation.evaluate import PER_CLASS
 from lesionwise.evaluation.ood import fit_rejection
 from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
+from lesionwise.evaluation.robustness import measure_robustness, write_robustness
 from lesionwise.evaluation.run_scores import OUT_OF_FOLD, evaluate_part, read_check
 from lesionwise.evaluation.subgroups import SCORES
 from lesionwise.labels import CODES
@@ -71,6 +72,19 @@ def test_every_section_stands_there_and_what_was_not_measured_says_so(run: RunFo
         row = next(line for line in text.splitlines() if line.startswith(f"| {code} | 10 |"))
         assert all(f" {scores.per_class[code][name]} |" in row for name in PER_CLASS)  # as a bundle claims
     assert "not a medical device" in text
+
+
+def test_what_breaks_it_says_on_which_images(run: RunFolder) -> None:
+    evaluate_part(run, "val")
+    y = np.arange(70) % 7
+    right = np.eye(7)[y]
+    changes = [("blur", 1, right), ("blur", 2, np.roll(right, 1, axis=1))]
+    found = measure_robustness(y, right, changes, np.arange(70).astype(str))
+    for part, said in (("cal", "on `cal`, whose images fitted its calibration."), ("val", "on `val`.")):
+        write_robustness(run, part, found)
+        text = write_model_card(run).read_text(encoding="utf-8")
+        assert f"Ten changes of the photographs at three strengths, {said}" in text
+        assert "First to break it is blur at strength 2" in text
 
 
 def test_the_header_is_what_hubs_read(run: RunFolder) -> None:

@@ -83,7 +83,8 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
     part = headline_part(parts)
     evaluation, environment = parts[part], read_json(run.environment)
     explanation = read_explanation(run, part) or read_explanation(run, "val")
-    robustness = read_robustness(run, part) or read_robustness(run, "val")
+    broken_on = next((name for name in (part, "val", "cal") if read_robustness(run, name)), None)
+    robustness = read_robustness(run, broken_on) if broken_on else None
     made_of = _made_of(run)
     if any(member.kind != "run" for member in made_of):
         raise RunError(
@@ -108,6 +109,7 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
         "outsiders": read_json(run.outsiders) if run.outsiders.is_file() else None,
         "explanation": describe_explanation(explanation) if explanation else None,
         "robustness": describe_robustness(robustness) if robustness else None,
+        "broken_on": broken_on,
         "recipes": [load_recipe(member.config).published() for member in made_of],
         "seeds": [read_json(member.data)["seed"] for member in made_of],
         "looks": [read_json(member.reread)["trained_with"] for member in made_of if member.reread.is_file()],

@@ -1,6 +1,7 @@
 """The models that ship with the package."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from conftest import ROOT
 from lesionwise import load_model
-from lesionwise.bundle.engine import Engine
+from lesionwise.bundle.engine import Answers, Engine
 from lesionwise.bundle.load import SHIPPED, read_bundle, verify_servable
 from lesionwise.data.dataset import read_dataset
 from lesionwise.data.images import read_image
@@ -19,6 +20,16 @@ from lesionwise.labels import CODES
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     return load_model(threads=1)
+
+
+def _answers(engine: Engine, folder: Path, image_ids: Iterable[str]) -> tuple[list[Path], Answers]:
+    """Return the files of some images, and what an engine says that is told all that the table knows."""
+    dataset, encoding = read_dataset(folder), engine.description.metadata
+    assert encoding
+    place = {image: row for row, image in enumerate(dataset.table["image_id"])}
+    rows = [place[image] for image in image_ids]
+    paths = [dataset.paths[row] for row in rows]
+    return paths, engine.predict(paths, encoding.known(dataset.records(rows, encoding.names)))
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -47,13 +58,7 @@ def test_the_larger_one_answers_as_its_run_did(ham10000: Path) -> None:
     """Its weights have sixteen bits: on `cal` probabilities differ by up to .007."""
     written = ROOT / "benchmarks" / "runs" / "larger-lesion" / "predictions-cal.csv"
     predictions = pd.read_csv(written).sample(40, random_state=0)
-    engine, dataset = load_model("larger", threads=1), read_dataset(ham10000)
-    encoding = engine.description.metadata
-    assert encoding
-    place = {image: row for row, image in enumerate(dataset.table["image_id"])}
-    rows = [place[image] for image in predictions["image_id"]]
-    paths = [dataset.paths[row] for row in rows]
-    answers = engine.predict(paths, encoding.known(dataset.records(rows, encoding.names)))
+    _, answers = _answers(load_model("larger", threads=1), ham10000, predictions["image_id"])
     expected = predictions[[f"prob_{code}" for code in CODES]].to_numpy()
     assert 0 < np.abs(answers.probabilities - expected).max() < 0.01
     assert answers.cam is None
@@ -73,12 +78,7 @@ def test_it_answers_the_real_images_as_its_run_did(engine: Engine, ham10000: Pat
     if not written.is_file():
         pytest.skip("the predictions of the run are not in this checkout")
     predictions = pd.read_csv(written).sample(300, random_state=0)
-    dataset, encoding = read_dataset(ham10000), engine.description.metadata
-    assert encoding
-    place = {image: row for row, image in enumerate(dataset.table["image_id"])}
-    rows = [place[image] for image in predictions["image_id"]]
-    paths = [dataset.paths[row] for row in rows]
-    answers = engine.predict(paths, encoding.known(dataset.records(rows, encoding.names)))
+    paths, answers = _answers(engine, ham10000, predictions["image_id"])
     expected = predictions[[f"logit_{code}" for code in CODES]].to_numpy()
     assert np.abs(answers.logits - expected).max() < 1e-4
     assert engine.description.calibration

@@ -9,7 +9,6 @@ path and step: what its training script does with them at its defaults; on the C
 with CUDA with one for each core, its prefetcher and, which is no default, bf16.
 """
 
-import os
 import statistics
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import pandas as pd
 import torch
 
 from lesionwise.data.dataset import read_dataset
+from lesionwise.data.workspace import usable_cores
 from lesionwise.labels import CODES
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import read_json
@@ -107,7 +107,7 @@ def timm_images_per_second(recipe: Recipe, files: dict[str, list[Path]]) -> floa
             is_training=True,
             use_prefetcher=on_gpu,
             color_jitter=0.4,
-            num_workers=(os.cpu_count() or 1) if on_gpu else 1,
+            num_workers=usable_cores() if on_gpu else 1,
             device=torch.device(DEVICE),
         )
 
@@ -136,9 +136,8 @@ def training_files(folder: str, split: str) -> dict[str, list[Path]]:
 
 
 def main(name: str, folder: str, split: str, rounds: int, changes: list[str]) -> None:
-    recipe = load_recipe(
-        name, [f"epochs={EPOCHS}", "tta=1", *changes]
-    )  # views cost time after training alone
+    # Views cost time after training alone.
+    recipe = load_recipe(name, [f"epochs={EPOCHS}", "tta=1", *changes])
     ratios: dict[str, list[float]] = {"bare": [], "timm": []}
     for _ in range(rounds):
         paces = {"bare": bare_images_per_second(recipe)}

@@ -230,6 +230,21 @@ def verify_same_start(path: Path, differs: Mapping[str, bool]) -> None:
         )
 
 
+def trained_with(run: RunFolder) -> dict[str, Any]:
+    """Return the keys, with their values, that the weights of a reread run were trained with; else none."""
+    return dict(read_json(run.reread)["trained_with"]) if run.reread.is_file() else {}
+
+
+def verify_not_reread(run: RunFolder) -> None:
+    """Make sure that a folder holds weights of its own, before it is trained on.
+
+    Raises:
+        RunError: If `reread` made it.
+    """
+    if run.reread.is_file():
+        raise RunError(f"{run.path}: was made by reread and is not trained on. Continue the first run.")
+
+
 def open_run_folder(path: Path, *kinds: Kind) -> RunFolder:
     """Return the folder of an existing run.
 

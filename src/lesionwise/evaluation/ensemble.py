@@ -101,6 +101,11 @@ def ensemble_members(run: RunFolder) -> list[RunFolder]:
     return found
 
 
+def made_of(run: RunFolder) -> list[RunFolder]:
+    """Return the members of an ensemble, or what is none by itself."""
+    return ensemble_members(run) or [run]
+
+
 def is_calibrated(run: RunFolder) -> bool:
     """Return whether what a run answers is calibrated: by itself, by its folds, or by its members."""
     inner = [*_finished_folds(run), *ensemble_members(run)]

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from lesionwise.errors import RunError
-from lesionwise.evaluation.ensemble import ensemble_members
+from lesionwise.evaluation.ensemble import made_of
 from lesionwise.evaluation.ood import Rejection, fit_rejection
 from lesionwise.run_folder import RunFolder
 
@@ -27,7 +27,7 @@ def run_rejection(run: RunFolder) -> Rejection | None:
     Raises:
         RunError: If the arrays cannot be read or do not fit each other.
     """
-    members = ensemble_members(run) or [run]
+    members = made_of(run)
     return fit_members(members) if all(map(has_numbers, members)) else None
 
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lesionwise.bundle.licence import licence_in_words, licence_lines
 from lesionwise.errors import RunError
-from lesionwise.evaluation.ensemble import ensemble_members
+from lesionwise.evaluation.ensemble import made_of
 from lesionwise.evaluation.evaluate import LOSSES, Evaluation
 from lesionwise.evaluation.gaps import describe_gaps
 from lesionwise.evaluation.ood import ACCEPT
@@ -27,7 +27,7 @@ from lesionwise.labels import NAMES
 from lesionwise.recipe import load_recipe
 from lesionwise.report.confidence import calibration_facts
 from lesionwise.report.summary import headline_part, main_sentences
-from lesionwise.run_folder import RunFolder, read_json, write_text
+from lesionwise.run_folder import RunFolder, read_json, trained_with, write_text
 from lesionwise.split.groups import CONFIRMED_PAIRS
 from lesionwise.split.split_file import read_split
 
@@ -83,10 +83,10 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
     part = headline_part(parts)
     evaluation, environment = parts[part], read_json(run.environment)
     explanation = read_explanation(run, part) or read_explanation(run, "val")
-    broken_on = next((name for name in (part, "val", "cal") if read_robustness(run, name)), None)
-    robustness = read_robustness(run, broken_on) if broken_on else None
-    made_of = _made_of(run)
-    if any(member.kind != "run" for member in made_of):
+    measured = ((name, read_robustness(run, name)) for name in (part, "val", "cal"))
+    broken_on, robustness = next((pair for pair in measured if pair[1]), (None, None))
+    members = made_of(run)
+    if any(member.kind != "run" for member in members):
         raise RunError(
             f"{run.path}: is of cross-validations, which answer nothing. Their ensemble is for --folds."
         )
@@ -110,21 +110,16 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
         "explanation": describe_explanation(explanation) if explanation else None,
         "robustness": describe_robustness(robustness) if robustness else None,
         "broken_on": broken_on,
-        "recipes": [load_recipe(member.config).published() for member in made_of],
-        "seeds": [read_json(member.data)["seed"] for member in made_of],
-        "looks": [read_json(member.reread)["trained_with"] for member in made_of if member.reread.is_file()],
-        "data": read_json(made_of[0].data),
+        "recipes": [load_recipe(member.config).published() for member in members],
+        "seeds": [read_json(member.data)["seed"] for member in members],
+        "looks": [trained_with(member) for member in members],
+        "data": read_json(members[0].data),
         "joined": _joined_pairs(run),
         "command": _without_folders(environment["command"]),
         "python": environment["python"],
         "packages": environment["packages"],
         "split": read_json(run.split_facts),
     }
-
-
-def _made_of(run: RunFolder) -> list[RunFolder]:
-    """Return the members of an ensemble, or what is none itself."""
-    return ensemble_members(run) or [run]
 
 
 def _joined_pairs(run: RunFolder) -> int:
@@ -137,7 +132,7 @@ def _joined_pairs(run: RunFolder) -> int:
 
 def _folds_facts(run: RunFolder, folds: RunFolder) -> dict[str, Any]:
     """Return what a cross-validation says of a run's recipe, and the settings in which it differs."""
-    own, theirs = ([load_recipe(each.config).published() for each in _made_of(of)] for of in (run, folds))
+    own, theirs = ([load_recipe(each.config).published() for each in made_of(of)] for of in (run, folds))
     ours, others = (", ".join(recipe["model"] for recipe in recipes) for recipes in (own, theirs))
     if ours != others:
         raise RunError(f"{folds.path}: was cross-validated with {others}, not {ours}.")
@@ -146,7 +141,7 @@ def _folds_facts(run: RunFolder, folds: RunFolder) -> dict[str, Any]:
     if OUT_OF_FOLD not in parts:
         raise RunError(f"{folds.path}: has no finished fold yet.")
     evaluation = Evaluation.from_json(parts[OUT_OF_FOLD])
-    records = [read_json(each.cross_validation) for each in _made_of(folds)]
+    records = [read_json(each.cross_validation) for each in made_of(folds)]
     return {
         "evaluation": evaluation,
         "done": records[0]["done"],

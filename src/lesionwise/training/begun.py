@@ -8,9 +8,15 @@ split last: what lies between was not begun.
 from pathlib import Path
 from typing import Any
 
-from lesionwise.errors import RunError
 from lesionwise.recipe import Recipe
-from lesionwise.run_folder import RunFolder, read_json, verify_same_start, write_json, write_text
+from lesionwise.run_folder import (
+    RunFolder,
+    read_json,
+    verify_not_reread,
+    verify_same_start,
+    write_json,
+    write_text,
+)
 from lesionwise.run_record import describe_environment
 from lesionwise.split.split_file import Split, is_other_split, write_split
 from lesionwise.training.prepare import TrainingData
@@ -37,8 +43,7 @@ def verify_same_settings(
     Raises:
         RunError: If one differs.
     """
-    if run.reread.is_file():
-        raise RunError(f"{run.path}: was made by reread and is not trained on. Continue the first.")
+    verify_not_reread(run)
     kept = read_json(record)
     differs = {name: kept.get(name.removeprefix("--"), value) != value for name, value in settings.items()}
     verify_same_start(

@@ -30,14 +30,14 @@ from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import RunError
 from lesionwise.evaluation.calibrate import calibrate_run
 from lesionwise.evaluation.calibration import Calibration
-from lesionwise.evaluation.ensemble import ensemble_members
+from lesionwise.evaluation.ensemble import made_of
 from lesionwise.evaluation.ood import Rejection
 from lesionwise.evaluation.run_predictions import run_calibration
 from lesionwise.evaluation.run_rejection import fit_members, has_numbers
 from lesionwise.labels import LEAKY_STAMP
 from lesionwise.models.rejection import RejectionScore
 from lesionwise.recipe import Recipe, load_recipe
-from lesionwise.run_folder import RunFolder, file_sha256, read_json
+from lesionwise.run_folder import RunFolder, file_sha256, read_json, trained_with
 from lesionwise.split.split_file import Split, read_split
 from lesionwise.training.augment import evaluation_view
 from lesionwise.training.claims import claimed_scores, digests_of_test
@@ -81,7 +81,7 @@ def export_run(
         BundleError: If the bundle would not answer as the run does, or has nothing that int8 is for.
         MissingExtraError: If int8 is asked for and ONNX Runtime is not installed.
     """
-    runs = ensemble_members(run) or [run]
+    runs = made_of(run)
     recipes = [load_recipe(member.config) for member in runs]
     _verify_exportable(runs, recipes)
     verify_countable(runs[0], precision)
@@ -228,7 +228,7 @@ def _provenance(
 
 def _published(run: RunFolder, recipe: Recipe) -> dict[str, Any]:
     """Return a recipe as others may read it, with what the weights were trained with if that is not it."""
-    looks = read_json(run.reread)["trained_with"] if run.reread.is_file() else {}
+    looks = trained_with(run)
     return {**recipe.published(), **({"trained_with": looks} if looks else {})}
 
 

@@ -63,11 +63,11 @@ def reread(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out}: is there already. Pass another --out.")
     record = read_json(found.cross_validation) if found.kind == "cross-validation" else {"done": []}
-    inner = [found.fold(number).path.name for number in record["done"]]
-    pairs = [(RunFolder(path / name), RunFolder(out / name)) for name in inner] or [(found, own)]
+    folds = record["done"]
+    pairs = [(found.fold(number), own.fold(number)) for number in folds] or [(found, own)]
     for run, _ in pairs:
         _verify_trained(run, recipe)
-    if inner:
+    if folds:
         kept = {key: value for key, value in record.items() if key != "mean_over_folds"}
         write_json(own.cross_validation, {**kept, "done": []})
         _begin(found, recipe, own)
@@ -75,7 +75,7 @@ def reread(
         if on_run:
             on_run(str(new.path))
         _look(run, new, recipe=recipe, device=device, cache_root=cache_root)
-    if inner:
+    if folds:
         collect(own)
     return own
 

@@ -24,6 +24,7 @@ from lesionwise.run_folder import (
     next_run_path,
     open_run_folder,
     read_json,
+    verify_not_reread,
     verify_same_start,
     write_json,
     write_text,
@@ -275,8 +276,7 @@ def _verify_same_start(
     run: RunFolder, recipe: Recipe, *, seed: int, split: Path | None, by: Literal["lesion", "image"]
 ) -> None:
     """Make sure that a run is continued as it was begun."""
-    if run.reread.is_file():
-        raise RunError(f"{run.path}: was made by reread and is not trained on. Continue the first run.")
+    verify_not_reread(run)
     if not run.data.exists():
         return
     facts = read_json(run.data)

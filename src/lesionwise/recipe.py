@@ -99,6 +99,8 @@ class Recipe(BaseModel):
         aspect: Greatest relative stretch of width against height, both ways.
         flip: Mirror horizontally and vertically, each at even odds.
         fill: What lies beyond the border of a moved image.
+        blur: Greatest standard deviation of a Gaussian blur as a part of the crop's height. Every second
+            image stays sharp.
         brightness: Greatest relative change, both ways.
         contrast: Greatest relative change, both ways.
         color: Greatest relative gain of each channel alone, both ways.
@@ -172,6 +174,7 @@ class Recipe(BaseModel):
     aspect: Fraction = 0.0
     flip: bool = False
     fill: Literal["border", "reflection", "zeros"] = "border"
+    blur: Fraction = 0.0
     brightness: Fraction = 0.0
     contrast: Fraction = 0.0
     color: Fraction = 0.0

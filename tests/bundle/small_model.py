@@ -22,6 +22,7 @@ from lesionwise.models.appearance import Appearance
 from lesionwise.models.network import Network
 from lesionwise.models.registry import create_model
 from lesionwise.models.rejection import RejectionScore
+from lesionwise.training.augment import to_unit_range
 
 SIZE = (24, 32)
 RECIPE = make_recipe(eval_zoom=1.5, eval_size=[20, 28])
@@ -44,10 +45,10 @@ CALIBRATION = Calibration(
 def rejection() -> RejectionScore:
     """What was learnt from noise."""
     rng = np.random.default_rng(0)
-    pixels = torch.tensor(rng.uniform(0, 1, (150, 3, *SIZE)), dtype=torch.float32)
+    images = torch.tensor(rng.integers(0, 256, (150, *SIZE, 3), np.uint8))
     with torch.inference_mode():
-        looks = Appearance()(pixels).numpy()
-        seen = random_network().eval().outputs(pixels).embedding.numpy()
+        looks = Appearance()(images).numpy()
+        seen = random_network().eval().outputs(to_unit_range(images)).embedding.numpy()
     return RejectionScore(
         fit_rejection(seen[:100], looks[:100], cal_embedding=seen[100:], cal_appearance=looks[100:])
     )

@@ -20,7 +20,7 @@ def test_the_graph_scores_as_numpy_does() -> None:
 
 def test_a_picture_is_as_foreign_as_the_worse_of_its_two_scores() -> None:
     rng = np.random.default_rng(0)
-    pixels = torch.tensor(rng.uniform(0, 1, (120, 3, 24, 32)), dtype=torch.float32)
+    pixels = torch.tensor(rng.integers(0, 256, (120, 24, 32, 3), np.uint8))
     embedding = torch.tensor(rng.normal(size=(120, 5)), dtype=torch.float32)
     looks = Appearance()(pixels).numpy()
     rejection = fit_rejection(

@@ -9,7 +9,7 @@ from lesionwise.training.augment import _sampling_grid, augment, evaluation_view
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (6, 30, 40, 3)).astype(np.uint8))
 EVERYTHING = {
     "rotation": 180, "zoom": [0.7, 1.4], "shift": 0.2, "aspect": 0.2, "flip": True,
-    "brightness": 0.2, "contrast": 0.2, "color": 0.1,
+    "blur": 0.02, "brightness": 0.2, "contrast": 0.2, "color": 0.1,
 }  # fmt: skip
 
 
@@ -79,6 +79,24 @@ def test_shift_stays_within_its_bound() -> None:
         y, x = divmod(int(moved.argmax()), 50)
         assert abs(y - 25) <= 11
         assert abs(x - 25) <= 11
+
+
+def test_every_second_image_stays_sharp_and_no_blur_is_stronger_than_asked() -> None:
+    dot = torch.zeros(200, 101, 81, 3, dtype=torch.uint8)
+    dot[:, 50, 40] = 255
+    recipe = make_recipe(image_size=[101, 81], blur=0.04)
+    spread = augment(dot, recipe, seed=0, epoch=0, samples=range(200))[:, 0]
+    torch.testing.assert_close(spread.sum((1, 2)), torch.ones(200), atol=1e-4, rtol=0)
+    down, across = ((torch.arange(side) - side // 2) ** 2.0 for side in (101, 81))
+    deviations = [(spread.sum(2) @ down).sqrt(), (spread.sum(1) @ across).sqrt()]
+    torch.testing.assert_close(*deviations, atol=0.01, rtol=0.01)
+    assert 80 < (deviations[0] < 0.05).sum() < 120
+    assert 3.5 < deviations[0].max() <= 0.04 * 101
+
+
+def test_a_blurred_plain_image_stays_plain_to_its_border() -> None:
+    plain = torch.full((8, 30, 40, 3), 90, dtype=torch.uint8)
+    torch.testing.assert_close(changed(plain, list(range(8)), blur=0.1), to_unit_range(plain))
 
 
 @pytest.mark.parametrize("key", ["brightness", "contrast", "color"])

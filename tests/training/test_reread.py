@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from conftest import Lesionwise, make_recipe
+from lesionwise.data.about import about_part
 from lesionwise.errors import RecipeError, RunError
 from lesionwise.evaluation.ensemble import claim_ensemble_folder, make_ensemble
 from lesionwise.evaluation.run_scores import evaluate_part
@@ -103,6 +104,7 @@ def test_runs_that_read_alike_become_one_bundle(
     bundle = export_run(alike, tmp_path / "alike.onnx")
     assert bundle.description.input.size == (48, 64)
     assert lesionwise("evaluate", alike.path).code == 0
+    assert read_json(alike.scores)["parts"]["val"]["subgroups"]
     assert lesionwise("card", alike.path).code == 0
     card = alike.model_card.read_text(encoding="utf-8")
     assert "the mean of those of 2 networks: small, small." in " ".join(card.split())
@@ -146,6 +148,10 @@ def test_the_card_of_an_ensemble_shows_its_folds_apart(drawn_folder: Path, tmp_p
     evaluate_part(both["runs"], "val")
     with pytest.raises(RunError, match="are folds of split"):
         write_model_card(both["runs"], folds=both["folds"])
+    for folder, part in ((both["folds"], "out-of-fold"), (both["runs"], "val")):
+        known = about_part(folder, part)
+        assert known is not None
+        assert list(known["image_id"]) == list(pd.read_csv(folder.predictions(part))["image_id"])
     shutil.copyfile(both["folds"].split_facts, both["runs"].split_facts)
     card = write_model_card(both["runs"], folds=both["folds"]).read_text(encoding="utf-8")
     assert "They are those of a model made the same way, each scored on a fold (1)" in " ".join(card.split())

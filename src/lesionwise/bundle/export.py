@@ -103,7 +103,7 @@ class BundleGraph(nn.Module):
     Args:
         members: At least one.
         scaling: From raw outputs to calibrated ones; None leaves them as they are.
-        ood: From RGB in [0, 1] (B, 3, H, W) and embedding (B, D) to how unlike a lesion image each picture
+        ood: From images (B, H, W, 3), uint8, and embedding (B, D) to how unlike a lesion image each picture
             is (B,); None gives no such output.
     """
 
@@ -129,7 +129,7 @@ class BundleGraph(nn.Module):
             "probabilities": self.scaled(logits).softmax(1),
             "logits": logits,
             "embedding": embedding,
-            "ood_score": None if self.ood is None else self.ood(pixels, embedding),
+            "ood_score": None if self.ood is None else self.ood(image, embedding),
             "cam": cam,
         }
         return {name: value for name, value in outputs.items() if value is not None}

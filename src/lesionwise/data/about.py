@@ -19,6 +19,7 @@ from lesionwise.data.masks import LesionMasks, find_masks, fit_mask
 from lesionwise.data.skin_tone import typology_angle
 from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import DataError, ImageError, LesionwiseError
+from lesionwise.evaluation.ensemble import trained_runs
 from lesionwise.evaluation.predictions import read_predictions
 from lesionwise.run_folder import RunFolder, read_json
 
@@ -30,13 +31,11 @@ def about_part(run: RunFolder, part: str) -> pd.DataFrame | None:
     """Return what is known about the predicted images of a part, or None if the data is no longer there.
 
     Args:
-        run: A trained run.
+        run: A trained run, an ensemble or a cross-validation.
         part: Whose predictions are there.
     """
-    if not run.data.is_file():
-        return None
     try:
-        dataset = read_dataset(read_json(run.data)["folder"])
+        dataset = read_dataset(read_json(trained_runs(run)[0].data)["folder"])
         return about_images(dataset, read_predictions(run.predictions(part)).image_id.tolist())
     except (LesionwiseError, KeyError):
         return None

@@ -108,7 +108,7 @@ def made_of(run: RunFolder) -> list[RunFolder]:
 
 def is_calibrated(run: RunFolder) -> bool:
     """Return whether what a run answers is calibrated: by itself, by its folds, or by its members."""
-    inner = [*_finished_folds(run), *ensemble_members(run)]
+    inner = _inside(run)
     return run.calibration.is_file() or (bool(inner) and all(is_calibrated(own) for own in inner))
 
 
@@ -137,9 +137,15 @@ def average(runs: Sequence[RunFolder], part: str) -> Predictions:
     return Predictions(first.image_id, y_prob, first.y_true, first.group, logits)
 
 
-def _finished_folds(run: RunFolder) -> list[RunFolder]:
+def trained_runs(run: RunFolder) -> list[RunFolder]:
+    """Return the runs whose weights answer: of an ensemble its members', of a cross-validation its folds'."""
+    return [trained for inner in _inside(run) for trained in trained_runs(inner)] or [run]
+
+
+def _inside(run: RunFolder) -> list[RunFolder]:
+    """Return the finished folds of a cross-validation, or the members of an ensemble."""
     done = read_json(run.cross_validation)["done"] if run.cross_validation.is_file() else []
-    return [run.fold(number) for number in done]
+    return [*(run.fold(number) for number in done), *ensemble_members(run)]
 
 
 def _state(run: RunFolder) -> str:
@@ -150,7 +156,7 @@ def _state(run: RunFolder) -> str:
         found.update(file_sha256(best).encode())
     if calibration:
         found.update(f"{calibration.fingerprint} {calibration.scaling.model_dump_json()}".encode())
-    for inner in (*_finished_folds(run), *ensemble_members(run)):
+    for inner in _inside(run):
         found.update(_state(inner).encode())
     return found.hexdigest()
 

@@ -20,33 +20,44 @@ _OPPONENT: Final = ((1 / 3, 1 / 3, 1 / 3), (1.0, -1.0, 0.0), (0.5, 0.5, -1.0))
 _PAIRS: Final = ((0, 1), (0, 2), (1, 2))
 _LEVELS: Final = 5
 _SMALLEST_SIDE: Final = 6  # pixels of the coarsest level
+_STEP: Final = torch.tensor([-1.0, 1.0])
 _TINY: Final = 1e-6  # of a squared step, where nothing changes at all
 _SPARSE_FLOOR: Final = 0.05
 
 
 class Appearance(nn.Module):
-    """From RGB in [0, 1], shape (B, 3, H, W), to its numbers (B, K).
+    """From RGB, shape (B, H, W, 3), uint8, to its numbers (B, K).
 
     All are taken from the logarithm of the pixels, in which another exposure or light is a mere shift. They
     are: mean, spread and correlations of lightness, red-green and yellow-blue; how far the middle differs
     from the whole; at each of up to five halvings of the resolution the size of the steps between
     neighbours, how much their direction matters, how sparse they are; and how these sizes fall from level to
     level, which is what blur and noise change first.
+
+    A table, convolutions and norms, because runtimes work these out without writing a picture down for each
+    step of the sum: three times as fast as logarithms, slices, products and means.
     """
 
+    logarithms: Tensor
     opponent: Tensor
+    across: Tensor
+    down: Tensor
 
     def __init__(self) -> None:
         super().__init__()
+        each = torch.eye(len(_OPPONENT))[:, :, None, None]
+        self.register_buffer("logarithms", (torch.arange(256) / 255 + _FLOOR).log())
         self.register_buffer("opponent", torch.tensor(_OPPONENT)[:, :, None, None])
+        self.register_buffer("across", each * _STEP[None, :])
+        self.register_buffer("down", each * _STEP[:, None])
 
     @override
-    def forward(self, pixels: Tensor) -> Tensor:
-        x = F.conv2d((pixels + _FLOOR).log(), self.opponent)
+    def forward(self, images: Tensor) -> Tensor:
+        x = F.conv2d(torch.take(self.logarithms, images.permute(0, 3, 1, 2).long()), self.opponent)
         numbers = [*_colours(x), _middle(x)]
         sizes: list[Tensor] = []
         while len(sizes) < _LEVELS and min(x.shape[2:]) >= _SMALLEST_SIDE:
-            size, direction, sparseness = _steps(x)
+            size, direction, sparseness = _steps(F.conv2d(x, self.across), F.conv2d(x, self.down))
             sizes.append(size)
             numbers += [size, direction, sparseness]
             x = F.avg_pool2d(x, 2)
@@ -58,9 +69,10 @@ class Appearance(nn.Module):
 def _colours(x: Tensor) -> list[Tensor]:
     """Return means, logarithms of spreads, and correlations of the three channels, each (B, 3)."""
     mean = x.mean((2, 3))
-    off = x - mean[:, :, None, None]
-    spread = ((off * off).mean((2, 3)) + 10 * _TINY).sqrt()
-    correlation = [(off[:, a] * off[:, b]).mean((1, 2)) / (spread[:, a] * spread[:, b]) for a, b in _PAIRS]
+    off = (x - mean[:, :, None, None]).flatten(2)
+    covariance = off @ off.mT / off.shape[2]
+    spread = (torch.stack([covariance[:, a, a] for a in range(3)], dim=1) + 10 * _TINY).sqrt()
+    correlation = [covariance[:, a, b] / (spread[:, a] * spread[:, b]) for a, b in _PAIRS]
     return [mean, spread.log(), torch.stack(correlation, dim=1)]
 
 
@@ -71,12 +83,18 @@ def _middle(x: Tensor) -> Tensor:
     return x[:, :, top : height - top, left : width - left].mean((2, 3)) - x.mean((2, 3))
 
 
-def _steps(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return size (B, 3), direction (B, 1) and sparseness (B, 1) of the steps between neighbours."""
-    across, down = x[:, :, :, 1:] - x[:, :, :, :-1], x[:, :, 1:] - x[:, :, :-1]
-    size_across, size_down = (across * across).mean((2, 3)), (down * down).mean((2, 3))
+def _steps(across: Tensor, down: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return size (B, 3), direction (B, 1) and sparseness (B, 1) of the steps to the right and down."""
+    (size_across, mean_across), (size_down, mean_down) = _norms(across), _norms(down)
     size = (size_across + size_down + _TINY).log() / 2
     direction = ((size_across[:, :1] + _TINY) / (size_down[:, :1] + _TINY)).log().abs()
-    mean_step = across[:, :1].abs().mean((2, 3)) + down[:, :1].abs().mean((2, 3))
     root = (size_across[:, :1] + size_down[:, :1] + _TINY).sqrt()
-    return size, direction, (mean_step / root + _SPARSE_FLOOR).log()
+    sparseness = ((mean_across + mean_down)[:, :1] / root + _SPARSE_FLOOR).log()
+    return size, direction, sparseness
+
+
+def _norms(steps: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean of their squares and of their absolute values, each (B, 3)."""
+    count = steps.shape[2] * steps.shape[3]
+    length, total = (torch.linalg.vector_norm(steps, order, (2, 3)) for order in (2, 1))
+    return length * length / count, total / count

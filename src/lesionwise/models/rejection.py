@@ -15,7 +15,7 @@ from lesionwise.models.appearance import Appearance
 
 
 class RejectionScore(nn.Module):
-    """From pixels and embedding to how foreign each picture is.
+    """From image and embedding to how foreign each picture is.
 
     Args:
         rejection: As it was learnt.
@@ -28,9 +28,9 @@ class RejectionScore(nn.Module):
         self.embedding = DistanceScore(rejection.embedding)
 
     @override
-    def forward(self, pixels: Tensor, embedding: Tensor) -> Tensor:
-        """Return the scores (B,) of RGB in [0, 1], shape (B, 3, H, W), with their embeddings (B, K)."""
-        return torch.maximum(self.embedding(embedding), self.appearance(self.looks(pixels)))
+    def forward(self, images: Tensor, embedding: Tensor) -> Tensor:
+        """Return the scores (B,) of RGB, shape (B, H, W, 3), uint8, with their embeddings (B, K)."""
+        return torch.maximum(self.embedding(embedding), self.appearance(self.looks(images)))
 
 
 class DistanceScore(nn.Module):

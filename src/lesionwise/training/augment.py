@@ -1,4 +1,4 @@
-"""Augmentation: one movement and one resampling of each image, then its colours.
+"""Augmentation: one movement and one resampling of each image, then its focus and its colours.
 
 Here: drawing the changes of a batch and applying them on the batch's device; the plain view of evaluation.
 Not here: which changes are asked for (the recipe), and mixing images with one another (`mixing`).
@@ -17,7 +17,9 @@ from lesionwise.data.images import centred_slices
 from lesionwise.recipe import Recipe
 from lesionwise.training.randomness import uniform
 
-_DRAWS = 13  # numbers that one sample needs
+_DRAWS = 14  # numbers that one sample needs
+_NO_BLUR_PX = 1e-3  # as good as none, and something to divide by
+_REACH = 4.0  # deviations; beyond lie numbers so small that processors multiply them slowly
 
 
 def augment(images: Tensor, recipe: Recipe, *, seed: int, epoch: int, samples: ArrayLike) -> Tensor:
@@ -35,8 +37,8 @@ def augment(images: Tensor, recipe: Recipe, *, seed: int, epoch: int, samples: A
     """
     numbers = torch.from_numpy(uniform(seed, epoch, samples, _DRAWS)).to(images.device)
     draws = iter(numbers.unbind(1))
-    pixels = to_unit_range(images)
-    return _recolour(_move(pixels, recipe, draws), recipe, draws)
+    moved = _move(to_unit_range(images), recipe, draws)
+    return _recolour(_defocus(moved, recipe, numbers[:, -1]), recipe, draws)
 
 
 def evaluation_view(images: Tensor, recipe: Recipe) -> Tensor:
@@ -102,6 +104,23 @@ def _sampling_grid(theta: Tensor, height: int, width: int) -> Tensor:
     y = torch.arange(1 - height, height, 2, device=theta.device)[None, :, None, None] / height
     along_x, along_y, shift = theta[:, None, None].unbind(-1)
     return torch.addcmul(torch.addcmul(shift, y, along_y), x, along_x)
+
+
+def _defocus(images: Tensor, recipe: Recipe, drawn: Tensor) -> Tensor:
+    """Blur every second image by a Gaussian of any deviation up to `blur`; the others stay sharp."""
+    if not recipe.blur:
+        return images
+    height, width = images.shape[2:]
+    deviation = recipe.blur * height * _signed(drawn).clamp(min=0)
+    return _weights(deviation, height) @ images @ _weights(deviation, width).mT
+
+
+def _weights(deviation: Tensor, length: int) -> Tensor:
+    """Return what pixels of a line take from each other, shape (B, 1, length, length); rows add up to 1."""
+    apart = torch.arange(length, device=deviation.device)
+    away = apart / deviation.clamp(min=_NO_BLUR_PX)[:, None]
+    weights = (torch.exp(-0.5 * away**2) * (away <= _REACH))[:, (apart[:, None] - apart).abs()]
+    return (weights / weights.sum(-1, keepdim=True))[:, None]
 
 
 def _recolour(images: Tensor, recipe: Recipe, draws: Iterator[Tensor]) -> Tensor:

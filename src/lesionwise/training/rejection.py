@@ -16,7 +16,7 @@ from lesionwise.models.appearance import Appearance
 from lesionwise.models.network import Network
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder, atomic_path
-from lesionwise.training.augment import evaluation_view, to_unit_range
+from lesionwise.training.augment import evaluation_view
 from lesionwise.training.features import known_embedding
 from lesionwise.training.fit import load_best_network
 from lesionwise.training.hardware import keep_memory
@@ -83,5 +83,5 @@ def measure(
             images = torch.from_numpy(pixels[batch]).to(device)
             if known is None:
                 embeddings.append(network.outputs(evaluation_view(images, recipe)).embedding.float().cpu())
-            looks.append(appearance(to_unit_range(images)).cpu())
+            looks.append(appearance(images).cpu())
     return Numbers(torch.cat(embeddings).numpy(), torch.cat(looks).numpy())

@@ -9,6 +9,8 @@ from PIL import Image
 from conftest import make_recipe
 from lesionwise.data.perturbations import PERTURBATIONS, STRENGTHS
 from lesionwise.errors import RunError
+from lesionwise.evaluation.calibrate import calibrate_run
+from lesionwise.evaluation.ensemble import claim_ensemble_folder, make_ensemble
 from lesionwise.evaluation.predictions import read_predictions
 from lesionwise.evaluation.robustness import SCORES
 from lesionwise.evaluation.run_predictions import read_run_predictions
@@ -58,6 +60,21 @@ def test_a_model_that_is_told_more_is_told_it_and_calibrated_as_it_answers(
     stored = read_run_predictions(run, "val")
     expected = {name: float(score(stored.y_true, stored.y_prob, None)) for name, score in SCORES.items()}
     assert found.plain == pytest.approx(expected)
+
+
+def test_an_ensemble_answers_for_changed_photographs_as_it_answers(
+    trained: RunFolder, drawn_folder: Path, tmp_path: Path
+) -> None:
+    other = train(make_recipe(epochs=2), drawn_folder, out=tmp_path / "other", split=trained.split, seed=1)
+    both = claim_ensemble_folder(tmp_path / "both")
+    make_ensemble([trained, other], both)
+    calibrate_run(both)
+    found = perturbed_part(both, "val", device="cpu", cache_root=tmp_path)
+    stored = read_run_predictions(both, "val")
+    expected = {name: float(score(stored.y_true, stored.y_prob, None)) for name, score in SCORES.items()}
+    assert found.plain == pytest.approx(expected)
+    assert len(found.changed) == 30
+    assert min(row.same_answer for row in found.changed) < 1
 
 
 def test_the_test_part_is_not_changed_before_it_was_looked_at(trained: RunFolder) -> None:

@@ -63,8 +63,8 @@ def evaluate(
     if not source.is_file():
         if truth or normalise or out or by == "image":
             raise LesionwiseError("--truth, --normalise, --by and --out go with a CSV; a run knows its own.")
-        averaged = () if robustness else ("ensemble", *(() if final else ("cross-validation",)))
-        run = open_run_folder(source, "run", *averaged)  # only a run has a network to show changed images to
+        folds = () if final or robustness else ("cross-validation",)  # whose runs are for one fold each
+        run = open_run_folder(source, "run", "ensemble", *folds)
         evaluation, title, check = _evaluate_run(run, read, final=final, device=device, quiet=quiet)
     else:
         if final or robustness:

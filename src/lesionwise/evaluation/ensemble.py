@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from lesionwise.errors import RunError
+from lesionwise.evaluation.calibration import Floats, softmax
 from lesionwise.evaluation.predictions import Predictions, write_predictions
 from lesionwise.evaluation.run_predictions import read_run_predictions, run_calibration
 from lesionwise.evaluation.run_scores import OUT_OF_FOLD
@@ -131,10 +132,13 @@ def average(runs: Sequence[RunFolder], part: str) -> Predictions:
         ):
             if not np.array_equal(ours, theirs):  # type: ignore[arg-type] # None equals None
                 raise RunError(f"{run.path}: has other {what} in {part} than {runs[0].path}.")
-    y_prob = np.mean([predictions.y_prob for predictions in (first, *others)], axis=0)
-    y_prob /= y_prob.sum(axis=1, keepdims=True)
-    logits = np.log(np.maximum(y_prob, _TINY))
-    return Predictions(first.image_id, y_prob, first.y_true, first.group, logits)
+    logits = mean_logits([predictions.y_prob for predictions in (first, *others)])
+    return Predictions(first.image_id, softmax(logits), first.y_true, first.group, logits)
+
+
+def mean_logits(y_probs: Sequence[Floats]) -> Floats:
+    """Return the raw outputs of an ensemble, log of the mean of its members' probabilities, shape (N, C)."""
+    return np.asarray(np.log(np.maximum(np.mean(y_probs, axis=0), _TINY)))
 
 
 def trained_runs(run: RunFolder) -> list[RunFolder]:

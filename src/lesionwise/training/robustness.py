@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from lesionwise.data.perturbations import PERTURBATIONS, STRENGTHS, perturb
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import RunError
+from lesionwise.evaluation.calibration import Floats
+from lesionwise.evaluation.ensemble import ensemble_members, mean_logits
 from lesionwise.evaluation.robustness import Robustness, measure_robustness
 from lesionwise.evaluation.run_predictions import run_probabilities
 from lesionwise.progress import OnWork
@@ -34,6 +36,7 @@ from lesionwise.training.prepare import TrainingData
 from lesionwise.training.run import prepare_again
 
 FRAME_PX: Final = (450, 600)  # as HAM10000 holds them; larger photographs are reduced to cover it
+_JOBS: Final = [(name, strength) for name in PERTURBATIONS for strength in STRENGTHS]
 Pixels = NDArray[np.uint8]
 
 
@@ -49,7 +52,7 @@ def perturbed_part(
     """Return what each change at each strength costs a run on a part.
 
     Args:
-        run: A trained run.
+        run: A trained run, or an ensemble.
         part: Whose images; those of `test` only after `evaluate --final` looked at them.
         device: "cpu", "cuda" or "mps".
         seed: Of the changes.
@@ -57,30 +60,58 @@ def perturbed_part(
         on_step: Called with the change, how many are done and the number of all.
 
     Raises:
-        RunError: If the test part was not looked at, or the data is not what the run was trained with.
+        RunError: If the test part was not looked at, the data is not what the run was trained with, or the
+            members of an ensemble have other images.
     """
     if part == "test" and not run.predictions("test").is_file():
         raise RunError(f"{run.path}: its test part was not looked at yet. Add --final, which notes the look.")
+    found = _answers(run, part, device=device, seed=seed, cache_root=cache_root, on_step=on_step)
+    plain, *changed = found.prob
+    named = [(name, strength, prob) for (name, strength), prob in zip(_JOBS, changed, strict=True)]
+    return measure_robustness(found.truth, plain, named, found.groups)
+
+
+class _Answers(NamedTuple):
+    """Ids, class indices and lesions of the images, and the probabilities (N, C): unchanged, then by job."""
+
+    ids: NDArray[np.str_]
+    truth: NDArray[np.int64]
+    groups: NDArray[Any]
+    prob: list[Floats]
+
+
+def _answers(
+    run: RunFolder,
+    part: str,
+    *,
+    device: str,
+    seed: int,
+    cache_root: str | Path | None,
+    on_step: OnWork | None,
+) -> _Answers:
+    members = ensemble_members(run)
+    if members:
+        each = partial(_answers, part=part, device=device, seed=seed, cache_root=cache_root, on_step=on_step)
+        first, *others = map(each, members)
+        if any(not np.array_equal(first.ids, other.ids) for other in others):
+            raise RunError(f"{run.path}: its members have not the same images in {part} any more.")
+        together = zip(first.prob, *(other.prob for other in others), strict=True)
+        return first._replace(prob=[run_probabilities(run, mean_logits(probs)) for probs in together])
     recipe, data, _ = prepare_again(run, cache_root)
     network, rows = load_best_network(run, recipe), data.rows(part)
-    jobs = [(name, strength) for name in PERTURBATIONS for strength in STRENGTHS]
-    views = _changed_views(data, rows, recipe, jobs, seed=seed, on_step=on_step)
-    every = np.arange(len(rows))
-    known = data.metadata(recipe.metadata)
+    every, known = np.arange(len(rows)), data.metadata(recipe.metadata)
     told = None if known is None else known[rows]
-    plain, *changed = (
+    prob = [
         run_probabilities(run, predict_logits(network, recipe, pixels, every, metadata=told, device=device))
-        for pixels in views
-    )
-    named = [(name, strength, prob) for (name, strength), prob in zip(jobs, changed, strict=True)]
-    return measure_robustness(data.y[rows], plain, named, data.group[rows])
+        for pixels in _changed_views(data, rows, recipe, seed=seed, on_step=on_step)
+    ]
+    return _Answers(data.image_id[rows], data.y[rows], data.group[rows], prob)
 
 
 def _changed_views(
     data: TrainingData,
     rows: NDArray[np.int64],
     recipe: Recipe,
-    jobs: list[tuple[str, int]],
     *,
     seed: int,
     on_step: OnWork | None,
@@ -91,11 +122,11 @@ def _changed_views(
     with ThreadPoolExecutor(usable_cores()) as pool:
         photographs = list(pool.map(_read, (paths[row] for row in rows)))
         yield np.stack(list(pool.map(partial(fit_image, size=size, steps=steps), photographs)))
-        for number, (name, strength) in enumerate(jobs):
+        for number, (name, strength) in enumerate(_JOBS):
             change = partial(_changed, size=size, steps=steps, name=name, strength=strength, seed=seed)
             yield np.stack(list(pool.map(change, photographs, ids[rows].tolist())))
             if on_step:
-                on_step("changing photographs", number + 1, len(jobs))
+                on_step("changing photographs", number + 1, len(_JOBS))
 
 
 def _changed(

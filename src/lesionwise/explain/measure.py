@@ -27,6 +27,7 @@ from lesionwise.models.network import Network
 from lesionwise.progress import OnWork
 from lesionwise.recipe import Recipe
 from lesionwise.training.augment import evaluation_view
+from lesionwise.training.hardware import keep_memory
 
 SAMPLE: Final = 200  # images that are put through the network some 60 times; pointing takes all
 _BATCH: Final = 64
@@ -82,6 +83,7 @@ def explain_images(
     Raises:
         RunError: If the network has no places to map.
     """
+    keep_memory()
     network = network.cpu().eval()
     method = choose_method(network, recipe.view_size)
     classes, maps = torch.from_numpy(y_prob.argmax(axis=1)), []

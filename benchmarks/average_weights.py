@@ -3,7 +3,7 @@
     python benchmarks/average_weights.py FOLD-RUN FOLD-RUN
 
 Both are of one fold and one network, trained otherwise. Batch norm's means and variances are averaged as
-weights are, or measured anew on changed training images.
+weights are, or measured anew on training images, changed as the second run's recipe says.
 """
 
 import sys
@@ -45,6 +45,8 @@ def measure_again(network: Network, recipe: Recipe, data: TrainingData) -> None:
 
 def main(first: Path, second: Path) -> None:
     run = RunFolder(second)
+    if run.split.read_bytes() != RunFolder(first).split.read_bytes():
+        sys.exit("Expected two runs of one fold but their splits differ.")
     recipe, data, _ = prepare_again(run, None)
     rows, known = data.rows("test"), data.metadata(recipe.metadata)
 

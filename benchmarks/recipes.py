@@ -21,7 +21,7 @@ from lesionwise.training.fit import fresh_network
 
 RECIPES = (
     "seed-mlp", "seed-cnn-256", "seed-cnn", "seed-kfold", "seed-vgg16",
-    "small", "probe", "mobilenetv2", "best", "large",
+    "small", "probe", "mobilenetv2", "best", "best-blur-0", "large",
 )  # fmt: skip
 KEPT_AS = {"small-lesion": "small-s0"}  # one of three seeds
 SPLITS = {

@@ -94,6 +94,12 @@ def test_every_second_image_stays_sharp_and_no_blur_is_stronger_than_asked() -> 
     assert 3.5 < deviations[0].max() <= 0.04 * 101
 
 
+def test_blur_is_worked_out_in_full_where_training_is_in_bf16() -> None:
+    full = changed(IMAGES, [0, 1, 2, 3, 4, 5], blur=0.05)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(changed(IMAGES, [0, 1, 2, 3, 4, 5], blur=0.05), full, atol=1e-6, rtol=0)
+
+
 def test_a_blurred_plain_image_stays_plain_to_its_border() -> None:
     plain = torch.full((8, 30, 40, 3), 90, dtype=torch.uint8)
     torch.testing.assert_close(changed(plain, list(range(8)), blur=0.1), to_unit_range(plain))

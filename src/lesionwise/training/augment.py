@@ -112,7 +112,8 @@ def _defocus(images: Tensor, recipe: Recipe, drawn: Tensor) -> Tensor:
         return images
     height, width = images.shape[2:]
     deviation = recipe.blur * height * _signed(drawn).clamp(min=0)
-    return _weights(deviation, height) @ images @ _weights(deviation, width).mT
+    with torch.autocast(images.device.type, enabled=False):  # eight bits would shift the brightness
+        return _weights(deviation, height) @ images @ _weights(deviation, width).mT
 
 
 def _weights(deviation: Tensor, length: int) -> Tensor:

@@ -62,7 +62,7 @@ def test_maps_are_tested_drawn_and_shown_in_report_and_card(run: RunFolder) -> N
     card = run.model_card.read_text(encoding="utf-8")
     looked, broken = re.findall(r"## (?:Where it looks|What breaks it)\n\n(.*)\n", card)
     assert looked.startswith("- ")
-    assert broken.startswith("- ")
+    assert broken == "Ten changes of the photographs at three strengths, on `val`."
 
 
 def test_named_images_are_drawn_and_nothing_is_tested(run: RunFolder) -> None:

@@ -35,7 +35,7 @@ class Appearance(nn.Module):
     level, which is what blur and noise change first.
 
     A table, convolutions and norms, because runtimes work these out without writing a picture down for each
-    step of the sum: three times as fast as logarithms, slices, products and means.
+    step of the sum, as they do for logarithms, slices, products and means.
     """
 
     logarithms: Tensor
@@ -54,7 +54,8 @@ class Appearance(nn.Module):
     @override
     def forward(self, images: Tensor) -> Tensor:
         x = F.conv2d(torch.take(self.logarithms, images.permute(0, 3, 1, 2).long()), self.opponent)
-        numbers = [*_colours(x), _middle(x)]
+        mean = x.mean((2, 3))
+        numbers = [*_colours(x, mean), _middle(x) - mean]
         sizes: list[Tensor] = []
         while len(sizes) < _LEVELS and min(x.shape[2:]) >= _SMALLEST_SIDE:
             size, direction, sparseness = _steps(F.conv2d(x, self.across), F.conv2d(x, self.down))
@@ -66,9 +67,8 @@ class Appearance(nn.Module):
         return torch.cat(numbers, dim=1)
 
 
-def _colours(x: Tensor) -> list[Tensor]:
+def _colours(x: Tensor, mean: Tensor) -> list[Tensor]:
     """Return means, logarithms of spreads, and correlations of the three channels, each (B, 3)."""
-    mean = x.mean((2, 3))
     off = (x - mean[:, :, None, None]).flatten(2)
     covariance = off @ off.mT / off.shape[2]
     spread = (torch.stack([covariance[:, a, a] for a in range(3)], dim=1) + 10 * _TINY).sqrt()
@@ -77,10 +77,10 @@ def _colours(x: Tensor) -> list[Tensor]:
 
 
 def _middle(x: Tensor) -> Tensor:
-    """Return by how much the middle quarter of the area differs from the whole, shape (B, 3)."""
+    """Return the means of the middle quarter of the area, shape (B, 3)."""
     height, width = x.shape[2:]
     top, left = height // 4, width // 4
-    return x[:, :, top : height - top, left : width - left].mean((2, 3)) - x.mean((2, 3))
+    return x[:, :, top : height - top, left : width - left].mean((2, 3))
 
 
 def _steps(across: Tensor, down: Tensor) -> tuple[Tensor, Tensor, Tensor]:

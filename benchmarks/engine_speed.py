@@ -1,9 +1,13 @@
-"""Images per second of a bundle from decoded images, by threads and batch size.
+"""Images per second of a bundle from decoded images, by cores, streams and batch size.
 
-python benchmarks/engine_speed.py src/lesionwise/weights/best.onnx
+    python benchmarks/engine_speed.py src/lesionwise/weights/best.onnx
+
+With as many streams as cores each core computes batches of its own, as `lesionwise predict` does; with one
+stream all cores compute one batch, as `load_model(…).predict` does.
 """
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
 import numpy as np
@@ -13,19 +17,30 @@ from lesionwise import load_model
 SECONDS = 6
 
 
+def pace(path: str, threads: int, streams: int, batch: int) -> float:
+    engine = load_model(path, threads=threads, streams=streams)
+    height, width = engine.description.input.size
+    images = np.random.default_rng(0).integers(0, 255, (batch, height, width, 3), dtype=np.uint8)
+
+    def run(until: float) -> int:
+        done = 0
+        while perf_counter() < until:
+            engine.run(images)
+            done += batch
+        return done
+
+    with ThreadPoolExecutor(streams) as callers:
+        list(callers.map(run, [perf_counter() + 0.5] * streams))
+        started = perf_counter()
+        done = sum(callers.map(run, [started + SECONDS] * streams))
+        return done / (perf_counter() - started)
+
+
 def main(path: str) -> None:
-    for threads in (2, 1):
-        engine = load_model(path, threads=threads)
-        height, width = engine.description.input.size
-        images = np.random.default_rng(0).integers(0, 255, (32, height, width, 3), dtype=np.uint8)
-        for batch in (1, 32):
-            engine.run(images[:batch])
-            started, done = perf_counter(), 0
-            while perf_counter() - started < SECONDS:
-                engine.run(images[:batch])
-                done += batch
-            pace = done / (perf_counter() - started)
-            print(f"{threads} threads, batches of {batch}: {pace:.1f} images/s")
+    for threads, streams in ((2, 2), (2, 1), (1, 1)):
+        for batch in (1, 8, 32):
+            found = pace(path, threads, streams, batch)
+            print(f"{threads} cores, {streams} streams, batches of {batch}: {found:.1f} images/s", flush=True)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ import numpy as np
 from PIL import Image
 
 from lesionwise import load_model
+from lesionwise.bundle.engine import BATCH
 
 POISON = 0.05
 HALF = 0.5
@@ -49,7 +50,7 @@ def main() -> None:
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores before the start\n")
 
     alone = pipeline_speed(given.model, contents)
-    print(f"pipeline in one process, batches of 32: {alone:.0f} images/s")
+    print(f"pipeline in one process, batches of {BATCH}: {alone:.0f} images/s")
     started = time.perf_counter()
     process, port = start(given.model)
     Client(port).ask(friendly[0])

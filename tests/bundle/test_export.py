@@ -5,7 +5,7 @@ import torch
 
 from bundle.small_model import images
 from conftest import make_recipe
-from lesionwise.bundle.export import View
+from lesionwise.bundle.export import View, Whole
 from lesionwise.data.images import fit_image
 from lesionwise.errors import RunError
 from lesionwise.run_folder import RunFolder, write_text
@@ -26,13 +26,13 @@ from lesionwise.training.export import export_run, view
 def test_the_view_of_the_bundle_is_that_of_evaluation(keys: dict[str, object]) -> None:
     recipe = make_recipe(**keys)
     pixels = torch.from_numpy(images(6))
-    found = view(recipe)(pixels.permute(0, 3, 1, 2).float() / 255)
+    found = view(recipe)(pixels.permute(0, 3, 1, 2))
     assert isinstance(view(recipe), View)
     assert (found - evaluation_view(pixels, recipe)).abs().max() < 1e-5
 
 
 def test_a_view_that_changes_nothing_costs_nothing() -> None:
-    assert isinstance(view(make_recipe()), torch.nn.Identity)
+    assert isinstance(view(make_recipe()), Whole)
 
 
 def test_a_run_that_standardises_whole_parts_is_not_exported(tmp_path: Path) -> None:

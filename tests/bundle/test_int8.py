@@ -5,13 +5,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from torch import nn
 
 from bundle.conftest import MakeBundle
 from bundle.small_model import SIZE, images
 from bundle.test_load import fuzz
 from lesionwise.bundle.engine import Engine
-from lesionwise.bundle.export import BundleGraph, Exported, Member, to_onnx
+from lesionwise.bundle.export import BundleGraph, Exported, Member, Whole, to_onnx
 from lesionwise.bundle.int8 import to_int8
 from lesionwise.bundle.load import Bundle
 from lesionwise.errors import BundleError, MissingExtraError
@@ -88,7 +87,7 @@ def test_it_names_neither_a_file_nor_the_quantiser(content: bytes) -> None:
 
 def test_a_model_without_such_convolutions_is_refused() -> None:
     network = create_model("seed-mlp", num_classes=7, image_size=SIZE, drop_rate=0.0)
-    flat = to_onnx(BundleGraph([Member(network, nn.Identity())], None).eval(), SIZE)
+    flat = to_onnx(BundleGraph([Member(network, Whole())], None).eval(), SIZE)
     with pytest.raises(BundleError, match="int8 is for convolutions, and this model has none behind its fir"):
         to_int8(flat.content, [{"image": images(2)}])
 

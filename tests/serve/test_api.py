@@ -11,10 +11,11 @@ from PIL import Image
 from lesionwise.bundle.engine import Engine, load_model
 from lesionwise.errors import BundleError
 from lesionwise.labels import CODES
+from lesionwise.serve.app import create_app
 from lesionwise.serve.heatmap import locate_view
 from lesionwise.serve.schema import EXAMPLE, ModelInfo, Predictions
 from lesionwise.serve.service import Service
-from serve.conftest import open_client
+from serve.conftest import Slowed, open_client
 from serve.drawn_model import BETWEEN, BLUE, DARK, LIGHT, calibration, describe, picture, write_bundle
 
 
@@ -60,6 +61,14 @@ def test_the_service_says_what_the_engine_says(client: TestClient, engine: Engin
     served = ask(client, content)["results"][0]["probabilities"]
     direct = engine.predict(content).probabilities[0]
     assert [served[code] for code in CODES] == pytest.approx(direct.tolist(), abs=1e-6)
+
+
+def test_a_lone_image_is_answered_by_the_engine_that_has_all_cores(engine: Engine) -> None:
+    shared, alone = Slowed(engine), Slowed(engine)
+    with TestClient(create_app(Service(shared, alone=alone, decoders=1))) as client:
+        assert ask(client, picture(DARK))["results"][0]["top"] == "mel"
+    assert alone.batches == [1, 1]  # the service's own, and this
+    assert shared.batches == []
 
 
 def heatmap_of(result: dict[str, Any]) -> Image.Image:

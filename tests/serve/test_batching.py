@@ -11,7 +11,7 @@ from lesionwise.bundle.engine import load_model
 from lesionwise.serve.batching import Batcher
 from lesionwise.serve.service import streams_for
 
-Run = Callable[[Sequence[int]], list[int]]
+Run = Callable[[Sequence[int], bool], list[int]]
 
 
 def batches_of(
@@ -38,7 +38,7 @@ def batches_of(
     return sizes
 
 
-def doubled(items: Sequence[int]) -> list[int]:
+def doubled(items: Sequence[int], alone: bool = False) -> list[int]:  # noqa: ARG001, FBT001, FBT002
     return [2 * item for item in items]
 
 
@@ -55,7 +55,7 @@ def test_everybody_gets_the_row_that_is_theirs() -> None:
 def test_workers_compute_at_the_same_time() -> None:
     both = threading.Barrier(2, timeout=60)
 
-    def meet(items: Sequence[int]) -> list[int]:
+    def meet(items: Sequence[int], alone: bool) -> list[int]:  # noqa: ARG001, FBT001
         both.wait()
         return list(items)
 
@@ -68,7 +68,7 @@ def test_workers_compute_at_the_same_time() -> None:
 
 
 def test_a_failure_belongs_to_its_batch_alone() -> None:
-    def fail_on_one(items: Sequence[int]) -> list[int]:
+    def fail_on_one(items: Sequence[int], alone: bool) -> list[int]:  # noqa: ARG001, FBT001
         if 1 in items:
             raise RuntimeError("one")
         return doubled(items)
@@ -79,6 +79,46 @@ def test_a_failure_belongs_to_its_batch_alone() -> None:
         assert (await batcher.predict(2))[0] == [4]
 
     batches_of(fail_on_one, act)
+
+
+def test_only_a_batch_that_has_no_company_is_told_that_it_is_alone() -> None:
+    said, second_came = {}, threading.Event()
+
+    def listen(items: Sequence[int], alone: bool) -> list[int]:  # noqa: FBT001
+        said[items[0]] = alone
+        if items[0] == 1:
+            assert second_came.wait(60)
+        second_came.set()
+        return list(items)
+
+    async def act(batcher: Batcher[int, list[int]]) -> None:
+        first = asyncio.create_task(batcher.predict(1))
+        await asyncio.sleep(0.05)  # its batch has left, and waits for the second
+        await asyncio.gather(first, batcher.predict(2))
+        await batcher.predict(3)
+
+    batches_of(listen, act, workers=2)
+    assert said == {1: True, 2: False, 3: True}
+    batches_of(listen, lambda batcher: batcher.predict(4), coming=1)
+    assert not said[4]
+
+
+def test_a_failed_batch_leaves_the_next_alone() -> None:
+    said = []
+
+    def fail_first(items: Sequence[int], alone: bool) -> list[int]:  # noqa: FBT001
+        said.append(alone)
+        if items[0] == 1:
+            raise RuntimeError
+        return list(items)
+
+    async def act(batcher: Batcher[int, list[int]]) -> None:
+        with pytest.raises(RuntimeError):
+            await batcher.predict(1)
+        await batcher.predict(2)
+
+    batches_of(fail_first, act)
+    assert said == [True, True]
 
 
 def test_streams_are_few_and_answer_as_one_does(bundle_file: Path) -> None:

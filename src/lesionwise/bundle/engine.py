@@ -26,7 +26,7 @@ from lesionwise.errors import BundleError, DataError, ImageError
 
 Floats = NDArray[np.float32]
 Image = str | Path | bytes | Pixels
-BATCH: Final = 32  # larger ones are no faster on a CPU, and take more memory
+BATCH: Final = 8  # larger ones are slower on a CPU, whose caches they overflow, and take more memory
 
 
 @dataclass(frozen=True)

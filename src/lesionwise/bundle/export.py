@@ -47,12 +47,29 @@ class View(nn.Module):
 
     def __init__(self, rows: Tensor, columns: Tensor) -> None:
         super().__init__()
-        self.register_buffer("rows", rows)
-        self.register_buffer("columns", columns.T.contiguous())
+        self.top, self.bottom = _reach(rows)
+        self.left, self.right = _reach(columns)
+        self.register_buffer("rows", rows[:, self.top : self.bottom] / 255)
+        self.register_buffer("columns", columns[:, self.left : self.right].T.contiguous())
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the view (B, 3, h, w) of images (B, 3, H, W)."""
-        return self.rows @ images @ self.columns
+        """Return the view (B, 3, h, w), RGB in [0, 1], of images (B, 3, H, W), uint8."""
+        cut = images[:, :, self.top : self.bottom, self.left : self.right]
+        return self.rows @ cut.float() @ self.columns
+
+
+class Whole(nn.Module):
+    """The view of a network that looks at every pixel as it is."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return RGB in [0, 1] of images (B, 3, H, W), uint8."""
+        return images.float() / 255
+
+
+def _reach(lines: Tensor) -> tuple[int, int]:
+    """Return the first and the one behind the last of the pixels that any line is made of."""
+    used = lines.any(0).nonzero()
+    return int(used[0]), int(used[-1]) + 1
 
 
 class Member(nn.Module):
@@ -118,7 +135,7 @@ class BundleGraph(nn.Module):
 
     def forward(self, image: Tensor, metadata: Tensor | None = None) -> dict[str, Tensor]:
         """Return the outputs by name of images (B, H, W, 3), uint8, and what is known besides (B, M)."""
-        pixels = image.permute(0, 3, 1, 2).float() / 255
+        pixels = image.permute(0, 3, 1, 2)
         said = [member.network.outputs(member.view(pixels), metadata) for member in self.members]
         logits, cam = said[0].logits, said[0].cam
         if len(said) > 1:

@@ -46,7 +46,7 @@ def serve(
     quiet: Quiet = False,
 ) -> None:
     """Open a page and an API that classify images, on this machine and offline."""
-    from lesionwise.bundle.engine import load_model
+    from lesionwise.bundle.engine import Engine, load_model
     from lesionwise.serve.app import create_app
     from lesionwise.serve.examples import read_examples
     from lesionwise.serve.limits import Limits
@@ -61,7 +61,7 @@ def serve(
     listening = open_socket(host, port)
     limits = Limits()
     engine = load_model(model, threads=threads, streams=streams_for(threads))
-    service = Service(engine, limits=limits)
+    service = Service(engine, alone=Engine(engine.bundle, threads=threads), limits=limits)
     app = create_app(
         service, examples=read_examples(examples, limits) if examples else (), token=token or None
     )

@@ -7,6 +7,7 @@ network. Here: the numbers, in operations that every runtime of a bundle has. No
 Letters: B batch, K numbers, H W pixels.
 """
 
+import math
 from typing import Final
 
 import torch
@@ -17,7 +18,9 @@ from typing_extensions import override
 _FLOOR: Final = 0.05  # added before the logarithm: black corners and clipped shadows stay finite
 _OPPONENT: Final = ((1 / 3, 1 / 3, 1 / 3), (1.0, -1.0, 0.0), (0.5, 0.5, -1.0))
 """Lightness, red against green, yellow against blue."""
-_PAIRS: Final = ((0, 1), (0, 2), (1, 2))
+_SECOND: Final = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
+"""Which two channels each second moment is of: the three variances, then the three covariances."""
+_USUAL: Final = math.log(0.5 + _FLOOR)  # a middling grey is zero in the table, and sums lose few digits
 _LEVELS: Final = 5
 _SMALLEST_SIDE: Final = 6  # pixels of the coarsest level
 _STEP: Final = torch.tensor([-1.0, 1.0])
@@ -34,11 +37,12 @@ class Appearance(nn.Module):
     neighbours, how much their direction matters, how sparse they are; and how these sizes fall from level to
     level, which is what blur and noise change first.
 
-    A table, convolutions and norms, because runtimes work these out without writing a picture down for each
-    step of the sum, as they do for logarithms, slices, products and means.
+    A table, convolutions, norms and one matrix product, because runtimes work these out without writing a
+    picture down for each step of the sum, as they do for logarithms, slices, differences and products.
     """
 
     logarithms: Tensor
+    usual: Tensor
     opponent: Tensor
     across: Tensor
     down: Tensor
@@ -46,16 +50,19 @@ class Appearance(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         each = torch.eye(len(_OPPONENT))[:, :, None, None]
-        self.register_buffer("logarithms", (torch.arange(256) / 255 + _FLOOR).log())
-        self.register_buffer("opponent", torch.tensor(_OPPONENT)[:, :, None, None])
+        opponent = torch.tensor(_OPPONENT)
+        self.register_buffer("logarithms", (torch.arange(256) / 255 + _FLOOR).log() - _USUAL)
+        self.register_buffer("usual", _USUAL * opponent.sum(1))
+        self.register_buffer("opponent", opponent[:, :, None, None])
         self.register_buffer("across", each * _STEP[None, :])
         self.register_buffer("down", each * _STEP[:, None])
 
     @override
     def forward(self, images: Tensor) -> Tensor:
-        x = F.conv2d(torch.take(self.logarithms, images.permute(0, 3, 1, 2).long()), self.opponent)
+        x = F.conv2d(self._look_up(images.permute(0, 3, 1, 2)), self.opponent)
         mean = x.mean((2, 3))
-        numbers = [*_colours(x, mean), _middle(x) - mean]
+        spread, correlation = _colours(x, mean)
+        numbers = [mean + self.usual, spread.log(), correlation, _middle(x) - mean]
         sizes: list[Tensor] = []
         while len(sizes) < _LEVELS and min(x.shape[2:]) >= _SMALLEST_SIDE:
             size, direction, sparseness = _steps(F.conv2d(x, self.across), F.conv2d(x, self.down))
@@ -66,14 +73,19 @@ class Appearance(nn.Module):
             numbers += [fine - coarse for fine, coarse in zip(sizes, sizes[apart:], strict=False)]
         return torch.cat(numbers, dim=1)
 
+    def _look_up(self, values: Tensor) -> Tensor:
+        # Of the ways to read a table this one alone has a fast kernel everywhere.
+        return self.logarithms.index_select(0, values.flatten().int()).reshape(values.shape)
 
-def _colours(x: Tensor, mean: Tensor) -> list[Tensor]:
-    """Return means, logarithms of spreads, and correlations of the three channels, each (B, 3)."""
-    off = (x - mean[:, :, None, None]).flatten(2)
-    covariance = off @ off.mT / off.shape[2]
-    spread = (torch.stack([covariance[:, a, a] for a in range(3)], dim=1) + 10 * _TINY).sqrt()
-    correlation = [covariance[:, a, b] / (spread[:, a] * spread[:, b]) for a, b in _PAIRS]
-    return [mean, spread.log(), torch.stack(correlation, dim=1)]
+
+def _colours(x: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Return spreads and correlations of the three channels, each (B, 3)."""
+    pixels = x.flatten(2)
+    one, other = ([pair[which] for pair in _SECOND] for which in (0, 1))
+    products = (pixels @ pixels.mT).flatten(1)[:, [3 * a + b for a, b in _SECOND]]
+    second = products / pixels.shape[2] - mean[:, one] * mean[:, other]
+    spread = (second[:, :3].clamp_min(0) + 10 * _TINY).sqrt()
+    return spread, second[:, 3:] / (spread[:, one[3:]] * spread[:, other[3:]])
 
 
 def _middle(x: Tensor) -> Tensor:

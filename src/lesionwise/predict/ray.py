@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 WINDOW: Final = (
     100_000  # pictures that are shared out at once: what this process remembers of them is bounded
 )
-BLOCK: Final = 2 * BATCH  # pictures of one task: seconds of work that a lost machine can cost
+BLOCK: Final = 8 * BATCH  # pictures of one task: seconds of work that a lost machine can cost
 _engines: dict[tuple[str, str], Engine] = {}  # of a worker process, which answers many tasks
 
 

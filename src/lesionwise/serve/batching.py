@@ -17,7 +17,7 @@ class Batcher(Generic[Item, Result]):
     """Threads that run the network on whatever has come in.
 
     Args:
-        run: From the items of a batch to the one result of all.
+        run: From the items of a batch to the one result of all; told whether no other is computed or coming.
         workers: Batches that are computed at the same time.
         size: Most items of a batch.
         wait_s: How long a batch is held back while others are coming.
@@ -27,7 +27,7 @@ class Batcher(Generic[Item, Result]):
 
     def __init__(
         self,
-        run: Callable[[Sequence[Item]], Result],
+        run: Callable[[Sequence[Item], bool], Result],
         *,
         workers: int,
         size: int,
@@ -43,6 +43,7 @@ class Batcher(Generic[Item, Result]):
         self._queue: asyncio.Queue[tuple[Item, asyncio.Future[tuple[Result, int]]]] = asyncio.Queue()
         self._threads = ThreadPoolExecutor(workers, "network")
         self._workers = workers
+        self._running = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._collecting = asyncio.Lock()
 
@@ -89,14 +90,18 @@ class Batcher(Generic[Item, Result]):
         if not batch:
             return
         self._on_batch(len(batch))
-        loop = asyncio.get_running_loop()
+        loop, items = asyncio.get_running_loop(), [item for item, _ in batch]
+        alone = not self._running and not self._coming()
+        self._running += 1
         try:
-            result = await loop.run_in_executor(self._threads, self._run, [item for item, _ in batch])
+            result = await loop.run_in_executor(self._threads, self._run, items, alone)
         except Exception as error:  # noqa: BLE001 (whatever it was, it belongs to those who wait)
             for _, done in batch:
                 if not done.done():
                     done.set_exception(error)
             return
+        finally:
+            self._running -= 1
         for row, (_, done) in enumerate(batch):
             if not done.done():
                 done.set_result((result, row))

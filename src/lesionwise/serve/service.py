@@ -99,6 +99,8 @@ class Service:
 
     Args:
         engine: The model.
+        alone: The same model with all cores for one batch, for a batch that no other is computed beside;
+            `engine` if left out.
         limits: What a request may cost.
         decoders: Processes that decode; one for each core, up to four, if left out.
 
@@ -112,9 +114,17 @@ class Service:
         BundleError: If the model was made with a split that leaks.
     """
 
-    def __init__(self, engine: Engine, *, limits: Limits | None = None, decoders: int | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        alone: Engine | None = None,
+        limits: Limits | None = None,
+        decoders: int | None = None,
+    ) -> None:
         verify_servable(engine.bundle)
         self.engine = engine
+        self._alone = alone or engine
         self.limits = limits or Limits()
         self.metrics = Metrics()
         self.metrics.model.labels(**self.model_brief()).set(1)
@@ -285,12 +295,13 @@ class Service:
         finally:
             self._decoding -= 1
 
-    def _run(self, batch: Sequence[Item]) -> Answers:
+    def _run(self, batch: Sequence[Item], alone: bool) -> Answers:  # noqa: FBT001 (the batcher passes it)
         """Return the answers for a batch, decisions included; called in a thread of its own."""
+        engine = self._alone if alone else self.engine
         pixels = np.stack([item.pixels for item in batch])
         told = [item.metadata for item in batch if item.metadata is not None]
-        outputs = self.engine.run(pixels, np.stack(told)) if told else self.engine.run(pixels)
-        answers = self.engine.answers([outputs])
+        outputs = engine.run(pixels, np.stack(told)) if told else engine.run(pixels)
+        answers = engine.answers([outputs])
         _ = answers.decisions
         return answers
 

@@ -23,7 +23,7 @@ from lesionwise.bundle.description import (
     verify_texts,
 )
 from lesionwise.bundle.engine import Engine
-from lesionwise.bundle.export import BundleGraph, Member, View, to_onnx, verify_parity
+from lesionwise.bundle.export import BundleGraph, Member, View, Whole, to_onnx, verify_parity
 from lesionwise.bundle.load import Bundle, assemble, verify_writable, write_bundle
 from lesionwise.data.metadata import encoding_of
 from lesionwise.data.preprocess import recipe_steps
@@ -161,7 +161,7 @@ def view(recipe: Recipe) -> nn.Module:
     columns = _probe(recipe, [(slice(None), place) for place in range(width)])[:, 0, :]
     same = recipe.view_size == recipe.image_size
     if same and rows.equal(torch.eye(height)) and columns.equal(torch.eye(width)):
-        return nn.Identity()
+        return Whole()
     return View(rows.T.contiguous(), columns.T.contiguous())
 
 

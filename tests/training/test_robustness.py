@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from conftest import make_recipe
-from lesionwise.data.perturbations import PERTURBATIONS, STRENGTHS
+from lesionwise.data.perturbations import PERTURBATIONS, STRENGTHS, perturb
 from lesionwise.errors import RunError
 from lesionwise.evaluation.calibrate import calibrate_run
 from lesionwise.evaluation.ensemble import claim_ensemble_folder, make_ensemble
@@ -15,8 +15,9 @@ from lesionwise.evaluation.predictions import read_predictions
 from lesionwise.evaluation.robustness import SCORES
 from lesionwise.evaluation.run_predictions import read_run_predictions
 from lesionwise.evaluation.scores import accuracy_score
-from lesionwise.run_folder import RunFolder
-from lesionwise.training.robustness import FRAME_PX, _read, perturbed_part
+from lesionwise.run_folder import RunFolder, write_json, write_text
+from lesionwise.training.reread import reread
+from lesionwise.training.robustness import FRAME_PX, _read, perturbed_part, verify_changeable
 from lesionwise.training.run import train
 
 
@@ -75,6 +76,35 @@ def test_an_ensemble_answers_for_changed_photographs_as_it_answers(
     assert found.plain == pytest.approx(expected)
     assert len(found.changed) == 30
     assert min(row.same_answer for row in found.changed) < 1
+
+
+def test_members_that_read_images_alike_share_what_was_changed(
+    trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    larger = reread(trained.path, ["image_size=[36, 48]"], tmp_path / "larger", cache_root=tmp_path)
+    both = claim_ensemble_folder(tmp_path / "both")
+    make_ensemble([trained, larger], both)
+    changes: list[str] = []
+
+    def counted(pixels: np.ndarray, name: str, strength: int, *, image_id: str, seed: int) -> np.ndarray:
+        changes.append(image_id)
+        return perturb(pixels, name, strength, image_id=image_id, seed=seed)
+
+    monkeypatch.setattr("lesionwise.training.robustness.perturb", counted)
+    found = perturbed_part(both, "val", device="cpu", cache_root=tmp_path)
+    assert len(changes) == 30 * found.images
+    stored = read_run_predictions(both, "val")
+    assert found.plain["accuracy"] == pytest.approx(accuracy_score(stored.y_true, stored.y_prob))
+
+
+def test_an_ensemble_of_cross_validations_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    folds, both = RunFolder(tmp_path / "folds"), RunFolder(tmp_path / "both")
+    write_json(folds.cross_validation, {"done": []})
+    write_text(folds.config, make_recipe().to_toml())
+    write_json(both.ensemble, {"members": [{"run": str(folds.path), "calibrated": False}]})
+    write_text(both.config, "")
+    with pytest.raises(RunError, match=r"folds: is a cross-validation, and --robustness asks one network"):
+        verify_changeable(both)
 
 
 def test_the_test_part_is_not_changed_before_it_was_looked_at(trained: RunFolder) -> None:

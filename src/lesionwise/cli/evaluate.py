@@ -65,6 +65,10 @@ def evaluate(
             raise LesionwiseError("--truth, --normalise, --by and --out go with a CSV; a run knows its own.")
         folds = () if final or robustness else ("cross-validation",)  # whose runs are for one fold each
         run = open_run_folder(source, "run", "ensemble", *folds)
+        if robustness:
+            from lesionwise.training.robustness import verify_changeable
+
+            verify_changeable(run)  # before anything is written
         evaluation, title, check = _evaluate_run(run, read, final=final, device=device, quiet=quiet)
     else:
         if final or robustness:

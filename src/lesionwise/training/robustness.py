@@ -10,7 +10,7 @@ that is told more than an image is told it as ever.
 Letters: N images, C classes, H W pixels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -29,10 +29,8 @@ from lesionwise.evaluation.ensemble import ensemble_members, mean_logits
 from lesionwise.evaluation.robustness import Robustness, measure_robustness
 from lesionwise.evaluation.run_predictions import run_probabilities
 from lesionwise.progress import OnWork
-from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.fit import load_best_network, predict_logits
-from lesionwise.training.prepare import TrainingData
 from lesionwise.training.run import prepare_again
 
 FRAME_PX: Final = (450, 600)  # as HAM10000 holds them; larger photographs are reduced to cover it
@@ -61,86 +59,116 @@ def perturbed_part(
 
     Raises:
         RunError: If the test part was not looked at, the data is not what the run was trained with, or the
-            members of an ensemble have other images.
+            members of an ensemble have other images or are no single networks.
     """
+    verify_changeable(run)
     if part == "test" and not run.predictions("test").is_file():
         raise RunError(f"{run.path}: its test part was not looked at yet. Add --final, which notes the look.")
-    found = _answers(run, part, device=device, seed=seed, cache_root=cache_root, on_step=on_step)
-    plain, *changed = found.prob
+    model = _model(run, part, device=device, cache_root=cache_root)
+    plain, *changed = map(model.answer, _changed_images(model, seed=seed, on_step=on_step))
     named = [(name, strength, prob) for (name, strength), prob in zip(_JOBS, changed, strict=True)]
-    return measure_robustness(found.truth, plain, named, found.groups)
+    return measure_robustness(model.truth, plain, named, model.groups)
 
 
-class _Answers(NamedTuple):
-    """Ids, class indices and lesions of the images, and the probabilities (N, C): unchanged, then by job."""
+def verify_changeable(run: RunFolder) -> None:
+    """Make sure that a run can be asked about changed photographs: that it is one network, or made of such.
+
+    Raises:
+        RunError: If it is a cross-validation, or made of one, whose networks have fewer images each.
+    """
+    for member in ensemble_members(run):
+        verify_changeable(member)
+    if run.kind == "cross-validation":
+        raise RunError(
+            f"{run.path}: is a cross-validation, and --robustness asks one network about all images of a "
+            "part. Ask one of its folds, fold-1 and so on."
+        )
+
+
+class _Look(NamedTuple):
+    """How a recipe reads a photograph: sides in pixels, and steps of preprocessing."""
+
+    size: tuple[int, int]
+    steps: tuple[str, ...]
+
+
+class _Model(NamedTuple):
+    """What answers for the images of a part, of which there are N.
+
+    Attributes:
+        ids: Of the images.
+        paths: Of their files.
+        truth: Class indices, shape (N,).
+        groups: Lesions, shape (N,).
+        looks: Each way in which a network of it reads them.
+        answer: From the images (N, H, W, 3), by look, to probabilities (N, C).
+    """
 
     ids: NDArray[np.str_]
+    paths: list[Path]
     truth: NDArray[np.int64]
     groups: NDArray[Any]
-    prob: list[Floats]
+    looks: frozenset[_Look]
+    answer: Callable[[Mapping[_Look, Pixels]], Floats]
 
 
-def _answers(
-    run: RunFolder,
-    part: str,
-    *,
-    device: str,
-    seed: int,
-    cache_root: str | Path | None,
-    on_step: OnWork | None,
-) -> _Answers:
-    members = ensemble_members(run)
-    if members:
-        each = partial(_answers, part=part, device=device, seed=seed, cache_root=cache_root, on_step=on_step)
-        first, *others = map(each, members)
-        if any(not np.array_equal(first.ids, other.ids) for other in others):
-            raise RunError(f"{run.path}: its members have not the same images in {part} any more.")
-        together = zip(first.prob, *(other.prob for other in others), strict=True)
-        return first._replace(prob=[run_probabilities(run, mean_logits(probs)) for probs in together])
+def _model(run: RunFolder, part: str, *, device: str, cache_root: str | Path | None) -> _Model:
+    members = [_model(member, part, device=device, cache_root=cache_root) for member in ensemble_members(run)]
+    if not members:
+        return _network(run, part, device=device, cache_root=cache_root)
+    if any(not np.array_equal(members[0].ids, other.ids) for other in members):
+        raise RunError(f"{run.path}: its members have not the same images in {part} any more.")
+
+    def answer(images: Mapping[_Look, Pixels]) -> Floats:
+        return run_probabilities(run, mean_logits([member.answer(images) for member in members]))
+
+    looks = frozenset[_Look]().union(*(member.looks for member in members))
+    return members[0]._replace(looks=looks, answer=answer)
+
+
+def _network(run: RunFolder, part: str, *, device: str, cache_root: str | Path | None) -> _Model:
     recipe, data, _ = prepare_again(run, cache_root)
     network, rows = load_best_network(run, recipe), data.rows(part)
+    look = _Look(recipe.image_size, recipe_steps(recipe))
     every, known = np.arange(len(rows)), data.metadata(recipe.metadata)
     told = None if known is None else known[rows]
-    prob = [
-        run_probabilities(run, predict_logits(network, recipe, pixels, every, metadata=told, device=device))
-        for pixels in _changed_views(data, rows, recipe, seed=seed, on_step=on_step)
-    ]
-    return _Answers(data.image_id[rows], data.y[rows], data.group[rows], prob)
+
+    def answer(images: Mapping[_Look, Pixels]) -> Floats:
+        logits = predict_logits(network, recipe, images[look], every, metadata=told, device=device)
+        return run_probabilities(run, logits)
+
+    paths = [data.dataset.paths[row] for row in rows]
+    return _Model(data.image_id[rows], paths, data.y[rows], data.group[rows], frozenset({look}), answer)
 
 
-def _changed_views(
-    data: TrainingData,
-    rows: NDArray[np.int64],
-    recipe: Recipe,
-    *,
-    seed: int,
-    on_step: OnWork | None,
-) -> Iterator[Pixels]:
-    """Yield the images (N, H, W, 3) as the recipe reads them, unchanged first, then after each change."""
-    paths, ids = data.dataset.paths, data.image_id
-    steps, size = recipe_steps(recipe), recipe.image_size
+def _changed_images(model: _Model, *, seed: int, on_step: OnWork | None) -> Iterator[dict[_Look, Pixels]]:
+    """Yield the images (N, H, W, 3) as each network reads them: unchanged, then after each change."""
+    looks = sorted(model.looks)
     with ThreadPoolExecutor(usable_cores()) as pool:
-        photographs = list(pool.map(_read, (paths[row] for row in rows)))
-        yield np.stack(list(pool.map(partial(fit_image, size=size, steps=steps), photographs)))
+        photographs = list(pool.map(_read, model.paths))
+
+        def each(change: Callable[[Pixels, str], Pixels]) -> dict[_Look, Pixels]:
+            read = partial(_read_changed, change=change, looks=looks)
+            found = list(pool.map(read, photographs, model.ids.tolist()))
+            return {look: np.stack([images[place] for images in found]) for place, look in enumerate(looks)}
+
+        yield each(lambda photograph, _: photograph)
         for number, (name, strength) in enumerate(_JOBS):
-            change = partial(_changed, size=size, steps=steps, name=name, strength=strength, seed=seed)
-            yield np.stack(list(pool.map(change, photographs, ids[rows].tolist())))
+            yield each(partial(_perturb, name=name, strength=strength, seed=seed))
             if on_step:
                 on_step("changing photographs", number + 1, len(_JOBS))
 
 
-def _changed(
-    photograph: Pixels,
-    image_id: str,
-    *,
-    size: tuple[int, int],
-    steps: tuple[str, ...],
-    name: str,
-    strength: int,
-    seed: int,
-) -> Pixels:
-    changed = perturb(photograph, name, strength, image_id=image_id, seed=seed)
-    return fit_image(changed, size, steps=steps)
+def _perturb(photograph: Pixels, image_id: str, *, name: str, strength: int, seed: int) -> Pixels:
+    return perturb(photograph, name, strength, image_id=image_id, seed=seed)
+
+
+def _read_changed(
+    photograph: Pixels, image_id: str, *, change: Callable[[Pixels, str], Pixels], looks: Sequence[_Look]
+) -> list[Pixels]:
+    """Return one photograph, once changed, as each network reads it."""
+    changed = change(photograph, image_id)
+    return [fit_image(changed, look.size, steps=look.steps) for look in looks]
 
 
 def _read(path: Path) -> Pixels:

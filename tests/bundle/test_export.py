@@ -27,12 +27,17 @@ def test_the_view_of_the_bundle_is_that_of_evaluation(keys: dict[str, object]) -
     recipe = make_recipe(**keys)
     pixels = torch.from_numpy(images(6))
     found = view(recipe)(pixels.permute(0, 3, 1, 2))
-    assert isinstance(view(recipe), View)
+    seen = view(recipe)
+    assert isinstance(seen, View)
+    zoomed = recipe.eval_zoom > 1
+    assert (seen.rows.shape[1] < pixels.shape[1], seen.columns.shape[0] < pixels.shape[2]) == (zoomed, zoomed)
     assert (found - evaluation_view(pixels, recipe)).abs().max() < 1e-5
 
 
 def test_a_view_that_changes_nothing_costs_nothing() -> None:
-    assert isinstance(view(make_recipe()), Whole)
+    pixels, whole = torch.from_numpy(images(2)), view(make_recipe())
+    assert isinstance(whole, Whole)
+    assert whole(pixels.permute(0, 3, 1, 2)).equal(evaluation_view(pixels, make_recipe()))
 
 
 def test_a_run_that_standardises_whole_parts_is_not_exported(tmp_path: Path) -> None:

@@ -36,6 +36,23 @@ def test_the_numbers_are_at_most_sixty_four() -> None:
     assert Appearance()(spots(size=(225, 300))).shape == (1, 58)
 
 
+def test_colours_are_those_of_double_precision() -> None:
+    rng = np.random.default_rng(0)
+    for pixels in (spots(), torch.from_numpy(rng.integers(0, 256, (1, 60, 80, 3), np.uint8))):
+        logs = np.log(pixels.numpy().reshape(-1, 3) / 255 + 0.05)
+        axes = logs @ np.array([[1 / 3, 1 / 3, 1 / 3], [1, -1, 0], [0.5, 0.5, -1]]).T
+        between = np.corrcoef(axes.T)
+        expected = [*axes.mean(0), *np.log(axes.std(0)), between[0, 1], between[0, 2], between[1, 2]]
+        np.testing.assert_allclose(Appearance()(pixels)[0, :9], expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 0, 255), (90, 60, 50)])
+def test_a_picture_of_one_colour_has_no_wild_numbers(colour: tuple[int, int, int]) -> None:
+    numbers = Appearance()(torch.tensor(colour, dtype=torch.uint8).expand(1, 270, 360, 3))[0]
+    assert numbers[3:6].max() < -3
+    assert numbers[6:9].abs().max() <= 1
+
+
 def test_less_light_shifts_only_the_mean() -> None:
     bright, dim = Appearance()(spots()), Appearance()(picture(values(spots()) * 0.8))
     moved = (bright - dim).abs()[0]

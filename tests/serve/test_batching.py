@@ -11,13 +11,14 @@ from lesionwise.bundle.engine import load_model
 from lesionwise.serve.batching import Batcher
 from lesionwise.serve.service import streams_for
 
-Run = Callable[[Sequence[int], bool], list[int]]
+Run = Callable[[Sequence[int]], list[int]]
 
 
 def batches_of(
     run: Run,
     act: Callable[["Batcher[int, list[int]]"], Awaitable[None]],
     *,
+    run_alone: Run | None = None,
     workers: int = 1,
     coming: int = 0,
 ) -> list[int]:
@@ -26,7 +27,13 @@ def batches_of(
 
     async def session() -> None:
         batcher = Batcher(
-            run, workers=workers, size=4, wait_s=0.05, coming=lambda: coming, on_batch=sizes.append
+            run,
+            run_alone=run_alone,
+            workers=workers,
+            size=4,
+            wait_s=0.05,
+            coming=lambda: coming,
+            on_batch=sizes.append,
         )
         batcher.start()
         try:
@@ -38,7 +45,7 @@ def batches_of(
     return sizes
 
 
-def doubled(items: Sequence[int], alone: bool = False) -> list[int]:  # noqa: ARG001, FBT001, FBT002
+def doubled(items: Sequence[int]) -> list[int]:
     return [2 * item for item in items]
 
 
@@ -55,7 +62,7 @@ def test_everybody_gets_the_row_that_is_theirs() -> None:
 def test_workers_compute_at_the_same_time() -> None:
     both = threading.Barrier(2, timeout=60)
 
-    def meet(items: Sequence[int], alone: bool) -> list[int]:  # noqa: ARG001, FBT001
+    def meet(items: Sequence[int]) -> list[int]:
         both.wait()
         return list(items)
 
@@ -68,7 +75,7 @@ def test_workers_compute_at_the_same_time() -> None:
 
 
 def test_a_failure_belongs_to_its_batch_alone() -> None:
-    def fail_on_one(items: Sequence[int], alone: bool) -> list[int]:  # noqa: ARG001, FBT001
+    def fail_on_one(items: Sequence[int]) -> list[int]:
         if 1 in items:
             raise RuntimeError("one")
         return doubled(items)
@@ -81,14 +88,17 @@ def test_a_failure_belongs_to_its_batch_alone() -> None:
     batches_of(fail_on_one, act)
 
 
-def test_only_a_batch_that_has_no_company_is_told_that_it_is_alone() -> None:
-    said, second_came = {}, threading.Event()
+def test_a_batch_without_company_is_run_otherwise() -> None:
+    alone: list[list[int]] = []
+    second_came = threading.Event()
 
-    def listen(items: Sequence[int], alone: bool) -> list[int]:  # noqa: FBT001
-        said[items[0]] = alone
-        if items[0] == 1:
-            assert second_came.wait(60)
+    def together(items: Sequence[int]) -> list[int]:
         second_came.set()
+        return list(items)
+
+    def by_itself(items: Sequence[int]) -> list[int]:
+        alone.append(list(items))
+        assert items[0] != 1 or second_came.wait(60)
         return list(items)
 
     async def act(batcher: Batcher[int, list[int]]) -> None:
@@ -97,28 +107,39 @@ def test_only_a_batch_that_has_no_company_is_told_that_it_is_alone() -> None:
         await asyncio.gather(first, batcher.predict(2))
         await batcher.predict(3)
 
-    batches_of(listen, act, workers=2)
-    assert said == {1: True, 2: False, 3: True}
-    batches_of(listen, lambda batcher: batcher.predict(4), coming=1)
-    assert not said[4]
+    batches_of(together, act, run_alone=by_itself, workers=2)
+    assert alone == [[1], [3]]
 
 
-def test_a_failed_batch_leaves_the_next_alone() -> None:
-    said = []
+@pytest.mark.parametrize("coming", [0, 1])
+def test_one_of_many_that_wait_has_company(coming: int) -> None:
+    alone: list[list[int]] = []
 
-    def fail_first(items: Sequence[int], alone: bool) -> list[int]:  # noqa: FBT001
-        said.append(alone)
-        if items[0] == 1:
-            raise RuntimeError
+    def by_itself(items: Sequence[int]) -> list[int]:
+        alone.append(list(items))
         return list(items)
 
     async def act(batcher: Batcher[int, list[int]]) -> None:
-        with pytest.raises(RuntimeError):
-            await batcher.predict(1)
-        await batcher.predict(2)
+        await asyncio.gather(*(batcher.predict(number) for number in range(8)))
 
-    batches_of(fail_first, act)
-    assert said == [True, True]
+    assert batches_of(doubled, act, run_alone=by_itself, coming=coming) == [4, 4]
+    assert alone == ([] if coming else [[4, 5, 6, 7]])
+
+
+def test_a_failed_batch_is_no_company_for_the_next() -> None:
+    alone: list[int] = []
+
+    def fail(items: Sequence[int]) -> list[int]:
+        alone.extend(items)
+        raise RuntimeError
+
+    async def act(batcher: Batcher[int, list[int]]) -> None:
+        for number in range(2):
+            with pytest.raises(RuntimeError):
+                await batcher.predict(number)
+
+    batches_of(doubled, act, run_alone=fail)
+    assert alone == [0, 1]
 
 
 def test_streams_are_few_and_answer_as_one_does(bundle_file: Path) -> None:

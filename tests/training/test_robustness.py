@@ -1,12 +1,17 @@
 """Changed photographs of a run's own data, from files to scores."""
 
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from conftest import make_recipe
+from lesionwise.cli.app import app
+from lesionwise.data.images import fit_image
 from lesionwise.data.perturbations import PERTURBATIONS, STRENGTHS, perturb
 from lesionwise.errors import RunError
 from lesionwise.evaluation.calibrate import calibrate_run
@@ -17,7 +22,7 @@ from lesionwise.evaluation.run_predictions import read_run_predictions
 from lesionwise.evaluation.scores import accuracy_score
 from lesionwise.run_folder import RunFolder, write_json, write_text
 from lesionwise.training.reread import reread
-from lesionwise.training.robustness import FRAME_PX, _read, perturbed_part, verify_changeable
+from lesionwise.training.robustness import FRAME_PX, _read, perturbed_part
 from lesionwise.training.run import train
 
 
@@ -78,21 +83,26 @@ def test_an_ensemble_answers_for_changed_photographs_as_it_answers(
     assert min(row.same_answer for row in found.changed) < 1
 
 
-def test_members_that_read_images_alike_share_what_was_changed(
+def test_members_share_changed_photographs_and_what_they_read_alike(
     trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     larger = reread(trained.path, ["image_size=[36, 48]"], tmp_path / "larger", cache_root=tmp_path)
+    nearer = reread(trained.path, ["eval_zoom=1.2"], tmp_path / "nearer", cache_root=tmp_path)
     both = claim_ensemble_folder(tmp_path / "both")
-    make_ensemble([trained, larger], both)
-    changes: list[str] = []
+    make_ensemble([trained, larger, nearer], both)
+    calls: Counter[str] = Counter()
 
-    def counted(pixels: np.ndarray, name: str, strength: int, *, image_id: str, seed: int) -> np.ndarray:
-        changes.append(image_id)
-        return perturb(pixels, name, strength, image_id=image_id, seed=seed)
+    def counted(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+        def counting(*args: object, **options: object) -> np.ndarray:
+            calls[function.__name__] += 1
+            return function(*args, **options)
 
-    monkeypatch.setattr("lesionwise.training.robustness.perturb", counted)
+        return counting
+
+    for function in (perturb, fit_image):
+        monkeypatch.setattr(f"lesionwise.training.robustness.{function.__name__}", counted(function))
     found = perturbed_part(both, "val", device="cpu", cache_root=tmp_path)
-    assert len(changes) == 30 * found.images
+    assert calls == {"perturb": 30 * found.images, "fit_image": 2 * 31 * found.images}
     stored = read_run_predictions(both, "val")
     assert found.plain["accuracy"] == pytest.approx(accuracy_score(stored.y_true, stored.y_prob))
 
@@ -103,8 +113,13 @@ def test_an_ensemble_of_cross_validations_is_refused_before_anything_is_written(
     write_text(folds.config, make_recipe().to_toml())
     write_json(both.ensemble, {"members": [{"run": str(folds.path), "calibrated": False}]})
     write_text(both.config, "")
-    with pytest.raises(RunError, match=r"folds: is a cross-validation, and --robustness asks one network"):
-        verify_changeable(both)
+    before = set(tmp_path.rglob("*"))
+    refused = CliRunner().invoke(app, ["evaluate", str(both.path), "--final", "--robustness"])
+    assert refused.exit_code == 2
+    assert "folds: is a cross-validation, and --robustness asks one network" in " ".join(
+        refused.stderr.split()
+    )
+    assert set(tmp_path.rglob("*")) == before
 
 
 def test_the_test_part_is_not_changed_before_it_was_looked_at(trained: RunFolder) -> None:

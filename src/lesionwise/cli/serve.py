@@ -61,7 +61,8 @@ def serve(
     listening = open_socket(host, port)
     limits = Limits()
     engine = load_model(model, threads=threads, streams=streams_for(threads))
-    service = Service(engine, alone=Engine(engine.bundle, threads=threads), limits=limits)
+    alone = Engine(engine.bundle, threads=threads) if engine.streams > 1 else None
+    service = Service(engine, alone=alone, limits=limits)
     app = create_app(
         service, examples=read_examples(examples, limits) if examples else (), token=token or None
     )

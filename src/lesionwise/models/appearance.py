@@ -18,8 +18,9 @@ from typing_extensions import override
 _FLOOR: Final = 0.05  # added before the logarithm: black corners and clipped shadows stay finite
 _OPPONENT: Final = ((1 / 3, 1 / 3, 1 / 3), (1.0, -1.0, 0.0), (0.5, 0.5, -1.0))
 """Lightness, red against green, yellow against blue."""
-_SECOND: Final = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
-"""Which two channels each second moment is of: the three variances, then the three covariances."""
+_ONE: Final = [0, 1, 2, 0, 0, 1]
+_OTHER: Final = [0, 1, 2, 1, 2, 2]
+"""Of which two channels each second moment is: first the three variances, then the three covariances."""
 _USUAL: Final = math.log(0.5 + _FLOOR)  # a middling grey is zero in the table, and sums lose few digits
 _LEVELS: Final = 5
 _SMALLEST_SIDE: Final = 6  # pixels of the coarsest level
@@ -81,11 +82,12 @@ class Appearance(nn.Module):
 def _colours(x: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
     """Return spreads and correlations of the three channels, each (B, 3)."""
     pixels = x.flatten(2)
-    one, other = ([pair[which] for pair in _SECOND] for which in (0, 1))
-    products = (pixels @ pixels.mT).flatten(1)[:, [3 * a + b for a, b in _SECOND]]
-    second = products / pixels.shape[2] - mean[:, one] * mean[:, other]
+    products = (pixels @ pixels.mT).flatten(1)[:, [3 * a + b for a, b in zip(_ONE, _OTHER, strict=True)]]
+    second = products / pixels.shape[2] - mean[:, _ONE] * mean[:, _OTHER]
     spread = (second[:, :3].clamp_min(0) + 10 * _TINY).sqrt()
-    return spread, second[:, 3:] / (spread[:, one[3:]] * spread[:, other[3:]])
+    # Of a picture of one colour only rounding is left, which no correlation may grow from.
+    correlation = second[:, 3:] / (spread[:, _ONE[3:]] * spread[:, _OTHER[3:]])
+    return spread, correlation.clamp(-1, 1)
 
 
 def _middle(x: Tensor) -> Tensor:

@@ -17,7 +17,8 @@ class Batcher(Generic[Item, Result]):
     """Threads that run the network on whatever has come in.
 
     Args:
-        run: From the items of a batch to the one result of all; told whether no other is computed or coming.
+        run: From the items of a batch to the one result of all.
+        run_alone: The same for a batch beside which no other is computed or waits; `run` if left out.
         workers: Batches that are computed at the same time.
         size: Most items of a batch.
         wait_s: How long a batch is held back while others are coming.
@@ -27,8 +28,9 @@ class Batcher(Generic[Item, Result]):
 
     def __init__(
         self,
-        run: Callable[[Sequence[Item], bool], Result],
+        run: Callable[[Sequence[Item]], Result],
         *,
+        run_alone: Callable[[Sequence[Item]], Result] | None = None,
         workers: int,
         size: int,
         wait_s: float,
@@ -36,6 +38,7 @@ class Batcher(Generic[Item, Result]):
         on_batch: Callable[[int], None],
     ) -> None:
         self._run = run
+        self._run_alone = run_alone or run
         self._size = size
         self._wait_s = wait_s
         self._coming = coming
@@ -91,10 +94,11 @@ class Batcher(Generic[Item, Result]):
             return
         self._on_batch(len(batch))
         loop, items = asyncio.get_running_loop(), [item for item, _ in batch]
-        alone = not self._running and not self._coming()
+        alone = not self._running and self._queue.empty() and not self._coming()
         self._running += 1
         try:
-            result = await loop.run_in_executor(self._threads, self._run, items, alone)
+            run = self._run_alone if alone else self._run
+            result = await loop.run_in_executor(self._threads, run, items)
         except Exception as error:  # noqa: BLE001 (whatever it was, it belongs to those who wait)
             for _, done in batch:
                 if not done.done():

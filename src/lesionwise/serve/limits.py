@@ -25,8 +25,8 @@ class Limits:
         receive_s: For a request's body to arrive.
         send_s: That an answer waits for a client which does not fetch it.
         decode_s: For one image to be decoded.
-        batch: Images that go through the network together. Each core computes its own batch, and every
-            further image costs memory on each core.
+        batch: Images that go through the network together. Under load each core computes its own batch, and
+            every further image costs memory on each core.
         batch_wait_s: That a started batch waits for images which are still being decoded.
     """
 

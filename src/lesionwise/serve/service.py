@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import perf_counter
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -133,7 +134,8 @@ class Service:
         count = decoders or min(MAX_DECODERS, usable_cores())
         self._decoders = Decoders(engine.description.input, self.limits, count)
         self._batcher = Batcher(
-            self._run,
+            partial(self._run, engine),
+            run_alone=partial(self._run, self._alone),
             workers=engine.streams,
             size=self.limits.batch,
             wait_s=self.limits.batch_wait_s,
@@ -153,10 +155,16 @@ class Service:
         return () if encoding is None else encoding.names
 
     async def start(self) -> None:
-        """Start decoders and network; the first batch is run, so that no user waits for it."""
+        """Start decoders and network; a first batch is run, so that no user waits for it."""
         self._batcher.start()
         empty = np.zeros((*self.engine.description.input.size, 3), np.uint8)
-        await asyncio.gather(self._decoders.start(), self._batcher.predict(Item(empty, self._encode({}))))
+        first = Item(empty, self._encode({}))
+        shared = [self.engine] if self._alone is not self.engine else []
+        await asyncio.gather(
+            self._decoders.start(),
+            self._batcher.predict(first),
+            *(asyncio.to_thread(self._run, engine, [first]) for engine in shared),
+        )
 
     async def stop(self) -> None:
         """Stop both."""
@@ -295,9 +303,9 @@ class Service:
         finally:
             self._decoding -= 1
 
-    def _run(self, batch: Sequence[Item], alone: bool) -> Answers:  # noqa: FBT001 (the batcher passes it)
+    @staticmethod
+    def _run(engine: Engine, batch: Sequence[Item]) -> Answers:
         """Return the answers for a batch, decisions included; called in a thread of its own."""
-        engine = self._alone if alone else self.engine
         pixels = np.stack([item.pixels for item in batch])
         told = [item.metadata for item in batch if item.metadata is not None]
         outputs = engine.run(pixels, np.stack(told)) if told else engine.run(pixels)

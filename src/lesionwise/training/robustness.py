@@ -96,6 +96,7 @@ class _Model(NamedTuple):
     """What answers for the images of a part, of which there are N.
 
     Attributes:
+        fingerprint: Of the data that they are from.
         ids: Of the images.
         paths: Of their files.
         truth: Class indices, shape (N,).
@@ -104,6 +105,7 @@ class _Model(NamedTuple):
         answer: From the images (N, H, W, 3), by look, to probabilities (N, C).
     """
 
+    fingerprint: str
     ids: NDArray[np.str_]
     paths: list[Path]
     truth: NDArray[np.int64]
@@ -116,14 +118,18 @@ def _model(run: RunFolder, part: str, *, device: str, cache_root: str | Path | N
     members = [_model(member, part, device=device, cache_root=cache_root) for member in ensemble_members(run)]
     if not members:
         return _network(run, part, device=device, cache_root=cache_root)
-    if any(not np.array_equal(members[0].ids, other.ids) for other in members):
+    first = members[0]
+    if any(
+        other.fingerprint != first.fingerprint or not np.array_equal(other.ids, first.ids)
+        for other in members
+    ):
         raise RunError(f"{run.path}: its members have not the same images in {part} any more.")
 
     def answer(images: Mapping[_Look, Pixels]) -> Floats:
         return run_probabilities(run, mean_logits([member.answer(images) for member in members]))
 
     looks = frozenset[_Look]().union(*(member.looks for member in members))
-    return members[0]._replace(looks=looks, answer=answer)
+    return first._replace(looks=looks, answer=answer)
 
 
 def _network(run: RunFolder, part: str, *, device: str, cache_root: str | Path | None) -> _Model:
@@ -138,7 +144,15 @@ def _network(run: RunFolder, part: str, *, device: str, cache_root: str | Path |
         return run_probabilities(run, logits)
 
     paths = [data.dataset.paths[row] for row in rows]
-    return _Model(data.image_id[rows], paths, data.y[rows], data.group[rows], frozenset({look}), answer)
+    return _Model(
+        data.cache.fingerprint,
+        data.image_id[rows],
+        paths,
+        data.y[rows],
+        data.group[rows],
+        frozenset({look}),
+        answer,
+    )
 
 
 def _changed_images(model: _Model, *, seed: int, on_step: OnWork | None) -> Iterator[dict[_Look, Pixels]]:

@@ -24,7 +24,7 @@ from lesionwise.evaluation.robustness import measure_robustness, write_robustnes
 from lesionwise.evaluation.run_scores import OUT_OF_FOLD, evaluate_part, read_check
 from lesionwise.evaluation.subgroups import SCORES
 from lesionwise.labels import CODES
-from lesionwise.report.model_card import write_model_card
+from lesionwise.report.model_card import _making, write_model_card
 from lesionwise.run_folder import RunFolder, read_json, write_json, write_text
 from lesionwise.split.groups import CONFIRMED_PAIRS
 from lesionwise.split.split_file import Split, write_split
@@ -53,6 +53,34 @@ def run(tmp_path: Path) -> RunFolder:
     predictions = Predictions(names, odds / odds.sum(axis=1, keepdims=True), y, names, logits)
     write_predictions(predictions, run.predictions("val"))
     return run
+
+
+def test_an_ensemble_is_made_by_the_commands_of_its_members_and_their_origins(tmp_path: Path) -> None:
+    first, reread, other, both = (RunFolder(tmp_path / name) for name in ("first", "again", "other", "both"))
+    for step, command, python in (
+        (first, "train best", "3.11.7"),
+        (reread, "reread best --set eval_zoom=1.2", "3.11.7"),
+        (other, "train large --out /secret/large", "3.12.3"),
+        (both, "ensemble again large", "3.11.7"),
+    ):
+        packages = {"lesionwise": "0.1.0", "torch": "2.15.0"}
+        record = {"command": f"lesionwise {command}", "python": python, "packages": packages}
+        write_json(step.environment, record)
+    write_json(reread.reread, {"of": str(first.path), "trained_with": {}})
+    assert _making(both, [reread, other]) == {
+        "commands": [
+            "lesionwise train best",
+            "lesionwise reread best --set eval_zoom=1.2",
+            "lesionwise train large --out large",
+            "lesionwise ensemble again large",
+        ],
+        "software": [
+            "Python 3.11.7, lesionwise 0.1.0, torch 2.15.0",
+            "Python 3.12.3, lesionwise 0.1.0, torch 2.15.0",
+        ],
+    }
+    first.environment.unlink()
+    assert _making(reread, [reread])["commands"] == ["lesionwise reread best --set eval_zoom=1.2"]
 
 
 def test_a_run_without_scores_has_no_card(run: RunFolder) -> None:

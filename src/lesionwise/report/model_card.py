@@ -81,7 +81,7 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
     scores = read_json(run.scores)
     parts = {name: Evaluation.from_json(value) for name, value in scores["parts"].items()}
     part = headline_part(parts)
-    evaluation, environment = parts[part], read_json(run.environment)
+    evaluation = parts[part]
     explanation = read_explanation(run, part) or read_explanation(run, "val")
     measured = ((name, read_robustness(run, name)) for name in (part, "val", "cal"))
     broken_on, robustness = next((pair for pair in measured if pair[1]), (None, None))
@@ -115,9 +115,8 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
         "looks": [trained_with(member) for member in members],
         "data": read_json(members[0].data),
         "joined": _joined_pairs(run),
-        "command": _without_folders(environment["command"]),
-        "python": environment["python"],
-        "packages": environment["packages"],
+        "version": read_json(run.environment)["packages"]["lesionwise"],
+        **_making(run, members),
         "split": read_json(run.split_facts),
     }
 
@@ -128,6 +127,26 @@ def _joined_pairs(run: RunFolder) -> int:
         return 0
     known = set(read_split(run.split).frame["image_id"])
     return sum(known.issuperset(pair) for pair in CONFIRMED_PAIRS)
+
+
+def _making(run: RunFolder, members: Sequence[RunFolder]) -> dict[str, list[str]]:
+    """Return the commands that made the members and then the run, and the software that they ran with."""
+    steps = [step for each in members for step in (*_origin(each), each)]
+    environments = [read_json(step.environment) for step in (*steps, *([] if members == [run] else [run]))]
+    software = [
+        ", ".join([f"Python {each['python']}", *map(" ".join, each["packages"].items())])
+        for each in environments
+    ]
+    return {
+        "commands": [_without_folders(each["command"]) for each in environments],
+        "software": list(dict.fromkeys(software)),
+    }
+
+
+def _origin(run: RunFolder) -> list[RunFolder]:
+    """Return the run whose weights another reads, where it is still there."""
+    found = [RunFolder(Path(read_json(run.reread)["of"]))] if run.reread.is_file() else []
+    return [origin for origin in found if origin.environment.is_file()]
 
 
 def _folds_facts(run: RunFolder, folds: RunFolder) -> dict[str, Any]:

@@ -75,14 +75,14 @@ class Appearance(nn.Module):
         return torch.cat(numbers, dim=1)
 
     def _look_up(self, values: Tensor) -> Tensor:
-        # Of the ways to read a table this one alone has a fast kernel everywhere.
+        # A Gather in the bundle, which OpenVINO does fast; `take` and indexing become a GatherND, slow there.
         return self.logarithms.index_select(0, values.flatten().int()).reshape(values.shape)
 
 
 def _colours(x: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
     """Return spreads and correlations of the three channels, each (B, 3)."""
     pixels = x.flatten(2)
-    products = (pixels @ pixels.mT).flatten(1)[:, [3 * a + b for a, b in zip(_ONE, _OTHER, strict=True)]]
+    products = (pixels @ pixels.mT)[:, _ONE, _OTHER]
     second = products / pixels.shape[2] - mean[:, _ONE] * mean[:, _OTHER]
     spread = (second[:, :3].clamp_min(0) + 10 * _TINY).sqrt()
     # Of a picture of one colour only rounding is left, which no correlation may grow from.

@@ -160,28 +160,19 @@ def _changed_images(model: _Model, *, seed: int, on_step: OnWork | None) -> Iter
     looks = sorted(model.looks)
     with ThreadPoolExecutor(usable_cores()) as pool:
         photographs = list(pool.map(_read, model.paths))
-
-        def each(change: Callable[[Pixels, str], Pixels]) -> dict[_Look, Pixels]:
-            read = partial(_read_changed, change=change, looks=looks)
-            found = list(pool.map(read, photographs, model.ids.tolist()))
-            return {look: np.stack([images[place] for images in found]) for place, look in enumerate(looks)}
-
-        yield each(lambda photograph, _: photograph)
-        for number, (name, strength) in enumerate(_JOBS):
-            yield each(partial(_perturb, name=name, strength=strength, seed=seed))
-            if on_step:
-                on_step("changing photographs", number + 1, len(_JOBS))
-
-
-def _perturb(photograph: Pixels, image_id: str, *, name: str, strength: int, seed: int) -> Pixels:
-    return perturb(photograph, name, strength, image_id=image_id, seed=seed)
+        for number, job in enumerate((None, *_JOBS)):
+            read = partial(_read_changed, job=job, seed=seed, looks=looks)
+            found = zip(*pool.map(read, photographs, model.ids.tolist()), strict=True)
+            yield {look: np.stack(images) for look, images in zip(looks, found, strict=True)}
+            if on_step and job:
+                on_step("changing photographs", number, len(_JOBS))
 
 
 def _read_changed(
-    photograph: Pixels, image_id: str, *, change: Callable[[Pixels, str], Pixels], looks: Sequence[_Look]
+    photograph: Pixels, image_id: str, *, job: tuple[str, int] | None, seed: int, looks: Sequence[_Look]
 ) -> list[Pixels]:
     """Return one photograph, once changed, as each network reads it."""
-    changed = change(photograph, image_id)
+    changed = perturb(photograph, *job, image_id=image_id, seed=seed) if job else photograph
     return [fit_image(changed, look.size, steps=look.steps) for look in looks]
 
 

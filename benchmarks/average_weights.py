@@ -43,6 +43,17 @@ def measure_again(network: Network, recipe: Recipe, data: TrainingData) -> None:
     network.eval()
 
 
+def average(first: Network, second: Network) -> None:
+    """Give the second network the mean of both networks' weights."""
+    mine, theirs = first.state_dict(), second.state_dict()
+    second.load_state_dict(
+        {
+            name: (mine[name] + value) / 2 if value.is_floating_point() else value
+            for name, value in theirs.items()
+        }
+    )
+
+
 def main(first: Path, second: Path) -> None:
     run = RunFolder(second)
     if run.split.read_bytes() != RunFolder(first).split.read_bytes():
@@ -59,14 +70,8 @@ def main(first: Path, second: Path) -> None:
         print_scores(str(folder), found, data, rows)
     one, other = (torch.from_numpy(found).softmax(1) for found in answers)
     print_scores("mean of answers", ((one + other) / 2).log().numpy(), data, rows)
-    mine, theirs = (network.state_dict() for network in networks)
+    average(*networks)
     both = networks[1]
-    both.load_state_dict(
-        {
-            name: (mine[name] + value) / 2 if value.is_floating_point() else value
-            for name, value in theirs.items()
-        }
-    )
     print_scores("mean of weights", logits(both), data, rows)
     measure_again(both, recipe, data)
     print_scores("mean of weights, batch norm measured anew", logits(both), data, rows)

@@ -5,6 +5,7 @@ from rich.console import Console
 
 from lesionwise.cli import console
 from lesionwise.cli.console import Display
+from lesionwise.progress import FEATURES
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -16,11 +17,12 @@ def test_progress_is_shown_from_the_first_image_on_a_terminal_and_in_a_log(
     with Display(quiet=False) as display:
         for done in range(0, 101, 10):
             display.on_read(done, 100)
+        display.on_step(FEATURES, 64, 64)
         display.on_step(0, 10, 100)
         display.on_step(0, 100, 100)
         display.on_step(1, 10, 100)
         display.on_work("looking at images", 100, 100)
-    for line in ("reading images 100/100", "looking at images 100/100"):
+    for line in ("reading images 100/100", "computing features 64/64", "looking at images 100/100"):
         assert (line in screen.getvalue()) != terminal
 
 

@@ -17,6 +17,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from lesionwise.progress import FEATURES
+
 if TYPE_CHECKING:
     from lesionwise.evaluation.calibration_check import CalibrationCheck
     from lesionwise.evaluation.evaluate import Evaluation
@@ -94,8 +96,11 @@ class Display:
         self._count(title, done, total)
 
     def on_step(self, epoch: int, done: int, total: int) -> None:
-        """Show how far an epoch is."""
-        self._move(f"epoch {epoch + 1}", done, total)
+        """Show how far an epoch is, or the computing of features before the first."""
+        if epoch == FEATURES:
+            self._count("computing features", done, total)
+        else:
+            self._move(f"epoch {epoch + 1}", done, total)
 
     def on_epoch(self, row: dict[str, float]) -> None:
         """Print one line for a finished epoch."""

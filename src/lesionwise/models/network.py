@@ -114,8 +114,12 @@ class Network(nn.Module):
         if cam is not None and len(views) > 1:
             maps = cam.reshape(len(views), -1, *cam.shape[1:])
             cam = torch.stack([turn_back(maps[k], view) for k, view in enumerate(views)]).mean(0)
+        return Outputs(self.of_embedding(embedding, metadata), embedding, cam)
+
+    def of_embedding(self, embedding: Tensor, metadata: Tensor | None = None) -> Tensor:
+        """Return the logits (B, C) of embeddings (B, D) with what encoded metadata (B, M) add to them."""
         logits: Tensor = self.head.linear(self.head.drop(embedding))
-        return Outputs(self.told(logits, metadata), embedding, cam)
+        return self.told(logits, metadata)
 
     def told(self, logits: Tensor, metadata: Tensor | None) -> Tensor:
         """Return the logits (B, C) of images with what encoded metadata (B, M) add to them."""

@@ -24,7 +24,8 @@ class Batch(NamedTuple):
     """Images of one step.
 
     Attributes:
-        images: RGB, shape (B, H, W, 3), uint8.
+        images: RGB, shape (B, H, W, 3), uint8; for a network that learns in its last layer alone their
+            embeddings, shape (B, D).
         y: Class index of each, shape (B,).
         rows: Row number of each in the table, shape (B,); stays on the CPU, where random numbers are made.
     """
@@ -38,13 +39,17 @@ class ImageRows(Dataset[Batch]):
     """Some rows of an image cache, read a batch at a time.
 
     Args:
-        pixels: All images, shape (N, H, W, 3), uint8; memory-mapped, or on the device already.
+        pixels: All images, shape (N, H, W, 3), uint8, or their embeddings, shape (N, D); memory-mapped, or on
+            the device already.
         y: Class index of all images, shape (N,).
         rows: The rows that belong to this part.
     """
 
     def __init__(
-        self, pixels: NDArray[np.uint8] | Tensor, y: NDArray[np.int64], rows: NDArray[np.int64]
+        self,
+        pixels: NDArray[np.uint8] | NDArray[np.float32] | Tensor,
+        y: NDArray[np.int64],
+        rows: NDArray[np.int64],
     ) -> None:
         self.pixels = pixels
         self.y = y

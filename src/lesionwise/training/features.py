@@ -1,7 +1,7 @@
-"""Features computed once and kept beside the pixels, for whatever is fitted on top of them.
+"""Features computed once and kept beside the pixels, for whatever learns on top of them.
 
-Here: what a network that is not trained makes of every image, as an array. Not here: the layer on top
-(`lesionwise.models.probe`).
+Here: what features that are not trained make of every image, as an array. Not here: the layer on top
+(`lesionwise.models.probe`, `last_layer`).
 Letters: N images, D features.
 """
 
@@ -15,13 +15,26 @@ from torch import nn
 
 from lesionwise.models.layers import LayerFeatures
 from lesionwise.models.network import DenseHead, Network
-from lesionwise.progress import OnStep
+from lesionwise.progress import FEATURES, OnStep
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import atomic_path
 from lesionwise.training.augment import evaluation_view
 from lesionwise.training.prepare import TrainingData
 
 _BATCH = 64
+_CHANGES = (
+    *("rotation", "zoom", "shift", "aspect", "flip", "blur", "brightness", "contrast", "color"),
+    *("mixup", "cutmix"),
+)
+
+
+def are_constant(recipe: Recipe) -> bool:
+    """Return whether an image has the same features in every epoch: neither is ever changed."""
+    if recipe.probe:
+        return True
+    unchanged = all(getattr(recipe, key) == Recipe.model_fields[key].default for key in _CHANGES)
+    alike = recipe.image_size == recipe.crop_size == recipe.view_size and recipe.eval_zoom == 1
+    return recipe.freeze == "all" and unchanged and alike and recipe.tta == 1
 
 
 def network_features(
@@ -36,7 +49,7 @@ def network_features(
         recipe: Says which part of the image is looked at.
         data: The images.
         device: "cpu", "cuda" or "mps".
-        on_step: Called with 0, the images whose features are known and the number of all.
+        on_step: Called with `FEATURES`, the images whose features are known and the number of all.
     """
     path = _path(network, recipe, data)
     if not path.exists():
@@ -52,12 +65,12 @@ def known_embedding(
     """Return the embedding of some images, shape (len(rows), K), from features that are kept; None without.
 
     Args:
-        network: Of a probe, as it was fitted, on the CPU.
-        recipe: Of the probe.
+        network: As it was trained, on the CPU.
+        recipe: Its own.
         data: The images.
         rows: Those to look up.
     """
-    if not recipe.probe:
+    if not are_constant(recipe):
         return None
     path = _path(network, recipe, data)
     if not path.exists():
@@ -86,7 +99,7 @@ def known_logits(
     metadata = data.metadata(recipe.metadata)
     told = None if metadata is None else torch.from_numpy(metadata[rows])
     with torch.inference_mode():
-        logits = network.told(network.head.linear(torch.from_numpy(embedding)), told)
+        logits = network.eval().of_embedding(torch.from_numpy(embedding), told)
     return np.asarray(logits.double())
 
 
@@ -119,7 +132,7 @@ def _compute(
         with torch.inference_mode():
             embeddings.append(network.outputs(evaluation_view(images, recipe)).embedding.cpu())
         if on_step:
-            on_step(0, min(start + _BATCH, len(pixels)), len(pixels))
+            on_step(FEATURES, min(start + _BATCH, len(pixels)), len(pixels))
     network.cpu()
     return np.asarray(torch.cat(embeddings))
 

@@ -5,11 +5,14 @@ around it (`trainer`) and reading data (`prepare`).
 Letters: N images, C classes, H W pixels.
 """
 
+from functools import partial
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lesionwise.data.metadata import encoding_of
 from lesionwise.errors import RecipeError, RunError
@@ -26,9 +29,10 @@ from lesionwise.run_folder import RunFolder
 from lesionwise.training.augment import evaluation_view
 from lesionwise.training.clock import StepClock, StepProgress
 from lesionwise.training.datamodule import ImageDataModule, ImageRows, channel_statistics
-from lesionwise.training.features import known_logits
+from lesionwise.training.features import are_constant, known_logits, network_features
 from lesionwise.training.hardware import choose_precision, keep_memory, resident_pixels
 from lesionwise.training.history import History
+from lesionwise.training.last_layer import LastLayerModule
 from lesionwise.training.module import LesionModule
 from lesionwise.training.prepare import TrainingData
 from lesionwise.training.processes import Processes
@@ -73,20 +77,20 @@ def fit(
     train_rows = data.rows("train")
     last = run.last
     resuming = processes.first(lambda: resume and last.exists())
-    network = fresh_network(recipe, weights=FRESH if resuming else recipe.weights)
+    network = read_network(last, recipe) if resuming else fresh_network(recipe, weights=recipe.weights)
     if recipe.weights == FRESH and not recipe.mean:
         network.set_statistics(*processes.first(lambda: channel_statistics(data.pixels, train_rows)))
     counts = torch.bincount(torch.from_numpy(data.y[train_rows]), minlength=len(CODES))
-    pixels = resident_pixels(data.pixels, device)
+    clock = StepClock()
+    seen = _seen(network, recipe, data, processes, device=device, clock=clock, on_step=on_step)
     batches = ImageDataModule(
-        ImageRows(pixels, data.y, train_rows),
-        None if recipe.train_on_val else ImageRows(pixels, data.y, data.rows("val")),
+        ImageRows(seen, data.y, train_rows),
+        None if recipe.train_on_val else ImageRows(seen, data.y, data.rows("val")),
         recipe,
         seed=seed,
         rank=processes.rank,
         processes=processes.count,
     )
-    clock = StepClock()
     watchers = [History(run.history, on_epoch), clock]
     if on_step and processes.is_first:
         watchers.append(StepProgress(on_step))
@@ -96,13 +100,35 @@ def fit(
         trainer = make_trainer(recipe, run, device, precision, watchers, logger=logger, processes=processes)
         network = network.to(memory_format=torch.channels_last)
         metadata = data.metadata(recipe.metadata)
-        module = LesionModule(network, recipe, counts, seed=seed, metadata=metadata)
+        kind = LastLayerModule if are_constant(recipe) else LesionModule
+        module = kind(network, recipe, counts, seed=seed, metadata=metadata)
         if not (resuming and has_stopped(last)):
             trainer.fit(module, batches, ckpt_path=last if resuming else None, weights_only=True)
     if processes.is_first:
         parts = ("cal",) if recipe.train_on_val else ("val", "cal")
         write_part_predictions(run, recipe, data, parts, device=device)
     return clock
+
+
+def _seen(
+    network: Network,
+    recipe: Recipe,
+    data: TrainingData,
+    processes: Processes,
+    *,
+    device: str,
+    clock: StepClock,
+    on_step: OnStep | None,
+) -> NDArray[np.uint8] | NDArray[np.float32] | Tensor:
+    """Return what a step is given of each image: its pixels, or its embedding where that never changes."""
+    if not are_constant(recipe):
+        return resident_pixels(data.pixels, device)
+    started = perf_counter()
+    look = partial(network_features, network, recipe, data, device=device, on_step=on_step)
+    processes.first(lambda: len(look()))
+    network.train()
+    clock.seconds["features"] = perf_counter() - started
+    return look()
 
 
 def write_part_predictions(

@@ -59,9 +59,7 @@ class LesionModule(L.LightningModule):
         known = None if metadata is None else torch.from_numpy(metadata)
         self.register_buffer("metadata", known, persistent=False)
         self.network = network
-        self._fused: Forward = network.forward
-        if recipe.compile:
-            self._fused = torch.compile(network.forward)
+        self.answer: Forward = torch.compile(network.forward) if recipe.compile else network.forward
         self.recipe = recipe
         self.seed = seed
         self.loss = Loss.of(recipe, class_counts)
@@ -86,18 +84,26 @@ class LesionModule(L.LightningModule):
         """Return the loss of one batch; sums stay on the device until the epoch ends."""
         place = {"seed": self.seed, "epoch": self.current_epoch}
         started = perf_counter()
-        images = augment(batch.images, self.recipe, **place, samples=batch.rows)
-        targets = F.one_hot(batch.y, len(self.loss.weights)).float()
-        images, targets = mix(images, targets, self.recipe, **place, batch=batch_idx)
+        seen, targets = self.changed(batch, batch_idx)
         self.augment_seconds += perf_counter() - started
         told = None
         if self.metadata is not None:
             told = tell(self.metadata, self.recipe.metadata_dropout, **place, samples=batch.rows)
-        logits = self._fused(images, told)
+        logits = self.answer(seen, told)
         loss = self.loss(logits, targets)
         self._losses.append(loss.detach())
         self._hits.append((logits.detach().argmax(1) == batch.y).float().mean())
         return loss
+
+    def changed(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
+        """Return what is seen of a batch in training, and the targets (B, C)."""
+        place = {"seed": self.seed, "epoch": self.current_epoch}
+        images = augment(batch.images, self.recipe, **place, samples=batch.rows)
+        return mix(images, self.targets(batch), self.recipe, **place, batch=batch_idx)
+
+    def targets(self, batch: Batch) -> Tensor:
+        """Return all weight on the diagnosis of each image, shape (B, C)."""
+        return F.one_hot(batch.y, len(self.loss.weights)).float()
 
     def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
         """After the last step take means over all, and share what batch normalisation saw in each process."""
@@ -124,8 +130,13 @@ class LesionModule(L.LightningModule):
         """Keep the logits of one batch for the end of the epoch."""
         del batch_idx
         told = None if self.metadata is None else self.metadata[torch.as_tensor(batch.rows)]
-        self._val_logits.append(self.network(evaluation_view(batch.images, self.recipe), told).float())
+        self._val_logits.append(self.looked_at(batch, told).float())
         self._val_y.append(batch.y)
+
+    def looked_at(self, batch: Batch, told: Tensor | None) -> Tensor:
+        """Return the logits (B, C) of a batch as evaluation sees it."""
+        logits: Tensor = self.network(evaluation_view(batch.images, self.recipe), told)
+        return logits
 
     def on_validation_epoch_end(self) -> None:
         """Log the epoch: means over the steps of training, scores over `val` as a whole.

@@ -52,7 +52,7 @@ def fit_probe(
         seed: Of the folds, and of the search for directions.
         device: "cpu", "cuda" or "mps".
         on_epoch: Called with the one row of the history.
-        on_step: Called with 0, the images whose features are known and the number of all.
+        on_step: Called with `FEATURES`, the images whose features are known and the number of all.
 
     Returns:
         What features and fit took.

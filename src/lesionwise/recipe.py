@@ -90,7 +90,7 @@ class Recipe(BaseModel):
         mixup: Parameter of the beta distribution that mixes pairs of images; 0 mixes none.
         cutmix: The same for pasting a box of one image into another; with both, each batch takes one.
         compile: Have `torch.compile` fuse the training step: it costs a minute or two at the start, and
-            needs a C++ compiler on a CPU.
+            needs a C++ compiler on a CPU. Without effect where the last layer learns on kept features.
         ema: Decay per step of the averaged weights that are evaluated and kept; 0 keeps the raw ones.
         rotation: Greatest angle in degrees, both ways.
         zoom: Smallest and greatest magnification; below 1 shows more than the image holds.

@@ -79,7 +79,14 @@ def test_its_convolutions_are_held_as_long_as_the_recipe_says(
     tmp_path: Path,
 ) -> None:
     path, kept = start
-    keys = {"model": "seed-vgg16", "image_size": [32, 32], "weights": str(path), "epochs": 2, "lr": 1e-3}
+    keys = {
+        "model": "seed-vgg16",
+        "image_size": [32, 32],
+        "weights": str(path),
+        "epochs": 2,
+        "lr": 1e-3,
+        "flip": True,
+    }
     run = train(make_recipe(**keys, freeze=freeze), drawn_folder, out=tmp_path / "run")
     state = torch.load(run.checkpoints / "last.ckpt", weights_only=True)["state_dict"]
     same = [torch.equal(state[f"network.features.body.{name}"], value) for name, value in kept.items()]

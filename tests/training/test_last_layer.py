@@ -11,7 +11,7 @@ from conftest import make_recipe
 from lesionwise.models.registry import create_model
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
-from lesionwise.training import features, fit
+from lesionwise.training import features, fit, module
 from lesionwise.training.augment import augment, evaluation_view
 from lesionwise.training.features import are_constant
 from lesionwise.training.run import train
@@ -51,8 +51,8 @@ def known(recipe: Recipe, root: Path, drawn_folder: Path) -> Iterator[RunFolder]
 def test_known_embeddings_train_the_same_last_layer(
     known: RunFolder, recipe: Recipe, drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (features, fit):
-        monkeypatch.setattr(module, "are_constant", lambda _recipe: False)
+    for place in (features, fit):
+        monkeypatch.setattr(place, "are_constant", lambda _recipe: False)
     computed = train(recipe, drawn_folder, out=tmp_path / "computed")
     for part in ("val", "cal"):
         first, second = (pd.read_csv(run.predictions(part)) for run in (known, computed))
@@ -69,13 +69,15 @@ def test_a_second_run_computes_none_of_them_and_resumes_as_the_first_went_on(
     known: RunFolder, recipe: Recipe, drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("computed again")
+        raise AssertionError("an image was looked at")
 
     def stop(row: dict[str, float]) -> None:
         if row["epoch"] == 1:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(features, "_compute", refuse)
+    monkeypatch.setattr(module, "augment", refuse)
+    monkeypatch.setattr(module, "evaluation_view", refuse)
     own = {"out": tmp_path / "stopped", "cache_root": known.path.parent / "cache"}
     with pytest.raises(KeyboardInterrupt):
         train(recipe, drawn_folder, **own, on_epoch=stop)
@@ -102,6 +104,13 @@ def test_embeddings_are_known_only_where_training_sees_what_evaluation_sees(keys
     )
     torch.testing.assert_close(*seen, rtol=0, atol=1e-5)
     assert looked_at[0].shape != looked_at[1].shape or not torch.allclose(*looked_at, atol=1e-3)
+
+
+def test_no_key_that_changes_images_is_forgotten() -> None:
+    keys = list(Recipe.model_fields)
+    of_augmentation = {*keys[keys.index("rotation") : keys.index("calibration")]}
+    harmless_alone = {"zoom_apart", "fill"}
+    assert set(features._CHANGES) == of_augmentation - harmless_alone | {"mixup", "cutmix"}  # noqa: SLF001
 
 
 @pytest.mark.parametrize("keys", [{"mixup": 0.2}, {"cutmix": 0.2}, {"tta": 4}, {"freeze": 2}], ids=str)

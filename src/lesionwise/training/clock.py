@@ -20,7 +20,7 @@ class StepClock(L.Callback):
     the waiting that falls into it; the sum is right on any device.
 
     Attributes:
-        seconds: By part: load, augment, forward and backward, optimizer step.
+        seconds: By part: load, augment, forward and backward, optimizer step; what happens once besides.
         images: Images that were trained on.
     """
 

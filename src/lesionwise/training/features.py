@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 from torch import nn
 
@@ -52,10 +53,10 @@ def network_features(
         on_step: Called with `FEATURES`, the images whose features are known and the number of all.
     """
     path = _path(network, recipe, data)
-    if not path.exists():
-        computed = _compute(network, recipe, data.pixels, device=device, on_step=on_step)
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.save(file, computed)
+    with FileLock(path.with_suffix(".lock")):  # of runs that start at once, one computes them
+        if not path.exists():
+            with atomic_path(path) as temporary:
+                _compute(temporary, network, recipe, data.pixels, device=device, on_step=on_step)
     return np.asarray(np.load(path, mmap_mode="r"))
 
 
@@ -123,18 +124,27 @@ def _path(network: Network, recipe: Recipe, data: TrainingData) -> Path:
 
 
 def _compute(
-    network: Network, recipe: Recipe, pixels: NDArray[np.uint8], *, device: str, on_step: OnStep | None
-) -> NDArray[np.float32]:
+    path: Path,
+    network: Network,
+    recipe: Recipe,
+    pixels: NDArray[np.uint8],
+    *,
+    device: str,
+    on_step: OnStep | None,
+) -> None:
+    """Write the features of all images, of which memory holds one batch."""
     network = _unturned(network).to(device).to(memory_format=torch.channels_last).eval()
-    embeddings = []
+    shape = (len(pixels), network.head.linear.in_features)
+    file = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     for start in range(0, len(pixels), _BATCH):
-        images = torch.from_numpy(pixels[np.arange(start, min(start + _BATCH, len(pixels)))]).to(device)
+        end = min(start + _BATCH, len(pixels))
+        images = torch.from_numpy(pixels[np.arange(start, end)]).to(device)
         with torch.inference_mode():
-            embeddings.append(network.outputs(evaluation_view(images, recipe)).embedding.cpu())
+            file[start:end] = network.outputs(evaluation_view(images, recipe)).embedding.cpu()
         if on_step:
-            on_step(FEATURES, min(start + _BATCH, len(pixels)), len(pixels))
+            on_step(FEATURES, end, len(pixels))
+    file.flush()
     network.cpu()
-    return np.asarray(torch.cat(embeddings))
 
 
 def _fingerprint(network: Network, recipe: Recipe, data: TrainingData) -> str:

@@ -109,7 +109,7 @@ class LesionModule(L.LightningModule):
         """After the last step take means over all, and share what batch normalisation saw in each process."""
         del outputs, batch, batch_idx
         if self.trainer.is_last_batch:
-            self._average_statistics()
+            self.average_statistics()
             loss = torch.stack(self._losses).mean()
             self._verify_finite(loss)
             self._trained = {
@@ -124,7 +124,7 @@ class LesionModule(L.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Let all processes know the statistics of averaged weights, which are the network's by now."""
-        self._average_statistics()
+        self.average_statistics()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the logits of one batch for the end of the epoch."""
@@ -179,7 +179,8 @@ class LesionModule(L.LightningModule):
         torch.distributed.all_gather(shares, filled)
         return torch.stack(shares, 1).flatten(0, 1)[:count]
 
-    def _average_statistics(self) -> None:
+    def average_statistics(self) -> None:
+        """Share what batch normalisation saw in each process."""
         if self.trainer.world_size > 1:
             for name, buffer in self.network.named_buffers():
                 if name.endswith(("running_mean", "running_var")):

@@ -42,15 +42,19 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 (whatever the file holds)
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def read_recipe(run: Path) -> Recipe:
+    return Recipe(**tomllib.loads((run / "config.toml").read_text(encoding="utf-8")))
+
+
 def count_weights(run: Path) -> int:
-    recipe = Recipe(**tomllib.loads((run / "config.toml").read_text(encoding="utf-8")))
-    return sum(weight.numel() for weight in fresh_network(recipe).parameters())
+    return sum(weight.numel() for weight in fresh_network(read_recipe(run)).parameters())
 
 
 def cost(run: Path) -> tuple[str, str]:
     """Return minutes and images per second of training: of a run's epochs the median, of folds the mean.
 
     So neither a pause nor a start that was broken off is counted. A probe has one row, which is all of it.
+    Features computed once, before the first epoch, are in the minutes and not in the pace.
     """
     own = run / "history.csv"
     kept = [own] if own.is_file() else [*run.glob("fold-*/history.csv")]
@@ -58,6 +62,8 @@ def cost(run: Path) -> tuple[str, str]:
         return "?", "?"
     epochs = [pd.read_csv(path) for path in kept]
     minutes = mean(len(rows) * rows["seconds"].median() / 60 for rows in epochs)
+    if own.is_file() and not read_recipe(run).probe:
+        minutes += read_json(run / "timing.json")["train"]["parts"].get("features", 0.0) / 60
     pace = mean(rows["images_per_second"].median() for rows in epochs)
     return f"{minutes:.0f}", f"{pace:.0f}"
 

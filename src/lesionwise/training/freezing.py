@@ -26,6 +26,12 @@ class Freezing(L.Callback):
         self.epochs = epochs
 
     @override
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        assert isinstance(pl_module, LesionModule)  # noqa: S101 (for the type checker)
+        if self.epochs == "all":  # known before several processes agree on the gradients that they add up
+            pl_module.network.features.requires_grad_(requires_grad=False)
+
+    @override
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, LesionModule)  # noqa: S101 (for the type checker)
         held = self.epochs == "all" or trainer.current_epoch < self.epochs

@@ -20,16 +20,11 @@ class LastLayerModule(LesionModule):
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 (as the network's own)
         super().__init__(*arguments, **options)
         self.answer = self.network.of_embedding  # nothing in it is worth compiling
-        self.network.features.requires_grad_(requires_grad=False)  # known before processes share a step
 
     @override
-    def changed(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
-        return batch.images, self.targets(batch)
+    def changed(self, batch: Batch, targets: Tensor, batch_idx: int) -> tuple[Tensor, Tensor]:
+        return batch.images, targets
 
     @override
     def looked_at(self, batch: Batch, told: Tensor | None) -> Tensor:
         return self.network.of_embedding(batch.images, told)
-
-    @override
-    def average_statistics(self) -> None:
-        """Leave them as they are: a mean of equal numbers need not be the number."""

@@ -12,7 +12,7 @@ import lightning as L
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lesionwise.errors import RunError
@@ -82,34 +82,34 @@ class LesionModule(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch; sums stay on the device until the epoch ends."""
-        place = {"seed": self.seed, "epoch": self.current_epoch}
+        targets = F.one_hot(batch.y, len(self.loss.weights)).float()
         started = perf_counter()
-        seen, targets = self.changed(batch, batch_idx)
+        seen, targets = self.changed(batch, targets, batch_idx)
         self.augment_seconds += perf_counter() - started
         told = None
         if self.metadata is not None:
-            told = tell(self.metadata, self.recipe.metadata_dropout, **place, samples=batch.rows)
+            told = tell(self.metadata, self.recipe.metadata_dropout, **self._place, samples=batch.rows)
         logits = self.answer(seen, told)
         loss = self.loss(logits, targets)
         self._losses.append(loss.detach())
         self._hits.append((logits.detach().argmax(1) == batch.y).float().mean())
         return loss
 
-    def changed(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
-        """Return what is seen of a batch in training, and the targets (B, C)."""
-        place = {"seed": self.seed, "epoch": self.current_epoch}
-        images = augment(batch.images, self.recipe, **place, samples=batch.rows)
-        return mix(images, self.targets(batch), self.recipe, **place, batch=batch_idx)
+    def changed(self, batch: Batch, targets: Tensor, batch_idx: int) -> tuple[Tensor, Tensor]:
+        """Return what is seen of a batch in training, and the targets (B, C) that go with it."""
+        images = augment(batch.images, self.recipe, **self._place, samples=batch.rows)
+        return mix(images, targets, self.recipe, **self._place, batch=batch_idx)
 
-    def targets(self, batch: Batch) -> Tensor:
-        """Return all weight on the diagnosis of each image, shape (B, C)."""
-        return F.one_hot(batch.y, len(self.loss.weights)).float()
+    @property
+    def _place(self) -> dict[str, int]:
+        """What the changes of an epoch are drawn by, beside the sample."""
+        return {"seed": self.seed, "epoch": self.current_epoch}
 
     def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
         """After the last step take means over all, and share what batch normalisation saw in each process."""
         del outputs, batch, batch_idx
         if self.trainer.is_last_batch:
-            self.average_statistics()
+            self._average_statistics()
             loss = torch.stack(self._losses).mean()
             self._verify_finite(loss)
             self._trained = {
@@ -124,7 +124,7 @@ class LesionModule(L.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Let all processes know the statistics of averaged weights, which are the network's by now."""
-        self.average_statistics()
+        self._average_statistics()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the logits of one batch for the end of the epoch."""
@@ -179,9 +179,18 @@ class LesionModule(L.LightningModule):
         torch.distributed.all_gather(shares, filled)
         return torch.stack(shares, 1).flatten(0, 1)[:count]
 
-    def average_statistics(self) -> None:
-        """Share what batch normalisation saw in each process."""
+    def _average_statistics(self) -> None:
+        """Share what batch normalisation saw in each process, but for layers that are held still.
+
+        Theirs are the same in all, and a mean of equal numbers need not be the number.
+        """
         if self.trainer.world_size > 1:
-            for name, buffer in self.network.named_buffers():
-                if name.endswith(("running_mean", "running_var")):
-                    buffer.copy_(self.trainer.strategy.reduce(buffer, reduce_op="mean"))
+            for layer in self.network.modules():
+                for name, buffer in layer.named_buffers(recurse=False):
+                    if name in {"running_mean", "running_var"} and not _is_held(layer):
+                        buffer.copy_(self.trainer.strategy.reduce(buffer, reduce_op="mean"))
+
+
+def _is_held(layer: nn.Module) -> bool:
+    own = [*layer.parameters(recurse=False)]
+    return bool(own) and not any(weight.requires_grad for weight in own)

@@ -15,13 +15,14 @@ import numpy as np
 from average_weights import average
 
 from lesionwise.data.perturbations import perturb
-from lesionwise.evaluation.evaluate import evaluate
+from lesionwise.evaluation.calibration.scaling import fit_temperature
 from lesionwise.evaluation.predictions import Predictions, write_predictions
-from lesionwise.evaluation.run_predictions import read_run_predictions
-from lesionwise.evaluation.scaling import fit_temperature
-from lesionwise.evaluation.scores import balanced_accuracy_score
+from lesionwise.evaluation.runs.predictions import read_run_predictions
+from lesionwise.evaluation.scores.decision import balanced_accuracy_score
+from lesionwise.evaluation.scores.evaluate import evaluate
+from lesionwise.files import read_json
 from lesionwise.labels import CODES
-from lesionwise.run_folder import RunFolder, read_json
+from lesionwise.run_folder import RunFolder
 from lesionwise.training.fit import load_best_network, predict_logits
 from lesionwise.training.run import prepare_again
 

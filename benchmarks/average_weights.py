@@ -18,10 +18,10 @@ from torch import nn
 from lesionwise.models.network import Network
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
-from lesionwise.training.augment import augment
 from lesionwise.training.fit import load_best_network, predict_logits
 from lesionwise.training.prepare import TrainingData
 from lesionwise.training.run import prepare_again
+from lesionwise.training.step.augment import augment
 
 IMAGES: Final = 768
 BATCH: Final = 64

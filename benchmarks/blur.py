@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from lesionwise.data.perturbations import STRENGTHS
+from lesionwise.experiments import robustness
 from lesionwise.run_folder import RunFolder
-from lesionwise.training import robustness
 
 
 def main(run: RunFolder, part: str) -> None:

@@ -12,15 +12,15 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from evaluation.coverage import HAM10000_VAL, Model
-from lesionwise.evaluation.calibrate import calibrate
-from lesionwise.evaluation.calibration import softmax, strangeness
-from lesionwise.evaluation.calibration_check import check_calibration
-from lesionwise.evaluation.conformal import fit_prediction_sets, rank
+from lesionwise.evaluation.calibration.check import check_calibration
+from lesionwise.evaluation.calibration.conformal import fit_prediction_sets, rank
+from lesionwise.evaluation.calibration.record import softmax, strangeness
+from lesionwise.evaluation.calibration.scaling import fit_temperature, fit_vector
 from lesionwise.evaluation.predictions import Predictions, read_predictions
-from lesionwise.evaluation.scaling import fit_temperature, fit_vector
-from lesionwise.evaluation.scores import accuracy_score, balanced_accuracy_score
-from lesionwise.evaluation.selective import aurc_loss
-from lesionwise.evaluation.weights import lesion_shares
+from lesionwise.evaluation.runs.calibrate import calibrate
+from lesionwise.evaluation.scores.decision import accuracy_score, balanced_accuracy_score
+from lesionwise.evaluation.scores.selective import aurc_loss
+from lesionwise.evaluation.scores.weights import lesion_shares
 from lesionwise.labels import CODES
 
 CHOICES = (("temperature", "lac"), ("temperature", "aps"), ("vector", "lac"))

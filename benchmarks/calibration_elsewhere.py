@@ -13,11 +13,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 
-from lesionwise.evaluation.calibration import softmax
-from lesionwise.evaluation.conformal import rank
+from lesionwise.evaluation.calibration.conformal import rank
+from lesionwise.evaluation.calibration.record import softmax
+from lesionwise.evaluation.calibration.scaling import fit_temperature
 from lesionwise.evaluation.predictions import read_predictions
-from lesionwise.evaluation.scaling import fit_temperature
-from lesionwise.evaluation.weights import lesion_shares
+from lesionwise.evaluation.scores.weights import lesion_shares
 from lesionwise.labels import INDEX
 
 

@@ -17,9 +17,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from lesionwise.experiments.leakage_scores import PROTOCOLS
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.report.leakage import write_leakage_page
-from lesionwise.training.leak_outcome import PROTOCOLS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "leakage.md"

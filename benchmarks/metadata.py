@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from lesionwise.data.dataset import read_dataset
 from lesionwise.data.metadata import encoding_of
-from lesionwise.evaluation.evaluate import evaluate
+from lesionwise.evaluation.scores.evaluate import evaluate
 from lesionwise.labels import CODES, INDEX
 
 NAMES = ("age", "sex", "localization")

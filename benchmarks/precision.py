@@ -14,9 +14,9 @@ import numpy as np
 
 from lesionwise.bundle.engine import BATCH, Engine, load_model
 from lesionwise.evaluation.compare import compare
-from lesionwise.evaluation.run_predictions import read_run_predictions
+from lesionwise.evaluation.runs.predictions import read_run_predictions
+from lesionwise.export.precision import count_changes
 from lesionwise.run_folder import open_run_folder
-from lesionwise.training.fewer_bits import count_changes
 from lesionwise.training.run import prepare_again
 
 ROUNDS = 12

@@ -26,8 +26,8 @@ from lesionwise.predict.files import predict_files
 from lesionwise.predict.sources import find_pictures
 from lesionwise.recipe import load_recipe
 from lesionwise.run_folder import open_run_folder
-from lesionwise.training.augment import evaluation_view
 from lesionwise.training.fit import load_best_network
+from lesionwise.training.step.augment import evaluation_view
 
 
 def decoding(engine: Engine, paths: list[Path]) -> None:

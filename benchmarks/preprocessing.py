@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lesionwise.evaluation.bootstrap import percentile_interval
-from lesionwise.evaluation.evaluate import OVERALL, draw_scores
 from lesionwise.evaluation.predictions import read_predictions
+from lesionwise.evaluation.scores.bootstrap import percentile_interval
+from lesionwise.evaluation.scores.evaluate import OVERALL, draw_scores
 
 ARMS = ("none", "color_constancy", "field_of_view", "hair_removal")
 SEEDS = (0, 1, 2)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from lesionwise.data.dataset import read_dataset
 from lesionwise.data.metadata import encoding_of
-from lesionwise.evaluation.calibration import softmax
-from lesionwise.evaluation.evaluate import evaluate
+from lesionwise.evaluation.calibration.record import softmax
+from lesionwise.evaluation.scores.evaluate import evaluate
 from lesionwise.models import probe
 from lesionwise.recipe import load_recipe
 from lesionwise.split.folds import fold_split

@@ -20,7 +20,6 @@ import numpy as np
 import outsiders
 import torch
 
-from lesionwise.evaluation.bootstrap import Estimate, fraction_estimate
 from lesionwise.evaluation.ood import (
     Distance,
     accepting_cutoff,
@@ -29,8 +28,10 @@ from lesionwise.evaluation.ood import (
     fit_neighbours,
     max_softmax_score,
 )
+from lesionwise.evaluation.scores.bootstrap import Estimate, fraction_estimate
+from lesionwise.files import write_json
 from lesionwise.labels import CODES
-from lesionwise.run_folder import RunFolder, write_json
+from lesionwise.run_folder import RunFolder
 from lesionwise.training.fit import load_best_network
 from lesionwise.training.rejection import measure
 from lesionwise.training.run import prepare_again

@@ -23,15 +23,16 @@ from typing import Any
 import numpy as np
 import simplejpeg
 
-from lesionwise.data.about import about_part
 from lesionwise.data.cache import open_cache
 from lesionwise.data.dataset import read_dataset
 from lesionwise.data.images import read_image
 from lesionwise.data.phantom import write_phantom
-from lesionwise.evaluation.run_scores import evaluate_part
+from lesionwise.evaluation.runs.scores import evaluate_part
+from lesionwise.experiments.image_facts import about_part
+from lesionwise.files import read_json, write_json
 from lesionwise.labels import CODES
 from lesionwise.recipe import load_recipe
-from lesionwise.run_folder import RunFolder, read_json, write_json
+from lesionwise.run_folder import RunFolder
 from lesionwise.split.assign import make_split
 from lesionwise.split.groups import identical_images
 from lesionwise.split.split_file import write_split

@@ -10,8 +10,8 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 
-from lesionwise.evaluation.bootstrap import RESAMPLES, resample_weights
-from lesionwise.evaluation.evaluate import OVERALL, PER_CLASS, evaluate
+from lesionwise.evaluation.scores.bootstrap import RESAMPLES, resample_weights
+from lesionwise.evaluation.scores.evaluate import OVERALL, PER_CLASS, evaluate
 from lesionwise.labels import INDEX
 
 ROUNDS = 3

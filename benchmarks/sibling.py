@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from lesionwise.evaluation.compare import compare
-from lesionwise.evaluation.evaluate import LOSSES, evaluate
 from lesionwise.evaluation.predictions import Predictions
+from lesionwise.evaluation.scores.evaluate import LOSSES, evaluate
 from lesionwise.labels import CODES, INDEX
 
 SCORES = ("balanced_accuracy", "accuracy", "macro_auc", "log_loss")

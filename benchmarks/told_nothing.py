@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from lesionwise.evaluation.predictions import Predictions, write_predictions
-from lesionwise.evaluation.run_predictions import run_probabilities
-from lesionwise.run_folder import RunFolder, read_json
+from lesionwise.evaluation.runs.predictions import run_probabilities
+from lesionwise.files import read_json
+from lesionwise.run_folder import RunFolder
 from lesionwise.training.fit import load_best_network, predict_logits
 from lesionwise.training.run import prepare_again
 

@@ -22,15 +22,15 @@ import torch
 
 from lesionwise.data.dataset import read_dataset
 from lesionwise.data.workspace import usable_cores
+from lesionwise.files import read_json
 from lesionwise.labels import CODES
 from lesionwise.recipe import Recipe, load_recipe
-from lesionwise.run_folder import read_json
 from lesionwise.split.split_file import read_split
 from lesionwise.training.fit import fresh_network
-from lesionwise.training.hardware import choose_precision, keep_memory
-from lesionwise.training.losses import Loss
-from lesionwise.training.optim import make_optimizer
+from lesionwise.training.loop.hardware import choose_precision, keep_memory
 from lesionwise.training.run import train
+from lesionwise.training.step.losses import Loss
+from lesionwise.training.step.optim import make_optimizer
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 WARM_UP = 5

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lesionwise import read_dataset, train
 from lesionwise.data.cache import open_cache
-from lesionwise.evaluation.run_scores import evaluate_part
+from lesionwise.evaluation.runs.scores import evaluate_part
 from lesionwise.explore.explore import explore_folder
 from lesionwise.explore.page import write_exploration
 from lesionwise.labels import CODES, NAMES

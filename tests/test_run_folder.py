@@ -8,16 +8,13 @@ from typer.testing import CliRunner
 
 from lesionwise.cli.app import app
 from lesionwise.errors import RunError
+from lesionwise.files import atomic_path, file_sha256, read_json, write_json
 from lesionwise.run_folder import (
     RunFolder,
-    atomic_path,
     claim_own_folder,
     claim_run_folder,
-    file_sha256,
     next_run_path,
     open_run_folder,
-    read_json,
-    write_json,
 )
 from lesionwise.run_record import describe_environment, timed_stage
 

@@ -30,12 +30,12 @@ import ray
 from ray.cluster_utils import Cluster
 
 from lesionwise.bundle.engine import load_model
+from lesionwise.experiments.crossval import cross_validate
 from lesionwise.predict import ray as predict_ray
 from lesionwise.predict.ray import _answer_block as answer_block
 from lesionwise.predict.sources import find_pictures
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
-from lesionwise.training.crossval import cross_validate
 
 FOLDS = 4
 MACHINE = {"num_cpus": 1, "object_store_memory": 80 << 20}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lesionwise.bundle.engine import load_model
     from lesionwise.data.dataset import Dataset, read_dataset
-    from lesionwise.evaluation.evaluate import Evaluation, evaluate
+    from lesionwise.evaluation.scores.evaluate import Evaluation, evaluate
     from lesionwise.split.assign import LesionKFold
     from lesionwise.split.groups import lesion_groups
     from lesionwise.training.run import train
@@ -30,9 +30,9 @@ __version__ = version("lesionwise")
 
 _HOMES = {
     "Dataset": "lesionwise.data.dataset",
-    "Evaluation": "lesionwise.evaluation.evaluate",
+    "Evaluation": "lesionwise.evaluation.scores.evaluate",
     "LesionKFold": "lesionwise.split.assign",
-    "evaluate": "lesionwise.evaluation.evaluate",
+    "evaluate": "lesionwise.evaluation.scores.evaluate",
     "lesion_groups": "lesionwise.split.groups",
     "load_model": "lesionwise.bundle.engine",
     "read_dataset": "lesionwise.data.dataset",

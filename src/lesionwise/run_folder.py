@@ -1,20 +1,18 @@
 """The run folder: the files in which the stages of a run meet.
 
-Here: the one place that knows file names, claiming a folder, and atomic writing. Not here: what the files
-hold, which belongs to the stage that writes them, and what every stage notes of itself (`run_record`).
+Here: the one place that knows file names, and claiming a folder. Not here: what the files hold, which
+belongs to the stage that writes them, writing them whole (`files`), and what every stage notes of itself
+(`run_record`).
 """
 
-import json
-import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from lesionwise.errors import RunError
+from lesionwise.files import read_json
 
 Kind = Literal["run", "ensemble", "cross-validation", "leakage measurement"]
 _INSTEAD: Final[dict[Kind, str]] = {
@@ -282,46 +280,3 @@ def next_run_path(parent: Path, name: str) -> Path:
     while (parent / f"{name}-{number}").exists():
         number += 1
     return parent / f"{name}-{number}"
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, which takes its place only if the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-
-
-def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 (any JSON value)
-    """Write a JSON file whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:  # noqa: ANN401 (any JSON value)
-    """Read a JSON file of a run.
-
-    Raises:
-        RunError: If it is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise RunError(f"{path}: is not valid JSON: {error}.") from error
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal text."""
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()

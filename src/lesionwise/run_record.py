@@ -13,7 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from time import perf_counter
 from typing import Any, Final
 
-from lesionwise.run_folder import RunFolder, read_json, write_json
+from lesionwise.files import read_json, write_json
+from lesionwise.run_folder import RunFolder
 
 _RECORDED_PACKAGES: Final = (
     "lesionwise",

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from bundle.small_model import CALIBRATION, RECIPE, SIZE, describe, random_network, rejection
-from lesionwise.bundle.export import BundleGraph, Exported, Member, to_onnx
 from lesionwise.bundle.load import Bundle, open_content, seal
-from lesionwise.training.export import view
+from lesionwise.export.graph import BundleGraph, Exported, Member, to_onnx
+from lesionwise.export.run import view
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from torch import nn
 
 from conftest import make_recipe
 from lesionwise.bundle.description import Description, ImageInput
-from lesionwise.evaluation.calibration import (
+from lesionwise.evaluation.calibration.record import (
     Calibration,
     ClassQuantile,
     OperatingPoint,
@@ -22,7 +22,7 @@ from lesionwise.models.appearance import Appearance
 from lesionwise.models.network import Network
 from lesionwise.models.registry import create_model
 from lesionwise.models.rejection import RejectionScore
-from lesionwise.training.augment import to_unit_range
+from lesionwise.training.step.augment import to_unit_range
 
 SIZE = (24, 32)
 RECIPE = make_recipe(eval_zoom=1.5, eval_size=[20, 28])

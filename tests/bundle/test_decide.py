@@ -3,7 +3,7 @@ import pytest
 
 from bundle.small_model import CALIBRATION, describe
 from lesionwise.bundle.decide import decide
-from lesionwise.evaluation.calibration import NO_PROMISE
+from lesionwise.evaluation.calibration.record import NO_PROMISE
 from lesionwise.labels import CODES
 
 

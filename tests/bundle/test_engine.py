@@ -14,10 +14,10 @@ from bundle.conftest import MakeBundle
 from bundle.small_model import SIZE, images
 from lesionwise import load_model
 from lesionwise.bundle.engine import Engine
-from lesionwise.bundle.export import BundleGraph
 from lesionwise.bundle.runtimes import RUNTIMES, Runtime, start
 from lesionwise.data.images import read_image
 from lesionwise.errors import BundleError, ImageError
+from lesionwise.export.graph import BundleGraph
 from lesionwise.labels import CODES
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from bundle.conftest import MakeBundle
 from bundle.small_model import CALIBRATION, describe
-from lesionwise.bundle.export import Exported
 from lesionwise.bundle.load import CHECKSUM_KEY, KEY, open_content, read_bundle, seal, verify_servable
 from lesionwise.bundle.onnx_file import metadata_entry
 from lesionwise.errors import BundleError
+from lesionwise.export.graph import Exported
 
 onnx = pytest.importorskip("onnx")
 

@@ -6,13 +6,13 @@ import torch
 
 from bundle.small_model import CALIBRATION, RECIPE, SIZE, describe, images, random_network
 from lesionwise.bundle.engine import Engine
-from lesionwise.bundle.export import BundleGraph, Exported, Member, to_onnx, verify_parity
 from lesionwise.bundle.load import Bundle, assemble
 from lesionwise.bundle.runtimes import RUNTIMES, Runtime
 from lesionwise.data.metadata import encoding_of
 from lesionwise.errors import BundleError, DataError
+from lesionwise.export.graph import BundleGraph, Exported, Member, to_onnx, verify_parity
+from lesionwise.export.run import view
 from lesionwise.models.metadata import MetadataTerm
-from lesionwise.training.export import view
 
 FIELDS = encoding_of(("age", "sex", "localization"))
 OUTPUTS = ("probabilities", "logits", "embedding", "cam")

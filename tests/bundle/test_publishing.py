@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from bundle.small_model import describe
-from lesionwise.bundle.export import Exported
 from lesionwise.bundle.load import read_bundle, seal
 from lesionwise.bundle.publishing import publish
 from lesionwise.errors import BundleError, RunError
+from lesionwise.export.graph import Exported
 from lesionwise.labels import LEAKY_STAMP
 
 CARD = "---\nlicense: someone's\n---\n\n# small\n\nResearch and education only.\n"

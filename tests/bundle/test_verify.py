@@ -17,9 +17,9 @@ from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import Bundle
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.errors import DataError
-from lesionwise.evaluation.calibration import softmax
-from lesionwise.evaluation.calibration_check import check_calibration
-from lesionwise.evaluation.evaluate import OVERALL, PER_CLASS, evaluate
+from lesionwise.evaluation.calibration.check import check_calibration
+from lesionwise.evaluation.calibration.record import softmax
+from lesionwise.evaluation.scores.evaluate import OVERALL, PER_CLASS, evaluate
 from lesionwise.labels import CODES
 from lesionwise.predict.verify import verify_claims
 from lesionwise.split.groups import lesion_groups

@@ -11,7 +11,7 @@ import pytest
 from conftest import make_recipe
 from evaluation.simulation import simulate
 from lesionwise import cli
-from lesionwise.evaluation.calibration import softmax
+from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
 
 

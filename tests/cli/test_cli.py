@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, Lesionwise
-from lesionwise.run_folder import write_json
+from lesionwise.files import write_json
 from lesionwise.split.split_file import read_split
 
 QUICK = [

@@ -10,12 +10,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from lesionwise.cli.app import app
-from lesionwise.data import verify
 from lesionwise.data.dataset import read_dataset
-from lesionwise.data.download import obtain
+from lesionwise.data.download import obtain, verify
 from lesionwise.data.download.obtain import Downloaded
 from lesionwise.data.download.sources import Set, Source
-from lesionwise.data.verify import Verification
+from lesionwise.data.download.verify import Verification
 from lesionwise.errors import DataError
 
 

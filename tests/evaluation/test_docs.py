@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from lesionwise.evaluation import subgroups
-from lesionwise.evaluation.evaluate import OVERALL, PER_CLASS
+from lesionwise.evaluation.scores import subgroups
+from lesionwise.evaluation.scores.evaluate import OVERALL, PER_CLASS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "scores.md"
 SECTIONS = dict(

@@ -7,7 +7,7 @@ import pytest
 from evaluation.simulation import Simulated
 from lesionwise.errors import DataError
 from lesionwise.evaluation.predictions import PROB_COLUMNS, Predictions, read_predictions, write_predictions
-from lesionwise.evaluation.run_scores import evaluate_predictions, verify_not_test
+from lesionwise.evaluation.runs.scores import evaluate_predictions, verify_not_test
 from lesionwise.labels import CODES
 
 

@@ -19,6 +19,6 @@ assert not {{"torch", "lightning", "PIL", "matplotlib"}} & set(sys.modules)
 """
 
 
-@pytest.mark.parametrize("before", ["", "import lesionwise.evaluation.bootstrap", "import lesionwise"])
+@pytest.mark.parametrize("before", ["", "import lesionwise.evaluation.scores.bootstrap", "import lesionwise"])
 def test_evaluate_is_called_in_python_without_torch(before: str) -> None:
     subprocess.run([sys.executable, "-c", CALL.format(before=before)], check=True)

@@ -10,7 +10,7 @@ from sklearn import metrics
 from evaluation.simulation import Simulated
 from lesionwise.errors import DataError
 from lesionwise.evaluation.predictions import Predictions, read_predictions
-from lesionwise.evaluation.run_scores import evaluate_predictions
+from lesionwise.evaluation.runs.scores import evaluate_predictions
 from lesionwise.evaluation.tables import join_table, join_truth, read_table, rows_of
 from lesionwise.labels import CODES
 

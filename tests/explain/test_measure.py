@@ -11,7 +11,7 @@ from PIL import Image
 
 from conftest import make_recipe
 from lesionwise.data.masks import LesionMasks
-from lesionwise.evaluation.bootstrap import Estimate
+from lesionwise.evaluation.scores.bootstrap import Estimate
 from lesionwise.explain.cam import Method
 from lesionwise.explain.measure import Explained, explain_images, lesion_shares_of, measure
 from lesionwise.explain.record import Explanation, describe_explanation

@@ -9,7 +9,7 @@ from lesionwise.data.masks import fit_mask
 from lesionwise.explain.cam import Method, class_maps, stretch_maps
 from lesionwise.explain.overlay import draw_overlay, worth_showing
 from lesionwise.models.network import Network
-from lesionwise.training.augment import evaluation_view
+from lesionwise.training.step.augment import evaluation_view
 
 RECIPE = make_recipe(image_size=[96, 128], eval_size=[64, 88], eval_zoom=1.43)
 

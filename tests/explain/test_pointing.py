@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lesionwise.evaluation.means import draw_means, mean_estimates
+from lesionwise.evaluation.scores.means import draw_means, mean_estimates
 from lesionwise.explain.pointing import Pointing, Shares, measure_shares, others, summarise
 
 

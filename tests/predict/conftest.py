@@ -7,8 +7,8 @@ import pytest
 from bundle.conftest import exported, graph  # noqa: F401 (pytest finds fixtures by name)
 from bundle.small_model import describe
 from lesionwise.bundle.engine import Engine, load_model
-from lesionwise.bundle.export import Exported
 from lesionwise.bundle.load import seal
+from lesionwise.export.graph import Exported
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,11 @@ import pytest
 from conftest import make_recipe
 from lesionwise.cli.leakage import describe_outcomes
 from lesionwise.errors import RunError
-from lesionwise.evaluation.bootstrap import Estimate
+from lesionwise.evaluation.scores.bootstrap import Estimate
+from lesionwise.experiments.leakage_scores import PROTOCOLS, SCORES, Measurement, Outcome, write_outcomes
+from lesionwise.files import write_json, write_text
 from lesionwise.report.leakage import leakage_table, plot_leakage, write_leakage_page
-from lesionwise.run_folder import RunFolder, write_json, write_text
-from lesionwise.training.leak_outcome import PROTOCOLS, SCORES, Measurement, Outcome, write_outcomes
+from lesionwise.run_folder import RunFolder
 
 
 def outcome(protocol: str, own: float) -> Outcome:

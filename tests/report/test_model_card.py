@@ -13,19 +13,20 @@ from typer.testing import CliRunner
 from conftest import make_recipe
 from lesionwise.cli.app import app
 from lesionwise.errors import RunError
-from lesionwise.evaluation.bootstrap import Estimate
-from lesionwise.evaluation.calibrate import calibrate_run
-from lesionwise.evaluation.calibration import softmax
-from lesionwise.evaluation.calibration_check import CalibrationCheck
-from lesionwise.evaluation.evaluate import PER_CLASS
+from lesionwise.evaluation.calibration.check import CalibrationCheck
+from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.evaluation.ood import fit_rejection
 from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
 from lesionwise.evaluation.robustness import measure_robustness, write_robustness
-from lesionwise.evaluation.run_scores import OUT_OF_FOLD, evaluate_part, read_check
-from lesionwise.evaluation.subgroups import SCORES
+from lesionwise.evaluation.runs.calibrate import calibrate_run
+from lesionwise.evaluation.runs.scores import OUT_OF_FOLD, evaluate_part, read_check
+from lesionwise.evaluation.scores.bootstrap import Estimate
+from lesionwise.evaluation.scores.evaluate import PER_CLASS
+from lesionwise.evaluation.scores.subgroups import SCORES
+from lesionwise.files import read_json, write_json, write_text
 from lesionwise.labels import CODES
 from lesionwise.report.model_card import _making, write_model_card
-from lesionwise.run_folder import RunFolder, read_json, write_json, write_text
+from lesionwise.run_folder import RunFolder
 from lesionwise.split.groups import CONFIRMED_PAIRS
 from lesionwise.split.split_file import Split, write_split
 

@@ -12,17 +12,18 @@ import pandas as pd
 import pytest
 
 from lesionwise.errors import RunError
-from lesionwise.evaluation.calibrate import calibrate_run
-from lesionwise.evaluation.calibration import softmax
-from lesionwise.evaluation.evaluate import evaluate
+from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
-from lesionwise.evaluation.run_scores import evaluate_part, evaluate_predictions, write_given
+from lesionwise.evaluation.runs.calibrate import calibrate_run
+from lesionwise.evaluation.runs.scores import evaluate_part, evaluate_predictions, write_given
+from lesionwise.evaluation.scores.evaluate import evaluate
+from lesionwise.files import read_json, write_json, write_text
 from lesionwise.labels import CODES
 from lesionwise.recipe import load_recipe
 from lesionwise.report.gallery import misclassified_table, thumbnails
 from lesionwise.report.html import write_report
 from lesionwise.report.summary import audit_sentence, headline_part, main_sentences
-from lesionwise.run_folder import RunFolder, read_json, write_json, write_text
+from lesionwise.run_folder import RunFolder
 
 FIGURES = {"class-scores", "confusion", "confusion-rows", "decision-curve", "precision-recall", "reliability",
            "risk-coverage", "roc", "wrong"}  # fmt: skip

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from evaluation.simulation import simulate
-from lesionwise.evaluation.bootstrap import Estimate
 from lesionwise.evaluation.robustness import measure_robustness, write_robustness
+from lesionwise.evaluation.scores.bootstrap import Estimate
 from lesionwise.explain.overlay import overlay_path
 from lesionwise.explain.record import Explanation, write_explanation
 from lesionwise.report.robustness_figure import plot_robustness, robustness_table

@@ -14,7 +14,7 @@ from PIL import Image
 
 from lesionwise.bundle.description import Description, ImageInput, PartScores, Score
 from lesionwise.bundle.load import seal
-from lesionwise.evaluation.calibration import (
+from lesionwise.evaluation.calibration.record import (
     Calibration,
     ClassQuantile,
     Interval,

@@ -4,8 +4,8 @@ import pytest
 
 from lesionwise.data.dataset import Dataset
 from lesionwise.errors import SplitError
+from lesionwise.files import file_sha256, read_json
 from lesionwise.labels import LEAKY_STAMP
-from lesionwise.run_folder import file_sha256, read_json
 from lesionwise.split.assign import make_split
 from lesionwise.split.split_file import read_split, write_split
 

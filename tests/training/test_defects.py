@@ -9,8 +9,8 @@ from lesionwise.data.cache import open_cache
 from lesionwise.data.dataset import Dataset
 from lesionwise.errors import RunError, SplitError
 from lesionwise.evaluation.predictions import read_predictions
+from lesionwise.files import read_json
 from lesionwise.recipe import load_recipe, recipe_names
-from lesionwise.run_folder import read_json
 from lesionwise.training.defects import (
     augmented_copies,
     draw_copies,

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from lesionwise.models.registry import create_model
-from lesionwise.training import hardware
-from lesionwise.training.hardware import choose_precision
+from lesionwise.training.loop import hardware
+from lesionwise.training.loop.hardware import choose_precision
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from conftest import make_recipe
 from lesionwise.bundle.engine import load_model
 from lesionwise.data.dataset import Dataset
 from lesionwise.evaluation.predictions import read_predictions
+from lesionwise.export.run import export_run
 from lesionwise.models.network import Network
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training import features as training_features
-from lesionwise.training.export import export_run
 from lesionwise.training.features import known_logits
 from lesionwise.training.fit import load_best_network, predict_logits
 from lesionwise.training.prepare import TrainingData, prepare

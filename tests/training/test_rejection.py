@@ -11,10 +11,10 @@ from conftest import make_recipe
 from lesionwise.bundle.engine import Engine
 from lesionwise.data.images import read_image
 from lesionwise.errors import RunError
-from lesionwise.evaluation.run_rejection import fit_members, has_numbers, run_rejection
+from lesionwise.evaluation.runs.rejection import fit_members, has_numbers, run_rejection
+from lesionwise.export.run import export_run
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.split_file import read_split
-from lesionwise.training.export import export_run
 from lesionwise.training.run import train
 
 

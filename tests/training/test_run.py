@@ -15,12 +15,13 @@ from conftest import WriteKaggle, make_recipe
 from lesionwise.data.dataset import Dataset
 from lesionwise.errors import DataError, LeakError, RecipeError, RunError, SplitError
 from lesionwise.evaluation.predictions import read_predictions
+from lesionwise.files import read_json
 from lesionwise.recipe import load_recipe
-from lesionwise.run_folder import RunFolder, read_json
+from lesionwise.run_folder import RunFolder
 from lesionwise.split.assign import make_split
 from lesionwise.split.split_file import read_split, write_split
+from lesionwise.training.loop.trainer import Checkpoint
 from lesionwise.training.run import predict_test, train
-from lesionwise.training.trainer import Checkpoint
 
 RECIPE = {
     "optimizer": "adamw", "schedule": "one_cycle", "drop_rate": 0.2, "ema": 0.9, "rotation": 30,

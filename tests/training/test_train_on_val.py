@@ -9,15 +9,15 @@ from typer.testing import CliRunner
 from conftest import make_recipe
 from lesionwise.cli.app import app
 from lesionwise.errors import DataError, RecipeError, RunError
-from lesionwise.evaluation.fold_mean import mean_over_folds
-from lesionwise.evaluation.run_scores import evaluate_part
+from lesionwise.evaluation.runs.scores import evaluate_part
+from lesionwise.evaluation.scores.fold_mean import mean_over_folds
+from lesionwise.experiments.crossval import cross_validate
 from lesionwise.explain.run import explain_run
 from lesionwise.recipe import load_recipe
 from lesionwise.report.html import write_report
 from lesionwise.report.model_card import write_model_card
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.split_file import read_split
-from lesionwise.training.crossval import cross_validate
 from lesionwise.training.run import train
 
 

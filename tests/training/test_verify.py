@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 
 from conftest import WriteKaggle, make_recipe
 from lesionwise.errors import RecipeError
-from lesionwise.training.crossval import cross_validate
-from lesionwise.training.leakage import measure_leakage
+from lesionwise.experiments.crossval import cross_validate
+from lesionwise.experiments.leakage import measure_leakage
 from lesionwise.training.run import train
 from lesionwise.training.verify import is_other_recipe, verify_recipe
 

@@ -8,9 +8,9 @@ from collections.abc import Collection
 from dataclasses import asdict
 
 from lesionwise.bundle.description import PartScores
-from lesionwise.evaluation.bootstrap import Estimate
-from lesionwise.evaluation.calibration_check import CalibrationCheck
-from lesionwise.evaluation.evaluate import Evaluation
+from lesionwise.evaluation.calibration.check import CalibrationCheck
+from lesionwise.evaluation.scores.bootstrap import Estimate
+from lesionwise.evaluation.scores.evaluate import Evaluation
 
 
 def part_scores(

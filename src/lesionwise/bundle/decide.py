@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lesionwise.bundle.description import Description
-from lesionwise.evaluation.calibration import question_probability
+from lesionwise.evaluation.calibration.record import question_probability
 from lesionwise.labels import CODES, MALIGNANT
 
 Decision = Literal["answer", "uncertain", "not_a_lesion_image"]

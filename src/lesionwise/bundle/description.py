@@ -15,7 +15,7 @@ from lesionwise.data.images import IMAGE_RULE
 from lesionwise.data.metadata import Encoding
 from lesionwise.data.preprocess import verify_steps
 from lesionwise.errors import BundleError, RecipeError
-from lesionwise.evaluation.calibration import Aim, Calibration, Inner, Part, Question, Stamp
+from lesionwise.evaluation.calibration.record import Aim, Calibration, Inner, Part, Question, Stamp
 from lesionwise.labels import CODES
 
 SCHEMA: Final = 1

@@ -27,7 +27,7 @@ from lesionwise.bundle.onnx_file import (
 )
 from lesionwise.bundle.texts import printable
 from lesionwise.errors import BundleError
-from lesionwise.run_folder import atomic_path
+from lesionwise.files import atomic_path
 
 SHIPPED: Final = ("best", "larger")
 """Names of the bundles that ship with the package, the default first."""

@@ -15,7 +15,8 @@ from lesionwise.bundle.description import Description
 from lesionwise.bundle.licence import LICENCE_FILE, creative_commons, licence_in_words, licence_lines
 from lesionwise.bundle.load import Bundle, read_bundle
 from lesionwise.errors import BundleError, RunError
-from lesionwise.run_folder import RunFolder, file_sha256, open_run_folder
+from lesionwise.files import file_sha256
+from lesionwise.run_folder import RunFolder, open_run_folder
 
 MODEL: Final = "model.onnx"
 CARD: Final = "README.md"

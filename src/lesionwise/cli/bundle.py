@@ -15,7 +15,7 @@ from lesionwise.errors import LesionwiseError
 if TYPE_CHECKING:
     from lesionwise.bundle.description import Description
     from lesionwise.bundle.load import Bundle
-    from lesionwise.evaluation.calibration import Calibration
+    from lesionwise.evaluation.calibration.record import Calibration
 
 app = typer.Typer(help="Look into a model file, or make one of somebody else's model.", no_args_is_help=True)
 
@@ -57,8 +57,8 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Write a run or an ensemble as a bundle: one .onnx file, calibrated, that describes itself."""
+    from lesionwise.export.run import export_run
     from lesionwise.run_folder import open_run_folder
-    from lesionwise.training.export import export_run
 
     opened = open_run_folder(run, "run", "ensemble")
     bundle = export_run(
@@ -110,7 +110,7 @@ def import_(
     json: Json = False,
 ) -> None:
     """Make a bundle of somebody else's model; what the file cannot say has to be told."""
-    from lesionwise.bundle.importing import Told, import_model
+    from lesionwise.export.foreign import Told, import_model
 
     told = Told(
         classes=tuple(code.strip() for code in classes.split(",")),

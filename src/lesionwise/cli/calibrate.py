@@ -9,7 +9,7 @@ from lesionwise.cli.evaluate import RunArgument
 from lesionwise.cli.options import Json, Quiet
 
 if TYPE_CHECKING:
-    from lesionwise.evaluation.calibration import Calibration, OperatingPoint
+    from lesionwise.evaluation.calibration.record import Calibration, OperatingPoint
 
 
 def calibrate(
@@ -36,8 +36,8 @@ def calibrate(
     quiet: Quiet = False,
 ) -> None:
     """Fit temperature, prediction sets and thresholds on cal. `train` does it with the defaults."""
-    from lesionwise.evaluation.calibrate import calibrate_run
-    from lesionwise.evaluation.operating_points import DEFAULT_POINTS, both_questions
+    from lesionwise.evaluation.calibration.operating_points import DEFAULT_POINTS, both_questions
+    from lesionwise.evaluation.runs.calibrate import calibrate_run
     from lesionwise.run_folder import open_run_folder
 
     folder = open_run_folder(run, "run", "ensemble")
@@ -67,8 +67,8 @@ def calibrate(
 
 def describe_calibration(calibration: "Calibration") -> str:
     """Return what was fitted as lines of text."""
-    from lesionwise.evaluation.conformal import least_lesions
-    from lesionwise.evaluation.scaling import stops_at_limit
+    from lesionwise.evaluation.calibration.conformal import least_lesions
+    from lesionwise.evaluation.calibration.scaling import stops_at_limit
 
     scaling, sets = calibration.scaling, calibration.prediction_sets
     scaled = f"temperature {scaling.temperature:.3f}" if scaling.method == "temperature" else "vector scaling"

@@ -32,7 +32,7 @@ def check(
     """Judge anybody's split: is a lesion of the test images among the training images? Ends with 1 if so."""
     from lesionwise.data.known_lesions import known_lesions
     from lesionwise.evaluation.predictions import read_predictions
-    from lesionwise.evaluation.run_scores import verify_not_test
+    from lesionwise.evaluation.runs.scores import verify_not_test
     from lesionwise.split.check import check_split
     from lesionwise.split.id_lists import read_ids, read_lesion_table
     from lesionwise.split.verdict import describe_check

@@ -45,8 +45,8 @@ def compare(
 def _read(
     source: Path, truth: Path | None, table: "pd.DataFrame | None", *, normalise: bool
 ) -> "Predictions":
-    from lesionwise.evaluation.run_predictions import read_run_predictions
-    from lesionwise.evaluation.run_scores import working_part
+    from lesionwise.evaluation.runs.predictions import read_run_predictions
+    from lesionwise.evaluation.runs.scores import working_part
     from lesionwise.run_folder import open_run_folder
 
     if source.is_file():
@@ -56,7 +56,8 @@ def _read(
 
 
 def _verify_same_split(runs: list[Path]) -> None:
-    from lesionwise.run_folder import open_run_folder, read_json
+    from lesionwise.files import read_json
+    from lesionwise.run_folder import open_run_folder
 
     prints = {run: read_json(open_run_folder(run).split_facts)["fingerprint"] for run in runs}
     for run, fingerprint in prints.items():

@@ -20,8 +20,8 @@ from rich.text import Text
 from lesionwise.progress import FEATURES
 
 if TYPE_CHECKING:
-    from lesionwise.evaluation.calibration_check import CalibrationCheck
-    from lesionwise.evaluation.evaluate import Evaluation
+    from lesionwise.evaluation.calibration.check import CalibrationCheck
+    from lesionwise.evaluation.scores.evaluate import Evaluation
 
 _out = Console(highlight=False, soft_wrap=True, emoji=False)
 _notes = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)

@@ -22,7 +22,7 @@ from lesionwise.cli.train import RecipeArgument
 from lesionwise.errors import LesionwiseError
 
 if TYPE_CHECKING:
-    from lesionwise.training.out_of_fold import CrossValidation
+    from lesionwise.experiments.out_of_fold import CrossValidation
 
 _SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "macro_auc", "log_loss", "ece")
 
@@ -45,8 +45,8 @@ def cross_validate(
     quiet: Quiet = False,
 ) -> None:
     """Train once per fold and predict it unseen. The same command goes on where it was stopped."""
+    from lesionwise.experiments.crossval import cross_validate as run_folds
     from lesionwise.recipe import load_recipe
-    from lesionwise.training.crossval import cross_validate as run_folds
 
     resolved = load_recipe(recipe, set_ or ())
     chosen = _read_folds(folds)

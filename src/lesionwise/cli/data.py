@@ -69,7 +69,7 @@ def download(
 def verify(folder: Folder, wanted: SetOption = Set.train, json: Json = False) -> None:
     """Say whether a folder holds the whole of HAM10000, unharmed. Ends with 1 if not."""
     from lesionwise.data.download import sources
-    from lesionwise.data.verify import verify_folder
+    from lesionwise.data.download.verify import verify_folder
     from lesionwise.errors import DataError
 
     if not folder.is_dir():

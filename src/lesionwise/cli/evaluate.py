@@ -12,9 +12,9 @@ from lesionwise.errors import LesionwiseError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lesionwise.evaluation.calibration_check import CalibrationCheck
-    from lesionwise.evaluation.evaluate import Evaluation
+    from lesionwise.evaluation.calibration.check import CalibrationCheck
     from lesionwise.evaluation.predictions import Predictions
+    from lesionwise.evaluation.scores.evaluate import Evaluation
     from lesionwise.run_folder import RunFolder
 
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
@@ -66,7 +66,7 @@ def evaluate(
         folds = () if final or robustness else ("cross-validation",)  # whose runs are for one fold each
         run = open_run_folder(source, "run", "ensemble", *folds)
         if robustness:
-            from lesionwise.training.robustness import verify_changeable
+            from lesionwise.experiments.robustness import verify_changeable
 
             verify_changeable(run)  # before anything is written
         evaluation, title, check = _evaluate_run(run, read, final=final, device=device, quiet=quiet)
@@ -112,12 +112,12 @@ def read_metadata(path: Path) -> "pd.DataFrame":
 def _evaluate_run(
     run: "RunFolder", table: "pd.DataFrame | None", *, final: bool, device: Device, quiet: bool
 ) -> tuple["Evaluation", str, "CalibrationCheck | None"]:
-    from lesionwise.data.about import about_part
-    from lesionwise.evaluation.run_scores import evaluate_part, read_check, working_part
+    from lesionwise.evaluation.runs.scores import evaluate_part, read_check, working_part
+    from lesionwise.experiments.image_facts import about_part
 
     part = "test" if final else working_part(run)
     if final:
-        from lesionwise.training.ensemble import predict_test_together
+        from lesionwise.experiments.final_look import predict_test_together
 
         look = predict_test_together(run, device=device)
         note = "The test part of this run is a fold that was held out, not the final exam: no look is noted."
@@ -133,9 +133,9 @@ def _robustness(
 ) -> tuple[list[str], dict[str, Any]]:
     """Measure what changed photographs cost, and return it in sentences and as a record."""
     from lesionwise.evaluation.robustness import describe_robustness, write_robustness
+    from lesionwise.experiments.robustness import perturbed_part
     from lesionwise.run_record import timed_stage
-    from lesionwise.training.hardware import choose_device
-    from lesionwise.training.robustness import perturbed_part
+    from lesionwise.training.loop.hardware import choose_device
 
     with Display(quiet=quiet) as display, timed_stage(run, f"robustness on {part}"):
         found = perturbed_part(run, part, device=choose_device(device), on_step=display.on_work)
@@ -148,7 +148,7 @@ def read_csv(
 ) -> "Predictions":
     """Return the predictions of a CSV with all that the other two files know about its images."""
     from lesionwise.evaluation.predictions import read_predictions
-    from lesionwise.evaluation.run_scores import verify_not_test
+    from lesionwise.evaluation.runs.scores import verify_not_test
     from lesionwise.evaluation.tables import join_table, join_truth
 
     verify_not_test(source)
@@ -167,7 +167,7 @@ def _evaluate_csv(
     *,
     quiet: bool,
 ) -> "Evaluation":
-    from lesionwise.evaluation.run_scores import evaluate_predictions, write_given
+    from lesionwise.evaluation.runs.scores import evaluate_predictions, write_given
     from lesionwise.report.html import write_report
     from lesionwise.run_folder import claim_run_folder
 

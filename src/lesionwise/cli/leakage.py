@@ -20,7 +20,7 @@ from lesionwise.cli.train import RecipeArgument
 from lesionwise.labels import LEAKY_STAMP
 
 if TYPE_CHECKING:
-    from lesionwise.training.leak_outcome import Measurement, Outcome
+    from lesionwise.experiments.leakage_scores import Measurement, Outcome
 
 _SHOWN = ("accuracy", "balanced_accuracy")
 _FIRST = (
@@ -45,11 +45,12 @@ def leakage(
     quiet: Quiet = False,
 ) -> None:
     """Show what a leak is worth: one recipe under four ways of splitting. Three of them LEAK, on purpose."""
+    from lesionwise.experiments.leakage import measure_leakage
+    from lesionwise.experiments.leakage_scores import PROTOCOLS
+    from lesionwise.files import read_json
     from lesionwise.recipe import load_recipe
     from lesionwise.report.leakage import write_leakage_page
-    from lesionwise.run_folder import RunFolder, read_json
-    from lesionwise.training.leak_outcome import PROTOCOLS
-    from lesionwise.training.leakage import measure_leakage
+    from lesionwise.run_folder import RunFolder
 
     resolved = load_recipe(recipe, set_ or ())
     folder = out or Path("runs") / f"{Path(recipe).stem}-leakage"

@@ -18,10 +18,10 @@ def reread(
     quiet: Quiet = False,
 ) -> None:
     """Let trained weights look at images otherwise: at another size or zoom, in more views."""
-    from lesionwise.evaluation.run_predictions import describe_unscored
-    from lesionwise.evaluation.run_scores import evaluate_part, working_part
+    from lesionwise.evaluation.runs.predictions import describe_unscored
+    from lesionwise.evaluation.runs.scores import evaluate_part, working_part
+    from lesionwise.experiments.reread import reread as look_otherwise
     from lesionwise.run_folder import next_run_path
-    from lesionwise.training.reread import reread as look_otherwise
 
     folder = look_otherwise(
         run,

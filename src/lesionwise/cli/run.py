@@ -50,9 +50,9 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Do the whole job: read, clean, cache, split, train, evaluate on val, report."""
-    from lesionwise.data.about import about_part
-    from lesionwise.evaluation.run_predictions import describe_unscored
-    from lesionwise.evaluation.run_scores import evaluate_part, read_check
+    from lesionwise.evaluation.runs.predictions import describe_unscored
+    from lesionwise.evaluation.runs.scores import evaluate_part, read_check
+    from lesionwise.experiments.image_facts import about_part
     from lesionwise.report.html import write_report
     from lesionwise.run_record import timed_stage
 

@@ -26,8 +26,8 @@ from lesionwise.cli.options import (
 from lesionwise.errors import RunError, SplitError
 
 if TYPE_CHECKING:
+    from lesionwise.experiments.seeds import TrainSeed
     from lesionwise.run_folder import RunFolder
-    from lesionwise.training.seeds import TrainSeed
 
 RecipeArgument = Annotated[
     str, typer.Argument(help="Name of a shipped recipe, or a .toml file.", metavar="RECIPE")
@@ -102,9 +102,10 @@ def _train_seeds(
     split: Path | None,
 ) -> tuple[str, dict[str, Any]]:
     """Train several seeds, and return the mean of their scores as text and as JSON."""
+    from lesionwise.experiments.seeds import RECORD, train_seeds
+    from lesionwise.files import read_json
     from lesionwise.recipe import load_recipe
-    from lesionwise.run_folder import next_run_path, read_json
-    from lesionwise.training.seeds import RECORD, train_seeds
+    from lesionwise.run_folder import next_run_path
 
     recipe = load_recipe(name, overrides or ())
     folder = out or next_run_path(Path("runs"), f"{Path(name).stem}-seeds")
@@ -137,9 +138,10 @@ def train_run(
 
     Of several processes the first alone shows anything, and goes on when training is over.
     """
+    from lesionwise.files import read_json
     from lesionwise.recipe import load_recipe
-    from lesionwise.run_folder import next_run_path, read_json
-    from lesionwise.training.processes import is_first_process
+    from lesionwise.run_folder import next_run_path
+    from lesionwise.training.loop.processes import is_first_process
     from lesionwise.training.run import train as train_recipe
 
     resolved = load_recipe(recipe, overrides or ())

@@ -30,8 +30,8 @@ from lesionwise.data.findings import Finding, raise_findings
 from lesionwise.data.images import image_rule, read_content, read_image
 from lesionwise.data.workspace import default_cache_root, usable_cores
 from lesionwise.errors import ImageError
+from lesionwise.files import atomic_path
 from lesionwise.progress import OnCount
-from lesionwise.run_folder import atomic_path
 
 CHUNK: Final = 256  # rows: some 50 MB at 225x300, half a second of decoding that an interruption can cost
 _JOURNAL_LINE: Final = re.compile(r"(\d+)((?: [0-9a-f]{64})+)\n")

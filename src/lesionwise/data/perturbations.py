@@ -1,7 +1,7 @@
 """What happens to photographs between two clinics, drawn at three strengths: light, lens, file, hair, gel.
 
 Here: from a photograph to a changed one, a function of the seed and its name. Not here: what a model makes of
-it (`lesionwise.training.robustness`), and augmentation, which a recipe asks for (`lesionwise.training`).
+it (`lesionwise.experiments.robustness`), and augmentation, which a recipe asks for (`lesionwise.training`).
 
 Lengths are parts of the height, so that a strength means the same at any resolution. Strengths are chosen by
 eye on photographs of HAM10000: 1 is what one clinic's own images hold, 2 is a bad day, 3 is what a doctor

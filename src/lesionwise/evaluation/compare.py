@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 
 from lesionwise.errors import DataError
-from lesionwise.evaluation.bootstrap import RESAMPLES, Estimate, percentile_interval
-from lesionwise.evaluation.evaluate import OVERALL, draw_scores
 from lesionwise.evaluation.predictions import Predictions
+from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, percentile_interval
+from lesionwise.evaluation.scores.evaluate import OVERALL, draw_scores
 
 DIFFERENCES: Final = {name: score for name, score in OVERALL.items() if name != "ece"}
 """Scores whose difference is given; the chance part of two calibration errors does not cancel."""

@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lesionwise.errors import DataError
+from lesionwise.files import write_text
 from lesionwise.labels import CODES, INDEX
-from lesionwise.run_folder import write_text
 
 Floats = NDArray[np.float64]
 PROB_COLUMNS = [f"prob_{code}" for code in CODES]

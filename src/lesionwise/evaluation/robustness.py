@@ -1,7 +1,8 @@
 """How much a score loses on changed photographs, and what breaks a model first.
 
 Here: from predictions of the same images, plain and changed, to differences with intervals. Not here:
-changing photographs (`lesionwise.data.perturbations`) and predicting them (`lesionwise.training.robustness`).
+changing photographs (`lesionwise.data.perturbations`) and predicting them
+(`lesionwise.experiments.robustness`).
 Letters: N images, C classes.
 """
 
@@ -12,15 +13,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lesionwise.evaluation.bootstrap import RESAMPLES, Estimate
-from lesionwise.evaluation.evaluate import Scores, draw_scores
-from lesionwise.evaluation.means import spread_estimate
-from lesionwise.evaluation.ranking import macro_auc_score
-from lesionwise.evaluation.scores import accuracy_score, balanced_accuracy_score
-from lesionwise.evaluation.simultaneous import simultaneous_estimates
-from lesionwise.evaluation.subgroups import malignant_auc_score, melanoma_recall_score
+from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate
+from lesionwise.evaluation.scores.decision import accuracy_score, balanced_accuracy_score
+from lesionwise.evaluation.scores.evaluate import Scores, draw_scores
+from lesionwise.evaluation.scores.means import spread_estimate
+from lesionwise.evaluation.scores.ranking import macro_auc_score
+from lesionwise.evaluation.scores.simultaneous import simultaneous_estimates
+from lesionwise.evaluation.scores.subgroups import malignant_auc_score, melanoma_recall_score
+from lesionwise.files import read_json, write_json
 from lesionwise.labels import CODES
-from lesionwise.run_folder import RunFolder, read_json, write_json
+from lesionwise.run_folder import RunFolder
 
 SCORES: Final[Scores] = {
     "balanced_accuracy": balanced_accuracy_score,

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from lesionwise.data.images import centred_slices
 from lesionwise.data.masks import WHOLE, Box, LesionMasks, fit_mask
-from lesionwise.evaluation.means import mean_estimates
-from lesionwise.evaluation.subgroups import LEAST_LESIONS
+from lesionwise.evaluation.scores.means import mean_estimates
+from lesionwise.evaluation.scores.subgroups import LEAST_LESIONS
 from lesionwise.explain.cam import Method, choose_method, class_maps, stretch_maps
 from lesionwise.explain.deletion import ORDERS, answer_curves, area_under, cell_values
 from lesionwise.explain.pointing import Pointing, Shares, measure_shares, others, summarise
@@ -26,8 +26,8 @@ from lesionwise.labels import CODES
 from lesionwise.models.network import Network
 from lesionwise.progress import OnWork
 from lesionwise.recipe import Recipe
-from lesionwise.training.augment import evaluation_view
-from lesionwise.training.hardware import keep_memory
+from lesionwise.training.loop.hardware import keep_memory
+from lesionwise.training.step.augment import evaluation_view
 
 SAMPLE: Final = 200  # images that are put through the network some 60 times; pointing takes all
 _BATCH: Final = 64

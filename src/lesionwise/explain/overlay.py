@@ -14,10 +14,10 @@ from PIL import Image
 
 from lesionwise.data.images import centred_slices, read_image
 from lesionwise.data.preprocess import recipe_steps
+from lesionwise.files import atomic_path
 from lesionwise.labels import CODES
 from lesionwise.page.heatmap import dim_around, lay_colour, lay_contours, positive_part
 from lesionwise.recipe import Recipe
-from lesionwise.run_folder import atomic_path
 
 HEIGHT_PX: Final = 240  # sharp at twice the height that a page shows
 STYLES: Final = ("photograph", "colour", "contour")

@@ -12,10 +12,11 @@ import pandas as pd
 from lesionwise.explain.figures import explanation_figures
 from lesionwise.explain.overlay import STYLES, overlay_path
 from lesionwise.explain.record import Explanation, describe_explanation
+from lesionwise.files import write_text
 from lesionwise.page.embed import data_uri
 from lesionwise.page.heatmap import viridis
 from lesionwise.page.shell import render_page
-from lesionwise.run_folder import RunFolder, write_text
+from lesionwise.run_folder import RunFolder
 
 _SCALE_STEPS: Final = 8
 

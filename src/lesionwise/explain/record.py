@@ -6,9 +6,10 @@ Here: the record, reading and writing. Not here: measuring (`measure`).
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from lesionwise.evaluation.bootstrap import Estimate
+from lesionwise.evaluation.scores.bootstrap import Estimate
 from lesionwise.explain.pointing import Pointing
-from lesionwise.run_folder import RunFolder, read_json, write_json
+from lesionwise.files import read_json, write_json
+from lesionwise.run_folder import RunFolder
 
 MODES: Final = ("deletion", "insertion")
 """Taking places away, and putting them back."""

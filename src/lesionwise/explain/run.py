@@ -16,15 +16,16 @@ from lesionwise.data.images import read_image
 from lesionwise.data.masks import WHOLE, Box, find_masks
 from lesionwise.data.preprocess import find_field_of_view
 from lesionwise.errors import DataError, RunError
-from lesionwise.evaluation.run_predictions import read_run_predictions
+from lesionwise.evaluation.runs.predictions import read_run_predictions
 from lesionwise.explain.measure import Explained, explain_images, lesion_shares_of, measure
 from lesionwise.explain.overlay import worth_showing, write_overlays
 from lesionwise.explain.page import write_page
 from lesionwise.explain.record import Explanation, read_explanation, write_explanation
+from lesionwise.files import write_text
 from lesionwise.labels import CODES
 from lesionwise.progress import OnWork
 from lesionwise.recipe import Recipe
-from lesionwise.run_folder import RunFolder, write_text
+from lesionwise.run_folder import RunFolder
 from lesionwise.training.fit import load_best_network
 from lesionwise.training.prepare import TrainingData
 from lesionwise.training.run import prepare_again

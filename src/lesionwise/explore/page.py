@@ -12,12 +12,12 @@ from markupsafe import Markup
 from lesionwise.explore import gallery, tables
 from lesionwise.explore.drawings import Drawing, all_drawings, axes_names
 from lesionwise.explore.explore import Exploration
+from lesionwise.files import atomic_path, write_text
 from lesionwise.labels import CODES, NAMES
 from lesionwise.page.embed import jpeg_uri
 from lesionwise.page.palette import LIGHT
 from lesionwise.page.shell import render_page
 from lesionwise.page.theme import figure_style, figure_svg
-from lesionwise.run_folder import atomic_path, write_text
 
 _DPI: Final = 160
 _SHOWN_OTHERWISE: Final = frozenset({"samples", "map"})  # the page has pictures and a map of its own

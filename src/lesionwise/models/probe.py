@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from lesionwise.evaluation.scores import macro_recall_score
+from lesionwise.evaluation.scores.decision import macro_recall_score
 from lesionwise.split.assign import LesionKFold
 
 Kind = Literal["logistic", "svm"]

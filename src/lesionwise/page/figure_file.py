@@ -6,8 +6,8 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from lesionwise.files import write_text
 from lesionwise.page.theme import figure_svg
-from lesionwise.run_folder import write_text
 
 
 def write_figure(folder: Path, name: str, figure: Figure, table: pd.DataFrame, title: str) -> Markup:

@@ -13,10 +13,10 @@ from PIL import Image
 from lesionwise.bundle.engine import Answers, Engine
 from lesionwise.data.images import centred_slices
 from lesionwise.errors import BundleError
+from lesionwise.files import atomic_path
 from lesionwise.labels import INDEX
 from lesionwise.page.heatmap import dim_around, lay_colour, positive_part
 from lesionwise.predict.sources import Picture
-from lesionwise.run_folder import atomic_path
 
 
 class HeatmapWriter:

@@ -18,8 +18,8 @@ from lesionwise.bundle.engine import Engine
 from lesionwise.data.images import image_id_of
 from lesionwise.data.metadata import Encoding
 from lesionwise.errors import DataError
+from lesionwise.files import file_sha256
 from lesionwise.predict.sources import ID_COLUMN, PATH_COLUMN, Picture
-from lesionwise.run_folder import file_sha256
 
 
 @dataclass(frozen=True)

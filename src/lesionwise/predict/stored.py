@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lesionwise.data.images import MAX_BYTES
 from lesionwise.errors import DataError, ImageError, MissingExtraError
-from lesionwise.run_folder import atomic_path
+from lesionwise.files import atomic_path
 
 if TYPE_CHECKING:
     from types import ModuleType

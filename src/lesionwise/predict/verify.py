@@ -17,9 +17,9 @@ from lesionwise.data.dataset import Dataset
 from lesionwise.data.identical import identical_images
 from lesionwise.data.images import read_image
 from lesionwise.errors import DataError
-from lesionwise.evaluation.calibration import softmax
-from lesionwise.evaluation.calibration_check import check_calibration
-from lesionwise.evaluation.evaluate import evaluate
+from lesionwise.evaluation.calibration.check import check_calibration
+from lesionwise.evaluation.calibration.record import softmax
+from lesionwise.evaluation.scores.evaluate import evaluate
 from lesionwise.split.groups import lesion_groups
 
 TOLERANCE: Final = 2e-3

@@ -13,9 +13,9 @@ from typing import IO, Final, Literal, Self
 
 from lesionwise.bundle.engine import Answers
 from lesionwise.errors import DataError
+from lesionwise.files import read_json, write_json
 from lesionwise.labels import CODES
 from lesionwise.predict.sources import Picture
-from lesionwise.run_folder import read_json, write_json
 
 Format = Literal["lesionwise", "isic"]
 _CHALLENGE: Final = ("mel", "nv", "bcc", "akiec", "bkl", "df", "vasc")  # the challenge's own order

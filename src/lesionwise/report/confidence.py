@@ -10,13 +10,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lesionwise.evaluation.calibration import Calibration
-from lesionwise.evaluation.calibration_check import CalibrationCheck
-from lesionwise.evaluation.conformal import least_lesions
-from lesionwise.evaluation.curves import reliability_table
-from lesionwise.evaluation.decision_curve import decision_curve_table
-from lesionwise.evaluation.scaling import stops_at_limit
-from lesionwise.evaluation.selective import risk_coverage_table
+from lesionwise.evaluation.calibration.check import CalibrationCheck
+from lesionwise.evaluation.calibration.conformal import least_lesions
+from lesionwise.evaluation.calibration.decision_curve import decision_curve_table
+from lesionwise.evaluation.calibration.record import Calibration
+from lesionwise.evaluation.calibration.scaling import stops_at_limit
+from lesionwise.evaluation.scores.curves import reliability_table
+from lesionwise.evaluation.scores.selective import risk_coverage_table
 from lesionwise.report import confidence_figures, curve_figures
 
 Sample = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]

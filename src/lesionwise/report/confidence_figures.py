@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from lesionwise.evaluation.set_coverage import ALL
+from lesionwise.evaluation.calibration.set_coverage import ALL
 from lesionwise.page.palette import DIAGNOSIS_COLORS, LIGHT
 from lesionwise.page.theme import figure_style
 

@@ -1,6 +1,6 @@
 """Figures over all thresholds: ROC, precision and recall, reliability.
 
-Here: drawing. Not here: the tables (`lesionwise.evaluation.curves`) and the look (`lesionwise.page`).
+Here: drawing. Not here: the tables (`lesionwise.evaluation.scores.curves`) and the look (`lesionwise.page`).
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lesionwise.evaluation.evaluate import Evaluation
+from lesionwise.evaluation.scores.evaluate import Evaluation
 from lesionwise.labels import CODES
 from lesionwise.page.palette import DIAGNOSIS_COLORS, LIGHT
 from lesionwise.page.theme import figure_style

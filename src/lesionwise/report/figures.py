@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from lesionwise.evaluation.evaluate import Evaluation
+from lesionwise.evaluation.scores.evaluate import Evaluation
 from lesionwise.labels import CODES
 from lesionwise.page.palette import DIAGNOSIS_COLORS, LIGHT, PALE_INK, PALE_INK_ABOVE, SHADE
 from lesionwise.page.theme import figure_style

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.errors import LesionwiseError, RunError
-from lesionwise.evaluation.curves import precision_recall_table, reliability_table, roc_table
-from lesionwise.evaluation.evaluate import LOSSES, Evaluation
-from lesionwise.evaluation.gaps import describe_gaps
 from lesionwise.evaluation.predictions import Predictions
-from lesionwise.evaluation.run_predictions import raw_probabilities, read_run_predictions, run_calibration
-from lesionwise.evaluation.run_scores import read_check
-from lesionwise.evaluation.subgroups import TITLES, evaluate_subgroups
+from lesionwise.evaluation.runs.predictions import raw_probabilities, read_run_predictions, run_calibration
+from lesionwise.evaluation.runs.scores import read_check
+from lesionwise.evaluation.scores.curves import precision_recall_table, reliability_table, roc_table
+from lesionwise.evaluation.scores.evaluate import LOSSES, Evaluation
+from lesionwise.evaluation.scores.gaps import describe_gaps
+from lesionwise.evaluation.scores.subgroups import TITLES, evaluate_subgroups
+from lesionwise.files import read_json, write_text
 from lesionwise.labels import NAMES
 from lesionwise.page.figure_file import write_figure
 from lesionwise.page.shell import render_page
@@ -28,7 +29,7 @@ from lesionwise.report import curve_figures, figures, summary
 from lesionwise.report.confidence import confidence_drawings, confidence_facts
 from lesionwise.report.gallery import MELANOMAS, OTHERS, misclassified_table, thumbnails
 from lesionwise.report.trust import explanation_facts, overlays, robustness_facts
-from lesionwise.run_folder import RunFolder, read_json, write_text
+from lesionwise.run_folder import RunFolder
 
 
 def write_report(run: RunFolder) -> Path:

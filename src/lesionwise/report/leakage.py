@@ -1,6 +1,6 @@
 """The page and the figure of a leakage measurement.
 
-Here: reading `leakage.json` and drawing it. Not here: measuring (`lesionwise.training.leakage`).
+Here: reading `leakage.json` and drawing it. Not here: measuring (`lesionwise.experiments.leakage`).
 """
 
 from pathlib import Path
@@ -10,12 +10,13 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from lesionwise.experiments.leakage_scores import PROTOCOLS, TABLE
+from lesionwise.files import read_json, write_text
 from lesionwise.labels import LEAKY_STAMP
 from lesionwise.page.palette import LIGHT
 from lesionwise.page.shell import render_page
 from lesionwise.page.theme import figure_style, figure_svg
-from lesionwise.run_folder import RunFolder, read_json, write_text
-from lesionwise.training.leak_outcome import PROTOCOLS, TABLE
+from lesionwise.run_folder import RunFolder
 
 _PANELS: Final = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy"}
 _MARKS: Final = {

@@ -13,21 +13,22 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lesionwise.bundle.licence import licence_in_words, licence_lines
 from lesionwise.errors import RunError
-from lesionwise.evaluation.ensemble import made_of
-from lesionwise.evaluation.evaluate import LOSSES, Evaluation
-from lesionwise.evaluation.gaps import describe_gaps
 from lesionwise.evaluation.ood import ACCEPT
 from lesionwise.evaluation.robustness import describe_robustness, read_robustness
-from lesionwise.evaluation.run_predictions import run_calibration
-from lesionwise.evaluation.run_rejection import run_rejection
-from lesionwise.evaluation.run_scores import OUT_OF_FOLD, read_check
-from lesionwise.evaluation.subgroups import describe_subgroup
+from lesionwise.evaluation.runs.ensemble import made_of
+from lesionwise.evaluation.runs.predictions import run_calibration
+from lesionwise.evaluation.runs.rejection import run_rejection
+from lesionwise.evaluation.runs.scores import OUT_OF_FOLD, read_check
+from lesionwise.evaluation.scores.evaluate import LOSSES, Evaluation
+from lesionwise.evaluation.scores.gaps import describe_gaps
+from lesionwise.evaluation.scores.subgroups import describe_subgroup
 from lesionwise.explain.record import describe_explanation, read_explanation
+from lesionwise.files import read_json, write_text
 from lesionwise.labels import NAMES
 from lesionwise.recipe import load_recipe
 from lesionwise.report.confidence import calibration_facts
 from lesionwise.report.summary import headline_part, main_sentences
-from lesionwise.run_folder import RunFolder, read_json, trained_with, write_text
+from lesionwise.run_folder import RunFolder, trained_with
 from lesionwise.split.groups import CONFIRMED_PAIRS
 from lesionwise.split.split_file import read_split
 

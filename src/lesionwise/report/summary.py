@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from lesionwise.evaluation.bootstrap import Estimate
-from lesionwise.evaluation.evaluate import Evaluation
+from lesionwise.evaluation.scores.bootstrap import Estimate
+from lesionwise.evaluation.scores.evaluate import Evaluation
 from lesionwise.labels import CODES, INDEX, NAMES
 
 # The winner of ISIC 2018 Task 3, an ensemble with extra data, had a balanced accuracy of 0.885.

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from lesionwise.evaluation.calibration import POSITIVE, Calibration, OperatingPoint
+from lesionwise.evaluation.calibration.record import POSITIVE, Calibration, OperatingPoint
 from lesionwise.labels import CODES, MALIGNANT
 from lesionwise.page.embed import data_uri
 from lesionwise.page.palette import DARK, DIAGNOSIS_COLORS, DIAGNOSIS_COLORS_DARK, LIGHT

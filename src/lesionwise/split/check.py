@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lesionwise.errors import DataError
-from lesionwise.evaluation.evaluate import Evaluation, evaluate
 from lesionwise.evaluation.predictions import Predictions
+from lesionwise.evaluation.scores.evaluate import Evaluation, evaluate
 from lesionwise.labels import CODES, INDEX
 from lesionwise.split.groups import CONFIRMED_PAIRS, Pair, lesion_groups
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 import pandas as pd
 
 from lesionwise.errors import SplitError
+from lesionwise.files import read_json, write_json, write_text
 from lesionwise.labels import LEAKY_STAMP
-from lesionwise.run_folder import read_json, write_json, write_text
 
 PARTS: Final = ("train", "val", "cal", "test")
 COLUMNS: Final = ("image_id", "group", "part", "fold")

@@ -5,7 +5,7 @@ Here: the text. Not here: finding it (`check`).
 
 from typing import Final
 
-from lesionwise.evaluation.evaluate import Evaluation
+from lesionwise.evaluation.scores.evaluate import Evaluation
 from lesionwise.split.check import REASONS, SplitCheck
 
 _SHOWN: Final = 5  # lesions and pairs named; the JSON holds all

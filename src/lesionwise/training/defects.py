@@ -20,7 +20,7 @@ from lesionwise.data.cache import ImageCache
 from lesionwise.data.dataset import Dataset
 from lesionwise.errors import SplitError
 from lesionwise.recipe import Recipe
-from lesionwise.training.augment import augment
+from lesionwise.training.step.augment import augment
 
 _MARK: Final = "#"
 _AUGMENTED: Final = "~"

@@ -14,13 +14,13 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch import nn
 
+from lesionwise.files import atomic_path
 from lesionwise.models.layers import LayerFeatures
 from lesionwise.models.network import DenseHead, Network
 from lesionwise.progress import FEATURES, OnStep
 from lesionwise.recipe import Recipe
-from lesionwise.run_folder import atomic_path
-from lesionwise.training.augment import evaluation_view
 from lesionwise.training.prepare import TrainingData
+from lesionwise.training.step.augment import evaluation_view
 
 _BATCH = 64
 _CHANGES = (

@@ -17,7 +17,7 @@ from torch import Tensor
 from lesionwise.data.metadata import encoding_of
 from lesionwise.errors import RecipeError, RunError
 from lesionwise.evaluation.predictions import Floats, Predictions, write_predictions
-from lesionwise.evaluation.run_predictions import run_probabilities
+from lesionwise.evaluation.runs.predictions import run_probabilities
 from lesionwise.labels import CODES
 from lesionwise.models.metadata import MetadataTerm
 from lesionwise.models.network import Network
@@ -26,19 +26,19 @@ from lesionwise.models.weights import FRESH
 from lesionwise.progress import OnEpoch, OnStep
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
-from lesionwise.training.augment import evaluation_view
-from lesionwise.training.clock import StepClock, StepProgress
-from lesionwise.training.datamodule import ImageDataModule, ImageRows, channel_statistics
 from lesionwise.training.features import are_constant, known_logits, network_features
-from lesionwise.training.hardware import choose_precision, keep_memory, resident_pixels
-from lesionwise.training.history import History
-from lesionwise.training.last_layer import LastLayerModule
-from lesionwise.training.module import LesionModule
+from lesionwise.training.loop.clock import StepClock, StepProgress
+from lesionwise.training.loop.hardware import choose_precision, keep_memory, resident_pixels
+from lesionwise.training.loop.history import History
+from lesionwise.training.loop.processes import Processes
+from lesionwise.training.loop.quiet import quiet_lightning
+from lesionwise.training.loop.tracking import make_logger
+from lesionwise.training.loop.trainer import has_stopped, honest_exit, make_trainer
 from lesionwise.training.prepare import TrainingData
-from lesionwise.training.processes import Processes
-from lesionwise.training.quiet import quiet_lightning
-from lesionwise.training.tracking import make_logger
-from lesionwise.training.trainer import has_stopped, honest_exit, make_trainer
+from lesionwise.training.step.augment import evaluation_view
+from lesionwise.training.step.datamodule import ImageDataModule, ImageRows, channel_statistics
+from lesionwise.training.step.last_layer import LastLayerModule
+from lesionwise.training.step.module import LesionModule
 
 _PREDICT_BATCH = 64
 

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from lesionwise.evaluation.scores import accuracy_score, macro_recall_score
+from lesionwise.evaluation.scores.decision import accuracy_score, macro_recall_score
+from lesionwise.files import atomic_path, write_text
 from lesionwise.labels import CODES
 from lesionwise.models.layers import Directions
 from lesionwise.models.network import DenseHead, Network
@@ -21,14 +22,14 @@ from lesionwise.models.probe import Metadata, Probe, main_directions
 from lesionwise.models.probe import fit_probe as fit_layer
 from lesionwise.progress import OnEpoch, OnStep
 from lesionwise.recipe import Recipe
-from lesionwise.run_folder import RunFolder, atomic_path, write_text
-from lesionwise.training.clock import StepClock
+from lesionwise.run_folder import RunFolder
 from lesionwise.training.features import network_features
 from lesionwise.training.fit import fresh_network, write_part_predictions
-from lesionwise.training.hardware import keep_memory
-from lesionwise.training.history import COLUMNS
-from lesionwise.training.losses import balanced_weights
+from lesionwise.training.loop.clock import StepClock
+from lesionwise.training.loop.hardware import keep_memory
+from lesionwise.training.loop.history import COLUMNS
 from lesionwise.training.prepare import TrainingData
+from lesionwise.training.step.losses import balanced_weights
 
 _AT_ONCE = 512  # rows that are turned together
 

@@ -11,16 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lesionwise.evaluation.run_rejection import PARTS
+from lesionwise.evaluation.runs.rejection import PARTS
+from lesionwise.files import atomic_path
 from lesionwise.models.appearance import Appearance
 from lesionwise.models.network import Network
 from lesionwise.recipe import Recipe
-from lesionwise.run_folder import RunFolder, atomic_path
-from lesionwise.training.augment import evaluation_view
+from lesionwise.run_folder import RunFolder
 from lesionwise.training.features import known_embedding
 from lesionwise.training.fit import load_best_network
-from lesionwise.training.hardware import keep_memory
+from lesionwise.training.loop.hardware import keep_memory
 from lesionwise.training.prepare import TrainingData
+from lesionwise.training.step.augment import evaluation_view
 
 _BATCH: Final = 64
 

@@ -12,30 +12,27 @@ from typing import Any, Final, Literal
 
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import RunError, SplitError
-from lesionwise.evaluation.calibrate import calibrate_run
-from lesionwise.evaluation.ledger import append_ledger
-from lesionwise.evaluation.run_rejection import has_numbers
+from lesionwise.evaluation.runs.calibrate import calibrate_run
+from lesionwise.evaluation.runs.ledger import append_ledger
+from lesionwise.evaluation.runs.rejection import has_numbers
+from lesionwise.files import file_sha256, read_json, write_json, write_text
 from lesionwise.progress import OnCount, OnEpoch, OnStep
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import (
     RunFolder,
     claim_run_folder,
-    file_sha256,
     next_run_path,
     open_run_folder,
-    read_json,
     verify_not_reread,
     verify_same_start,
-    write_json,
-    write_text,
 )
 from lesionwise.run_record import describe_environment, timed_stage
 from lesionwise.split.split_file import is_other_split, read_split, write_split
 from lesionwise.training.fit import fit, write_part_predictions
-from lesionwise.training.hardware import choose_device
+from lesionwise.training.loop.hardware import choose_device
+from lesionwise.training.loop.processes import joined_processes, verify_share
 from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.probe import fit_probe
-from lesionwise.training.processes import joined_processes, verify_share
 from lesionwise.training.rejection import write_numbers
 from lesionwise.training.verify import is_other_recipe, verify_recipe
 

@@ -6,8 +6,8 @@ from lesionwise.models.depth import lowest_layers
 from lesionwise.models.weights import FRESH
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.training.fit import fresh_network
-from lesionwise.training.hardware import verify_compiler
-from lesionwise.training.tracking import verify_logger
+from lesionwise.training.loop.hardware import verify_compiler
+from lesionwise.training.loop.tracking import verify_logger
 
 
 def verify_recipe(recipe: Recipe, device: str | None, *, begun: bool = False) -> None:

@@ -23,8 +23,8 @@ from lesionwise.data.download import obtain
 from lesionwise.data.download.fetch import Patience
 from lesionwise.data.download.obtain import download_set
 from lesionwise.data.download.sources import Catalogue, RemoteFile, Set, Source
+from lesionwise.data.download.verify import verify_folder
 from lesionwise.data.known_lesions import known_lesions
-from lesionwise.data.verify import verify_folder
 from lesionwise.errors import DataError, DownloadError, LesionwiseError, MissingExtraError
 from misbehaving import Site, serve
 

@@ -14,10 +14,10 @@ from PIL import Image
 from lesionwise.data.audit.duplicates import NEAR_DUPLICATES
 from lesionwise.data.audit.run import Audit
 from lesionwise.data.findings import Finding
+from lesionwise.files import write_json, write_text
 from lesionwise.labels import NAMES
 from lesionwise.page.embed import jpeg_uri
 from lesionwise.page.shell import render_page
-from lesionwise.run_folder import write_json, write_text
 
 _THUMBNAIL: Final = (160, 120)  # px
 _SHOWN_IMAGES: Final = 12

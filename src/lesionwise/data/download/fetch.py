@@ -37,8 +37,8 @@ from urllib.request import (
 
 from lesionwise.data.download.sources import RemoteFile
 from lesionwise.errors import DownloadError
+from lesionwise.files import write_text
 from lesionwise.progress import OnWork
-from lesionwise.run_folder import write_text
 
 ATTEMPTS: Final = 6
 WRONG_BYTES_TWICE: Final = 2

@@ -14,8 +14,8 @@ from lesionwise.data.download.unpack import Unpacked, is_readable
 from lesionwise.data.layouts.ham10000 import metadata_file
 from lesionwise.data.layouts.listing import find_images
 from lesionwise.errors import DownloadError, MissingExtraError
+from lesionwise.files import atomic_path
 from lesionwise.progress import OnCount
-from lesionwise.run_folder import atomic_path
 
 
 def copy_from_kaggle(out: Path, place: Callable[[str], str], *, on_image: OnCount | None = None) -> Unpacked:

@@ -19,12 +19,12 @@ from lesionwise.data.download.fetch import Patience, fetch
 from lesionwise.data.download.kaggle import copy_from_kaggle
 from lesionwise.data.download.sources import PART_1_LAST, Catalogue, RemoteFile, Set, Source
 from lesionwise.data.download.unpack import Unpacked, unpack_images
+from lesionwise.data.download.verify import RECEIPT, TEST_TRUTH, verify_folder
 from lesionwise.data.layouts.isic import read_isic
 from lesionwise.data.layouts.listing import read_table
-from lesionwise.data.verify import RECEIPT, TEST_TRUTH, verify_folder
 from lesionwise.errors import DataError, DownloadError
+from lesionwise.files import atomic_path, read_json, write_json, write_text
 from lesionwise.progress import OnCount, OnWork
-from lesionwise.run_folder import atomic_path, read_json, write_json, write_text
 
 PENDING: Final = ".download"
 METADATA: Final = "HAM10000_metadata.csv"

@@ -19,8 +19,8 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from lesionwise.data.images import read_image
 from lesionwise.errors import DownloadError, ImageError
+from lesionwise.files import atomic_path
 from lesionwise.progress import OnCount
-from lesionwise.run_folder import atomic_path
 
 MAX_MEMBERS: Final = 20_000
 MAX_MEMBER_BYTES: Final = 64 << 20

@@ -11,7 +11,7 @@ from PIL import Image
 from lesionwise.data.layouts.listing import Listing, find_images, read_table
 from lesionwise.data.workspace import default_cache_root
 from lesionwise.errors import DataError
-from lesionwise.run_folder import atomic_path
+from lesionwise.files import atomic_path
 
 METADATA_NAMES: Final = ("HAM10000_metadata.csv", "HAM10000_metadata")
 # Order of the labels in hmnist_*.csv, which is not ours. Every row is held against the metadata.

@@ -17,7 +17,7 @@ import pandas as pd
 from lesionwise.data.known_lesions import known_lesions
 from lesionwise.data.layouts.listing import Listing, read_table
 from lesionwise.errors import DataError
-from lesionwise.run_folder import write_text
+from lesionwise.files import write_text
 
 LESIONS_FILE: Final = "lesions.csv"
 

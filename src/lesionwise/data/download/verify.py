@@ -1,0 +1,229 @@
+"""Whether a folder holds the whole of HAM10000, unharmed, and how far that can be known.
+
+Here: judging a folder against the official set. Not here: what is odd about sound data (`audit`).
+
+Official checksums exist for the archives and the metadata, not for single images. Images can therefore be
+held against them only where `data download` unpacked them from a verified archive and noted what came out. Of
+other copies it is said what they are: their ids, that they decode, and whether they were re-encoded.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+from PIL import Image
+
+from lesionwise.data.download.sources import METADATA_SHA256, TEST_OFTEN_MISSING, Catalogue, RemoteFile, Set
+from lesionwise.data.images import read_image
+from lesionwise.data.layouts.ham10000 import metadata_file
+from lesionwise.data.layouts.listing import find_images, read_table
+from lesionwise.data.workspace import usable_cores
+from lesionwise.errors import DataError, ImageError, RunError
+from lesionwise.files import file_sha256, read_json
+
+RECEIPT: Final = "lesionwise-download.json"
+TEST_TRUTH: Final = "ISIC2018_Task3_Test_GroundTruth.csv"
+_PROBE: Final = (56, 75)  # pixels: decoding to this still reads every byte
+_SHOWN: Final = 8
+_SOUND: Final = ("original", "reencoded", "sound")
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What is known of a folder.
+
+    Attributes:
+        expected: Number of images of the set.
+        found: Number of image files.
+        missing: Ids without a file.
+        extra: Files that do not belong to the set.
+        damaged: Reason by id.
+        originals: Images with the very bytes of a verified archive.
+        reencoded: Images that were saved again with loss.
+        faults: What else is wrong, such as a table that disagrees.
+        notes: What else is known, such as that checksums cannot be compared.
+    """
+
+    expected: int = 0
+    found: int = 0
+    missing: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    damaged: dict[str, str] = field(default_factory=dict)
+    originals: int = 0
+    reencoded: int = 0
+    faults: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every image is there and unharmed, and the table agrees; further files do not matter."""
+        return not (self.missing or self.damaged or self.faults)
+
+    @property
+    def summary(self) -> str:
+        """What is wrong, in one clause each."""
+        parts = [
+            f"{len(ids)} {name} ({_shorten(ids)})"
+            for name, ids in (("missing", self.missing), ("damaged", tuple(self.damaged)))
+            if ids
+        ]
+        return "; ".join([*parts, *self.faults])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dictionaries and lists."""
+        return {"complete": self.complete, **vars(self)}
+
+
+def verify_folder(folder: Path, wanted: Set = Set.train, catalogue: Catalogue | None = None) -> Verification:
+    """Hold a folder against the official set.
+
+    Args:
+        folder: In the layout of Kaggle; for the masks, where their archive is.
+        wanted: Which set it should hold.
+        catalogue: What the set must hold, if it is not the official one.
+    """
+    catalogue = catalogue or Catalogue()
+    if wanted is Set.masks:
+        return _verify_masks(folder, catalogue)
+    images = find_images([folder]) if folder.is_dir() else {}
+    expected, faults, notes = _expected_ids(folder, wanted, catalogue)
+    ours = {image: images[image] for image in sorted(set(images) & set(expected))}
+    receipt = _receipt(folder)
+    states = _inspect(ours, folder, receipt)
+    damaged = {image: state for image, state in states.items() if state not in _SOUND}
+    missing = sorted(set(expected) - set(images))
+    if wanted is Set.test and missing == [TEST_OFTEN_MISSING]:
+        missing, notes = [], [*notes, f"{TEST_OFTEN_MISSING} is not there, as in many copies of this set."]
+    return Verification(
+        expected=len(expected),
+        found=len(images),
+        missing=tuple(missing),
+        extra=tuple(sorted(set(images) - set(expected))),
+        damaged=damaged,
+        originals=sum(state == "original" for state in states.values()),
+        reencoded=sum(state == "reencoded" for state in states.values()),
+        faults=tuple(faults),
+        notes=(*notes, *_archive_notes(folder, wanted, catalogue), *_image_notes(states)),
+    )
+
+
+def _expected_ids(folder: Path, wanted: Set, catalogue: Catalogue) -> tuple[list[str], list[str], list[str]]:
+    """Return the ids of the set, what is wrong with the table, and what is known of it."""
+    if wanted is Set.train:
+        lesions = catalogue.lesions()
+        faults, notes = _check_metadata(metadata_file(folder), lesions)
+        return lesions["image_id"].tolist(), faults, notes
+    truth = folder / TEST_TRUTH
+    if not truth.is_file():
+        return [], [f"{TEST_TRUTH} is not there"], []
+    table = read_table(truth)
+    column = "image_id" if "image_id" in table else "image"
+    ids = table[column].dropna().tolist() if column in table else []
+    wanted_images = (catalogue.test_images, catalogue.test_images - 1)
+    fault = [] if len(set(ids)) in wanted_images else [f"{TEST_TRUTH} names {len(set(ids)):,} images"]
+    return ids, fault, []
+
+
+def _check_metadata(path: Path | None, lesions: pd.DataFrame) -> tuple[list[str], list[str]]:
+    if path is None:
+        return ["HAM10000_metadata.csv is not there"], []
+    try:
+        table = read_table(path)
+    except DataError as error:
+        return [str(error)], []
+    columns = ["image_id", "lesion_id", "dx"]
+    if not set(columns) <= set(table.columns):
+        return [f"{path.name} lacks one of the columns {', '.join(columns)}"], []
+    ours = table[columns].sort_values("image_id").reset_index(drop=True)
+    if not ours.equals(lesions[columns].astype(ours.dtypes.to_dict())):
+        return [f"{path.name} differs from the official ids, lesions or diagnoses"], []
+    if file_sha256(path) == METADATA_SHA256:
+        return [], [f"{path.name} has the official checksum."]
+    note = f"{path.name} is not Dataverse's file (Kaggle's has a column less) but agrees on every lesion."
+    return [], [note]
+
+
+def _receipt(folder: Path) -> dict[str, list[Any]]:
+    try:
+        files = read_json(folder / RECEIPT)["files"]
+    except (RunError, KeyError, TypeError):
+        return {}
+    return files if isinstance(files, dict) else {}
+
+
+def _inspect(images: dict[str, Path], folder: Path, receipt: dict[str, list[Any]]) -> dict[str, str]:
+    """Return for each image what it is, or why it cannot be read."""
+
+    def look(path: Path) -> str:
+        noted = receipt.get(path.relative_to(folder).as_posix())
+        try:
+            content = path.read_bytes()
+            if noted:
+                same = sha256(content).hexdigest() == noted[0]
+                return "original" if same else "is not what the archive held"
+            read_image(content, _PROBE)
+            with Image.open(path) as image:
+                return "reencoded" if _is_reencoded(image) else "sound"
+        except (OSError, ImageError) as error:
+            return str(error)
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        return dict(zip(images, pool.map(look, images.values()), strict=True))
+
+
+def _is_reencoded(image: Image.Image) -> bool:
+    """Whether a JPEG was quantised: the originals have quality 100, all of whose divisors are 1."""
+    tables: dict[int, list[int]] = getattr(image, "quantization", {})
+    return any(value != 1 for table in tables.values() for value in table)
+
+
+def _image_notes(states: dict[str, str]) -> list[str]:
+    counts = {name: sum(state == name for state in states.values()) for name in _SOUND}
+    notes = []
+    if counts["original"]:
+        notes.append(f"{counts['original']:,} images have the bytes that came out of the verified archive.")
+    if counts["reencoded"]:
+        notes.append(
+            f"{counts['reencoded']:,} images were saved again with loss (the originals are JPEG of quality "
+            "100): they decode, but official checksums cannot speak for them."
+        )
+    if counts["sound"]:
+        notes.append(
+            f"{counts['sound']:,} images decode and may be originals; official checksums are of the "
+            "archives, so single files cannot be held against them."
+        )
+    return notes
+
+
+def _archive_notes(folder: Path, wanted: Set, catalogue: Catalogue) -> list[str]:
+    notes = []
+    for file in _files_of(wanted, catalogue):
+        path = folder / file.name
+        if file.is_zip and file.md5 and path.is_file():
+            verb = "DOES NOT HAVE" if file.fault_of(path) else "has"
+            notes.append(f"{file.name} {verb} the official checksum.")
+    return notes
+
+
+def _files_of(wanted: Set, catalogue: Catalogue) -> list[RemoteFile]:
+    return [file for (_, role), files in catalogue.files.items() if role is wanted for file in files]
+
+
+def _verify_masks(folder: Path, catalogue: Catalogue) -> Verification:
+    faults, notes = [], []
+    for file in _files_of(Set.masks, catalogue):
+        path = folder / file.name
+        fault = file.fault_of(path) if path.is_file() else "is not there"
+        if fault:
+            faults.append(f"{file.name} {fault}")
+        else:
+            notes.append(f"{file.name} has the official checksum.")
+    return Verification(faults=tuple(faults), notes=tuple(notes))
+
+
+def _shorten(ids: tuple[str, ...]) -> str:
+    more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
+    return ", ".join(ids[:_SHOWN]) + more

@@ -1,0 +1,194 @@
+"""What a calibration is worth on images that it was not fitted on: `scores.json` holds it by part.
+
+Here: bringing together what is measured elsewhere. Not here: fitting (`calibrate`), the report.
+Letters: N images, C classes.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from lesionwise.evaluation.calibration.operating_points import measure_point
+from lesionwise.evaluation.calibration.record import Calibration, OperatingPoint
+from lesionwise.evaluation.calibration.set_coverage import set_coverage_table, set_sizes
+from lesionwise.evaluation.scores import probability
+from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, percentile_interval, resample_weights
+from lesionwise.evaluation.scores.ece_band import EceBand, ece_band
+from lesionwise.evaluation.scores.evaluate import draw_scores
+from lesionwise.evaluation.scores.means import spread_estimate
+from lesionwise.evaluation.scores.weights import check_arguments
+from lesionwise.labels import CODES
+
+_LOSSES = {"log_loss": probability.log_loss, "brier": probability.brier_loss}
+
+
+@dataclass(frozen=True)
+class CalibrationCheck:
+    """What was promised and what came.
+
+    Attributes:
+        fingerprint: Of the calibration (what it was fitted on).
+        before: Log loss, Brier score and calibration error of the raw outputs.
+        after: The same of the calibrated probabilities.
+        shares: Rows of `stated_share_table`.
+        band: The plain calibration error after, beside that of a perfectly calibrated model.
+        coverage: Rows of `set_coverage.set_coverage_table`.
+        sizes: As `set_coverage.set_sizes` returns them.
+        points: Each operating point as it stands in the calibration, with `found`: what was measured.
+        scaling: As it stands in the calibration; None in files that were written before it was noted.
+        prediction_sets: The same.
+    """
+
+    fingerprint: str
+    before: dict[str, Estimate]
+    after: dict[str, Estimate]
+    shares: list[dict[str, Any]]
+    band: EceBand
+    coverage: list[dict[str, Any]]
+    sizes: dict[str, float]
+    points: list[dict[str, Any]]
+    scaling: dict[str, Any] | None = None
+    prediction_sets: dict[str, Any] | None = None
+
+    @property
+    def method(self) -> str | None:
+        """Name of the scaling, None if it was not noted."""
+        return self.scaling["method"] if self.scaling else None
+
+    def is_of(self, calibration: Calibration) -> bool:
+        """Return whether the probabilities that were checked are those of a calibration.
+
+        Where no scaling was noted the thresholds stand for it: with another they would be other numbers.
+
+        Args:
+            calibration: To compare with.
+        """
+        if self.fingerprint != calibration.fingerprint:
+            return False
+        if self.scaling is not None:
+            return self.scaling == calibration.scaling.model_dump(mode="json")
+        return bool(self.points) and self._has_thresholds_of(calibration)
+
+    def decides_as(self, calibration: Calibration) -> bool:
+        """Return whether the thresholds and sets that were checked are those of a calibration, too.
+
+        With one scaling, others can be asked for. Where no sets were noted the thresholds stand for them.
+
+        Args:
+            calibration: To compare with.
+        """
+        sets = calibration.prediction_sets.model_dump(mode="json")
+        return self._has_thresholds_of(calibration) and self.prediction_sets in (None, sets)
+
+    def _has_thresholds_of(self, calibration: Calibration) -> bool:
+        noted = [point["threshold"] for point in self.points]
+        return noted == [point.threshold for point in calibration.operating_points]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dictionaries and lists, as `scores.json` holds them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "CalibrationCheck":
+        """Return the check that `to_json` wrote."""
+        losses = {
+            side: {name: Estimate(**estimate) for name, estimate in value[side].items()}
+            for side in ("before", "after")
+        }
+        return cls(**{**value, **losses, "band": EceBand(**value["band"])})
+
+
+def check_calibration(
+    calibration: Calibration,
+    y_true: ArrayLike,
+    raw_prob: ArrayLike,
+    y_prob: ArrayLike,
+    groups: ArrayLike,
+    *,
+    resamples: int = RESAMPLES,
+) -> CalibrationCheck:
+    """Measure a calibration on images that had no share in it.
+
+    Args:
+        calibration: As fitted on `cal`.
+        y_true: Class index of each image, shape (N,).
+        raw_prob: Softmax of the raw outputs, shape (N, 7).
+        y_prob: Calibrated probabilities, shape (N, 7).
+        groups: Lesion of each image, shape (N,).
+        resamples: How many resamples the intervals rest on.
+    """
+    truth, prob = check_arguments(y_true, y_prob)
+    coverage = set_coverage_table(calibration.prediction_sets, truth, prob, groups)
+    shares = stated_share_table(truth, prob, groups, resamples=resamples)
+    return CalibrationCheck(
+        fingerprint=calibration.fingerprint,
+        before=_losses(truth, raw_prob, groups, resamples),
+        after=_losses(truth, prob, groups, resamples),
+        band=ece_band(truth, prob, groups, resamples=resamples),
+        shares=_records(shares),
+        coverage=_records(coverage),
+        sizes=set_sizes(calibration.prediction_sets, prob),
+        points=[_found(point, truth, prob, groups, resamples) for point in calibration.operating_points],
+        scaling=calibration.scaling.model_dump(mode="json"),
+        prediction_sets=calibration.prediction_sets.model_dump(mode="json"),
+    )
+
+
+def stated_share_table(
+    y_true: ArrayLike, y_prob: ArrayLike, groups: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0
+) -> pd.DataFrame:
+    """Return how common each diagnosis is stated to be on average, and how common it is.
+
+    The calibration error looks at the likeliest diagnosis alone. A model that was shown the rare ones more
+    often than they come states too much of them in every image, and a temperature cannot take that back.
+
+    Args:
+        y_true: Class index of each image, shape (N,).
+        y_prob: Class probabilities, shape (N, 7).
+        groups: Lesion of each image, shape (N,).
+        resamples: How many resamples the intervals rest on.
+        seed: Of the resampling.
+
+    Returns:
+        A row per diagnosis: `diagnosis`, `stated` (mean probability), `found` (its part of the images),
+        `excess` (stated less found), `low` and `high` (95 % interval of the excess, all lesions resampled
+        alike: how many there are of a diagnosis is chance here).
+    """
+    truth, prob = check_arguments(y_true, y_prob)
+    excess = (prob - np.eye(len(CODES))[truth]).astype(np.float32)
+    one_stratum = np.zeros(len(truth), np.int64)
+    drawn = [
+        (weights @ excess) / weights.sum(axis=1, keepdims=True)
+        for weights in resample_weights(groups, one_stratum, resamples=resamples, seed=seed)
+    ]
+    low, high = percentile_interval(np.concatenate(drawn))
+    stated, found = prob.mean(axis=0), np.bincount(truth, minlength=len(CODES)) / len(truth)
+    return pd.DataFrame(
+        {"diagnosis": CODES, "stated": stated, "found": found, "excess": stated - found, "low": low,
+         "high": high}
+    )  # fmt: skip
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _found(
+    point: OperatingPoint, y_true: ArrayLike, y_prob: ArrayLike, groups: ArrayLike, resamples: int
+) -> dict[str, Any]:
+    measured = measure_point(point, y_true, y_prob, groups, resamples=resamples)
+    return {**point.model_dump(), "found": {name: asdict(value) for name, value in measured.items()}}
+
+
+def _losses(y_true: ArrayLike, y_prob: ArrayLike, groups: ArrayLike, resamples: int) -> dict[str, Estimate]:
+    drawn = draw_scores(
+        {**_LOSSES, "gaps": probability.calibration_gaps}, y_true, y_prob, groups, resamples=resamples
+    )
+    found = {}
+    for name, loss in _LOSSES.items():
+        found[name] = spread_estimate(float(loss(y_true, y_prob)), drawn[name])
+    gaps = probability.calibration_gaps(y_true, y_prob)
+    return {**found, "ece": probability.calibration_estimate(gaps, drawn["gaps"])}

@@ -1,0 +1,96 @@
+"""Decision curves: is acting on the model better than acting on everybody or on nobody.
+
+Here: the net benefit at each threshold. Not here: choosing one (`operating_points`) and drawing.
+Letters: N images, R resamples, G thresholds.
+
+Whoever acts from a probability of t on takes t / (1 - t) false alarms for one true one. At that rate of
+exchange false alarms are taken off the true ones: what is left, per image, is the net benefit.
+"""
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from lesionwise.evaluation.calibration.operating_points import is_positive
+from lesionwise.evaluation.calibration.record import POSITIVE, question_probability
+from lesionwise.evaluation.scores.bootstrap import percentile_interval, resample_weights
+from lesionwise.evaluation.scores.curves import BAND_RESAMPLES
+from lesionwise.evaluation.scores.weights import Floats, check_arguments
+
+_THRESHOLDS: Final = np.arange(1, 61) / 100  # nobody waits for more than 60 % to look at a melanoma
+
+
+def net_benefit(
+    positive: ArrayLike, probability: ArrayLike, threshold: float, weights: ArrayLike | None = None
+) -> Floats:
+    """Return true alarms less false ones at the threshold's rate of exchange, per image.
+
+    Args:
+        positive: Whether each image is truly a yes, shape (N,).
+        probability: That it is, shape (N,); alarm from the threshold on.
+        threshold: In (0, 1).
+        weights: How often each sample counts, shape (R, N).
+
+    Returns:
+        A number, or shape (R,): at most how common a yes is; 0 is what acting on nobody gives.
+
+    References:
+        Vickers, Elkin (2006), https://doi.org/10.1177/0272989X06295361
+    """
+    yes = np.asarray(positive, bool)
+    worth = np.where(yes, 1.0, -threshold / (1 - threshold)) * (np.asarray(probability) >= threshold)
+    if weights is None:
+        return np.asarray(worth.mean())
+    counts = np.asarray(weights, float)
+    return np.asarray(counts @ worth / counts.sum(axis=1))
+
+
+def decision_curve_table(
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
+    groups: ArrayLike,
+    *,
+    resamples: int = BAND_RESAMPLES,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return the net benefit of the model, and of acting on everybody, at each threshold.
+
+    Args:
+        y_true: Class index of each sample, shape (N,).
+        y_prob: Class probabilities, shape (N, 7).
+        groups: Lesion of each sample, shape (N,).
+        resamples: How many resamples the band rests on.
+        seed: Of the resampling.
+
+    Returns:
+        Columns `question`, `threshold` (0.01 to 0.60), `net_benefit`, `low`, `high`, `everybody`.
+    """
+    truth, prob = check_arguments(y_true, y_prob)
+    asked = {
+        question: (is_positive(truth, question), question_probability(prob, question))
+        for question in POSITIVE
+    }
+    drawn: dict[str, list[Floats]] = {question: [] for question in asked}
+    for weights in resample_weights(groups, truth, resamples=resamples, seed=seed):
+        for question, sample in asked.items():
+            drawn[question].append(_curve(*sample, weights))
+    tables = []
+    for question, (positive, score) in asked.items():
+        low, high = percentile_interval(np.concatenate(drawn[question]))
+        columns = {
+            "question": question,
+            "threshold": _THRESHOLDS,
+            "net_benefit": _curve(positive, score),
+            "low": low,
+            "high": high,
+            "everybody": _curve(positive, np.ones(len(positive))),
+        }
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _curve(positive: NDArray[np.bool_], score: Floats, weights: ArrayLike | None = None) -> Floats:
+    """Return the net benefit at each threshold, shape (G,) or (R, G)."""
+    return np.stack([net_benefit(positive, score, limit, weights) for limit in _THRESHOLDS], axis=-1)

@@ -1,0 +1,116 @@
+"""Scaling: making stated probabilities come true, by one number or by a factor and an offset each.
+
+Here: fitting on `cal`. Not here: applying (`calibration`) and judging what came of it (`calibration_check`).
+Letters: N images, C classes.
+
+Both lower the log loss, in which each lesion counts once: five photographs of one melanoma share its vote.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize, minimize_scalar
+
+from lesionwise.evaluation.calibration.record import TemperatureScaling, VectorScaling, softmax
+from lesionwise.evaluation.scores.weights import Floats, Integers, check_arguments, lesion_shares
+from lesionwise.labels import CODES
+
+SMALLEST: Final = 0.05
+LARGEST: Final = 20.0
+"""Temperatures and factors end here: where all answers are right, the best temperature would be 0."""
+_LARGEST_OFFSET: Final = 10.0
+_AT_LIMIT: Final = 1.01  # a bounded search ends just inside
+
+
+def fit_temperature(y_true: ArrayLike, logits: ArrayLike, groups: ArrayLike) -> TemperatureScaling:
+    """Return the temperature with the least log loss.
+
+    Args:
+        y_true: Class index of each image, shape (N,).
+        logits: Raw outputs of the network, shape (N, C).
+        groups: Lesion of each image, shape (N,).
+
+    References:
+        Guo et al. (2017), https://arxiv.org/abs/1706.04599
+    """
+    truth, raw = check_arguments(y_true, logits)
+    shares = lesion_shares(groups)
+    found = minimize_scalar(
+        lambda log: scaled_loss(truth, raw / np.exp(log), shares),
+        bounds=(np.log(SMALLEST), np.log(LARGEST)),
+        method="bounded",
+        options={"xatol": 1e-8},
+    )
+    return TemperatureScaling(temperature=float(np.exp(found.x)))
+
+
+def fit_vector(y_true: ArrayLike, logits: ArrayLike, groups: ArrayLike) -> VectorScaling:
+    """Return the factors and offsets with the least log loss; the offsets sum to 0.
+
+    Args:
+        y_true: Class index of each image, shape (N,).
+        logits: Raw outputs of the network, shape (N, C).
+        groups: Lesion of each image, shape (N,).
+
+    Raises:
+        ValueError: If a class has no image: its best offset would be minus infinity.
+
+    References:
+        Guo et al. (2017), https://arxiv.org/abs/1706.04599
+    """
+    truth, raw = check_arguments(y_true, logits)
+    classes = raw.shape[1]
+    absent = [code for index, code in enumerate(CODES) if not (truth == index).any()]
+    if absent:
+        raise ValueError(
+            f"Vector scaling needs images of every diagnosis but there is none of {', '.join(absent)}. "
+            "Use temperature scaling."
+        )
+    shares = lesion_shares(groups)
+    start = np.concatenate([fit_temperature(truth, raw, groups).factor, np.zeros(classes)])
+    found = minimize(
+        _loss_and_slope,
+        start,
+        args=(truth, raw, shares),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(SMALLEST, LARGEST)] * classes + [(-_LARGEST_OFFSET, _LARGEST_OFFSET)] * classes,
+        options={"maxiter": 2_000, "ftol": 1e-14, "gtol": 1e-9},
+    )
+    factors, offsets = np.split(found.x, 2)
+    return VectorScaling(factors=tuple(factors.tolist()), offsets=tuple((offsets - offsets.mean()).tolist()))
+
+
+def stops_at_limit(scaling: TemperatureScaling | VectorScaling) -> bool:
+    """Return whether a factor was stopped by `SMALLEST` or `LARGEST`: the best one lies beyond.
+
+    Args:
+        scaling: As fitted.
+    """
+    factor = scaling.factor
+    return bool((np.minimum(factor / SMALLEST, LARGEST / factor) < _AT_LIMIT).any())
+
+
+def scaled_loss(y_true: Integers, logits: Floats, shares: Floats) -> float:
+    """Return the log loss, each image counting by its share; not clipped, so that it has a slope everywhere.
+
+    Args:
+        y_true: Class index of each image, shape (N,).
+        logits: Scaled outputs, shape (N, C).
+        shares: As `weights.lesion_shares` returns them, shape (N,).
+    """
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_prob = shifted[np.arange(len(y_true)), y_true] - np.log(np.exp(shifted).sum(axis=1))
+    return float(-(shares @ log_prob) / shares.sum())
+
+
+def _loss_and_slope(
+    parameters: Floats, y_true: Integers, logits: Floats, shares: Floats
+) -> tuple[float, Floats]:
+    factors, offsets = np.split(parameters, 2)
+    scaled = logits * factors + offsets
+    error = softmax(scaled) - np.eye(logits.shape[1])[y_true]
+    weighted = error * (shares / shares.sum())[:, None]
+    slope = np.concatenate([(weighted * logits).sum(axis=0), weighted.sum(axis=0)])
+    return scaled_loss(y_true, scaled, shares), slope

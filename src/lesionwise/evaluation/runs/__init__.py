@@ -1,0 +1,1 @@
+"""The part of evaluation that reads and writes run folders."""

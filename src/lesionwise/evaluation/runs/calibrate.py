@@ -1,0 +1,129 @@
+"""The stage that fits on `cal` and writes `calibration.json`.
+
+Here: the order of fitting. Not here: the parts (`scaling`, `conformal`, `operating_points`) and what comes of
+them on other images (`calibration_check`).
+"""
+
+import tomllib
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Final, Literal
+
+import numpy as np
+
+from lesionwise.errors import RunError
+from lesionwise.evaluation.calibration.conformal import fit_prediction_sets
+from lesionwise.evaluation.calibration.operating_points import DEFAULT_POINTS, Wish, choose_point
+from lesionwise.evaluation.calibration.record import Calibration, Rule
+from lesionwise.evaluation.calibration.scaling import fit_temperature, fit_vector
+from lesionwise.evaluation.predictions import Predictions, read_predictions
+from lesionwise.evaluation.runs.predictions import refresh_all_predictions
+from lesionwise.evaluation.scores.bootstrap import RESAMPLES
+from lesionwise.files import read_json, write_json
+from lesionwise.run_folder import RunFolder
+
+Method = Literal["temperature", "vector"]
+COVERAGE: Final = 0.9
+
+
+def calibrate_run(
+    run: RunFolder,
+    *,
+    method: Method | None = None,
+    rule: Rule = "lac",
+    coverage: float = COVERAGE,
+    points: Sequence[Wish] = DEFAULT_POINTS,
+) -> Calibration:
+    """Fit on the `cal` predictions of a run and write `calibration.json`; `test` is not read.
+
+    The `prob_` columns of all predictions that are there are brought up to date, those of test among them:
+    that uses its logits alone and is no look at what is true there.
+
+    Args:
+        run: A trained run.
+        method: Of scaling; what its recipe says if left out.
+        rule: Of the prediction sets.
+        coverage: That the sets promise.
+        points: Question, aim and how much of it, for each operating point.
+
+    Raises:
+        RunError: If the predictions lack what is needed.
+        DataError: If they cannot be read.
+    """
+    path, split = run.predictions("cal"), read_json(run.split_facts)
+    try:
+        calibration = calibrate(
+            read_predictions(path),
+            method=method or _recipe_method(run),
+            rule=rule,
+            coverage=coverage,
+            points=points,
+            split_fingerprint=split["fingerprint"],
+        )
+    except ValueError as error:
+        raise RunError(f"{path}: {error}") from error
+    calibration = calibration.model_copy(update={"stamp": split.get("stamp")})
+    write_json(run.calibration, calibration.model_dump(mode="json"))
+    refresh_all_predictions(run)
+    return calibration
+
+
+def calibrate(
+    predictions: Predictions,
+    *,
+    method: Method = "temperature",
+    rule: Rule = "lac",
+    coverage: float = COVERAGE,
+    points: Sequence[Wish] = DEFAULT_POINTS,
+    split_fingerprint: str | None = None,
+    resamples: int = RESAMPLES,
+) -> Calibration:
+    """Fit scaling, prediction sets and operating points.
+
+    Args:
+        predictions: Of images that nothing else was fitted on, with truth, lesions and logits.
+        method: Of scaling.
+        rule: Of the prediction sets.
+        coverage: That the sets promise.
+        points: Question, aim and how much of it, for each operating point.
+        split_fingerprint: Of the split that the images are a part of.
+        resamples: How many resamples the intervals rest on.
+
+    Raises:
+        ValueError: If truth, lesions or logits are missing, or a class is that vector scaling needs.
+    """
+    truth, groups, logits = predictions.y_true, predictions.group, predictions.logits
+    if truth is None or groups is None or logits is None:
+        raise ValueError("Expected predictions with y_true, group and logits to calibrate on.")
+    scaling = (fit_vector if method == "vector" else fit_temperature)(truth, logits, groups)
+    prob = scaling.probabilities(logits)
+    return Calibration(
+        scaling=scaling,
+        prediction_sets=fit_prediction_sets(truth, prob, groups, coverage=coverage, rule=rule),
+        operating_points=tuple(
+            choose_point(
+                truth, prob, groups, question=question, aim=aim, at_least=at_least, resamples=resamples
+            )
+            for question, aim, at_least in points
+        ),
+        images=len(truth),
+        lesions=len(np.unique(groups)),
+        fingerprint=_fingerprint(predictions),
+        split_fingerprint=split_fingerprint,
+    )
+
+
+def _recipe_method(run: RunFolder) -> Method:
+    """Return what the recipe says; the folder of an ensemble has none."""
+    config = tomllib.loads(run.config.read_text(encoding="utf-8"))
+    return "vector" if config.get("calibration") == "vector" else "temperature"
+
+
+def _fingerprint(predictions: Predictions) -> str:
+    """Return the hash of what was fitted on; it does not depend on the order of the images."""
+    order = np.argsort(predictions.image_id)
+    found = sha256()
+    for values in (predictions.image_id, predictions.group, predictions.y_true):
+        found.update("\n".join(map(str, np.asarray(values)[order].tolist())).encode())
+    found.update(np.asarray(predictions.logits, "<f8")[order].tobytes())
+    return found.hexdigest()

@@ -1,0 +1,195 @@
+"""An ensemble: the mean of what several runs on one split answer.
+
+Here: refusing runs that do not belong together, and averaging. Not here: predicting the test part with all of
+them (`lesionwise.experiments.final_look`).
+
+The folder is a run folder without weights: evaluate, report, compare and calibrate take it as any other. Its
+`logit_` columns are the logarithms of the mean probabilities.
+"""
+
+import json
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from lesionwise.errors import RunError
+from lesionwise.evaluation.calibration.record import Floats, softmax
+from lesionwise.evaluation.predictions import Predictions, write_predictions
+from lesionwise.evaluation.runs.predictions import read_run_predictions, run_calibration
+from lesionwise.evaluation.runs.scores import OUT_OF_FOLD
+from lesionwise.files import file_sha256, read_json, write_json, write_text
+from lesionwise.run_folder import RunFolder, claim_own_folder, open_run_folder
+from lesionwise.run_record import describe_environment
+
+PARTS: Final = ("val", "cal", OUT_OF_FOLD)
+"""What is averaged when the ensemble is made; the test part only when it is asked for."""
+_TINY: Final = 1e-12  # keeps the logarithm finite
+
+
+def claim_ensemble_folder(path: Path) -> RunFolder:
+    """Return the folder of a new ensemble, or of one that was stopped before all of it was there.
+
+    Raises:
+        RunError: If something else is there, or an ensemble that is finished.
+    """
+    out = RunFolder(path)
+    claim_own_folder(out.ensemble, what="unfinished ensemble")
+    if out.ensemble.is_file() and all(out.predictions(p).is_file() for p in read_json(out.ensemble)["parts"]):
+        raise RunError(f"{path}: holds an ensemble already. Pass another --out.")
+    return out
+
+
+def make_ensemble(runs: Sequence[RunFolder], out: RunFolder) -> list[str]:
+    """Average the answers of runs on one split, each calibrated if the run is.
+
+    Args:
+        runs: Two or more, trained or cross-validated on the same split.
+        out: The folder of the ensemble.
+
+    Returns:
+        The parts that were averaged.
+
+    Raises:
+        RunError: If the runs do not belong together; the message says why.
+    """
+    _verify_different(runs)
+    _verify_same_split(runs)
+    parts = _common_parts(runs)
+    averaged = {part: average(runs, part) for part in parts}  # before anything is written
+    members = [str(run.path.resolve()) for run in runs]
+    facts = [
+        {"run": member, "calibrated": is_calibrated(run), "state": _state(run)}
+        for member, run in zip(members, runs, strict=True)
+    ]
+    write_json(out.ensemble, {"members": facts, "parts": parts})  # first: it makes the folder an ensemble's
+    write_text(out.config, f"ensemble = {json.dumps(members, ensure_ascii=False)}\n")
+    for name in ("split.csv", "split.json"):
+        write_text(out.path / name, (runs[0].path / name).read_text(encoding="utf-8"))
+    write_json(out.environment, describe_environment())
+    for part, predictions in averaged.items():
+        write_predictions(predictions, out.predictions(part))
+    return parts
+
+
+def ensemble_members(run: RunFolder) -> list[RunFolder]:
+    """Return the runs that an ensemble was made of; none if it is no ensemble.
+
+    Raises:
+        RunError: If one of them is no longer there, or was trained or calibrated anew since: the averages
+            that are written would be of another model than those to come.
+    """
+    if not run.ensemble.is_file():
+        return []
+    found = []
+    for member in read_json(run.ensemble)["members"]:
+        own = open_run_folder(Path(member["run"]))
+        if member.get("state", _state(own)) != _state(own):
+            raise RunError(
+                f"{own.path}: was trained or calibrated anew after {run.path} was made of it. "
+                'Make the ensemble anew with "lesionwise ensemble" and another --out.'
+            )
+        found.append(own)
+    return found
+
+
+def made_of(run: RunFolder) -> list[RunFolder]:
+    """Return the members of an ensemble, or what is none by itself."""
+    return ensemble_members(run) or [run]
+
+
+def is_calibrated(run: RunFolder) -> bool:
+    """Return whether what a run answers is calibrated: by itself, by its folds, or by its members."""
+    inner = _inside(run)
+    return run.calibration.is_file() or (bool(inner) and all(is_calibrated(own) for own in inner))
+
+
+def average(runs: Sequence[RunFolder], part: str) -> Predictions:
+    """Return the mean probabilities of a part.
+
+    Args:
+        runs: Those to average.
+        part: Whose predictions all of them have.
+
+    Raises:
+        RunError: If they predicted other images, or hold other truths or lesions for them.
+    """
+    first, *others = [read_run_predictions(run, part).sorted() for run in runs]
+    for run, other in zip(runs[1:], others, strict=True):
+        for what, ours, theirs in (
+            ("images", first.image_id, other.image_id),
+            ("true diagnoses", first.y_true, other.y_true),
+            ("lesions", first.group, other.group),
+        ):
+            if not np.array_equal(ours, theirs):  # type: ignore[arg-type] # None equals None
+                raise RunError(f"{run.path}: has other {what} in {part} than {runs[0].path}.")
+    logits = mean_logits([predictions.y_prob for predictions in (first, *others)])
+    return Predictions(first.image_id, softmax(logits), first.y_true, first.group, logits)
+
+
+def mean_logits(y_probs: Sequence[Floats]) -> Floats:
+    """Return the raw outputs of an ensemble, log of the mean of its members' probabilities, shape (N, C)."""
+    return np.asarray(np.log(np.maximum(np.mean(y_probs, axis=0), _TINY)))
+
+
+def trained_runs(run: RunFolder) -> list[RunFolder]:
+    """Return the runs whose weights answer: of an ensemble its members', of a cross-validation its folds'."""
+    return [trained for inner in _inside(run) for trained in trained_runs(inner)] or [run]
+
+
+def _inside(run: RunFolder) -> list[RunFolder]:
+    """Return the finished folds of a cross-validation, or the members of an ensemble."""
+    done = read_json(run.cross_validation)["done"] if run.cross_validation.is_file() else []
+    return [*(run.fold(number) for number in done), *ensemble_members(run)]
+
+
+def _state(run: RunFolder) -> str:
+    """Return the hash of what a run's probabilities depend on: weights and scaling, also of runs inside."""
+    found = sha256()
+    best, calibration = run.best, run_calibration(run)
+    if best.is_file():
+        found.update(file_sha256(best).encode())
+    if calibration:
+        found.update(f"{calibration.fingerprint} {calibration.scaling.model_dump_json()}".encode())
+    for inner in _inside(run):
+        found.update(_state(inner).encode())
+    return found.hexdigest()
+
+
+def _verify_different(runs: Sequence[RunFolder]) -> None:
+    paths = [run.path.resolve() for run in runs]
+    if len(paths) < 2:  # noqa: PLR2004 (one is no ensemble)
+        raise RunError("Expected two runs or more but got one.")
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if twice:
+        raise RunError(f"{twice}: is named twice. A run counts once.")
+
+
+def _verify_same_split(runs: Sequence[RunFolder]) -> None:
+    prints = [str(read_json(run.split_facts)["fingerprint"]) for run in runs]
+    for run, fingerprint in zip(runs, prints, strict=True):
+        if fingerprint != prints[0]:
+            raise RunError(
+                f"{run.path}: was made with split {fingerprint[:12]}, {runs[0].path} with {prints[0][:12]}. "
+                "What one is asked, the other may have been trained on. Train all with the same --split."
+            )
+
+
+def _common_parts(runs: Sequence[RunFolder]) -> list[str]:
+    has = [[part for part in PARTS if run.predictions(part).is_file()] for run in runs]
+    for run, parts in zip(runs, has, strict=True):
+        if not {"cal", OUT_OF_FOLD} & set(parts):  # the last that a run and a cross-validation predict
+            found = ", ".join(parts) or "nothing"
+            raise RunError(
+                f"{run.path}: has predictions of {found} only. Finish its training, or leave it out."
+            )
+    for run, parts in zip(runs, has, strict=True):
+        if parts != has[0]:
+            raise RunError(
+                f"{run.path}: has predictions of {', '.join(parts)}, {runs[0].path} of {', '.join(has[0])}. "
+                "Average runs that trained on val with such alone, and cross-validations with "
+                "cross-validations."
+            )
+    return has[0]

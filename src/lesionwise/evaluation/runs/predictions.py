@@ -1,0 +1,88 @@
+"""The predictions of a run, calibrated: the one place where they are read.
+
+Here: from logits to what the model answers. Not here: the file format (`predictions`), fitting (`calibrate`).
+
+In a run's CSVs `logit_` is what the network put out and `prob_` is what the model answers, as its bundle and
+`predict` answer it: calibrated as soon as there is a `calibration.json`. Whoever reads here gets the present
+calibration, whatever was written when.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from lesionwise.errors import DataError
+from lesionwise.evaluation.calibration.record import Calibration, Floats, read_calibration, softmax
+from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
+from lesionwise.run_folder import RunFolder
+
+
+def run_calibration(run: RunFolder) -> Calibration | None:
+    """Return the calibration of a run, None if it has none.
+
+    Raises:
+        RunError: If it is damaged.
+    """
+    return read_calibration(run.calibration) if run.calibration.is_file() else None
+
+
+def run_probabilities(run: RunFolder, logits: Floats) -> Floats:
+    """Return what a run answers where its network put out these logits, shape (N, C)."""
+    calibration = run_calibration(run)
+    return calibration.probabilities(logits) if calibration else softmax(logits)
+
+
+def read_run_predictions(run: RunFolder, part: str) -> Predictions:
+    """Read the predictions of a part of a run, calibrated if the run is.
+
+    Args:
+        run: A run, or a folder with somebody's predictions: these are taken as they are.
+        part: "val", "cal", "test" or "given".
+
+    Raises:
+        DataError: If the file is missing or damaged, or holds no logits to calibrate.
+        RunError: If the calibration is damaged.
+    """
+    path = run.predictions(part)
+    if part == "val" and not path.is_file() and run.predictions("cal").is_file():
+        raise DataError(describe_unscored(run))
+    predictions = read_predictions(path)
+    if not run.calibration.is_file():
+        return predictions
+    return replace(predictions, y_prob=run_probabilities(run, _logits(predictions, path)))
+
+
+def describe_unscored(run: RunFolder) -> str:
+    """Return what to do with a run that trained on `val` as well, and so has no images to be judged by."""
+    return (
+        f"{run.path}: was trained on val as well, so nothing is left to judge it by but test. Its recipe is "
+        f'judged by "lesionwise cross-validate"; the model itself, once, by "lesionwise evaluate {run.path} '
+        '--final".'
+    )
+
+
+def raw_probabilities(predictions: Predictions, path: Path) -> Floats:
+    """Return the probabilities as they were before calibration, shape (N, C).
+
+    Raises:
+        DataError: If the predictions hold no logits.
+    """
+    return softmax(_logits(predictions, path))
+
+
+def refresh_predictions(run: RunFolder, part: str) -> None:
+    """Write the predictions of a part anew with the present calibration, if they are there."""
+    if run.predictions(part).is_file():
+        write_predictions(read_run_predictions(run, part), run.predictions(part))
+
+
+def refresh_all_predictions(run: RunFolder) -> None:
+    """Do the same for every part of the run that was ever predicted."""
+    before, after = run.predictions("*").name.split("*")
+    for path in sorted(run.path.glob(f"{before}*{after}")):
+        refresh_predictions(run, path.name.removeprefix(before).removesuffix(after))
+
+
+def _logits(predictions: Predictions, path: Path) -> Floats:
+    if predictions.logits is None:
+        raise DataError(f"{path}: expected the seven logit_<code> beside calibration.json but found none.")
+    return predictions.logits

@@ -1,0 +1,153 @@
+"""`scores.json`: the evaluation of each part of a run that was looked at.
+
+Here: from predictions CSVs to evaluations and the scores file. Not here: predicting.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, Literal
+
+import pandas as pd
+
+from lesionwise.errors import DataError
+from lesionwise.evaluation.calibration.check import CalibrationCheck, check_calibration
+from lesionwise.evaluation.predictions import Predictions, write_predictions
+from lesionwise.evaluation.runs.predictions import raw_probabilities, read_run_predictions, run_calibration
+from lesionwise.evaluation.scores.evaluate import Evaluation, evaluate
+from lesionwise.evaluation.scores.gaps import evaluate_gaps
+from lesionwise.evaluation.scores.subgroups import evaluate_subgroups
+from lesionwise.evaluation.tables import join_table, rows_of
+from lesionwise.files import read_json, write_json
+from lesionwise.run_folder import RunFolder
+from lesionwise.run_record import describe_environment
+
+GIVEN: Final = "given"
+"""The part that predictions from outside a run stand under."""
+OUT_OF_FOLD: Final = "out-of-fold"
+"""The part of a cross-validation: every image predicted by the run that did not see its fold."""
+
+
+def working_part(run: RunFolder) -> str:
+    """Return the part that a run is judged by as long as choices are made: val, or out-of-fold."""
+    return OUT_OF_FOLD if run.predictions(OUT_OF_FOLD).is_file() else "val"
+
+
+def evaluate_part(run: RunFolder, part: str, *, table: pd.DataFrame | None = None) -> Evaluation:
+    """Score the predictions of a part and add them to `scores.json`, with what its calibration was worth.
+
+    Args:
+        run: A trained run.
+        part: Whose predictions are there.
+        table: As `tables.read_table` returns it, for subgroups.
+
+    Raises:
+        DataError: If the predictions are missing, damaged, or without truth and groups.
+    """
+    path, predictions = run.predictions(part), read_run_predictions(run, part)
+    evaluation = evaluate_predictions(predictions, str(path), table=table)
+    split = read_json(run.split_facts)
+    stamp = {"stamp": split["stamp"]} if "stamp" in split else {}
+    facts = {"split_fingerprint": split["fingerprint"], **stamp}
+    _add_scores(run, part, evaluation, facts, _check(run, path, predictions))
+    return evaluation
+
+
+def read_check(run: RunFolder, part: str) -> CalibrationCheck | None:
+    """Return what the calibration of an evaluated run was worth on a part; None if it had none."""
+    found = read_json(run.scores).get("calibration", {})
+    return CalibrationCheck.from_json(found[part]) if part in found else None
+
+
+def write_given(run: RunFolder, predictions: Predictions, evaluation: Evaluation, *, source: str) -> None:
+    """Write somebody's predictions and their scores into a folder that a report can be made of.
+
+    Args:
+        run: The folder.
+        predictions: What was scored.
+        evaluation: The scores.
+        source: Name of the file that the predictions came from.
+    """
+    run.path.mkdir(parents=True, exist_ok=True)
+    write_predictions(predictions, run.predictions(GIVEN))
+    write_json(run.environment, describe_environment())
+    _add_scores(run, GIVEN, evaluation, {"source": source})
+
+
+def evaluate_predictions(
+    predictions: Predictions,
+    source: str,
+    *,
+    table: pd.DataFrame | None = None,
+    by: Literal["lesion", "image"] = "lesion",
+) -> Evaluation:
+    """Score predictions that know their truth and their lesions, or learn them from a table.
+
+    Args:
+        predictions: What a model said.
+        source: Name of the file, for messages.
+        table: As `tables.read_table` returns it: truth and lesions where the predictions lack them, and
+            subgroups.
+        by: What is resampled. By image takes all photographs for independent: intervals come out too narrow.
+
+    Raises:
+        DataError: If truth or lesions are missing, or cannot be scored.
+    """
+    if table is not None:
+        predictions = join_table(predictions, table, "the table")
+    if by == "image":
+        predictions = replace(predictions, group=predictions.image_id)
+    if predictions.y_true is None:
+        raise DataError(f"{source}: the true diagnoses are missing. Pass --truth, or add the column y_true.")
+    if predictions.group is None:
+        raise DataError(
+            f"{source}: the lesion of each image is missing. Pass --table with lesion_id, add the column "
+            "group, or pass --by image for intervals that take all photographs for independent."
+        )
+    truth, prob, groups = predictions.y_true, predictions.y_prob, predictions.group
+    try:
+        evaluation = evaluate(truth, prob, groups)
+    except ValueError as error:
+        raise DataError(f"{source}: {error}") from error
+    subgroups, gaps = [], []
+    if table is not None:
+        rows = rows_of(predictions, table, "the table")
+        subgroups = evaluate_subgroups(truth, prob, groups, rows)
+        gaps = evaluate_gaps(truth, prob, groups, rows)
+    return replace(evaluation, resampled_by=by, subgroups=subgroups, gaps=gaps)
+
+
+def verify_not_test(path: Path) -> None:
+    """Refuse the test predictions of a run as an ordinary file: only `evaluate --final` reads them.
+
+    Raises:
+        DataError: If the file is those.
+    """
+    run = RunFolder(path.parent)
+    if path.name == run.predictions("test").name and run.config.is_file():
+        raise DataError(
+            f'{path}: is the test part of a run. Run "lesionwise evaluate {path.parent} --final", '
+            "which notes the look in the ledger."
+        )
+
+
+def _check(run: RunFolder, path: Path, predictions: Predictions) -> CalibrationCheck | None:
+    calibration, truth, groups = run_calibration(run), predictions.y_true, predictions.group
+    if calibration is None or truth is None or groups is None:
+        return None
+    raw = raw_probabilities(predictions, path)
+    return check_calibration(calibration, truth, raw, predictions.y_prob, groups)
+
+
+def _add_scores(
+    run: RunFolder,
+    part: str,
+    evaluation: Evaluation,
+    facts: dict[str, str],
+    check: CalibrationCheck | None = None,
+) -> None:
+    earlier = read_json(run.scores) if run.scores.exists() else {}
+    parts = {**earlier.get("parts", {}), part: evaluation.to_json()}
+    checks = {name: value for name, value in earlier.get("calibration", {}).items() if name != part}
+    if check:
+        checks[part] = check.to_json()
+    write_json(run.scores, {**facts, "parts": parts, **({"calibration": checks} if checks else {})})

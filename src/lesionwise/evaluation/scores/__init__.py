@@ -1,0 +1,1 @@
+"""Scores with their intervals: arrays and tables alone."""

@@ -1,0 +1,176 @@
+"""Curves as tables: ROC, precision and recall, reliability, each with a 95 % band by lesion.
+
+Here: the numbers. Not here: areas under them (`ranking`) and drawing (`lesionwise.report`).
+Letters: N samples, C classes, K thresholds, G points of a grid, R resamples.
+
+The bands are pointwise: each point's true value lies in it 95 times of 100, the whole curve less often.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from lesionwise.evaluation.scores.bootstrap import percentile_interval, resample_weights
+from lesionwise.evaluation.scores.probability import BINS, confidence_bins
+from lesionwise.evaluation.scores.weights import Floats, Integers, check_arguments, ratio, sum_by
+from lesionwise.labels import CODES
+
+BAND_RESAMPLES: Final = 500  # a band is looked at, not quoted
+_GRID: Final = np.linspace(0, 1, 101)
+_ROUNDING: Final = 1e-6  # of sums of single-precision weights
+
+Curve = Callable[[Floats, Floats], Floats]
+
+
+def roc_table(
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
+    groups: ArrayLike,
+    *,
+    codes: Sequence[str] = CODES,
+    resamples: int = BAND_RESAMPLES,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return sensitivity at each false positive rate, for each class against the rest.
+
+    Args:
+        y_true: Class index of each sample, shape (N,).
+        y_prob: Class probabilities, shape (N, C).
+        groups: Lesion of each sample, shape (N,).
+        codes: Name of each class, length C.
+        resamples: How many resamples the band rests on.
+        seed: Of the resampling.
+
+    Returns:
+        Columns `diagnosis`, `false_positive_rate` (0 to 1 in steps of 0.01), `sensitivity`, `low`, `high`.
+    """
+    axes = ("false_positive_rate", "sensitivity")
+    sample = check_arguments(y_true, y_prob)
+    return _table(_sensitivity, axes, sample, groups, codes=codes, resamples=resamples, seed=seed)
+
+
+def precision_recall_table(
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
+    groups: ArrayLike,
+    *,
+    codes: Sequence[str] = CODES,
+    resamples: int = BAND_RESAMPLES,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return precision at each recall, for each class against the rest.
+
+    It is that of the highest threshold that reaches the recall; points between are not joined by lines,
+    which would be too kind (Davis and Goadrich 2006).
+
+    Args:
+        y_true: Class index of each sample, shape (N,).
+        y_prob: Class probabilities, shape (N, C).
+        groups: Lesion of each sample, shape (N,).
+        codes: Name of each class, length C.
+        resamples: How many resamples the band rests on.
+        seed: Of the resampling.
+
+    Returns:
+        Columns `diagnosis`, `recall` (0 to 1 in steps of 0.01), `precision`, `low`, `high`.
+    """
+    sample, axes = check_arguments(y_true, y_prob), ("recall", "precision")
+    return _table(_precision, axes, sample, groups, codes=codes, resamples=resamples, seed=seed)
+
+
+def reliability_table(
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
+    groups: ArrayLike,
+    *,
+    bins: int = BINS,
+    resamples: int = BAND_RESAMPLES,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return the accuracy at each level of confidence, in bins of equally many samples.
+
+    Args:
+        y_true: Class index of each sample, shape (N,).
+        y_prob: Class probabilities, shape (N, C).
+        groups: Lesion of each sample, shape (N,).
+        bins: Number of bins; ties may leave some empty, and those are left out.
+        resamples: How many resamples the intervals rest on.
+        seed: Of the resampling.
+
+    Returns:
+        A row per bin: `images`, `confidence` (mean), `accuracy`, `low`, `high`.
+    """
+    truth, prob = check_arguments(y_true, y_prob)
+    confidence, bin_ = confidence_bins(prob, bins)
+    right = (prob.argmax(axis=1) == truth).astype(float)
+
+    def accuracy(weights: NDArray[np.float32] | None) -> Floats:
+        return ratio(sum_by(bin_, bins, weights, values=right), sum_by(bin_, bins, weights), undefined=np.nan)
+
+    images = sum_by(bin_, bins)
+    drawn = np.concatenate(
+        [accuracy(weights) for weights in resample_weights(groups, truth, resamples=resamples, seed=seed)]
+    )
+    kept = np.flatnonzero(images)
+    low, high = np.nanquantile(drawn[:, kept], [0.025, 0.975], axis=0)
+    return pd.DataFrame(
+        {
+            "images": images[kept].astype(int),
+            "confidence": sum_by(bin_, bins, values=confidence)[kept] / images[kept],
+            "accuracy": accuracy(None)[kept],
+            "low": low,
+            "high": high,
+        }
+    )
+
+
+def _table(
+    curve: Curve,
+    axes: tuple[str, str],
+    sample: tuple[Integers, Floats],
+    groups: ArrayLike,
+    *,
+    codes: Sequence[str],
+    resamples: int,
+    seed: int,
+) -> pd.DataFrame:
+    truth, prob = sample
+    once = np.ones((1, len(truth)), np.float32)
+    drawn: list[list[Floats]] = [[] for _ in codes]
+    for weights in resample_weights(groups, truth, resamples=resamples, seed=seed):
+        for index in range(len(codes)):
+            drawn[index].append(curve(*_counts(truth == index, prob[:, index], weights)))
+    tables = []
+    for index, code in enumerate(codes):
+        (value,) = curve(*_counts(truth == index, prob[:, index], once))
+        low, high = percentile_interval(np.concatenate(drawn[index]))
+        columns = {"diagnosis": code, axes[0]: _GRID, axes[1]: value, "low": low, "high": high}
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _counts(
+    positive: NDArray[np.bool_], score: Floats, weights: NDArray[np.float32]
+) -> tuple[Floats, Floats]:
+    """Return what is called right and wrong at each threshold, falling, shape (R, K)."""
+    order = np.argsort(-score, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)
+    ordered = weights[:, order].astype(float)
+    right = np.cumsum(ordered * positive[order], axis=1)[:, last]
+    return right, np.cumsum(ordered, axis=1)[:, last] - right
+
+
+def _sensitivity(right: Floats, wrong: Floats) -> Floats:
+    y = np.pad(right / right[:, -1:], ((0, 0), (1, 0)))
+    x = np.pad(wrong / wrong[:, -1:], ((0, 0), (1, 0)))
+    return np.stack([np.interp(_GRID, *row) for row in zip(x, y, strict=True)])
+
+
+def _precision(right: Floats, wrong: Floats) -> Floats:
+    recall, precision = right / right[:, -1:], ratio(right, right + wrong)
+    reached = np.stack([np.searchsorted(row, _GRID - _ROUNDING) for row in recall])
+    first = np.maximum(reached, np.argmax(right > 0, axis=1)[:, None])  # recall 0: the first true alarm
+    return np.take_along_axis(precision, np.minimum(first, recall.shape[1] - 1), axis=1)

@@ -1,0 +1,185 @@
+"""Scores of the decision: each looks at the most probable class alone.
+
+Here: one function per score, all read off the confusion matrix. Not here: scores of the ranking (`ranking`)
+and of the probabilities (`probability`), intervals (`bootstrap`) and files (`evaluation`).
+
+Every score takes `weights`, a row per resample that says how often each sample was drawn. Without them the
+score of the sample itself is returned; with them one score per resample, computed at once.
+Letters: N samples, C classes, R resamples.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lesionwise.evaluation.scores.weights import Floats, check_arguments, ratio, sum_by
+
+
+def confusion_matrix(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Count how often each true class was called each class.
+
+    Args:
+        y_true: Class index of each sample, shape (N,), values in [0, C).
+        y_prob: Class probabilities, shape (N, C); the greatest decides.
+        weights: How often each sample counts, shape (R, N).
+
+    Returns:
+        Counts with true classes as rows, shape (C, C), or (R, C, C) with weights.
+
+    Raises:
+        ValueError: If the shapes do not fit or a class index is out of range.
+    """
+    truth, prob = check_arguments(y_true, y_prob)
+    classes = prob.shape[1]
+    counts = sum_by(truth * classes + prob.argmax(axis=1), classes**2, weights)
+    return counts.reshape(*counts.shape[:-1], classes, classes)
+
+
+def accuracy_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Return the fraction of samples whose most probable class is right.
+
+    It rewards a model for always answering the commonest class: "nv" alone reaches 0.669 on HAM10000.
+
+    Args:
+        y_true: Class index of each sample, shape (N,).
+        y_prob: Class probabilities, shape (N, C).
+        weights: How often each sample counts, shape (R, N).
+
+    Returns:
+        A number in [0, 1], or one per resample, shape (R,).
+    """
+    confusion = confusion_matrix(y_true, y_prob, weights)
+    return np.asarray(_diagonal(confusion).sum(-1) / confusion.sum((-2, -1)))
+
+
+def balanced_accuracy_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Return the mean of the per-class recalls (the ranking score of ISIC 2018 Task 3).
+
+    Accuracy rewards a model for always answering the commonest class; this score gives every diagnosis the
+    same weight, however rare it is.
+
+    Args:
+        y_true: Class index of each sample, shape (N,), values in [0, C).
+        y_prob: Class probabilities, shape (N, C).
+        weights: How often each sample counts, shape (R, N).
+
+    Returns:
+        A number in [0, 1], or one per resample, shape (R,); 1 / C is what chance gives.
+
+    Raises:
+        ValueError: If a class has no sample, because its recall is then undefined.
+
+    References:
+        Brodersen et al. (2010), https://doi.org/10.1109/ICPR.2010.764
+    """
+    confusion = confusion_matrix(y_true, y_prob, weights)
+    if (confusion.sum(-1) == 0).any():
+        raise ValueError(
+            "Expected every class to have a sample but at least one has none: its recall is undefined."
+        )
+    return np.asarray((_diagonal(confusion) / confusion.sum(-1)).mean(-1))
+
+
+def recall_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Return, for each class, the fraction of its samples that were called so; also named sensitivity.
+
+    Args:
+        y_true: Class index of each sample, shape (N,).
+        y_prob: Class probabilities, shape (N, C).
+        weights: How often each sample counts, shape (R, N).
+
+    Returns:
+        Shape (C,) or (R, C); 0 for a class without samples.
+    """
+    confusion = confusion_matrix(y_true, y_prob, weights)
+    return ratio(_diagonal(confusion), confusion.sum(-1))
+
+
+def precision_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Return, for each class, the fraction of the samples called so that are.
+
+    Args:
+        y_true: Class index of each sample, shape (N,).
+        y_prob: Class probabilities, shape (N, C).
+        weights: How often each sample counts, shape (R, N).
+
+    Returns:
+        Shape (C,) or (R, C); 0 for a class that was never called.
+    """
+    confusion = confusion_matrix(y_true, y_prob, weights)
+    return ratio(_diagonal(confusion), confusion.sum(-2))
+
+
+def f1_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Return the harmonic mean of precision and recall for each class.
+
+    Args:
+        y_true: Class index of each sample, shape (N,).
+        y_prob: Class probabilities, shape (N, C).
+        weights: How often each sample counts, shape (R, N).
+
+    Returns:
+        Shape (C,) or (R, C); 0 for a class that is neither present nor called.
+    """
+    confusion = confusion_matrix(y_true, y_prob, weights)
+    return ratio(2 * _diagonal(confusion), confusion.sum(-1) + confusion.sum(-2))
+
+
+def specificity_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Return, for each class, the fraction of the samples of all other classes that were not called so.
+
+    With a rare class it is close to 1 for any model: of 10,015 images 115 are dermatofibromas, and never
+    saying so has specificity 1.
+
+    Args:
+        y_true: Class index of each sample, shape (N,).
+        y_prob: Class probabilities, shape (N, C).
+        weights: How often each sample counts, shape (R, N).
+
+    Returns:
+        Shape (C,) or (R, C); 0 where all samples are of the class.
+    """
+    confusion = confusion_matrix(y_true, y_prob, weights)
+    others = confusion.sum((-2, -1))[..., None] - confusion.sum(-1)
+    false_alarms = confusion.sum(-2) - _diagonal(confusion)
+    return ratio(others - false_alarms, others)
+
+
+def macro_recall_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Return the mean recall over all classes; a class without samples counts 0. Arguments as above."""
+    return np.asarray(recall_per_class(y_true, y_prob, weights).mean(-1))
+
+
+def macro_precision_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Return the mean precision over all classes; a class never called counts 0. Arguments as above."""
+    return np.asarray(precision_per_class(y_true, y_prob, weights).mean(-1))
+
+
+def macro_f1_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Return the mean F1 over all classes (not the F1 of the means). Arguments as above."""
+    return np.asarray(f1_per_class(y_true, y_prob, weights).mean(-1))
+
+
+def weighted_recall_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Return the recalls averaged by class size, which is the accuracy. Arguments as above."""
+    return _by_support(recall_per_class(y_true, y_prob, weights), y_true, y_prob, weights)
+
+
+def weighted_precision_score(
+    y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None
+) -> Floats:
+    """Return the precisions averaged by class size. Arguments as above."""
+    return _by_support(precision_per_class(y_true, y_prob, weights), y_true, y_prob, weights)
+
+
+def weighted_f1_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Return the F1 of each class averaged by class size. Arguments as above."""
+    return _by_support(f1_per_class(y_true, y_prob, weights), y_true, y_prob, weights)
+
+
+def _by_support(per_class: Floats, y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None) -> Floats:
+    support = confusion_matrix(y_true, y_prob, weights).sum(-1)
+    return np.asarray((per_class * support).sum(-1) / support.sum(-1))
+
+
+def _diagonal(confusion: Floats) -> Floats:
+    return np.diagonal(confusion, axis1=-2, axis2=-1)

@@ -1,0 +1,172 @@
+"""Scores of the probabilities: is a stated 70 % right in 70 of 100 cases, and is it far from a guess.
+
+Here: log loss, Brier score, calibration error. Not here: mending the probabilities.
+Letters: N samples, C classes, B bins, R resamples.
+
+All of them are losses: lower is better, 0 is perfect.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+
+from lesionwise.evaluation.scores.bootstrap import Estimate, percentile_interval
+from lesionwise.evaluation.scores.weights import (
+    Floats,
+    Integers,
+    check_arguments,
+    check_probabilities,
+    ratio,
+    sum_by,
+)
+
+BINS: Final = 15  # as in Guo et al. (2017), https://arxiv.org/abs/1706.04599
+_LEAST: Final = float(
+    np.finfo(float).eps
+)  # as scikit-learn clips: the worst answer costs 36 nats, not infinity
+
+
+def log_loss(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Return the mean surprise, in nats, at the true class.
+
+    Args:
+        y_true: Class index of each sample, shape (N,).
+        y_prob: Class probabilities, shape (N, C), each row summing to 1.
+        weights: How often each sample counts, shape (R, N).
+
+    Returns:
+        A number of at least 0, or shape (R,); log C is what equal probabilities give.
+
+    References:
+        Good (1952), https://doi.org/10.1111/j.2517-6161.1952.tb00104.x
+    """
+    truth, prob = _check(y_true, y_prob)
+    return _mean(-np.log(np.clip(prob[np.arange(len(truth)), truth], _LEAST, 1)), weights)
+
+
+def brier_loss(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Return the mean squared distance of the probabilities from the truth, summed over classes.
+
+    Args:
+        y_true: Class index of each sample, shape (N,).
+        y_prob: Class probabilities, shape (N, C), each row summing to 1.
+        weights: How often each sample counts, shape (R, N).
+
+    Returns:
+        A number in [0, 2], or shape (R,): Brier's own form, twice the usual one where C is 2.
+
+    References:
+        Brier (1950), https://doi.org/10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2
+    """
+    truth, prob = _check(y_true, y_prob)
+    return _mean(((prob - np.eye(prob.shape[1])[truth]) ** 2).sum(axis=1), weights)
+
+
+def expected_calibration_error(
+    y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None, *, bins: int = BINS
+) -> Floats:
+    """Return how far confidence is from accuracy on average, as it falls out of the sample.
+
+    Chance alone makes it larger than zero for a perfectly calibrated model, the more so the fewer samples;
+    `calibration_estimate` takes that off.
+
+    Args:
+        y_true: Class index of each sample, shape (N,).
+        y_prob: Class probabilities, shape (N, C), each row summing to 1.
+        weights: How often each sample counts, shape (R, N).
+        bins: Number of bins, all with the same number of samples.
+
+    Returns:
+        A number in [0, 1], or shape (R,).
+
+    References:
+        Naeini, Cooper, Hauskrecht (2015), https://doi.org/10.1609/aaai.v29i1.9602; equal-mass bins after
+        Nixon et al. (2019), https://arxiv.org/abs/1904.01685
+    """
+    return np.asarray(np.abs(calibration_gaps(y_true, y_prob, weights, bins=bins)).sum(-1))
+
+
+def confidence_bins(y_prob: Floats, bins: int = BINS) -> tuple[Floats, Integers]:
+    """Return the confidence of each sample and its bin; equal confidences share a bin.
+
+    Args:
+        y_prob: Class probabilities, shape (N, C).
+        bins: Number of bins, all with the same number of samples as far as ties allow.
+
+    Returns:
+        Probability of the most probable class, shape (N,), and bin in [0, B), shape (N,).
+    """
+    confidence = y_prob.max(axis=1)
+    edges = np.quantile(confidence, np.arange(1, bins) / bins)
+    return confidence, np.searchsorted(edges, confidence, side="right").astype(np.int64)
+
+
+def calibration_gaps(
+    y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None, *, bins: int = BINS
+) -> Floats:
+    """Return accuracy less confidence of each bin, times the bin's part of all samples.
+
+    Args:
+        y_true: Class index of each sample, shape (N,).
+        y_prob: Class probabilities, shape (N, C), each row summing to 1.
+        weights: How often each sample counts, shape (R, N).
+        bins: Number of bins.
+
+    Returns:
+        Shape (B,) or (R, B); the sum of absolute values is the expected calibration error.
+    """
+    truth, prob = _check(y_true, y_prob)
+    confidence, bin_ = confidence_bins(prob, bins)
+    gap = (prob.argmax(axis=1) == truth) - confidence
+    total = float(len(truth)) if weights is None else np.asarray(weights).sum(axis=1)[:, None]
+    return np.asarray(sum_by(bin_, bins, weights, values=gap) / total)
+
+
+def calibration_estimate(gaps: Floats, drawn: Floats) -> Estimate:
+    """Return the expected calibration error without the part that chance adds, and its interval.
+
+    A bin whose true gap is m shows |m + noise|, which is larger than |m| on average. The noise of each bin
+    is known from the resamples; its part is taken off bin by bin, as the mean of a folded normal, at the gap
+    that is left when the variance of the noise is taken off the squared gap. The interval is that of the
+    resamples, moved to the corrected value, because each resample carries the excess a second time; it
+    reaches down to 0 where noise alone would show as much.
+
+    Args:
+        gaps: As `calibration_gaps` returns them, shape (B,).
+        drawn: The same of each resample, shape (R, B).
+
+    References:
+        Bias of the binned error: Roelofs et al. (2022), https://proceedings.mlr.press/v151/roelofs22a.html;
+        variance off the squared gap: Kumar, Liang, Ma (2019), https://arxiv.org/abs/1909.10155; folded
+        normal: Leone et al. (1961), https://doi.org/10.1080/00401706.1961.10489974
+    """
+    noise = drawn.std(axis=0)
+    true_gap = np.sqrt(np.maximum(gaps**2 - noise**2, 0))
+    value = max(0.0, float((np.abs(gaps) - _folded_excess(true_gap, noise)).sum()))
+    errors = np.abs(drawn).sum(axis=1)
+    low, high = percentile_interval(errors - errors.mean() + value)
+    _, chance = percentile_interval(np.abs(drawn - gaps).sum(axis=1))
+    if np.abs(gaps).sum() <= chance:  # a calibrated model would show as much
+        low = np.zeros(())
+    return Estimate(value, min(value, max(0.0, float(low))), max(value, float(high)))
+
+
+def _folded_excess(mean: Floats, deviation: Floats) -> Floats:
+    """Return by how much the mean of |X| exceeds the mean of a normal X, for a mean of at least 0."""
+    z = ratio(mean, deviation, undefined=np.inf)
+    return np.asarray(2 * deviation * (norm.pdf(z) - np.where(np.isinf(z), 0, z) * norm.sf(z)))
+
+
+def _check(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[Integers, Floats]:
+    truth, prob = check_arguments(y_true, y_prob)
+    check_probabilities(prob)
+    return truth, prob
+
+
+def _mean(values: NDArray[np.float64], weights: ArrayLike | None) -> Floats:
+    if weights is None:
+        return np.asarray(values.mean())
+    counts = np.asarray(weights)
+    return np.asarray((counts @ values.astype(counts.dtype)) / counts.sum(axis=1), float)

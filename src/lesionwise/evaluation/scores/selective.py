@@ -1,0 +1,90 @@
+"""Answering only when sure: the error among the answers that are given, for each part of images answered.
+
+Here: the risk-coverage curve and the area under it. Not here: choosing where to stop answering.
+Letters: N images, K distinct confidences, R resamples, G points of a grid.
+"""
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from lesionwise.evaluation.scores.bootstrap import percentile_interval, resample_weights
+from lesionwise.evaluation.scores.curves import BAND_RESAMPLES
+from lesionwise.evaluation.scores.weights import Floats, check_arguments, ratio, sum_by
+
+_GRID: Final = np.linspace(0.05, 1, 96)  # below a twentieth a handful of images would speak
+
+
+def aurc_loss(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Return the area under the risk-coverage curve.
+
+    For each image, the error among those that are at least as sure; of these errors the mean.
+
+    Args:
+        y_true: Class index of each sample, shape (N,).
+        y_prob: Class probabilities, shape (N, C); the greatest of a row is its confidence.
+        weights: How often each sample counts, shape (R, N).
+
+    Returns:
+        A number in [0, 1], or shape (R,); a model whose confidence says nothing has its error rate.
+
+    References:
+        El-Yaniv, Wiener (2010), https://jmlr.org/papers/v11/el-yaniv10a.html; Geifman, Uziel, El-Yaniv
+        (2019), https://arxiv.org/abs/1805.08206
+    """
+    answered, risk = _risk(y_true, y_prob, weights)
+    share = np.diff(answered, axis=1, prepend=0)
+    area = (share * risk).sum(axis=1) / answered[:, -1]
+    return np.asarray(area[0] if weights is None else area)
+
+
+def risk_coverage_table(
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
+    groups: ArrayLike,
+    *,
+    resamples: int = BAND_RESAMPLES,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return the error among the surest images, for each part of all that is answered.
+
+    Args:
+        y_true: Class index of each sample, shape (N,).
+        y_prob: Class probabilities, shape (N, C).
+        groups: Lesion of each sample, shape (N,).
+        resamples: How many resamples the band rests on.
+        seed: Of the resampling.
+
+    Returns:
+        Columns `answered` (0.05 to 1 in steps of 0.01), `error`, `low`, `high`.
+    """
+    truth, prob = check_arguments(y_true, y_prob)
+    drawn = [
+        _on_grid(*_risk(truth, prob, weights))
+        for weights in resample_weights(groups, truth, resamples=resamples, seed=seed)
+    ]
+    low, high = percentile_interval(np.concatenate(drawn))
+    (error,) = _on_grid(*_risk(truth, prob, None))
+    return pd.DataFrame({"answered": _GRID, "error": error, "low": low, "high": high})
+
+
+def _risk(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None) -> tuple[Floats, Floats]:
+    """Return how much is answered down to each confidence, and the error in it, both (R, K)."""
+    truth, prob = check_arguments(y_true, y_prob)
+    once = np.ones((1, len(truth)), np.float32) if weights is None else weights
+    levels, rank = np.unique(-prob.max(axis=1), return_inverse=True)
+    wrong = (prob.argmax(axis=1) != truth).astype(float)
+    answered = np.cumsum(sum_by(rank, len(levels), once), axis=1)
+    return answered, ratio(np.cumsum(sum_by(rank, len(levels), once, values=wrong), axis=1), answered)
+
+
+def _on_grid(answered: Floats, risk: Floats) -> Floats:
+    """Return the error when at least each part of the grid is answered, shape (R, G)."""
+    parts = answered / answered[:, -1:]
+    found = [
+        row[np.minimum(np.searchsorted(part, _GRID - 1e-6), len(row) - 1)]
+        for part, row in zip(parts, risk, strict=True)
+    ]
+    return np.stack(found)

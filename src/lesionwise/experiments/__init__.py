@@ -1,0 +1,1 @@
+"""Runs of runs: folds, seeds, leakage, robustness, and trained weights evaluated again."""

@@ -1,0 +1,140 @@
+"""A trained run, or the folds of a recipe, that look at images otherwise: the same weights, other evaluation.
+
+Here: which keys decide that, and the folder that comes of it; its `reread.json` says whose weights it has and
+what they were trained with. Not here: predicting (`fit`), and calibrating, which is done anew, because the
+answers are others.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from lesionwise.errors import RecipeError, RunError
+from lesionwise.evaluation.runs.scores import evaluate_part
+from lesionwise.experiments.out_of_fold import collect
+from lesionwise.files import read_json, write_json, write_text
+from lesionwise.recipe import Recipe, load_recipe
+from lesionwise.run_folder import RunFolder, open_run_folder
+from lesionwise.run_record import describe_environment
+from lesionwise.training.fit import read_network, write_part_predictions
+from lesionwise.training.loop.hardware import choose_device
+from lesionwise.training.run import learn_from_cal, predict_held_out, prepare_again
+
+LOOKING: Final = ("image_size", "eval_size", "eval_zoom", "tta", "calibration")
+"""Recipe keys that can be changed when the weights are there: they decide what is seen and said then."""
+
+_TOLD: Final = ("split.csv", "split.json", "history.csv")
+
+
+def reread(
+    path: Path,
+    changes: Sequence[str],
+    out: Path,
+    *,
+    device: str = "auto",
+    cache_root: Path | None = None,
+    on_run: Callable[[str], None] | None = None,
+) -> RunFolder:
+    """Let a trained run, or all finished folds of a cross-validation, look at images otherwise.
+
+    The weights are copied; val, cal and held-out folds are predicted anew, and calibrated by the defaults
+    of `lesionwise calibrate`; `test` is not read.
+
+    Args:
+        path: The run or the cross-validation.
+        changes: Texts of the form `key=value`, of keys in `LOOKING`.
+        out: A new folder of the same kind.
+        device: "auto", "cpu", "cuda" or "mps".
+        cache_root: Folder of all image caches.
+        on_run: Called with the name of each folder that is begun.
+
+    Raises:
+        RecipeError: If a key decides what is trained, or the network cannot look so.
+        RunError: If it is no trained run, or the data is no longer what it was.
+    """
+    found, own = open_run_folder(path, "run", "cross-validation"), RunFolder(out)
+    recipe, device = _looking_otherwise(found, changes), choose_device(device)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"{out}: is there already. Pass another --out.")
+    record = read_json(found.cross_validation) if found.kind == "cross-validation" else {"done": []}
+    folds = record["done"]
+    pairs = [(found.fold(number), own.fold(number)) for number in folds] or [(found, own)]
+    for run, _ in pairs:
+        _verify_trained(run, recipe)
+    if folds:
+        kept = {key: value for key, value in record.items() if key != "mean_over_folds"}
+        write_json(own.cross_validation, {**kept, "done": []})
+        _begin(found, recipe, own)
+    for run, new in pairs:
+        if on_run:
+            on_run(str(new.path))
+        _look(run, new, recipe=recipe, device=device, cache_root=cache_root)
+    if folds:
+        collect(own)
+    return own
+
+
+def _looking_otherwise(run: RunFolder, changes: Sequence[str]) -> Recipe:
+    if run.reread.is_file():
+        raise RunError(
+            f"{run.path}: was made by reread itself. Reread {read_json(run.reread)['of']} instead."
+        )
+    recipe, before = load_recipe(run.config, changes), load_recipe(run.config)
+    if recipe == before:
+        raise RecipeError(f"Expected --set to change one or more of {', '.join(LOOKING)}.")
+    others = [
+        key
+        for key in Recipe.model_fields
+        if key not in LOOKING and getattr(recipe, key) != getattr(before, key)
+    ]
+    if others:
+        raise RecipeError(
+            f"{run.path}: {', '.join(others)} decides what is trained. Only {', '.join(LOOKING)} can be "
+            "changed afterwards; for the rest, train the recipe anew."
+        )
+    return recipe
+
+
+def _verify_trained(run: RunFolder, recipe: Recipe) -> None:
+    """Make sure that there are weights, and that they fit what the network would look at."""
+    if not run.predictions("cal").is_file() or not run.best.is_file():
+        raise RunError(f"{run.path}: is not trained to its end, or its weights are gone.")
+    read_network(run.best, load_recipe(run.config))
+    try:
+        read_network(run.best, recipe)
+    except RuntimeError as error:
+        raise RecipeError(
+            f"{run.path}: {recipe.model} has other weights for images of {recipe.image_size}. Train it anew."
+        ) from error
+
+
+def _begin(run: RunFolder, recipe: Recipe, own: RunFolder) -> None:
+    before = load_recipe(run.config)
+    keys = [key for key in LOOKING if getattr(before, key) != getattr(recipe, key)]
+    trained = {key: before.model_dump(mode="json")[key] for key in keys}
+    write_json(own.reread, {"of": str(run.path.resolve()), "trained_with": trained})
+    write_text(own.config, recipe.to_toml())
+    trained_in = read_json(run.environment)  # versions are those that trained it
+    write_json(own.environment, {**trained_in, "command": describe_environment()["command"]})
+    for name in _TOLD:
+        if (run.path / name).is_file():
+            shutil.copyfile(run.path / name, own.path / name)
+    if run.data.is_file():  # looks at test are counted where those of the first run are
+        facts = read_json(run.data)
+        origin = facts["split_origin"] or str(run.split.resolve())
+        write_json(own.data, {**facts, "split_origin": origin})
+
+
+def _look(run: RunFolder, own: RunFolder, *, recipe: Recipe, device: str, cache_root: Path | None) -> None:
+    """Make a run of another one's weights."""
+    _begin(run, recipe, own)
+    own.checkpoints.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(run.best, own.best)
+    _, data, _ = prepare_again(own, cache_root)
+    parts = tuple(part for part in ("val", "cal") if run.predictions(part).is_file())
+    write_part_predictions(own, recipe, data, parts, device=device)
+    learn_from_cal(own, recipe, data, device=device)
+    if "held_out" in data.split.meta:
+        predict_held_out(own, device=device, cache_root=cache_root)
+        evaluate_part(own, "test")

@@ -1,0 +1,183 @@
+"""Predicting a part of a run again and again, each time with its photographs changed in one way.
+
+Here: from files to changed photographs to probabilities. Not here: the changes
+(`lesionwise.data.perturbations`) and the differences (`lesionwise.evaluation.robustness`).
+
+A change is made to the photograph as it was taken, in 8 bits and at up to `FRAME_PX`, before anything that a
+recipe does with it: so the model meets it as it would in use. The unchanged photographs go the same way;
+their scores can differ a little from those of the report, where a JPEG is decoded at a smaller scale. A model
+that is told more than an image is told it as ever.
+Letters: N images, C classes, H W pixels.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionwise.data.images import fit_image, image_sides, read_image
+from lesionwise.data.perturbations import PERTURBATIONS, STRENGTHS, perturb
+from lesionwise.data.preprocess import recipe_steps
+from lesionwise.data.workspace import usable_cores
+from lesionwise.errors import RunError
+from lesionwise.evaluation.calibration.record import Floats
+from lesionwise.evaluation.robustness import Robustness, measure_robustness
+from lesionwise.evaluation.runs.ensemble import ensemble_members, mean_logits
+from lesionwise.evaluation.runs.predictions import run_probabilities
+from lesionwise.progress import OnWork
+from lesionwise.run_folder import RunFolder
+from lesionwise.training.fit import load_best_network, predict_logits
+from lesionwise.training.run import prepare_again
+
+FRAME_PX: Final = (450, 600)  # as HAM10000 holds them; larger photographs are reduced to cover it
+_JOBS: Final = [(name, strength) for name in PERTURBATIONS for strength in STRENGTHS]
+Pixels = NDArray[np.uint8]
+
+
+def perturbed_part(
+    run: RunFolder,
+    part: str,
+    *,
+    device: str,
+    seed: int = 0,
+    cache_root: str | Path | None = None,
+    on_step: OnWork | None = None,
+) -> Robustness:
+    """Return what each change at each strength costs a run on a part.
+
+    Args:
+        run: A trained run, or an ensemble.
+        part: Whose images; those of `test` only after `evaluate --final` looked at them.
+        device: "cpu", "cuda" or "mps".
+        seed: Of the changes.
+        cache_root: Folder of all image caches.
+        on_step: Called with the change, how many are done and the number of all.
+
+    Raises:
+        RunError: If the test part was not looked at, the data is not what the run was trained with, or the
+            members of an ensemble have other images or are no single networks.
+    """
+    verify_changeable(run)
+    if part == "test" and not run.predictions("test").is_file():
+        raise RunError(f"{run.path}: its test part was not looked at yet. Add --final, which notes the look.")
+    model = _model(run, part, device=device, cache_root=cache_root)
+    plain, *changed = map(model.answer, _changed_images(model, seed=seed, on_step=on_step))
+    named = [(name, strength, prob) for (name, strength), prob in zip(_JOBS, changed, strict=True)]
+    return measure_robustness(model.truth, plain, named, model.groups)
+
+
+def verify_changeable(run: RunFolder) -> None:
+    """Make sure that a run can be asked about changed photographs: that it is one network, or made of such.
+
+    Raises:
+        RunError: If it is a cross-validation, or made of one, whose networks have fewer images each.
+    """
+    for member in ensemble_members(run):
+        verify_changeable(member)
+    if run.kind == "cross-validation":
+        raise RunError(
+            f"{run.path}: is a cross-validation, and --robustness asks one network about all images of a "
+            "part. Ask one of its folds, fold-1 and so on."
+        )
+
+
+class _Look(NamedTuple):
+    """How a recipe reads a photograph: sides in pixels, and steps of preprocessing."""
+
+    size: tuple[int, int]
+    steps: tuple[str, ...]
+
+
+class _Model(NamedTuple):
+    """What answers for the images of a part, of which there are N.
+
+    Attributes:
+        fingerprint: Of the data that they are from.
+        ids: Of the images.
+        paths: Of their files.
+        truth: Class indices, shape (N,).
+        groups: Lesions, shape (N,).
+        looks: Each way in which a network of it reads them.
+        answer: From the images (N, H, W, 3), by look, to probabilities (N, C).
+    """
+
+    fingerprint: str
+    ids: NDArray[np.str_]
+    paths: list[Path]
+    truth: NDArray[np.int64]
+    groups: NDArray[Any]
+    looks: frozenset[_Look]
+    answer: Callable[[Mapping[_Look, Pixels]], Floats]
+
+
+def _model(run: RunFolder, part: str, *, device: str, cache_root: str | Path | None) -> _Model:
+    members = [_model(member, part, device=device, cache_root=cache_root) for member in ensemble_members(run)]
+    if not members:
+        return _network(run, part, device=device, cache_root=cache_root)
+    first = members[0]
+    if any(
+        other.fingerprint != first.fingerprint or not np.array_equal(other.ids, first.ids)
+        for other in members
+    ):
+        raise RunError(f"{run.path}: its members have not the same images in {part} any more.")
+
+    def answer(images: Mapping[_Look, Pixels]) -> Floats:
+        return run_probabilities(run, mean_logits([member.answer(images) for member in members]))
+
+    looks = frozenset[_Look]().union(*(member.looks for member in members))
+    return first._replace(looks=looks, answer=answer)
+
+
+def _network(run: RunFolder, part: str, *, device: str, cache_root: str | Path | None) -> _Model:
+    recipe, data, _ = prepare_again(run, cache_root)
+    network, rows = load_best_network(run, recipe), data.rows(part)
+    look = _Look(recipe.image_size, recipe_steps(recipe))
+    every, known = np.arange(len(rows)), data.metadata(recipe.metadata)
+    told = None if known is None else known[rows]
+
+    def answer(images: Mapping[_Look, Pixels]) -> Floats:
+        logits = predict_logits(network, recipe, images[look], every, metadata=told, device=device)
+        return run_probabilities(run, logits)
+
+    paths = [data.dataset.paths[row] for row in rows]
+    return _Model(
+        data.cache.fingerprint,
+        data.image_id[rows],
+        paths,
+        data.y[rows],
+        data.group[rows],
+        frozenset({look}),
+        answer,
+    )
+
+
+def _changed_images(model: _Model, *, seed: int, on_step: OnWork | None) -> Iterator[dict[_Look, Pixels]]:
+    """Yield the images (N, H, W, 3) as each network reads them: unchanged, then after each change."""
+    looks = sorted(model.looks)
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        photographs = list(pool.map(_read, model.paths))
+        for number, job in enumerate((None, *_JOBS)):
+            read = partial(_read_changed, job=job, seed=seed, looks=looks)
+            found = zip(*pool.map(read, photographs, model.ids.tolist()), strict=True)
+            yield {look: np.stack(images) for look, images in zip(looks, found, strict=True)}
+            if on_step and job:
+                on_step("changing photographs", number, len(_JOBS))
+
+
+def _read_changed(
+    photograph: Pixels, image_id: str, *, job: tuple[str, int] | None, seed: int, looks: Sequence[_Look]
+) -> list[Pixels]:
+    """Return one photograph, once changed, as each network reads it."""
+    changed = perturb(photograph, *job, image_id=image_id, seed=seed) if job else photograph
+    return [fit_image(changed, look.size, steps=look.steps) for look in looks]
+
+
+def _read(path: Path) -> Pixels:
+    """Return a photograph whole, reduced where it is larger than the frame."""
+    width, height = image_sides(path)
+    scale = min(1.0, max(FRAME_PX[0] / height, FRAME_PX[1] / width))
+    return read_image(path, (round(height * scale), round(width * scale)))

@@ -1,0 +1,88 @@
+"""What a bundle claims: the scores of its run, and the test images that they rest on.
+
+Here: which of the written scores are those of what the bundle answers. Not here: scoring (`evaluation`).
+"""
+
+from typing import Final
+
+from lesionwise.bundle.claim import part_scores
+from lesionwise.bundle.description import PartScores, image_digest
+from lesionwise.evaluation.calibration.record import Calibration
+from lesionwise.evaluation.predictions import Predictions
+from lesionwise.evaluation.runs.predictions import read_run_predictions
+from lesionwise.evaluation.runs.rejection import has_numbers
+from lesionwise.evaluation.runs.scores import evaluate_predictions, read_check
+from lesionwise.evaluation.scores.evaluate import Evaluation
+from lesionwise.files import read_json
+from lesionwise.run_folder import RunFolder
+from lesionwise.split.split_file import Split
+
+_OF_THE_LIKELIEST: Final = (
+    *("balanced_accuracy", "accuracy", "macro_precision", "macro_recall", "macro_f1"),
+    *("weighted_precision", "weighted_recall", "weighted_f1", "precision", "recall", "specificity", "f1"),
+)
+"""Scores that look at the likeliest diagnosis alone, which no temperature changes."""
+
+_MOST_IMAGES: Final = 40_000
+"""Digests of more would fill the description; they are left out then."""
+
+
+def claimed_scores(run: RunFolder, calibration: Calibration) -> dict[str, PartScores]:
+    """Return the scores on `val` of what the bundle answers, and those on `test` that the run has.
+
+    A run that trained on `val` has none on it.
+    `test` is not read for an export. Its scores are taken whole if they were worked out with this very
+    scaling. From before the run was calibrated, or with another temperature, those stay that a temperature
+    leaves as they are; all others are scores of another model and are left out.
+    Of `test` alone it is also claimed what operating points and prediction sets gave, if they are these, and
+    which part of the images is taken for lesion images.
+
+    Args:
+        run: A run, or an ensemble.
+        calibration: That the bundle applies.
+    """
+    found = {}
+    if run.predictions("val").is_file():
+        found["val"] = scores_of(read_run_predictions(run, "val"), str(run.predictions("val")))
+    parts = read_json(run.scores)["parts"] if run.scores.is_file() else {}
+    if "test" not in parts:
+        return found
+    test, check = Evaluation.from_json(parts["test"]), read_check(run, "test")
+    accepted = _accepted(run, test.images)
+    if check and check.is_of(calibration):
+        same = check if check.decides_as(calibration) else None
+        found["test"] = part_scores(test, same, accepted=accepted)
+    elif calibration.scaling.method == "temperature" and (check is None or check.method == "temperature"):
+        found["test"] = part_scores(test, accepted=accepted, only=_OF_THE_LIKELIEST)
+    return found
+
+
+def scores_of(said: Predictions, source: str) -> PartScores:
+    """Return all scores of some predictions, as a bundle claims them.
+
+    Args:
+        said: With truth and lesions.
+        source: Name of their file, for messages.
+    """
+    return part_scores(evaluate_predictions(said, source))
+
+
+def digests_of_test(scores: dict[str, PartScores], split: Split) -> tuple[str, ...]:
+    """Return the digests of the test images, none where no score of theirs is claimed.
+
+    Args:
+        scores: That are claimed.
+        split: Of the run.
+    """
+    names = split.image_ids("test")
+    if "test" not in scores or len(names) > _MOST_IMAGES:
+        return ()
+    return tuple(sorted(image_digest(name) for name in names))
+
+
+def _accepted(run: RunFolder, images: int) -> float | None:
+    """Return the part of all test images that the run takes for lesion images, where that was measured."""
+    if not (has_numbers(run) and run.outsiders.is_file()):
+        return None
+    found = read_json(run.outsiders)
+    return float(found["accepted"]) if (found.get("part"), found["images"]) == ("test", images) else None

@@ -1,0 +1,254 @@
+"""From networks to a bundle: one graph from bytes of pixels to calibrated probabilities.
+
+Here: the graph (view, members, calibration), writing it as ONNX, and comparing it with PyTorch. Not here:
+where networks and facts come from (`lesionwise.export.run`). The base install lacks torch and `onnx`.
+Letters: B batch, C classes, D features, H W pixels of the input, h w pixels of the view.
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lesionwise.bundle.description import Output
+from lesionwise.bundle.engine import Engine
+from lesionwise.data.images import fit_image
+from lesionwise.errors import BundleError
+from lesionwise.evaluation.calibration.record import Scaling
+from lesionwise.labels import CODES
+from lesionwise.models.network import Network
+
+OPSET: Final = 18
+TOLERANCE: Final = 1e-4
+"""By how much a probability of the bundle may differ from PyTorch's."""
+
+OOD_TOLERANCE: Final = 1e-2
+"""The same for the score by which pictures are rejected, in parts of it."""
+
+_TRIAL_IMAGES: Final = 8
+_TINY: Final = 1e-12  # as in `evaluation.ensemble`: keeps the logarithm finite
+
+
+class View(nn.Module):
+    """Cuts and resizes, as two matrix products: the one form in which all runtimes resize alike.
+
+    Args:
+        rows: What each row of the view is made of, shape (h, H).
+        columns: What each column of the view is made of, shape (w, W).
+    """
+
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, rows: Tensor, columns: Tensor) -> None:
+        super().__init__()
+        self.top, self.bottom = _reach(rows)
+        self.left, self.right = _reach(columns)
+        self.register_buffer("rows", rows[:, self.top : self.bottom] / 255)
+        self.register_buffer("columns", columns[:, self.left : self.right].T.contiguous())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the view (B, 3, h, w), RGB in [0, 1], of images (B, 3, H, W), uint8."""
+        cut = images[:, :, self.top : self.bottom, self.left : self.right]
+        return self.rows @ cut.float() @ self.columns
+
+
+class Whole(nn.Module):
+    """The view of a network that looks at every pixel as it is."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return RGB in [0, 1] of images (B, 3, H, W), uint8."""
+        return images.float() / 255
+
+
+def _reach(lines: Tensor) -> tuple[int, int]:
+    """Return the first and the one behind the last of the pixels that any line is made of."""
+    used = lines.any(0).nonzero()
+    return int(used[0]), int(used[-1]) + 1
+
+
+class Member(nn.Module):
+    """One trained network with its view and its own calibration.
+
+    Args:
+        network: From RGB in [0, 1] to logits.
+        view: What it looks at.
+        scaling: Of its logits, where members are averaged; None for a model alone.
+    """
+
+    def __init__(self, network: Network, view: nn.Module, scaling: Scaling | None = None) -> None:
+        super().__init__()
+        self.network = network
+        self.view = view
+        self.scaled = Scaled(scaling)
+
+
+class Scaled(nn.Module):
+    """Multiplies and shifts logits; without scaling it leaves them as they are.
+
+    Args:
+        scaling: What to apply.
+    """
+
+    factor: Tensor
+    offset: Tensor
+
+    def __init__(self, scaling: Scaling | None) -> None:
+        super().__init__()
+        factor = np.ones(len(CODES)) if scaling is None else scaling.factor
+        offset = np.zeros(len(CODES)) if scaling is None else scaling.offset
+        self.register_buffer("factor", torch.tensor(factor, dtype=torch.float32))
+        self.register_buffer("offset", torch.tensor(offset, dtype=torch.float32))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Return the scaled logits (B, C)."""
+        return logits * self.factor + self.offset
+
+
+class BundleGraph(nn.Module):
+    """The whole graph.
+
+    Several members are averaged: the raw output is then the logarithm of the mean of their calibrated
+    probabilities, and what the calibration of the ensemble scales. Their embeddings stand one behind the
+    other; no map is exact for a mean of probabilities, so there is none.
+
+    Args:
+        members: At least one.
+        scaling: From raw outputs to calibrated ones; None leaves them as they are.
+        ood: From images (B, H, W, 3), uint8, and embedding (B, D) to how unlike a lesion image each picture
+            is (B,); None gives no such output.
+    """
+
+    def __init__(
+        self, members: Sequence[Member], scaling: Scaling | None, ood: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.members = tuple(members)
+        self.registered = nn.ModuleList(members)
+        self.scaled = Scaled(scaling)
+        self.ood = ood
+
+    def forward(self, image: Tensor, metadata: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the outputs by name of images (B, H, W, 3), uint8, and what is known besides (B, M)."""
+        pixels = image.permute(0, 3, 1, 2)
+        said = [member.network.outputs(member.view(pixels), metadata) for member in self.members]
+        logits, cam = said[0].logits, said[0].cam
+        if len(said) > 1:
+            each = [m.scaled(out.logits).softmax(1) for m, out in zip(self.members, said, strict=True)]
+            logits, cam = torch.stack(each).mean(0).clamp_min(_TINY).log(), None
+        embedding = torch.cat([out.embedding for out in said], dim=1)
+        outputs = {
+            "probabilities": self.scaled(logits).softmax(1),
+            "logits": logits,
+            "embedding": embedding,
+            "ood_score": None if self.ood is None else self.ood(image, embedding),
+            "cam": cam,
+        }
+        return {name: value for name, value in outputs.items() if value is not None}
+
+
+class Exported(NamedTuple):
+    """A graph as ONNX.
+
+    Attributes:
+        content: The file, without a description.
+        outputs: Their names, in order.
+    """
+
+    content: bytes
+    outputs: tuple[Output, ...]
+
+
+def to_onnx(graph: BundleGraph, size: tuple[int, int], *, metadata: int = 0) -> Exported:
+    """Write a graph as ONNX, for any number of images at once.
+
+    Args:
+        graph: In evaluation mode.
+        size: Height and width of its input, in pixels.
+        metadata: Numbers that describe an image besides; without any it has one input.
+    """
+    trial = {"image": torch.zeros(2, *size, 3, dtype=torch.uint8)}
+    if metadata:
+        trial["metadata"] = torch.zeros(2, metadata)
+    with torch.inference_mode():
+        outputs = graph(**trial)
+    count = torch.export.Dim("N", min=1, max=65_535)
+    with warnings.catch_warnings():
+        # Both inputs have as many rows, and only one of them can give that number its name.
+        warnings.filterwarnings("ignore", ".*axis name: N will not be used.*")
+        program = torch.onnx.export(
+            graph,
+            tuple(trial.values()),
+            input_names=list(trial),
+            output_names=list(outputs),
+            dynamic_shapes={name: {0: count} for name in trial},
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise BundleError("PyTorch gave no ONNX graph.")
+    return Exported(without_traces(program.model_proto), tuple(outputs))
+
+
+def verify_parity(graph: BundleGraph, engine: Engine) -> float:
+    """Make sure that a bundle answers as the network that it came from, and return the largest difference.
+
+    Args:
+        graph: In evaluation mode.
+        engine: The bundle, in fp32.
+
+    Raises:
+        BundleError: If a probability differs by more than `TOLERANCE`, or the score by which pictures are
+            rejected by more than `OOD_TOLERANCE` of itself, or of 1 where it is less.
+    """
+    coarse = np.random.default_rng(0).integers(0, 256, (_TRIAL_IMAGES, 12, 16, 3), np.uint8)
+    pixels = np.stack([fit_image(image, engine.description.input.size) for image in coarse])
+    encoding = engine.description.metadata
+    told = None if encoding is None else _trial_metadata(encoding.length)
+    with torch.inference_mode():
+        answers = graph(torch.from_numpy(pixels), None if told is None else torch.from_numpy(told))
+    expected = {name: value.numpy() for name, value in answers.items()}
+    found = engine.run(pixels, told)
+    difference = float(np.abs(found["probabilities"] - expected["probabilities"]).max())
+    if not difference <= TOLERANCE:
+        raise BundleError(
+            f"{engine.bundle.path}: was not written: expected the probabilities of PyTorch within "
+            f"{TOLERANCE} but they differ by {difference:.2g} on {engine.runtime}."
+        )
+    if "ood_score" in expected:
+        foreign = expected["ood_score"]
+        drift = (np.abs(found["ood_score"] - foreign) / np.maximum(np.abs(foreign), 1)).max()
+        if not drift <= OOD_TOLERANCE:
+            raise BundleError(
+                f"{engine.bundle.path}: was not written: expected the ood_score of PyTorch within "
+                f"{OOD_TOLERANCE:.0%} but it is off by {drift:.1%} on {engine.runtime}."
+            )
+    return difference
+
+
+def _trial_metadata(length: int) -> NDArray[np.float32]:
+    """Return numbers of which the first image has none."""
+    numbers = np.random.default_rng(1).normal(size=(_TRIAL_IMAGES, length)).astype(np.float32)
+    numbers[0] = 0
+    return numbers
+
+
+def without_traces(model: onnx.ModelProto) -> bytes:
+    """Return the file without the exporter's notes, which name files of this machine."""
+    model.producer_name, model.producer_version, model.doc_string = "lesionwise", "", ""
+    del model.metadata_props[:], model.graph.metadata_props[:], model.graph.value_info[:]
+    model.graph.name, model.graph.doc_string = "lesionwise", ""
+    for place, node in enumerate(model.graph.node):
+        node.name, node.doc_string = f"{node.op_type}_{place}", ""
+        del node.metadata_props[:]
+    for port in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        port.doc_string = ""
+        del port.metadata_props[:]
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString(deterministic=True))

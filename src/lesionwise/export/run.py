@@ -1,0 +1,238 @@
+"""From run folders to a bundle: what `lesionwise export` does.
+
+Here: gathering weights, view, calibration and provenance. Not here: the graph (`bundle.export`), the scores
+(`claims`) and the checks of what came out (`export_check`).
+Letters: N images, H W pixels of the image, h w pixels of the view.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from lesionwise.bundle.description import (
+    Description,
+    ImageInput,
+    PartScores,
+    Precision,
+    Provenance,
+    verify_texts,
+)
+from lesionwise.bundle.engine import Engine
+from lesionwise.bundle.load import Bundle, assemble, verify_writable, write_bundle
+from lesionwise.data.metadata import encoding_of
+from lesionwise.data.preprocess import recipe_steps
+from lesionwise.errors import RunError
+from lesionwise.evaluation.calibration.record import Calibration
+from lesionwise.evaluation.ood import Rejection
+from lesionwise.evaluation.runs.calibrate import calibrate_run
+from lesionwise.evaluation.runs.ensemble import made_of
+from lesionwise.evaluation.runs.predictions import run_calibration
+from lesionwise.evaluation.runs.rejection import fit_members, has_numbers
+from lesionwise.export.check import verify_as_predicted
+from lesionwise.export.claims import claimed_scores, digests_of_test
+from lesionwise.export.graph import BundleGraph, Member, View, Whole, to_onnx, verify_parity
+from lesionwise.export.precision import verify_countable, with_fewer_bits
+from lesionwise.files import file_sha256, read_json
+from lesionwise.labels import LEAKY_STAMP
+from lesionwise.models.rejection import RejectionScore
+from lesionwise.recipe import Recipe, load_recipe
+from lesionwise.run_folder import RunFolder, trained_with
+from lesionwise.split.split_file import Split, read_split
+from lesionwise.training.fit import load_best_network
+from lesionwise.training.loop.hardware import choose_device
+from lesionwise.training.rejection import write_numbers
+from lesionwise.training.run import prepare_again
+from lesionwise.training.step.augment import evaluation_view
+
+_PROBES: Final = 16  # white lines drawn at a time
+
+
+def export_run(
+    run: RunFolder,
+    out: Path,
+    *,
+    name: str | None = None,
+    precision: Precision = "fp32",
+    licence: str = "",
+    card: str = "",
+    cache_root: Path | None = None,
+) -> Bundle:
+    """Write a run, or an ensemble with all its members, as one bundle.
+
+    Without `calibration.json` it is calibrated first. Where nothing was learnt yet of which pictures are no
+    lesion images, that is made up for if the data folder is still there; if not, the bundle rejects none.
+    Both leave their files in the run. `test` is not read. The file is written when every check has passed.
+
+    Args:
+        run: A trained run, or the folder that `lesionwise ensemble` made of several.
+        out: Where the file goes.
+        name: Of the model; from the recipe if left out.
+        precision: What it will be run in; below fp32 the changes on `cal` are counted, which needs the data.
+        licence: Of the weights, in words.
+        card: What a reader must know, in Markdown.
+        cache_root: Folder of all image caches.
+
+    Raises:
+        RunError: If a run lacks something, or runs do not fit each other.
+        BundleError: If the bundle would not answer as the run does, or has nothing that int8 is for.
+        MissingExtraError: If int8 is asked for and ONNX Runtime is not installed.
+    """
+    runs = made_of(run)
+    recipes = [load_recipe(member.config) for member in runs]
+    _verify_exportable(runs, recipes)
+    verify_countable(runs[0], precision)
+    name = name or _name(recipes)
+    verify_texts(name=name, licence=licence, card=card)
+    verify_writable(out)
+    calibration = run_calibration(run) or calibrate_run(run)
+    rejection = _rejection(runs, cache_root)
+    graph = _graph(run, runs, recipes, calibration, rejection)
+    split, scores = read_split(run.split), claimed_scores(run, calibration)
+    encoding = encoding_of(recipes[0].metadata) if recipes[0].metadata else None
+    exported = to_onnx(graph, recipes[0].image_size, metadata=encoding.length if encoding else 0)
+    description = Description(
+        name=name,
+        input=_input(recipes),
+        metadata=encoding,
+        outputs=exported.outputs,
+        logits_are="last layer" if runs == [run] else "log of probability",
+        calibration=calibration,
+        ood_cutoff=None if rejection is None else rejection.cutoff,
+        provenance=_provenance(runs, recipes, split, scores),
+        scores=scores,
+        stamp=LEAKY_STAMP if split.leaky else None,
+        licence=licence,
+        card=card,
+        created=datetime.now(UTC).date(),
+        package_version=version("lesionwise"),
+    )
+    bundle = assemble(exported.content, description, out)
+    engine = Engine(bundle)
+    verify_parity(graph, engine)
+    verify_as_predicted(engine, run, runs)
+    if precision != "fp32":
+        bundle = with_fewer_bits(engine, exported.content, run, runs[0], precision, cache_root=cache_root)
+    write_bundle(bundle)
+    return bundle
+
+
+def _rejection(runs: Sequence[RunFolder], cache_root: Path | None) -> Rejection | None:
+    """Return which pictures are no lesion images, None if that cannot be learnt any more."""
+    for member in runs:
+        if not has_numbers(member):
+            if not Path(read_json(member.data)["folder"]).is_dir():
+                return None
+            recipe, data, _ = prepare_again(member, cache_root)
+            write_numbers(member, recipe, data, device=choose_device("auto"))
+    return fit_members(runs)
+
+
+def _graph(
+    run: RunFolder,
+    runs: Sequence[RunFolder],
+    recipes: Sequence[Recipe],
+    calibration: Calibration,
+    rejection: Rejection | None,
+) -> BundleGraph:
+    own = [None if member == run else run_calibration(member) for member in runs]
+    members = [
+        Member(load_best_network(member, recipe), view(recipe), found.scaling if found else None)
+        for member, recipe, found in zip(runs, recipes, own, strict=True)
+    ]
+    ood = None if rejection is None else RejectionScore(rejection)
+    return BundleGraph(members, calibration.scaling, ood).eval()
+
+
+def view(recipe: Recipe) -> nn.Module:
+    """Return what evaluation looks at, in the form that a bundle can hold.
+
+    The matrices are read off `evaluation_view` itself, with a white line at each row and column: whatever
+    it cuts and however it resizes, the bundle does the same.
+
+    Args:
+        recipe: Of the run.
+    """
+    height, width = recipe.image_size
+    rows = _probe(recipe, [(place, slice(None)) for place in range(height)])[:, :, 0]
+    columns = _probe(recipe, [(slice(None), place) for place in range(width)])[:, 0, :]
+    same = recipe.view_size == recipe.image_size
+    if same and rows.equal(torch.eye(height)) and columns.equal(torch.eye(width)):
+        return Whole()
+    return View(rows.T.contiguous(), columns.T.contiguous())
+
+
+def _probe(recipe: Recipe, lines: list[tuple[Any, ...]]) -> Tensor:
+    """Return the views (len(lines), h, w) of black images with one white line each."""
+    views = []
+    for start in range(0, len(lines), _PROBES):
+        images = torch.zeros(min(_PROBES, len(lines) - start), *recipe.image_size, 3, dtype=torch.uint8)
+        for image, line in zip(images, lines[start:], strict=False):
+            image[line] = 255
+        views.append(evaluation_view(images, recipe)[:, 0])
+    return torch.cat(views)
+
+
+def _verify_exportable(runs: Sequence[RunFolder], recipes: Sequence[Recipe]) -> None:
+    for run, recipe in zip(runs, recipes, strict=True):
+        if recipe.defect_own_statistics:
+            raise RunError(
+                f"{run.path}: was made with defect_own_statistics, which standardises a whole part at once; "
+                "a single image has no such statistics, so there is nothing to export."
+            )
+        if not run.predictions("cal").is_file():
+            raise RunError(f"{run.path}: has no {run.predictions('cal').name}. Train it to its end first.")
+    for run, recipe in zip(runs, recipes, strict=True):
+        if _reads(recipe) != _reads(recipes[0]):
+            raise RunError(
+                f"{run.path}: reads images otherwise than {runs[0].path} (image_size, preprocessing or "
+                "metadata); a bundle reads each image once. Export them as two. Where image_size alone "
+                'differs, "lesionwise reread" lets one see them as the other does.'
+            )
+        if read_split(run.split).fingerprint != read_split(runs[0].split).fingerprint:
+            raise RunError(
+                f"{run.path}: was trained on another split than {runs[0].path}. Train both on the same."
+            )
+
+
+def _reads(recipe: Recipe) -> tuple[Any, ...]:
+    """Return what a model is given of an image."""
+    return recipe.image_size, recipe_steps(recipe), recipe.metadata
+
+
+def _input(recipes: Sequence[Recipe]) -> ImageInput:
+    height, width = recipes[0].image_size
+    zoom = min(recipe.eval_zoom for recipe in recipes)
+    return ImageInput(height=height, width=width, steps=recipe_steps(recipes[0]), zoom=zoom)
+
+
+def _provenance(
+    runs: Sequence[RunFolder], recipes: Sequence[Recipe], split: Split, scores: dict[str, PartScores]
+) -> Provenance:
+    facts = [read_json(run.data) for run in runs]
+    return Provenance(
+        data_fingerprint=facts[0]["fingerprint"],
+        split_fingerprint=split.fingerprint,
+        images=facts[0]["images"],
+        lesions=facts[0]["lesions"],
+        recipes=tuple(map(_published, runs, recipes)),
+        seeds=tuple(fact["seed"] for fact in facts),
+        checkpoints=tuple(file_sha256(run.best) for run in runs),
+        packages=read_json(runs[0].environment)["packages"],
+        test_images=digests_of_test(scores, split),
+    )
+
+
+def _published(run: RunFolder, recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as others may read it, with what the weights were trained with if that is not it."""
+    looks = trained_with(run)
+    return {**recipe.published(), **({"trained_with": looks} if looks else {})}
+
+
+def _name(recipes: Sequence[Recipe]) -> str:
+    models = sorted({recipe.model for recipe in recipes})
+    return models[0] if len(recipes) == 1 else f"ensemble of {len(recipes)} ({', '.join(models)})"

@@ -1,0 +1,1 @@
+"""What happens around the batches: Lightning's trainer, clocks, history, devices, averaging."""

@@ -1,0 +1,1 @@
+"""What happens to one batch: drawing, augmenting, mixing, predicting, comparing."""

@@ -1,0 +1,143 @@
+"""Augmentation: one movement and one resampling of each image, then its focus and its colours.
+
+Here: drawing the changes of a batch and applying them on the batch's device; the plain view of evaluation.
+Not here: which changes are asked for (the recipe), and mixing images with one another (`mixing`).
+Letters: B batch, H W pixels of the image, h w pixels of the crop.
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+from torch.nn import functional as F
+
+from lesionwise.data.images import centred_slices
+from lesionwise.recipe import Recipe
+from lesionwise.training.step.randomness import uniform
+
+_DRAWS = 14  # numbers that one sample needs
+_NO_BLUR_PX = 1e-3  # as good as none, and something to divide by
+_REACH = 4.0  # deviations; beyond lie numbers so small that processors multiply them slowly
+
+
+def augment(images: Tensor, recipe: Recipe, *, seed: int, epoch: int, samples: ArrayLike) -> Tensor:
+    """Return changed images, each change a function of seed, epoch and sample.
+
+    Args:
+        images: RGB, shape (B, H, W, 3), uint8.
+        recipe: How far each change may go.
+        seed: Of the run.
+        epoch: Number of the epoch.
+        samples: Row number of each image, shape (B,).
+
+    Returns:
+        RGB in [0, 1], shape (B, 3, h, w), in channels-last memory.
+    """
+    numbers = torch.from_numpy(uniform(seed, epoch, samples, _DRAWS)).to(images.device)
+    draws = iter(numbers.unbind(1))
+    moved = _move(to_unit_range(images), recipe, draws)
+    return _recolour(_defocus(moved, recipe, numbers[:, -1]), recipe, draws)
+
+
+def evaluation_view(images: Tensor, recipe: Recipe) -> Tensor:
+    """Return the centred part of each image that is looked at in evaluation.
+
+    Args:
+        images: RGB, shape (B, H, W, 3), uint8.
+        recipe: Its `eval_zoom` and `eval_size`.
+
+    Returns:
+        RGB in [0, 1], shape (B, 3, h, w), in channels-last memory.
+    """
+    pixels = to_unit_range(images)
+    rows, columns = centred_slices((pixels.shape[2], pixels.shape[3]), recipe.eval_zoom)
+    pixels = pixels[:, :, rows, columns]
+    if pixels.shape[2:] != recipe.view_size:
+        pixels = F.interpolate(pixels, recipe.view_size, mode="bilinear", antialias=True)
+    return pixels.contiguous(memory_format=torch.channels_last)
+
+
+def to_unit_range(images: Tensor) -> Tensor:
+    """Return RGB in [0, 1], shape (B, 3, H, W), of uint8 images (B, H, W, 3)."""
+    return images.permute(0, 3, 1, 2).float().div_(255)
+
+
+def _move(images: Tensor, recipe: Recipe, draws: Iterator[Tensor]) -> Tensor:
+    """Rotate, zoom, stretch, flip and shift in one bilinear resampling.
+
+    At zoom 1 the crop shows the largest centred box of its aspect ratio, as `read_image` does.
+    """
+    height, width = images.shape[2:]
+    crop_height, crop_width = recipe.crop_size
+    angle = _signed(next(draws)) * math.radians(recipe.rotation)
+    low, high = recipe.zoom
+    zoom = low * (high / low) ** next(draws)  # as often twice as large as half as large
+    other_zoom = low * (high / low) ** next(draws)
+    zoom_y = other_zoom if recipe.zoom_apart else zoom
+    stretch = (1 + recipe.aspect) ** (_signed(next(draws)) / 2)
+    mirror_x, mirror_y = (_coin(next(draws), asked=recipe.flip) for _ in range(2))
+    scale = min(height / crop_height, width / crop_width)
+    box_width, box_height = scale * crop_width / zoom, scale * crop_height / zoom_y
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    shift_x, shift_y = (_signed(next(draws)) * 2 * recipe.shift for _ in range(2))
+    rows = [
+        torch.stack(
+            [cos * box_width * stretch * mirror_x, -sin * box_height / stretch * mirror_y, shift_x * width]
+        ),
+        torch.stack(
+            [sin * box_width * stretch * mirror_x, cos * box_height / stretch * mirror_y, shift_y * height]
+        ),
+    ]
+    theta = torch.stack([rows[0] / width, rows[1] / height]).permute(2, 0, 1)
+    grid = _sampling_grid(theta, crop_height, crop_width)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode=recipe.fill, align_corners=False)
+
+
+def _sampling_grid(theta: Tensor, height: int, width: int) -> Tensor:
+    """Return where each pixel of the crop comes from, shape (B, h, w, 2), as `affine_grid` does.
+
+    That multiplies thin matrices, one image after another, and takes longer than the sampling itself.
+    """
+    x = torch.arange(1 - width, width, 2, device=theta.device)[None, None, :, None] / width
+    y = torch.arange(1 - height, height, 2, device=theta.device)[None, :, None, None] / height
+    along_x, along_y, shift = theta[:, None, None].unbind(-1)
+    return torch.addcmul(torch.addcmul(shift, y, along_y), x, along_x)
+
+
+def _defocus(images: Tensor, recipe: Recipe, drawn: Tensor) -> Tensor:
+    """Blur every second image by a Gaussian of any deviation up to `blur`; the others stay sharp."""
+    if not recipe.blur:
+        return images
+    height, width = images.shape[2:]
+    deviation = recipe.blur * height * _signed(drawn).clamp(min=0)
+    with torch.autocast(images.device.type, enabled=False):  # eight bits would shift the brightness
+        return _weights(deviation, height) @ images @ _weights(deviation, width).mT
+
+
+def _weights(deviation: Tensor, length: int) -> Tensor:
+    """Return what pixels of a line take from each other, shape (B, 1, length, length); rows add up to 1."""
+    apart = torch.arange(length, device=deviation.device)
+    away = apart / deviation.clamp(min=_NO_BLUR_PX)[:, None]
+    weights = (torch.exp(-0.5 * away**2) * (away <= _REACH))[:, (apart[:, None] - apart).abs()]
+    return (weights / weights.sum(-1, keepdim=True))[:, None]
+
+
+def _recolour(images: Tensor, recipe: Recipe, draws: Iterator[Tensor]) -> Tensor:
+    """Change brightness, contrast about the image's mean, and the gain of each channel, in one pass."""
+    brightness = 1 + recipe.brightness * _signed(next(draws))
+    contrast = 1 + recipe.contrast * _signed(next(draws))
+    gains = 1 + recipe.color * _signed(torch.stack([next(draws) for _ in range(3)], dim=1))
+    lift = images.mean((1, 2, 3)) * (brightness - contrast)
+    slopes, offsets = ((gains * change[:, None])[:, :, None, None] for change in (contrast, lift))
+    changed = torch.addcmul(offsets, images, slopes).clamp_(0, 1)
+    return changed.contiguous(memory_format=torch.channels_last)
+
+
+def _signed(numbers: Tensor) -> Tensor:
+    return 2 * numbers - 1
+
+
+def _coin(numbers: Tensor, *, asked: bool) -> Tensor:
+    return torch.where(numbers < 0.5, -1.0, 1.0) if asked else torch.ones_like(numbers)  # noqa: PLR2004 (even odds)

@@ -1,0 +1,196 @@
+"""The training step: augment, mix, predict, compare; and what is logged of it.
+
+Here: the Lightning module. Not here: the loop around it (`fit`) and what happens to the images (`augment`).
+Letters: B batch, C classes, N images of a part.
+"""
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lesionwise.errors import RunError
+from lesionwise.evaluation.scores.decision import accuracy_score, macro_recall_score
+from lesionwise.models.network import Network
+from lesionwise.recipe import Recipe
+from lesionwise.training.step.augment import augment, evaluation_view
+from lesionwise.training.step.datamodule import Batch
+from lesionwise.training.step.losses import Loss
+from lesionwise.training.step.metadata_dropout import tell
+from lesionwise.training.step.mixing import mix
+from lesionwise.training.step.optim import make_optimizer, make_schedule
+from lesionwise.training.step.randomness import seed_dropout
+
+Forward = Callable[[Tensor, Tensor | None], Tensor]
+
+
+class LesionModule(L.LightningModule):
+    """A network in training.
+
+    Args:
+        network: From RGB in [0, 1] to logits.
+        recipe: How it is trained.
+        class_counts: Training images of each class, shape (C,).
+        seed: Of augmentation and dropout.
+        metadata: Of all images, encoded, shape (N, M); None for a model of images alone.
+
+    Attributes:
+        augment_seconds: Time spent on changing images so far.
+    """
+
+    metadata: Tensor | None
+
+    def __init__(
+        self,
+        network: Network,
+        recipe: Recipe,
+        class_counts: Tensor,
+        *,
+        seed: int,
+        metadata: NDArray[np.float32] | None = None,
+    ) -> None:
+        super().__init__()
+        known = None if metadata is None else torch.from_numpy(metadata)
+        self.register_buffer("metadata", known, persistent=False)
+        self.network = network
+        self.answer: Forward = torch.compile(network.forward) if recipe.compile else network.forward
+        self.recipe = recipe
+        self.seed = seed
+        self.loss = Loss.of(recipe, class_counts)
+        self.augment_seconds = 0.0
+        self._losses: list[Tensor] = []
+        self._hits: list[Tensor] = []
+        self._trained: dict[str, Tensor | float] = {}
+        self._val_logits: list[Tensor] = []
+        self._val_y: list[Tensor] = []
+
+    def on_fit_start(self) -> None:
+        """Move the loss to where the network is."""
+        self.loss = self.loss.to(self.device)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Make dropout a function of seed, step and process, so that a resumed run is the unbroken one."""
+        del batch, batch_idx
+        place = self.global_step * self.trainer.world_size + self.global_rank
+        seed_dropout((self.seed << 32) + place, self.device)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of one batch; sums stay on the device until the epoch ends."""
+        targets = F.one_hot(batch.y, len(self.loss.weights)).float()
+        started = perf_counter()
+        seen, targets = self.changed(batch, targets, batch_idx)
+        self.augment_seconds += perf_counter() - started
+        told = None
+        if self.metadata is not None:
+            told = tell(self.metadata, self.recipe.metadata_dropout, **self._place, samples=batch.rows)
+        logits = self.answer(seen, told)
+        loss = self.loss(logits, targets)
+        self._losses.append(loss.detach())
+        self._hits.append((logits.detach().argmax(1) == batch.y).float().mean())
+        return loss
+
+    def changed(self, batch: Batch, targets: Tensor, batch_idx: int) -> tuple[Tensor, Tensor]:
+        """Return what is seen of a batch in training, and the targets (B, C) that go with it."""
+        images = augment(batch.images, self.recipe, **self._place, samples=batch.rows)
+        return mix(images, targets, self.recipe, **self._place, batch=batch_idx)
+
+    @property
+    def _place(self) -> dict[str, int]:
+        """What the changes of an epoch are drawn by, beside the sample."""
+        return {"seed": self.seed, "epoch": self.current_epoch}
+
+    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
+        """After the last step take means over all, and share what batch normalisation saw in each process."""
+        del outputs, batch, batch_idx
+        if self.trainer.is_last_batch:
+            self._average_statistics()
+            loss = torch.stack(self._losses).mean()
+            self._verify_finite(loss)
+            self._trained = {
+                "train_loss": loss,
+                "train_accuracy": torch.stack(self._hits).mean(),
+                "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
+            }
+            self._losses.clear()
+            self._hits.clear()
+            if self.recipe.train_on_val:  # else they are one row with the scores on val
+                self.log_dict(self._trained, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
+
+    def on_validation_epoch_start(self) -> None:
+        """Let all processes know the statistics of averaged weights, which are the network's by now."""
+        self._average_statistics()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep the logits of one batch for the end of the epoch."""
+        del batch_idx
+        told = None if self.metadata is None else self.metadata[torch.as_tensor(batch.rows)]
+        self._val_logits.append(self.looked_at(batch, told).float())
+        self._val_y.append(batch.y)
+
+    def looked_at(self, batch: Batch, told: Tensor | None) -> Tensor:
+        """Return the logits (B, C) of a batch as evaluation sees it."""
+        logits: Tensor = self.network(evaluation_view(batch.images, self.recipe), told)
+        return logits
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the epoch: means over the steps of training, scores over `val` as a whole.
+
+        Means of scores over batches would depend on the batch size.
+        """
+        logits, y = (self._whole_val(torch.cat(parts)) for parts in (self._val_logits, self._val_y))
+        self._verify_finite(logits)
+        truth, prob = y.cpu().numpy(), logits.softmax(1).cpu().numpy()
+        scores = {
+            **self._trained,
+            "val_loss": F.cross_entropy(logits, y),
+            "val_accuracy": float(accuracy_score(truth, prob)),
+            "val_balanced_accuracy": float(macro_recall_score(truth, prob)),
+        }
+        self.log_dict(scores, sync_dist=True)  # means over the processes, so that all pick the same epoch
+        self._val_logits.clear()
+        self._val_y.clear()
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401 (Lightning's own type is a union of nine)
+        """Return the optimiser and, where the recipe has one, the schedule of its learning rate."""
+        optimizer = make_optimizer(self.network, self.recipe)
+        schedule = make_schedule(optimizer, self.recipe, steps=int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, **({"lr_scheduler": schedule} if schedule else {})}
+
+    def _verify_finite(self, values: Tensor) -> None:
+        if not values.isfinite().all() and self.trainer.is_global_zero:  # the others end with the first
+            raise RunError(
+                f"Training diverged in epoch {self.current_epoch + 1}. Lower lr, or try another seed."
+            )
+
+    def _whole_val(self, own: Tensor) -> Tensor:
+        """Return values for all of `val` in its order, of which each process has every so many-th."""
+        if self.trainer.world_size == 1:
+            return own
+        count = int(self.trainer.strategy.reduce(torch.tensor(len(own), device=self.device), reduce_op="sum"))
+        filled = own.new_zeros(-(-count // self.trainer.world_size), *own.shape[1:])
+        filled[: len(own)] = own
+        shares = [torch.empty_like(filled) for _ in range(self.trainer.world_size)]
+        torch.distributed.all_gather(shares, filled)
+        return torch.stack(shares, 1).flatten(0, 1)[:count]
+
+    def _average_statistics(self) -> None:
+        """Share what batch normalisation saw in each process, but for layers that are held still.
+
+        Theirs are the same in all, and a mean of equal numbers need not be the number.
+        """
+        if self.trainer.world_size > 1:
+            for layer in self.network.modules():
+                for name, buffer in layer.named_buffers(recurse=False):
+                    if name in {"running_mean", "running_var"} and not _is_held(layer):
+                        buffer.copy_(self.trainer.strategy.reduce(buffer, reduce_op="mean"))
+
+
+def _is_held(layer: nn.Module) -> bool:
+    own = [*layer.parameters(recurse=False)]
+    return bool(own) and not any(weight.requires_grad for weight in own)

@@ -1,0 +1,225 @@
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bundle.small_model import images
+from lesionwise import load_model
+from lesionwise.errors import BundleError
+from lesionwise.evaluation.calibration.record import softmax
+from lesionwise.export.foreign import Channels, Gives, Told, import_model
+from lesionwise.labels import CODES
+
+onnx = pytest.importorskip("onnx")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402 (after the skip)
+
+NOTEBOOK_ORDER = ("nv", "mel", "bkl", "bcc", "akiec", "vasc", "df")
+TOLD = Told(
+    classes=NOTEBOOK_ORDER, gives="probabilities", divide=255, mean=(0.6, 0.5, 0.4), std=(0.2, 0.2, 0.3)
+)
+WEIGHTS = np.random.default_rng(0).normal(size=(3, 7)).astype(np.float32)
+Save = Callable[..., Path]
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Save:
+    """A function that writes a foreign model: mean colour, a linear layer, and softmax if asked for."""
+
+    def write(
+        *,
+        planes: bool = False,
+        ends_in_softmax: bool = True,
+        last: str = "",
+        batch: int | str = "b",
+        opset: int = 17,
+        side: int | str = 24,
+    ) -> Path:
+        shape = [batch, 3, side, 32] if planes else [batch, side, 32, 3]
+        nodes = [
+            helper.make_node("ReduceMean", ["x"], ["mean"], axes=[2, 3] if planes else [1, 2], keepdims=0),
+            helper.make_node("MatMul", ["mean", "w"], ["logits"]),
+            helper.make_node(last or ("Softmax" if ends_in_softmax else "Identity"), ["logits"], ["y"]),
+        ]
+        graph = helper.make_graph(
+            nodes,
+            "foreign",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 7])],
+            [numpy_helper.from_array(WEIGHTS, "w")],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+        path = tmp_path / "foreign.onnx"
+        onnx.save(model, path)
+        return path
+
+    return write
+
+
+def expected(pixels: NDArray[np.uint8], told: Told = TOLD) -> NDArray[np.float64]:
+    """What the foreign model answers, worked out by hand, in our order of classes."""
+    ordered = pixels if told.channels == "rgb" else pixels[..., ::-1]
+    prepared = (ordered / told.divide - told.mean) / told.std
+    prob = softmax(prepared.mean((1, 2)) @ WEIGHTS)
+    return prob[:, [told.classes.index(code) for code in CODES]]
+
+
+@pytest.mark.parametrize("planes", [False, True])
+@pytest.mark.parametrize("channels", ["rgb", "bgr"])
+@pytest.mark.parametrize("ends_in_softmax", [False, True])
+def test_an_imported_model_answers_as_it_did(
+    save: Save, tmp_path: Path, *, planes: bool, channels: Channels, ends_in_softmax: bool
+) -> None:
+    told = replace(TOLD, channels=channels, gives="probabilities" if ends_in_softmax else "logits")
+    path = save(planes=planes, ends_in_softmax=ends_in_softmax)
+    import_model(path, tmp_path / "out.onnx", told, name="theirs")
+    pixels = images(5)
+    answers = load_model(tmp_path / "out.onnx", threads=1).predict(pixels)
+    assert np.abs(answers.probabilities - expected(pixels, told)).max() < 1e-5
+    assert np.abs(softmax(answers.logits) - expected(pixels, told)).max() < 1e-5
+    assert answers.description.origin == "onnx"
+    assert answers.description.calibration is None
+    assert set(answers.decisions.decision) == {"answer"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": CODES[:6]}, "expected --classes to be akiec.*each once"),
+        ({"classes": (*CODES[:6], "mel")}, "each once"),
+        ({"divide": 0}, "greater than 0"),
+        ({"std": (0, 1, 1)}, "greater than 0"),
+        ({"divide": float("nan")}, "finite numbers"),
+        ({"mean": (0, float("inf"), 0)}, "finite numbers"),
+        ({"size": (0, 0)}, "8 to 4096 pixels a side but got 0x0"),
+        ({"gives": "logits"}, "not logits but look like probabilities. Pass --gives probabilities"),
+        ({"size": (75, 100)}, r"24x32 pixels, not of \(75, 100\)"),
+    ],
+)
+def test_what_cannot_be_true_is_refused(
+    save: Save, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    out = tmp_path / "out.onnx"
+    with pytest.raises(BundleError, match=message):
+        import_model(save(), out, replace(TOLD, **changes), name="theirs")
+    assert not out.exists()
+
+
+def test_logits_said_to_be_probabilities_are_refused(save: Save, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="not probabilities but look like logits"):
+        import_model(save(ends_in_softmax=False), tmp_path / "out.onnx", TOLD, name="theirs")
+
+
+@pytest.mark.parametrize("gives", ["probabilities", "logits"])
+def test_a_sigmoid_for_each_diagnosis_is_neither(save: Save, tmp_path: Path, gives: Gives) -> None:
+    with pytest.raises(BundleError, match=r"between 0 and 1 but do not add up to 1.*neither"):
+        import_model(save(last="Sigmoid"), tmp_path / "out.onnx", replace(TOLD, gives=gives), name="theirs")
+
+
+def test_what_is_refused_leaves_the_file_that_was_there(save: Save, tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    import_model(save(), out, TOLD, name="theirs")
+    good = out.read_bytes()
+    with pytest.raises(BundleError, match="not written"):
+        import_model(save(), out, replace(TOLD, gives="logits"), name="theirs")
+    with pytest.raises(BundleError, match="at most 200 characters"):
+        import_model(save(), out, TOLD, name="x" * 201)
+    assert out.read_bytes() == good
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch": 1}, "takes 1 images at a time"),
+        ({"opset": 12}, "is of opset 12"),
+        ({"side": "h"}, "pass --size"),
+        ({"side": -1}, "pass --size"),
+        ({"side": 4}, "takes images of 4x32 pixels; expected 8 to 4096 a side"),
+    ],
+)
+def test_a_model_that_cannot_be_served_is_refused(
+    save: Save, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(BundleError, match=message):
+        import_model(save(**changes), tmp_path / "out.onnx", TOLD, name="theirs")
+
+
+def test_what_is_no_model_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "foreign.onnx"
+    path.write_bytes(b"\x89PNG" * 40)
+    with pytest.raises(BundleError, match=r"foreign\.onnx: .*damaged"):
+        import_model(path, tmp_path / "out.onnx", TOLD, name="theirs")
+    with pytest.raises(BundleError, match="no such file"):
+        import_model(tmp_path / "none.onnx", tmp_path / "out.onnx", TOLD, name="theirs")
+
+
+KERAS = """
+import sys, numpy as np, keras
+from keras import layers
+model = keras.Sequential([
+    keras.Input((24, 32, 3)),
+    layers.Conv2D(8, 3, padding="same", activation="relu"), layers.MaxPooling2D(2), layers.Dropout(0.25),
+    layers.Conv2D(16, 3, padding="same", activation="relu"), layers.MaxPooling2D(2), layers.Dropout(0.4),
+    layers.Flatten(), layers.Dense(32, activation="relu"), layers.Dropout(0.5),
+    layers.Dense(7, activation="softmax"),
+])
+model.compile("adam", "categorical_crossentropy")
+pixels = np.load("pixels.npy")
+x = (pixels / 255 - 0.5) / 0.25
+model.fit(x, keras.utils.to_categorical(np.arange(len(x)) % 7, 7), epochs=1, batch_size=10, verbose=0)
+for name in ("notebook.keras", "notebook.h5"):
+    model.save(name)
+np.save("answers.npy", model.predict(x, verbose=0))
+"""
+
+
+@pytest.mark.slow
+def test_keras_files_of_the_notebooks_answer_as_in_keras() -> None:
+    if find_spec("keras") is None:
+        pytest.skip("the extra [keras] is not installed")
+    pixels = images(21)
+    np.save("pixels.npy", pixels)
+    environment = {**os.environ, "KERAS_BACKEND": "torch"}
+    subprocess.run([sys.executable, "-c", KERAS], check=True, capture_output=True, env=environment)
+    answers = np.load("answers.npy")[:, [NOTEBOOK_ORDER.index(code) for code in CODES]]
+    told = ["--classes", ",".join(NOTEBOOK_ORDER), "--gives", "probabilities", "--divide", "255"]
+    told += ["--mean", "0.5", "--std", "0.25", "--channels", "rgb"]
+    for name in ("notebook.keras", "notebook.h5"):
+        command = [sys.executable, "-m", "lesionwise", "bundle", "import", name, "--out", "out.onnx", *told]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        found = load_model("out.onnx", threads=1).predict(pixels)
+        assert found.description.origin == "keras"
+        assert np.abs(found.probabilities - answers).max() < 1e-4
+
+
+def test_a_keras_file_that_brings_code_is_refused(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="the extra [keras] is not installed")
+    path = tmp_path / "model.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = '{"config": {"layers": [{"class_name": "Lambda", "config": {}}]}}'
+    with pytest.raises(BundleError, match=r"model\.h5: has a Lambda layer, which brings code.*trust it\.$"):
+        import_model(path, tmp_path / "out.onnx", TOLD, name="theirs")
+    with h5py.File(path, "w") as file:
+        file.attrs["other"] = ""
+    with pytest.raises(BundleError, match="weights without an architecture"):
+        import_model(path, tmp_path / "out.onnx", TOLD, name="theirs")
+
+
+def test_an_h5_file_is_judged_as_one_whatever_stands_behind_it(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="the extra [keras] is not installed")
+    path = tmp_path / "model.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = '{"config": {"layers": [{"class_name": "Lambda", "config": {}}]}}'
+    with zipfile.ZipFile(path, "a") as archive:  # Keras reads the part before it
+        archive.writestr("config.json", '{"class_name": "Sequential"}')
+    with pytest.raises(BundleError, match="has a Lambda layer, which brings code"):
+        import_model(path, tmp_path / "out.onnx", TOLD, name="theirs")

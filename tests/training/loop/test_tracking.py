@@ -1,0 +1,115 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from conftest import make_recipe
+from lesionwise.errors import MissingExtraError, RecipeError
+from lesionwise.files import read_json
+from lesionwise.recipe import load_recipe
+from lesionwise.run_folder import RunFolder
+from lesionwise.training.loop import tracking
+from lesionwise.training.run import train
+
+
+def test_lightnings_csv_holds_the_epochs_and_the_recipe(drawn_folder: Path, tmp_path: Path) -> None:
+    run = train(make_recipe(logger="csv"), drawn_folder, out=tmp_path / "run")
+    logged = pd.read_csv(run.path / "csv" / "version_0" / "metrics.csv")
+    pd.testing.assert_series_equal(logged["val_loss"], pd.read_csv(run.history)["val_loss"], rtol=1e-4)
+    assert "batch_size: 16" in (run.path / "csv" / "version_0" / "hparams.yaml").read_text()
+
+
+def test_a_run_without_a_logger_has_its_history_alone(drawn_folder: Path, tmp_path: Path) -> None:
+    run = train(make_recipe(epochs=1), drawn_folder, out=tmp_path / "run")
+    assert not {"csv", "tensorboard", "mlflow.json"} & {path.name for path in run.path.iterdir()}
+
+
+def test_an_unknown_logger_is_refused() -> None:
+    with pytest.raises(RecipeError, match="logger"):
+        load_recipe("small", ["logger=wandb"])
+
+
+def test_a_missing_extra_prints_its_install_line_before_anything_is_done(
+    drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "find_spec", lambda name: None if name == "mlflow" else name)
+    with pytest.raises(MissingExtraError, match=r'pip install "lesionwise\[mlflow\]"'):
+        train(make_recipe(logger="mlflow"), drawn_folder, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+LOGGED = """
+import json, os, socket, sys
+tried = []
+def refuse(self, address):
+    if self.family != socket.AF_UNIX:
+        tried.append(address)
+        raise OSError("no network in this test")
+socket.socket.connect = refuse
+from lesionwise.recipe import load_recipe
+from lesionwise.training.run import train
+if __name__ == "__main__":
+    for folder in ("a", "b"):
+        recipe = load_recipe(sys.argv[1], ["logger=mlflow"])
+        train(recipe, sys.argv[2], out=os.path.join(sys.argv[3], folder))
+    from mlflow.tracking import MlflowClient
+    client = MlflowClient("sqlite:///" + os.path.join(sys.argv[3], "mlflow.db"))
+    experiment = client.get_experiment_by_name("lesionwise")
+    runs = [(run.info.run_name, run.info.status, run.data.params["batch_size"],
+             [point.value for point in client.get_metric_history(run.info.run_id, "val_loss")])
+            for run in client.search_runs([experiment.experiment_id])]
+    print(json.dumps({"tried": tried, "runs": runs}))
+"""
+
+
+def test_mlflow_keeps_the_runs_of_a_folder_beside_them_and_asks_no_network(
+    drawn_folder: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
+    (tmp_path / "recipe.toml").write_text(make_recipe().to_toml())
+    home = tmp_path / "home"
+    home.mkdir()
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
+    command = [sys.executable, "-c", LOGGED, tmp_path / "recipe.toml", drawn_folder, tmp_path / "runs"]
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=600, env={**clean, "HOME": str(home)}
+    )
+    assert done.returncode == 0, done.stderr
+    assert "arning" not in done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["tried"] == []
+    assert not [path for path in home.rglob("*") if "mlflow" in path.name]  # Matplotlib leaves its folders
+    assert sorted(run[0] for run in found["runs"]) == ["a", "b"]
+    for name, status, batch_size, losses in found["runs"]:
+        assert (status, batch_size) == ("FINISHED", "16")
+        history = pd.read_csv(tmp_path / "runs" / name / "history.csv")
+        assert losses == pytest.approx(history["val_loss"].tolist(), rel=1e-4)
+
+
+def test_a_resumed_run_goes_on_with_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
+    asked: list[str | None] = []
+
+    class Stand:
+        run_id = "4711"
+
+        def __init__(self, *_: object, run_id: str | None, **kept: str) -> None:
+            asked.append(run_id)
+            assert kept["tracking_uri"] == f"sqlite:///{(tmp_path / 'mlflow.db').resolve()}"
+
+        def log_hyperparams(self, values: dict[str, object]) -> None:
+            assert values["seed"] == 5
+
+    monkeypatch.setattr(tracking, "MLFlowLogger", Stand)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
+    run = RunFolder(tmp_path / "run")
+    for _ in range(2):
+        tracking.make_logger(make_recipe(logger="mlflow"), run, seed=5)
+    assert asked == [None, "4711"]
+    assert read_json(run.path / "mlflow.json") == {"run_id": "4711"}
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"

@@ -14,6 +14,9 @@ width of the target.
 import io
 import math
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -52,6 +55,98 @@ def image_rule(steps: tuple[str, ...] = ()) -> str:
     return "+".join((IMAGE_RULE, *steps))
 
 
+class OpenedImage:
+    """An image whose header has been read, and whose pixels are decoded when they are asked for.
+
+    Reading several sizes of one file decodes a PNG, WebP, TIFF or BMP once.
+
+    Args:
+        content: Of the file.
+        image: The same, opened by Pillow; None for DICOM.
+
+    Attributes:
+        sides: Width and height as stored, in pixels.
+    """
+
+    def __init__(self, content: bytes, image: Image.Image | None) -> None:
+        self._content = content
+        self._image = image
+        self._whole: Pixels | None = None
+        self.sides: tuple[int, int] = image_sides(content) if image is None else image.size
+
+    @cached_property
+    def orientation(self) -> int:
+        """EXIF orientation, 1 to 8. Pillow decodes a PNG to find EXIF data behind its pixels."""
+        if self._image is None:
+            return _UPRIGHT
+        return int(self._image.getexif().get(ORIENTATION_TAG, _UPRIGHT))
+
+    @property
+    def upright_sides(self) -> tuple[int, int]:
+        """Width and height once the orientation is applied, in pixels."""
+        return self.sides[::-1] if self.orientation in SWAPS_SIDES else self.sides
+
+    def read(self, size: tuple[int, int], *, steps: tuple[str, ...] = ()) -> Pixels:
+        """Return the image as a model sees it; arguments and result as for `read_image`."""
+        _check_sides(*self.sides)
+        if self._image is None:
+            return fit_image(self._decode_whole(), size, steps=steps)
+        crop = FIELD_OF_VIEW in steps
+        target = size[::-1] if self.orientation in SWAPS_SIDES else size
+        decoded = self._decode_scaled(self._image, target, part=SMALLEST_VIEW if crop else 1)
+        view = crop_field_of_view(decoded) if crop else decoded
+        return preprocess(_orient(_crop_resize(view, target), self.orientation), steps)
+
+    def _decode_whole(self) -> Pixels:
+        if self._whole is None:
+            if self._image is None:
+                self._whole = open_dicom(self._content).decode()
+            else:
+                self._whole = np.asarray(_to_rgb(self._image))
+        return self._whole
+
+    def _decode_scaled(self, image: Image.Image, target: tuple[int, int], *, part: float) -> Pixels:
+        """Decode a JPEG no larger than needed for the target to be covered by this part of its sides."""
+        if image.format != "JPEG" or image.mode not in {"RGB", "L"}:
+            return self._decode_whole()
+        sides = image.size[::-1]
+        scale = min(1, target[0] / _box_sides(sides, target)[0] / part)
+        height, width = (math.ceil(side * scale - 1e-6) for side in sides)
+        try:
+            return np.asarray(simplejpeg.decode_jpeg(self._content, min_height=height, min_width=width))
+        except ValueError:
+            # Stray bytes before a marker are refused here; Pillow tells them from real damage.
+            with Image.open(io.BytesIO(self._content), formats=FORMATS) as again:
+                again.draft("RGB", (width, height))
+                return np.asarray(_to_rgb(again))
+
+
+@contextmanager
+def open_image(source: Path | bytes) -> Iterator[OpenedImage]:
+    """Open an image to read it in one size or more inside the block.
+
+    Args:
+        source: A file, or its content.
+
+    Raises:
+        ImageError: If the content is no image of a known format or damaged, there or inside the block.
+        MissingExtraError: If it is a DICOM file and pydicom is not installed.
+    """
+    content = source if isinstance(source, bytes) else read_content(source)
+    try:
+        if is_dicom(content):
+            yield OpenedImage(content, None)
+            return
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            yield OpenedImage(content, image)
+    except UnidentifiedImageError as error:
+        raise ImageError(f"is not an image of the formats {', '.join(FORMATS)}, DICOM") from error
+    except OSError as error:
+        raise ImageError(f"cannot be read: {error}") from error
+    except (ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:  # Pillow's parsers
+        raise ImageError(f"is damaged: {error}") from error
+
+
 def read_image(source: Path | bytes, size: tuple[int, int], *, steps: tuple[str, ...] = ()) -> Pixels:
     """Read an image as a model sees it.
 
@@ -67,24 +162,8 @@ def read_image(source: Path | bytes, size: tuple[int, int], *, steps: tuple[str,
         ImageError: If the content is no image of a known format, damaged, too large or too small.
         MissingExtraError: If a step, or a DICOM file, needs an extra that is not installed.
     """
-    crop = FIELD_OF_VIEW in steps
-    content = source if isinstance(source, bytes) else read_content(source)
-    if is_dicom(content):
-        return fit_image(_decode_dicom(content), size, steps=steps)
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            _check_sides(*image.size)
-            orientation = image.getexif().get(ORIENTATION_TAG, _UPRIGHT)
-            target = size[::-1] if orientation in SWAPS_SIDES else size
-            decoded = _decode_scaled(content, image, target, part=SMALLEST_VIEW if crop else 1)
-    except UnidentifiedImageError as error:
-        raise ImageError(f"is not an image of the formats {', '.join(FORMATS)}, DICOM") from error
-    except OSError as error:
-        raise ImageError(f"cannot be read: {error}") from error
-    except (ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:  # Pillow's parsers
-        raise ImageError(f"is damaged: {error}") from error
-    view = crop_field_of_view(decoded) if crop else decoded
-    return preprocess(_orient(_crop_resize(view, target), orientation), steps)
+    with open_image(source) as opened:
+        return opened.read(size, steps=steps)
 
 
 def fit_image(pixels: Pixels, size: tuple[int, int], *, steps: tuple[str, ...] = ()) -> Pixels:
@@ -158,31 +237,11 @@ def read_content(path: Path) -> bytes:
         raise ImageError(f"cannot be read: {error}") from error
 
 
-def _decode_dicom(content: bytes) -> Pixels:
-    opened = open_dicom(content)
-    _check_sides(opened.width, opened.height)
-    return opened.decode()
-
-
 def _check_sides(width: int, height: int) -> None:
     if min(width, height) < MIN_SIDE_PX:
         raise ImageError(f"is {width}x{height} pixels; at least {MIN_SIDE_PX} each way are needed")
     if width * height > MAX_PIXELS:
         raise ImageError(f"is {width}x{height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are read")
-
-
-def _decode_scaled(content: bytes, image: Image.Image, target: tuple[int, int], *, part: float) -> Pixels:
-    """Decode to RGB, a JPEG no larger than needed for the target to be covered by this part of its sides."""
-    if image.format == "JPEG" and image.mode in ("RGB", "L"):
-        sides = image.size[::-1]
-        scale = min(1, target[0] / _box_sides(sides, target)[0] / part)
-        height, width = (math.ceil(side * scale - 1e-6) for side in sides)
-        try:
-            return np.asarray(simplejpeg.decode_jpeg(content, min_height=height, min_width=width))
-        except ValueError:
-            # Stray bytes before a marker are refused here; Pillow tells them from real damage.
-            image.draft("RGB", (width, height))
-    return np.asarray(_to_rgb(image))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

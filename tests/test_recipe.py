@@ -27,6 +27,11 @@ def test_the_recipe_of_a_kept_run_can_be_read(config: Path) -> None:
     assert load_recipe(config).model in config.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("recipe", sorted((ROOT / "benchmarks" / "accuracy").glob("*.toml")))
+def test_a_recipe_of_the_search_fits_the_schema(recipe: Path) -> None:
+    assert load_recipe(recipe).model.startswith("timm:")
+
+
 def test_overrides_are_read_as_toml_and_bare_words_as_text() -> None:
     recipe = load_recipe(
         "small", ["epochs=3", "flip=false", "optimizer=sgd", "image_size=[60, 80]", "lr = 1e-4"]
@@ -52,6 +57,8 @@ def test_the_crop_is_the_image_unless_the_recipe_says_otherwise() -> None:
         ("epochs=0", '"epochs" = 0: Input should be greater than or equal to 1'),
         ("optimizer=lion", "\"optimizer\" = 'lion'"),
         ("mean=[0.5, 0.5, 0.5]", "mean and std go together"),
+        ("consistency=1", "consistency compares two views of an image; set views = 2"),
+        ("jpeg=99", '"jpeg" = 99: Input should be less than or equal to 98'),
         ("epochs", 'Expected --set to be key=value but got "epochs"'),
         ("=3", "Expected --set to be key=value"),
     ],
@@ -62,6 +69,12 @@ def test_a_wrong_override_is_refused_with_the_key(override: str, message: str) -
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("mixed", ["mixup=0.2", "cutmix=0.2"])
+def test_mixed_images_have_no_views(mixed: str) -> None:
+    with pytest.raises(RecipeError, match=r"set mixup = 0 and cutmix = 0, or views = 1"):
+        load_recipe("small", ["views=2", "mixup=0", "cutmix=0", mixed])
+
+
 def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
     with pytest.raises(RecipeError, match=r'one of .*seed-cnn.*small.* but got "smal"'):
         load_recipe("smal")
@@ -70,6 +83,8 @@ def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
 def test_a_probe_refuses_by_name_what_it_would_not_mind() -> None:
     with pytest.raises(RecipeError, match=r"leave out lr_features, sampling, mixup, rotation\.$"):
         load_recipe("probe", ["rotation=10", "sampling=1", "lr_features=0.5", "mixup=0.2", "tta=4"])
+    with pytest.raises(RecipeError, match=r"leave out jpeg, noise, views, consistency\.$"):
+        load_recipe("probe", ["jpeg=40", "noise=0.03", "views=2", "consistency=2"])
     load_recipe("probe", ["rotation=0.0", "class_weight=0.5", "calibration=vector"])
 
 

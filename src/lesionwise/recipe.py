@@ -101,6 +101,12 @@ class Recipe(BaseModel):
         fill: What lies beyond the border of a moved image.
         blur: Greatest standard deviation of a Gaussian blur as a part of the crop's height. Every second
             image stays sharp.
+        jpeg: Lowest JPEG quality. Every second image is saved once more as JPEG, at a quality from this one
+            to 98; left out: none.
+        noise: Greatest standard deviation of Gaussian noise, as a part of full brightness. Every second image
+            stays clean.
+        views: How often one step sees each image, changed in another way each time.
+        consistency: Weight in the loss of how far the answers to the views of one image lie apart.
         brightness: Greatest relative change, both ways.
         contrast: Greatest relative change, both ways.
         color: Greatest relative gain of each channel alone, both ways.
@@ -175,6 +181,10 @@ class Recipe(BaseModel):
     flip: bool = False
     fill: Literal["border", "reflection", "zeros"] = "border"
     blur: Fraction = 0.0
+    jpeg: Annotated[int, Field(ge=1, le=98)] | None = None
+    noise: Fraction = 0.0
+    views: Literal[1, 2] = 1
+    consistency: Annotated[float, Field(ge=0)] = 0.0
     brightness: Fraction = 0.0
     contrast: Fraction = 0.0
     color: Fraction = 0.0
@@ -236,6 +246,17 @@ class Recipe(BaseModel):
             raise ValueError("metadata names a column twice")
         if self.metadata and (self.mixup or self.cutmix):
             raise ValueError("metadata cannot be mixed as images are; set mixup = 0 and cutmix = 0")
+        return self
+
+    @model_validator(mode="after")
+    def _verify_consistency(self) -> "Recipe":
+        if self.views > 1 and (self.mixup or self.cutmix):
+            raise ValueError(
+                "views = 2 shows one image twice, and mixed images are two; set mixup = 0 and cutmix = 0, or "
+                "views = 1"
+            )
+        if self.consistency and self.views == 1:
+            raise ValueError("consistency compares two views of an image; set views = 2")
         return self
 
     @model_validator(mode="after")

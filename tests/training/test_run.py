@@ -107,7 +107,8 @@ if __name__ == "__main__":
 def test_a_killed_run_resumes_to_the_weights_of_the_unbroken_one(drawn_folder: Path, tmp_path: Path) -> None:
     """Each in a process of its own: threads and rounding of this one are as other tests left them."""
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text(make_recipe(**RECIPE).to_toml())
+    drawn = {"jpeg": 40, "noise": 0.03, "views": 2, "consistency": 1.0}
+    recipe.write_text(make_recipe(**RECIPE, **drawn).to_toml())
 
     def live(out: RunFolder, how: str) -> int:
         command = [sys.executable, "-c", LIFE, recipe, drawn_folder, out.path, how]

@@ -24,8 +24,8 @@ from lesionwise.training.step.augment import evaluation_view
 
 _BATCH = 64
 _CHANGES = (
-    *("rotation", "zoom", "shift", "aspect", "flip", "blur", "brightness", "contrast", "color"),
-    *("mixup", "cutmix"),
+    *("rotation", "zoom", "shift", "aspect", "flip", "blur", "jpeg", "noise", "brightness", "contrast"),
+    *("color", "views", "mixup", "cutmix"),
 )
 
 

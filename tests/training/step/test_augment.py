@@ -1,6 +1,9 @@
+import io
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
 from conftest import make_recipe
@@ -9,7 +12,7 @@ from lesionwise.training.step.augment import _sampling_grid, augment, evaluation
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (6, 30, 40, 3)).astype(np.uint8))
 EVERYTHING = {
     "rotation": 180, "zoom": [0.7, 1.4], "shift": 0.2, "aspect": 0.2, "flip": True,
-    "blur": 0.02, "brightness": 0.2, "contrast": 0.2, "color": 0.1,
+    "blur": 0.02, "jpeg": 40, "brightness": 0.2, "contrast": 0.2, "color": 0.1,
 }  # fmt: skip
 
 
@@ -113,6 +116,61 @@ def test_colours_stay_in_range_and_shapes_where_they_are(key: str) -> None:
     correlation = np.corrcoef(image.flatten(), to_unit_range(IMAGES[:1]).flatten())[0, 1]
     assert correlation > 0.9
     assert (image - to_unit_range(IMAGES[:1])).abs().max() > 0.01
+
+
+def test_an_image_is_changed_as_before_there_were_jpeg_noise_and_views() -> None:
+    keys = {name: value for name, value in EVERYTHING.items() if name != "jpeg"}
+    pixels = changed(IMAGES, [3, 1, 4, 15, 9, 2], **keys)[:, 1, 7, 11]
+    torch.testing.assert_close(
+        pixels, torch.tensor([0.38753, 0.38494, 0.94888, 0.49249, 0.33409, 0.49078]), atol=2e-5, rtol=0
+    )
+
+
+def test_every_second_image_is_compressed_and_none_below_the_quality_asked_for() -> None:
+    grain = np.random.default_rng(1).integers(0, 256, (64, 80, 3), np.uint8)
+    images = torch.from_numpy(grain)[None].repeat(200, 1, 1, 1)
+    recipe = make_recipe(image_size=[64, 80], jpeg=40)
+    moved = augment(images, recipe, seed=0, epoch=0, samples=range(200)) - to_unit_range(images)
+    errors = (255 * moved).square().mean((1, 2, 3)).sqrt()
+
+    def error_at(quality: int) -> float:
+        file = io.BytesIO()
+        Image.fromarray(grain).save(file, "JPEG", quality=quality)
+        return float(np.sqrt(np.square(np.asarray(Image.open(file)).astype(float) - grain).mean()))
+
+    assert 80 < (errors < 0.1).sum() < 120
+    assert 0.9 * error_at(98) < errors[errors > 0.1].min()
+    assert errors.max() == pytest.approx(error_at(40), rel=0.05)
+
+
+def test_every_second_image_is_noisy_and_none_more_than_asked() -> None:
+    grey = torch.full((200, 60, 80, 3), 128, dtype=torch.uint8)
+    torch.manual_seed(0)
+    recipe = make_recipe(image_size=[60, 80], noise=0.03)
+    deviations = augment(grey, recipe, seed=0, epoch=0, samples=range(200)).std((1, 2, 3))
+    assert 80 < (deviations < 1e-4).sum() < 120
+    assert 0.027 < deviations.max() < 0.0305
+
+
+def test_noise_stays_in_range() -> None:
+    torch.manual_seed(0)
+    noisy = changed(torch.full((6, 30, 40, 3), 255, dtype=torch.uint8), [0, 1, 2, 3, 4, 5], noise=0.2)
+    assert noisy.max() == 1
+    assert noisy.min() < 0.9
+
+
+def test_each_view_is_changed_in_another_way_and_the_first_as_without_views() -> None:
+    recipe = make_recipe(image_size=[30, 40], **EVERYTHING)
+    options: dict[str, object] = {"seed": 0, "epoch": 0, "samples": range(6)}
+    plain, first, second = (
+        augment(IMAGES, recipe, **options, **view)  # type: ignore[arg-type]
+        for view in ({}, {"view": 0}, {"view": 1})
+    )
+    assert torch.equal(plain, first)
+    assert ((first - second).abs().amax((1, 2, 3)) > 0.01).all()
+    torch.testing.assert_close(
+        augment(IMAGES[4:5], recipe, seed=0, epoch=0, samples=[4], view=1), second[4:5], atol=1e-6, rtol=0
+    )
 
 
 def test_the_evaluation_view_is_the_centre_of_the_image() -> None:

@@ -88,7 +88,8 @@ def test_a_second_run_computes_none_of_them_and_resumes_as_the_first_went_on(
 
 CHANGED = [
     {"rotation": 10}, {"zoom": [0.9, 1.1]}, {"zoom": [1.2, 1.2]}, {"shift": 0.1}, {"aspect": 0.1},
-    {"flip": True}, {"blur": 0.1}, {"brightness": 0.2}, {"contrast": 0.2}, {"color": 0.1},
+    {"flip": True}, {"blur": 0.1}, {"jpeg": 40}, {"noise": 0.1}, {"brightness": 0.2},
+    {"contrast": 0.2}, {"color": 0.1},
     {"train_size": [24, 24]}, {"eval_size": [24, 24]}, {"eval_zoom": 1.3},
 ]  # fmt: skip
 
@@ -110,10 +111,14 @@ def test_embeddings_are_known_only_where_training_sees_what_evaluation_sees(keys
 def test_no_key_that_changes_images_is_forgotten() -> None:
     keys = list(Recipe.model_fields)
     of_augmentation = {*keys[keys.index("rotation") : keys.index("calibration")]}
-    harmless_alone = {"zoom_apart", "fill"}
+    harmless_alone = {"zoom_apart", "fill", "consistency"}  # which needs views
     assert set(features._CHANGES) == of_augmentation - harmless_alone | {"mixup", "cutmix"}  # noqa: SLF001
 
 
-@pytest.mark.parametrize("keys", [{"mixup": 0.2}, {"cutmix": 0.2}, {"tta": 4}, {"freeze": 2}], ids=str)
-def test_nor_are_they_known_of_mixed_images_or_features_that_learn(keys: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "keys", [{"mixup": 0.2}, {"cutmix": 0.2}, {"views": 2}, {"tta": 4}, {"freeze": 2}], ids=str
+)
+def test_nor_are_they_known_of_mixed_images_of_views_or_of_features_that_learn(
+    keys: dict[str, object],
+) -> None:
     assert not are_constant(make_recipe(**{**HELD, "weights": "published", **keys}))

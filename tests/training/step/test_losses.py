@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from conftest import make_recipe
-from lesionwise.training.step.losses import Loss, balanced_weights
+from lesionwise.training.step.losses import Loss, balanced_weights, consistency_loss
 
 COUNTS = torch.tensor([10.0, 30.0, 60.0])
 LOGITS = torch.tensor([[2.0, 0.5, -1.0], [0.0, 1.0, 0.3], [0.2, 0.1, 3.0], [-1.0, 0.0, 0.5]])
@@ -60,3 +60,21 @@ def test_after_fully_balanced_sampling_there_is_nothing_left_to_adjust() -> None
 def test_a_better_answer_has_a_smaller_loss(keys: dict[str, float]) -> None:
     loss = Loss.of(make_recipe(**keys), COUNTS)
     assert loss(LOGITS + 2 * TARGETS, TARGETS) < loss(LOGITS, TARGETS)
+
+
+def test_the_consistency_of_views_is_their_mean_divergence_from_the_mean_answer() -> None:
+    views = torch.stack([LOGITS, LOGITS.flip(1), 2 * LOGITS])
+    together = views.mean(0).softmax(-1)
+    by_hand = sum(
+        (together * (together.log() - view.softmax(-1).log())).sum(-1).mean() for view in views
+    ) / len(views)
+    torch.testing.assert_close(consistency_loss(views), by_hand)
+    assert consistency_loss(LOGITS.expand(2, 4, 3)).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_views_learn_from_the_mean_answer_and_the_mean_answer_from_none() -> None:
+    views = torch.stack([LOGITS, LOGITS.flip(1)]).requires_grad_()
+    consistency_loss(views).backward()
+    together = views.detach().mean(0).softmax(-1)
+    expected = (views.detach().softmax(-1) - together) / views.shape[:2].numel()
+    torch.testing.assert_close(views.grad, expected)

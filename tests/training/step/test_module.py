@@ -10,6 +10,7 @@ from lesionwise.models.network import Network, PooledHead
 from lesionwise.models.registry import create_model
 from lesionwise.recipe import Recipe
 from lesionwise.training.step.datamodule import Batch, ImageRows, channel_statistics
+from lesionwise.training.step.losses import consistency_loss
 from lesionwise.training.step.module import LesionModule
 from lesionwise.training.step.optim import make_optimizer, make_schedule
 
@@ -49,6 +50,35 @@ def test_a_network_can_learn_one_batch_by_heart(model: str, monkeypatch: pytest.
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.05
+
+
+def test_views_share_target_and_metadata_and_only_their_difference_is_consistency(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(LesionModule, "current_epoch", 0)
+    recipe = make_recipe(views=2, rotation=90, label_smoothing=0.1)
+    module, batch = module_and_batch(recipe)
+    module.eval()
+    seen, targets = module.changed(batch, torch.eye(7)[batch.y], 0)
+    assert seen.shape == (32, 3, 24, 32)
+    assert torch.equal(targets[:16], targets[16:])
+    assert not torch.allclose(seen[:16], seen[16:], atol=0.01)
+    logits = module.network(seen)
+    plain = module.training_step(batch, 0)
+    torch.testing.assert_close(plain, module.loss(logits, targets))
+    module.recipe = recipe.model_copy(update={"consistency": 3.0})
+    torch.testing.assert_close(
+        module.training_step(batch, 0) - plain, 3 * consistency_loss(torch.stack([logits[:16], logits[16:]]))
+    )
+
+
+def test_views_that_nothing_changes_are_alike_and_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LesionModule, "current_epoch", 0)
+    losses = []
+    for keys in ({}, {"views": 2, "consistency": 5.0}):
+        module, batch = module_and_batch(make_recipe(**keys))
+        losses.append(module.eval().training_step(batch, 0))
+    torch.testing.assert_close(*losses)
 
 
 def test_channel_statistics_are_those_of_the_rows_asked_for_alone() -> None:

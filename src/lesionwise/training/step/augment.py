@@ -1,4 +1,4 @@
-"""Augmentation: one movement and one resampling of each image, then its focus and its colours.
+"""Augmentation: JPEG compression, one movement in one resampling, then focus, colours and noise.
 
 Here: drawing the changes of a batch and applying them on the batch's device; the plain view of evaluation.
 Not here: which changes are asked for (the recipe), and mixing images with one another (`mixing`).
@@ -8,21 +8,28 @@ Letters: B batch, H W pixels of the image, h w pixels of the crop.
 import math
 from collections.abc import Iterator
 
+import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from lesionwise.data.images import centred_slices
+from lesionwise.data.jpeg import recompress
 from lesionwise.recipe import Recipe
 from lesionwise.training.step.randomness import uniform
 
-_DRAWS = 14  # numbers that one sample needs
+_DRAWS = 16  # numbers that one view of a sample needs
+_BLUR, _JPEG, _NOISE = 13, 14, 15  # columns of these numbers; the others are used in turn
+_VIEW_DRAWS = 32  # columns from one view to the next; more than `_DRAWS`, for changes that are still to come
+_BEST_JPEG = 98  # a better quality loses next to nothing
 _NO_BLUR_PX = 1e-3  # as good as none, and something to divide by
 _REACH = 4.0  # deviations; beyond lie numbers so small that processors multiply them slowly
 
 
-def augment(images: Tensor, recipe: Recipe, *, seed: int, epoch: int, samples: ArrayLike) -> Tensor:
+def augment(
+    images: Tensor, recipe: Recipe, *, seed: int, epoch: int, samples: ArrayLike, view: int = 0
+) -> Tensor:
     """Return changed images, each change a function of seed, epoch and sample.
 
     Args:
@@ -31,14 +38,18 @@ def augment(images: Tensor, recipe: Recipe, *, seed: int, epoch: int, samples: A
         seed: Of the run.
         epoch: Number of the epoch.
         samples: Row number of each image, shape (B,).
+        view: Number of the view; each view of an image is changed in another way.
 
     Returns:
         RGB in [0, 1], shape (B, 3, h, w), in channels-last memory.
     """
-    numbers = torch.from_numpy(uniform(seed, epoch, samples, _DRAWS)).to(images.device)
+    first = view * _VIEW_DRAWS
+    drawn = uniform(seed, epoch, samples, first + _DRAWS)[:, first:]
+    numbers = torch.from_numpy(drawn).to(images.device)
     draws = iter(numbers.unbind(1))
-    moved = _move(to_unit_range(images), recipe, draws)
-    return _recolour(_defocus(moved, recipe, numbers[:, -1]), recipe, draws)
+    moved = _move(to_unit_range(_compress(images, recipe, drawn[:, _JPEG])), recipe, draws)
+    recoloured = _recolour(_defocus(moved, recipe, numbers[:, _BLUR]), recipe, draws)
+    return _add_noise(recoloured, recipe, numbers[:, _NOISE])
 
 
 def evaluation_view(images: Tensor, recipe: Recipe) -> Tensor:
@@ -62,6 +73,30 @@ def evaluation_view(images: Tensor, recipe: Recipe) -> Tensor:
 def to_unit_range(images: Tensor) -> Tensor:
     """Return RGB in [0, 1], shape (B, 3, H, W), of uint8 images (B, H, W, 3)."""
     return images.permute(0, 3, 1, 2).float().div_(255)
+
+
+def _compress(images: Tensor, recipe: Recipe, drawn: NDArray[np.float32]) -> Tensor:
+    """Save every second image as JPEG, at any quality from `jpeg` to `_BEST_JPEG`, and read it again."""
+    if recipe.jpeg is None:
+        return images
+    compressed = images.clone()
+    for row in np.flatnonzero(drawn >= 0.5):  # noqa: PLR2004 (every second)
+        quality = round(_BEST_JPEG - (2 * float(drawn[row]) - 1) * (_BEST_JPEG - recipe.jpeg))
+        pixels = recompress(images[row].numpy(force=True), quality)
+        compressed[row] = torch.tensor(pixels, device=images.device)
+    return compressed
+
+
+def _add_noise(images: Tensor, recipe: Recipe, drawn: Tensor) -> Tensor:
+    """Add Gaussian noise of any deviation up to `noise` to every second image.
+
+    Which images and how much follow from the sample. The grain itself comes from PyTorch's generator, which
+    each step seeds (`seed_dropout`).
+    """
+    if not recipe.noise:
+        return images
+    deviation = recipe.noise * _signed(drawn).clamp(min=0)
+    return torch.addcmul(images, torch.randn_like(images), deviation[:, None, None, None]).clamp_(0, 1)
 
 
 def _move(images: Tensor, recipe: Recipe, draws: Iterator[Tensor]) -> Tensor:

@@ -1,8 +1,8 @@
 """Losses for seven classes of which one has fifty times the images of another.
 
-Here: one differentiable loss with its options, and the weights of the classes. Not here: which images are
-drawn (`sampling`).
-Letters: B batch, C classes.
+Here: one differentiable loss with its options, the weights of the classes, and the consistency of views. Not
+here: which images are drawn (`sampling`).
+Letters: B batch, C classes, V views of an image.
 """
 
 from dataclasses import dataclass
@@ -83,3 +83,24 @@ class Loss:
         if self.focal_gamma:
             terms = terms * (1 - log_prob.exp()) ** self.focal_gamma
         return terms.sum() / len(targets)
+
+
+def consistency_loss(logits: Tensor) -> Tensor:
+    """Return how far the answers to several views of an image lie from the answer to all of them.
+
+    The mean of several answers changes less than each of them when a picture changes. This loss teaches each
+    view to give that mean.
+
+    Args:
+        logits: Raw outputs, shape (V, B, C) for V views of B images.
+
+    Returns:
+        The mean Kullback-Leibler divergence of each view's probabilities from those of the mean logits. No
+        gradient flows through the mean.
+
+    References:
+        Wu et al. (2021), https://arxiv.org/abs/2106.14448 (R-Drop)
+    """
+    log_prob = F.log_softmax(logits.float(), dim=-1)
+    together = F.log_softmax(logits.detach().float().mean(0), dim=-1).expand_as(log_prob)
+    return F.kl_div(log_prob, together, reduction="sum", log_target=True) / logits.shape[:2].numel()

@@ -21,7 +21,7 @@ from lesionwise.models.network import Network
 from lesionwise.recipe import Recipe
 from lesionwise.training.step.augment import augment, evaluation_view
 from lesionwise.training.step.datamodule import Batch
-from lesionwise.training.step.losses import Loss
+from lesionwise.training.step.losses import Loss, consistency_loss
 from lesionwise.training.step.metadata_dropout import tell
 from lesionwise.training.step.mixing import mix
 from lesionwise.training.step.optim import make_optimizer, make_schedule
@@ -89,16 +89,26 @@ class LesionModule(L.LightningModule):
         told = None
         if self.metadata is not None:
             told = tell(self.metadata, self.recipe.metadata_dropout, **self._place, samples=batch.rows)
+            told = told.repeat(self.recipe.views, 1)
         logits = self.answer(seen, told)
         loss = self.loss(logits, targets)
+        if self.recipe.consistency:
+            by_view = logits.reshape(self.recipe.views, -1, logits.shape[1])
+            loss = loss + self.recipe.consistency * consistency_loss(by_view)
         self._losses.append(loss.detach())
-        self._hits.append((logits.detach().argmax(1) == batch.y).float().mean())
+        self._hits.append((logits.detach().argmax(1) == batch.y.repeat(self.recipe.views)).float().mean())
         return loss
 
     def changed(self, batch: Batch, targets: Tensor, batch_idx: int) -> tuple[Tensor, Tensor]:
-        """Return what is seen of a batch in training, and the targets (B, C) that go with it."""
-        images = augment(batch.images, self.recipe, **self._place, samples=batch.rows)
-        return mix(images, targets, self.recipe, **self._place, batch=batch_idx)
+        """Return what the network sees of a batch in training, one view after the other, and the targets."""
+        views = [
+            augment(batch.images, self.recipe, **self._place, samples=batch.rows, view=view)
+            for view in range(self.recipe.views)
+        ]
+        if len(views) > 1:
+            seen = torch.cat(views).contiguous(memory_format=torch.channels_last)
+            return seen, targets.repeat(len(views), 1)
+        return mix(views[0], targets, self.recipe, **self._place, batch=batch_idx)
 
     @property
     def _place(self) -> dict[str, int]:

@@ -85,7 +85,7 @@ def test_every_documented_command_takes_its_options(page: str, line: str) -> Non
 
 
 def test_every_score_in_the_readme_stands_in_a_benchmark() -> None:
-    homes = [*(ROOT / "benchmarks").glob("*.md"), ROOT / "docs" / "leakage.md"]
+    homes = [*(ROOT / "benchmarks").rglob("*.md"), ROOT / "docs" / "leakage.md"]
     measured = "".join(path.read_text(encoding="utf-8") for path in homes)
     scores = re.findall(
         r"\b0\.\d{3}(?: \(0\.\d{3} to 0\.\d{3}\))?|\d+\.\d+ %",

@@ -1,0 +1,47 @@
+"""Images per second of a bundle from decoded images, by cores, streams and batch size.
+
+    python benchmarks/speed/engine_speed.py src/lesionwise/weights/best.onnx
+
+With as many streams as cores each core computes batches of its own, as `lesionwise predict` does; with one
+stream all cores compute one batch, as `load_model(…).predict` does.
+"""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+
+import numpy as np
+
+from lesionwise import load_model
+
+SECONDS = 6
+
+
+def pace(path: str, threads: int, streams: int, batch: int) -> float:
+    engine = load_model(path, threads=threads, streams=streams)
+    height, width = engine.description.input.size
+    images = np.random.default_rng(0).integers(0, 255, (batch, height, width, 3), dtype=np.uint8)
+
+    def run(until: float) -> int:
+        done = 0
+        while perf_counter() < until:
+            engine.run(images)
+            done += batch
+        return done
+
+    with ThreadPoolExecutor(streams) as callers:
+        list(callers.map(run, [perf_counter() + 0.5] * streams))
+        started = perf_counter()
+        done = sum(callers.map(run, [started + SECONDS] * streams))
+        return done / (perf_counter() - started)
+
+
+def main(path: str) -> None:
+    for threads, streams in ((2, 2), (2, 1), (1, 1)):
+        for batch in (1, 8, 32):
+            found = pace(path, threads, streams, batch)
+            print(f"{threads} cores, {streams} streams, batches of {batch}: {found:.1f} images/s", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

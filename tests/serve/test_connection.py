@@ -1,16 +1,23 @@
 import json
+import re
+import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from lesionwise.bundle.engine import Engine
+from lesionwise.errors import LesionwiseError
 from lesionwise.serve import connection
 from lesionwise.serve.limits import Limits
+from lesionwise.serve.server import fit_to_open_files
 from serve.conftest import listening_service
 from serve.drawn_model import picture
 
@@ -160,3 +167,99 @@ def test_the_head_after_a_large_body_may_come_in_pieces(address: tuple[str, int]
         time.sleep(0.1)
         client.sendall(b"1\r\nConnection: close\r\n\r\n")
         assert said(client).startswith(b"HTTP/1.1 200")
+
+
+def asked(address: tuple[str, int], content: bytes) -> bytes:
+    with socket.create_connection(address) as client:
+        client.sendall(content)
+        return said(client)
+
+
+@pytest.mark.parametrize(("length", "passes"), [(15_000, True), (25_000, False)])
+def test_a_head_has_the_same_limit_in_one_piece(address: tuple[str, int], length: int, passes: bool) -> None:  # noqa: FBT001
+    lines = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: %b\r\n\r\n"
+    answer = asked(address, lines % (b"a" * length))
+    if passes:
+        assert answer.startswith(b"HTTP/1.1 200")
+    else:
+        assert refusal(answer) == "too-long-head"
+
+
+@pytest.mark.parametrize("hosts", [b"", b"Host: x\r\nHost: y\r\n"])
+def test_a_request_names_one_host(address: tuple[str, int], hosts: bytes) -> None:
+    answer = asked(address, b"GET /health HTTP/1.1\r\n%bConnection: close\r\n\r\n" % hosts)
+    assert refusal(answer) == "bad-request"
+
+
+def test_http_1_0_needs_no_host(address: tuple[str, int]) -> None:
+    assert b" 200 " in asked(address, b"GET /health HTTP/1.0\r\n\r\n").splitlines()[0]
+
+
+def test_a_body_behind_a_refused_head_is_not_looked_at(address: tuple[str, int]) -> None:
+    both = b"POST /predict HTTP/1.1\r\nContent-Length: 5\r\n\r\nhelloGET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    answer = asked(address, both)
+    assert refusal(answer) == "bad-request"
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_who_has_finished_sending_still_gets_every_answer(address: tuple[str, int], times: int) -> None:
+    body = FORM % picture()
+    with socket.create_connection(address) as client:
+        client.sendall((head(**{"Content-Length": len(body)}) + body) * times)
+        client.shutdown(socket.SHUT_WR)
+        answer = said(client)
+    assert answer.count(b"HTTP/1.1 200") == times
+    assert answer.count(b'"version"') == times
+
+
+def test_refusals_below_http_are_counted(address: tuple[str, int]) -> None:
+    def counted(code: str) -> float:
+        text = asked(address, b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").decode()
+        found = re.search(rf'lesionwise_refusals_total{{problem="{code}"}} ([\d.]+)', text)
+        return float(found[1]) if found else 0
+
+    before = {code: counted(code) for code in ("bad-request", "too-long-head")}
+    asked(address, b"\x16\x03\x01 what\r\n\r\n")
+    asked(address, b"GET / HTTP/1.1\r\nX: " + b"a" * 30_000)
+    assert {code: counted(code) - count for code, count in before.items()} == {
+        "bad-request": 1,
+        "too-long-head": 1,
+    }
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits are those of Unix")
+def test_a_low_limit_of_open_files_lowers_the_number_of_connections(bundle_file: Path) -> None:
+    limited = (
+        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128));"
+        "sys.argv[1:] = ['serve', '--model', sys.argv[1], '--port', '0'];"
+        "runpy.run_module('lesionwise', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", limited, str(bundle_file)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    clients: list[socket.socket] = []
+    try:
+        assert process.stdout is not None
+        port = re.search(r"127\.0\.0\.1:(\d+)", process.stdout.readline())
+        assert port
+        place = ("127.0.0.1", int(port[1]))
+        clients += [socket.create_connection(place, timeout=5) for _ in range(300)]
+        time.sleep(0.5)
+        for client in clients:
+            client.close()
+        deadline = time.monotonic() + 10
+        while not is_well(place) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert is_well(place)
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, log = process.communicate(timeout=30)
+    assert "Traceback" not in log
+    assert "busy" in log
+
+
+def test_too_few_open_files_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource", reason="limits are those of Unix")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (70, 70))
+    with pytest.raises(LesionwiseError, match=r"Only 70 files may be open.*ulimit"):
+        fit_to_open_files(Limits())

@@ -79,5 +79,5 @@ def serve(
 
     with suppress(KeyboardInterrupt), public as elsewhere:  # it is raised again once the last answer is out
         places = f"{address}, shared as {elsewhere}," if elsewhere else address
-        answer(app, listening, on_start, limits=limits, quiet=quiet)
+        answer(app, service, listening, on_start, quiet=quiet)
     print_note("Stopped.", quiet=quiet)

@@ -16,7 +16,7 @@ from lesionwise.serve import metrics as exposition
 from lesionwise.serve.problems import KINDS, MEDIA_TYPE, Problem
 from lesionwise.serve.schema import EXAMPLE, Health, ModelInfo, Predictions
 from lesionwise.serve.service import Service
-from lesionwise.serve.uploads import FIELD, Budget, announced_bytes, read_upload
+from lesionwise.serve.uploads import FIELD, Budget, read_upload
 
 _UPLOAD: Final[dict[str, Any]] = {
     "requestBody": {
@@ -58,6 +58,7 @@ _UPLOAD_PROBLEMS: Final = (
     "damaged-image",
     "image-size",
     "decoding-time",
+    "decoder-failed",
     "busy",
 )
 
@@ -135,8 +136,8 @@ def _add_predict(router: APIRouter, service: Service, budget: Budget) -> None:
         heatmap: Annotated[bool, Query(description="Whether to draw heatmaps.")] = True,  # noqa: FBT002 (a query)
     ) -> Response:
         """Answer for each file of the field “image”. If one cannot be read, the whole request is refused."""
-        with budget.hold(announced_bytes(request, service.limits)):
-            images, values = await read_upload(request, service.limits, service.told_fields)
+        with budget.hold() as hold:
+            images, values = await read_upload(request, service.limits, hold, service.told_fields)
             answers = await service.answer(images, told=values, heatmap=heatmap)
         results = [answer.result for answer in answers]
         return JSONResponse({"results": results, "model": service.model_brief()})

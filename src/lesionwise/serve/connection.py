@@ -1,19 +1,23 @@
 """One connection: how long a client may take, and how much it may say before it is understood.
 
 Here: what has to be watched below HTTP, because a request that never ends never reaches the application: slow
-and endless heads, bodies that trickle, answers that nobody fetches, too many connections. Not here: limits on
-what a request holds (`uploads`).
+and endless heads, bodies that trickle, answers that nobody fetches, too many connections. Also what HTTP
+demands and the parser does not check: one Host header, and an answer for a client that has finished sending.
+Not here: limits on what a request holds (`uploads`).
 """
 
 import asyncio
 import json
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from lesionwise.serve.guard import LOG
 from lesionwise.serve.limits import Limits
+from lesionwise.serve.metrics import Metrics
 from lesionwise.serve.problems import MEDIA_TYPE, Problem
 
 _AFTER_BODY_S: Final = 10.0  # beyond the application's own limit, which answers more kindly
@@ -24,12 +28,15 @@ class Connection(HttpToolsProtocol):
 
     Args:
         limits: Of seconds, bytes and connections.
+        metrics: Where refusals are counted.
         options: What uvicorn gives to every protocol.
     """
 
-    def __init__(self, *, limits: Limits, **options: Any) -> None:  # noqa: ANN401 (uvicorn's own)
+    def __init__(self, *, limits: Limits, metrics: Metrics, **options: Any) -> None:  # noqa: ANN401 (uvicorn's own)
         super().__init__(**options)
         self._limits = limits
+        self._metrics = metrics
+        self._refused = False
         self._head_bytes = 0
         self._in_head = True
         self._arriving: asyncio.TimerHandle | None = None
@@ -50,12 +57,27 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Pass bytes on; a head may not have any number of them."""
-        if self._in_head:
-            self._head_bytes += len(data)
-        super().data_received(data)
-        if self._in_head and self._head_bytes > self._limits.head_bytes:
-            self._refuse(Problem("too-long-head", f"At most {self._limits.head_bytes:,} bytes are read."))
+        """Pass bytes on, those of a head only up to its limit."""
+        while data and not self._refused:
+            piece = len(data)
+            if self._in_head:
+                piece = self._limits.head_bytes - self._head_bytes
+                if not piece:
+                    self._refuse(
+                        Problem("too-long-head", f"At most {self._limits.head_bytes:,} bytes are read.")
+                    )
+                    return
+                self._head_bytes += min(piece, len(data))
+            super().data_received(data[:piece])
+            data = data[piece:]
+
+    def eof_received(self) -> bool | None:  # type: ignore[override] # as asyncio has it
+        """Answer a client that has said all and still listens; the connection ends with the last answer."""
+        last: RequestResponseCycle | None = self.pipeline[0][0] if self.pipeline else self.cycle
+        if last is None or last.response_complete or last.more_body:
+            return None
+        last.keep_alive = False
+        return True
 
     def on_message_begin(self) -> None:
         """Give the head of a request its time; the first bytes of the next one may be here already."""
@@ -63,13 +85,24 @@ class Connection(HttpToolsProtocol):
         self._expect(self._limits.head_s, self._end_head)
 
     def on_headers_complete(self) -> None:
-        """Give the body its time."""
+        """Give the body its time, unless the head is one that HTTP forbids."""
         self._in_head, self._head_bytes = False, 0
-        self._expect(self._limits.receive_s + _AFTER_BODY_S, self.transport.abort)
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            self._refuse(Problem("bad-request", f"Expected one Host header but found {len(hosts)}."))
+            return
+        self._expect(self._limits.receive_s + _AFTER_BODY_S, partial(self._hang_up, "too-slow"))
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Pass a part of the body on."""
+        if not self._refused:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """All of the request is here; what comes next is the head of another."""
+        if self._refused:
+            return
         self._in_head, self._head_bytes = True, 0
         self._expect(None)
         super().on_message_complete()
@@ -77,7 +110,7 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Give the client its time to fetch what fills the buffers."""
         super().pause_writing()
-        self._leaving = self.loop.call_later(self._limits.send_s, self.transport.abort)
+        self._leaving = self.loop.call_later(self._limits.send_s, partial(self._hang_up, "not-fetched"))
 
     def resume_writing(self) -> None:
         """The client fetches."""
@@ -105,11 +138,22 @@ class Connection(HttpToolsProtocol):
         else:
             self.transport.close()  # browsers open connections that they may never use
 
+    def _hang_up(self, why: str) -> None:
+        """End the connection without a word."""
+        self._count(why)
+        self.transport.abort()
+
+    def _count(self, why: str) -> None:
+        self._metrics.refusals.labels(why).inc()
+        LOG.info("refused below HTTP: %s", why)
+
     def _refuse(self, problem: Problem) -> None:
         """Answer without the application, and hang up."""
         self._expect(None)
+        self._refused = True
         if self.transport.is_closing():
             return
+        self._count(problem.code)
         body = json.dumps(problem.document(), ensure_ascii=False).encode()
         status = HTTPStatus(problem.kind.status)
         headers = {

@@ -1,13 +1,17 @@
 """The pool of decoders: a time limit that holds, and a fresh process for one that was stopped or died.
 
-Here: processes and frames. Not here: what a decoder does (`decoder`). Letters: H W height and width.
+A decoder that dies or hangs says nothing about the picture it held: it is dropped, and the picture gets a
+second try on another one. Here: processes and frames. Not here: what a decoder does (`decoder`).
+Letters: H W height and width.
 """
 
 import asyncio
 import json
 import logging
 import os
+import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionwise.bundle.description import ImageInput
-from lesionwise.serve.decoder import LENGTH, WITH_PREVIEW, WITHOUT_PREVIEW
+from lesionwise.serve.decoder import LENGTH, PING, WITH_PREVIEW, WITHOUT_PREVIEW
 from lesionwise.serve.limits import Limits
 from lesionwise.serve.problems import Problem
 
@@ -24,6 +28,15 @@ START_S: Final = 60.0
 AGAIN_S: Final = 2.0
 WAIT_S: Final = 60.0
 END_S: Final = 0.5
+LOOK_S: Final = 0.25
+"""How often it is looked whether a decoder that is at work was stopped."""
+PING_S: Final = 1.0
+TRIES: Final = 2
+_ENVIRONMENT: Final = frozenset(
+    {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
+    | {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "TMP", "APPDATA"}
+)
+"""What Python needs to find its packages; the token and all else stays out of reach of hostile files."""
 _LOG: Final = logging.getLogger("lesionwise.serve")
 _FRAME_BYTES: Final = 256 << 20
 
@@ -52,9 +65,15 @@ class Decoders:
         rule: How a picture becomes the network's input.
         limits: Of pixels and seconds.
         count: How many.
+        on_restart: Called whenever one is replaced.
+
+    Attributes:
+        at_work: How many are busy now.
     """
 
-    def __init__(self, rule: ImageInput, limits: Limits, count: int) -> None:
+    def __init__(
+        self, rule: ImageInput, limits: Limits, count: int, on_restart: Callable[[], None] = lambda: None
+    ) -> None:
         self._shape = (*rule.size, 3)
         self._limits = limits
         self._settings = json.dumps(
@@ -63,10 +82,13 @@ class Decoders:
                 "steps": rule.steps,
                 "pixels": limits.pixels,
                 "side_px": limits.side_px,
+                "seconds": limits.decode_s,
             }
         )
         self._idle: asyncio.Queue[asyncio.subprocess.Process] = asyncio.Queue()
         self._count = count
+        self._on_restart = on_restart
+        self.at_work = 0
         self._all: set[asyncio.subprocess.Process] = set()
         self._replacing: set[asyncio.Task[None]] = set()
 
@@ -97,26 +119,44 @@ class Decoders:
         Raises:
             Problem: If it holds none, or decoding takes too long.
         """
-        process = await self._free()
+        frame = (WITH_PREVIEW if preview else WITHOUT_PREVIEW) + content
+        for _ in range(TRIES):
+            with suppress(_DecoderLostError):
+                return self._picture(await self._ask(await self._free(), frame, self._limits.decoder_s))
+        raise Problem("decoder-failed", f"{TRIES} decoders ended or hung while they had it.")
+
+    async def answers(self) -> bool:
+        """Return whether a decoder answers; those that are found silent are replaced."""
+        while not self._idle.empty():
+            with suppress(_DecoderLostError):
+                await self._ask(self._idle.get_nowait(), PING, PING_S)
+                return True
+        return self.at_work > 0
+
+    async def _ask(self, process: asyncio.subprocess.Process, frame: bytes, seconds: float) -> bytes:
+        """Return a decoder's answer; one that gives none within so many seconds is replaced."""
         well = False
+        self.at_work += 1
         try:
-            async with asyncio.timeout(self._limits.decode_s):
-                frame = await _ask(process, (WITH_PREVIEW if preview else WITHOUT_PREVIEW) + content)
+            async with asyncio.timeout(seconds):
+                answer = await _exchange(process, frame)
             well = True
-        except TimeoutError as error:
-            raise Problem(
-                "decoding-time", f"It was not decoded after {self._limits.decode_s:g} seconds."
-            ) from error
-        except (OSError, EOFError) as error:  # the process died of it
-            raise Problem("damaged-image", "The decoder failed on it.") from error
+        except (OSError, EOFError) as error:  # a timeout is an OSError
+            if await _used_up_its_time(process):
+                raise Problem(
+                    "decoding-time",
+                    f"It was not decoded after {self._limits.decode_s:g} seconds of processor time.",
+                ) from error
+            raise _DecoderLostError from error
         finally:
+            self.at_work -= 1
             if well:
                 self._idle.put_nowait(process)
             else:
                 task = asyncio.get_running_loop().create_task(self._replace(process))
                 self._replacing.add(task)
                 task.add_done_callback(self._replacing.discard)
-        return self._picture(frame)
+        return answer
 
     async def _free(self) -> asyncio.subprocess.Process:
         """Return a process that decodes nothing; under load others have their turns first."""
@@ -135,15 +175,17 @@ class Decoders:
         return Picture(pixels, found["width"], found["height"], rest[found["pixels"] :])
 
     async def _add(self) -> None:
+        kept = {name: value for name, value in os.environ.items() if name.upper() in _ENVIRONMENT}
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # nothing is imported from the folder that the service was started in
             "-m",
             "lesionwise.serve.decoder",
             self._settings,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,  # decoders' own messages may quote a file
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            env={**kept, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             limit=1 << 20,
         )
         self._all.add(process)
@@ -157,6 +199,7 @@ class Decoders:
 
     async def _replace(self, process: asyncio.subprocess.Process) -> None:
         """End a process and start another, however often the system refuses one."""
+        self._on_restart()
         await self._end(process)
         while True:
             try:
@@ -178,13 +221,47 @@ class Decoders:
             await process.wait()
 
 
-async def _ask(process: asyncio.subprocess.Process, frame: bytes) -> bytes:
+class _DecoderLostError(Exception):
+    """A decoder died, hung or was stopped; that says nothing about what it was asked."""
+
+
+async def _exchange(process: asyncio.subprocess.Process, frame: bytes) -> bytes:
+    """Return the answer to a frame; give up at once on a process that is stopped."""
+    exchange = asyncio.ensure_future(_send_and_receive(process, frame))
+    try:
+        while not (await asyncio.wait({exchange}, timeout=LOOK_S))[0]:
+            if _is_stopped(process.pid):
+                raise EOFError
+        return exchange.result()
+    finally:
+        exchange.cancel()
+        await asyncio.gather(exchange, return_exceptions=True)
+
+
+async def _send_and_receive(process: asyncio.subprocess.Process, frame: bytes) -> bytes:
     if process.stdin is None:
         raise EOFError
     process.stdin.write(LENGTH.pack(len(frame)))
     process.stdin.write(frame)
     await process.stdin.drain()
     return await _receive(process)
+
+
+def _is_stopped(pid: int) -> bool:
+    """Return whether a child is stopped, as by SIGSTOP; False where the system does not tell."""
+    if sys.platform == "win32" or not hasattr(os, "waitid"):
+        return False
+    with suppress(ChildProcessError):
+        return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+    return False
+
+
+async def _used_up_its_time(process: asyncio.subprocess.Process) -> bool:
+    """Return whether the kernel ended a decoder because its processor time was used up."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(END_S):
+            await process.wait()
+    return sys.platform != "win32" and process.returncode == -signal.SIGPROF
 
 
 async def _receive(process: asyncio.subprocess.Process) -> bytes:

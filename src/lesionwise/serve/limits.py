@@ -18,13 +18,15 @@ class Limits:
         pixels: Of one image; with two decoders at work the largest PNGs still fit into memory.
         side_px: Of the longer side.
         waiting: Images that may be in the service at once; more get 503.
-        held_bytes: Of all requests that are being read or answered; more get 503.
+        held_bytes: That have arrived of all requests being read or answered; for more, the slowest are turned
+            away.
         connections: That may be open at once; more get 503.
         head_bytes: Of a request's address and headers.
         head_s: For those to arrive.
         receive_s: For a request's body to arrive.
         send_s: That an answer waits for a client which does not fetch it.
-        decode_s: For one image to be decoded.
+        decode_s: Of processor time, for one image to be decoded.
+        decoder_s: That a decoder may take for one image on a busy machine, before another one is tried.
         batch: Images that go through the network together. Under load each core computes its own batch, and
             every further image costs memory on each core.
         batch_wait_s: That a started batch waits for images which are still being decoded.
@@ -43,5 +45,6 @@ class Limits:
     receive_s: float = 30.0
     send_s: float = 30.0
     decode_s: float = 5.0
+    decoder_s: float = 30.0
     batch: int = 2
     batch_wait_s: float = 0.003

@@ -21,7 +21,8 @@ class Metrics:
         seconds: Of a request, by path.
         stages: Seconds of decoding, of waiting and computing in the network, of drawing heatmaps.
         decisions: Images by what was decided.
-        refusals: Problems by code.
+        refusals: Problems by code; also those found below HTTP, and connections that were hung up on.
+        restarts: Decoders that were replaced.
         batches: Images of a batch.
         waiting: Images in the service now.
         model: Which model; always 1.
@@ -43,6 +44,7 @@ class Metrics:
         self.refusals = Counter(
             "lesionwise_refusals", "Requests or images refused.", ["problem"], registry=here
         )
+        self.restarts = Counter("lesionwise_decoder_restarts", "Decoders replaced.", registry=here)
         self.batches = Histogram(
             "lesionwise_batch_images", "Images of a batch.", registry=here, buckets=(1, 2, 4, 8, 16, 32)
         )

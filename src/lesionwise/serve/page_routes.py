@@ -15,7 +15,7 @@ from lesionwise.serve.examples import Example
 from lesionwise.serve.page import describe, palette_css, render_page, render_results
 from lesionwise.serve.problems import Problem
 from lesionwise.serve.service import Answer, Service
-from lesionwise.serve.uploads import Budget, announced_bytes, read_upload
+from lesionwise.serve.uploads import Budget, read_upload
 
 FRAGMENT_HEADER: Final = "x-lesionwise"
 """The page's script sends it to get results without the page around them."""
@@ -46,8 +46,8 @@ def page_routes(service: Service, budget: Budget, examples: Sequence[Example]) -
     @router.post("/")
     async def ask(request: Request) -> Response:
         try:
-            with budget.hold(announced_bytes(request, service.limits)):
-                images, values = await read_upload(request, service.limits, service.told_fields)
+            with budget.hold() as hold:
+                images, values = await read_upload(request, service.limits, hold, service.told_fields)
                 return show.found(request, await service.answer_each(images, told=values, preview=True))
         except Problem as problem:
             return show.found(request, [problem])

@@ -7,6 +7,7 @@ References:
 """
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 from starlette.responses import JSONResponse
@@ -61,6 +62,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     "internal": Kind(
         500, "The service made a mistake", "Try again; the log of the service says where it was."
     ),
+    "decoder-failed": Kind(
+        503,
+        "No decoder could finish this image",
+        "Wait as long as Retry-After says; if it fails again, save the image as a plain baseline JPEG.",
+    ),
     "busy": Kind(503, "The service has all the work it can hold", "Wait as long as Retry-After says."),
 }
 
@@ -88,7 +94,7 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's word)
         self.detail = detail
         self.image = image
         self.headers = dict(headers or {})
-        if code == "busy":
+        if self.kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
             self.headers.setdefault("Retry-After", str(RETRY_AFTER_S))
 
     @property

@@ -8,6 +8,8 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -18,8 +20,12 @@ from lesionwise.errors import LesionwiseError
 from lesionwise.serve.connection import Connection
 from lesionwise.serve.guard import LOG
 from lesionwise.serve.limits import Limits
+from lesionwise.serve.service import Service
 
 BACKLOG: Final = 512
+OWN_FILES: Final = 64
+"""Open files of the service itself: decoders, model, log, and libraries that are imported late."""
+LEAST_CONNECTIONS: Final = 8
 KEEP_ALIVE_S: Final = 20
 GRACE_S: Final = 10
 """Requests that are being answered may take this long once the service is told to stop."""
@@ -94,21 +100,59 @@ def exposure_warning(listening: socket.socket, *, token: bool) -> str | None:
     )
 
 
-def configure(app: FastAPI, limits: Limits) -> uvicorn.Config:
+def fit_to_open_files(limits: Limits) -> tuple[Limits, int]:
+    """Return limits and a backlog for which the system's limit of open files is enough.
+
+    The soft limit is raised as far as the system allows. What then is left for connections is shared between
+    those that are open and those that wait, because a connection that is turned away is open for a moment.
+
+    Args:
+        limits: As they should be.
+
+    Raises:
+        LesionwiseError: If too few files may be open to serve anybody.
+    """
+    try:
+        import resource  # noqa: PLC0415 (not on Windows)
+    except ImportError:
+        return limits, BACKLOG
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.connections + BACKLOG + OWN_FILES
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            soft = most
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return limits, BACKLOG
+    each = (soft - OWN_FILES) // 2
+    if each < LEAST_CONNECTIONS:
+        raise LesionwiseError(
+            f"Only {soft} files may be open, and the service needs {OWN_FILES + 2 * LEAST_CONNECTIONS}. "
+            f'Raise the limit ("ulimit -n").'
+        )
+    return replace(limits, connections=each), each
+
+
+def configure(app: FastAPI, service: Service) -> uvicorn.Config:
     """Return how uvicorn is to run the application.
 
     Args:
         app: The application.
-        limits: Of what one connection may take.
+        service: Whose limits and metrics hold for connections, too.
+
+    Raises:
+        LesionwiseError: If too few files may be open.
     """
+    limits, backlog = fit_to_open_files(service.limits)
     options: dict[str, Any] = {
-        "http": partial(Connection, limits=limits),
+        "http": partial(Connection, limits=limits, metrics=service.metrics),
         "log_config": None,
         "access_log": False,  # it would hold queries and addresses
         "proxy_headers": False,  # nobody asks where a request comes from
         "server_header": False,
         "date_header": True,
-        "backlog": BACKLOG,
+        "backlog": backlog,
         "timeout_keep_alive": KEEP_ALIVE_S,
         "timeout_graceful_shutdown": GRACE_S,
         "ws": "none",
@@ -118,23 +162,26 @@ def configure(app: FastAPI, limits: Limits) -> uvicorn.Config:
 
 def serve(
     app: FastAPI,
+    service: Service,
     listening: socket.socket,
     on_start: Callable[[], None],
     *,
-    limits: Limits,
     quiet: bool = False,
 ) -> None:
     """Answer requests until the process is told to stop; those that came before are still answered.
 
     Args:
         app: The application.
+        service: That it answers with.
         listening: Where.
         on_start: Called once requests are answered.
-        limits: Of what one connection may take.
         quiet: Log errors alone.
+
+    Raises:
+        LesionwiseError: If too few files may be open.
     """
     _write_log(logging.WARNING if quiet else logging.INFO)
-    Server(configure(app, limits), on_start).run(sockets=[listening])
+    Server(configure(app, service), on_start).run(sockets=[listening])
 
 
 def _write_log(level: int) -> None:

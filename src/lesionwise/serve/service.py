@@ -132,7 +132,9 @@ class Service:
         self.waiting = 0
         self._decoding = 0
         count = decoders or min(MAX_DECODERS, usable_cores())
-        self._decoders = Decoders(engine.description.input, self.limits, count)
+        self._decoders = Decoders(
+            engine.description.input, self.limits, count, on_restart=self.metrics.restarts.inc
+        )
         self._batcher = Batcher(
             partial(self._run, engine),
             run_alone=partial(self._run, self._alone),

@@ -6,7 +6,8 @@ larger files on disk), and what a file is by its first bytes. Not here: decoding
 
 import asyncio
 import re
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Final, NamedTuple
@@ -45,45 +46,103 @@ _ZIP_END_BYTES: Final = 22  # without the comment, whose length stands in the la
 
 
 class Budget:
-    """Bytes that all requests hold together.
+    """Bytes that have arrived of all requests together.
+
+    What a request announces costs nothing, so nobody keeps others out by announcing. When the bytes are too
+    many, the request that arrives most slowly is turned away, until the rest fit.
 
     Args:
-        limit: More are refused.
+        limit: Of bytes.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.held = 0
+        self._holds: set[Hold] = set()
+
+    @property
+    def held(self) -> int:
+        """Bytes of all requests now."""
+        return sum(hold.bytes for hold in self._holds)
 
     @contextmanager
-    def hold(self, count: int) -> Iterator[None]:
-        """Hold bytes inside the block.
+    def hold(self) -> Iterator["Hold"]:
+        """Hold the bytes of one request inside the block."""
+        hold = Hold(self)
+        self._holds.add(hold)
+        try:
+            yield hold
+        finally:
+            self._holds.discard(hold)
+
+    def make_room(self) -> None:
+        """Turn slow requests away until the rest fits.
 
         Raises:
-            Problem: If there are too many already.
+            Problem: If those that are left are all here already, and are being answered.
         """
-        if self.held + count > self.limit:
-            raise Problem("busy", "Other requests hold all the memory that is set aside for them.")
-        self.held += count
-        try:
-            yield
-        finally:
-            self.held -= count
+        while self.held > self.limit:
+            arriving = [hold for hold in self._holds if hold.clock is not None and hold.bytes]
+            if not arriving:
+                raise Problem("busy", "Other requests hold all the memory that is set aside for them.")
+            min(arriving, key=Hold.speed).turn_away()
 
 
-def announced_bytes(request: Request, limits: Limits) -> int:
-    """Return how many bytes a request may bring: what it announces, or the most that is let in.
+class Hold:
+    """The bytes of one request.
+
+    Attributes:
+        bytes: That have arrived.
+        clock: Runs while more are to come.
+        turned_away: Whether the request had to go so that others fit.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._started = time.monotonic()
+        self.bytes = 0
+        self.clock: asyncio.Timeout | None = None
+        self.turned_away = False
+
+    def add(self, count: int) -> None:
+        """Count bytes that arrived.
+
+        Raises:
+            Problem: If they do not fit.
+        """
+        self.bytes += count
+        self._budget.make_room()
+        if self.turned_away:
+            raise too_slow_to_keep()
+
+    def speed(self) -> float:
+        """Return how fast the request arrives, in bytes per second."""
+        return self.bytes / max(time.monotonic() - self._started, 1e-3)
+
+    def turn_away(self) -> None:
+        """Let the request end at once."""
+        self.turned_away, self.bytes = True, 0
+        if self.clock is not None:
+            self.clock.reschedule(-1)
+            self.clock = None
+
+
+def too_slow_to_keep() -> Problem:
+    """Return why a request was turned away that arrived while memory ran out."""
+    return Problem("busy", "Other requests needed the memory, and this one arrived most slowly.")
+
+
+def verify_length(request: Request, limits: Limits) -> None:
+    """Refuse a request that announces too many bytes.
 
     Raises:
-        Problem: If it announces too many.
+        Problem: If it does.
     """
     announced = request.headers.get("content-length", "")
-    count = int(announced) if announced.isascii() and announced.isdigit() else limits.request_bytes
+    count = int(announced) if announced.isascii() and announced.isdigit() else 0
     if count > limits.request_bytes:
         raise Problem(
             "too-many-bytes", f"The request has {count:,} bytes; at most {limits.request_bytes:,} are read."
         )
-    return count
 
 
 class Upload(NamedTuple):
@@ -98,36 +157,22 @@ class Upload(NamedTuple):
     values: dict[str, str]
 
 
-async def read_upload(request: Request, limits: Limits, fields: Collection[str] = ()) -> Upload:
+async def read_upload(request: Request, limits: Limits, hold: Hold, fields: Collection[str] = ()) -> Upload:
     """Return the images of a request and what is said of them.
 
     Args:
         request: Not read from yet.
         limits: Of bytes, images and seconds.
+        hold: Counts its bytes.
         fields: Names of the other fields that are read; any more are skipped.
 
     Raises:
         Problem: If it is no such form, or more than the limits.
     """
-    try:
-        async with asyncio.timeout(limits.receive_s):
-            return await _read(request, limits, fields)
-    except TimeoutError as error:
-        raise Problem("too-slow", f"It was not here after {limits.receive_s:g} seconds.") from error
-    except ClientDisconnect as error:
-        raise Problem("bad-request", "The connection ended before the request did.") from error
-
-
-async def _read(request: Request, limits: Limits, fields: Collection[str]) -> Upload:
+    verify_length(request, limits)
     form = _Form(_boundary(request), limits, fields)
-    received, problem = 0, None
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received > limits.request_bytes:
-            raise Problem(
-                "too-many-bytes",
-                f"The request has more than the {limits.request_bytes:,} bytes that are read.",
-            )
+    problem = None
+    async for chunk in arriving(request, limits, hold):
         if problem is None:
             try:
                 form.feed(chunk)
@@ -136,6 +181,39 @@ async def _read(request: Request, limits: Limits, fields: Collection[str]) -> Up
     if problem is not None:
         raise problem
     return form.finish()
+
+
+async def arriving(request: Request, limits: Limits, hold: Hold) -> AsyncIterator[bytes]:
+    """Yield the body of a request as it arrives.
+
+    Args:
+        request: Not read from yet.
+        limits: Of bytes and seconds.
+        hold: Counts its bytes.
+
+    Raises:
+        Problem: If it is too large, too slow, or ends too early.
+    """
+    received = 0
+    try:
+        async with asyncio.timeout(limits.receive_s) as hold.clock:
+            async for chunk in request.stream():
+                received += len(chunk)
+                if received > limits.request_bytes:
+                    raise Problem(
+                        "too-many-bytes",
+                        f"The request has more than the {limits.request_bytes:,} bytes that are read.",
+                    )
+                hold.add(len(chunk))
+                yield chunk
+    except TimeoutError as error:
+        if hold.turned_away:
+            raise too_slow_to_keep() from error
+        raise Problem("too-slow", f"It was not here after {limits.receive_s:g} seconds.") from error
+    except ClientDisconnect as error:
+        raise Problem("bad-request", "The connection ended before the request did.") from error
+    finally:
+        hold.clock = None
 
 
 def _boundary(request: Request) -> bytes:

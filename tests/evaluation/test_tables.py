@@ -86,7 +86,10 @@ def test_a_table_gives_truth_and_lesions(mine: Predictions, simulated: Simulated
 
 def test_predictions_that_were_left_out_are_missed(mine: Predictions) -> None:
     truth = pd.DataFrame({"image_id": [*mine.image_id, "HARD_1", "HARD_2"], "dx": "nv"})
-    with pytest.raises(DataError, match=r"truth\.csv: 2 images, such as HARD_1, have no prediction"):
+    with pytest.raises(
+        DataError,
+        match=r"truth\.csv: 2 of 289 images, such as HARD_1, have no prediction; .* such as ISIC_0000000",
+    ):
         join_truth(mine, truth, "truth.csv")
 
 
@@ -98,7 +101,8 @@ def test_a_truth_without_diagnoses_is_refused(mine: Predictions) -> None:
 def test_images_that_a_table_does_not_know_are_named(mine: Predictions) -> None:
     table = pd.DataFrame({"image_id": mine.image_id[1:]})
     with pytest.raises(
-        DataError, match=r"meta\.csv: 1 predicted images, such as ISIC_0000000, are not in it"
+        DataError,
+        match=r"meta\.csv: 1 of 287 predicted images, such as ISIC_0000000, .* such as ISIC_0000001",
     ):
         join_table(mine, table, "meta.csv")
 

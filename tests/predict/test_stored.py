@@ -25,17 +25,20 @@ def folder(tmp_path: Path) -> Path:
 
 @needs_arrow
 def test_images_at_an_address_have_the_names_that_those_of_a_folder_have(folder: Path) -> None:
-    here, there = (sorted(find_pictures([place]), key=str) for place in (str(folder), folder.as_uri()))
+    here, there = (
+        sorted(find_pictures([place]), key=lambda one: one.image_id)
+        for place in (str(folder), folder.as_uri())
+    )
     assert [picture.image_id for picture in there] == [picture.image_id for picture in here]
     assert [picture.read() for picture in there] == [picture.read() for picture in here]
-    assert there[0].path == (folder / "b.png").as_uri()
+    assert (folder / "b.png").as_uri() in {picture.path for picture in there}
 
 
 @needs_arrow
 def test_one_object_is_an_image_whatever_its_name(folder: Path) -> None:
     (folder / "b.png").rename(folder / "b.heap")
     [picture] = find_pictures([(folder / "b.heap").as_uri()])
-    assert picture.image_id == "b"
+    assert picture.image_id == "b.heap"
 
 
 @needs_arrow
@@ -65,7 +68,7 @@ def test_parquet_holds_what_the_csv_holds(folder: Path, engine: Engine, tmp_path
     write_parquet(tmp_path / "p.csv", tmp_path / "p.parquet")
     ours = pandas.read_parquet(tmp_path / "p.parquet")
     theirs = pandas.read_csv(tmp_path / "p.csv", keep_default_na=False, na_values={"ood_score": [""]})
-    assert ours["image_id"].tolist() == ["None", "b", "below/a"]
+    assert ours["image_id"].tolist() == ["None", "b", "a"]
     for column in theirs:
         assert ours[column].fillna(0).tolist() == theirs[column].fillna(0).tolist(), column
         assert (ours[column].dtype.kind == "f") == column.startswith(("prob_", "logit_", "malig", "ood"))

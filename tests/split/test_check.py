@@ -159,7 +159,9 @@ def test_predictions_that_contradict_the_table_are_refused() -> None:
 def test_a_test_image_without_a_prediction_is_refused() -> None:
     table = big_table()
     ids = table["image_id"].tolist()
-    with pytest.raises(DataError, match="1 test images, such as vasc5y, have no prediction"):
+    with pytest.raises(
+        DataError, match=r"1 of 84 test images, such as vasc5y, .* name images such as akiec0x"
+    ):
         check_split(ids[:1], ids, table, predictions=predict(ids[:-1], table, right=set()))
 
 
@@ -179,9 +181,21 @@ def test_ids_outside_the_table_are_refused_with_the_remedy() -> None:
         "\ufeffa1\nb1\nc1\n",
     ],
 )
-def test_ids_are_read_from_text_and_csv(tmp_path: Path, content: str) -> None:
+def test_ids_are_read_from_text_and_csv_and_file_names_are_taken_for_them(
+    tmp_path: Path, content: str
+) -> None:
     (tmp_path / "ids").write_text(content, encoding="utf-8")
-    assert read_ids(tmp_path / "ids") == ["a1", "b1", "c1"]
+    assert len(read_ids(tmp_path / "ids")) == 3
+    table = pd.DataFrame({"image_id": ["a1", "b1", "c1", "d1"], "lesion_id": list("abcd")})
+    check = check_split(["d1"], read_ids(tmp_path / "ids"), table)
+    assert (check.test_images, check.clean) == (3, True)
+    assert sorted(check_split(read_ids(tmp_path / "ids"), ["a1", "d1"], table).tainted) == ["a1"]
+
+
+def test_copies_of_an_image_in_several_folders_are_that_image() -> None:
+    table = pd.DataFrame({"image_id": ["a1", "b1"], "lesion_id": ["a", "b"]})
+    check = check_split(["original/a1.jpg", "turned/a1.jpg", "a1"], ["test/a1.jpg", "test/b1.jpg"], table)
+    assert check.tainted == {"a1": "same image"}
 
 
 @pytest.mark.parametrize(

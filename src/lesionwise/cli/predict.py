@@ -9,12 +9,15 @@ from lesionwise.cli.bundle import Precision
 from lesionwise.cli.console import Display, print_note, print_result
 from lesionwise.cli.options import EngineName, EngineOption, Json, ModelFile, Quiet, Resume, Workers
 from lesionwise.errors import LesionwiseError
+from lesionwise.names import image_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lesionwise.bundle.engine import Engine
     from lesionwise.predict.files import Tally
+    from lesionwise.predict.metadata import MetadataTable
+    from lesionwise.predict.sources import Pictures
 
 _SOME_FAILED = 1
 
@@ -88,19 +91,21 @@ def predict(
     if columnar:
         verify_arrow()
     told = read_metadata_table(metadata, answers) if metadata else None
-    known = [bool(told and told.knows(picture)) for picture in find_pictures(places)]  # what is missing, too
-    if metadata:
-        _tell_known(metadata, known, quiet=quiet)
+    pictures = find_pictures(places)  # what is missing is found before the work
+    if format_ == "isic":
+        _verify_bare_ids(pictures)
+    if metadata and told:
+        _tell_known(metadata, told, pictures, quiet=quiet)
     with Display(quiet=quiet) as display:
         tally = work(
             answers,
-            find_pictures(places),
+            pictures,
             table,
             errors,
             format_=format_,
             tta=tta,
             resume=resume,
-            on_done=lambda done: display.on_predicted(done, len(known)),
+            on_done=lambda done: display.on_predicted(done, len(pictures)),
             **({"metadata": told} if told else {}),
         )
     if columnar:
@@ -132,13 +137,29 @@ def _choose_work(
     return predict_with_ray
 
 
-def _tell_known(metadata: Path, known: list[bool], *, quiet: bool) -> None:
+def _tell_known(metadata: Path, told: "MetadataTable", pictures: "Pictures", *, quiet: bool) -> None:
     """Say how many images the table has a row for; none is a mistake."""
-    if not any(known):
+    known = sum(told.knows(picture) for picture in pictures)
+    if not known:
+        first = next(iter(pictures))
+        theirs = next(iter(told.places), "no row")
+        ours = first.path if told.key == "path" else first.image_id
         raise LesionwiseError(
-            f"{metadata}: has a row for none of the {len(known)} images. Are its ids others?"
+            f"{metadata}: has a row for none of the {len(pictures)} images: it names {theirs}, and the first "
+            f"image is {ours}. Check that the ids match."
         )
-    print_note(f"{metadata}: has a row for {sum(known)} of {len(known)} images.", quiet=quiet)
+    print_note(f"{metadata}: has a row for {known} of {len(pictures)} images.", quiet=quiet)
+
+
+def _verify_bare_ids(pictures: "Pictures") -> None:
+    """Make sure that the file's name alone tells the images apart: the challenge's format has no paths."""
+    for picture in pictures:
+        if not picture.named and picture.image_id != image_id_of(picture.image_id):
+            raise LesionwiseError(
+                f"{picture.path}: expected one image of each name for --format isic, whose ids are bare, but "
+                f"several are called {image_id_of(picture.image_id)}. Leave the others out, or name ids in a "
+                "CSV of image_id and path."
+            )
 
 
 def _verify_names(

@@ -31,8 +31,6 @@ from lesionwise.errors import ImageError
 
 IMAGE_RULE: Final = "exif-dct-centre-bicubic-1"
 FORMATS: Final = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
-IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm"})
-"""Names that count as images where a folder is searched."""
 MAX_PIXELS: Final = 64_000_000  # a 61-megapixel camera passes; 200 MB of RGB is the most one image may cost
 MAX_BYTES: Final = 256 << 20  # of a file: more than 64 megapixels of raw RGB
 MIN_SIDE_PX: Final = 8
@@ -41,13 +39,6 @@ _UPRIGHT: Final = 1
 SWAPS_SIDES: Final = frozenset({5, 6, 7, 8})
 
 Pixels = NDArray[np.uint8]
-
-
-def image_id_of(name: str) -> str:
-    """Return the id that a file's name or path stands for: without folders, and without an image's suffix."""
-    last = name.replace("\\", "/").rpartition("/")[2]
-    stem, dot, suffix = last.rpartition(".")
-    return stem if f"{dot}{suffix}".lower() in IMAGE_SUFFIXES else last
 
 
 def image_rule(steps: tuple[str, ...] = ()) -> str:

@@ -5,7 +5,7 @@ Letters: N samples, R resamples.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +16,7 @@ from lesionwise.errors import DataError
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, percentile_interval
 from lesionwise.evaluation.scores.evaluate import OVERALL, draw_scores
+from lesionwise.names import match_names
 
 DIFFERENCES: Final = {name: score for name, score in OVERALL.items() if name != "ece"}
 """Scores whose difference is given; the chance part of two calibration errors does not cancel."""
@@ -103,7 +104,7 @@ def compare(
     if len(named) < 2:  # noqa: PLR2004 (one has nothing to be compared with)
         raise ValueError(f"Expected at least two models but got {len(named)}.")
     reference, first = named[0][0], named[0][1].sorted()
-    others = [(name, predictions.sorted()) for name, predictions in named[1:]]
+    others = [(name, _as_named_by(first, reference, other, name)) for name, other in named[1:]]
     for name, other in others:
         _verify_same(reference, first, name, other)
     truth, groups = _known(reference, first)
@@ -129,14 +130,23 @@ def _known(name: str, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]
     return predictions.y_true, predictions.group
 
 
-def _verify_same(reference: str, first: Predictions, name: str, other: Predictions) -> None:
-    ours, theirs = set(first.image_id.tolist()), set(other.image_id.tolist())
-    if ours != theirs:
-        odd = min(ours ^ theirs)
+def _as_named_by(first: Predictions, reference: str, other: Predictions, name: str) -> Predictions:
+    """Return the predictions of another model in the order of the first, and by its names."""
+    ours, theirs = first.image_id.tolist(), other.image_id.tolist()
+    match = match_names(ours, theirs)
+    if len(match) < max(len(ours), len(theirs)):
+        odd = sorted(set(ours) - set(match)) + sorted(set(theirs) - set(match.values()))
         raise DataError(
-            f"{name}: {len(ours ^ theirs)} images, such as {odd}, are not in both it and {reference}. "
-            "Models are compared on the same images only."
+            f"{name}: {len(odd)} images, such as {odd[0]}, are not in both it and {reference}; it names "
+            f"images such as {min(theirs)}, {reference} such as {ours[0]}. Models are compared on the same "
+            "images only."
         )
+    place = {image: row for row, image in enumerate(theirs)}
+    rows = np.array([place[match[image]] for image in ours], np.int64)
+    return replace(other.take(rows), image_id=first.image_id)
+
+
+def _verify_same(reference: str, first: Predictions, name: str, other: Predictions) -> None:
     for what, a, b in zip(
         ("diagnosis", "lesion"), _known(reference, first), _known(name, other), strict=True
     ):

@@ -19,6 +19,8 @@ Floats = NDArray[np.float64]
 PROB_COLUMNS = [f"prob_{code}" for code in CODES]
 LOGIT_COLUMNS = [f"logit_{code}" for code in CODES]
 CHALLENGE_COLUMNS = [code.upper() for code in CODES]  # beside "image", in any order
+_TEXTS = dict.fromkeys(("image_id", "image", "group", "y_true"), str)
+_GAPS = {column: [""] for column in (*PROB_COLUMNS, *LOGIT_COLUMNS, *CHALLENGE_COLUMNS)}
 _SUM_TOLERANCE = 1e-3  # probabilities written with four decimals still sum to one within this
 
 
@@ -84,7 +86,7 @@ def read_predictions(path: Path, *, normalise: bool = False) -> Predictions:
             probabilities does not sum to 1.
     """
     try:
-        table = pd.read_csv(path, dtype={"image_id": str, "image": str, "group": str, "y_true": str})
+        table = pd.read_csv(path, dtype=_TEXTS, keep_default_na=False, na_values=_GAPS)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as predictions: {error}.") from error
     if {"image", *CHALLENGE_COLUMNS} <= set(table):

@@ -14,6 +14,7 @@ import pandas as pd
 from lesionwise.errors import DataError
 from lesionwise.evaluation.predictions import CHALLENGE_COLUMNS, Predictions
 from lesionwise.labels import CODES, INDEX
+from lesionwise.names import match_names
 
 _SPELLINGS: Final = {
     "image": "image_id",
@@ -78,11 +79,13 @@ def join_truth(predictions: Predictions, truth: pd.DataFrame, source: str) -> Pr
     """
     if "dx" not in truth:
         raise DataError(f"{source}: expected a diagnosis (dx, or the seven one-hot columns) but found none.")
-    unpredicted = sorted(set(truth["image_id"]) - set(predictions.image_id.tolist()))
+    images, predicted = truth["image_id"].tolist(), predictions.image_id.tolist()
+    unpredicted = sorted(set(images) - set(match_names(images, predicted)))
     if unpredicted:
         raise DataError(
-            f"{source}: {len(unpredicted)} images, such as {unpredicted[0]}, have no prediction. Predict "
-            "all of them, or take them out of the truth and say so."
+            f"{source}: {len(unpredicted)} of {len(images)} images, such as {unpredicted[0]}, have no "
+            f"prediction; the predictions name images such as {min(predicted)}. Predict all of them, or take "
+            "them out of the truth and say so."
         )
     return join_table(predictions, truth, source)
 
@@ -124,10 +127,15 @@ def rows_of(predictions: Predictions, table: pd.DataFrame, source: str) -> pd.Da
     Raises:
         DataError: If an image is not in the table.
     """
-    lost = sorted(set(predictions.image_id.tolist()) - set(table["image_id"]))
+    images, known = predictions.image_id.tolist(), table["image_id"].tolist()
+    name = match_names(images, known)
+    lost = sorted(set(images) - set(name))
     if lost:
-        raise DataError(f"{source}: {len(lost)} predicted images, such as {lost[0]}, are not in it.")
-    rows: pd.DataFrame = table.set_index("image_id", drop=False).loc[predictions.image_id.tolist()]
+        raise DataError(
+            f"{source}: {len(lost)} of {len(images)} predicted images, such as {lost[0]}, are not in it; it "
+            f"names images such as {min(known, default='none')}."
+        )
+    rows: pd.DataFrame = table.set_index("image_id", drop=False).loc[[name[image] for image in images]]
     return rows.reset_index(drop=True)
 
 

@@ -7,7 +7,7 @@ Letters: B batch, H W height and width in pixels.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -171,11 +171,6 @@ class _Met:
     names: set[int] = field(default_factory=set)
     paths: set[int] = field(default_factory=set)
 
-    def rename(self, picture: Picture) -> Picture:
-        """Return the picture, under its path if another has its name."""
-        taken = hash(picture.image_id) in self.names and not picture.named
-        return replace(picture, image_id=picture.path) if taken else picture
-
     def add(self, picture: Picture) -> None:
         self.names.add(hash(picture.image_id))
         self.paths.add(hash(picture.path))
@@ -193,11 +188,10 @@ def fresh_pictures(
         faults: Where a name that is taken is written.
     """
     met = _Met()
-    for found in pictures:
-        if hash(found.path) in met.paths and not found.named:
+    for picture in pictures:
+        if hash(picture.path) in met.paths and not picture.named:
             tally.repeated += 1
             continue
-        picture = met.rename(found)
         if hash(picture.image_id) in met.names:
             faults.append([[picture.image_id, picture.path, "another image has this image_id"]])
             tally.failed += 1

@@ -5,8 +5,7 @@ Here: reading it, and finding the rows of pictures. Not here: how values become 
 """
 
 import csv
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionwise.bundle.engine import Engine
-from lesionwise.data.images import image_id_of
 from lesionwise.data.metadata import Encoding
 from lesionwise.errors import DataError
 from lesionwise.files import file_sha256
+from lesionwise.names import image_id_of, is_end_of
 from lesionwise.predict.sources import ID_COLUMN, PATH_COLUMN, Picture
 
 
@@ -30,14 +29,14 @@ class MetadataTable:
         sha256: Of the file.
         key: Column by which pictures are found.
         places: Row by the value of that column.
-        names: Row by the id without folders and suffix of a file; ids that share one are left out.
+        names: The ids by the name of their file, without folders and suffix.
         numbers: Encoded, shape (N + 1, M); the last row is that of which nothing is known.
     """
 
     sha256: str
     key: str
     places: dict[str, int]
-    names: dict[str, int]
+    names: dict[str, list[str]]
     numbers: NDArray[np.float32]
 
     def numbers_of(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
@@ -51,8 +50,11 @@ class MetadataTable:
     def _row(self, picture: Picture) -> int:
         if self.key == PATH_COLUMN:
             return self.places.get(_resolved(picture.path), -1)
-        name = picture.image_id
-        return self.places.get(name, self.names.get(image_id_of(name), -1))
+        if picture.image_id in self.places:
+            return self.places[picture.image_id]
+        alike = self.names.get(image_id_of(picture.image_id), [])
+        fitting = [name for name in alike if is_end_of(picture.image_id, name)]
+        return self.places[fitting[0]] if len(fitting) == 1 else -1
 
 
 def read_metadata_table(path: Path, engine: Engine) -> MetadataTable:
@@ -61,7 +63,7 @@ def read_metadata_table(path: Path, engine: Engine) -> MetadataTable:
     Args:
         path: A CSV with a column `image_id`, or `path` relative to it, and columns that the model takes; an
             empty field or "unknown" is not known. Other columns are not looked at. An image whose id is in
-            no row is looked for by that id without folders.
+            no row is looked for among the ends of the ids there.
         engine: The model.
 
     Raises:
@@ -114,10 +116,11 @@ def _numbers(
         yield encoded
 
 
-def _names(places: dict[str, int]) -> dict[str, int]:
-    found = [image_id_of(name) for name in places]
-    shared = {name for name, count in Counter(found).items() if count > 1}
-    return {name: row for name, row in zip(found, places.values(), strict=True) if name not in shared}
+def _names(places: Iterable[str]) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for place in places:
+        names.setdefault(image_id_of(place), []).append(place)
+    return names
 
 
 def _resolved(path: str | Path) -> str:

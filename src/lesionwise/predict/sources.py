@@ -16,8 +16,9 @@ from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Final
 
-from lesionwise.data.images import IMAGE_SUFFIXES, MAX_BYTES, read_content
+from lesionwise.data.images import MAX_BYTES, read_content
 from lesionwise.errors import DataError, ImageError
+from lesionwise.names import IMAGE_SUFFIXES, image_id_of, shortest_names
 from lesionwise.predict.stored import SCHEME, find_stored
 
 PATH_COLUMN: Final = "path"
@@ -35,8 +36,8 @@ class Picture:
     """One image to predict.
 
     Attributes:
-        image_id: Its name in results: the path below the folder, zip or table that it was found in, without
-            suffix.
+        image_id: Its name in results: that of its file, without folder and suffix, where no other picture
+            of the call has it; else the shortest end of its path that no other has; else what a table gives.
         path: Where it is, for a reader.
         read: Returns its bytes, or raises ImageError.
         named: A table gives the image_id, which must therefore be the only one.
@@ -48,10 +49,12 @@ class Picture:
     named: bool = False
 
 
-def find_pictures(places: Sequence[str]) -> Iterator[Picture]:
-    r"""Yield the images of all places in the order given, those of a folder by name.
+class Pictures:
+    r"""The images of all places in the order given, those of a folder by name.
 
-    Control characters and bytes that are no UTF-8 are escaped in names (`\n`, `\udcff`): results are tables.
+    The places are walked once to see which names are shared, and again at each iteration, so that memory
+    holds two hashes of a picture and not the picture. Control characters and bytes that are no UTF-8 are
+    escaped in names (`\n`, `\udcff`): results are tables.
 
     Args:
         places: Files, folders, patterns with `*`, zips, or CSVs with a column `path` and, if wanted,
@@ -60,20 +63,74 @@ def find_pictures(places: Sequence[str]) -> Iterator[Picture]:
     Raises:
         DataError: If a place does not exist or holds no image.
     """
-    for place in places:
-        found = False
-        for picture in _pictures_of(place):
-            found = True
-            yield replace(picture, image_id=_printable(picture.image_id), path=_printable(picture.path))
-        if not found:
-            raise DataError(f"{place}: holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+
+    def __init__(self, places: Sequence[str]) -> None:
+        self._places = list(places)
+        self._count = 0
+        met: set[int] = set()
+        shared: set[int] = set()
+        paths: set[int] = set()
+        for picture in self._walk():
+            self._count += 1
+            if picture.named or hash(picture.path) not in paths:
+                name = hash(picture.image_id)
+                (shared if name in met else met).add(name)
+                paths.add(hash(picture.path))
+        alike = [picture for picture in self._walk() if hash(picture.image_id) in shared] if shared else []
+        paths_alike = list(dict.fromkeys(picture.path for picture in alike if not picture.named))
+        self._twins = _twins(paths_alike)
+        self._names = shortest_names(
+            (path for path in paths_alike if path not in self._twins),
+            taken=(picture.image_id for picture in alike if picture.named),
+        )
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Picture]:
+        for picture in self._walk():
+            path = self._twins.get(picture.path, picture.path)
+            if picture.named or path not in self._names:
+                yield picture
+            else:
+                yield replace(picture, path=path, image_id=self._names[path])
+
+    def _walk(self) -> Iterator[Picture]:
+        for place in self._places:
+            found = False
+            for picture in _pictures_of(place):
+                found = True
+                yield replace(picture, image_id=_printable(picture.image_id), path=_printable(picture.path))
+            if not found:
+                raise DataError(f"{place}: holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+
+
+def find_pictures(places: Sequence[str]) -> Pictures:
+    """Return the images of all places; see `Pictures`."""
+    return Pictures(places)
+
+
+def _twins(paths: Sequence[str]) -> dict[str, str]:
+    """Return the path of the first file by that of each copy of it.
+
+    The archive of Kaggle holds its image folders twice, once in lower case. Two paths that differ in case
+    alone are one image if their files have the same size.
+    """
+    first: dict[tuple[str, int], str] = {}
+    twins = {}
+    for path in paths:
+        if Path(path).is_file():
+            original = first.setdefault((path.lower(), Path(path).stat().st_size), path)
+            if original != path:
+                twins[path] = original
+    return twins
 
 
 def _pictures_of(place: str) -> Iterator[Picture]:
     path = Path(place)
     if SCHEME in place:
         for name, address, read in find_stored(place, _is_image):
-            yield Picture(_without_suffix(name), address, read)
+            yield Picture(image_id_of(name.name), address, read)
     elif path.is_dir():
         yield from _in_folder(path)
     elif path.is_file():
@@ -87,7 +144,7 @@ def _pictures_of(place: str) -> Iterator[Picture]:
 
 
 def _alone(path: Path) -> Iterator[Picture]:
-    yield Picture(path.stem, str(path), partial(read_content, path.absolute()))
+    yield Picture(image_id_of(path.name), str(path), partial(read_content, path.absolute()))
 
 
 def _in_folder(folder: Path) -> Iterator[Picture]:
@@ -97,8 +154,7 @@ def _in_folder(folder: Path) -> Iterator[Picture]:
         for name in sorted(names):
             if _is_image(PurePath(name)):
                 path = Path(parent, name)
-                below = _without_suffix(path.relative_to(folder))
-                yield Picture(below, str(path), partial(read_content, path.absolute()))
+                yield Picture(image_id_of(name), str(path), partial(read_content, path.absolute()))
     for error in denied:
         yield Picture(Path(error.filename).name, error.filename, partial(_deny, error))
 
@@ -116,7 +172,7 @@ def _in_zip(path: Path) -> Iterator[Picture]:
         name = PurePosixPath(member.filename)
         if not member.is_dir() and _is_image(name) and "__MACOSX" not in name.parts:
             read = partial(_read_member, archive, member)
-            yield Picture(_without_suffix(name), f"{path}!{member.filename}", read)
+            yield Picture(image_id_of(name.name), f"{path}!{member.filename}", read)
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
@@ -144,17 +200,11 @@ def _in_table(path: Path) -> Iterator[Picture]:
                 image = path.parent / name
                 image_id = (row.get(ID_COLUMN) or "").strip()
                 read = partial(read_content, image.absolute())
-                yield Picture(
-                    image_id or _without_suffix(PurePath(name)), str(image), read, named=bool(image_id)
-                )
+                yield Picture(image_id or image_id_of(name), str(image), read, named=bool(image_id))
             if row is None:
                 raise DataError(f"{path}: has no rows; expected one for each image.")
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as a table: {error}.") from error
-
-
-def _without_suffix(name: PurePath) -> str:
-    return (name.with_suffix("") if name.name else name).as_posix()
 
 
 def _printable(name: str) -> str:

@@ -16,6 +16,7 @@ from lesionwise.errors import DataError
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.scores.evaluate import Evaluation, evaluate
 from lesionwise.labels import CODES, INDEX
+from lesionwise.names import image_id_of, match_names
 from lesionwise.split.groups import CONFIRMED_PAIRS, Pair, lesion_groups
 
 REASONS: Final = ("same image", "same lesion", "hidden pair")
@@ -122,8 +123,7 @@ def check_split(
     further = [*CONFIRMED_PAIRS, *pairs]
     group = dict(zip(table["image_id"], lesion_groups(table, pairs), strict=True))
     lesion = dict(zip(table["image_id"], table["lesion_id"], strict=True))
-    for name, ids in (("training", train), ("test", test)):
-        _verify_known(ids, group, name)
+    train, test = _known_names(train, group, "training"), _known_names(test, group, "test")
     trained, tested = set(train), sorted(set(test))
     trained_lesions = {lesion[image] for image in trained}
     trained_groups = {group[image] for image in trained}
@@ -146,16 +146,25 @@ def check_split(
     )
 
 
-def _verify_known(ids: Sequence[str], group: Mapping[str, str], name: str) -> None:
+def _known_names(ids: Sequence[str], group: Mapping[str, str], name: str) -> list[str]:
+    """Return how the table of lesions names the images of a list, repeats included."""
     if not ids:
         raise DataError(f"Expected the ids of the {name} images but the list is empty.")
-    unknown = sorted(set(ids) - set(group))
+    different = list(dict.fromkeys(ids))
+    # Copies of an image in several folders are that image, however often a list names them.
+    known = {
+        image: bare for image in different if (bare := image_id_of(image)) in group and image not in group
+    }
+    known |= match_names([image for image in different if image not in known], list(group))
+    unknown = sorted(set(different) - set(known))
     if unknown:
         raise DataError(
-            f"{len(unknown)} of the {len(set(ids))} {name} images, such as {unknown[0]}, are not in the "
-            "table of lesions, so they cannot be judged. The table that ships with the package is that of "
-            "HAM10000; give the table of other images with --table (image_id,lesion_id,dx)."
+            f"{len(unknown)} of the {len(different)} {name} images, such as {unknown[0]}, are not in the "
+            f"table of lesions, which names images such as {next(iter(group), 'none')}, so they cannot be "
+            "judged. The table that ships with the package is that of HAM10000; give the table of other "
+            "images with --table (image_id,lesion_id,dx)."
         )
+    return [known[image] for image in ids]
 
 
 def _reason(is_same_image: bool, is_same_lesion: bool) -> str:  # noqa: FBT001 (two facts of one image)
@@ -197,13 +206,16 @@ def _score(
     table: pd.DataFrame,
     group: Mapping[str, str],
 ) -> tuple[dict[str, Evaluation], dict[str, str]]:
-    lost = sorted(set(tested) - set(predictions.image_id))
+    predicted = predictions.image_id.tolist()
+    name = match_names(tested, predicted)
+    lost = sorted(set(tested) - set(name))
     if lost:
         raise DataError(
-            f"{len(lost)} test images, such as {lost[0]}, have no prediction. Predict all of them."
+            f"{len(lost)} of {len(tested)} test images, such as {lost[0]}, have no prediction; the "
+            f"predictions name images such as {min(predicted)}. Predict all of them."
         )
-    row = {image: number for number, image in enumerate(predictions.image_id)}
-    rows = np.array([row[image] for image in tested])
+    row = {image: number for number, image in enumerate(predicted)}
+    rows = np.array([row[name[image]] for image in tested])
     y_true = _truth(predictions, rows, tested, table)
     groups = np.array([group[image] for image in tested])
     hit = np.array([image in tainted for image in tested])

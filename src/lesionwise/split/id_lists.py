@@ -8,7 +8,6 @@ from typing import Final
 
 import pandas as pd
 
-from lesionwise.data.images import image_id_of
 from lesionwise.data.layouts.listing import read_table
 from lesionwise.errors import DataError
 from lesionwise.labels import CODES
@@ -18,8 +17,6 @@ _ID_COLUMNS: Final = ("image_id", "image", "isic_id")
 
 def read_ids(path: Path) -> list[str]:
     """Read image ids: one in each line of a text file, or the column image_id of a CSV.
-
-    File names and paths are taken for the ids they hold: `images/ISIC_0024306.jpg` is ISIC_0024306.
 
     Raises:
         DataError: If the file cannot be read, holds no id, or is a CSV without such a column.
@@ -42,7 +39,7 @@ def read_ids(path: Path) -> list[str]:
         cells = table[column].tolist()
     if not cells:
         raise DataError(f"{path}: expected image ids but found none.")
-    return [image_id_of(cell) for cell in cells]
+    return cells
 
 
 def read_lesion_table(path: Path) -> pd.DataFrame:

@@ -5,10 +5,10 @@ from typing import Final
 
 import pandas as pd
 
-from lesionwise.data.images import IMAGE_SUFFIXES
 from lesionwise.data.layouts.listing import Listing, find_images, read_table
 from lesionwise.errors import DataError
 from lesionwise.labels import CODES
+from lesionwise.names import IMAGE_SUFFIXES
 
 _LESIONS_ADVICE: Final = (
     "Name the lesion of each image in lesions.csv (image_id,lesion_id) in the folder: without it photographs "

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from lesionwise.data.images import IMAGE_SUFFIXES
 from lesionwise.errors import DataError
+from lesionwise.names import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@
     │   ├── FindingsError    a table with coded faults, all of them listed; ends with 1
     │   └── DownloadError    a source that does not hand out what was asked for; ends with 1
     ├── ImageError           a file that cannot be read as an image
+    │   ├── DamagedImageError  one of a known format whose content is not whole
+    │   └── ImageSizeError     one with too many pixels, or too few
     ├── SplitError           a split that does not fit its table
     │   └── LeakError        one lesion on both sides of a split; ends with 1
     ├── RecipeError          an unknown key or an impossible value
@@ -52,6 +54,14 @@ class DownloadError(DataError):
 
 class ImageError(LesionwiseError):
     """A file cannot be read as an image; the message says why, without naming the file."""
+
+
+class DamagedImageError(ImageError):
+    """A file has a known format, but its content is not whole."""
+
+
+class ImageSizeError(ImageError):
+    """An image has too many pixels, or too few."""
 
 
 class SplitError(LesionwiseError):

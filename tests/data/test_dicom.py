@@ -11,7 +11,7 @@ from PIL import Image
 
 from lesionwise.data import dicom
 from lesionwise.data.images import image_sides, read_image
-from lesionwise.errors import ImageError, MissingExtraError
+from lesionwise.errors import DamagedImageError, ImageError, MissingExtraError
 
 needs_pydicom = pytest.mark.skipif(find_spec("pydicom") is None, reason="pydicom is not installed")
 SIZE = (45, 60)
@@ -182,8 +182,20 @@ def test_a_frame_of_other_sides_than_the_file_says_is_refused_before_it_is_decod
     pixels: np.ndarray,
 ) -> None:
     bomb = compress(np.zeros((4000, 4000, 3), np.uint8), "JPEG")
-    with pytest.raises(ImageError, match="other sides than it says"):
+    with pytest.raises(ImageError, match="other sides than its header states"):
         read_image(draw(pixels, "YBR_FULL_422", JPEG, bomb), SIZE)
+
+
+@needs_pydicom
+@pytest.mark.parametrize(("syntax", "kind"), [(JPEG, "JPEG"), (JPEG_2000, "JPEG2000")])
+def test_a_compressed_frame_with_a_hole_is_damaged_and_not_repaired(syntax: str, kind: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (180, 240, 3)).astype(np.uint8)
+    frame = compress(noise, kind)
+    colours = "YBR_FULL_422" if kind == "JPEG" else "YBR_RCT"
+    assert read_image(draw(noise, colours, syntax, frame), SIZE).shape == (*SIZE, 3)
+    hole = frame[:9000] + bytes(4096) + frame[9000 + 4096 :]
+    with pytest.raises(DamagedImageError, match="is damaged"):
+        read_image(draw(noise, colours, syntax, hole), SIZE)
 
 
 @needs_pydicom

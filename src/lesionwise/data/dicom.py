@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lesionwise.errors import ImageError, MissingExtraError
+from lesionwise.data.damage import decode_jpeg, verify_no_hole
+from lesionwise.errors import DamagedImageError, ImageError, MissingExtraError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -83,14 +84,14 @@ class DicomImage:
         """Return RGB values, shape (H, W, 3).
 
         Raises:
-            ImageError: If the pixels are damaged, or compressed in a way that is not read.
+            DamagedImageError: If the pixels are.
         """
         try:
             return _decode(self._dataset)
         except (ImageError, MemoryError):
             raise
         except Exception:  # noqa: BLE001 (parsers raise anything, and their words may quote the file)
-            raise ImageError("is a DICOM file whose pixels are damaged") from None
+            raise DamagedImageError("is a DICOM file whose pixels are damaged") from None
 
 
 def open_dicom(content: bytes) -> DicomImage:
@@ -100,7 +101,8 @@ def open_dicom(content: bytes) -> DicomImage:
         content: Of the file.
 
     Raises:
-        ImageError: If it is damaged, or holds something else than one photograph.
+        DamagedImageError: If it is.
+        ImageError: If it holds something else than one photograph.
         MissingExtraError: If pydicom is not installed.
     """
     pydicom = _import_pydicom()
@@ -112,7 +114,7 @@ def open_dicom(content: bytes) -> DicomImage:
     except (ImageError, MemoryError):
         raise
     except Exception:  # noqa: BLE001 (as above)
-        raise ImageError("is a damaged DICOM file") from None
+        raise DamagedImageError("is a damaged DICOM file") from None
 
 
 def _verify_transfer_syntax(pydicom: "ModuleType", content: bytes) -> None:
@@ -185,11 +187,16 @@ def _verify_frame(dataset: Any) -> None:  # noqa: ANN401 (pydicom's)
     if syntax == _RLE:
         whole = dataset.Rows * dataset.Columns * dataset.SamplesPerPixel * dataset.BitsAllocated // 8
         if len(frame) > 2 * whole + 64:  # with its header; what cannot be packed grows by a hundredth
-            raise ImageError("is a DICOM file whose pixels are damaged")
+            raise DamagedImageError("is a DICOM file whose pixels are damaged")
         return
     with Image.open(io.BytesIO(frame), formats=("JPEG", "JPEG2000")) as image:
         if image.size != (dataset.Columns, dataset.Rows):
-            raise ImageError("is a DICOM file whose image has other sides than it says")
+            raise DamagedImageError("is a DICOM file whose image has other sides than its header states")
+        colours = "GRAY" if image.mode == "L" else "RGB"
+    if image.format == "JPEG":
+        decode_jpeg(frame, colours=colours)
+    else:
+        verify_no_hole(frame)
 
 
 def _import_pydicom() -> "ModuleType":

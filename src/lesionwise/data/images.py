@@ -14,6 +14,8 @@ width of the target.
 import io
 import math
 import stat
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -21,13 +23,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from lesionwise.data.damage import decode_jpeg, verify_compressed_data
 from lesionwise.data.dicom import is_dicom, open_dicom
 from lesionwise.data.preprocess import FIELD_OF_VIEW, SMALLEST_VIEW, crop_field_of_view, preprocess
-from lesionwise.errors import ImageError
+from lesionwise.errors import DamagedImageError, ImageError, ImageSizeError
 
 IMAGE_RULE: Final = "exif-dct-centre-bicubic-1"
 FORMATS: Final = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
@@ -37,6 +39,8 @@ MIN_SIDE_PX: Final = 8
 ORIENTATION_TAG: Final = 0x0112  # EXIF 2.32, table 4
 _UPRIGHT: Final = 1
 SWAPS_SIDES: Final = frozenset({5, 6, 7, 8})
+
+_PARSER_ERRORS: Final = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error)  # Pillow's
 
 Pixels = NDArray[np.uint8]
 
@@ -93,23 +97,18 @@ class OpenedImage:
             if self._image is None:
                 self._whole = open_dicom(self._content).decode()
             else:
+                verify_compressed_data(self._content, self._image)
                 self._whole = np.asarray(_to_rgb(self._image))
         return self._whole
 
     def _decode_scaled(self, image: Image.Image, target: tuple[int, int], *, part: float) -> Pixels:
         """Decode a JPEG no larger than needed for the target to be covered by this part of its sides."""
-        if image.format != "JPEG" or image.mode not in {"RGB", "L"}:
+        if image.format not in {"JPEG", "MPO"} or image.mode not in {"RGB", "L"}:
             return self._decode_whole()
         sides = image.size[::-1]
         scale = min(1, target[0] / _box_sides(sides, target)[0] / part)
         height, width = (math.ceil(side * scale - 1e-6) for side in sides)
-        try:
-            return np.asarray(simplejpeg.decode_jpeg(self._content, min_height=height, min_width=width))
-        except ValueError:
-            # Stray bytes before a marker are refused here; Pillow tells them from real damage.
-            with Image.open(io.BytesIO(self._content), formats=FORMATS) as again:
-                again.draft("RGB", (width, height))
-                return np.asarray(_to_rgb(again))
+        return decode_jpeg(self._content, height=height, width=width)
 
 
 @contextmanager
@@ -120,7 +119,8 @@ def open_image(source: Path | bytes) -> Iterator[OpenedImage]:
         source: A file, or its content.
 
     Raises:
-        ImageError: If the content is no image of a known format or damaged, there or inside the block.
+        DamagedImageError: If it is not whole, as far as its format lets that be seen; also inside the block.
+        ImageError: If it is no image of a known format.
         MissingExtraError: If it is a DICOM file and pydicom is not installed.
     """
     content = source if isinstance(source, bytes) else read_content(source)
@@ -132,10 +132,10 @@ def open_image(source: Path | bytes) -> Iterator[OpenedImage]:
             yield OpenedImage(content, image)
     except UnidentifiedImageError as error:
         raise ImageError(f"is not an image of the formats {', '.join(FORMATS)}, DICOM") from error
-    except OSError as error:
-        raise ImageError(f"cannot be read: {error}") from error
-    except (ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:  # Pillow's parsers
-        raise ImageError(f"is damaged: {error}") from error
+    except Image.DecompressionBombError as error:
+        raise ImageSizeError(f"is too large: {error}") from error
+    except _PARSER_ERRORS as error:
+        raise DamagedImageError(f"is damaged: {error}") from error
 
 
 def read_image(source: Path | bytes, size: tuple[int, int], *, steps: tuple[str, ...] = ()) -> Pixels:
@@ -150,7 +150,9 @@ def read_image(source: Path | bytes, size: tuple[int, int], *, steps: tuple[str,
         RGB values, shape (H, W, 3).
 
     Raises:
-        ImageError: If the content is no image of a known format, damaged, too large or too small.
+        DamagedImageError: If it is not whole, as far as its format lets that be seen.
+        ImageSizeError: If it has too many pixels, or too few.
+        ImageError: If it is no image of a known format, or cannot be read.
         MissingExtraError: If a step, or a DICOM file, needs an extra that is not installed.
     """
     with open_image(source) as opened:
@@ -230,9 +232,11 @@ def read_content(path: Path) -> bytes:
 
 def _check_sides(width: int, height: int) -> None:
     if min(width, height) < MIN_SIDE_PX:
-        raise ImageError(f"is {width}x{height} pixels; at least {MIN_SIDE_PX} each way are needed")
+        raise ImageSizeError(f"is {width}x{height} pixels; at least {MIN_SIDE_PX} each way are needed")
     if width * height > MAX_PIXELS:
-        raise ImageError(f"is {width}x{height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are read")
+        raise ImageSizeError(
+            f"is {width}x{height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are read"
+        )
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -1,4 +1,4 @@
-"""What photographs out of focus cost a run or an ensemble on a part: three of the jobs of `--robustness`.
+"""What photographs out of focus cost a run or an ensemble: three of the changes of `lesionwise robustness`.
 
 python benchmarks/accuracy/blur.py RUN cal
 """

@@ -14,7 +14,7 @@ lesionwise train best --data "$data" --split "$split" --seed 0 --out "$out/best"
     --set blur=0 --set "weights=$mobilenet" "$@"
 lesionwise train large --data "$data" --split "$split" --seed 0 --out "$out/large" --resume \
     --set "weights=$lite" "$@"
-[ -e "$out/best-480" ] || lesionwise reread "$out/best" --set 'image_size=[360, 480]' --out "$out/best-480"
+[ -e "$out/best-480" ] || lesionwise evaluate "$out/best" --set 'image_size=[360, 480]' --out "$out/best-480"
 [ -e "$out/larger" ] || lesionwise ensemble "$out/best-480" "$out/large" --out "$out/larger"
 lesionwise calibrate "$out/larger" --scaling temperature
-lesionwise export "$out/larger" --precision fp16 --name larger --licence "CC BY-NC 4.0" --out "$out/larger.onnx"
+lesionwise bundle export "$out/larger" --precision fp16 --name larger --licence "CC BY-NC 4.0" --out "$out/larger.onnx"

@@ -3,7 +3,7 @@
 #   sh benchmarks/correctness/processes.sh OUT
 set -e
 out=$1
-[ -d "$out/phantom" ] || lesionwise phantom "$out/phantom" --lesions 40
+[ -d "$out/phantom" ] || lesionwise data phantom "$out/phantom" --lesions 40
 for seed in 0 1; do
   for devices in 1 2; do
     run=$out/seed-$seed-$devices

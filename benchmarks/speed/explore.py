@@ -1,4 +1,4 @@
-"""Time and memory of `lesionwise explore` on a folder whose image cache exists.
+"""Time and memory of `lesionwise data explore` on a folder whose image cache exists.
 
     python benchmarks/speed/explore.py DIR
 

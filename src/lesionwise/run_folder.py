@@ -229,7 +229,7 @@ def verify_same_start(path: Path, differs: Mapping[str, bool]) -> None:
 
 
 def trained_with(run: RunFolder) -> dict[str, Any]:
-    """Return the keys, with their values, that the weights of a reread run were trained with; else none."""
+    """Return the keys that `evaluate --set` changed, with the values that the weights were trained with."""
     return dict(read_json(run.reread)["trained_with"]) if run.reread.is_file() else {}
 
 
@@ -237,10 +237,12 @@ def verify_not_reread(run: RunFolder) -> None:
     """Make sure that a folder holds weights of its own, before it is trained on.
 
     Raises:
-        RunError: If `reread` made it.
+        RunError: If `evaluate --set` made it.
     """
     if run.reread.is_file():
-        raise RunError(f"{run.path}: was made by reread and is not trained on. Continue the first run.")
+        raise RunError(
+            f'{run.path}: was made by "evaluate --set" and is not trained on. Continue the first run.'
+        )
 
 
 def open_run_folder(path: Path, *kinds: Kind) -> RunFolder:

@@ -149,13 +149,13 @@ def test_the_command_ends_with_one_where_a_row_is_refuted_and_refuses_a_changed_
     bundle = claiming(
         make_bundle, drawn, lambda claim: claim["overall"]["balanced_accuracy"].update(value=0.95)
     )
-    done = lesionwise("verify", "--data", drawn.folder, "--json", "--model", bundle.path)
+    done = lesionwise("bundle", "verify", "--data", drawn.folder, "--json", "--model", bundle.path)
     assert done.code == 1, done.err
     assert [row["score"] for row in json.loads(done.out)["rows"] if not row["confirmed"]] == [
         "balanced_accuracy"
     ]
     changed = bundle.path.with_name("changed.onnx")
     changed.write_bytes(bundle.path.read_bytes().replace(b'"value":0.95', b'"value":0.96'))
-    refused = lesionwise("verify", "--data", drawn.folder, "--json", "--model", changed)
+    refused = lesionwise("bundle", "verify", "--data", drawn.folder, "--json", "--model", changed)
     assert refused.code == 2
     assert "is damaged or was changed after its export" in refused.err

@@ -72,8 +72,8 @@ def test_a_run_by_image_is_stamped_on_its_report(
 
 def test_splitting_and_verifying(drawn_folder: Path, tmp_path: Path, lesionwise: Lesionwise) -> None:
     path = tmp_path / "s.csv"
-    assert lesionwise("split", drawn_folder, "--out", path, "--seed", 3, "--quiet").code == 0
-    verified = lesionwise("split", drawn_folder, "--verify", path)
+    assert lesionwise("data", "split", drawn_folder, "--out", path, "--seed", 3, "--quiet").code == 0
+    verified = lesionwise("data", "split", drawn_folder, "--verify", path)
     assert verified.code == 0
     assert "No lesion stands on two sides" in verified.out
     assert read_split(path).meta["seed"] == 3
@@ -83,9 +83,9 @@ def test_a_leak_ends_with_one_and_one_line_without_a_traceback(
     drawn_folder: Path, tmp_path: Path, lesionwise: Lesionwise
 ) -> None:
     path = tmp_path / "s.csv"
-    lesionwise("split", drawn_folder, "--out", path, "--by", "image", "--quiet")
+    lesionwise("data", "split", drawn_folder, "--out", path, "--by", "image", "--quiet")
     write_json(path.with_suffix(".json"), {"by": "lesion"})
-    refused = lesionwise("split", drawn_folder, "--verify", path, "--quiet")
+    refused = lesionwise("data", "split", drawn_folder, "--verify", path, "--quiet")
     assert refused.code == 1
     assert refused.err.startswith("Error: ")
     assert "lesion LESION_" in refused.err

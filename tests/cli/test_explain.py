@@ -1,4 +1,4 @@
-"""`explain` and `evaluate --robustness` on a run of drawn images, and what report and card make of it."""
+"""`explain` and `robustness` on a run of drawn images, and what report and card make of it."""
 
 import io
 import json
@@ -50,15 +50,16 @@ def test_maps_are_tested_drawn_and_shown_in_report_and_card(run: RunFolder) -> N
     assert len(pd.read_csv(run.overlays / "val.csv")) == images
     assert json.loads(run.explanation.read_text())["parts"]["val"] == said["explanation"]
 
-    done = _call("evaluate", run.path, "--robustness", "--device", "cpu", "--quiet")
+    done = _call("robustness", run.path, "--device", "cpu", "--quiet")
     assert done.exit_code == 0, done.output
-    assert "On changed photographs:" in done.stdout
+    assert "val, on changed photographs:" in done.stdout
     assert len(json.loads(run.robustness.read_text())["parts"]["val"]["changed"]) == 30
+    assert _call("evaluate", run.path).exit_code == 0
     assert _call("report", run.path).exit_code == 0
     report = run.report.read_text(encoding="utf-8")
     assert "What it looked at" in report
     assert "What breaks it" in report
-    assert _call("card", run.path).exit_code == 0
+    assert _call("report", run.path, "--card").exit_code == 0
     card = run.model_card.read_text(encoding="utf-8")
     assert re.search(r"## Where it looks\n\n- ", card)
     said_on = "Ten changes of the photographs at three strengths, on `val`."

@@ -20,7 +20,7 @@ from lesionwise.evaluation.runs.calibrate import calibrate_run
 from lesionwise.evaluation.runs.ensemble import claim_ensemble_folder, make_ensemble
 from lesionwise.evaluation.runs.predictions import read_run_predictions
 from lesionwise.evaluation.scores.decision import accuracy_score
-from lesionwise.experiments.reread import reread
+from lesionwise.experiments.reevaluate import reevaluate
 from lesionwise.experiments.robustness import FRAME_PX, _read, perturbed_part
 from lesionwise.files import write_json, write_text
 from lesionwise.run_folder import RunFolder
@@ -87,8 +87,8 @@ def test_an_ensemble_answers_for_changed_photographs_as_it_answers(
 def test_members_share_changed_photographs_and_what_they_read_alike(
     trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    larger = reread(trained.path, ["image_size=[36, 48]"], tmp_path / "larger", cache_root=tmp_path)
-    nearer = reread(trained.path, ["eval_zoom=1.2"], tmp_path / "nearer", cache_root=tmp_path)
+    larger = reevaluate(trained.path, ["image_size=[36, 48]"], tmp_path / "larger", cache_root=tmp_path)
+    nearer = reevaluate(trained.path, ["eval_zoom=1.2"], tmp_path / "nearer", cache_root=tmp_path)
     both = claim_ensemble_folder(tmp_path / "both")
     make_ensemble([trained, larger, nearer], both)
     calls: Counter[str] = Counter()
@@ -115,14 +115,18 @@ def test_an_ensemble_of_cross_validations_is_refused_before_anything_is_written(
     write_json(both.ensemble, {"members": [{"run": str(folds.path), "calibrated": False}]})
     write_text(both.config, "")
     before = set(tmp_path.rglob("*"))
-    refused = CliRunner().invoke(app, ["evaluate", str(both.path), "--final", "--robustness"])
+    refused = CliRunner().invoke(app, ["robustness", str(both.path)])
     assert isinstance(refused.exception, RunError)
-    assert "folds: is a cross-validation, and --robustness asks one network" in str(refused.exception)
+    assert "folds: is a cross-validation, and robustness is measured for one network" in str(
+        refused.exception
+    )
     assert set(tmp_path.rglob("*")) == before
 
 
 def test_the_test_part_is_not_changed_before_it_was_looked_at(trained: RunFolder) -> None:
-    with pytest.raises(RunError, match=r"its test part was not looked at yet\. Add --final"):
+    with pytest.raises(
+        RunError, match=r"its test part was not looked at yet\. Run .lesionwise evaluate .* --final"
+    ):
         perturbed_part(trained, "test", device="cpu")
 
 

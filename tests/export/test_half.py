@@ -61,7 +61,7 @@ def test_a_run_is_exported_so_and_what_changes_is_counted(
     run = train(make_recipe(epochs=1), drawn_folder, out=tmp_path / "run")
     for precision in ("fp32", "fp16"):
         out = tmp_path / f"{precision}.onnx"
-        ended = lesionwise("export", run.path, "--out", out, "--precision", precision)
+        ended = lesionwise("bundle", "export", run.path, "--out", out, "--precision", precision)
         assert ended.code == 0, ended.err
     assert "fp16 changes the decision, diagnosis or set of" in ended.err
     full, half = (read_bundle(tmp_path / f"{precision}.onnx") for precision in ("fp32", "fp16"))

@@ -108,7 +108,7 @@ def test_bits_that_stand_in_the_file_cannot_be_asked_for_or_away(
         with pytest.raises(BundleError, match=f"is made for int8 and cannot be run in {wished}"):
             Engine(bundle, precision=wished)  # type: ignore[arg-type]
     with pytest.raises(
-        BundleError, match=r'made for fp32 and cannot.*"lesionwise export RUN --precision int8"'
+        BundleError, match=r'made for fp32 and cannot.*"lesionwise bundle export RUN --precision int8"'
     ):
         Engine(make_bundle(), precision="int8")
 

@@ -60,7 +60,7 @@ def test_an_ensemble_is_made_by_the_commands_of_its_members_and_their_origins(tm
     first, reread, other, both = (RunFolder(tmp_path / name) for name in ("first", "again", "other", "both"))
     for step, command, python in (
         (first, "train best", "3.11.7"),
-        (reread, "reread best --set eval_zoom=1.2", "3.11.7"),
+        (reread, "evaluate best --set eval_zoom=1.2", "3.11.7"),
         (other, "train large --out /secret/large", "3.12.3"),
         (both, "ensemble again large", "3.11.7"),
     ):
@@ -71,7 +71,7 @@ def test_an_ensemble_is_made_by_the_commands_of_its_members_and_their_origins(tm
     assert _making(both, [reread, other]) == {
         "commands": [
             "lesionwise train best",
-            "lesionwise reread best --set eval_zoom=1.2",
+            "lesionwise evaluate best --set eval_zoom=1.2",
             "lesionwise train large --out large",
             "lesionwise ensemble again large",
         ],
@@ -81,7 +81,7 @@ def test_an_ensemble_is_made_by_the_commands_of_its_members_and_their_origins(tm
         ],
     }
     first.environment.unlink()
-    assert _making(reread, [reread])["commands"] == ["lesionwise reread best --set eval_zoom=1.2"]
+    assert _making(reread, [reread])["commands"] == ["lesionwise evaluate best --set eval_zoom=1.2"]
 
 
 def test_a_run_without_scores_has_no_card(run: RunFolder) -> None:
@@ -264,13 +264,16 @@ def test_known_pairs_explain_the_number_of_lesions(run: RunFolder) -> None:
     )
 
 
-def test_notes_of_the_makers_are_taken_over_as_they_are(run: RunFolder, tmp_path: Path) -> None:
+def test_notes_of_the_makers_are_taken_over_as_they_are(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lesionwise.report.html.write_report", lambda run: run.report)  # has facts of no data
     evaluate_part(run, "val")
     plain = write_model_card(run).read_text(encoding="utf-8")
     assert "Notes of its makers" not in plain
     notes = "### What it costs\n\n{{ 26 }} minutes & <b>two</b> cores.\n\n- One seed.\n"
     (tmp_path / "notes.md").write_text(notes, encoding="utf-8")
-    done = CliRunner().invoke(app, ["card", str(run.path), "--notes", str(tmp_path / "notes.md")])
+    done = CliRunner().invoke(app, ["report", "--card", str(run.path), "--notes", str(tmp_path / "notes.md")])
     assert done.exit_code == 0, done.output
     text = run.model_card.read_text(encoding="utf-8")
     assert text == plain.replace("## Limits\n", f"## Notes of its makers\n\n{notes}\n## Limits\n")

@@ -55,7 +55,7 @@ def test_merged_images_share_a_part_in_the_split(tmp_path: Path, drawn_folder: P
     pd.DataFrame(pairs, columns=["image_id", "other_image_id"]).to_csv("pairs.csv", index=False)
     # five folds need twelve groups of each diagnosis; one pair leaves enough
     pd.DataFrame(pairs[:1], columns=["image_id", "other_image_id"]).to_csv("pair.csv", index=False)
-    arguments = ["split", str(drawn_folder), "--out", str(tmp_path / "split.csv"), "--quiet"]
+    arguments = ["data", "split", str(drawn_folder), "--out", str(tmp_path / "split.csv"), "--quiet"]
     result = CliRunner().invoke(app, [*arguments, "--merge", "pair.csv"])
     assert result.exit_code == 0, result.exception
     frame = read_split(tmp_path / "split.csv").frame.set_index("image_id")

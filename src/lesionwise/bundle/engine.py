@@ -249,7 +249,7 @@ def _verify_precision(bundle: Bundle, wished: Precision) -> None:
     if held != wished and (held == "int8" or wished in {"int8", "fp16"}):
         raise BundleError(
             f"{bundle.path}: is made for {held} and cannot be run in {wished}: fewer bits stand in the file "
-            f'itself. Make that one with "lesionwise export RUN --precision {wished}".'
+            f'itself. Make that one with "lesionwise bundle export RUN --precision {wished}".'
         )
 
 
@@ -273,7 +273,8 @@ def load_model(
     The file is checked before any of it is run; no code from it is executed.
 
     Args:
-        path: A bundle, as `lesionwise export` writes it, or the name of one that ships; left out, `best`.
+        path: A bundle, as `lesionwise bundle export` writes it, or the name of one that ships. The default
+            is `best`.
         runtime: "openvino", or "onnxruntime" where that extra is installed.
         threads: Cores to use; all if left out.
         streams: Batches that several threads may have computed at the same time.

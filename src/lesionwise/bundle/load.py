@@ -170,7 +170,8 @@ def verify_servable(bundle: Bundle) -> None:
     if stamp:
         raise BundleError(
             f"{bundle.path}: {stamp}: it was trained on lesions that it was tested on, so nobody knows how "
-            'good it is; it is not served. Train on a split by lesion ("lesionwise split") and export that.'
+            'good it is; it is not served. Train on a split by lesion ("lesionwise data split") and '
+            "export that."
         )
 
 

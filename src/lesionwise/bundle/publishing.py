@@ -40,7 +40,7 @@ _HOW_TO: Final = """
     answers = lesionwise.load_model("{model}").predict(["photograph.jpg"])
     print(answers.probabilities, answers.decisions.decision)
 
-It is one ONNX file that describes itself: `lesionwise bundle show {model}`. `lesionwise verify --model
+It is one ONNX file that describes itself: `lesionwise bundle show {model}`. `lesionwise bundle verify --model
 {model}` works its scores out anew. Its input `image` takes RGB images of {height} by {width} pixels as bytes,
 shape (N, {height}, {width}, 3); its outputs are {outputs}, with classes in the order {classes}.
 `sha256sum --check {sums}` finds damaged copies.
@@ -108,13 +108,14 @@ def verify_publishable(bundle: Bundle) -> None:
         )
     lacking = {
         "calibration, so that nobody knows what its probabilities mean": description.calibration is None,
-        'card: "lesionwise card RUN" writes one': not description.card.strip(),
+        'card: "lesionwise report RUN" --card writes one': not description.card.strip(),
         "licence: nobody may use what has none": not description.licence.strip(),
     }
     for thing, is_lacking in lacking.items():
         if is_lacking:
             raise BundleError(
-                f'{bundle.path}: has no {thing}. Run "lesionwise export RUN --card FILE --licence NAME" anew.'
+                f"{bundle.path}: has no {thing}. "
+                'Run "lesionwise bundle export RUN --card FILE --licence NAME" again.'
             )
 
 
@@ -125,7 +126,7 @@ def _bundle_of(source: Path) -> Bundle:
     path = source / MODEL
     if not path.is_file():
         raise RunError(
-            f'{source}: has no {MODEL}. Run "lesionwise export {source} --card FILE --licence NAME".'
+            f'{source}: has no {MODEL}. Run "lesionwise bundle export {source} --card FILE --licence NAME".'
         )
     bundle = read_bundle(path)
     _verify_present(run, bundle)
@@ -139,7 +140,7 @@ def _verify_present(run: RunFolder, bundle: Bundle) -> None:
     if weights.is_file() and file_sha256(weights) not in made_of:
         raise RunError(
             f"{bundle.path}: was not made of the present weights of this run. "
-            f'Run "lesionwise export {run.path}" anew.'
+            f'Run "lesionwise bundle export {run.path}" anew.'
         )
 
 

@@ -1,4 +1,4 @@
-"""`lesionwise export` and `lesionwise bundle show|import`."""
+"""`lesionwise bundle export`, `show` and `import`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from lesionwise.bundle.description import Description
     from lesionwise.bundle.load import Bundle
     from lesionwise.evaluation.calibration.record import Calibration
-
-app = typer.Typer(help="Look into a model file, or make one of somebody else's model.", no_args_is_help=True)
-
 
 Precision = Literal["fp32", "bf16"]
 Run = Annotated[Path, typer.Argument(help="A run folder, or that of an ensemble.", metavar="RUN")]
@@ -81,7 +78,6 @@ def export(
     print_result(f"Bundle: {bundle.path} ({len(bundle.content) / 1e6:.1f} MB)", _record(bundle), as_json=json)
 
 
-@app.command("show")
 def show(path: File = None, json: Json = False) -> None:
     """Check a bundle, and show what it says about itself."""
     from lesionwise.bundle.load import read_bundle
@@ -90,7 +86,6 @@ def show(path: File = None, json: Json = False) -> None:
     print_result(_describe(bundle), _record(bundle), as_json=json)
 
 
-@app.command("import")
 def import_(
     path: Annotated[Path, typer.Argument(help="A .onnx, .keras or .h5 file.", metavar="MODEL")],
     out: Annotated[Path, typer.Option("--out", help="Where the bundle goes.", metavar="FILE")],

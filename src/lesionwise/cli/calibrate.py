@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lesionwise.cli.console import print_note, print_result
-from lesionwise.cli.evaluate import RunArgument
-from lesionwise.cli.options import Json, Quiet
+from lesionwise.cli.options import Json, Quiet, RunArgument
 
 if TYPE_CHECKING:
     from lesionwise.evaluation.calibration.record import Calibration, OperatingPoint

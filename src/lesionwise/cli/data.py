@@ -11,8 +11,6 @@ from lesionwise.cli.console import Display, print_note, print_result
 from lesionwise.cli.options import Json, Quiet, Workers
 from lesionwise.cli.transfer import TransferDisplay
 
-app = typer.Typer(help="Get the images, and know what is wrong with them.", no_args_is_help=True)
-
 Folder = Annotated[Path, typer.Argument(help="Folder of images with its table.", metavar="DIR")]
 
 
@@ -38,7 +36,6 @@ SetOption = Annotated[
 ]
 
 
-@app.command()
 def download(
     out: Annotated[Path, typer.Option("--out", help="The folder to fill.", metavar="DIR")],
     source: Annotated[
@@ -65,7 +62,6 @@ def download(
     print_result(f"{out}: {wanted} set {origin}. Licence: CC BY-NC 4.0.", value, as_json=json)
 
 
-@app.command()
 def verify(folder: Folder, wanted: SetOption = Set.train, json: Json = False) -> None:
     """Say whether a folder holds the whole of HAM10000, unharmed. Ends with 1 if not."""
     from lesionwise.data.download import sources
@@ -80,7 +76,6 @@ def verify(folder: Folder, wanted: SetOption = Set.train, json: Json = False) ->
         raise typer.Exit(1)
 
 
-@app.command()
 def audit(
     folder: Folder,
     out: Annotated[
@@ -117,7 +112,6 @@ def audit(
         raise typer.Exit(1)
 
 
-@app.command()
 def lesions(
     folder: Folder,
     each_image: Annotated[

@@ -1,12 +1,13 @@
-"""`lesionwise evaluate` and `lesionwise report`."""
+"""`lesionwise evaluate`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lesionwise.cli.console import Display, describe_check, describe_evaluation, print_note, print_result
+from lesionwise.cli.console import describe_check, describe_evaluation, print_note, print_result
 from lesionwise.cli.options import By, Device, DeviceOption, Json, Out, Quiet
+from lesionwise.cli.reevaluate import evaluate_again
 from lesionwise.errors import LesionwiseError
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from lesionwise.evaluation.scores.evaluate import Evaluation
     from lesionwise.run_folder import RunFolder
 
-RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
 TruthOption = Annotated[
     Path | None,
     typer.Option(
@@ -47,55 +47,48 @@ def evaluate(
     final: Annotated[
         bool, typer.Option("--final", help="Read the test part, and note it in the ledger.")
     ] = False,
-    robustness: Annotated[
-        bool, typer.Option("--robustness", help="Score the run on changed photographs too; some minutes.")
-    ] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Evaluate the trained weights again at another size, zoom or number of views, as a new run; "
+            "may be repeated.",
+            metavar="KEY=VALUE",
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score predictions, with intervals; of a run its val part, with --final its test part."""
-    from lesionwise.run_folder import RunFolder, open_run_folder
+    """Score the val part of a run (with --final its test part), or a CSV of predictions, with intervals."""
+    from lesionwise.run_folder import open_run_folder
 
-    read = read_metadata(table) if table else None
     if not source.exists():
         raise LesionwiseError(f"{source}: expected a run folder or a CSV but found nothing.")
+    if changes:
+        if source.is_file() or final or truth or table or normalise or by == "image":
+            raise LesionwiseError(
+                "--set goes with a run folder, and with --out, --device, --json and --quiet alone."
+            )
+        evaluate_again(source, changes, out, device=device, as_json=json, quiet=quiet)
+        return
+    read = read_metadata(table) if table else None
     if not source.is_file():
         if truth or normalise or out or by == "image":
             raise LesionwiseError("--truth, --normalise, --by and --out go with a CSV; a run knows its own.")
-        folds = () if final or robustness else ("cross-validation",)  # whose runs are for one fold each
+        folds = () if final else ("cross-validation",)  # whose runs are for one fold each
         run = open_run_folder(source, "run", "ensemble", *folds)
-        if robustness:
-            from lesionwise.experiments.robustness import verify_changeable
-
-            verify_changeable(run)  # before anything is written
         evaluation, title, check = _evaluate_run(run, read, final=final, device=device, quiet=quiet)
     else:
-        if final or robustness:
-            name = "--final" if final else "--robustness"
-            raise LesionwiseError(f"{source}: {name} goes with a run folder.")
+        if final:
+            raise LesionwiseError(f"{source}: --final goes with a run folder.")
         given = read_csv(source, truth, read, normalise=normalise)
         evaluation, title = _evaluate_csv(source, given, read, by, out, quiet=quiet), source.name
         check = None
     text, value = describe_evaluation(evaluation, title), evaluation.to_json()
     if check:
         text, value = f"{text}\n{describe_check(check)}", {**value, "calibration": check.to_json()}
-    if robustness:
-        sentences, record = _robustness(RunFolder(source), title, device, quiet=quiet)
-        text, value = "\n".join([text, *sentences]), {**value, "robustness": record}
     print_result(text, value, as_json=json)
-
-
-def report(run: RunArgument, json: Json = False) -> None:
-    """Write the report of an evaluated run."""
-    from lesionwise.report.html import write_report
-    from lesionwise.run_folder import RunFolder, open_run_folder
-
-    given = RunFolder(run)  # evaluate CSV --out leaves scores without a recipe
-    if not given.scores.is_file():
-        given = open_run_folder(run, "run", "ensemble", "cross-validation")
-    path = write_report(given)
-    print_result(f"Report: {path}", {"report": str(path)}, as_json=json)
 
 
 def read_metadata(path: Path) -> "pd.DataFrame":
@@ -126,21 +119,6 @@ def _evaluate_run(
         print_note(note, quiet=quiet)
     known = about_part(run, part) if table is None else table
     return evaluate_part(run, part, table=known), part, read_check(run, part)
-
-
-def _robustness(
-    run: "RunFolder", part: str, device: Device, *, quiet: bool
-) -> tuple[list[str], dict[str, Any]]:
-    """Measure what changed photographs cost, and return it in sentences and as a record."""
-    from lesionwise.evaluation.robustness import describe_robustness, write_robustness
-    from lesionwise.experiments.robustness import perturbed_part
-    from lesionwise.run_record import timed_stage
-    from lesionwise.training.loop.hardware import choose_device
-
-    with Display(quiet=quiet) as display, timed_stage(run, f"robustness on {part}"):
-        found = perturbed_part(run, part, device=choose_device(device), on_step=display.on_work)
-    write_robustness(run, part, found)
-    return ["On changed photographs:", *(f"  {line}" for line in describe_robustness(found))], found.to_json()
 
 
 def read_csv(

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lesionwise.cli.console import Display, print_result
-from lesionwise.cli.evaluate import RunArgument
-from lesionwise.cli.options import Json, Quiet
+from lesionwise.cli.options import Json, Quiet, RunArgument
 from lesionwise.errors import LesionwiseError
 
 if TYPE_CHECKING:

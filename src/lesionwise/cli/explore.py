@@ -1,4 +1,4 @@
-"""`lesionwise explore`."""
+"""`lesionwise data explore`."""
 
 from functools import partial
 from pathlib import Path

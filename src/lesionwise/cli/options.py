@@ -7,6 +7,7 @@ import typer
 
 from lesionwise.errors import LesionwiseError
 
+RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
 Data = Annotated[Path, typer.Option("--data", help="Folder of images with its table.", metavar="DIR")]
 Out = Annotated[Path | None, typer.Option("--out", help="Where the results go.", metavar="DIR")]
 SplitFile = Annotated[

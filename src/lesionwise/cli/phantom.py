@@ -1,4 +1,4 @@
-"""`lesionwise phantom`."""
+"""`lesionwise data phantom`."""
 
 from pathlib import Path
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""`lesionwise publish`."""
+"""`lesionwise bundle publish`."""
 
 from pathlib import Path
 from typing import Annotated

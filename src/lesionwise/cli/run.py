@@ -57,7 +57,7 @@ def run(
     from lesionwise.run_record import timed_stage
 
     if data is None and devices * nodes > 1:
-        raise RunError("Expected --data: several processes draw no phantoms. lesionwise phantom does.")
+        raise RunError("Expected --data: several processes draw no phantoms. lesionwise data phantom does.")
     folder = train_run(
         recipe or ("small" if data else "phantom"),
         data or _phantom(seed, workers, quiet=quiet),

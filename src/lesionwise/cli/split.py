@@ -1,4 +1,4 @@
-"""`lesionwise split`."""
+"""`lesionwise data split`."""
 
 from pathlib import Path
 from typing import Annotated

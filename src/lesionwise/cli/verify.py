@@ -1,4 +1,4 @@
-"""`lesionwise verify`."""
+"""`lesionwise bundle verify`."""
 
 from pathlib import Path
 from typing import Annotated

@@ -63,7 +63,10 @@ def perturbed_part(
     """
     verify_changeable(run)
     if part == "test" and not run.predictions("test").is_file():
-        raise RunError(f"{run.path}: its test part was not looked at yet. Add --final, which notes the look.")
+        raise RunError(
+            f"{run.path}: its test part was not looked at yet. "
+            f'Run "lesionwise evaluate {run.path} --final", which notes the look.'
+        )
     model = _model(run, part, device=device, cache_root=cache_root)
     plain, *changed = map(model.answer, _changed_images(model, seed=seed, on_step=on_step))
     named = [(name, strength, prob) for (name, strength), prob in zip(_JOBS, changed, strict=True)]
@@ -80,8 +83,8 @@ def verify_changeable(run: RunFolder) -> None:
         verify_changeable(member)
     if run.kind == "cross-validation":
         raise RunError(
-            f"{run.path}: is a cross-validation, and --robustness asks one network about all images of a "
-            "part. Ask one of its folds, fold-1 and so on."
+            f"{run.path}: is a cross-validation, and robustness is measured for one network on all images of "
+            "a part. Pass one of its folds, fold-1 and so on."
         )
 
 

@@ -1,4 +1,4 @@
-"""From a data folder to what is known of it: what `lesionwise explore` looks at, in order.
+"""From a data folder to what is known of it: what `lesionwise data explore` looks at, in order.
 
 Here: the order of the steps. Not here: the steps, and the page (`page`).
 """

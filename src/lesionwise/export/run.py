@@ -1,4 +1,4 @@
-"""From run folders to a bundle: what `lesionwise export` does.
+"""From run folders to a bundle: what `lesionwise bundle export` does.
 
 Here: gathering weights, view, calibration and provenance. Not here: the graph (`bundle.export`), the scores
 (`claims`) and the checks of what came out (`export_check`).
@@ -191,7 +191,7 @@ def _verify_exportable(runs: Sequence[RunFolder], recipes: Sequence[Recipe]) -> 
             raise RunError(
                 f"{run.path}: reads images otherwise than {runs[0].path} (image_size, preprocessing or "
                 "metadata); a bundle reads each image once. Export them as two. Where image_size alone "
-                'differs, "lesionwise reread" lets one see them as the other does.'
+                'differs, "lesionwise evaluate RUN --set image_size=…" makes a run that reads like the other.'
             )
         if read_split(run.split).fingerprint != read_split(runs[0].split).fingerprint:
             raise RunError(

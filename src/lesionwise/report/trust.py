@@ -1,6 +1,6 @@
 """Where the model looked and what breaks it, for the report, where a run has measured it.
 
-Here: gathering what `lesionwise explain` and `lesionwise evaluate --robustness` left. Not here: measuring.
+Here: gathering what `lesionwise explain` and `lesionwise robustness` left. Not here: measuring.
 """
 
 from typing import Any

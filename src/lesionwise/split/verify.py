@@ -51,7 +51,7 @@ def _verify_images(split: Split, image_ids: pd.Series, source: str, *, left_out:
         if len(lost) != expected and lost:
             raise SplitError(
                 f"{source}: {len(lost)} images, such as {min(lost)}, are not in {where}. "
-                'Was it made for another data set? Run "lesionwise split" for this one.'
+                'Was it made for another data set? Run "lesionwise data split" for this one.'
             )
 
 
@@ -64,6 +64,6 @@ def _verify_together(grouped: pd.DataFrame, column: str, source: str) -> None:
     more = f" {len(cut) - 1} other lesions leak too." if len(cut) > 1 else ""
     place = where if column == "part" else f"folds {where}"
     raise LeakError(
-        f'{source}: lesion {lesion} is in {place}.{more} Run "lesionwise split" again, '
+        f'{source}: lesion {lesion} is in {place}.{more} Run "lesionwise data split" again, '
         "or use the split that was made by lesion."
     )

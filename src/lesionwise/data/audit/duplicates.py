@@ -127,7 +127,7 @@ def _near_finding(new: list[Candidate], image_ids: NDArray[np.str_], dx: NDArray
         "warning",
         f"{len(new)} pairs of images of different lesions look like one lesion, the likeliest {shown}",
         "Look at each pair. Write those that are one lesion to a CSV and pass it to "
-        '"lesionwise split --merge".',
+        '"lesionwise data split --merge".',
         ids=tuple(dict.fromkeys(image for ids in pairs for image in ids)),
         details=details,
     )

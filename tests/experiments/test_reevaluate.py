@@ -12,7 +12,7 @@ from lesionwise.evaluation.runs.ensemble import claim_ensemble_folder, make_ense
 from lesionwise.evaluation.runs.scores import evaluate_part
 from lesionwise.experiments.crossval import cross_validate
 from lesionwise.experiments.image_facts import about_part
-from lesionwise.experiments.reread import reread
+from lesionwise.experiments.reevaluate import reevaluate
 from lesionwise.export.run import export_run
 from lesionwise.files import read_json, write_text
 from lesionwise.recipe import load_recipe
@@ -28,7 +28,7 @@ def run(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFold
 
 
 def test_the_same_weights_see_another_view(run: RunFolder, tmp_path: Path) -> None:
-    other = reread(run.path, ["image_size=[48, 64]", "eval_zoom=1.25"], tmp_path / "other")
+    other = reevaluate(run.path, ["image_size=[48, 64]", "eval_zoom=1.25"], tmp_path / "other")
     recipe, data, _ = prepare_again(other, None)
     assert (recipe.image_size, recipe.eval_zoom) == ((48, 64), 1.25)
     assert recipe.model_copy(update={"image_size": (0, 0), "eval_zoom": 0}) == load_recipe(
@@ -50,16 +50,16 @@ def test_the_same_weights_see_another_view(run: RunFolder, tmp_path: Path) -> No
 
 
 def test_looks_at_test_are_counted_with_those_of_the_first_run(run: RunFolder, tmp_path: Path) -> None:
-    other = reread(run.path, ["tta=4"], tmp_path / "other")
+    other = reevaluate(run.path, ["tta=4"], tmp_path / "other")
     looks = [predict_test(each).number for each in (run, other)]
     assert looks[1] == looks[0] + 1
 
 
 def test_what_is_trained_cannot_be_changed_afterwards(run: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"epochs, ema decides what is trained.*train the recipe anew"):
-        reread(run.path, ["epochs=9", "ema=0.5", "tta=4"], tmp_path / "other")
+        reevaluate(run.path, ["epochs=9", "ema=0.5", "tta=4"], tmp_path / "other")
     with pytest.raises(RecipeError, match="Expected --set to change"):
-        reread(run.path, [], tmp_path / "other")
+        reevaluate(run.path, [], tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
 
@@ -67,11 +67,11 @@ def test_an_own_folder_and_trained_weights_are_needed(
     run: RunFolder, tmp_path: Path, lesionwise: Lesionwise
 ) -> None:
     with pytest.raises(RunError, match="is there already"):
-        reread(run.path, ["tta=4"], run.path)
+        reevaluate(run.path, ["tta=4"], run.path)
     bare = tmp_path / "bare"
     bare.mkdir()
     write_text(bare / "config.toml", run.config.read_text())
-    ended = lesionwise("reread", bare, "--set", "tta=4", "--out", tmp_path / "other")
+    ended = lesionwise("evaluate", bare, "--set", "tta=4", "--out", tmp_path / "other")
     assert ended.code == 2
     assert "not trained to its end" in ended.err
 
@@ -80,12 +80,12 @@ def test_a_network_for_one_size_is_refused_at_another(drawn_folder: Path, tmp_pa
     recipe = make_recipe(model="seed-mlp", epochs=1, image_size=(16, 24))
     dense = train(recipe, drawn_folder, out=tmp_path / "dense")
     with pytest.raises(RecipeError, match=r"seed-mlp has other weights for images of \(24, 32\)"):
-        reread(dense.path, ["image_size=[24, 32]"], tmp_path / "other")
+        reevaluate(dense.path, ["image_size=[24, 32]"], tmp_path / "other")
     assert not (tmp_path / "other").exists()
-    other = reread(dense.path, ["tta=4"], tmp_path / "other")
-    with pytest.raises(RunError, match="made by reread itself"):
-        reread(other.path, ["tta=1"], tmp_path / "third")
-    with pytest.raises(RunError, match="made by reread and is not trained on"):
+    other = reevaluate(dense.path, ["tta=4"], tmp_path / "other")
+    with pytest.raises(RunError, match='made by "evaluate --set" itself'):
+        reevaluate(other.path, ["tta=1"], tmp_path / "third")
+    with pytest.raises(RunError, match='made by "evaluate --set" and is not trained on'):
         train(load_recipe(other.config), drawn_folder, out=other.path, resume=True)
 
 
@@ -96,9 +96,9 @@ def test_runs_that_read_alike_become_one_bundle(
     second = train(larger, drawn_folder, out=tmp_path / "second", split=run.split)
     unlike = claim_ensemble_folder(tmp_path / "unlike")
     make_ensemble([run, second], unlike)
-    with pytest.raises(RunError, match="lesionwise reread"):
+    with pytest.raises(RunError, match="lesionwise evaluate RUN --set"):
         export_run(unlike, tmp_path / "unlike.onnx")
-    ended = lesionwise("reread", run.path, "--set", "image_size=[48, 64]", "--out", tmp_path / "first")
+    ended = lesionwise("evaluate", run.path, "--set", "image_size=[48, 64]", "--out", tmp_path / "first")
     assert ended.code == 0, ended.err
     alike = claim_ensemble_folder(tmp_path / "alike")
     make_ensemble([RunFolder(tmp_path / "first"), second], alike)
@@ -106,11 +106,13 @@ def test_runs_that_read_alike_become_one_bundle(
     assert bundle.description.input.size == (48, 64)
     assert lesionwise("evaluate", alike.path).code == 0
     assert read_json(alike.scores)["parts"]["val"]["subgroups"]
-    assert lesionwise("card", alike.path).code == 0
+    assert lesionwise("report", alike.path, "--card").code == 0
     card = alike.model_card.read_text(encoding="utf-8")
     assert "the mean of those of 2 networks: small, small." in " ".join(card.split())
     assert card.count('    model = "small"') == 2
-    assert "weights were trained with `image_size = [24, 32]` and look otherwise since" in card
+    assert "weights were trained with `image_size = [24, 32]` and are evaluated with" in " ".join(
+        card.split()
+    )
     made = bundle.description.provenance
     assert made
     assert [recipe.get("trained_with") for recipe in made.recipes] == [{"image_size": [24, 32]}, None]
@@ -122,7 +124,7 @@ def test_runs_that_read_alike_become_one_bundle(
 
 def test_folds_are_predicted_and_calibrated_anew(drawn_folder: Path, tmp_path: Path) -> None:
     folds = cross_validate(make_recipe(epochs=1), drawn_folder, out=tmp_path / "folds", folds=[1, 2]).run
-    other = reread(folds.path, ["eval_zoom=1.5"], tmp_path / "other")
+    other = reevaluate(folds.path, ["eval_zoom=1.5"], tmp_path / "other")
     assert read_json(other.cross_validation)["done"] == [1, 2]
     before, after = (pd.read_csv(each.predictions("out-of-fold")) for each in (folds, other))
     assert list(before["image_id"]) == list(after["image_id"])
@@ -130,7 +132,7 @@ def test_folds_are_predicted_and_calibrated_anew(drawn_folder: Path, tmp_path: P
     assert np.abs(before.filter(like="prob_") - after.filter(like="prob_")).to_numpy().max() > 1e-3
     scores = [read_json(each.scores)["parts"]["out-of-fold"] for each in (folds, other)]
     assert scores[0] != scores[1]
-    with pytest.raises(RunError, match="made by reread"):
+    with pytest.raises(RunError, match='made by "evaluate --set"'):
         cross_validate(load_recipe(other.config), drawn_folder, out=other.path, folds=[3])
 
 

@@ -1,8 +1,8 @@
-"""A trained run, or the folds of a recipe, that look at images otherwise: the same weights, other evaluation.
+"""Evaluating trained weights again at another size, zoom or number of views.
 
-Here: which keys decide that, and the folder that comes of it; its `reread.json` says whose weights it has and
-what they were trained with. Not here: predicting (`fit`), and calibrating, which is done anew, because the
-answers are others.
+Here: which recipe keys can be changed, and the new run folder. Its `reread.json` says whose weights it has
+and what they were trained with. Not here: predicting (`lesionwise.training.fit`) and calibrating, which is
+done again because the answers change.
 """
 
 import shutil
@@ -27,7 +27,7 @@ LOOKING: Final = ("image_size", "eval_size", "eval_zoom", "tta", "calibration")
 _TOLD: Final = ("split.csv", "split.json", "history.csv")
 
 
-def reread(
+def reevaluate(
     path: Path,
     changes: Sequence[str],
     out: Path,
@@ -36,10 +36,10 @@ def reread(
     cache_root: Path | None = None,
     on_run: Callable[[str], None] | None = None,
 ) -> RunFolder:
-    """Let a trained run, or all finished folds of a cross-validation, look at images otherwise.
+    """Evaluate a trained run, or all finished folds of a cross-validation, with some recipe keys changed.
 
-    The weights are copied; val, cal and held-out folds are predicted anew, and calibrated by the defaults
-    of `lesionwise calibrate`; `test` is not read.
+    The weights are copied. val, cal and held-out folds are predicted again, and calibrated by the defaults
+    of `lesionwise calibrate`. `test` is not read.
 
     Args:
         path: The run or the cross-validation.
@@ -78,7 +78,8 @@ def reread(
 def _looking_otherwise(run: RunFolder, changes: Sequence[str]) -> Recipe:
     if run.reread.is_file():
         raise RunError(
-            f"{run.path}: was made by reread itself. Reread {read_json(run.reread)['of']} instead."
+            f'{run.path}: was made by "evaluate --set" itself. '
+            f"Evaluate {read_json(run.reread)['of']} again instead."
         )
     recipe, before = load_recipe(run.config, changes), load_recipe(run.config)
     if recipe == before:

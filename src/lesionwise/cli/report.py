@@ -1,0 +1,64 @@
+"""`lesionwise report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lesionwise.cli.console import print_result
+from lesionwise.cli.options import Json, RunArgument, read_text
+from lesionwise.errors import LesionwiseError
+
+Card = Annotated[
+    bool,
+    typer.Option("--card", help="Write the model card too, model_card.md; it says what was not measured."),
+]
+Licence = Annotated[
+    str, typer.Option("--licence", help='With --card: licence of the weights, such as "CC BY-NC 4.0".')
+]
+Folds = Annotated[
+    Path | None,
+    typer.Option(
+        "--folds",
+        help="With --card: a cross-validation of the same recipe, shown in a section of its own.",
+        metavar="RUN",
+    ),
+]
+Notes = Annotated[
+    Path | None,
+    typer.Option(
+        "--notes",
+        help="With --card: a Markdown file with what only its makers know; it is copied unchanged.",
+        metavar="FILE",
+    ),
+]
+
+
+def report(
+    run: RunArgument,
+    card: Card = False,
+    licence: Licence = "",
+    folds: Folds = None,
+    notes: Notes = None,
+    json: Json = False,
+) -> None:
+    """Write the report of an evaluated run; with --card its model card as well."""
+    from lesionwise.report.html import write_report
+    from lesionwise.run_folder import RunFolder, open_run_folder
+
+    if not card and (licence or folds or notes):
+        raise LesionwiseError("--licence, --folds and --notes are for the model card. Add --card.")
+    given = RunFolder(run)  # evaluate CSV --out leaves scores without a recipe
+    if card or not given.scores.is_file():
+        kinds = ("run", "ensemble") if card else ("run", "ensemble", "cross-validation")
+        given = open_run_folder(run, *kinds)
+    path = write_report(given)
+    lines, value = [f"Report: {path}"], {"report": str(path)}
+    if card:
+        from lesionwise.report.model_card import write_model_card
+
+        judged = open_run_folder(folds, "cross-validation", "ensemble") if folds else None
+        text = read_text(notes) if notes else ""
+        written = write_model_card(given, licence=licence, folds=judged, notes=text)
+        lines, value = [*lines, f"Model card: {written}"], {**value, "model_card": str(written)}
+    print_result("\n".join(lines), value, as_json=json)

@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from lesionwise.data import cache as cache_module
 from lesionwise.data.cache import open_cache
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.data.images import Pixels, read_image
-from lesionwise.errors import FindingsError
+from lesionwise.errors import DataError, FindingsError
 
 SIZE = (24, 32)
 
@@ -145,6 +146,94 @@ def test_a_torn_line_of_the_journal_costs_its_chunk_and_nothing_else(
     mended = open_cache(drawn, SIZE, root=tmp_path / "cache")
     assert mended.fingerprint == whole.fingerprint
     assert np.array_equal(mended.pixels, open_cache(drawn, SIZE, root=tmp_path / "fresh").pixels)
+
+
+def flip_a_byte(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def zero_the_second_half(content: bytes) -> bytes:
+    return content[: len(content) // 2] + bytes(len(content) - len(content) // 2)
+
+
+def give_another_shape(content: bytes) -> bytes:
+    return content.replace(b"24, 32, 3", b"32, 24, 3", 1)
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "a flipped bit": flip_a_byte,
+    "a zeroed half": zero_the_second_half,
+    "another shape": give_another_shape,
+    "a cut": lambda content: content[:-100],
+    "nothing": lambda _: b"",
+    "other content": lambda content: b"no array" * (len(content) // 8),
+}
+
+
+@pytest.mark.parametrize("file", ["pixels.npy", "journal"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_cache_is_decoded_again_where_it_is_wrong(
+    file: str, damage: str, drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_module, "CHUNK", 16)
+    whole = open_cache(drawn, SIZE, root=tmp_path / "cache")
+    expected = np.array(whole.pixels)
+    path = whole.path / file
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    decoded: list[bytes] = []
+    monkeypatch.setattr(cache_module, "read_image", counted(decoded))
+    mended = open_cache(drawn, SIZE, root=tmp_path / "cache")
+    assert np.array_equal(mended.pixels, expected)
+    assert mended.fingerprint == whole.fingerprint
+    if damage == "a flipped bit":
+        assert len(decoded) == 16
+
+
+def test_a_lost_journal_costs_the_time_to_decode_and_nothing_else(drawn: Dataset, tmp_path: Path) -> None:
+    whole = open_cache(drawn, SIZE, root=tmp_path / "cache")
+    expected = np.array(whole.pixels)
+    (whole.path / "journal").unlink()
+    mended = open_cache(drawn, SIZE, root=tmp_path / "cache")
+    assert np.array_equal(mended.pixels, expected)
+    assert mended.fingerprint == whole.fingerprint
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_the_pixels_of_a_stopped_build_are_compared_before_it_goes_on(
+    damage: str, drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_module, "CHUNK", 16)
+    whole = open_cache(drawn, SIZE, root=tmp_path / "cache")
+    expected = np.array(whole.pixels)
+    journal, pixels = whole.path / "journal", whole.path / "pixels.npy"
+    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]))
+    (whole.path / "pixels.part").write_bytes(DAMAGES[damage](pixels.read_bytes()))
+    pixels.unlink()
+    assert np.array_equal(open_cache(drawn, SIZE, root=tmp_path / "cache").pixels, expected)
+
+
+def test_a_whole_cache_is_opened_without_a_lock_and_without_writing(
+    drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = open_cache(drawn, SIZE, root=tmp_path / "cache")
+    (whole.path / "lock").unlink(missing_ok=True)
+    before = {path.name: path.stat().st_mtime_ns for path in whole.path.iterdir()}
+    monkeypatch.setattr(cache_module, "FileLock", lambda _: pytest.fail("locked"))
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: pytest.fail("written"))
+    assert open_cache(drawn, SIZE, root=tmp_path / "cache").fingerprint == whole.fingerprint
+    assert {path.name: path.stat().st_mtime_ns for path in whole.path.iterdir()} == before
+
+
+def test_a_cache_that_is_not_whole_and_cannot_be_written_is_refused_with_the_way_on(
+    drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(DataError, match=r"Read-only.*Set LESIONWISE_CACHE"):
+        open_cache(drawn, SIZE, root=tmp_path / "cache")
 
 
 BESIDE = """

@@ -110,6 +110,13 @@ def test_features_are_computed_once_for_a_network_and_its_view(
     assert run("svm", probe="svm") == 1
     assert run("zoomed", eval_zoom=1.2) == 2
     assert run("single", tta=1) == 3
+    for path in tmp_path.glob("cache/*/features-*.npy"):
+        content = path.read_bytes()
+        path.write_bytes(content[:-4] + bytes(4))
+    assert run("damaged") == 4
+    for path in tmp_path.glob("cache/*/features-*.sha256"):
+        path.unlink()
+    assert run("unknown") == 5
 
 
 def test_a_probe_learns_the_drawn_colours(probed: tuple[RunFolder, TrainingData], drawn: Dataset) -> None:

@@ -5,20 +5,23 @@ Not here: how one image is read (`images`).
 
 A cache folder is named by what it was made from (ids, file sizes and times, target size, image rule), so a
 changed file leads to another cache. Threads decode chunks of rows and write them to `pixels.part`; a finished
-chunk is noted in `journal`. Only when all stand is `pixels.part` renamed to `pixels.npy`: that name exists
-for whole caches alone. A killed process loses the chunks under way; a cache is not made to outlive a power
-cut, for which waiting for the disk would cost a fifth more.
+chunk is noted in `journal` with the checksum of its pixels. Only when all stand is `pixels.part` renamed to
+`pixels.npy`. Whoever opens a cache compares every chunk with its checksum, and decodes again what differs:
+what a killed process, a power cut or a failing disk left is never taken for the images. A whole cache is
+opened without a lock and without writing, so it may lie on a read-only disk.
 
 Letters: N images, H W height and width in pixels.
 """
 
+import errno
 import os
 import re
+import zlib
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from filelock import FileLock
@@ -29,12 +32,14 @@ from lesionwise.data.dataset import Dataset
 from lesionwise.data.findings import Finding, raise_findings
 from lesionwise.data.images import image_rule, read_content, read_image
 from lesionwise.data.workspace import default_cache_root, usable_cores
-from lesionwise.errors import ImageError
-from lesionwise.files import atomic_path
+from lesionwise.errors import DataError, ImageError
+from lesionwise.files import atomic_path, write_text
 from lesionwise.progress import OnCount
 
 CHUNK: Final = 256  # rows: some 50 MB at 225x300, half a second of decoding that an interruption can cost
-_JOURNAL_LINE: Final = re.compile(r"(\d+)((?: [0-9a-f]{64})+)\n")
+_FORMAT: Final = 2  # of the journal
+_JOURNAL_LINE: Final = re.compile(r"((\d+) ([0-9a-f]{8})((?: [0-9a-f]{64})+)) ([0-9a-f]{8})\n")
+_NOT_WRITABLE: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
 _PIXELS: Final = "pixels.npy"
 
 
@@ -91,13 +96,36 @@ def open_cache(
     paths = dataset.paths
     key = _key(dataset, paths, size, image_rule(steps))
     folder = (root or default_cache_root()) / f"{key}-{size[0]}x{size[1]}"
-    folder.mkdir(parents=True, exist_ok=True)
+    workers = workers or usable_cores()
     builder = _Builder(str(dataset.folder), paths, size, steps, folder)
-    with FileLock(folder / "lock"):  # of two commands that start at once, the second waits for the first
-        if not builder.pixels.exists():
-            builder.build(workers or usable_cores(), on_read)
+    if not builder.is_whole(workers):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / "lock"):  # of two commands that start at once, the second waits
+                if not builder.is_whole(workers):
+                    builder.build(workers, on_read)
+        except OSError as error:
+            if error.errno not in _NOT_WRITABLE:
+                raise
+            raise DataError(
+                f"{folder}: the image cache is not whole, and cannot be written: {error.strerror}. Set "
+                "LESIONWISE_CACHE to a folder that can."
+            ) from error
     pixels = np.load(builder.pixels, mmap_mode="r")
     return ImageCache(pixels, _fingerprint(dataset, builder.read_journal()), folder)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """What the journal keeps of some rows.
+
+    Attributes:
+        checksum: CRC-32 of their pixels, eight hexadecimal digits.
+        hashes: SHA-256 of each row's file.
+    """
+
+    checksum: str
+    hashes: list[str]
 
 
 class _Builder:
@@ -114,23 +142,36 @@ class _Builder:
         self.part = folder / "pixels.part"
         self.journal = folder / "journal"
 
+    @property
+    def starts(self) -> range:
+        """The first row of each chunk."""
+        return range(0, len(self.paths), CHUNK)
+
+    def is_whole(self, workers: int) -> bool:
+        """Return whether the file is there and every chunk has the checksum that was noted."""
+        return len(self._sound_chunks(self.pixels, workers)) == len(self.starts)
+
     def build(self, workers: int, on_read: OnCount | None) -> None:
-        """Decode what the journal lacks, and give the file its name when nothing is missing."""
+        """Decode what is missing or damaged, and give the file its name when nothing is."""
+        if self.pixels.exists():
+            self.pixels.replace(self.part)
+        done = self._sound_chunks(self.part, workers)
+        write_text(self.journal, "".join(_journal_line(start, chunk) for start, chunk in done.items()))
         offset = self._open_part()
-        done = self.read_journal()
-        self._write_journal(done)  # without a line that a killed process left half written
-        starts = [start for start in range(0, len(self.paths), CHUNK) if start not in done]
         faults: dict[str, str] = {}
         with ThreadPoolExecutor(workers) as pool:
-            pending = {pool.submit(self._decode_chunk, offset, start) for start in starts}
+            pending = {
+                pool.submit(self._decode_chunk, offset, start) for start in self.starts if start not in done
+            }
             try:
                 while pending:
                     finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    for start, hashes, chunk_faults in (chunk.result() for chunk in finished):
+                    for start, chunk, chunk_faults in (one.result() for one in finished):
                         faults |= chunk_faults
                         if not chunk_faults:
-                            done[start] = hashes
-                            self._write_journal({start: hashes}, mode="a")
+                            done[start] = chunk
+                            with self.journal.open("a", encoding="utf-8", newline="\n") as journal:
+                                journal.write(_journal_line(start, chunk))
                     if on_read:
                         on_read(min(len(done) * CHUNK, len(self.paths)), len(self.paths))
             finally:
@@ -138,26 +179,47 @@ class _Builder:
         raise_findings(_unreadable(faults), self.source)
         self.part.replace(self.pixels)
 
-    def read_journal(self) -> dict[int, list[str]]:
-        """Return the file hashes of each finished chunk, by its first row."""
-        if not self.journal.exists():
+    def read_journal(self) -> dict[int, _Chunk]:
+        """Return what was noted of each finished chunk, by its first row."""
+        try:
+            lines = self.journal.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        except FileNotFoundError:
             return {}
         done = {}
-        for line in self.journal.read_text(encoding="utf-8").splitlines(keepends=True):
-            if match := _JOURNAL_LINE.fullmatch(line):
-                start, hashes = int(match[1]), match[2].split()
+        for line in lines:
+            match = _JOURNAL_LINE.fullmatch(line)
+            if match and match[5] == _checksum(match[1].encode()):
+                start, hashes = int(match[2]), match[4].split()
                 if len(hashes) == len(self.paths[start:][:CHUNK]):
-                    done[start] = hashes
+                    done[start] = _Chunk(match[3], hashes)
         return done
 
-    def _write_journal(self, chunks: dict[int, list[str]], mode: Literal["a", "w"] = "w") -> None:
-        with self.journal.open(mode, encoding="utf-8", newline="\n") as journal:
-            journal.writelines(f"{start} {' '.join(hashes)}\n" for start, hashes in chunks.items())
+    def _sound_chunks(self, file: Path, workers: int) -> dict[int, _Chunk]:
+        """Return the chunks whose pixels have the checksum that was noted."""
+        noted = self.read_journal()
+        pixels = self._map(file) if noted else None
+        if pixels is None:
+            return {}
+        with ThreadPoolExecutor(workers) as pool:
+            found = pool.map(lambda start: _checksum(pixels[start : start + CHUNK].data), noted)
+            return {
+                start: chunk
+                for (start, chunk), checksum in zip(noted.items(), found, strict=True)
+                if chunk.checksum == checksum
+            }
+
+    def _map(self, file: Path) -> NDArray[np.uint8] | None:
+        """Return the pixels of a file if it has those of this data set, whatever their values."""
+        try:
+            pixels = np.load(file, mmap_mode="r")
+        except (OSError, ValueError, EOFError):  # missing, cut off or another kind of file
+            return None
+        shape = (len(self.paths), *self.size, 3)
+        return pixels if pixels.shape == shape and pixels.dtype == np.uint8 else None
 
     def _open_part(self) -> int:
         """Make the file with all its room, unless it is there, and return where its pixels begin."""
-        if not self.part.exists():
-            self.journal.unlink(missing_ok=True)
+        if self._map(self.part) is None:
             with atomic_path(self.part) as temporary:
                 shape = (len(self.paths), *self.size, 3)
                 offset = open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape).offset
@@ -166,9 +228,11 @@ class _Builder:
                         os.posix_fallocate(file.fileno(), 0, offset + int(np.prod(shape)))
         return int(open_memmap(self.part, mode="r").offset)
 
-    def _decode_chunk(self, offset: int, start: int) -> tuple[int, list[str], dict[str, str]]:
-        """Write one chunk, and return its first row, its file hashes and what could not be read."""
-        hashes, faults = [], {}
+    def _decode_chunk(self, offset: int, start: int) -> tuple[int, _Chunk, dict[str, str]]:
+        """Write one chunk, and return its first row, what to note of it and what could not be read."""
+        hashes: list[str] = []
+        faults: dict[str, str] = {}
+        checksum = 0
         row_bytes = self.size[0] * self.size[1] * 3
         # Writing costs a quarter of what faulting in the pages of a memory map does.
         with self.part.open("r+b") as file:
@@ -176,25 +240,36 @@ class _Builder:
             for path in self.paths[start : start + CHUNK]:
                 try:
                     content = read_content(path)
-                    file.write(read_image(content, self.size, steps=self.steps).data)
+                    pixels = read_image(content, self.size, steps=self.steps)
                 except ImageError as error:
                     faults[path.stem] = str(error)
                     file.seek(row_bytes, os.SEEK_CUR)
                 else:
+                    file.write(pixels.data)
+                    checksum = zlib.crc32(pixels.data, checksum)
                     hashes.append(sha256(content).hexdigest())
-        return start, hashes, faults
+        return start, _Chunk(f"{checksum:08x}", hashes), faults
+
+
+def _checksum(content: bytes | memoryview) -> str:
+    return f"{zlib.crc32(content):08x}"
+
+
+def _journal_line(start: int, chunk: _Chunk) -> str:
+    line = f"{start} {chunk.checksum} {' '.join(chunk.hashes)}"
+    return f"{line} {_checksum(line.encode())}\n"
 
 
 def _key(dataset: Dataset, paths: list[Path], size: tuple[int, int], rule: str) -> str:
-    digest = sha256(f"{rule} {size} {CHUNK}".encode())
+    digest = sha256(f"{rule} {size} {CHUNK} {_FORMAT}".encode())
     for image_id, path in zip(dataset.table["image_id"], paths, strict=True):
         status = path.stat()
         digest.update(f"\n{image_id} {status.st_size} {status.st_mtime_ns}".encode())
     return digest.hexdigest()[:16]
 
 
-def _fingerprint(dataset: Dataset, journal: dict[int, list[str]]) -> str:
-    hashes = [value for start in sorted(journal) for value in journal[start]]
+def _fingerprint(dataset: Dataset, journal: dict[int, _Chunk]) -> str:
+    hashes = [value for start in sorted(journal) for value in journal[start].hashes]
     rows = dataset.table[["image_id", "lesion_id", "dx"]].itertuples(index=False)
     lines = (f"{' '.join(row)} {value}\n" for row, value in zip(rows, hashes, strict=True))
     return sha256("".join(lines).encode()).hexdigest()

@@ -5,6 +5,7 @@ Here: what features that are not trained make of every image, as an array. Not h
 Letters: N images, D features.
 """
 
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch import nn
 
-from lesionwise.files import atomic_path
+from lesionwise.files import atomic_path, file_sha256, write_text
 from lesionwise.models.layers import LayerFeatures
 from lesionwise.models.network import DenseHead, Network
 from lesionwise.progress import FEATURES, OnStep
@@ -53,10 +54,12 @@ def network_features(
         on_step: Called with `FEATURES`, the images whose features are known and the number of all.
     """
     path = _path(network, recipe, data)
-    with FileLock(path.with_suffix(".lock")):  # of runs that start at once, one computes them
-        if not path.exists():
-            with atomic_path(path) as temporary:
-                _compute(temporary, network, recipe, data.pixels, device=device, on_step=on_step)
+    if not _is_whole(path):
+        with FileLock(path.with_suffix(".lock")):  # of runs that start at once, one computes them
+            if not _is_whole(path):
+                with atomic_path(path) as temporary:
+                    _compute(temporary, network, recipe, data.pixels, device=device, on_step=on_step)
+                write_text(_digest_path(path), file_sha256(path))
     return np.asarray(np.load(path, mmap_mode="r"))
 
 
@@ -74,7 +77,7 @@ def known_embedding(
     if not are_constant(recipe):
         return None
     path = _path(network, recipe, data)
-    if not path.exists():
+    if not _is_whole(path):
         return None
     features: NDArray[np.float32] = np.load(path, mmap_mode="r")[rows]
     if not is_layered(network):
@@ -121,6 +124,25 @@ def _unturned(network: Network) -> Network:
 
 def _path(network: Network, recipe: Recipe, data: TrainingData) -> Path:
     return data.cache.path / f"features-{_fingerprint(network, recipe, data)}.npy"
+
+
+def _digest_path(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _is_whole(path: Path) -> bool:
+    """Return whether features are there and as they were written."""
+    digest = _digest_path(path)
+    if not (path.exists() and digest.exists()):
+        return False
+    status = path.stat()
+    return _sha256_once(path, status.st_size, status.st_mtime_ns) == digest.read_text(encoding="utf-8")
+
+
+@lru_cache
+def _sha256_once(path: Path, _size: int, _mtime_ns: int) -> str:
+    """Return the hash of a file, which is read once for as long as it stays the same."""
+    return file_sha256(path)
 
 
 def _compute(

@@ -84,17 +84,6 @@ def test_every_documented_command_takes_its_options(page: str, line: str) -> Non
         load_recipe(words[0], changes)
 
 
-def test_every_score_in_the_readme_stands_in_a_benchmark() -> None:
-    homes = [*(ROOT / "benchmarks").rglob("*.md"), ROOT / "docs" / "leakage.md"]
-    measured = "".join(path.read_text(encoding="utf-8") for path in homes)
-    scores = re.findall(
-        r"\b0\.\d{3}(?: \(0\.\d{3} to 0\.\d{3}\))?|\d+\.\d+ %",
-        (ROOT / "README.md").read_text(encoding="utf-8"),
-    )
-    assert len(scores) > 20
-    assert not [score for score in scores if score not in measured]
-
-
 def test_no_image_nor_array_is_committed() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode != 0:

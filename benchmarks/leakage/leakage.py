@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +24,15 @@ from lesionwise.report.leakage import write_leakage_page
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "leakage.md"
-HEAD = """# What a leak is worth
+HEAD = """---
+question: What is a leak worth to `{name}`?
+command: lesionwise leakage {name}
+result: {result}
+processor: {cores} cores
+date: {date}
+---
+
+# What a leak is worth
 
 HAM10000, quality-75 copies; the reference split: fold 0 is not read, fold 1 is the exam, folds 2 to 4 are
 what the four protocols deal out. One seed. 95 % intervals by lesion.
@@ -91,6 +100,16 @@ def changes(recipe: Recipe, name: str) -> str:
     return "".join(f"--set '{line.replace(' = ', '=', 1)}' " for line in other)
 
 
+def today() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d}"
+
+
+def claim(outcomes: list[dict]) -> str:
+    """Return what the worst protocol claims, and what its model is worth."""
+    own, exam = (estimate(outcomes[-1][place], "balanced_accuracy") for place in ("own", "exam"))
+    return f"claims {own} and is worth {exam}"
+
+
 def benchmark(folder: Path, outcomes: list[dict]) -> str:
     environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
     versions = ", ".join(f"{name} {number}" for name, number in environment["packages"].items())
@@ -104,7 +123,7 @@ def benchmark(folder: Path, outcomes: list[dict]) -> str:
     ]
     machine = f"{os.cpu_count()} cores shared with other work; Python {environment['python']}"
     blocks = [
-        HEAD.strip(),
+        HEAD.format(name=folder.name, result=claim(outcomes), cores=os.cpu_count(), date=today()).strip(),
         "\n".join(commands),
         f"{machine}, {versions}.",
         section(folder.name, outcomes).replace("### ", "## ", 1),
@@ -118,27 +137,23 @@ def benchmark(folder: Path, outcomes: list[dict]) -> str:
 def write_benchmark(folder: Path, outcomes: list[dict]) -> Path:
     """Write a file in place of what an earlier run of the recipe left."""
     own = ROOT / "benchmarks" / "leakage"
-    new = own / f"leakage-{folder.name}_{os.cpu_count()}cores_{datetime.now(UTC):%Y-%m-%d}.md"
+    new = own / f"leakage-{folder.name}_{os.cpu_count()}cores_{today()}.md"
     for old in own.glob(f"leakage-{folder.name}_*.md"):
         old.unlink()
     new.write_text(benchmark(folder, outcomes), encoding="utf-8")
     return new
 
 
-def write_into_docs(folder: Path, outcomes: list[dict], source: Path) -> None:
-    """Fill the place that docs/leakage.md has for the recipe."""
+def write_into_docs(folder: Path, source: Path) -> None:
+    """Lay the figure into docs, and name the new file there; pages.py writes the tables."""
     shutil.copyfile(folder / "leakage.svg", ROOT / "docs" / f"leakage-{folder.name}.svg")
-    figure = f"![Scores of {folder.name} under four ways of splitting](leakage-{folder.name}.svg)"
-    link = f"[Command, versions and resolved recipe](../benchmarks/leakage/{source.name})."
-    text = "\n\n".join([section(folder.name, outcomes), figure, link])
-    place = re.compile(rf"(<!-- measured: {folder.name} -->\n).*?(\n<!-- /measured -->)", re.DOTALL)
-    written = place.sub(lambda match: match[1] + text + match[2], PAGE.read_text(encoding="utf-8"))
-    PAGE.write_text(written, encoding="utf-8")
+    link = re.compile(rf"leakage-{folder.name}_[^)]*\.md")
+    PAGE.write_text(link.sub(source.name, PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def main(folders: list[Path]) -> None:
     for name in (folder.name for folder in folders):
-        if f"<!-- measured: {name} -->" not in PAGE.read_text(encoding="utf-8"):
+        if f"leakage-{name}_" not in PAGE.read_text(encoding="utf-8"):
             sys.exit(f"{PAGE}: has no place for {name}.")
     done = 0
     for folder in folders:
@@ -149,11 +164,12 @@ def main(folders: list[Path]) -> None:
             continue
         write_leakage_page(folder)
         path = write_benchmark(folder, outcomes)
-        write_into_docs(folder, outcomes, path)
+        write_into_docs(folder, path)
         print(path)
         done += 1
     if not done:
         sys.exit("Nothing is finished.")
+    subprocess.run([sys.executable, ROOT / "benchmarks" / "pages.py"], check=True)
 
 
 if __name__ == "__main__":

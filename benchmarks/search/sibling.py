@@ -2,9 +2,9 @@
 
     python benchmarks/search/sibling.py RUNS RUNS …
 
-RUNS is the folder of a cross-validation, or a prefix such as benchmarks/runs/search-first, which stands for
-the folders PREFIX-fold-<k>; the images that all of them have are taken. The mean is held, score by score,
-against the one that is best by that score.
+RUNS is the folder of a cross-validation, or a prefix such as benchmarks/runs/search-first (see runs.md),
+which stands for the folders PREFIX-fold-<k>; the images that all of them have are taken. The mean is
+compared, score by score, with the one that is best by that score.
 """
 
 import sys

@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from lesionwise.cli.app import app
-from lesionwise.errors import RunError
-from lesionwise.files import atomic_path, file_sha256, read_json, write_json
+from lesionwise.errors import RunError, SplitError
+from lesionwise.files import atomic_path, file_sha256, read_json, write_json, write_text
 from lesionwise.run_folder import (
     RunFolder,
     claim_own_folder,
@@ -116,7 +116,7 @@ def test_a_command_that_continues_by_itself_leaves_every_other_folder_alone(tmp_
         ("report RUN", "leakage.json", "this is one of leakage measurement. Its page is leakage.html"),
         ("calibrate RUN", "cross-validation.json", "this is one of cross-validation"),
         ("explain RUN", "ensemble.json", "this is one of ensemble. Name one of the runs"),
-        ("card RUN", "cross-validation.json", "this is one of cross-validation. Its folds"),
+        ("report RUN --card", "cross-validation.json", "this is one of cross-validation. Its folds"),
     ],
 )
 def test_a_command_says_what_kind_of_folder_it_got(
@@ -127,6 +127,43 @@ def test_a_command_says_what_kind_of_folder_it_got(
     ended = CliRunner().invoke(app, command.replace("RUN", str(tmp_path / "it")).split())
     assert isinstance(ended.exception, RunError)
     assert said in str(ended.exception)
+
+
+SPLIT = "image_id,group,part,fold\n" + "".join(f"i{n},g{n},train,1\n" for n in range(4))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train small --data DATA --out RUN --resume",
+        "evaluate RUN",
+        "evaluate RUN --final",
+        "calibrate RUN",
+        "report RUN",
+        "explain RUN",
+        "robustness RUN",
+        "compare RUN RUN",
+        "ensemble RUN RUN --out OTHER",
+        "bundle export RUN --out OTHER",
+    ],
+)
+@pytest.mark.parametrize("edited", ["split.csv", "split.json"])
+def test_no_command_goes_on_with_a_run_whose_split_was_edited(
+    command: str, edited: str, tmp_path: Path
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    write_text(run.config, 'model = "small"\n')
+    write_text(run.split, SPLIT)
+    write_json(run.split_facts, {"fingerprint": file_sha256(run.split)})
+    open_run_folder(run.path)
+    if edited == "split.csv":
+        run.split.write_text(SPLIT.replace("i3,g3,train", "i3,g3,test"))
+    else:
+        write_json(run.split_facts, {"fingerprint": "0" * 64})
+    words = {"RUN": str(run.path), "OTHER": str(tmp_path / "other"), "DATA": str(tmp_path)}
+    ended = CliRunner().invoke(app, [words.get(word, word) for word in command.split()])
+    assert isinstance(ended.exception, SplitError)
+    assert "was edited after it was made" in str(ended.exception)
 
 
 def test_the_command_is_recorded_as_a_shell_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:

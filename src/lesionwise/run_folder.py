@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from lesionwise.errors import RunError
-from lesionwise.files import read_json
+from lesionwise.errors import RunError, SplitError
+from lesionwise.files import file_sha256, read_json
 
 Kind = Literal["run", "ensemble", "cross-validation", "leakage measurement"]
 _INSTEAD: Final[dict[Kind, str]] = {
@@ -245,6 +245,39 @@ def verify_not_reread(run: RunFolder) -> None:
         )
 
 
+def read_split_facts(run: RunFolder) -> dict[str, Any]:
+    """Return what is noted of a run's split, after comparing its fingerprint with that of the split itself.
+
+    Raises:
+        RunError: If the note is missing or damaged.
+        SplitError: If the split was edited since.
+    """
+    facts: dict[str, Any] = read_json(run.split_facts)
+    if run.split.is_file():
+        verify_split_unchanged(run.split, str(facts.get("fingerprint")), file_sha256(run.split))
+    return facts
+
+
+def verify_split_unchanged(path: Path, noted: str, found: str) -> None:
+    """Make sure that a split has the fingerprint that was noted beside it when it was made.
+
+    Args:
+        path: The split.
+        noted: In the JSON beside it.
+        found: Of the rows that it has now.
+
+    Raises:
+        SplitError: If it has another one.
+    """
+    if found != noted:
+        facts = path.with_suffix(".json")
+        raise SplitError(
+            f"{path}: was edited after it was made: {facts.name} beside it notes the fingerprint "
+            f"{noted[:12]}, and its rows have {found[:12]}. Put the file back as it was. To work with the "
+            f"edited rows, copy them without {facts.name} and pass the copy as --split to a new run."
+        )
+
+
 def open_run_folder(path: Path, *kinds: Kind) -> RunFolder:
     """Return the folder of an existing run.
 
@@ -254,6 +287,7 @@ def open_run_folder(path: Path, *kinds: Kind) -> RunFolder:
 
     Raises:
         RunError: If it is not a run folder, or holds something else.
+        SplitError: If its split was edited.
     """
     run = RunFolder(path)
     if not run.config.is_file():
@@ -263,6 +297,8 @@ def open_run_folder(path: Path, *kinds: Kind) -> RunFolder:
             f"{path}: expected a folder of {' or '.join(kinds)} but this is one of {run.kind}. "
             f"{_INSTEAD[run.kind]}".rstrip()
         )
+    if run.split_facts.is_file():
+        read_split_facts(run)
     return run
 
 

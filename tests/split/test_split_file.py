@@ -51,3 +51,13 @@ def test_a_faulty_file_is_refused_with_the_reason(tmp_path: Path, text: str, mes
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SplitError, match="cannot be read"):
         read_split(tmp_path / "nothing.csv")
+
+
+def test_rows_that_were_edited_are_refused_until_they_stand_alone(drawn: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "split.csv"
+    write_split(make_split(drawn), path)
+    path.write_text(path.read_text().replace(",val,", ",test,", 1))
+    with pytest.raises(SplitError, match=r"was edited after it was made: split\.json.*Put the file back"):
+        read_split(path)
+    (tmp_path / "split.json").unlink()
+    assert read_split(path).meta == {}

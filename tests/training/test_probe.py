@@ -112,7 +112,7 @@ def test_features_are_computed_once_for_a_network_and_its_view(
     assert run("single", tta=1) == 3
     for path in tmp_path.glob("cache/*/features-*.npy"):
         content = path.read_bytes()
-        path.write_bytes(content[:-4] + bytes(4))
+        path.write_bytes(content[:-4] + b"\1\2\3\4")
     assert run("damaged") == 4
     for path in tmp_path.glob("cache/*/features-*.sha256"):
         path.unlink()

@@ -56,10 +56,9 @@ def _read(
 
 
 def _verify_same_split(runs: list[Path]) -> None:
-    from lesionwise.files import read_json
-    from lesionwise.run_folder import open_run_folder
+    from lesionwise.run_folder import open_run_folder, read_split_facts
 
-    prints = {run: read_json(open_run_folder(run).split_facts)["fingerprint"] for run in runs}
+    prints = {run: read_split_facts(open_run_folder(run))["fingerprint"] for run in runs}
     for run, fingerprint in prints.items():
         if fingerprint != prints[runs[0]]:
             raise RunError(

@@ -28,7 +28,7 @@ from lesionwise.labels import NAMES
 from lesionwise.recipe import load_recipe
 from lesionwise.report.confidence import calibration_facts
 from lesionwise.report.summary import headline_part, main_sentences
-from lesionwise.run_folder import RunFolder, trained_with
+from lesionwise.run_folder import RunFolder, read_split_facts, trained_with
 from lesionwise.split.groups import CONFIRMED_PAIRS
 from lesionwise.split.split_file import read_split
 
@@ -118,7 +118,7 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
         "joined": _joined_pairs(run),
         "version": read_json(run.environment)["packages"]["lesionwise"],
         **_making(run, members),
-        "split": read_json(run.split_facts),
+        "split": read_split_facts(run),
     }
 
 
@@ -178,7 +178,7 @@ def _folds_facts(run: RunFolder, folds: RunFolder) -> dict[str, Any]:
 
 def _verify_same_exam(run: RunFolder, folds: RunFolder) -> None:
     """Make sure that the folds are those of the run's split, whose test part they left alone."""
-    own, theirs = (read_json(each.split_facts)["fingerprint"] for each in (run, folds))
+    own, theirs = (read_split_facts(each)["fingerprint"] for each in (run, folds))
     if own != theirs:
         raise RunError(
             f"{folds.path}: are folds of split {theirs[:12]}, but the run's is {own[:12]}. "

@@ -13,6 +13,7 @@ import pandas as pd
 from lesionwise.errors import SplitError
 from lesionwise.files import read_json, write_json, write_text
 from lesionwise.labels import LEAKY_STAMP
+from lesionwise.run_folder import verify_split_unchanged
 
 PARTS: Final = ("train", "val", "cal", "test")
 COLUMNS: Final = ("image_id", "group", "part", "fold")
@@ -66,7 +67,8 @@ def read_split(path: Path) -> Split:
     """Read a split, with or without a JSON beside it.
 
     Raises:
-        SplitError: If the file is missing, lacks a column, names an unknown part or repeats an image.
+        SplitError: If the file is missing, lacks a column, names an unknown part, repeats an image, or has
+            other rows than when the JSON beside it was written.
     """
     try:
         frame = pd.read_csv(path, dtype={"image_id": str, "group": str, "part": str}, keep_default_na=False)
@@ -87,7 +89,10 @@ def read_split(path: Path) -> Split:
     meta = read_json(facts) if facts.is_file() else {}
     if not isinstance(meta, dict):
         raise SplitError(f"{facts}: expected a JSON object but found {type(meta).__name__}.")
-    return Split(frame[list(COLUMNS)], {key: meta[key] for key in _META if key in meta})
+    split = Split(frame[list(COLUMNS)], {key: meta[key] for key in _META if key in meta})
+    if "fingerprint" in meta:
+        verify_split_unchanged(path, str(meta["fingerprint"]), split.fingerprint)
+    return split
 
 
 def is_other_split(given: Path | None, begun: Path) -> bool:

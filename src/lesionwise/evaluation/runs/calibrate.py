@@ -19,8 +19,8 @@ from lesionwise.evaluation.calibration.scaling import fit_temperature, fit_vecto
 from lesionwise.evaluation.predictions import Predictions, read_predictions
 from lesionwise.evaluation.runs.predictions import refresh_all_predictions
 from lesionwise.evaluation.scores.bootstrap import RESAMPLES
-from lesionwise.files import read_json, write_json
-from lesionwise.run_folder import RunFolder
+from lesionwise.files import write_json
+from lesionwise.run_folder import RunFolder, read_split_facts
 
 Method = Literal["temperature", "vector"]
 COVERAGE: Final = 0.9
@@ -50,7 +50,7 @@ def calibrate_run(
         RunError: If the predictions lack what is needed.
         DataError: If they cannot be read.
     """
-    path, split = run.predictions("cal"), read_json(run.split_facts)
+    path, split = run.predictions("cal"), read_split_facts(run)
     try:
         calibration = calibrate(
             read_predictions(path),

@@ -21,7 +21,7 @@ from lesionwise.evaluation.predictions import Predictions, write_predictions
 from lesionwise.evaluation.runs.predictions import read_run_predictions, run_calibration
 from lesionwise.evaluation.runs.scores import OUT_OF_FOLD
 from lesionwise.files import file_sha256, read_json, write_json, write_text
-from lesionwise.run_folder import RunFolder, claim_own_folder, open_run_folder
+from lesionwise.run_folder import RunFolder, claim_own_folder, open_run_folder, read_split_facts
 from lesionwise.run_record import describe_environment
 
 PARTS: Final = ("val", "cal", OUT_OF_FOLD)
@@ -168,7 +168,7 @@ def _verify_different(runs: Sequence[RunFolder]) -> None:
 
 
 def _verify_same_split(runs: Sequence[RunFolder]) -> None:
-    prints = [str(read_json(run.split_facts)["fingerprint"]) for run in runs]
+    prints = [str(read_split_facts(run)["fingerprint"]) for run in runs]
     for run, fingerprint in zip(runs, prints, strict=True):
         if fingerprint != prints[0]:
             raise RunError(

@@ -18,7 +18,7 @@ from lesionwise.evaluation.scores.gaps import evaluate_gaps
 from lesionwise.evaluation.scores.subgroups import evaluate_subgroups
 from lesionwise.evaluation.tables import join_table, rows_of
 from lesionwise.files import read_json, write_json
-from lesionwise.run_folder import RunFolder
+from lesionwise.run_folder import RunFolder, read_split_facts
 from lesionwise.run_record import describe_environment
 
 GIVEN: Final = "given"
@@ -45,7 +45,7 @@ def evaluate_part(run: RunFolder, part: str, *, table: pd.DataFrame | None = Non
     """
     path, predictions = run.predictions(part), read_run_predictions(run, part)
     evaluation = evaluate_predictions(predictions, str(path), table=table)
-    split = read_json(run.split_facts)
+    split = read_split_facts(run)
     stamp = {"stamp": split["stamp"]} if "stamp" in split else {}
     facts = {"split_fingerprint": split["fingerprint"], **stamp}
     _add_scores(run, part, evaluation, facts, _check(run, path, predictions))

@@ -84,6 +84,18 @@ def test_every_documented_command_takes_its_options(page: str, line: str) -> Non
         load_recipe(words[0], changes)
 
 
+def test_version_citation_and_changelog_agree() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    cited = re.search(r"^version: (.*)\ndate-released: (.*)$", citation, re.MULTILINE)
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    released = re.search(r"^## \[(\d.*?)\] - (.*)$", changelog, re.MULTILINE)
+    assert cited
+    assert released
+    assert cited.groups() == released.groups()
+    assert cited[1] == version == lesionwise.__version__
+
+
 def test_no_image_nor_array_is_committed() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode != 0:

@@ -27,7 +27,7 @@ def test_the_recipe_of_a_kept_run_can_be_read(config: Path) -> None:
     assert load_recipe(config).model in config.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("recipe", sorted((ROOT / "benchmarks" / "accuracy").glob("*.toml")))
+@pytest.mark.parametrize("recipe", sorted((ROOT / "benchmarks" / "search").glob("*.toml")))
 def test_a_recipe_of_the_search_fits_the_schema(recipe: Path) -> None:
     assert load_recipe(recipe).model.startswith("timm:")
 

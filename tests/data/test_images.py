@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from lesionwise.data.images import MAX_BYTES, MAX_PIXELS, read_content, read_image
+from lesionwise.data.images import MAX_BYTES, MAX_PIXELS, fit_image, read_content, read_image
 from lesionwise.errors import ImageError
 
 SIZE = (45, 60)
@@ -46,6 +46,34 @@ def test_a_jpeg_decoded_at_a_smaller_scale_looks_like_one_resized() -> None:
 def test_png_and_jpeg_of_one_picture_agree() -> None:
     png = read_image(encode(smooth()), SIZE)
     assert difference(read_image(encode(smooth(), "JPEG", quality=98), SIZE), png) < 2
+
+
+def noisy(height: int, width: int) -> Image.Image:
+    """A picture with detail at every scale, grey, so that no colour is stored at half the resolution."""
+    rng = np.random.default_rng(3)
+    picture = np.full((height, width), 128.0)
+    for size in (2, 4, 8, 16, 32, 64):
+        grain = rng.normal(0, 12, (height // size + 2, width // size + 2))
+        picture += np.kron(grain, np.ones((size, size)))[:height, :width]
+    return Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("size", [(270, 360), (360, 480), (225, 300), (96, 128), (45, 60)], ids=str)
+@pytest.mark.parametrize("sides", [(450, 600), (448, 600), (600, 450), (1000, 1333)], ids=str)
+def test_a_png_is_read_as_a_jpeg_of_the_same_pixels(size: tuple[int, int], sides: tuple[int, int]) -> None:
+    jpeg = encode(noisy(*sides), "JPEG", quality=95)
+    decoded = Image.open(io.BytesIO(jpeg)).convert("RGB")
+    from_png, from_jpeg = read_image(encode(decoded), size), read_image(jpeg, size)
+    assert difference(from_png, from_jpeg) < 0.3
+    np.testing.assert_array_equal(fit_image(np.asarray(decoded), size), from_png)
+
+
+def test_a_jpeg_with_stray_bytes_is_read_as_without_them_where_its_sides_are_no_multiples_of_eight() -> None:
+    content = encode(noisy(450, 600), "JPEG", quality=95)
+    frame = content.index(b"\xff\xc0")
+    stray = content[:frame] + b"\x00\x00" + content[frame:]
+    for size in ((113, 150), (45, 60), (270, 360)):
+        assert difference(read_image(stray, size), read_image(content, size)) < 0.3
 
 
 def test_a_file_and_its_bytes_read_the_same(tmp_path: Path) -> None:

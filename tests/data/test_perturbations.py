@@ -1,5 +1,8 @@
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from lesionwise.data.images import read_image
 from lesionwise.data.perturbations import PERTURBATIONS, STRENGTHS, perturb
@@ -46,3 +49,9 @@ def test_unknown_changes_are_refused(photograph: np.ndarray) -> None:
     for name, strength in (("fog", 1), ("blur", 4)):
         with pytest.raises(ValueError, match="Expected one of"):
             perturb(photograph, name, strength, image_id="a")
+
+
+def test_jpegs_are_those_that_pillow_makes(photograph: np.ndarray) -> None:
+    file = io.BytesIO()
+    Image.fromarray(photograph).save(file, "JPEG", quality=40)
+    np.testing.assert_array_equal(perturb(photograph, "JPEG", 1, image_id="a"), np.asarray(Image.open(file)))

@@ -119,8 +119,7 @@ class Engine:
 
         Args:
             images: Paths, contents of files as bytes, or RGB arrays (H, W, 3) of uint8 that were decoded
-                elsewhere; one, or any number. Arrays are cut and resized by the same rule; a path or bytes
-                come closer to training, because JPEGs are decoded at a reduced scale.
+                elsewhere; one, or any number. Arrays are scaled down, cut and resized by the same rule.
             metadata: What is known of each besides, such as `{"age": 45, "sex": "female"}`, for a model that
                 takes it; what is left out is not known.
 

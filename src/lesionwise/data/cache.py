@@ -37,7 +37,7 @@ from lesionwise.files import atomic_path, write_text
 from lesionwise.progress import OnCount
 
 CHUNK: Final = 256  # rows: some 50 MB at 225x300, half a second of decoding that an interruption can cost
-_FORMAT: Final = 2  # of the journal
+_FORMAT: Final = 2  # of the journal, and of pictures that are no JPEGs since they are scaled down in blocks
 _JOURNAL_LINE: Final = re.compile(r"((\d+) ([0-9a-f]{8})((?: [0-9a-f]{64})+)) ([0-9a-f]{8})\n")
 _NOT_WRITABLE: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
 _PIXELS: Final = "pixels.npy"

@@ -4,11 +4,11 @@ Here: `read_image`, from a file or bytes to the pixels that a model sees. Not he
 and anything random.
 
 The rule, which bundles name as `IMAGE_RULE`: apply the EXIF orientation; decode a JPEG at the smallest
-DCT scale that still covers the target; cut the centred box of the target's aspect ratio; resize it with
-an antialiased bicubic filter. Transparency lies on white. Steps of `preprocess` that a recipe asks for are
-part of the rule (`image_rule`): the field of view is cropped after decoding, which then keeps pixels enough
-for the smallest view; the others work on the result. A DICOM file is decoded whole. Letters: H W height and
-width of the target.
+eighth of its size that still covers the target, and scale all other pictures down in the same way
+(`block_scaling`); cut the centred box of the target's aspect ratio; resize it with an antialiased bicubic
+filter. Transparency lies on white. Steps of `preprocess` that a recipe asks for are part of the rule
+(`image_rule`): the field of view is cropped after decoding, which then keeps pixels enough for the smallest
+view; the others work on the result. Letters: H W height and width of the target.
 """
 
 import io
@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from lesionwise.data.block_scaling import eighths, scale_blocks
 from lesionwise.data.damage import decode_jpeg, verify_compressed_data
 from lesionwise.data.dicom import is_dicom, open_dicom
 from lesionwise.data.preprocess import FIELD_OF_VIEW, SMALLEST_VIEW, crop_field_of_view, preprocess
@@ -86,10 +87,8 @@ class OpenedImage:
         _check_sides(*self.sides)
         if self._image is None:
             return fit_image(self._decode_whole(), size, steps=steps)
-        crop = FIELD_OF_VIEW in steps
         target = size[::-1] if self.orientation in SWAPS_SIDES else size
-        decoded = self._decode_scaled(self._image, target, part=SMALLEST_VIEW if crop else 1)
-        view = crop_field_of_view(decoded) if crop else decoded
+        view = _seen(self._decode_scaled(self._image, target, steps), steps)
         return preprocess(_orient(_crop_resize(view, target), self.orientation), steps)
 
     def _decode_whole(self) -> Pixels:
@@ -101,14 +100,12 @@ class OpenedImage:
                 self._whole = np.asarray(_to_rgb(self._image))
         return self._whole
 
-    def _decode_scaled(self, image: Image.Image, target: tuple[int, int], *, part: float) -> Pixels:
-        """Decode a JPEG no larger than needed for the target to be covered by this part of its sides."""
-        if image.format not in {"JPEG", "MPO"} or image.mode not in {"RGB", "L"}:
-            return self._decode_whole()
-        sides = image.size[::-1]
-        scale = min(1, target[0] / _box_sides(sides, target)[0] / part)
-        height, width = (math.ceil(side * scale - 1e-6) for side in sides)
-        return decode_jpeg(self._content, height=height, width=width)
+    def _decode_scaled(self, image: Image.Image, target: tuple[int, int], steps: tuple[str, ...]) -> Pixels:
+        """Return the pixels at the smallest eighth of the size that covers the target."""
+        least = _least_sides(image.size[::-1], target, steps)
+        if image.format in {"JPEG", "MPO"} and image.mode in {"RGB", "L"}:
+            return decode_jpeg(self._content, height=least[0], width=least[1])
+        return _scale_down(self._decode_whole(), least)
 
 
 @contextmanager
@@ -174,8 +171,8 @@ def fit_image(pixels: Pixels, size: tuple[int, int], *, steps: tuple[str, ...] =
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:  # noqa: PLR2004 (H, W and RGB)
         raise ImageError(f"expected RGB pixels (H, W, 3) of uint8 but got {pixels.shape} of {pixels.dtype}")
     _check_sides(pixels.shape[1], pixels.shape[0])
-    view = crop_field_of_view(pixels) if FIELD_OF_VIEW in steps else pixels
-    return preprocess(_crop_resize(view, size), steps)
+    least = _least_sides((pixels.shape[0], pixels.shape[1]), size, steps)
+    return preprocess(_crop_resize(_seen(_scale_down(pixels, least), steps), size), steps)
 
 
 def image_sides(source: Path | bytes) -> tuple[int, int]:
@@ -248,6 +245,21 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
     return image.convert("RGB")
+
+
+def _least_sides(sides: tuple[int, int], target: tuple[int, int], steps: tuple[str, ...]) -> tuple[int, int]:
+    """Return the least height and width of the whole picture at which its seen part covers the target."""
+    part = SMALLEST_VIEW if FIELD_OF_VIEW in steps else 1
+    scale = min(1, target[0] / _box_sides(sides, target)[0] / part)
+    return math.ceil(sides[0] * scale - 1e-6), math.ceil(sides[1] * scale - 1e-6)
+
+
+def _scale_down(pixels: Pixels, least: tuple[int, int]) -> Pixels:
+    return scale_blocks(pixels, eighths((pixels.shape[0], pixels.shape[1]), least))
+
+
+def _seen(pixels: Pixels, steps: tuple[str, ...]) -> Pixels:
+    return crop_field_of_view(pixels) if FIELD_OF_VIEW in steps else pixels
 
 
 def _box_sides(sides: tuple[int, int], target: tuple[int, int]) -> tuple[float, float]:

@@ -14,8 +14,8 @@ from PIL import Image
 _COARSE_COLOURS: Final = 2  # Pillow's number for 4:2:0, its own choice and that of most programs
 
 
-def recompress(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """Return a picture after Pillow saved it as JPEG and read it again.
+def jpeg_file(pixels: NDArray[np.uint8], quality: int) -> bytes:
+    """Return the content of the JPEG file that Pillow makes of a picture.
 
     Pillow uses the precise transform of libjpeg, as nearly every program does. `simplejpeg` would be faster,
     but below quality 96 it always uses the fast transform, which gives other pictures.
@@ -26,4 +26,9 @@ def recompress(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     """
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=_COARSE_COLOURS)
-    return np.asarray(Image.open(file))
+    return file.getvalue()
+
+
+def recompress(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """Return a picture after it was saved as JPEG and read again. Arguments as above."""
+    return np.asarray(Image.open(io.BytesIO(jpeg_file(pixels, quality))))

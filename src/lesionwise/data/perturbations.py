@@ -18,10 +18,10 @@ from typing import Final
 from zlib import crc32
 
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from lesionwise.data.jpeg import recompress
 from lesionwise.data.phantom.artefacts import draw_bubbles, draw_hairs
 
 Pixels = NDArray[np.uint8]
@@ -60,9 +60,7 @@ def blur(pixels: Pixels, by: float, rng: np.random.Generator) -> Pixels:
 def compress(pixels: Pixels, quality: float, rng: np.random.Generator) -> Pixels:
     """Return the photograph after a JPEG of this quality with coarse colours, as messengers make them."""
     del rng
-    dense = np.ascontiguousarray(pixels)
-    content = simplejpeg.encode_jpeg(dense, quality=int(quality), colorsubsampling="420")
-    return np.asarray(simplejpeg.decode_jpeg(content))
+    return recompress(pixels, int(quality))
 
 
 def add_noise(pixels: Pixels, by: float, rng: np.random.Generator) -> Pixels:

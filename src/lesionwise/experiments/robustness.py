@@ -6,7 +6,7 @@ Here: from files to changed photographs to probabilities. Not here: the changes
 A change is made to the photograph as it was taken, in 8 bits and at up to `FRAME_PX`, before anything that a
 recipe does with it: so the model meets it as it would in use. The unchanged photographs go the same way;
 their scores can differ a little from those of the report, where a JPEG is decoded at a smaller scale. A model
-that is told more than an image is told it as ever.
+that takes metadata gets them unchanged.
 Letters: N images, C classes, H W pixels.
 """
 

@@ -13,6 +13,7 @@ from PIL import Image
 from lesionwise.cli import main
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.labels import CODES
+from lesionwise.progress import Progress
 from lesionwise.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,6 +76,43 @@ def drawn_folder(tmp_path_factory: pytest.TempPathFactory, write_kaggle: WriteKa
 def drawn(drawn_folder: Path) -> Dataset:
     """The same, read."""
     return read_dataset(drawn_folder)
+
+
+class NotedProgress(Progress):
+    """Notes all that is reported."""
+
+    def __init__(self) -> None:
+        self.runs: list[str] = []
+        self.work: list[tuple[str, int, int]] = []
+        self.bytes: list[tuple[str, int, int]] = []
+        self.steps: list[tuple[int, int, int]] = []
+        self.epochs: list[dict[str, float]] = []
+
+    def on_run(self, title: str) -> None:
+        self.runs.append(title)
+
+    def on_work(self, title: str, done: int, total: int) -> None:
+        self.work.append((title, done, total))
+
+    def on_bytes(self, name: str, done: int, total: int) -> None:
+        self.bytes.append((name, done, total))
+
+    def on_step(self, epoch: int, done: int, total: int) -> None:
+        self.steps.append((epoch, done, total))
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        self.epochs.append(row)
+
+
+class StopAfter(Progress):
+    """Ends a training as Ctrl-C does, when an epoch is finished."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        if row["epoch"] == self.epoch:
+            raise KeyboardInterrupt
 
 
 def make_recipe(**keys: object) -> Recipe:

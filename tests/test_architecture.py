@@ -20,7 +20,9 @@ SOURCES = sorted((ROOT / "src" / "lesionwise").rglob("*.py"))
 PUBLIC = [
     "Dataset",
     "Evaluation",
+    "Execution",
     "LesionKFold",
+    "Progress",
     "evaluate",
     "lesion_groups",
     "load_model",

@@ -15,7 +15,7 @@ from PIL import Image
 from conftest import WriteKaggle
 from lesionwise.bundle.engine import load_model
 from lesionwise.errors import MissingExtraError
-from lesionwise.predict.files import predict_files
+from lesionwise.predict.files import Output, predict_files
 from lesionwise.predict.sources import find_pictures
 from predict.conftest import exported, graph, model  # noqa: F401 (pytest finds fixtures by name)
 
@@ -79,7 +79,9 @@ def test_when_a_machine_dies_midway_no_image_is_lost_and_none_comes_twice(
     table = pd.read_csv(out / "p.csv", dtype={"image_id": str})
     assert table["image_id"].is_unique
     predict_files(
-        load_model(model, threads=1), find_pictures([str(images)]), tmp_path / "p.csv", tmp_path / "e.csv"
+        load_model(model, threads=1),
+        find_pictures([str(images)]),
+        Output(tmp_path / "p.csv", tmp_path / "e.csv"),
     )
     assert (out / "p.csv").read_bytes() == (tmp_path / "p.csv").read_bytes()
     assert (out / "e.csv").read_bytes() == (tmp_path / "e.csv").read_bytes()

@@ -11,6 +11,7 @@ from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.data.identical import identical_images
 from lesionwise.data.images import read_image
 from lesionwise.errors import LeakError
+from lesionwise.execution import Execution
 from lesionwise.labels import CODES
 from lesionwise.split.assign import make_split
 from lesionwise.split.groups import lesion_groups
@@ -27,7 +28,7 @@ def dataset(ham10000: Path) -> Dataset:
 
 @pytest.fixture(scope="module")
 def cache(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> ImageCache:
-    return open_cache(dataset, (75, 100), root=tmp_path_factory.mktemp("cache"))
+    return open_cache(dataset, (75, 100), execution=Execution(cache_root=tmp_path_factory.mktemp("cache")))
 
 
 def test_the_table_has_the_published_counts(dataset: Dataset) -> None:

@@ -16,6 +16,8 @@ from threading import Thread
 from time import sleep, time
 from typing import Any
 
+from conftest import NotedProgress
+
 os.environ |= {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # loopback alone
@@ -30,8 +32,10 @@ import ray
 from ray.cluster_utils import Cluster
 
 from lesionwise.bundle.engine import load_model
+from lesionwise.execution import Execution
 from lesionwise.experiments.crossval import cross_validate
 from lesionwise.predict import ray as predict_ray
+from lesionwise.predict.files import Output
 from lesionwise.predict.ray import _answer_block as answer_block
 from lesionwise.predict.sources import find_pictures
 from lesionwise.recipe import Recipe
@@ -102,7 +106,7 @@ def predict(cluster: Cluster, doomed: object, model: Path, images: Path, out: Pa
     kills = kill_midway(cluster, doomed, lambda: (dealt[-1], 0 < dealt[-1] < len(pictures)))
     started = time()
     tally = predict_ray.predict_with_ray(
-        load_model(model), pictures, out / "p.csv", out / "e.csv", on_done=dealt.append
+        load_model(model), pictures, Output(out / "p.csv", out / "e.csv"), on_done=dealt.append
     )
     return {
         "kills": kills,
@@ -120,15 +124,17 @@ def cross(cluster: Cluster, doomed: object, data: Path, out: Path) -> dict[str, 
     kills = kill_midway(cluster, doomed, look)
     started = time()
     recipe = Recipe.model_validate(RECIPE)
-    result = cross_validate(recipe, data, out=out, folds=FOLDS, engine="ray", device="cpu")
+    result = cross_validate(
+        recipe, data, out=out, folds=FOLDS, execution=Execution(engine="ray", device="cpu")
+    )
     seconds = time() - started
-    again: list[int] = []
-    same = cross_validate(recipe, data, out=out, folds=FOLDS, on_fold=lambda fold, _: again.append(fold))
+    again = NotedProgress()
+    same = cross_validate(recipe, data, out=out, folds=FOLDS, execution=Execution(progress=again))
     return {
         "kills": kills,
         "done": result.done,
         "after": finished(out),
-        "again": again,
+        "again": again.runs,
         "same": same.to_json() == result.to_json(),
         "seconds": seconds,
     }

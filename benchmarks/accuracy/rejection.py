@@ -60,7 +60,7 @@ class Pictures:
 
 class Bench:
     def __init__(self, run: RunFolder) -> None:
-        self.recipe, self.data, _ = prepare_again(run, None)
+        self.recipe, self.data, _ = prepare_again(run)
         self.network = load_best_network(run, self.recipe)
         self.size = self.recipe.image_size
         self.judged = "test" if self.recipe.train_on_val else "val"

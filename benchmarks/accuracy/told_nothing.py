@@ -19,7 +19,7 @@ from lesionwise.training.run import prepare_again
 
 def answers(run: RunFolder) -> tuple[np.ndarray, ...]:
     """Return ids, probabilities, class indices and lesions of a fold's held-out images."""
-    recipe, data, _ = prepare_again(run, None)
+    recipe, data, _ = prepare_again(run)
     network, rows = load_best_network(run, recipe), data.rows("test")
     logits = predict_logits(network, recipe, data.pixels, rows, metadata=None, device="cpu")
     return data.image_id[rows], run_probabilities(run, logits), data.y[rows], data.group[rows]

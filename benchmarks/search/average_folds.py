@@ -44,7 +44,7 @@ class Fold(NamedTuple):
 def answer(first: RunFolder, second: RunFolder) -> Fold:
     if first.split.read_bytes() != second.split.read_bytes():
         sys.exit("Expected folds of one split but they differ.")
-    recipe, data, _ = prepare_again(second, None)
+    recipe, data, _ = prepare_again(second)
     one, both = (load_best_network(run, recipe) for run in (first, second))
     average(one, both)
     known, ids = data.metadata(recipe.metadata), data.image_id

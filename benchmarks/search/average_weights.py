@@ -58,7 +58,7 @@ def main(first: Path, second: Path) -> None:
     run = RunFolder(second)
     if run.split.read_bytes() != RunFolder(first).split.read_bytes():
         sys.exit("Expected two runs of one fold but their splits differ.")
-    recipe, data, _ = prepare_again(run, None)
+    recipe, data, _ = prepare_again(run)
     rows, known = data.rows("test"), data.metadata(recipe.metadata)
 
     def logits(network: Network) -> np.ndarray:

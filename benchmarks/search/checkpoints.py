@@ -30,7 +30,7 @@ def print_scores(name: str, logits: Floats, data: TrainingData, rows: NDArray[np
 def main(folders: list[Path]) -> None:
     for folder in folders:
         run = RunFolder(folder)
-        recipe, data, _ = prepare_again(run, None)
+        recipe, data, _ = prepare_again(run)
         rows, known = data.rows("test"), data.metadata(recipe.metadata)
         for kept in ("best", "last"):
             network = read_network(run.checkpoints / f"{kept}.ckpt", recipe)

@@ -23,7 +23,7 @@ MOST = 170  # images of a diagnosis
 def main(folders: list[Path]) -> None:
     for folder in folders:
         run = RunFolder(folder)
-        trained, data, _ = prepare_again(run, None)
+        trained, data, _ = prepare_again(run)
         recipe = trained.model_copy(update={"tta": 1})
         network, rows = read_network(run.checkpoints / "last.ckpt", recipe), data.rows("test")
         some = np.sort(np.concatenate([rows[data.y[rows] == code][:MOST] for code in range(len(CODES))]))

@@ -19,7 +19,7 @@ ZOOMS = (1.3, 1.0, 1.6, 1.15, 1.45)
 def main(folders: list[Path]) -> None:
     for folder in folders:
         run = RunFolder(folder)
-        recipe, data, _ = prepare_again(run, None)
+        recipe, data, _ = prepare_again(run)
         rows, known = data.rows("test"), data.metadata(recipe.metadata)
         network = read_network(run.checkpoints / "last.ckpt", recipe)
         logits = [

@@ -20,6 +20,7 @@ import simplejpeg
 
 from lesionwise.data.cache import CHUNK, open_cache
 from lesionwise.data.dataset import read_dataset
+from lesionwise.execution import Execution
 
 SIZE = (225, 300)
 
@@ -49,8 +50,8 @@ def main(folder: str, rounds: int) -> None:
     for _ in range(rounds):
         alone = timed(lambda: decode_alone(dataset.paths))
         root = Path(tempfile.mkdtemp(dir="."))
-        cache = timed(lambda: open_cache(dataset, SIZE, root=root))  # noqa: B023 (called at once)
-        again = timed(lambda: open_cache(dataset, SIZE, root=root))  # noqa: B023 (the same)
+        cache = timed(lambda: open_cache(dataset, SIZE, execution=Execution(cache_root=root)))  # noqa: B023 (called at once)
+        again = timed(lambda: open_cache(dataset, SIZE, execution=Execution(cache_root=root)))  # noqa: B023 (the same)
         shutil.rmtree(root)
         walls.append(cache[0] / alone[0])
         cpus.append(cache[1] / alone[1])

@@ -36,7 +36,7 @@ def speeds(engines: dict[str, Engine], pixels: np.ndarray, batch: int) -> dict[s
 
 def main(run_path: str, *files: str) -> None:
     run = open_run_folder(Path(run_path))
-    _, data, _ = prepare_again(run, None)
+    _, data, _ = prepare_again(run)
     said = read_run_predictions(run, "val")
     place = {name: row for row, name in enumerate(data.image_id)}
     pixels = data.pixels[[place[name] for name in said.image_id]]

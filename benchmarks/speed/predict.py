@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from lesionwise.bundle.engine import BATCH, Engine, load_model
 from lesionwise.data.images import read_image
 from lesionwise.data.workspace import usable_cores
-from lesionwise.predict.files import predict_files
+from lesionwise.predict.files import Output, predict_files
 from lesionwise.predict.sources import find_pictures
 from lesionwise.recipe import load_recipe
 from lesionwise.run_folder import open_run_folder
@@ -45,7 +45,7 @@ def network(engine: Engine, paths: list[Path]) -> None:
 
 def whole(engine: Engine, folder: str) -> None:
     with tempfile.TemporaryDirectory() as out:
-        predict_files(engine, find_pictures([folder]), Path(out) / "p.csv", Path(out) / "e.csv")
+        predict_files(engine, find_pictures([folder]), Output(Path(out) / "p.csv", Path(out) / "e.csv"))
 
 
 def plain_loop(run: str, paths: list[Path]) -> None:

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter, process_time, sleep
@@ -29,9 +29,11 @@ from lesionwise.data.identical import identical_images
 from lesionwise.data.images import read_image
 from lesionwise.data.phantom import write_phantom
 from lesionwise.evaluation.runs.scores import evaluate_part
+from lesionwise.execution import Execution
 from lesionwise.experiments.image_facts import about_part
 from lesionwise.files import read_json, write_json
 from lesionwise.labels import CODES
+from lesionwise.progress import Progress
 from lesionwise.recipe import load_recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.assign import make_split
@@ -103,23 +105,24 @@ def write_rows(folder: Path, phantom: Path, rows: int) -> None:
             lesion += 1
 
 
-def memory_watch(noted: list[float]) -> Callable[[int, int, int], None]:
-    def on_step(_: int, done: int, total: int) -> None:
-        if len(noted) < len(STARTS) and done >= STARTS[len(noted)] * total:
-            noted.append(anonymous_mb())
+class MemoryWatch(Progress):
+    def __init__(self) -> None:
+        self.noted: list[float] = []
 
-    return on_step
+    def on_step(self, epoch: int, done: int, total: int) -> None:
+        if len(self.noted) < len(STARTS) and done >= STARTS[len(self.noted)] * total:
+            self.noted.append(anonymous_mb())
 
 
 def measure(out: Path, rows: int) -> None:
     folder, split_file, cache_root = out / f"data-{rows}", out / f"split-{rows}.csv", out / f"cache-{rows}"
     run = RunFolder(out / f"run-{rows}")
     stages: dict[str, Any] = {}
-    memory: list[float] = []
+    memory = MemoryWatch()
     with watched(stages, "table"):
         dataset = read_dataset(folder)
     with watched(stages, "cache"):
-        cache = open_cache(dataset, (SIZE[0], SIZE[1]), root=cache_root)
+        cache = open_cache(dataset, (SIZE[0], SIZE[1]), execution=Execution(cache_root=cache_root))
     with watched(stages, "identical"):
         pairs = identical_images(dataset, cache.pixels)
     with watched(stages, "split"):
@@ -133,8 +136,7 @@ def measure(out: Path, rows: int) -> None:
             folder,
             out=run.path,
             split=split_file,
-            cache_root=cache_root,
-            on_step=memory_watch(memory),
+            execution=Execution(cache_root=cache_root, progress=memory),
         )
     with watched(stages, "evaluate"):
         evaluate_part(run, "val", table=about_part(run, "val"))
@@ -146,7 +148,7 @@ def measure(out: Path, rows: int) -> None:
         "cache_mb": cache.pixels.nbytes / 1e6,
         "stages": stages,
         "in_train": {name: timing[name]["seconds"] for name in timing},
-        "memory_mb": memory,
+        "memory_mb": memory.noted,
     }
     write_json(out / f"scale-{rows}.json", facts)
 

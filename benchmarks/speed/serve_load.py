@@ -147,7 +147,7 @@ class Client:
         return found
 
 
-def race(pid: int, port: int, bodies: Sequence[bytes], requests: int, clients: int, what: str) -> None:  # noqa: PLR0917 (a row of the table)
+def race(pid: int, port: int, bodies: Sequence[bytes], requests: int, clients: int, what: str) -> None:
     before, numbers = resident_mb(pid), count()
     took: list[float] = []
     statuses: Counter[int | str] = Counter()

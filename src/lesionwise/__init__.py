@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from lesionwise.bundle.engine import load_model
     from lesionwise.data.dataset import Dataset, read_dataset
     from lesionwise.evaluation.scores.evaluate import Evaluation, evaluate
+    from lesionwise.execution import Execution
+    from lesionwise.progress import Progress
     from lesionwise.split.assign import LesionKFold
     from lesionwise.split.groups import lesion_groups
     from lesionwise.training.run import train
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Dataset",
     "Evaluation",
+    "Execution",
     "LesionKFold",
+    "Progress",
     "evaluate",
     "lesion_groups",
     "load_model",
@@ -31,7 +35,9 @@ __version__ = version("lesionwise")
 _HOMES = {
     "Dataset": "lesionwise.data.dataset",
     "Evaluation": "lesionwise.evaluation.scores.evaluate",
+    "Execution": "lesionwise.execution",
     "LesionKFold": "lesionwise.split.assign",
+    "Progress": "lesionwise.progress",
     "evaluate": "lesionwise.evaluation.scores.evaluate",
     "lesion_groups": "lesionwise.split.groups",
     "load_model": "lesionwise.bundle.engine",

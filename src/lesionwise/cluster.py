@@ -1,6 +1,6 @@
 """Ray: joining a cluster, or starting one on this machine for the length of a command.
 
-Here: the connection, quiet and private. Not here: what is shared out (`training.sharing`, `predict.ray`).
+Here: the connection, quiet and private. Not here: the work (`experiments.sharing`, `predict.ray`).
 """
 
 import logging
@@ -8,14 +8,13 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from lesionwise.errors import LesionwiseError, MissingExtraError
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-Engine = Literal["local", "ray"]
 ADDRESS: Final = "RAY_ADDRESS"
 _OWN: Final = {
     "address": "local",

@@ -1,15 +1,52 @@
-"""What a stage calls to tell how far it is. Drawing that is for the command line (`cli.console`)."""
+"""Progress of a long piece of work. Drawing it is the command line's job (`cli.console`)."""
 
-from collections.abc import Callable
 from typing import Final
 
-OnCount = Callable[[int, int], None]
-"""Called with the images done and the number of all."""
-OnWork = Callable[[str, int, int], None]
-"""Called with what is being done, how many are done and the number of all."""
-OnStep = Callable[[int, int, int], None]
-"""Called with the number of the epoch, the images done and the images of the epoch."""
-FEATURES: Final = -1
-"""What stands for an epoch while features are computed once, for all epochs."""
-OnEpoch = Callable[[dict[str, float]], None]
-"""Called with each row of the history."""
+
+class Progress:
+    """Receives reports of progress and ignores them. Subclass it and override what you want to see."""
+
+    def on_run(self, title: str) -> None:
+        """Receive the title of a run that starts or continues, where one command makes several.
+
+        Args:
+            title: Such as "fold 2 of 1, 2, 3".
+        """
+
+    def on_work(self, title: str, done: int, total: int) -> None:
+        """Receive how much of some work on images is done.
+
+        Args:
+            title: What is done, such as "reading images".
+            done: Number of images that are done.
+            total: Number of all images.
+        """
+
+    def on_bytes(self, name: str, done: int, total: int) -> None:
+        """Receive how much of a file is downloaded.
+
+        Args:
+            name: Name of the file.
+            done: Number of bytes that are there.
+            total: Number of all bytes; 0 if the server does not say.
+        """
+
+    def on_step(self, epoch: int, done: int, total: int) -> None:
+        """Receive how much of an epoch is done.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            done: Number of images that are done.
+            total: Number of images in the epoch.
+        """
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        """Receive the row that a finished epoch adds to the history.
+
+        Args:
+            row: As in `history.csv`.
+        """
+
+
+SILENT: Final = Progress()
+"""Reports nothing."""

@@ -5,7 +5,6 @@ from rich.console import Console
 
 from lesionwise.cli import console
 from lesionwise.cli.console import Display
-from lesionwise.progress import FEATURES
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -16,8 +15,8 @@ def test_progress_is_shown_from_the_first_image_on_a_terminal_and_in_a_log(
     monkeypatch.setattr(console, "_notes", Console(file=screen, force_terminal=terminal, width=100))
     with Display(quiet=False) as display:
         for done in range(0, 101, 10):
-            display.on_read(done, 100)
-        display.on_step(FEATURES, 64, 64)
+            display.on_work("reading images", done, 100)
+        display.on_work("computing features", 64, 64)
         display.on_step(0, 10, 100)
         display.on_step(0, 100, 100)
         display.on_step(1, 10, 100)
@@ -30,7 +29,7 @@ def test_a_quiet_display_prints_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     screen = io.StringIO()
     monkeypatch.setattr(console, "_notes", Console(file=screen, force_terminal=True))
     with Display(quiet=True) as display:
-        display.on_read(10, 10)
+        display.on_work("reading images", 10, 10)
         display.on_step(0, 10, 10)
     assert screen.getvalue() == ""
 

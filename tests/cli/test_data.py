@@ -16,6 +16,7 @@ from lesionwise.data.download.obtain import Downloaded
 from lesionwise.data.download.sources import Set, Source
 from lesionwise.data.download.verify import Verification
 from lesionwise.errors import DataError
+from lesionwise.progress import Progress
 
 
 def run(*arguments: object) -> tuple[int, str]:
@@ -30,10 +31,10 @@ def test_download_passes_on_what_was_asked_for_and_tells_what_came(
 ) -> None:
     asked: list[object] = []
 
-    def stand_in(wanted: Set, out: Path, *, source: Source | None, watch: object) -> Downloaded:
+    def stand_in(wanted: Set, out: Path, *, source: Source | None, progress: Progress) -> Downloaded:
         asked.extend((wanted, out, source))
-        watch.on_bytes("a.zip", 5, 10)  # type: ignore[attr-defined]
-        watch.on_image(3, 3)  # type: ignore[attr-defined]
+        progress.on_bytes("a.zip", 5, 10)
+        progress.on_work("unpacking images", 3, 3)
         return Downloaded(out, Source.isic, {Source.dataverse: "403"}, ("a.jpg",))
 
     monkeypatch.setattr(obtain, "download_set", stand_in)

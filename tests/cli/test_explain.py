@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from conftest import WriteKaggle, make_recipe
 from lesionwise.cli.app import app
 from lesionwise.data.masks import ARCHIVE
+from lesionwise.execution import Execution
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.run import train
 
@@ -30,7 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, write_kaggle: WriteKaggle) -> 
     with zipfile.ZipFile(data / ARCHIVE, "w") as archive:
         for path in data.rglob("*.jpg"):
             archive.writestr(f"{path.stem}_segmentation.png", buffer.getvalue())
-    return train(make_recipe(), data, out=folder / "run", cache_root=folder / "cache")
+    return train(make_recipe(), data, out=folder / "run", execution=Execution(cache_root=folder / "cache"))
 
 
 def _call(*arguments: object) -> Result:

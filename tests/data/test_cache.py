@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import WriteKaggle
+from conftest import NotedProgress, WriteKaggle
 from lesionwise.data import cache as cache_module
 from lesionwise.data.cache import open_cache
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.data.images import Pixels, read_image
 from lesionwise.errors import DataError, FindingsError
+from lesionwise.execution import Execution
 
 SIZE = (24, 32)
 
@@ -46,7 +47,9 @@ def test_a_whole_cache_is_never_decoded_again(drawn: Dataset, monkeypatch: pytes
 
 
 def test_the_number_of_workers_changes_nothing(drawn: Dataset, tmp_path: Path) -> None:
-    one, four = (open_cache(drawn, SIZE, root=tmp_path / str(n), workers=n) for n in (1, 4))
+    one, four = (
+        open_cache(drawn, SIZE, execution=Execution(cache_root=tmp_path / str(n), workers=n)) for n in (1, 4)
+    )
     assert np.array_equal(one.pixels, four.pixels)
     assert one.fingerprint == four.fingerprint
 
@@ -94,22 +97,24 @@ def test_unreadable_images_are_all_named_and_the_rest_is_kept(
 
 
 def test_progress_ends_at_the_number_of_images(drawn: Dataset) -> None:
-    seen: list[tuple[int, int]] = []
-    open_cache(drawn, SIZE, on_read=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (len(drawn.table), len(drawn.table))
+    noted = NotedProgress()
+    open_cache(drawn, SIZE, execution=Execution(progress=noted))
+    assert noted.work[-1] == ("reading images", len(drawn.table), len(drawn.table))
 
 
 KILLED = """
 import sys, time
 from pathlib import Path
 from lesionwise.data import cache, dataset
+from lesionwise.execution import Execution
 cache.CHUNK = 16
 read = cache.read_image
 def slow(source, size, *, steps):
     time.sleep(0.01)
     return read(source, size, steps=steps)
 cache.read_image = slow
-cache.open_cache(dataset.read_dataset(Path(sys.argv[1])), (24, 32), root=Path(sys.argv[2]), workers=2)
+execution = Execution(cache_root=sys.argv[2], workers=2)
+cache.open_cache(dataset.read_dataset(Path(sys.argv[1])), (24, 32), execution=execution)
 """
 
 
@@ -128,9 +133,11 @@ def test_a_killed_build_goes_on_where_it_stopped_and_ends_right(
     kept = sum(len(journal.read_text().splitlines()) for journal in root.glob("*/journal"))
     decoded: list[bytes] = []
     monkeypatch.setattr(cache_module, "read_image", counted(decoded))
-    resumed = open_cache(drawn, SIZE, root=root)
+    resumed = open_cache(drawn, SIZE, execution=Execution(cache_root=root))
     assert len(decoded) == len(drawn.table) - 16 * kept
-    assert np.array_equal(resumed.pixels, open_cache(drawn, SIZE, root=tmp_path / "fresh").pixels)
+    assert np.array_equal(
+        resumed.pixels, open_cache(drawn, SIZE, execution=Execution(cache_root=tmp_path / "fresh")).pixels
+    )
 
 
 @pytest.mark.parametrize("torn", [slice(None, -1), slice(None, -30), slice(None, 3)])
@@ -138,14 +145,16 @@ def test_a_torn_line_of_the_journal_costs_its_chunk_and_nothing_else(
     torn: slice, drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache_module, "CHUNK", 16)
-    whole = open_cache(drawn, SIZE, root=tmp_path / "cache")
+    whole = open_cache(drawn, SIZE, execution=Execution(cache_root=tmp_path / "cache"))
     journal = whole.path / "journal"
     lines = journal.read_text().splitlines(keepends=True)
     journal.write_text("".join([*lines[:2], lines[2][torn]]))
     (whole.path / "pixels.npy").rename(whole.path / "pixels.part")
-    mended = open_cache(drawn, SIZE, root=tmp_path / "cache")
+    mended = open_cache(drawn, SIZE, execution=Execution(cache_root=tmp_path / "cache"))
     assert mended.fingerprint == whole.fingerprint
-    assert np.array_equal(mended.pixels, open_cache(drawn, SIZE, root=tmp_path / "fresh").pixels)
+    assert np.array_equal(
+        mended.pixels, open_cache(drawn, SIZE, execution=Execution(cache_root=tmp_path / "fresh")).pixels
+    )
 
 
 def flip_a_byte(content: bytes) -> bytes:
@@ -177,13 +186,13 @@ def test_a_damaged_cache_is_decoded_again_where_it_is_wrong(
     file: str, damage: str, drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache_module, "CHUNK", 16)
-    whole = open_cache(drawn, SIZE, root=tmp_path / "cache")
+    whole = open_cache(drawn, SIZE, execution=Execution(cache_root=tmp_path / "cache"))
     expected = np.array(whole.pixels)
     path = whole.path / file
     path.write_bytes(DAMAGES[damage](path.read_bytes()))
     decoded: list[bytes] = []
     monkeypatch.setattr(cache_module, "read_image", counted(decoded))
-    mended = open_cache(drawn, SIZE, root=tmp_path / "cache")
+    mended = open_cache(drawn, SIZE, execution=Execution(cache_root=tmp_path / "cache"))
     assert np.array_equal(mended.pixels, expected)
     assert mended.fingerprint == whole.fingerprint
     if damage == "a flipped bit":
@@ -191,10 +200,10 @@ def test_a_damaged_cache_is_decoded_again_where_it_is_wrong(
 
 
 def test_a_lost_journal_costs_the_time_to_decode_and_nothing_else(drawn: Dataset, tmp_path: Path) -> None:
-    whole = open_cache(drawn, SIZE, root=tmp_path / "cache")
+    whole = open_cache(drawn, SIZE, execution=Execution(cache_root=tmp_path / "cache"))
     expected = np.array(whole.pixels)
     (whole.path / "journal").unlink()
-    mended = open_cache(drawn, SIZE, root=tmp_path / "cache")
+    mended = open_cache(drawn, SIZE, execution=Execution(cache_root=tmp_path / "cache"))
     assert np.array_equal(mended.pixels, expected)
     assert mended.fingerprint == whole.fingerprint
 
@@ -204,24 +213,29 @@ def test_the_pixels_of_a_stopped_build_are_compared_before_it_goes_on(
     damage: str, drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache_module, "CHUNK", 16)
-    whole = open_cache(drawn, SIZE, root=tmp_path / "cache")
+    whole = open_cache(drawn, SIZE, execution=Execution(cache_root=tmp_path / "cache"))
     expected = np.array(whole.pixels)
     journal, pixels = whole.path / "journal", whole.path / "pixels.npy"
     journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]))
     (whole.path / "pixels.part").write_bytes(DAMAGES[damage](pixels.read_bytes()))
     pixels.unlink()
-    assert np.array_equal(open_cache(drawn, SIZE, root=tmp_path / "cache").pixels, expected)
+    assert np.array_equal(
+        open_cache(drawn, SIZE, execution=Execution(cache_root=tmp_path / "cache")).pixels, expected
+    )
 
 
 def test_a_whole_cache_is_opened_without_a_lock_and_without_writing(
     drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = open_cache(drawn, SIZE, root=tmp_path / "cache")
+    whole = open_cache(drawn, SIZE, execution=Execution(cache_root=tmp_path / "cache"))
     (whole.path / "lock").unlink(missing_ok=True)
     before = {path.name: path.stat().st_mtime_ns for path in whole.path.iterdir()}
     monkeypatch.setattr(cache_module, "FileLock", lambda _: pytest.fail("locked"))
     monkeypatch.setattr(Path, "mkdir", lambda *_, **__: pytest.fail("written"))
-    assert open_cache(drawn, SIZE, root=tmp_path / "cache").fingerprint == whole.fingerprint
+    assert (
+        open_cache(drawn, SIZE, execution=Execution(cache_root=tmp_path / "cache")).fingerprint
+        == whole.fingerprint
+    )
     assert {path.name: path.stat().st_mtime_ns for path in whole.path.iterdir()} == before
 
 
@@ -233,15 +247,17 @@ def test_a_cache_that_is_not_whole_and_cannot_be_written_is_refused_with_the_way
 
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(DataError, match=r"Read-only.*Set LESIONWISE_CACHE"):
-        open_cache(drawn, SIZE, root=tmp_path / "cache")
+        open_cache(drawn, SIZE, execution=Execution(cache_root=tmp_path / "cache"))
 
 
 BESIDE = """
 import sys
 from pathlib import Path
 from lesionwise.data import cache, dataset
+from lesionwise.execution import Execution
 cache.CHUNK = 16
-cache.open_cache(dataset.read_dataset(Path(sys.argv[1])), (24, 32), root=Path(sys.argv[2]))
+execution = Execution(cache_root=sys.argv[2])
+cache.open_cache(dataset.read_dataset(Path(sys.argv[1])), (24, 32), execution=execution)
 """
 
 
@@ -252,5 +268,7 @@ def test_two_commands_that_start_at_once_share_one_whole_cache(
     command = [sys.executable, "-c", BESIDE, str(drawn.folder), str(tmp_path / "cache")]
     processes = [subprocess.Popen(command) for _ in range(3)]
     assert [process.wait() for process in processes] == [0, 0, 0]
-    fresh = open_cache(drawn, SIZE, root=tmp_path / "fresh")
-    assert np.array_equal(open_cache(drawn, SIZE, root=tmp_path / "cache").pixels, fresh.pixels)
+    fresh = open_cache(drawn, SIZE, execution=Execution(cache_root=tmp_path / "fresh"))
+    assert np.array_equal(
+        open_cache(drawn, SIZE, execution=Execution(cache_root=tmp_path / "cache")).pixels, fresh.pixels
+    )

@@ -9,6 +9,7 @@ from PIL import Image
 from lesionwise.data.cache import open_cache
 from lesionwise.data.dataset import Dataset
 from lesionwise.data.identical import identical_images
+from lesionwise.execution import Execution
 
 
 def drawn_pictures(folder: Path, pictures: list[np.ndarray]) -> Dataset:
@@ -32,7 +33,7 @@ def test_identical_images_are_paired_and_near_ones_are_not_whatever_the_size_of_
     pictures[3][5, 5] ^= 1  # lost at the size of a thumbnail
     dataset = drawn_pictures(tmp_path, pictures)
     for size in ((80, 80), (16, 16)):
-        cache = open_cache(dataset, size, root=tmp_path / "cache")
+        cache = open_cache(dataset, size, execution=Execution(cache_root=tmp_path / "cache"))
         assert identical_images(dataset, cache.pixels) == [("i1", "i4"), ("i1", "i5")]
 
 
@@ -41,5 +42,5 @@ def test_the_same_pixels_in_another_file_are_identical(tmp_path: Path) -> None:
     dataset = drawn_pictures(tmp_path, [picture, picture])
     Image.fromarray(picture).save(tmp_path / "i1.png", compress_level=1)
     assert (tmp_path / "i0.png").read_bytes() != (tmp_path / "i1.png").read_bytes()
-    cache = open_cache(dataset, (20, 20), root=tmp_path / "cache")
+    cache = open_cache(dataset, (20, 20), execution=Execution(cache_root=tmp_path / "cache"))
     assert identical_images(dataset, cache.pixels) == [("i0", "i1")]

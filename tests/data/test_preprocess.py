@@ -28,6 +28,7 @@ from lesionwise.data.preprocess import (
     verify_steps,
 )
 from lesionwise.errors import MissingExtraError, RecipeError
+from lesionwise.execution import Execution
 
 SIZE = (112, 150)
 ALL = tuple(STEPS.values())
@@ -217,8 +218,8 @@ def test_the_rule_names_the_steps_and_is_the_old_one_without_any() -> None:
 
 def test_a_cache_holds_what_read_image_gives_with_the_same_steps(drawn: Dataset, tmp_path: Path) -> None:
     steps = (FIELD_OF_VIEW, COLOR_CONSTANCY)
-    plain = open_cache(drawn, (24, 32), root=tmp_path)
-    cache = open_cache(drawn, (24, 32), steps=steps, root=tmp_path)
+    plain = open_cache(drawn, (24, 32), execution=Execution(cache_root=tmp_path))
+    cache = open_cache(drawn, (24, 32), steps=steps, execution=Execution(cache_root=tmp_path))
     assert cache.path != plain.path
     assert cache.fingerprint == plain.fingerprint  # it is the same data
     assert not np.array_equal(cache.pixels, plain.pixels)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import WriteKaggle, make_recipe
+from conftest import NotedProgress, WriteKaggle, make_recipe
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.errors import RunError, SplitError
 from lesionwise.evaluation.predictions import read_predictions
@@ -20,7 +20,8 @@ from lesionwise.evaluation.runs.predictions import read_run_predictions
 from lesionwise.evaluation.runs.scores import OUT_OF_FOLD
 from lesionwise.evaluation.scores.evaluate import evaluate
 from lesionwise.evaluation.scores.fold_mean import mean_over_folds
-from lesionwise.experiments import begun, held_out
+from lesionwise.execution import Execution
+from lesionwise.experiments import folder as experiment_folder
 from lesionwise.experiments.crossval import cross_validate
 from lesionwise.experiments.final_look import predict_test_together
 from lesionwise.experiments.out_of_fold import CrossValidation, collect
@@ -111,17 +112,14 @@ def test_folds_can_be_run_one_after_the_other_and_none_twice(
     crossed: CrossValidation, folder: Path, split: Path, tmp_path: Path
 ) -> None:
     recipe, out = make_recipe(**RECIPE), tmp_path / "out"
-    begun: list[int] = []
-
-    def note(fold: int, _: list[int]) -> None:
-        begun.append(fold)
-
-    first = cross_validate(recipe, folder, out=out, split=split, folds=[3], on_fold=note)
+    started = NotedProgress()
+    execution = Execution(progress=started)
+    first = cross_validate(recipe, folder, out=out, split=split, folds=[3], execution=execution)
     assert (first.done, first.by_fold["accuracy"].low) == ([3], None)
     assert set(pd.read_csv(first.run.predictions(OUT_OF_FOLD))["fold"]) == {3}
     stamp = (out / "fold-3" / "checkpoints" / "best.ckpt").stat().st_mtime_ns
-    rest = cross_validate(recipe, folder, out=out, folds=4, on_fold=note)
-    assert begun == [3, 1, 2, 4]
+    rest = cross_validate(recipe, folder, out=out, folds=4, execution=execution)
+    assert started.runs == ["fold 3 of 3", *(f"fold {fold} of 1, 2, 3, 4" for fold in (1, 2, 4))]
     assert (out / "fold-3" / "checkpoints" / "best.ckpt").stat().st_mtime_ns == stamp
     assert rest.to_json() | {"run": ""} == crossed.to_json() | {"run": ""}
     assert collect(rest.run).to_json() == rest.to_json()
@@ -131,13 +129,17 @@ KILLED = """
 import os, signal, sys
 from lesionwise.recipe import load_recipe
 from lesionwise.experiments.crossval import cross_validate
-def stop(row):
-    if sys.argv[4] in running and row["epoch"] == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-running = []
+from lesionwise.execution import Execution
+from lesionwise.progress import Progress
+class Stop(Progress):
+    def on_run(self, title):
+        self.title = title
+    def on_epoch(self, row):
+        if self.title.startswith(f"fold {sys.argv[4]} ") and row["epoch"] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
 if __name__ == "__main__":
     cross_validate(load_recipe(sys.argv[1]), sys.argv[2], out=sys.argv[3], split=sys.argv[5],
-                   on_fold=lambda fold, _: running.append(str(fold)), on_epoch=stop)
+                   execution=Execution(progress=Stop()))
 """
 
 
@@ -228,7 +230,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object, **__: object) -> None:
         raise Stopped
 
-    monkeypatch.setattr(held_out, "train", stop)
+    monkeypatch.setattr(experiment_folder, "train", stop)
 
 
 def test_what_one_fold_sees_cannot_be_folded(crossed: CrossValidation, folder: Path, tmp_path: Path) -> None:
@@ -256,7 +258,7 @@ def test_one_that_was_stopped_at_its_first_files_begins_again(
 ) -> None:
     recipe, out = make_recipe(**RECIPE), tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(begun, "describe_environment", held_out.train)
+        patch.setattr(experiment_folder, "describe_environment", experiment_folder.train)
         with pytest.raises(Stopped):
             cross_validate(recipe, folder, out=out, split=split)
     assert [path.name for path in sorted(out.iterdir())] == ["config.toml", "cross-validation.json"]
@@ -270,9 +272,9 @@ def test_lesions_that_the_split_joined_stay_joined_in_every_fold(
 ) -> None:
     lesions = dataset.table.drop_duplicates("lesion_id")
     pairs = [tuple(ids[:2]) for _, ids in lesions.groupby("dx")["image_id"].apply(list).items()]
-    made = prepare(folder, (24, 32), merge=pairs)
+    made = prepare(folder, make_recipe(), merge=pairs)
     write_split(made.split, tmp_path / "merged.csv")
-    again = prepare(folder, (24, 32), split_path=tmp_path / "merged.csv")
+    again = prepare(folder, make_recipe(), split=tmp_path / "merged.csv")
     assert (again.group == made.group).all()
     assert len(set(again.group)) == dataset.table["lesion_id"].nunique() - len(pairs)
     for fold in (1, 2, 3, 4):

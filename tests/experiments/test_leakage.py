@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 import torch
 
-from conftest import WriteKaggle, make_recipe
+from conftest import NotedProgress, WriteKaggle, make_recipe
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.errors import RunError, SplitError
 from lesionwise.evaluation.predictions import read_predictions
-from lesionwise.experiments import held_out
+from lesionwise.execution import Execution
+from lesionwise.experiments import folder as experiment_folder
 from lesionwise.experiments.leakage import measure_leakage
 from lesionwise.experiments.leakage_scores import PROTOCOLS, Outcome
 from lesionwise.files import read_json, write_json
@@ -140,12 +141,17 @@ def test_protocols_that_are_done_are_kept(
     measured: tuple[Path, dict[str, Outcome]], folder: Path, split: Path
 ) -> None:
     out, outcomes = measured
-    begun: list[str] = []
+    started = NotedProgress()
     stamps = {path: path.stat().st_mtime_ns for path in out.rglob("*.ckpt")}
     again = measure_leakage(
-        make_recipe(**RECIPE), folder, out=out, split=split, per_class=PER_CLASS, on_protocol=begun.append
+        make_recipe(**RECIPE),
+        folder,
+        out=out,
+        split=split,
+        per_class=PER_CLASS,
+        execution=Execution(progress=started),
     )
-    assert not begun
+    assert not started.runs
     assert {outcome.protocol: outcome for outcome in again} == outcomes
     assert stamps == {path: path.stat().st_mtime_ns for path in out.rglob("*.ckpt")}
 
@@ -154,13 +160,17 @@ KILLED = """
 import os, signal, sys
 from lesionwise.recipe import load_recipe
 from lesionwise.experiments.leakage import measure_leakage
-running = []
-def stop(row):
-    if running[-1] == "resampled":
-        os.kill(os.getpid(), signal.SIGKILL)
+from lesionwise.execution import Execution
+from lesionwise.progress import Progress
+class Stop(Progress):
+    def on_run(self, title):
+        self.title = title
+    def on_epoch(self, row):
+        if self.title.startswith("resampled:"):
+            os.kill(os.getpid(), signal.SIGKILL)
 if __name__ == "__main__":
     measure_leakage(load_recipe(sys.argv[1]), sys.argv[2], out=sys.argv[3], split=sys.argv[4],
-                    per_class=40, on_protocol=running.append, on_epoch=stop)
+                    per_class=40, execution=Execution(progress=Stop()))
 """
 
 
@@ -246,13 +256,18 @@ def test_training_decodes_with_as_many_threads_as_asked_for(
     asked: list[object] = []
 
     def note(*_: object, **options: object) -> None:
-        asked.append(options["workers"])
+        asked.append(options["execution"].workers)
         raise Stopped
 
-    monkeypatch.setattr(held_out, "train", note)
+    monkeypatch.setattr(experiment_folder, "train", note)
     with pytest.raises(Stopped):
         measure_leakage(
-            make_recipe(**RECIPE), folder, out=tmp_path / "out", split=split, per_class=PER_CLASS, workers=3
+            make_recipe(**RECIPE),
+            folder,
+            out=tmp_path / "out",
+            split=split,
+            per_class=PER_CLASS,
+            execution=Execution(workers=3),
         )
     assert asked == [3]
 

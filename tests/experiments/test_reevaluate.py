@@ -29,7 +29,7 @@ def run(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFold
 
 def test_the_same_weights_see_another_view(run: RunFolder, tmp_path: Path) -> None:
     other = reevaluate(run.path, ["image_size=[48, 64]", "eval_zoom=1.25"], tmp_path / "other")
-    recipe, data, _ = prepare_again(other, None)
+    recipe, data, _ = prepare_again(other)
     assert (recipe.image_size, recipe.eval_zoom) == ((48, 64), 1.25)
     assert recipe.model_copy(update={"image_size": (0, 0), "eval_zoom": 0}) == load_recipe(
         run.config

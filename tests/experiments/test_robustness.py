@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from conftest import make_recipe
+from conftest import NotedProgress, make_recipe
 from lesionwise.cli.app import app
 from lesionwise.data.images import fit_image
 from lesionwise.data.perturbations import PERTURBATIONS, STRENGTHS, perturb
@@ -20,6 +20,7 @@ from lesionwise.evaluation.runs.calibrate import calibrate_run
 from lesionwise.evaluation.runs.ensemble import claim_ensemble_folder, make_ensemble
 from lesionwise.evaluation.runs.predictions import read_run_predictions
 from lesionwise.evaluation.scores.decision import accuracy_score
+from lesionwise.execution import Execution
 from lesionwise.experiments.reevaluate import reevaluate
 from lesionwise.experiments.robustness import FRAME_PX, _read, perturbed_part
 from lesionwise.files import write_json, write_text
@@ -30,24 +31,28 @@ from lesionwise.training.run import train
 @pytest.fixture(scope="module")
 def trained(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     folder = tmp_path_factory.mktemp("trained")
-    return train(make_recipe(epochs=6), drawn_folder, out=folder / "run", cache_root=folder / "cache")
+    return train(
+        make_recipe(epochs=6),
+        drawn_folder,
+        out=folder / "run",
+        execution=Execution(cache_root=folder / "cache"),
+    )
 
 
 def test_every_change_is_made_at_every_strength_and_held_against_the_plain_photographs(
     trained: RunFolder, tmp_path: Path
 ) -> None:
-    steps: list[tuple[int, int]] = []
+    noted = NotedProgress()
     found = perturbed_part(
         trained,
         "val",
-        device="cpu",
-        cache_root=tmp_path,
-        on_step=lambda _, done, total: steps.append((done, total)),
+        execution=Execution(device="cpu", cache_root=tmp_path, progress=noted),
     )
     assert [(row.name, row.strength) for row in found.changed] == [
         (name, strength) for name in PERTURBATIONS for strength in STRENGTHS
     ]
-    assert steps == [(number + 1, 30) for number in range(30)]
+    changing = [state[1:] for state in noted.work if state[0] == "changing photographs"]
+    assert changing == [(number + 1, 30) for number in range(30)]
     stored = read_predictions(trained.predictions("val"))
     assert stored.y_true is not None
     assert (found.images, found.lesions) == (len(stored.y_true), len(set(stored.group)))
@@ -62,8 +67,8 @@ def test_a_model_that_is_told_more_is_told_it_and_calibrated_as_it_answers(
     drawn_folder: Path, tmp_path: Path
 ) -> None:
     recipe = make_recipe(epochs=3, metadata=["age", "sex", "localization"], calibration="vector")
-    run = train(recipe, drawn_folder, out=tmp_path / "run", cache_root=tmp_path)
-    found = perturbed_part(run, "val", device="cpu", cache_root=tmp_path)
+    run = train(recipe, drawn_folder, out=tmp_path / "run", execution=Execution(cache_root=tmp_path))
+    found = perturbed_part(run, "val", execution=Execution(device="cpu", cache_root=tmp_path))
     stored = read_run_predictions(run, "val")
     expected = {name: float(score(stored.y_true, stored.y_prob, None)) for name, score in SCORES.items()}
     assert found.plain == pytest.approx(expected)
@@ -76,7 +81,7 @@ def test_an_ensemble_answers_for_changed_photographs_as_it_answers(
     both = claim_ensemble_folder(tmp_path / "both")
     make_ensemble([trained, other], both)
     calibrate_run(both)
-    found = perturbed_part(both, "val", device="cpu", cache_root=tmp_path)
+    found = perturbed_part(both, "val", execution=Execution(device="cpu", cache_root=tmp_path))
     stored = read_run_predictions(both, "val")
     expected = {name: float(score(stored.y_true, stored.y_prob, None)) for name, score in SCORES.items()}
     assert found.plain == pytest.approx(expected)
@@ -87,8 +92,9 @@ def test_an_ensemble_answers_for_changed_photographs_as_it_answers(
 def test_members_share_changed_photographs_and_what_they_read_alike(
     trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    larger = reevaluate(trained.path, ["image_size=[36, 48]"], tmp_path / "larger", cache_root=tmp_path)
-    nearer = reevaluate(trained.path, ["eval_zoom=1.2"], tmp_path / "nearer", cache_root=tmp_path)
+    execution = Execution(cache_root=tmp_path)
+    larger = reevaluate(trained.path, ["image_size=[36, 48]"], tmp_path / "larger", execution=execution)
+    nearer = reevaluate(trained.path, ["eval_zoom=1.2"], tmp_path / "nearer", execution=execution)
     both = claim_ensemble_folder(tmp_path / "both")
     make_ensemble([trained, larger, nearer], both)
     calls: Counter[str] = Counter()
@@ -102,7 +108,7 @@ def test_members_share_changed_photographs_and_what_they_read_alike(
 
     for function in (perturb, fit_image):
         monkeypatch.setattr(f"lesionwise.experiments.robustness.{function.__name__}", counted(function))
-    found = perturbed_part(both, "val", device="cpu", cache_root=tmp_path)
+    found = perturbed_part(both, "val", execution=Execution(device="cpu", cache_root=tmp_path))
     assert calls == {"perturb": 30 * found.images, "fit_image": 2 * 31 * found.images}
     stored = read_run_predictions(both, "val")
     assert found.plain["accuracy"] == pytest.approx(accuracy_score(stored.y_true, stored.y_prob))
@@ -127,7 +133,7 @@ def test_the_test_part_is_not_changed_before_it_was_looked_at(trained: RunFolder
     with pytest.raises(
         RunError, match=r"its test part was not looked at yet\. Run .lesionwise evaluate .* --final"
     ):
-        perturbed_part(trained, "test", device="cpu")
+        perturbed_part(trained, "test", execution=Execution(device="cpu"))
 
 
 @pytest.mark.parametrize(

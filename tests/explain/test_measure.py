@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import make_recipe
+from conftest import NotedProgress, make_recipe
 from lesionwise.data.masks import LesionMasks
 from lesionwise.evaluation.scores.bootstrap import Estimate
 from lesionwise.explain.cam import Method
@@ -99,15 +99,15 @@ def test_images_without_a_mask_are_not_counted(explained: Explained) -> None:
 
 
 def test_without_masks_the_answer_still_tells_whether_the_map_matters(explained: Explained) -> None:
-    seen: list[str] = []
-    found = measure(explained, IDS, Y, IDS, None, on_step=lambda title, _, __: seen.append(title))
+    noted = NotedProgress()
+    found = measure(explained, IDS, Y, IDS, None, progress=noted)
     assert (found.pointing, found.by_diagnosis, found.sample) == (None, {}, IMAGES)
     assert {len(curve) for curve in found.curves.values()} == {11}
     for name, gain in found.gains.items():
         assert gain.low > 0, name
     assert found.cascade[-1]["layers"] == "all layers"
-    assert seen[0] == "painting places over"
-    assert seen[-1] == "shuffling weights: all layers"
+    assert noted.work[0][0] == "painting places over"
+    assert noted.work[-1][0] == "shuffling weights: all layers"
     assert Explanation.from_json(found.to_json()) == found
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from conftest import WriteKaggle
 from lesionwise.data.dataset import read_dataset
 from lesionwise.data.masks import ARCHIVE, SUFFIX
+from lesionwise.execution import Execution
 from lesionwise.explore.explore import Exploration, explore_folder
 from lesionwise.explore.page import write_exploration
 
@@ -31,7 +32,7 @@ def masked_folder(tmp_path_factory: pytest.TempPathFactory, write_kaggle: WriteK
 
 @pytest.fixture(scope="session")
 def explored(masked_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Exploration:
-    return explore_folder(masked_folder, cache_root=tmp_path_factory.mktemp("cache"))
+    return explore_folder(masked_folder, execution=Execution(cache_root=tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture(scope="session")

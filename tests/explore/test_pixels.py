@@ -3,7 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import NotedProgress
 from lesionwise.data.lab import rgb_to_lab
+from lesionwise.execution import Execution
 from lesionwise.explore.feature_map import map_features
 from lesionwise.explore.gallery import sample_rows, thumbnail_sheet
 from lesionwise.explore.pixels import ClassSums, color_measures, colour_texture_features, in_threads
@@ -67,10 +69,10 @@ def test_every_row_is_worked_on_once() -> None:
     def work(part: slice) -> None:
         seen[part] += 1
 
-    told: list[tuple[int, int]] = []
-    in_threads(work, 1000, workers=3, on_look=lambda done, total: told.append((done, total)))
+    noted = NotedProgress()
+    in_threads(work, 1000, Execution(workers=3, progress=noted))
     assert (seen == 1).all()
-    assert told[-1] == (1000, 1000)
+    assert noted.work[-1] == ("looking at images", 1000, 1000)
 
 
 def test_the_map_finds_the_two_directions_that_images_differ_in() -> None:

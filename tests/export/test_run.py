@@ -21,6 +21,7 @@ from lesionwise.evaluation.runs.ensemble import make_ensemble
 from lesionwise.evaluation.runs.predictions import read_run_predictions, run_calibration
 from lesionwise.evaluation.runs.rejection import run_rejection
 from lesionwise.evaluation.runs.scores import evaluate_part, read_check
+from lesionwise.execution import Execution
 from lesionwise.export.claims import claimed_scores
 from lesionwise.export.run import export_run
 from lesionwise.files import read_json, write_json
@@ -41,7 +42,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def runs(drawn_folder: Path, home: Path) -> list[RunFolder]:
     """Two seeds on one split, one of them with a view that cuts and resizes."""
-    begin = partial(train, data=drawn_folder, cache_root=home / "cache")
+    begin = partial(train, data=drawn_folder, execution=Execution(cache_root=home / "cache"))
     first = begin(make_recipe(eval_zoom=1.3, eval_size=[20, 28]), out=home / "a")
     return [first, begin(make_recipe(), out=home / "b", seed=1, split=first.split)]
 
@@ -72,7 +73,7 @@ def test_an_exported_run_answers_as_it_did_and_its_claim_is_confirmed(
     run: RunFolder, drawn_folder: Path, home: Path
 ) -> None:
     calibrate_run(run, coverage=0.5, points=REACHED)
-    predict_test(run, cache_root=home / "cache")
+    predict_test(run, execution=Execution(cache_root=home / "cache"))
     evaluate_part(run, "test")
     out = run.path / "model.onnx"
     description = export_run(run, out).description
@@ -97,7 +98,7 @@ def test_thresholds_and_sets_are_claimed_as_they_were_measured(run: RunFolder, h
 
     few = {"coverage": 0.5, "points": REACHED}
     calibrate_run(run, **few)
-    predict_test(run, cache_root=home / "cache")
+    predict_test(run, execution=Execution(cache_root=home / "cache"))
     evaluate_part(run, "test")
     check = read_check(run, "test")
     assert check
@@ -116,7 +117,7 @@ def test_thresholds_and_sets_are_claimed_as_they_were_measured(run: RunFolder, h
 
 
 def test_the_images_that_pass_are_claimed_where_all_of_test_was_looked_at(run: RunFolder, home: Path) -> None:
-    predict_test(run, cache_root=home / "cache")
+    predict_test(run, execution=Execution(cache_root=home / "cache"))
     images = evaluate_part(run, "test").images
     calibration = run_calibration(run)
     assert calibration
@@ -147,10 +148,12 @@ def test_fewer_bits_are_counted_and_claim_what_they_score(
 ) -> None:
     if precision == "int8":
         pytest.importorskip("onnxruntime")
-    predict_test(run, cache_root=home / "cache")
+    predict_test(run, execution=Execution(cache_root=home / "cache"))
     evaluate_part(run, "test")
     out = run.path / "model.onnx"
-    description = export_run(run, out, precision=precision, cache_root=home / "cache").description
+    description = export_run(
+        run, out, precision=precision, execution=Execution(cache_root=home / "cache")
+    ).description
     written, check = read_run_predictions(run, "cal"), description.precision_check
     assert check
     assert check.images == len(written.image_id)
@@ -177,7 +180,9 @@ def test_an_ensemble_is_exported_in_eight_bits(runs: list[RunFolder], home: Path
     both = RunFolder(tmp_path / "both")
     make_ensemble(runs, both)
     full = export_run(both, tmp_path / "fp32.onnx")
-    low = export_run(both, tmp_path / "int8.onnx", precision="int8", cache_root=home / "cache")
+    low = export_run(
+        both, tmp_path / "int8.onnx", precision="int8", execution=Execution(cache_root=home / "cache")
+    )
     assert len(low.content) < 0.6 * len(full.content)
     assert low.description.precision_check
 
@@ -214,7 +219,7 @@ def test_scores_of_another_scaling_are_not_claimed(run: RunFolder, home: Path) -
         scores = claimed_scores(run, calibration)
         return set(scores["test"].overall) if "test" in scores else set()
 
-    predict_test(run, cache_root=home / "cache")
+    predict_test(run, execution=Execution(cache_root=home / "cache"))
     evaluate_part(run, "test")
     assert claimed() >= PROBABILISTIC
     record = read_json(run.scores)
@@ -232,7 +237,7 @@ def test_scores_of_another_scaling_are_not_claimed(run: RunFolder, home: Path) -
 
 
 def test_scores_that_noted_no_scaling_are_known_by_their_thresholds(run: RunFolder, home: Path) -> None:
-    predict_test(run, cache_root=home / "cache")
+    predict_test(run, execution=Execution(cache_root=home / "cache"))
     evaluate_part(run, "test")
     record, calibration = read_json(run.scores), json.loads(run.calibration.read_text())
     del record["calibration"]["test"]["scaling"]

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from lesionwise.errors import RecipeError
 from lesionwise.models.backbones import TimmFeatures, backbone
-from lesionwise.models.registry import create_model
+from lesionwise.models.registry import TimmOptions, create_model
 
 SIZE = (64, 96)
 
@@ -145,7 +145,9 @@ def test_published_weights_come_with_their_statistics(monkeypatch: pytest.Monkey
 )
 def test_a_wrong_name_or_argument_is_refused(name: str, arguments: dict[str, int], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        create_model(f"timm:{name}", num_classes=7, image_size=SIZE, drop_rate=0.0, arguments=arguments)
+        create_model(
+            f"timm:{name}", num_classes=7, image_size=SIZE, drop_rate=0.0, options=TimmOptions(arguments)
+        )
 
 
 def test_arguments_reach_the_network() -> None:
@@ -158,4 +160,4 @@ def test_fresh_weights_are_all_that_the_models_from_scratch_have() -> None:
     with pytest.raises(RecipeError, match='small starts from fresh weights: expected weights to be "none"'):
         create_model("small", num_classes=7, image_size=SIZE, drop_rate=0.0, weights="published")
     with pytest.raises(RecipeError, match=r"model_args and layers go with timm:<name>; small takes none"):
-        create_model("small", num_classes=7, image_size=SIZE, drop_rate=0.0, arguments={"a": 1})
+        create_model("small", num_classes=7, image_size=SIZE, drop_rate=0.0, options=TimmOptions({"a": 1}))

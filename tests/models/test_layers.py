@@ -4,7 +4,7 @@ import torch
 
 from lesionwise.errors import RecipeError
 from lesionwise.models.layers import LayerFeatures
-from lesionwise.models.registry import create_model
+from lesionwise.models.registry import TimmOptions, create_model
 
 LAYERS = ("layer1.0.bn1", "layer3.0.act2")
 SIZE = (48, 64)
@@ -12,7 +12,7 @@ SIZE = (48, 64)
 
 def make(layers: tuple[str, ...] = LAYERS) -> object:
     shape = {"num_classes": 7, "image_size": SIZE, "drop_rate": 0.0}
-    return create_model("timm:test_resnet", **shape, layers=layers, directions=12)  # type: ignore[arg-type]
+    return create_model("timm:test_resnet", **shape, options=TimmOptions(layers=layers, directions=12))  # type: ignore[arg-type]
 
 
 def test_features_are_the_mean_and_the_spread_of_the_named_layers() -> None:
@@ -59,4 +59,10 @@ def test_layers_that_are_not_there_are_refused(layers: tuple[str, ...], message:
 
 def test_layers_of_our_own_networks_are_refused() -> None:
     with pytest.raises(RecipeError, match="go with timm:<name>; small takes none"):
-        create_model("small", num_classes=7, image_size=SIZE, drop_rate=0.0, layers=LAYERS, directions=3)
+        create_model(
+            "small",
+            num_classes=7,
+            image_size=SIZE,
+            drop_rate=0.0,
+            options=TimmOptions(layers=LAYERS, directions=3),
+        )

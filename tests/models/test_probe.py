@@ -3,7 +3,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from lesionwise.models.probe import STRENGTHS, Kind, fit_probe
+from lesionwise.models.probe import STRENGTHS, Fitting, Kind, fit_probe
 
 
 def blobs(*, spread: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -19,7 +19,7 @@ def blobs(*, spread: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.n
 @pytest.mark.parametrize("kind", ["logistic", "svm"])
 def test_a_probe_tells_apart_what_lies_apart(kind: Kind) -> None:
     features, y, groups = blobs(spread=1.0)
-    probe = fit_probe(features, y, groups, kind=kind)
+    probe = fit_probe(features, y, groups, fitting=Fitting(kind=kind))
     unseen, truth, _ = blobs(spread=1.0, seed=1)
     assert ((unseen @ probe.weight.T + probe.bias).argmax(1) == truth).mean() > 0.9
 
@@ -55,7 +55,9 @@ def test_class_weights_move_the_answer_towards_the_rare_class() -> None:
     kept = (y != 3) | (np.arange(len(y)) % 4 == 0)
     features, y, groups = features[kept], y[kept], groups[kept]
     plain = fit_probe(features, y, groups)
-    weighted = fit_probe(features, y, groups, weights=np.where(np.arange(7) == 3, 8.0, 1.0))
+    weighted = fit_probe(
+        features, y, groups, fitting=Fitting(class_weights=np.where(np.arange(7) == 3, 8.0, 1.0))
+    )
 
     def share(probe: object) -> float:
         said = features @ probe.weight.T + probe.bias  # type: ignore[attr-defined]

@@ -18,7 +18,7 @@ from lesionwise.bundle.engine import BATCH, Engine
 from lesionwise.data.images import read_image
 from lesionwise.errors import BundleError, DataError
 from lesionwise.evaluation.predictions import read_predictions
-from lesionwise.predict.files import _map_ahead, predict_files
+from lesionwise.predict.files import Output, _map_ahead, predict_files
 from lesionwise.predict.heatmaps import HeatmapWriter
 from lesionwise.predict.sources import find_pictures
 from lesionwise.predict.views import views
@@ -36,7 +36,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def predicted(engine: Engine, folder: Path, out: Path, **options: object) -> dict[str, int]:
-    tally = predict_files(engine, find_pictures([str(folder)]), out, out.with_suffix(".err"), **options)
+    own = {name: options.pop(name) for name in ("format_", "resume", "on_answers") if name in options}
+    output = Output(out, out.with_suffix(".err"), **own)
+    tally = predict_files(engine, find_pictures([str(folder)]), output, **options)
     return {name: count for name, count in vars(tally).items() if count}
 
 
@@ -169,7 +171,7 @@ def test_images_of_one_name_are_told_apart_and_a_file_is_predicted_once(
         str(tmp_path / "in" / name) for name in ("p1/img.png", "p2/img.png", "p2/img.bmp")
     )
     places = [str(tmp_path / "in" / "p*" / "img.png"), second, str(tmp_path / "in" / "**")]
-    tally = predict_files(engine, find_pictures(places), tmp_path / "p.csv", tmp_path / "e.csv")
+    tally = predict_files(engine, find_pictures(places), Output(tmp_path / "p.csv", tmp_path / "e.csv"))
     assert (tally.predicted, tally.failed) == (3, 0)
     assert tally.repeated > 3
     with (tmp_path / "p.csv").open() as file:

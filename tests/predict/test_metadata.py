@@ -6,7 +6,7 @@ import pytest
 from lesionwise.bundle.engine import Engine, load_model
 from lesionwise.data.metadata import encoding_of
 from lesionwise.errors import DataError
-from lesionwise.predict.files import predict_files
+from lesionwise.predict.files import Output, predict_files
 from lesionwise.predict.metadata import read_metadata_table
 from lesionwise.predict.sources import find_pictures
 from serve.drawn_model import LIGHT, picture, write_bundle
@@ -53,9 +53,9 @@ def test_a_table_tells_of_some_images_and_the_rest_is_not_known(
     table.write_text(text, encoding="utf-8")
     metadata = read_metadata_table(table, told)
     pictures = find_pictures([str(folder)])
-    predict_files(told, pictures, out, tmp_path / "e.csv", metadata=metadata, tta=tta)
+    predict_files(told, pictures, Output(out, tmp_path / "e.csv"), metadata=metadata, tta=tta)
     assert tops(out) == ["nv", "bcc", "nv"]
-    predict_files(told, find_pictures([str(folder)]), out, tmp_path / "e.csv", tta=tta)
+    predict_files(told, find_pictures([str(folder)]), Output(out, tmp_path / "e.csv"), tta=tta)
     assert tops(out) == ["nv", "nv", "nv"]
 
 
@@ -102,13 +102,12 @@ def test_an_interrupted_call_goes_on_with_the_same_table_alone(
         predict_files(
             told,
             find_pictures([str(folder)]),
-            out,
-            tmp_path / "e.csv",
+            Output(out, tmp_path / "e.csv"),
             metadata=read_metadata_table(table, told),
             on_done=stop,
         )
     with pytest.raises(DataError, match="begun with another metadata"):
-        predict_files(told, find_pictures([str(folder)]), out, tmp_path / "e.csv", resume=True)
+        predict_files(told, find_pictures([str(folder)]), Output(out, tmp_path / "e.csv", resume=True))
     assert np.isfinite(read_metadata_table(table, told).numbers).all()
 
 

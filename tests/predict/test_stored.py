@@ -6,7 +6,7 @@ from PIL import Image
 
 from lesionwise.bundle.engine import Engine
 from lesionwise.errors import DataError, ImageError, MissingExtraError
-from lesionwise.predict.files import predict_files
+from lesionwise.predict.files import Output, predict_files
 from lesionwise.predict.ray import _pack
 from lesionwise.predict.sources import find_pictures
 from lesionwise.predict.stored import write_parquet
@@ -64,7 +64,7 @@ def test_an_object_that_is_gone_is_reported_by_name(folder: Path) -> None:
 def test_parquet_holds_what_the_csv_holds(folder: Path, engine: Engine, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     (folder / "None.png").write_bytes((folder / "b.png").read_bytes())  # a name that reads like a gap
-    predict_files(engine, find_pictures([str(folder)]), tmp_path / "p.csv", tmp_path / "e.csv")
+    predict_files(engine, find_pictures([str(folder)]), Output(tmp_path / "p.csv", tmp_path / "e.csv"))
     write_parquet(tmp_path / "p.csv", tmp_path / "p.parquet")
     ours = pandas.read_parquet(tmp_path / "p.parquet")
     theirs = pandas.read_csv(tmp_path / "p.csv", keep_default_na=False, na_values={"ood_score": [""]})

@@ -8,6 +8,7 @@ import torch
 
 from conftest import make_recipe
 from lesionwise.errors import RecipeError
+from lesionwise.execution import Execution
 from lesionwise.training.run import train
 
 
@@ -38,5 +39,7 @@ def test_without_a_compiler_the_key_is_refused(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(RecipeError, match=r"needs the C\+\+ compiler"):
-        train(make_recipe(compile=True), drawn_folder, out=tmp_path / "run", device="cpu")
+        train(
+            make_recipe(compile=True), drawn_folder, out=tmp_path / "run", execution=Execution(device="cpu")
+        )
     assert not (tmp_path / "run").exists()

@@ -11,6 +11,7 @@ from conftest import make_recipe
 from lesionwise.bundle.engine import load_model
 from lesionwise.data.dataset import Dataset
 from lesionwise.evaluation.predictions import read_predictions
+from lesionwise.execution import Execution
 from lesionwise.export.run import export_run
 from lesionwise.models.network import Network
 from lesionwise.recipe import Recipe
@@ -48,8 +49,8 @@ def probed(
     recipe: Recipe, drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[RunFolder, TrainingData]:
     folder = tmp_path_factory.mktemp("probed")
-    run = train(recipe, drawn_folder, out=folder / "run", cache_root=folder / "cache")
-    data = prepare(drawn_folder, (24, 32), split_path=run.split, cache_root=folder / "cache")
+    run = train(recipe, drawn_folder, out=folder / "run", execution=Execution(cache_root=folder / "cache"))
+    data = prepare(drawn_folder, recipe, split=run.split, execution=Execution(cache_root=folder / "cache"))
     return run, data
 
 
@@ -101,7 +102,7 @@ def test_features_are_computed_once_for_a_network_and_its_view(
             make_recipe(**{**RECIPE, "weights": weights, **keys}),
             drawn_folder,
             out=tmp_path / name,
-            cache_root=tmp_path / "cache",
+            execution=Execution(cache_root=tmp_path / "cache"),
         )
         return len(computed)
 
@@ -131,8 +132,10 @@ def test_a_layered_probe_answers_from_kept_features_as_its_network_does(
     weights: str, drawn_folder: Path, tmp_path: Path, metadata: list[str]
 ) -> None:
     recipe = make_recipe(**LAYERED, weights=weights, metadata=metadata)
-    run = train(recipe, drawn_folder, out=tmp_path / "run", cache_root=tmp_path / "cache")
-    data = prepare(drawn_folder, (24, 32), split_path=run.split, cache_root=tmp_path / "cache")
+    run = train(
+        recipe, drawn_folder, out=tmp_path / "run", execution=Execution(cache_root=tmp_path / "cache")
+    )
+    data = prepare(drawn_folder, recipe, split=run.split, execution=Execution(cache_root=tmp_path / "cache"))
     network, rows = load_best_network(run, recipe), data.rows("val")
     assert network.eval().outputs(torch.rand(1, 3, 24, 32)).embedding.shape == (1, 20)
     told = data.metadata(recipe.metadata)
@@ -150,8 +153,12 @@ def test_a_layered_probe_that_is_told_more_is_served_as_it_was_trained(
     weights: str, drawn_folder: Path, drawn: Dataset, tmp_path: Path
 ) -> None:
     recipe = make_recipe(**LAYERED, weights=weights, metadata=["sex", "age"])
-    run = train(recipe, drawn_folder, out=tmp_path / "run", cache_root=tmp_path / "cache")
-    export_run(run, tmp_path / "model.onnx", cache_root=tmp_path / "cache")  # compares a few images itself
+    run = train(
+        recipe, drawn_folder, out=tmp_path / "run", execution=Execution(cache_root=tmp_path / "cache")
+    )
+    export_run(
+        run, tmp_path / "model.onnx", execution=Execution(cache_root=tmp_path / "cache")
+    )  # compares a few images itself
     engine, said = load_model(tmp_path / "model.onnx", threads=1), read_predictions(run.predictions("val"))
     table = drawn.table.set_index("image_id").loc[said.image_id]
     paths = [drawn_folder / path for path in table["path"]]
@@ -170,8 +177,10 @@ def test_what_it_rejects_is_learnt_from_the_kept_features_without_running_its_ne
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     recipe = make_recipe(**keys, weights=weights)
-    run = train(recipe, drawn_folder, out=tmp_path / "run", cache_root=tmp_path / "cache")
-    data = prepare(drawn_folder, (24, 32), split_path=run.split, cache_root=tmp_path / "cache")
+    run = train(
+        recipe, drawn_folder, out=tmp_path / "run", execution=Execution(cache_root=tmp_path / "cache")
+    )
+    data = prepare(drawn_folder, recipe, split=run.split, execution=Execution(cache_root=tmp_path / "cache"))
     computed = measure(load_best_network(run, recipe), recipe, data.pixels, data.rows("cal")).embedding
     np.testing.assert_allclose(np.load(run.embeddings("cal")), computed, rtol=1e-4, atol=1e-4)
 

@@ -12,6 +12,7 @@ from lesionwise.bundle.engine import Engine
 from lesionwise.data.images import read_image
 from lesionwise.errors import RunError
 from lesionwise.evaluation.runs.rejection import fit_members, has_numbers, run_rejection
+from lesionwise.execution import Execution
 from lesionwise.export.run import export_run
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.split_file import read_split
@@ -21,7 +22,9 @@ from lesionwise.training.run import train
 @pytest.fixture(scope="module")
 def trained(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     folder = tmp_path_factory.mktemp("rejecting")
-    return train(make_recipe(), drawn_folder, out=folder / "run", cache_root=folder / "cache")
+    return train(
+        make_recipe(), drawn_folder, out=folder / "run", execution=Execution(cache_root=folder / "cache")
+    )
 
 
 def test_there_is_a_row_for_each_image_of_train_and_cal(trained: RunFolder) -> None:
@@ -37,7 +40,7 @@ def test_an_ensemble_rejects_by_all_embeddings_at_once(trained: RunFolder) -> No
 
 
 def test_runs_that_only_measure_are_spared_the_work(drawn_folder: Path, tmp_path: Path) -> None:
-    leaky = train(make_recipe(epochs=1), drawn_folder, by="image", out=tmp_path / "leaky")
+    leaky = train(make_recipe(epochs=1), drawn_folder, split="image", out=tmp_path / "leaky")
     assert not has_numbers(leaky)
     assert run_rejection(leaky) is None
 
@@ -56,7 +59,11 @@ def test_the_bundle_lets_lesion_images_pass_and_stops_others(
     old = RunFolder(tmp_path / "old")
     shutil.copytree(trained.path, old.path)
     old.embeddings("train").unlink()  # a run from before there was such a stage
-    engine = Engine(export_run(old, tmp_path / "model.onnx", cache_root=trained.path.parent / "cache"))
+    engine = Engine(
+        export_run(
+            old, tmp_path / "model.onnx", execution=Execution(cache_root=trained.path.parent / "cache")
+        )
+    )
     files = sorted(drawn_folder.rglob("*.jpg"))[::4]
     known = np.stack([read_image(path, (24, 32)) for path in files])
     bars = np.tile(np.uint8([0, 255]), (24, 16))[..., None].repeat(3, axis=2)

@@ -12,9 +12,11 @@ import torch
 from PIL import Image
 
 from conftest import WriteKaggle, make_recipe
+from lesionwise.cli.options import split_or_unit
 from lesionwise.data.dataset import Dataset
 from lesionwise.errors import DataError, LeakError, RecipeError, RunError, SplitError
 from lesionwise.evaluation.predictions import read_predictions
+from lesionwise.execution import Execution
 from lesionwise.files import read_json
 from lesionwise.recipe import load_recipe
 from lesionwise.run_folder import RunFolder
@@ -41,7 +43,12 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 @pytest.fixture(scope="module")
 def trained(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     folder = tmp_path_factory.mktemp("trained")
-    return train(make_recipe(**RECIPE), drawn_folder, out=folder / "run", cache_root=folder / "cache")
+    return train(
+        make_recipe(**RECIPE),
+        drawn_folder,
+        out=folder / "run",
+        execution=Execution(cache_root=folder / "cache"),
+    )
 
 
 def test_a_run_leaves_every_file_of_the_contract(trained: RunFolder) -> None:
@@ -95,12 +102,16 @@ LIFE = """
 import os, signal, sys
 from lesionwise.recipe import load_recipe
 from lesionwise.training.run import train
-def stop(row):
-    if sys.argv[4] == "killed" and row["epoch"] == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
+from lesionwise.execution import Execution
+from lesionwise.progress import Progress
+class Stop(Progress):
+    def on_epoch(self, row):
+        if sys.argv[4] == "killed" and row["epoch"] == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
 if __name__ == "__main__":
     resume = sys.argv[4] == "resumed"
-    train(load_recipe(sys.argv[1]), sys.argv[2], out=sys.argv[3], resume=resume, on_epoch=stop)
+    train(load_recipe(sys.argv[1]), sys.argv[2], out=sys.argv[3], resume=resume,
+          execution=Execution(progress=Stop()))
 """
 
 
@@ -203,7 +214,7 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_written(
     drawn_folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(RunError, match=r"Expected a device of this machine \(cpu\) but got \"mps\""):
-        train(make_recipe(), drawn_folder, out=tmp_path / "run", device="mps")
+        train(make_recipe(), drawn_folder, out=tmp_path / "run", execution=Execution(device="mps"))
     assert not (tmp_path / "run").exists()
 
 
@@ -253,7 +264,7 @@ def test_a_split_and_a_wish_for_another_one_contradict(
     drawn_folder: Path, trained: RunFolder, tmp_path: Path
 ) -> None:
     with pytest.raises(SplitError, match="--by image makes a split of its own"):
-        train(make_recipe(), drawn_folder, out=tmp_path / "a", split=trained.split, by="image")
+        split_or_unit(trained.split, "image")
     copies = make_recipe(defect_resample_before_split=50)
     with pytest.raises(SplitError, match="defect_resample_before_split makes a split of its own"):
         train(copies, drawn_folder, out=tmp_path / "b", split=trained.split)
@@ -294,7 +305,7 @@ def test_a_leaking_split_stops_training_by_name(drawn_folder: Path, drawn: Datas
 
 
 def test_a_split_by_image_stamps_its_run(drawn_folder: Path, tmp_path: Path) -> None:
-    run = train(make_recipe(epochs=1), drawn_folder, out=tmp_path / "run", by="image")
+    run = train(make_recipe(epochs=1), drawn_folder, out=tmp_path / "run", split="image")
     assert read_json(run.split.with_suffix(".json"))["stamp"] == "LEAKY SPLIT"
     predictions = read_predictions(run.predictions("val"))
     assert predictions.group is not None

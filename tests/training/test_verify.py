@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from conftest import WriteKaggle, make_recipe
 from lesionwise.errors import RecipeError
+from lesionwise.execution import Execution
 from lesionwise.experiments.crossval import cross_validate
 from lesionwise.experiments.leakage import measure_leakage
 from lesionwise.training.run import train
@@ -19,8 +20,8 @@ COMMANDS = {
     "train": train,
     "cross-validate": cross_validate,
     "leakage": measure_leakage,
-    "cross-validate on Ray": partial(cross_validate, engine="ray"),
-    "leakage on Ray": partial(measure_leakage, engine="ray"),
+    "cross-validate on Ray": partial(cross_validate, execution=Execution(engine="ray")),
+    "leakage on Ray": partial(measure_leakage, execution=Execution(engine="ray")),
 }
 
 

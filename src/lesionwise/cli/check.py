@@ -44,10 +44,12 @@ def check(
         from lesionwise.data.cache import open_cache
         from lesionwise.data.dataset import read_dataset
         from lesionwise.data.identical import COMPARE_SIZE, identical_images
+        from lesionwise.execution import Execution
 
         dataset = read_dataset(data)
         with Display(quiet=quiet) as display:
-            cache = open_cache(dataset, COMPARE_SIZE, workers=workers, on_read=display.on_read)
+            execution = Execution(workers=workers, progress=display)
+            cache = open_cache(dataset, COMPARE_SIZE, execution=execution)
         pairs = identical_images(dataset, cache.pixels)
     result = check_split(
         read_ids(train),

@@ -4,20 +4,12 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Self
 
+from rich import progress as bars
 from rich.console import Console, RenderableType
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.text import Text
+from typing_extensions import override
 
-from lesionwise.progress import FEATURES
+from lesionwise.progress import Progress
 
 if TYPE_CHECKING:
     from lesionwise.evaluation.calibration.check import CalibrationCheck
@@ -46,15 +38,15 @@ def print_error(text: str) -> None:
     _notes.print(f"Error: {text}", markup=False)
 
 
-class SpeedColumn(ProgressColumn):
+class SpeedColumn(bars.ProgressColumn):
     """Images per second, once there is something to divide by."""
 
-    def render(self, task: Task) -> Text:
+    def render(self, task: bars.Task) -> Text:
         """Return the speed, or nothing yet."""
         return Text(f"{task.speed:.0f} images/s" if task.speed else "")
 
 
-class Display:
+class Display(Progress):
     """What a long command shows: a moving bar on a terminal, a line at each tenth in a log.
 
     Args:
@@ -63,17 +55,17 @@ class Display:
 
     def __init__(self, *, quiet: bool) -> None:
         self.quiet = quiet
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
+        self._bar = bars.Progress(
+            bars.TextColumn("{task.description}"),
+            bars.BarColumn(),
+            bars.MofNCompleteColumn(),
             SpeedColumn(),
-            TimeRemainingColumn(),
+            bars.TimeRemainingColumn(),
             console=_notes,
             disable=quiet or not _notes.is_terminal,
             transient=True,
         )
-        self._tasks: dict[str, TaskID] = {}
+        self._tasks: dict[str, bars.TaskID] = {}
         self._tenth = 0
 
     def __enter__(self) -> Self:
@@ -83,27 +75,23 @@ class Display:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def on_read(self, done: int, total: int) -> None:
-        """Show how many images were read."""
-        self._count("reading images", done, total)
+    @override
+    def on_run(self, title: str) -> None:
+        print_note(title, quiet=self.quiet)
 
-    def on_predicted(self, done: int, total: int) -> None:
-        """Show how many images were predicted."""
-        self._count("predicting images", done, total)
-
+    @override
     def on_work(self, title: str, done: int, total: int) -> None:
-        """Show how far some other work on images is."""
-        self._count(title, done, total)
+        self._move(title, done, total)
+        if not self.quiet and not _notes.is_terminal and done * 10 // total > self._tenth:
+            self._tenth = done * 10 // total
+            print_note(f"{title} {done}/{total}")
 
+    @override
     def on_step(self, epoch: int, done: int, total: int) -> None:
-        """Show how far an epoch is, or the computing of features before the first."""
-        if epoch == FEATURES:
-            self._count("computing features", done, total)
-        else:
-            self._move(f"epoch {epoch + 1}", done, total)
+        self._move(f"epoch {epoch + 1}", done, total)
 
+    @override
     def on_epoch(self, row: dict[str, float]) -> None:
-        """Print one line for a finished epoch."""
         watched = (
             ""
             if math.isnan(row["val_loss"])  # a recipe with train_on_val
@@ -115,12 +103,6 @@ class Display:
             f"{row['images_per_second']:.0f} images/s",
             quiet=self.quiet,
         )
-
-    def _count(self, title: str, done: int, total: int) -> None:
-        self._move(title, done, total)
-        if not self.quiet and not _notes.is_terminal and done * 10 // total > self._tenth:
-            self._tenth = done * 10 // total
-            print_note(f"{title} {done}/{total}")
 
     def _move(self, title: str, done: int, total: int) -> None:
         if title not in self._tasks:

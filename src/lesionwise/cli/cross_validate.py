@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lesionwise.cli.console import Display, print_note, print_result
+from lesionwise.cli.console import Display, print_result
 from lesionwise.cli.options import (
     Data,
     DeviceOption,
@@ -45,6 +45,7 @@ def cross_validate(
     quiet: Quiet = False,
 ) -> None:
     """Train once per fold and predict it unseen. The same command goes on where it was stopped."""
+    from lesionwise.execution import Execution
     from lesionwise.experiments.crossval import cross_validate as run_folds
     from lesionwise.recipe import load_recipe
 
@@ -58,13 +59,7 @@ def cross_validate(
             split=split,
             folds=chosen,
             seed=seed,
-            device=device,
-            workers=workers,
-            engine=engine,
-            on_fold=lambda fold, running: print_note(f"fold {fold} of {_list(running)}", quiet=quiet),
-            on_read=display.on_read,
-            on_epoch=display.on_epoch,
-            on_step=display.on_step,
+            execution=Execution(device=device, workers=workers, engine=engine, progress=display),
         )
     print_result(describe_folds(result), result.to_json(), as_json=json)
 

@@ -1,7 +1,6 @@
 """`lesionwise data`: download, verify, audit, lesions."""
 
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -47,12 +46,11 @@ def download(
 ) -> None:
     """Download HAM10000 (2.8 GB), verified; go on where an earlier download stopped."""
     from lesionwise.data.download import sources
-    from lesionwise.data.download.obtain import Watch, download_set
+    from lesionwise.data.download.obtain import download_set
 
     named = None if source is Source.auto else sources.Source(source.value)
     with TransferDisplay(quiet=quiet) as display:
-        watch = Watch(display.on_bytes, display.on_image)
-        done = download_set(sources.Set(wanted.value), out, source=named, watch=watch)
+        done = download_set(sources.Set(wanted.value), out, source=named, progress=display)
     for failed, reason in done.failed.items():
         print_note(f"{failed} did not do: {reason}", quiet=quiet)
     if done.kept:
@@ -92,16 +90,12 @@ def audit(
 ) -> None:
     """Look for all that is wrong, odd or tempting in a data folder. Ends with 1 if there are errors."""
     from lesionwise.data.audit.run import audit_folder
+    from lesionwise.execution import Execution
     from lesionwise.split.groups import CONFIRMED_PAIRS
 
     with Display(quiet=quiet) as display:
-        found = audit_folder(
-            folder,
-            joined=CONFIRMED_PAIRS,
-            workers=workers,
-            on_read=display.on_read,
-            on_look=partial(display.on_work, "looking at images"),
-        )
+        execution = Execution(workers=workers, progress=display)
+        found = audit_folder(folder, joined=CONFIRMED_PAIRS, execution=execution)
     if out:
         from lesionwise.data.audit.page import write_audit
 

@@ -110,9 +110,10 @@ def _evaluate_run(
 
     part = "test" if final else working_part(run)
     if final:
+        from lesionwise.execution import Execution
         from lesionwise.experiments.final_look import predict_test_together
 
-        look = predict_test_together(run, device=device)
+        look = predict_test_together(run, Execution(device))
         note = "The test part of this run is a fold that was held out, not the final exam: no look is noted."
         if look:
             note = f"Look number {look.number} at the test images of this split, noted in {look.ledger}."

@@ -31,6 +31,7 @@ def explain(
     quiet: Quiet = False,
 ) -> None:
     """Show where a run's model looked, and test whether the maps can be believed."""
+    from lesionwise.execution import Execution
     from lesionwise.explain.run import explain_run
     from lesionwise.run_folder import open_run_folder
 
@@ -38,7 +39,8 @@ def explain(
         raise LesionwiseError(f'Expected --part to be one of {", ".join(_PARTS)} but got "{part}".')
     names = [name.strip() for given in images or () for name in given.split(",") if name.strip()]
     with Display(quiet=quiet) as display:
-        made = explain_run(open_run_folder(run, "run"), part, image_ids=names, on_step=display.on_work)
+        execution = Execution(progress=display)
+        made = explain_run(open_run_folder(run, "run"), part, image_ids=names, execution=execution)
     text = f"{made.images} images with their maps: {made.page}"
     if made.record:
         text = f"{describe(made.record, part)}\n\n{text}"

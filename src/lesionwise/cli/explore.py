@@ -1,6 +1,5 @@
 """`lesionwise data explore`."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +30,7 @@ def explore(
     quiet: Quiet = False,
 ) -> None:
     """Show what a data folder holds: its table, its pixels, its masks, and what stands out."""
+    from lesionwise.execution import Execution
     from lesionwise.explore.explore import explore_folder
     from lesionwise.explore.page import write_exploration
     from lesionwise.recipe import load_recipe
@@ -39,13 +39,8 @@ def explore(
         raise RecipeError("Expected --recipe where a key of it is set.")
     loaded = load_recipe(recipe, set_ or []) if recipe else None
     with Display(quiet=quiet) as display:
-        found = explore_folder(
-            folder,
-            recipe=loaded,
-            workers=workers,
-            on_read=display.on_read,
-            on_look=partial(display.on_work, "looking at images"),
-        )
+        execution = Execution(workers=workers, progress=display)
+        found = explore_folder(folder, recipe=loaded, execution=execution)
     page = write_exploration(found, out or Path("explore"))
     value = {
         "page": str(page),

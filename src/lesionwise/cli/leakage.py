@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lesionwise.cli.console import Display, print_note, print_result
+from lesionwise.cli.console import Display, print_result
 from lesionwise.cli.options import (
     Data,
     DeviceOption,
@@ -45,8 +45,8 @@ def leakage(
     quiet: Quiet = False,
 ) -> None:
     """Show what a leak is worth: one recipe under four ways of splitting. Three of them LEAK, on purpose."""
+    from lesionwise.execution import Execution
     from lesionwise.experiments.leakage import measure_leakage
-    from lesionwise.experiments.leakage_scores import PROTOCOLS
     from lesionwise.files import read_json
     from lesionwise.recipe import load_recipe
     from lesionwise.report.leakage import write_leakage_page
@@ -61,13 +61,7 @@ def leakage(
             out=folder,
             split=split,
             seed=seed,
-            device=device,
-            workers=workers,
-            engine=engine,
-            on_protocol=lambda protocol: print_note(f"{protocol}: {PROTOCOLS[protocol]}", quiet=quiet),
-            on_read=display.on_read,
-            on_epoch=display.on_epoch,
-            on_step=display.on_step,
+            execution=Execution(device=device, workers=workers, engine=engine, progress=display),
         )
     page = write_leakage_page(folder)
     text = f"{describe_outcomes(outcomes)}\n\nPage: {page}"

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lesionwise.errors import LesionwiseError
+from lesionwise.errors import LesionwiseError, SplitError
 
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
 Data = Annotated[Path, typer.Option("--data", help="Folder of images with its table.", metavar="DIR")]
@@ -48,6 +48,17 @@ ByOption = Annotated[
         "--by", help="What stays together. By image LEAKS: it shows what a leak is worth, and is stamped."
     ),
 ]
+
+
+def split_or_unit(split: Path | None, by: By) -> Path | By:
+    """Return the split that was given, or what stays together in one that is made.
+
+    Raises:
+        SplitError: If both options ask for something.
+    """
+    if split and by == "image":
+        raise SplitError(f"{split}: --by image makes a split of its own. Leave one of the two out.")
+    return split or by
 
 
 def read_text(path: Path) -> str:

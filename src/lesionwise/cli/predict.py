@@ -1,7 +1,8 @@
 """`lesionwise predict`."""
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,7 +15,6 @@ from lesionwise.names import image_id_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lesionwise.bundle.engine import Engine
     from lesionwise.predict.files import Tally
     from lesionwise.predict.metadata import MetadataTable
     from lesionwise.predict.sources import Pictures
@@ -76,6 +76,8 @@ def predict(
     """Predict images with a model file; those that cannot be read are listed, the rest goes on."""
     from lesionwise.bundle.engine import load_model
     from lesionwise.data.workspace import usable_cores
+    from lesionwise.predict.files import Output
+    from lesionwise.predict.heatmaps import HeatmapWriter
     from lesionwise.predict.metadata import read_metadata_table
     from lesionwise.predict.sources import find_pictures
     from lesionwise.predict.stored import PARQUET, verify_arrow, write_parquet
@@ -96,16 +98,14 @@ def predict(
         _verify_bare_ids(pictures)
     if metadata and told:
         _tell_known(metadata, told, pictures, quiet=quiet)
+    drawn = HeatmapWriter(answers, heatmaps) if heatmaps else None
     with Display(quiet=quiet) as display:
         tally = work(
             answers,
             pictures,
-            table,
-            errors,
-            format_=format_,
+            Output(table, errors, format_, resume=resume, on_answers=drawn),
             tta=tta,
-            resume=resume,
-            on_done=lambda done: display.on_predicted(done, len(pictures)),
+            on_done=lambda done: display.on_work("predicting images", done, len(pictures)),
             **({"metadata": told} if told else {}),
         )
     if columnar:
@@ -122,13 +122,8 @@ def _choose_work(
     """Return the pipeline of this process, or that of a cluster."""
     if engine == "local":
         from lesionwise.predict.files import predict_files
-        from lesionwise.predict.heatmaps import HeatmapWriter
 
-        def predict_here(model: "Engine", *rest: Any, **options: Any) -> "Tally":  # noqa: ANN401 (passed on)
-            options["on_answers"] = HeatmapWriter(model, heatmaps) if heatmaps else None
-            return predict_files(model, *rest, workers=workers, **options)
-
-        return predict_here
+        return partial(predict_files, workers=workers)
     for option, given in (("--heatmaps", heatmaps), ("--workers", workers), ("--metadata", metadata)):
         if given:
             raise LesionwiseError(f"{option} is for --engine local; leave one of the two out.")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lesionwise.cli.console import describe_evaluation, print_note, print_result
+from lesionwise.cli.console import Display, describe_evaluation, print_result
 from lesionwise.cli.options import Device
 
 
@@ -22,16 +22,13 @@ def evaluate_again(
     """
     from lesionwise.evaluation.runs.predictions import describe_unscored
     from lesionwise.evaluation.runs.scores import evaluate_part, working_part
+    from lesionwise.execution import Execution
     from lesionwise.experiments.reevaluate import reevaluate
     from lesionwise.run_folder import next_run_path
 
-    folder = reevaluate(
-        run,
-        changes,
-        out or next_run_path(Path("runs"), run.resolve().name),
-        device=device,
-        on_run=lambda name: print_note(f"Predicting: {name}", quiet=quiet),
-    )
+    own = out or next_run_path(Path("runs"), run.resolve().name)
+    with Display(quiet=quiet) as display:
+        folder = reevaluate(run, changes, own, execution=Execution(device, progress=display))
     part, value, made = working_part(folder), {"run": str(folder.path)}, f"New run: {folder.path}"
     if not folder.predictions(part).is_file():
         print_result(f"{describe_unscored(folder)}\n\n{made}", value, as_json=as_json)

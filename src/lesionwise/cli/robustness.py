@@ -19,16 +19,16 @@ def robustness(
     quiet: Quiet = False,
 ) -> None:
     """Score a run on changed photographs: ten changes, from blur to drawn hairs, at three strengths each."""
+    from lesionwise.evaluation.robustness import describe_robustness, write_robustness
+    from lesionwise.execution import Execution
+    from lesionwise.experiments.robustness import perturbed_part
     from lesionwise.run_folder import open_run_folder
+    from lesionwise.run_record import timed_stage
 
     folder = open_run_folder(run, "run", "ensemble")
-    from lesionwise.evaluation.robustness import describe_robustness, write_robustness
-    from lesionwise.experiments.robustness import perturbed_part
-    from lesionwise.run_record import timed_stage
-    from lesionwise.training.loop.hardware import choose_device
 
     with Display(quiet=quiet) as display, timed_stage(folder, f"robustness on {part}"):
-        found = perturbed_part(folder, part, device=choose_device(device), on_step=display.on_work)
+        found = perturbed_part(folder, part, execution=Execution(device, progress=display))
     write_robustness(folder, part, found)
     lines = [f"{part}, on changed photographs:", *(f"  {line}" for line in describe_robustness(found))]
     print_result("\n".join(lines), found.to_json(), as_json=json)

@@ -1,5 +1,6 @@
 """`lesionwise run`: the whole job."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +20,9 @@ from lesionwise.cli.options import (
     Set,
     SplitFile,
     Workers,
+    split_or_unit,
 )
-from lesionwise.cli.train import train_run
+from lesionwise.cli.train import train_shown
 from lesionwise.errors import RunError
 
 _PHANTOM_ROOT = Path(".lesionwise")
@@ -52,27 +54,31 @@ def run(
     """Do the whole job: read, clean, cache, split, train, evaluate on val, report."""
     from lesionwise.evaluation.runs.predictions import describe_unscored
     from lesionwise.evaluation.runs.scores import evaluate_part, read_check
+    from lesionwise.execution import Execution
     from lesionwise.experiments.image_facts import about_part
+    from lesionwise.recipe import load_recipe
     from lesionwise.report.html import write_report
+    from lesionwise.run_folder import next_run_path
     from lesionwise.run_record import timed_stage
+    from lesionwise.training.run import train
 
     if data is None and devices * nodes > 1:
         raise RunError("Expected --data: several processes draw no phantoms. lesionwise data phantom does.")
-    folder = train_run(
-        recipe or ("small" if data else "phantom"),
+    name, unit = recipe or ("small" if data else "phantom"), split_or_unit(split, by)
+    resolved = load_recipe(name, set_ or ())
+    if out is None and not resume:
+        out = next_run_path(Path("runs"), Path(name).stem)
+    begin = partial(
+        train,
+        resolved,
         data or _phantom(seed, workers, quiet=quiet),
         out=out,
-        split=split,
-        by=by,
+        split=unit,
         seed=seed,
-        device=device,
-        workers=workers,
-        overrides=set_,
-        devices=devices,
-        nodes=nodes,
         resume=resume,
-        quiet=quiet,
     )
+    execution = Execution(device=device, devices=devices, nodes=nodes, workers=workers)
+    folder = train_shown(begin, execution, quiet=quiet)
     if not folder.predictions("val").is_file():
         print_result(describe_unscored(folder), {"run": str(folder.path)}, as_json=json)
         return

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lesionwise.cli.console import Display, print_note, print_result
-from lesionwise.cli.options import ByOption, Json, Quiet, Seed, Workers
+from lesionwise.cli.options import ByOption, Json, Quiet, Seed, Workers, split_or_unit
 
 
 def split(
@@ -32,23 +32,16 @@ def split(
     quiet: Quiet = False,
 ) -> None:
     """Split by lesion into train, val, cal, test and five folds; or verify a split."""
-    from lesionwise.data.identical import COMPARE_SIZE
+    from lesionwise.execution import Execution
     from lesionwise.split.merge import read_pairs, verify_merge
     from lesionwise.split.split_file import write_split
     from lesionwise.training.prepare import prepare
 
     pairs = read_pairs(merge) if merge else []
     with Display(quiet=quiet) as display:
-        data = prepare(
-            folder,
-            COMPARE_SIZE,
-            split_path=verify,
-            by=by,
-            seed=seed,
-            merge=pairs,
-            workers=workers,
-            on_read=display.on_read,
-        )
+        execution = Execution(workers=workers, progress=display)
+        unit = split_or_unit(verify, by)
+        data = prepare(folder, split=unit, seed=seed, merge=pairs, execution=execution)
     for line in (*data.dataset.warnings, *data.dataset.notes):
         print_note(str(line), quiet=quiet)
     if merge:

@@ -1,5 +1,7 @@
 """`lesionwise train`."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +12,6 @@ from lesionwise.cli.options import (
     By,
     ByOption,
     Data,
-    Device,
     DeviceOption,
     Devices,
     Json,
@@ -22,11 +23,16 @@ from lesionwise.cli.options import (
     Set,
     SplitFile,
     Workers,
+    split_or_unit,
 )
-from lesionwise.errors import RunError, SplitError
+from lesionwise.errors import RunError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lesionwise.execution import Execution
     from lesionwise.experiments.seeds import TrainSeed
+    from lesionwise.recipe import Recipe
     from lesionwise.run_folder import RunFolder
 
 RecipeArgument = Annotated[
@@ -54,47 +60,43 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a recipe; predict its val and cal parts."""
+    from lesionwise.execution import Execution
+    from lesionwise.recipe import load_recipe
+    from lesionwise.run_folder import next_run_path
 
-    def train_one(seed: int, run: Path | None, split: Path | None, by: By) -> "RunFolder":
-        return train_run(
-            recipe,
-            data,
-            out=run,
-            split=split,
-            by=by,
-            seed=seed,
-            device=device,
-            devices=devices,
-            nodes=nodes,
-            workers=workers,
-            overrides=set_,
-            resume=resume,
-            quiet=quiet,
-        )
+    resolved = load_recipe(recipe, set_ or ())
+    unit = split_or_unit(split, by)
+    execution = Execution(device=device, devices=devices, nodes=nodes, workers=workers)
+
+    def train_one(seed: int, run: Path | None, split: Path | By) -> "RunFolder":
+        from lesionwise.training.run import train as train_recipe
+
+        begin = partial(train_recipe, resolved, data, out=run, split=split, seed=seed, resume=resume)
+        return train_shown(begin, execution, quiet=quiet)
 
     if seeds == 1:
-        run = train_one(seed, out, split, by)
+        if out is None and not resume:
+            out = next_run_path(Path("runs"), Path(recipe).stem)
+        run = train_one(seed, out, unit)
         print_result(f"Trained: {run.path}", {"run": str(run.path)}, as_json=json)
         return
     if devices * nodes > 1:
         raise RunError("--seeds trains one after another in one process. Train each by itself, with --seed.")
     if resume and not out:
         raise RunError("Expected --out to name the runs that --resume continues.")
-    if split and by == "image":
-        raise SplitError(f"{split}: --by image makes a split of its own. Leave one of the two out.")
 
     def train_next(seed: int, run: Path, own: Path | None) -> "RunFolder":
         print_note(f"seed {seed}", quiet=quiet)
-        return train_one(seed, run, own, "lesion" if own else by)  # a split says itself what it kept together
+        return train_one(seed, run, own or by)
 
-    text, value = _train_seeds(recipe, set_, out, train_next, seeds=seeds, first=seed, split=split)
+    folder = out or next_run_path(Path("runs"), f"{Path(recipe).stem}-seeds")
+    text, value = _train_seeds(resolved, folder, train_next, seeds=seeds, first=seed, split=split)
     print_result(text, value, as_json=json)
 
 
 def _train_seeds(
-    name: str,
-    overrides: list[str] | None,
-    out: Path | None,
+    recipe: "Recipe",
+    folder: Path,
     train_one: "TrainSeed",
     *,
     seeds: int,
@@ -104,11 +106,7 @@ def _train_seeds(
     """Train several seeds, and return the mean of their scores as text and as JSON."""
     from lesionwise.experiments.seeds import RECORD, train_seeds
     from lesionwise.files import read_json
-    from lesionwise.recipe import load_recipe
-    from lesionwise.run_folder import next_run_path
 
-    recipe = load_recipe(name, overrides or ())
-    folder = out or next_run_path(Path("runs"), f"{Path(name).stem}-seeds")
     runs, spreads = train_seeds(recipe, train_one, folder, seeds=seeds, first=first, split=split)
     lines = [f"{folder}: {len(runs)} seeds on val of one split; mean over seeds (95 %)"]
     lines += [f"  {'':19}" + "".join(f"{run.path.name:>9}" for run in runs)]
@@ -118,52 +116,21 @@ def _train_seeds(
     return "\n".join(lines), {"out": str(folder), **read_json(folder / RECORD)}
 
 
-def train_run(
-    recipe: str,
-    data: Path,
-    *,
-    out: Path | None,
-    split: Path | None,
-    by: By,
-    seed: int,
-    device: Device,
-    devices: int,
-    nodes: int,
-    workers: int | None,
-    overrides: list[str] | None,
-    resume: bool,
-    quiet: bool,
-) -> "RunFolder":
+def train_shown(train: "Callable[..., RunFolder]", execution: "Execution", *, quiet: bool) -> "RunFolder":
     """Train with progress on the screen; shared by `train` and `run`.
 
     Of several processes the first alone shows anything, and goes on when training is over.
+
+    Args:
+        train: `training.run.train` with all its arguments but `execution`.
+        execution: How it runs.
+        quiet: Show nothing.
     """
     from lesionwise.files import read_json
-    from lesionwise.recipe import load_recipe
-    from lesionwise.run_folder import next_run_path
     from lesionwise.training.loop.processes import is_first_process
-    from lesionwise.training.run import train as train_recipe
 
-    resolved = load_recipe(recipe, overrides or ())
-    if out is None and not resume:
-        out = next_run_path(Path("runs"), Path(recipe).stem)
     with Display(quiet=quiet or not is_first_process()) as display:
-        run = train_recipe(
-            resolved,
-            data,
-            out=out,
-            split=split,
-            by=by,
-            seed=seed,
-            device=device,
-            workers=workers,
-            devices=devices,
-            nodes=nodes,
-            resume=resume,
-            on_read=display.on_read,
-            on_epoch=display.on_epoch,
-            on_step=display.on_step,
-        )
+        run = train(execution=replace(execution, progress=display))
     if not is_first_process():
         raise typer.Exit
     for remark in read_json(run.data)["remarks"]:

@@ -2,15 +2,17 @@
 
 from typing import Self
 
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from typing_extensions import override
 
 from lesionwise.cli.console import print_note
+from lesionwise.progress import Progress
 
 _TENTHS = 10
 
 
-class TransferDisplay:
+class TransferDisplay(Progress):
     """A moving bar for each file on a terminal, a line at each tenth in a log.
 
     Args:
@@ -20,16 +22,16 @@ class TransferDisplay:
     def __init__(self, *, quiet: bool) -> None:
         console = Console(stderr=True)
         self._lines = not quiet and not console.is_terminal
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TimeRemainingColumn(),
+        self._bar = bars.Progress(
+            bars.TextColumn("{task.description}"),
+            bars.BarColumn(),
+            bars.DownloadColumn(),
+            bars.TimeRemainingColumn(),
             console=console,
             disable=quiet or not console.is_terminal,
             transient=True,
         )
-        self._tasks: dict[str, TaskID] = {}
+        self._tasks: dict[str, bars.TaskID] = {}
         self._shown: dict[str, int] = {}
 
     def __enter__(self) -> Self:
@@ -39,17 +41,17 @@ class TransferDisplay:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def on_bytes(self, name: str, have: int, total: int) -> None:
-        """Show how much of a file is there."""
+    @override
+    def on_bytes(self, name: str, done: int, total: int) -> None:
         if name not in self._tasks:
             self._tasks[name] = self._bar.add_task(name)
-        self._bar.update(self._tasks[name], completed=have, total=total or None)
-        tenth = have * _TENTHS // total if total else 0
+        self._bar.update(self._tasks[name], completed=done, total=total or None)
+        tenth = done * _TENTHS // total if total else 0
         if self._lines and tenth > self._shown.get(name, 0):
             self._shown[name] = tenth
-            print_note(f"{name} {have / 1e6:,.0f} of {total / 1e6:,.0f} MB")
+            print_note(f"{name} {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
 
-    def on_image(self, done: int, total: int) -> None:
-        """Show how many images were unpacked."""
+    @override
+    def on_work(self, title: str, done: int, total: int) -> None:
         if self._lines and done == total:
-            print_note(f"unpacked {total:,} images")
+            print_note(f"{title} {done:,}/{total:,}")

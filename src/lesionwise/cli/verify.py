@@ -43,12 +43,12 @@ def verify(data: Data = None, model: ModelFile = None, json: Json = False, quiet
 
 def _download(*, quiet: bool) -> Path:
     """Return the folder of HAM10000 beside the image caches, filled where that was not done before."""
-    from lesionwise.data.download.obtain import Watch, download_set
+    from lesionwise.data.download.obtain import download_set
     from lesionwise.data.download.sources import Set
     from lesionwise.data.workspace import default_cache_root
 
     folder = default_cache_root().parent / "ham10000"
     print_note(f"No --data: HAM10000 (2.8 GB) goes to {folder}, unless it is there.", quiet=quiet)
     with TransferDisplay(quiet=quiet) as display:
-        download_set(Set.train, folder, watch=Watch(display.on_bytes, display.on_image))
+        download_set(Set.train, folder, progress=display)
     return folder

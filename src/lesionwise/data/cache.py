@@ -33,8 +33,9 @@ from lesionwise.data.findings import Finding, raise_findings
 from lesionwise.data.images import image_rule, read_content, read_image
 from lesionwise.data.workspace import default_cache_root, usable_cores
 from lesionwise.errors import DataError, ImageError
+from lesionwise.execution import Execution
 from lesionwise.files import atomic_path, write_text
-from lesionwise.progress import OnCount
+from lesionwise.progress import Progress
 
 CHUNK: Final = 256  # rows: some 50 MB at 225x300, half a second of decoding that an interruption can cost
 _FORMAT: Final = 2  # of the journal, and of pictures that are no JPEGs since they are scaled down in blocks
@@ -75,9 +76,7 @@ def open_cache(
     size: tuple[int, int],
     *,
     steps: tuple[str, ...] = (),
-    root: Path | None = None,
-    workers: int | None = None,
-    on_read: OnCount | None = None,
+    execution: Execution = Execution(),
 ) -> ImageCache:
     """Return the pixels of a data set, decoding only what was never decoded.
 
@@ -85,9 +84,7 @@ def open_cache(
         dataset: The images to read.
         size: Height and width of the cached images, in pixels.
         steps: Preprocessing, names from `lesionwise.data.preprocess.STEPS` in their order.
-        root: Folder of all caches; `default_cache_root` if left out.
-        workers: Decoding threads; the number of usable cores if left out.
-        on_read: Called with the images done and the number of all.
+        execution: Its `cache_root`, `workers` and `progress` are used.
 
     Raises:
         FindingsError: If images cannot be read; the message names them. What could be read is kept.
@@ -95,15 +92,15 @@ def open_cache(
     """
     paths = dataset.paths
     key = _key(dataset, paths, size, image_rule(steps))
-    folder = (root or default_cache_root()) / f"{key}-{size[0]}x{size[1]}"
-    workers = workers or usable_cores()
+    folder = Path(execution.cache_root or default_cache_root()) / f"{key}-{size[0]}x{size[1]}"
+    workers = execution.workers or usable_cores()
     builder = _Builder(str(dataset.folder), paths, size, steps, folder)
     if not builder.is_whole(workers):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / "lock"):  # of two commands that start at once, the second waits
                 if not builder.is_whole(workers):
-                    builder.build(workers, on_read)
+                    builder.build(workers, execution.progress)
         except OSError as error:
             if error.errno not in _NOT_WRITABLE:
                 raise
@@ -151,7 +148,7 @@ class _Builder:
         """Return whether the file is there and every chunk has the checksum that was noted."""
         return len(self._sound_chunks(self.pixels, workers)) == len(self.starts)
 
-    def build(self, workers: int, on_read: OnCount | None) -> None:
+    def build(self, workers: int, progress: Progress) -> None:
         """Decode what is missing or damaged, and give the file its name when nothing is."""
         if self.pixels.exists():
             self.pixels.replace(self.part)
@@ -172,8 +169,8 @@ class _Builder:
                             done[start] = chunk
                             with self.journal.open("a", encoding="utf-8", newline="\n") as journal:
                                 journal.write(_journal_line(start, chunk))
-                    if on_read:
-                        on_read(min(len(done) * CHUNK, len(self.paths)), len(self.paths))
+                    read = min(len(done) * CHUNK, len(self.paths))
+                    progress.on_work("reading images", read, len(self.paths))
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
         raise_findings(_unreadable(faults), self.source)

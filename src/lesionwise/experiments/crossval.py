@@ -1,7 +1,7 @@
 """Cross-validation by lesion: a run for each fold, and the predictions of every held-out image in one file.
 
-Here: the order of the folds, and what is kept. Not here: what a fold's run sees (`lesionwise.split.folds`),
-training it (`run`), and gathering what came out (`out_of_fold`).
+Here: which folds there are, and what one of them leaves. Not here: what a fold's run sees
+(`lesionwise.split.folds`), training it (`training.run`), and gathering the results (`out_of_fold`).
 
 The folder is a run folder whose part is `out-of-fold`, with a run folder for each fold inside:
 
@@ -10,32 +10,24 @@ The folder is a run folder whose part is `out-of-fold`, with a run folder for ea
     fold-<k>/               its run folder; with predictions-test.csv it is finished, and never repeated
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionwise.cluster import Engine
-from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import SplitError
 from lesionwise.evaluation.runs.scores import evaluate_part
-from lesionwise.experiments.begun import begin, is_begun, verify_same_data, verify_same_settings
-from lesionwise.experiments.held_out import HeldOut, HeldOutMaker
+from lesionwise.execution import Execution
+from lesionwise.experiments.folder import Experiment, HeldOut
 from lesionwise.experiments.out_of_fold import CrossValidation, collect, is_finished
-from lesionwise.experiments.sharing import share_out
-from lesionwise.progress import OnCount, OnEpoch, OnStep
+from lesionwise.experiments.sharing import finish_all
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder, claim_own_folder
 from lesionwise.split.assign import FOLDS
 from lesionwise.split.folds import fold_everything, fold_numbers, fold_split, verify_whole
 from lesionwise.split.split_file import Split
-from lesionwise.training.loop.hardware import choose_device
-from lesionwise.training.prepare import TrainingData, prepare, verify_diagnoses
-from lesionwise.training.verify import verify_recipe
-
-OnFold = Callable[[int, list[int]], None]
+from lesionwise.training.prepare import TrainingData, verify_diagnoses
 
 
 def cross_validate(
@@ -46,14 +38,7 @@ def cross_validate(
     split: str | Path | None = None,
     folds: int | list[int] | None = None,
     seed: int = 0,
-    device: str = "auto",
-    cache_root: str | Path | None = None,
-    workers: int | None = None,
-    engine: Engine = "local",
-    on_fold: OnFold | None = None,
-    on_read: OnCount | None = None,
-    on_epoch: OnEpoch | None = None,
-    on_step: OnStep | None = None,
+    execution: Execution = Execution(),
 ) -> CrossValidation:
     """Train a recipe once for each fold, and predict each fold with the run that did not see it.
 
@@ -66,67 +51,38 @@ def cross_validate(
         split: A split whose folds are used; its test part is neither trained on nor predicted. Left out, all
             images are dealt out by lesion.
         folds: How many folds, or the numbers of those to run now; all if left out.
-        seed: Of the folds, weights, order, augmentation and dropout.
-        device: "auto", "cpu", "cuda" or "mps".
-        cache_root: Folder of all image caches.
-        workers: Decoding threads.
-        engine: "local" runs one fold after another; "ray" as many at once as a cluster has machines or GPUs,
-            which all see `data` and `out` under one path. `on_epoch` and `on_step` are then not called.
-        on_fold: Called with the number of each fold that is begun or continued and those to run.
-        on_read: Called with the images decoded and the number of all.
-        on_epoch: Called with each row of the history.
-        on_step: Called with the number of the epoch, the images done and the images of the epoch.
+        seed: Seed of the folds, weights, order, augmentation and dropout.
+        execution: Where and how the folds run, and who receives their progress.
 
     Raises:
         LesionwiseError: If recipe, data or split cannot be used; the message says what to do.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     run = RunFolder(Path(out))
-    verify_recipe(recipe, choose_device(device) if engine == "local" else None, begun=is_begun(run))
-    dealt = _begin(
-        run,
-        recipe,
-        Path(data),
-        split=Path(split) if split else None,
-        folds=folds,
-        seed=seed,
-        cache_root=Path(cache_root) if cache_root else None,
-        workers=workers,
-        on_read=on_read,
-    )
+    experiment = Experiment(recipe, Path(data), run, run.cross_validation, seed, execution)
+    experiment.verify_recipe()
+    dealt = _start(experiment, Path(split) if split else None, folds)
     chosen = _choose(dealt.numbers, folds, run.split)
-    maker = HeldOutMaker(
-        recipe, Path(data), run.path, seed, device, Path(cache_root) if cache_root else None, workers
-    )
-    tell = on_fold or (lambda _fold, _chosen: None)
-    open_ = [fold for fold in chosen if not is_finished(run.fold(fold))]
-    if engine == "ray":
-        for fold in open_:
-            tell(fold, chosen)
-        for _ in share_out(
-            finish_fold, [maker.make(run.fold(fold).path.name, dealt.fold(fold, seed)) for fold in open_]
-        ):
-            collect(run)
-    for fold in open_ if engine == "local" else ():
-        if not run.fold(fold).predictions("test").exists():
-            tell(fold, chosen)
-        own = maker.make(run.fold(fold).path.name, dealt.fold(fold, seed))
-        finish_fold(own, on_epoch=on_epoch, on_step=on_step)
+    listed = ", ".join(map(str, chosen))
+    waiting = [
+        experiment.held_out(f"fold-{fold}", f"fold {fold} of {listed}", dealt.fold(fold, seed))
+        for fold in chosen
+        if not is_finished(run.fold(fold))
+    ]
+    for _ in finish_all(finish_fold, waiting):
         collect(run)
     return collect(run)
 
 
-def finish_fold(fold: HeldOut, *, on_epoch: OnEpoch | None = None, on_step: OnStep | None = None) -> None:
+def finish_fold(fold: HeldOut) -> None:
     """Train a fold's run, predict what it holds out, and score that; what is done is not repeated.
 
     Args:
         fold: The run.
-        on_epoch: Called with each row of the history.
-        on_step: Called with the number of the epoch, the images done and the images of the epoch.
     """
     with fold.alone() as own:
         if not own.predictions("test").exists():
-            fold.finish(on_epoch=on_epoch, on_step=on_step)
+            fold.finish()
         if not is_finished(own):
             evaluate_part(own, "test")
 
@@ -149,50 +105,29 @@ class _Dealt:
         return fold_split(self.split, fold, self.data.dataset, self.unit, seed=seed)
 
 
-def _begin(
-    run: RunFolder,
-    recipe: Recipe,
-    folder: Path,
-    *,
-    split: Path | None,
-    folds: int | list[int] | None,
-    seed: int,
-    cache_root: Path | None,
-    workers: int | None,
-    on_read: OnCount | None,
-) -> _Dealt:
+def _start(experiment: Experiment, split: Path | None, folds: int | list[int] | None) -> _Dealt:
     """Return the folds of a new cross-validation, or of one that is continued."""
-    if recipe.defect_resample_before_split:
+    run, started, seed = experiment.folder, experiment.started, experiment.seed
+    if experiment.recipe.defect_resample_before_split:
         raise SplitError(
             'defect_resample_before_split makes a split of its own, not folds. See "lesionwise leakage".'
         )
     claim_own_folder(run.cross_validation, what="cross-validation")
-    begun = is_begun(run)
-    if begun:
-        verify_same_settings(run, run.cross_validation, recipe, split, {"--seed": seed})
-    data = prepare(
-        folder,
-        recipe.image_size,
-        steps=recipe_steps(recipe),
-        split_path=run.split if begun else split,
-        seed=seed,
-        cache_root=cache_root,
-        workers=workers,
-        on_read=on_read,
-    )
+    if started:
+        experiment.verify_same_settings(split)
+    data = experiment.prepare(split)
     own = data.split
-    if begun:
-        verify_same_data(run, run.cross_validation, recipe, data)
+    if started:
+        experiment.verify_same_data(data)
     elif split is None:
         count = folds if isinstance(folds, int) else FOLDS
         own = fold_everything(data.dataset, data.group, folds=count, seed=seed)
     verify_whole(own, str(split or run.split))
     numbers = fold_numbers(own, str(split or run.split))
     _verify_folds(data, own, numbers, str(split or run.split))
-    if not begun:
+    if not started:
         _choose(numbers, folds, split or run.split)  # before anything is written
-        facts = {"seed": seed, **data.content(recipe.metadata), "folds": numbers, "done": []}
-        begin(run, run.cross_validation, recipe, own, facts)
+        experiment.start(data, own, folds=numbers, done=[])
     return _Dealt(own, data, numbers)
 
 

@@ -1,7 +1,7 @@
 """What a leak is worth: one recipe, one set of images, four ways of putting some of them aside for testing.
 
-Here: the four protocols. Not here: training (`run`), the copies (`defects`), the scores (`leak_outcome`), the
-figure and the page (`lesionwise.report`).
+Here: the four protocols. Not here: training (`training.run`), the copies (`training.defects`), the scores
+(`leakage_scores`), the figure and the page (`lesionwise.report`).
 
 The test part of the split is left alone. One of its other folds, the first, is the exam: no protocol trains
 on it. The rest is what the four protocols deal out, each in its own way.
@@ -11,7 +11,6 @@ on it. The rest is what the four protocols deal out, each in its own way.
     <protocol>/             its run folder; with predictions-exam.csv it is finished, and never repeated
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,11 +18,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionwise.cluster import Engine
-from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import SplitError
-from lesionwise.experiments.begun import begin, is_begun, verify_same_data, verify_same_settings
-from lesionwise.experiments.held_out import HeldOut, HeldOutMaker
+from lesionwise.execution import Execution
+from lesionwise.experiments.folder import Experiment, HeldOut
 from lesionwise.experiments.leakage_scores import (
     EXAM,
     PROTOCOLS,
@@ -32,8 +29,7 @@ from lesionwise.experiments.leakage_scores import (
     judge,
     write_outcomes,
 )
-from lesionwise.experiments.sharing import share_out
-from lesionwise.progress import OnCount, OnEpoch, OnStep
+from lesionwise.experiments.sharing import finish_all
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder, claim_own_folder
 from lesionwise.split.assign import make_split
@@ -43,12 +39,9 @@ from lesionwise.training.defects import augmented_copies, copied_dataset, draw_c
 from lesionwise.training.fit import write_part_predictions
 from lesionwise.training.loop.hardware import choose_device
 from lesionwise.training.prepare import TrainingData, prepare
-from lesionwise.training.verify import verify_recipe
 
 PER_CLASS: Final = 500  # what the seeds' notebooks draw of each class
 _AUGMENTED_TIMES: Final = 3  # three changed copies beside each drawn image
-
-OnProtocol = Callable[[str], None]
 
 
 def measure_leakage(
@@ -59,14 +52,7 @@ def measure_leakage(
     split: str | Path | None = None,
     seed: int = 0,
     per_class: int = PER_CLASS,
-    device: str = "auto",
-    cache_root: str | Path | None = None,
-    workers: int | None = None,
-    engine: Engine = "local",
-    on_protocol: OnProtocol | None = None,
-    on_read: OnCount | None = None,
-    on_epoch: OnEpoch | None = None,
-    on_step: OnStep | None = None,
+    execution: Execution = Execution(),
 ) -> list[Outcome]:
     """Train a recipe under four protocols, and score each as a notebook would and as it deserves.
 
@@ -77,34 +63,18 @@ def measure_leakage(
         data: Folder of images with its table.
         out: The folder of the four runs.
         split: A split by lesion, whose test part is left alone; one is made if left out.
-        seed: Of the splits, the draw, weights, order, augmentation and dropout.
-        per_class: Images to draw of each class where a protocol resamples.
-        device: "auto", "cpu", "cuda" or "mps".
-        cache_root: Folder of all image caches.
-        workers: Decoding threads.
-        engine: "local" runs one protocol after another, "ray" several at once; see `cross_validate`.
-        on_protocol: Called with the name of each protocol that is begun or continued.
-        on_read: Called with the images decoded and the number of all.
-        on_epoch: Called with each row of the history.
-        on_step: Called with the number of the epoch, the images done and the images of the epoch.
+        seed: Seed of the splits, the draw, weights, order, augmentation and dropout.
+        per_class: Number of images to draw of each class where a protocol resamples.
+        execution: Where and how the protocols run, and who receives their progress.
 
     Raises:
         LesionwiseError: If recipe, data or split cannot be used; the message says what to do.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     folder = RunFolder(Path(out))
-    verify_recipe(recipe, choose_device(device) if engine == "local" else None, begun=is_begun(folder))
-    root = Path(cache_root) if cache_root else None
-    known = prepare(
-        Path(data),
-        recipe.image_size,
-        steps=recipe_steps(recipe),
-        split_path=_begin(folder, recipe, Path(split) if split else None, seed, per_class),
-        seed=seed,
-        cache_root=root,
-        workers=workers,
-        on_read=on_read,
-    )
+    experiment = Experiment(recipe, Path(data), folder, folder.leakage, seed, execution)
+    experiment.verify_recipe()
+    known = _read(experiment, Path(split) if split else None, per_class)
     exam = _exam_fold(known, str(split or folder.split))
     runs = {protocol: RunFolder(folder.path / protocol) for protocol in PROTOCOLS}
     splits = {  # all of them before anything is written: one may be refused
@@ -112,51 +82,33 @@ def measure_leakage(
         for protocol, run in runs.items()
         if not run.predictions(EXAM).exists()
     }
-    _record(folder, recipe, known, seed, per_class)
-    maker = HeldOutMaker(recipe, Path(data), folder.path, seed, device, root, workers)
-    tell = on_protocol or (lambda _protocol: None)
-    if engine == "ray":
-        for protocol in splits:
-            tell(protocol)
-        for _ in share_out(finish_protocol, [maker.make(*pair) for pair in splits.items()]):
-            pass
-    for protocol, made in splits.items() if engine == "local" else ():
-        tell(protocol)
-        finish_protocol(maker.make(protocol, made), known=known, on_epoch=on_epoch, on_step=on_step)
+    if not experiment.started:
+        experiment.start(known, known.split, per_class=per_class, outcomes=[])
+    waiting = [
+        experiment.held_out(protocol, f"{protocol}: {PROTOCOLS[protocol]}", made)
+        for protocol, made in splits.items()
+    ]
+    for _ in finish_all(finish_protocol, waiting):
+        pass
     outcomes = [judge(run, known) for run in runs.values()]
     write_outcomes(folder, outcomes)
     return outcomes
 
 
-def finish_protocol(
-    protocol: HeldOut,
-    *,
-    known: TrainingData | None = None,
-    on_epoch: OnEpoch | None = None,
-    on_step: OnStep | None = None,
-) -> None:
+def finish_protocol(protocol: HeldOut) -> None:
     """Train a protocol's run, and predict its own test part and the exam; what is done is not repeated.
 
     Args:
         protocol: The run.
-        known: All images with the split of the measurement; read from the folder if left out.
-        on_epoch: Called with each row of the history.
-        on_step: Called with the number of the epoch, the images done and the images of the epoch.
     """
     with protocol.alone() as run:
         if run.predictions(EXAM).exists():
             return
-        protocol.finish(on_epoch=on_epoch, on_step=on_step)
+        protocol.finish()
         whole = RunFolder(run.path.parent).split
-        known = known or prepare(
-            protocol.data,
-            protocol.recipe.image_size,
-            steps=recipe_steps(protocol.recipe),
-            split_path=whole,
-            cache_root=protocol.cache_root,
-        )
+        known = prepare(protocol.data, protocol.recipe, split=whole, execution=protocol.execution)
         seen = _exam_only(known, _exam_fold(known, str(whole)))
-        device = choose_device(protocol.device)
+        device = choose_device(protocol.execution.device)
         write_part_predictions(run, protocol.recipe, seen, (EXAM,), device=device)
 
 
@@ -202,15 +154,17 @@ def _in_exam(known: TrainingData, exam: int) -> NDArray[np.bool_]:
     return np.asarray(fold == exam) & in_folds(known.split, known.image_id)
 
 
-def _begin(folder: RunFolder, recipe: Recipe, split: Path | None, seed: int, per_class: int) -> Path | None:
-    """Return the split to read: that of a measurement that is continued, or the one given."""
-    if recipe.defect_resample_before_split:
+def _read(experiment: Experiment, split: Path | None, per_class: int) -> TrainingData:
+    """Return the data of a new measurement, or of one that is continued, which must be the same."""
+    if experiment.recipe.defect_resample_before_split:
         raise SplitError("Expected a recipe without defect_resample_before_split: two protocols resample.")
-    claim_own_folder(folder.leakage, what="measurement")
-    if not is_begun(folder):
-        return split
-    verify_same_settings(folder, folder.leakage, recipe, split, {"--seed": seed, "per_class": per_class})
-    return folder.split
+    claim_own_folder(experiment.record, what="measurement")
+    if not experiment.started:
+        return experiment.prepare(split)
+    experiment.verify_same_settings(split, per_class=per_class)
+    known = experiment.prepare(split)
+    experiment.verify_same_data(known)
+    return known
 
 
 def _exam_fold(known: TrainingData, source: str) -> int:
@@ -218,12 +172,3 @@ def _exam_fold(known: TrainingData, source: str) -> int:
         raise SplitError("Expected a split by lesion, so that the exam is clean, but it says that it leaks.")
     verify_whole(known.split, source)
     return fold_numbers(known.split, source)[0]
-
-
-def _record(folder: RunFolder, recipe: Recipe, known: TrainingData, seed: int, per_class: int) -> None:
-    if is_begun(folder):
-        verify_same_data(folder, folder.leakage, recipe, known)
-    else:
-        content = known.content(recipe.metadata)
-        facts: dict[str, Any] = {"seed": seed, **content, "per_class": per_class, "outcomes": []}
-        begin(folder, folder.leakage, recipe, known.split, facts)

@@ -6,12 +6,14 @@ done again because the answers change.
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from lesionwise.errors import RecipeError, RunError
 from lesionwise.evaluation.runs.scores import evaluate_part
+from lesionwise.execution import Execution
 from lesionwise.experiments.out_of_fold import collect
 from lesionwise.files import read_json, write_json, write_text
 from lesionwise.recipe import Recipe, load_recipe
@@ -31,10 +33,7 @@ def reevaluate(
     path: Path,
     changes: Sequence[str],
     out: Path,
-    *,
-    device: str = "auto",
-    cache_root: Path | None = None,
-    on_run: Callable[[str], None] | None = None,
+    execution: Execution = Execution(),
 ) -> RunFolder:
     """Evaluate a trained run, or all finished folds of a cross-validation, with some recipe keys changed.
 
@@ -45,16 +44,15 @@ def reevaluate(
         path: The run or the cross-validation.
         changes: Texts of the form `key=value`, of keys in `LOOKING`.
         out: A new folder of the same kind.
-        device: "auto", "cpu", "cuda" or "mps".
-        cache_root: Folder of all image caches.
-        on_run: Called with the name of each folder that is begun.
+        execution: Where and how it runs, and who receives its progress.
 
     Raises:
         RecipeError: If a key decides what is trained, or the network cannot look so.
         RunError: If it is no trained run, or the data is no longer what it was.
     """
     found, own = open_run_folder(path, "run", "cross-validation"), RunFolder(out)
-    recipe, device = _looking_otherwise(found, changes), choose_device(device)
+    recipe = _looking_otherwise(found, changes)
+    execution = replace(execution, device=choose_device(execution.device))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out}: is there already. Pass another --out.")
     record = read_json(found.cross_validation) if found.kind == "cross-validation" else {"done": []}
@@ -67,9 +65,8 @@ def reevaluate(
         write_json(own.cross_validation, {**kept, "done": []})
         _begin(found, recipe, own)
     for run, new in pairs:
-        if on_run:
-            on_run(str(new.path))
-        _look(run, new, recipe=recipe, device=device, cache_root=cache_root)
+        execution.progress.on_run(f"Predicting: {new.path}")
+        _look(run, new, recipe, execution)
     if folds:
         collect(own)
     return own
@@ -127,15 +124,15 @@ def _begin(run: RunFolder, recipe: Recipe, own: RunFolder) -> None:
         write_json(own.data, {**facts, "split_origin": origin})
 
 
-def _look(run: RunFolder, own: RunFolder, *, recipe: Recipe, device: str, cache_root: Path | None) -> None:
+def _look(run: RunFolder, own: RunFolder, recipe: Recipe, execution: Execution) -> None:
     """Make a run of another one's weights."""
     _begin(run, recipe, own)
     own.checkpoints.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(run.best, own.best)
-    _, data, _ = prepare_again(own, cache_root)
+    _, data, _ = prepare_again(own, execution)
     parts = tuple(part for part in ("val", "cal") if run.predictions(part).is_file())
-    write_part_predictions(own, recipe, data, parts, device=device)
-    learn_from_cal(own, recipe, data, device=device)
+    write_part_predictions(own, recipe, data, parts, device=execution.device)
+    learn_from_cal(own, recipe, data, device=execution.device)
     if "held_out" in data.split.meta:
-        predict_held_out(own, device=device, cache_root=cache_root)
+        predict_held_out(own, execution)
         evaluate_part(own, "test")

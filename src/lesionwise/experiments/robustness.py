@@ -12,6 +12,7 @@ Letters: N images, C classes, H W pixels.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -28,9 +29,10 @@ from lesionwise.evaluation.calibration.record import Floats
 from lesionwise.evaluation.robustness import Robustness, measure_robustness
 from lesionwise.evaluation.runs.ensemble import ensemble_members, mean_logits
 from lesionwise.evaluation.runs.predictions import run_probabilities
-from lesionwise.progress import OnWork
+from lesionwise.execution import Execution
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.fit import load_best_network, predict_logits
+from lesionwise.training.loop.hardware import choose_device
 from lesionwise.training.run import prepare_again
 
 FRAME_PX: Final = (450, 600)  # as HAM10000 holds them; larger photographs are reduced to cover it
@@ -42,20 +44,16 @@ def perturbed_part(
     run: RunFolder,
     part: str,
     *,
-    device: str,
     seed: int = 0,
-    cache_root: str | Path | None = None,
-    on_step: OnWork | None = None,
+    execution: Execution = Execution(),
 ) -> Robustness:
     """Return what each change at each strength costs a run on a part.
 
     Args:
         run: A trained run, or an ensemble.
         part: Whose images; those of `test` only after `evaluate --final` looked at them.
-        device: "cpu", "cuda" or "mps".
-        seed: Of the changes.
-        cache_root: Folder of all image caches.
-        on_step: Called with the change, how many are done and the number of all.
+        seed: Seed of the changes.
+        execution: Where and how it runs, and who receives its progress.
 
     Raises:
         RunError: If the test part was not looked at, the data is not what the run was trained with, or the
@@ -67,8 +65,8 @@ def perturbed_part(
             f"{run.path}: its test part was not looked at yet. "
             f'Run "lesionwise evaluate {run.path} --final", which notes the look.'
         )
-    model = _model(run, part, device=device, cache_root=cache_root)
-    plain, *changed = map(model.answer, _changed_images(model, seed=seed, on_step=on_step))
+    model = _model(run, part, replace(execution, device=choose_device(execution.device)))
+    plain, *changed = map(model.answer, _changed_images(model, seed, execution))
     named = [(name, strength, prob) for (name, strength), prob in zip(_JOBS, changed, strict=True)]
     return measure_robustness(model.truth, plain, named, model.groups)
 
@@ -117,10 +115,10 @@ class _Model(NamedTuple):
     answer: Callable[[Mapping[_Look, Pixels]], Floats]
 
 
-def _model(run: RunFolder, part: str, *, device: str, cache_root: str | Path | None) -> _Model:
-    members = [_model(member, part, device=device, cache_root=cache_root) for member in ensemble_members(run)]
+def _model(run: RunFolder, part: str, execution: Execution) -> _Model:
+    members = [_model(member, part, execution) for member in ensemble_members(run)]
     if not members:
-        return _network(run, part, device=device, cache_root=cache_root)
+        return _network(run, part, execution)
     first = members[0]
     if any(
         other.fingerprint != first.fingerprint or not np.array_equal(other.ids, first.ids)
@@ -135,15 +133,15 @@ def _model(run: RunFolder, part: str, *, device: str, cache_root: str | Path | N
     return first._replace(looks=looks, answer=answer)
 
 
-def _network(run: RunFolder, part: str, *, device: str, cache_root: str | Path | None) -> _Model:
-    recipe, data, _ = prepare_again(run, cache_root)
+def _network(run: RunFolder, part: str, execution: Execution) -> _Model:
+    recipe, data, _ = prepare_again(run, execution)
     network, rows = load_best_network(run, recipe), data.rows(part)
     look = _Look(recipe.image_size, recipe_steps(recipe))
     every, known = np.arange(len(rows)), data.metadata(recipe.metadata)
     told = None if known is None else known[rows]
 
     def answer(images: Mapping[_Look, Pixels]) -> Floats:
-        logits = predict_logits(network, recipe, images[look], every, metadata=told, device=device)
+        logits = predict_logits(network, recipe, images[look], every, metadata=told, device=execution.device)
         return run_probabilities(run, logits)
 
     paths = [data.dataset.paths[row] for row in rows]
@@ -158,17 +156,17 @@ def _network(run: RunFolder, part: str, *, device: str, cache_root: str | Path |
     )
 
 
-def _changed_images(model: _Model, *, seed: int, on_step: OnWork | None) -> Iterator[dict[_Look, Pixels]]:
+def _changed_images(model: _Model, seed: int, execution: Execution) -> Iterator[dict[_Look, Pixels]]:
     """Yield the images (N, H, W, 3) as each network reads them: unchanged, then after each change."""
     looks = sorted(model.looks)
-    with ThreadPoolExecutor(usable_cores()) as pool:
+    with ThreadPoolExecutor(execution.workers or usable_cores()) as pool:
         photographs = list(pool.map(_read, model.paths))
         for number, job in enumerate((None, *_JOBS)):
             read = partial(_read_changed, job=job, seed=seed, looks=looks)
             found = zip(*pool.map(read, photographs, model.ids.tolist()), strict=True)
             yield {look: np.stack(images) for look, images in zip(looks, found, strict=True)}
-            if on_step and job:
-                on_step("changing photographs", number, len(_JOBS))
+            if job:
+                execution.progress.on_work("changing photographs", number, len(_JOBS))
 
 
 def _read_changed(

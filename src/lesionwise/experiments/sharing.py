@@ -1,19 +1,21 @@
-"""Sharing runs out to the machines of a Ray cluster.
+"""Doing the runs of an experiment: one after another in this process, or on the machines of a Ray cluster.
 
-Here: one task for each run, what a task may use, and what becomes of its errors. Not here: the runs
-(`held_out`) and the connection (`lesionwise.cluster`).
+Here: with Ray one task for each run, what a task may use, and what becomes of its errors. Not here: the runs
+(`folder`) and the connection (`lesionwise.cluster`).
 
-Tasks write into the same folders as a command without Ray, which all machines must see under one path. A
+Ray tasks write into the same folders as a command without Ray, which all machines must see under one path. A
 task whose machine is lost starts again elsewhere and goes on from the last checkpoint.
 """
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from lesionwise.cluster import joined
 from lesionwise.errors import LesionwiseError, RunError
-from lesionwise.experiments.held_out import HeldOut
+from lesionwise.experiments.folder import HeldOut
+from lesionwise.progress import SILENT
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -21,23 +23,35 @@ if TYPE_CHECKING:
 RETRIES: Final = 3  # machines that one run may lose
 
 
-def share_out(work: Callable[[HeldOut], None], runs: Sequence[HeldOut]) -> Iterator[HeldOut]:
-    """Do some runs as Ray tasks, and yield each when it is done.
+def finish_all(work: Callable[[HeldOut], None], runs: Sequence[HeldOut]) -> Iterator[HeldOut]:
+    """Do all runs of an experiment where its `execution.engine` says, and yield each when it is done.
 
     Args:
         work: What to do with a run; a function of an installed module, so that every machine knows it.
-        runs: One or more.
+        runs: The runs, which share one `execution`.
 
     Raises:
         LesionwiseError: As the work raises it, or if Ray gives up; the other tasks end, and the same call
             goes on where they were.
     """
-    if not runs:
+    if runs and runs[0].execution.engine == "ray":
+        yield from _finish_with_ray(work, runs)
         return
+    for run in runs:
+        run.execution.progress.on_run(run.title)
+        work(run)
+        yield run
+
+
+def _finish_with_ray(work: Callable[[HeldOut], None], runs: Sequence[HeldOut]) -> Iterator[HeldOut]:
+    execution = runs[0].execution
+    for run in runs:
+        execution.progress.on_run(run.title)
+    alone = replace(execution, progress=SILENT)  # a screen cannot be sent to another machine
     with joined() as ray:
-        options = task_share([node["Resources"] for node in ray.nodes() if node["Alive"]], runs[0].device)
-        task = ray.remote(_do).options(max_retries=RETRIES, **options)
-        waiting = {task.remote(work, run, sys.argv): run for run in runs}
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        task = ray.remote(_do).options(max_retries=RETRIES, **task_share(nodes, execution.device))
+        waiting = {task.remote(work, replace(run, execution=alone), sys.argv): run for run in runs}
         while waiting:
             done, _ = ray.wait(list(waiting))
             for reference in done:

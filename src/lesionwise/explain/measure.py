@@ -24,7 +24,7 @@ from lesionwise.explain.record import MODES, Explanation
 from lesionwise.explain.sanity import randomised, rank_similarity
 from lesionwise.labels import CODES
 from lesionwise.models.network import Network
-from lesionwise.progress import OnWork
+from lesionwise.progress import SILENT, Progress
 from lesionwise.recipe import Recipe
 from lesionwise.training.loop.hardware import keep_memory
 from lesionwise.training.step.augment import evaluation_view
@@ -101,7 +101,7 @@ def measure(
     masks: LesionMasks | None,
     *,
     kept: KeptPart = lambda _: WHOLE,
-    on_step: OnWork | None = None,
+    progress: Progress = SILENT,
 ) -> Explanation:
     """Return what the tests of the maps give.
 
@@ -112,11 +112,11 @@ def measure(
         groups: Lesion of each, shape (N,).
         masks: Where lesions are; None where that is not known.
         kept: From an image id to the part of the photograph that the recipe's field of view keeps.
-        on_step: Called with what is being done, the images done and the number of all.
+        progress: Receives what is done, and of how many images.
     """
     shares = lesion_shares_of(explained, image_ids, masks, kept) if masks else None
     some = np.arange(0, len(explained.rows), max(1, len(explained.rows) // SAMPLE))
-    curves = _curves(explained, some, on_step)
+    curves = _curves(explained, some, progress)
     ends = {name: area_under(curve) for name, curve in curves.items()}
     estimates = mean_estimates(np.column_stack(list(ends.values())), groups[some], y_true[some])
     gains: dict[str, NDArray[np.float64]] = {}
@@ -137,7 +137,7 @@ def measure(
         curves={name: curve.mean(axis=0).tolist() for name, curve in curves.items()},
         areas=dict(zip(ends, estimates, strict=True)),
         gains=dict(zip(gains, better, strict=True)),
-        cascade=_cascade(explained, some, y_true[some], groups[some], on_step),
+        cascade=_cascade(explained, some, y_true[some], groups[some], progress),
         sample=len(some),
     )
 
@@ -179,7 +179,7 @@ def _by_diagnosis(shares: Shares, y_true: Integers, groups: NDArray[np.str_]) ->
     return found
 
 
-def _curves(explained: Explained, some: Integers, on_step: OnWork | None) -> dict[str, NDArray[np.float64]]:
+def _curves(explained: Explained, some: Integers, progress: Progress) -> dict[str, NDArray[np.float64]]:
     """Return the curve of some images by mode and order, shape (len(some), K + 1)."""
     cells = cell_values(explained.maps)
     generator = torch.Generator().manual_seed(0)
@@ -190,8 +190,7 @@ def _curves(explained: Explained, some: Integers, on_step: OnWork | None) -> dic
         where = torch.from_numpy(at)
         ranked = {"own": cells[where], "random": noise[where], "other": cells[partner[where]]}
         curves.append(answer_curves(explained.network, views, classes, ranked))
-        if on_step:
-            on_step("painting places over", int((some <= at[-1]).sum()), len(some))
+        progress.on_work("painting places over", int((some <= at[-1]).sum()), len(some))
     return {name: np.concatenate([part[name] for part in curves]) for name in curves[0]}
 
 
@@ -200,7 +199,7 @@ def _cascade(
     some: Integers,
     y_true: Integers,
     groups: NDArray[np.str_],
-    on_step: OnWork | None,
+    progress: Progress,
 ) -> list[dict[str, object]]:
     own = explained.maps[torch.from_numpy(some)]
     stages: list[dict[str, object]] = []
@@ -212,8 +211,7 @@ def _cascade(
         alike = rank_similarity(own, torch.cat(maps))
         (similarity,) = mean_estimates(alike[:, None], groups, y_true)
         stages.append({"layers": layers, "similarity": similarity})
-        if on_step:
-            on_step(f"shuffling weights: {layers}", len(some), len(some))
+        progress.on_work(f"shuffling weights: {layers}", len(some), len(some))
     return stages
 
 

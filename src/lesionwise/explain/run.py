@@ -17,13 +17,13 @@ from lesionwise.data.masks import WHOLE, Box, find_masks
 from lesionwise.data.preprocess import find_field_of_view
 from lesionwise.errors import DataError, RunError
 from lesionwise.evaluation.runs.predictions import read_run_predictions
+from lesionwise.execution import Execution
 from lesionwise.explain.measure import Explained, explain_images, lesion_shares_of, measure
 from lesionwise.explain.overlay import worth_showing, write_overlays
 from lesionwise.explain.page import write_page
 from lesionwise.explain.record import Explanation, read_explanation, write_explanation
 from lesionwise.files import write_text
 from lesionwise.labels import CODES
-from lesionwise.progress import OnWork
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.fit import load_best_network
@@ -53,8 +53,7 @@ def explain_run(
     part: str = "val",
     *,
     image_ids: Sequence[str] = (),
-    cache_root: str | Path | None = None,
-    on_step: OnWork | None = None,
+    execution: Execution = Execution(),
 ) -> Explanations:
     """Explain a run's images: test the maps of a part, or draw those of named images.
 
@@ -63,8 +62,7 @@ def explain_run(
         part: Whose images; those of `test` only after `evaluate --final` looked at them.
         image_ids: Images of that part to draw; nothing is tested then. Left out, the part is tested, and the
             images are chosen that a reader should see first.
-        cache_root: Folder of all image caches.
-        on_step: Called with what is being done, the images done and the number of all.
+        execution: Its `cache_root`, `workers` and `progress` are used.
 
     Raises:
         RunError: If the test part was not looked at yet, or the data is not what the run was trained with.
@@ -75,7 +73,7 @@ def explain_run(
             f'{run.path}: its test part was not looked at yet. Run "lesionwise evaluate {run.path} --final" '
             "first, which notes the look in the ledger."
         )
-    recipe, data, _ = prepare_again(run, cache_root)
+    recipe, data, _ = prepare_again(run, execution)
     if part == "val" and recipe.train_on_val:
         raise RunError(f"{run.path}: was trained on val as well. Add --part cal.")
     rows = _named(data, part, image_ids) if image_ids else data.rows(part)
@@ -86,7 +84,7 @@ def explain_run(
     if image_ids:
         record = read_explanation(run, part)
     else:
-        record = measure(explained, ids, data.y[rows], groups, masks, kept=kept, on_step=on_step)
+        record = measure(explained, ids, data.y[rows], groups, masks, kept=kept, progress=execution.progress)
         write_explanation(run, part, record)
     table = _table(explained, data)
     if masks:

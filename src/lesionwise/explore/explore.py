@@ -16,11 +16,11 @@ from lesionwise.data.cache import ImageCache, open_cache
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.data.images import image_sides
 from lesionwise.data.workspace import usable_cores
+from lesionwise.execution import Execution
 from lesionwise.explore.feature_map import FeatureMap, map_features
 from lesionwise.explore.look import look_at_images
 from lesionwise.explore.pixels import SIZE, Look
 from lesionwise.explore.remarks import main_remarks
-from lesionwise.progress import OnCount
 from lesionwise.recipe import Recipe
 
 
@@ -66,10 +66,7 @@ def explore_folder(
     folder: Path,
     *,
     recipe: Recipe | None = None,
-    cache_root: Path | None = None,
-    workers: int | None = None,
-    on_read: OnCount | None = None,
-    on_look: OnCount | None = None,
+    execution: Execution = Execution(),
 ) -> Exploration:
     """Look at the table, the pixels and the masks of a data folder.
 
@@ -77,24 +74,21 @@ def explore_folder(
         folder: The data.
         recipe: Its network, with the weights that it starts from, places the images on the map; without one,
             colour and texture do.
-        cache_root: Folder of all image caches.
-        workers: Threads; the usable cores if left out.
-        on_read: Called with the images decoded and the number of all.
-        on_look: Called with the images looked at and the number of all.
+        execution: Its `cache_root`, `workers` and `progress` are used.
 
     Raises:
         DataError: If the folder cannot be read.
         RecipeError: If the recipe starts from fresh weights.
     """
     dataset = read_dataset(folder)
-    cache = open_cache(dataset, SIZE, root=cache_root, workers=workers, on_read=on_read)
-    sizes = _sizes(dataset.paths, workers)
-    look = look_at_images(dataset, cache, workers=workers, on_look=on_look)
+    cache = open_cache(dataset, SIZE, execution=execution)
+    sizes = _sizes(dataset.paths, execution.workers)
+    look = look_at_images(dataset, cache, execution)
     features, told, short = look.features, "60 numbers of colour and texture", "colour and texture"
     if recipe:
         from lesionwise.explore.network import network_features  # noqa: PLC0415 (needs torch)
 
-        features = network_features(cache.pixels, recipe, on_look=on_look)
+        features = network_features(cache.pixels, recipe, progress=execution.progress)
         told, short = f"the {features.shape[1]:,} frozen features of {recipe.model}", "the network's features"
     lesion = np.asarray(pd.factorize(dataset.table["lesion_id"])[0], np.intp)
     mapped = map_features(features, dataset.y, lesion) if len(dataset.y) > 2 else None  # noqa: PLR2004 (two axes)

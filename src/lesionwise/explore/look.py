@@ -13,6 +13,7 @@ from lesionwise.data.cache import ImageCache
 from lesionwise.data.dataset import Dataset
 from lesionwise.data.lab import rgb_to_lab
 from lesionwise.data.masks import find_masks, fit_mask
+from lesionwise.execution import Execution
 from lesionwise.explore.abcd import MASK_MEASURES, mask_measures
 from lesionwise.explore.pixels import (
     COLOR_MEASURES,
@@ -23,22 +24,18 @@ from lesionwise.explore.pixels import (
     colour_texture_features,
     in_threads,
 )
-from lesionwise.progress import OnCount
 
 _FEATURES: Final = 60
 _MOSTLY: Final = 0.5  # of a pixel: it counts as lesion
 
 
-def look_at_images(
-    dataset: Dataset, cache: ImageCache, *, workers: int | None = None, on_look: OnCount | None = None
-) -> Look:
+def look_at_images(dataset: Dataset, cache: ImageCache, execution: Execution = Execution()) -> Look:
     """Measure every image of a data set, and its masks where there are some.
 
     Args:
         dataset: The table.
         cache: Its pixels at `pixels.SIZE`.
-        workers: Threads; the usable cores if left out.
-        on_look: Called with the images done and the number of all.
+        execution: Its `workers` and `progress` are used.
 
     Returns:
         What was measured; images without a mask have NaN in the columns that need one.
@@ -65,5 +62,5 @@ def look_at_images(
         with turn:
             sums.add(pixels, y[part])
 
-    in_threads(work, len(y), workers=workers, on_look=on_look)
+    in_threads(work, len(y), execution)
     return Look(pd.DataFrame(measured), features, sums.mean(), sums.deviation())

@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from lesionwise.errors import RecipeError
 from lesionwise.explore.pixels import SIZE, Float, blocks
 from lesionwise.labels import CODES
-from lesionwise.models.registry import create_model
+from lesionwise.models.registry import TimmOptions, create_model
 from lesionwise.models.weights import FRESH
-from lesionwise.progress import OnCount
+from lesionwise.progress import SILENT, Progress
 from lesionwise.recipe import Recipe
 
 
-def network_features(pixels: NDArray[np.uint8], recipe: Recipe, *, on_look: OnCount | None = None) -> Float:
+def network_features(pixels: NDArray[np.uint8], recipe: Recipe, *, progress: Progress = SILENT) -> Float:
     """Return what the network of a recipe makes of each image before any training here.
 
     Args:
         pixels: RGB values, shape (N, H, W, 3).
         recipe: Names the network and the weights that it starts from.
-        on_look: Called with the images done and the number of all.
+        progress: Receives how many images are done.
 
     Returns:
         Shape (N, D).
@@ -45,13 +45,12 @@ def network_features(pixels: NDArray[np.uint8], recipe: Recipe, *, on_look: OnCo
         drop_rate=0.0,
         weights=recipe.weights,
         statistics=statistics,
-        arguments=recipe.model_args,
+        options=TimmOptions(recipe.model_args),
     ).eval()
     found = []
     with torch.inference_mode():
         for part in blocks(len(pixels)):
             images = torch.from_numpy(np.array(pixels[part])).permute(0, 3, 1, 2).float() / 255
             found.append(network.outputs(images).embedding.numpy())
-            if on_look:
-                on_look(part.stop, len(pixels))
+            progress.on_work("looking at images", part.stop, len(pixels))
     return np.concatenate(found).astype(np.float32)

@@ -18,8 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lesionwise.data.workspace import usable_cores
+from lesionwise.execution import Execution
 from lesionwise.labels import CODES
-from lesionwise.progress import OnCount
 
 SIZE: Final = (112, 150)
 """Height and width that explore reads images at, in pixels: those of `small`: one cache for both."""
@@ -133,20 +133,16 @@ def blocks(rows: int) -> Iterator[slice]:
     return (slice(start, min(start + BLOCK, rows)) for start in range(0, rows, BLOCK))
 
 
-def in_threads(
-    work: Callable[[slice], None], rows: int, *, workers: int | None = None, on_look: OnCount | None = None
-) -> None:
+def in_threads(work: Callable[[slice], None], rows: int, execution: Execution = Execution()) -> None:
     """Do a piece of work for every block of rows on all cores.
 
     Args:
         work: Called with the rows of a block.
         rows: How many rows there are.
-        workers: Threads; the usable cores if left out.
-        on_look: Called with the rows done and the number of all.
+        execution: Its `workers` and `progress` are used.
     """
     done = 0
-    with ThreadPoolExecutor(workers or usable_cores()) as pool:
+    with ThreadPoolExecutor(execution.workers or usable_cores()) as pool:
         for part, _ in zip(blocks(rows), pool.map(work, blocks(rows)), strict=True):
             done += part.stop - part.start
-            if on_look:
-                on_look(done, rows)
+            execution.progress.on_work("looking at images", done, rows)

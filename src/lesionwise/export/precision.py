@@ -16,6 +16,7 @@ from lesionwise.bundle.engine import BATCH, Answers, Engine
 from lesionwise.bundle.load import Bundle, assemble
 from lesionwise.errors import RunError
 from lesionwise.evaluation.runs.predictions import read_run_predictions
+from lesionwise.execution import Execution
 from lesionwise.export.claims import scores_of
 from lesionwise.export.half import in_half
 from lesionwise.export.int8 import Batch, to_int8, verify_quantiser
@@ -55,7 +56,7 @@ def with_fewer_bits(
     member: RunFolder,
     precision: Precision,
     *,
-    cache_root: Path | None = None,
+    execution: Execution = Execution(),
 ) -> Bundle:
     """Return a bundle in another precision, not written yet, with what that changes in its description.
 
@@ -68,9 +69,9 @@ def with_fewer_bits(
         run: A run, or an ensemble.
         member: The run alone, or the first member.
         precision: To make.
-        cache_root: Folder of all image caches.
+        execution: Its `cache_root` and `workers` are used.
     """
-    recipe, data, _ = prepare_again(member, cache_root)
+    recipe, data, _ = prepare_again(member, execution)
     told = data.metadata(recipe.metadata)
     cal = data.rows("cal")
     if precision == "int8":

@@ -33,6 +33,7 @@ from lesionwise.evaluation.runs.calibrate import calibrate_run
 from lesionwise.evaluation.runs.ensemble import made_of
 from lesionwise.evaluation.runs.predictions import run_calibration
 from lesionwise.evaluation.runs.rejection import fit_members, has_numbers
+from lesionwise.execution import Execution
 from lesionwise.export.check import verify_as_predicted
 from lesionwise.export.claims import claimed_scores, digests_of_test
 from lesionwise.export.graph import BundleGraph, Member, View, Whole, to_onnx, verify_parity
@@ -60,7 +61,7 @@ def export_run(
     precision: Precision = "fp32",
     licence: str = "",
     card: str = "",
-    cache_root: Path | None = None,
+    execution: Execution = Execution(),
 ) -> Bundle:
     """Write a run, or an ensemble with all its members, as one bundle.
 
@@ -75,7 +76,7 @@ def export_run(
         precision: What it will be run in; below fp32 the changes on `cal` are counted, which needs the data.
         licence: Of the weights, in words.
         card: What a reader must know, in Markdown.
-        cache_root: Folder of all image caches.
+        execution: Its `cache_root` and `workers` are used.
 
     Raises:
         RunError: If a run lacks something, or runs do not fit each other.
@@ -90,7 +91,7 @@ def export_run(
     verify_texts(name=name, licence=licence, card=card)
     verify_writable(out)
     calibration = run_calibration(run) or calibrate_run(run)
-    rejection = _rejection(runs, cache_root)
+    rejection = _rejection(runs, execution)
     graph = _graph(run, runs, recipes, calibration, rejection)
     split, scores = read_split(run.split), claimed_scores(run, calibration)
     encoding = encoding_of(recipes[0].metadata) if recipes[0].metadata else None
@@ -116,18 +117,18 @@ def export_run(
     verify_parity(graph, engine)
     verify_as_predicted(engine, run, runs)
     if precision != "fp32":
-        bundle = with_fewer_bits(engine, exported.content, run, runs[0], precision, cache_root=cache_root)
+        bundle = with_fewer_bits(engine, exported.content, run, runs[0], precision, execution=execution)
     write_bundle(bundle)
     return bundle
 
 
-def _rejection(runs: Sequence[RunFolder], cache_root: Path | None) -> Rejection | None:
+def _rejection(runs: Sequence[RunFolder], execution: Execution) -> Rejection | None:
     """Return which pictures are no lesion images, None if that cannot be learnt any more."""
     for member in runs:
         if not has_numbers(member):
             if not Path(read_json(member.data)["folder"]).is_dir():
                 return None
-            recipe, data, _ = prepare_again(member, cache_root)
+            recipe, data, _ = prepare_again(member, execution)
             write_numbers(member, recipe, data, device=choose_device("auto"))
     return fit_members(runs)
 

@@ -96,15 +96,27 @@ def main_directions(features: Floats, count: int, *, seed: int = 0) -> tuple[Flo
     return middle, directions / np.sqrt(found.explained_variance_.mean())
 
 
+class Fitting(NamedTuple):
+    """How a last layer is fitted.
+
+    Attributes:
+        kind: Multinomial logistic regression, or one support vector machine for each class.
+        class_weights: Weight of each class, shape (C,); all alike if left out.
+        standardise: Bring each feature to variance one first; directions have theirs for a reason.
+    """
+
+    kind: Kind = "logistic"
+    class_weights: Floats | None = None
+    standardise: bool = True
+
+
 def fit_probe(
     features: Floats,
     y: NDArray[np.int64],
     groups: NDArray[np.str_],
     *,
-    kind: Kind = "logistic",
-    weights: Floats | None = None,
+    fitting: Fitting = Fitting(),
     metadata: Metadata | None = None,
-    standardise: bool = True,
     seed: int = 0,
 ) -> Probe:
     """Fit a last layer to features, choosing its regularisation by cross-validation over lesions.
@@ -113,19 +125,17 @@ def fit_probe(
         features: Of the training images, shape (N, D).
         y: Their classes, shape (N,), each of 0..C-1 at least once.
         groups: Their lesions, shape (N,).
-        kind: Multinomial logistic regression, or one support vector machine for each class.
-        weights: Of each class, shape (C,); all alike if left out.
+        fitting: How the layer is fitted.
         metadata: What is known of the images besides; it is added to what each image says.
-        standardise: Bring each feature to variance one first; directions have theirs for a reason.
-        seed: Of the folds.
+        seed: Seed of the folds.
     """
     told = metadata or Metadata(np.zeros((len(y), 0)), 0.0)
-    sample_weight = np.ones(len(y)) if weights is None else weights[y]
-    given = _Given(features, told, y, sample_weight, standardise, len(np.unique(y)))
+    sample_weight = np.ones(len(y)) if fitting.class_weights is None else fitting.class_weights[y]
+    given = _Given(features, told, y, sample_weight, fitting.standardise, len(np.unique(y)))
     fold = LesionKFold(_FOLDS, random_state=seed).fold_of(y, groups)
-    scores = {strength: _held_out_score(kind, strength, given, fold) for strength in STRENGTHS}
+    scores = {strength: _held_out_score(fitting.kind, strength, given, fold) for strength in STRENGTHS}
     best = max(scores, key=lambda strength: scores[strength])
-    weight, bias, added = _layer(kind, best, given)
+    weight, bias, added = _layer(fitting.kind, best, given)
     return Probe(weight, bias, best, scores, added)
 
 

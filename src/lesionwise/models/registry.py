@@ -4,7 +4,7 @@ A new model is a function with the arguments of `ModelFactory` in a file of its 
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from lesionwise.errors import RecipeError
 from lesionwise.models.backbones import Arguments, TimmFeatures, backbone
@@ -53,6 +53,20 @@ MODELS: Final[dict[str, ModelFactory]] = {
 PRETRAINED: Final[dict[str, PretrainedFactory]] = {"seed-vgg16": seed_vgg16}
 
 
+class TimmOptions(NamedTuple):
+    """Options that only a network of the timm library has.
+
+    Attributes:
+        arguments: Passed to `timm.create_model`.
+        layers: Layers whose response over the image takes the place of the last feature map.
+        directions: Length of the embedding that is made of these layers.
+    """
+
+    arguments: Arguments | None = None
+    layers: Sequence[str] = ()
+    directions: int = 0
+
+
 def create_model(
     name: str,
     *,
@@ -61,9 +75,7 @@ def create_model(
     drop_rate: float,
     weights: str = FRESH,
     statistics: Statistics | None = None,
-    arguments: Arguments | None = None,
-    layers: Sequence[str] = (),
-    directions: int = 0,
+    options: TimmOptions = TimmOptions(),
 ) -> Network:
     """Return a network with fresh weights, or with features that somebody trained and a fresh head.
 
@@ -74,21 +86,23 @@ def create_model(
         drop_rate: Dropout before the last layer.
         weights: "none", "published", or the path of a safetensors file.
         statistics: What a file of weights was trained with, where it does not say so itself.
-        arguments: Passed to `timm.create_model`.
-        layers: Of a timm network: what they do over the image takes the place of its last map.
-        directions: Length of the embedding of these.
+        options: Options of a timm network.
 
     Raises:
         RecipeError: If there is no model of that name, or no such weights.
     """
     shape: dict[str, Any] = {"num_classes": num_classes, "image_size": image_size, "drop_rate": drop_rate}
     if name.startswith(_TIMM):
-        start: dict[str, Any] = {"weights": weights, "statistics": statistics, "arguments": arguments}
-        if layers:
+        start: dict[str, Any] = {
+            "weights": weights,
+            "statistics": statistics,
+            "arguments": options.arguments,
+        }
+        if options.layers:
             body = TimmFeatures(name.removeprefix(_TIMM), image_size=image_size, **start)
-            return layered(body, layers, directions, num_classes)
+            return layered(body, options.layers, options.directions, num_classes)
         return backbone(name.removeprefix(_TIMM), **shape, **start)
-    if arguments or layers:
+    if options.arguments or options.layers:
         raise RecipeError(f"model_args and layers go with timm:<name>; {name} takes none.")
     if name in PRETRAINED:
         return PRETRAINED[name](**shape, weights=weights, statistics=statistics)

@@ -76,19 +76,34 @@ class Decoded:
     faults: list[list[str]]
 
 
+@dataclass(frozen=True)
+class Output:
+    """Where predictions go.
+
+    Attributes:
+        table: The CSV of predictions.
+        errors: The CSV of images that could not be predicted, with reasons; not written if there are none.
+        format_: Format of the predictions.
+        resume: Keep what an interrupted call left beside `table`.
+        on_answers: Called with each batch: pictures, pixels (B, H, W, 3) and answers.
+    """
+
+    table: Path
+    errors: Path
+    format_: Format = "lesionwise"
+    resume: bool = False
+    on_answers: OnAnswers | None = None
+
+
 def predict_files(
     engine: Engine,
     pictures: Iterable[Picture],
-    out: Path,
-    errors: Path,
+    output: Output,
     *,
-    format_: Format = "lesionwise",
     tta: bool = False,
-    resume: bool = False,
     metadata: MetadataTable | None = None,
     workers: int | None = None,
     on_done: OnDone | None = None,
-    on_answers: OnAnswers | None = None,
 ) -> Tally:
     """Predict images and write one table of predictions and one of errors.
 
@@ -96,30 +111,26 @@ def predict_files(
         engine: The model.
         pictures: What to predict; read lazily, so that memory does not grow with their number, but for two
             hashes of each that was met.
-        out: The CSV of predictions.
-        errors: The CSV of images that could not be predicted, with reasons; not written if there are none.
-        format_: Of the predictions.
+        output: Where the results go.
         tta: Average over flips; see `views`.
-        resume: Keep what an interrupted call left beside `out`.
         metadata: What is known of the images besides, for a model that takes it.
         workers: Decoding threads; the number of usable cores if left out.
         on_done: Called with the number of images that are dealt with.
-        on_answers: Called with each batch: pictures, pixels (B, H, W, 3) and answers.
 
     Raises:
-        DataError: If a place holds no images, the table to resume was begun otherwise, or `errors` names
-            something else.
+        DataError: If a place holds no images, the table to resume was started with other settings, or
+            `output.errors` names something else.
         BundleError: If the model averages the views of `tta` itself.
     """
     workers, tally = workers or usable_cores(), Tally()
-    settings = settings_of(engine, format_=format_, tta=tta, metadata=metadata)
+    settings = settings_of(engine, format_=output.format_, tta=tta, metadata=metadata)
     with (
-        prediction_table(out, format_) as table,
-        error_table(errors) as faults,
+        prediction_table(output.table, output.format_) as table,
+        error_table(output.errors) as faults,
         ThreadPoolExecutor(workers) as decoders,
         ThreadPoolExecutor(engine.streams) as network,
     ):
-        kept = table.begin(settings, resume=resume)
+        kept = table.begin(settings, resume=output.resume)
         fresh = fresh_pictures(pictures, kept, tally, faults)
         answering = partial(answer, engine, tta=tta, metadata=metadata)
         decoded = _map_ahead(decoders, partial(decode, engine), _batches(fresh), workers + _AHEAD)
@@ -128,14 +139,14 @@ def predict_files(
                 faults.append(batch.faults)
                 tally.failed += len(batch.faults)
             if answers is not None and batch.pixels is not None:
-                if on_answers:  # before the rows, after which a resumed call goes on
-                    on_answers(batch.pictures, batch.pixels, answers)
-                table.append(table_rows(format_, batch.pictures, answers))
+                if output.on_answers:  # before the rows, after which a resumed call goes on
+                    output.on_answers(batch.pictures, batch.pixels, answers)
+                table.append(table_rows(output.format_, batch.pictures, answers))
                 tally.predicted += len(batch.pictures)
             if on_done:
                 on_done(tally.done)
     if not tally.failed:
-        drop_error_table(errors)
+        drop_error_table(output.errors)
     return tally
 
 

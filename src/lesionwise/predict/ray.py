@@ -14,7 +14,6 @@ import pickle
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -24,7 +23,7 @@ from lesionwise.bundle.engine import BATCH, Engine
 from lesionwise.bundle.load import Bundle
 from lesionwise.cluster import joined
 from lesionwise.errors import DataError, LesionwiseError
-from lesionwise.predict.files import OnDone, Tally, answer, decode, fresh_pictures, settings_of
+from lesionwise.predict.files import OnDone, Output, Tally, answer, decode, fresh_pictures, settings_of
 from lesionwise.predict.sources import Picture
 from lesionwise.predict.writing import (
     Format,
@@ -48,12 +47,9 @@ _engines: dict[tuple[str, str], Engine] = {}  # of a worker process, which answe
 def predict_with_ray(
     engine: Engine,
     pictures: Iterable[Picture],
-    out: Path,
-    errors: Path,
+    output: Output,
     *,
-    format_: Format = "lesionwise",
     tta: bool = False,
-    resume: bool = False,
     on_done: OnDone | None = None,
 ) -> Tally:
     """Predict images on a cluster and write the tables that `predict_files` writes.
@@ -61,22 +57,23 @@ def predict_with_ray(
     Args:
         engine: The model; it is sent along.
         pictures: What to predict. Every machine must reach files of folders under the same path.
-        out: The CSV of predictions.
-        errors: The CSV of images that could not be predicted, with reasons.
-        format_: Of the predictions.
+        output: Where the results go; its `on_answers` is not called.
         tta: Average over flips; see `views`.
-        resume: Keep what an interrupted call left beside `out`.
         on_done: Called with the number of images that are dealt with.
 
     Raises:
         DataError: As `predict_files`, or if pictures cannot be sent, as those in a zip.
         LesionwiseError: If no cluster can be joined, or Ray gives up.
     """
-    tally = Tally()
+    tally, format_ = Tally(), output.format_
     settings = settings_of(engine, format_=format_, tta=tta)
     work = partial(_answer_block, bundle=engine.bundle, precision=engine.precision, tta=tta, format_=format_)
-    with joined() as ray, prediction_table(out, format_) as table, error_table(errors) as faults:
-        kept = table.begin(settings, resume=resume)
+    with (
+        joined() as ray,
+        prediction_table(output.table, format_) as table,
+        error_table(output.errors) as faults,
+    ):
+        kept = table.begin(settings, resume=output.resume)
         waiting = fresh_pictures(pictures, kept, tally, faults)
         while window := list(islice(waiting, WINDOW)):
             for said in _share_out(ray, work, window):
@@ -84,7 +81,7 @@ def predict_with_ray(
                 if on_done:
                     on_done(tally.done)
     if not tally.failed:
-        drop_error_table(errors)
+        drop_error_table(output.errors)
     return tally
 
 

@@ -17,6 +17,8 @@ from lesionwise.labels import CODES
 from lesionwise.split.groups import Pair, lesion_groups
 from lesionwise.split.split_file import Split
 
+By = Literal["lesion", "image"]  # what stays together in a split
+
 FOLDS: Final = 5
 HELD_OUT: Final = 9  # of what is not test, one ninth is val and one ninth cal: some 9 % of all each
 _ATTEMPTS: Final = 20  # with few lesions of many photographs one deal in thousands misses a diagnosis
@@ -77,7 +79,7 @@ class LesionKFold(StratifiedGroupKFold):  # type: ignore[misc] # scikit-learn is
 def make_split(
     dataset: Dataset,
     *,
-    by: Literal["lesion", "image"] = "lesion",
+    by: By = "lesion",
     seed: int = 0,
     pairs: list[Pair] | None = None,
 ) -> Split:

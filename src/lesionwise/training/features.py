@@ -15,10 +15,10 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch import nn
 
+from lesionwise.execution import Execution
 from lesionwise.files import atomic_path, file_sha256, write_text
 from lesionwise.models.layers import LayerFeatures
 from lesionwise.models.network import DenseHead, Network
-from lesionwise.progress import FEATURES, OnStep
 from lesionwise.recipe import Recipe
 from lesionwise.training.prepare import TrainingData
 from lesionwise.training.step.augment import evaluation_view
@@ -40,7 +40,7 @@ def are_constant(recipe: Recipe) -> bool:
 
 
 def network_features(
-    network: Network, recipe: Recipe, data: TrainingData, *, device: str, on_step: OnStep | None = None
+    network: Network, recipe: Recipe, data: TrainingData, execution: Execution
 ) -> NDArray[np.float32]:
     """Return the features of every image, shape (N, D), kept beside the pixels they were computed from.
 
@@ -50,15 +50,14 @@ def network_features(
         network: Its views are averaged.
         recipe: Says which part of the image is looked at.
         data: The images.
-        device: "cpu", "cuda" or "mps".
-        on_step: Called with `FEATURES`, the images whose features are known and the number of all.
+        execution: Its `device`, "cpu", "cuda" or "mps", and its `progress` are used.
     """
     path = _path(network, recipe, data)
     if not _is_whole(path):
         with FileLock(path.with_suffix(".lock")):  # of runs that start at once, one computes them
             if not _is_whole(path):
                 with atomic_path(path) as temporary:
-                    _compute(temporary, network, recipe, data.pixels, device=device, on_step=on_step)
+                    _compute(temporary, network, recipe, data.pixels, execution)
                 write_text(_digest_path(path), file_sha256(path))
     return np.asarray(np.load(path, mmap_mode="r"))
 
@@ -150,21 +149,18 @@ def _compute(
     network: Network,
     recipe: Recipe,
     pixels: NDArray[np.uint8],
-    *,
-    device: str,
-    on_step: OnStep | None,
+    execution: Execution,
 ) -> None:
     """Write the features of all images, of which memory holds one batch."""
-    network = _unturned(network).to(device).to(memory_format=torch.channels_last).eval()
+    network = _unturned(network).to(execution.device).to(memory_format=torch.channels_last).eval()
     shape = (len(pixels), network.head.linear.in_features)
     file = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     for start in range(0, len(pixels), _BATCH):
         end = min(start + _BATCH, len(pixels))
-        images = torch.from_numpy(pixels[np.arange(start, end)]).to(device)
+        images = torch.from_numpy(pixels[np.arange(start, end)]).to(execution.device)
         with torch.inference_mode():
             file[start:end] = network.outputs(evaluation_view(images, recipe)).embedding.cpu()
-        if on_step:
-            on_step(FEATURES, end, len(pixels))
+        execution.progress.on_work("computing features", end, len(pixels))
     file.flush()
     network.cpu()
 

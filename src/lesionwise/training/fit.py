@@ -18,12 +18,12 @@ from lesionwise.data.metadata import encoding_of
 from lesionwise.errors import RecipeError, RunError
 from lesionwise.evaluation.predictions import Floats, Predictions, write_predictions
 from lesionwise.evaluation.runs.predictions import run_probabilities
+from lesionwise.execution import Execution
 from lesionwise.labels import CODES
 from lesionwise.models.metadata import MetadataTerm
 from lesionwise.models.network import Network
-from lesionwise.models.registry import create_model
+from lesionwise.models.registry import TimmOptions, create_model
 from lesionwise.models.weights import FRESH
-from lesionwise.progress import OnEpoch, OnStep
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.features import are_constant, known_logits, network_features
@@ -49,11 +49,9 @@ def fit(
     run: RunFolder,
     *,
     seed: int = 0,
-    device: str,
     resume: bool = False,
     processes: Processes | None = None,
-    on_epoch: OnEpoch | None = None,
-    on_step: OnStep | None = None,
+    execution: Execution,
 ) -> StepClock:
     """Train a recipe and write checkpoints, history and the predictions of val and cal.
 
@@ -62,18 +60,16 @@ def fit(
         data: Pixels, table and split.
         run: Where the results go.
         seed: Of initial weights, order, augmentation and dropout.
-        device: "cpu", "cuda" or "mps", as `choose_device` gave it.
         resume: Continue from the last checkpoint, if there is one.
         processes: Those that train as one, of which the first writes; this one alone if left out.
-        on_epoch: Called with each row of the history.
-        on_step: Called with the number of the epoch, the images done and the images of the epoch.
+        execution: Its `device`, as `choose_device` gave it, and its `progress` are used.
 
     Returns:
         What the training steps of this call took.
     """
     keep_memory()
     torch.manual_seed(seed)
-    processes = processes or Processes()
+    device, processes = execution.device, processes or Processes()
     train_rows = data.rows("train")
     last = run.last
     resuming = processes.first(lambda: resume and last.exists())
@@ -82,7 +78,7 @@ def fit(
         network.set_statistics(*processes.first(lambda: channel_statistics(data.pixels, train_rows)))
     counts = torch.bincount(torch.from_numpy(data.y[train_rows]), minlength=len(CODES))
     clock = StepClock()
-    seen = _seen(network, recipe, data, processes, device=device, clock=clock, on_step=on_step)
+    seen = _seen(network, recipe, data, processes, execution, clock=clock)
     batches = ImageDataModule(
         ImageRows(seen, data.y, train_rows),
         None if recipe.train_on_val else ImageRows(seen, data.y, data.rows("val")),
@@ -91,9 +87,9 @@ def fit(
         rank=processes.rank,
         processes=processes.count,
     )
-    watchers = [History(run.history, on_epoch), clock]
-    if on_step and processes.is_first:
-        watchers.append(StepProgress(on_step))
+    watchers = [History(run.history, execution.progress), clock]
+    if processes.is_first:
+        watchers.append(StepProgress(execution.progress))
     with quiet_lightning(), honest_exit():
         logger = make_logger(recipe, run, seed=seed) if processes.is_first else None
         precision = processes.first(lambda: choose_precision(device, network))
@@ -115,16 +111,15 @@ def _seen(
     recipe: Recipe,
     data: TrainingData,
     processes: Processes,
+    execution: Execution,
     *,
-    device: str,
     clock: StepClock,
-    on_step: OnStep | None,
 ) -> NDArray[np.uint8] | NDArray[np.float32] | Tensor:
     """Return what a step is given of each image: its pixels, or its embedding where that never changes."""
     if not are_constant(recipe):
-        return resident_pixels(data.pixels, device)
+        return resident_pixels(data.pixels, execution.device)
     started = perf_counter()
-    look = partial(network_features, network, recipe, data, device=device, on_step=on_step)
+    look = partial(network_features, network, recipe, data, execution)
     processes.first(lambda: len(look()))
     network.train()
     clock.seconds["features"] = perf_counter() - started
@@ -218,9 +213,7 @@ def fresh_network(recipe: Recipe, *, weights: str = FRESH) -> Network:
             drop_rate=recipe.drop_rate,
             weights=weights,
             statistics=statistics,
-            arguments=recipe.model_args,
-            layers=recipe.layers,
-            directions=recipe.directions,
+            options=TimmOptions(recipe.model_args, recipe.layers, recipe.directions),
         )
         if statistics:
             network.set_statistics(*(torch.tensor(values) for values in statistics))

@@ -7,20 +7,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lesionwise.data.cache import ImageCache, open_cache
 from lesionwise.data.dataset import Dataset, read_dataset
-from lesionwise.data.identical import identical_images
+from lesionwise.data.identical import COMPARE_SIZE, identical_images
 from lesionwise.data.metadata import encoding_of
+from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import SplitError
+from lesionwise.execution import Execution
 from lesionwise.labels import CODES
-from lesionwise.progress import OnCount
-from lesionwise.recipe import MetadataName
-from lesionwise.split.assign import make_split
+from lesionwise.recipe import MetadataName, Recipe
+from lesionwise.split.assign import By, make_split
 from lesionwise.split.groups import Pair, kept_together, lesion_groups
 from lesionwise.split.split_file import Split, read_split
 from lesionwise.split.verify import verify_split
@@ -107,59 +108,50 @@ class TrainingData:
 
 def prepare(
     folder: Path,
-    size: tuple[int, int],
+    recipe: Recipe | None = None,
     *,
-    steps: tuple[str, ...] = (),
-    split_path: Path | None = None,
-    by: Literal["lesion", "image"] = "lesion",
+    split: Path | By = "lesion",
     seed: int = 0,
-    resample: int | None = None,
-    train_on_val: bool = False,
     merge: Iterable[Pair] = (),
-    cache_root: Path | None = None,
-    workers: int | None = None,
-    on_read: OnCount | None = None,
+    execution: Execution = Execution(),
 ) -> TrainingData:
     """Read, check, clean, cache, group and split a data folder.
 
     Args:
         folder: The data.
-        size: Height and width to read images at, in pixels.
-        steps: Preprocessing, names from `lesionwise.data.preprocess.STEPS` in their order.
-        split_path: A split to use; one is made if left out.
-        by: What stays together in a split that is made.
-        seed: Of a split that is made.
-        resample: Images to draw of each class before an image split: a defect, see `defects`. A split that
-            names copies has them made as well.
-        train_on_val: Take `val` for a piece of `train`.
+        recipe: Its image size, its preprocessing and its `train_on_val` are used, and its
+            `defect_resample_before_split` where a split is made; left out, images are as small as comparing
+            them allows.
+        split: A split to use, or what stays together in one that is made. A split that names copies has them
+            made as well.
+        seed: Seed of a split that is made.
         merge: Pairs of images that a person confirmed to show one lesion, for a split that is made.
-        cache_root: Folder of all caches.
-        workers: Decoding threads.
-        on_read: Called with the images decoded and the number of all.
+        execution: Its `cache_root`, `workers` and `progress` are used.
 
     Raises:
         LesionwiseError: Of the kind that the failing stage names.
     """
-    if split_path and by == "image":
-        raise SplitError(f"{split_path}: --by image makes a split of its own. Leave one of the two out.")
     dataset = read_dataset(folder)
-    cache = open_cache(dataset, size, steps=steps, root=cache_root, workers=workers, on_read=on_read)
-    split = read_split(split_path) if split_path else None
-    if split and names_copies(split.frame["image_id"].tolist(), dataset):
-        dataset, cache = make_copies(dataset, cache, split.frame["image_id"].tolist())
-    elif resample:
-        dataset, cache = resample_before_split(dataset, cache, per_class=resample, seed=seed)
-        by = "image"
+    size, steps = (recipe.image_size, recipe_steps(recipe)) if recipe else (COMPARE_SIZE, ())
+    cache = open_cache(dataset, size, steps=steps, execution=execution)
+    given = read_split(split) if isinstance(split, Path) else None
+    if given and names_copies(given.frame["image_id"].tolist(), dataset):
+        dataset, cache = make_copies(dataset, cache, given.frame["image_id"].tolist())
+    elif recipe and recipe.defect_resample_before_split:
+        per_class = recipe.defect_resample_before_split
+        dataset, cache = resample_before_split(dataset, cache, per_class=per_class, seed=seed)
+        split = "image"
     pairs = [*identical_images(dataset, cache.pixels), *merge]
-    split = split or make_split(dataset, by=by, seed=seed, pairs=pairs)
-    verify_split(split, dataset, pairs=pairs, source=str(split_path or "the new split"))
-    parts = split.frame.set_index("image_id")["part"]
+    by: By = "lesion" if isinstance(split, Path) else split
+    used = given or make_split(dataset, by=by, seed=seed, pairs=pairs)
+    verify_split(used, dataset, pairs=pairs, source=str(split) if given else "the new split")
+    parts = used.frame.set_index("image_id")["part"]
     part = parts.reindex(dataset.table["image_id"], fill_value="").to_numpy(str)
-    if train_on_val:
+    if recipe and recipe.train_on_val:
         part = np.where(part == "val", "train", part)
-    joined = [] if split.leaky else kept_together(split.frame)
-    verify_diagnoses(dataset.y, part, source=str(split_path or folder))
-    return TrainingData(dataset, cache, split, lesion_groups(dataset.table, [*pairs, *joined]), part)
+    joined = [] if used.leaky else kept_together(used.frame)
+    verify_diagnoses(dataset.y, part, source=str(split if given else folder))
+    return TrainingData(dataset, cache, used, lesion_groups(dataset.table, [*pairs, *joined]), part)
 
 
 def verify_diagnoses(y: NDArray[np.int64], part: NDArray[np.str_], *, source: str) -> None:

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from lesionwise.evaluation.scores.decision import accuracy_score, macro_recall_score
+from lesionwise.execution import Execution
 from lesionwise.files import atomic_path, write_text
 from lesionwise.labels import CODES
 from lesionwise.models.layers import Directions
 from lesionwise.models.network import DenseHead, Network
-from lesionwise.models.probe import Metadata, Probe, main_directions
+from lesionwise.models.probe import Fitting, Metadata, Probe, main_directions
 from lesionwise.models.probe import fit_probe as fit_layer
-from lesionwise.progress import OnEpoch, OnStep
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.features import network_features
@@ -40,9 +40,7 @@ def fit_probe(
     run: RunFolder,
     *,
     seed: int = 0,
-    device: str,
-    on_epoch: OnEpoch | None = None,
-    on_step: OnStep | None = None,
+    execution: Execution,
 ) -> StepClock:
     """Fit the last layer of a recipe's network, and write what `fit` writes.
 
@@ -51,9 +49,7 @@ def fit_probe(
         data: Pixels, table and split.
         run: Where the results go; `probe.csv` holds the score of each strength that was tried.
         seed: Of the folds, and of the search for directions.
-        device: "cpu", "cuda" or "mps".
-        on_epoch: Called with the one row of the history.
-        on_step: Called with `FEATURES`, the images whose features are known and the number of all.
+        execution: Its `device`, "cpu", "cuda" or "mps", and its `progress` are used.
 
     Returns:
         What features and fit took.
@@ -66,7 +62,7 @@ def fit_probe(
     clock = StepClock()
     clock.images = len(data.y)
     started = perf_counter()
-    features = network_features(network, recipe, data, device=device, on_step=on_step)
+    features = network_features(network, recipe, data, execution)
     computed = perf_counter()
     if isinstance(network.head, DenseHead) and isinstance(network.head.layers, Directions):
         features = _turned(network.head.layers, recipe, features, train_rows, seed=seed)
@@ -74,8 +70,9 @@ def fit_probe(
     _put_in(network, probe)
     clock.seconds = {"features": computed - started, "last layer": perf_counter() - computed}
     _write_checkpoint(network, run)
-    _write_history(run, recipe, data, features, probe, clock=clock, on_epoch=on_epoch)
-    write_part_predictions(run, recipe, data, ("val", "cal"), device=device)
+    row = _write_history(run, recipe, data, features, probe, clock=clock)
+    execution.progress.on_epoch(row)
+    write_part_predictions(run, recipe, data, ("val", "cal"), device=execution.device)
     return clock
 
 
@@ -89,10 +86,12 @@ def _fit_layer(
         features[rows].astype(float),
         y,
         data.group[rows],
-        kind=recipe.probe,
-        weights=balanced_weights(counts, recipe.class_weight).numpy(),
+        fitting=Fitting(
+            recipe.probe,
+            balanced_weights(counts, recipe.class_weight).numpy(),
+            standardise=not recipe.layers,
+        ),
         metadata=None if known is None else Metadata(known[rows], recipe.metadata_dropout),
-        standardise=not recipe.layers,
         seed=seed,
     )
 
@@ -135,8 +134,7 @@ def _write_history(
     probe: Probe,
     *,
     clock: StepClock,
-    on_epoch: OnEpoch | None,
-) -> None:
+) -> dict[str, float]:
     tried = pd.DataFrame({"C": probe.cv_scores.keys(), "cv_balanced_accuracy": probe.cv_scores.values()})
     write_text(run.path / "probe.csv", tried.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     row = {"epoch": 0, "lr": 0.0, "seconds": sum(clock.seconds.values())}
@@ -151,5 +149,4 @@ def _write_history(
         row[f"{part}_balanced_accuracy"] = float(macro_recall_score(y, prob))
     history = pd.DataFrame([{column: row[column] for column in COLUMNS}])
     write_text(run.history, history.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    if on_epoch:
-        on_epoch(row)
+    return row

@@ -5,18 +5,17 @@ Here: the order of the stages and what each leaves in the run folder. Not here: 
 
 import os
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import RunError, SplitError
 from lesionwise.evaluation.runs.calibrate import calibrate_run
 from lesionwise.evaluation.runs.ledger import append_ledger
 from lesionwise.evaluation.runs.rejection import has_numbers
+from lesionwise.execution import Execution
 from lesionwise.files import file_sha256, read_json, write_json, write_text
-from lesionwise.progress import OnCount, OnEpoch, OnStep
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import (
     RunFolder,
@@ -27,6 +26,7 @@ from lesionwise.run_folder import (
     verify_same_start,
 )
 from lesionwise.run_record import describe_environment, timed_stage
+from lesionwise.split.assign import By
 from lesionwise.split.split_file import is_other_split, read_split, write_split
 from lesionwise.training.fit import fit, write_part_predictions
 from lesionwise.training.loop.hardware import choose_device
@@ -57,18 +57,10 @@ def train(
     data: str | Path,
     *,
     out: str | Path | None = None,
-    split: str | Path | None = None,
-    by: Literal["lesion", "image"] = "lesion",
+    split: str | Path = "lesion",
     seed: int = 0,
-    device: str = "auto",
-    cache_root: str | Path | None = None,
-    workers: int | None = None,
-    devices: int = 1,
-    nodes: int = 1,
     resume: bool = False,
-    on_read: OnCount | None = None,
-    on_epoch: OnEpoch | None = None,
-    on_step: OnStep | None = None,
+    execution: Execution = Execution(),
 ) -> RunFolder:
     """Train a recipe on a data folder, predict val and cal, calibrate on cal; `test` is not read.
 
@@ -76,19 +68,11 @@ def train(
         recipe: A recipe, the name of a shipped one, or a TOML file.
         data: Folder of images with its table.
         out: The run folder; `runs/<recipe>-<number>` if left out; a `Recipe` goes by its model.
-        split: A `split.csv` to use; one is made if left out.
-        by: What stays together in a split that is made. By image leaks, and all that follows is stamped.
-        seed: Of split, weights, order, augmentation and dropout.
-        device: "auto", "cpu", "cuda" or "mps".
-        cache_root: Folder of all image caches; `.lesionwise/cache` if left out.
-        workers: Decoding threads; all cores if left out.
-        devices: Devices of each machine that share each batch. The script is started again for each further
-            one, unless torchrun or Slurm started it; those that are not the first return after training.
-        nodes: Machines, which see data, cache and `out` under one path.
+        split: A `split.csv` to use; or what stays together in a split that is made: "lesion", or "image",
+            which leaks, so that all that follows is stamped.
+        seed: Seed of split, weights, order, augmentation and dropout.
         resume: Continue the run in `out` where it stopped.
-        on_read: Called with the images decoded and the number of all.
-        on_epoch: Called with each row of the history.
-        on_step: Called with the number of the epoch, the images done and the images of the epoch.
+        execution: Where and how it runs, and who receives its progress.
 
     Returns:
         The run folder.
@@ -98,19 +82,18 @@ def train(
     """
     name = recipe.model if isinstance(recipe, Recipe) else Path(recipe).stem
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    wish, device = Path(split) if split else None, choose_device(device)
-    _verify_wishes(recipe, device, out, split, resume=resume, processes=devices * nodes)
+    wish: Path | By = "lesion" if split == "lesion" else "image" if split == "image" else Path(split)
+    execution = replace(execution, device=choose_device(execution.device))
+    _verify_wishes(recipe, out, wish, resume=resume, execution=execution)
 
     def begin() -> tuple[RunFolder, TrainingData, bool]:
         run = claim_run_folder(Path(out) if out else next_run_path(Path("runs"), name), resume=resume)
-        _verify_same_start(run, recipe, seed=seed, split=wish, by=by)
-        root = Path(cache_root) if cache_root else None
-        prepared = _prepare_run(
-            run, recipe, Path(data), wish, by=by, seed=seed, root=root, workers=workers, on_read=on_read
-        )
+        _verify_same_start(run, recipe, seed=seed, split=wish)
+        prepared = _prepare_run(run, recipe, Path(data), wish, seed=seed, execution=execution)
         return run, prepared, run.predictions("cal").exists()
 
-    with joined_processes(device, devices=devices, nodes=nodes) as processes:
+    devices, nodes = execution.devices, execution.nodes
+    with joined_processes(execution.device, devices=devices, nodes=nodes) as processes:
         run, prepared, is_trained = processes.first(begin)
         if not is_trained:
             noted: AbstractContextManager[dict[str, Any]] = (
@@ -118,34 +101,26 @@ def train(
             )
             with noted as stage:
                 learn = fit_probe if recipe.probe else partial(fit, processes=processes, resume=resume)
-                clock = learn(
-                    recipe, prepared, run, seed=seed, device=device, on_epoch=on_epoch, on_step=on_step
-                )
+                clock = learn(recipe, prepared, run, seed=seed, execution=execution)
                 stage |= {"images": clock.images, "parts": clock.seconds}
     if processes.is_first:
-        learn_from_cal(run, recipe, prepared, device=device)
+        learn_from_cal(run, recipe, prepared, device=execution.device)
     return run
 
 
 def _verify_wishes(
-    recipe: Recipe,
-    device: str,
-    out: str | Path | None,
-    split: str | Path | None,
-    *,
-    resume: bool,
-    processes: int,
+    recipe: Recipe, out: str | Path | None, split: Path | By, *, resume: bool, execution: Execution
 ) -> None:
-    """Make sure that what is asked for fits together, before anything is begun."""
+    """Make sure that the wishes fit together, before anything starts."""
     if resume and not out:
         raise RunError("Expected --out to name the run that --resume continues.")
-    if split and recipe.defect_resample_before_split:
+    if isinstance(split, Path) and recipe.defect_resample_before_split:
         raise SplitError(
             f"{split}: defect_resample_before_split makes a split of its own. Leave one of the two out."
         )
-    verify_share(recipe, processes)
+    verify_share(recipe, execution.devices * execution.nodes)
     begun = bool(resume and out and _has_weights(RunFolder(Path(out))))
-    verify_recipe(recipe, device, begun=begun)
+    verify_recipe(recipe, execution.device, begun=begun)
 
 
 def _has_weights(run: RunFolder) -> bool:
@@ -157,51 +132,37 @@ def _prepare_run(
     run: RunFolder,
     recipe: Recipe,
     folder: Path,
-    split: Path | None,
+    split: Path | By,
     *,
-    by: Literal["lesion", "image"],
     seed: int,
-    root: Path | None,
-    workers: int | None,
-    on_read: OnCount | None,
+    execution: Execution,
 ) -> TrainingData:
-    """Prepare the data, and note how the run begins; a run that was begun already must find the same."""
+    """Prepare the data, and note how the run starts; a run that is continued must find the same data."""
     begun = run.data.exists()
     with timed_stage(run, "data") as stage:
-        prepared = prepare(
-            folder,
-            recipe.image_size,
-            steps=recipe_steps(recipe),
-            split_path=run.split if begun else split,
-            by="lesion" if begun else by,
-            seed=seed,
-            resample=recipe.defect_resample_before_split,
-            train_on_val=recipe.train_on_val,
-            cache_root=root,
-            workers=workers,
-            on_read=on_read,
-        )
+        own = run.split if begun else split
+        prepared = prepare(folder, recipe, split=own, seed=seed, execution=execution)
         stage["images"] = len(prepared.y)
         if begun:
             _verify_same_data(run, recipe, prepared)
         else:
-            _describe(run, recipe, prepared, seed=seed, split_origin=split)
+            origin = split if isinstance(split, Path) else None
+            _describe(run, recipe, prepared, seed=seed, split_origin=origin)
     return prepared
 
 
-def predict_test(run: RunFolder, *, device: str = "auto", cache_root: str | Path | None = None) -> Look:
+def predict_test(run: RunFolder, execution: Execution = Execution()) -> Look:
     """Predict the test part of a run, and note the look in the ledger.
 
     Args:
         run: A trained run.
-        device: "auto", "cpu", "cuda" or "mps".
-        cache_root: Folder of all image caches.
+        execution: Where and how it runs.
 
     Raises:
         RunError: If the data is not what the run was trained with.
     """
-    recipe, prepared, origin = prepare_again(run, cache_root)
-    device = choose_device(device)
+    recipe, prepared, origin = prepare_again(run, execution)
+    device = choose_device(execution.device)
     ledger = _ledger_path(run, origin)
     number = append_ledger(
         ledger,
@@ -213,48 +174,41 @@ def predict_test(run: RunFolder, *, device: str = "auto", cache_root: str | Path
     return Look(number, ledger)
 
 
-def predict_held_out(run: RunFolder, *, device: str = "auto", cache_root: str | Path | None = None) -> None:
+def predict_held_out(run: RunFolder, execution: Execution = Execution()) -> None:
     """Predict the test part of a run whose split says that it is a fold, and not the final exam.
 
     Args:
         run: A trained run.
-        device: "auto", "cpu", "cuda" or "mps".
-        cache_root: Folder of all image caches.
+        execution: Where and how it runs.
 
     Raises:
         RunError: If the data is not what the run was trained with, or the test part is the final exam.
     """
-    recipe, prepared, _ = prepare_again(run, cache_root)
+    recipe, prepared, _ = prepare_again(run, execution)
     if "held_out" not in prepared.split.meta:
         raise RunError(
             f'{run.path}: its test part is the final exam. Run "lesionwise evaluate {run.path} --final", '
             "which notes the look in the ledger."
         )
-    write_part_predictions(run, recipe, prepared, ("test",), device=choose_device(device))
+    write_part_predictions(run, recipe, prepared, ("test",), device=choose_device(execution.device))
 
 
-def prepare_again(run: RunFolder, cache_root: str | Path | None) -> tuple[Recipe, TrainingData, str | None]:
+def prepare_again(
+    run: RunFolder, execution: Execution = Execution()
+) -> tuple[Recipe, TrainingData, str | None]:
     """Return recipe and data of a run, and where its split came from.
 
     Args:
         run: A trained run.
-        cache_root: Folder of all image caches.
+        execution: Its `cache_root`, `workers` and `progress` are used.
 
     Raises:
         RunError: If the data is not what the run was trained with.
     """
     recipe = load_recipe(open_run_folder(run.path, "run").config)
     facts = read_json(run.data)
-    prepared = prepare(
-        Path(facts["folder"]),
-        recipe.image_size,
-        steps=recipe_steps(recipe),
-        split_path=run.split,
-        seed=facts["seed"],
-        resample=recipe.defect_resample_before_split,
-        train_on_val=recipe.train_on_val,
-        cache_root=Path(cache_root) if cache_root else None,
-    )
+    folder = Path(facts["folder"])
+    prepared = prepare(folder, recipe, split=run.split, seed=facts["seed"], execution=execution)
     _verify_same_data(run, recipe, prepared)
     return recipe, prepared, facts["split_origin"]
 
@@ -269,10 +223,8 @@ def learn_from_cal(run: RunFolder, recipe: Recipe, data: TrainingData, *, device
             write_numbers(run, recipe, data, device=device)
 
 
-def _verify_same_start(
-    run: RunFolder, recipe: Recipe, *, seed: int, split: Path | None, by: Literal["lesion", "image"]
-) -> None:
-    """Make sure that a run is continued as it was begun."""
+def _verify_same_start(run: RunFolder, recipe: Recipe, *, seed: int, split: Path | By) -> None:
+    """Make sure that a run is continued as it was started."""
     verify_not_reread(run)
     if not run.data.exists():
         return
@@ -282,8 +234,8 @@ def _verify_same_start(
         {
             "recipe": is_other_recipe(recipe, run.config),
             "--seed": facts["seed"] != seed,
-            "--split": is_other_split(split, run.split),
-            "--by": by == "image" and not read_split(run.split).leaky,
+            "--split": isinstance(split, Path) and is_other_split(split, run.split),
+            "--by": split == "image" and not read_split(run.split).leaky,
         },
     )
 

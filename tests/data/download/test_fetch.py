@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import NotedProgress
 from lesionwise.data.download.fetch import Patience, fetch
 from lesionwise.data.download.sources import RemoteFile
 from lesionwise.errors import DownloadError
@@ -171,10 +172,10 @@ def test_it_never_asks_with_head_and_names_itself(site: Site, tmp_path: Path) ->
 
 
 def test_progress_is_told_in_bytes(site: Site, tmp_path: Path) -> None:
-    seen: list[tuple[str, int, int]] = []
-    fetch(FILE, site.address, tmp_path, on_bytes=lambda *state: seen.append(state))
-    assert seen[-1] == ("a.zip", len(CONTENT), len(CONTENT))
-    assert len(seen) > 1
+    noted = NotedProgress()
+    fetch(FILE, site.address, tmp_path, progress=noted)
+    assert noted.bytes[-1] == ("a.zip", len(CONTENT), len(CONTENT))
+    assert len(noted.bytes) > 1
 
 
 def test_a_web_page_is_no_table_either(site: Site, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
-from conftest import make_recipe
+from conftest import NotedProgress, make_recipe
+from lesionwise.execution import Execution
 from lesionwise.files import read_json
 from lesionwise.training.run import train
 
@@ -16,12 +17,12 @@ def test_the_parts_of_a_step_add_up_to_less_than_the_stage_and_all_take_time(
 
 
 def test_progress_counts_images_up_to_the_end_of_each_epoch(drawn_folder: Path, tmp_path: Path) -> None:
-    seen: list[tuple[int, int, int]] = []
-    train(make_recipe(epochs=2), drawn_folder, out=tmp_path / "run", on_step=lambda *step: seen.append(step))
+    noted = NotedProgress()
+    train(make_recipe(epochs=2), drawn_folder, out=tmp_path / "run", execution=Execution(progress=noted))
     for epoch in (0, 1):
-        done = [step[1] for step in seen if step[0] == epoch]
+        done = [step[1] for step in noted.steps if step[0] == epoch]
         assert done == sorted(done)
-        assert done[-1] == next(step[2] for step in seen if step[0] == epoch)
+        assert done[-1] == next(step[2] for step in noted.steps if step[0] == epoch)
 
 
 def test_tensorboard_logs_land_in_the_run_folder(drawn_folder: Path, tmp_path: Path) -> None:

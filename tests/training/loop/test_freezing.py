@@ -6,8 +6,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from conftest import make_recipe
+from conftest import StopAfter, make_recipe
 from lesionwise.errors import RecipeError
+from lesionwise.execution import Execution
 from lesionwise.models.depth import lowest_layers
 from lesionwise.models.registry import create_model
 from lesionwise.training.loop.freezing import LowestLayers
@@ -59,12 +60,8 @@ def test_a_frozen_run_resumes_without_the_file_of_weights(
     recipe = make_recipe(**KEYS, weights=str(copy), freeze=1, epochs=3)
     whole = train(recipe, drawn_folder, out=tmp_path / "whole")
 
-    def stop(row: dict[str, float]) -> None:
-        if row["epoch"] == 1:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, drawn_folder, out=tmp_path / "stopped", on_epoch=stop)
+        train(recipe, drawn_folder, out=tmp_path / "stopped", execution=Execution(progress=StopAfter(1)))
     copy.unlink()
     recipe = make_recipe(**KEYS, weights=copy.name, freeze=1, epochs=3)  # the same file, from where we are
     resumed = train(recipe, drawn_folder, out=tmp_path / "stopped", resume=True)

@@ -10,6 +10,7 @@ from conftest import make_recipe
 from lesionwise.data.cache import open_cache
 from lesionwise.data.dataset import Dataset
 from lesionwise.errors import RunError
+from lesionwise.execution import Execution
 from lesionwise.training.loop.processes import Processes, is_first_process, joined_processes, verify_share
 from lesionwise.training.run import train
 
@@ -40,7 +41,7 @@ def test_what_cannot_be_shared_is_refused_with_what_could_be(
 
 def test_an_uneven_batch_is_refused_before_anything_is_written(drawn_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="cannot share evenly"):
-        train(make_recipe(batch_size=15), drawn_folder, out=tmp_path / "run", devices=2)
+        train(make_recipe(batch_size=15), drawn_folder, out=tmp_path / "run", execution=Execution(devices=2))
     assert not (tmp_path / "run").exists()
 
 
@@ -84,7 +85,7 @@ def test_other_processes_than_were_asked_for_are_refused(
 def test_another_process_is_told_where_the_memory_map_lies_and_not_what_it_holds(
     drawn: Dataset, tmp_path: Path
 ) -> None:
-    cache = open_cache(drawn, (24, 32), root=tmp_path / "cache")
+    cache = open_cache(drawn, (24, 32), execution=Execution(cache_root=tmp_path / "cache"))
     sent = pickle.dumps(cache)
     assert len(sent) < 2000 < cache.pixels.nbytes
     opened = pickle.loads(sent)  # noqa: S301 (our own)

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from conftest import make_recipe
+from conftest import StopAfter, make_recipe
+from lesionwise.execution import Execution
 from lesionwise.models.registry import create_model
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
@@ -46,7 +48,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def known(recipe: Recipe, root: Path, drawn_folder: Path) -> Iterator[RunFolder]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit, "choose_precision", lambda *_: "32-true")  # kept features have full precision
-        yield train(recipe, drawn_folder, out=root / "run", cache_root=root / "cache")
+        yield train(recipe, drawn_folder, out=root / "run", execution=Execution(cache_root=root / "cache"))
 
 
 def test_known_embeddings_train_the_same_last_layer(
@@ -72,17 +74,13 @@ def test_a_second_run_computes_none_of_them_and_resumes_as_the_first_went_on(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("an image was looked at")
 
-    def stop(row: dict[str, float]) -> None:
-        if row["epoch"] == 1:
-            raise KeyboardInterrupt
-
     monkeypatch.setattr(features, "_compute", refuse)
     monkeypatch.setattr(module, "augment", refuse)
     monkeypatch.setattr(module, "evaluation_view", refuse)
-    own = {"out": tmp_path / "stopped", "cache_root": known.path.parent / "cache"}
+    out, execution = tmp_path / "stopped", Execution(cache_root=known.path.parent / "cache")
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, drawn_folder, **own, on_epoch=stop)
-    resumed = train(recipe, drawn_folder, **own, resume=True)
+        train(recipe, drawn_folder, out=out, execution=replace(execution, progress=StopAfter(1)))
+    resumed = train(recipe, drawn_folder, out=out, resume=True, execution=execution)
     assert resumed.predictions("cal").read_bytes() == known.predictions("cal").read_bytes()
 
 

@@ -6,6 +6,7 @@ import torch
 
 from conftest import make_recipe
 from lesionwise.evaluation.predictions import read_predictions
+from lesionwise.execution import Execution
 from lesionwise.training.fit import load_best_network, predict_logits
 from lesionwise.training.prepare import prepare
 from lesionwise.training.run import train
@@ -37,8 +38,10 @@ def test_without_dropout_all_are_told(dropout: float) -> None:
 
 def test_a_network_learns_with_metadata_and_answers_without(drawn_folder: Path, tmp_path: Path) -> None:
     recipe = make_recipe(metadata=["age", "sex"], lr=0.01)
-    run = train(recipe, drawn_folder, out=tmp_path / "run", cache_root=tmp_path / "cache")
-    data = prepare(drawn_folder, (24, 32), split_path=run.split, cache_root=tmp_path / "cache")
+    run = train(
+        recipe, drawn_folder, out=tmp_path / "run", execution=Execution(cache_root=tmp_path / "cache")
+    )
+    data = prepare(drawn_folder, recipe, split=run.split, execution=Execution(cache_root=tmp_path / "cache"))
     network, rows = load_best_network(run, recipe), data.rows("val")
     assert network.metadata is not None
     assert network.metadata.linear.weight.abs().max() > 0

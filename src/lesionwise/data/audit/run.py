@@ -33,8 +33,8 @@ from lesionwise.data.identical import identical_rows
 from lesionwise.data.layouts import Listing, read_listing
 from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import FindingsError
+from lesionwise.execution import Execution
 from lesionwise.labels import CODES
-from lesionwise.progress import OnCount
 
 SIZE: Final = (225, 300)  # pixels; the kernels of the measures are meant for it
 _SMALLEST: Final = 2  # images for which pairs make sense
@@ -97,10 +97,7 @@ def audit_folder(
     folder: Path,
     *,
     joined: Iterable[Pair] = (),
-    cache_root: Path | None = None,
-    workers: int | None = None,
-    on_read: OnCount | None = None,
-    on_look: OnCount | None = None,
+    execution: Execution = Execution(),
 ) -> Audit:
     """Look for everything that is wrong, odd or tempting in a data folder.
 
@@ -109,10 +106,7 @@ def audit_folder(
     Args:
         folder: The data.
         joined: Pairs of image ids that are known to be one lesion and are joined by every split.
-        cache_root: Folder of all caches.
-        workers: Threads.
-        on_read: Called while images are decoded for the cache.
-        on_look: Called while images are looked at.
+        execution: Its `cache_root`, `workers` and `progress` are used.
 
     Raises:
         DataError: If the folder is no data folder at all.
@@ -120,14 +114,14 @@ def audit_folder(
     listing = read_listing(folder)
     findings = check_listing(listing)
     dataset = dataset_of(_sound_rows(listing), folder)
-    cache, dataset, unreadable = _open(dataset, cache_root, workers, on_read)
+    cache, dataset, unreadable = _open(dataset, execution)
     findings += unreadable
     table = _with_raw_columns(dataset.table, listing.table)
     findings += imbalance_findings(table["dx"])
     shortcuts: list[Shortcut] = []
     known: dict[str, int] = {}
     if cache is not None:
-        look = _look(cache.pixels, workers or usable_cores(), on_look)
+        look = _look(cache.pixels, execution)
         ids, dx = table["image_id"].to_numpy(str), table["dx"].to_numpy(str)
         findings += quality_findings(look.measures, ids)
         candidates = _candidates(look, table)
@@ -163,7 +157,7 @@ class _Look:
     grey: NDArray[np.float16]
 
 
-def _look(pixels: NDArray[np.uint8], workers: int, on_look: OnCount | None) -> _Look:
+def _look(pixels: NDArray[np.uint8], execution: Execution) -> _Look:
     step = THUMBNAIL_STEP
     grey = np.empty((len(pixels), pixels.shape[1] // step, pixels.shape[2] // step), dtype=np.float16)
     measures = {measure.name: np.empty(len(pixels)) for measure in MEASURES}
@@ -174,10 +168,9 @@ def _look(pixels: NDArray[np.uint8], workers: int, on_look: OnCount | None) -> _
         for name, value in found.items():
             measures[name][row] = value
 
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(execution.workers or usable_cores()) as pool:
         for done, _ in enumerate(pool.map(look, range(len(pixels))), 1):
-            if on_look:
-                on_look(done, len(pixels))
+            execution.progress.on_work("looking at images", done, len(pixels))
     return _Look(measures, grey)
 
 
@@ -196,14 +189,12 @@ def _sound_rows(listing: Listing) -> Listing:
     return replace(listing, table=table[sound])
 
 
-def _open(
-    dataset: Dataset, root: Path | None, workers: int | None, on_read: OnCount | None
-) -> tuple[ImageCache | None, Dataset, list[Finding]]:
+def _open(dataset: Dataset, execution: Execution) -> tuple[ImageCache | None, Dataset, list[Finding]]:
     """Open the cache of all images that can be read, and return what is said of the others."""
     if dataset.table.empty:
         return None, dataset, []
     try:
-        return open_cache(dataset, SIZE, root=root, workers=workers, on_read=on_read), dataset, []
+        return open_cache(dataset, SIZE, execution=execution), dataset, []
     except FindingsError as error:
         findings = [finding for finding in error.findings if isinstance(finding, Finding)]
         broken = {image for finding in findings for image in finding.ids}
@@ -212,7 +203,7 @@ def _open(
     )
     if rest.table.empty:
         return None, rest, findings
-    return open_cache(rest, SIZE, root=root, workers=workers, on_read=on_read), rest, findings
+    return open_cache(rest, SIZE, execution=execution), rest, findings
 
 
 def _with_raw_columns(table: pd.DataFrame, raw: pd.DataFrame) -> pd.DataFrame:

@@ -38,7 +38,7 @@ from urllib.request import (
 from lesionwise.data.download.sources import RemoteFile
 from lesionwise.errors import DownloadError
 from lesionwise.files import write_text
-from lesionwise.progress import OnWork
+from lesionwise.progress import SILENT, Progress
 
 ATTEMPTS: Final = 6
 WRONG_BYTES_TWICE: Final = 2
@@ -81,7 +81,7 @@ def fetch(
     address: str,
     folder: Path,
     *,
-    on_bytes: OnWork | None = None,
+    progress: Progress = SILENT,
     patience: Patience | None = None,
 ) -> Path:
     """Download a file, or go on where an earlier run stopped, and return its path.
@@ -90,7 +90,7 @@ def fetch(
         file: What to download.
         address: Of the source; the file's path is put behind it.
         folder: Where the file goes; what is there under its name and fits its checksum is left untouched.
-        on_bytes: Called as bytes come in.
+        progress: Receives bytes as they arrive.
         patience: How often and how long to try.
 
     Raises:
@@ -106,7 +106,7 @@ def fetch(
     while True:
         before, _ = part.read()
         try:
-            _stream(part, file, on_bytes, patience.timeout_s)
+            _stream(part, file, progress, patience.timeout_s)
         except _TransientError as error:
             after, _ = part.read()
             failures = 1 if after > before else failures + 1  # a slow success is no failure
@@ -156,7 +156,7 @@ class _Part:
         return self.target
 
 
-def _stream(part: _Part, file: RemoteFile, on_bytes: OnWork | None, timeout_s: float) -> None:
+def _stream(part: _Part, file: RemoteFile, progress: Progress, timeout_s: float) -> None:
     have, validator = part.read()
     headers = {"User-Agent": f"lesionwise/{version('lesionwise')}", "Accept-Encoding": "identity"}
     if have and validator:
@@ -168,7 +168,7 @@ def _stream(part: _Part, file: RemoteFile, on_bytes: OnWork | None, timeout_s: f
             if have == 0:
                 part.begin(_validator(response))
             total = _total(response, have)
-            _write(part, response, file, have=have, total=total or file.size or 0, on_bytes=on_bytes)
+            _write(part, response, file, have=have, total=total or file.size or 0, progress=progress)
     except (URLError, SSLError, TimeoutError, ConnectionError, HTTPException) as error:
         raise _TransientError(f"the connection failed ({str(error) or type(error).__name__})") from error
 
@@ -195,7 +195,7 @@ def _open(part: _Part, request: Request, timeout_s: float) -> HTTPResponse:
 
 
 def _write(
-    part: _Part, response: HTTPResponse, file: RemoteFile, *, have: int, total: int, on_bytes: OnWork | None
+    part: _Part, response: HTTPResponse, file: RemoteFile, *, have: int, total: int, progress: Progress
 ) -> None:
     with part.path.open("ab") as out:
         while block := response.read(BLOCK_BYTES):
@@ -209,8 +209,7 @@ def _write(
                 raise DownloadError(
                     f"{part.url}: expected {file.size:,} bytes but the server offers {offered:,}."
                 )
-            if on_bytes:
-                on_bytes(file.name, have, total)
+            progress.on_bytes(file.name, have, total)
     if have < total:
         raise _TransientError(f"the connection ended after {have:,} of {total:,} bytes")
 

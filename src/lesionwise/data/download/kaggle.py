@@ -15,16 +15,16 @@ from lesionwise.data.layouts.ham10000 import metadata_file
 from lesionwise.data.layouts.listing import find_images
 from lesionwise.errors import DownloadError, MissingExtraError
 from lesionwise.files import atomic_path
-from lesionwise.progress import OnCount
+from lesionwise.progress import SILENT, Progress
 
 
-def copy_from_kaggle(out: Path, place: Callable[[str], str], *, on_image: OnCount | None = None) -> Unpacked:
+def copy_from_kaggle(out: Path, place: Callable[[str], str], *, progress: Progress = SILENT) -> Unpacked:
     """Have kagglehub download the set, and copy it without its lower-case twins.
 
     Args:
         out: The data folder.
         place: Gives the folder of an image file, relative to `out`.
-        on_image: Called with the images done and the number of all.
+        progress: Receives how many images are copied.
 
     Raises:
         MissingExtraError: If kagglehub is not installed.
@@ -53,8 +53,7 @@ def copy_from_kaggle(out: Path, place: Callable[[str], str], *, on_image: OnCoun
             with atomic_path(out / name) as temporary:
                 temporary.write_bytes(content)
             written[name] = sha256(content).hexdigest(), len(content)
-        if on_image:
-            on_image(number, len(images))
+        progress.on_work("copying images", number, len(images))
     with atomic_path(out / "HAM10000_metadata.csv") as temporary:
         shutil.copyfile(metadata, temporary)
     return Unpacked(written, tuple(kept))

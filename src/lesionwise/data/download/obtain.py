@@ -24,7 +24,7 @@ from lesionwise.data.layouts.isic import read_isic
 from lesionwise.data.layouts.listing import read_table
 from lesionwise.errors import DataError, DownloadError
 from lesionwise.files import atomic_path, read_json, write_json, write_text
-from lesionwise.progress import OnCount, OnWork
+from lesionwise.progress import SILENT, Progress
 
 PENDING: Final = ".download"
 METADATA: Final = "HAM10000_metadata.csv"
@@ -51,26 +51,13 @@ class Downloaded:
     kept: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Watch:
-    """Who is told how far a download is.
-
-    Attributes:
-        on_bytes: Called as bytes come in.
-        on_image: Called as images are unpacked.
-    """
-
-    on_bytes: OnWork | None = None
-    on_image: OnCount | None = None
-
-
 def download_set(
     wanted: Set,
     out: Path,
     *,
     source: Source | None = None,
     catalogue: Catalogue | None = None,
-    watch: Watch | None = None,
+    progress: Progress = SILENT,
     patience: Patience | None = None,
 ) -> Downloaded:
     """Download a set, unless it is there and right.
@@ -80,7 +67,7 @@ def download_set(
         out: The folder that becomes the data folder.
         source: To ask this one only.
         catalogue: What is where, if not at the official addresses.
-        watch: Who is told how far it is.
+        progress: Receives bytes as they arrive, and images as they are unpacked.
         patience: How often and how long to try.
 
     Raises:
@@ -94,7 +81,7 @@ def download_set(
         return Downloaded(out, None)
     failed: dict[Source, str] = {}
     for candidate in candidates:
-        job = _Job(candidate, wanted, out, catalogue, watch or Watch(), patience or Patience())
+        job = _Job(candidate, wanted, out, catalogue, progress, patience or Patience())
         try:
             kept = job.run()
         except DownloadError as error:
@@ -119,13 +106,13 @@ class _Job:
     wanted: Set
     out: Path
     catalogue: Catalogue
-    watch: Watch
+    progress: Progress
     patience: Patience
 
     def run(self) -> tuple[str, ...]:
         """Bring the set into the folder, verify it, and return the files that were left untouched."""
         if self.source is Source.kaggle:
-            copied = copy_from_kaggle(self.out, self.place, on_image=self.watch.on_image)
+            copied = copy_from_kaggle(self.out, self.place, progress=self.progress)
             unpacked = Unpacked({}, copied.kept)  # no archive vouches for these bytes
             archives: list[RemoteFile] = []
         else:
@@ -152,9 +139,9 @@ class _Job:
         pending = self.out / PENDING / self.source
         for file in archives:
             address = self.catalogue.addresses[self.source]
-            path = fetch(file, address, pending, on_bytes=self.watch.on_bytes, patience=self.patience)
+            path = fetch(file, address, pending, progress=self.progress, patience=self.patience)
             if file.role == "images":
-                part = unpack_images(path, self.out, place=self.place, on_image=self.watch.on_image)
+                part = unpack_images(path, self.out, place=self.place, progress=self.progress)
                 written |= part.written
                 kept.extend(part.kept)
             elif file.role == "masks":

@@ -20,7 +20,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 from lesionwise.data.images import read_image
 from lesionwise.errors import DownloadError, ImageError
 from lesionwise.files import atomic_path
-from lesionwise.progress import OnCount
+from lesionwise.progress import SILENT, Progress
 
 MAX_MEMBERS: Final = 20_000
 MAX_MEMBER_BYTES: Final = 64 << 20
@@ -51,7 +51,7 @@ def unpack_images(
     folder: Path,
     *,
     place: Callable[[str], str],
-    on_image: OnCount | None = None,
+    progress: Progress = SILENT,
 ) -> Unpacked:
     """Take the images out of an archive.
 
@@ -59,7 +59,7 @@ def unpack_images(
         archive: A zip file.
         folder: Below which the images go.
         place: Gives the folder of an image id, relative to `folder`.
-        on_image: Called with the images done and the number of all.
+        progress: Receives how many images are unpacked.
 
     Raises:
         DownloadError: If the archive is damaged, or tries anything.
@@ -78,8 +78,7 @@ def unpack_images(
                     written[path.as_posix()] = found
                 else:
                     kept.append(path.as_posix())
-                if on_image:
-                    on_image(number, len(members))
+                progress.on_work("unpacking images", number, len(members))
     except (BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise DownloadError(f"{archive.name}: is damaged: {error}.") from error
     return Unpacked(written, tuple(kept))

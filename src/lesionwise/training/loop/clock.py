@@ -8,7 +8,7 @@ from time import perf_counter
 import lightning as L
 from typing_extensions import override
 
-from lesionwise.progress import OnStep
+from lesionwise.progress import Progress
 from lesionwise.training.step.datamodule import Batch
 from lesionwise.training.step.module import LesionModule
 
@@ -63,14 +63,14 @@ class StepClock(L.Callback):
 
 
 class StepProgress(L.Callback):
-    """Tells whoever listens how many images of the epoch are done.
+    """Reports how many images of the epoch are done.
 
     Args:
-        on_step: Called with the number of the epoch, the images done and the images of the epoch.
+        progress: Receives the reports.
     """
 
-    def __init__(self, on_step: OnStep) -> None:
-        self.on_step = on_step
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
 
     @override
     def on_train_batch_end(
@@ -78,4 +78,5 @@ class StepProgress(L.Callback):
     ) -> None:
         assert trainer.train_dataloader is not None  # noqa: S101 (for the type checker)
         size = trainer.train_dataloader.batch_sampler.batch_size
-        self.on_step(trainer.current_epoch, (batch_idx + 1) * size, int(trainer.num_training_batches) * size)
+        total = int(trainer.num_training_batches) * size
+        self.progress.on_step(trainer.current_epoch, (batch_idx + 1) * size, total)

@@ -12,7 +12,7 @@ import pandas as pd
 from typing_extensions import override
 
 from lesionwise.files import write_text
-from lesionwise.progress import OnEpoch
+from lesionwise.progress import SILENT, Progress
 
 COLUMNS = (
     "epoch",
@@ -28,16 +28,16 @@ COLUMNS = (
 
 
 class History(L.Callback):
-    """Writes the row of each finished epoch and tells whoever listens.
+    """Writes the row of each finished epoch, and reports it.
 
     Args:
         path: The CSV; rows of earlier epochs in it are kept, so that a resumed run has one history.
-        on_epoch: Called with each row.
+        progress: Receives each row.
     """
 
-    def __init__(self, path: Path, on_epoch: OnEpoch | None = None) -> None:
+    def __init__(self, path: Path, progress: Progress = SILENT) -> None:
         self.path = path
-        self.on_epoch = on_epoch
+        self.progress = progress
         self._started = 0.0
         self._trained = 0.0
 
@@ -70,5 +70,4 @@ class History(L.Callback):
             earlier = pd.read_csv(self.path)
             rows = pd.concat([earlier[earlier["epoch"] < row["epoch"]], rows])
         write_text(self.path, rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-        if self.on_epoch:
-            self.on_epoch(row)
+        self.progress.on_epoch(row)

@@ -1,0 +1,185 @@
+"""A folder of several runs that one command makes and continues: a cross-validation, a leakage measurement.
+
+Here: how such a folder starts, that it is continued as it started, and one of its runs. Not here: which
+images each run holds out (`crossval`, `leakage`), and where the runs are done (`sharing`).
+The record says what the folder holds. It is written first, which makes the folder one of its kind, and the
+split last: a folder without a split has not started.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from lesionwise.data.workspace import default_cache_root
+from lesionwise.execution import Execution
+from lesionwise.files import read_json, write_json, write_text
+from lesionwise.recipe import Recipe
+from lesionwise.run_folder import RunFolder, verify_not_reread, verify_same_start
+from lesionwise.run_record import describe_environment
+from lesionwise.split.split_file import Split, is_other_split, write_split
+from lesionwise.training.loop.hardware import choose_device
+from lesionwise.training.prepare import TrainingData, prepare
+from lesionwise.training.run import predict_held_out, train
+from lesionwise.training.verify import is_other_recipe, verify_recipe
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One run of an experiment, which holds images out; it can be sent to another machine.
+
+    Attributes:
+        title: What a user sees of it.
+        recipe: Recipe of the run.
+        data: Folder of images with its table.
+        out: Its run folder, which may have been started.
+        split: What the run sees; its test part is held out.
+        seed: Seed of weights, order, augmentation and dropout.
+        execution: How it runs, on the machine that does it.
+    """
+
+    title: str
+    recipe: Recipe
+    data: Path
+    out: Path
+    split: Path
+    seed: int
+    execution: Execution
+
+    @contextmanager
+    def alone(self) -> Iterator[RunFolder]:
+        """Keep everybody else from doing it at the same time.
+
+        A machine that counts as lost may still be at work when another takes over.
+        """
+        with FileLock(self.split.with_suffix(".lock")):
+            yield RunFolder(self.out)
+
+    def finish(self) -> None:
+        """Train the run, from where it was stopped, and predict what it holds out."""
+        train(
+            self.recipe,
+            self.data,
+            out=self.out,
+            split=self.split,
+            seed=self.seed,
+            resume=True,
+            execution=self.execution,
+        )
+        predict_held_out(RunFolder(self.out), self.execution)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Several runs of one recipe on one data folder, and the folder that they are kept in.
+
+    Attributes:
+        recipe: Recipe of all runs.
+        data: Folder of images with its table.
+        folder: Folder of the experiment.
+        record: The file in it that says what it holds.
+        seed: Seed of splits, weights, order, augmentation and dropout.
+        execution: How the runs are done.
+    """
+
+    recipe: Recipe
+    data: Path
+    folder: RunFolder
+    record: Path
+    seed: int
+    execution: Execution
+
+    @property
+    def started(self) -> bool:
+        """Whether the folder is to be continued."""
+        return self.folder.split_facts.exists()
+
+    def verify_recipe(self) -> None:
+        """Refuse a recipe that would fail here only after images were read; other machines check their own.
+
+        Raises:
+            LesionwiseError: As `training.verify.verify_recipe`.
+        """
+        local = self.execution.engine == "local"
+        device = choose_device(self.execution.device) if local else None
+        verify_recipe(self.recipe, device, begun=self.started)
+
+    def prepare(self, split: Path | None) -> TrainingData:
+        """Read the data: with the split of a folder that is continued, else with the one that is given."""
+        own = self.folder.split if self.started else split
+        return prepare(
+            self.data, self.recipe, split=own or "lesion", seed=self.seed, execution=self.execution
+        )
+
+    def verify_same_settings(self, split: Path | None, **settings: Any) -> None:  # noqa: ANN401 (JSON values)
+        """Make sure that a folder is continued with the settings it started with.
+
+        Args:
+            split: The split that the user gives now, if any.
+            settings: Further settings that the record holds.
+
+        Raises:
+            RunError: If one differs.
+        """
+        verify_not_reread(self.folder)
+        kept, now = read_json(self.record), {"seed": self.seed, **settings}
+        verify_same_start(
+            self.folder.path,
+            {
+                "recipe": is_other_recipe(self.recipe, self.folder.config),
+                **{_option(name): kept.get(name, value) != value for name, value in now.items()},
+                "--split": is_other_split(split, self.folder.split),
+            },
+        )
+
+    def verify_same_data(self, data: TrainingData) -> None:
+        """Make sure that the data is what the folder started with.
+
+        Raises:
+            RunError: If it is not.
+        """
+        changed = data.is_other_than(read_json(self.record), self.recipe.metadata)
+        verify_same_start(self.folder.path, {"content of --data": changed})
+
+    def start(self, data: TrainingData, split: Split, **facts: Any) -> None:  # noqa: ANN401 (JSON values)
+        """Write the files that a new folder starts with.
+
+        Args:
+            data: The data of all runs.
+            split: The split that those of all runs follow from.
+            facts: Further facts for the record.
+        """
+        content = data.content(self.recipe.metadata)
+        write_json(self.record, {"seed": self.seed, **content, **facts})
+        write_text(self.folder.config, self.recipe.to_toml())
+        write_json(self.folder.environment, describe_environment())
+        write_split(split, self.folder.split)
+
+    def held_out(self, name: str, title: str, split: Split) -> HeldOut:
+        """Write what a run sees, and return the run with paths that hold in every working directory.
+
+        Args:
+            name: Name of its folder.
+            title: What a user sees of it.
+            split: What it sees.
+        """
+        folder = self.folder.path.absolute()
+        path = folder / "splits" / f"{name}.csv"
+        write_split(split, path)
+        cache_root = Path(self.execution.cache_root or default_cache_root()).absolute()
+        return HeldOut(
+            title=title,
+            recipe=self.recipe,
+            data=self.data.absolute(),
+            out=folder / name,
+            split=path,
+            seed=self.seed,
+            execution=replace(self.execution, cache_root=cache_root),
+        )
+
+
+def _option(name: str) -> str:
+    return "--seed" if name == "seed" else name

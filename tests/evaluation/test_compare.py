@@ -9,6 +9,7 @@ from evaluation.simulation import Simulated
 from lesionwise.errors import DataError
 from lesionwise.evaluation.compare import DIFFERENCES, compare, mcnemar
 from lesionwise.evaluation.predictions import Predictions
+from lesionwise.evaluation.scores.evaluate import OVERALL
 
 
 def _record(sample: Simulated, *, skill: float = 0) -> Predictions:
@@ -34,7 +35,8 @@ def test_a_better_model_is_found_better(simulated: Simulated) -> None:
 def test_the_difference_is_that_of_the_scores(simulated: Simulated) -> None:
     first, second = _record(simulated), _record(simulated, skill=0.5)
     (found,) = compare([("first", first), ("second", second)], resamples=50)
-    for name, score in DIFFERENCES.items():
+    for name in DIFFERENCES:
+        score = OVERALL[name]
         expected = score(simulated.y_true, second.y_prob, None) - score(simulated.y_true, first.y_prob, None)
         estimate = found.differences[name]
         assert estimate.value == pytest.approx(float(expected))

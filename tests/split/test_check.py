@@ -138,13 +138,21 @@ def test_predictions_are_scored_on_the_clean_rest_with_an_interval() -> None:
     assert "The score to quote is that of the clean rest" in describe_check(scored)
 
 
-def test_a_clean_rest_without_a_class_is_said_and_not_scored() -> None:
+def test_a_clean_rest_without_a_class_is_scored_over_the_others_and_called_so() -> None:
     table = big_table()
     train = table["image_id"][table["image_id"].str.startswith("df") & table["image_id"].str.endswith("x")]
     test = table["image_id"][table["image_id"].str.endswith("y")].tolist()
     check = check_split(list(train), test, table, predictions=predict(test, table, right=set(test)))
-    assert check.unscored["clean"] == "no image of df"
-    assert "clean    cannot be scored: no image of df" in describe_check(check)
+    assert "recall of df" in check.scores["clean"].undefined
+    assert "clean rest: balanced accuracy over 6 of 7 1.000" in describe_check(check)
+
+
+def test_a_test_set_without_a_clean_image_has_no_clean_score() -> None:
+    table = big_table()
+    ids = table["image_id"].tolist()
+    check = check_split(ids, ids, table, predictions=predict(ids, table, right=set(ids)))
+    assert set(check.scores) == {"all", "tainted"}
+    assert "no test image is left" in describe_check(check)
 
 
 def test_predictions_that_contradict_the_table_are_refused() -> None:

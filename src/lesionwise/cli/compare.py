@@ -72,6 +72,8 @@ def _describe(comparison: "Comparison") -> str:
     counts = f"{comparison.images} images of {comparison.lesions} lesions"
     lines = [f"{comparison.name} less {comparison.reference}: {counts} (95 % intervals by paired lesions)"]
     for name in _SHOWN:
+        if name not in comparison.differences:
+            continue
         difference = comparison.differences[name]
         clear = "" if difference.low <= 0 <= difference.high else "   0 is outside"
         lines.append(

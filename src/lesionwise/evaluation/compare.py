@@ -15,10 +15,10 @@ from scipy.stats import binomtest
 from lesionwise.errors import DataError
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, percentile_interval
-from lesionwise.evaluation.scores.evaluate import OVERALL, draw_scores
+from lesionwise.evaluation.scores.evaluate import OVERALL, measure
 from lesionwise.names import match_names
 
-DIFFERENCES: Final = {name: score for name, score in OVERALL.items() if name != "ece"}
+DIFFERENCES: Final = tuple(name for name in OVERALL if name != "ece")
 """Scores whose difference is given; the chance part of two calibration errors does not cancel."""
 
 
@@ -109,15 +109,16 @@ def compare(
         _verify_same(reference, first, name, other)
     truth, groups = _known(reference, first)
     options = {"resamples": resamples, "seed": seed}
-    base = draw_scores(DIFFERENCES, truth, first.y_prob, groups, **options)
+    base = measure(truth, first.y_prob, groups, **options)
     found = []
     for name, other in others:
-        drawn = draw_scores(DIFFERENCES, truth, other.y_prob, groups, **options)
+        measured = measure(truth, other.y_prob, groups, **options)
         differences = {}
-        for score, function in DIFFERENCES.items():
-            value = float(function(truth, other.y_prob, None) - function(truth, first.y_prob, None))
-            low, high = percentile_interval(drawn[score] - base[score])
-            differences[score] = Estimate(value, float(low), float(high))
+        for score in DIFFERENCES:
+            if score in base.values:
+                value = float(measured.values[score] - base.values[score])
+                low, high = percentile_interval(measured.drawn[score] - base.drawn[score])
+                differences[score] = Estimate(value, float(low), float(high))
         test = mcnemar(truth, first.y_prob, other.y_prob)
         found.append(Comparison(name, reference, len(truth), len(np.unique(groups)), differences, test))
     return found

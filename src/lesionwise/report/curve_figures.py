@@ -17,6 +17,7 @@ from lesionwise.page.theme import figure_style
 
 _CHANCE: dict[str, Any] = {"color": LIGHT["quiet"], "lw": 1, "ls": (0, (4, 3))}
 _BAND_ALPHA = 0.22
+_UNDEFINED = "not defined here"
 
 
 def plot_roc(table: pd.DataFrame, evaluation: Evaluation) -> Figure:
@@ -32,7 +33,8 @@ def plot_roc(table: pd.DataFrame, evaluation: Evaluation) -> Figure:
             axes.plot([0, 1], [0, 1], **_CHANCE)
             curve = table[table["diagnosis"] == code]
             _banded(axes, curve, "false_positive_rate", "sensitivity", code)
-            _note(axes, f"AUC {evaluation.per_class[code]['auc'].value:.2f}", at=0.08)
+            area = evaluation.per_class[code].get("auc")
+            _note(axes, f"AUC {area.value:.2f}" if area else _UNDEFINED, at=0.08)
     return figure
 
 
@@ -50,8 +52,9 @@ def plot_precision_recall(table: pd.DataFrame, evaluation: Evaluation) -> Figure
             axes.axhline(prevalence, **_CHANCE)
             curve = table[table["diagnosis"] == code]
             _banded(axes, curve, "recall", "precision", code)
-            average = evaluation.per_class[code]["average_precision"].value
-            _note(axes, f"AP {average:.2f}", at=0.08 if prevalence > average / 2 else 0.9)
+            average = evaluation.per_class[code].get("average_precision")
+            low = average is not None and prevalence > average.value / 2
+            _note(axes, f"AP {average.value:.2f}" if average else _UNDEFINED, at=0.08 if low else 0.9)
     return figure
 
 

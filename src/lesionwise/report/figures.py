@@ -79,15 +79,16 @@ def plot_confusion(table: pd.DataFrame) -> Figure:
 
 
 def wrong_table(evaluation: Evaluation) -> pd.DataFrame:
-    """Return, for each diagnosis, how many of its images were called something else, and the fraction."""
-    counts = confusion_table(evaluation)
-    recall = [evaluation.per_class[code]["recall"] for code in CODES]
-    images = counts.sum(axis=1).to_numpy()
+    """Return, for each diagnosis that has images, how many were called something else, and the fraction."""
+    counts, present = confusion_table(evaluation), evaluation.diagnoses
+    recall = [evaluation.per_class[code]["recall"] for code in present]
+    images = np.array([evaluation.support[code] for code in present])
+    right = np.array([counts.loc[code, code] for code in present])
     return pd.DataFrame(
         {
-            "diagnosis": CODES,
+            "diagnosis": present,
             "images": images,
-            "wrong": images - np.diag(counts),
+            "wrong": images - right,
             "fraction": [1 - estimate.value for estimate in recall],
             "low": [1 - estimate.high for estimate in recall],
             "high": [1 - estimate.low for estimate in recall],
@@ -136,7 +137,7 @@ def plot_class_scores(table: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(9.6, 3.1))
         panels = figure.subplots(1, len(CLASS_SCORES), sharey=True)
         for axes, (name, title) in zip(panels, CLASS_SCORES.items(), strict=True):
-            scores = table[table["score"] == name].set_index("diagnosis").loc[list(CODES)]
+            scores = table[table["score"] == name].set_index("diagnosis").reindex(list(CODES))
             for row, (code, score) in enumerate(scores.iterrows()):
                 color = DIAGNOSIS_COLORS[str(code)]
                 axes.plot([score["low"], score["high"]], [row, row], color=color, lw=2.4, alpha=0.55)

@@ -37,7 +37,7 @@ def main_sentences(evaluation: Evaluation, reliability: pd.DataFrame | None) -> 
 def audit_sentence(evaluation: Evaluation) -> str | None:
     """Return a warning if a score is better than honest models reach on HAM10000."""
     high = [name for name, least in TOO_GOOD.items() if evaluation.overall[name].value > least]
-    if not high:
+    if not high or len(evaluation.diagnoses) < len(CODES):
         return None
     named = " and ".join(f"{name.replace('_', ' ')} {evaluation.overall[name].value:.3f}" for name in high)
     return (
@@ -52,13 +52,15 @@ def _against_baseline(evaluation: Evaluation) -> str:
     verdict = "clearly better than" if score.low > floor else "not clearly better than"
     always = f"always answering {NAMES[commonest]} ({commonest}: {floor:.3f})"
     return (
-        f"By balanced accuracy it is {verdict} {always}. "
+        f"By {evaluation.title('balanced_accuracy')} it is {verdict} {always}. "
         f"That answer is right for {_percent(evaluation.baseline['accuracy'])} of these images, the model's "
         f"for {_percent(evaluation.overall['accuracy'].value)}."
     )
 
 
 def _melanomas(evaluation: Evaluation) -> str:
+    if not evaluation.support["mel"]:
+        return "No image shows a melanoma, so nothing is known of how many it finds."
     row = np.asarray(evaluation.confusion)[INDEX["mel"]]
     found, total = int(row[INDEX["mel"]]), int(row.sum())
     interval = _range(evaluation.per_class["mel"]["recall"])
@@ -71,10 +73,11 @@ def _melanomas(evaluation: Evaluation) -> str:
 
 
 def _extremes(evaluation: Evaluation) -> str:
-    recall = {code: evaluation.per_class[code]["recall"].value for code in CODES}
-    best, worst = max(CODES, key=lambda code: recall[code]), min(CODES, key=lambda code: recall[code])
+    present = evaluation.diagnoses
+    recall = {code: evaluation.per_class[code]["recall"].value for code in present}
+    best, worst = max(present, key=lambda code: recall[code]), min(present, key=lambda code: recall[code])
     sentence = f"Best recognised is {NAMES[best]} ({best}, {_percent(recall[best])} of its images), "
-    never = [code for code in CODES if recall[code] == 0]
+    never = [code for code in present if recall[code] == 0]
     if len(never) > 1:
         return f"{sentence}never {', '.join(never[:-1])} and {never[-1]}."
     return (

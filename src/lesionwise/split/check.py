@@ -48,8 +48,8 @@ class SplitCheck:
         lesions: Lesion groups that stand on both sides, each with its train and test images.
         pairs: Hidden pairs with one image on each side.
         by_class: Taint by diagnosis; empty if the table has no diagnoses.
-        scores: Evaluation of the predictions on `all`, `clean` and `tainted` test images; empty without any.
-        unscored: Why a part could not be scored, by part.
+        scores: Evaluation of the predictions on `all`, `clean` and `tainted` test images, as far as there are
+            any; empty without predictions.
     """
 
     train_images: int
@@ -60,7 +60,6 @@ class SplitCheck:
     pairs: list[Pair]
     by_class: dict[str, ClassTaint]
     scores: dict[str, Evaluation]
-    unscored: dict[str, str]
 
     @property
     def clean(self) -> bool:
@@ -93,7 +92,6 @@ class SplitCheck:
             "lesions": self.lesions,
             "hidden_pairs": [list(pair) for pair in self.pairs],
             "scores": {part: evaluation.to_json() for part, evaluation in self.scores.items()},
-            "unscored": self.unscored,
         }
 
 
@@ -132,7 +130,6 @@ def check_split(
         for image in tested
         if group[image] in trained_groups
     }
-    scores, unscored = _score(predictions, tested, tainted, table, group) if predictions else ({}, {})
     return SplitCheck(
         train_images=len(trained),
         test_images=len(tested),
@@ -141,8 +138,7 @@ def check_split(
         lesions=_lesions_on_both_sides(trained, tainted, group),
         pairs=sorted({pair for pair in map(_sorted_pair, further) if _across(pair, trained, set(tested))}),
         by_class=_by_class(tested, tainted, table),
-        scores=scores,
-        unscored=unscored,
+        scores=_score(predictions, tested, tainted, table, group) if predictions else {},
     )
 
 
@@ -205,7 +201,7 @@ def _score(
     tainted: Mapping[str, str],
     table: pd.DataFrame,
     group: Mapping[str, str],
-) -> tuple[dict[str, Evaluation], dict[str, str]]:
+) -> dict[str, Evaluation]:
     predicted = predictions.image_id.tolist()
     name = match_names(tested, predicted)
     lost = sorted(set(tested) - set(name))
@@ -219,14 +215,12 @@ def _score(
     y_true = _truth(predictions, rows, tested, table)
     groups = np.array([group[image] for image in tested])
     hit = np.array([image in tainted for image in tested])
-    scores, unscored = {}, {}
-    for part, mask in (("all", np.ones(len(hit), dtype=bool)), ("clean", ~hit), ("tainted", hit)):
-        absent = [code for code in CODES if not (y_true[mask] == INDEX[code]).any()]
-        if absent:
-            unscored[part] = f"no image of {', '.join(absent)}"
-        else:
-            scores[part] = evaluate(y_true[mask], predictions.y_prob[rows][mask], groups[mask])
-    return scores, unscored
+    parts = {"all": np.ones(len(hit), dtype=bool), "clean": ~hit, "tainted": hit}
+    return {
+        part: evaluate(y_true[mask], predictions.y_prob[rows][mask], groups[mask])
+        for part, mask in parts.items()
+        if mask.any()
+    }
 
 
 def _truth(

@@ -19,7 +19,7 @@ _MEANING: Final = {
 def describe_check(check: SplitCheck) -> str:
     """Return the verdict, its reasons and its scores as plain text."""
     blocks = [_verdict(check), *([] if check.clean else [_reasons(check), _classes(check), _places(check)])]
-    if check.scores or check.unscored:
+    if check.scores:
         blocks.append(_scores(check))
     return "\n\n".join(block for block in blocks if block)
 
@@ -70,11 +70,12 @@ def _scores(check: SplitCheck) -> str:
     for part in ("all", "clean", "tainted"):
         if part in check.scores:
             lines.append(_score_line(part, check.scores[part]))
-        elif part in check.unscored and not (part == "tainted" and check.clean):
-            lines.append(f"  {part:8} cannot be scored: {check.unscored[part]}")
+        elif part == "clean":
+            lines.append("  clean    no test image is left")
     if "clean" in check.scores and not check.clean:
-        score = check.scores["clean"].overall["balanced_accuracy"]
-        lines.append(f"The score to quote is that of the clean rest: balanced accuracy {score}.")
+        clean = check.scores["clean"]
+        score = f"{clean.title('balanced_accuracy')} {clean.overall['balanced_accuracy']}"
+        lines.append(f"The score to quote is that of the clean rest: {score}.")
     return "\n".join(lines)
 
 
@@ -82,5 +83,6 @@ def _score_line(part: str, evaluation: Evaluation) -> str:
     overall = evaluation.overall
     return (
         f"  {part:8} {evaluation.images:,} images of {evaluation.lesions:,} lesions: "
-        f"balanced accuracy {overall['balanced_accuracy']}, accuracy {overall['accuracy']}"
+        f"{evaluation.title('balanced_accuracy')} {overall['balanced_accuracy']}, "
+        f"accuracy {overall['accuracy']}"
     )

@@ -2,9 +2,11 @@ import json
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
 from evaluation.simulation import Simulated, simulate
 from lesionwise import evaluate
+from lesionwise.evaluation.scores import bootstrap, resampled
 from lesionwise.evaluation.scores.bootstrap import effective_lesions, fraction_estimate
 from lesionwise.evaluation.scores.evaluate import (
     MEANS,
@@ -68,7 +70,8 @@ def test_intervals_are_read_off_resampled_scores(simulated: Simulated, evaluatio
     assert (accuracy.low, accuracy.high) == pytest.approx((low, high))
     few = evaluation.per_class["df"]["f1"]
     lesions = len(np.unique(simulated.groups[simulated.y_true == 3]))
-    assert few == fraction_estimate(few.value, drawn["f1"][:, 3], lesions)
+    expected = fraction_estimate(few.value, drawn["f1"][:, 3], lesions)
+    assert (few.low, few.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
     assert drawn["f1"].shape == (400, 7)
 
 
@@ -152,7 +155,8 @@ def test_means_over_classes_are_as_doubtful_as_their_rarest_class(
         expected = fraction_estimate(
             evaluation.overall[name].value, drawn[name], effective_lesions(drawn[of], lesions)
         )
-        assert evaluation.overall[name] == expected
+        found = evaluation.overall[name]
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
 def test_a_calibrated_model_has_hardly_any_error_left_once_chance_is_taken_off() -> None:
@@ -196,12 +200,11 @@ def test_noiseless_gaps_are_taken_as_they_are() -> None:
     ("change", "message"),
     [
         ({"groups": ["a"]}, r"Expected a group for each of \d+ images but got shape \(1,\)"),
-        ({"y_prob": np.full((1, 6), 1 / 6), "y_true": [0], "groups": [0]}, "7 diagnoses but got 6 columns"),
-        ({"y_prob": np.full((1, 7), 0.2), "y_true": [0], "groups": [0]}, "row 0 sums to 1.4"),
         (
-            {"y_prob": np.full((1, 7), 1 / 7), "y_true": [4], "groups": [0]},
-            "none of akiec, bcc, bkl, df, nv, vasc:",
+            {"y_prob": np.full((1, 6), 1 / 6), "y_true": [0], "groups": [0]},
+            r"shape \(N, 7\).* but got \(1, 6\)",
         ),
+        ({"y_prob": np.full((1, 7), 0.2), "y_true": [0], "groups": [0]}, "row 0 sums to 1.4"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(
@@ -209,3 +212,53 @@ def test_what_cannot_be_scored_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         evaluate(**{**vars(simulated), **change})  # type: ignore[arg-type] # wrong on purpose
+
+
+def _without(simulated: Simulated, *codes: str) -> Simulated:
+    kept = ~np.isin(np.array(CODES)[simulated.y_true], codes)
+    return Simulated(simulated.y_true[kept], simulated.y_prob[kept], simulated.groups[kept])
+
+
+def test_a_test_set_without_some_diagnoses_gets_every_score_that_is_defined(simulated: Simulated) -> None:
+    sample = _without(simulated, "df", "vasc")
+    found = evaluate(sample.y_true, sample.y_prob, sample.groups, resamples=100)
+    assert found.diagnoses == ["akiec", "bcc", "bkl", "mel", "nv"]
+    assert set(found.overall) == set(OVERALL)
+    present = np.unique(sample.y_true)
+    assert found.overall["balanced_accuracy"].value == pytest.approx(
+        metrics.recall_score(sample.y_true, sample.y_prob.argmax(axis=1), labels=present, average="macro")
+    )
+    areas = [metrics.roc_auc_score(sample.y_true == index, sample.y_prob[:, index]) for index in present]
+    assert found.overall["macro_auc"].value == pytest.approx(np.mean(areas))
+    f1 = metrics.f1_score(sample.y_true, sample.y_prob.argmax(axis=1), labels=present, average="macro")
+    assert found.overall["macro_f1"].value == pytest.approx(f1)
+    assert found.title("balanced_accuracy") == "balanced accuracy over 5 of 7"
+    assert found.title("accuracy") == "accuracy"
+    assert set(found.per_class["df"]) == {"specificity", "precision"}  # false alarms are counted
+    assert {"recall of df", "auc of vasc", "f1 of df"} <= set(found.undefined)
+    assert found.baseline["balanced_accuracy"] == pytest.approx(1 / 5)
+    for estimate in found.overall.values():
+        assert estimate.low <= estimate.value <= estimate.high
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_a_test_set_of_one_diagnosis_has_a_recall_and_no_ranking(simulated: Simulated) -> None:
+    sample = _without(simulated, *(code for code in CODES if code != "mel"))
+    found = evaluate(sample.y_true, sample.y_prob, sample.groups, resamples=50)
+    assert found.title("balanced_accuracy") == "balanced accuracy over 1 of 7"
+    assert found.overall["balanced_accuracy"].value == found.per_class["mel"]["recall"].value
+    assert "macro_auc" not in found.overall
+    assert {"macro_auc", "macro_average_precision", "specificity of mel"} <= set(found.undefined)
+
+
+def test_lesions_joined_to_units_give_the_intervals_of_lesions(monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = simulate(4200, seed=4)
+    exact = evaluate(sample.y_true, sample.y_prob, sample.groups)
+    monkeypatch.setattr(resampled, "MANY", 1000)
+    monkeypatch.setattr(bootstrap, "MOST_UNITS", 300)
+    joined = evaluate(sample.y_true, sample.y_prob, sample.groups)
+    for name, estimate in exact.overall.items():
+        if name != "ece":  # of which the noise is taken off
+            assert joined.overall[name].value == pytest.approx(estimate.value)
+        width = estimate.high - estimate.low
+        assert joined.overall[name].high - joined.overall[name].low == pytest.approx(width, rel=0.2), name

@@ -15,6 +15,9 @@ from scipy.stats import t as student_t
 
 RESAMPLES: Final = 2_000
 LEVEL: Final = 0.95
+MANY: Final = 100_000
+"""Samples from which on lesions are joined to units, and scores ranked in steps, for the intervals."""
+MOST_UNITS: Final = 500
 _EXACT: Final = 1e-9  # sums of thirds end beside 0 and 1
 _BLOCK_BYTES: Final = 4_000_000  # weights held at a time: what fits a processor's cache is added up fastest
 
@@ -53,16 +56,59 @@ def resample_weights(
         Rao and Wu (1988), https://doi.org/10.1080/01621459.1988.10478591
     """
     _, lesion = np.unique(np.asarray(groups), return_inverse=True)
-    strata = _strata(lesion, np.asarray(y_true))
-    lesions = sum(len(members) for members in strata)
+    block = block_size(len(lesion))
+    for counts in resample_counts(lesion, np.asarray(y_true), resamples=resamples, seed=seed, block=block):
+        yield counts[lesion].T
+
+
+def block_size(samples: int) -> int:
+    """Return how many resamples of so many samples are drawn at a time."""
+    return max(1, _BLOCK_BYTES // (4 * samples))
+
+
+def resample_counts(
+    unit: NDArray[np.intp], y_true: NDArray[np.int64], *, resamples: int, seed: int, block: int
+) -> Iterator[NDArray[np.float32]]:
+    """Draw units as `resample_weights` draws lesions, and yield how much each unit counts.
+
+    Args:
+        unit: Number of the unit of each sample, shape (N,), values in [0, L).
+        y_true: Class index of each sample, shape (N,).
+        resamples: How many to draw.
+        seed: Of the draw.
+        block: How many to draw at a time; another size draws others.
+
+    Yields:
+        Counts, shape (L, at most `block`).
+    """
+    strata = _strata(unit, y_true)
+    units = sum(len(members) for members in strata)
     rng = np.random.default_rng(seed)
-    block = max(1, _BLOCK_BYTES // (4 * len(lesion)))
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
-        counts = np.empty((lesions, rows), dtype=np.float32)
+        counts = np.empty((units, rows), dtype=np.float32)
         for members in strata:
             counts[members] = _draw_counts(len(members), rows, rng)
-        yield counts[lesion].T
+        yield counts
+
+
+def join_lesions(lesion: NDArray[np.intp], y_true: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return units of many lesions each, by chance and within diagnosis: at most `MOST_UNITS` of a kind.
+
+    A resample of units has the spread of a resample of lesions; only its estimate is a little less sharp (by
+    3 % with 500 units). It makes the work for a million images that for a few thousand.
+
+    Args:
+        lesion: Number of the lesion of each sample, shape (N,).
+        y_true: Class index of each sample, shape (N,).
+    """
+    rng = np.random.default_rng(0)
+    unit, start = np.empty(lesion.max() + 1, np.intp), 0
+    for members in _strata(lesion, y_true):
+        units = min(len(members), MOST_UNITS)
+        unit[rng.permutation(members)] = start + np.arange(len(members)) % units
+        start += units
+    return unit[lesion]
 
 
 def percentile_interval(

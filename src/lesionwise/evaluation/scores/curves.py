@@ -139,12 +139,14 @@ def _table(
 ) -> pd.DataFrame:
     truth, prob = sample
     once = np.ones((1, len(truth)), np.float32)
-    drawn: list[list[Floats]] = [[] for _ in codes]
+    drawable = [index for index in range(len(codes)) if 0 < np.count_nonzero(truth == index) < len(truth)]
+    drawn: dict[int, list[Floats]] = {index: [] for index in drawable}
     for weights in resample_weights(groups, truth, resamples=resamples, seed=seed):
-        for index in range(len(codes)):
+        for index in drawable:
             drawn[index].append(curve(*_counts(truth == index, prob[:, index], weights)))
-    tables = []
-    for index, code in enumerate(codes):
+    tables = [pd.DataFrame(columns=["diagnosis", *axes, "low", "high"])] if not drawable else []
+    for index in drawable:
+        code = codes[index]
         (value,) = curve(*_counts(truth == index, prob[:, index], once))
         low, high = percentile_interval(np.concatenate(drawn[index]))
         columns = {"diagnosis": code, axes[0]: _GRID, axes[1]: value, "low": low, "high": high}

@@ -8,6 +8,8 @@ score of the sample itself is returned; with them one score per resample, comput
 Letters: N samples, C classes, R resamples.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -47,8 +49,7 @@ def accuracy_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | No
     Returns:
         A number in [0, 1], or one per resample, shape (R,).
     """
-    confusion = confusion_matrix(y_true, y_prob, weights)
-    return np.asarray(_diagonal(confusion).sum(-1) / confusion.sum((-2, -1)))
+    return accuracy_of(confusion_matrix(y_true, y_prob, weights))
 
 
 def balanced_accuracy_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
@@ -90,8 +91,7 @@ def recall_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | 
     Returns:
         Shape (C,) or (R, C); 0 for a class without samples.
     """
-    confusion = confusion_matrix(y_true, y_prob, weights)
-    return ratio(_diagonal(confusion), confusion.sum(-1))
+    return recall_of(confusion_matrix(y_true, y_prob, weights))
 
 
 def precision_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
@@ -105,8 +105,7 @@ def precision_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike
     Returns:
         Shape (C,) or (R, C); 0 for a class that was never called.
     """
-    confusion = confusion_matrix(y_true, y_prob, weights)
-    return ratio(_diagonal(confusion), confusion.sum(-2))
+    return precision_of(confusion_matrix(y_true, y_prob, weights))
 
 
 def f1_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
@@ -120,8 +119,7 @@ def f1_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None
     Returns:
         Shape (C,) or (R, C); 0 for a class that is neither present nor called.
     """
-    confusion = confusion_matrix(y_true, y_prob, weights)
-    return ratio(2 * _diagonal(confusion), confusion.sum(-1) + confusion.sum(-2))
+    return f1_of(confusion_matrix(y_true, y_prob, weights))
 
 
 def specificity_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
@@ -138,10 +136,7 @@ def specificity_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLi
     Returns:
         Shape (C,) or (R, C); 0 where all samples are of the class.
     """
-    confusion = confusion_matrix(y_true, y_prob, weights)
-    others = confusion.sum((-2, -1))[..., None] - confusion.sum(-1)
-    false_alarms = confusion.sum(-2) - _diagonal(confusion)
-    return ratio(others - false_alarms, others)
+    return specificity_of(confusion_matrix(y_true, y_prob, weights))
 
 
 def macro_recall_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
@@ -161,24 +156,52 @@ def macro_f1_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | No
 
 def weighted_recall_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
     """Return the recalls averaged by class size, which is the accuracy. Arguments as above."""
-    return _by_support(recall_per_class(y_true, y_prob, weights), y_true, y_prob, weights)
+    return weighted_of(recall_of, confusion_matrix(y_true, y_prob, weights))
 
 
 def weighted_precision_score(
     y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None
 ) -> Floats:
     """Return the precisions averaged by class size. Arguments as above."""
-    return _by_support(precision_per_class(y_true, y_prob, weights), y_true, y_prob, weights)
+    return weighted_of(precision_of, confusion_matrix(y_true, y_prob, weights))
 
 
 def weighted_f1_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
     """Return the F1 of each class averaged by class size. Arguments as above."""
-    return _by_support(f1_per_class(y_true, y_prob, weights), y_true, y_prob, weights)
+    return weighted_of(f1_of, confusion_matrix(y_true, y_prob, weights))
 
 
-def _by_support(per_class: Floats, y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None) -> Floats:
-    support = confusion_matrix(y_true, y_prob, weights).sum(-1)
-    return np.asarray((per_class * support).sum(-1) / support.sum(-1))
+def accuracy_of(confusion: Floats) -> Floats:
+    """Return the accuracy that confusion matrices of shape (..., C, C) show."""
+    return np.asarray(_diagonal(confusion).sum(-1) / confusion.sum((-2, -1)))
+
+
+def recall_of(confusion: Floats) -> Floats:
+    """Return the recalls that confusion matrices of shape (..., C, C) show."""
+    return ratio(_diagonal(confusion), confusion.sum(-1))
+
+
+def precision_of(confusion: Floats) -> Floats:
+    """Return the precisions that confusion matrices of shape (..., C, C) show."""
+    return ratio(_diagonal(confusion), confusion.sum(-2))
+
+
+def f1_of(confusion: Floats) -> Floats:
+    """Return the F1 scores that confusion matrices of shape (..., C, C) show."""
+    return ratio(2 * _diagonal(confusion), confusion.sum(-1) + confusion.sum(-2))
+
+
+def specificity_of(confusion: Floats) -> Floats:
+    """Return the specificities that confusion matrices of shape (..., C, C) show."""
+    others = confusion.sum((-2, -1))[..., None] - confusion.sum(-1)
+    false_alarms = confusion.sum(-2) - _diagonal(confusion)
+    return ratio(others - false_alarms, others)
+
+
+def weighted_of(per_class: Callable[[Floats], Floats], confusion: Floats) -> Floats:
+    """Return a score of confusion matrices of shape (..., C, C), averaged by class size."""
+    support = confusion.sum(-1)
+    return np.asarray((per_class(confusion) * support).sum(-1) / support.sum(-1))
 
 
 def _diagonal(confusion: Floats) -> Floats:

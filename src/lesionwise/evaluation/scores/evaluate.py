@@ -1,12 +1,13 @@
 """All scores of a set of predictions, each with its interval: what `scores.json` holds.
 
-Here: `evaluate` and its result. Not here: how a score is defined (`scores`, `ranking`, `probability`,
-`selective`).
+Here: `evaluate` and its result. Not here: how a score is defined (`decision`, `ranking`, `probability`,
+`selective`), and working it out for all resamples (`resampled`).
 
-A new score is a function in one of these files and its name in `OVERALL` or `PER_CLASS`.
+A new score is a function in one of these files, its name in `OVERALL` or `PER_CLASS`, and its line in
+`resampled`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lesionwise.evaluation.scores import decision as scores
 from lesionwise.evaluation.scores import probability, ranking, selective
+from lesionwise.evaluation.scores.arguments import scoring_arrays
 from lesionwise.evaluation.scores.bootstrap import (
     RESAMPLES,
     Estimate,
@@ -23,7 +25,7 @@ from lesionwise.evaluation.scores.bootstrap import (
     resample_weights,
 )
 from lesionwise.evaluation.scores.means import spread_estimate
-from lesionwise.evaluation.scores.weights import check_arguments, check_probabilities
+from lesionwise.evaluation.scores.resampled import draw_all, score_all
 from lesionwise.labels import CODES
 
 Score = Callable[[ArrayLike, ArrayLike, ArrayLike | None], NDArray[np.float64]]
@@ -81,6 +83,7 @@ class Evaluation:
         resampled_by: "lesion", or "image" where the lesions are not known and intervals come out too narrow.
         subgroups: Rows of `subgroups.evaluate_subgroups`; empty without a table.
         gaps: Rows of `gaps.evaluate_gaps`; empty without a table.
+        undefined: Scores that these images do not define, such as "recall of df" where no image shows one.
     """
 
     images: int
@@ -93,6 +96,22 @@ class Evaluation:
     resampled_by: str = "lesion"
     subgroups: list[dict[str, Any]] = field(default_factory=list)
     gaps: list[dict[str, Any]] = field(default_factory=list)
+    undefined: list[str] = field(default_factory=list)
+
+    @property
+    def diagnoses(self) -> list[str]:
+        """The diagnoses that have images, over which means are taken."""
+        return [code for code, count in self.support.items() if count]
+
+    def title(self, score: str) -> str:
+        """Return what a score is called: a mean over fewer than all diagnoses says so.
+
+        Args:
+            score: A name of `OVERALL`.
+        """
+        present = len(self.diagnoses)
+        over = f" over {present} of {len(CODES)}" if score in MEANS and present < len(CODES) else ""
+        return f"{score.replace('_', ' ')}{over}"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries and lists, as `scores.json` holds them."""
@@ -110,19 +129,32 @@ class Evaluation:
 
 
 def evaluate(
-    y_true: ArrayLike, y_prob: ArrayLike, groups: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
+    groups: ArrayLike,
+    *,
+    classes: Sequence[str] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Evaluation:
     """Score predictions of the seven diagnoses, each score with an interval.
 
+    A test set may lack diagnoses: every score that is defined is given, means are taken over the diagnoses
+    that have images, and what is undefined is named in the result.
+
     Args:
-        y_true: Class index of each image, shape (N,), in the order of `lesionwise.labels.CODES`.
-        y_prob: Class probabilities, shape (N, 7), each row summing to 1.
+        y_true: Diagnosis of each image, shape (N,): codes as "mel", or indices in the order of `classes`.
+        y_prob: Class probabilities, shape (N, C), each row summing to 1. The columns of a DataFrame are taken
+            by their names (`mel`, `MEL` or `prob_mel`), those of an array in the order of `classes`.
         groups: Lesion of each image, shape (N,): the unit that is resampled.
+        classes: Codes in the order of the columns and indices; `lesionwise.labels.CODES` if left out. Of a
+            model that knows some of the seven only, those; it gives the others a probability of 0.
         resamples: How many resamples the intervals rest on.
         seed: Of the resampling.
 
     Raises:
-        ValueError: If the shapes do not fit, probabilities do not sum to 1 or a diagnosis has no image.
+        ValueError: If the shapes do not fit, probabilities do not sum to 1, or what an index, a column or a
+            row stands for is ambiguous.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -131,22 +163,62 @@ def evaluate(
         >>> print(evaluate(y_true, y_prob, groups=np.arange(70)).overall["accuracy"])
         0.171 (0.079 to 0.270)
     """
-    truth, prob, lesions = _check(y_true, y_prob, groups)
-    own = {name: score for name, score in OVERALL.items() if name not in MEANS and name != "ece"}
-    wanted = {**own, **PER_CLASS, "gaps": probability.calibration_gaps}
-    drawn = draw_scores(wanted, truth, prob, lesions, resamples=resamples, seed=seed)
-    drawn |= {name: drawn[of].mean(axis=1) for name, of in MEANS.items()}
-    rests_on = _lesions_per_class(truth, prob, lesions)
+    truth, prob, lesions = scoring_arrays(y_true, y_prob, groups, classes=classes)
+    measured = measure(truth, prob, lesions, resamples=resamples, seed=seed)
     support = np.bincount(truth, minlength=len(CODES))
+    rests_on = _lesions_per_class(truth, prob, measured.lesion)
     return Evaluation(
         images=len(truth),
-        lesions=len(np.unique(lesions)),
-        overall=_overall(truth, prob, drawn, rests_on),
-        per_class=_per_class(truth, prob, drawn, rests_on),
+        lesions=int(measured.lesion.max()) + 1,
+        overall=_overall(measured, rests_on),
+        per_class=_per_class(measured, rests_on),
         support={code: int(count) for code, count in zip(CODES, support, strict=True)},
         confusion=scores.confusion_matrix(truth, prob).astype(int).tolist(),
         baseline=_baseline(truth),
+        undefined=_undefined(measured),
     )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Every score of the images and of each resample.
+
+    Attributes:
+        lesion: Number of the lesion of each image, shape (N,).
+        defined: For each score of `PER_CLASS` the diagnoses that have it, shape (C,).
+        values: The scores of the images: a number, or of shape (C,).
+        drawn: Those of the resamples: shape (R,), or (R, C).
+    """
+
+    lesion: NDArray[np.intp]
+    defined: dict[str, NDArray[np.bool_]]
+    values: dict[str, NDArray[np.float64]]
+    drawn: dict[str, NDArray[np.float64]]
+
+
+def measure(
+    truth: NDArray[np.int64], prob: NDArray[np.float64], lesions: NDArray[Any], *, resamples: int, seed: int
+) -> Measured:
+    """Work out every score that is defined, for the images and for each resample.
+
+    A mean over diagnoses is that over the diagnoses that have images, and is left out if there is none.
+
+    Args:
+        truth: Class index of each image, shape (N,).
+        prob: Class probabilities, shape (N, C).
+        lesions: Lesion of each image, shape (N,).
+        resamples: How many resamples.
+        seed: Of the resampling.
+    """
+    _, lesion = np.unique(lesions, return_inverse=True)
+    values, defined = score_all(truth, prob), _defined(truth, prob)
+    drawn = draw_all(truth, prob, lesion, resamples=resamples, seed=seed)
+    for name, of in MEANS.items():
+        if defined[of].any():
+            over = defined[of] & defined["recall"]
+            values[name] = values[of][over].mean()
+            drawn[name] = drawn[of][:, over].mean(axis=1)
+    return Measured(lesion, defined, values, drawn)
 
 
 def draw_scores(
@@ -166,33 +238,43 @@ def draw_scores(
     return {name: np.concatenate(blocks) for name, blocks in drawn.items()}
 
 
-def _check(
-    y_true: ArrayLike, y_prob: ArrayLike, groups: ArrayLike
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[Any]]:
-    truth, prob = check_arguments(y_true, y_prob)
-    check_probabilities(prob)
-    if prob.shape[1] != len(CODES):
-        raise ValueError(f"Expected probabilities of {len(CODES)} diagnoses but got {prob.shape[1]} columns.")
-    lesions = np.asarray(groups)
-    if lesions.shape != truth.shape:
-        raise ValueError(f"Expected a group for each of {len(truth)} images but got shape {lesions.shape}.")
-    absent = [code for code, count in zip(CODES, np.bincount(truth, minlength=7), strict=True) if count == 0]
-    if absent:
-        raise ValueError(
-            f"Expected images of every diagnosis but there is none of {', '.join(absent)}: "
-            "its recall, and with it the balanced accuracy, is undefined."
-        )
-    return truth, prob, lesions
+def _defined(truth: NDArray[np.int64], prob: NDArray[np.float64]) -> dict[str, NDArray[np.bool_]]:
+    """Return, for each score of a diagnosis, the diagnoses that have it among these images."""
+    present = np.bincount(truth, minlength=len(CODES)) > 0
+    called = np.bincount(prob.argmax(axis=1), minlength=len(CODES)) > 0
+    told_apart = present & (present.sum() > 1)
+    others = np.array([(present & (np.arange(len(CODES)) != index)).any() for index in range(len(CODES))])
+    return {
+        "precision": present | called,
+        "recall": present,
+        "specificity": others,
+        "f1": present,
+        "auc": told_apart,
+        "average_precision": told_apart,
+    }
+
+
+def _undefined(measured: Measured) -> list[str]:
+    means = [name for name in MEANS if name not in measured.values]
+    return [
+        *means,
+        *(
+            f"{name} of {code}"
+            for name, defined in measured.defined.items()
+            for code, is_defined in zip(CODES, defined, strict=True)
+            if not is_defined
+        ),
+    ]
 
 
 def _lesions_per_class(
-    truth: NDArray[np.int64], prob: NDArray[np.float64], lesions: NDArray[Any]
-) -> dict[str, list[int]]:
+    truth: NDArray[np.int64], prob: NDArray[np.float64], lesion: NDArray[np.intp]
+) -> dict[str, NDArray[np.int64]]:
     """Return, for each score, the number of lesions that it rests on in each class."""
     called = prob.argmax(axis=1)
 
-    def count(inside: Callable[[int], NDArray[np.bool_]]) -> list[int]:
-        return [len(np.unique(lesions[inside(index)])) for index in range(len(CODES))]
+    def count(inside: Callable[[int], NDArray[np.bool_]]) -> NDArray[np.int64]:
+        return np.array([np.count_nonzero(np.bincount(lesion[inside(index)])) for index in range(len(CODES))])
 
     return {
         **dict.fromkeys(PER_CLASS, count(lambda index: truth == index)),
@@ -201,38 +283,35 @@ def _lesions_per_class(
     }
 
 
-def _overall(
-    truth: NDArray[np.int64],
-    prob: NDArray[np.float64],
-    drawn: Mapping[str, NDArray[np.float64]],
-    rests_on: Mapping[str, list[int]],
-) -> dict[str, Estimate]:
+def _overall(measured: Measured, rests_on: Mapping[str, NDArray[np.int64]]) -> dict[str, Estimate]:
     estimates = {}
-    for name, score in OVERALL.items():
-        value = float(score(truth, prob, None))
+    for name in OVERALL:
         if name == "ece":
-            gaps = probability.calibration_gaps(truth, prob)
-            estimates[name] = probability.calibration_estimate(gaps, drawn["gaps"])
-        elif name in MEANS:
+            estimates[name] = probability.calibration_estimate(
+                measured.values["gaps"], measured.drawn["gaps"]
+            )
+        elif name in MEANS and name in measured.values:
             of = MEANS[name]
-            effective = effective_lesions(drawn[of], rests_on[of])
-            estimates[name] = fraction_estimate(value, drawn[name], effective)
-        else:
-            estimates[name] = spread_estimate(value, drawn[name])
+            over = measured.defined[of] & measured.defined["recall"]
+            effective = effective_lesions(measured.drawn[of][:, over], rests_on[of][over])
+            estimates[name] = fraction_estimate(float(measured.values[name]), measured.drawn[name], effective)
+        elif name not in MEANS:
+            estimates[name] = spread_estimate(float(measured.values[name]), measured.drawn[name])
     return estimates
 
 
 def _per_class(
-    truth: NDArray[np.int64],
-    prob: NDArray[np.float64],
-    drawn: Mapping[str, NDArray[np.float64]],
-    rests_on: Mapping[str, list[int]],
+    measured: Measured, rests_on: Mapping[str, NDArray[np.int64]]
 ) -> dict[str, dict[str, Estimate]]:
-    values = {name: score(truth, prob, None) for name, score in PER_CLASS.items()}
     return {
         code: {
-            name: fraction_estimate(float(values[name][index]), drawn[name][:, index], rests_on[name][index])
+            name: fraction_estimate(
+                float(measured.values[name][index]),
+                measured.drawn[name][:, index],
+                int(rests_on[name][index]),
+            )
             for name in PER_CLASS
+            if measured.defined[name][index]
         }
         for index, code in enumerate(CODES)
     }
@@ -242,4 +321,10 @@ def _baseline(y_true: NDArray[np.int64]) -> dict[str, float]:
     """Score the constant answer of each diagnosis's frequency, which calls everything the commonest."""
     frequency = np.bincount(y_true, minlength=len(CODES)) / len(y_true)
     always = np.tile(frequency, (len(y_true), 1))
-    return {name: float(score(y_true, always, None)) for name, score in OVERALL.items()}
+    values, defined = score_all(y_true, always), _defined(y_true, always)
+    found = {name: float(values[name]) for name in OVERALL if name not in MEANS and name != "ece"}
+    found["ece"] = float(np.abs(values["gaps"]).sum())
+    for name, of in MEANS.items():
+        if defined[of].any():
+            found[name] = float(values[of][defined[of] & defined["recall"]].mean())
+    return {name: found[name] for name in OVERALL if name in found}

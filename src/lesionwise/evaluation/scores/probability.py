@@ -42,8 +42,7 @@ def log_loss(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = N
     References:
         Good (1952), https://doi.org/10.1111/j.2517-6161.1952.tb00104.x
     """
-    truth, prob = _check(y_true, y_prob)
-    return _mean(-np.log(np.clip(prob[np.arange(len(truth)), truth], _LEAST, 1)), weights)
+    return _mean(surprises(*_check(y_true, y_prob)), weights)
 
 
 def brier_loss(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
@@ -60,8 +59,7 @@ def brier_loss(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None =
     References:
         Brier (1950), https://doi.org/10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2
     """
-    truth, prob = _check(y_true, y_prob)
-    return _mean(((prob - np.eye(prob.shape[1])[truth]) ** 2).sum(axis=1), weights)
+    return _mean(squared_distances(*_check(y_true, y_prob)), weights)
 
 
 def expected_calibration_error(
@@ -157,6 +155,17 @@ def _folded_excess(mean: Floats, deviation: Floats) -> Floats:
     """Return by how much the mean of |X| exceeds the mean of a normal X, for a mean of at least 0."""
     z = ratio(mean, deviation, undefined=np.inf)
     return np.asarray(2 * deviation * (norm.pdf(z) - np.where(np.isinf(z), 0, z) * norm.sf(z)))
+
+
+def surprises(truth: Integers, prob: Floats) -> Floats:
+    """Return what the true class of each sample adds to the log loss, shape (N,)."""
+    return np.asarray(-np.log(np.clip(prob[np.arange(len(truth)), truth], _LEAST, 1)))
+
+
+def squared_distances(truth: Integers, prob: Floats) -> Floats:
+    """Return what each sample adds to the Brier score, shape (N,)."""
+    at_truth = prob[np.arange(len(truth)), truth]
+    return np.asarray((prob**2).sum(axis=1) - 2 * at_truth + 1)
 
 
 def _check(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[Integers, Floats]:

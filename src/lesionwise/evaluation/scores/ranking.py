@@ -31,7 +31,7 @@ def auc_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | Non
     References:
         Hanley and McNeil (1982), https://doi.org/10.1148/radiology.143.1.7063747
     """
-    return _per_class(_auc, y_true, y_prob, weights)
+    return _per_class(auc_of, y_true, y_prob, weights)
 
 
 def average_precision_per_class(
@@ -53,7 +53,7 @@ def average_precision_per_class(
     References:
         Davis and Goadrich (2006), https://doi.org/10.1145/1143844.1143874
     """
-    return _per_class(_average_precision, y_true, y_prob, weights)
+    return _per_class(average_precision_of, y_true, y_prob, weights)
 
 
 def macro_auc_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
@@ -79,7 +79,7 @@ def binary_auc_score(positive: ArrayLike, score: ArrayLike, weights: ArrayLike |
     Returns:
         A number, or shape (R,); NaN where all answers are the same.
     """
-    return _auc(*_rank(np.asarray(positive, bool), np.asarray(score, float), weights))
+    return auc_of(*_rank(np.asarray(positive, bool), np.asarray(score, float), weights))
 
 
 def _per_class(
@@ -97,24 +97,52 @@ def _rank(positive: NDArray[np.bool_], score: Floats, weights: ArrayLike | None)
     single pass over the samples fills.
 
     Returns:
-        Positives at the K scores; negatives tied with them; negatives below them; all negatives. Rising
-        scores along the last axis; shapes (K,) or (R, K), and () or (R, 1) for the last.
+        As `climb` does.
+    """
+    cell, levels = ladder_cells(positive, score)
+    return climb(sum_by(cell, 3 * levels + 1, weights))
+
+
+def ladder_cells(positive: NDArray[np.bool_], score: Floats) -> tuple[NDArray[np.intp], int]:
+    """Return the cell that each sample is counted in, and the number K of distinct scores of positives.
+
+    Args:
+        positive: Whether a sample is of the class, shape (N,).
+        score: What rises with it, shape (N,).
+
+    Returns:
+        Positives lie in the cells [0, K), negatives in the 2 K + 1 cells that follow: shape (N,), and K.
     """
     ladder = np.unique(score[positive])
-    yes, no = np.flatnonzero(positive), np.flatnonzero(~positive)
-    step = np.searchsorted(ladder, score[no], "left") + np.searchsorted(ladder, score[no], "right")
-    at = sum_by(np.searchsorted(ladder, score[yes]), len(ladder), weights, rows=yes)
-    negatives = sum_by(step, 2 * len(ladder) + 1, weights, rows=no)
+    left = np.searchsorted(ladder, score, "left")
+    step = len(ladder) + left + np.searchsorted(ladder, score, "right")
+    return np.where(positive, left, step), len(ladder)
+
+
+def climb(counts: Floats) -> tuple[Floats, ...]:
+    """Return what counts in the cells of a ladder say about each of its steps.
+
+    Args:
+        counts: Of the cells, shape (3 K + 1,) or (R, 3 K + 1).
+
+    Returns:
+        Positives at the K scores; negatives tied with them; negatives below them; all negatives. Rising
+        scores along the last axis; shapes (K,) or (R, K), and (1,) or (R, 1) for the last.
+    """
+    levels = counts.shape[-1] // 3
+    at, negatives = counts[..., :levels], counts[..., levels:]
     below = np.cumsum(negatives, axis=-1)
     return at, negatives[..., 1::2], below[..., :-1:2], below[..., -1:]
 
 
-def _auc(at: Floats, tied: Floats, below: Floats, negatives: Floats) -> Floats:
+def auc_of(at: Floats, tied: Floats, below: Floats, negatives: Floats) -> Floats:
+    """Return the area under the ROC curve; arguments as `climb` returns them."""
     won = (at * (below + tied / 2)).sum(-1)
     return ratio(won, at.sum(-1) * negatives[..., 0], undefined=np.nan)
 
 
-def _average_precision(at: Floats, _tied: Floats, below: Floats, negatives: Floats) -> Floats:
+def average_precision_of(at: Floats, _tied: Floats, below: Floats, negatives: Floats) -> Floats:
+    """Return the average precision; arguments as `climb` returns them."""
     found = np.cumsum(at[..., ::-1], axis=-1)[..., ::-1]
     alarms = negatives - below  # a threshold at a score calls what is tied with it too
     precision = ratio(found, found + alarms)

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from lesionwise.evaluation.scores.bootstrap import percentile_interval, resample_weights
 from lesionwise.evaluation.scores.curves import BAND_RESAMPLES
@@ -34,10 +34,28 @@ def aurc_loss(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = 
         El-Yaniv, Wiener (2010), https://jmlr.org/papers/v11/el-yaniv10a.html; Geifman, Uziel, El-Yaniv
         (2019), https://arxiv.org/abs/1805.08206
     """
-    answered, risk = _risk(y_true, y_prob, weights)
-    share = np.diff(answered, axis=1, prepend=0)
-    area = (share * risk).sum(axis=1) / answered[:, -1]
-    return np.asarray(area[0] if weights is None else area)
+    truth, prob = check_arguments(y_true, y_prob)
+    levels, rank = confidence_ranks(prob)
+    wrong = (prob.argmax(axis=1) != truth).astype(float)
+    return aurc_of(sum_by(rank, levels, weights), sum_by(rank, levels, weights, values=wrong))
+
+
+def confidence_ranks(y_prob: Floats) -> tuple[int, NDArray[np.intp]]:
+    """Return the number K of distinct confidences and the place of each sample among them, surest first."""
+    levels, rank = np.unique(-y_prob.max(axis=1), return_inverse=True)
+    return len(levels), rank
+
+
+def aurc_of(counts: Floats, wrong: Floats) -> Floats:
+    """Return the area under the risk-coverage curve.
+
+    Args:
+        counts: Samples at each confidence, surest first, shape (R, K).
+        wrong: Wrong ones among them, shape (R, K).
+    """
+    answered = np.cumsum(counts, axis=-1)
+    risk = ratio(np.cumsum(wrong, axis=-1), answered)
+    return np.asarray((counts * risk).sum(-1) / answered[..., -1])
 
 
 def risk_coverage_table(
@@ -74,10 +92,10 @@ def _risk(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None) -> tu
     """Return how much is answered down to each confidence, and the error in it, both (R, K)."""
     truth, prob = check_arguments(y_true, y_prob)
     once = np.ones((1, len(truth)), np.float32) if weights is None else weights
-    levels, rank = np.unique(-prob.max(axis=1), return_inverse=True)
+    levels, rank = confidence_ranks(prob)
     wrong = (prob.argmax(axis=1) != truth).astype(float)
-    answered = np.cumsum(sum_by(rank, len(levels), once), axis=1)
-    return answered, ratio(np.cumsum(sum_by(rank, len(levels), once, values=wrong), axis=1), answered)
+    answered = np.cumsum(sum_by(rank, levels, once), axis=1)
+    return answered, ratio(np.cumsum(sum_by(rank, levels, once, values=wrong), axis=1), answered)
 
 
 def _on_grid(answered: Floats, risk: Floats) -> Floats:

@@ -72,6 +72,39 @@ def test_scores_of_a_submission_become_a_folder_with_a_report(
     assert (out / "report.html").is_file()
 
 
+def test_a_test_set_that_lacks_diagnoses_is_scored_and_reported_over_those_it_has(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meta = pd.read_csv(files / "meta.csv")
+    kept = meta[~meta["dx"].isin(["df", "vasc", "mel"])]
+    kept.to_csv(tmp_path / "meta.csv", index=False)
+    said = pd.read_csv(files / "a.csv")
+    said[said["image"].isin(kept["image_id"])].to_csv(tmp_path / "a.csv", index=False)
+    arguments = ("evaluate", tmp_path / "a.csv", "--table", tmp_path / "meta.csv", "--out", tmp_path / "out")
+    assert _call(monkeypatch, *arguments) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[2].split() == ["mel", "no", "image", "shows", "it"]  # melanoma comes first
+    assert any("balanced accuracy over 4 of 7" in line for line in shown)
+    assert any(line.startswith("Not defined for these images") and "recall of df" in line for line in shown)
+    assert shown[-1].startswith("Verdict: by balanced accuracy over 4 of 7 the model is better than")
+    assert "no image shows a melanoma" in shown[-1]
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "balanced accuracy over 4 of 7" in page
+    assert "No image shows a melanoma" in page
+
+
+def test_the_verdict_counts_the_melanomas_that_are_missed(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _call(monkeypatch, "evaluate", files / "a.csv", "--table", files / "meta.csv") == 0
+    shown = capsys.readouterr().out.splitlines()
+    meta, said = pd.read_csv(files / "meta.csv"), pd.read_csv(files / "a.csv")
+    melanomas = (meta["dx"] == "mel").to_numpy()
+    missed = (said[ISIC].idxmax(axis=1) != "MEL").to_numpy()[melanomas]
+    assert f"misses {missed.sum()} of {melanomas.sum()} melanoma images" in shown[-1]
+    assert shown[2].split()[0] == "mel"
+
+
 def test_models_are_compared(
     files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,9 +8,16 @@ import pytest
 from PIL import Image
 
 from conftest import WriteKaggle
+from lesionwise.bundle.engine import load_model
 from lesionwise.data.cache import open_cache
 from lesionwise.data.dataset import read_dataset
-from lesionwise.data.known_lesions import HAM10000_IMAGES, HAM10000_LESIONS, known_lesions
+from lesionwise.data.known_lesions import (
+    HAM10000_IMAGES,
+    HAM10000_LESIONS,
+    REFERENCE_SPLIT,
+    known_lesions,
+    reference_parts,
+)
 from lesionwise.data.layouts.lesions import declare_own_lesions
 from lesionwise.errors import DataError, FindingsError
 from lesionwise.labels import CODES
@@ -163,6 +170,12 @@ def test_the_table_of_known_lesions_is_that_of_ham10000() -> None:
     assert (len(known), known["lesion_id"].nunique()) == (HAM10000_IMAGES, HAM10000_LESIONS)
     assert known["dx"].value_counts()["nv"] == 6705
     assert known.groupby("lesion_id")["dx"].nunique().max() == 1
+
+
+def test_the_parts_of_the_reference_split_are_those_of_its_file() -> None:
+    split = pd.read_csv(Path(__file__).parents[2] / "benchmarks" / "reference_split.csv", dtype=str)
+    assert reference_parts() == dict(zip(split["image_id"], split["part"], strict=True))
+    assert load_model().description.provenance.split_fingerprint == REFERENCE_SPLIT
 
 
 def test_the_table_of_known_lesions_agrees_with_the_real_metadata(ham10000: Path) -> None:

@@ -93,9 +93,9 @@ def test_what_is_missing_for_scores_is_named(simulated: Simulated) -> None:
     by_image = evaluate_predictions(without_lesions, "p.csv", by="image")
     assert by_image.resampled_by == "image"
     assert by_image.lesions == by_image.images
-    only = Predictions(full.image_id[:1], full.y_prob[:1], full.y_true[:1], full.group[:1])
-    with pytest.raises(DataError, match=r"p\.csv: Expected images of every diagnosis"):
-        evaluate_predictions(only, "p.csv")
+    uneven = Predictions(full.image_id, full.y_prob * 2, full.y_true, full.group)
+    with pytest.raises(DataError, match=r"p\.csv: Expected probabilities that sum to 1"):
+        evaluate_predictions(uneven, "p.csv")
 
 
 def test_the_test_part_of_a_run_is_no_ordinary_file(tmp_path: Path) -> None:

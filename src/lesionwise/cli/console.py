@@ -113,15 +113,37 @@ class Display(Progress):
 
 
 def describe_evaluation(evaluation: "Evaluation", title: str) -> str:
-    """Return the main scores with their intervals and the baseline as lines of text."""
+    """Return recall by diagnosis, the main scores with intervals and the baseline, and a verdict."""
+    from lesionwise.labels import CODES
+
     counts = f"{evaluation.images} images of {evaluation.lesions} lesions"
-    lines = [
-        f"{title}: {counts} (95 % intervals by {evaluation.resampled_by})",
-        f"  {'':23} {'':25}   knowing only how common each diagnosis is",
-    ]
+    lines = [f"{title}: {counts} (95 % intervals by {evaluation.resampled_by})", "  recall"]
+    for code in ("mel", *(code for code in CODES if code != "mel")):
+        index, images = CODES.index(code), evaluation.support[code]
+        recall = evaluation.per_class[code].get("recall")
+        found = f"{recall!s:25}   {evaluation.confusion[index][index]} of {images} images" if recall else ""
+        lines.append(f"    {code:21} {found or 'no image shows it'}")
+    lines.append(f"  {'':30} {'':18}   knowing only how common each diagnosis is")
     for name, estimate in evaluation.overall.items():
-        lines.append(f"  {name.replace('_', ' '):23} {estimate!s:25}   {evaluation.baseline[name]:.3f}")
-    return "\n".join(lines)
+        lines.append(f"  {evaluation.title(name):30} {estimate!s:25}   {evaluation.baseline[name]:.3f}")
+    if evaluation.undefined:
+        named = ", ".join(name.replace("_", " ") for name in evaluation.undefined)
+        lines.append(f"Not defined for these images: {named}.")
+    return "\n".join([*lines, _verdict(evaluation)])
+
+
+def _verdict(evaluation: "Evaluation") -> str:
+    name = "balanced_accuracy"
+    score, floor = evaluation.overall[name], evaluation.baseline[name]
+    better = "better than" if score.low > floor else "not clearly better than"
+    always = f"by {evaluation.title(name)} the model is {better} always giving the commonest diagnosis"
+    recall, support = evaluation.per_class["mel"].get("recall"), evaluation.support["mel"]
+    if recall is None:
+        melanomas = "no image shows a melanoma"
+    else:
+        missed = round(support * (1 - recall.value))
+        melanomas = f"it misses {missed} of {support} melanoma images"
+    return f"Verdict: {always} ({score} against {floor:.3f}); {melanomas}."
 
 
 def describe_check(check: "CalibrationCheck") -> str:

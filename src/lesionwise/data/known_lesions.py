@@ -3,7 +3,7 @@
 Here: the table that ships with the package. Not here: groups of lesions (`lesionwise.split.groups`).
 
 The table is derived from the metadata of HAM10000 (CC BY-NC 4.0, see NOTICE) and holds ids and
-diagnoses only.
+diagnoses, and the part of each image in the reference split, which the models that ship were made with.
 """
 
 from functools import cache
@@ -17,8 +17,23 @@ HAM10000_IMAGES: Final = 10_015
 HAM10000_LESIONS: Final = 7_470
 
 
+REFERENCE_SPLIT: Final = "f154f556c9433d972c0102e6456ef9facde681c1d8fcb36b9b96bf709116f2b1"
+"""Fingerprint of the reference split."""
+
+
 @cache
 def known_lesions() -> pd.DataFrame:
     """Return image_id, lesion_id and dx of all 10,015 images, sorted by image id; not to be changed."""
+    return _table()[["image_id", "lesion_id", "dx"]]
+
+
+def reference_parts() -> dict[str, str]:
+    """Return the part of each image of HAM10000 in the reference split: train, val, cal or test."""
+    table = _table()
+    return dict(zip(table["image_id"], table["reference_part"], strict=True))
+
+
+@cache
+def _table() -> pd.DataFrame:
     content = files("lesionwise.data").joinpath("ham10000_lesions.csv.xz").read_bytes()
     return pd.read_csv(BytesIO(content), compression="xz", dtype=str)

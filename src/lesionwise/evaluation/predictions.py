@@ -25,6 +25,14 @@ _SUM_TOLERANCE = 1e-3  # probabilities written with four decimals still sum to o
 
 
 @dataclass(frozen=True)
+class Model:
+    """Which model predicted: its name, and the SHA-256 of its file."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Predictions:
     """What a model said about some images, and what is true of them.
 
@@ -34,6 +42,7 @@ class Predictions:
         y_true: Class index of each image, shape (N,); None where unknown.
         group: Lesion group of each image, shape (N,); None where unknown.
         logits: Raw model outputs, shape (N, C); None where unknown.
+        model: That said it; None where unknown.
     """
 
     image_id: NDArray[np.str_]
@@ -41,6 +50,7 @@ class Predictions:
     y_true: NDArray[np.int64] | None = None
     group: NDArray[np.str_] | None = None
     logits: Floats | None = None
+    model: Model | None = None
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "Predictions":
         """Return some images, in the order asked for.
@@ -54,6 +64,7 @@ class Predictions:
             None if self.y_true is None else self.y_true[rows],
             None if self.group is None else self.group[rows],
             None if self.logits is None else self.logits[rows],
+            self.model,
         )
 
     def sorted(self) -> "Predictions":
@@ -110,7 +121,15 @@ def read_predictions(path: Path, *, normalise: bool = False) -> Predictions:
         y_true=_class_indices(table, path) if "y_true" in table else None,
         group=table["group"].to_numpy(str) if "group" in table else None,
         logits=table[LOGIT_COLUMNS].to_numpy(float) if set(LOGIT_COLUMNS) <= set(table) else None,
+        model=_model(table, path) if {"model", "model_sha256"} <= set(table) else None,
     )
+
+
+def _model(table: pd.DataFrame, path: Path) -> Model:
+    models = table[["model", "model_sha256"]].drop_duplicates()
+    if len(models) != 1:
+        raise DataError(f"{path}: expected the rows of one model but found {len(models)}. Score each alone.")
+    return Model(*models.iloc[0].astype(str))
 
 
 def _verify_filled(table: pd.DataFrame, column: str, path: Path) -> None:

@@ -135,7 +135,7 @@ def _answer_block(
         decoded, answers = answer(engine, decode(engine, pictures), tta=tta)
         said |= {fault[0]: {"fault": fault} for fault in decoded.faults}
         if answers is not None:
-            rows = table_rows(format_, decoded.pictures, answers)
+            rows = table_rows(format_, decoded.pictures, answers, bundle)
             said |= {row[0]: {"row": row} for row in rows}
     except LesionwiseError as error:  # of the model, hence of every picture
         said = {picture.image_id: {"stop": str(error)} for picture in pictures}

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 SCHEME: Final = "://"
 PARQUET: Final = ".parquet"
-_TEXTS: Final = ("image_id", "image", "path", "decision", "top", "prediction_set")
+_TEXTS: Final = (
+    *("image_id", "image", "path", "decision", "top", "prediction_set"),
+    *("model", "model_sha256"),
+)
 
 
 def find_stored(

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import IO, Final, Literal, Self
 
 from lesionwise.bundle.engine import Answers
+from lesionwise.bundle.load import Bundle
 from lesionwise.errors import DataError
 from lesionwise.files import read_json, write_json
 from lesionwise.labels import CODES
@@ -24,6 +25,7 @@ _COLUMNS: Final[dict[Format, list[str]]] = {
         *("image_id", "path", "decision", "top", "malignant_probability", "prediction_set", "ood_score"),
         *(f"prob_{code}" for code in CODES),
         *(f"logit_{code}" for code in CODES),
+        *("model", "model_sha256"),
     ],
     "isic": ["image", *(code.upper() for code in _CHALLENGE)],
 }
@@ -31,13 +33,16 @@ _ERROR_COLUMNS: Final = ["image_id", "path", "reason"]
 _TAIL: Final = 1 << 16  # bytes that are searched at once for the last line break
 
 
-def table_rows(format_: Format, pictures: Sequence[Picture], answers: Answers) -> Iterator[list[str]]:
+def table_rows(
+    format_: Format, pictures: Sequence[Picture], answers: Answers, bundle: Bundle
+) -> Iterator[list[str]]:
     """Yield the rows of some images; numbers keep seven digits.
 
     Args:
         format_: Whose columns.
         pictures: The images, N of them.
         answers: What the model said about them.
+        bundle: The model, which each row names: a score can then be checked against what it was trained on.
     """
     said, probabilities, logits = answers.decisions, answers.probabilities.tolist(), answers.logits.tolist()
     for row, picture in enumerate(pictures):
@@ -55,6 +60,8 @@ def table_rows(format_: Format, pictures: Sequence[Picture], answers: Answers) -
             "" if answers.ood_score is None else _number(answers.ood_score[row]),
             *map(_number, probabilities[row]),
             *map(_number, logits[row]),
+            bundle.description.name,
+            bundle.sha256,
         ]
 
 

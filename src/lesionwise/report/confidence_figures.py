@@ -68,7 +68,7 @@ def plot_decision_curve(table: pd.DataFrame) -> Figure:
                 curve["threshold"], curve["low"], curve["high"], color=color, alpha=_BAND_ALPHA, lw=0
             )
             axes.plot(curve["threshold"], curve["net_benefit"], color=color)
-            top = float(curve[["high", "everybody"]].max().max())
+            top = max(float(curve[["high", "everybody"]].max().max()), 0.01)  # nobody to act on: no benefit
             axes.set(title=title, xlim=(0, 0.6), ylim=(-0.25 * top, 1.1 * top))
             axes.set_xlabel("threshold: act from this probability on")
             axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))

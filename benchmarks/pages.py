@@ -16,8 +16,8 @@ A slot is `{PLACE/KEY/…:FORMAT}`, or `{SLOT less SLOT:FORMAT}` for a differenc
 * a name of `[quotes]`: a text in a file, with `{}` for the number.
 
 FORMAT is empty (a score with its interval, or the text as it stands), a number of decimals (`3`; without the
-leading zero `.3`), `.interval`, `,` for thousands, `%` for a whole percentage, or `change` for a signed
-difference with its interval. A minus before it changes the sign.
+leading zero `.3`), `.interval` and, with two decimals, `.interval2`, `,` for thousands, `%` for a whole
+percentage, or `change` for a signed difference with its interval. A minus before it changes the sign.
 
 `benchmarks/README.md` is written from the heads of the results.
 """
@@ -163,8 +163,8 @@ def decimals(value: float, form: str) -> str:
     return bare(text) if form.startswith(".") else text
 
 
-def interval(score: dict[str, float]) -> str:
-    return f"{plain_number(score):.3f} ({score['low']:.3f} to {score['high']:.3f})"
+def interval(score: dict[str, float], digits: int = 3) -> str:
+    return f"{plain_number(score):.{digits}f} ({score['low']:.{digits}f} to {score['high']:.{digits}f})"
 
 
 def bare(text: str) -> str:
@@ -178,6 +178,8 @@ def write_value(value: Value, form: str) -> str:
         text = f"{value:,}"
     if form == ".interval":
         text = bare(text)
+    elif form == ".interval2" and isinstance(value, dict):
+        text = bare(interval(value, 2))
     elif form == "change":  # `+0.035 (-0.011 to +0.081); …` of a table, as a sentence has it
         text = re.sub(r"(?<=[( ])\+", "", text.split(";")[0]).replace("-", MINUS)
     elif form:
@@ -334,8 +336,9 @@ def main(arguments: list[str]) -> int:
         page = ROOT / path
         text = page.read_text(encoding="utf-8")
         if "--check" not in arguments:
-            text = write_page(text, expected)
-            page.write_text(text, encoding="utf-8")
+            text, before = write_page(text, expected), text
+            if text != before:
+                page.write_text(text, encoding="utf-8")
         wrong += [f"{path}: {what}" for what in check_page(text, expected)]
     if "--check" not in arguments:
         INDEX.write_text(write_index(), encoding="utf-8")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 from lesionwise.errors import RunError
@@ -30,6 +31,12 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file whole or not at all."""
+    with atomic_path(target) as temporary:
+        copyfile(source, temporary)
 
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 (any JSON value)

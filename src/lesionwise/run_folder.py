@@ -85,6 +85,11 @@ class RunFolder:
         return self.checkpoints / "last.ckpt"
 
     @property
+    def before_last(self) -> Path:
+        """The same of the epoch before, for as long as the training goes on."""
+        return self.checkpoints / "before-last.ckpt"
+
+    @property
     def reread(self) -> Path:
         """Whose weights a run has that was not trained itself, and what those were trained with."""
         return self.path / "reread.json"

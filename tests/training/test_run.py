@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,9 +131,13 @@ def test_a_killed_run_resumes_to_the_weights_of_the_unbroken_one(drawn_folder: P
     assert live(broken, "killed") == -signal.SIGKILL
     assert not broken.predictions("val").exists()
     broken = RunFolder(broken.path.rename(tmp_path / "moved"))
-    assert live(broken, "resumed") == 0
-    assert same(weights(whole), weights(broken))
-    assert same(weights(whole, "best.ckpt"), weights(broken, "best.ckpt"))
+    cut = RunFolder(Path(shutil.copytree(broken.path, tmp_path / "cut")))
+    os.truncate(cut.last, cut.last.stat().st_size // 2)
+    for run in (broken, cut):
+        assert live(run, "resumed") == 0
+        assert same(weights(whole), weights(run))
+        assert same(weights(whole, "best.ckpt"), weights(run, "best.ckpt"))
+        assert not run.before_last.exists()
     columns = ["epoch", "train_loss", "val_loss", "val_balanced_accuracy", "lr"]
     pd.testing.assert_frame_equal(pd.read_csv(whole.history)[columns], pd.read_csv(broken.history)[columns])
     assert whole.predictions("val").read_bytes() == broken.predictions("val").read_bytes()

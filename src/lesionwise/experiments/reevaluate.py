@@ -5,7 +5,6 @@ and what they were trained with. Not here: predicting (`lesionwise.training.fit`
 done again because the answers change.
 """
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from lesionwise.errors import RecipeError, RunError
 from lesionwise.evaluation.runs.scores import evaluate_part
 from lesionwise.execution import Execution
 from lesionwise.experiments.out_of_fold import collect
-from lesionwise.files import read_json, write_json, write_text
+from lesionwise.files import copy_file, read_json, write_json, write_text
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder, open_run_folder
 from lesionwise.run_record import describe_environment
@@ -117,7 +116,7 @@ def _begin(run: RunFolder, recipe: Recipe, own: RunFolder) -> None:
     write_json(own.environment, {**trained_in, "command": describe_environment()["command"]})
     for name in _TOLD:
         if (run.path / name).is_file():
-            shutil.copyfile(run.path / name, own.path / name)
+            copy_file(run.path / name, own.path / name)
     if run.data.is_file():  # looks at test are counted where those of the first run are
         facts = read_json(run.data)
         origin = facts["split_origin"] or str(run.split.resolve())
@@ -127,8 +126,7 @@ def _begin(run: RunFolder, recipe: Recipe, own: RunFolder) -> None:
 def _look(run: RunFolder, own: RunFolder, recipe: Recipe, execution: Execution) -> None:
     """Make a run of another one's weights."""
     _begin(run, recipe, own)
-    own.checkpoints.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(run.best, own.best)
+    copy_file(run.best, own.best)
     _, data, _ = prepare_again(own, execution)
     parts = tuple(part for part in ("val", "cal") if run.predictions(part).is_file())
     write_part_predictions(own, recipe, data, parts, device=execution.device)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lesionwise.data.metadata import encoding_of
-from lesionwise.errors import RecipeError, RunError
+from lesionwise.errors import RecipeError
 from lesionwise.evaluation.predictions import Floats, Predictions, write_predictions
 from lesionwise.evaluation.runs.predictions import run_probabilities
 from lesionwise.execution import Execution
@@ -27,6 +27,7 @@ from lesionwise.models.weights import FRESH
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.features import are_constant, known_logits, network_features
+from lesionwise.training.loop.checkpoints import newest_whole, read_checkpoint
 from lesionwise.training.loop.clock import StepClock, StepProgress
 from lesionwise.training.loop.hardware import choose_precision, keep_memory, resident_pixels
 from lesionwise.training.loop.history import History
@@ -71,9 +72,8 @@ def fit(
     torch.manual_seed(seed)
     device, processes = execution.device, processes or Processes()
     train_rows = data.rows("train")
-    last = run.last
-    resuming = processes.first(lambda: resume and last.exists())
-    network = read_network(last, recipe) if resuming else fresh_network(recipe, weights=recipe.weights)
+    last = processes.first(lambda: newest_whole(run) if resume else None)
+    network = read_network(last, recipe) if last else fresh_network(recipe, weights=recipe.weights)
     if recipe.weights == FRESH and not recipe.mean:
         network.set_statistics(*processes.first(lambda: channel_statistics(data.pixels, train_rows)))
     counts = torch.bincount(torch.from_numpy(data.y[train_rows]), minlength=len(CODES))
@@ -98,9 +98,10 @@ def fit(
         metadata = data.metadata(recipe.metadata)
         kind = LastLayerModule if are_constant(recipe) else LesionModule
         module = kind(network, recipe, counts, seed=seed, metadata=metadata)
-        if not (resuming and has_stopped(last)):
-            trainer.fit(module, batches, ckpt_path=last if resuming else None, weights_only=True)
+        if not (last and has_stopped(last)):
+            trainer.fit(module, batches, ckpt_path=last, weights_only=True)
     if processes.is_first:
+        run.before_last.unlink(missing_ok=True)
         parts = ("cal",) if recipe.train_on_val else ("val", "cal")
         write_part_predictions(run, recipe, data, parts, device=device)
     return clock
@@ -153,19 +154,16 @@ def load_best_network(run: RunFolder, recipe: Recipe) -> Network:
     """Return the network with the weights of the best epoch.
 
     Raises:
-        RunError: If the run has no checkpoint yet.
+        RunError: If the run has no checkpoint yet, or a damaged one.
     """
-    best = run.best
-    if not best.exists():
-        raise RunError(f"{run.path}: has no {best.name}. Train it first, or continue with --resume.")
-    network = read_network(best, recipe)
+    network = read_network(run.best, recipe)
     network.views = recipe.tta
     return network
 
 
 def read_network(checkpoint: Path, recipe: Recipe) -> Network:
     """Return a recipe's network with the weights of a checkpoint, looking at one view."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    state = read_checkpoint(checkpoint)["state_dict"]
     network = fresh_network(recipe)
     prefix = "network."
     network.load_state_dict({key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)})

@@ -125,7 +125,7 @@ def _verify_wishes(
 
 def _has_weights(run: RunFolder) -> bool:
     """Return whether a run goes on with weights of its own, not with those that its recipe starts from."""
-    return run.last.exists() or run.predictions("cal").exists()
+    return run.last.exists() or run.before_last.exists() or run.predictions("cal").exists()
 
 
 def _prepare_run(

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -20,6 +19,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.loop.averaging import weight_averaging
+from lesionwise.training.loop.checkpoints import WholeCheckpoints, read_checkpoint
 from lesionwise.training.loop.freezing import Freezing, LowestLayers
 from lesionwise.training.loop.hardware import Precision
 from lesionwise.training.loop.processes import ACCELERATORS, Processes
@@ -29,7 +29,7 @@ _PLACES: Final = ("best_model_path", "kth_best_model_path", "last_model_path")
 
 def has_stopped(last: Path) -> bool:
     """Return whether early stopping had ended the training: Lightning would add an epoch to it."""
-    callbacks = torch.load(last, map_location="cpu", weights_only=True)["callbacks"]
+    callbacks = read_checkpoint(last)["callbacks"]
     return any(
         state["stopped_epoch"] > 0 for name, state in callbacks.items() if name.startswith("EarlyStopping")
     )
@@ -101,6 +101,7 @@ def make_trainer(
         limit_val_batches=0 if recipe.train_on_val else 1.0,
         log_every_n_steps=1,  # all logging is by epoch; a higher number only makes Lightning warn
         default_root_dir=run.path,
+        plugins=[WholeCheckpoints(run)],
         **processes.trainer_options(recipe),
     )
 

@@ -63,8 +63,9 @@ def test_the_picture_of_the_layers_in_contributing_is_the_contract() -> None:
 
 
 def documented_commands() -> list[tuple[str, str]]:
-    """Where each indented command of README and docs stands, and its words up to a remark."""
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    """Where each indented command of README, docs and benchmarks stands, and its words up to a remark."""
+    folders = [*(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").rglob("*.md")]
+    pages = [ROOT / "README.md", *sorted(folders)]
     return [
         (page.name, re.split(r" #|   |\\$", found)[0])
         for page in pages

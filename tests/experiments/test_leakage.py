@@ -13,11 +13,11 @@ import torch
 from conftest import NotedProgress, WriteKaggle, make_recipe
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.errors import RunError, SplitError
-from lesionwise.evaluation.predictions import read_predictions
+from lesionwise.evaluation.predictions import Predictions, read_predictions
 from lesionwise.execution import Execution
 from lesionwise.experiments import folder as experiment_folder
 from lesionwise.experiments.leakage import measure_leakage
-from lesionwise.experiments.leakage_scores import PROTOCOLS, Outcome
+from lesionwise.experiments.leakage_scores import PROTOCOLS, Outcome, measure
 from lesionwise.files import read_json, write_json
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.assign import make_split
@@ -172,6 +172,18 @@ if __name__ == "__main__":
     measure_leakage(load_recipe(sys.argv[1]), sys.argv[2], out=sys.argv[3], split=sys.argv[4],
                     per_class=40, execution=Execution(progress=Stop()))
 """
+
+
+@pytest.mark.parametrize(
+    ("truth", "note"),
+    [([5, 5, 5], "only one diagnosis is left"), ([5, 5, 1], "only 2 diagnoses are left")],
+)
+def test_a_part_without_every_diagnosis_says_how_many_are_left(truth: list[int], note: str) -> None:
+    names = np.array(["a", "b", "c"])
+    predictions = Predictions(names, np.full((3, 7), 1 / 7), y_true=np.array(truth), group=names)
+    measured = measure(predictions)
+    assert measured.note == note
+    assert list(measured.scores) == ["accuracy"]
 
 
 def test_a_killed_measurement_goes_on_to_the_same_numbers(

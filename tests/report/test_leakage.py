@@ -19,9 +19,7 @@ def outcome(protocol: str, own: float) -> Outcome:
         return Measurement(200, 150, 0.67, dict.fromkeys(SCORES, Estimate(value, value - 0.05, value + 0.03)))
 
     leaky = protocol != "lesion-split"
-    partial = Measurement(
-        30, 30, 0.5, {"accuracy": Estimate(0.4, 0.3, 0.5)}, "only 3 of the diagnoses are left"
-    )
+    partial = Measurement(30, 30, 0.5, {"accuracy": Estimate(0.4, 0.3, 0.5)}, "only 3 diagnoses are left")
     clean = partial if protocol == "augmented" else measured(own - 0.1 * leaky)
     copies = 90 if protocol in {"resampled", "augmented"} else 0
     return Outcome(protocol, leaky, 800, 110 * leaky, copies, measured(own), clean, measured(0.41))
@@ -43,7 +41,7 @@ def test_the_page_shows_every_score_and_stamps_what_leaks(measured: Path) -> Non
     page = write_leakage_page(measured).read_text(encoding="utf-8")
     assert page.count(">0.410 <span") == 2 * len(PROTOCOLS)
     assert page.count('<span class="stamp">LEAKY SPLIT') == 1 + 2 * 3
-    assert "only 3 of the diagnoses are left" in page
+    assert "only 3 diagnoses are left" in page
     for title in PROTOCOLS.values():
         assert title in page
     assert page.count("commonest alone 0.670") == 4 + 2 + 4

@@ -112,13 +112,13 @@ def judge(run: RunFolder, known: TrainingData) -> Outcome:
         trained=len(kept),
         tainted=len(check.tainted),
         repeated=sum(image_of(name) in photographs for name in tested) if copies else 0,
-        own=_measure(own),
-        clean=_measure(own.take(~hit)),
-        exam=_measure(read_predictions(run.predictions(EXAM))),
+        own=measure(own),
+        clean=measure(own.take(~hit)),
+        exam=measure(read_predictions(run.predictions(EXAM))),
     )
 
 
-def _measure(predictions: Predictions) -> Measurement:
+def measure(predictions: Predictions) -> Measurement:
     """Return scores with intervals; of accuracy alone where not every diagnosis has an image."""
     truth, group = predictions.y_true, predictions.group
     if truth is None or group is None:
@@ -133,7 +133,7 @@ def _measure(predictions: Predictions) -> Measurement:
         return Measurement(images, lesions, baseline, {name: overall[name] for name in SCORES})
     drawn = draw_scores({"accuracy": accuracy_score}, truth, predictions.y_prob, group)["accuracy"]
     accuracy = spread_estimate(float(accuracy_score(truth, predictions.y_prob)), drawn)
-    note = f"only {present} of the diagnoses are left"
+    note = f"only {present} diagnoses are left" if present > 1 else "only one diagnosis is left"
     return Measurement(images, lesions, baseline, {"accuracy": accuracy}, note)
 
 

@@ -1,4 +1,4 @@
-"""What a fold's best and last weights score out of fold with one view, told metadata and told nothing.
+"""What a fold's best and last weights score out of fold with one view, with and without metadata.
 
 Usage: python benchmarks/search/checkpoints.py FOLD-RUN …
 """
@@ -34,7 +34,7 @@ def main(folders: list[Path]) -> None:
         rows, known = data.rows("test"), data.metadata(recipe.metadata)
         for kept in ("best", "last"):
             network = read_network(run.checkpoints / f"{kept}.ckpt", recipe)
-            for way, metadata in (("told nothing", None), ("told", known)):
+            for way, metadata in (("without metadata", None), ("with metadata", known)):
                 logits = predict_logits(network, recipe, data.pixels, rows, metadata=metadata, device="cpu")
                 print_scores(f"{folder.name}; {kept}; {way}", logits, data, rows)
 

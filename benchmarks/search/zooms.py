@@ -1,4 +1,4 @@
-"""What several magnifications of one image are worth: a fold's last weights, out of fold, told metadata.
+"""What several magnifications of one image are worth: a fold's last weights, out of fold, with metadata.
 
 Usage: python benchmarks/search/zooms.py FOLD-RUN …
 """

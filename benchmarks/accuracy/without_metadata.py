@@ -1,6 +1,6 @@
-"""What the folds of a recipe answer when they are told nothing of age, sex and site, calibrated as they are.
+"""What the folds of a recipe answer without age, sex and site, with the calibration that they have.
 
-python benchmarks/accuracy/told_nothing.py FOLDS OUT.csv
+python benchmarks/accuracy/without_metadata.py FOLDS OUT.csv
 lesionwise evaluate OUT.csv
 """
 

@@ -96,6 +96,17 @@ def test_swapped_scores_of_the_two_models_are_noticed(path: str) -> None:
     assert PAGES.check_page(swapped, _expected()[path])
 
 
+def test_every_page_of_docs_that_quotes_an_interval_is_registered() -> None:
+    interval = re.compile(r"\(\W?0?\.\d{2,3} to \W?0?\.\d{2,3}\)")
+    quoting = [
+        str(page.relative_to(ROOT))
+        for page in [ROOT / README, *(ROOT / "docs").glob("*.md")]
+        if interval.search(page.read_text(encoding="utf-8"))
+    ]
+    assert len(quoting) >= 5
+    assert [page for page in quoting if page not in REGISTER["pages"]] == []
+
+
 def test_a_figure_without_a_source_is_named() -> None:
     nothing = PAGES.Expected({}, [], [])
     assert "'0.5'" in PAGES.check_page("It scores 0.5 here.", nothing)[0]

@@ -110,12 +110,13 @@ def test_models_are_compared(
 ) -> None:
     pair = ("compare", files / "a.csv", files / "b.csv", "--table", files / "meta.csv")
     assert _call(monkeypatch, *pair, "--json") == 0
-    (found,) = json.loads(capsys.readouterr().out)
+    (found,) = json.loads(capsys.readouterr().out)["comparisons"]
     assert found["differences"]["accuracy"]["low"] > 0
     assert _call(monkeypatch, *pair) == 0
     shown = capsys.readouterr().out
     assert "0 is outside" in shown
     assert "exact McNemar p" in shown
+    assert shown.splitlines()[-1].startswith(f"Verdict: {files / 'b.csv'} is best by balanced accuracy")
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +22,7 @@ def _record(sample: Simulated, *, skill: float = 0) -> Predictions:
 
 def test_a_better_model_is_found_better(simulated: Simulated) -> None:
     worse, better = _record(simulated), _record(simulated, skill=1)
-    (found,) = compare([("worse", worse), ("better", better)], resamples=300)
+    (found,) = compare([("worse", worse), ("better", better)], resamples=300).comparisons
     assert (found.name, found.reference, found.lesions) == ("better", "worse", 140)
     assert found.images == len(simulated.y_true)
     assert found.differences["accuracy"].low > 0
@@ -34,7 +35,7 @@ def test_a_better_model_is_found_better(simulated: Simulated) -> None:
 
 def test_the_difference_is_that_of_the_scores(simulated: Simulated) -> None:
     first, second = _record(simulated), _record(simulated, skill=0.5)
-    (found,) = compare([("first", first), ("second", second)], resamples=50)
+    (found,) = compare([("first", first), ("second", second)], resamples=50).comparisons
     for name in DIFFERENCES:
         score = OVERALL[name]
         expected = score(simulated.y_true, second.y_prob, None) - score(simulated.y_true, first.y_prob, None)
@@ -45,9 +46,9 @@ def test_the_difference_is_that_of_the_scores(simulated: Simulated) -> None:
 
 def test_pairing_narrows_the_interval_of_models_that_agree(simulated: Simulated) -> None:
     first, second = _record(simulated), _record(simulated, skill=0.1)
-    (paired,) = compare([("first", first), ("second", second)], resamples=300)
+    (paired,) = compare([("first", first), ("second", second)], resamples=300).comparisons
     mirrored = replace(first, y_prob=first.y_prob[:, ::-1])
-    (unlike,) = compare([("first", first), ("mirrored", mirrored)], resamples=300)
+    (unlike,) = compare([("first", first), ("mirrored", mirrored)], resamples=300).comparisons
     width = [c.differences["accuracy"].high - c.differences["accuracy"].low for c in (paired, unlike)]
     assert width[0] < width[1] / 2
 
@@ -60,14 +61,14 @@ def test_a_model_equals_itself_in_any_order(simulated: Simulated) -> None:
     shuffled = Predictions(
         model.image_id[order], model.y_prob[order], model.y_true[order], model.group[order]
     )
-    (found,) = compare([("model", model), ("shuffled", shuffled)], resamples=20)
+    (found,) = compare([("model", model), ("shuffled", shuffled)], resamples=20).comparisons
     assert all((d.value, d.low, d.high) == (0, 0, 0) for d in found.differences.values())
     assert found.mcnemar.p_value == 1
 
 
 def test_each_model_is_held_against_the_first(simulated: Simulated) -> None:
     models = [(str(skill), _record(simulated, skill=skill)) for skill in (0, 0.5, 1)]
-    found = compare(models, resamples=20)
+    found = compare(models, resamples=20).comparisons
     assert [(c.name, c.reference) for c in found] == [("0.5", "0"), ("1", "0")]
 
 
@@ -117,3 +118,44 @@ def test_truth_and_lesions_are_needed(simulated: Simulated) -> None:
         compare([("a", model), ("b", replace(model, group=None))])
     with pytest.raises(ValueError, match="at least two models but got 1"):
         compare([("a", model)])
+
+
+def test_models_are_ranked_with_the_ranks_of_the_resamples(simulated: Simulated) -> None:
+    good, bad = _record(simulated, skill=2.0), _record(simulated, skill=0.2)
+    noise = np.exp(np.random.default_rng(1).normal(size=good.y_prob.shape) / 2)
+    near = replace(good, y_prob=good.y_prob * noise / (good.y_prob * noise).sum(axis=1, keepdims=True))
+    contest = compare([("bad", bad), ("near", near), ("good", good)], resamples=300)
+    assert [one.rank for one in contest.standings] == [1, 2, 3]
+    assert contest.standings[2].name == "bad"
+    assert (contest.standings[2].rank_low, contest.standings[2].rank_high) == (3, 3)
+    first, second, third = contest.standings
+    assert first.behind is None
+    assert (first.rank_low, first.rank_high, second.rank_high) == (1, 2, 2)
+    assert second.behind.low <= 0 < third.behind.low
+    sentence = contest.verdict()
+    assert sentence.startswith(f"{first.name} is best by balanced accuracy")
+    assert f"chance alone could part it from {second.name}" in sentence
+    assert "beyond chance better than bad" in sentence
+
+
+def test_a_clear_lead_is_called_beyond_chance(simulated: Simulated) -> None:
+    contest = compare(
+        [("bad", _record(simulated, skill=0.2)), ("good", _record(simulated, skill=2))], resamples=99
+    )
+    assert "its lead over bad and all behind it is beyond chance" in contest.verdict()
+    json.dumps(contest.to_json(), allow_nan=False)
+
+
+def test_models_are_compared_on_a_test_set_that_lacks_diagnoses(simulated: Simulated) -> None:
+    kept = ~np.isin(simulated.y_true, [3, 6])
+    models = [(name, _record(simulated, skill=skill).take(kept)) for name, skill in (("a", 0.5), ("b", 1.0))]
+    contest = compare(models, resamples=50)
+    assert contest.score == "balanced accuracy over 5 of 7"
+    assert "macro_auc" in contest.comparisons[0].differences
+
+
+def test_models_that_name_images_otherwise_are_matched(simulated: Simulated) -> None:
+    model = _record(simulated)
+    paths = np.array([f"/data/part/{image}.jpg" for image in model.image_id])
+    (found,) = compare([("a", model), ("b", replace(model, image_id=paths))], resamples=20).comparisons
+    assert found.differences["accuracy"].value == 0

@@ -90,6 +90,8 @@ class Provenance(_Record):
         packages: Versions that trained it.
         test_images: The images that the test scores rest on, as `image_digest` gives them, for whoever has
             them and wants to verify the scores. File names of patients stay where they are.
+        seen: The images and lesions that the model was trained on, chosen with or calibrated on, as
+            `image_digest` gives them; None where the package knows the split, or where they are too many.
     """
 
     data_fingerprint: Sha256
@@ -101,6 +103,7 @@ class Provenance(_Record):
     checkpoints: tuple[Sha256, ...]
     packages: dict[str, str] = {}
     test_images: tuple[Digest, ...] = ()
+    seen: tuple[Digest, ...] | None = None
 
 
 class Score(_Record):

@@ -1,19 +1,19 @@
 """`lesionwise compare`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lesionwise.cli.console import print_result
-from lesionwise.cli.evaluate import Normalise, TableOption, TruthOption, read_csv, read_metadata
-from lesionwise.cli.options import Json
+from lesionwise.cli.given import Known, Normalise, TableOption, TruthOption, read_csv, read_metadata
+from lesionwise.cli.options import Json, Quiet
 from lesionwise.errors import LesionwiseError, RunError
+from lesionwise.names import match_names
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from lesionwise.evaluation.compare import Comparison
+    from lesionwise.bundle.seen import Seen
+    from lesionwise.evaluation.compare import Comparison, Contest
     from lesionwise.evaluation.predictions import Predictions
 
 _SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "macro_auc", "log_loss", "brier")
@@ -28,31 +28,74 @@ def compare(
     table: TableOption = None,
     normalise: Normalise = False,
     json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Hold models against the first (runs by their val parts): differences with intervals, McNemar's test."""
+    """Compare models on the same images (runs by their val parts): paired differences, ranks, a verdict."""
     from lesionwise.evaluation.compare import compare as compare_predictions
 
     if len(sources) < 2:  # noqa: PLR2004 (one has nothing to be compared with)
         raise LesionwiseError("Expected at least two runs or CSVs but got one.")
     _verify_same_split([source for source in sources if not source.is_file()])
-    read = read_metadata(table) if table else None
-    named = [(str(source), _read(source, truth, read, normalise=normalise)) for source in sources]
-    comparisons = compare_predictions(named)
-    text = "\n\n".join(_describe(comparison) for comparison in comparisons)
-    print_result(text, [comparison.to_json() for comparison in comparisons], as_json=json)
+    known = Known(truth, read_metadata(table) if table else None, normalise=normalise)
+    read = [(str(source), *_read(source, known, quiet=quiet)) for source in sources]
+    named = [(name, predictions) for name, predictions, _ in read]
+    contest = compare_predictions(named)
+    text, value = _describe_contest(contest), contest.to_json()
+    found = {name: seen for name, _, seen in read if seen and seen.reasons}
+    if found:
+        told, apart = _compare_clean(named, found)
+        text, value = f"{text}\n\n{told}", {**value, **apart}
+    print_result(text, value, as_json=json)
 
 
-def _read(
-    source: Path, truth: Path | None, table: "pd.DataFrame | None", *, normalise: bool
-) -> "Predictions":
+def _read(source: Path, known: Known, *, quiet: bool) -> "tuple[Predictions, Seen | None]":
     from lesionwise.evaluation.runs.predictions import read_run_predictions
     from lesionwise.evaluation.runs.scores import working_part
     from lesionwise.run_folder import open_run_folder
 
     if source.is_file():
-        return read_csv(source, truth, table, normalise=normalise)
+        given = read_csv(source, known, quiet=quiet)
+        return given.predictions, given.seen
     run = open_run_folder(source)
-    return read_run_predictions(run, working_part(run))
+    return read_run_predictions(run, working_part(run)), None
+
+
+def _compare_clean(
+    named: "list[tuple[str, Predictions]]", found: "dict[str, Seen]"
+) -> tuple[str, dict[str, Any]]:
+    """Compare the models on the images that none of them was made with, and return text and JSON."""
+    import numpy as np
+
+    from lesionwise.evaluation.compare import align
+    from lesionwise.evaluation.compare import compare as compare_predictions
+
+    aligned = align(named)
+    images = aligned[0][1].image_id
+    touched = np.zeros(len(images), dtype=bool)
+    for seen in found.values():
+        touched |= np.isin(images, list(match_names(list(seen.reasons), images.tolist()).values()))
+    lines = [seen.describe() for seen in found.values()]
+    value: dict[str, Any] = {
+        "seen_in_training": {name: seen.to_json() for name, seen in found.items()},
+        "clean": None,
+    }
+    if touched.all():
+        lines.append("No image is left that none of the models has seen, so this comparison decides nothing.")
+        return "\n".join(lines), value
+    clean = compare_predictions([(name, predictions.take(~touched)) for name, predictions in aligned])
+    lines += ["On the clean rest, which is the comparison to quote:", "", _describe_contest(clean)]
+    return "\n".join(lines), {**value, "clean": clean.to_json()}
+
+
+def _describe_contest(contest: "Contest") -> str:
+    blocks = [_describe(comparison) for comparison in contest.comparisons]
+    width = max(len(standing.name) for standing in contest.standings)
+    lines = [f"Ranks by {contest.score} (95 % of the resamples; distances hold for all models at once)"]
+    for one in contest.standings:
+        places = f"{one.rank_low}" if one.rank_low == one.rank_high else f"{one.rank_low} to {one.rank_high}"
+        behind = f"   behind the best by {one.behind}" if one.behind else ""
+        lines.append(f"  {one.rank}  ({places})  {one.name:{width}}  {one.score:.3f}{behind}")
+    return "\n\n".join([*blocks, "\n".join(lines), f"Verdict: {contest.verdict()}"])
 
 
 def _verify_same_split(runs: list[Path]) -> None:

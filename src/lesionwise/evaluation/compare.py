@@ -10,16 +10,19 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest
+from scipy.stats import binomtest, rankdata
 
 from lesionwise.errors import DataError
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, percentile_interval
-from lesionwise.evaluation.scores.evaluate import OVERALL, measure
+from lesionwise.evaluation.scores.evaluate import OVERALL, Measured, mean_title, measure
+from lesionwise.evaluation.scores.simultaneous import simultaneous_estimates
 from lesionwise.names import match_names
 
 DIFFERENCES: Final = tuple(name for name in OVERALL if name != "ece")
 """Scores whose difference is given; the chance part of two calibration errors does not cancel."""
+
+RANKED_BY: Final = "balanced_accuracy"
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,71 @@ def mcnemar(y_true: ArrayLike, first: ArrayLike, second: ArrayLike) -> McNemar:
     return McNemar(first_alone, second_alone, p_value)
 
 
+@dataclass(frozen=True)
+class Standing:
+    """The place of one model among several, by balanced accuracy.
+
+    Attributes:
+        name: The model.
+        score: Its balanced accuracy.
+        rank: Its place, 1 for the best.
+        rank_low: The best place that it has in the middle 95 % of the resamples.
+        rank_high: The worst place there.
+        behind: The best model's score less its own, with intervals that hold for all models at once; None for
+            the best.
+    """
+
+    name: str
+    score: float
+    rank: int
+    rank_low: int
+    rank_high: int
+    behind: Estimate | None
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Several models on the same images.
+
+    Attributes:
+        comparisons: Each model but the first held against the first.
+        standings: All models, the best first.
+        score: What they are ranked by, in words.
+    """
+
+    comparisons: list[Comparison]
+    standings: list[Standing]
+    score: str
+
+    def verdict(self) -> str:
+        """Return in one sentence which models are best, and whether chance could have made them so."""
+        best, *others = self.standings
+        near = [one for one in others if one.behind and one.behind.low <= 0]
+        lead = f"{best.name} is best by {self.score} ({best.score:.3f})"
+        if not near:
+            second = others[0]
+            return (
+                f"{lead}; its lead over {second.name} and all behind it is beyond chance ({second.behind})."
+            )
+        named = ", ".join(one.name for one in near)
+        beaten = [one.name for one in others if one not in near]
+        rest = f"; it is beyond chance better than {', '.join(beaten)}" if beaten else ""
+        return f"{lead}, but chance alone could part it from {named} ({near[0].behind}){rest}."
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dictionaries and lists."""
+        return {
+            "comparisons": [comparison.to_json() for comparison in self.comparisons],
+            "standings": [asdict(standing) for standing in self.standings],
+            "ranked_by": self.score,
+            "verdict": self.verdict(),
+        }
+
+
 def compare(
     named: Sequence[tuple[str, Predictions]], *, resamples: int = RESAMPLES, seed: int = 0
-) -> list[Comparison]:
-    """Hold each model against the first, on the same images and the same resampled lesions.
+) -> Contest:
+    """Hold each model against the first and rank all, on the same images and the same resampled lesions.
 
     Args:
         named: At least two names with predictions that know their truth and their lesions.
@@ -101,27 +165,67 @@ def compare(
         DataError: If two differ in images, diagnoses or lesions.
         ValueError: If there are fewer than two.
     """
-    if len(named) < 2:  # noqa: PLR2004 (one has nothing to be compared with)
-        raise ValueError(f"Expected at least two models but got {len(named)}.")
-    reference, first = named[0][0], named[0][1].sorted()
-    others = [(name, _as_named_by(first, reference, other, name)) for name, other in named[1:]]
-    for name, other in others:
-        _verify_same(reference, first, name, other)
+    aligned = align(named)
+    (reference, first), *others = aligned
     truth, groups = _known(reference, first)
-    options = {"resamples": resamples, "seed": seed}
-    base = measure(truth, first.y_prob, groups, **options)
-    found = []
+    measured = {
+        name: measure(truth, one.y_prob, groups, resamples=resamples, seed=seed) for name, one in aligned
+    }
+    base = measured[reference]
+    comparisons = []
     for name, other in others:
-        measured = measure(truth, other.y_prob, groups, **options)
         differences = {}
         for score in DIFFERENCES:
             if score in base.values:
-                value = float(measured.values[score] - base.values[score])
-                low, high = percentile_interval(measured.drawn[score] - base.drawn[score])
+                value = float(measured[name].values[score] - base.values[score])
+                low, high = percentile_interval(measured[name].drawn[score] - base.drawn[score])
                 differences[score] = Estimate(value, float(low), float(high))
         test = mcnemar(truth, first.y_prob, other.y_prob)
-        found.append(Comparison(name, reference, len(truth), len(np.unique(groups)), differences, test))
-    return found
+        lesions = int(base.lesion.max()) + 1
+        comparisons.append(Comparison(name, reference, len(truth), lesions, differences, test))
+    return Contest(comparisons, _rank(measured), mean_title(RANKED_BY, len(np.unique(truth))))
+
+
+def align(named: Sequence[tuple[str, Predictions]]) -> list[tuple[str, Predictions]]:
+    """Return the predictions of several models in one order, and by the names of the first.
+
+    Raises:
+        DataError: If two differ in images, diagnoses or lesions, or have one name.
+        ValueError: If there are fewer than two.
+    """
+    names = [name for name, _ in named]
+    if len(named) < 2:  # noqa: PLR2004 (one has nothing to be compared with)
+        raise ValueError(f"Expected at least two models but got {len(named)}.")
+    if len(set(names)) < len(names):
+        raise DataError(f"Expected models of different names but got {', '.join(names)}.")
+    reference, first = names[0], named[0][1].sorted()
+    others = [(name, _as_named_by(first, reference, other, name)) for name, other in named[1:]]
+    for name, other in others:
+        _verify_same(reference, first, name, other)
+    return [(reference, first), *others]
+
+
+def _rank(measured: dict[str, Measured]) -> list[Standing]:
+    names = list(measured)
+    values = np.array([float(one.values[RANKED_BY]) for one in measured.values()])
+    drawn = np.stack([one.drawn[RANKED_BY] for one in measured.values()], axis=1)
+    order = np.argsort(-values, kind="stable")
+    places = rankdata(-drawn, method="min", axis=1)
+    low, high = (np.quantile(places, part, axis=0, method="nearest") for part in (0.025, 0.975))
+    best, rest = order[0], order[1:]
+    behind = simultaneous_estimates(values[best] - values[rest], drawn[:, [best]] - drawn[:, rest])
+    gaps = dict(zip(rest.tolist(), behind, strict=True))
+    return [
+        Standing(
+            name=names[index],
+            score=float(values[index]),
+            rank=place,
+            rank_low=min(place, int(low[index])),
+            rank_high=max(place, int(high[index])),
+            behind=gaps.get(index),
+        )
+        for place, index in enumerate(order.tolist(), start=1)
+    ]
 
 
 def _known(name: str, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:

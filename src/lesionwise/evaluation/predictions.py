@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 PROB_COLUMNS = [f"prob_{code}" for code in CODES]
 LOGIT_COLUMNS = [f"logit_{code}" for code in CODES]
 CHALLENGE_COLUMNS = [code.upper() for code in CODES]  # beside "image", in any order
-_TEXTS = dict.fromkeys(("image_id", "image", "group", "y_true"), str)
+_TEXTS = dict.fromkeys(("image_id", "image", "group", "y_true", "model", "model_sha256"), str)
 _GAPS = {column: [""] for column in (*PROB_COLUMNS, *LOGIT_COLUMNS, *CHALLENGE_COLUMNS)}
 _SUM_TOLERANCE = 1e-3  # probabilities written with four decimals still sum to one within this
 
@@ -82,6 +82,8 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
     columns |= dict(zip(PROB_COLUMNS, predictions.y_prob.T, strict=True))
     if predictions.logits is not None:
         columns |= dict(zip(LOGIT_COLUMNS, predictions.logits.T, strict=True))
+    if predictions.model is not None:
+        columns |= {"model": predictions.model.name, "model_sha256": predictions.model.sha256}
     write_text(path, pd.DataFrame(columns).to_csv(index=False, float_format="%.7g", lineterminator="\n"))
 
 

@@ -7,6 +7,8 @@ from typing import Final
 
 from lesionwise.bundle.claim import part_scores
 from lesionwise.bundle.description import PartScores, image_digest
+from lesionwise.bundle.seen import digests_of_seen
+from lesionwise.data.known_lesions import REFERENCE_SPLIT
 from lesionwise.evaluation.calibration.record import Calibration
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.runs.predictions import read_run_predictions
@@ -25,6 +27,8 @@ _OF_THE_LIKELIEST: Final = (
 
 _MOST_IMAGES: Final = 40_000
 """Digests of more would fill the description; they are left out then."""
+_MOST_SEEN: Final = 10_000
+"""The same for the images that made a model, whose lesions are kept as well."""
 
 
 def claimed_scores(run: RunFolder, calibration: Calibration) -> dict[str, PartScores]:
@@ -78,6 +82,20 @@ def digests_of_test(scores: dict[str, PartScores], split: Split) -> tuple[str, .
     if "test" not in scores or len(names) > _MOST_IMAGES:
         return ()
     return tuple(sorted(image_digest(name) for name in names))
+
+
+def digests_of_made_with(split: Split) -> tuple[str, ...] | None:
+    """Return the digests of the images and lesions that made a model.
+
+    None where the package knows the split, or where the images are more than a description has room for.
+
+    Args:
+        split: Of the run.
+    """
+    rows = split.frame[split.frame["part"] != "test"]
+    if split.fingerprint == REFERENCE_SPLIT or len(rows) > _MOST_SEEN:
+        return None
+    return digests_of_seen(rows["image_id"].tolist(), rows["group"].unique().tolist())
 
 
 def _accepted(run: RunFolder, images: int) -> float | None:

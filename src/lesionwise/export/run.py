@@ -35,7 +35,7 @@ from lesionwise.evaluation.runs.predictions import run_calibration
 from lesionwise.evaluation.runs.rejection import fit_members, has_numbers
 from lesionwise.execution import Execution
 from lesionwise.export.check import verify_as_predicted
-from lesionwise.export.claims import claimed_scores, digests_of_test
+from lesionwise.export.claims import claimed_scores, digests_of_made_with, digests_of_test
 from lesionwise.export.graph import BundleGraph, Member, View, Whole, to_onnx, verify_parity
 from lesionwise.export.precision import verify_countable, with_fewer_bits
 from lesionwise.files import file_sha256, read_json
@@ -225,6 +225,7 @@ def _provenance(
         checkpoints=tuple(file_sha256(run.best) for run in runs),
         packages=read_json(runs[0].environment)["packages"],
         test_images=digests_of_test(scores, split),
+        seen=digests_of_made_with(split),
     )
 
 

@@ -76,6 +76,7 @@ def write_report(run: RunFolder) -> Path:
         robustness=robustness_facts(run, part, drawn),
         gallery=_gallery(run, part, predictions, dataset),
         source=scores.get("source"),
+        seen=scores.get("seen"),
         data=data,
         split=_optional_json(run.split_facts),
         environment=_optional_json(run.environment),

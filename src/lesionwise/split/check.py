@@ -123,13 +123,7 @@ def check_split(
     lesion = dict(zip(table["image_id"], table["lesion_id"], strict=True))
     train, test = _known_names(train, group, "training"), _known_names(test, group, "test")
     trained, tested = set(train), sorted(set(test))
-    trained_lesions = {lesion[image] for image in trained}
-    trained_groups = {group[image] for image in trained}
-    tainted = {
-        image: _reason(image in trained, lesion[image] in trained_lesions)
-        for image in tested
-        if group[image] in trained_groups
-    }
+    tainted = _taint(trained, tested, group, lesion)
     return SplitCheck(
         train_images=len(trained),
         test_images=len(tested),
@@ -140,6 +134,31 @@ def check_split(
         by_class=_by_class(tested, tainted, table),
         scores=_score(predictions, tested, tainted, table, group) if predictions else {},
     )
+
+
+def find_taint(train: Iterable[str], test: Iterable[str], table: pd.DataFrame) -> dict[str, str]:
+    """Return the reason, one of `REASONS`, of each test image that is tainted.
+
+    Args:
+        train: Ids of the training images.
+        test: Ids of the test images.
+        table: With image_id and lesion_id of every image.
+    """
+    group = dict(zip(table["image_id"], lesion_groups(table), strict=True))
+    lesion = dict(zip(table["image_id"], table["lesion_id"], strict=True))
+    return _taint(set(train), sorted(set(test)), group, lesion)
+
+
+def _taint(
+    trained: set[str], tested: list[str], group: Mapping[str, str], lesion: Mapping[str, str]
+) -> dict[str, str]:
+    lesions = {lesion[image] for image in trained}
+    groups = {group[image] for image in trained}
+    return {
+        image: _reason(image in trained, lesion[image] in lesions)
+        for image in tested
+        if group[image] in groups
+    }
 
 
 def _known_names(ids: Sequence[str], group: Mapping[str, str], name: str) -> list[str]:

@@ -23,6 +23,8 @@ from lesionwise.run_record import describe_environment
 
 GIVEN: Final = "given"
 """The part that predictions from outside a run stand under."""
+CLEAN: Final = "given-clean"
+"""Those of them that the model was not made with, where it was made with some."""
 OUT_OF_FOLD: Final = "out-of-fold"
 """The part of a cross-validation: every image predicted by the run that did not see its fold."""
 
@@ -58,19 +60,30 @@ def read_check(run: RunFolder, part: str) -> CalibrationCheck | None:
     return CalibrationCheck.from_json(found[part]) if part in found else None
 
 
-def write_given(run: RunFolder, predictions: Predictions, evaluation: Evaluation, *, source: str) -> None:
+def write_given(
+    run: RunFolder,
+    predictions: Predictions,
+    evaluation: Evaluation,
+    facts: dict[str, str],
+    *,
+    clean: Evaluation | None = None,
+) -> None:
     """Write somebody's predictions and their scores into a folder that a report can be made of.
 
     Args:
         run: The folder.
         predictions: What was scored.
         evaluation: The scores.
-        source: Name of the file that the predictions came from.
+        facts: `source`, the name of the file that the predictions came from; `stamp` and `seen`, where the
+            model was made with some of the images.
+        clean: The scores of the images that did not make the model, where some did.
     """
     run.path.mkdir(parents=True, exist_ok=True)
     write_predictions(predictions, run.predictions(GIVEN))
     write_json(run.environment, describe_environment())
-    _add_scores(run, GIVEN, evaluation, {"source": source})
+    _add_scores(run, GIVEN, evaluation, facts)
+    if clean:
+        _add_scores(run, CLEAN, clean, facts)
 
 
 def evaluate_predictions(

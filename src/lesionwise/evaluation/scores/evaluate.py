@@ -109,9 +109,7 @@ class Evaluation:
         Args:
             score: A name of `OVERALL`.
         """
-        present = len(self.diagnoses)
-        over = f" over {present} of {len(CODES)}" if score in MEANS and present < len(CODES) else ""
-        return f"{score.replace('_', ' ')}{over}"
+        return mean_title(score, len(self.diagnoses))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries and lists, as `scores.json` holds them."""
@@ -126,6 +124,17 @@ class Evaluation:
             for code, estimates in value["per_class"].items()
         }
         return cls(**{**value, "overall": overall, "per_class": per_class})
+
+
+def mean_title(score: str, diagnoses: int) -> str:
+    """Return what a score of images that show so many diagnoses is called.
+
+    Example:
+        >>> mean_title("balanced_accuracy", 5), mean_title("accuracy", 5)
+        ('balanced accuracy over 5 of 7', 'accuracy')
+    """
+    over = f" over {diagnoses} of {len(CODES)}" if score in MEANS and diagnoses < len(CODES) else ""
+    return f"{score.replace('_', ' ')}{over}"
 
 
 def evaluate(

@@ -1,0 +1,144 @@
+"""What a model has seen: which images of a test set, or of their lesions, it was made with.
+
+Every part but `test` made the model: it was trained on `train`, chosen or trained on `val`, and calibrated on
+`cal`. A score on such images says little about new lesions.
+
+Here: finding these images from what the bundle says of its split. Not here: scoring the rest.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionwise.bundle.description import Description, Provenance, image_digest
+from lesionwise.bundle.load import SHIPPED, read_bundle
+from lesionwise.data.known_lesions import (
+    HAM10000_IMAGES,
+    REFERENCE_SPLIT,
+    known_lesions,
+    reference_parts,
+)
+from lesionwise.evaluation.predictions import Model, Predictions
+from lesionwise.files import file_sha256
+from lesionwise.names import image_id_of, match_names
+from lesionwise.split.check import REASONS, find_taint
+
+SEEN_STAMP: Final = "SEEN IN TRAINING"
+"""What stands on every score of images that the model was made with."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Which images of a test set a model was made with.
+
+    Attributes:
+        model: Its name.
+        reasons: One of `lesionwise.split.check.REASONS`, by the id of each image that was seen.
+        images: Images of the test set.
+        unknown: Those of which nothing is known: their ids are in no table of the model's data.
+    """
+
+    model: str
+    reasons: dict[str, str]
+    images: int
+    unknown: int
+
+    @property
+    def share(self) -> float:
+        """Part of the test images that was seen, from 0 to 1."""
+        return len(self.reasons) / self.images
+
+    def mask(self, image_ids: NDArray[np.str_]) -> NDArray[np.bool_]:
+        """Return which of these images were seen, shape (N,)."""
+        return np.isin(image_ids, list(self.reasons))
+
+    def describe(self) -> str:
+        """Return what was found, as a sentence that can be quoted."""
+        unknown = f" Of {self.unknown:,} others nothing is known: their ids are not in its data."
+        if not self.reasons:
+            known = f"None of the {self.images:,} images was used to make {self.model}, as far as ids tell."
+            return f"{known}{unknown if self.unknown else ''}"
+        counts = [(reason, list(self.reasons.values()).count(reason)) for reason in REASONS]
+        parts = ", ".join(f"{count:,} {reason}" for reason, count in counts if count)
+        return (
+            f"{SEEN_STAMP}. {self.model} was made with {len(self.reasons):,} of the {self.images:,} images "
+            f"({self.share:.1%}), or with other photographs of their lesions ({parts}). The scores of all "
+            f"images do not say how well it does on new lesions.{unknown if self.unknown else ''}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values with every id."""
+        stamp = {"stamp": SEEN_STAMP} if self.reasons else {}
+        return {**stamp, **vars(self), "share": self.share}
+
+
+def shipped_description(model: Model) -> Description | None:
+    """Return the description of the bundle that ships with the package and made predictions, if one did."""
+    for name in SHIPPED:
+        path = files("lesionwise") / "weights" / f"{name}.onnx"
+        if path.is_file() and file_sha256(path) == model.sha256:  # type: ignore[arg-type] # a file on disk
+            return read_bundle(name).description
+    return None
+
+
+def seen_images(description: Description, predictions: Predictions) -> Seen | None:
+    """Return which of the predicted images, or of their lesions, a model was made with.
+
+    The split that the models which ship were made with is known image by image, and so is any other split of
+    all of HAM10000, since a bundle names its test images. For other data a bundle holds digests of the images
+    and lesions that made it; siblings are then found by the `group` of the predictions.
+
+    Args:
+        description: Of the bundle.
+        predictions: With the ids that are to be looked for.
+
+    Returns:
+        None if the bundle does not say what it was made with, as an imported one.
+    """
+    provenance, ids = description.provenance, predictions.image_id.tolist()
+    if provenance is None:
+        return None
+    made_with = _ham10000_made_with(provenance)
+    if made_with is not None:
+        known = known_lesions()
+        name = match_names(ids, known["image_id"].tolist())
+        found = find_taint(made_with, list(name.values()), known)
+        reasons = {image: found[theirs] for image, theirs in name.items() if theirs in found}
+        return Seen(description.name, reasons, len(ids), len(ids) - len(name))
+    if not provenance.seen:
+        return None
+    digests = set(provenance.seen)
+    groups = [None] * len(ids) if predictions.group is None else predictions.group.tolist()
+    reasons = {}
+    for image, group in zip(ids, groups, strict=True):
+        if not digests.isdisjoint({image_digest(image), image_digest(image_id_of(image))}):
+            reasons[image] = REASONS[0]
+        elif group is not None and image_digest(group) in digests:
+            reasons[image] = REASONS[1]
+    return Seen(description.name, reasons, len(ids), 0)
+
+
+def digests_of_seen(image_ids: Sequence[str], groups: Sequence[str]) -> tuple[str, ...]:
+    """Return the digests by which a bundle remembers what it was made with.
+
+    Args:
+        image_ids: Of train, val and cal.
+        groups: Their lesions.
+    """
+    return tuple(sorted({image_digest(name) for name in (*image_ids, *groups)}))
+
+
+def _ham10000_made_with(provenance: Provenance) -> list[str] | None:
+    """Return the images of HAM10000 that made a model, None if it was not made with all of HAM10000."""
+    parts = reference_parts()
+    if provenance.split_fingerprint == REFERENCE_SPLIT:
+        return [image for image, part in parts.items() if part != "test"]
+    digest = {image_digest(image): image for image in parts}
+    tested = provenance.test_images
+    if provenance.images != HAM10000_IMAGES or not tested or not digest.keys() >= set(tested):
+        return None
+    return sorted(set(parts) - {digest[test] for test in tested})

@@ -1,0 +1,217 @@
+"""Predictions of anybody's model: reading them, looking up their training images, and scoring them.
+
+Here: what `evaluate`, `compare` and `report` do with a CSV. Not here: the runs of this package.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lesionwise.cli.console import describe_evaluation, print_note
+from lesionwise.cli.options import By
+from lesionwise.errors import LesionwiseError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lesionwise.bundle.seen import Seen
+    from lesionwise.evaluation.predictions import Predictions
+    from lesionwise.evaluation.scores.evaluate import Evaluation
+
+TruthOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--truth", help="True diagnoses of a CSV: ISIC ground truth, or image_id and dx.", metavar="CSV"
+    ),
+]
+TableOption = Annotated[
+    Path | None,
+    typer.Option("--table", help="Metadata: lesion_id, and age, sex, … for subgroups.", metavar="CSV"),
+]
+Normalise = Annotated[
+    bool, typer.Option("--normalise", help="Divide each row of a CSV's confidences by its sum.")
+]
+ResampleBy = Annotated[
+    By,
+    typer.Option("--by", help="What intervals resample; image only where no lesion is known: too narrow."),
+]
+MadeByModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        help="The bundle that made the predictions, to find images that it was trained on.",
+        metavar="FILE",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a user gives beside predictions.
+
+    Attributes:
+        truth: A table of true diagnoses.
+        table: What is known of the images besides, as `read_metadata` returns it.
+        normalise: Divide each row of confidences by its sum.
+        model: The bundle that made the predictions.
+    """
+
+    truth: Path | None = None
+    table: "pd.DataFrame | None" = None
+    normalise: bool = False
+    model: Path | None = None
+
+
+@dataclass(frozen=True)
+class Given:
+    """Predictions of a CSV with all that is known of their images.
+
+    Attributes:
+        source: The CSV.
+        predictions: With truth and lesions, as far as they are known.
+        table: What is known of the images besides; None if nothing was given.
+        seen: Which of them made the model; None if that cannot be known.
+    """
+
+    source: Path
+    predictions: "Predictions"
+    table: "pd.DataFrame | None"
+    seen: "Seen | None"
+
+
+def read_metadata(path: Path) -> "pd.DataFrame":
+    """Return a table about images in which `group` holds the lesion groups that splits are made by."""
+    from lesionwise.evaluation.tables import read_table
+    from lesionwise.split.groups import lesion_groups
+
+    table = read_table(path)
+    if "lesion_id" in table and "group" not in table and (table["lesion_id"] != "").all():
+        table["group"] = lesion_groups(table)
+    return table
+
+
+def read_csv(source: Path, known: Known, *, quiet: bool) -> Given:
+    """Read the predictions of a CSV, and look up truth, lesions and training images.
+
+    Args:
+        source: The CSV.
+        known: What was given beside it. Of images of HAM10000 the package knows diagnosis and lesion itself.
+        quiet: Print no notes.
+    """
+    from lesionwise.evaluation.predictions import read_predictions
+    from lesionwise.evaluation.runs.scores import verify_not_test
+    from lesionwise.evaluation.tables import join_table, join_truth
+
+    verify_not_test(source)
+    predictions = read_predictions(source, normalise=known.normalise)
+    if known.truth:
+        predictions = join_truth(predictions, read_metadata(known.truth), str(known.truth))
+    if known.table is not None:
+        predictions = join_table(predictions, known.table, "--table")
+    predictions = _join_shipped(predictions, quiet=quiet)
+    return Given(source, predictions, known.table, _find_seen(predictions, known.model, quiet=quiet))
+
+
+def score_csv(given: Given, by: By, out: Path | None, *, quiet: bool) -> tuple[str, dict[str, Any]]:
+    """Return the scores of a CSV as text and as JSON; images that made the model are scored apart.
+
+    Args:
+        given: The predictions.
+        by: What is resampled.
+        out: Where a folder with a report is made; none if left out.
+        quiet: Print no notes.
+    """
+    from lesionwise.bundle.seen import SEEN_STAMP
+    from lesionwise.evaluation.runs.scores import evaluate_predictions, write_given
+    from lesionwise.report.html import write_report
+    from lesionwise.run_folder import claim_run_folder
+
+    if by == "image":
+        print_note("Every photograph counts as a lesion of its own: intervals are too narrow.", quiet=quiet)
+    said, source, seen = given.predictions, str(given.source), given.seen
+    evaluation = evaluate_predictions(said, source, table=given.table, by=by)
+    rest = None
+    if seen and seen.reasons:
+        unseen = ~seen.mask(said.image_id)
+        rest = evaluate_predictions(said.take(unseen), source, by=by) if unseen.any() else None
+    if out:
+        run = claim_run_folder(out)
+        facts = {"source": given.source.name}
+        if seen and seen.reasons:
+            facts |= {"stamp": SEEN_STAMP, "seen": seen.describe()}
+        write_given(run, said, evaluation, facts, clean=rest)
+        print_note(f"Report: {write_report(run)}", quiet=quiet)
+    value = evaluation.to_json()
+    if seen:
+        value["seen_in_training"] = {**seen.to_json(), "clean": rest.to_json() if rest else None}
+    text = describe_evaluation(evaluation, given.source.name)
+    return "\n".join([text, *(_describe_seen(seen, rest) if seen else [])]), value
+
+
+def _describe_seen(seen: "Seen", rest: "Evaluation | None") -> list[str]:
+    if not seen.reasons:
+        return [seen.describe()]
+    if rest is None:
+        return [seen.describe(), "No image is left that it has not seen: nothing can be said of new lesions."]
+    scores = ", ".join(
+        f"{rest.title(name)} {rest.overall[name]}" for name in ("balanced_accuracy", "accuracy")
+    )
+    clean = f"The clean rest, {rest.images:,} images of {rest.lesions:,} lesions: {scores}."
+    return [seen.describe(), f"{clean} This is the score to quote."]
+
+
+def _join_shipped(predictions: "Predictions", *, quiet: bool) -> "Predictions":
+    """Return the predictions with the truth and lesions of HAM10000, if all images are of it."""
+    from lesionwise.data.known_lesions import known_lesions
+    from lesionwise.evaluation.tables import join_table
+    from lesionwise.names import match_names
+    from lesionwise.split.groups import lesion_groups
+
+    lacking = [
+        what
+        for what, values in (("diagnoses", predictions.y_true), ("lesions", predictions.group))
+        if values is None
+    ]
+    known = known_lesions()
+    ids = predictions.image_id.tolist()
+    if not lacking or len(match_names(ids, known["image_id"].tolist())) < len(ids):
+        return predictions
+    columns = ["image_id", *(["dx"] if "diagnoses" in lacking else [])]
+    table = known[columns].assign(group=lesion_groups(known))
+    print_note(
+        f"All images are of HAM10000: {' and '.join(lacking)} are those of the table that ships.", quiet=quiet
+    )
+    return join_table(predictions, table, "HAM10000")
+
+
+def _find_seen(predictions: "Predictions", model: Path | None, *, quiet: bool) -> "Seen | None":
+    from lesionwise.bundle.load import read_bundle
+    from lesionwise.bundle.seen import seen_images, shipped_description
+
+    made_by = predictions.model
+    if model:
+        bundle = read_bundle(model)
+        if made_by and made_by.sha256 != bundle.sha256:
+            raise LesionwiseError(
+                f"{model}: has the SHA-256 {bundle.sha256[:12]} but the predictions name {made_by.name} with "
+                f"{made_by.sha256[:12]}. Pass the file that made them."
+            )
+        description = bundle.description
+    elif made_by:
+        found = shipped_description(made_by)
+        if found is None:
+            print_note(
+                f"The predictions were made by {made_by.name}, which does not ship. Pass --model FILE to "
+                "find images that it was trained on.",
+                quiet=quiet,
+            )
+            return None
+        description = found
+    else:
+        return None
+    seen = seen_images(description, predictions)
+    if seen is None:
+        print_note(f"{description.name} does not say which images it was trained on.", quiet=quiet)
+    return seen

@@ -155,6 +155,7 @@ def test_the_card_of_an_ensemble_shows_its_folds_apart(drawn_folder: Path, tmp_p
         known = about_part(folder, part)
         assert known is not None
         assert list(known["image_id"]) == list(pd.read_csv(folder.predictions(part))["image_id"])
+    shutil.copyfile(both["folds"].split, both["runs"].split)
     shutil.copyfile(both["folds"].split_facts, both["runs"].split_facts)
     card = write_model_card(both["runs"], folds=both["folds"]).read_text(encoding="utf-8")
     assert "They are those of a model made the same way, each scored on a fold (1)" in " ".join(card.split())

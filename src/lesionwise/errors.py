@@ -12,6 +12,7 @@
     ├── RecipeError          an unknown key or an impossible value
     ├── BundleError          a model file that is damaged, foreign or not fit to be served
     ├── RunError             a run folder that lacks what a command needs
+    ├── BusyError            another process writes what a command is to write
     └── MissingExtraError    an optional dependency is not installed
 
 Not here: what a caller of a function did wrong in Python, which is a `ValueError` or `TypeError`.
@@ -84,6 +85,10 @@ class BundleError(LesionwiseError):
 
 class RunError(LesionwiseError):
     """A run folder lacks what a command needs, or would be overwritten."""
+
+
+class BusyError(LesionwiseError):
+    """Another process writes what a command is to write."""
 
 
 class MissingExtraError(LesionwiseError):

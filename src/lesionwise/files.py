@@ -6,13 +6,15 @@ Here: what every room that writes a file uses. Not here: which files a run has (
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import file_digest
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
-from lesionwise.errors import RunError
+from filelock import FileLock, Timeout
+
+from lesionwise.errors import BusyError, RunError
 
 
 @contextmanager
@@ -25,6 +27,44 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def sole_writer(target: Path) -> Iterator[None]:
+    """Keep other processes from writing a file or folder for as long as the block runs.
+
+    A killed process holds nothing. Where no lock can be made, as in a folder of somebody else, none is held.
+
+    Args:
+        target: What the block writes; the lock lies beside it.
+
+    Raises:
+        BusyError: If another process writes it.
+    """
+    path = lock_path(target)
+    lock = FileLock(path, timeout=0)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise BusyError(
+            f"{target}: another process is writing it. Wait until that ends, or name another place."
+        ) from error
+    except PermissionError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # an open file stays on Windows
+            path.unlink()
+        lock.release()
+
+
+def lock_path(target: Path) -> Path:
+    """Return the file that stands for the right to write a file or folder."""
+    whole = target.absolute()
+    return whole.with_name(f".{whole.name}.lock")
 
 
 def write_text(path: Path, text: str) -> None:

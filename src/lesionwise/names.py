@@ -6,12 +6,15 @@ another has it, the image gets the shortest end of its path that tells the two a
 Here: giving such names, and finding an image in a table that calls it otherwise. Not here: finding files.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm"})
 """Ends of names that count as images where a folder is searched."""
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # with which spreadsheets start one
+_NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
 def image_id_of(name: str) -> str:
@@ -22,6 +25,16 @@ def image_id_of(name: str) -> str:
         ('ISIC_0024306', 'patient 3.2')
     """
     return _without_suffix(name.replace("\\", "/").rpartition("/")[2])
+
+
+def inert_name(name: str) -> str:
+    """Return a name as a table may hold it: a spreadsheet takes it for text and not for a formula.
+
+    Example:
+        >>> inert_name("=1+1"), inert_name("-0.5"), inert_name("ISIC_0024306")
+        ("'=1+1", '-0.5', 'ISIC_0024306')
+    """
+    return f"'{name}" if name.startswith(_FORMULA) and not _NUMBER.fullmatch(name) else name
 
 
 def shortest_names(paths: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from lesionwise.errors import RunError, SplitError
-from lesionwise.files import file_sha256, read_json
+from lesionwise.files import file_sha256, lock_path, read_json
 
 Kind = Literal["run", "ensemble", "cross-validation", "leakage measurement"]
 _INSTEAD: Final[dict[Kind, str]] = {
@@ -320,6 +320,6 @@ def next_run_path(parent: Path, name: str) -> Path:
     What names of networks hold and a file name must not, on Windows at the latest, becomes a dash.
     """
     name, number = re.sub(r"[:/\\]", "-", name), 1
-    while (parent / f"{name}-{number}").exists():
+    while (path := parent / f"{name}-{number}").exists() or lock_path(path).exists():
         number += 1
-    return parent / f"{name}-{number}"
+    return path

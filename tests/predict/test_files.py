@@ -1,5 +1,6 @@
 import csv
 import os
+import re
 import shutil
 import threading
 import zipfile
@@ -16,7 +17,7 @@ from bundle.small_model import images
 from lesionwise.bundle.description import Provenance
 from lesionwise.bundle.engine import BATCH, Engine
 from lesionwise.data.images import read_image
-from lesionwise.errors import BundleError, DataError
+from lesionwise.errors import BundleError, BusyError, DataError
 from lesionwise.evaluation.predictions import read_predictions
 from lesionwise.predict.files import Output, _map_ahead, predict_files
 from lesionwise.predict.heatmaps import HeatmapWriter
@@ -287,3 +288,51 @@ def without_maps(engine: Engine) -> Engine:
     said = engine.description.model_copy(update={"outputs": ("probabilities", "logits")})
     other.bundle = replace(engine.bundle, description=said)
     return other
+
+
+def test_two_calls_do_not_write_one_table(engine: Engine, folder: Path, tmp_path: Path) -> None:
+    refused = []
+
+    def call_again(_: int) -> None:
+        if not refused:
+            with pytest.raises(BusyError, match=r"p\.csv: another process is writing it"):
+                predicted(engine, folder, tmp_path / "p.csv", resume=True)
+            refused.append(True)
+
+    assert predicted(engine, folder, tmp_path / "p.csv", on_done=call_again) == {"predicted": COUNT}
+    assert refused
+    rows = (tmp_path / "p.csv").read_text().splitlines()
+    assert len(rows) == len(set(rows)) == COUNT + 1
+    assert [path.name for path in tmp_path.iterdir()] == ["p.csv"]
+
+
+def test_a_finished_table_has_nothing_left_to_do_but_images_that_came_since(
+    engine: Engine, folder: Path, tmp_path: Path
+) -> None:
+    own = Path(shutil.copytree(folder, tmp_path / "images"))
+    predicted(engine, own, tmp_path / "p.csv")
+    finished = (tmp_path / "p.csv").read_bytes()
+    assert predicted(engine, own, tmp_path / "p.csv", resume=True) == {"kept": COUNT}
+    assert (tmp_path / "p.csv").read_bytes() == finished
+    shutil.copy(next(own.glob("*.png")), own / "new.png")
+    assert predicted(engine, own, tmp_path / "p.csv", resume=True) == {"predicted": 1, "kept": COUNT}
+    assert (tmp_path / "p.csv").read_bytes().startswith(finished)
+    other = copy(engine)
+    other.bundle = replace(engine.bundle, sha256="0" * 64)
+    with pytest.raises(DataError, match="was predicted with another model"):
+        predicted(other, own, tmp_path / "p.csv", resume=True)
+
+
+def test_no_name_in_a_table_is_a_formula(engine: Engine, folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / "=images"
+    own.mkdir()
+    image = next(folder.glob("*.png"))
+    for name in ("=cmd|'C'!A0", "+1+1", "-1-1", "@SUM(1)", "-12"):
+        shutil.copy(image, own / f"{name}.png")
+    (own / "=broken.png").write_bytes(b"no image")
+    predicted(engine, own, tmp_path / "p.csv")
+    for table in tmp_path.glob("p.*"):
+        with table.open(newline="") as file:
+            for row in csv.reader(file):
+                assert not any(re.match(r"[=+@]|-(?!\d+(\.\d+)?(e[-+]?\d+)?$)", cell) for cell in row), row
+    assert predicted(engine, own, tmp_path / "p.csv", resume=True)["kept"] == 5

@@ -10,7 +10,7 @@ from lesionwise.cli.console import print_error
 from lesionwise.errors import LesionwiseError, MissingExtraError
 
 _EXTRA_OF_MODULE = {
-    **dict.fromkeys(("filelock", "matplotlib", "pandas", "scipy", "sklearn"), "eval"),
+    **dict.fromkeys(("matplotlib", "pandas", "scipy", "sklearn"), "eval"),
     **dict.fromkeys(
         ("lightning", "onnx", "onnxscript", "safetensors", "tensorboard", "timm", "torch"), "train"
     ),

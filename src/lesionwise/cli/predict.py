@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lesionwise.predict.sources import Pictures
 
 _SOME_FAILED = 1
+_FINISHED = "{}: is finished; nothing is left to do. Leave --resume out to predict anew."
 
 
 Places = Annotated[
@@ -92,6 +93,9 @@ def predict(
     table = out.with_name(f"{out.name}.rows") if columnar else out
     if columnar:
         verify_arrow()
+        if resume and out.exists() and not table.with_name(f"{table.name}.part").exists():
+            print_result(_FINISHED.format(out), {"out": str(out), "predicted": 0}, as_json=json)
+            return
     told = read_metadata_table(metadata, answers) if metadata else None
     pictures = find_pictures(places)  # what is missing is found before the work
     if format_ == "isic":
@@ -176,8 +180,12 @@ def _report(tally: "Tally", out: Path, errors: Path, *, as_json: bool) -> None:
     kept = f", {tally.kept} kept from before" if tally.kept else ""
     repeated = f", {tally.repeated} named again and left out" if tally.repeated else ""
     failed = f"; {tally.failed} could not be predicted: {errors}" if tally.failed else ""
+    if tally.kept and not (tally.predicted or tally.failed):
+        text = f"{_FINISHED.format(out)} All {tally.kept} images are in it."
+    else:
+        text = f"Predicted {tally.predicted} images{kept}{repeated}: {out}{failed}"
     print_result(
-        f"Predicted {tally.predicted} images{kept}{repeated}: {out}{failed}",
+        text,
         {
             "out": str(out),
             "predicted": tally.predicted,

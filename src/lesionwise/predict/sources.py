@@ -18,7 +18,7 @@ from typing import Final
 
 from lesionwise.data.images import MAX_BYTES, read_content
 from lesionwise.errors import DataError, ImageError
-from lesionwise.names import IMAGE_SUFFIXES, image_id_of, shortest_names
+from lesionwise.names import IMAGE_SUFFIXES, image_id_of, inert_name, shortest_names
 from lesionwise.predict.stored import SCHEME, find_stored
 
 PATH_COLUMN: Final = "path"
@@ -208,7 +208,7 @@ def _in_table(path: Path) -> Iterator[Picture]:
 
 
 def _printable(name: str) -> str:
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), name)
+    return inert_name(_UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), name))
 
 
 def _is_image(name: PurePath) -> bool:

@@ -7,6 +7,7 @@ Here: rows and files, with the standard library alone. A table grows under anoth
 import csv
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Literal, Self
@@ -14,8 +15,9 @@ from typing import IO, Final, Literal, Self
 from lesionwise.bundle.engine import Answers
 from lesionwise.bundle.load import Bundle
 from lesionwise.errors import DataError
-from lesionwise.files import read_json, write_json
+from lesionwise.files import copy_file, read_json, sole_writer, write_json
 from lesionwise.labels import CODES
+from lesionwise.names import inert_name
 from lesionwise.predict.sources import Picture
 
 Format = Literal["lesionwise", "isic"]
@@ -60,7 +62,7 @@ def table_rows(
             "" if answers.ood_score is None else _number(answers.ood_score[row]),
             *map(_number, probabilities[row]),
             *map(_number, logits[row]),
-            bundle.description.name,
+            inert_name(bundle.description.name),
             bundle.sha256,
         ]
 
@@ -79,15 +81,19 @@ class GrowingTable:
         self.record = path.with_name(f"{path.name}.part.json")
         self.columns = columns
         self._file: IO[str] | None = None
+        self._held = ExitStack()
 
     def __enter__(self) -> Self:
+        self._held.enter_context(sole_writer(self.path))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
+        with self._held:
+            if self._file is None:
+                return
             self._file.close()
             if kind is None:
                 self.part.replace(self.path)
@@ -98,7 +104,8 @@ class GrowingTable:
 
         Args:
             settings: What a call must share with the one that it goes on after.
-            resume: Go on after the rows that an earlier call left, less one that was cut.
+            resume: Go on after the rows that an earlier call left, less one that was cut; also of one that
+                ended, for images that came since.
 
         Returns:
             The hash of each first column that is kept.
@@ -106,6 +113,8 @@ class GrowingTable:
         Raises:
             DataError: If the rows to keep were made with other settings or have other columns.
         """
+        if resume and not self.part.exists() and self.path.exists():
+            self._take_up(settings)
         if resume and self.part.exists():
             _drop_cut_line(self.part)
             if self.part.stat().st_size:
@@ -128,6 +137,18 @@ class GrowingTable:
         if mode == "w":
             self.append([self.columns])
         return self._file
+
+    def _take_up(self, settings: Mapping[str, object]) -> None:
+        """Go on after a table that an earlier call finished; only its model is known."""
+        with self.path.open(encoding="utf-8", newline="") as file:
+            models = {row.get("model_sha256") for row in csv.DictReader(file)} - {None}
+        if models - {settings.get("model")}:
+            raise DataError(
+                f"{self.path}: was predicted with another model. Resume with the same, or leave --resume out "
+                "to start anew."
+            )
+        write_json(self.record, settings)
+        copy_file(self.path, self.part)
 
     def _kept(self, settings: Mapping[str, object]) -> set[int]:
         before = read_json(self.record) if self.record.exists() else {}

@@ -215,20 +215,21 @@ def claim_own_folder(record: Path, *, what: str) -> None:
         raise RunError(f"{record.parent}: is not empty and holds no {what}. Pass another --out.")
 
 
-def verify_same_start(path: Path, differs: Mapping[str, bool]) -> None:
-    """Make sure that what is continued is continued as it was begun.
+def verify_same_start(path: Path, differs: Mapping[str, bool | str]) -> None:
+    """Make sure that a folder is continued with the settings it started with.
 
     Args:
         path: The folder.
-        differs: Whether each thing is another one now, by its name.
+        differs: Whether each setting is another one now, by its name; or how it changed, in words.
 
     Raises:
         RunError: If one is.
     """
     changed = [name for name, other in differs.items() if other]
     if changed:
+        words = "; ".join(how for how in differs.values() if isinstance(how, str) and how)
         raise RunError(
-            f"{path}: was begun with another {' and '.join(changed)}. "
+            f"{path}: was begun with another {' and '.join(changed)}{f' ({words})' if words else ''}. "
             "Continue with the same, or pass another --out."
         )
 

@@ -15,10 +15,10 @@ from PIL import Image
 from conftest import WriteKaggle, make_recipe
 from lesionwise.cli.options import split_or_unit
 from lesionwise.data.dataset import Dataset
-from lesionwise.errors import DataError, LeakError, RecipeError, RunError, SplitError
+from lesionwise.errors import BusyError, DataError, LeakError, RecipeError, RunError, SplitError
 from lesionwise.evaluation.predictions import read_predictions
 from lesionwise.execution import Execution
-from lesionwise.files import read_json
+from lesionwise.files import read_json, sole_writer
 from lesionwise.recipe import load_recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.assign import make_split
@@ -151,8 +151,9 @@ def test_a_used_folder_is_refused_without_resume(trained: RunFolder, drawn_folde
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"recipe": {"lr": 0.5}}, "recipe"),
-        ({"seed": 1}, "--seed"),
+        ({"recipe": {"lr": 0.5}}, r"recipe \(lr was 0\.001, now 0\.5\)"),
+        ({"recipe": {"epochs": 3}}, r"recipe \(epochs was 4, now 3\)"),
+        ({"seed": 1}, r"--seed \(--seed was 0, now 1\)"),
         ({"by": "image"}, "--by"),
         ({"split": 7}, "--split"),
     ],
@@ -172,6 +173,37 @@ def test_a_run_is_continued_as_it_was_begun(
         change = {"split": tmp_path / "other.csv"}
     with pytest.raises(RunError, match=f"was begun with another {named}"):
         train(recipe, drawn_folder, out=trained.path, resume=True, **change)
+
+
+def test_a_run_of_a_steady_rate_trains_on_to_the_weights_of_a_longer_one(
+    drawn_folder: Path, tmp_path: Path
+) -> None:
+    keys = {"optimizer": "adamw", "drop_rate": 0.2, "flip": True}
+    long = train(make_recipe(**keys, epochs=3), drawn_folder, out=tmp_path / "long")
+    train(make_recipe(**keys, epochs=2), drawn_folder, out=tmp_path / "run")
+    run = train(make_recipe(**keys, epochs=3), drawn_folder, out=tmp_path / "run", resume=True)
+    assert same(weights(run), weights(long))
+    assert run.predictions("cal").read_bytes() == long.predictions("cal").read_bytes()
+    assert run.calibration.read_bytes() == long.calibration.read_bytes()
+    assert load_recipe(run.config).epochs == 3
+    (tmp_path / "run" / "predictions-test.csv").touch()
+    with pytest.raises(RunError, match="its test part was looked at"):
+        train(make_recipe(**keys, epochs=4), drawn_folder, out=run.path, resume=True)
+
+
+def test_a_schedule_that_has_ended_is_not_stretched(trained: RunFolder, drawn_folder: Path) -> None:
+    longer = make_recipe(**{**RECIPE, "epochs": 6})
+    with pytest.raises(RunError, match="epochs was 4, now 6, but its one_cycle schedule spreads"):
+        train(longer, drawn_folder, out=trained.path, resume=True)
+
+
+def test_two_trainings_do_not_write_one_run(drawn_folder: Path, tmp_path: Path) -> None:
+    with (
+        sole_writer(tmp_path / "run"),
+        pytest.raises(BusyError, match=r"run: another process is writing it\. Wait"),
+    ):
+        train(make_recipe(), drawn_folder, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_resuming_needs_to_know_which_run(drawn_folder: Path) -> None:

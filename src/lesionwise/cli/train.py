@@ -65,6 +65,8 @@ def train(
     from lesionwise.run_folder import next_run_path
 
     resolved = load_recipe(recipe, set_ or ())
+    if resume and out and not set_:
+        resolved = _own_recipe(out, resolved)
     unit = split_or_unit(split, by)
     execution = Execution(device=device, devices=devices, nodes=nodes, workers=workers)
 
@@ -92,6 +94,16 @@ def train(
     folder = out or next_run_path(Path("runs"), f"{Path(recipe).stem}-seeds")
     text, value = _train_seeds(resolved, folder, train_next, seeds=seeds, first=seed, split=split)
     print_result(text, value, as_json=json)
+
+
+def _own_recipe(out: Path, named: "Recipe") -> "Recipe":
+    """Return the recipe that a stopped run started with, keys that were set included."""
+    from lesionwise.recipe import load_recipe
+    from lesionwise.run_folder import RunFolder
+
+    config = RunFolder(out).config
+    own = load_recipe(config) if config.is_file() else named
+    return own if own.model == named.model else named
 
 
 def _train_seeds(

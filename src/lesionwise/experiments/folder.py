@@ -24,7 +24,7 @@ from lesionwise.split.split_file import Split, is_other_split, write_split
 from lesionwise.training.loop.hardware import choose_device
 from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.run import predict_held_out, train
-from lesionwise.training.verify import is_other_recipe, verify_recipe
+from lesionwise.training.verify import recipe_changes, verify_recipe
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ class Experiment:
         verify_same_start(
             self.folder.path,
             {
-                "recipe": is_other_recipe(self.recipe, self.folder.config),
-                **{_option(name): kept.get(name, value) != value for name, value in now.items()},
+                "recipe": recipe_changes(self.recipe, self.folder.config),
+                **{_option(name): _change(kept, name, value) for name, value in now.items()},
                 "--split": is_other_split(split, self.folder.split),
             },
         )
@@ -179,6 +179,12 @@ class Experiment:
             seed=self.seed,
             execution=replace(self.execution, cache_root=cache_root),
         )
+
+
+def _change(kept: dict[str, Any], name: str, value: Any) -> str:  # noqa: ANN401 (a JSON value)
+    """Return in words how a setting differs from the one that is kept; nothing if it does not."""
+    was = kept.get(name, value)
+    return "" if was == value else f"{_option(name)} was {was}, now {value}"
 
 
 def _option(name: str) -> str:

@@ -4,7 +4,7 @@ Here: the order of the stages and what each leaves in the run folder. Not here: 
 """
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from lesionwise.evaluation.runs.calibrate import calibrate_run
 from lesionwise.evaluation.runs.ledger import append_ledger
 from lesionwise.evaluation.runs.rejection import has_numbers
 from lesionwise.execution import Execution
-from lesionwise.files import file_sha256, read_json, write_json, write_text
+from lesionwise.files import file_sha256, read_json, sole_writer, write_json, write_text
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import (
     RunFolder,
@@ -34,8 +34,10 @@ from lesionwise.training.loop.processes import joined_processes, verify_share
 from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.probe import fit_probe
 from lesionwise.training.rejection import write_numbers
-from lesionwise.training.verify import is_other_recipe, verify_recipe
+from lesionwise.training.verify import recipe_changes, verify_recipe
 
+_OPEN_SCHEDULES: Final = ("constant", "plateau")  # whose rate does not depend on the number of epochs
+_MADE_OF_WEIGHTS: Final = ("calibration.json", "scores.json", "explanation.json", "robustness.json")
 _LEDGER: Final = "test-ledger.csv"
 
 
@@ -87,13 +89,18 @@ def train(
     _verify_wishes(recipe, out, wish, resume=resume, execution=execution)
 
     def begin() -> tuple[RunFolder, TrainingData, bool]:
-        run = claim_run_folder(Path(out) if out else next_run_path(Path("runs"), name), resume=resume)
+        path = Path(out) if out else next_run_path(Path("runs"), name)
+        held.enter_context(sole_writer(path))
+        run = claim_run_folder(path, resume=resume)
         _verify_same_start(run, recipe, seed=seed, split=wish)
         prepared = _prepare_run(run, recipe, Path(data), wish, seed=seed, execution=execution)
         return run, prepared, run.predictions("cal").exists()
 
     devices, nodes = execution.devices, execution.nodes
-    with joined_processes(execution.device, devices=devices, nodes=nodes) as processes:
+    with (
+        joined_processes(execution.device, devices=devices, nodes=nodes) as processes,
+        ExitStack() as held,
+    ):
         run, prepared, is_trained = processes.first(begin)
         if not is_trained:
             noted: AbstractContextManager[dict[str, Any]] = (
@@ -103,8 +110,8 @@ def train(
                 learn = fit_probe if recipe.probe else partial(fit, processes=processes, resume=resume)
                 clock = learn(recipe, prepared, run, seed=seed, execution=execution)
                 stage |= {"images": clock.images, "parts": clock.seconds}
-    if processes.is_first:
-        learn_from_cal(run, recipe, prepared, device=execution.device)
+        if processes.is_first:
+            learn_from_cal(run, recipe, prepared, device=execution.device)
     return run
 
 
@@ -228,16 +235,45 @@ def _verify_same_start(run: RunFolder, recipe: Recipe, *, seed: int, split: Path
     verify_not_reread(run)
     if not run.data.exists():
         return
-    facts = read_json(run.data)
+    kept = read_json(run.data)["seed"]
+    _allow_more_epochs(run, recipe)
     verify_same_start(
         run.path,
         {
-            "recipe": is_other_recipe(recipe, run.config),
-            "--seed": facts["seed"] != seed,
+            "recipe": recipe_changes(recipe, run.config),
+            "--seed": "" if kept == seed else f"--seed was {kept}, now {seed}",
             "--split": isinstance(split, Path) and is_other_split(split, run.split),
             "--by": split == "image" and not read_split(run.split).leaky,
         },
     )
+
+
+def _allow_more_epochs(run: RunFolder, recipe: Recipe) -> None:
+    """Let a run train on for more epochs than it started with, if they would be those of a longer run.
+
+    What was made of its last weights is removed, for it is made again.
+
+    Raises:
+        RunError: If its schedule depends on the number of epochs, or its test part was looked at.
+    """
+    before = load_recipe(run.config).epochs
+    as_before = recipe.model_copy(update={"epochs": before})
+    if recipe.epochs <= before or recipe_changes(as_before, run.config):
+        return
+    if recipe.schedule not in _OPEN_SCHEDULES:
+        raise RunError(
+            f"{run.path}: epochs was {before}, now {recipe.epochs}, but its {recipe.schedule} schedule "
+            f"spreads the learning rate over {before} epochs. Train anew with another --out."
+        )
+    if run.predictions("test").exists():
+        raise RunError(
+            f"{run.path}: epochs was {before}, now {recipe.epochs}, but its test part was looked at: what is "
+            "chosen after that is no longer a blind score. Train anew with another --out."
+        )
+    for made in ("predictions-*.csv", "embeddings-*.npy", "appearance-*.npy", *_MADE_OF_WEIGHTS):
+        for path in run.path.glob(made):
+            path.unlink()
+    write_text(run.config, recipe.to_toml())
 
 
 def _verify_same_data(run: RunFolder, recipe: Recipe, data: TrainingData) -> None:

@@ -31,8 +31,8 @@ def verify_recipe(recipe: Recipe, device: str | None, *, begun: bool = False) ->
         lowest_layers(network, recipe.freeze_layers)
 
 
-def is_other_recipe(recipe: Recipe, config: Path) -> bool:
-    """Return whether a recipe is not the one that something was begun with.
+def recipe_changes(recipe: Recipe, config: Path) -> str:
+    """Return in words which keys of a recipe differ from those that a folder started with; nothing if none.
 
     Args:
         recipe: What is asked for now.
@@ -41,4 +41,5 @@ def is_other_recipe(recipe: Recipe, config: Path) -> bool:
     earlier = load_recipe(config)
     if Path(earlier.weights).resolve() == Path(recipe.weights).resolve():
         recipe = recipe.model_copy(update={"weights": earlier.weights})
-    return recipe != earlier
+    was, now = earlier.model_dump(mode="json"), recipe.model_dump(mode="json")
+    return ", ".join(f"{key} was {was[key]!r}, now {now[key]!r}" for key in was if was[key] != now[key])

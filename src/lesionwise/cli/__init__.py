@@ -3,10 +3,12 @@
 Here: `main`. One file per group of verbs; heavy imports happen inside the verbs, so that `--help` is quick.
 """
 
+import errno
+import signal
 import sys
+from pathlib import Path
+from shutil import disk_usage
 
-from lesionwise.cli.app import app
-from lesionwise.cli.console import print_error
 from lesionwise.errors import LesionwiseError, MissingExtraError
 
 _EXTRA_OF_MODULE = {
@@ -29,26 +31,54 @@ _INTERRUPTED = 130  # what shells give for Ctrl-C
 def main() -> None:
     """Run the command line and leave with its exit code."""
     try:
+        from lesionwise.cli.app import app  # here, so that Ctrl-C while it is imported shows no traceback
+
         app(prog_name="lesionwise")
     except LesionwiseError as error:
         sys.exit(_fail(error))
     except OSError as error:  # a full disk, a folder that may not be written
-        print_error(f"{error.filename or 'writing'}: {error.strerror or error}.")
+        _print(_describe(error))
         sys.exit(LesionwiseError.exit_code)
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
         if module not in _EXTRA_OF_MODULE:
             raise
         sys.exit(_fail(MissingExtraError(_EXTRA_OF_MODULE[module], module)))
+    except KeyboardInterrupt:
+        _stopped()
+        sys.exit(_INTERRUPTED)
     except SystemExit as ended:  # which is how typer passes Ctrl-C on
         if ended.code == _INTERRUPTED:
-            print_error(
-                "Stopped. Nothing half-written counts. The same command goes on; "
-                "run, train and predict need --resume for that."
-            )
+            _stopped()
         raise
 
 
+def _describe(error: OSError) -> str:
+    """Return what the system refused, where, and for a full disk the way on."""
+    if error.errno not in {errno.ENOSPC, errno.EDQUOT} or error.filename is None:
+        return f"{error.filename or 'writing'}: {error.strerror or error}."
+    disk = Path(error.filename).absolute()
+    while not disk.is_mount():
+        disk = disk.parent
+    return (
+        f"{error.filename}: the disk at {disk} is full, {disk_usage(disk).free >> 20} MiB are free. "
+        "Make room and give the same command again, with --resume where it has it; what was finished is kept."
+    )
+
+
+def _stopped() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not spoil the message
+    from lesionwise.cli.console import print_stopped
+
+    print_stopped()
+
+
+def _print(text: str) -> None:
+    from lesionwise.cli.console import print_error
+
+    print_error(text)
+
+
 def _fail(error: LesionwiseError) -> int:
-    print_error(str(error))
+    _print(str(error))
     return error.exit_code

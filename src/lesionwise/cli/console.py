@@ -2,7 +2,9 @@
 
 import json
 import math
-from typing import TYPE_CHECKING, Any, Self
+import shlex
+import sys
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from rich import progress as bars
 from rich.console import Console, RenderableType
@@ -12,9 +14,13 @@ from typing_extensions import override
 from lesionwise.progress import Progress
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lesionwise.evaluation.calibration.check import CalibrationCheck
     from lesionwise.evaluation.scores.evaluate import Evaluation
 
+_RESUMED: Final = ("run", "train", "predict")  # others go on by themselves
+_folder: "Path | None" = None
 _out = Console(highlight=False, soft_wrap=True, emoji=False)
 _notes = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
@@ -36,6 +42,27 @@ def print_note(text: str, *, quiet: bool = False) -> None:
 def print_error(text: str) -> None:
     """Print why a command ends."""
     _notes.print(f"Error: {text}", markup=False)
+
+
+def remember_folder(path: "Path") -> None:
+    """Keep in mind which folder a command chose, for the message of one that is stopped."""
+    global _folder  # noqa: PLW0603 (one command a process)
+    _folder = path
+
+
+def print_stopped() -> None:
+    """Print where a command was stopped, and the command that goes on."""
+    words = sys.argv[1:]
+    where = ""
+    if _folder is not None:
+        where = f" {_folder} keeps what was finished."
+        if not any(word.partition("=")[0] == "--out" for word in words):
+            words += ["--out", str(_folder)]
+    if words and words[0] in _RESUMED and "--resume" not in words:
+        words.append("--resume")
+    print_error(
+        f"Stopped. Nothing half-written counts.{where} To go on: {shlex.join(['lesionwise', *words])}"
+    )
 
 
 class SpeedColumn(bars.ProgressColumn):

@@ -6,7 +6,13 @@ from typing import Annotated
 
 import typer
 
-from lesionwise.cli.console import describe_check, describe_evaluation, print_note, print_result
+from lesionwise.cli.console import (
+    describe_check,
+    describe_evaluation,
+    print_note,
+    print_result,
+    remember_folder,
+)
 from lesionwise.cli.options import (
     ByOption,
     DeviceOption,
@@ -68,6 +74,8 @@ def run(
     resolved = load_recipe(name, set_ or ())
     if out is None and not resume:
         out = next_run_path(Path("runs"), Path(name).stem)
+    if out:
+        remember_folder(out)
     begin = partial(
         train,
         resolved,

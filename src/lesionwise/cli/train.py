@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lesionwise.cli.console import Display, print_note, print_result
+from lesionwise.cli.console import Display, print_note, print_result, remember_folder
 from lesionwise.cli.options import (
     By,
     ByOption,
@@ -79,6 +79,8 @@ def train(
     if seeds == 1:
         if out is None and not resume:
             out = next_run_path(Path("runs"), Path(recipe).stem)
+        if out:
+            remember_folder(out)
         run = train_one(seed, out, unit)
         print_result(f"Trained: {run.path}", {"run": str(run.path)}, as_json=json)
         return

@@ -34,7 +34,7 @@ from lesionwise.data.images import image_rule, read_content, read_image
 from lesionwise.data.workspace import default_cache_root, usable_cores
 from lesionwise.errors import DataError, ImageError
 from lesionwise.execution import Execution
-from lesionwise.files import atomic_path, write_text
+from lesionwise.files import atomic_path, blamed_on, write_text
 from lesionwise.progress import Progress
 
 CHUNK: Final = 256  # rows: some 50 MB at 225x300, half a second of decoding that an interruption can cost
@@ -232,7 +232,7 @@ class _Builder:
         checksum = 0
         row_bytes = self.size[0] * self.size[1] * 3
         # Writing costs a quarter of what faulting in the pages of a memory map does.
-        with self.part.open("r+b") as file:
+        with blamed_on(self.part), self.part.open("r+b") as file:
             file.seek(offset + start * row_bytes)
             for path in self.paths[start : start + CHUNK]:
                 try:

@@ -7,7 +7,7 @@ Here: rows and files, with the standard library alone. A table grows under anoth
 import csv
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Literal, Self
@@ -15,7 +15,7 @@ from typing import IO, Final, Literal, Self
 from lesionwise.bundle.engine import Answers
 from lesionwise.bundle.load import Bundle
 from lesionwise.errors import DataError
-from lesionwise.files import copy_file, read_json, sole_writer, write_json
+from lesionwise.files import blamed_on, copy_file, read_json, sole_writer, write_json
 from lesionwise.labels import CODES
 from lesionwise.names import inert_name
 from lesionwise.predict.sources import Picture
@@ -94,7 +94,8 @@ class GrowingTable:
         with self._held:
             if self._file is None:
                 return
-            self._file.close()
+            with suppress(OSError):  # of a full disk, which was reported when the rows were written
+                self._file.close()
             if kind is None:
                 self.part.replace(self.path)
                 self.record.unlink(missing_ok=True)
@@ -129,8 +130,9 @@ class GrowingTable:
     def append(self, rows: Iterable[list[str]]) -> None:
         """Write rows and hand them to the system, so that a killed process loses none."""
         file = self._file or self._open("w")
-        csv.writer(file, lineterminator="\n").writerows(rows)
-        file.flush()
+        with blamed_on(self.path):
+            csv.writer(file, lineterminator="\n").writerows(rows)
+            file.flush()
 
     def _open(self, mode: Literal["a", "w"]) -> IO[str]:
         self._file = self.part.open(mode, encoding="utf-8", newline="")

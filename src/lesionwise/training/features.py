@@ -5,6 +5,7 @@ Here: what features that are not trained make of every image, as an array. Not h
 Letters: N images, D features.
 """
 
+import os
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -155,6 +156,9 @@ def _compute(
     network = _unturned(network).to(execution.device).to(memory_format=torch.channels_last).eval()
     shape = (len(pixels), network.head.linear.in_features)
     file = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    if hasattr(os, "posix_fallocate"):  # a full disk shows now; later it would end the process
+        with path.open("r+b") as room:
+            os.posix_fallocate(room.fileno(), 0, path.stat().st_size)
     for start in range(0, len(pixels), _BATCH):
         end = min(start + _BATCH, len(pixels))
         images = torch.from_numpy(pixels[np.arange(start, end)]).to(execution.device)

@@ -139,7 +139,7 @@ def measure(out: Path, rows: int) -> None:
             execution=Execution(cache_root=cache_root, progress=memory),
         )
     with watched(stages, "evaluate"):
-        evaluate_part(run, "val", table=about_part(run, "val"))
+        evaluate_part(run, "val", table=about_part(run, "val")[0])
     timing = read_json(run.timing)
     facts = {
         "rows": rows,

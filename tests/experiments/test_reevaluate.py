@@ -152,7 +152,7 @@ def test_the_card_of_an_ensemble_shows_its_folds_apart(drawn_folder: Path, tmp_p
     with pytest.raises(RunError, match="are folds of split"):
         write_model_card(both["runs"], folds=both["folds"])
     for folder, part in ((both["folds"], "out-of-fold"), (both["runs"], "val")):
-        known = about_part(folder, part)
+        known, _ = about_part(folder, part)
         assert known is not None
         assert list(known["image_id"]) == list(pd.read_csv(folder.predictions(part))["image_id"])
     shutil.copyfile(both["folds"].split, both["runs"].split)

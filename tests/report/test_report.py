@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lesionwise.errors import RunError
-from lesionwise.evaluation.calibration.record import softmax
+from lesionwise.errors import DataError, RunError
+from lesionwise.evaluation.calibration.record import Calibration, read_calibration, softmax
 from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
+from lesionwise.evaluation.runs import predictions as run_predictions
 from lesionwise.evaluation.runs.calibrate import calibrate_run
+from lesionwise.evaluation.runs.evaluated import headline_part
 from lesionwise.evaluation.runs.scores import evaluate_part, evaluate_predictions, write_given
 from lesionwise.evaluation.scores.evaluate import evaluate
 from lesionwise.files import read_json, write_json, write_text
@@ -22,7 +24,7 @@ from lesionwise.labels import CODES
 from lesionwise.recipe import load_recipe
 from lesionwise.report.gallery import misclassified_table, thumbnails
 from lesionwise.report.html import write_report
-from lesionwise.report.summary import audit_sentence, headline_part, main_sentences
+from lesionwise.report.summary import audit_sentence, main_sentences
 from lesionwise.run_folder import RunFolder
 
 FIGURES = {"class-scores", "confusion", "confusion-rows", "decision-curve", "precision-recall", "reliability",
@@ -157,6 +159,47 @@ def test_data_that_moved_away_is_said_to_be_gone(run: RunFolder, tmp_path: Path)
     assert "The images are not shown: the data folder is no longer where it was" in text
     assert "data:image/jpeg" not in text
     assert "Subgroups" not in text
+    assert (
+        "No scores by age, sex, site and other metadata: the data folder is no longer where it was." in text
+    )
+
+
+def test_data_of_other_images_is_said_to_be_other_and_damaged_data_stops_the_report(
+    run: RunFolder, tmp_path: Path
+) -> None:
+    moved = RunFolder(tmp_path / "moved")
+    shutil.copytree(run.path, moved.path)
+    facts = read_json(moved.data)
+    data = tmp_path / "data"
+    shutil.copytree(facts["folder"], data)
+    table = data / "HAM10000_metadata.csv"
+    whole = table.read_text(encoding="utf-8").splitlines(keepends=True)
+    gone = min(read_predictions(moved.predictions("val")).image_id.tolist())
+    table.write_text("".join(line for line in whole if gone not in line), encoding="utf-8")
+    for image in data.rglob(f"{gone}.jpg"):
+        image.unlink()
+    write_json(moved.data, {**facts, "folder": str(data)})
+    text = write_report(moved).read_text(encoding="utf-8")
+    assert f"the data folder is not the one that was predicted: it has no image {gone}." in text
+    assert "Subgroups" not in text
+    table.write_text("".join(whole).replace(",nv,", ",no such diagnosis,"), encoding="utf-8")
+    with pytest.raises(DataError, match="no such diagnosis"):
+        write_report(moved)
+
+
+def test_a_report_reads_the_calibration_once(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _calibrated(run, tmp_path / "calibrated")
+    read: list[Path] = []
+
+    def count(path: Path) -> Calibration:
+        read.append(path)
+        return read_calibration(path)
+
+    monkeypatch.setattr(run_predictions, "read_calibration", count)
+    write_report(RunFolder(tmp_path / "calibrated"))
+    assert read == [RunFolder(tmp_path / "calibrated").calibration]
 
 
 def test_a_stamp_is_shown(run: RunFolder, tmp_path: Path) -> None:
@@ -171,7 +214,7 @@ def test_given_predictions_get_a_report_without_training(drawn_folder: Path, tmp
     predictions = _predictions(pd.read_csv(drawn_folder / "HAM10000_metadata.csv"))
     given = RunFolder(tmp_path / "given")
     evaluation = evaluate_predictions(predictions, "theirs.csv", by="image")
-    write_given(given, predictions, evaluation, source="theirs.csv")
+    write_given(given, predictions, evaluation, {"source": "theirs.csv"})
     text = write_report(given).read_text(encoding="utf-8")
     assert "Predictions of theirs.csv" in text
     assert "The lesions are not known" in text

@@ -103,5 +103,7 @@ def _evaluate_run(
         if look:
             note = f"Look number {look.number} at the test images of this split, noted in {look.ledger}."
         print_note(note, quiet=quiet)
-    known = about_part(run, part) if table is None else table
+    known, missing = about_part(run, part) if table is None else (table, "")
+    if missing:
+        print_note(missing, quiet=quiet)
     return evaluate_part(run, part, table=known), part, read_check(run, part)

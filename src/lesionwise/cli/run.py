@@ -91,7 +91,10 @@ def run(
         print_result(describe_unscored(folder), {"run": str(folder.path)}, as_json=json)
         return
     with timed_stage(folder, "evaluate"):
-        evaluation = evaluate_part(folder, "val", table=about_part(folder, "val"))
+        table, missing = about_part(folder, "val")
+        if missing:
+            print_note(missing, quiet=quiet)
+        evaluation = evaluate_part(folder, "val", table=table)
     write_report(folder)
     check = read_check(folder, "val")
     calibrated = f"\n{describe_check(check)}" if check else ""

@@ -4,8 +4,9 @@ Here: gathering it for scores of subgroups. Not here: the scores
 (`lesionwise.evaluation.scores.subgroups`); no model is given any of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -18,9 +19,8 @@ from lesionwise.data.images import read_image
 from lesionwise.data.masks import LesionMasks, find_masks, fit_mask
 from lesionwise.data.skin_tone import typology_angle
 from lesionwise.data.workspace import usable_cores
-from lesionwise.errors import DataError, ImageError, LesionwiseError
+from lesionwise.errors import DataError, ImageError
 from lesionwise.evaluation.predictions import read_predictions
-from lesionwise.evaluation.runs.ensemble import trained_runs
 from lesionwise.files import read_json
 from lesionwise.run_folder import RunFolder
 
@@ -28,18 +28,73 @@ _SIZE: Final = (112, 150)  # skin is even: more pixels do not move the angle by 
 _ANY_LESION: Final = 0.02  # of a pixel
 
 
-def about_part(run: RunFolder, part: str) -> pd.DataFrame | None:
-    """Return what is known about the predicted images of a part, or None if the data is no longer there.
+@dataclass(frozen=True)
+class RunImages:
+    """The data folder of a run, as it is now.
+
+    Attributes:
+        dataset: The data; None if it is missing, or if the run has no data, such as somebody's predictions.
+        missing: Why the data is missing, as a sentence without the place; empty if it is not.
+        folder: Where the data lies, or lay.
+    """
+
+    dataset: Dataset | None = None
+    missing: str = ""
+    folder: Path | None = None
+
+
+def run_images(run: RunFolder, image_ids: Iterable[str]) -> RunImages:
+    """Return the data of a run, if its folder is still there and holds the predicted images.
+
+    Args:
+        run: A trained run, an ensemble, a cross-validation or somebody's predictions.
+        image_ids: Ids of the images that were predicted.
+
+    Raises:
+        DataError: If the folder is there but is not a sound data folder any more.
+    """
+    trained = _trained(run)
+    if not trained.data.is_file():
+        gone = trained.path != run.path and not trained.path.is_dir()
+        return RunImages(missing="A run that it was made of is no longer there." if gone else "")
+    folder = Path(read_json(trained.data)["folder"])
+    if not folder.is_dir():
+        return RunImages(missing="The data folder is no longer where it was.", folder=folder)
+    dataset = read_dataset(folder)
+    absent = set(image_ids) - set(dataset.table["image_id"])
+    if absent:
+        missing = f"The data folder is not the one that was predicted: it has no image {min(absent)}."
+        return RunImages(missing=missing, folder=folder)
+    return RunImages(dataset, folder=folder)
+
+
+def about_part(run: RunFolder, part: str) -> tuple[pd.DataFrame | None, str]:
+    """Return what is known about the predicted images of a part, and why if nothing is.
 
     Args:
         run: A trained run, an ensemble or a cross-validation.
         part: Whose predictions are there.
+
+    Returns:
+        The table and an empty text, or None and what a user should know; nothing for a run without data.
+
+    Raises:
+        DataError: If the predictions or the data are damaged.
     """
-    try:
-        dataset = read_dataset(read_json(trained_runs(run)[0].data)["folder"])
-        return about_images(dataset, read_predictions(run.predictions(part)).image_id.tolist())
-    except (LesionwiseError, KeyError):
-        return None
+    ids = read_predictions(run.predictions(part)).image_id.tolist()
+    images = run_images(run, ids)
+    if images.dataset is not None:
+        return about_images(images.dataset, ids), ""
+    place = f"{images.folder}: " if images.folder else ""
+    return None, images.missing and f"{place}{images.missing} No subgroups are scored."
+
+
+def _trained(run: RunFolder) -> RunFolder:
+    """Return a run that saw the images: of an ensemble its first member, of a cross-validation its fold."""
+    if run.ensemble.is_file():
+        return _trained(RunFolder(Path(read_json(run.ensemble)["members"][0]["run"])))
+    done = read_json(run.cross_validation)["done"] if run.cross_validation.is_file() else []
+    return run.fold(done[0]) if done else run
 
 
 def about_images(dataset: Dataset, image_ids: Sequence[str]) -> pd.DataFrame:

@@ -8,40 +8,32 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from lesionwise.evaluation.calibration.check import CalibrationCheck
 from lesionwise.evaluation.calibration.conformal import least_lesions
 from lesionwise.evaluation.calibration.decision_curve import decision_curve_table
 from lesionwise.evaluation.calibration.record import Calibration
 from lesionwise.evaluation.calibration.scaling import stops_at_limit
+from lesionwise.evaluation.runs.evaluated import EvaluatedRun
 from lesionwise.evaluation.scores.curves import reliability_table
 from lesionwise.evaluation.scores.selective import risk_coverage_table
 from lesionwise.report import confidence_figures, curve_figures
 
-Sample = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 Drawing = tuple[Figure, pd.DataFrame, str]
 
 
-def confidence_drawings(
-    sample: Sample,
-    reliability: pd.DataFrame,
-    *,
-    raw_prob: NDArray[Any] | None = None,
-    check: CalibrationCheck | None = None,
-    calibration: Calibration | None = None,
-) -> dict[str, Drawing]:
-    """Return figure, table and title of each drawing.
+def confidence_drawings(found: EvaluatedRun, reliability: pd.DataFrame) -> dict[str, Drawing]:
+    """Return figure, table and title of each drawing; none without predictions.
 
     Args:
-        sample: Truth, probabilities and lesions.
+        found: The run.
         reliability: As `curves.reliability_table` returns it.
-        raw_prob: Probabilities before calibration, where there was one.
-        check: What the calibration was worth.
-        calibration: The calibration itself.
     """
+    sample, check, calibration = found.sample, found.check, found.calibration
+    if sample is None:
+        return {}
     truth, _, groups = sample
-    before = None if raw_prob is None else reliability_table(truth, raw_prob, groups)
+    before = None if found.raw_prob is None else reliability_table(truth, found.raw_prob, groups)
     both = reliability.assign(stage="after")
     if before is not None:
         both = pd.concat([before.assign(stage="before"), both])
@@ -61,13 +53,11 @@ def confidence_drawings(
     return drawings
 
 
-def confidence_facts(
-    check: CalibrationCheck | None, calibration: Calibration | None
-) -> dict[str, Any] | None:
+def confidence_facts(found: EvaluatedRun) -> dict[str, Any] | None:
     """Return what the page says in words and tables; None for a model without a calibration."""
-    if check is None or calibration is None:
+    if found.check is None or found.calibration is None:
         return None
-    return {**calibration_facts(check, calibration), "questions": confidence_figures.QUESTIONS}
+    return {**calibration_facts(found.check, found.calibration), "questions": confidence_figures.QUESTIONS}
 
 
 def calibration_facts(check: CalibrationCheck | None, calibration: Calibration) -> dict[str, Any]:

@@ -7,26 +7,21 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
-from numpy.typing import NDArray
 
-from lesionwise.data.dataset import Dataset, read_dataset
-from lesionwise.errors import LesionwiseError, RunError
-from lesionwise.evaluation.predictions import Predictions
-from lesionwise.evaluation.runs.predictions import raw_probabilities, read_run_predictions, run_calibration
-from lesionwise.evaluation.runs.scores import read_check
+from lesionwise.evaluation.runs.evaluated import EvaluatedRun, Sample, load_evaluated
 from lesionwise.evaluation.scores.curves import precision_recall_table, reliability_table, roc_table
-from lesionwise.evaluation.scores.evaluate import LOSSES, Evaluation
+from lesionwise.evaluation.scores.evaluate import LOSSES
 from lesionwise.evaluation.scores.gaps import describe_gaps
 from lesionwise.evaluation.scores.subgroups import TITLES, evaluate_subgroups
-from lesionwise.files import read_json, write_text
+from lesionwise.experiments.image_facts import RunImages, run_images
+from lesionwise.files import write_text
 from lesionwise.labels import NAMES
 from lesionwise.page.figure_file import write_figure
 from lesionwise.page.shell import render_page
 from lesionwise.report import curve_figures, figures, summary
-from lesionwise.report.confidence import confidence_drawings, confidence_facts
+from lesionwise.report.confidence import Drawing, confidence_drawings, confidence_facts
 from lesionwise.report.gallery import MELANOMAS, OTHERS, misclassified_table, thumbnails
 from lesionwise.report.trust import explanation_facts, overlays, robustness_facts
 from lesionwise.run_folder import RunFolder
@@ -40,92 +35,75 @@ def write_report(run: RunFolder) -> Path:
     Raises:
         RunError: If the run was not evaluated yet.
     """
-    if not run.scores.is_file():
-        raise RunError(f'{run.path}: was not evaluated yet. Run "lesionwise evaluate {run.path}".')
-    scores = read_json(run.scores)
-    evaluations = {name: Evaluation.from_json(value) for name, value in scores["parts"].items()}
-    part = summary.headline_part(evaluations)
-    evaluation = evaluations[part]
-    predictions = read_run_predictions(run, part) if run.predictions(part).is_file() else None
-    check, calibration = read_check(run, part), run_calibration(run)
-    data = _optional_json(run.data)
-    dataset = _dataset(data)
-    drawn = _score_figures(run, part, evaluation)
+    found = load_evaluated(run)
+    evaluation = found.evaluation
+    images = run_images(run, found.image_ids)
+    drawn = _score_figures(found)
     reliability = None
-    if predictions is not None:
-        reliability = reliability_table(*_sample(predictions))
-        drawn |= _curve_figures(run, part, predictions, evaluation)
-        drawn |= _confidence_figures(run, part, predictions, reliability)
+    if found.sample is not None:
+        reliability = reliability_table(*found.sample)
+        drawn |= _write_all(found, _curves(found, found.sample))
+        drawn |= _write_all(found, confidence_drawings(found, reliability))
     page = render_page(
         "lesionwise.report",
         "report.html",
         name=run.path.resolve().name,
-        part=part,
+        part=found.part,
         evaluation=evaluation,
-        evaluations=evaluations,
+        evaluations=found.parts,
         sentences=summary.main_sentences(evaluation, reliability),
         warning=summary.audit_sentence(evaluation),
         losses=LOSSES,
         diagnoses=NAMES,
         figures=drawn,
-        confidence=confidence_facts(check, calibration),
-        subgroups=evaluation.subgroups or _subgroups(predictions, dataset),
+        confidence=confidence_facts(found),
+        subgroups=evaluation.subgroups or _subgroups(found, images),
+        missing_data=images.missing,
         gap_sentences=describe_gaps(evaluation.gaps),
         subgroup_titles=TITLES,
-        explanation=explanation_facts(run, part, drawn),
-        robustness=robustness_facts(run, part, drawn),
-        gallery=_gallery(run, part, predictions, dataset),
-        source=scores.get("source"),
-        seen=scores.get("seen"),
-        data=data,
-        split=_optional_json(run.split_facts),
-        environment=_optional_json(run.environment),
-        timing=_optional_json(run.timing),
+        explanation=explanation_facts(run, found.part, drawn),
+        robustness=robustness_facts(run, found.part, drawn),
+        gallery=_gallery(found, images),
+        source=found.source,
+        seen=found.seen,
+        data=found.data,
+        split=found.split,
+        environment=found.environment,
+        timing=found.timing,
         **_training(run, drawn),
     )
     write_text(run.report, page)
     return run.report
 
 
-def _score_figures(run: RunFolder, part: str, evaluation: Evaluation) -> dict[str, Markup]:
+def _write_all(found: EvaluatedRun, drawings: dict[str, Drawing]) -> dict[str, Markup]:
+    """Write figures with their tables, and return them for the page."""
+    folder = found.folder.figures
+    return {name: write_figure(folder, f"{name}-{found.part}", *own) for name, own in drawings.items()}
+
+
+def _score_figures(found: EvaluatedRun) -> dict[str, Markup]:
+    evaluation = found.evaluation
     counts, shares = figures.confusion_table(evaluation), figures.confusion_share_table(evaluation)
     wrong, by_class = figures.wrong_table(evaluation), figures.class_score_table(evaluation)
-    drawings = {
+    return _write_all(found, {
         "confusion": (figures.plot_confusion(counts), counts.reset_index(), "Confusion matrix, counts"),
         "confusion-rows": (figures.plot_confusion(shares), shares.reset_index(),
                            "Confusion matrix, parts of each true diagnosis"),
         "wrong": (figures.plot_wrong(wrong), wrong, "Part of the images of each diagnosis that is wrong"),
         "class-scores": (figures.plot_class_scores(by_class), by_class,
                          "Recall, precision, F1 and AUC of each diagnosis with intervals"),
-    }  # fmt: skip
-    return {name: write_figure(run.figures, f"{name}-{part}", *drawing) for name, drawing in drawings.items()}
+    })  # fmt: skip
 
 
-def _curve_figures(
-    run: RunFolder, part: str, predictions: Predictions, evaluation: Evaluation
-) -> dict[str, Markup]:
-    sample = _sample(predictions)
+def _curves(found: EvaluatedRun, sample: Sample) -> dict[str, Drawing]:
+    evaluation = found.evaluation
     roc, precision = roc_table(*sample), precision_recall_table(*sample)
-    drawings = {
+    return {
         "roc": (curve_figures.plot_roc(roc, evaluation), roc, "ROC curve of each diagnosis against the rest"),
         "precision-recall": (curve_figures.plot_precision_recall(precision, evaluation), precision,
                              "Precision at each recall of each diagnosis"),
     }  # fmt: skip
-    return {name: write_figure(run.figures, f"{name}-{part}", *drawing) for name, drawing in drawings.items()}
-
-
-def _confidence_figures(
-    run: RunFolder, part: str, predictions: Predictions, reliability: pd.DataFrame
-) -> dict[str, Markup]:
-    check, calibration = read_check(run, part), run_calibration(run)
-    drawings = confidence_drawings(
-        _sample(predictions),
-        reliability,
-        raw_prob=raw_probabilities(predictions, run.predictions(part)) if calibration else None,
-        check=check,
-        calibration=calibration,
-    )
-    return {name: write_figure(run.figures, f"{name}-{part}", *drawing) for name, drawing in drawings.items()}
 
 
 def _training(run: RunFolder, drawn: dict[str, Markup]) -> dict[str, Any]:
@@ -152,13 +130,12 @@ def _training(run: RunFolder, drawn: dict[str, Markup]) -> dict[str, Any]:
     }
 
 
-def _gallery(
-    run: RunFolder, part: str, predictions: Predictions | None, dataset: Dataset | None
-) -> dict[str, Any] | None:
+def _gallery(found: EvaluatedRun, images: RunImages) -> dict[str, Any] | None:
     """Return the rows to show of both kinds with the thumbnails that could be read."""
-    if predictions is None:
+    if found.predictions is None:
         return None
-    table = misclassified_table(predictions)
+    run, part, dataset = found.folder, found.part, images.dataset
+    table = misclassified_table(found.predictions)
     write_text(run.figures / f"misclassified-{part}.csv", table.to_csv(index=False, lineterminator="\n"))
     melanoma = table["true"] == "mel"
     kinds = {"melanomas": table[melanoma], "others": table[~melanoma]}
@@ -174,31 +151,9 @@ def _gallery(
     }
 
 
-def _subgroups(predictions: Predictions | None, dataset: Dataset | None) -> list[dict[str, Any]]:
-    if predictions is None or dataset is None:
+def _subgroups(found: EvaluatedRun, images: RunImages) -> list[dict[str, Any]]:
+    """Return the scores of subgroups of the table, where the evaluation has none."""
+    if found.sample is None or images.dataset is None:
         return []
-    known = dataset.table.set_index("image_id")
-    if not set(predictions.image_id.tolist()) <= set(known.index):
-        return []
-    rows = known.loc[predictions.image_id.tolist()].reset_index()
-    return evaluate_subgroups(*_sample(predictions), rows)
-
-
-def _dataset(data: dict[str, Any] | None) -> Dataset | None:
-    """Return the run's data if it is still where it was."""
-    try:
-        return read_dataset(data["folder"]) if data else None
-    except LesionwiseError:
-        return None
-
-
-def _sample(predictions: Predictions) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.str_]]:
-    """Return truth, probabilities and lesions; each image is its own where no lesion is known."""
-    if predictions.y_true is None:
-        raise RunError("Expected predictions with y_true but it is missing.")
-    groups = predictions.image_id if predictions.group is None else predictions.group
-    return predictions.y_true, predictions.y_prob, groups
-
-
-def _optional_json(path: Path) -> dict[str, Any] | None:
-    return dict(read_json(path)) if path.is_file() else None
+    known = images.dataset.table.set_index("image_id").loc[found.image_ids].reset_index()
+    return evaluate_subgroups(*found.sample, known)

@@ -16,19 +16,21 @@ from lesionwise.errors import RunError
 from lesionwise.evaluation.ood import ACCEPT
 from lesionwise.evaluation.robustness import describe_robustness, read_robustness
 from lesionwise.evaluation.runs.ensemble import made_of
-from lesionwise.evaluation.runs.predictions import run_calibration
+from lesionwise.evaluation.runs.evaluated import EvaluatedRun, load_evaluated
 from lesionwise.evaluation.runs.rejection import run_rejection
-from lesionwise.evaluation.runs.scores import OUT_OF_FOLD, read_check
+from lesionwise.evaluation.runs.scores import OUT_OF_FOLD
 from lesionwise.evaluation.scores.evaluate import LOSSES, Evaluation
 from lesionwise.evaluation.scores.gaps import describe_gaps
 from lesionwise.evaluation.scores.subgroups import describe_subgroup
+from lesionwise.experiments.image_facts import run_images
 from lesionwise.explain.record import describe_explanation, read_explanation
 from lesionwise.files import read_json, write_text
 from lesionwise.labels import NAMES
 from lesionwise.recipe import load_recipe
 from lesionwise.report.confidence import calibration_facts
-from lesionwise.report.summary import headline_part, main_sentences
-from lesionwise.run_folder import RunFolder, read_split_facts, trained_with
+from lesionwise.report.summary import main_sentences
+from lesionwise.report.trust import shown_part
+from lesionwise.run_folder import RunFolder, open_run_folder, read_split_facts, trained_with
 from lesionwise.split.groups import CONFIRMED_PAIRS
 from lesionwise.split.split_file import read_split
 
@@ -52,8 +54,7 @@ def write_model_card(
         RunError: If the run was not evaluated yet or misses a file, or the folds are of another model
             or split, or none is finished.
     """
-    if not run.scores.is_file() or not run.config.is_file():
-        raise RunError(f'{run.path}: was not evaluated yet. Run "lesionwise evaluate {run.path}".')
+    open_run_folder(run.path)
     environment = Environment(
         loader=PackageLoader("lesionwise.report"),
         autoescape=False,  # noqa: S701 (Markdown, from our own numbers)
@@ -63,7 +64,7 @@ def write_model_card(
     )
     environment.filters["bullets"] = _bullets
     text = environment.get_template("model_card.md").render(
-        **card_facts(run),
+        **card_facts(load_evaluated(run)),
         licence=licence_in_words(licence),
         licence_lines=licence_lines(licence) if licence else [],
         folds=_folds_facts(run, folds) if folds else None,
@@ -73,25 +74,21 @@ def write_model_card(
     return run.model_card
 
 
-def card_facts(run: RunFolder) -> dict[str, Any]:
+def card_facts(found: EvaluatedRun) -> dict[str, Any]:
     """Return all that the card says; None where something was not measured.
 
     Args:
-        run: An evaluated run.
+        found: An evaluated run.
     """
-    scores = read_json(run.scores)
-    parts = {name: Evaluation.from_json(value) for name, value in scores["parts"].items()}
-    part = headline_part(parts)
-    evaluation = parts[part]
-    explanation = read_explanation(run, part) or read_explanation(run, "val")
-    measured = ((name, read_robustness(run, name)) for name in (part, "val", "cal"))
-    broken_on, robustness = next((pair for pair in measured if pair[1]), (None, None))
+    run, part, evaluation, calibration = found.folder, found.part, found.evaluation, found.calibration
+    _, explanation = shown_part(read_explanation, run, part)
+    broken_on, robustness = shown_part(read_robustness, run, part)
     members = made_of(run)
     if any(member.kind != "run" for member in members):
         raise RunError(
             f"{run.path}: is of cross-validations, which answer nothing. Their ensemble is for --folds."
         )
-    calibration, rejection = run_calibration(run), run_rejection(run)
+    rejection = run_rejection(run)
     return {
         "name": run.path.resolve().name,
         "part": part,
@@ -104,7 +101,8 @@ def card_facts(run: RunFolder) -> dict[str, Any]:
         "subgroups": [
             {**row, "whose": describe_subgroup(row["column"], row["value"])} for row in evaluation.subgroups
         ],
-        "confidence": calibration_facts(read_check(run, part), calibration) if calibration else None,
+        "missing_data": run_images(run, found.image_ids).missing,
+        "confidence": calibration_facts(found.check, calibration) if calibration else None,
         "cutoff": rejection.cutoff if rejection else None,
         "accept": ACCEPT,
         "outsiders": read_json(run.outsiders) if run.outsiders.is_file() else None,

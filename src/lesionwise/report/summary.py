@@ -16,11 +16,6 @@ from lesionwise.labels import CODES, INDEX, NAMES
 TOO_GOOD: Final = {"accuracy": 0.92, "balanced_accuracy": 0.89}
 
 
-def headline_part(parts: dict[str, Evaluation]) -> str:
-    """Return the part whose scores count most: test, else val, else what there is."""
-    return next((part for part in ("test", "val") if part in parts), next(iter(parts)))
-
-
 def main_sentences(evaluation: Evaluation, reliability: pd.DataFrame | None) -> list[str]:
     """Return what a reader should take away, most important first.
 

@@ -3,7 +3,8 @@
 Here: gathering what `lesionwise explain` and `lesionwise robustness` left. Not here: measuring.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from markupsafe import Markup
 
@@ -16,21 +17,22 @@ from lesionwise.page.figure_file import write_figure
 from lesionwise.report.robustness_figure import plot_robustness, robustness_table
 from lesionwise.run_folder import RunFolder
 
+Measured = TypeVar("Measured")
+
 
 def explanation_facts(run: RunFolder, part: str, drawn: dict[str, Markup]) -> dict[str, Any] | None:
     """Return what the tests of the maps gave, and draw their figures; None where nothing was measured.
 
     Args:
         run: A run.
-        part: The part that the report is about; where it was not explained, val is shown.
+        part: The part that the report is about; where it was not explained, val or cal is shown.
         drawn: Figures of the page by name; those of the tests are added.
     """
-    for name in dict.fromkeys((part, "val")):
-        found = read_explanation(run, name)
-        if found:
-            drawn |= explanation_figures(run.figures, name, found)
-            return {"part": name, "found": found, "sentences": describe_explanation(found)}
-    return None
+    name, found = shown_part(read_explanation, run, part)
+    if not found:
+        return None
+    drawn |= explanation_figures(run.figures, name, found)
+    return {"part": name, "found": found, "sentences": describe_explanation(found)}
 
 
 def robustness_facts(run: RunFolder, part: str, drawn: dict[str, Markup]) -> dict[str, Any] | None:
@@ -38,18 +40,31 @@ def robustness_facts(run: RunFolder, part: str, drawn: dict[str, Markup]) -> dic
 
     Args:
         run: A run.
-        part: The part that the report is about; where it was not measured, val is shown.
+        part: The part that the report is about; where it was not measured, val or cal is shown.
         drawn: Figures of the page by name; that of the changes is added.
     """
-    for name in dict.fromkeys((part, "val")):
-        found = read_robustness(run, name)
-        if found:
-            table = robustness_table(found)
-            title = "Balanced accuracy lost on photographs changed in ten ways at three strengths"
-            figure = plot_robustness(table)
-            drawn["robustness"] = write_figure(run.figures, f"robustness-{name}", figure, table, title)
-            return {"part": name, "found": found, "sentences": describe_robustness(found)}
-    return None
+    name, found = shown_part(read_robustness, run, part)
+    if not found:
+        return None
+    table = robustness_table(found)
+    title = "Balanced accuracy lost on photographs changed in ten ways at three strengths"
+    figure = plot_robustness(table)
+    drawn["robustness"] = write_figure(run.figures, f"robustness-{name}", figure, table, title)
+    return {"part": name, "found": found, "sentences": describe_robustness(found)}
+
+
+def shown_part(
+    read: Callable[[RunFolder, str], Measured | None], run: RunFolder, part: str
+) -> tuple[str, Measured | None]:
+    """Return the part that a measurement is shown for, and the measurement; None where none was made.
+
+    Args:
+        read: Reads the measurement of a part.
+        run: A run.
+        part: The part that the page is about; where it was not measured, val is shown, else cal.
+    """
+    found = ((name, read(run, name)) for name in (part, "val", "cal"))
+    return next((pair for pair in found if pair[1]), (part, None))
 
 
 def overlays(run: RunFolder, part: str, image_ids: list[str]) -> dict[str, str]:

@@ -16,8 +16,9 @@ from lesionwise.evaluation.runs.ensemble import (
 )
 from lesionwise.evaluation.runs.predictions import read_run_predictions
 from lesionwise.evaluation.runs.scores import evaluate_part
+from lesionwise.execution import Execution
 from lesionwise.experiments import final_look as together
-from lesionwise.files import write_json, write_text
+from lesionwise.files import file_sha256, write_json, write_text
 from lesionwise.report.html import write_report
 from lesionwise.run_folder import RunFolder, open_run_folder
 from lesionwise.training.run import Look
@@ -25,11 +26,11 @@ from lesionwise.training.run import Look
 IMAGES = 280
 
 
-def made(path: Path, seed: int, *, fingerprint: str = "a" * 64, parts: str = "val cal") -> RunFolder:
+def made(path: Path, seed: int, *, split: str = "", parts: str = "val cal") -> RunFolder:
     run, rng = RunFolder(path), np.random.default_rng(seed)
     write_text(run.config, 'model = "small"\nimage_size = [24, 32]\nepochs = 1\n')
-    write_text(run.split, "image_id,group,part,fold\n")
-    write_json(run.split.with_suffix(".json"), {"fingerprint": fingerprint})
+    write_text(run.split, f"image_id,group,part,fold\n{split}")
+    write_json(run.split.with_suffix(".json"), {"fingerprint": file_sha256(run.split)})
     truth = np.arange(IMAGES) % 7
     for part in parts.split():
         logits = rng.normal(0, 3, (IMAGES, 7)) + 2 * np.eye(7)[truth]
@@ -90,7 +91,7 @@ def test_the_folder_can_be_evaluated_calibrated_reported_and_averaged_again(
 def test_runs_that_do_not_belong_together_are_refused_with_the_reason(
     runs: list[RunFolder], tmp_path: Path
 ) -> None:
-    other = made(tmp_path / "other", 5, fingerprint="b" * 64)
+    other = made(tmp_path / "other", 5, split="a,a,test,0\n")
     unfinished = made(tmp_path / "unfinished", 6, parts="val")
     on_val = made(tmp_path / "on_val", 9, parts="cal")
     moved = made(tmp_path / "moved", 7)
@@ -103,7 +104,10 @@ def test_runs_that_do_not_belong_together_are_refused_with_the_reason(
     for members, reason in (
         ([runs[0]], "Expected two runs or more but got one"),
         ([runs[0], runs[1], runs[0]], "is named twice"),
-        ([runs[0], other], "was made with split bbbbbbbbbbbb, .* with aaaaaaaaaaaa"),
+        (
+            [runs[0], other],
+            f"was made with split {file_sha256(other.split)[:12]}, .* with {file_sha256(runs[0].split)[:12]}",
+        ),
         ([runs[0], unfinished], r"unfinished: has predictions of val only\. Finish its training"),
         ([unfinished, runs[0]], r"unfinished: has predictions of val only\. Finish its training"),
         ([runs[0], on_val], r"of cal, .* of val, cal\. Average runs that trained on val with such alone"),
@@ -180,8 +184,7 @@ def test_folds_that_are_not_finished_do_not_count(runs: list[RunFolder], tmp_pat
 def test_test_predictions_of_a_calibrated_ensemble_are_written_calibrated(
     runs: list[RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def predict(run: RunFolder, *, device: str) -> Look:
-        del device
+    def predict(run: RunFolder, _: Execution) -> Look:
         shutil.copyfile(run.predictions("val"), run.predictions("test"))
         return Look(1, tmp_path / "ledger.csv")
 

@@ -80,8 +80,8 @@ def test_given_predictions_stand_in_a_folder_of_their_own(
     assert run.path
     given = RunFolder(tmp_path / "deep" / "given")
     evaluation = evaluate_predictions(mine, "theirs.csv")
-    write_given(given, mine, evaluation, source="theirs.csv")
-    write_given(given, mine, evaluation, source="theirs.csv")  # once more does no harm
+    write_given(given, mine, evaluation, {"source": "theirs.csv"})
+    write_given(given, mine, evaluation, {"source": "theirs.csv"})  # once more does no harm
     scores = json.loads(given.scores.read_text())
     assert scores["source"] == "theirs.csv"
     assert "numpy" in json.loads(given.environment.read_text())["packages"]

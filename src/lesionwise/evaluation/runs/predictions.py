@@ -31,12 +31,13 @@ def run_probabilities(run: RunFolder, logits: Floats) -> Floats:
     return calibration.probabilities(logits) if calibration else softmax(logits)
 
 
-def read_run_predictions(run: RunFolder, part: str) -> Predictions:
+def read_run_predictions(run: RunFolder, part: str, calibration: Calibration | None = None) -> Predictions:
     """Read the predictions of a part of a run, calibrated if the run is.
 
     Args:
         run: A run, or a folder with somebody's predictions: these are taken as they are.
         part: "val", "cal", "test" or "given".
+        calibration: Of the run, if it is read already.
 
     Raises:
         DataError: If the file is missing or damaged, or holds no logits to calibrate.
@@ -46,9 +47,10 @@ def read_run_predictions(run: RunFolder, part: str) -> Predictions:
     if part == "val" and not path.is_file() and run.predictions("cal").is_file():
         raise DataError(describe_unscored(run))
     predictions = read_predictions(path)
-    if not run.calibration.is_file():
+    calibration = calibration or run_calibration(run)
+    if calibration is None:
         return predictions
-    return replace(predictions, y_prob=run_probabilities(run, _logits(predictions, path)))
+    return replace(predictions, y_prob=calibration.probabilities(_logits(predictions, path)))
 
 
 def describe_unscored(run: RunFolder) -> str:

@@ -2,20 +2,24 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bundle.conftest import MakeBundle
 from bundle.small_model import CALIBRATION
 from conftest import Lesionwise, WriteKaggle
 from lesionwise.bundle.claim import part_scores
 from lesionwise.bundle.description import Provenance, image_digest
-from lesionwise.bundle.engine import Engine
+from lesionwise.bundle.engine import Engine, load_model
 from lesionwise.bundle.load import Bundle
 from lesionwise.data.dataset import Dataset, read_dataset
+from lesionwise.data.known_lesions import known_lesions
+from lesionwise.data.metadata import encoding_of
 from lesionwise.errors import DataError
 from lesionwise.evaluation.calibration.check import check_calibration
 from lesionwise.evaluation.calibration.record import softmax
@@ -23,6 +27,7 @@ from lesionwise.evaluation.scores.evaluate import OVERALL, PER_CLASS, evaluate
 from lesionwise.labels import CODES
 from lesionwise.predict.verify import verify_claims
 from lesionwise.split.groups import lesion_groups
+from serve.drawn_model import write_bundle
 
 
 def provenance(names: tuple[str, ...]) -> Provenance:
@@ -53,12 +58,12 @@ def claiming(make_bundle: MakeBundle, data: Dataset, change: Change | None = Non
 
 
 def refuted(bundle: Bundle, data: Dataset) -> list[tuple[str, str]]:
-    rows = verify_claims(Engine(bundle, threads=1), data)
+    rows = verify_claims(Engine(bundle, threads=1), data).rows
     return [(row.score, row.diagnosis) for row in rows if not row.confirmed]
 
 
 def test_a_true_claim_is_confirmed_in_every_row(make_bundle: MakeBundle, drawn: Dataset) -> None:
-    rows = verify_claims(Engine(claiming(make_bundle, drawn), threads=1), drawn)
+    rows = verify_claims(Engine(claiming(make_bundle, drawn), threads=1), drawn).rows
     assert all(row.confirmed for row in rows)
     names = {row.score for row in rows}
     assert names >= {*OVERALL, *PER_CLASS, "images", "lesions", "images accepted"}
@@ -104,7 +109,7 @@ def test_an_older_bundle_is_verified_in_what_it_claims(make_bundle: MakeBundle, 
         for key in ("points", "sets", "accepted"):
             del claim[key]
 
-    rows = verify_claims(Engine(claiming(make_bundle, drawn, older), threads=1), drawn)
+    rows = verify_claims(Engine(claiming(make_bundle, drawn, older), threads=1), drawn).rows
     assert {row.score for row in rows} == {"images", "lesions", *OVERALL, *PER_CLASS}
     assert all(row.confirmed for row in rows)
 
@@ -118,13 +123,51 @@ def test_lesions_are_counted_as_a_split_counts_them(
     images[alone[1]].write_bytes(images[alone[0]].read_bytes())
     data = read_dataset(folder)
     assert data.table["lesion_id"].iloc[alone].nunique() == 2
-    before = {row.score: row for row in verify_claims(Engine(claiming(make_bundle, data), threads=1), data)}
+    rows = verify_claims(Engine(claiming(make_bundle, data), threads=1), data).rows
+    before = {row.score: row for row in rows}
     assert before["lesions"].found == before["lesions"].claimed - 1
 
 
 def test_a_better_score_than_the_file_has_is_refuted(make_bundle: MakeBundle, drawn: Dataset) -> None:
     bundle = claiming(make_bundle, drawn, lambda claim: claim["overall"]["accuracy"].update(value=0.99))
     assert refuted(bundle, drawn) == [("accuracy", "")]
+
+
+def test_a_claim_that_rests_on_metadata_is_not_refuted_by_data_without_it(
+    drawn: Dataset, tmp_path: Path
+) -> None:
+    fields = encoding_of(("age", "sex", "localization"))
+    engine = load_model(write_bundle(tmp_path / "m.onnx", metadata=fields), threads=1)
+    rows = list(range(0, len(drawn.y), 2))
+    known = fields.known(drawn.records(rows, fields.names))
+    said = engine.predict([drawn.paths[row] for row in rows], known)
+    claim = part_scores(evaluate(drawn.y[rows], said.probabilities, lesion_groups(drawn.table)[rows]))
+    made = provenance(tuple(drawn.table["image_id"].iloc[rows]))
+    described = engine.description.model_copy(update={"scores": {"test": claim}, "provenance": made})
+    engine.bundle = replace(engine.bundle, description=described)
+    whole = verify_claims(engine, drawn)
+    assert whole.untold == []
+    assert whole.verdict().startswith("CONFIRMED")
+    untold = drawn.table.assign(age=np.nan, sex="unknown", localization="unknown")
+    found = verify_claims(engine, replace(drawn, table=untold))
+    assert found.untold == ["age", "sex", "localization"]
+    assert not [row for row in found.rows if row.refuted]
+    assert [row.score for row in found.rows if row.confirmed] == ["images", "lesions"]
+    assert found.verdict().startswith("NOT VERIFIED: 2 confirmed, ")
+    assert not found.confirmed
+    assert any(row.found != row.claimed for row in found.rows)  # the answers are others, as they must be
+
+
+def test_images_of_ham10000_need_no_table(tmp_path: Path) -> None:
+    known = known_lesions().iloc[:3]
+    for image in known["image_id"]:
+        Image.new("RGB", (60, 45), "tan").save(tmp_path / f"{image}.jpg")
+    found = read_dataset(tmp_path)
+    assert found.table[["image_id", "lesion_id", "dx"]].to_numpy().tolist() == known.to_numpy().tolist()
+    assert "the table that ships" in found.notes[0]
+    Image.new("RGB", (60, 45), "tan").save(tmp_path / "mine.jpg")
+    with pytest.raises(DataError, match="found none of these"):
+        read_dataset(tmp_path)
 
 
 def test_data_without_the_images_is_refused(make_bundle: MakeBundle, drawn: Dataset) -> None:

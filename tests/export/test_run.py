@@ -12,9 +12,10 @@ import pytest
 from conftest import make_recipe
 from lesionwise import load_model, read_dataset
 from lesionwise.bundle.description import PartScores, Precision, Score, image_digest
+from lesionwise.bundle.seen import seen_images
 from lesionwise.errors import BundleError, RunError
 from lesionwise.evaluation.calibration.record import softmax
-from lesionwise.evaluation.predictions import write_predictions
+from lesionwise.evaluation.predictions import Predictions, write_predictions
 from lesionwise.evaluation.runs import scores as run_scores
 from lesionwise.evaluation.runs.calibrate import calibrate_run
 from lesionwise.evaluation.runs.ensemble import make_ensemble
@@ -83,7 +84,11 @@ def test_an_exported_run_answers_as_it_did_and_its_claim_is_confirmed(
     test = read_split(run.split).image_ids("test")
     assert set(description.provenance.test_images) == {image_digest(name) for name in test}
     assert not [name for name in test if name.encode() in out.read_bytes()]
-    rows = verify_claims(load_model(out, threads=1), read_dataset(drawn_folder))
+    asked = Predictions(read_split(run.split).frame["image_id"].to_numpy(str), np.ones((0, 7)))
+    seen = seen_images(description, asked)
+    assert seen
+    assert set(asked.image_id) - set(seen.reasons) == set(test)
+    rows = verify_claims(load_model(out, threads=1), read_dataset(drawn_folder)).rows
     assert [row.score for row in rows if not row.confirmed] == []
     assert {"melanoma, sensitivity >= 0.4: sensitivity", "sets of one diagnosis"} <= {
         row.score for row in rows

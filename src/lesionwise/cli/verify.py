@@ -1,13 +1,16 @@
 """`lesionwise bundle verify`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lesionwise.cli.console import print_note, print_result
 from lesionwise.cli.options import Json, ModelFile, Quiet
 from lesionwise.cli.transfer import TransferDisplay
+
+if TYPE_CHECKING:
+    from lesionwise.predict.verify import Verification
 
 Data = Annotated[
     Path | None,
@@ -22,23 +25,42 @@ def verify(data: Data = None, model: ModelFile = None, json: Json = False, quiet
     from lesionwise.predict.verify import verify_claims
 
     engine = load_model(model)
-    rows = verify_claims(engine, read_dataset(data or _download(quiet=quiet)))
-    refuted = sum(not row.confirmed for row in rows)
-    width = 2 + max(len(row.score) for row in rows)
-    lines = [
-        f"{'  ' if row.confirmed else '! '}{row.score.replace('_', ' '):{width}}{row.diagnosis:6}"
+    dataset = read_dataset(data or _download(quiet=quiet))
+    for note in dataset.notes:
+        print_note(note, quiet=quiet)
+    found = verify_claims(engine, dataset)
+    width = 2 + max(len(row.score) for row in found.rows)
+    lines = _describe_known(found) + [
+        f"{'! ' if row.refuted else '  '}{row.score.replace('_', ' '):{width}}{row.diagnosis:6}"
         f"claimed {row.claimed:<9.4g} found {'nothing' if row.found is None else f'{row.found:.4g}'}"
-        for row in rows
+        f"{'' if row.checkable else '   (not checked)'}"
+        for row in found.rows
     ]
-    verdict = f"REFUTED in {refuted} of {len(rows)} rows." if refuted else f"CONFIRMED, all {len(rows)} rows."
     value = {
         "model": engine.bundle.sha256,
-        "confirmed": not refuted,
-        "rows": [row.to_json() for row in rows],
+        "confirmed": found.confirmed,
+        "verdict": found.verdict(),
+        "known": found.known,
+        "rows": [row.to_json() for row in found.rows],
     }
-    print_result("\n".join([*lines, verdict]), value, as_json=json)
-    if refuted:
+    print_result("\n".join([*lines, found.verdict()]), value, as_json=json)
+    if not found.confirmed:
         raise typer.Exit(1)
+
+
+def _describe_known(found: "Verification") -> list[str]:
+    """Return what the data tell of the test images besides pictures, for a model that takes it."""
+    if not found.known:
+        return []
+    counts = ", ".join(f"{name} of {count:,}" for name, count in found.known.items())
+    lines = [f"Of {found.images:,} test images the data tell {counts}."]
+    if found.untold:
+        lines.append(
+            f"The claim rests on {' and '.join(found.untold)}, which the data do not tell. Without it the "
+            "model answers otherwise, so these rows are shown but not checked. Pass the folder with its "
+            "metadata."
+        )
+    return lines
 
 
 def _download(*, quiet: bool) -> Path:

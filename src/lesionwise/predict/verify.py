@@ -25,6 +25,7 @@ from lesionwise.split.groups import lesion_groups
 TOLERANCE: Final = 2e-3
 """By how much a score may differ: four of 2,004 images, for another processor's rounding."""
 
+_COUNTS: Final = ("images", "lesions")  # what needs no model
 _SMALL: Final = (64, 64)  # enough to tell which images need a closer look
 
 
@@ -37,25 +38,74 @@ class Row:
         diagnosis: Of which; empty for a score over all.
         claimed: By the file.
         found: Here; None if there is no score of that name.
+        checkable: Whether the data hold what the number rests on; if not, it is not confirmed nor refuted.
     """
 
     score: str
     diagnosis: str
     claimed: float
     found: float | None
+    checkable: bool = True
 
     @property
     def confirmed(self) -> bool:
         """Whether the two agree."""
-        return self.found is not None and abs(self.claimed - self.found) <= TOLERANCE
+        return self.checkable and self.found is not None and abs(self.claimed - self.found) <= TOLERANCE
+
+    @property
+    def refuted(self) -> bool:
+        """Whether the two differ, in data that hold what the number rests on."""
+        return self.checkable and not self.confirmed
 
     def to_json(self) -> dict[str, Any]:
         """Return the line as plain values."""
         return {**vars(self), "confirmed": self.confirmed}
 
 
-def verify_claims(engine: Engine, dataset: Dataset) -> list[Row]:
+@dataclass(frozen=True)
+class Verification:
+    """What came of verifying a bundle.
+
+    Attributes:
+        rows: The lines of its card.
+        known: Of how many test images the data tell each thing that the model takes besides pictures.
+        images: Test images.
+    """
+
+    rows: list[Row]
+    known: dict[str, int]
+    images: int
+
+    @property
+    def untold(self) -> list[str]:
+        """What the model takes besides pictures and the data tell of no test image."""
+        return [name for name, count in self.known.items() if not count]
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether every line is."""
+        return all(row.confirmed for row in self.rows)
+
+    def verdict(self) -> str:
+        """Return what came of it, in a sentence."""
+        counts = {
+            "confirmed": sum(row.confirmed for row in self.rows),
+            "refuted": sum(row.refuted for row in self.rows),
+            "not checked": sum(not row.checkable for row in self.rows),
+        }
+        told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        if self.confirmed:
+            return f"CONFIRMED, all {len(self.rows)} rows."
+        if counts["refuted"]:
+            return f"REFUTED in {counts['refuted']} of {len(self.rows)} rows ({told})."
+        return f"NOT VERIFIED: {told}. The rest needs {', '.join(self.untold)} of the test images."
+
+
+def verify_claims(engine: Engine, dataset: Dataset) -> Verification:
     """Run a bundle on the test images that it names and return every number beside the one it claims.
+
+    The scores of a model that takes age, sex and site rest on these. Where the data tell one of them of no
+    test image, the model answers otherwise, and only the counts of images and lesions are checked.
 
     Args:
         engine: Of the bundle.
@@ -75,11 +125,21 @@ def verify_claims(engine: Engine, dataset: Dataset) -> list[Row]:
     rows = _rows_of(dataset, digests)
     paths = dataset.paths
     encoding = engine.description.metadata
-    told = encoding.known(dataset.records(rows, encoding.names)) if encoding else None
-    said = engine.predict((paths[row] for row in rows), told)
+    records = dataset.records(rows, encoding.names) if encoding else []
+    known = {name: _count_known(records, name) for name in (encoding.names if encoding else ())}
+    said = engine.predict((paths[row] for row in rows), encoding.known(records) if encoding else None)
     measured = _measure(said, dataset.y[rows], _groups_of(dataset, rows))
-    found = dict(_lines(measured))
-    return [Row(*name, claimed, found.get(name)) for name, claimed in _lines(claim)]
+    found, whole = dict(_lines(measured)), all(known.values())
+    lines = [
+        Row(*name, claimed, found.get(name), checkable=whole or name[0] in _COUNTS)
+        for name, claimed in _lines(claim)
+    ]
+    return Verification(lines, known, len(rows))
+
+
+def _count_known(records: list[dict[str, Any]], name: str) -> int:
+    values = (record[name] for record in records)
+    return sum(value not in {None, "", "unknown"} and value == value for value in values)  # noqa: PLR0124 (NaN)
 
 
 def _rows_of(dataset: Dataset, digests: tuple[str, ...]) -> NDArray[np.int64]:

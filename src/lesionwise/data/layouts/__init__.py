@@ -11,7 +11,7 @@ from typing import Final
 
 from lesionwise.data.layouts.collections import read_derm7pt, read_pad_ufes_20, read_ph2
 from lesionwise.data.layouts.folders import read_class_folders, read_csv_and_images
-from lesionwise.data.layouts.ham10000 import read_hmnist, read_kaggle
+from lesionwise.data.layouts.ham10000 import read_hmnist, read_images_alone, read_kaggle
 from lesionwise.data.layouts.isic import read_isic
 from lesionwise.data.layouts.lesions import add_lesions
 from lesionwise.data.layouts.listing import Listing
@@ -28,6 +28,7 @@ LAYOUTS: Final[tuple[Callable[[Path], Listing | None], ...]] = (
     read_pad_ufes_20,
     read_csv_and_images,
     read_class_folders,
+    read_images_alone,
 )
 
 
@@ -45,6 +46,6 @@ def read_listing(folder: Path) -> Listing:
             return add_lesions(listing, folder)
     raise DataError(
         f"{folder}: expected HAM10000_metadata.csv (Kaggle, Dataverse), *_GroundTruth.csv (ISIC challenge), "
-        "PH2, derm7pt, PAD-UFES-20, a CSV with image_id and dx beside images, or folders named by diagnosis, "
-        "but found none of these. docs/data.md shows each."
+        "PH2, derm7pt, PAD-UFES-20, a CSV with image_id and dx beside images, folders named by diagnosis, or "
+        "images of HAM10000, but found none of these. docs/data.md shows each."
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from lesionwise.data.known_lesions import known_lesions
 from lesionwise.data.layouts.listing import Listing, find_images, read_table
 from lesionwise.data.workspace import default_cache_root
 from lesionwise.errors import DataError
@@ -64,6 +65,20 @@ def read_hmnist(folder: Path) -> Listing | None:
         largest, values.drop(columns="label").to_numpy(np.uint8), table["image_id"].tolist()
     )
     return Listing("hmnist", metadata, table, images)
+
+
+def read_images_alone(folder: Path) -> Listing | None:
+    """Read images of HAM10000 without a table: diagnosis and lesion are those of the table that ships.
+
+    Age, sex and site are not known then. An image with another id makes the folder one that is not known.
+    """
+    images = find_images([folder])
+    known = known_lesions()
+    table = known[known["image_id"].isin(list(images))]
+    if not images or len(table) < len(images):
+        return None
+    note = "The images are of HAM10000: diagnosis and lesion are those of the table that ships."
+    return Listing("ham10000 images", folder, table.reset_index(drop=True), images, notes=(note,))
 
 
 def _read_hmnist_values(path: Path) -> pd.DataFrame:

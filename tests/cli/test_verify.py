@@ -15,7 +15,7 @@ def test_without_data_the_training_set_is_downloaded_beside_the_caches(
     asked: list[tuple[Set, Path]] = []
     monkeypatch.setattr(obtain, "download_set", lambda wanted, out, **_: asked.append((wanted, out)))
     monkeypatch.setenv("LESIONWISE_CACHE", str(tmp_path / "cache"))
-    done = CliRunner().invoke(app, ["verify"])
+    done = CliRunner().invoke(app, ["bundle", "verify"])
     assert asked == [(Set.train, tmp_path / "ham10000")]
     assert "No --data: HAM10000 (2.8 GB" in done.output
     assert isinstance(done.exception, DataError)  # the stand-in downloads nothing

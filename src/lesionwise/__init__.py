@@ -4,7 +4,6 @@ The public names are loaded when they are first used, so that importing the pack
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from lesionwise.split.assign import LesionKFold
     from lesionwise.split.groups import lesion_groups
     from lesionwise.training.run import train
+
+    __version__: str
 
 __all__ = [
     "Dataset",
@@ -29,8 +30,6 @@ __all__ = [
     "read_dataset",
     "train",
 ]
-
-__version__ = version("lesionwise")
 
 _HOMES = {
     "Dataset": "lesionwise.data.dataset",
@@ -47,6 +46,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 (whatever the name stands for)
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 (a tenth of a second at the start)
+
+        return version("lesionwise")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -8,7 +8,6 @@ Not here: what the keys do (`lesionwise.models`, `lesionwise.training`) and wher
 import json
 import tomllib
 from collections.abc import Iterable
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,11 +15,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lesionwise.errors import RecipeError
+from lesionwise.wording import did_you_mean
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 MetadataName = Literal["age", "sex", "localization"]
+MODELS = ("seed-cnn", "seed-cnn-256", "seed-mlp", "seed-vgg16", "small")
+"""Names of the package's own networks, which `lesionwise.models.registry` makes."""
 _TELLTALE = ("dx_type", "dataset")  # they say how a diagnosis was made, and so which it is
 _OF_PROBES = {  # all keys that a probe minds, and `epochs`, which every recipe has
     "model", "model_args", "weights", "mean", "std", "image_size", "train_size", "eval_size", "eval_zoom",
@@ -214,6 +216,14 @@ class Recipe(BaseModel):
                 raise ValueError(f"{name} tells how the diagnosis was made; no model is given it")
         return names
 
+    @field_validator("model")
+    @classmethod
+    def _verify_model(cls, name: str) -> str:
+        if name not in MODELS and not name.startswith("timm:"):
+            near = did_you_mean(name, MODELS)
+            raise ValueError(f"expected one of {', '.join(MODELS)}, or timm:<name>{near and '.' + near}")
+        return name
+
     @field_validator("weights")
     @classmethod
     def _make_absolute(cls, weights: str) -> str:
@@ -285,12 +295,13 @@ class Recipe(BaseModel):
     def to_toml(self) -> str:
         """Return the recipe as TOML that `load_recipe` reads back to an equal one."""
         pairs = self.model_dump(mode="json", exclude_none=True).items()
-        return "".join(f"{key} = {_to_toml_value(value)}\n" for key, value in pairs)
+        return "".join(f"{key} = {to_toml_value(value)}\n" for key, value in pairs)
 
 
-def _to_toml_value(value: Any) -> str:  # noqa: ANN401 (any value of a recipe)
+def to_toml_value(value: Any) -> str:  # noqa: ANN401 (any value of a recipe)
+    """Return a value of a recipe as TOML writes it."""
     if isinstance(value, dict):
-        pairs = (f"{_to_toml_value(key)} = {_to_toml_value(inner)}" for key, inner in value.items())
+        pairs = (f"{to_toml_value(key)} = {to_toml_value(inner)}" for key, inner in value.items())
         return f"{{{', '.join(pairs)}}}"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # as TOML has it
 
@@ -314,7 +325,7 @@ def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         RecipeError: If there is no such recipe, a key is unknown or a value impossible.
     """
     try:
-        values = tomllib.loads(_recipe_text(source))
+        values = tomllib.loads(recipe_text(source))
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{source}: not valid TOML: {error}.") from error
     values |= dict(_parse_override(text) for text in overrides)
@@ -324,7 +335,12 @@ def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         raise RecipeError("\n".join(_explain(source, fault) for fault in error.errors())) from error
 
 
-def _recipe_text(source: str | Path) -> str:
+def recipe_text(source: str | Path) -> str:
+    """Return the text of a shipped recipe, or of a `.toml` file.
+
+    Raises:
+        RecipeError: If there is none, or it cannot be read.
+    """
     if str(source).endswith(".toml"):
         try:
             return Path(source).read_text(encoding="utf-8")
@@ -335,6 +351,7 @@ def _recipe_text(source: str | Path) -> str:
     if source not in recipe_names():
         raise RecipeError(
             f'Expected a recipe to be one of {", ".join(recipe_names())} or a .toml file but got "{source}".'
+            f"{did_you_mean(str(source), recipe_names())}"
         )
     return (files("lesionwise") / "recipes" / f"{source}.toml").read_text(encoding="utf-8")
 
@@ -352,11 +369,10 @@ def _parse_override(text: str) -> tuple[str, Any]:
 def _explain(source: str | Path, fault: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails is a loose dict)
     key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        near = get_close_matches(key, Recipe.model_fields, n=1)
-        hint = f' Did you mean "{near[0]}"?' if near else ""
-        return f'{source}: unknown key "{key}".{hint}'
+        return f'{source}: unknown key "{key}".{did_you_mean(key, Recipe.model_fields)}'
     if fault["type"] == "missing":
         return f'{source}: the key "{key}" is missing.'
     if not key:
         return f"{source}: {fault['ctx']['error']}."
-    return f'{source}: "{key}" = {fault["input"]!r}: {fault["msg"]}.'
+    text = str(fault["ctx"]["error"]) if fault["type"] == "value_error" else fault["msg"]
+    return f'{source}: "{key}" = {fault["input"]!r}: {text}{"" if text.endswith("?") else "."}'

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 from lesionwise.errors import RunError, SplitError
 from lesionwise.files import file_sha256, lock_path, read_json
+from lesionwise.wording import did_you_mean
 
 Kind = Literal["run", "ensemble", "cross-validation", "leakage measurement"]
 _INSTEAD: Final[dict[Kind, str]] = {
@@ -296,6 +297,9 @@ def open_run_folder(path: Path, *kinds: Kind) -> RunFolder:
         SplitError: If its split was edited.
     """
     run = RunFolder(path)
+    if not path.is_dir():
+        beside = [str(other) for other in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise RunError(f"{path}: expected a run folder but found none.{did_you_mean(str(path), beside)}")
     if not run.config.is_file():
         raise RunError(f"{path}: expected a run folder but found no {run.config.name} in it.")
     if kinds and run.kind not in kinds:

@@ -9,22 +9,10 @@ import sys
 from pathlib import Path
 from shutil import disk_usage
 
+from lesionwise.cli.extras import EXTRA_OF_MODULE
+from lesionwise.data.workspace import default_cache_root
 from lesionwise.errors import LesionwiseError, MissingExtraError
 
-_EXTRA_OF_MODULE = {
-    **dict.fromkeys(("matplotlib", "pandas", "scipy", "sklearn"), "eval"),
-    **dict.fromkeys(
-        ("lightning", "onnx", "onnxscript", "safetensors", "tensorboard", "timm", "torch"), "train"
-    ),
-    "cv2": "hair",
-    **dict.fromkeys(("h5py", "keras"), "keras"),
-    "onnxruntime": "onnxruntime",
-    **dict.fromkeys(("alembic", "mlflow", "sqlalchemy"), "mlflow"),
-    "kagglehub": "kaggle",
-    "pydicom": "dicom",
-    "ngrok": "share",
-    **dict.fromkeys(("pyarrow", "ray"), "ray"),
-}
 _INTERRUPTED = 130  # what shells give for Ctrl-C
 
 
@@ -41,9 +29,9 @@ def main() -> None:
         sys.exit(LesionwiseError.exit_code)
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
-        if module not in _EXTRA_OF_MODULE:
+        if module not in EXTRA_OF_MODULE:
             raise
-        sys.exit(_fail(MissingExtraError(_EXTRA_OF_MODULE[module], module)))
+        sys.exit(_fail(MissingExtraError(EXTRA_OF_MODULE[module], module)))
     except KeyboardInterrupt:
         _stopped()
         sys.exit(_INTERRUPTED)
@@ -56,13 +44,26 @@ def main() -> None:
 def _describe(error: OSError) -> str:
     """Return what the system refused, where, and for a full disk the way on."""
     if error.errno not in {errno.ENOSPC, errno.EDQUOT} or error.filename is None:
-        return f"{error.filename or 'writing'}: {error.strerror or error}."
+        return f"{error.filename or 'writing'}: {error.strerror or error}.{_remedy(error)}"
     disk = Path(error.filename).absolute()
     while not disk.is_mount():
         disk = disk.parent
     return (
         f"{error.filename}: the disk at {disk} is full, {disk_usage(disk).free >> 20} MiB are free. "
         "Make room and give the same command again, with --resume where it has it; what was finished is kept."
+    )
+
+
+def _remedy(error: OSError) -> str:
+    """Return how to move the cache of images, where that is what could not be written."""
+    if not isinstance(error.filename, str):
+        return ""
+    path, cache = Path(error.filename).absolute(), default_cache_root().absolute()
+    if path != cache and path not in cache.parents and cache not in path.parents:
+        return ""
+    return (
+        f" The cache of images goes to {cache}. Set LESIONWISE_CACHE to a folder that can be written, "
+        "such as LESIONWISE_CACHE=/tmp/lesionwise."
     )
 
 

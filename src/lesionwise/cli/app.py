@@ -5,7 +5,6 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
-from lesionwise import __version__
 from lesionwise.cli import (
     bundle,
     calibrate,
@@ -21,6 +20,7 @@ from lesionwise.cli import (
     phantom,
     predict,
     publish,
+    recipes,
     report,
     robustness,
     run,
@@ -57,6 +57,7 @@ _STAGES: Final[dict[str, dict[str, Callable[..., Any] | _Group]]] = {
         "check": check.check,
     },
     "Train": {
+        "recipes": recipes.recipes,
         "train": train.train,
         "cross-validate": cross_validate.cross_validate,
         "leakage": leakage.leakage,
@@ -107,6 +108,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 (typer calls it so)
     if wanted:
+        from lesionwise import __version__
+
         typer.echo(__version__)
         raise typer.Exit
 

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lesionwise.cli.console import print_note, print_result
-from lesionwise.cli.options import Json, Quiet, read_text
+from lesionwise.cli.extras import require
+from lesionwise.cli.options import Json, Quiet, complete_model, read_text, verify_model
 from lesionwise.errors import LesionwiseError
 
 if TYPE_CHECKING:
@@ -21,7 +22,12 @@ Precision = Literal["fp32", "bf16"]
 Run = Annotated[Path, typer.Argument(help="A run folder, or that of an ensemble.", metavar="RUN")]
 File = Annotated[
     Path | None,
-    typer.Argument(help="A bundle, or one that ships: best (the default), larger.", metavar="FILE"),
+    typer.Argument(
+        help="A bundle, or one that ships: best (the default), larger.",
+        metavar="FILE",
+        callback=verify_model,
+        autocompletion=complete_model,
+    ),
 ]
 OutFile = Annotated[
     Path | None,
@@ -54,17 +60,20 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Write a run or an ensemble as a bundle: one .onnx file, calibrated, that describes itself."""
-    from lesionwise.export.run import export_run
     from lesionwise.run_folder import open_run_folder
 
     opened = open_run_folder(run, "run", "ensemble")
+    text = read_text(card) if card else ""
+    require("torch")
+    from lesionwise.export.run import export_run
+
     bundle = export_run(
         opened,
         out or opened.path / "model.onnx",
         name=name,
         precision=precision,
         licence=licence,
-        card=read_text(card) if card else "",
+        card=text,
     )
     check = bundle.description.precision_check
     if check:

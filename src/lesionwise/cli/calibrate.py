@@ -35,11 +35,12 @@ def calibrate(
     quiet: Quiet = False,
 ) -> None:
     """Fit temperature, prediction sets and thresholds on cal. `train` does it with the defaults."""
-    from lesionwise.evaluation.calibration.operating_points import DEFAULT_POINTS, both_questions
-    from lesionwise.evaluation.runs.calibrate import calibrate_run
     from lesionwise.run_folder import open_run_folder
 
     folder = open_run_folder(run, "run", "ensemble")
+    from lesionwise.evaluation.calibration.operating_points import DEFAULT_POINTS, both_questions
+    from lesionwise.evaluation.runs.calibrate import calibrate_run
+
     wished = both_questions(sensitivity or [], specificity or [])
     calibration = calibrate_run(
         folder,

@@ -6,24 +6,45 @@ from typing import Annotated
 import typer
 
 from lesionwise.cli.console import Display, print_result
-from lesionwise.cli.options import Json, Quiet, Workers
+from lesionwise.cli.options import Json, Quiet, Workers, verify_data_folder, verify_file
 
 
 def check(
     train: Annotated[
-        Path, typer.Option("--train", help="Ids of the training images: text or CSV.", metavar="IDS")
+        Path,
+        typer.Option(
+            "--train", help="Ids of the training images: text or CSV.", metavar="IDS", callback=verify_file
+        ),
     ],
-    test: Annotated[Path, typer.Option("--test", help="Ids of the test images: text or CSV.", metavar="IDS")],
+    test: Annotated[
+        Path,
+        typer.Option(
+            "--test", help="Ids of the test images: text or CSV.", metavar="IDS", callback=verify_file
+        ),
+    ],
     predictions: Annotated[
-        Path | None, typer.Option("--predictions", help="Predictions of the test images.", metavar="CSV")
+        Path | None,
+        typer.Option(
+            "--predictions", help="Predictions of the test images.", metavar="CSV", callback=verify_file
+        ),
     ] = None,
     table: Annotated[
         Path | None,
-        typer.Option("--table", help="image_id,lesion_id,dx of other images than HAM10000's.", metavar="CSV"),
+        typer.Option(
+            "--table",
+            help="image_id,lesion_id,dx of other images than HAM10000's.",
+            metavar="CSV",
+            callback=verify_file,
+        ),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="The images, to find identical ones as well.", metavar="DIR"),
+        typer.Option(
+            "--data",
+            help="The images, to find identical ones as well.",
+            metavar="DIR",
+            callback=verify_data_folder,
+        ),
     ] = None,
     workers: Workers = None,
     json: Json = False,

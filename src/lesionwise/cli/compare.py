@@ -31,11 +31,11 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Compare models on the same images (runs by their val parts): paired differences, ranks, a verdict."""
-    from lesionwise.evaluation.compare import compare as compare_predictions
-
     if len(sources) < 2:  # noqa: PLR2004 (one has nothing to be compared with)
         raise LesionwiseError("Expected at least two runs or CSVs but got one.")
     _verify_same_split([source for source in sources if not source.is_file()])
+    from lesionwise.evaluation.compare import compare as compare_predictions
+
     known = Known(truth, read_metadata(table) if table else None, normalise=normalise)
     read = [(str(source), *_read(source, known, quiet=quiet)) for source in sources]
     named = [(name, predictions) for name, predictions, _ in read]

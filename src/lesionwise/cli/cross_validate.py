@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lesionwise.cli.console import Display, print_result
+from lesionwise.cli.extras import require
 from lesionwise.cli.options import (
     Data,
     DeviceOption,
@@ -13,12 +14,12 @@ from lesionwise.cli.options import (
     Json,
     Out,
     Quiet,
+    RecipeArgument,
     Seed,
     Set,
     SplitFile,
     Workers,
 )
-from lesionwise.cli.train import RecipeArgument
 from lesionwise.errors import LesionwiseError
 
 if TYPE_CHECKING:
@@ -45,11 +46,13 @@ def cross_validate(
     quiet: Quiet = False,
 ) -> None:
     """Train once per fold and predict it unseen. The same command goes on where it was stopped."""
-    from lesionwise.execution import Execution
-    from lesionwise.experiments.crossval import cross_validate as run_folds
     from lesionwise.recipe import load_recipe
 
     resolved = load_recipe(recipe, set_ or ())
+    require("torch")
+    from lesionwise.execution import Execution
+    from lesionwise.experiments.crossval import cross_validate as run_folds
+
     chosen = _read_folds(folds)
     with Display(quiet=quiet) as display:
         result = run_folds(

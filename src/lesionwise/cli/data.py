@@ -7,10 +7,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from lesionwise.cli.console import Display, print_note, print_result
-from lesionwise.cli.options import Json, Quiet, Workers
+from lesionwise.cli.options import DataFolder, Json, Quiet, Workers
 from lesionwise.cli.transfer import TransferDisplay
-
-Folder = Annotated[Path, typer.Argument(help="Folder of images with its table.", metavar="DIR")]
 
 
 class Source(StrEnum):
@@ -60,14 +58,11 @@ def download(
     print_result(f"{out}: {wanted} set {origin}. Licence: CC BY-NC 4.0.", value, as_json=json)
 
 
-def verify(folder: Folder, wanted: SetOption = Set.train, json: Json = False) -> None:
+def verify(folder: DataFolder, wanted: SetOption = Set.train, json: Json = False) -> None:
     """Say whether a folder holds the whole of HAM10000, unharmed. Ends with 1 if not."""
     from lesionwise.data.download import sources
     from lesionwise.data.download.verify import verify_folder
-    from lesionwise.errors import DataError
 
-    if not folder.is_dir():
-        raise DataError(f"{folder}: expected a data folder but found none.")
     found = verify_folder(folder, sources.Set(wanted.value))
     print_result(_describe_verification(folder, found), found.to_json(), as_json=json)
     if not found.complete:
@@ -75,7 +70,7 @@ def verify(folder: Folder, wanted: SetOption = Set.train, json: Json = False) ->
 
 
 def audit(
-    folder: Folder,
+    folder: DataFolder,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Where audit.html, audit.json, pairs.csv go.", metavar="DIR"),
@@ -107,7 +102,7 @@ def audit(
 
 
 def lesions(
-    folder: Folder,
+    folder: DataFolder,
     each_image: Annotated[
         bool, typer.Option("--each-image", help="Every image shows a lesion of its own.")
     ] = False,

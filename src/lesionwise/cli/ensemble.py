@@ -16,12 +16,13 @@ def ensemble(
     quiet: Quiet = False,
 ) -> None:
     """Average the calibrated answers of runs on one split; evaluate, report and compare take the result."""
-    from lesionwise.evaluation.runs.ensemble import claim_ensemble_folder, is_calibrated, make_ensemble
-    from lesionwise.evaluation.runs.predictions import describe_unscored
-    from lesionwise.evaluation.runs.scores import evaluate_part, working_part
     from lesionwise.run_folder import next_run_path, open_run_folder
 
     members = [open_run_folder(path) for path in runs]
+    from lesionwise.evaluation.runs.ensemble import claim_ensemble_folder, is_calibrated, make_ensemble
+    from lesionwise.evaluation.runs.predictions import describe_unscored
+    from lesionwise.evaluation.runs.scores import evaluate_part, working_part
+
     folder = claim_ensemble_folder(out or next_run_path(Path("runs"), "ensemble"))
     parts = make_ensemble(members, folder)
     raw = [str(run.path) for run in members if not is_calibrated(run)]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lesionwise.cli.console import describe_check, describe_evaluation, print_note, print_result
+from lesionwise.cli.extras import require
 from lesionwise.cli.given import (
     Known,
     MadeByModel,
@@ -65,7 +66,6 @@ def evaluate(
             )
         evaluate_again(source, changes, out, device=device, as_json=json, quiet=quiet)
         return
-    read = read_metadata(table) if table else None
     if not source.is_file():
         if truth or normalise or out or model or by == "image":
             raise LesionwiseError(
@@ -73,10 +73,14 @@ def evaluate(
             )
         folds = () if final else ("cross-validation",)  # whose runs are for one fold each
         run = open_run_folder(source, "run", "ensemble", *folds)
+        if final:
+            require("torch")
+        read = read_metadata(table) if table else None
         evaluation, title, check = _evaluate_run(run, read, final=final, device=device, quiet=quiet)
     else:
         if final:
             raise LesionwiseError(f"{source}: --final goes with a run folder.")
+        read = read_metadata(table) if table else None
         given = read_csv(source, Known(truth, read, normalise=normalise, model=model), quiet=quiet)
         text, value = score_csv(given, by, out, quiet=quiet)
         print_result(text, value, as_json=json)

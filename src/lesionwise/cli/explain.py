@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lesionwise.cli.console import Display, print_result
+from lesionwise.cli.extras import require
 from lesionwise.cli.options import Json, Quiet, RunArgument
 from lesionwise.errors import LesionwiseError
 
@@ -31,16 +32,19 @@ def explain(
     quiet: Quiet = False,
 ) -> None:
     """Show where a run's model looked, and test whether the maps can be believed."""
-    from lesionwise.execution import Execution
-    from lesionwise.explain.run import explain_run
     from lesionwise.run_folder import open_run_folder
 
     if part not in _PARTS:
         raise LesionwiseError(f'Expected --part to be one of {", ".join(_PARTS)} but got "{part}".')
+    opened = open_run_folder(run, "run")
+    require("torch")
+    from lesionwise.execution import Execution
+    from lesionwise.explain.run import explain_run
+
     names = [name.strip() for given in images or () for name in given.split(",") if name.strip()]
     with Display(quiet=quiet) as display:
         execution = Execution(progress=display)
-        made = explain_run(open_run_folder(run, "run"), part, image_ids=names, execution=execution)
+        made = explain_run(opened, part, image_ids=names, execution=execution)
     text = f"{made.images} images with their maps: {made.page}"
     if made.record:
         text = f"{describe(made.record, part)}\n\n{text}"

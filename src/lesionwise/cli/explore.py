@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from lesionwise.cli.console import Display, print_result
-from lesionwise.cli.options import Json, Quiet, Set, Workers
+from lesionwise.cli.extras import require
+from lesionwise.cli.options import DataFolder, Json, Quiet, Set, Workers
 from lesionwise.errors import RecipeError
 
 
 def explore(
-    folder: Annotated[Path, typer.Argument(help="Folder of images with its table.", metavar="DIR")],
+    folder: DataFolder,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -30,14 +31,17 @@ def explore(
     quiet: Quiet = False,
 ) -> None:
     """Show what a data folder holds: its table, its pixels, its masks, and what stands out."""
-    from lesionwise.execution import Execution
-    from lesionwise.explore.explore import explore_folder
-    from lesionwise.explore.page import write_exploration
     from lesionwise.recipe import load_recipe
 
     if set_ and not recipe:
         raise RecipeError("Expected --recipe where a key of it is set.")
     loaded = load_recipe(recipe, set_ or []) if recipe else None
+    if loaded:
+        require("torch")
+    from lesionwise.execution import Execution
+    from lesionwise.explore.explore import explore_folder
+    from lesionwise.explore.page import write_exploration
+
     with Display(quiet=quiet) as display:
         execution = Execution(workers=workers, progress=display)
         found = explore_folder(folder, recipe=loaded, execution=execution)

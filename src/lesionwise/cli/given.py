@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lesionwise.cli.console import describe_evaluation, print_note
-from lesionwise.cli.options import By
+from lesionwise.cli.options import By, complete_model, verify_file, verify_model
 from lesionwise.errors import LesionwiseError
 
 if TYPE_CHECKING:
@@ -23,26 +23,40 @@ if TYPE_CHECKING:
 TruthOption = Annotated[
     Path | None,
     typer.Option(
-        "--truth", help="True diagnoses of a CSV: ISIC ground truth, or image_id and dx.", metavar="CSV"
+        "--truth",
+        help="True diagnoses of a CSV: ISIC ground truth, or image_id and dx.",
+        metavar="CSV",
+        callback=verify_file,
     ),
 ]
 TableOption = Annotated[
     Path | None,
-    typer.Option("--table", help="Metadata: lesion_id, and age, sex, … for subgroups.", metavar="CSV"),
+    typer.Option(
+        "--table",
+        help="Metadata: lesion_id, and age, sex, … for subgroups.",
+        metavar="CSV",
+        callback=verify_file,
+    ),
 ]
 Normalise = Annotated[
     bool, typer.Option("--normalise", help="Divide each row of a CSV's confidences by its sum.")
 ]
 ResampleBy = Annotated[
     By,
-    typer.Option("--by", help="What intervals resample; image only where no lesion is known: too narrow."),
+    typer.Option(
+        "--by",
+        help="What intervals resample. Use image only where no lesion is known: the intervals are then too "
+        "narrow.",
+    ),
 ]
 MadeByModel = Annotated[
     Path | None,
     typer.Option(
         "--model",
-        help="The bundle that made the predictions, to find images that it was trained on.",
+        help="Bundle that made the predictions, to find images that it was trained on.",
         metavar="FILE",
+        callback=verify_model,
+        autocompletion=complete_model,
     ),
 ]
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lesionwise.cli.console import Display, print_result
+from lesionwise.cli.extras import require
 from lesionwise.cli.options import (
     Data,
     DeviceOption,
@@ -11,12 +12,12 @@ from lesionwise.cli.options import (
     Json,
     Out,
     Quiet,
+    RecipeArgument,
     Seed,
     Set,
     SplitFile,
     Workers,
 )
-from lesionwise.cli.train import RecipeArgument
 from lesionwise.labels import LEAKY_STAMP
 
 if TYPE_CHECKING:
@@ -45,14 +46,16 @@ def leakage(
     quiet: Quiet = False,
 ) -> None:
     """Show what a leak is worth: one recipe under four ways of splitting. Three of them LEAK, on purpose."""
+    from lesionwise.recipe import load_recipe
+
+    resolved = load_recipe(recipe, set_ or ())
+    require("torch")
     from lesionwise.execution import Execution
     from lesionwise.experiments.leakage import measure_leakage
     from lesionwise.files import read_json
-    from lesionwise.recipe import load_recipe
     from lesionwise.report.leakage import write_leakage_page
     from lesionwise.run_folder import RunFolder
 
-    resolved = load_recipe(recipe, set_ or ())
     folder = out or Path("runs") / f"{Path(recipe).stem}-leakage"
     with Display(quiet=quiet) as display:
         outcomes = measure_leakage(

@@ -5,17 +5,119 @@ from typing import Annotated, Literal
 
 import typer
 
-from lesionwise.errors import LesionwiseError, SplitError
+from lesionwise.errors import BundleError, DataError, LesionwiseError, SplitError
+from lesionwise.wording import did_you_mean
 
+
+def verify_data_folder(folder: Path | None) -> Path | None:
+    """Return a folder that exists.
+
+    Raises:
+        DataError: If there is none.
+    """
+    if folder and not folder.is_dir():
+        raise DataError(f"{folder}: expected a data folder but found none.{_near(folder)}")
+    return folder
+
+
+def verify_file(path: Path | None) -> Path | None:
+    """Return the path of a file that exists.
+
+    Raises:
+        LesionwiseError: If there is none.
+    """
+    if path and not path.is_file():
+        raise LesionwiseError(f"{path}: expected a file but found none.{_near(path)}")
+    return path
+
+
+def verify_model(path: Path | None) -> Path | None:
+    """Return the path of a bundle that exists, or the name of a model that ships.
+
+    Raises:
+        BundleError: If it is neither.
+    """
+    from lesionwise.bundle.load import SHIPPED
+
+    if path and str(path) not in SHIPPED and not path.exists():
+        raise BundleError(
+            f"{path}: expected a bundle, or one of the models that ship ({', '.join(SHIPPED)}), but there is "
+            f"no such file.{did_you_mean(str(path), SHIPPED)}"
+        )
+    return path
+
+
+def _near(path: Path) -> str:
+    """Return a question that names what lies beside a missing path under nearly the same name."""
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    return did_you_mean(str(path), [str(other) for other in beside])
+
+
+def complete_recipe(start: str) -> list[str]:
+    """Return the names of the shipped recipes that begin so."""
+    from lesionwise.recipe import recipe_names
+
+    return [name for name in recipe_names() if name.startswith(start)]
+
+
+def _recipe_keys(start: str) -> list[str]:
+    from lesionwise.recipe import Recipe
+
+    return [f"{key}=" for key in Recipe.model_fields if key.startswith(start)]
+
+
+def complete_model(start: str) -> list[str]:
+    """Return the names of the models that ship and begin so."""
+    from lesionwise.bundle.load import SHIPPED
+
+    return [name for name in SHIPPED if name.startswith(start)]
+
+
+DataFolder = Annotated[
+    Path,
+    typer.Argument(help="Folder of images with its table.", metavar="DIR", callback=verify_data_folder),
+]
+RecipeArgument = Annotated[
+    str,
+    typer.Argument(
+        help="Name of a shipped recipe, or a .toml file.", metavar="RECIPE", autocompletion=complete_recipe
+    ),
+]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
-Data = Annotated[Path, typer.Option("--data", help="Folder of images with its table.", metavar="DIR")]
+Data = Annotated[
+    Path,
+    typer.Option(
+        "--data", help="Folder of images with its table.", metavar="DIR", callback=verify_data_folder
+    ),
+]
+OptionalData = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Folder of images with its table; without it, drawn phantoms.",
+        metavar="DIR",
+        callback=verify_data_folder,
+    ),
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Where the results go.", metavar="DIR")]
 SplitFile = Annotated[
-    Path | None, typer.Option("--split", help="A split.csv to use; without it one is made.", metavar="FILE")
+    Path | None,
+    typer.Option(
+        "--split",
+        help="A split.csv to use; without it one is made.",
+        metavar="FILE",
+        callback=verify_file,
+    ),
 ]
 ModelFile = Annotated[
     Path | None,
-    typer.Option("--model", help="A bundle, or one that ships: best (the default), larger.", metavar="FILE"),
+    typer.Option(
+        "--model",
+        help="A bundle, or one that ships: best (the default), larger.",
+        metavar="FILE",
+        callback=verify_model,
+        autocompletion=complete_model,
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Of everything random.", min=0, max=2**31 - 1)]
 Workers = Annotated[
@@ -28,7 +130,13 @@ Nodes = Annotated[
     int, typer.Option("--nodes", help="Machines; start the command on each, by torchrun or Slurm.", min=1)
 ]
 Set = Annotated[
-    list[str] | None, typer.Option("--set", help="Change a recipe key; may be repeated.", metavar="KEY=VALUE")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Change a recipe key; may be repeated.",
+        metavar="KEY=VALUE",
+        autocompletion=_recipe_keys,
+    ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out where it stopped.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -80,10 +80,11 @@ def predict(
     from lesionwise.predict.files import Output
     from lesionwise.predict.heatmaps import HeatmapWriter
     from lesionwise.predict.metadata import read_metadata_table
-    from lesionwise.predict.sources import find_pictures
+    from lesionwise.predict.sources import find_pictures, verify_places
     from lesionwise.predict.stored import PARQUET, verify_arrow, write_parquet
 
     errors = errors or out.parent / f"{out.stem}-errors.csv"
+    verify_places(places)
     _verify_names(places, out, errors, model=model, metadata=metadata)
     work = _choose_work(engine, workers, heatmaps, metadata)
     answers = load_model(model, streams=usable_cores(), precision=precision)

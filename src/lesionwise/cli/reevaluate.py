@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lesionwise.cli.console import Display, describe_evaluation, print_result
+from lesionwise.cli.extras import require
 from lesionwise.cli.options import Device
 
 
@@ -20,11 +21,15 @@ def evaluate_again(
         as_json: Print the result as JSON.
         quiet: Print results and errors only.
     """
+    from lesionwise.recipe import load_recipe
+    from lesionwise.run_folder import next_run_path, open_run_folder
+
+    load_recipe(open_run_folder(run, "run", "cross-validation").config, changes)
+    require("torch")
     from lesionwise.evaluation.runs.predictions import describe_unscored
     from lesionwise.evaluation.runs.scores import evaluate_part, working_part
     from lesionwise.execution import Execution
     from lesionwise.experiments.reevaluate import reevaluate
-    from lesionwise.run_folder import next_run_path
 
     own = out or next_run_path(Path("runs"), run.resolve().name)
     with Display(quiet=quiet) as display:

@@ -43,7 +43,6 @@ def report(
     json: Json = False,
 ) -> None:
     """Write the report of an evaluated run; with --card its model card as well."""
-    from lesionwise.report.html import write_report
     from lesionwise.run_folder import RunFolder, open_run_folder
 
     if not card and (licence or folds or notes):
@@ -52,13 +51,15 @@ def report(
     if card or not given.scores.is_file():
         kinds = ("run", "ensemble") if card else ("run", "ensemble", "cross-validation")
         given = open_run_folder(run, *kinds)
+    judged = open_run_folder(folds, "cross-validation", "ensemble") if folds else None
+    text = read_text(notes) if notes else ""
+    from lesionwise.report.html import write_report
+
     path = write_report(given)
     lines, value = [f"Report: {path}"], {"report": str(path)}
     if card:
         from lesionwise.report.model_card import write_model_card
 
-        judged = open_run_folder(folds, "cross-validation", "ensemble") if folds else None
-        text = read_text(notes) if notes else ""
         written = write_model_card(given, licence=licence, folds=judged, notes=text)
         lines, value = [*lines, f"Model card: {written}"], {**value, "model_card": str(written)}
     print_result("\n".join(lines), value, as_json=json)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from lesionwise.cli.console import Display, print_result
+from lesionwise.cli.extras import require
 from lesionwise.cli.options import DeviceOption, Json, Quiet, RunArgument
 
 
@@ -19,13 +20,14 @@ def robustness(
     quiet: Quiet = False,
 ) -> None:
     """Score a run on changed photographs: ten changes, from blur to drawn hairs, at three strengths each."""
+    from lesionwise.run_folder import open_run_folder
+
+    folder = open_run_folder(run, "run", "ensemble")
+    require("torch")
     from lesionwise.evaluation.robustness import describe_robustness, write_robustness
     from lesionwise.execution import Execution
     from lesionwise.experiments.robustness import perturbed_part
-    from lesionwise.run_folder import open_run_folder
     from lesionwise.run_record import timed_stage
-
-    folder = open_run_folder(run, "run", "ensemble")
 
     with Display(quiet=quiet) as display, timed_stage(folder, f"robustness on {part}"):
         found = perturbed_part(folder, part, execution=Execution(device, progress=display))

@@ -13,12 +13,14 @@ from lesionwise.cli.console import (
     print_result,
     remember_folder,
 )
+from lesionwise.cli.extras import require
 from lesionwise.cli.options import (
     ByOption,
     DeviceOption,
     Devices,
     Json,
     Nodes,
+    OptionalData,
     Out,
     Quiet,
     Resume,
@@ -26,6 +28,7 @@ from lesionwise.cli.options import (
     Set,
     SplitFile,
     Workers,
+    complete_recipe,
     split_or_unit,
 )
 from lesionwise.cli.train import train_shown
@@ -38,12 +41,13 @@ _PHANTOM_LESIONS = 60  # of each diagnosis: enough that a small network learns a
 def run(
     recipe: Annotated[
         str | None,
-        typer.Argument(help="A shipped recipe, or a .toml file; `small` with --data, else `phantom`."),
+        typer.Argument(
+            help="A shipped recipe, or a .toml file; `small` with --data, else `phantom`.",
+            metavar="[RECIPE]",
+            autocompletion=complete_recipe,
+        ),
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", help="Folder of images with its table; without it, drawn phantoms."),
-    ] = None,
+    data: OptionalData = None,
     out: Out = None,
     split: SplitFile = None,
     by: ByOption = "lesion",
@@ -58,20 +62,22 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Do the whole job: read, clean, cache, split, train, evaluate on val, report."""
+    if data is None and devices * nodes > 1:
+        raise RunError('Expected --data: several processes draw no phantoms. "lesionwise data phantom" does.')
+    from lesionwise.recipe import load_recipe
+
+    name, unit = recipe or ("small" if data else "phantom"), split_or_unit(split, by)
+    resolved = load_recipe(name, set_ or ())
+    require("torch")
     from lesionwise.evaluation.runs.predictions import describe_unscored
     from lesionwise.evaluation.runs.scores import evaluate_part, read_check
     from lesionwise.execution import Execution
     from lesionwise.experiments.image_facts import about_part
-    from lesionwise.recipe import load_recipe
     from lesionwise.report.html import write_report
     from lesionwise.run_folder import next_run_path
     from lesionwise.run_record import timed_stage
     from lesionwise.training.run import train
 
-    if data is None and devices * nodes > 1:
-        raise RunError("Expected --data: several processes draw no phantoms. lesionwise data phantom does.")
-    name, unit = recipe or ("small" if data else "phantom"), split_or_unit(split, by)
-    resolved = load_recipe(name, set_ or ())
     if out is None and not resume:
         out = next_run_path(Path("runs"), Path(name).stem)
     if out:

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from lesionwise.cli.console import Display, print_note, print_result
-from lesionwise.cli.options import ByOption, Json, Quiet, Seed, Workers, split_or_unit
+from lesionwise.cli.options import ByOption, DataFolder, Json, Quiet, Seed, Workers, split_or_unit
 
 
 def split(
-    folder: Annotated[Path, typer.Argument(help="Folder of images with its table.", metavar="DIR")],
+    folder: DataFolder,
     out: Annotated[Path, typer.Option("--out", help="The file to write.", metavar="FILE")] = Path(
         "split.csv"
     ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lesionwise.cli.console import Display, print_note, print_result, remember_folder
+from lesionwise.cli.extras import require
 from lesionwise.cli.options import (
     By,
     ByOption,
@@ -18,6 +19,7 @@ from lesionwise.cli.options import (
     Nodes,
     Out,
     Quiet,
+    RecipeArgument,
     Resume,
     Seed,
     Set,
@@ -34,10 +36,6 @@ if TYPE_CHECKING:
     from lesionwise.experiments.seeds import TrainSeed
     from lesionwise.recipe import Recipe
     from lesionwise.run_folder import RunFolder
-
-RecipeArgument = Annotated[
-    str, typer.Argument(help="Name of a shipped recipe, or a .toml file.", metavar="RECIPE")
-]
 
 
 def train(
@@ -67,6 +65,7 @@ def train(
     resolved = load_recipe(recipe, set_ or ())
     if resume and out and not set_:
         resolved = _own_recipe(out, resolved)
+    require("torch")
     unit = split_or_unit(split, by)
     execution = Execution(device=device, devices=devices, nodes=nodes, workers=workers)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lesionwise.cli.console import print_note, print_result
-from lesionwise.cli.options import Json, ModelFile, Quiet
+from lesionwise.cli.options import Json, ModelFile, Quiet, verify_data_folder
 from lesionwise.cli.transfer import TransferDisplay
 
 if TYPE_CHECKING:
@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 Data = Annotated[
     Path | None,
-    typer.Option("--data", help="The data that it was tested on; HAM10000 is downloaded if left out."),
+    typer.Option(
+        "--data",
+        help="The data that it was tested on; HAM10000 is downloaded if left out.",
+        metavar="DIR",
+        callback=verify_data_folder,
+    ),
 ]
 
 

@@ -110,6 +110,19 @@ def find_pictures(places: Sequence[str]) -> Pictures:
     return Pictures(places)
 
 
+def verify_places(places: Sequence[str]) -> None:
+    """Make sure, before a model is opened, that every place that is no pattern or address is there.
+
+    Raises:
+        DataError: If one is not.
+    """
+    for place in places:
+        if SCHEME not in place and not glob.has_magic(place) and not Path(place).exists():
+            raise DataError(
+                f"{place}: expected a file, a folder, a pattern, a zip or a CSV, but there is none."
+            )
+
+
 def _twins(paths: Sequence[str]) -> dict[str, str]:
     """Return the path of the first file by that of each copy of it.
 
@@ -140,7 +153,7 @@ def _pictures_of(place: str) -> Iterator[Picture]:
         for match in sorted(glob.glob(place, recursive=True)):  # noqa: PTH207 (a Path cannot start with a pattern)
             yield from _pictures_of(match)
     else:
-        raise DataError(f"{place}: expected a file, a folder, a pattern, a zip or a CSV, but there is none.")
+        verify_places([place])
 
 
 def _alone(path: Path) -> Iterator[Picture]:

@@ -13,14 +13,12 @@ from typing import Final
 from zlib import crc32
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lesionwise.data.cache import ImageCache
 from lesionwise.data.dataset import Dataset
 from lesionwise.errors import SplitError
 from lesionwise.recipe import Recipe
-from lesionwise.training.step.augment import augment
 
 _MARK: Final = "#"
 _AUGMENTED: Final = "~"
@@ -121,6 +119,10 @@ def _augment(pixels: NDArray[np.uint8], names: Sequence[str]) -> None:
         zoom_apart=True,
         shift=0.1,
     )
+    import torch  # noqa: PLC0415 (a split is made where torch is not installed)
+
+    from lesionwise.training.step.augment import augment  # noqa: PLC0415 (the same)
+
     changed = np.array([row for row, name in enumerate(names) if _AUGMENTED in name.rpartition(_MARK)[2]])
     for batch in np.array_split(changed, -(-len(changed) // _BATCH)) if len(changed) else []:
         samples = [crc32(names[row].encode()) for row in batch]

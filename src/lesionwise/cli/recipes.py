@@ -1,0 +1,143 @@
+"""`lesionwise recipes`: which recipes ship, and what their keys mean."""
+
+import re
+from typing import Annotated, Any, Final, NamedTuple
+
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from lesionwise.cli.console import print_result
+from lesionwise.cli.options import Json, complete_recipe
+
+_SHOWN: Final = ("cost", "measured")
+Name = Annotated[
+    str | None,
+    typer.Argument(
+        help="Show this recipe alone, with every key: its value here, its default, and what it does.",
+        metavar="[RECIPE]",
+        autocompletion=complete_recipe,
+    ),
+]
+
+
+class Header(NamedTuple):
+    """What the comments at the top of a recipe say.
+
+    Attributes:
+        description: What is trained, in a sentence or two.
+        notes: Command, cost, measured scores and what else is named, by name.
+    """
+
+    description: str
+    notes: dict[str, str]
+
+
+def recipes(name: Name = None, json: Json = False) -> None:
+    """List the recipes that ship with their cost and measured scores; or one of them with all its keys."""
+    from lesionwise.recipe import load_recipe, recipe_names, recipe_text
+
+    if name is None:
+        headers = {each: read_header(recipe_text(each)) for each in recipe_names()}
+        print_result(
+            _list(headers), {each: header._asdict() for each, header in headers.items()}, as_json=json
+        )
+        return
+    header, values = read_header(recipe_text(name)), load_recipe(name).model_dump(mode="json")
+    keys = [{**key, "value": values[key["key"]]} for key in describe_keys()]
+    print_result(_show(name, header, keys), {"name": name, **header._asdict(), "keys": keys}, as_json=json)
+
+
+def read_header(text: str) -> Header:
+    """Return what the comments at the top of a recipe's file say: a paragraph, then notes by name."""
+    comments = re.match(r"(?:#.*\n)*", text)
+    lines = [line[1:] for line in (comments[0] if comments else "").splitlines()]
+    description = " ".join(line.strip() for line in lines[: lines.index("") if "" in lines else len(lines)])
+    notes: dict[str, str] = {}
+    last = ""
+    for line in lines[len(lines) if "" not in lines else lines.index("") :]:
+        named = re.fullmatch(r" (\w+) {2,}(.+)", line)
+        if named:
+            last, notes[named[1]] = named[1], named[2]
+        elif last and line.strip():
+            notes[last] = f"{notes[last]} {line.strip()}"
+    return Header(description, notes)
+
+
+def describe_keys() -> list[dict[str, Any]]:
+    """Return each recipe key with its type, its default (None where it has none) and its sentence."""
+    from lesionwise.recipe import Recipe
+
+    schema = Recipe.model_json_schema()
+    found = re.findall(r"^ {8}(\w+): (.+?)(?=^ {8}\w+: |\Z)", _attributes(Recipe), re.MULTILINE | re.DOTALL)
+    sentences = {key: " ".join(text.split()) for key, text in found}
+    return [
+        {
+            "key": key,
+            "type": _type(facts),
+            "required": key in schema["required"],
+            "default": facts.get("default"),
+            "sentence": sentences[key],
+        }
+        for key, facts in schema["properties"].items()
+    ]
+
+
+def _attributes(documented: type) -> str:
+    return (documented.__doc__ or "").partition("Attributes:\n")[2].rstrip() + "\n"
+
+
+def _type(facts: dict[str, Any]) -> str:
+    """Return the type of a key in words: its alternatives, or its kind and limits."""
+    if "anyOf" in facts:
+        return " or ".join(
+            "left out" if part.get("type") == "null" else _type(part) for part in facts["anyOf"]
+        )
+    if "enum" in facts or "const" in facts:
+        return ", ".join(map(str, facts.get("enum") or [facts["const"]]))
+    if facts["type"] == "array":
+        parts = facts.get("prefixItems") or []
+        return f"{len(parts)} x {_type(parts[0])}" if parts else f"list of {_type(facts['items'])}"
+    words = {"integer": "whole number", "number": "number", "boolean": "true or false", "string": "text"}
+    limits = {
+        "minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"
+    }  # fmt: skip
+    named = [f"{word} {facts[limit]:g}" for limit, word in limits.items() if limit in facts]
+    return " ".join([words.get(facts["type"], "table of keys and values"), *named])
+
+
+def _list(headers: dict[str, Header]) -> RenderableType:
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 1, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, header in headers.items():
+        notes = [f"{note}: {header.notes[note]}" for note in _SHOWN if note in header.notes]
+        table.add_row(name, Text("\n".join([header.description, *notes])))
+    return Group(table, Text('"lesionwise recipes RECIPE" shows the keys of one of them.'))
+
+
+def _show(name: str, header: Header, keys: list[dict[str, Any]]) -> RenderableType:
+    notes = Table(box=None, pad_edge=False, show_header=False)
+    notes.add_column(style="bold", no_wrap=True)
+    notes.add_column(overflow="fold")
+    for note, text in header.notes.items():
+        notes.add_row(note, Text(text))
+    table = Table(box=None, pad_edge=False)
+    for title in ("key", "value here", "default"):
+        table.add_column(title, overflow="fold", max_width=28)
+    table.add_column("what it does", overflow="fold", ratio=1)
+    for key in keys:
+        changed = key["required"] or key["value"] != key["default"]
+        cells = [key["key"], _value(key["value"]), "" if key["required"] else _value(key["default"])]
+        style = "bold" if changed else ""
+        table.add_row(
+            *(Text(cell, style=style) for cell in cells), Text(f"{key['sentence']} ({key['type']})")
+        )
+    return Group(Text(f"{name}: {header.description}"), "", notes, "", table)
+
+
+def _value(value: Any) -> str:  # noqa: ANN401 (any value of a recipe)
+    from lesionwise.recipe import to_toml_value
+
+    return "" if value is None else to_toml_value(value)

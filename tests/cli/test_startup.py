@@ -1,0 +1,70 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, Lesionwise
+
+sys.path.insert(0, str(ROOT / "benchmarks" / "speed"))
+from startup import COMMANDS
+
+HEAVY = {"lightning", "matplotlib", "onnx", "openvino", "pandas", "scipy", "sklearn", "timm", "torch"}
+TYPOS = [command for command, _ in COMMANDS if command != "--help"]
+
+
+def test_neither_help_nor_a_typo_imports_what_is_heavy(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom lesionwise.cli import main\n"
+        f"for command in {[command for command, _ in COMMANDS]}:\n"
+        "    sys.argv = ['lesionwise', *command.split()]\n"
+        "    try:\n        main()\n"
+        f"    except SystemExit:\n        print('HEAVY', command, sorted({HEAVY} & set(sys.modules)))\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    shown = [line for line in done.stdout.splitlines() if line.startswith("HEAVY ")]
+    assert len(shown) == len(COMMANDS)
+    assert not [line for line in shown if not line.endswith("[]")]
+
+
+@pytest.mark.parametrize("command", TYPOS)
+def test_a_typo_is_wrong_use_and_its_message_names_it(command: str, lesionwise: Lesionwise) -> None:
+    refused = lesionwise(*command.split())
+    assert refused.code == 2
+    names = ("nowhere", "smal", "epoch", "bets", "trian", "export")
+    assert any(name in refused.err for name in names if name in command)
+
+
+@pytest.mark.parametrize(
+    ("command", "meant"),
+    [
+        ("train smal --data .", "small"),
+        ("recipes smal", "small"),
+        ("run smal", "small"),
+        ("train small --data . --set epoch=3", "epochs"),
+        ("train small --data . --set model=smal", "small"),
+        ("bundle show bets", "best"),
+        ("serve --model large", "larger"),
+        ("predict . --model bets --out answers.csv", "best"),
+        ("data split dada", "data"),
+        ("train small --data dada", "data"),
+        ("calibrate runs/smal-1", "runs/small-1"),
+    ],
+)
+def test_the_name_that_was_meant_is_offered(command: str, meant: str, lesionwise: Lesionwise) -> None:
+    Path("data").mkdir()
+    Path("runs/small-1").mkdir(parents=True)
+    refused = lesionwise(*command.split())
+    assert refused.code == 2
+    assert f'Did you mean "{meant}"?' in refused.err
+
+
+def test_a_cache_that_cannot_be_written_names_its_variable(
+    drawn_folder: Path, monkeypatch: pytest.MonkeyPatch, lesionwise: Lesionwise
+) -> None:
+    Path("file").write_text("no folder", encoding="utf-8")
+    monkeypatch.setenv("LESIONWISE_CACHE", "file/cache")
+    refused = lesionwise("data", "split", drawn_folder, "--quiet")
+    assert refused.code == 2
+    assert "Set LESIONWISE_CACHE to a folder that can be written" in refused.err

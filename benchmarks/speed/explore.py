@@ -18,7 +18,7 @@ def explore(folder: str, out: str) -> tuple[float, float]:
     """Return seconds by the wall clock and of CPU."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", "lesionwise", "explore", folder, "--out", out, "--quiet"], check=True
+        [sys.executable, "-m", "lesionwise", "data", "explore", folder, "--out", out, "--quiet"], check=True
     )
     after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - start
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -207,7 +207,7 @@ def test_what_a_bundle_never_has_is_refused_before_a_runtime_sees_it(
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "none.onnx", tmp_path):
-        with pytest.raises(BundleError, match="expected a bundle but there is no such file"):
+        with pytest.raises(BundleError, match=r"expected a bundle.*no such file"):
             read_bundle(path)
 
 

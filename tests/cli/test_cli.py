@@ -30,7 +30,7 @@ def test_help_names_every_verb_without_importing_what_is_heavy() -> None:
         "print('HEAVY', sorted({'torch', 'lightning', 'pandas', 'sklearn', 'matplotlib'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    for verb in ("run", "split", "train", "evaluate", "report", "phantom"):
+    for verb in ("run", "data", "train", "evaluate", "report", "bundle"):
         assert f" {verb} " in done.stdout
     assert "HEAVY []" in done.stdout
 
@@ -96,8 +96,8 @@ def test_a_leak_ends_with_one_and_one_line_without_a_traceback(
     ("arguments", "message"),
     [
         (["train", "small", "--data", "nowhere"], "expected a data folder but found none"),
-        (["train", "tiny", "--data", "nowhere"], "Expected a recipe to be one of"),
-        (["train", "small", "--data", "nowhere", "--set", "epoch=1"], 'Did you mean "epochs"?'),
+        (["train", "tiny", "--data", "."], "Expected a recipe to be one of"),
+        (["train", "small", "--data", ".", "--set", "epoch=1"], 'Did you mean "epochs"?'),
         (["evaluate", "nowhere"], "expected a run folder"),
         (["report", "nowhere"], "expected a run folder"),
         (["train", "small"], "Missing option '--data'"),
@@ -132,7 +132,7 @@ def test_a_missing_extra_prints_its_install_line(drawn_folder: Path) -> None:
         "import sys\nsys.modules['pandas'] = None  # an import of it now fails\n"
         "from lesionwise.cli import main\nmain()"
     )
-    command = [sys.executable, "-c", program, "split", str(drawn_folder)]
+    command = [sys.executable, "-c", program, "data", "split", str(drawn_folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert 'pip install "lesionwise[eval]"' in done.stderr
@@ -140,7 +140,7 @@ def test_a_missing_extra_prints_its_install_line(drawn_folder: Path) -> None:
 
 def test_the_module_can_be_run() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "lesionwise", "split", "--help"], capture_output=True, check=True
+        [sys.executable, "-m", "lesionwise", "data", "split", "--help"], capture_output=True, check=True
     )
     assert b"--verify" in done.stdout
 

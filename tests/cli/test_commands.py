@@ -1,3 +1,4 @@
+import importlib.util
 import re
 
 import pytest
@@ -60,3 +61,15 @@ def test_no_text_names_a_command_by_its_old_name() -> None:
         for match in pattern.finditer(path.read_text(encoding="utf-8"))
     ]
     assert not found
+
+
+def test_the_page_of_commands_is_what_the_command_line_says_now() -> None:
+    script = ROOT / "docs" / "commands.py"
+    spec = importlib.util.spec_from_file_location("commands_page", script)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    written = script.with_suffix(".md").read_text(encoding="utf-8")
+    assert written == module.render(), "run: python docs/commands.py"
+    assert written.count("\n### lesionwise ") == 27

@@ -40,7 +40,7 @@ def test_the_summary_tells_repeats_from_what_cannot_be_read(image: Path, tmp_pat
         (["--out", "p.csv", "--errors", "./p.csv"], "expected --out and --errors to name two files"),
         (["--out", "one.png"], "is read; expected --out to name another"),
         (["--out", "p.csv", "--errors", "one.png"], "is read; expected --errors to name another"),
-        (["--out", "m.onnx", "--model", "m.onnx"], "is read; expected --out to name another"),
+        (["--out", "best", "--model", "best"], "is read; expected --out to name another"),
         (["--out", "k.csv", "--metadata", "k.csv"], "is read; expected --out to name another"),
         (["--out", "p.csv", "--quiet", "missing.png"], "missing.png: expected a file"),
     ],

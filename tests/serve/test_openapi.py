@@ -52,7 +52,7 @@ def test_the_page_of_the_api_names_every_address_and_problem(client: TestClient)
     assert set(re.findall(r'href="#([\w-]+)"', html)) <= anchors
 
 
-@pytest.mark.parametrize("page", ["api.md"])
+@pytest.mark.parametrize("page", ["http-api.md"])
 def test_the_written_page_names_every_problem_and_field(client: TestClient, page: str) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     schemas = client.get("/openapi.json").json()["components"]["schemas"]

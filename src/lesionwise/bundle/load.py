@@ -28,6 +28,7 @@ from lesionwise.bundle.onnx_file import (
 from lesionwise.bundle.texts import printable
 from lesionwise.errors import BundleError
 from lesionwise.files import atomic_path
+from lesionwise.wording import did_you_mean
 
 SHIPPED: Final = ("best", "larger")
 """Names of the bundles that ship with the package, the default first."""
@@ -81,6 +82,7 @@ def read_bundle(path: str | Path | None = None) -> Bundle:
         with as_file(files("lesionwise") / "weights" / f"{path or SHIPPED[0]}.onnx") as shipped:
             return read_bundle(shipped)
     path = Path(path)
+    verify_bundle_path(path)
     try:
         content = read_content(path)
         return Bundle(path, content, sha256(content).hexdigest(), open_content(content))
@@ -88,6 +90,19 @@ def read_bundle(path: str | Path | None = None) -> Bundle:
         raise BundleError(f"{path}: {error}.") from error
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error.strerror}.") from error
+
+
+def verify_bundle_path(path: Path) -> None:
+    """Make sure that a bundle exists, or that a model of that name ships.
+
+    Raises:
+        BundleError: If neither is so.
+    """
+    if str(path) not in SHIPPED and not path.exists():
+        raise BundleError(
+            f"{path}: expected a bundle, or one of the models that ship ({', '.join(SHIPPED)}), but there is "
+            f"no such file.{did_you_mean(str(path), SHIPPED)}"
+        )
 
 
 def read_content(path: Path) -> bytes:

@@ -31,19 +31,28 @@ File = Annotated[
 ]
 OutFile = Annotated[
     Path | None,
-    typer.Option("--out", help="Where the bundle goes; model.onnx in the run's folder.", metavar="FILE"),
+    typer.Option(
+        "--out",
+        help="File to write the bundle to; by default model.onnx in the run's folder.",
+        metavar="FILE",
+    ),
 ]
-Name = Annotated[str | None, typer.Option("--name", help="Of the model; from the recipe by default.")]
-Licence = Annotated[str, typer.Option("--licence", help="Of the weights, such as CC-BY-NC-4.0.")]
+Name = Annotated[str | None, typer.Option("--name", help="Name of the model; by default that of its recipe.")]
+Licence = Annotated[str, typer.Option("--licence", help="Licence of the weights, such as CC-BY-NC-4.0.")]
 Card = Annotated[
     Path | None,
-    typer.Option("--card", help="A Markdown file with what a reader must know; goes into the bundle."),
+    typer.Option(
+        "--card",
+        help="Markdown file with what a reader must know, such as the model card; it becomes part of the "
+        "bundle.",
+    ),
 ]
 PrecisionOption = Annotated[
     Literal["fp32", "bf16", "fp16", "int8"],
     typer.Option(
         "--precision",
-        help="What it is run in; bf16 is quicker on some processors. fp16 stores the weights so and runs "
+        help="Number format to compute in; bf16 is quicker on some processors. fp16 stores weights in it "
+        "and computes "
         "in fp32; int8 is smaller still. All three change answers.",
     ),
 ]
@@ -88,7 +97,7 @@ def export(
 
 
 def show(path: File = None, json: Json = False) -> None:
-    """Check a bundle, and show what it says about itself."""
+    """Check a model file, and show what it states: scores, calibration, data, licence, card."""
     from lesionwise.bundle.load import read_bundle
 
     bundle = read_bundle(path)
@@ -97,15 +106,30 @@ def show(path: File = None, json: Json = False) -> None:
 
 def import_(
     path: Annotated[Path, typer.Argument(help="A .onnx, .keras or .h5 file.", metavar="MODEL")],
-    out: Annotated[Path, typer.Option("--out", help="Where the bundle goes.", metavar="FILE")],
+    out: Annotated[Path, typer.Option("--out", help="File to write the bundle to.", metavar="FILE")],
     classes: Annotated[
-        str, typer.Option("--classes", help="Codes in the order of its outputs, such as nv,mel,bkl,….")
+        str,
+        typer.Option(
+            "--classes",
+            help="Codes of the diagnoses in the order of the model's outputs, such as nv,mel,bkl,….",
+        ),
     ],
-    gives: Annotated[Literal["probabilities", "logits"], typer.Option("--gives", help="What its output is.")],
-    divide: Annotated[float, typer.Option("--divide", help="What pixels 0..255 are divided by first.")],
-    mean: Annotated[str, typer.Option("--mean", help="Subtracted then: one number or R,G,B; 0 for none.")],
-    std: Annotated[str, typer.Option("--std", help="Divided by then: one number or R,G,B; 1 for none.")],
-    channels: Annotated[Literal["rgb", "bgr"], typer.Option("--channels", help="Order of the colours.")],
+    gives: Annotated[
+        Literal["probabilities", "logits"], typer.Option("--gives", help="What the model's output is.")
+    ],
+    divide: Annotated[
+        float, typer.Option("--divide", help="Number that pixels from 0 to 255 are divided by first.")
+    ],
+    mean: Annotated[
+        str, typer.Option("--mean", help="Number that is then subtracted, or three as R,G,B; 0 for none.")
+    ],
+    std: Annotated[
+        str,
+        typer.Option("--std", help="Number that pixels are divided by last, or three as R,G,B; 1 for none."),
+    ],
+    channels: Annotated[
+        Literal["rgb", "bgr"], typer.Option("--channels", help="Order of the colours that the model expects.")
+    ],
     size: Annotated[
         str | None, typer.Option("--size", help="Height x width in pixels, where the file leaves them open.")
     ] = None,
@@ -113,7 +137,7 @@ def import_(
     licence: Licence = "",
     json: Json = False,
 ) -> None:
-    """Make a bundle of somebody else's model; what the file cannot say has to be told."""
+    """Make a bundle of somebody else's model; state what its file does not say."""
     from lesionwise.export.foreign import Told, import_model
 
     told = Told(

@@ -15,21 +15,40 @@ def calibrate(
     run: RunArgument,
     scaling: Annotated[
         Literal["temperature", "vector"] | None,
-        typer.Option("--scaling", help="From logits to probabilities; else as the recipe says."),
+        typer.Option("--scaling", help="How logits become probabilities; by default as the recipe states."),
     ] = None,
     sets: Annotated[
         Literal["lac", "aps"],
-        typer.Option("--sets", help="Let in by probability (lac), or down the ranking (aps)."),
+        typer.Option(
+            "--sets", help="Rule of the prediction sets: by probability (lac), or down the ranking (aps)."
+        ),
     ] = "lac",
     coverage: Annotated[
-        float, typer.Option("--coverage", help="What prediction sets promise.", min=0.5, max=0.999)
+        float,
+        typer.Option(
+            "--coverage",
+            help="Share of each diagnosis that prediction sets promise to hold.",
+            min=0.5,
+            max=0.999,
+        ),
     ] = 0.9,
     sensitivity: Annotated[
         list[float] | None,
-        typer.Option("--sensitivity", help="Of a threshold; repeat for more.", min=0.01, max=0.999),
+        typer.Option(
+            "--sensitivity",
+            help="Least sensitivity of an operating point; may be repeated.",
+            min=0.01,
+            max=0.999,
+        ),
     ] = None,
     specificity: Annotated[
-        list[float] | None, typer.Option("--specificity", help="The same.", min=0.01, max=0.999)
+        list[float] | None,
+        typer.Option(
+            "--specificity",
+            help="Least specificity of an operating point; may be repeated.",
+            min=0.01,
+            max=0.999,
+        ),
     ] = None,
     json: Json = False,
     quiet: Quiet = False,

@@ -41,7 +41,7 @@ def check(
         Path | None,
         typer.Option(
             "--data",
-            help="The images, to find identical ones as well.",
+            help="Folder of the images, to find identical ones as well.",
             metavar="DIR",
             callback=verify_data_folder,
         ),

@@ -22,7 +22,9 @@ _SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "macro_auc", "log_loss", 
 def compare(
     sources: Annotated[
         list[Path],
-        typer.Argument(help="Two or more; each is compared with the first.", metavar="RUN|CSV RUN|CSV…"),
+        typer.Argument(
+            help="Two or more runs or CSVs; each is compared with the first.", metavar="RUN|CSV RUN|CSV…"
+        ),
     ],
     truth: TruthOption = None,
     table: TableOption = None,

@@ -35,7 +35,9 @@ def cross_validate(
     split: SplitFile = None,
     folds: Annotated[
         str | None,
-        typer.Option("--folds", help="How many; or with a comma those to run now.", metavar="K|1,2,…"),
+        typer.Option(
+            "--folds", help="Number of folds; or, with a comma, the folds to train now.", metavar="K|1,2,…"
+        ),
     ] = None,
     seed: Seed = 0,
     device: DeviceOption = "auto",
@@ -45,7 +47,7 @@ def cross_validate(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train once per fold and predict it unseen. The same command goes on where it was stopped."""
+    """Train once per fold and predict the fold that was held out. The same command continues."""
     from lesionwise.recipe import load_recipe
 
     resolved = load_recipe(recipe, set_ or ())

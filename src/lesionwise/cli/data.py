@@ -34,9 +34,9 @@ SetOption = Annotated[
 
 
 def download(
-    out: Annotated[Path, typer.Option("--out", help="The folder to fill.", metavar="DIR")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to fill.", metavar="DIR")],
     source: Annotated[
-        Source, typer.Option("--source", help="Who to ask; auto asks one after the other.")
+        Source, typer.Option("--source", help="Source to download from; auto asks one after the other.")
     ] = Source.auto,
     wanted: SetOption = Set.train,
     json: Json = False,
@@ -73,11 +73,11 @@ def audit(
     folder: DataFolder,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Where audit.html, audit.json, pairs.csv go.", metavar="DIR"),
+        typer.Option("--out", help="Folder for audit.html, audit.json and pairs.csv.", metavar="DIR"),
     ] = None,
     fail_on: Annotated[
         Literal["error", "warning", "never"],
-        typer.Option("--fail-on", help="The least severity at which the command ends with 1."),
+        typer.Option("--fail-on", help="Least severity at which the command ends with 1."),
     ] = "error",
     workers: Workers = None,
     json: Json = False,
@@ -104,7 +104,7 @@ def audit(
 def lesions(
     folder: DataFolder,
     each_image: Annotated[
-        bool, typer.Option("--each-image", help="Every image shows a lesion of its own.")
+        bool, typer.Option("--each-image", help="State that every image shows a lesion of its own.")
     ] = False,
 ) -> None:
     """Declare that no lesion was photographed twice, for a folder that does not name its lesions."""

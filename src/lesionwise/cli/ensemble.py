@@ -10,12 +10,12 @@ from lesionwise.cli.options import Json, Out, Quiet
 
 
 def ensemble(
-    runs: Annotated[list[Path], typer.Argument(help="Two or more, on one split.", metavar="RUN RUN…")],
+    runs: Annotated[list[Path], typer.Argument(help="Two or more runs on one split.", metavar="RUN RUN…")],
     out: Out = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Average the calibrated answers of runs on one split; evaluate, report and compare take the result."""
+    """Average the calibrated answers of runs on one split; the result is a run for all that follows."""
     from lesionwise.run_folder import next_run_path, open_run_folder
 
     members = [open_run_folder(path) for path in runs]

@@ -18,13 +18,18 @@ _PARTS = ("val", "cal", "test", "train")
 def explain(
     run: RunArgument,
     part: Annotated[
-        str, typer.Option("--part", help="Whose images; test only after evaluate --final.", metavar="PART")
+        str,
+        typer.Option(
+            "--part",
+            help="Part whose images are explained; test only after evaluate --final.",
+            metavar="PART",
+        ),
     ] = "val",
     images: Annotated[
         list[str] | None,
         typer.Option(
             "--images",
-            help="Draw these images of the part, and test nothing; may be repeated.",
+            help="Draw the maps of these images only, and test nothing; may be repeated.",
             metavar="ID,ID,…",
         ),
     ] = None,

@@ -16,7 +16,7 @@ def explore(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="Where explore.html and figures/ go; explore/ if left out.", metavar="DIR"
+            "--out", help="Folder for explore.html and figures/; by default explore/.", metavar="DIR"
         ),
     ] = None,
     recipe: Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lesionwise.errors import BundleError, DataError, LesionwiseError, SplitError
+from lesionwise.errors import DataError, LesionwiseError, SplitError
 from lesionwise.wording import did_you_mean
 
 
@@ -37,13 +37,10 @@ def verify_model(path: Path | None) -> Path | None:
     Raises:
         BundleError: If it is neither.
     """
-    from lesionwise.bundle.load import SHIPPED
+    from lesionwise.bundle.load import verify_bundle_path
 
-    if path and str(path) not in SHIPPED and not path.exists():
-        raise BundleError(
-            f"{path}: expected a bundle, or one of the models that ship ({', '.join(SHIPPED)}), but there is "
-            f"no such file.{did_you_mean(str(path), SHIPPED)}"
-        )
+    if path:
+        verify_bundle_path(path)
     return path
 
 
@@ -80,7 +77,7 @@ DataFolder = Annotated[
 RecipeArgument = Annotated[
     str,
     typer.Argument(
-        help="Name of a shipped recipe, or a .toml file.", metavar="RECIPE", autocompletion=complete_recipe
+        help="Name of a recipe that ships, or a .toml file.", metavar="RECIPE", autocompletion=complete_recipe
     ),
 ]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
@@ -99,7 +96,7 @@ OptionalData = Annotated[
         callback=verify_data_folder,
     ),
 ]
-Out = Annotated[Path | None, typer.Option("--out", help="Where the results go.", metavar="DIR")]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder for the results.", metavar="DIR")]
 SplitFile = Annotated[
     Path | None,
     typer.Option(
@@ -119,15 +116,21 @@ ModelFile = Annotated[
         autocompletion=complete_model,
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Of everything random.", min=0, max=2**31 - 1)]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.", min=0, max=2**31 - 1)]
 Workers = Annotated[
-    int | None, typer.Option("--workers", help="Decoding threads; all cores by default.", min=1)
+    int | None,
+    typer.Option(
+        "--workers", help="Number of threads that decode images; one for each core by default.", min=1
+    ),
 ]
 Devices = Annotated[
-    int, typer.Option("--devices", help="Devices of each machine that share each batch.", min=1)
+    int, typer.Option("--devices", help="Number of devices of each machine that share a batch.", min=1)
 ]
 Nodes = Annotated[
-    int, typer.Option("--nodes", help="Machines; start the command on each, by torchrun or Slurm.", min=1)
+    int,
+    typer.Option(
+        "--nodes", help="Number of machines; start the command on each, by torchrun or Slurm.", min=1
+    ),
 ]
 Set = Annotated[
     list[str] | None,
@@ -146,14 +149,19 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Print results and errors o
 Device = Literal["auto", "cpu", "cuda", "mps"]
 EngineName = Literal["local", "ray"]
 By = Literal["lesion", "image"]
-DeviceOption = Annotated[Device, typer.Option("--device", help="Where the network runs.")]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Device that the network runs on.")]
 EngineOption = Annotated[
-    EngineName, typer.Option("--engine", help="This process, or the machines of a Ray cluster.")
+    EngineName,
+    typer.Option(
+        "--engine", help="Where the work runs: in this process, or on the machines of a Ray cluster."
+    ),
 ]
 ByOption = Annotated[
     By,
     typer.Option(
-        "--by", help="What stays together. By image LEAKS: it shows what a leak is worth, and is stamped."
+        "--by",
+        help="What stays on one side of the split. By image LEAKS: it shows what a leak is worth, and is "
+        "stamped.",
     ),
 ]
 

@@ -10,13 +10,15 @@ from lesionwise.cli.options import Json, Seed, Workers
 
 
 def phantom(
-    out: Annotated[Path, typer.Argument(help="The folder to make.", metavar="OUT")],
+    out: Annotated[Path, typer.Argument(help="Folder to make.", metavar="OUT")],
     lesions: Annotated[
-        int, typer.Option("--lesions", help="Lesions of each diagnosis, at least.", min=1)
+        int, typer.Option("--lesions", help="Least number of lesions of each diagnosis.", min=1)
     ] = 12,
     imbalance: Annotated[
         Literal["none", "ham"],
-        typer.Option("--imbalance", help="All diagnoses alike, or in HAM10000's proportions."),
+        typer.Option(
+            "--imbalance", help="How common each diagnosis is: all alike (none), or as in HAM10000 (ham)."
+        ),
     ] = "none",
     seed: Seed = 0,
     workers: Workers = None,

@@ -30,14 +30,20 @@ Places = Annotated[
         metavar="PATH...",
     ),
 ]
-OutFile = Annotated[Path, typer.Option("--out", help="The table: FILE.csv or FILE.parquet.", metavar="FILE")]
+OutFile = Annotated[
+    Path, typer.Option("--out", help="Table to write: FILE.csv or FILE.parquet.", metavar="FILE")
+]
 ErrorsFile = Annotated[
     Path | None,
-    typer.Option("--errors", help="The table of unreadable images; beside --out by default.", metavar="FILE"),
+    typer.Option(
+        "--errors", help="Table of the images that cannot be read; beside --out by default.", metavar="FILE"
+    ),
 ]
 FormatOption = Annotated[
     Literal["lesionwise", "isic"],
-    typer.Option("--format", help="Our columns, or those of the ISIC challenge."),
+    typer.Option(
+        "--format", help="Columns of the table: those of lesionwise, or those of the ISIC challenge."
+    ),
 ]
 Heatmaps = Annotated[
     Path | None,
@@ -45,7 +51,11 @@ Heatmaps = Annotated[
 ]
 PrecisionOption = Annotated[
     Precision | None,
-    typer.Option("--precision", help="As the bundle says by default; bf16 is quicker on some processors."),
+    typer.Option(
+        "--precision",
+        help="Number format to compute in; by default the one that the bundle states. bf16 is quicker on "
+        "some processors.",
+    ),
 ]
 MetadataFile = Annotated[
     Path | None,
@@ -55,7 +65,9 @@ MetadataFile = Annotated[
         metavar="FILE",
     ),
 ]
-Tta = Annotated[bool, typer.Option("--tta", help="Average over mirrored and turned views: slower.")]
+Tta = Annotated[
+    bool, typer.Option("--tta", help="Average over mirrored and turned views of each image, which is slower.")
+]
 
 
 def predict(
@@ -74,7 +86,7 @@ def predict(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Predict images with a model file; those that cannot be read are listed, the rest goes on."""
+    """Predict images with a model file. Images that cannot be read are listed; the others are predicted."""
     from lesionwise.bundle.engine import load_model
     from lesionwise.data.workspace import usable_cores
     from lesionwise.predict.files import Output
@@ -84,8 +96,8 @@ def predict(
     from lesionwise.predict.stored import PARQUET, verify_arrow, write_parquet
 
     errors = errors or out.parent / f"{out.stem}-errors.csv"
-    verify_places(places)
     _verify_names(places, out, errors, model=model, metadata=metadata)
+    verify_places(places)
     work = _choose_work(engine, workers, heatmaps, metadata)
     answers = load_model(model, streams=usable_cores(), precision=precision)
     if answers.description.stamp:

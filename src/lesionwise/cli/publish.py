@@ -11,10 +11,14 @@ from lesionwise.cli.options import Json
 Source = Annotated[
     Path, typer.Argument(help="A run folder with model.onnx, or a bundle.", metavar="RUN|FILE")
 ]
-Folder = Annotated[Path, typer.Argument(help="The folder to make.", metavar="DIR")]
+Folder = Annotated[Path, typer.Argument(help="Folder to make.", metavar="DIR")]
 LicenceText = Annotated[
     Path | None,
-    typer.Option("--licence-text", help="Its text, if it is none of Creative Commons.", metavar="FILE"),
+    typer.Option(
+        "--licence-text",
+        help="File with the text of the licence, where it is not one of Creative Commons.",
+        metavar="FILE",
+    ),
 ]
 
 

@@ -16,7 +16,7 @@ Name = Annotated[
     str | None,
     typer.Argument(
         help="Show this recipe alone, with every key: its value here, its default, and what it does.",
-        metavar="[RECIPE]",
+        metavar="RECIPE",
         autocompletion=complete_recipe,
     ),
 ]

@@ -13,7 +13,7 @@ def robustness(
     run: RunArgument,
     part: Annotated[
         Literal["val", "test"],
-        typer.Option("--part", help="Whose photographs are changed; test only after evaluate --final."),
+        typer.Option("--part", help="Part whose photographs are changed; test only after evaluate --final."),
     ] = "val",
     device: DeviceOption = "auto",
     json: Json = False,

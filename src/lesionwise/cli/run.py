@@ -43,7 +43,7 @@ def run(
         str | None,
         typer.Argument(
             help="A shipped recipe, or a .toml file; `small` with --data, else `phantom`.",
-            metavar="[RECIPE]",
+            metavar="RECIPE",
             autocompletion=complete_recipe,
         ),
     ] = None,

@@ -9,8 +9,12 @@ import typer
 from lesionwise.cli.console import print_note, print_result
 from lesionwise.cli.options import ModelFile, Quiet
 
-Host = Annotated[str, typer.Option("--host", help="Address to listen at; the default is this machine alone.")]
-Port = Annotated[int, typer.Option("--port", help="0: any that is free.", min=0, max=65535)]
+Host = Annotated[
+    str, typer.Option("--host", help="Address to listen at; the default answers this machine only.")
+]
+Port = Annotated[
+    int, typer.Option("--port", help="Port to listen at; 0 takes any that is free.", min=0, max=65535)
+]
 ExamplesFolder = Annotated[
     Path | None,
     typer.Option("--examples", help="Folder of images that the page offers for trying.", metavar="DIR"),
@@ -19,18 +23,20 @@ Token = Annotated[
     str | None,
     typer.Option(
         "--token",
-        help="What requests must bring; others on this machine can see it here, so set the variable instead.",
+        help="Secret that requests must bring. Others on this machine can see it here, so set the variable "
+        "instead.",
         envvar="LESIONWISE_TOKEN",
     ),
 ]
 Threads = Annotated[
-    int | None, typer.Option("--threads", help="Cores for the network; all by default.", min=1)
+    int | None, typer.Option("--threads", help="Number of cores for the network; all by default.", min=1)
 ]
 
 Share = Annotated[
     bool,
     typer.Option(
-        "--share", help="Open it to the internet through ngrok; needs a token. Read docs/serve.md first."
+        "--share",
+        help="Open the service to the internet through ngrok; needs a token. Read docs/serve.md first.",
     ),
 ]
 

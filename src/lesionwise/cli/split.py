@@ -11,9 +11,7 @@ from lesionwise.cli.options import ByOption, DataFolder, Json, Quiet, Seed, Work
 
 def split(
     folder: DataFolder,
-    out: Annotated[Path, typer.Option("--out", help="The file to write.", metavar="FILE")] = Path(
-        "split.csv"
-    ),
+    out: Annotated[Path, typer.Option("--out", help="File to write.", metavar="FILE")] = Path("split.csv"),
     by: ByOption = "lesion",
     seed: Seed = 0,
     workers: Workers = None,
@@ -23,7 +21,11 @@ def split(
     ] = None,
     merge: Annotated[
         Path | None,
-        typer.Option("--merge", help="Pairs that you confirmed to be one lesion: join them.", metavar="CSV"),
+        typer.Option(
+            "--merge",
+            help="Pairs of images that you confirmed to show one lesion; their lesions are joined.",
+            metavar="CSV",
+        ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Let --merge join more than six images to one lesion.")

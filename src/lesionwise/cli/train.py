@@ -46,7 +46,7 @@ def train(
     by: ByOption = "lesion",
     seed: Seed = 0,
     seeds: Annotated[
-        int, typer.Option("--seeds", help="Train this many, from --seed on, on one split.", min=1)
+        int, typer.Option("--seeds", help="Number of seeds to train, from --seed on, on one split.", min=1)
     ] = 1,
     device: DeviceOption = "auto",
     devices: Devices = 1,
@@ -57,7 +57,7 @@ def train(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a recipe; predict its val and cal parts."""
+    """Train a recipe, calibrate it, and predict its val and cal parts."""
     from lesionwise.execution import Execution
     from lesionwise.recipe import load_recipe
     from lesionwise.run_folder import next_run_path

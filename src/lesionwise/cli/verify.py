@@ -16,7 +16,7 @@ Data = Annotated[
     Path | None,
     typer.Option(
         "--data",
-        help="The data that it was tested on; HAM10000 is downloaded if left out.",
+        help="Folder of the data that the model was tested on; without it, HAM10000 is downloaded.",
         metavar="DIR",
         callback=verify_data_folder,
     ),
@@ -24,7 +24,7 @@ Data = Annotated[
 
 
 def verify(data: Data = None, model: ModelFile = None, json: Json = False, quiet: Quiet = False) -> None:
-    """Run a model on the test images that it names, and confirm what it claims row by row."""
+    """Run a model on the test images it names, and check each claimed score. Ends with 1 if one is wrong."""
     from lesionwise.bundle.engine import load_model
     from lesionwise.data.dataset import read_dataset
     from lesionwise.predict.verify import verify_claims

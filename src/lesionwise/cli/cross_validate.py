@@ -47,7 +47,7 @@ def cross_validate(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train once per fold and predict the fold that was held out. The same command continues."""
+    """Train once per fold and predict the fold held out; the same command continues a stopped one."""
     from lesionwise.recipe import load_recipe
 
     resolved = load_recipe(recipe, set_ or ())

@@ -76,7 +76,7 @@ def listening_service(engine: EngineLike, limits: Limits) -> Iterator[str]:
     service = Service(engine, decoders=1, limits=limits)
     app = create_app(service, examples=(Example("a dark one", picture(DARK, (320, 240))),))
     listening, started = open_socket("127.0.0.1", 0), threading.Event()
-    server = Server(configure(app, service), started.set)
+    server = Server(configure(app, service), service, started.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     assert started.wait(60)

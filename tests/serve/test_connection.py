@@ -52,7 +52,7 @@ def refusal(answer: bytes) -> str:
     assert b"application/problem+json" in head
     found = json.loads(body)
     assert str(found["status"]).encode() in head.splitlines()[0]
-    return str(found["type"]).removeprefix("/docs#")
+    return str(found["code"])
 
 
 def head(path: str = "/predict", **headers: object) -> bytes:
@@ -62,7 +62,7 @@ def head(path: str = "/predict", **headers: object) -> bytes:
 
 def is_well(address: tuple[str, int]) -> bool:
     with socket.create_connection(address) as client:
-        client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        client.sendall(b"GET /live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         return said(client).startswith(b"HTTP/1.1 200")
 
 
@@ -163,7 +163,7 @@ def test_the_head_after_a_large_body_may_come_in_pieces(address: tuple[str, int]
         answer = b""
         while b'"version"' not in answer:
             answer += client.recv(1 << 16)
-        client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nX-A: ")
+        client.sendall(b"GET /live HTTP/1.1\r\nHost: x\r\nX-A: ")
         time.sleep(0.1)
         client.sendall(b"1\r\nConnection: close\r\n\r\n")
         assert said(client).startswith(b"HTTP/1.1 200")
@@ -177,7 +177,7 @@ def asked(address: tuple[str, int], content: bytes) -> bytes:
 
 @pytest.mark.parametrize(("length", "passes"), [(15_000, True), (25_000, False)])
 def test_a_head_has_the_same_limit_in_one_piece(address: tuple[str, int], length: int, passes: bool) -> None:  # noqa: FBT001
-    lines = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: %b\r\n\r\n"
+    lines = b"GET /live HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: %b\r\n\r\n"
     answer = asked(address, lines % (b"a" * length))
     if passes:
         assert answer.startswith(b"HTTP/1.1 200")
@@ -187,16 +187,16 @@ def test_a_head_has_the_same_limit_in_one_piece(address: tuple[str, int], length
 
 @pytest.mark.parametrize("hosts", [b"", b"Host: x\r\nHost: y\r\n"])
 def test_a_request_names_one_host(address: tuple[str, int], hosts: bytes) -> None:
-    answer = asked(address, b"GET /health HTTP/1.1\r\n%bConnection: close\r\n\r\n" % hosts)
+    answer = asked(address, b"GET /live HTTP/1.1\r\n%bConnection: close\r\n\r\n" % hosts)
     assert refusal(answer) == "bad-request"
 
 
 def test_http_1_0_needs_no_host(address: tuple[str, int]) -> None:
-    assert b" 200 " in asked(address, b"GET /health HTTP/1.0\r\n\r\n").splitlines()[0]
+    assert b" 200 " in asked(address, b"GET /live HTTP/1.0\r\n\r\n").splitlines()[0]
 
 
 def test_a_body_behind_a_refused_head_is_not_looked_at(address: tuple[str, int]) -> None:
-    both = b"POST /predict HTTP/1.1\r\nContent-Length: 5\r\n\r\nhelloGET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    both = b"POST /predict HTTP/1.1\r\nContent-Length: 5\r\n\r\nhelloGET /live HTTP/1.1\r\nHost: x\r\n\r\n"
     answer = asked(address, both)
     assert refusal(answer) == "bad-request"
     assert answer.count(b"HTTP/1.1") == 1

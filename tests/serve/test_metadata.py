@@ -49,7 +49,7 @@ def test_a_value_that_the_model_does_not_know_is_refused_and_not_repeated(
     answer = told.post("/predict", files=FILES, data=data)
     assert answer.status_code == 422
     assert answer.json()["detail"] == detail
-    assert answer.json()["type"] == "/docs#bad-metadata"
+    assert answer.json()["code"] == "bad-metadata"
 
 
 def test_a_field_that_is_there_twice_is_refused(told: TestClient) -> None:

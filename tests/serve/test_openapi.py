@@ -14,7 +14,7 @@ from serve.drawn_model import picture
 
 def test_every_operation_is_described_with_examples(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
-    assert set(document["paths"]) == {"/predict", "/model", "/health", "/metrics"}
+    assert set(document["paths"]) == {"/predict", "/model", "/live", "/ready", "/health", "/metrics"}
     for methods in document["paths"].values():
         for operation in methods.values():
             assert operation["summary"]
@@ -60,7 +60,7 @@ def test_the_written_page_names_every_problem_and_field(client: TestClient, page
     assert not [field for field in schemas["Result"]["properties"] if f"`{field}`" not in text]
 
 
-@pytest.mark.parametrize("address", ["/predict", "/model", "/health", "/metrics"])
+@pytest.mark.parametrize("address", ["/predict", "/model", "/live", "/ready", "/health", "/metrics"])
 def test_schemathesis_finds_no_answer_that_the_document_does_not_foresee(live: str, address: str) -> None:
     schema = schemathesis.openapi.from_url(f"{live}/openapi.json").include(path=address)
     (operation,) = [found.ok() for found in schema.get_all_operations()]

@@ -32,6 +32,15 @@ Threads = Annotated[
     int | None, typer.Option("--threads", help="Number of cores for the network; all by default.", min=1)
 ]
 
+Drain = Annotated[
+    float,
+    typer.Option(
+        "--drain",
+        help="Seconds that requests are still taken after SIGTERM, while /ready says no.",
+        min=0,
+        metavar="SECONDS",
+    ),
+]
 Share = Annotated[
     bool,
     typer.Option(
@@ -48,6 +57,7 @@ def serve(
     examples: ExamplesFolder = None,
     token: Token = None,
     threads: Threads = None,
+    drain: Drain = 5.0,
     share: Share = False,
     quiet: Quiet = False,
 ) -> None:
@@ -85,5 +95,5 @@ def serve(
 
     with suppress(KeyboardInterrupt), public as elsewhere:  # it is raised again once the last answer is out
         places = f"{address}, shared as {elsewhere}," if elsewhere else address
-        answer(app, service, listening, on_start, quiet=quiet)
+        answer(app, service, listening, on_start, drain_s=drain, quiet=quiet)
     print_note("Stopped.", quiet=quiet)

@@ -14,7 +14,7 @@ from lesionwise.data.metadata import Encoding, NumberField
 from lesionwise.labels import CODES, MALIGNANT, NAMES
 from lesionwise.serve import metrics as exposition
 from lesionwise.serve.problems import KINDS, MEDIA_TYPE, Problem
-from lesionwise.serve.schema import EXAMPLE, Health, ModelInfo, Predictions
+from lesionwise.serve.schema import EXAMPLE, Alive, Health, ModelInfo, Predictions
 from lesionwise.serve.service import Service
 from lesionwise.serve.uploads import FIELD, Budget, read_upload
 
@@ -166,14 +166,33 @@ def _add_model(router: APIRouter, service: Service) -> None:
 
 def _add_operations(router: APIRouter, service: Service) -> None:
     @router.get(
-        "/health",
-        summary="Tell whether the service can answer",
-        response_description="It can",
-        response_model=Health,
+        "/live", summary="Tell whether the service runs", response_description="It does", response_model=Alive
     )
-    async def health() -> dict[str, Any]:
-        """Answer as long as the service runs; needs no token."""
+    async def live() -> dict[str, Any]:
+        """Answer as long as the service runs, whatever state it is in; needs no token."""
+        return {"status": "ok"}
+
+    async def ready() -> dict[str, Any]:
+        """Answer if an image sent now would be answered; needs no token.
+
+        That is so if the model is loaded, a decoder answers, there is room for an image, and the service is
+        not closing down.
+        """
+        await service.verify_ready()
         return {"status": "ok", "model": service.engine.description.name, "waiting": service.waiting}
+
+    for address, summary in (
+        ("/ready", "Tell whether the service can answer"),
+        ("/health", "The same as /ready, by its older name"),
+    ):
+        router.add_api_route(
+            address,
+            ready,
+            summary=summary,
+            response_description="It can",
+            response_model=Health,
+            responses=_problems("not-ready"),
+        )
 
     @router.get(
         "/metrics",

@@ -17,9 +17,9 @@ from lesionwise import __version__
 from lesionwise.serve.api_routes import api_routes
 from lesionwise.serve.examples import Example
 from lesionwise.serve.guard import Guard
-from lesionwise.serve.page import render_reference, static_folder
+from lesionwise.serve.page import render_lost, render_reference, static_folder
 from lesionwise.serve.page_routes import page_routes
-from lesionwise.serve.problems import KINDS, Problem
+from lesionwise.serve.problems import HERE, KINDS, Problem, base_of
 from lesionwise.serve.schema import Predictions, Probabilities, ProblemDocument, Result
 from lesionwise.serve.service import Service
 from lesionwise.serve.uploads import Budget
@@ -52,7 +52,7 @@ def create_app(
     Args:
         service: The model that answers.
         examples: Pictures that the page offers.
-        token: What every request but `GET /health` must bring; nothing if left out.
+        token: What every request must bring but those that ask whether the service runs; nothing if left out.
     """
 
     @asynccontextmanager
@@ -70,9 +70,11 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would name a scheme and a host, which a proxy knows better
+        servers=[{"url": HERE}],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    app.add_middleware(Guard, metrics=service.metrics, token=token)
+    app.add_middleware(Guard, service=service, token=token)
     _add_refusals(app, service)
     budget = Budget(service.limits.held_bytes)
     app.include_router(api_routes(service, budget))
@@ -87,21 +89,25 @@ def create_app(
 
 
 def _add_refusals(app: FastAPI, service: Service) -> None:
-    def answer(problem: Problem) -> Response:
+    def answer(request: Request, problem: Problem) -> Response:
         service.metrics.refusals.labels(problem.code).inc()
-        return problem.response()
+        return problem.response(base_of(request.scope["path"]))
 
     @app.exception_handler(Problem)
-    async def refuse(_: Request, problem: Problem) -> Response:
-        return answer(problem)
+    async def refuse(request: Request, problem: Problem) -> Response:
+        return answer(request, problem)
 
     @app.exception_handler(HTTPException)
-    async def refuse_address(_: Request, error: HTTPException) -> Response:
+    async def refuse_address(request: Request, error: HTTPException) -> Response:
         code = {404: "not-found", 405: "bad-method"}.get(error.status_code, "bad-request")
-        return answer(Problem(code, "The address or method is not known.", headers=error.headers))
+        problem = Problem(code, "The address or method is not known.", headers=error.headers)
+        if code == "not-found" and "text/html" in request.headers.get("accept", ""):
+            service.metrics.refusals.labels(code).inc()
+            return HTMLResponse(render_lost(problem, base_of(request.scope["path"])), 404)
+        return answer(request, problem)
 
     @app.exception_handler(RequestValidationError)
-    async def refuse_query(_: Request, error: RequestValidationError) -> Response:
+    async def refuse_query(request: Request, error: RequestValidationError) -> Response:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
-        return answer(Problem("bad-request", f"{where}: {fault['msg']}"))
+        return answer(request, Problem("bad-request", f"{where}: {fault['msg']}"))

@@ -15,11 +15,11 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lesionwise.serve.metrics import Metrics
-from lesionwise.serve.problems import Problem
+from lesionwise.serve.problems import Problem, base_of
+from lesionwise.serve.service import Service
 
 LOG: Final = logging.getLogger("lesionwise.serve")
-OPEN_PATHS: Final = frozenset({"/health"})
+OPEN_PATHS: Final = frozenset({"/live", "/ready", "/health", "/v2/health/live", "/v2/health/ready"})
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -37,13 +37,14 @@ class Guard:
 
     Args:
         app: What it surrounds.
-        metrics: Where it counts.
+        service: Whose metrics count, and which may be closing down.
         token: What a request must bring; nothing if left out.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, token: str | None = None) -> None:
+    def __init__(self, app: ASGIApp, *, service: Service, token: str | None = None) -> None:
         self._app = app
-        self._metrics = metrics
+        self._service = service
+        self._metrics = service.metrics
         self._token = token.encode() if token else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,6 +64,8 @@ class Guard:
                 for name, value in SECURITY_HEADERS.items():
                     headers[name] = value
                 headers.setdefault("Cache-Control", "no-store")
+                if self._service.closing:  # who asks again asks another service
+                    headers["Connection"] = "close"
             await send(message)
 
         try:
@@ -71,13 +74,13 @@ class Guard:
             else:
                 problem = _no_token()
                 self._metrics.refusals.labels(problem.code).inc()
-                await problem.response()(scope, receive, send_guarded)
+                await problem.response(base_of(scope["path"]))(scope, receive, send_guarded)
         except Exception as error:  # noqa: BLE001 (whatever it was, the service lives on)
             places = "".join(traceback.format_tb(error.__traceback__))
             LOG.error("%s\n%s", type(error).__name__, places)  # noqa: TRY400 (its message may quote a request)
             if not status:
                 problem = Problem("internal", "It is logged where it happened.")
-                await problem.response()(scope, receive, send_guarded)
+                await problem.response(base_of(scope["path"]))(scope, receive, send_guarded)
         self._count(method, _route(scope), status, perf_counter() - started)
 
     def _may_pass(self, scope: Scope) -> bool:

@@ -25,7 +25,7 @@ class Metrics:
         restarts: Decoders that were replaced.
         batches: Images of a batch.
         waiting: Images in the service now.
-        model: Which model; always 1.
+        model: Which model, written by which version, run by which; always 1.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,10 @@ class Metrics:
         )
         self.waiting = Gauge("lesionwise_waiting_images", "Images in the service now.", registry=here)
         self.model = Gauge(
-            "lesionwise_model_info", "The model that answers.", ["name", "sha256", "version"], registry=here
+            "lesionwise_model_info",
+            "The model that answers.",
+            ["name", "sha256", "version", "service"],
+            registry=here,
         )
         ProcessCollector(namespace="lesionwise", registry=here)
 

@@ -16,7 +16,7 @@ from lesionwise.labels import CODES, MALIGNANT
 from lesionwise.page.embed import data_uri
 from lesionwise.page.palette import DARK, DIAGNOSIS_COLORS, DIAGNOSIS_COLORS_DARK, LIGHT
 from lesionwise.serve.heatmap import View
-from lesionwise.serve.problems import Problem
+from lesionwise.serve.problems import HERE, Problem
 from lesionwise.serve.service import Answer, Service
 from lesionwise.serve.strings import DIAGNOSES, TEXT
 
@@ -101,6 +101,7 @@ def render_page(service: Service, examples: list[str], results: list[dict[str, A
             limits=service.limits,
             examples=examples,
             results=results or [],
+            base=HERE,
         )
     )
 
@@ -122,7 +123,17 @@ def render_reference(document: dict[str, Any], kinds: object) -> str:
         document: The OpenAPI document.
         kinds: All problems by code.
     """
-    return _templates().get_template("reference.html").render(api=document, kinds=kinds)
+    return _templates().get_template("reference.html").render(api=document, kinds=kinds, base=HERE)
+
+
+def render_lost(problem: Problem, base: str) -> str:
+    """Return the page for an address that leads nowhere.
+
+    Args:
+        problem: What is wrong with it.
+        base: From that address to the page.
+    """
+    return _templates().get_template("lost.html").render(problem=problem.document(base), base=base)
 
 
 def describe(service: Service, found: list[Answer | Problem], *, key: str) -> list[dict[str, Any]]:

@@ -13,6 +13,9 @@ from typing import Any, Final, NamedTuple
 from starlette.responses import JSONResponse
 
 MEDIA_TYPE: Final = "application/problem+json"
+HERE: Final = "./"
+"""From an address at the top of the service to its page. All links are relative: a proxy may put the service
+under a path of its own, and nothing has to be told about it."""
 RETRY_AFTER_S: Final = 1
 
 
@@ -67,8 +70,22 @@ KINDS: Final[Mapping[str, Kind]] = {
         "No decoder could finish this image",
         "Wait as long as Retry-After says; if it fails again, save the image as a plain baseline JPEG.",
     ),
+    "not-ready": Kind(503, "The service is not ready", "Send requests elsewhere until it is."),
     "busy": Kind(503, "The service has all the work it can hold", "Wait as long as Retry-After says."),
 }
+
+
+def base_of(path: str) -> str:
+    """Return the way from an address of the service to its top.
+
+    Args:
+        path: Of the address, as the service sees it.
+
+    Examples:
+        >>> base_of("/predict"), base_of("/v2/models/best")
+        ('./', '../../')
+    """
+    return "../" * (path.count("/") - 1) or HERE
 
 
 class Problem(Exception):  # noqa: N818 (RFC 9457's word)
@@ -106,11 +123,16 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's word)
         """Return the same problem, said of one image of a request."""
         return Problem(self.code, self.detail, image=image, headers=self.headers)
 
-    def document(self) -> dict[str, Any]:
-        """Return the members of the problem document."""
+    def document(self, base: str = HERE) -> dict[str, Any]:
+        """Return the members of the problem document.
+
+        Args:
+            base: From the address that was asked to the top of the service.
+        """
         kind = self.kind
         return {
-            "type": f"/docs#{self.code}",
+            "type": f"{base}docs#{self.code}",
+            "code": self.code,
             "title": kind.title,
             "status": kind.status,
             "detail": self.detail,
@@ -118,6 +140,6 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's word)
             **({} if self.image is None else {"image": self.image}),
         }
 
-    def response(self) -> JSONResponse:
-        """Return the response that carries the document."""
-        return JSONResponse(self.document(), self.kind.status, self.headers, MEDIA_TYPE)
+    def response(self, base: str = HERE) -> JSONResponse:
+        """Return the response that carries the document; `base` as for `document`."""
+        return JSONResponse(self.document(base), self.kind.status, self.headers, MEDIA_TYPE)

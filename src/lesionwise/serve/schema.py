@@ -122,8 +122,14 @@ class ModelInfo(_Record):
     description: Annotated[Description, Field(description="What the bundle says about itself.")]
 
 
+class Alive(_Record):
+    """That the service runs."""
+
+    status: Literal["ok"]
+
+
 class Health(_Record):
-    """Whether the service can answer."""
+    """That the service can answer."""
 
     status: Literal["ok"]
     model: str
@@ -134,6 +140,7 @@ class ProblemDocument(BaseModel):
     """Why a request was refused (RFC 9457)."""
 
     type: Annotated[str, Field(description="Which kind of problem; leads to its description.")]
+    code: Annotated[str, Field(description="The same as one word, whatever the address.")]
     title: str
     status: Annotated[int, Field(ge=400, le=599)]
     detail: Annotated[str, Field(description="What was found in this request.")]

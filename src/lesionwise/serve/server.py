@@ -3,14 +3,17 @@
 Here: everything between the application and the network. Not here: the application (`app`).
 """
 
+import asyncio
 import ipaddress
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from types import FrameType
 from typing import Any, Final
 
 import uvicorn
@@ -32,19 +35,39 @@ GRACE_S: Final = 10
 
 
 class Server(uvicorn.Server):
-    """Tells when it listens.
+    """Tells when it listens, and gives others time to look elsewhere before it ends.
+
+    At SIGTERM, `/ready` says no at once while requests are still answered, each on a connection that then
+    closes. The listening socket closes after `drain_s`. Ctrl-C and a second SIGTERM end without that.
 
     Args:
         config: Of uvicorn.
+        service: That answers.
         on_start: Called once requests are answered.
+        drain_s: Seconds between SIGTERM and the end of listening.
     """
 
-    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, service: Service, on_start: Callable[[], None], *, drain_s: float = 0
+    ) -> None:
         super().__init__(config)
+        self._service = service
         self._on_start = on_start
+        self._drain_s = drain_s
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end."""
+        first, self._service.closing = not self._service.closing, True
+        end = partial(super().handle_exit, sig, frame)
+        if sig == signal.SIGTERM and first and self._drain_s and self._loop:
+            self._loop.call_soon_threadsafe(self._loop.call_later, self._drain_s, end)
+        else:
+            end()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell."""
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started and not self.should_exit:
             self._on_start()
@@ -166,6 +189,7 @@ def serve(
     listening: socket.socket,
     on_start: Callable[[], None],
     *,
+    drain_s: float = 0,
     quiet: bool = False,
 ) -> None:
     """Answer requests until the process is told to stop; those that came before are still answered.
@@ -175,13 +199,15 @@ def serve(
         service: That it answers with.
         listening: Where.
         on_start: Called once requests are answered.
+        drain_s: Seconds between SIGTERM and the end of listening.
         quiet: Log errors alone.
 
     Raises:
         LesionwiseError: If too few files may be open.
     """
     _write_log(logging.WARNING if quiet else logging.INFO)
-    Server(configure(app, service), on_start).run(sockets=[listening])
+    server = Server(configure(app, service), service, on_start, drain_s=drain_s)
+    server.run(sockets=[listening])
 
 
 def _write_log(level: int) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise import __version__
 from lesionwise.bundle.description import Description
 from lesionwise.bundle.engine import Answers
 from lesionwise.bundle.load import Bundle, verify_servable
@@ -109,7 +110,9 @@ class Service:
         engine: As given.
         limits: As given.
         metrics: Counts and times.
+        decoders: Processes that decode.
         waiting: Images in the service now.
+        closing: Whether it is about to end; requests are still answered.
 
     Raises:
         BundleError: If the model was made with a split that leaks.
@@ -128,11 +131,13 @@ class Service:
         self._alone = alone or engine
         self.limits = limits or Limits()
         self.metrics = Metrics()
-        self.metrics.model.labels(**self.model_brief()).set(1)
+        self.metrics.model.labels(**self.model_brief(), service=__version__).set(1)
         self.waiting = 0
+        self.closing = False
+        self._started = False
         self._decoding = 0
         count = decoders or min(MAX_DECODERS, usable_cores())
-        self._decoders = Decoders(
+        self.decoders = Decoders(
             engine.description.input, self.limits, count, on_restart=self.metrics.restarts.inc
         )
         self._batcher = Batcher(
@@ -163,15 +168,32 @@ class Service:
         first = Item(empty, self._encode({}))
         shared = [self.engine] if self._alone is not self.engine else []
         await asyncio.gather(
-            self._decoders.start(),
+            self.decoders.start(),
             self._batcher.predict(first),
             *(asyncio.to_thread(self._run, engine, [first]) for engine in shared),
         )
 
+        self._started = True
+
+    async def verify_ready(self) -> None:
+        """Make sure that an image sent now would be answered.
+
+        Raises:
+            Problem: If it would not; it says why.
+        """
+        if self.closing:
+            raise Problem("not-ready", "It is closing down.")
+        if not self._started:
+            raise Problem("not-ready", "The model is being loaded.")
+        if self.waiting >= self.limits.waiting:
+            raise Problem("not-ready", f"{self.waiting} images are being answered.")
+        if not await self.decoders.answers():
+            raise Problem("not-ready", "No decoder answers.")
+
     async def stop(self) -> None:
         """Stop both."""
         await self._batcher.stop()
-        await self._decoders.stop()
+        await self.decoders.stop()
 
     async def answer(
         self,
@@ -301,7 +323,7 @@ class Service:
         self._decoding += 1
         try:
             with self.metrics.stages.labels("decode").time():
-                return await self._decoders.decode(content, preview=preview)
+                return await self.decoders.decode(content, preview=preview)
         finally:
             self._decoding -= 1
 

@@ -87,7 +87,7 @@ async function send(file, values, card) {
   const body = new FormData();
   body.append("image", file, "image");
   for (const [name, value] of values) body.append(name, value);
-  await request("/", { method: "POST", body }, card);
+  await request(form.action, { method: "POST", body }, card);
 }
 
 async function request(address, options, card) {

@@ -120,7 +120,7 @@ def test_several_at_once_with_a_bad_one_among_them(open_page: OpenPage, files: d
         "note.jpg: The file is not an image that is read here",
     ]
     rejected = page.locator("article.not_a_lesion_image")
-    playwright.expect(rejected).to_contain_text("It is unlike the dermatoscopic images")
+    playwright.expect(rejected).to_contain_text("It is unlike the images the model learnt from")
     assert rejected.locator(".bars").count() == 0
     assert rejected.locator(".heat").count() == 0
     assert page.locator("article.refused").count() == 1

@@ -1,16 +1,26 @@
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
 from conftest import ROOT
+from lesionwise.bundle.description import Provenance
+from lesionwise.bundle.engine import Engine, load_model
+from lesionwise.data.collection import HAM10000_FINGERPRINT
+from lesionwise.data.metadata import encoding_of
+from lesionwise.evaluation.calibration.record import ClassQuantile, PredictionSets
 from lesionwise.labels import CODES
 from lesionwise.page.palette import DARK as DARK_SCHEME
 from lesionwise.page.palette import LIGHT as LIGHT_SCHEME
+from lesionwise.serve.app import create_app
+from lesionwise.serve.examples import drawn_examples
 from lesionwise.serve.page import percent
+from lesionwise.serve.service import Service
 from lesionwise.serve.strings import DIAGNOSES, TEXT
-from serve.drawn_model import BETWEEN, BLUE, DARK, LIGHT, picture
+from serve.conftest import open_client
+from serve.drawn_model import BETWEEN, BLUE, DARK, LIGHT, calibration, describe, picture, write_bundle
 
 FOLDER = ROOT / "src" / "lesionwise" / "serve"
 TEMPLATES = sorted((FOLDER / "templates").glob("*.html"))
@@ -41,7 +51,7 @@ def ask(client: TestClient, *contents: bytes) -> str:
 
 def test_the_page_says_what_it_is_before_it_is_asked(client: TestClient) -> None:
     words = words_of(client.get("/").text)
-    for key in ("standing", "through", "limits", "doctor", "model_title"):
+    for key in ("standing", "through", "limits_unknown", "doctor", "model_title"):
         assert TEXT[key] in words
     assert "0.700" in words
     assert "0.660 to 0.740" in words
@@ -126,3 +136,102 @@ def test_every_string_is_used() -> None:
 )
 def test_no_part_is_said_to_be_certain(part: float, said: str) -> None:
     assert percent(part).replace("\xa0", " ") == said
+
+
+def page_of(tmp_path: Path, *contents: bytes, **changes: object) -> str:
+    """The words of the page of a bundle with a changed description, asked for some images."""
+    engine = load_model(write_bundle(tmp_path / "changed.onnx", **changes), threads=1)
+    with open_client(engine) as client:
+        asked = ask(client, *contents) if contents else ""
+        return words_of(client.get("/").text) + asked + client.get("/openapi.json").text
+
+
+def made(**changes: object) -> Provenance:
+    """Where weights come from that were made with some data."""
+    fields = {"data_fingerprint": "1" * 64, "split_fingerprint": "2" * 64, "images": 1234, "lesions": 987}
+    return Provenance.model_validate(
+        fields | {"recipes": (), "seeds": (), "checkpoints": (), "packages": {}} | changes
+    )
+
+
+def test_a_model_that_was_never_calibrated_is_not_called_calibrated(tmp_path: Path) -> None:
+    words = page_of(tmp_path, picture(LIGHT), picture(DARK), calibration=None)
+    assert "alibrated prob" not in words
+    assert TEXT["lead_uncalibrated"] in words
+    assert TEXT["probabilities_raw"] in words
+    assert TEXT["uncalibrated"] in words
+    assert TEXT["calibrated"] not in words
+    assert TEXT["in_set_tag"] in words
+    assert TEXT["out_of_set_tag"] not in words.partition("openapi")[0].replace(TEXT["in_set_tag"], "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"collection": "HAM10000", "provenance": made()}, TEXT["limits_HAM10000"]),
+        ({"provenance": made(data_fingerprint=HAM10000_FINGERPRINT)}, TEXT["limits_HAM10000"]),
+        ({"collection": "phantom", "provenance": made()}, TEXT["limits_phantom"]),
+        ({"collection": "other", "provenance": made()}, "1,234 images of 987 lesions"),
+        ({"provenance": made()}, "1,234 images of 987 lesions"),
+        ({"origin": "onnx"}, TEXT["limits_unknown"]),
+    ],
+)
+def test_what_it_learnt_from_comes_from_its_description(
+    tmp_path: Path, changes: dict[str, object], expected: str
+) -> None:
+    words = page_of(tmp_path, picture(LIGHT), **changes)
+    assert expected in words
+    assert ("Austria" in words) == (expected == TEXT["limits_HAM10000"])
+    assert words.count(TEXT["phantom_title"]) == (3 if changes.get("collection") == "phantom" else 0)
+
+
+def test_a_score_that_others_measured_is_not_called_a_test_of_ours(tmp_path: Path) -> None:
+    words = page_of(tmp_path, origin="onnx")
+    assert "as whoever imported the model measured it" in words
+    assert "chose nothing" not in words
+
+
+def test_how_many_are_turned_away_by_mistake_is_what_was_measured(tmp_path: Path) -> None:
+    assert TEXT["rejected_unmeasured"] in page_of(tmp_path, picture(BLUE))
+    scores = describe().scores["test"].model_copy(update={"accepted": 0.96})
+    assert "turned 4 % of the lesion images away" in page_of(tmp_path, picture(BLUE), scores={"test": scores})
+
+
+def test_every_bar_has_its_tag_and_the_order_is_explained(tmp_path: Path) -> None:
+    quantiles = {
+        code: ClassQuantile(lesions=40, quantile=0.999 if code in {"df", "mel"} else 0.2) for code in CODES
+    }
+    sets = PredictionSets(rule="lac", coverage=0.9, classes=quantiles)
+    engine = load_model(
+        write_bundle(tmp_path / "x.onnx", calibration=calibration(prediction_sets=sets)), threads=1
+    )
+    with open_client(engine) as client:
+        html = client.post("/", files={"image": picture(BETWEEN)}).text
+    assert html.count('<p class="bar-head"><span><span class="name">') == len(CODES)
+    tags = re.findall(r'class="tag (in_set|out_of_set|no_promise)"', html)
+    assert len(tags) == len(CODES)
+    assert "out_of_set" in tags[: len(tags) - tags[::-1].index("in_set")]
+    assert TEXT["set_order"] in words_of(html)
+
+
+def test_the_notice_stands_beside_every_answer(client: TestClient) -> None:
+    html = client.post("/", files=[("image", picture(LIGHT)), ("image", picture(BLUE))]).text
+    for article in re.findall(r"<article.*?</article>", html, re.DOTALL):
+        assert TEXT["notice"] in article
+
+
+def test_words_for_people_name_no_address_of_the_api(tmp_path: Path) -> None:
+    engine = load_model(write_bundle(tmp_path / "told.onnx", metadata=encoding_of(("age",))), threads=1)
+    with open_client(engine) as client:
+        words = words_of(client.post("/", files={"image": picture()}, data={"age": "200"}).text)
+    assert "years from 0 to 120" in words
+    assert "GET /model" not in words
+
+
+def test_drawn_examples_are_offered_and_called_drawn(engine: Engine) -> None:
+    examples = drawn_examples()
+    assert len(examples) == 3
+    with TestClient(create_app(Service(engine, decoders=1), examples=examples)) as client:
+        assert TEXT["drawn"] in words_of(client.get("/").text)
+        for number in range(3):
+            assert client.get(f"/?example={number}").status_code == 200

@@ -82,7 +82,9 @@ def test_without_ngrok_the_install_line_is_printed(monkeypatch: pytest.MonkeyPat
 def serve(monkeypatch: pytest.MonkeyPatch, *options: str) -> str:
     """Serve nobody, and return what was printed."""
 
-    def answer(_app: object, listening: socket, on_start: Callable[[], None], **_: object) -> None:
+    def answer(
+        _app: object, _service: object, listening: socket, on_start: Callable[[], None], **_: object
+    ) -> None:
         on_start()
         listening.close()
 

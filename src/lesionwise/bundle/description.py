@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lesionwise.bundle.texts import Line, Name, Prose, printable
+from lesionwise.data.collection import HAM10000_FINGERPRINT, Collection
 from lesionwise.data.images import IMAGE_RULE
 from lesionwise.data.metadata import Encoding
 from lesionwise.data.preprocess import verify_steps
@@ -212,6 +213,7 @@ class Description(_Record):
         calibration: From logits to probabilities, sets and operating points; None if it was never calibrated.
         ood_cutoff: From this `ood_score` on an image is no lesion image; None if that is not known.
         provenance: Where the weights come from; None for an imported model, which cannot prove it.
+        collection: Which images it learnt from; None if that is not known, as in older files.
         scores: By part of the split.
         origin: "lesionwise", or the kind of file that was imported.
         stamp: "LEAKY SPLIT" if lesions stood on both sides of the split that it was made with.
@@ -233,6 +235,7 @@ class Description(_Record):
     calibration: Calibration | None = None
     ood_cutoff: float | None = None
     provenance: Provenance | None = None
+    collection: Collection | None = None
     scores: dict[str, PartScores] = {}
     origin: Literal["lesionwise", "onnx", "keras"] = "lesionwise"
     stamp: Stamp | None = None
@@ -254,6 +257,14 @@ class Description(_Record):
         if len(set(outputs)) != len(outputs) or not {"probabilities", "logits"} <= set(outputs):
             raise ValueError("Expected probabilities, logits and others, each once")
         return outputs
+
+    @property
+    def learnt_from(self) -> Collection | None:
+        """Which images it learnt from, None if that is not known; also for files without the field."""
+        if self.collection is None and self.provenance is not None:
+            whole = self.provenance.data_fingerprint == HAM10000_FINGERPRINT
+            return "HAM10000" if whole else None
+        return self.collection
 
 
 def image_digest(image_id: str) -> str:

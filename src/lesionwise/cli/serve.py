@@ -17,7 +17,11 @@ Port = Annotated[
 ]
 ExamplesFolder = Annotated[
     Path | None,
-    typer.Option("--examples", help="Folder of images that the page offers for trying.", metavar="DIR"),
+    typer.Option(
+        "--examples",
+        help="Folder of images that the page offers for trying; three drawn ones by default.",
+        metavar="DIR",
+    ),
 ]
 Token = Annotated[
     str | None,
@@ -64,7 +68,7 @@ def serve(
     """Open a page and an API that classify images, on this machine and offline."""
     from lesionwise.bundle.engine import Engine, load_model
     from lesionwise.serve.app import create_app
-    from lesionwise.serve.examples import read_examples
+    from lesionwise.serve.examples import drawn_examples, read_examples
     from lesionwise.serve.limits import Limits
     from lesionwise.serve.server import address_of, exposure_warning, open_socket
     from lesionwise.serve.server import serve as answer
@@ -80,7 +84,9 @@ def serve(
     alone = Engine(engine.bundle, threads=threads) if engine.streams > 1 else None
     service = Service(engine, alone=alone, limits=limits)
     app = create_app(
-        service, examples=read_examples(examples, limits) if examples else (), token=token or None
+        service,
+        examples=read_examples(examples, limits) if examples else drawn_examples(),
+        token=token or None,
     )
     warning = exposure_warning(listening, token=bool(token))
     if warning:

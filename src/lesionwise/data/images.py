@@ -82,6 +82,11 @@ class OpenedImage:
         """Width and height once the orientation is applied, in pixels."""
         return self.sides[::-1] if self.orientation in SWAPS_SIDES else self.sides
 
+    @property
+    def pictures(self) -> int:
+        """How many pictures or frames the file holds; the first is read."""
+        return 1 if self._image is None else int(getattr(self._image, "n_frames", 1))
+
     def read(self, size: tuple[int, int], *, steps: tuple[str, ...] = ()) -> Pixels:
         """Return the image as a model sees it; arguments and result as for `read_image`."""
         _check_sides(*self.sides)

@@ -24,6 +24,7 @@ from lesionwise.bundle.description import (
 )
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import Bundle, assemble, verify_writable, write_bundle
+from lesionwise.data.collection import collection_of
 from lesionwise.data.metadata import encoding_of
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import RunError
@@ -105,6 +106,7 @@ def export_run(
         calibration=calibration,
         ood_cutoff=None if rejection is None else rejection.cutoff,
         provenance=_provenance(runs, recipes, split, scores),
+        collection=collection_of(split.frame["image_id"]),
         scores=scores,
         stamp=LEAKY_STAMP if split.leaky else None,
         licence=licence,

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from lesionwise.data.collection import PHANTOM_WARNING, collection_of
 from lesionwise.evaluation.runs.evaluated import EvaluatedRun, Sample, load_evaluated
 from lesionwise.evaluation.scores.curves import precision_recall_table, reliability_table, roc_table
 from lesionwise.evaluation.scores.evaluate import LOSSES
@@ -64,6 +65,7 @@ def write_report(run: RunFolder) -> Path:
         explanation=explanation_facts(run, found.part, drawn),
         robustness=robustness_facts(run, found.part, drawn),
         gallery=_gallery(found, images),
+        phantom=PHANTOM_WARNING if _is_of_phantoms(found) else None,
         source=found.source,
         seen=found.seen,
         data=found.data,
@@ -74,6 +76,10 @@ def write_report(run: RunFolder) -> Path:
     )
     write_text(run.report, page)
     return run.report
+
+
+def _is_of_phantoms(found: EvaluatedRun) -> bool:
+    return found.predictions is not None and collection_of(found.predictions.image_id) == "phantom"
 
 
 def _write_all(found: EvaluatedRun, drawings: dict[str, Drawing]) -> dict[str, Markup]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lesionwise.bundle.licence import licence_in_words, licence_lines
+from lesionwise.data.collection import PHANTOM_WARNING, collection_of
 from lesionwise.errors import RunError
 from lesionwise.evaluation.ood import ACCEPT
 from lesionwise.evaluation.robustness import describe_robustness, read_robustness
@@ -89,6 +90,7 @@ def card_facts(found: EvaluatedRun) -> dict[str, Any]:
             f"{run.path}: is of cross-validations, which answer nothing. Their ensemble is for --folds."
         )
     rejection = run_rejection(run)
+    collection = collection_of(read_split(run.split).frame["image_id"]) if run.split.is_file() else None
     return {
         "name": run.path.resolve().name,
         "part": part,
@@ -117,6 +119,8 @@ def card_facts(found: EvaluatedRun) -> dict[str, Any]:
         "version": read_json(run.environment)["packages"]["lesionwise"],
         **_making(run, members),
         "split": read_split_facts(run),
+        "collection": collection,
+        "phantom": PHANTOM_WARNING if collection == "phantom" else None,
     }
 
 

@@ -17,14 +17,14 @@ from lesionwise import __version__
 from lesionwise.serve.api_routes import api_routes
 from lesionwise.serve.examples import Example
 from lesionwise.serve.guard import Guard
-from lesionwise.serve.page import render_lost, render_reference, static_folder
+from lesionwise.serve.page import about, render_lost, render_reference, static_folder
 from lesionwise.serve.page_routes import page_routes
 from lesionwise.serve.problems import HERE, KINDS, Problem, base_of
 from lesionwise.serve.schema import Predictions, Probabilities, ProblemDocument, Result
 from lesionwise.serve.service import Service
 from lesionwise.serve.uploads import Budget
 
-_ABOUT: Final = """Seven calibrated probabilities for dermatoscopic images, with what cannot be excluded.
+_ABOUT: Final = """{lead}
 
 Research and education; not a medical device. Nothing that is sent here is kept."""
 
@@ -66,7 +66,7 @@ def create_app(
     app = Application(
         title="lesionwise",
         version=__version__,
-        description=_ABOUT,
+        description=_ABOUT.format(lead=about(service)["lead"]),
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -82,7 +82,7 @@ def create_app(
 
     @app.get("/docs", include_in_schema=False)
     async def reference() -> Response:
-        return HTMLResponse(render_reference(app.openapi(), KINDS))
+        return HTMLResponse(render_reference(service, app.openapi(), KINDS))
 
     app.mount("/static", StaticFiles(directory=static_folder()), name="static")
     return app
@@ -103,7 +103,7 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
         problem = Problem(code, "The address or method is not known.", headers=error.headers)
         if code == "not-found" and "text/html" in request.headers.get("accept", ""):
             service.metrics.refusals.labels(code).inc()
-            return HTMLResponse(render_lost(problem, base_of(request.scope["path"])), 404)
+            return HTMLResponse(render_lost(service, problem, base_of(request.scope["path"])), 404)
         return answer(request, problem)
 
     @app.exception_handler(RequestValidationError)

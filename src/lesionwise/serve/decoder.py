@@ -68,6 +68,7 @@ def answer(content: bytes, *, preview: bool, settings: dict[str, Any]) -> bytes:
             pixels = opened.read(tuple(settings["size"]), steps=tuple(settings["steps"])).tobytes()
             picture = draw_preview(opened) if preview else b""
             width, height = opened.upright_sides
+            pictures = opened.pictures
     except SizeError as error:
         return _refusal("image-size", f"It {error}.")
     except ImageError as error:
@@ -76,7 +77,7 @@ def answer(content: bytes, *, preview: bool, settings: dict[str, Any]) -> bytes:
         return _refusal("image-size", "Decoding it takes more memory than is given.")
     except Exception:  # noqa: BLE001 (a decoder's bug is the file's refusal, and its text may quote the file)
         return _refusal("damaged-image", "The decoder cannot make sense of it.")
-    found = {"width": width, "height": height, "pixels": len(pixels)}
+    found = {"width": width, "height": height, "pixels": len(pixels), "pictures": pictures}
     return json.dumps(found).encode() + b"\n" + pixels + picture
 
 

@@ -50,12 +50,14 @@ class Picture:
         width: Of the whole image, upright, in pixels.
         height: The same.
         preview: A small JPEG of it for people; empty if none was asked for.
+        pictures: That the file holds; the first was decoded.
     """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
     preview: bytes
+    pictures: int = 1
 
 
 class Decoders:
@@ -172,7 +174,8 @@ class Decoders:
         if "refused" in found:
             raise Problem(found["refused"], found["detail"])
         pixels = np.frombuffer(rest, np.uint8, count=found["pixels"]).reshape(self._shape)
-        return Picture(pixels, found["width"], found["height"], rest[found["pixels"] :])
+        preview = rest[found["pixels"] :]
+        return Picture(pixels, found["width"], found["height"], preview, found["pictures"])
 
     async def _add(self) -> None:
         kept = {name: value for name, value in os.environ.items() if name.upper() in _ENVIRONMENT}

@@ -4,6 +4,7 @@ Here: finding and holding them. Not here: answering, which is the same as for an
 """
 
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ class Example:
 
     name: str
     content: bytes
+    drawn: bool = False
 
 
 def read_examples(folder: Path, limits: Limits) -> tuple[Example, ...]:
@@ -42,6 +44,17 @@ def read_examples(folder: Path, limits: Limits) -> tuple[Example, ...]:
             f"{folder}: expected example images but found none (of {', '.join(sorted(ENDINGS))})."
         )
     return tuple(_read(path, limits) for path in found)
+
+
+def drawn_examples() -> tuple[Example, ...]:
+    """Return the pictures that ship with the package: phantoms, which are drawn, not photographed."""
+    folder = files("lesionwise.serve") / "drawn"
+    found = sorted(
+        (path for path in folder.iterdir() if path.name.endswith(".jpg")), key=lambda path: path.name
+    )
+    return tuple(
+        Example(f"drawing {number}", path.read_bytes(), drawn=True) for number, path in enumerate(found, 1)
+    )
 
 
 def _read(path: Path, limits: Limits) -> Example:

@@ -4,6 +4,7 @@ Here: filling templates. Not here: the words (`strings`), the looks (`static/pag
 """
 
 import json
+from collections.abc import Sequence
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -11,10 +12,12 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lesionwise.bundle.description import Description
 from lesionwise.evaluation.calibration.record import POSITIVE, Calibration, OperatingPoint
 from lesionwise.labels import CODES, MALIGNANT
 from lesionwise.page.embed import data_uri
 from lesionwise.page.palette import DARK, DIAGNOSIS_COLORS, DIAGNOSIS_COLORS_DARK, LIGHT
+from lesionwise.serve.examples import Example
 from lesionwise.serve.heatmap import View
 from lesionwise.serve.problems import HERE, Problem
 from lesionwise.serve.service import Answer, Service
@@ -85,12 +88,14 @@ def palette_css() -> str:
     )
 
 
-def render_page(service: Service, examples: list[str], results: list[dict[str, Any]] | None = None) -> str:
+def render_page(
+    service: Service, examples: Sequence[Example], results: list[dict[str, Any]] | None = None
+) -> str:
     """Return the whole page.
 
     Args:
         service: Whose model is described.
-        examples: Their names, in order.
+        examples: That it offers, in order.
         results: What `describe` made; nothing before the first question.
     """
     return (
@@ -99,9 +104,11 @@ def render_page(service: Service, examples: list[str], results: list[dict[str, A
         .render(
             model=describe_model(service),
             limits=service.limits,
-            examples=examples,
+            examples=[example.name for example in examples],
+            drawn=any(example.drawn for example in examples),
             results=results or [],
             base=HERE,
+            about=about(service),
         )
     )
 
@@ -113,27 +120,58 @@ def render_results(service: Service, results: list[dict[str, Any]]) -> str:
         service: Whose model answered.
         results: What `describe` made.
     """
-    return _templates().get_template("results.html").render(model=describe_model(service), results=results)
+    page = _templates().get_template("results.html")
+    return page.render(model=describe_model(service), results=results, about=about(service))
 
 
-def render_reference(document: dict[str, Any], kinds: object) -> str:
+def about(service: Service) -> dict[str, Any]:
+    """Return what every page says of the model, all of it from its description.
+
+    Args:
+        service: That runs it.
+    """
+    description = service.engine.description
+    calibrated = description.calibration is not None
+    lead = say("lead", answers=TEXT["lead_calibrated" if calibrated else "lead_uncalibrated"])
+    return {
+        "calibrated": calibrated,
+        "lead": f"{lead} {TEXT['lead_rejects']}" if description.ood_cutoff is not None else lead,
+        "limits": _limits(description),
+        "phantom": description.learnt_from == "phantom",
+    }
+
+
+def _limits(description: Description) -> str:
+    made, collection = description.provenance, description.learnt_from
+    if collection is None and made is not None:
+        collection = "other"
+    if collection == "other" and made is not None:
+        return say("limits_other", images=f"{made.images:,}", lesions=f"{made.lesions:,}")
+    return TEXT[f"limits_{collection or 'unknown'}"]
+
+
+def render_reference(service: Service, document: dict[str, Any], kinds: object) -> str:
     """Return the API's page.
 
     Args:
+        service: Whose model answers.
         document: The OpenAPI document.
         kinds: All problems by code.
     """
-    return _templates().get_template("reference.html").render(api=document, kinds=kinds, base=HERE)
+    page = _templates().get_template("reference.html")
+    return page.render(api=document, kinds=kinds, base=HERE, about=about(service))
 
 
-def render_lost(problem: Problem, base: str) -> str:
+def render_lost(service: Service, problem: Problem, base: str) -> str:
     """Return the page for an address that leads nowhere.
 
     Args:
+        service: Whose model answers elsewhere.
         problem: What is wrong with it.
         base: From that address to the page.
     """
-    return _templates().get_template("lost.html").render(problem=problem.document(base), base=base)
+    page = _templates().get_template("lost.html")
+    return page.render(problem=problem.document(base), base=base, about=about(service))
 
 
 def describe(service: Service, found: list[Answer | Problem], *, key: str) -> list[dict[str, Any]]:
@@ -147,7 +185,7 @@ def describe(service: Service, found: list[Answer | Problem], *, key: str) -> li
     return [
         {"id": f"result-{key}-{number}", "number": number + 1}
         | (
-            {"problem": one.document(), "short": one.kind.title, "decision": "refused"}
+            {"problem": one.document(), "short": one.kind.title, "decision": "refused", "malignant": None}
             if isinstance(one, Problem)
             else _describe_answer(service, one)
         )
@@ -179,6 +217,10 @@ def _describe_answer(service: Service, answer: Answer) -> dict[str, Any]:
         "width": answer.picture.width,
         "height": answer.picture.height,
         "frame": _frame(answer.view, answer.picture.width, answer.picture.height),
+        "malignant": None
+        if rejected
+        else say("malignant_short", percent=percent(result["malignant_probability"])),
+        "first_of_several": answer.picture.pictures > 1,
         "cutoff": service.engine.description.ood_cutoff,
         "json": shown,
         "json_uri": data_uri(text.encode(), "application/json"),
@@ -188,7 +230,6 @@ def _describe_answer(service: Service, answer: Answer) -> dict[str, Any]:
 
 
 def _rows(result: dict[str, Any], calibration: Calibration | None) -> list[dict[str, Any]]:
-    held = result["prediction_set"] or ()
     unpromised = _unpromised(calibration)
     ranked = sorted(CODES, key=lambda code: -result["probabilities"][code])
     return [
@@ -196,10 +237,18 @@ def _rows(result: dict[str, Any], calibration: Calibration | None) -> list[dict[
             "code": code,
             "probability": result["probabilities"][code],
             "malignant": code in MALIGNANT,
-            "held": code in held and (code not in unpromised or code == result["top"]),
+            "tag": _tag(code, result, unpromised),
         }
         for code in ranked
     ]
+
+
+def _tag(code: str, result: dict[str, Any], unpromised: list[str]) -> str:
+    """Return whether a diagnosis is excluded: "in_set", "out_of_set" or "no_promise"."""
+    if code in unpromised and code != result["top"]:
+        return "no_promise"
+    held = result["prediction_set"]
+    return "in_set" if held is None or code in held or code == result["top"] else "out_of_set"
 
 
 def _unpromised(calibration: Calibration | None) -> list[str]:
@@ -216,7 +265,7 @@ def _frame(view: View | None, width: int, height: int) -> dict[str, float] | Non
     return {name: round(value, 1) for name, value in {**box, "height": view.height * height}.items()}
 
 
-def describe_set(result: dict[str, Any], calibration: Calibration | None) -> dict[str, str] | None:
+def describe_set(result: dict[str, Any], calibration: Calibration | None) -> dict[str, Any] | None:
     """Return the prediction set in words; None if the model has none.
 
     Args:
@@ -231,7 +280,14 @@ def describe_set(result: dict[str, Any], calibration: Calibration | None) -> dic
         "names": _names(promised or result["prediction_set"][:1]),
         "coverage": promise(result["coverage"]),
         "no_promise": _names(unpromised),
+        "out_of_order": _is_out_of_order(_rows(result, calibration)),
     }
+
+
+def _is_out_of_order(rows: list[dict[str, Any]]) -> bool:
+    """Return whether a likelier diagnosis is excluded while a rarer one is not."""
+    tags = [row["tag"] for row in rows if row["tag"] != "no_promise"]
+    return tags != sorted(tags)  # "in_set" comes before "out_of_set"
 
 
 def _names(codes: list[str]) -> str:
@@ -288,6 +344,8 @@ def describe_model(service: Service) -> dict[str, Any]:
         "made": description.created.isoformat(),
         "licence": description.licence,
         "part": part,
+        "tested": _tested(description, part),
+        "accepted": scores.accepted if scores else None,
         "scores": scores,
         "main": main,
         "precision": description.precision,
@@ -301,6 +359,13 @@ def describe_model(service: Service) -> dict[str, Any]:
         "weak": [(code, scores.per_class[code]["recall"]) for _, code in weakest[:WEAKEST]] if scores else [],
         "points": _served_points(description.calibration),
     }
+
+
+def _tested(description: Description, part: str | None) -> str:
+    """Return the key of the sentence that says what a score rests on."""
+    if description.origin != "lesionwise":
+        return "model_tested_elsewhere"
+    return "model_tested" if part == "test" else "model_val"
 
 
 def _served_points(calibration: Calibration | None) -> list[OperatingPoint]:

@@ -31,15 +31,16 @@ def page_routes(service: Service, budget: Budget, examples: Sequence[Example]) -
         examples: Pictures to offer.
     """
     router = APIRouter(include_in_schema=False)
-    show = _Show(service, [example.name for example in examples])
+    show = _Show(service, examples)
 
     @router.get("/")
     async def page(request: Request, example: int | None = None) -> Response:
         if example is None:
-            return HTMLResponse(render_page(service, show.examples))
+            return HTMLResponse(render_page(service, examples))
         content = _example(examples, example).content
+        told = {name: request.query_params.get(name, "") for name in service.told_fields}
         try:
-            return show.found(request, await service.answer_each([content], preview=True))
+            return show.found(request, await service.answer_each([content], told=told, preview=True))
         except Problem as problem:
             return show.found(request, [problem])
 
@@ -59,7 +60,7 @@ def page_routes(service: Service, budget: Budget, examples: Sequence[Example]) -
 class _Show:
     """Answers as HTML: the results alone for the script, else a whole page."""
 
-    def __init__(self, service: Service, examples: list[str]) -> None:
+    def __init__(self, service: Service, examples: Sequence[Example]) -> None:
         self.service = service
         self.examples = examples
 

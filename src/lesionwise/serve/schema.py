@@ -18,7 +18,7 @@ class _Record(BaseModel):
 
 
 class Probabilities(_Record):
-    """Calibrated probability of each diagnosis; together 1."""
+    """Probability of each diagnosis; together 1. Calibrated if `GET /model` has `description.calibration`."""
 
     akiec: Part
     bcc: Part

@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from lesionwise.data.collection import PHANTOM_PREFIX
 from lesionwise.labels import CODES
 
 Imbalance = Literal["none", "ham"]
@@ -185,7 +186,7 @@ def plan_lesions(counts: Mapping[str, int], rng: np.random.Generator) -> list[Pl
             rng,
             number,
             str(dx),
-            tuple(f"PHANTOM_{next(numbers):07d}" for _ in range(count)),
+            tuple(f"{PHANTOM_PREFIX}{next(numbers):07d}" for _ in range(count)),
         )
         for number, (dx, count) in enumerate(zip(diagnoses, photographs, strict=True), start=1)
     ]

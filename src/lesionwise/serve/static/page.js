@@ -1,4 +1,5 @@
-// What the page does beyond forms and links: dropping, pasting, several images at once, opacity, copying.
+// What the page does beyond forms and links: dropping, pasting, several images at once, folding, asking again,
+// one table of all, opacity, copying.
 // Results are HTML from the service; every sentence comes from the page (data- attributes of the form).
 "use strict";
 
@@ -12,6 +13,7 @@ const TRIES = 8;
 let waiting = [];
 let working = 0;
 let focusNext = false;
+const jobs = new WeakMap(); // card → how to ask about its image again
 
 document.documentElement.classList.add("scripted");
 input.required = false;
@@ -20,22 +22,54 @@ const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, key) => values[k
 // What stands elsewhere on the page, too, is for those who hear it.
 const announce = (text, { seen = false } = {}) => { status.textContent = text; status.classList.toggle("heard", !seen); };
 
-function add(files) {
-  if (!files.length) return;
-  focusNext = true;
-  const told = [...form.querySelectorAll("select[name], input[type=number]")].filter((field) => field.value);
-  const values = told.map((field) => [field.name, field.value]);
-  for (const file of files) {
-    const card = pendingCard(file.name || form.dataset.pasted);
-    waiting.push({ card, name: card.dataset.name, ask: () => send(file, values, card) });
+// What is known besides the images; null, and a word in the form's own language, if it cannot be right.
+function told() {
+  const fields = [...form.querySelectorAll("select[name], input[type=number]")];
+  const bad = fields.find((field) => !field.checkValidity());
+  if (bad) {
+    announce(`${bad.closest("label").firstChild.textContent.trim()}: ${bad.validationMessage}`, { seen: true });
+    bad.reportValidity();
+    return null;
   }
+  return fields.filter((field) => field.value).map((field) => [field.name, field.value]);
+}
+
+function add(files) {
+  const values = told();
+  if (!files.length || !values) return;
+  focusNext = true;
+  for (const file of files) queue(pendingCard(file.name || form.dataset.pasted), values, (now, card) => send(file, now, card));
   pump();
 }
 
 function addExample(link) {
+  const values = told();
+  if (!values) return;
   focusNext = true;
-  const card = pendingCard(link.dataset.name);
-  waiting.push({ card, name: card.dataset.name, ask: () => request(link.href, {}, card) });
+  queue(pendingCard(link.dataset.name), values, (now, card) => {
+    const address = new URL(link.href);
+    for (const [name, value] of now) address.searchParams.set(name, value);
+    return request(address, {}, card);
+  });
+  pump();
+}
+
+function queue(card, values, job) {
+  jobs.set(card, job);
+  waiting = waiting.filter((other) => other.card !== card);
+  waiting.push({ card, name: card.dataset.name, ask: () => job(values, card) });
+}
+
+// What was changed beside the images holds for those that are answered already, too.
+function askAgain() {
+  const values = told();
+  const cards = [...list.querySelectorAll("article.result")].filter((card) => jobs.has(card));
+  if (!values || !cards.length) return;
+  for (const card of cards) {
+    card.classList.add("pending");
+    queue(card, values, jobs.get(card));
+  }
+  announce(form.dataset.askedAgain, { seen: true });
   pump();
 }
 
@@ -74,6 +108,8 @@ function refuse(card, sentence) {
   card.className = "result refused";
   card.id = `refused-${Date.now()}-${list.children.length}`;
   card.dataset.short = sentence;
+  card.dataset.problem = "not-sent";
+  verdict.append(document.getElementById("tools").content.cloneNode(true));
   card.replaceChildren(verdict);
   settle(card);
 }
@@ -103,6 +139,8 @@ async function request(address, options, card) {
     const found = html.querySelector("article.result");
     if (!found) throw new Error("no result");
     found.dataset.name = card.dataset.name;
+    jobs.set(found, jobs.get(card));
+    if (card.classList.contains("folded")) fold(found, true);
     for (const place of found.querySelectorAll(".file")) place.textContent = card.dataset.name;
     card.replaceWith(found);
     settle(found);
@@ -110,9 +148,16 @@ async function request(address, options, card) {
   }
 }
 
+function fold(card, folded) {
+  card.classList.toggle("folded", folded);
+  card.querySelector("button.fold")?.setAttribute("aria-expanded", String(!folded));
+}
+
 function settle(card) {
   announce(fill(form.dataset.done, { name: card.dataset.name, short: card.dataset.short }));
-  list_all();
+  const cards = list.querySelectorAll("article.result");
+  if (cards.length > 1) for (const one of cards) if (!one.dataset.opened) fold(one, true);
+  listAll();
   if (focusNext) {
     focusNext = false;
     const title = card.querySelector("h2");
@@ -121,7 +166,7 @@ function settle(card) {
   }
 }
 
-function list_all() {
+function listAll() {
   const cards = [...list.querySelectorAll("article.result:not(.pending)")];
   const entries = cards.map((card) => {
     const item = document.createElement("li");
@@ -130,15 +175,45 @@ function list_all() {
     const chip = document.createElement("span");
     chip.className = `chip ${[...card.classList].filter((name) => name !== "result").join(" ")}`;
     const name = card.dataset.name ?? card.querySelector(".file")?.textContent ?? "";
-    link.append(chip, `${name}: ${card.dataset.short}`);
+    link.append(chip, [`${name}: ${card.dataset.short}`, card.dataset.malignant].filter(Boolean).join(" · "));
     item.append(link);
     return item;
   });
   overview.firstElementChild.replaceChildren(...entries);
   overview.hidden = cards.length < 2;
+  list.classList.toggle("several", cards.length > 1);
+}
+
+// A spreadsheet would run a name that starts like a formula.
+const cell = (value) => {
+  const text = String(value ?? "");
+  const safe = /^[=+\-@\t\r]/.test(text) && typeof value === "string" ? `'${text}` : text;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+};
+
+function tableOfAll() {
+  const cards = [...list.querySelectorAll("article.result:not(.pending)")];
+  const results = cards.map((card) => answerOf(card)?.results[0]);
+  const codes = Object.keys(results.find(Boolean)?.probabilities ?? {});
+  const head = ["image_id", ...codes.map((code) => `prob_${code}`), "decision", "top", "malignant_probability", "prediction_set", "ood_score", "problem"];
+  const rows = cards.map((card, place) => {
+    const one = results[place];
+    if (!one) return [card.dataset.name, ...codes.map(() => ""), "", "", "", "", "", card.dataset.problem];
+    const set = one.prediction_set?.join(" ");
+    return [card.dataset.name, ...codes.map((code) => one.probabilities[code]), one.decision, one.top, one.malignant_probability, set, one.ood_score, ""];
+  });
+  return [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n");
+}
+
+function save(name, kind, text) {
+  const link = document.createElement("a");
+  link.href = `data:${kind};charset=utf-8,${encodeURIComponent(text)}`;
+  link.download = name;
+  link.click();
 }
 
 input.addEventListener("change", () => { add([...input.files]); input.value = ""; });
+form.querySelector(".besides")?.addEventListener("change", askAgain);
 form.addEventListener("submit", (event) => { event.preventDefault(); add([...input.files]); });
 
 let depth = 0;
@@ -172,23 +247,46 @@ document.addEventListener("click", (event) => {
     addExample(example);
     return;
   }
+  const entry = event.target.closest("#overview a");
+  if (entry) {
+    const named = document.getElementById(entry.hash.slice(1));
+    if (named) { named.dataset.opened = "yes"; fold(named, false); }
+    return;
+  }
   const button = event.target.closest("button");
+  if (button?.matches(".table")) save("lesionwise.csv", "text/csv", tableOfAll());
+  if (button?.matches(".remove-all")) {
+    waiting = [];
+    list.replaceChildren();
+    listAll();
+    input.focus();
+  }
   const card = button?.closest(".result");
   if (!card) return;
+  if (button.matches(".fold")) {
+    card.dataset.opened = "yes";
+    fold(card, !card.classList.contains("folded"));
+  }
   if (button.matches(".print")) window.print();
   if (button.matches(".remove")) {
     const next = card.nextElementSibling ?? card.previousElementSibling;
     card.remove();
-    list_all();
+    listAll();
     (next?.querySelector("h2") ?? input).focus();
   }
   if (button.matches(".copy")) copyJson(card, button);
 });
 
+function textOf(card) {
+  const source = card.querySelector("a[download]")?.href;
+  if (!source) return null;
+  return new TextDecoder().decode(Uint8Array.from(atob(source.split(",")[1]), (letter) => letter.charCodeAt(0)));
+}
+
+const answerOf = (card) => JSON.parse(textOf(card));
+
 async function copyJson(card, button) {
-  const source = card.querySelector("a[download]").href;
-  const bytes = Uint8Array.from(atob(source.split(",")[1]), (letter) => letter.charCodeAt(0));
-  await navigator.clipboard.writeText(new TextDecoder().decode(bytes));
+  await navigator.clipboard.writeText(textOf(card));
   announce(form.dataset.copied);
   const word = button.textContent;
   if (word === form.dataset.copied) return;
@@ -199,3 +297,4 @@ async function copyJson(card, button) {
 // A clipboard is given to pages of this machine and of https alone.
 if (!navigator.clipboard) document.documentElement.classList.add("no-clipboard");
 for (const card of list.querySelectorAll("article.result")) card.dataset.name = card.querySelector(".file")?.textContent ?? "";
+if (list.children.length) listAll();

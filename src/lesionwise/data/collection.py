@@ -1,0 +1,32 @@
+"""Which collection of images a data set is, as far as its image ids tell.
+
+Here: the two that the package knows by name. Not here: their images (`download`, `phantom`).
+"""
+
+from collections.abc import Iterable
+from typing import Final, Literal
+
+Collection = Literal["HAM10000", "phantom", "other"]
+PHANTOM_PREFIX: Final = "PHANTOM_"
+"""Of every image id of a drawn data set (`phantom.plan`)."""
+HAM10000_FINGERPRINT: Final = "59ff5503d325365201462b82282781f1ffb61a6b75d32a2ca6670751b49278cd"
+"""Data fingerprint of the whole of HAM10000; bundles from before the field `collection` are known by it."""
+PHANTOM_WARNING: Final = (
+    "Drawn phantoms, not photographs: this model learnt from drawings and knows nothing of skin. "
+    "Its scores and answers say only that the software works."
+)
+
+
+def collection_of(image_ids: Iterable[str]) -> Collection:
+    """Return which collection all of some images belong to; "other" if that is none or more than one.
+
+    Args:
+        image_ids: As their table has them.
+    """
+    found = set(image_ids)
+    if found and all(name.startswith(PHANTOM_PREFIX) for name in found):
+        return "phantom"
+    from lesionwise.data.known_lesions import known_lesions  # noqa: PLC0415 (pandas, which a service lacks)
+
+    known = set(known_lesions()["image_id"])
+    return "HAM10000" if found and found <= known else "other"

@@ -1,5 +1,6 @@
 """The page in a real browser."""
 
+import csv
 import json
 import os
 import shutil
@@ -9,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from serve.drawn_model import BETWEEN, BLUE, DARK, LIGHT, picture
+from lesionwise.bundle.engine import load_model
+from lesionwise.data.metadata import encoding_of
+from lesionwise.serve.limits import Limits
+from serve.conftest import listening_service
+from serve.drawn_model import BETWEEN, BLUE, DARK, LIGHT, picture, write_bundle
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
@@ -39,14 +44,14 @@ def open_page(browser: "playwright.Browser", live: str) -> Iterator[OpenPage]:
     """A function that opens the page in a context of its own; a complaint of the browser is a failure."""
     contexts, complaints = [], []
 
-    def opened(address: str = "/", **options: object) -> "playwright.Page":
+    def opened(address: str = "/", *, service: str = live, **options: object) -> "playwright.Page":
         context = browser.new_context(**options)
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda said: complaints.append(said.text) if is_complaint(said.text) else None)
-        page.goto(live + address)
+        page.goto(service + address)
         return page
 
     yield opened
@@ -113,9 +118,9 @@ def test_several_at_once_with_a_bad_one_among_them(open_page: OpenPage, files: d
     choose(page, *files.values())
     said = page.locator("#overview li").all_inner_texts()
     assert said == [
-        "light.jpg: Mole, 99\xa0%",
-        "dark.png: Melanoma, >\xa099\xa0%",
-        "between.jpg: Uncertain",
+        "light.jpg: Mole, 99\xa0% · malignant 1\xa0%",
+        "dark.png: Melanoma, >\xa099\xa0% · malignant >\xa099\xa0%",
+        "between.jpg: Uncertain · malignant 58\xa0%",
         "photograph.jpg: Not recognised as a lesion image",
         "note.jpg: The file is not an image that is read here",
     ]
@@ -127,6 +132,113 @@ def test_several_at_once_with_a_bad_one_among_them(open_page: OpenPage, files: d
     assert not serious(page)
     page.locator(".remove").first.click()
     playwright.expect(page.locator(RESULT)).to_have_count(4)
+    page.locator("article.refused .remove").click()
+    playwright.expect(page.locator(RESULT)).to_have_count(3)
+
+
+def test_several_answers_are_folded_and_opened_one_by_one(open_page: OpenPage, files: dict[str, str]) -> None:
+    page = open_page()
+    choose(page, files["light.jpg"], files["dark.png"])
+    assert page.locator(".bars").first.is_hidden()
+    page.locator("#overview a").nth(1).click()
+    playwright.expect(page.locator(".bars").nth(1)).to_be_visible()
+    assert page.locator(".bars").first.is_hidden()
+    fold = page.locator(".fold").first
+    playwright.expect(fold).to_have_attribute("aria-expanded", "false")
+    fold.click()
+    playwright.expect(fold).to_have_attribute("aria-expanded", "true")
+    playwright.expect(page.locator(".bars").first).to_be_visible()
+    page.mouse.wheel(0, 900)
+    playwright.expect(page.locator("#overview")).to_be_in_viewport()
+    assert not serious(page)
+    page.emulate_media(media="print")
+    fold.evaluate("button => button.closest('article').classList.add('folded')")
+    playwright.expect(page.locator(".bars").first).to_be_visible()
+
+
+def test_all_answers_become_one_table_and_go_together(
+    open_page: OpenPage, files: dict[str, str], tmp_path: Path
+) -> None:
+    formula = tmp_path / "=1+1.jpg"
+    formula.write_bytes(picture(DARK))
+    page = open_page()
+    choose(page, files["light.jpg"], files["note.jpg"], str(formula))
+    with page.expect_download() as download:
+        page.locator("#overview .table").click()
+    download.value.save_as(tmp_path / "all.csv")
+    with (tmp_path / "all.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["image_id"]: row for row in csv.DictReader(file)}
+    assert set(rows) == {"light.jpg", "note.jpg", "'=1+1.jpg"}
+    assert rows["light.jpg"]["top"] == "nv"
+    assert float(rows["'=1+1.jpg"]["prob_mel"]) > 0.99
+    assert (rows["note.jpg"]["decision"], rows["note.jpg"]["problem"]) == ("", "not-an-image")
+    page.locator(".remove-all").click()
+    playwright.expect(page.locator(RESULT)).to_have_count(0)
+    assert page.locator("#overview").is_hidden()
+
+
+@pytest.fixture(scope="module")
+def told_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    bundle = write_bundle(tmp_path_factory.mktemp("told") / "told.onnx", metadata=encoding_of(("age", "sex")))
+    with listening_service(load_model(bundle, threads=1), Limits()) as address:
+        yield address
+
+
+def test_what_is_changed_beside_the_images_asks_again(
+    open_page: OpenPage, told_service: str, files: dict[str, str]
+) -> None:
+    page = open_page(service=told_service)
+    choose(page, files["light.jpg"])
+    playwright.expect(page.locator(RESULT)).to_contain_text("Mole is likeliest")
+    page.locator("input[name=age]").fill("90")
+    page.locator("input[name=age]").blur()
+    playwright.expect(page.locator(RESULT)).to_contain_text("Told besides: age 90")
+    playwright.expect(page.locator(RESULT)).to_contain_text("Basal cell carcinoma is likeliest")
+    playwright.expect(page.locator(RESULT)).to_contain_text("light.jpg")
+    page.locator(".examples a").first.click()
+    playwright.expect(page.locator(RESULT)).to_have_count(2)
+    playwright.expect(page.locator(RESULT).nth(1)).to_contain_text("Told besides: age 90")
+    page.locator("select[name=sex]").select_option("female")
+    for place in range(2):
+        playwright.expect(page.locator(RESULT).nth(place)).to_contain_text("sex female")
+
+
+def test_an_age_that_cannot_be_is_said_in_the_words_of_the_form(
+    open_page: OpenPage, told_service: str, files: dict[str, str]
+) -> None:
+    page = open_page(service=told_service)
+    page.locator("input[name=age]").fill("200")
+    page.set_input_files("#image", files["light.jpg"])
+    playwright.expect(page.locator("#status")).to_contain_text("Age: ")
+    playwright.expect(page.locator("#status")).to_contain_text("120")
+    assert page.locator("article.result").count() == 0
+
+
+def test_a_wrong_address_gets_a_page_with_a_way_back(open_page: OpenPage) -> None:
+    page = open_page("/derm/nothing")
+    playwright.expect(page.locator("h1")).to_have_text("There is nothing here")
+    assert not serious(page)
+    page.get_by_role("link", name="To the page").click()
+    playwright.expect(page.locator("#ask")).to_be_visible()
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 640), (320, 225)], ids=["phone", "zoom of 400 %"])
+def test_nothing_goes_sideways(open_page: OpenPage, files: dict[str, str], width: int, height: int) -> None:
+    page = open_page(viewport={"width": width, "height": height})
+    assert overflow_px(page) <= 0
+    choose(page, *files.values())
+    for button in page.locator(".fold:visible").all():
+        button.click()
+    assert overflow_px(page) <= 0
+    wide = page.evaluate(
+        """[...document.querySelectorAll('body *')]
+            .filter(one => !one.closest('.scroll, .examples ul, pre, .skip'))
+            .filter(one => one.getBoundingClientRect().right > innerWidth + 1)
+            .map(one => one.outerHTML.slice(0, 80))"""
+    )
+    assert not wide
+    page.goto(page.url + "docs")
+    assert overflow_px(page) <= 0
 
 
 def test_errors_are_said(open_page: OpenPage, files: dict[str, str], tmp_path: Path) -> None:
@@ -241,6 +353,8 @@ def test_a_keyboard_is_enough(open_page: OpenPage, files: dict[str, str]) -> Non
     chooser.value.set_files(files["dark.png"])
     playwright.expect(page.locator(RESULT)).to_have_count(1)
     playwright.expect(page.locator("h2:focus")).to_have_count(1)
+    page.keyboard.press("Tab")
+    playwright.expect(page.locator(".remove")).to_be_focused()
     page.keyboard.press("Tab")
     playwright.expect(page.locator(".heat-switch")).to_be_focused()
     page.keyboard.press("Space")

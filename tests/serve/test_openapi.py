@@ -11,10 +11,16 @@ from conftest import ROOT
 from lesionwise.serve.problems import KINDS
 from serve.drawn_model import picture
 
+PATHS = [
+    *("/predict", "/model", "/live", "/ready", "/health", "/metrics"),
+    *("/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/{name}", "/v2/models/{name}/ready"),
+    "/v2/models/{name}/infer",
+]
+
 
 def test_every_operation_is_described_with_examples(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
-    assert set(document["paths"]) == {"/predict", "/model", "/live", "/ready", "/health", "/metrics"}
+    assert set(document["paths"]) == set(PATHS)
     for methods in document["paths"].values():
         for operation in methods.values():
             assert operation["summary"]
@@ -60,7 +66,7 @@ def test_the_written_page_names_every_problem_and_field(client: TestClient, page
     assert not [field for field in schemas["Result"]["properties"] if f"`{field}`" not in text]
 
 
-@pytest.mark.parametrize("address", ["/predict", "/model", "/live", "/ready", "/health", "/metrics"])
+@pytest.mark.parametrize("address", PATHS)
 def test_schemathesis_finds_no_answer_that_the_document_does_not_foresee(live: str, address: str) -> None:
     schema = schemathesis.openapi.from_url(f"{live}/openapi.json").include(path=address)
     (operation,) = [found.ok() for found in schema.get_all_operations()]

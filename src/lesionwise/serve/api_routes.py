@@ -82,7 +82,7 @@ def _upload(metadata: Encoding | None) -> dict[str, Any]:
     return described
 
 
-def _problems(*codes: str) -> dict[int | str, dict[str, Any]]:
+def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI description of refusals."""
     found: dict[int | str, dict[str, Any]] = {}
     for code in codes:
@@ -127,7 +127,7 @@ def _add_predict(router: APIRouter, service: Service, budget: Budget) -> None:
         response_model=Predictions,
         responses={
             200: {"content": {"application/json": {"example": EXAMPLE}}},
-            **_problems(*_UPLOAD_PROBLEMS),
+            **problems(*_UPLOAD_PROBLEMS),
         },
         openapi_extra=_upload(service.engine.description.metadata),
     )
@@ -149,7 +149,7 @@ def _add_model(router: APIRouter, service: Service) -> None:
         summary="Describe the model",
         response_description="All that is known of it",
         response_model=ModelInfo,
-        responses=_problems("no-token"),
+        responses=problems("no-token"),
     )
     async def model() -> dict[str, Any]:
         """Return scores, thresholds, fingerprints and limits: what the bundle says about itself."""
@@ -191,7 +191,7 @@ def _add_operations(router: APIRouter, service: Service) -> None:
             summary=summary,
             response_description="It can",
             response_model=Health,
-            responses=_problems("not-ready"),
+            responses=problems("not-ready"),
         )
 
     @router.get(
@@ -203,7 +203,7 @@ def _add_operations(router: APIRouter, service: Service) -> None:
                 "content": {"text/plain": {"schema": {"type": "string"}}},
                 "description": "Prometheus text.",
             },
-            **_problems("no-token"),
+            **problems("no-token"),
         },
     )
     async def metrics() -> Response:

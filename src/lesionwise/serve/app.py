@@ -20,6 +20,7 @@ from lesionwise.serve.guard import Guard
 from lesionwise.serve.page import about, render_lost, render_reference, static_folder
 from lesionwise.serve.page_routes import page_routes
 from lesionwise.serve.problems import HERE, KINDS, Problem, base_of
+from lesionwise.serve.protocol_v2 import PREFIX, READ_BY_HAND, v2_routes
 from lesionwise.serve.schema import Predictions, Probabilities, ProblemDocument, Result
 from lesionwise.serve.service import Service
 from lesionwise.serve.uploads import Budget
@@ -35,11 +36,18 @@ class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
         if not self.openapi_schema:
-            components = super().openapi()["components"]
+            document = super().openapi()
+            components = document["components"]
             found = components["schemas"]
-            found["ProblemDocument"] = ProblemDocument.model_json_schema()
+            for record in (ProblemDocument, *READ_BY_HAND):
+                schema = record.model_json_schema(ref_template="#/components/schemas/{model}")
+                found[record.__name__] = {key: value for key, value in schema.items() if key != "$defs"}
+            for operation in (one for path in document["paths"].values() for one in path.values()):
+                if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                    del operation["responses"]["422"]  # FastAPI's own; refusals are problem documents
             first = [record.__name__ for record in (Predictions, Result, Probabilities, ProblemDocument)]
-            rest = [name for name in found if name not in first]
+            unused = {"HTTPValidationError", "ValidationError"}
+            rest = [name for name in found if name not in first and name not in unused]
             components["schemas"] = {name: found[name] for name in [*first, *rest]}
         return self.openapi_schema or {}
 
@@ -78,6 +86,7 @@ def create_app(
     _add_refusals(app, service)
     budget = Budget(service.limits.held_bytes)
     app.include_router(api_routes(service, budget))
+    app.include_router(v2_routes(service, budget))
     app.include_router(page_routes(service, budget, examples))
 
     @app.get("/docs", include_in_schema=False)
@@ -91,7 +100,8 @@ def create_app(
 def _add_refusals(app: FastAPI, service: Service) -> None:
     def answer(request: Request, problem: Problem) -> Response:
         service.metrics.refusals.labels(problem.code).inc()
-        return problem.response(base_of(request.scope["path"]))
+        path = request.scope["path"]
+        return problem.response(base_of(path), names_error=path.startswith(PREFIX))
 
     @app.exception_handler(Problem)
     async def refuse(request: Request, problem: Problem) -> Response:

@@ -137,6 +137,7 @@ def about(service: Service) -> dict[str, Any]:
         "calibrated": calibrated,
         "lead": f"{lead} {TEXT['lead_rejects']}" if description.ood_cutoff is not None else lead,
         "limits": _limits(description),
+        "through": TEXT["through_HAM10000" if description.learnt_from == "HAM10000" else "through_other"],
         "phantom": description.learnt_from == "phantom",
     }
 

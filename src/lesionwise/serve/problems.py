@@ -140,6 +140,12 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's word)
             **({} if self.image is None else {"image": self.image}),
         }
 
-    def response(self, base: str = HERE) -> JSONResponse:
-        """Return the response that carries the document; `base` as for `document`."""
-        return JSONResponse(self.document(base), self.kind.status, self.headers, MEDIA_TYPE)
+    def response(self, base: str = HERE, *, names_error: bool = False) -> JSONResponse:
+        """Return the response that carries the document.
+
+        Args:
+            base: As for `document`.
+            names_error: Whether the member `error` is there, too, as the v2 protocol wants it.
+        """
+        document = self.document(base) | ({"error": self.detail} if names_error else {})
+        return JSONResponse(document, self.kind.status, self.headers, MEDIA_TYPE)

@@ -146,6 +146,7 @@ class ProblemDocument(BaseModel):
     detail: Annotated[str, Field(description="What was found in this request.")]
     remedy: Annotated[str, Field(description="What to do about it.")]
     image: Annotated[int | None, Field(ge=0, description="The image at fault, from 0.")] = None
+    error: Annotated[str | None, Field(description="The same as detail; only below /v2.")] = None
 
 
 EXAMPLE: Final[dict[str, Any]] = {

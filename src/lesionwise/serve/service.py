@@ -257,6 +257,23 @@ class Service:
             if isinstance(one, Answer | Problem)
         ]
 
+    async def answer_pixels(
+        self, pixels: NDArray[np.uint8], *, told: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Return the result for each image that was decoded elsewhere, without a heatmap.
+
+        Args:
+            pixels: As the network takes them, shape (N, H, W, 3).
+            told: As for `answer_each`.
+
+        Raises:
+            Problem: If there is no room for so many, or what is told cannot be used.
+        """
+        encoded = self._encode(told or {})
+        with self._admit(len(pixels)):
+            found = await asyncio.gather(*(self._batcher.predict(Item(one, encoded)) for one in pixels))
+        return [self._result(answers, row) for answers, row in found]
+
     async def draw_preview(self, content: bytes) -> bytes:
         """Return a small JPEG of an image, upright and without metadata.
 

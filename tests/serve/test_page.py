@@ -162,7 +162,7 @@ def test_a_model_that_was_never_calibrated_is_not_called_calibrated(tmp_path: Pa
     assert TEXT["uncalibrated"] in words
     assert TEXT["calibrated"] not in words
     assert TEXT["in_set_tag"] in words
-    assert TEXT["out_of_set_tag"] not in words.partition("openapi")[0].replace(TEXT["in_set_tag"], "")
+    assert words.count(TEXT["in_set_tag"]) >= 2 * len(CODES)
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,17 @@ def test_the_picture_of_the_layers_in_contributing_is_the_contract() -> None:
     assert drawn[1].split(" → ") == contract["layers"]
 
 
+def test_every_link_of_a_page_leads_to_a_file() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").rglob("*.md")]
+    dead = [
+        f"{page.relative_to(ROOT)}: {link}"
+        for page in pages
+        for link in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+        if "://" not in link and not (page.parent / link).exists()
+    ]
+    assert dead == []
+
+
 def documented_commands() -> list[tuple[str, str]]:
     """Where each indented command of README, docs and benchmarks stands, and its words up to a remark."""
     folders = [*(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").rglob("*.md")]

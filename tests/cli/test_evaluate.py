@@ -105,6 +105,20 @@ def test_the_verdict_counts_the_melanomas_that_are_missed(
     assert shown[2].split()[0] == "mel"
 
 
+def test_a_report_is_made_of_anybodys_csv(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("report", files / "a.csv", "--table", files / "meta.csv")
+    assert _call(monkeypatch, *arguments, "--out", tmp_path / "out") == 0
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Predictions of a.csv" in page
+    capsys.readouterr()
+    assert _call(monkeypatch, *arguments) == 2
+    assert "needs --out DIR" in capsys.readouterr().err
+    assert _call(monkeypatch, "report", tmp_path / "out", "--truth", files / "truth.csv") == 2
+    assert "go with a CSV" in capsys.readouterr().err
+
+
 def test_models_are_compared(
     files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,18 @@ from typing import Annotated
 import typer
 
 from lesionwise.cli.console import print_result
-from lesionwise.cli.options import Json, RunArgument, read_text
+from lesionwise.cli.given import (
+    Known,
+    MadeByModel,
+    Normalise,
+    ResampleBy,
+    TableOption,
+    TruthOption,
+    read_csv,
+    read_metadata,
+    score_csv,
+)
+from lesionwise.cli.options import Json, Out, read_text
 from lesionwise.errors import LesionwiseError
 
 Card = Annotated[
@@ -35,16 +46,32 @@ Notes = Annotated[
 
 
 def report(
-    run: RunArgument,
+    run: Annotated[Path, typer.Argument(help="A run folder, or a predictions CSV.", metavar="RUN|CSV")],
     card: Card = False,
     licence: Licence = "",
     folds: Folds = None,
     notes: Notes = None,
+    truth: TruthOption = None,
+    table: TableOption = None,
+    normalise: Normalise = False,
+    by: ResampleBy = "lesion",
+    model: MadeByModel = None,
+    out: Out = None,
     json: Json = False,
 ) -> None:
-    """Write the report of an evaluated run; with --card its model card as well."""
+    """Write the report of an evaluated run or a predictions CSV; with --card the model card of a run too."""
     from lesionwise.run_folder import RunFolder, open_run_folder
 
+    if run.is_file():
+        if card or out is None:
+            raise LesionwiseError(f"{run}: the report of a CSV needs --out DIR, and there is no card of it.")
+        known = Known(truth, read_metadata(table) if table else None, normalise=normalise, model=model)
+        score_csv(read_csv(run, known, quiet=True), by, out, quiet=True)
+        path = RunFolder(out).report
+        print_result(f"Report: {path}", {"report": str(path)}, as_json=json)
+        return
+    if truth or table or normalise or model or out or by == "image":
+        raise LesionwiseError("--truth, --table, --normalise, --by, --model and --out go with a CSV.")
     if not card and (licence or folds or notes):
         raise LesionwiseError("--licence, --folds and --notes are for the model card. Add --card.")
     given = RunFolder(run)  # evaluate CSV --out leaves scores without a recipe

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lesionwise.cli.console import print_result
-from lesionwise.cli.given import Known, Normalise, TableOption, TruthOption, read_csv, read_metadata
+from lesionwise.cli.given import Classes, Known, Normalise, TableOption, TruthOption, read_csv, read_metadata
 from lesionwise.cli.options import Json, Quiet
 from lesionwise.errors import LesionwiseError, RunError
 from lesionwise.names import match_names
@@ -29,6 +29,7 @@ def compare(
     truth: TruthOption = None,
     table: TableOption = None,
     normalise: Normalise = False,
+    classes: Classes = "",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -38,7 +39,7 @@ def compare(
     _verify_same_split([source for source in sources if not source.is_file()])
     from lesionwise.evaluation.compare import compare as compare_predictions
 
-    known = Known(truth, read_metadata(table) if table else None, normalise=normalise)
+    known = Known(truth, read_metadata(table) if table else None, normalise=normalise, classes=classes)
     read = [(str(source), *_read(source, known, quiet=quiet)) for source in sources]
     named = [(name, predictions) for name, predictions, _ in read]
     contest = compare_predictions(named)

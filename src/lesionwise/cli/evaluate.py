@@ -8,6 +8,7 @@ import typer
 from lesionwise.cli.console import describe_check, describe_evaluation, print_note, print_result
 from lesionwise.cli.extras import require
 from lesionwise.cli.given import (
+    Classes,
     Known,
     MadeByModel,
     Normalise,
@@ -35,6 +36,7 @@ def evaluate(
     truth: TruthOption = None,
     table: TableOption = None,
     normalise: Normalise = False,
+    classes: Classes = "",
     by: ResampleBy = "lesion",
     model: MadeByModel = None,
     out: Out = None,
@@ -67,7 +69,7 @@ def evaluate(
         evaluate_again(source, changes, out, device=device, as_json=json, quiet=quiet)
         return
     if not source.is_file():
-        if truth or normalise or out or model or by == "image":
+        if truth or normalise or classes or out or model or by == "image":
             raise LesionwiseError(
                 "--truth, --normalise, --by, --model and --out go with a CSV; a run knows its own."
             )
@@ -81,7 +83,8 @@ def evaluate(
         if final:
             raise LesionwiseError(f"{source}: --final goes with a run folder.")
         read = read_metadata(table) if table else None
-        given = read_csv(source, Known(truth, read, normalise=normalise, model=model), quiet=quiet)
+        known = Known(truth, read, normalise=normalise, model=model, classes=classes)
+        given = read_csv(source, known, quiet=quiet)
         text, value = score_csv(given, by, out, quiet=quiet)
         print_result(text, value, as_json=json)
         return

@@ -49,6 +49,12 @@ ResampleBy = Annotated[
         "narrow.",
     ),
 ]
+Classes = Annotated[
+    str,
+    typer.Option(
+        "--classes", help="Codes in the order of a CSV's numbered columns: akiec,bcc,…", metavar="CODES"
+    ),
+]
 MadeByModel = Annotated[
     Path | None,
     typer.Option(
@@ -70,12 +76,14 @@ class Known:
         table: What is known of the images besides, as `read_metadata` returns it.
         normalise: Divide each row of confidences by its sum.
         model: The bundle that made the predictions.
+        classes: Codes in the order of numbered columns, with commas between them.
     """
 
     truth: Path | None = None
     table: "pd.DataFrame | None" = None
     normalise: bool = False
     model: Path | None = None
+    classes: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,7 +127,8 @@ def read_csv(source: Path, known: Known, *, quiet: bool) -> Given:
     from lesionwise.evaluation.tables import join_table, join_truth
 
     verify_not_test(source)
-    predictions = read_predictions(source, normalise=known.normalise)
+    classes = known.classes.split(",") if known.classes else None
+    predictions = read_predictions(source, normalise=known.normalise, classes=classes)
     if known.truth:
         predictions = join_truth(predictions, read_metadata(known.truth), str(known.truth))
     if known.table is not None:

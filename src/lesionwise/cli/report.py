@@ -7,6 +7,7 @@ import typer
 
 from lesionwise.cli.console import print_result
 from lesionwise.cli.given import (
+    Classes,
     Known,
     MadeByModel,
     Normalise,
@@ -54,6 +55,7 @@ def report(
     truth: TruthOption = None,
     table: TableOption = None,
     normalise: Normalise = False,
+    classes: Classes = "",
     by: ResampleBy = "lesion",
     model: MadeByModel = None,
     out: Out = None,
@@ -65,12 +67,14 @@ def report(
     if run.is_file():
         if card or out is None:
             raise LesionwiseError(f"{run}: the report of a CSV needs --out DIR, and there is no card of it.")
-        known = Known(truth, read_metadata(table) if table else None, normalise=normalise, model=model)
+        known = Known(
+            truth, read_metadata(table) if table else None, normalise=normalise, model=model, classes=classes
+        )
         score_csv(read_csv(run, known, quiet=True), by, out, quiet=True)
         path = RunFolder(out).report
         print_result(f"Report: {path}", {"report": str(path)}, as_json=json)
         return
-    if truth or table or normalise or model or out or by == "image":
+    if truth or table or normalise or classes or model or out or by == "image":
         raise LesionwiseError("--truth, --table, --normalise, --by, --model and --out go with a CSV.")
     if not card and (licence or folds or notes):
         raise LesionwiseError("--licence, --folds and --notes are for the model card. Add --card.")

@@ -4,6 +4,7 @@ Here: the record, reading and writing. Not here: truth and lesions from other ta
 Letters: N samples, C classes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lesionwise.errors import DataError
+from lesionwise.evaluation.forms import ID_COLUMNS, in_our_form
 from lesionwise.files import write_text
 from lesionwise.labels import CODES, INDEX
 
@@ -19,7 +21,7 @@ Floats = NDArray[np.float64]
 PROB_COLUMNS = [f"prob_{code}" for code in CODES]
 LOGIT_COLUMNS = [f"logit_{code}" for code in CODES]
 CHALLENGE_COLUMNS = [code.upper() for code in CODES]  # beside "image", in any order
-_TEXTS = dict.fromkeys(("image_id", "image", "group", "y_true", "model", "model_sha256"), str)
+_TEXTS = dict.fromkeys((*ID_COLUMNS, "group", "y_true", "model", "model_sha256"), str)
 _GAPS = {column: [""] for column in (*PROB_COLUMNS, *LOGIT_COLUMNS, *CHALLENGE_COLUMNS)}
 _SUM_TOLERANCE = 1e-3  # probabilities written with four decimals still sum to one within this
 
@@ -87,11 +89,14 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
     write_text(path, pd.DataFrame(columns).to_csv(index=False, float_format="%.7g", lineterminator="\n"))
 
 
-def read_predictions(path: Path, *, normalise: bool = False) -> Predictions:
-    """Read a predictions CSV, ours or that of the ISIC challenge (`image,MEL,NV,BCC,AKIEC,BKL,DF,VASC`).
+def read_predictions(
+    path: Path, *, normalise: bool = False, classes: Sequence[str] | None = None
+) -> Predictions:
+    """Read a predictions CSV: ours, that of the ISIC challenge, or one of the forms in `forms`.
 
     Args:
         path: The file.
+        classes: The diagnoses in the order of numbered columns.
         normalise: Divide each row by its sum, for confidences that were not made to sum to 1.
 
     Raises:
@@ -102,16 +107,7 @@ def read_predictions(path: Path, *, normalise: bool = False) -> Predictions:
         table = pd.read_csv(path, dtype=_TEXTS, keep_default_na=False, na_values=_GAPS)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as predictions: {error}.") from error
-    if {"image", *CHALLENGE_COLUMNS} <= set(table):
-        table = table.rename(
-            columns={"image": "image_id", **dict(zip(CHALLENGE_COLUMNS, PROB_COLUMNS, strict=True))}
-        )
-    missing = [column for column in ("image_id", *PROB_COLUMNS) if column not in table]
-    if missing:
-        raise DataError(
-            f"{path}: expected image_id and seven prob_<code>, or the ISIC challenge's image,"
-            f"{','.join(CHALLENGE_COLUMNS)}, but {', '.join(missing)} is missing."
-        )
+    table = in_our_form(table, str(path), classes)
     for column in ("image_id", "group"):
         _verify_filled(table, column, path)
     twice = table.loc[table["image_id"].duplicated(), "image_id"]

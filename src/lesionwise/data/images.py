@@ -29,11 +29,12 @@ from PIL import Image, UnidentifiedImageError
 from lesionwise.data.block_scaling import eighths, scale_blocks
 from lesionwise.data.damage import decode_jpeg, verify_compressed_data
 from lesionwise.data.dicom import is_dicom, open_dicom
+from lesionwise.data.heif import is_heic, prepare_heic
 from lesionwise.data.preprocess import FIELD_OF_VIEW, SMALLEST_VIEW, crop_field_of_view, preprocess
 from lesionwise.errors import DamagedImageError, ImageError, ImageSizeError
 
 IMAGE_RULE: Final = "exif-dct-centre-bicubic-1"
-FORMATS: Final = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+FORMATS: Final = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "AVIF")
 MAX_PIXELS: Final = 64_000_000  # a 61-megapixel camera passes; 200 MB of RGB is the most one image may cost
 MAX_BYTES: Final = 256 << 20  # of a file: more than 64 megapixels of raw RGB
 MIN_SIDE_PX: Final = 8
@@ -123,14 +124,16 @@ def open_image(source: Path | bytes) -> Iterator[OpenedImage]:
     Raises:
         DamagedImageError: If it is not whole, as far as its format lets that be seen; also inside the block.
         ImageError: If it is no image of a known format.
-        MissingExtraError: If it is a DICOM file and pydicom is not installed.
+        MissingExtraError: If it is a DICOM or HEIC file and the extra for it is not installed.
     """
     content = source if isinstance(source, bytes) else read_content(source)
     try:
         if is_dicom(content):
             yield OpenedImage(content, None)
             return
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        if is_heic(content):
+            prepare_heic()
+        with Image.open(io.BytesIO(content), formats=(*FORMATS, "HEIF")) as image:
             yield OpenedImage(content, image)
     except UnidentifiedImageError as error:
         raise ImageError(f"is not an image of the formats {', '.join(FORMATS)}, DICOM") from error
@@ -192,10 +195,13 @@ def image_sides(source: Path | bytes) -> tuple[int, int]:
     """
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
-            if is_dicom(file.read(1024)):
+            head = file.read(1024)
+            if is_heic(head):
+                prepare_heic()
+            if is_dicom(head):
                 opened = open_dicom(source if isinstance(source, bytes) else read_content(source))
                 return opened.width, opened.height
-            with Image.open(file, formats=FORMATS) as image:
+            with Image.open(file, formats=(*FORMATS, "HEIF")) as image:
                 return image.size
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise ImageError(f"cannot be opened: {error}") from error

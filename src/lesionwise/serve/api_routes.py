@@ -31,13 +31,15 @@ _UPLOAD: Final[dict[str, Any]] = {
                             "type": "array",
                             "minItems": 1,
                             "items": {"type": "string", "format": "binary"},
-                            "description": "One file or more: JPEG, PNG, WebP, TIFF or BMP, taken through a "
-                            "dermatoscope.",
+                            "description": "One file or more: JPEG, PNG, WebP, AVIF, TIFF or BMP, taken "
+                            "through a dermatoscope.",
                         }
                     },
                 },
                 "encoding": {
-                    FIELD: {"contentType": "image/jpeg, image/png, image/webp, image/tiff, image/bmp"}
+                    FIELD: {
+                        "contentType": "image/jpeg, image/png, image/webp, image/avif, image/tiff, image/bmp"
+                    }
                 },
             }
         },

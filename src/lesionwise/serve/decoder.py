@@ -18,7 +18,7 @@ import simplejpeg
 from PIL import Image
 
 from lesionwise.data.images import MIN_SIDE_PX, OpenedImage, open_image
-from lesionwise.errors import ImageError
+from lesionwise.errors import ImageError, ImageSizeError
 
 LENGTH: Final = struct.Struct(">I")
 WITH_PREVIEW: Final = b"p"
@@ -69,7 +69,7 @@ def answer(content: bytes, *, preview: bool, settings: dict[str, Any]) -> bytes:
             picture = draw_preview(opened) if preview else b""
             width, height = opened.upright_sides
             pictures = opened.pictures
-    except SizeError as error:
+    except (SizeError, ImageSizeError) as error:
         return _refusal("image-size", f"It {error}.")
     except ImageError as error:
         return _refusal("damaged-image", f"It {error}.")

@@ -13,6 +13,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lesionwise.bundle.description import Description
+from lesionwise.data.heif import READS_HEIC
 from lesionwise.evaluation.calibration.record import POSITIVE, Calibration, OperatingPoint
 from lesionwise.labels import CODES, MALIGNANT
 from lesionwise.page.embed import data_uri
@@ -137,6 +138,7 @@ def about(service: Service) -> dict[str, Any]:
         "calibrated": calibrated,
         "lead": f"{lead} {TEXT['lead_rejects']}" if description.ood_cutoff is not None else lead,
         "limits": _limits(description),
+        "heic": "HEIC, " if READS_HEIC else "",
         "through": TEXT["through_HAM10000" if description.learnt_from == "HAM10000" else "through_other"],
         "phantom": description.learnt_from == "phantom",
     }

@@ -49,7 +49,9 @@ KINDS: Final[Mapping[str, Kind]] = {
         415, "The request is not multipart/form-data", "Send images as curl -F image=@FILE does."
     ),
     "not-an-image": Kind(
-        415, "The file is not an image that is read here", "Send a plain JPEG, PNG, WebP, TIFF or BMP file."
+        415,
+        "The file is not an image that is read here",
+        "Send a plain JPEG, PNG, WebP, AVIF, TIFF or BMP file.",
     ),
     "no-image": Kind(
         422, "There is no image in the request", "Put at least one file into the field “image”."

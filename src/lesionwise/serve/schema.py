@@ -74,6 +74,7 @@ class Result(_Record):
             "the likeliest diagnosis; null if it was not asked for or the model has none."
         ),
     ]
+    pictures: Annotated[int, Field(ge=1, description="That the file holds; the first is answered.")]
     view: Annotated[ViewBox | None, Field(description="Where the network looks; null if not known.")]
     elapsed_ms: Annotated[float, Field(ge=0, description="From the received request to this answer.")]
 
@@ -170,6 +171,7 @@ EXAMPLE: Final[dict[str, Any]] = {
             "ood_score": 0.31,
             "above_melanoma_threshold": True,
             "heatmap": "data:image/png;base64,iVBORw0KGgo…",
+            "pictures": 1,
             "view": {"left": 0.15, "top": 0.15, "width": 0.7, "height": 0.7},
             "elapsed_ms": 11.8,
         }

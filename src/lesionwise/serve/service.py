@@ -320,6 +320,7 @@ class Service:
         result = {"image": image, **self._result(answers, row)}
         self.metrics.decisions.labels(result["decision"]).inc()
         result["heatmap"] = drawn
+        result["pictures"] = picture.pictures
         result["view"] = None if view is None else {name: round(part, 4) for name, part in vars(view).items()}
         result["elapsed_ms"] = round(1000 * (perf_counter() - started), 1)
         return Answer(result, picture, view)

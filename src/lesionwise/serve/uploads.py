@@ -17,6 +17,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from lesionwise.data.dicom import is_dicom
+from lesionwise.data.heif import READS_HEIC, is_avif, is_heic
 from lesionwise.serve.limits import Limits
 from lesionwise.serve.problems import Problem
 
@@ -339,8 +340,16 @@ def verify_kind(content: bytes) -> None:
             raise Problem(
                 "not-an-image", "It is a DICOM file, for which this service lacks the extra “dicom”."
             )
-    elif not known:
-        raise Problem("not-an-image", "Its first bytes are not those of a JPEG, PNG, WebP, TIFF or BMP file.")
+    elif is_heic(content):
+        if not READS_HEIC:
+            raise Problem(
+                "not-an-image",
+                "It is a HEIC file, for which this service lacks the extra “heif”. Save it as JPEG.",
+            )
+    elif not known and not is_avif(content):
+        raise Problem(
+            "not-an-image", "Its first bytes are not those of a JPEG, PNG, WebP, AVIF, TIFF or BMP file."
+        )
     whole = len(content) <= 2 * _LOOKED_AT
     ends = (content if whole else content[:_LOOKED_AT] + content[-_LOOKED_AT:]).lower()
     if (

@@ -1,0 +1,85 @@
+"""Files of phones: HEIC, AVIF, and files that hold several pictures."""
+
+import io
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image, features
+
+from lesionwise.data import heif
+from lesionwise.data.images import read_image
+from lesionwise.errors import ImageError, MissingExtraError
+from lesionwise.serve import uploads
+from lesionwise.serve.problems import Problem
+from lesionwise.serve.uploads import verify_kind
+from serve.drawn_model import DARK, LIGHT, picture
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(400)
+needs_heif = pytest.mark.skipif(not heif.READS_HEIC, reason="pillow-heif is not installed")
+needs_avif = pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+
+
+def heic(color: tuple[int, int, int], **save: object) -> bytes:
+    heif.prepare_heic()
+    file = io.BytesIO()
+    Image.new("RGB", (320, 240), color).save(file, "HEIF", **save)
+    return file.getvalue()
+
+
+@needs_heif
+def test_heic_is_read_and_answered(client: TestClient) -> None:
+    content = heic(DARK)
+    assert np.abs(read_image(content, (48, 64)).astype(int) - DARK).max() < 8
+    answer = client.post("/predict", files={"image": content})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["results"][0]["top"] == "mel"
+
+
+@needs_heif
+def test_heic_keeps_the_limits_of_other_files(client: TestClient) -> None:
+    content = heic(DARK)
+    cut = client.post("/predict", files={"image": content[: len(content) // 2]})
+    assert cut.json()["code"] == "damaged-image"
+    small = io.BytesIO()
+    Image.new("RGB", (8, 4)).save(small, "HEIF")
+    assert client.post("/predict", files={"image": small.getvalue()}).json()["code"] == "image-size"
+
+
+@needs_avif
+def test_avif_is_read_and_answered(client: TestClient) -> None:
+    content = picture(DARK, (320, 240), "AVIF")
+    answer = client.post("/predict", files={"image": content})
+    assert answer.json()["results"][0]["top"] == "mel"
+    cut = client.post("/predict", files={"image": content[: len(content) // 2]})
+    assert cut.json()["code"] == "damaged-image"
+
+
+def test_without_the_extra_a_heic_file_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "READS_HEIC", False)
+    with pytest.raises(Problem, match="lacks the extra “heif”"):
+        verify_kind(HEIC)
+    monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
+    heif.prepare_heic.cache_clear()
+    with pytest.raises(MissingExtraError, match=r"lesionwise\[heif\]"):
+        read_image(HEIC, (8, 8))
+
+
+def test_what_only_begins_like_a_phone_s_file_is_refused() -> None:
+    for content in (b"\0\0\0\x18ftypmp42" + bytes(300), b"\0\0\0\x18ftyp"):
+        with pytest.raises(Problem, match="first bytes"):
+            verify_kind(content)
+        with pytest.raises(ImageError):
+            read_image(content, (8, 8))
+
+
+@pytest.mark.parametrize("form", ["TIFF", "WEBP", "MPO"])
+def test_of_several_pictures_the_first_is_answered_and_that_is_said(client: TestClient, form: str) -> None:
+    first, second = (Image.new("RGB", (320, 240), color) for color in (DARK, LIGHT))
+    file = io.BytesIO()
+    first.save(file, form, save_all=True, append_images=[second])
+    (result,) = client.post("/predict", files={"image": file.getvalue()}).json()["results"]
+    assert result["top"] == "mel"
+    assert result["pictures"] == 2
+    assert "this is the first" in client.post("/", files={"image": file.getvalue()}).text
+    assert "this is the first" not in client.post("/", files={"image": picture(DARK)}).text

@@ -1,0 +1,382 @@
+"""Damaged files, kills, full disks and two at once: what must not become half an answer.
+
+    python benchmarks/reliability/faults.py IMAGES [--pictures 100] [--kills 50] [--seed 0] [--only NAME ...]
+
+IMAGES is a folder with JPEGs, of which some are damaged; trainings run on drawn images. Full disks and the
+read-only disk are small tmpfs mounts, for which the script must be root on Linux; elsewhere those rows say
+why they are missing. The exit code is 1 if a row does not hold. Rows are Markdown, for a result file.
+"""
+
+import argparse
+import io
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from lesionwise.data.images import read_image
+from lesionwise.errors import ImageError
+
+SIZE = (225, 300)
+BLOCK = 4096
+TIME_S = 900
+RECIPE = ("--set", "epochs=3", "--set", "image_size=[48, 64]", "--set", "train_size=[48, 64]")
+OPEN_CACHE = """
+import sys
+from pathlib import Path
+from lesionwise.data import cache, dataset
+from lesionwise.execution import Execution
+cache.CHUNK = 16
+made = cache.open_cache(dataset.read_dataset(Path(sys.argv[1])), (225, 300),
+                        execution=Execution(cache_root=Path(sys.argv[2])))
+print(made.path)
+"""
+
+
+@dataclass
+class Faults:
+    """What was tried, and what came of it.
+
+    Attributes:
+        images: Real JPEGs.
+        work: A folder for everything.
+        pictures: How many of each damage.
+        kills: How many of each command.
+        chance: Where all draws come from.
+        failed: Rows that do not hold.
+    """
+
+    images: list[Path]
+    work: Path
+    pictures: int
+    kills: int
+    chance: random.Random
+    failed: list[str] = field(default_factory=list)
+
+    @property
+    def data(self) -> Path:
+        return self.work / "data"
+
+    @property
+    def run(self) -> Path:
+        return self.work / "run"
+
+    @property
+    def model(self) -> Path:
+        return self.work / "model.onnx"
+
+    def row(self, what: str, tried: object, found: str, *, holds: bool) -> None:
+        if not holds:
+            self.failed.append(what)
+        print(f"| {what} | {tried} | {found} | {'yes' if holds else 'NO'} |", flush=True)
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "lesionwise", *map(str, words)]
+
+
+def finish(words: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=TIME_S)
+
+
+def must(words: list[str]) -> float:
+    started = time.perf_counter()
+    done = finish(words)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(words)}\n{done.stdout}{done.stderr}")
+    return time.perf_counter() - started
+
+
+def prepare(faults: Faults) -> None:
+    """Draw images, train once and export: what every later result is compared with."""
+    must(command("data", "phantom", faults.data, "--lesions", 12, "--seed", 3))
+    must(train(faults, faults.run))
+    must(command("bundle", "export", faults.run, "--out", faults.model))
+
+
+def train(faults: Faults, out: Path, *more: str) -> list[str]:
+    return command("train", "small", "--data", faults.data, "--out", out, *RECIPE, "--quiet", *more)
+
+
+# Damaged pictures
+
+
+def encode(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+FORMATS: dict[str, Callable[[Path], bytes]] = {
+    "JPEG": Path.read_bytes,
+    "progressive JPEG": lambda p: encode(Image.open(p), "JPEG", quality=90, progressive=True),
+    "PNG": lambda p: encode(Image.open(p), "PNG"),
+    "WebP": lambda p: encode(Image.open(p), "WEBP", quality=90),
+    "lossless WebP": lambda p: encode(Image.open(p), "WEBP", lossless=True, method=0),
+    "TIFF, deflated": lambda p: encode(Image.open(p), "TIFF", compression="tiff_adobe_deflate"),
+    "TIFF, JPEG inside": lambda p: encode(Image.open(p), "TIFF", compression="jpeg"),
+    "TIFF, LZW": lambda p: encode(Image.open(p), "TIFF", compression="tiff_lzw"),
+    "TIFF, uncompressed": lambda p: encode(Image.open(p), "TIFF"),
+    "BMP": lambda p: encode(Image.open(p), "BMP"),
+}
+DAMAGES: dict[str, Callable[[bytes, int], bytes]] = {
+    "4 KB cut out": lambda c, at: c[:at] + c[at + BLOCK :],
+    "4 KB zeroed": lambda c, at: c[:at] + bytes(BLOCK) + c[at + BLOCK :],
+    "second half gone, end kept": lambda c, _: c[: len(c) // 2] + c[-2:],
+    "truncated": lambda c, at: c[:at],
+    "one bit flipped": lambda c, at: c[:at] + bytes([c[at] ^ 1]) + c[at + 1 :],
+}
+# Nothing in these files contradicts the damage: pixels without a checksum, and codes that still decode.
+UNSEEN = {
+    *(("TIFF, uncompressed", "4 KB zeroed"), ("BMP", "4 KB zeroed")),
+    *((name, "one bit flipped") for name in FORMATS if name not in {"PNG", "TIFF, deflated"}),
+}
+
+
+def passes(content: bytes) -> bool:
+    try:
+        read_image(content, SIZE)
+    except ImageError:
+        return False
+    return True
+
+
+def damaged_pictures(faults: Faults) -> None:
+    warnings.simplefilter("ignore")  # Pillow's, about TIFFs
+    chosen = faults.chance.sample(faults.images, faults.pictures)
+    for name, make in FORMATS.items():
+        contents = [make(path) for path in chosen]
+        whole = sum(map(passes, contents))
+        faults.row(f"{name}, whole", len(contents), f"{whole} read", holds=whole == len(contents))
+        for damage, harm in DAMAGES.items():
+            places = [faults.chance.randrange(1000, len(c) - BLOCK - 30) for c in contents]
+            passed = sum(passes(harm(c, at)) for c, at in zip(contents, places, strict=True))
+            unseen = (name, damage) in UNSEEN
+            text = f"{passed} taken for whole" + (" (cannot be seen in the file)" if unseen else "")
+            faults.row(f"{name}, {damage}", len(contents), text, holds=unseen or not passed)
+
+
+# Kills
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command that is killed.
+
+    Attributes:
+        name: Of it.
+        start: The command for a place.
+        resume: The one that goes on.
+        same: Whether what lies at the place is what an unbroken command leaves.
+    """
+
+    name: str
+    start: Callable[[Path], list[str]]
+    resume: Callable[[Path], list[str]]
+    same: Callable[[Path, Path], bool]
+
+
+def jobs(faults: Faults) -> list[Job]:
+    def cross(out: Path) -> list[str]:
+        words = ("--out", out, "--folds", 2, *RECIPE, "--quiet")
+        return command("cross-validate", "small", "--data", faults.data, *words)
+
+    def predict(out: Path, *more: str) -> list[str]:
+        return command("predict", faults.data, "--model", faults.model, "--out", out, "--quiet", *more)
+
+    def cache(out: Path) -> list[str]:
+        return [sys.executable, "-c", OPEN_CACHE, str(faults.data), str(out)]
+
+    def export(out: Path) -> list[str]:
+        return command("bundle", "export", faults.run, "--out", out)
+
+    return [
+        Job("cache", cache, cache, same_cache),
+        Job("predict", predict, lambda out: predict(out, "--resume"), same_rows),
+        Job("export", export, export, same_answers(faults)),
+        Job("train", lambda out: train(faults, out), lambda out: train(faults, out, "--resume"), same_run),
+        Job("cross-validate", cross, cross, same_folds),
+    ]
+
+
+def same_cache(one: Path, other: Path) -> bool:
+    (a,), (b,) = (list(root.glob("*/pixels.npy")) for root in (one, other))
+    return a.read_bytes() == b.read_bytes()
+
+
+def same_rows(one: Path, other: Path) -> bool:
+    rows = [path.read_text().splitlines() for path in (one, other)]
+    return sorted(rows[0]) == sorted(rows[1]) and len(set(rows[1])) == len(rows[1])
+
+
+def same_answers(faults: Faults) -> Callable[[Path, Path], bool]:
+    def same(one: Path, other: Path) -> bool:
+        from lesionwise.bundle.engine import load_model  # noqa: PLC0415
+
+        image = next(faults.data.rglob("*.jpg"))
+        said = [load_model(path, threads=1).predict(image).probabilities for path in (one, other)]
+        return bool(np.array_equal(*said))
+
+    return same
+
+
+def same_run(one: Path, other: Path) -> bool:
+    import torch  # noqa: PLC0415
+
+    for name in ("best.ckpt", "last.ckpt"):
+        a, b = (
+            torch.load(run / "checkpoints" / name, weights_only=True)["state_dict"] for run in (one, other)
+        )
+        if not all(torch.equal(a[key], b[key]) for key in a):
+            return False
+    names = ("predictions-val.csv", "predictions-cal.csv", "calibration.json")
+    return all((one / name).read_bytes() == (other / name).read_bytes() for name in names)
+
+
+def same_folds(one: Path, other: Path) -> bool:
+    names = ("predictions-out-of-fold.csv", "folds.csv")
+    return all((one / name).read_bytes() == (other / name).read_bytes() for name in names)
+
+
+def killed_commands(faults: Faults) -> None:
+    for job in jobs(faults):
+        whole = faults.work / f"{job.name}-whole"
+        seconds = must(job.start(whole))
+        same, moments = 0, []
+        for number in range(faults.kills):
+            out = faults.work / f"{job.name}-{number}"
+            moments.append(faults.chance.uniform(0, seconds))
+            kill_after(moments[-1], job.start(out))
+            done = finish(job.resume(out))
+            if done.returncode:
+                print(done.stderr, file=sys.stderr)
+            same += done.returncode == 0 and job.same(whole, out)
+        found = f"{same} went on to the result of the unbroken one ({seconds:.0f} s)"
+        faults.row(f"kill -9 of {job.name}", faults.kills, found, holds=same == faults.kills)
+
+
+def kill_after(seconds: float, words: list[str]) -> None:
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+# Disks
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    folder.mkdir()
+    as_root("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder)
+    try:
+        yield
+    finally:
+        as_root("umount", folder)
+
+
+def as_root(*words: str | Path) -> None:
+    subprocess.run(words, check=True)
+
+
+def full_disks(faults: Faults) -> None:
+    sizes = {"cache": "8m", "predict": "8k", "export": "300k", "train": "3m", "cross-validate": "3m"}
+    for job in jobs(faults):
+        whole = faults.work / f"{job.name}-whole"
+        if not whole.exists():
+            must(job.start(whole))
+        disk = faults.work / f"{job.name}-disk"
+        try:
+            with small_disk(disk, sizes[job.name]):
+                done = finish(job.start(disk / "out"))
+                said = "is full" in done.stderr or job.name == "cache"
+                refused = done.returncode != 0 and "Segmentation" not in done.stderr and said
+                as_root("mount", "-o", "remount,size=200m", disk)
+                again = finish(job.resume(disk / "out"))
+                same = again.returncode == 0 and job.same(whole, disk / "out")
+        except (subprocess.CalledProcessError, OSError) as error:
+            print(f"| full disk: {job.name} | 0 | skipped, mounting is not possible here: {error} | - |")
+            continue
+        if not (refused and same):
+            print(done.returncode, done.stderr[-600:], again.stderr[-600:], file=sys.stderr)
+        found = f"{'named' if refused else 'not named'}; with room {'the same' if same else 'another'} result"
+        faults.row(f"full disk: {job.name}", sizes[job.name], found, holds=refused and same)
+
+
+def read_only_cache(faults: Faults) -> None:
+    disk = faults.work / "read-only"
+    words = [sys.executable, "-c", OPEN_CACHE, str(faults.data), str(disk)]
+    try:
+        with small_disk(disk, "200m"):
+            must(words)
+            as_root("mount", "-o", "remount,ro", disk)
+            opened = finish(words).returncode == 0
+    except (subprocess.CalledProcessError, OSError) as error:
+        print(f"| whole cache on a read-only disk | 0 | skipped: {error} | - |")
+        return
+    faults.row("whole cache on a read-only disk", 1, "opened" if opened else "refused", holds=opened)
+
+
+def two_at_once(faults: Faults) -> None:
+    predict = jobs(faults)[1]
+    whole = faults.work / "predict-whole"
+    if not whole.exists():
+        must(predict.start(whole))
+    out = faults.work / "two.csv"
+    started = [
+        subprocess.Popen(predict.resume(out), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        for _ in range(3)
+    ]
+    ended = [(process.communicate()[1], process.returncode) for process in started]
+    clear = all(code == 0 or "another process is writing it" in said for said, code in ended)
+    holds = clear and any(code == 0 for _, code in ended) and same_rows(whole, out)
+    found = f"exit codes {sorted(code for _, code in ended)}; no row twice" if holds else str(ended)
+    faults.row("predict --resume three times at once", 3, found, holds=holds)
+
+
+PARTS: dict[str, Callable[[Faults], None]] = {
+    "pictures": damaged_pictures,
+    "kills": killed_commands,
+    "two": two_at_once,
+    "disks": full_disks,
+    "read-only": read_only_cache,
+}
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    options.add_argument("images", type=Path)
+    options.add_argument("--pictures", type=int, default=100)
+    options.add_argument("--kills", type=int, default=50)
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS))
+    given = options.parse_args()
+    work = Path(tempfile.mkdtemp(prefix="faults-"))
+    try:
+        chance = random.Random(given.seed)  # noqa: S311 (no secret)
+        images = sorted(given.images.rglob("*.jpg"))
+        faults = Faults(images, work, given.pictures, given.kills, chance)
+        print("| what | tried | found | holds |\n|---|--:|---|---|", flush=True)
+        if set(given.only) - {"pictures"}:
+            prepare(faults)
+        for name in given.only:
+            PARTS[name](faults)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    sys.exit(1 if faults.failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 
 from conftest import WriteKaggle, make_recipe
-from lesionwise.errors import RecipeError
+from lesionwise.errors import DataError, RecipeError
 from lesionwise.explore.explore import Exploration, explore_folder
 from lesionwise.explore.page import write_exploration
 from lesionwise.labels import CODES
@@ -117,3 +118,21 @@ def test_the_command_needs_no_torch(masked_folder: Path, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     assert "What stands out:" in done.stdout
     assert (tmp_path / "out" / "explore.html").is_file()
+
+
+def test_a_folder_of_other_data_is_written_over_only_when_told_to(
+    tmp_path: Path, write_kaggle: WriteKaggle
+) -> None:
+    one = explore_folder(write_kaggle(tmp_path / "data", lesions=2))
+    other = replace(one, cache=replace(one.cache, fingerprint="0" * 64))
+    out = tmp_path / "out"
+    write_exploration(one, out)
+    page = write_exploration(one, out).read_bytes()
+    with pytest.raises(DataError, match=r"holds the exploration of other data\. Pass another --out"):
+        write_exploration(other, out)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    with pytest.raises(DataError, match="is not empty and holds no exploration"):
+        write_exploration(one, tmp_path / "mine")
+    assert (out / "explore.html").read_bytes() == page
+    write_exploration(other, out, force=True)

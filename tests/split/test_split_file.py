@@ -1,13 +1,15 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from lesionwise.cli.app import app
 from lesionwise.data.dataset import Dataset
 from lesionwise.errors import SplitError
 from lesionwise.files import file_sha256, read_json
 from lesionwise.labels import LEAKY_STAMP
 from lesionwise.split.assign import make_split
-from lesionwise.split.split_file import read_split, write_split
+from lesionwise.split.split_file import read_split, verify_replaceable, write_split
 
 
 def test_a_split_comes_back_as_it_was_written(drawn: Dataset, tmp_path: Path) -> None:
@@ -61,3 +63,28 @@ def test_rows_that_were_edited_are_refused_until_they_stand_alone(drawn: Dataset
         read_split(path)
     (tmp_path / "split.json").unlink()
     assert read_split(path).meta == {}
+
+
+def test_a_split_takes_the_place_of_itself_alone(drawn: Dataset, tmp_path: Path) -> None:
+    path, split = tmp_path / "split.csv", make_split(drawn)
+    verify_replaceable(path, split)
+    write_split(split, path)
+    verify_replaceable(path, split)
+    with pytest.raises(SplitError, match=r"holds another split, with fingerprint .*Pass --force"):
+        verify_replaceable(path, make_split(drawn, seed=9))
+    path.write_text("notes")
+    with pytest.raises(SplitError, match="holds something else than a split"):
+        verify_replaceable(path, split)
+
+
+def test_the_command_writes_over_another_split_only_when_told_to(drawn_folder: Path, tmp_path: Path) -> None:
+    words = ["data", "split", str(drawn_folder), "--out", str(tmp_path / "split.csv"), "--quiet"]
+    runner = CliRunner()
+    assert runner.invoke(app, words).exit_code == 0
+    assert runner.invoke(app, words).exit_code == 0
+    before = (tmp_path / "split.csv").read_bytes()
+    refused = runner.invoke(app, [*words, "--seed", "4"])
+    assert isinstance(refused.exception, SplitError)
+    assert (tmp_path / "split.csv").read_bytes() == before
+    assert runner.invoke(app, [*words, "--seed", "4", "--force"]).exit_code == 0
+    assert (tmp_path / "split.csv").read_bytes() != before

@@ -26,6 +26,7 @@ def explore(
         ),
     ] = None,
     set_: Set = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over an exploration of other data.")] = False,
     workers: Workers = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -42,10 +43,11 @@ def explore(
     from lesionwise.explore.explore import explore_folder
     from lesionwise.explore.page import write_exploration
 
+    folder = out or Path("explore")
     with Display(quiet=quiet) as display:
         execution = Execution(workers=workers, progress=display)
         found = explore_folder(folder, recipe=loaded, execution=execution)
-    page = write_exploration(found, out or Path("explore"))
+    page = write_exploration(found, folder, force=force)
     value = {
         "page": str(page),
         "images": len(found.dataset.table),

@@ -28,7 +28,10 @@ def split(
         ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Let --merge join more than six images to one lesion.")
+        bool,
+        typer.Option(
+            "--force", help="Write over another split; let --merge join more than six images to one lesion."
+        ),
     ] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -36,7 +39,7 @@ def split(
     """Split by lesion into train, val, cal, test and five folds; or verify a split."""
     from lesionwise.execution import Execution
     from lesionwise.split.merge import read_pairs, verify_merge
-    from lesionwise.split.split_file import write_split
+    from lesionwise.split.split_file import verify_replaceable, write_split
     from lesionwise.training.prepare import prepare
 
     pairs = read_pairs(merge) if merge else []
@@ -55,5 +58,7 @@ def split(
         stamp = " LEAKY SPLIT by its own word." if data.split.leaky else " No lesion stands on two sides."
         print_result(f"{verify}: fits the data ({shown}).{stamp}", facts, as_json=json)
         return
+    if not force:
+        verify_replaceable(out, data.split)
     write_split(data.split, out)
     print_result(f"{out}: {shown}; {facts['groups']} lesions.", {"split": str(out), **facts}, as_json=json)

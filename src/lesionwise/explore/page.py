@@ -9,29 +9,38 @@ from typing import Any, Final
 import numpy as np
 from markupsafe import Markup
 
+from lesionwise.errors import DataError
 from lesionwise.explore import gallery, tables
 from lesionwise.explore.drawings import Drawing, all_drawings, axes_names
 from lesionwise.explore.explore import Exploration
-from lesionwise.files import atomic_path, write_text
+from lesionwise.files import atomic_path, read_json, write_json, write_text
 from lesionwise.labels import CODES, NAMES
 from lesionwise.page.embed import jpeg_uri
 from lesionwise.page.palette import LIGHT
 from lesionwise.page.shell import render_page
 from lesionwise.page.theme import figure_style, figure_svg
 
+_RECORD: Final = "explore.json"  # whose data the folder shows
 _DPI: Final = 160
 _SHOWN_OTHERWISE: Final = frozenset({"samples", "map"})  # the page has pictures and a map of its own
 _BOX: Final = (960, 660, 20)  # width, height and margin of the page's map, whose box is 1000 by 700
 _OUTLIERS: Final = (0.002, 0.998)  # quantiles: an odd image must not squeeze all others
 
 
-def write_exploration(found: Exploration, out: Path) -> Path:
+def write_exploration(found: Exploration, out: Path, *, force: bool = False) -> Path:
     """Write `explore.html`, and each figure as PNG with its table as CSV, and return the path of the page.
 
     Args:
         found: What `explore_folder` found.
         out: The folder to write to.
+        force: Write over what other data left there.
+
+    Raises:
+        DataError: If the folder holds an exploration of other data, or something else.
     """
+    if not force:
+        _verify_replaceable(out, found)
+    write_json(out / _RECORD, {"data": found.cache.fingerprint})
     table = found.dataset.table
     page = render_page(
         "lesionwise.explore",
@@ -56,6 +65,20 @@ def write_exploration(found: Exploration, out: Path) -> Path:
     path = out / "explore.html"
     write_text(path, page)
     return path
+
+
+def _verify_replaceable(out: Path, found: Exploration) -> None:
+    record = out / _RECORD
+    if not out.exists() or not any(out.iterdir()):
+        return
+    if not record.is_file():
+        raise DataError(
+            f"{out}: is not empty and holds no exploration. Pass another --out, or --force to write there."
+        )
+    if read_json(record).get("data") != found.cache.fingerprint:
+        raise DataError(
+            f"{out}: holds the exploration of other data. Pass another --out, or --force to write over it."
+        )
 
 
 def _write(folder: Path, name: str, drawing: Drawing) -> Markup:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from lesionwise.errors import SplitError
+from lesionwise.errors import LesionwiseError, SplitError
 from lesionwise.files import read_json, write_json, write_text
 from lesionwise.labels import LEAKY_STAMP
 from lesionwise.run_folder import verify_split_unchanged
@@ -93,6 +93,27 @@ def read_split(path: Path) -> Split:
     if "fingerprint" in meta:
         verify_split_unchanged(path, str(meta["fingerprint"]), split.fingerprint)
     return split
+
+
+def verify_replaceable(path: Path, split: Split) -> None:
+    """Make sure that a new split takes the place of nothing else than the same split.
+
+    Args:
+        path: Where it is to be written.
+        split: The new one.
+
+    Raises:
+        SplitError: If something else is there.
+    """
+    if not path.exists():
+        return
+    try:
+        there = read_split(path).fingerprint
+    except LesionwiseError:
+        there = ""
+    if there != split.fingerprint:
+        what = f"another split, with fingerprint {there[:12]}" if there else "something else than a split"
+        raise SplitError(f"{path}: holds {what}. Pass --force to write over it, or another --out.")
 
 
 def is_other_split(given: Path | None, begun: Path) -> bool:

@@ -43,11 +43,10 @@ def explore(
     from lesionwise.explore.explore import explore_folder
     from lesionwise.explore.page import write_exploration
 
-    folder = out or Path("explore")
     with Display(quiet=quiet) as display:
         execution = Execution(workers=workers, progress=display)
         found = explore_folder(folder, recipe=loaded, execution=execution)
-    page = write_exploration(found, folder, force=force)
+    page = write_exploration(found, out or Path("explore"), force=force)
     value = {
         "page": str(page),
         "images": len(found.dataset.table),

@@ -1,13 +1,16 @@
 """Time of all scores with their intervals.
 
-OMP_NUM_THREADS=1 python benchmarks/speed/scores.py [METADATA.csv]
+OMP_NUM_THREADS=1 python benchmarks/speed/scores.py [METADATA.csv | million]
 
-10,015 simulated predictions in HAM10000's proportions (or for its own table), 2,000 lesion resamples.
+10,015 simulated predictions in HAM10000's proportions (or for its own table, or a million of them), 2,000
+lesion resamples.
 """
 
+import os
 import sys
 from importlib.metadata import version
-from time import perf_counter
+from resource import RUSAGE_SELF, getrusage
+from time import perf_counter, process_time
 
 import numpy as np
 import pandas as pd
@@ -23,22 +26,31 @@ IMAGES = 10_015
 
 def main() -> None:
     rng = np.random.default_rng(0)
-    if len(sys.argv) > 1:
+    times = 100 if sys.argv[1:] == ["million"] else 1
+    if len(sys.argv) > 1 and times == 1:
         table = pd.read_csv(sys.argv[1])
         y_true, groups = table["dx"].map(INDEX).to_numpy(), table["lesion_id"].to_numpy()
     else:
-        diagnosis = np.repeat([INDEX[code] for code in LESIONS], list(LESIONS.values()))
+        diagnosis = np.repeat(
+            [INDEX[code] for code in LESIONS], [times * count for count in LESIONS.values()]
+        )
         groups = np.concatenate(
-            [np.arange(len(diagnosis)), rng.integers(len(diagnosis), size=IMAGES - len(diagnosis))]
+            [np.arange(len(diagnosis)), rng.integers(len(diagnosis), size=times * IMAGES - len(diagnosis))]
         )
         y_true = diagnosis[groups]
     odds = np.exp(rng.normal(size=(len(y_true), 7)) + 2 * np.eye(7)[y_true])
     y_prob = odds / odds.sum(axis=1, keepdims=True)
     print(f"{len(y_true)} images, {RESAMPLES} resamples, numpy {version('numpy')}, scipy {version('scipy')}")
-    for _ in range(ROUNDS):
-        started = perf_counter()
+    for _ in range(1 if times > 1 else ROUNDS):
+        started, worked = perf_counter(), process_time()
         evaluate(y_true, y_prob, groups)
-        print(f"evaluate, all {len(OVERALL) + 7 * len(PER_CLASS)} scores: {perf_counter() - started:.2f} s")
+        print(
+            f"evaluate, all {len(OVERALL) + 7 * len(PER_CLASS)} scores: {perf_counter() - started:.2f} s, of "
+            f"which the processor worked {process_time() - worked:.2f} s; load {os.getloadavg()[0]:.1f}"
+        )
+    print(f"peak memory {getrusage(RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+    if times > 1:
+        return
     for name, score in {**OVERALL, **PER_CLASS}.items():
         started = perf_counter()
         for weights in resample_weights(groups, y_true):

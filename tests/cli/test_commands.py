@@ -72,4 +72,4 @@ def test_the_page_of_commands_is_what_the_command_line_says_now() -> None:
     spec.loader.exec_module(module)
     written = script.with_suffix(".md").read_text(encoding="utf-8")
     assert written == module.render(), "run: python docs/commands.py"
-    assert written.count("\n### lesionwise ") == 27
+    assert written.count("\n### lesionwise ") >= 27

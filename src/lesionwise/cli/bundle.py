@@ -12,6 +12,7 @@ from lesionwise.cli.console import print_note, print_result
 from lesionwise.cli.extras import require
 from lesionwise.cli.options import Json, Quiet, complete_model, read_text, verify_model
 from lesionwise.errors import LesionwiseError
+from lesionwise.wording import counted
 
 if TYPE_CHECKING:
     from lesionwise.bundle.description import Description
@@ -224,7 +225,8 @@ def _facts(bundle: "Bundle") -> dict[str, str]:
         **_calibration_facts(said.calibration),
     }
     if made:
-        facts["data"] = f"{made.images} images of {made.lesions} lesions, {made.data_fingerprint[:12]}"
+        counts = f"{counted(made.images, 'image')} of {counted(made.lesions, 'lesion')}"
+        facts["data"] = f"{counts}, {made.data_fingerprint[:12]}"
         facts["split"] = made.split_fingerprint[:12]
     return facts
 
@@ -240,7 +242,7 @@ def _calibration_facts(calibration: "Calibration | None") -> dict[str, str]:
         if not isinstance(point.threshold, str)
     ]
     return {
-        "calibration": f"{calibration.scaling.method}, on {calibration.lesions} lesions",
+        "calibration": f"{calibration.scaling.method}, on {counted(calibration.lesions, 'lesion')}",
         "sets": f"{sets.rule}, {100 * sets.coverage:g}% of each diagnosis"
         + (f" (no promise for {', '.join(unpromised)})" if unpromised else ""),
         "thresholds": "; ".join(points) or "none",
@@ -251,7 +253,7 @@ def _score_table(description: "Description") -> Table:
     table = Table(box=None, pad_edge=False, title_justify="left")
     table.add_column("score, 95 % interval")
     for part, scores in description.scores.items():
-        table.add_column(f"{part}: {scores.images} images of {scores.lesions} lesions")
+        table.add_column(f"{part}: {counted(scores.images, 'image')} of {counted(scores.lesions, 'lesion')}")
     for name in ("balanced_accuracy", "accuracy", "macro_auc", "log_loss", "ece"):
         cells = [scores.overall.get(name) for scores in description.scores.values()]
         table.add_row(name.replace("_", " "), *(str(cell) if cell else "" for cell in cells))

@@ -6,6 +6,7 @@ import typer
 
 from lesionwise.cli.console import print_note, print_result
 from lesionwise.cli.options import Json, Quiet, RunArgument
+from lesionwise.wording import counted
 
 if TYPE_CHECKING:
     from lesionwise.evaluation.calibration.record import Calibration, OperatingPoint
@@ -92,7 +93,7 @@ def describe_calibration(calibration: "Calibration") -> str:
     scaling, sets = calibration.scaling, calibration.prediction_sets
     scaled = f"temperature {scaling.temperature:.3f}" if scaling.method == "temperature" else "vector scaling"
     lines = [
-        f"cal: {calibration.images} images of {calibration.lesions} lesions",
+        f"cal: {counted(calibration.images, 'image')} of {counted(calibration.lesions, 'lesion')}",
         f"  {scaled}" + (", where the search stops: the best lies beyond" * stops_at_limit(scaling)),
         f"  prediction sets ({sets.rule}) that hold the diagnosis of {100 * sets.coverage:g}% of lesions",
     ]

@@ -10,6 +10,7 @@ from lesionwise.cli.given import Classes, Known, Normalise, TableOption, TruthOp
 from lesionwise.cli.options import Json, Quiet
 from lesionwise.errors import LesionwiseError, RunError
 from lesionwise.names import match_names
+from lesionwise.wording import counted
 
 if TYPE_CHECKING:
     from lesionwise.bundle.seen import Seen
@@ -115,7 +116,7 @@ def _verify_same_split(runs: list[Path]) -> None:
 
 def _describe(comparison: "Comparison") -> str:
     test = comparison.mcnemar
-    counts = f"{comparison.images} images of {comparison.lesions} lesions"
+    counts = f"{counted(comparison.images, 'image')} of {counted(comparison.lesions, 'lesion')}"
     lines = [f"{comparison.name} less {comparison.reference}: {counts} (95 % intervals by paired lesions)"]
     for name in _SHOWN:
         if name not in comparison.differences:

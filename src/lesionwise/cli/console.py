@@ -12,6 +12,7 @@ from rich.text import Text
 from typing_extensions import override
 
 from lesionwise.progress import Progress
+from lesionwise.wording import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,7 +144,7 @@ def describe_evaluation(evaluation: "Evaluation", title: str) -> str:
     """Return recall by diagnosis, the main scores with intervals and the baseline, and a verdict."""
     from lesionwise.labels import CODES
 
-    counts = f"{evaluation.images} images of {evaluation.lesions} lesions"
+    counts = f"{counted(evaluation.images, 'image')} of {counted(evaluation.lesions, 'lesion')}"
     lines = [f"{title}: {counts} (95 % intervals by {evaluation.resampled_by})", "  recall"]
     for code in ("mel", *(code for code in CODES if code != "mel")):
         index, images = CODES.index(code), evaluation.support[code]

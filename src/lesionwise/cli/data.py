@@ -9,6 +9,7 @@ import typer
 from lesionwise.cli.console import Display, print_note, print_result
 from lesionwise.cli.options import DataFolder, Json, Quiet, Workers
 from lesionwise.cli.transfer import TransferDisplay
+from lesionwise.wording import counted
 
 
 class Source(StrEnum):
@@ -52,7 +53,10 @@ def download(
     for failed, reason in done.failed.items():
         print_note(f"{failed} did not do: {reason}", quiet=quiet)
     if done.kept:
-        print_note(f"{len(done.kept)} readable copies were there already and were left.", quiet=quiet)
+        print_note(
+            f"{counted(len(done.kept), 'readable copy', 'readable copies')} in the folder left as found.",
+            quiet=quiet,
+        )
     origin = f"from {done.source}" if done.source else "was there already, whole"
     value = {"folder": str(out), "source": done.source, "kept": list(done.kept), "failed": done.failed}
     print_result(f"{out}: {wanted} set {origin}. Licence: CC BY-NC 4.0.", value, as_json=json)
@@ -123,7 +127,7 @@ def lesions(
         raise DataError(f"{folder}: names the lesion of every image already ({listing.table_file.name}).")
     nameless = table["image_id"][table["lesion_id"].isna()] if "lesion_id" in table else table["image_id"]
     path = declare_own_lesions(folder, nameless.dropna().unique())
-    print_result(f"{path}: {len(nameless)} images, each a lesion of its own, by your word.")
+    print_result(f"{path}: {counted(len(nameless), 'image')}, each a lesion of its own, by your word.")
 
 
 def _describe_verification(folder: Path, found: Any) -> str:  # noqa: ANN401 (a Verification, imported late)
@@ -137,7 +141,7 @@ def _describe_verification(folder: Path, found: Any) -> str:  # noqa: ANN401 (a 
 
 def _describe_audit(found: Any) -> str:  # noqa: ANN401 (an Audit, imported late)
     errors = sum(finding.severity == "error" for finding in found.findings)
-    counts = f"{found.images:,} images of {found.lesions:,} lesions, layout {found.layout}"
+    counts = f"{counted(found.images, 'image')} of {counted(found.lesions, 'lesion')}, layout {found.layout}"
     known = found.known_pairs
     search = (
         f"The search for near-duplicates finds {known['known_found']} of {known['known']} pairs that are "
@@ -145,6 +149,6 @@ def _describe_audit(found: Any) -> str:  # noqa: ANN401 (an Audit, imported late
         if known.get("known")
         else ""
     )
-    verdict = f"{errors} errors, {len(found.findings) - errors} warnings"
+    verdict = f"{counted(errors, 'error')}, {counted(len(found.findings) - errors, 'warning')}"
     lines = [f"{found.folder}: {counts}; {verdict}.", *map(str, found.findings), *found.notes, search]
     return "\n".join(line for line in lines if line)

@@ -8,6 +8,7 @@ from lesionwise.cli.console import Display, print_result
 from lesionwise.cli.extras import require
 from lesionwise.cli.options import Json, Quiet, RunArgument
 from lesionwise.errors import LesionwiseError
+from lesionwise.wording import counted
 
 if TYPE_CHECKING:
     from lesionwise.explain.record import Explanation
@@ -50,7 +51,7 @@ def explain(
     with Display(quiet=quiet) as display:
         execution = Execution(progress=display)
         made = explain_run(opened, part, image_ids=names, execution=execution)
-    text = f"{made.images} images with their maps: {made.page}"
+    text = f"{counted(made.images, 'image')} with their maps: {made.page}"
     if made.record:
         text = f"{describe(made.record, part)}\n\n{text}"
     value = {"page": str(made.page), "images": made.images,
@@ -62,6 +63,6 @@ def describe(record: "Explanation", part: str) -> str:
     """Return what the tests of the maps gave, as lines of text."""
     from lesionwise.explain.record import describe_explanation
 
-    counts = f"{record.images} images of {record.lesions} lesions"
+    counts = f"{counted(record.images, 'image')} of {counted(record.lesions, 'lesion')}"
     title = f"{part}: {record.method}, {counts} (95 % intervals by lesion)"
     return "\n".join([title, *(f"  {sentence}" for sentence in describe_explanation(record))])

@@ -12,6 +12,7 @@ import typer
 from lesionwise.cli.console import describe_evaluation, print_note
 from lesionwise.cli.options import By, complete_model, verify_file, verify_model
 from lesionwise.errors import LesionwiseError
+from lesionwise.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,7 +182,7 @@ def _describe_seen(seen: "Seen", rest: "Evaluation | None") -> list[str]:
     scores = ", ".join(
         f"{rest.title(name)} {rest.overall[name]}" for name in ("balanced_accuracy", "accuracy")
     )
-    clean = f"The clean rest, {rest.images:,} images of {rest.lesions:,} lesions: {scores}."
+    clean = f"The clean rest, {counted(rest.images, 'image')} of {counted(rest.lesions, 'lesion')}: {scores}."
     return [seen.describe(), f"{clean} This is the score to quote."]
 
 

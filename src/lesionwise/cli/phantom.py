@@ -7,6 +7,7 @@ import typer
 
 from lesionwise.cli.console import print_result
 from lesionwise.cli.options import Json, Seed, Workers
+from lesionwise.wording import counted
 
 
 def phantom(
@@ -29,4 +30,8 @@ def phantom(
 
     folder = write_phantom(out, lesions_per_class=lesions, imbalance=imbalance, seed=seed, workers=workers)
     images = sum(1 for _ in folder.rglob("*.jpg"))
-    print_result(f"{folder}: {images} drawn images.", {"folder": str(folder), "images": images}, as_json=json)
+    print_result(
+        f"{folder}: {counted(images, 'drawn image')}.",
+        {"folder": str(folder), "images": images},
+        as_json=json,
+    )

@@ -11,6 +11,7 @@ from lesionwise.cli.console import Display, print_note, print_result
 from lesionwise.cli.options import EngineName, EngineOption, Json, ModelFile, Quiet, Resume, Workers
 from lesionwise.errors import LesionwiseError
 from lesionwise.names import image_id_of
+from lesionwise.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -196,7 +197,7 @@ def _report(tally: "Tally", out: Path, errors: Path, *, as_json: bool) -> None:
     if tally.kept and not (tally.predicted or tally.failed):
         text = f"{_FINISHED.format(out)} All {tally.kept} images are in it."
     else:
-        text = f"Predicted {tally.predicted} images{kept}{repeated}: {out}{failed}"
+        text = f"Predicted {counted(tally.predicted, 'image')}{kept}{repeated}: {out}{failed}"
     print_result(
         text,
         {

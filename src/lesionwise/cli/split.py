@@ -7,6 +7,7 @@ import typer
 
 from lesionwise.cli.console import Display, print_note, print_result
 from lesionwise.cli.options import ByOption, DataFolder, Json, Quiet, Seed, Workers, split_or_unit
+from lesionwise.wording import counted
 
 
 def split(
@@ -61,4 +62,8 @@ def split(
     if not force:
         verify_replaceable(out, data.split)
     write_split(data.split, out)
-    print_result(f"{out}: {shown}; {facts['groups']} lesions.", {"split": str(out), **facts}, as_json=json)
+    print_result(
+        f"{out}: {shown}; {counted(len(set(data.group)), 'lesion')}.",
+        {"split": str(out), **facts},
+        as_json=json,
+    )

@@ -28,6 +28,7 @@ from lesionwise.cli.options import (
     split_or_unit,
 )
 from lesionwise.errors import RunError
+from lesionwise.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +122,7 @@ def _train_seeds(
     from lesionwise.files import read_json
 
     runs, spreads = train_seeds(recipe, train_one, folder, seeds=seeds, first=first, split=split)
-    lines = [f"{folder}: {len(runs)} seeds on val of one split; mean over seeds (95 %)"]
+    lines = [f"{folder}: {counted(len(runs), 'seed')} on val of one split; mean over seeds (95 %)"]
     lines += [f"  {'':19}" + "".join(f"{run.path.name:>9}" for run in runs)]
     for score in ("balanced_accuracy", "accuracy", "macro_f1", "macro_auc"):
         values = "".join(f"{value:9.3f}" for value in spreads[score].each)

@@ -36,6 +36,7 @@ from lesionwise.errors import DataError, ImageError
 from lesionwise.execution import Execution
 from lesionwise.files import atomic_path, blamed_on, write_text
 from lesionwise.progress import Progress
+from lesionwise.wording import counted
 
 CHUNK: Final = 256  # rows: some 50 MB at 225x300, half a second of decoding that an interruption can cost
 _FORMAT: Final = 2  # of the journal, and of pictures that are no JPEGs since they are scaled down in blocks
@@ -276,7 +277,7 @@ def _unreadable(faults: dict[str, str]) -> list[Finding]:
     if not faults:
         return []
     reasons = "; ".join(f"{image} {reason}" for image, reason in list(faults.items())[:3])
-    message = f"{len(faults)} images cannot be read ({reasons})"
+    message = f"{counted(len(faults), 'image')} cannot be read ({reasons})"
     return [
         Finding("D007", "error", message, "Download them again, or remove their rows.", ids=tuple(faults))
     ]

@@ -18,6 +18,7 @@ from lesionwise.explore.tables import AGE_STEP_YEARS
 from lesionwise.labels import CODES
 from lesionwise.page.palette import DIAGNOSIS_COLORS, LIGHT, PALE_INK, PALE_INK_ABOVE, SHADE
 from lesionwise.page.theme import figure_style
+from lesionwise.wording import counted
 
 SEX_COLORS: Final = {"female": LIGHT["accent"], "male": LIGHT["quiet"], "unknown": LIGHT["line"]}
 MOST_BARS: Final = 16
@@ -40,7 +41,7 @@ def plot_diagnoses(table: pd.DataFrame) -> Figure:
             color = DIAGNOSIS_COLORS[code]
             axes.barh(row - 0.19, images, height=0.36, color=color)
             axes.barh(row + 0.2, lesions, height=0.3, color=color, alpha=0.45)
-            text = f"{images:,} images, {lesions:,} lesions"
+            text = f"{counted(images, 'image')}, {counted(lesions, 'lesion')}"
             axes.annotate(text, (images, row), (6, 0), textcoords="offset points", va="center",
                           color=LIGHT["quiet"], fontsize=9)  # fmt: skip
         _rows(axes, list(table["diagnosis"]))

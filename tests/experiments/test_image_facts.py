@@ -58,7 +58,7 @@ def test_damaged_data_is_an_error_and_not_missing_data(run: RunFolder, tmp_path:
 
 def test_damaged_predictions_are_an_error_and_not_missing_data(run: RunFolder) -> None:
     run.predictions("val").write_text("image_id\na\n", encoding="utf-8")
-    with pytest.raises(DataError, match="prob_akiec"):
+    with pytest.raises(DataError, match=r"predictions-val\.csv: expected"):
         about_part(run, "val")
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from lesionwise.errors import ImageError, LesionwiseError
+from lesionwise.bundle.load import read_bundle, verify_pinned
+from lesionwise.errors import BundleError, ImageError, LesionwiseError
 from lesionwise.serve.examples import read_examples
 from lesionwise.serve.limits import Limits
 from lesionwise.serve.server import address_of, exposure_warning, open_socket
@@ -131,3 +132,23 @@ def test_what_was_begun_is_answered_before_the_service_ends(tmp_path: Path, bund
     process.wait(20)
     process.stdout.close()
     assert answer.startswith(b"HTTP/1.1 200")
+
+
+def test_only_the_model_that_was_pinned_is_served(bundle_file: Path) -> None:
+    bundle = read_bundle(bundle_file)
+    verify_pinned(bundle, bundle.sha256.upper())
+    with pytest.raises(BundleError, match=r"expected the SHA-256 0+ but found"):
+        verify_pinned(bundle, "0" * 64)
+    command = [
+        sys.executable,
+        "-m",
+        "lesionwise",
+        "serve",
+        "--model",
+        str(bundle_file),
+        "--model-sha256",
+        "00",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "expected the SHA-256 00" in " ".join(done.stderr.split())

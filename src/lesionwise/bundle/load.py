@@ -190,6 +190,23 @@ def verify_servable(bundle: Bundle) -> None:
         )
 
 
+def verify_pinned(bundle: Bundle, sha256: str) -> None:
+    """Make sure that a bundle is the one that somebody relies on.
+
+    Args:
+        bundle: A checked file.
+        sha256: Of the file that is meant, all 64 digits.
+
+    Raises:
+        BundleError: If it is another.
+    """
+    if bundle.sha256 != sha256.strip().lower():
+        raise BundleError(
+            f"{bundle.path}: expected the SHA-256 {sha256.strip()} but found {bundle.sha256}. "
+            "Pass the file that you mean, or its hash."
+        )
+
+
 def _verify_checksum(content: bytes) -> None:
     body, end = content[:-_CHECKSUM_BYTES], content[-_CHECKSUM_BYTES:]
     if end != metadata_entry(CHECKSUM_KEY, sha256(body).hexdigest().encode()):

@@ -36,6 +36,14 @@ Threads = Annotated[
     int | None, typer.Option("--threads", help="Number of cores for the network; all by default.", min=1)
 ]
 
+ModelSha256 = Annotated[
+    str | None,
+    typer.Option(
+        "--model-sha256",
+        help="SHA-256 that the model must have; another one is not served.",
+        metavar="HEX",
+    ),
+]
 Drain = Annotated[
     float,
     typer.Option(
@@ -56,6 +64,7 @@ Share = Annotated[
 
 def serve(
     model: ModelFile = None,
+    model_sha256: ModelSha256 = None,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     examples: ExamplesFolder = None,
@@ -67,6 +76,7 @@ def serve(
 ) -> None:
     """Open a page and an API that classify images, on this machine and offline."""
     from lesionwise.bundle.engine import Engine, load_model
+    from lesionwise.bundle.load import verify_pinned
     from lesionwise.serve.app import create_app
     from lesionwise.serve.examples import drawn_examples, read_examples
     from lesionwise.serve.limits import Limits
@@ -81,6 +91,8 @@ def serve(
     listening = open_socket(host, port)
     limits = Limits()
     engine = load_model(model, threads=threads, streams=streams_for(threads))
+    if model_sha256:
+        verify_pinned(engine.bundle, model_sha256)
     alone = Engine(engine.bundle, threads=threads) if engine.streams > 1 else None
     service = Service(engine, alone=alone, limits=limits)
     app = create_app(

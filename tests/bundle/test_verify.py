@@ -14,7 +14,7 @@ from bundle.conftest import MakeBundle
 from bundle.small_model import CALIBRATION
 from conftest import Lesionwise, WriteKaggle
 from lesionwise.bundle.claim import part_scores
-from lesionwise.bundle.description import Provenance, image_digest
+from lesionwise.bundle.description import Description, Provenance, image_digest
 from lesionwise.bundle.engine import Engine, load_model
 from lesionwise.bundle.load import Bundle
 from lesionwise.data.dataset import Dataset, read_dataset
@@ -25,6 +25,7 @@ from lesionwise.evaluation.calibration.check import check_calibration
 from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.evaluation.scores.evaluate import OVERALL, PER_CLASS, evaluate
 from lesionwise.labels import CODES
+from lesionwise.predict.stability import stability_of
 from lesionwise.predict.verify import verify_claims
 from lesionwise.split.groups import lesion_groups
 from serve.drawn_model import write_bundle
@@ -202,3 +203,25 @@ def test_the_command_ends_with_one_where_a_row_is_refuted_and_refuses_a_changed_
     refused = lesionwise("bundle", "verify", "--data", drawn.folder, "--json", "--model", changed)
     assert refused.code == 2
     assert "is damaged or was changed after its export" in refused.err
+
+
+def stable(make_bundle: MakeBundle, data: Dataset, *, shift: float = 0.0) -> Bundle:
+    """A bundle that claims its test scores, and how stable it is on seven other images."""
+    bundle = claiming(make_bundle, data)
+    rows = np.arange(1, 14, 2)
+    engine = Engine(bundle, threads=1)
+    found = stability_of(engine, data, rows, lesion_groups(data.table)[rows]).to_json()
+    found["changes"]["mirrored"]["top"]["value"] += shift
+    found["measured_on"] = [image_digest(name) for name in data.table["image_id"].iloc[rows]]
+    return make_bundle(**{**bundle.description.model_dump(), "stability": found})
+
+
+def test_claimed_stability_is_measured_again(make_bundle: MakeBundle, drawn: Dataset) -> None:
+    assert refuted(stable(make_bundle, drawn), drawn) == []
+    assert refuted(stable(make_bundle, drawn, shift=0.02), drawn) == [("same after mirrored", "top")]
+
+
+def test_a_bundle_from_before_stability_is_read_and_claims_none(make_bundle: MakeBundle) -> None:
+    older = make_bundle().description.model_dump(mode="json")
+    del older["stability"]
+    assert Description.model_validate(older).stability is None

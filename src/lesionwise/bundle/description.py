@@ -179,6 +179,36 @@ class PartScores(_Record):
     accepted: Part | None = None
 
 
+class KeptShares(_Record):
+    """The share of the images whose answer stays the same after one change.
+
+    Attributes:
+        top: Of the likeliest diagnosis.
+        decision: Of the decision.
+        melanoma: Of the melanoma flag; None without a threshold.
+    """
+
+    top: Score
+    decision: Score
+    melanoma: Score | None = None
+
+
+class StabilityScores(_Record):
+    """How often answers stay the same on `cal` when pictures hardly change.
+
+    Attributes:
+        images: Images measured.
+        lesions: Their lesions, which the intervals resample.
+        changes: By the name of the change.
+        measured_on: The images, as `image_digest` gives them.
+    """
+
+    images: Count
+    lesions: Count
+    changes: dict[Line, KeptShares]
+    measured_on: tuple[Digest, ...] = ()
+
+
 class PrecisionCheck(_Record):
     """What fewer bits changed on `cal`.
 
@@ -215,6 +245,7 @@ class Description(_Record):
         provenance: Where the weights come from; None for an imported model, which cannot prove it.
         collection: Which images it learnt from; None if that is not known, as in older files.
         scores: By part of the split.
+        stability: None if it was not measured, and in files from before it could be.
         origin: "lesionwise", or the kind of file that was imported.
         stamp: "LEAKY SPLIT" if lesions stood on both sides of the split that it was made with.
         licence: Of the weights, in words; empty if not stated.
@@ -237,6 +268,7 @@ class Description(_Record):
     provenance: Provenance | None = None
     collection: Collection | None = None
     scores: dict[str, PartScores] = {}
+    stability: StabilityScores | None = None
     origin: Literal["lesionwise", "onnx", "keras"] = "lesionwise"
     stamp: Stamp | None = None
     licence: Line = ""

@@ -68,6 +68,12 @@ def start(
     return guarded
 
 
+def computes_bf16() -> bool:
+    """Return whether OpenVINO computes in bf16 on this processor; elsewhere it falls back to fp32."""
+    found = _import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in found
+
+
 @contextmanager
 def _refusal(what: str) -> Iterator[None]:
     """Turn a runtime's errors into ours, with the last line of its reason."""

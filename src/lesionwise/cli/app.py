@@ -26,6 +26,7 @@ from lesionwise.cli import (
     run,
     serve,
     split,
+    stability,
     train,
     verify,
 )
@@ -67,6 +68,7 @@ _STAGES: Final[dict[str, dict[str, Callable[..., Any] | _Group]]] = {
     "Evaluate": {
         "evaluate": evaluate.evaluate,
         "robustness": robustness.robustness,
+        "stability": stability.stability,
         "compare": compare.compare,
         "explain": explain.explain,
         "report": report.report,

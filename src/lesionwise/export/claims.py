@@ -6,7 +6,7 @@ Here: which of the written scores are those of what the bundle answers. Not here
 from typing import Final
 
 from lesionwise.bundle.claim import part_scores
-from lesionwise.bundle.description import PartScores, image_digest
+from lesionwise.bundle.description import PartScores, StabilityScores, image_digest
 from lesionwise.bundle.seen import digests_of_seen
 from lesionwise.data.known_lesions import REFERENCE_SPLIT
 from lesionwise.evaluation.calibration.record import Calibration
@@ -14,6 +14,7 @@ from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.runs.predictions import read_run_predictions
 from lesionwise.evaluation.runs.rejection import has_numbers
 from lesionwise.evaluation.runs.scores import evaluate_predictions, read_check
+from lesionwise.evaluation.runs.stability import read_stability
 from lesionwise.evaluation.scores.evaluate import Evaluation
 from lesionwise.files import read_json
 from lesionwise.run_folder import RunFolder
@@ -96,6 +97,21 @@ def digests_of_made_with(split: Split) -> tuple[str, ...] | None:
     if split.fingerprint == REFERENCE_SPLIT or len(rows) > _MOST_SEEN:
         return None
     return digests_of_seen(rows["image_id"].tolist(), rows["group"].unique().tolist())
+
+
+def claimed_stability(run: RunFolder, split: Split) -> StabilityScores | None:
+    """Return how often answers stay the same on `cal`, with the images, where that was measured.
+
+    Args:
+        run: A run, or an ensemble.
+        split: Its split.
+    """
+    found = read_stability(run)
+    if found is None:
+        return None
+    names = split.image_ids("cal")
+    digests = sorted(map(image_digest, names)) if len(names) <= _MOST_IMAGES else []
+    return StabilityScores.model_validate({**found.to_json(), "measured_on": digests})
 
 
 def _accepted(run: RunFolder, images: int) -> float | None:

@@ -138,4 +138,6 @@ def _split(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 def _unscored(description: Description, precision: Precision) -> Description:
     """Return what holds of a bundle in another precision before that was tried."""
     made = description.provenance and description.provenance.model_copy(update={"test_images": ()})
-    return description.model_copy(update={"precision": precision, "scores": {}, "provenance": made})
+    return description.model_copy(
+        update={"precision": precision, "scores": {}, "stability": None, "provenance": made}
+    )

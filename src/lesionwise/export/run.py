@@ -36,7 +36,12 @@ from lesionwise.evaluation.runs.predictions import run_calibration
 from lesionwise.evaluation.runs.rejection import fit_members, has_numbers
 from lesionwise.execution import Execution
 from lesionwise.export.check import verify_as_predicted
-from lesionwise.export.claims import claimed_scores, digests_of_made_with, digests_of_test
+from lesionwise.export.claims import (
+    claimed_scores,
+    claimed_stability,
+    digests_of_made_with,
+    digests_of_test,
+)
 from lesionwise.export.graph import BundleGraph, Member, View, Whole, to_onnx, verify_parity
 from lesionwise.export.precision import verify_countable, with_fewer_bits
 from lesionwise.files import file_sha256, read_json
@@ -108,6 +113,7 @@ def export_run(
         provenance=_provenance(runs, recipes, split, scores),
         collection=collection_of(split.frame["image_id"]),
         scores=scores,
+        stability=claimed_stability(run, split),
         stamp=LEAKY_STAMP if split.leaky else None,
         licence=licence,
         card=card,

@@ -133,8 +133,8 @@ def predict_files(
         kept = table.begin(settings, resume=output.resume)
         fresh = fresh_pictures(pictures, kept, tally, faults)
         answering = partial(answer, engine, tta=tta, metadata=metadata)
-        decoded = _map_ahead(decoders, partial(decode, engine), _batches(fresh), workers + _AHEAD)
-        for batch, answers in _map_ahead(network, answering, decoded, engine.streams + _AHEAD):
+        decoded = map_ahead(decoders, partial(decode, engine), _batches(fresh), workers + _AHEAD)
+        for batch, answers in map_ahead(network, answering, decoded, engine.streams + _AHEAD):
             if batch.faults:
                 faults.append(batch.faults)
                 tally.failed += len(batch.faults)
@@ -244,7 +244,7 @@ def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
         yield batch
 
 
-def _map_ahead(
+def map_ahead(
     pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
 ) -> Iterator[Result]:
     """Yield the results in order while up to `ahead` further ones are being worked on."""

@@ -20,10 +20,14 @@ from lesionwise.errors import DataError
 from lesionwise.evaluation.calibration.check import check_calibration
 from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.evaluation.scores.evaluate import evaluate
+from lesionwise.evaluation.stability import ASPECTS, Kept
+from lesionwise.predict.stability import BF16, stability_of
 from lesionwise.split.groups import lesion_groups
 
 TOLERANCE: Final = 2e-3
 """By how much a score may differ: four of 2,004 images, for another processor's rounding."""
+STABILITY_TOLERANCE: Final = 5e-3
+"""By how much a share that stays the same may differ: four of 869 images."""
 
 _COUNTS: Final = ("images", "lesions")  # what needs no model
 _SMALL: Final = (64, 64)  # enough to tell which images need a closer look
@@ -39,6 +43,7 @@ class Row:
         claimed: By the file.
         found: Here; None if there is no score of that name.
         checkable: Whether the data hold what the number rests on; if not, it is not confirmed nor refuted.
+        tolerance: By how much the two may differ.
     """
 
     score: str
@@ -46,11 +51,13 @@ class Row:
     claimed: float
     found: float | None
     checkable: bool = True
+    tolerance: float = TOLERANCE
 
     @property
     def confirmed(self) -> bool:
         """Whether the two agree."""
-        return self.checkable and self.found is not None and abs(self.claimed - self.found) <= TOLERANCE
+        near = self.found is not None and abs(self.claimed - self.found) <= self.tolerance
+        return self.checkable and near
 
     @property
     def refuted(self) -> bool:
@@ -134,7 +141,42 @@ def verify_claims(engine: Engine, dataset: Dataset) -> Verification:
         Row(*name, claimed, found.get(name), checkable=whole or name[0] in _COUNTS)
         for name, claimed in _lines(claim)
     ]
-    return Verification(lines, known, len(rows))
+    return Verification([*lines, *_verify_stability(engine, dataset, checkable=whole)], known, len(rows))
+
+
+def _verify_stability(engine: Engine, dataset: Dataset, *, checkable: bool) -> list[Row]:
+    """Return the shares that stay the same beside those that the bundle claims; none if it claims none.
+
+    What bf16 changes depends on the processor, so it is left out.
+    """
+    claim = engine.description.stability
+    if claim is None or not claim.measured_on:
+        return []
+    rows = _rows_of(dataset, claim.measured_on)
+    found = stability_of(engine, dataset, rows, _groups_of(dataset, rows)).changes if checkable else {}
+    shares = {
+        (change, aspect): share.value
+        for change, kept in claim.changes.items()
+        if change != BF16
+        for aspect in ASPECTS
+        if (share := getattr(kept, aspect))
+    }
+    return [
+        Row(
+            f"same after {change}",
+            aspect,
+            claimed,
+            _share(found.get(change), aspect),
+            checkable=checkable,
+            tolerance=STABILITY_TOLERANCE,
+        )
+        for (change, aspect), claimed in shares.items()
+    ]
+
+
+def _share(kept: Kept | None, aspect: str) -> float | None:
+    share = kept.shares.get(aspect) if kept else None
+    return share.value if share else None
 
 
 def _count_known(records: list[dict[str, Any]], name: str) -> int:
@@ -148,7 +190,7 @@ def _rows_of(dataset: Dataset, digests: tuple[str, ...]) -> NDArray[np.int64]:
     missing = sum(digest not in place for digest in digests)
     if missing:
         raise DataError(
-            f"{dataset.folder}: lacks {missing} of the {len(digests)} test images that the bundle names. "
+            f"{dataset.folder}: lacks {missing} of the {len(digests)} images that the bundle names. "
             "Pass the data that it was tested on."
         )
     return np.array(sorted(place[digest] for digest in digests), np.int64)

@@ -24,7 +24,7 @@ from lesionwise.page.shell import render_page
 from lesionwise.report import curve_figures, figures, summary
 from lesionwise.report.confidence import Drawing, confidence_drawings, confidence_facts
 from lesionwise.report.gallery import MELANOMAS, OTHERS, misclassified_table, thumbnails
-from lesionwise.report.trust import explanation_facts, overlays, robustness_facts
+from lesionwise.report.trust import explanation_facts, overlays, robustness_facts, stability_facts
 from lesionwise.run_folder import RunFolder
 
 
@@ -64,6 +64,7 @@ def write_report(run: RunFolder) -> Path:
         subgroup_titles=TITLES,
         explanation=explanation_facts(run, found.part, drawn),
         robustness=robustness_facts(run, found.part, drawn),
+        stability=stability_facts(run, drawn),
         gallery=_gallery(found, images),
         phantom=PHANTOM_WARNING if _is_of_phantoms(found) else None,
         source=found.source,

@@ -20,6 +20,7 @@ from lesionwise.evaluation.runs.ensemble import made_of
 from lesionwise.evaluation.runs.evaluated import EvaluatedRun, load_evaluated
 from lesionwise.evaluation.runs.rejection import run_rejection
 from lesionwise.evaluation.runs.scores import OUT_OF_FOLD
+from lesionwise.evaluation.runs.stability import read_stability
 from lesionwise.evaluation.scores.evaluate import LOSSES, Evaluation
 from lesionwise.evaluation.scores.gaps import describe_gaps
 from lesionwise.evaluation.scores.subgroups import describe_subgroup
@@ -111,6 +112,7 @@ def card_facts(found: EvaluatedRun) -> dict[str, Any]:
         "explanation": describe_explanation(explanation) if explanation else None,
         "robustness": describe_robustness(robustness) if robustness else None,
         "broken_on": broken_on,
+        "stability": read_stability(run),
         "recipes": [load_recipe(member.config).published() for member in members],
         "seeds": [read_json(member.data)["seed"] for member in members],
         "looks": [trained_with(member) for member in members],

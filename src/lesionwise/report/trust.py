@@ -1,6 +1,6 @@
 """Where the model looked and what breaks it, for the report, where a run has measured it.
 
-Here: gathering what `lesionwise explain` and `lesionwise robustness` left. Not here: measuring.
+Here: gathering what `lesionwise explain`, `robustness` and `stability` left. Not here: measuring.
 """
 
 from collections.abc import Callable
@@ -9,12 +9,15 @@ from typing import Any, TypeVar
 from markupsafe import Markup
 
 from lesionwise.evaluation.robustness import describe_robustness, read_robustness
+from lesionwise.evaluation.runs.stability import read_stability
+from lesionwise.evaluation.stability import describe_stability
 from lesionwise.explain.figures import explanation_figures
 from lesionwise.explain.overlay import overlay_path
 from lesionwise.explain.record import describe_explanation, read_explanation
 from lesionwise.page.embed import data_uri
 from lesionwise.page.figure_file import write_figure
 from lesionwise.report.robustness_figure import plot_robustness, robustness_table
+from lesionwise.report.stability_figure import plot_stability, stability_table
 from lesionwise.run_folder import RunFolder
 
 Measured = TypeVar("Measured")
@@ -65,6 +68,22 @@ def shown_part(
     """
     found = ((name, read(run, name)) for name in (part, "val", "cal"))
     return next((pair for pair in found if pair[1]), (part, None))
+
+
+def stability_facts(run: RunFolder, drawn: dict[str, Markup]) -> dict[str, Any] | None:
+    """Return how often answers stay the same on `cal`, and draw the figure; None where it was not measured.
+
+    Args:
+        run: A run.
+        drawn: Figures of the page by name; that of the changes is added.
+    """
+    found = read_stability(run)
+    if found is None:
+        return None
+    table = stability_table(found)
+    title = "Share of the images whose answer stays the same when the picture hardly changes"
+    drawn["stability"] = write_figure(run.figures, "stability-cal", plot_stability(table), table, title)
+    return {"found": found, "sentences": describe_stability(found)}
 
 
 def overlays(run: RunFolder, part: str, image_ids: list[str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from lesionwise.evaluation.calibration.record import Calibration, Rule
 from lesionwise.evaluation.calibration.scaling import fit_temperature, fit_vector
 from lesionwise.evaluation.predictions import Predictions, read_predictions
 from lesionwise.evaluation.runs.predictions import refresh_all_predictions
+from lesionwise.evaluation.runs.stability import drop_stability
 from lesionwise.evaluation.scores.bootstrap import RESAMPLES
 from lesionwise.files import write_json
 from lesionwise.run_folder import RunFolder, read_split_facts
@@ -65,6 +66,7 @@ def calibrate_run(
     calibration = calibration.model_copy(update={"stamp": split.get("stamp")})
     write_json(run.calibration, calibration.model_dump(mode="json"))
     refresh_all_predictions(run)
+    drop_stability(run)
     return calibration
 
 

@@ -13,6 +13,7 @@ from lesionwise.errors import DataError
 from lesionwise.evaluation.calibration.check import CalibrationCheck, check_calibration
 from lesionwise.evaluation.predictions import Predictions, write_predictions
 from lesionwise.evaluation.runs.predictions import raw_probabilities, read_run_predictions, run_calibration
+from lesionwise.evaluation.runs.stability import STABILITY
 from lesionwise.evaluation.scores.evaluate import Evaluation, evaluate
 from lesionwise.evaluation.scores.gaps import evaluate_gaps
 from lesionwise.evaluation.scores.subgroups import evaluate_subgroups
@@ -163,4 +164,6 @@ def _add_scores(
     checks = {name: value for name, value in earlier.get("calibration", {}).items() if name != part}
     if check:
         checks[part] = check.to_json()
-    write_json(run.scores, {**facts, "parts": parts, **({"calibration": checks} if checks else {})})
+    measured = {"calibration": checks, STABILITY: earlier.get(STABILITY)}
+    kept = {name: value for name, value in measured.items() if value}
+    write_json(run.scores, {**facts, "parts": parts, **kept})

@@ -1,0 +1,144 @@
+"""How often an answer stays the same when a picture hardly changes.
+
+Here: from the answers before and after each change to shares with intervals, and in sentences. Not here:
+changing pictures (`lesionwise.data.harmless`) and asking a model (`lesionwise.predict.stability`).
+Nothing is fitted on it and the true diagnoses do not enter, so it may be looked at as often as one likes.
+Letters: N images.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, fraction_estimate
+from lesionwise.evaluation.scores.means import draw_means
+
+ASPECTS: Final = {
+    "top": "likeliest diagnosis",
+    "decision": "decision",
+    "melanoma": "melanoma flag",
+}
+"""What may stay the same, as a reader knows it."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a model says about some images.
+
+    Attributes:
+        top: The likeliest diagnosis of each, shape (N,).
+        decision: Whether each is answered, uncertain or no lesion image, shape (N,).
+        melanoma: Whether each is above the threshold for melanoma, shape (N,); None without a threshold.
+    """
+
+    top: NDArray[np.str_]
+    decision: NDArray[np.str_]
+    melanoma: NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The share of the images whose answer stays the same after one change.
+
+    Attributes:
+        top: Of the likeliest diagnosis.
+        decision: Of the decision.
+        melanoma: Of the melanoma flag; None without a threshold.
+    """
+
+    top: Estimate
+    decision: Estimate
+    melanoma: Estimate | None
+
+    @property
+    def shares(self) -> dict[str, Estimate]:
+        """Return the shares that were measured, by the names of `ASPECTS`."""
+        found = {"top": self.top, "decision": self.decision, "melanoma": self.melanoma}
+        return {name: share for name, share in found.items() if share is not None}
+
+
+@dataclass(frozen=True)
+class Stability:
+    """How often answers stay the same.
+
+    Attributes:
+        images: Number of images.
+        lesions: Number of lesions among them.
+        changes: By the name of the change.
+    """
+
+    images: int
+    lesions: int
+    changes: dict[str, Kept]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dictionaries, as `scores.json` holds them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Stability":
+        """Return the record that `to_json` wrote."""
+        changes = {
+            change: Kept(**{name: share and Estimate(**share) for name, share in shares.items()})
+            for change, shares in value["changes"].items()
+        }
+        return cls(**{**value, "changes": changes})
+
+
+def measure_stability(
+    answers: Iterable[tuple[str, Said, Said]],
+    y_true: ArrayLike,
+    groups: ArrayLike,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Stability:
+    """Return the share of the images whose answer each change leaves as it is.
+
+    Args:
+        answers: Name of each change, the answers before and those after it.
+        y_true: Class index of each image, shape (N,); lesions are resampled within diagnosis.
+        groups: Lesion of each image, shape (N,).
+        resamples: How many resamples the intervals rest on.
+        seed: Of the resampling.
+    """
+    same = {
+        (change, aspect): getattr(before, aspect) == getattr(after, aspect)
+        for change, before, after in answers
+        for aspect in ASPECTS
+        if getattr(before, aspect) is not None
+    }
+    kept = np.stack(list(same.values()), axis=1).astype(float)
+    drawn = draw_means(kept, groups, y_true, resamples=resamples, seed=seed)
+    lesions = len(np.unique(np.asarray(groups)))
+    shares: dict[str, dict[str, Estimate]] = {}
+    for column, (change, aspect) in enumerate(same):
+        value = float(kept[:, column].mean())
+        shares.setdefault(change, {})[aspect] = fraction_estimate(value, drawn[:, column], lesions)
+    changes = {
+        change: Kept(found["top"], found["decision"], found.get("melanoma"))
+        for change, found in shares.items()
+    }
+    return Stability(len(kept), lesions, changes)
+
+
+def describe_stability(found: Stability) -> list[str]:
+    """Return in sentences what changes the likeliest diagnosis most and least often."""
+    lost = sorted((1 - kept.top.value, change) for change, kept in found.changes.items())
+    (least, mildest), (most, strongest) = lost[0], lost[-1]
+    diagnoses = (
+        f"{strongest} gives {100 * most:.1f} % of {found.images} images another likeliest diagnosis, "
+        f"{mildest} {100 * least:.1f} %."
+    )
+    return [diagnoses, *_flags(found)]
+
+
+def _flags(found: Stability) -> list[str]:
+    flags = [(kept.melanoma.value, change) for change, kept in found.changes.items() if kept.melanoma]
+    if not flags:
+        return []
+    kept, change = min(flags)
+    return [f"The melanoma flag changes most often with {change}: for {100 * (1 - kept):.1f} %."]

@@ -1,0 +1,82 @@
+"""Measuring how stable the answers of a bundle, or of a run's bundle, are on `cal`.
+
+Here: which images they are, from a run folder or from a data folder and a split. Not here: asking the model
+(`lesionwise.predict.stability`) and making a run's bundle (`lesionwise.export`).
+"""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from lesionwise.bundle.engine import Engine
+from lesionwise.data.dataset import read_dataset
+from lesionwise.errors import DataError, SplitError
+from lesionwise.evaluation.runs.ensemble import trained_runs
+from lesionwise.evaluation.runs.stability import write_stability
+from lesionwise.evaluation.stability import Stability
+from lesionwise.files import read_json
+from lesionwise.predict.stability import stability_of
+from lesionwise.progress import SILENT, Progress
+from lesionwise.run_folder import RunFolder
+from lesionwise.split.split_file import Split, read_split
+
+PART: Final = "cal"
+
+
+def run_stability(
+    run: RunFolder, engine: Engine, *, data: Path | None = None, progress: Progress = SILENT
+) -> Stability:
+    """Measure the stability of a run on its `cal` images and add it to `scores.json`.
+
+    Args:
+        run: A trained run, or an ensemble.
+        engine: Of its bundle.
+        data: Folder of its images; where they were in training if left out.
+        progress: Receives the images done and the number of all.
+
+    Raises:
+        DataError: If an image of the split is not in the data.
+        ImageError: If a file cannot be read.
+    """
+    folder = data or Path(read_json(trained_runs(run)[0].data)["folder"])
+    found = _measure(engine, folder, read_split(run.split), progress)
+    write_stability(run, found)
+    return found
+
+
+def bundle_stability(engine: Engine, data: Path, split: Path, *, progress: Progress = SILENT) -> Stability:
+    """Measure the stability of a bundle on the `cal` images of the split that it was made with.
+
+    Args:
+        engine: Of the bundle.
+        data: Folder of the images.
+        split: Its split.
+        progress: Receives the images done and the number of all.
+
+    Raises:
+        SplitError: If the bundle was made with another split, so that it may have been trained on `cal`.
+        DataError: If an image of the split is not in the data.
+        ImageError: If a file cannot be read.
+    """
+    given, provenance = read_split(split), engine.description.provenance
+    if provenance and provenance.split_fingerprint != given.fingerprint:
+        raise SplitError(
+            f"{split}: is split {given.fingerprint[:12]}, but {engine.bundle.path} was made with "
+            f"{provenance.split_fingerprint[:12]}. Pass the split that the model was made with."
+        )
+    return _measure(engine, data, given, progress)
+
+
+def _measure(engine: Engine, folder: Path, split: Split, progress: Progress) -> Stability:
+    dataset = read_dataset(folder)
+    lesions = split.frame.loc[split.frame["part"] == PART].set_index("image_id")["group"]
+    ids = dataset.table["image_id"]
+    rows = np.flatnonzero(ids.isin(lesions.index))
+    if len(rows) < len(lesions) or not len(rows):
+        raise DataError(
+            f"{folder}: has {len(rows)} of the {len(lesions)} {PART} images of the split. Pass the data that "
+            "the model was made with."
+        )
+    groups = lesions.loc[ids.iloc[rows]].to_numpy(str)
+    return stability_of(engine, dataset, rows, groups, progress=progress)

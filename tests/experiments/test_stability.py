@@ -10,6 +10,7 @@ from conftest import Lesionwise, make_recipe
 from lesionwise.bundle.description import image_digest
 from lesionwise.bundle.load import read_bundle
 from lesionwise.data.harmless import HARMLESS
+from lesionwise.errors import RunError
 from lesionwise.evaluation.runs.calibrate import calibrate_run
 from lesionwise.evaluation.runs.scores import evaluate_part
 from lesionwise.evaluation.runs.stability import read_stability
@@ -25,7 +26,6 @@ def test_the_stability_of_a_run_goes_into_scores_report_card_and_bundle(
 ) -> None:
     here = Execution(cache_root=tmp_path / "cache")
     run = train(make_recipe(), drawn_folder, out=tmp_path / "run", execution=here)
-    evaluate_part(run, "val")
     ended = lesionwise("stability", run.path, "--json", "--quiet")
     assert ended.code == 0, ended.err
     found = read_stability(run)
@@ -34,6 +34,9 @@ def test_the_stability_of_a_run_goes_into_scores_report_card_and_bundle(
     assert set(HARMLESS) | {"PNG"} <= set(found.changes)
     cal = pd.read_csv(run.split).query("part == 'cal'")
     assert (found.images, found.lesions) == (len(cal), cal["group"].nunique())
+
+    with pytest.raises(RunError, match="was not evaluated yet"):
+        write_report(run)
 
     evaluate_part(run, "val")
     assert read_stability(run) == found  # other scores leave it where it is

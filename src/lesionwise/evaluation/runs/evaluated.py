@@ -94,9 +94,9 @@ def load_evaluated(run: RunFolder) -> EvaluatedRun:
         RunError: If it was not evaluated yet, or its calibration is damaged.
         DataError: If its predictions are damaged.
     """
-    if not run.scores.is_file():
+    scores = read_json(run.scores) if run.scores.is_file() else {}
+    if not scores.get("parts"):  # `stability` may have been measured before
         raise RunError(f'{run.path}: was not evaluated yet. Run "lesionwise evaluate {run.path}".')
-    scores = read_json(run.scores)
     parts = {name: Evaluation.from_json(value) for name, value in scores["parts"].items()}
     part = headline_part(parts)
     calibration, checks = run_calibration(run), scores.get("calibration", {})

@@ -13,6 +13,7 @@ _MODULES = {
     "scikit-learn": "sklearn",
     "opencv-python-headless": "cv2",
     "mlflow-skinny": "mlflow",
+    "pillow-heif": "pillow_heif",
 }  # where the two names differ
 
 

@@ -15,6 +15,7 @@ EXTRA_OF_MODULE: Final = {
     "onnxruntime": "onnxruntime",
     **dict.fromkeys(("alembic", "mlflow", "sqlalchemy"), "mlflow"),
     "kagglehub": "kaggle",
+    "pillow_heif": "heif",
     "pydicom": "dicom",
     "ngrok": "share",
     **dict.fromkeys(("pyarrow", "ray"), "ray"),

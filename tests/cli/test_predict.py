@@ -24,7 +24,7 @@ def test_the_summary_tells_repeats_from_what_cannot_be_read(image: Path, tmp_pat
     (tmp_path / "bad.jpg").write_bytes(b"no image")
     done = predict(image, image, tmp_path / "bad.jpg", "--out", tmp_path / "p.csv", "--quiet")
     assert done.exit_code == 1
-    assert "Predicted 1 images, 1 named again and left out" in done.output
+    assert "Predicted 1 image, 1 named again and left out" in done.output
     assert "; 1 could not be predicted" in done.output
     shutil.copy(image, tmp_path / "bad.jpg")
     assert predict(image, tmp_path / "bad.jpg", "--out", tmp_path / "p.csv").exit_code == 0

@@ -14,7 +14,7 @@ from PIL import Image
 
 from conftest import NotedProgress, WriteKaggle, make_recipe
 from lesionwise.data.dataset import Dataset, read_dataset
-from lesionwise.errors import RunError, SplitError
+from lesionwise.errors import LeakError, RunError, SplitError
 from lesionwise.evaluation.predictions import read_predictions
 from lesionwise.evaluation.runs.predictions import read_run_predictions
 from lesionwise.evaluation.runs.scores import OUT_OF_FOLD
@@ -24,6 +24,7 @@ from lesionwise.execution import Execution
 from lesionwise.experiments import folder as experiment_folder
 from lesionwise.experiments.crossval import cross_validate
 from lesionwise.experiments.final_look import predict_test_together
+from lesionwise.experiments.leakage import measure_leakage
 from lesionwise.experiments.out_of_fold import CrossValidation, collect
 from lesionwise.files import read_json, write_json
 from lesionwise.report.html import write_report
@@ -31,7 +32,9 @@ from lesionwise.run_folder import RunFolder
 from lesionwise.split.assign import make_split
 from lesionwise.split.folds import fold_split
 from lesionwise.split.split_file import read_split, write_split
+from lesionwise.training import prepare as training_prepare
 from lesionwise.training.prepare import prepare
+from lesionwise.training.run import train
 
 RECIPE = {"model": "seed-mlp", "epochs": 2, "lr": 1e-3}
 
@@ -353,3 +356,22 @@ def test_looking_at_a_held_out_fold_is_no_look_at_the_final_exam(
     assert predict_test_together(RunFolder(copied.path / "fold-1")) is None
     for path in (copied.path, crossed.run.path):
         assert not list(path.rglob("test-ledger.csv"))
+
+
+def test_too_few_lesions_are_found_in_the_table_before_an_image_is_read(
+    tmp_path: Path, write_kaggle: WriteKaggle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few, folder = write_kaggle(tmp_path / "few", lesions=5), write_kaggle(tmp_path / "data")
+    split = make_split(read_dataset(folder))
+    leaky = split.frame.assign(part=np.where(split.frame.index % 2 == 0, "train", "test"))
+    leaky.to_csv(tmp_path / "leaky.csv", index=False)
+    monkeypatch.setattr(training_prepare, "open_cache", lambda *_, **__: pytest.fail("read the images"))
+    with pytest.raises(SplitError, match="Expected at least"):
+        train(make_recipe(**RECIPE), few, out=tmp_path / "run")
+    with pytest.raises(SplitError, match="Expected at least"):
+        measure_leakage(make_recipe(**RECIPE), few, out=tmp_path / "leak")
+    with pytest.raises(SplitError, match="Expected at least"):
+        cross_validate(make_recipe(**RECIPE), folder, out=tmp_path / "folds", folds=14)
+    with pytest.raises(LeakError):
+        train(make_recipe(**RECIPE), folder, out=tmp_path / "run", split=tmp_path / "leaky.csv")
+    assert not {path.name for path in tmp_path.iterdir()} - {"few", "data", "leaky.csv"}

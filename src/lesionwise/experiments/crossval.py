@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.data.dataset import read_dataset
 from lesionwise.errors import SplitError
 from lesionwise.evaluation.runs.scores import evaluate_part
 from lesionwise.execution import Execution
@@ -26,6 +27,7 @@ from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder, claim_own_folder
 from lesionwise.split.assign import FOLDS
 from lesionwise.split.folds import fold_everything, fold_numbers, fold_split, verify_whole
+from lesionwise.split.groups import lesion_groups
 from lesionwise.split.split_file import Split
 from lesionwise.training.prepare import TrainingData, verify_diagnoses
 
@@ -115,6 +117,8 @@ def _start(experiment: Experiment, split: Path | None, folds: int | list[int] | 
     claim_own_folder(run.cross_validation, what="cross-validation")
     if started:
         experiment.verify_same_settings(split)
+    elif split is None:
+        _verify_enough_lesions(experiment, folds)
     data = experiment.prepare(split)
     own = data.split
     if started:
@@ -129,6 +133,15 @@ def _start(experiment: Experiment, split: Path | None, folds: int | list[int] | 
         _choose(numbers, folds, split or run.split)  # before anything is written
         experiment.start(data, own, folds=numbers, done=[])
     return _Dealt(own, data, numbers)
+
+
+def _verify_enough_lesions(experiment: Experiment, folds: int | list[int] | None) -> None:
+    """Deal the folds of the table alone, before images are read: what fails here would fail after that."""
+    dataset = read_dataset(experiment.data)
+    lesion, seed = lesion_groups(dataset.table), experiment.seed
+    dealt = fold_everything(dataset, lesion, folds=folds if isinstance(folds, int) else FOLDS, seed=seed)
+    for number in fold_numbers(dealt, str(experiment.data)):
+        fold_split(dealt, number, dataset, lesion, seed=seed)
 
 
 def _verify_folds(data: TrainingData, own: Split, numbers: list[int], source: str) -> None:

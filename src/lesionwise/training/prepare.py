@@ -133,25 +133,36 @@ def prepare(
     """
     dataset = read_dataset(folder)
     size, steps = (recipe.image_size, recipe_steps(recipe)) if recipe else (COMPARE_SIZE, ())
-    cache = open_cache(dataset, size, steps=steps, execution=execution)
     given = read_split(split) if isinstance(split, Path) else None
-    if given and names_copies(given.frame["image_id"].tolist(), dataset):
+    by: By = "lesion" if isinstance(split, Path) else split
+    source, merge = str(split) if given else "the new split", list(merge)
+    copied = given is not None and names_copies(given.frame["image_id"].tolist(), dataset)
+    if not (copied or (recipe and recipe.defect_resample_before_split)):
+        # What the table alone tells is verified before images are read, which may take minutes.
+        early = given or make_split(dataset, by=by, seed=seed, pairs=merge)
+        verify_split(early, dataset, pairs=merge, source=source)
+        verify_diagnoses(dataset.y, _parts(early, dataset, recipe), source=str(split if given else folder))
+    cache = open_cache(dataset, size, steps=steps, execution=execution)
+    if given and copied:
         dataset, cache = make_copies(dataset, cache, given.frame["image_id"].tolist())
     elif recipe and recipe.defect_resample_before_split:
         per_class = recipe.defect_resample_before_split
         dataset, cache = resample_before_split(dataset, cache, per_class=per_class, seed=seed)
-        split = "image"
+        by = "image"
     pairs = [*identical_images(dataset, cache.pixels), *merge]
-    by: By = "lesion" if isinstance(split, Path) else split
     used = given or make_split(dataset, by=by, seed=seed, pairs=pairs)
-    verify_split(used, dataset, pairs=pairs, source=str(split) if given else "the new split")
-    parts = used.frame.set_index("image_id")["part"]
-    part = parts.reindex(dataset.table["image_id"], fill_value="").to_numpy(str)
-    if recipe and recipe.train_on_val:
-        part = np.where(part == "val", "train", part)
+    verify_split(used, dataset, pairs=pairs, source=source)
+    part = _parts(used, dataset, recipe)
     joined = [] if used.leaky else kept_together(used.frame)
     verify_diagnoses(dataset.y, part, source=str(split if given else folder))
     return TrainingData(dataset, cache, used, lesion_groups(dataset.table, [*pairs, *joined]), part)
+
+
+def _parts(split: Split, dataset: Dataset, recipe: Recipe | None) -> NDArray[np.str_]:
+    """Return the part of each image as training takes it; empty for one that the split leaves out."""
+    parts = split.frame.set_index("image_id")["part"]
+    part = parts.reindex(dataset.table["image_id"], fill_value="").to_numpy(str)
+    return np.where(part == "val", "train", part) if recipe and recipe.train_on_val else part
 
 
 def verify_diagnoses(y: NDArray[np.int64], part: NDArray[np.str_], *, source: str) -> None:

@@ -124,6 +124,8 @@ def test_several_at_once_with_a_bad_one_among_them(open_page: OpenPage, files: d
         "photograph.jpg: Not recognised as a lesion image",
         "note.jpg: The file is not an image that is read here",
     ]
+    boxes = [chip.bounding_box() for chip in page.locator("#overview .chip").all()]
+    assert all(box["width"] == box["height"] for box in boxes)
     rejected = page.locator("article.not_a_lesion_image")
     playwright.expect(rejected).to_contain_text("It is unlike the images the model learnt from")
     assert rejected.locator(".bars").count() == 0

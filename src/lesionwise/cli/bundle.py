@@ -97,11 +97,24 @@ def export(
     print_result(f"Bundle: {bundle.path} ({len(bundle.content) / 1e6:.1f} MB)", _record(bundle), as_json=json)
 
 
-def show(path: File = None, json: Json = False) -> None:
+def show(
+    path: File = None,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", help="An older bundle: show only what moved since.", metavar="FILE"),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Check a model file, and show what it states: scores, calibration, data, licence, card."""
     from lesionwise.bundle.load import read_bundle
+    from lesionwise.bundle.moved import moved_claims
 
     bundle = read_bundle(path)
+    if against is not None:
+        moved = moved_claims(read_bundle(against).description, bundle.description)
+        lines = [f"{row.claim}: {row.old} → {row.new}" for row in moved] or ["Nothing moved."]
+        print_result("\n".join(lines), {"moved": [row._asdict() for row in moved]}, as_json=json)
+        return
     print_result(_describe(bundle), _record(bundle), as_json=json)
 
 

@@ -173,7 +173,7 @@ function listAll() {
     const link = document.createElement("a");
     link.href = `#${card.id}`;
     const chip = document.createElement("span");
-    chip.className = `chip ${[...card.classList].filter((name) => name !== "result").join(" ")}`;
+    chip.className = `chip ${[...card.classList].filter((name) => !["result", "folded", "pending"].includes(name)).join(" ")}`;
     const name = card.dataset.name ?? card.querySelector(".file")?.textContent ?? "";
     link.append(chip, [`${name}: ${card.dataset.short}`, card.dataset.malignant].filter(Boolean).join(" · "));
     item.append(link);

@@ -131,9 +131,7 @@ def open_image(source: Path | bytes) -> Iterator[OpenedImage]:
         if is_dicom(content):
             yield OpenedImage(content, None)
             return
-        if is_heic(content):
-            prepare_heic()
-        with Image.open(io.BytesIO(content), formats=(*FORMATS, "HEIF")) as image:
+        with Image.open(io.BytesIO(content), formats=_formats(content)) as image:
             yield OpenedImage(content, image)
     except UnidentifiedImageError as error:
         raise ImageError(f"is not an image of the formats {', '.join(FORMATS)}, DICOM") from error
@@ -141,6 +139,14 @@ def open_image(source: Path | bytes) -> Iterator[OpenedImage]:
         raise ImageSizeError(f"is too large: {error}") from error
     except _PARSER_ERRORS as error:
         raise DamagedImageError(f"is damaged: {error}") from error
+
+
+def _formats(content: bytes) -> tuple[str, ...]:
+    """Return the formats that Pillow may try; it fails at a name that no reader was registered for."""
+    if not is_heic(content):
+        return FORMATS
+    prepare_heic()
+    return ("HEIF",)
 
 
 def read_image(source: Path | bytes, size: tuple[int, int], *, steps: tuple[str, ...] = ()) -> Pixels:
@@ -196,12 +202,10 @@ def image_sides(source: Path | bytes) -> tuple[int, int]:
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
             head = file.read(1024)
-            if is_heic(head):
-                prepare_heic()
             if is_dicom(head):
                 opened = open_dicom(source if isinstance(source, bytes) else read_content(source))
                 return opened.width, opened.height
-            with Image.open(file, formats=(*FORMATS, "HEIF")) as image:
+            with Image.open(file, formats=_formats(head)) as image:
                 return image.size
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise ImageError(f"cannot be opened: {error}") from error

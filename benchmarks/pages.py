@@ -47,6 +47,7 @@ ROOMS = {
     "speed": "Time and memory",
     "search": "The search for the models that ship",
     "correctness": "Whether intervals, calibration, several processes and tests do what they should",
+    "reliability": "Damaged files, kills and full disks",
 }
 
 

@@ -99,7 +99,7 @@ def must(words: list[str]) -> float:
 
 def prepare(faults: Faults) -> None:
     """Draw images, train once and export: what every later result is compared with."""
-    must(command("data", "phantom", faults.data, "--lesions", 12, "--seed", 3))
+    must(command("data", "phantom", faults.data, "--lesions", 18, "--seed", 3))
     must(train(faults, faults.run))
     must(command("bundle", "export", faults.run, "--out", faults.model))
 
@@ -123,6 +123,7 @@ FORMATS: dict[str, Callable[[Path], bytes]] = {
     "PNG": lambda p: encode(Image.open(p), "PNG"),
     "WebP": lambda p: encode(Image.open(p), "WEBP", quality=90),
     "lossless WebP": lambda p: encode(Image.open(p), "WEBP", lossless=True, method=0),
+    "AVIF": lambda p: encode(Image.open(p), "AVIF", quality=90, speed=9),
     "TIFF, deflated": lambda p: encode(Image.open(p), "TIFF", compression="tiff_adobe_deflate"),
     "TIFF, JPEG inside": lambda p: encode(Image.open(p), "TIFF", compression="jpeg"),
     "TIFF, LZW": lambda p: encode(Image.open(p), "TIFF", compression="tiff_lzw"),

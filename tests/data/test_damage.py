@@ -54,6 +54,7 @@ FORMATS: dict[str, tuple[str, dict[str, object]]] = {
     "PNG": ("PNG", {}),
     "WebP": ("WEBP", {"quality": 90}),
     "lossless WebP": ("WEBP", {"lossless": True, "method": 2}),
+    "AVIF": ("AVIF", {"quality": 90, "speed": 9}),
     "deflated TIFF": ("TIFF", {"compression": "tiff_adobe_deflate"}),
     "JPEG in TIFF": ("TIFF", {"compression": "jpeg"}),
     "LZW TIFF": ("TIFF", {"compression": "tiff_lzw"}),

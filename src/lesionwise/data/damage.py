@@ -1,6 +1,6 @@
 """Damage that image decoders pass over.
 
-Here: a JPEG decoded without repairs, and checks of the compressed data of PNG, TIFF, WebP and JPEG 2000. Not
+Here: a JPEG decoded without repairs, and checks of the compressed data of other formats. Not
 here: the rule by which an image is read (`images`).
 
 A decoder made for viewers fills what is missing with grey and reports nothing; a diagnosis must not rest on
@@ -85,6 +85,8 @@ def verify_compressed_data(content: bytes, image: Image.Image) -> None:
         decode_jpeg(content, colours=image.mode)
     elif image.format == "PNG" and _IEND not in content:
         raise DamagedImageError("is damaged: the end of the file is missing")
+    elif image.format in {"AVIF", "HEIF"}:
+        verify_no_hole(content)
     elif image.format == "WEBP":
         _verify_webp(content)
     elif image.format == "TIFF":
@@ -94,8 +96,9 @@ def verify_compressed_data(content: bytes, image: Image.Image) -> None:
 def verify_no_hole(data: bytes) -> None:
     """Make sure that compressed data has no long run of zeros, such as a block that was never written.
 
-    WebP and JPEG 2000 have no checksum and decode anything. Photographs never pack to such a run; a picture
-    with a large area of exactly one colour may, under an encoder's quickest setting, and is refused as well.
+    WebP, AVIF, HEIC and JPEG 2000 have no checksum and decode anything. Photographs never pack to such a
+    run; a picture with a large area of exactly one colour may, under an encoder's quickest setting, and is
+    refused as well.
 
     Raises:
         DamagedImageError: If it has one.

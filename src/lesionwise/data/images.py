@@ -42,7 +42,7 @@ ORIENTATION_TAG: Final = 0x0112  # EXIF 2.32, table 4
 _UPRIGHT: Final = 1
 SWAPS_SIDES: Final = frozenset({5, 6, 7, 8})
 
-_PARSER_ERRORS: Final = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error)  # Pillow's
+_PARSER_ERRORS: Final = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error, zlib.error)
 
 Pixels = NDArray[np.uint8]
 

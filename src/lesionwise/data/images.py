@@ -242,14 +242,6 @@ def read_content(path: Path) -> bytes:
         raise ImageError(f"cannot be read: {error}") from error
 
 
-def _formats(head: bytes) -> tuple[str, ...]:
-    """Return the formats that a file may have, by its first bytes; HEIC alone needs an extra."""
-    if not is_heic(head):
-        return FORMATS
-    prepare_heic()
-    return (*FORMATS, "HEIF")
-
-
 def _check_sides(width: int, height: int) -> None:
     if min(width, height) < MIN_SIDE_PX:
         raise ImageSizeError(f"is {width}x{height} pixels; at least {MIN_SIDE_PX} each way are needed")

@@ -1,6 +1,6 @@
 """Pictures that are no lesion image, by kind, and lesion images as another camera has them.
 
-Photographs lie in the wheels of scikit-image, scikit-learn and matplotlib; the rest is drawn, or made from
+Photographs lie in the wheel of scikit-image; the rest is drawn, or made from
 given lesion images. Every picture goes through `read_image`, as in serving. A picture is (source, pixels):
 intervals resample sources, since crops of one photograph are not independent.
 """
@@ -20,9 +20,8 @@ Picture = tuple[str, np.ndarray]
 PHOTOGRAPHS = {
     "skimage/data": ["astronaut.png", "camera.png", "chelsea.png", "clock_motion.png", "coffee.png",
                      "motorcycle_left.png", "rocket.jpg"],
-    "sklearn/datasets/images": ["china.jpg", "flower.jpg"],
-    "matplotlib/mpl-data/sample_data": ["grace_hopper.jpg"],
 }  # fmt: skip
+"""None of the three from scikit-learn and matplotlib: those are what a rejection is learnt from."""
 TEXTURES = {"skimage/data": ["brick.png", "grass.png", "gravel.png", "coins.png"]}
 SCIENCE = {"skimage/data": ["cell.png", "hubble_deep_field.jpg", "ihc.png", "moon.png", "retina.jpg"]}
 SCANS = {"skimage/data": ["page.png", "text.png"]}
@@ -42,9 +41,7 @@ def shipped(files: dict[str, list[str]]) -> Iterator[tuple[str, Image.Image]]:
         package, _, inside = folder.partition("/")
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
-            raise SystemExit(
-                f"{package} is needed for its pictures: pip install scikit-image scikit-learn matplotlib"
-            )
+            raise SystemExit(f"{package} is needed for its pictures: pip install scikit-image")
         for name in names:
             with Image.open(Path(spec.submodule_search_locations[0]) / inside / name) as image:
                 yield name, image.convert("RGB")

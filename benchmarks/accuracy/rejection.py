@@ -3,11 +3,11 @@
     pip install scikit-image
     OMP_NUM_THREADS=1 python benchmarks/accuracy/rejection.py RUN
 
-RUN is a trained run whose data folder holds HAM10000 with its masks. Scores are learnt on `train`, units and
-cut-off on `cal`; `val` is what must pass; `test` is not read, except of a run that was trained on `val` as
-well and evaluated with --final: nothing is chosen for it any more. The sources of each kind of outsider are
-halved: scores were chosen on one half, the chosen one is reported on the other, and in the run's
-`outsiders.json` for its model card.
+RUN is a trained run whose data folder holds HAM10000 with its masks. The score is the one that `train`
+or `bundle export` learnt; its cut-off is set on `cal`; `val` is what must pass. `test` is not read, except
+of a run that was trained on `val` as well and evaluated with --final: nothing is chosen for it any more. The
+sources of each kind of outsider are halved: scores were chosen on one half, the chosen one is reported on the
+other, and in the run's `outsiders.json` for its model card.
 """
 
 import sys
@@ -21,24 +21,22 @@ import outsiders
 import torch
 
 from lesionwise.evaluation.ood import (
-    Distance,
-    accepting_cutoff,
     energy_score,
-    fit_mahalanobis,
-    fit_neighbours,
     max_softmax_score,
+    rejecting_cutoff,
 )
+from lesionwise.evaluation.runs.rejection import fit_members
 from lesionwise.evaluation.scores.bootstrap import Estimate, fraction_estimate
 from lesionwise.files import write_json
 from lesionwise.labels import CODES
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.fit import load_best_network
-from lesionwise.training.rejection import measure
+from lesionwise.training.rejection import embed
 from lesionwise.training.run import prepare_again
 
 RESAMPLES = 1000
 FEWEST_SOURCES = 5  # below that an interval says nothing
-CHOSEN = "larger of both neighbours"
+CHOSEN = "learnt on the embedding"
 MASKS = "HAM10000_segmentations_lesion_tschandl.zip"
 Score = Callable[["Pictures"], np.ndarray]
 
@@ -47,7 +45,6 @@ Score = Callable[["Pictures"], np.ndarray]
 class Pictures:
     source: np.ndarray
     embedding: np.ndarray
-    appearance: np.ndarray
     logits: np.ndarray
 
     def part(self, rows: np.ndarray) -> "Pictures":
@@ -66,28 +63,23 @@ class Bench:
         self.judged = "test" if self.recipe.train_on_val else "val"
         if self.judged == "test" and not run.predictions("test").is_file():
             raise SystemExit(f"{run.path}: its test part was not looked at yet; evaluate it with --final.")
-        kept = {part: self.kept(run, part) for part in ("train", "cal")}
-        self.parts = {**kept, self.judged: self.of_rows(self.judged)}
+        self.rejection = fit_members([run])
+        self.parts = {part: self.of_rows(part) for part in ("cal", self.judged)}
         self.y = {part: self.data.y[self.data.rows(part)] for part in self.parts}
-
-    def kept(self, run: RunFolder, part: str) -> Pictures:
-        """Return what training left in the run folder."""
-        numbers = np.load(run.embeddings(part)), np.load(run.appearance(part))
-        return self.with_logits(self.data.group[self.data.rows(part)], *numbers)
 
     def of_rows(self, part: str) -> Pictures:
         rows = self.data.rows(part)
         return self.look(self.data.pixels, rows, self.data.group[rows])
 
     def look(self, pixels: np.ndarray, rows: np.ndarray, source: np.ndarray) -> Pictures:
-        found = self.with_logits(source, *measure(self.network, self.recipe, pixels, rows))
+        found = self.with_logits(source, embed(self.network, self.recipe, (pixels[row] for row in rows)))
         print(f"{len(rows)} pictures from {len(set(source))} sources", file=sys.stderr, flush=True)
         return found
 
-    def with_logits(self, source: np.ndarray, embedding: np.ndarray, appearance: np.ndarray) -> Pictures:
+    def with_logits(self, source: np.ndarray, embedding: np.ndarray) -> Pictures:
         with torch.inference_mode():
             logits = self.network.head.linear(torch.from_numpy(embedding)).numpy()
-        return Pictures(source, embedding, appearance, logits)
+        return Pictures(source, embedding, logits)
 
     def drawn(self, pictures: Iterator[outsiders.Picture]) -> Pictures:
         sources, pixels = zip(*pictures, strict=True)
@@ -130,37 +122,16 @@ class Bench:
         return {name: self.drawn(make) for name, make in makes.items()}
 
     def scores(self) -> dict[str, Score]:
-        train, cal, y = self.parts["train"], self.parts["cal"], self.y["train"]
-
-        def seen(fitted: Distance) -> Score:
-            judged = fitted.judged_by(cal.embedding)
-            return lambda pictures: judged.score(pictures.embedding)
-
-        def looks(fitted: Distance) -> Score:
-            judged = fitted.judged_by(cal.appearance)
-            return lambda pictures: judged.score(pictures.appearance)
-
-        def joint(pictures: Pictures) -> np.ndarray:
-            return np.concatenate([pictures.embedding, pictures.appearance], axis=1)
-
-        both = fit_neighbours(joint(train)).judged_by(joint(cal))
-        single: dict[str, Score] = {
+        return {
             "max-softmax": lambda pictures: max_softmax_score(pictures.logits),
             "energy": lambda pictures: energy_score(pictures.logits),
-            "Mahalanobis, embedding": seen(fit_mahalanobis(train.embedding, y)),
-            "neighbours, embedding": seen(fit_neighbours(train.embedding)),
-            "Mahalanobis, appearance": looks(fit_mahalanobis(train.appearance, y, two_sided=True)),
-            "neighbours, appearance": looks(fit_neighbours(train.appearance, two_sided=True)),
-            "neighbours, both in one space": lambda pictures: both.score(joint(pictures)),
+            CHOSEN: lambda pictures: self.rejection.score(pictures.embedding),
         }
 
-        def larger(one: str, other: str) -> Score:
-            return lambda pictures: np.maximum(single[one](pictures), single[other](pictures))
-
-        return single | {
-            "larger of both Mahalanobis": larger("Mahalanobis, embedding", "Mahalanobis, appearance"),
-            "larger of both neighbours": larger("neighbours, embedding", "neighbours, appearance"),
-        }
+    def cutoff(self, name: str, score: Score) -> float:
+        if name == CHOSEN:
+            return self.rejection.cutoff
+        return rejecting_cutoff(score(self.parts["cal"]), self.y["cal"])
 
 
 def auroc(inside: np.ndarray, outside: np.ndarray) -> float:
@@ -197,7 +168,7 @@ def choosing(
     print("|---|---|---|---|---|---|---|")
     halves = {kind: pictures.halves()[0] for kind, pictures in kinds.items()}
     for name, score in scores.items():
-        inside, cut = score(bench.parts[bench.judged]), accepting_cutoff(score(bench.parts["cal"]))
+        inside, cut = score(bench.parts[bench.judged]), bench.cutoff(name, score)
         outside = {kind: score(pictures) for kind, pictures in halves.items()}
         areas = {kind: auroc(inside, found) for kind, found in outside.items()}
         worst = min(areas, key=lambda kind: areas[kind])
@@ -212,7 +183,7 @@ def choosing(
 def reporting(
     run: RunFolder, bench: Bench, score: Score, kinds: dict[str, Pictures], mild: dict[str, Pictures]
 ) -> None:
-    judged, cut = bench.parts[bench.judged], accepting_cutoff(score(bench.parts["cal"]))
+    judged, cut = bench.parts[bench.judged], bench.rejection.cutoff
     inside = score(judged)
     print(f"\n## {CHOSEN}, on the other half\n")
     print("| kind | pictures | sources | AUROC (95 %) | rejected |\n|---|---|---|---|---|")

@@ -168,13 +168,9 @@ class RunFolder:
         """Return the run of a fold; only a cross-validation has them."""
         return RunFolder(self.path / f"fold-{number}")
 
-    def embeddings(self, part: str) -> Path:
-        """Return the path of the network's embeddings of a part, a row per image in order of the ids."""
-        return self.path / f"embeddings-{part}.npy"
-
-    def appearance(self, part: str) -> Path:
-        """Return the path of how the images of a part look at large, in the same order."""
-        return self.path / f"appearance-{part}.npy"
+    def embeddings(self, pictures: str) -> Path:
+        """Return the path of the network's embeddings of some pictures; of "cal" in the order of ids."""
+        return self.path / f"embeddings-{pictures}.npy"
 
     def predictions(self, part: str) -> Path:
         """Return the path of the predictions CSV of a part."""

@@ -30,9 +30,22 @@ def test_the_view_of_the_bundle_is_that_of_evaluation(keys: dict[str, object]) -
     found = view(recipe)(pixels.permute(0, 3, 1, 2))
     seen = view(recipe)
     assert isinstance(seen, View)
-    zoomed = recipe.eval_zoom > 1
-    assert (seen.rows.shape[1] < pixels.shape[1], seen.columns.shape[0] < pixels.shape[2]) == (zoomed, zoomed)
     assert (found - evaluation_view(pixels, recipe)).abs().max() < 1e-5
+
+
+def test_the_view_is_that_of_whole_matrices_and_multiplies_few_zeros() -> None:
+    rows, columns = _lines(150, 208), _lines(220, 277)
+    seen, pixels = View(rows, columns), torch.from_numpy(images(2, (208, 277))).permute(0, 3, 1, 2)
+    whole = (rows / 255) @ pixels.float() @ columns.T
+    assert (seen(pixels) - whole).abs().max() < 1e-6
+    kept = sum(buffer.numel() for buffer in seen.buffers())
+    assert kept < (rows.numel() + columns.numel()) / 2
+
+
+def _lines(count: int, size: int) -> torch.Tensor:
+    """Each line of a view as a mean of two neighbouring ones of the image."""
+    first = torch.arange(count) * (size - 1) // count
+    return (torch.eye(size)[first] + torch.eye(size)[first + 1]) / 2
 
 
 def test_a_view_that_changes_nothing_costs_nothing() -> None:

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from lesionwise.cli.app import app
 from lesionwise.errors import RunError
 from lesionwise.evaluation.calibration.check import CalibrationCheck
 from lesionwise.evaluation.calibration.record import softmax
-from lesionwise.evaluation.ood import fit_rejection
 from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
 from lesionwise.evaluation.robustness import measure_robustness, write_robustness
 from lesionwise.evaluation.runs.calibrate import calibrate_run
+from lesionwise.evaluation.runs.predictions import read_run_predictions
+from lesionwise.evaluation.runs.rejection import fit_members
 from lesionwise.evaluation.runs.scores import OUT_OF_FOLD, evaluate_part, read_check
 from lesionwise.evaluation.scores.bootstrap import Estimate
 from lesionwise.evaluation.scores.evaluate import PER_CLASS
@@ -279,12 +281,15 @@ def test_notes_of_the_makers_are_taken_over_as_they_are(
 
 def test_what_was_measured_of_outsiders_is_shown(run: RunFolder) -> None:
     rng = np.random.default_rng(0)
-    drawn = rng.normal(size=(4, 50, 3))
-    rejection = fit_rejection(drawn[0], drawn[1], cal_embedding=drawn[2], cal_appearance=drawn[3])
-    parts = ((run.embeddings, (0, 2)), (run.appearance, (1, 3)))
-    for place, rows in parts:
-        for part, row in zip(("train", "cal"), rows, strict=True):
-            np.save(place(part), drawn[row])
+    shutil.copy(run.predictions("val"), run.predictions("cal"))
+    cal = read_run_predictions(run, "cal")
+    drawn = {"train": 50, "cal": len(cal.image_id), "cal-changed": 20, "train-changed": 20, "outsiders": 40}
+    embeddings = {
+        kind: rng.normal(size=(rows, 3)) + 2 * (kind == "outsiders") for kind, rows in drawn.items()
+    }
+    for kind, values in embeddings.items():
+        np.save(run.embeddings(kind), values)
+    rejection = fit_members([run])
     kinds = [
         {"kind": "cats", "pictures": 9, "sources": 9, "auroc": "0.991 (0.950 to 1.000)", "rejected": 0.875}
     ]
@@ -296,6 +301,7 @@ def test_what_was_measured_of_outsiders_is_shown(run: RunFolder) -> None:
     evaluate_part(run, "val")
     text = write_model_card(run).read_text(encoding="utf-8")
     assert f"A picture is rejected if its `ood_score` is {rejection.cutoff:.3f} or more" in text
+    assert "No less than 95 % of each diagnosis" in text
     assert "| cats | 9 | 9 | 0.991 (0.950 to 1.000) | 88 % |" in text
     assert "Of the 70 lesion images in val, 99.1 % pass: akiec 90.0 %, bcc 90.0 %." in text
     assert "| dusk | 30 | 80.0 % |" in text

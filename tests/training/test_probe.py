@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,11 @@ from lesionwise.models.network import Network
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training import features as training_features
+from lesionwise.training import rejection
 from lesionwise.training.features import known_logits
 from lesionwise.training.fit import load_best_network, predict_logits
 from lesionwise.training.prepare import TrainingData, prepare
-from lesionwise.training.rejection import measure, write_numbers
+from lesionwise.training.rejection import embed, write_numbers
 from lesionwise.training.run import train
 
 RECIPE = {
@@ -181,12 +183,19 @@ def test_what_it_rejects_is_learnt_from_the_kept_features_without_running_its_ne
         recipe, drawn_folder, out=tmp_path / "run", execution=Execution(cache_root=tmp_path / "cache")
     )
     data = prepare(drawn_folder, recipe, split=run.split, execution=Execution(cache_root=tmp_path / "cache"))
-    computed = measure(load_best_network(run, recipe), recipe, data.pixels, data.rows("cal")).embedding
+    pictures = (data.pixels[row] for row in data.rows("cal"))
+    computed = embed(load_best_network(run, recipe), recipe, pictures)
     np.testing.assert_allclose(np.load(run.embeddings("cal")), computed, rtol=1e-4, atol=1e-4)
 
-    def refuse(*_: object) -> None:
-        raise AssertionError("the network runs")
+    looked_at: list[int] = []
 
-    monkeypatch.setattr(Network, "outputs", refuse)
+    def count(_network: Network, _recipe: Recipe, pictures: Iterable[np.ndarray], **_: object) -> np.ndarray:
+        looked_at.append(sum(1 for _ in pictures))
+        return np.zeros((looked_at[-1], computed.shape[1]), np.float32)
+
+    monkeypatch.setattr(rejection, "embed", count)
     write_numbers(run, recipe, data, device="cpu")
+    assert looked_at == [
+        len(np.load(run.embeddings(kind))) for kind in ("train-changed", "cal-changed", "outsiders")
+    ]
     np.testing.assert_allclose(np.load(run.embeddings("cal")), computed, rtol=1e-4, atol=1e-4)

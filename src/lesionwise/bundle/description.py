@@ -118,6 +118,18 @@ class Score(_Record):
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
+class Accepted(_Record):
+    """How many images of a diagnosis are taken for lesion images.
+
+    Attributes:
+        images: Of the diagnosis, in `cal`.
+        part: That passes a cut-off that was set without them.
+    """
+
+    images: Annotated[int, Field(ge=1)]
+    part: Part
+
+
 class PointScores(_Record):
     """What an operating point gave on a part, each lesion counting once.
 
@@ -242,6 +254,8 @@ class Description(_Record):
         precision_check: What that changed; None for fp32.
         calibration: From logits to probabilities, sets and operating points; None if it was never calibrated.
         ood_cutoff: From this `ood_score` on an image is no lesion image; None if that is not known.
+        ood_accepted: By diagnosis code, what part of its images is taken for lesion images; empty if that is
+            not known, as in older bundles.
         provenance: Where the weights come from; None for an imported model, which cannot prove it.
         collection: Which images it learnt from; None if that is not known, as in older files.
         scores: By part of the split.
@@ -265,6 +279,7 @@ class Description(_Record):
     precision_check: PrecisionCheck | None = None
     calibration: Calibration | None = None
     ood_cutoff: float | None = None
+    ood_accepted: dict[str, Accepted] = {}
     provenance: Provenance | None = None
     collection: Collection | None = None
     scores: dict[str, PartScores] = {}

@@ -1,26 +1,34 @@
 """Out of distribution: how unlike the images that a model was trained on a picture is.
 
-Here: the scores, learnt from lesion images alone, with numpy alone. Every score is larger the more foreign.
-Not here: what a network makes of a picture (`models`), and what a run keeps of that (`run_rejection`).
-Letters: N pictures, C classes, K numbers of a picture, D directions, P prototypes.
+Here: the scores, and learning the one that bundles carry. Every score is larger the more foreign.
+Not here: the pictures that it is learnt from (`data.foreign`), what a network makes of them (`models`), and
+what a run keeps of that (`evaluation.runs.rejection`).
+Letters: N pictures, C classes, K numbers of an embedding.
 """
 
-from dataclasses import dataclass, replace
-from typing import Final, Self
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.linear_model import LogisticRegression
+
+from lesionwise.labels import CODES
 
 Floats = NDArray[np.float64]
 
 ACCEPT: Final = 0.99
 """Part of the lesion images in `cal` that the cut-off lets pass."""
-MAX_PROTOTYPES: Final = 1_000
-MAX_DIRECTIONS: Final = 64
-NEIGHBOURS: Final = 5
-_TAIL: Final = 0.005  # quantile that the two-sided scale calls one unit from the median
+ACCEPT_EACH: Final = 0.95
+"""The same of each diagnosis alone; a diagnosis of few images needs it, because the others outnumber it."""
+ACCEPT_CHANGED: Final = 0.995
+"""The same of images as other cameras have them: those change more than most cameras do."""
+_C: Final = 0.001
+"""Little trust in each number of the embedding; three times it rejects more, of other cameras' images too."""
+_MOST_STEPS: Final = 2_000
+_FOLDS: Final = 5
 _LEAST_SCALE: Final = 1e-6
-_BLOCK: Final = 512  # pictures compared with all prototypes at a time
 
 
 def max_softmax_score(logits: ArrayLike) -> Floats:
@@ -52,170 +60,129 @@ def energy_score(logits: ArrayLike) -> Floats:
 
 
 @dataclass(frozen=True)
-class Space:
-    """Coordinates in which lesion images vary by about one in every direction.
+class Accepted:
+    """How many images of a diagnosis are taken for lesion images.
 
     Attributes:
-        middle: What is usual for each number, shape (K,).
-        below: How far it may lie below that, shape (K,).
-        above: The same upwards; differs from `below` where the numbers lean to one side.
-        directions: From scaled numbers to coordinates, shape (K, D).
+        images: Of the diagnosis, in `cal`.
+        part: That passes a cut-off that was set without them.
     """
 
-    middle: Floats
-    below: Floats
-    above: Floats
-    directions: Floats
-
-    def coordinates(self, numbers: ArrayLike) -> Floats:
-        """Return the coordinates (N, D) of pictures with these numbers (N, K)."""
-        return np.asarray(self._scaled(numbers) @ self.directions)
-
-    def _scaled(self, numbers: ArrayLike) -> Floats:
-        off = np.asarray(numbers, float) - self.middle
-        return np.where(off < 0, off / self.below, off / self.above)
-
-    @classmethod
-    def fit(cls, numbers: ArrayLike, classes: ArrayLike | None = None, *, two_sided: bool = False) -> Self:
-        """Learn the coordinates from lesion images: scale, reduce, make round.
-
-        Args:
-            numbers: Of training images, shape (N, K).
-            classes: Diagnosis of each, shape (N,): then the spread within diagnoses is made round.
-            two_sided: Scale by what is rare below and above, and not by the standard deviation: for numbers
-                with one sharp end, such as sharpness, which optics bound above and focus does below.
-        """
-        x = np.asarray(numbers, float)
-        if two_sided:
-            low, middle, high = np.quantile(x, (_TAIL, 0.5, 1 - _TAIL), axis=0)
-        else:
-            middle, spread = x.mean(axis=0), x.std(axis=0)
-            low, high = middle - spread, middle + spread
-        below, above = (np.maximum(side, _LEAST_SCALE) for side in (middle - low, high - middle))
-        plain = cls(middle, below, above, np.eye(x.shape[1]))
-        scaled = plain.coordinates(x)
-        reduced = _main_directions(scaled, MAX_DIRECTIONS)
-        z = scaled @ reduced
-        centred = z - (z.mean(axis=0) if classes is None else class_means(z, classes)[np.asarray(classes)])
-        return cls(
-            middle, below, above, reduced @ np.linalg.cholesky(np.linalg.inv(shrunk_covariance(centred)))
-        )
-
-
-@dataclass(frozen=True)
-class Distance:
-    """The distance to the nearest of some prototypes, the root of the mean of the `nearest` least squares.
-
-    With training images as prototypes it is the k-nearest-neighbour score; with the means of the diagnoses in
-    a space made round within them, and the nearest one alone, it is the Mahalanobis score.
-
-    Attributes:
-        space: In which distances are taken.
-        prototypes: Coordinates, shape (P, D).
-        nearest: How many count.
-        typical: Median on lesion images in `cal`.
-        unit: From there to what one in a hundred of them exceeds.
-
-    References:
-        Sun et al. (2022), https://arxiv.org/abs/2204.06507; Lee et al. (2018), https://arxiv.org/abs/1807.03888
-    """
-
-    space: Space
-    prototypes: Floats
-    nearest: int
-    typical: float = 0.0
-    unit: float = 1.0
-
-    def score(self, numbers: ArrayLike) -> Floats:
-        """Return how foreign pictures with these numbers (N, K) are, shape (N,); 1 is rare in lesions."""
-        z = self.space.coordinates(numbers)
-        far = [self._far(z[start : start + _BLOCK]) for start in range(0, len(z), _BLOCK)]
-        return np.asarray((np.concatenate(far) - self.typical) / self.unit)
-
-    def _far(self, z: Floats) -> Floats:
-        square = (z**2).sum(1)[:, None] + (self.prototypes**2).sum(1) - 2 * z @ self.prototypes.T
-        least = np.partition(np.maximum(square, 0), self.nearest - 1, axis=1)[:, : self.nearest]
-        return np.asarray(np.sqrt(least.mean(axis=1)))
-
-    def judged_by(self, numbers: ArrayLike) -> "Distance":
-        """Return the same distance in units of lesion images that it was not fitted on.
-
-        Args:
-            numbers: Of the images in `cal`, shape (N, K).
-        """
-        plain = replace(self, typical=0.0, unit=1.0)
-        typical, rare = np.quantile(plain.score(numbers), (0.5, ACCEPT))
-        return replace(plain, typical=float(typical), unit=float(max(rare - typical, _LEAST_SCALE)))
-
-
-def fit_neighbours(numbers: ArrayLike, *, two_sided: bool = False, seed: int = 0) -> Distance:
-    """Return the distance to the nearest training images.
-
-    Args:
-        numbers: Of training images, shape (N, K).
-        two_sided: See `Space.fit`.
-        seed: Of the choice of at most `MAX_PROTOTYPES` of them.
-    """
-    space = Space.fit(numbers, two_sided=two_sided)
-    z = space.coordinates(numbers)
-    chosen = np.random.default_rng(seed).permutation(len(z))[:MAX_PROTOTYPES]
-    return Distance(space, z[np.sort(chosen)], min(NEIGHBOURS, len(chosen)))
-
-
-def fit_mahalanobis(numbers: ArrayLike, classes: ArrayLike, *, two_sided: bool = False) -> Distance:
-    """Return the distance to the nearest mean of a diagnosis, all with one shared covariance.
-
-    Args:
-        numbers: Of training images, shape (N, K).
-        classes: Diagnosis of each, shape (N,), from 0 without gaps.
-        two_sided: See `Space.fit`.
-    """
-    space = Space.fit(numbers, classes, two_sided=two_sided)
-    return Distance(space, class_means(space.coordinates(numbers), classes), 1)
+    images: int
+    part: float
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """When a picture is taken for no lesion image: the larger of two distances reaches the cut-off.
-
-    Either may speak up alone: a picture is foreign if the network sees in it what it never saw, or if it
-    looks as no lesion image does. A joint distance would let sixty usual numbers hide one that is not.
+    """When a picture is taken for no lesion image: a weighted sum of its embedding reaches the cut-off.
 
     Attributes:
-        embedding: Of what the network makes of the picture.
-        appearance: Of how the picture looks at large (`models.appearance`).
+        middle: Taken off the embedding first, so that the sum loses few digits, shape (K,).
+        direction: Weight of each number, shape (K,).
+        offset: Added to the sum.
         cutoff: From this score on a picture is rejected.
+        accepted: By diagnosis code, what lets pass how many; empty where the diagnoses in `cal` are unknown.
     """
 
-    embedding: Distance
-    appearance: Distance
+    middle: Floats
+    direction: Floats
+    offset: float
     cutoff: float
+    accepted: Mapping[str, Accepted]
 
-    def score(self, embedding: ArrayLike, appearance: ArrayLike) -> Floats:
-        """Return how foreign pictures are, shape (N,).
-
-        Args:
-            embedding: Shape (N, K).
-            appearance: Shape (N, K), another K.
-        """
-        return np.maximum(self.embedding.score(embedding), self.appearance.score(appearance))
+    def score(self, embedding: ArrayLike) -> Floats:
+        """Return how foreign pictures with these embeddings (N, K) are, shape (N,)."""
+        return np.asarray((np.asarray(embedding, float) - self.middle) @ self.direction + self.offset)
 
 
 def fit_rejection(
-    embedding: ArrayLike, appearance: ArrayLike, *, cal_embedding: ArrayLike, cal_appearance: ArrayLike
+    lesions: ArrayLike,
+    outsiders: ArrayLike,
+    *,
+    cal: ArrayLike,
+    cal_changed: ArrayLike | None = None,
+    cal_classes: ArrayLike | None = None,
 ) -> Rejection:
-    """Learn from lesion images alone which pictures are none.
+    """Learn what tells lesion images from other pictures: a logistic regression on the embedding.
+
+    The score is 0 at the median of `cal`, and 1 is what one lesion image in a hundred exceeds.
 
     Args:
-        embedding: Of the images in `train`, shape (N, K).
-        appearance: Of the same, shape (N, K), another K.
-        cal_embedding: Of the images in `cal`, which set the cut-off.
-        cal_appearance: Of the same.
+        lesions: Embeddings of lesion images, as they are and as other cameras have them, shape (N, K).
+        outsiders: Embeddings of pictures that are no lesion images, shape (another N, K).
+        cal: Embeddings of the lesion images that set the cut-off.
+        cal_changed: Embeddings of some of these as other cameras have them; left out, they set nothing.
+        cal_classes: Diagnosis of each, as its place in `CODES`; left out, none is promised anything.
+
+    References:
+        Hendrycks, Mazeika, Dietterich (2019), https://arxiv.org/abs/1812.04606 (learning from outliers)
     """
-    seen = fit_neighbours(embedding).judged_by(cal_embedding)
-    looks = fit_neighbours(appearance, two_sided=True).judged_by(cal_appearance)
-    score = np.maximum(seen.score(cal_embedding), looks.score(cal_appearance))
-    return Rejection(seen, looks, accepting_cutoff(score))
+    inside, outside, held = (np.asarray(values, float) for values in (lesions, outsiders, cal))
+    middle, spread = inside.mean(axis=0), np.maximum(inside.std(axis=0), _LEAST_SCALE)
+    model = LogisticRegression(C=_C, class_weight="balanced", max_iter=_MOST_STEPS)
+    model.fit(
+        (np.concatenate([inside, outside]) - middle) / spread,
+        np.arange(len(inside) + len(outside)) >= len(inside),
+    )
+    direction = model.coef_[0] / spread
+    held = held - middle
+    typical, rare = np.quantile(held @ direction, (0.5, ACCEPT))
+    unit = max(float(rare - typical), _LEAST_SCALE)
+    direction, offset = direction / unit, -float(typical) / unit
+    score = held @ direction + offset
+    classes = None if cal_classes is None else np.asarray(cal_classes)
+    changed = None if cal_changed is None else (np.asarray(cal_changed, float) - middle) @ direction + offset
+    accepted = {} if classes is None else accepted_out_of_fold(score, classes, changed)
+    return Rejection(middle, direction, offset, rejecting_cutoff(score, classes, changed), accepted)
+
+
+def rejecting_cutoff(
+    score: ArrayLike, classes: ArrayLike | None = None, changed: ArrayLike | None = None
+) -> float:
+    """Return the least cut-off that keeps all promises.
+
+    `ACCEPT` of all lesion images pass, `ACCEPT_EACH` of each diagnosis, and `ACCEPT_CHANGED` of the images as
+    other cameras have them.
+
+    Args:
+        score: Of lesion images that nothing was fitted on, shape (N,).
+        classes: Diagnosis of each, shape (N,); left out, all are looked at together.
+        changed: Scores of lesion images as other cameras have them, if there are any.
+    """
+    values = np.asarray(score, float)
+    cutoffs = [accepting_cutoff(values)]
+    if classes is not None:
+        kinds = np.asarray(classes)
+        cutoffs += [accepting_cutoff(values[kinds == kind], ACCEPT_EACH) for kind in np.unique(kinds)]
+    if changed is not None:
+        cutoffs.append(accepting_cutoff(changed, ACCEPT_CHANGED))
+    return max(cutoffs)
+
+
+def accepted_out_of_fold(
+    score: ArrayLike, classes: ArrayLike, changed: ArrayLike | None = None
+) -> dict[str, Accepted]:
+    """Return what part of each diagnosis passes a cut-off that other images set, by diagnosis code.
+
+    Args:
+        score: Of lesion images that nothing was fitted on, shape (N,).
+        classes: Diagnosis of each, as its place in `CODES`, shape (N,).
+        changed: As for `rejecting_cutoff`.
+    """
+    values, kinds = np.asarray(score, float), np.asarray(classes)
+    fold = np.empty(len(kinds), int)
+    fold[np.argsort(kinds, kind="stable")] = np.arange(len(kinds)) % _FOLDS  # each diagnosis in every fold
+    passed = np.empty(len(kinds), bool)
+    for number in range(_FOLDS):
+        held = fold == number
+        if held.all():
+            passed[held] = True
+        elif held.any():
+            passed[held] = values[held] < rejecting_cutoff(values[~held], kinds[~held], changed)
+    return {
+        CODES[kind]: Accepted(int((kinds == kind).sum()), float(passed[kinds == kind].mean()))
+        for kind in np.unique(kinds)
+    }
 
 
 def accepting_cutoff(score: ArrayLike, accept: float = ACCEPT) -> float:
@@ -233,37 +200,3 @@ def accepting_cutoff(score: ArrayLike, accept: float = ACCEPT) -> float:
     ordered = np.sort(np.asarray(score, float))
     rank = min(int(np.ceil((len(ordered) + 1) * accept)), len(ordered))
     return float(np.nextafter(np.float32(ordered[rank - 1]), np.float32(np.inf)))
-
-
-def class_means(numbers: ArrayLike, classes: ArrayLike) -> Floats:
-    """Return the mean of each class, shape (C, K); classes count from 0 without gaps."""
-    x, y = np.asarray(numbers, float), np.asarray(classes)
-    return np.stack([x[y == code].mean(axis=0) for code in range(y.max() + 1)])
-
-
-def shrunk_covariance(centred: ArrayLike) -> Floats:
-    """Return the covariance of numbers about zero, drawn towards a sphere as far as their count asks.
-
-    Args:
-        centred: Shape (N, K).
-
-    References:
-        Ledoit and Wolf (2004), https://doi.org/10.1016/S0047-259X(03)00096-4
-    """
-    x = np.asarray(centred, float)
-    n, k = x.shape
-    sample = x.T @ x / n
-    mean = np.trace(sample) / k
-    off = ((sample - mean * np.eye(k)) ** 2).sum()
-    noise = ((x**2).T @ (x**2) / n - sample**2).sum() / n
-    weight = min(noise / off, 1.0) if off else 1.0
-    return np.asarray((1 - weight) * sample + weight * max(mean, _LEAST_SCALE) * np.eye(k))
-
-
-def _main_directions(scaled: Floats, count: int) -> Floats:
-    """Return the directions of greatest spread, half evened out already, shape (K, at most `count`)."""
-    if scaled.shape[1] <= count:
-        return np.eye(scaled.shape[1])
-    variance, vectors = np.linalg.eigh(np.cov(scaled, rowvar=False))
-    largest = slice(None, -count - 1, -1)
-    return np.asarray(vectors[:, largest] / np.maximum(variance[largest], _LEAST_SCALE) ** 0.25)

@@ -30,32 +30,53 @@ TOLERANCE: Final = 1e-4
 OOD_TOLERANCE: Final = 1e-2
 """The same for the score by which pictures are rejected, in parts of it."""
 
+_BAND: Final = 48  # lines of a view that are made at a time
 _TRIAL_IMAGES: Final = 8
 _TINY: Final = 1e-12  # as in `evaluation.ensemble`: keeps the logarithm finite
 
 
 class View(nn.Module):
-    """Cuts and resizes, as two matrix products: the one form in which all runtimes resize alike.
+    """Cuts and resizes, as matrix products: the one form in which all runtimes resize alike.
+
+    A line of the view is made of two or three neighbouring lines of the image, so nearly all of a whole
+    matrix is zero. The products are therefore taken a band of lines at a time, from the few lines of the
+    image that the band needs: a quarter of the time, and the same sums.
 
     Args:
         rows: What each row of the view is made of, shape (h, H).
         columns: What each column of the view is made of, shape (w, W).
     """
 
-    rows: Tensor
-    columns: Tensor
-
     def __init__(self, rows: Tensor, columns: Tensor) -> None:
         super().__init__()
-        self.top, self.bottom = _reach(rows)
         self.left, self.right = _reach(columns)
-        self.register_buffer("rows", rows[:, self.top : self.bottom] / 255)
-        self.register_buffer("columns", columns[:, self.left : self.right].T.contiguous())
+        self.rows = nn.ModuleList(map(Band, torch.split(rows / 255, _BAND)))
+        self.columns = nn.ModuleList(map(Band, torch.split(columns[:, self.left : self.right], _BAND)))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the view (B, 3, h, w), RGB in [0, 1], of images (B, 3, H, W), uint8."""
-        cut = images[:, :, self.top : self.bottom, self.left : self.right]
-        return self.rows @ cut.float() @ self.columns
+        cut = images[..., self.left : self.right]
+        tall = torch.cat([band(cut) for band in self.rows], dim=2)
+        return torch.cat([band(tall.mT) for band in self.columns], dim=2).mT
+
+
+class Band(nn.Module):
+    """Some neighbouring lines of a view.
+
+    Args:
+        lines: What each is made of, shape (n, N).
+    """
+
+    lines: Tensor
+
+    def __init__(self, lines: Tensor) -> None:
+        super().__init__()
+        self.first, self.end = _reach(lines)
+        self.register_buffer("lines", lines[:, self.first : self.end].contiguous())
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the lines (B, 3, n, M) of pixels (B, 3, N, M)."""
+        return self.lines @ pixels[:, :, self.first : self.end].float()
 
 
 class Whole(nn.Module):
@@ -120,8 +141,8 @@ class BundleGraph(nn.Module):
     Args:
         members: At least one.
         scaling: From raw outputs to calibrated ones; None leaves them as they are.
-        ood: From images (B, H, W, 3), uint8, and embedding (B, D) to how unlike a lesion image each picture
-            is (B,); None gives no such output.
+        ood: From the embedding (B, D) to how unlike a lesion image each picture is (B,); None gives no such
+            output.
     """
 
     def __init__(
@@ -146,7 +167,7 @@ class BundleGraph(nn.Module):
             "probabilities": self.scaled(logits).softmax(1),
             "logits": logits,
             "embedding": embedding,
-            "ood_score": None if self.ood is None else self.ood(image, embedding),
+            "ood_score": None if self.ood is None else self.ood(embedding),
             "cam": cam,
         }
         return {name: value for name, value in outputs.items() if value is not None}

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lesionwise.bundle.description import (
+    Accepted,
     Description,
     ImageInput,
     PartScores,
@@ -110,6 +111,7 @@ def export_run(
         logits_are="last layer" if runs == [run] else "log of probability",
         calibration=calibration,
         ood_cutoff=None if rejection is None else rejection.cutoff,
+        ood_accepted=_accepted(rejection),
         provenance=_provenance(runs, recipes, split, scores),
         collection=collection_of(split.frame["image_id"]),
         scores=scores,
@@ -139,6 +141,11 @@ def _rejection(runs: Sequence[RunFolder], execution: Execution) -> Rejection | N
             recipe, data, _ = prepare_again(member, execution)
             write_numbers(member, recipe, data, device=choose_device("auto"))
     return fit_members(runs)
+
+
+def _accepted(rejection: Rejection | None) -> dict[str, Accepted]:
+    found = {} if rejection is None else rejection.accepted
+    return {code: Accepted(images=kept.images, part=kept.part) for code, kept in found.items()}
 
 
 def _graph(

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from lesionwise.bundle.licence import licence_in_words, licence_lines
 from lesionwise.data.collection import PHANTOM_WARNING, collection_of
 from lesionwise.errors import RunError
-from lesionwise.evaluation.ood import ACCEPT
+from lesionwise.evaluation.ood import ACCEPT, ACCEPT_EACH
 from lesionwise.evaluation.robustness import describe_robustness, read_robustness
 from lesionwise.evaluation.runs.ensemble import made_of
 from lesionwise.evaluation.runs.evaluated import EvaluatedRun, load_evaluated
@@ -108,6 +108,8 @@ def card_facts(found: EvaluatedRun) -> dict[str, Any]:
         "confidence": calibration_facts(found.check, calibration) if calibration else None,
         "cutoff": rejection.cutoff if rejection else None,
         "accept": ACCEPT,
+        "accept_each": ACCEPT_EACH,
+        "let_pass": rejection.accepted if rejection else {},
         "outsiders": read_json(run.outsiders) if run.outsiders.is_file() else None,
         "explanation": describe_explanation(explanation) if explanation else None,
         "robustness": describe_robustness(robustness) if robustness else None,

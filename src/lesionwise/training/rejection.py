@@ -1,19 +1,24 @@
 """The stage after training that keeps what tells lesion images from other pictures.
 
-Here: what the network and `models.appearance` make of `train` and `cal`, as arrays. Not here: learning from
-them (`evaluation.run_rejection`). No picture of anything else is looked at, and `test` is not read.
-Letters: N images, K numbers of an image, H W pixels.
+Here: what the network makes of images of `train` and `cal`, of these as other cameras have them, and of
+pictures that are no lesion images, as arrays. Not here: making the pictures (`data.foreign`) and learning
+from the arrays (`evaluation.runs.rejection`). `test` is not read.
+Letters: N images, K numbers of an embedding, H W pixels.
 """
 
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import islice
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lesionwise.evaluation.runs.rejection import PARTS
+from lesionwise.data.foreign import OUTSIDERS, change_camera, draw_outsider
+from lesionwise.data.images import fit_image
+from lesionwise.data.preprocess import recipe_steps
 from lesionwise.files import atomic_path
-from lesionwise.models.appearance import Appearance
 from lesionwise.models.network import Network
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
@@ -23,23 +28,15 @@ from lesionwise.training.loop.hardware import keep_memory
 from lesionwise.training.prepare import TrainingData
 from lesionwise.training.step.augment import evaluation_view
 
+Pixels = NDArray[np.uint8]
 _BATCH: Final = 64
-
-
-class Numbers(NamedTuple):
-    """What is known of some images, row by row in the order of their ids.
-
-    Attributes:
-        embedding: Of the network, shape (N, K).
-        appearance: Of the pictures, shape (N, K), another K.
-    """
-
-    embedding: NDArray[np.float32]
-    appearance: NDArray[np.float32]
+_MOST_OF_EACH: Final = 150  # training images of each diagnosis: rare ones count as much as common ones
+_MOST_CHANGED: Final = 600
+_OF_EACH_KIND: Final = 75  # outsiders
 
 
 def write_numbers(run: RunFolder, recipe: Recipe, data: TrainingData, *, device: str) -> None:
-    """Write embeddings and appearance of train and cal.
+    """Write the embeddings from which it is learnt which pictures are no lesion images.
 
     Args:
         run: A trained run.
@@ -48,41 +45,83 @@ def write_numbers(run: RunFolder, recipe: Recipe, data: TrainingData, *, device:
         device: "cpu", "cuda" or "mps".
     """
     network = load_best_network(run, recipe)
-    rows = {part: data.rows(part) for part in PARTS}
-    known = {part: known_embedding(network, recipe, data, rows[part]) for part in PARTS}
-    for part in PARTS:
-        numbers = measure(network, recipe, data.pixels, rows[part], known=known[part], device=device)
-        for path, array in zip((run.embeddings(part), run.appearance(part)), numbers, strict=True):
-            with atomic_path(path) as temporary, temporary.open("wb") as file:
-                np.save(file, array, allow_pickle=False)
+    some, cal = some_of_each(data.y, data.rows("train")), data.rows("cal")
+    look = partial(embed, network, recipe, device=device)
+    known = {"train": some, "cal": cal}
+    found = {kind: known_embedding(network, recipe, data, rows) for kind, rows in known.items()}
+    for kind, rows in known.items():
+        if found[kind] is None:
+            found[kind] = look(data.pixels[row] for row in rows)
+    found["train-changed"] = look(changed(recipe, data.pixels, some))
+    found["cal-changed"] = look(changed(recipe, data.pixels, np.random.default_rng(0).permutation(cal)))
+    found["outsiders"] = look(outsiders(recipe, data.pixels, some))
+    for kind, embedding in found.items():
+        with atomic_path(run.embeddings(kind)) as temporary, temporary.open("wb") as file:
+            np.save(file, np.asarray(embedding), allow_pickle=False)
 
 
-def measure(
-    network: Network,
-    recipe: Recipe,
-    pixels: NDArray[np.uint8],
-    rows: NDArray[np.int64],
-    *,
-    known: NDArray[np.float32] | None = None,
-    device: str = "cpu",
-) -> Numbers:
-    """Return embedding and appearance of some images.
+def some_of_each(y: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return some of these rows, in random order, of each diagnosis at most `_MOST_OF_EACH`.
+
+    Args:
+        y: Diagnosis of every image.
+        rows: Those to choose from.
+    """
+    rng = np.random.default_rng(0)
+    shuffled = rng.permutation(rows)
+    kept = [shuffled[y[shuffled] == kind][:_MOST_OF_EACH] for kind in np.unique(y[rows])]
+    return np.asarray(rng.permutation(np.concatenate(kept)), np.int64)
+
+
+def changed(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64]) -> Iterator[Pixels]:
+    """Yield lesion images as other cameras have them.
+
+    Args:
+        recipe: Says how an image is preprocessed.
+        pixels: All images, shape (N, H, W, 3).
+        rows: Images; at most `_MOST_CHANGED`, from the first on, are changed.
+    """
+    for number, row in enumerate(rows[:_MOST_CHANGED]):
+        yield _prepared(recipe, change_camera(pixels[row], np.random.default_rng([1, number])))
+
+
+def outsiders(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64]) -> Iterator[Pixels]:
+    """Yield pictures that are no lesion images, as many of each kind.
+
+    Args:
+        recipe: Says how an image is preprocessed.
+        pixels: All images, shape (N, H, W, 3).
+        rows: Lesion images to alter, or to take colours from.
+    """
+    for place, kind in enumerate(OUTSIDERS):
+        for number in range(_OF_EACH_KIND):
+            row = rows[(place * _OF_EACH_KIND + number) % len(rows)]
+            rng = np.random.default_rng([2, place, number])
+            yield _prepared(recipe, draw_outsider(pixels[row], rng, kind))
+
+
+def _prepared(recipe: Recipe, picture: Pixels) -> Pixels:
+    """Return a picture as it would be read from a file."""
+    return fit_image(picture, recipe.image_size, steps=recipe_steps(recipe))
+
+
+def embed(
+    network: Network, recipe: Recipe, pictures: Iterable[Pixels], *, device: str = "cpu"
+) -> NDArray[np.float32]:
+    """Return the embeddings (N, K) of some pictures.
 
     Args:
         network: From RGB in [0, 1] to outputs.
-        recipe: Says which part of an image the network looks at; the appearance is that of the whole.
-        pixels: All images, shape (N, H, W, 3), uint8; may be memory-mapped.
-        rows: Those to measure.
-        known: Their embedding, where it need not be computed again.
+        recipe: Says which part of a picture the network looks at.
+        pictures: Each of shape (H, W, 3).
         device: "cpu", "cuda" or "mps".
     """
     keep_memory()
-    network, appearance = network.to(device).eval(), Appearance().to(device)
-    embeddings, looks = [] if known is None else [torch.from_numpy(known)], []
+    network = network.to(device).eval()
+    found = []
     with torch.inference_mode():
-        for batch in np.array_split(rows, max(1, -(-len(rows) // _BATCH))):
-            images = torch.from_numpy(pixels[batch]).to(device)
-            if known is None:
-                embeddings.append(network.outputs(evaluation_view(images, recipe)).embedding.float().cpu())
-            looks.append(appearance(images).cpu())
-    return Numbers(torch.cat(embeddings).numpy(), torch.cat(looks).numpy())
+        waiting = iter(pictures)
+        while batch := list(islice(waiting, _BATCH)):
+            images = torch.from_numpy(np.stack(batch)).to(device)
+            found.append(network.outputs(evaluation_view(images, recipe)).embedding.float().cpu())
+    return torch.cat(found).numpy()

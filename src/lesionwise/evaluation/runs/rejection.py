@@ -1,24 +1,27 @@
 """Which pictures a run takes for no lesion images, learnt from the arrays that training left in its folder.
 
-Here: reading these. Not here: making them (`lesionwise.training.rejection`), and the scores (`ood`).
+Here: reading these. Not here: making them (`training.rejection`), and the scores (`evaluation.ood`).
 """
 
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lesionwise.errors import RunError
 from lesionwise.evaluation.ood import Rejection, fit_rejection
 from lesionwise.evaluation.runs.ensemble import made_of
+from lesionwise.evaluation.runs.predictions import read_run_predictions
 from lesionwise.run_folder import RunFolder
 
-PARTS: Final = ("train", "cal")
+SEEN: Final = ("train", "train-changed", "outsiders", "cal", "cal-changed")
+"""Pictures whose embeddings are kept: of the split, the same from other cameras, and of no lesion."""
 
 
 def has_numbers(run: RunFolder) -> bool:
     """Return whether a run holds what `fit_members` reads."""
-    return all(path.is_file() for part in PARTS for path in (run.embeddings(part), run.appearance(part)))
+    return all(run.embeddings(kind).is_file() for kind in SEEN)
 
 
 def run_rejection(run: RunFolder) -> Rejection | None:
@@ -35,20 +38,23 @@ def fit_members(runs: Sequence[RunFolder]) -> Rejection:
     """Return what some runs reject together: by their embeddings side by side.
 
     Args:
-        runs: Of one split, each with embeddings and appearance of `PARTS`.
+        runs: Of one split, each with the embeddings of `SEEN`.
 
     Raises:
         RunError: If their arrays cannot be read or do not fit each other.
     """
     try:
-        embedding, cal_embedding = (
-            np.concatenate([np.load(run.embeddings(part), allow_pickle=False) for run in runs], axis=1)
-            for part in PARTS
-        )
-        appearance, cal_appearance = (np.load(runs[0].appearance(part), allow_pickle=False) for part in PARTS)
+        train, changed, outsiders, cal, cal_changed = (_side_by_side(runs, kind) for kind in SEEN)
+        answered = runs[0].predictions("cal").is_file()
+        classes = read_run_predictions(runs[0], "cal").sorted().y_true if answered else None
+        lesions = np.concatenate([train, changed])
+        return fit_rejection(lesions, outsiders, cal=cal, cal_changed=cal_changed, cal_classes=classes)
     except (OSError, ValueError) as error:
         raise RunError(
-            f"{runs[0].path}: embeddings of train and cal cannot be read: {error}. Delete them; the export "
-            "makes them anew."
+            f"{runs[0].path}: the embeddings of {', '.join(SEEN)} cannot be read: {error}. Delete the files "
+            "embeddings-*.npy; the export makes them anew."
         ) from error
-    return fit_rejection(embedding, appearance, cal_embedding=cal_embedding, cal_appearance=cal_appearance)
+
+
+def _side_by_side(runs: Sequence[RunFolder], kind: str) -> NDArray[np.float32]:
+    return np.concatenate([np.load(run.embeddings(kind), allow_pickle=False) for run in runs], axis=1)

@@ -3,8 +3,8 @@
     python examples/notebook.py DIR OUT [key=value …]
 
 `DIR` is a data folder, `OUT` a new folder; `key=value` changes the recipe, such as `epochs=3`. Cells start at
-`# %%`, as Jupyter, Spyder and VS Code read them. What the notebooks did, and why some of it is not done here,
-stands in `docs/from-a-notebook.md`.
+`# %%`, which Jupyter, Spyder and VS Code recognise. `docs/from-a-notebook.md` compares each step with the
+notebooks and says why some of it is done differently here.
 """
 
 # %% 1. Libraries
@@ -32,33 +32,33 @@ print(f"{len(files)} images; {', '.join(f'{code}: {NAMES[code]}' for code in COD
 # %% 3. The table
 print(data.table.drop(columns="path").head().to_string())
 
-# %% 4. Cleaning: a missing age stays missing, because a mean over all rows would carry test into training
+# %% 4. Cleaning: a missing age stays missing, since a mean over all rows would carry test rows into training
 print(f"{data.table['age'].isna().sum()} ages are missing.", *data.warnings, *data.notes, sep="\n")
 
 # %% 5. Exploratory analysis: out/explore/explore.html
 page = write_exploration(explore_folder(folder), out / "explore")
-print(f"Every figure, and what stands out: {page}")
+print(f"All figures and a summary of what stands out: {page}")
 
 # %% 6. Loading and resizing: decoded once, in parallel, then mapped into memory
 recipe = load_recipe("seed-cnn", changes)
 pixels = open_cache(data, recipe.image_size).pixels
 print(f"Pixels: {pixels.shape}, {pixels.dtype}")
 
-# %% 7. Train and test: by lesion; and 10. a validation set, with cal for thresholds
+# %% 7. Train and test, split by lesion; 10. a validation set, and a part cal for thresholds
 split = make_split(data, seed=0)
 write_split(split, out / "split.csv")
 print(split.frame.groupby("part")["image_id"].size().to_string())
 
-# %% 8. Normalisation: mean and deviation of train alone, kept inside the network. 9. Labels: the class index
+# %% 8. Normalisation: inside the network, with the statistics of train alone. 9. Labels: the class index
 print(f"Labels: {data.y[:8]} of {CODES}")
 
-# %% 11. The model, 12. its optimizer and annealing: keys of the recipe
+# %% 11. The model, 12. its optimizer and learning-rate schedule: keys of the recipe
 print(f"{recipe.model}: {recipe.optimizer}, lr {recipe.lr}, {recipe.schedule}, {recipe.epochs} epochs")
 
-# %% 13. Fitting, with augmentation
+# %% 13. Training, with augmentation
 run = train(recipe, folder, split=out / "split.csv", out=out / "run", seed=0)
 
-# %% 14. Evaluation: curves, confusion matrix, wrong fraction of each class, the images that went wrong
+# %% 14. Evaluation: curves, confusion matrix, error rate of each class, misclassified images
 evaluation = evaluate_part(run, "val")
 print(
     f"Balanced accuracy {evaluation.overall['balanced_accuracy']}", f"Report: {write_report(run)}", sep="\n"

@@ -48,7 +48,7 @@ def write_kaggle() -> WriteKaggle:
         images = folder / "HAM10000_images_part_1"
         images.mkdir(parents=True)
         rng = np.random.default_rng(0)
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for index in range(lesions * len(CODES)):
             dx = CODES[index % len(CODES)]
             for _ in range(1 + index % photographs):

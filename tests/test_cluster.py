@@ -12,12 +12,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from bundle.conftest import exported, graph  # noqa: F401 (pytest finds fixtures by name)
 from conftest import WriteKaggle
 from lesionwise.bundle.engine import load_model
 from lesionwise.errors import MissingExtraError
 from lesionwise.predict.files import Output, predict_files
 from lesionwise.predict.sources import find_pictures
-from predict.conftest import exported, graph, model  # noqa: F401 (pytest finds fixtures by name)
+from predict.conftest import model  # noqa: F401 (the same)
 
 IMAGES = 330
 LIMIT_S = 300  # it takes some thirty on an idle machine
@@ -48,7 +49,7 @@ def out(
     folder = tmp_path_factory.mktemp("two-machines")
     data = write_kaggle(folder / "data", lesions=20)
     script = Path(__file__).with_name("two_machines.py")
-    command = [sys.executable, script, model, images, data, folder]
+    command: list[str | Path] = [sys.executable, script, model, images, data, folder]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=folder) as process:
         try:
             told = process.communicate(timeout=LIMIT_S)[1]

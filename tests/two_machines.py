@@ -31,7 +31,7 @@ os.environ |= {
 import ray
 from ray.cluster_utils import Cluster
 
-from lesionwise.bundle.engine import load_model
+from lesionwise.bundle.engine import BATCH, load_model
 from lesionwise.execution import Execution
 from lesionwise.experiments.crossval import cross_validate
 from lesionwise.predict import ray as predict_ray
@@ -92,14 +92,14 @@ def kill_midway(cluster: Cluster, doomed: object, look: Callable[[], tuple[Any, 
     return kills
 
 
-def slowly(block: Mapping[str, Any], **settings: object) -> dict[str, Any]:
+def slowly(block: Mapping[str, Any], **settings: Any) -> dict[str, Any]:
     """Answer as ever, but so that there is time to die."""
     sleep(1)
     return answer_block(block, **settings)
 
 
 def predict(cluster: Cluster, doomed: object, model: Path, images: Path, out: Path) -> dict[str, object]:
-    predict_ray.BLOCK = predict_ray.BATCH
+    vars(predict_ray)["BLOCK"] = BATCH
     predict_ray._answer_block = slowly  # noqa: SLF001
     dealt = [0]
     pictures = list(find_pictures([str(images)]))

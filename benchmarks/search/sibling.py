@@ -51,7 +51,7 @@ def main(places: list[Path]) -> None:
     for score in SCORES:
         sign = -1 if score in LOSSES else 1
         best = max(alone, key=lambda pair: sign * overall[pair[0]][score].value)
-        (found,) = compare([best, mean])
+        (found,) = compare([best, mean]).comparisons
         print(f"{score}: {found.name} less {found.reference} {found.differences[score]}")
 
 

@@ -59,7 +59,7 @@ def main(run_path: str, *files: str) -> None:
         (name, replace(said, y_prob=answers[f"{name} on openvino"].probabilities.astype(float)))
         for name in files
     ]
-    for row in compare(named):
+    for row in compare(named).comparisons:
         for score in ("balanced_accuracy", "log_loss"):
             print(f"{row.name} less {row.reference}, {score}: {row.differences[score]}")
 

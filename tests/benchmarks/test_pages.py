@@ -33,7 +33,8 @@ PARTIAL = [path for path in REGISTER["pages"] if path not in WHOLE]
 
 @cache
 def _expected() -> dict[str, Any]:
-    return PAGES.expected_pages(REGISTER)
+    pages: dict[str, Any] = PAGES.expected_pages(REGISTER)
+    return pages
 
 
 def _read(path: str) -> str:

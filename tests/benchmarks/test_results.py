@@ -37,7 +37,10 @@ def test_larger_out_of_fold_is_the_mean_of_its_two_networks() -> None:
     ]
     first, second = (member.y_prob[np.argsort(member.image_id)] for member in members)
     order = np.argsort(members[0].image_id)
-    scores = evaluate(members[0].y_true[order], (first + second) / 2, groups=members[0].group[order])
+    y_true, groups = members[0].y_true, members[0].group
+    assert y_true is not None
+    assert groups is not None
+    scores = evaluate(y_true[order], (first + second) / 2, groups=groups[order])
     (page,) = ACCURACY.glob("larger_*.md")
     rows = page.read_text(encoding="utf-8").split("## Out of fold")[1].splitlines()
     found = {cells[1].strip(): cells[-2].strip() for row in rows if len(cells := row.split("|")) == 7}

@@ -55,7 +55,7 @@ def test_what_a_runtime_refuses_is_refused_by_name(make_bundle: MakeBundle, runt
     engine = Engine(bundle, runtime=runtime, threads=1)
     for odd in (images(2, (10, 10)), images(2).astype(float)):
         with pytest.raises(ImageError, match=r"Expected pixels \(N, 24, 32, 3\) of uint8 but got"):
-            engine.run(odd)  # type: ignore[arg-type]
+            engine.run(odd)
 
 
 def test_a_graph_that_breaks_on_an_image_is_reported(make_bundle: MakeBundle) -> None:

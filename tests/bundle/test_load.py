@@ -122,14 +122,14 @@ def test_two_descriptions_are_refused(exported: Exported) -> None:
 Change = Callable[[Any], None]
 
 
-def _external_data(model: Any) -> None:  # noqa: ANN401 (the package has no types)
+def _external_data(model: Any) -> None:
     weights = model.graph.initializer[0]
     weights.data_location = onnx.TensorProto.EXTERNAL
     weights.external_data.add(key="location", value="../../etc/passwd")
     weights.ClearField("raw_data")
 
 
-def _external_constant(model: Any) -> None:  # noqa: ANN401
+def _external_constant(model: Any) -> None:
     _external_data(model)
     tensor = model.graph.initializer[0]
     node = model.graph.node.add(op_type="Constant", output=["unused"])
@@ -137,45 +137,45 @@ def _external_constant(model: Any) -> None:  # noqa: ANN401
     del model.graph.initializer[0]
 
 
-def _foreign_operator(model: Any) -> None:  # noqa: ANN401
+def _foreign_operator(model: Any) -> None:
     model.graph.node[0].domain = "com.example"
 
 
-def _loop(model: Any) -> None:  # noqa: ANN401
+def _loop(model: Any) -> None:
     node = model.graph.node.add(op_type="Loop", output=["unused"])
     node.attribute.add(name="body", type=onnx.AttributeProto.GRAPH).g.name = "body"
 
 
-def _function(model: Any) -> None:  # noqa: ANN401
+def _function(model: Any) -> None:
     model.functions.add(name="f", domain="")
 
 
-def _wrong_size(model: Any) -> None:  # noqa: ANN401
+def _wrong_size(model: Any) -> None:
     weights = next(found for found in model.graph.initializer if found.raw_data)
     weights.dims[0] *= 1_000_000_000
 
 
-def _sparse(model: Any) -> None:  # noqa: ANN401
+def _sparse(model: Any) -> None:
     model.graph.sparse_initializer.add()
 
 
-def _no_graph(model: Any) -> None:  # noqa: ANN401
+def _no_graph(model: Any) -> None:
     model.ClearField("graph")
 
 
-def _same_output_twice(model: Any) -> None:  # noqa: ANN401
+def _same_output_twice(model: Any) -> None:
     model.graph.output.add().CopyFrom(model.graph.output[0])
 
 
-def _foreign_operator_with_escapes(model: Any) -> None:  # noqa: ANN401
+def _foreign_operator_with_escapes(model: Any) -> None:
     model.graph.node[0].domain = "com\x1b[2J"
 
 
-def _float_input(model: Any) -> None:  # noqa: ANN401
+def _float_input(model: Any) -> None:
     model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
 
 
-def _six_classes(model: Any) -> None:  # noqa: ANN401
+def _six_classes(model: Any) -> None:
     model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 6
 
 

@@ -50,6 +50,7 @@ def claiming(make_bundle: MakeBundle, data: Dataset, change: Change | None = Non
     check = check_calibration(
         CALIBRATION, truth, softmax(said.logits), said.probabilities, groups, resamples=30
     )
+    assert said.ood_score is not None
     accepted = float(np.mean(said.ood_score < CUTOFF))
     claim = part_scores(evaluate(truth, said.probabilities, groups), check, accepted=accepted).model_dump()
     if change:
@@ -71,6 +72,7 @@ def test_a_true_claim_is_confirmed_in_every_row(make_bundle: MakeBundle, drawn: 
     assert names >= {f"melanoma, sensitivity >= 0.9: {side}" for side in ("sensitivity", "specificity")}
     covered = {row.diagnosis: row.found for row in rows if row.score == "lesions covered by sets"}
     assert set(covered) == {*CODES, "all"}
+    assert covered["all"] is not None
     assert 0 < covered["all"] < 1
 
 

@@ -19,7 +19,8 @@ def write_lists(folder: Path, train: list[str], test: list[str]) -> list[str]:
 def siblings() -> list[str]:
     known = known_lesions()
     lesion = known["lesion_id"][known["lesion_id"].duplicated()].iloc[0]
-    return known.loc[known["lesion_id"] == lesion, "image_id"].tolist()
+    images: list[str] = known.loc[known["lesion_id"] == lesion, "image_id"].tolist()
+    return images
 
 
 def test_a_tainted_test_set_ends_with_1_and_says_so(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ _MODULES = {
 
 def test_each_dependency_of_an_extra_is_named_when_it_is_missing() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    expected = {}
+    expected: dict[str, str] = {}
     for extra in extras.keys() - {"dev"}:
         names = [re.split(r"[>=<\[]", line)[0] for line in extras[extra]]
         expected |= {_MODULES.get(name, name): extra for name in names if name != "lesionwise"}

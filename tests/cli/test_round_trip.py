@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from bundle.conftest import exported, graph  # noqa: F401 (pytest finds fixtures by name)
 from bundle.small_model import images
 from lesionwise import cli
 from lesionwise.labels import CODES
-from predict.conftest import exported, graph, model  # noqa: F401 (pytest finds fixtures by name)
+from predict.conftest import model  # noqa: F401 (the same)
 
 IDS = [f"ISIC_{7_000_000 + number}" for number in range(21)]
 """Ids that no collection has; three images of each diagnosis."""
@@ -78,7 +79,7 @@ def shell(
     return Shell(model, monkeypatch, capsys)
 
 
-def folder(kaggle: Path, tmp_path: Path) -> list[object]:
+def folder(kaggle: Path, tmp_path: Path) -> Sequence[object]:
     flat = tmp_path / "flat"
     flat.mkdir()
     for path in kaggle.rglob("*.jpg"):
@@ -86,11 +87,11 @@ def folder(kaggle: Path, tmp_path: Path) -> list[object]:
     return [flat]
 
 
-def nested(kaggle: Path, _tmp_path: Path) -> list[object]:
+def nested(kaggle: Path, _tmp_path: Path) -> Sequence[object]:
     return [kaggle]
 
 
-def twice(kaggle: Path, tmp_path: Path) -> list[object]:
+def twice(kaggle: Path, tmp_path: Path) -> Sequence[object]:
     """As the archive unpacks: both folders again in lower case."""
     shutil.copytree(kaggle, tmp_path / "all")
     for part in ("1", "2"):
@@ -99,34 +100,34 @@ def twice(kaggle: Path, tmp_path: Path) -> list[object]:
     return [tmp_path / "all"]
 
 
-def zipped(kaggle: Path, tmp_path: Path) -> list[object]:
+def zipped(kaggle: Path, tmp_path: Path) -> Sequence[object]:
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         for path in sorted(kaggle.rglob("*.jpg")):
             archive.write(path, path.relative_to(kaggle))
     return [tmp_path / "all.zip"]
 
 
-def pattern(kaggle: Path, _tmp_path: Path) -> list[object]:
+def pattern(kaggle: Path, _tmp_path: Path) -> Sequence[object]:
     return [kaggle / "*" / "*.jpg"]
 
 
-def files(kaggle: Path, _tmp_path: Path) -> list[object]:
+def files(kaggle: Path, _tmp_path: Path) -> Sequence[object]:
     return sorted(kaggle.rglob("*.jpg"))
 
 
-def relative_paths(kaggle: Path, tmp_path: Path) -> list[object]:
+def relative_paths(kaggle: Path, tmp_path: Path) -> Sequence[object]:
     shutil.copytree(kaggle, tmp_path / "here")
     paths = [path.relative_to(tmp_path) for path in sorted((tmp_path / "here").rglob("*.jpg"))]
     pd.DataFrame({"path": paths}).to_csv(tmp_path / "list.csv", index=False)
     return [tmp_path / "list.csv"]
 
 
-def absolute_paths(kaggle: Path, tmp_path: Path) -> list[object]:
+def absolute_paths(kaggle: Path, tmp_path: Path) -> Sequence[object]:
     pd.DataFrame({"path": sorted(kaggle.rglob("*.jpg"))}).to_csv(tmp_path / "list.csv", index=False)
     return [tmp_path / "list.csv"]
 
 
-def paths_with_ids(kaggle: Path, tmp_path: Path) -> list[object]:
+def paths_with_ids(kaggle: Path, tmp_path: Path) -> Sequence[object]:
     """File names say nothing here; the ids do."""
     rows = []
     for number, path in enumerate(sorted(kaggle.rglob("*.jpg"))):
@@ -136,13 +137,13 @@ def paths_with_ids(kaggle: Path, tmp_path: Path) -> list[object]:
     return [tmp_path / "list.csv"]
 
 
-def ids_with_suffix(kaggle: Path, tmp_path: Path) -> list[object]:
+def ids_with_suffix(kaggle: Path, tmp_path: Path) -> Sequence[object]:
     rows = [{"image_id": path.name, "path": path} for path in sorted(kaggle.rglob("*.jpg"))]
     pd.DataFrame(rows).to_csv(tmp_path / "list.csv", index=False)
     return [tmp_path / "list.csv"]
 
 
-def dicom(kaggle: Path, tmp_path: Path) -> list[object]:
+def dicom(kaggle: Path, tmp_path: Path) -> Sequence[object]:
     from data.test_dicom import draw  # noqa: PLC0415 (needs pydicom)
 
     (tmp_path / "study").mkdir()

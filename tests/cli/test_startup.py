@@ -1,3 +1,4 @@
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -6,9 +7,9 @@ import pytest
 
 from conftest import ROOT, Lesionwise
 
-sys.path.insert(0, str(ROOT / "benchmarks" / "speed"))
-from startup import COMMANDS
-
+COMMANDS: list[tuple[str, float]] = runpy.run_path(str(ROOT / "benchmarks" / "speed" / "startup.py"))[
+    "COMMANDS"
+]
 HEAVY = {"lightning", "matplotlib", "onnx", "openvino", "pandas", "scipy", "sklearn", "timm", "torch"}
 TYPOS = [command for command, _ in COMMANDS if command != "--help"]
 

@@ -1,4 +1,5 @@
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from lesionwise.errors import FindingsError
 ROWS = {"lesion_id": ["L1", "L2", "L3"], "image_id": ["I1", "I2", "I3"], "dx": ["mel", "nv", "bcc"]}
 
 
-def listing(rows: dict[str, list[str | None]], images: tuple[str, ...] = ("I1", "I2", "I3")) -> Listing:
+def listing(
+    rows: Mapping[str, Sequence[str | None]], images: tuple[str, ...] = ("I1", "I2", "I3")
+) -> Listing:
     table = pd.DataFrame(rows)
     table.index = pd.RangeIndex(2, len(table) + 2)
     return Listing("kaggle", Path("m.csv"), table, {image: Path(f"{image}.jpg") for image in images})
@@ -75,9 +78,10 @@ def test_a_folder_with_every_fault_is_reported_completely(tmp_path: Path, write_
     table = pd.read_csv(metadata, dtype=str)
     table.loc[0, "dx"] = "wart"
     table.loc[1, "lesion_id"] = None
-    table.loc[2, "image_id"] = table.loc[3, "image_id"]
+    names = table["image_id"].tolist()
+    table.loc[2, "image_id"] = names[3]
     table.to_csv(metadata, index=False)
-    (folder / "HAM10000_images_part_1" / f"{table.loc[5, 'image_id']}.jpg").unlink()
+    (folder / "HAM10000_images_part_1" / f"{names[5]}.jpg").unlink()
     with pytest.raises(FindingsError) as caught:
         read_dataset(folder)
     assert re.findall(r"^D\d+", str(caught.value), re.MULTILINE) == ["D002", "D003", "D004", "D005", "D006"]

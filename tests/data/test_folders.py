@@ -175,7 +175,9 @@ def test_the_table_of_known_lesions_is_that_of_ham10000() -> None:
 def test_the_parts_of_the_reference_split_are_those_of_its_file() -> None:
     split = pd.read_csv(Path(__file__).parents[2] / "benchmarks" / "reference_split.csv", dtype=str)
     assert reference_parts() == dict(zip(split["image_id"], split["part"], strict=True))
-    assert load_model().description.provenance.split_fingerprint == REFERENCE_SPLIT
+    provenance = load_model().description.provenance
+    assert provenance is not None
+    assert provenance.split_fingerprint == REFERENCE_SPLIT
 
 
 def test_the_table_of_known_lesions_agrees_with_the_real_metadata(ham10000: Path) -> None:

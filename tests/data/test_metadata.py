@@ -3,7 +3,7 @@ import pytest
 from pydantic import ValidationError
 
 from conftest import make_recipe
-from lesionwise.data.metadata import SITES, Encoding, encoding_of
+from lesionwise.data.metadata import SITES, Encoding, Record, encoding_of
 from lesionwise.errors import DataError
 
 ALL = encoding_of(("age", "sex", "localization"))
@@ -62,7 +62,10 @@ def test_in_a_table_of_another_collection_odd_values_count_as_unknown() -> None:
 
 
 def test_odd_values_of_a_data_folder_can_be_left_out_of_its_records() -> None:
-    records = [{"age": -1, "sex": "male", "localization": "anterior torso"}, {"age": 40.0, "dx": "mel"}]
+    records: list[Record] = [
+        {"age": -1, "sex": "male", "localization": "anterior torso"},
+        {"age": 40.0, "dx": "mel"},
+    ]
     assert ALL.known(records) == [{"sex": "male"}, {"age": 40.0}]
     told = {name: [record.get(name) for record in records] for name in ALL.names}
     np.testing.assert_array_equal(ALL.encode(ALL.known(records)), ALL.encode_table(told, 2))

@@ -58,7 +58,8 @@ def slow_shades_of_gray(pixels: np.ndarray) -> np.ndarray:
     """The formula of Finlayson and Trezzi, pixel by pixel."""
     light = [(pixels[..., channel].astype(float) ** 6).mean() ** (1 / 6) for channel in range(3)]
     unit = np.array(light) / np.linalg.norm(light)
-    return np.clip(np.rint(pixels / (unit * np.sqrt(3))), 0, 255).astype(np.uint8)
+    turned: np.ndarray = np.clip(np.rint(pixels / (unit * np.sqrt(3))), 0, 255).astype(np.uint8)
+    return turned
 
 
 @settings(max_examples=25, deadline=None)
@@ -84,7 +85,8 @@ def test_one_scene_under_two_lights_has_one_set_of_hues_afterwards() -> None:
 
 def hue(pixels: np.ndarray) -> np.ndarray:
     """Each channel's part of the sum: what is left when brightness is taken out."""
-    return pixels / pixels.sum(axis=2, keepdims=True)
+    shares: np.ndarray = pixels / pixels.sum(axis=2, keepdims=True)
+    return shares
 
 
 def test_a_black_image_stays_black() -> None:

@@ -131,6 +131,8 @@ def test_models_are_ranked_with_the_ranks_of_the_resamples(simulated: Simulated)
     first, second, third = contest.standings
     assert first.behind is None
     assert (first.rank_low, first.rank_high, second.rank_high) == (1, 2, 2)
+    assert second.behind is not None
+    assert third.behind is not None
     assert second.behind.low <= 0 < third.behind.low
     sentence = contest.verdict()
     assert sentence.startswith(f"{first.name} is best by balanced accuracy")

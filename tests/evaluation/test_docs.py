@@ -7,12 +7,13 @@ from lesionwise.evaluation.scores import subgroups
 from lesionwise.evaluation.scores.evaluate import OVERALL, PER_CLASS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "scores.md"
+SCORES = {*OVERALL, *PER_CLASS, *subgroups.SCORES, "McNemar", "differences", "Ranks", "stability"}
 SECTIONS = dict(
     re.findall(r"^## (\S.*?)\n(.*?)(?=^## |\Z)", DOCS.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 )
 
 
-@pytest.mark.parametrize("name", [*OVERALL, *PER_CLASS, *subgroups.SCORES, "McNemar", "differences", "Ranks"])
+@pytest.mark.parametrize("name", sorted(SCORES))
 def test_every_score_is_defined_with_its_traps_and_its_source(name: str) -> None:
     assert name in SECTIONS
     assert "*Misleads*" in SECTIONS[name]
@@ -20,9 +21,8 @@ def test_every_score_is_defined_with_its_traps_and_its_source(name: str) -> None
 
 
 def test_no_section_is_left_over() -> None:
-    scores = {*OVERALL, *PER_CLASS, *subgroups.SCORES, "McNemar", "differences", "Ranks"}
     around = {"How the intervals are made", "Test sets that lack a diagnosis", "Many images"}
-    assert set(SECTIONS) == scores | around | {"The challenge's own scorer"}
+    assert set(SECTIONS) == SCORES | around | {"The challenge's own scorer"}
 
 
 def test_links_inside_the_page_lead_somewhere() -> None:

@@ -151,7 +151,7 @@ def test_a_killed_cross_validation_goes_on_to_the_predictions_of_the_unbroken_on
 ) -> None:
     out, recipe = tmp_path / "out", tmp_path / "recipe.toml"
     recipe.write_text(make_recipe(**RECIPE).to_toml())
-    command = [sys.executable, "-c", KILLED, recipe, folder, out, "2", split]
+    command: list[str | Path] = [sys.executable, "-c", KILLED, recipe, folder, out, "2", split]
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # others round otherwise
     done = subprocess.run(command, check=False, timeout=120, env={**os.environ, **threads})
     assert done.returncode == -signal.SIGKILL
@@ -228,11 +228,12 @@ class Stopped(Exception):  # noqa: N818 (no error)
     """Raised in place of training."""
 
 
+def stop(*_: object, **__: object) -> None:
+    raise Stopped
+
+
 @pytest.fixture
 def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*_: object, **__: object) -> None:
-        raise Stopped
-
     monkeypatch.setattr(experiment_folder, "train", stop)
 
 
@@ -261,7 +262,7 @@ def test_one_that_was_stopped_at_its_first_files_begins_again(
 ) -> None:
     recipe, out = make_recipe(**RECIPE), tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(experiment_folder, "describe_environment", experiment_folder.train)
+        patch.setattr(experiment_folder, "describe_environment", stop)
         with pytest.raises(Stopped):
             cross_validate(recipe, folder, out=out, split=split)
     assert [path.name for path in sorted(out.iterdir())] == ["config.toml", "cross-validation.json"]

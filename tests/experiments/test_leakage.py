@@ -81,7 +81,7 @@ def test_the_exam_is_the_same_for_all_and_no_lesion_of_it_was_seen(
         exam = read_predictions(out / protocol / "predictions-exam.csv")
         assert set(exam.image_id) == set(frame.loc[frame["fold"] == 1, "image_id"])
         kept = read_split(out / protocol / "split.csv").image_ids("train", "val", "cal")
-        assert not set(lesion[list(origins(kept))]) & set(lesion[exam.image_id])
+        assert not set(lesion[list(origins(kept))]) & set(lesion[exam.image_id.tolist()])
 
 
 def test_each_protocol_leaks_as_it_says(measured: tuple[Path, dict[str, Outcome]]) -> None:
@@ -191,7 +191,7 @@ def test_a_killed_measurement_goes_on_to_the_same_numbers(
 ) -> None:
     recipe, out = tmp_path / "recipe.toml", tmp_path / "out"
     recipe.write_text(make_recipe(**RECIPE).to_toml())
-    command = [sys.executable, "-c", KILLED, recipe, folder, out, split]
+    command: list[str | Path] = [sys.executable, "-c", KILLED, recipe, folder, out, split]
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # others round otherwise
     done = subprocess.run(command, check=False, timeout=300, env={**os.environ, **threads})
     assert done.returncode == -signal.SIGKILL
@@ -267,8 +267,8 @@ def test_training_decodes_with_as_many_threads_as_asked_for(
 ) -> None:
     asked: list[object] = []
 
-    def note(*_: object, **options: object) -> None:
-        asked.append(options["execution"].workers)
+    def note(*_: object, execution: Execution, **__: object) -> None:
+        asked.append(execution.workers)
         raise Stopped
 
     monkeypatch.setattr(experiment_folder, "train", note)

@@ -129,7 +129,8 @@ def test_folds_are_predicted_and_calibrated_anew(drawn_folder: Path, tmp_path: P
     before, after = (pd.read_csv(each.predictions("out-of-fold")) for each in (folds, other))
     assert list(before["image_id"]) == list(after["image_id"])
     assert list(before["fold"]) == list(after["fold"])
-    assert np.abs(before.filter(like="prob_") - after.filter(like="prob_")).to_numpy().max() > 1e-3
+    moved = before.filter(like="prob_").to_numpy() - after.filter(like="prob_").to_numpy()
+    assert np.abs(moved).max() > 1e-3
     scores = [read_json(each.scores)["parts"]["out-of-fold"] for each in (folds, other)]
     assert scores[0] != scores[1]
     with pytest.raises(RunError, match='made by "evaluate --set"'):

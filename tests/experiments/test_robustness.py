@@ -55,6 +55,7 @@ def test_every_change_is_made_at_every_strength_and_held_against_the_plain_photo
     assert changing == [(number + 1, 30) for number in range(30)]
     stored = read_predictions(trained.predictions("val"))
     assert stored.y_true is not None
+    assert stored.group is not None
     assert (found.images, found.lesions) == (len(stored.y_true), len(set(stored.group)))
     assert found.plain["accuracy"] == pytest.approx(accuracy_score(stored.y_true, stored.y_prob))
     assert min(row.same_answer for row in found.changed) < 1
@@ -70,6 +71,7 @@ def test_a_model_that_is_told_more_is_told_it_and_calibrated_as_it_answers(
     run = train(recipe, drawn_folder, out=tmp_path / "run", execution=Execution(cache_root=tmp_path))
     found = perturbed_part(run, "val", execution=Execution(device="cpu", cache_root=tmp_path))
     stored = read_run_predictions(run, "val")
+    assert stored.y_true is not None
     expected = {name: float(score(stored.y_true, stored.y_prob, None)) for name, score in SCORES.items()}
     assert found.plain == pytest.approx(expected)
 
@@ -83,6 +85,7 @@ def test_an_ensemble_answers_for_changed_photographs_as_it_answers(
     calibrate_run(both)
     found = perturbed_part(both, "val", execution=Execution(device="cpu", cache_root=tmp_path))
     stored = read_run_predictions(both, "val")
+    assert stored.y_true is not None
     expected = {name: float(score(stored.y_true, stored.y_prob, None)) for name, score in SCORES.items()}
     assert found.plain == pytest.approx(expected)
     assert len(found.changed) == 30
@@ -111,6 +114,7 @@ def test_members_share_changed_photographs_and_what_they_read_alike(
     found = perturbed_part(both, "val", execution=Execution(device="cpu", cache_root=tmp_path))
     assert calls == {"perturb": 30 * found.images, "fit_image": 2 * 31 * found.images}
     stored = read_run_predictions(both, "val")
+    assert stored.y_true is not None
     assert found.plain["accuracy"] == pytest.approx(accuracy_score(stored.y_true, stored.y_prob))
 
 

@@ -19,7 +19,8 @@ class RedIsMelanoma(nn.Module):
             self.colours.weight[1, 2] = 1 / 16
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.colours(images)
+        colours: Tensor = self.colours(images)
+        return colours
 
 
 @pytest.fixture

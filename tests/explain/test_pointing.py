@@ -1,18 +1,21 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lesionwise.evaluation.scores.means import draw_means, mean_estimates
 from lesionwise.explain.pointing import Pointing, Shares, measure_shares, others, summarise
 
 
-def _disc(row: float, column: float, *, size: tuple[int, int] = (20, 30), radius: float = 4) -> np.ndarray:
+def _disc(
+    row: float, column: float, *, size: tuple[int, int] = (20, 30), radius: float = 4
+) -> NDArray[np.float32]:
     y, x = np.mgrid[: size[0], : size[1]]
-    return (np.hypot(y - row, x - column) <= radius).astype(np.float32)
+    return np.asarray(np.hypot(y - row, x - column) <= radius, np.float32)
 
 
 def test_a_map_on_the_lesion_has_its_whole_share_there_and_one_beside_it_none() -> None:
     masks = np.stack([_disc(6, 6), _disc(6, 6)])
-    maps = np.stack([_disc(6, 6, radius=2), _disc(14, 24, radius=2)]) - 0.25
+    maps = np.stack([_disc(6, 6, radius=2), _disc(14, 24, radius=2)]) - np.float32(0.25)
     found = measure_shares(maps, masks, maps[::-1])
     assert found.own.tolist() == [1, 0]
     assert found.hit.tolist() == [1, 0]

@@ -15,11 +15,11 @@ def ellipse(height: float, width: float, turn: float = 0.0) -> np.ndarray:
     angle = np.deg2rad(turn)
     y, x = Y - 56, X - 75
     along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
-    return (along / width) ** 2 + (across / height) ** 2 < 1
+    return np.asarray((along / width) ** 2 + (across / height) ** 2 < 1)
 
 
 def half_moon() -> np.ndarray:
-    return ellipse(40, 40) & ~(np.hypot(Y - 56, X - 50) < 38)
+    return np.asarray(ellipse(40, 40) & ~(np.hypot(Y - 56, X - 50) < 38))
 
 
 @settings(max_examples=20, deadline=None)

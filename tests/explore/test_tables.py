@@ -24,8 +24,8 @@ def table() -> pd.DataFrame:
 def test_images_lesions_and_siblings_are_counted(table: pd.DataFrame) -> None:
     rows = tables.diagnosis_table(table).set_index("diagnosis")
     assert list(rows.index) == list(CODES)
-    assert rows.loc["mel", ["images", "lesions", "sharing_their_lesion"]].tolist() == [3, 2, 2]
-    assert rows.loc["df", ["images", "lesions", "share_sharing"]].tolist() == [0, 0, 0]
+    assert rows.loc["mel"][["images", "lesions", "sharing_their_lesion"]].to_numpy().tolist() == [3, 2, 2]
+    assert rows.loc["df"][["images", "lesions", "share_sharing"]].to_numpy().tolist() == [0, 0, 0]
     assert rows["share_of_images"].sum() == pytest.approx(1)
 
 
@@ -45,7 +45,7 @@ def test_lesions_are_counted_by_their_photographs(table: pd.DataFrame) -> None:
 def test_ages_fall_into_steps_of_five_years_and_missing_ones_are_left_out(table: pd.DataFrame) -> None:
     counts = tables.age_table(table).set_index("age_from")
     assert counts["images"].sum() == 5
-    assert counts.loc[40, ["mel", "nv"]].tolist() == [2, 1]
+    assert counts.loc[40][["mel", "nv"]].to_numpy().tolist() == [2, 1]
     assert counts.loc[45, "nv"] == 2
     assert counts.loc[0, "images"] == 0  # no step is left out
 
@@ -67,9 +67,9 @@ def test_nan_and_unknown_count_as_missing(table: pd.DataFrame) -> None:
 def test_quantiles_are_those_of_the_finite_values() -> None:
     values = pd.DataFrame({"area": [1.0, 2, 3, np.nan, 10]})
     spread = tables.spread_table(values, np.array(["mel"] * 4 + ["nv"])).set_index("diagnosis")
-    assert spread.loc["mel", ["images", "p50"]].tolist() == [3, 2]
+    assert spread.loc["mel"][["images", "p50"]].to_numpy().tolist() == [3, 2]
     assert spread.loc["nv", "p95"] == 10
-    assert np.isnan(spread.loc["df", "p50"])
+    assert np.isnan(spread["p50"]["df"])
 
 
 def test_sizes_are_counted() -> None:

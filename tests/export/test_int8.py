@@ -59,7 +59,7 @@ def test_only_convolutions_behind_the_first_have_integers_and_those_seven_bits(c
     model = onnx.load_from_string(content)
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     sources = {node.output[0]: node for node in model.graph.node}
-    kinds = Counter()
+    kinds: Counter[str] = Counter()
     for node in model.graph.node:
         if node.op_type == "Conv" and ".features." in node.input[1]:
             source = sources.get(node.input[1])
@@ -106,7 +106,7 @@ def test_bits_that_stand_in_the_file_cannot_be_asked_for_or_away(
     assert Engine(bundle, threads=1).precision == "int8"
     for wished in ("fp32", "bf16"):
         with pytest.raises(BundleError, match=f"is made for int8 and cannot be run in {wished}"):
-            Engine(bundle, precision=wished)  # type: ignore[arg-type]
+            Engine(bundle, precision=wished)
     with pytest.raises(
         BundleError, match=r'made for fp32 and cannot.*"lesionwise bundle export RUN --precision int8"'
     ):

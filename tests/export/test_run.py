@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from lesionwise import load_model, read_dataset
 from lesionwise.bundle.description import PartScores, Precision, Score, image_digest
 from lesionwise.bundle.seen import seen_images
 from lesionwise.errors import BundleError, RunError
-from lesionwise.evaluation.calibration.record import softmax
+from lesionwise.evaluation.calibration.check import check_calibration
+from lesionwise.evaluation.calibration.record import Aim, Question, softmax
 from lesionwise.evaluation.predictions import Predictions, write_predictions
 from lesionwise.evaluation.runs import scores as run_scores
 from lesionwise.evaluation.runs.calibrate import calibrate_run
@@ -31,7 +33,10 @@ from lesionwise.run_folder import RunFolder
 from lesionwise.split.split_file import read_split
 from lesionwise.training.run import predict_test, train
 
-REACHED = (("melanoma", "sensitivity", 0.4), ("malignant", "specificity", 0.4))  # with few lesions in cal
+REACHED: tuple[tuple[Question, Aim, float], ...] = (
+    ("melanoma", "sensitivity", 0.4),
+    ("malignant", "specificity", 0.4),
+)  # with few lesions in cal
 PROBABILISTIC = {"log_loss", "brier", "ece", "macro_auc"}
 
 
@@ -56,7 +61,7 @@ def copied(run: RunFolder, path: Path) -> RunFolder:
 @pytest.fixture
 def run(runs: list[RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     """A copy of the first run that may be changed; few resamples."""
-    monkeypatch.setattr(run_scores, "check_calibration", partial(run_scores.check_calibration, resamples=30))
+    monkeypatch.setattr(run_scores, "check_calibration", partial(check_calibration, resamples=30))
     return copied(runs[0], tmp_path / "run")
 
 
@@ -101,7 +106,7 @@ def test_thresholds_and_sets_are_claimed_as_they_were_measured(run: RunFolder, h
         assert calibration
         return claimed_scores(run, calibration)["test"]
 
-    few = {"coverage": 0.5, "points": REACHED}
+    few: dict[str, Any] = {"coverage": 0.5, "points": REACHED}
     calibrate_run(run, **few)
     predict_test(run, execution=Execution(cache_root=home / "cache"))
     evaluate_part(run, "test")

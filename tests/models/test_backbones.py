@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -49,7 +50,7 @@ def test_a_map_of_tokens_lies_as_the_image_does() -> None:
 
 
 def test_channels_that_stand_last_are_brought_forward(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = timm.create_model("test_resnet", num_classes=0)
+    made: Any = timm.create_model("test_resnet", num_classes=0)
     straight = made.forward_features
     monkeypatch.setattr(made, "forward_features", lambda images: straight(images).permute(0, 2, 3, 1))
     monkeypatch.setattr(timm, "create_model", lambda *_, **__: made)
@@ -59,7 +60,7 @@ def test_channels_that_stand_last_are_brought_forward(monkeypatch: pytest.Monkey
 
 
 def test_a_network_without_a_map_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = timm.create_model("test_vit", num_classes=0, img_size=SIZE)
+    made: Any = timm.create_model("test_vit", num_classes=0, img_size=SIZE)
     straight = made.forward_features
     monkeypatch.setattr(made, "forward_features", lambda images: straight(images)[:, :-1])
     monkeypatch.setattr(timm, "create_model", lambda *_, **__: made)
@@ -70,7 +71,8 @@ def test_a_network_without_a_map_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_file_gives_weights_and_their_statistics(weights_file: Path) -> None:
     network = backbone("test_resnet", num_classes=7, image_size=SIZE, weights=str(weights_file))
     fresh = backbone("test_resnet", num_classes=7, image_size=SIZE)
-    reference = torch.manual_seed(7) and timm.create_model("test_resnet", num_classes=0)
+    torch.manual_seed(7)
+    reference = timm.create_model("test_resnet", num_classes=0)
     for name, value in reference.state_dict().items():
         assert torch.equal(network.features.state_dict()[f"body.{name}"], value)
     torch.testing.assert_close(network.mean.flatten(), torch.tensor([0.5, 0.4, 0.3]))
@@ -127,9 +129,14 @@ def test_for_weights_that_no_hub_has_the_error_names_their_address(monkeypatch: 
 
 
 def test_published_weights_come_with_their_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = timm.create_model("test_resnet", num_classes=0)
-    asked = {}
-    monkeypatch.setattr(timm, "create_model", lambda *_, **options: asked.update(options) or made)
+    made: Any = timm.create_model("test_resnet", num_classes=0)
+    asked: dict[str, object] = {}
+
+    def create(*_: object, **options: object) -> object:
+        asked.update(options)
+        return made
+
+    monkeypatch.setattr(timm, "create_model", create)
     network = backbone("test_resnet", num_classes=7, image_size=SIZE, weights="published")
     assert asked["pretrained"] is True
     torch.testing.assert_close(network.std.flatten(), torch.tensor(made.pretrained_cfg["std"]))

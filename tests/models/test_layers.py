@@ -19,7 +19,7 @@ def test_features_are_the_mean_and_the_spread_of_the_named_layers() -> None:
     network = make().eval()  # type: ignore[attr-defined]
     features = network.features
     assert isinstance(features, LayerFeatures)
-    seen = {}
+    seen: dict[str, torch.Tensor] = {}
     whole = create_model("timm:test_resnet", num_classes=7, image_size=SIZE, drop_rate=0.0).eval()
     body = whole.features.get_submodule("body")
     shared = {name: value for name, value in body.state_dict().items() if name in features.body.state_dict()}

@@ -44,7 +44,9 @@ def test_small_starts_each_block_as_its_shortcut_and_stays_small() -> None:
     network = create_model("small", num_classes=7, image_size=SIZE, drop_rate=0.0)
     blocks = [layer for layer in network.modules() if isinstance(layer, Block)]
     for block in blocks:
-        x = torch.rand(2, block.deep[0][0].in_channels, 8, 8)
+        first = block.deep.get_submodule("0.0")
+        assert isinstance(first, torch.nn.Conv2d)
+        x = torch.rand(2, first.in_channels, 8, 8)
         torch.testing.assert_close(block(x), block.shortcut(x).relu())
     assert len(blocks) == 6
     assert sum(parameter.numel() for parameter in network.parameters()) < 1_250_000  # 5 MB in fp32

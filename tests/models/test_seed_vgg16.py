@@ -41,7 +41,7 @@ def test_the_recipe_holds_the_convolutions_still_at_the_notebooks_size() -> None
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[str, torch.Tensor]]:
     """A file of the convolutions alone, of a network that is a sixteenth as wide."""
-    narrow = [width if width == "M" else width // 16 for width in vgg.cfgs["vgg16"]]
+    narrow = [width // 16 if isinstance(width, int) else width for width in vgg.cfgs["vgg16"]]
     monkeypatch.setitem(vgg.cfgs, "vgg16", narrow)
     monkeypatch.setattr(vgg, "ConvMlp", lambda *_, **__: torch.nn.Conv2d(1, 1, 1))  # 120 million weights
     torch.manual_seed(3)

@@ -45,7 +45,7 @@ def _oklab(linear: NDArray[np.float64]) -> NDArray[np.float64]:
         [[0.41222, 0.53633, 0.05145], [0.21190, 0.68070, 0.10740], [0.08830, 0.28172, 0.62998]],
     )
     lab = np.array([[0.21045, 0.79362, -0.00407], [1.97800, -2.42859, 0.45059], [0.02590, 0.78277, -0.80868]])
-    return lab @ np.cbrt(cones @ np.clip(linear, 0, 1))
+    return np.asarray(lab @ np.cbrt(cones @ np.clip(linear, 0, 1)))
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

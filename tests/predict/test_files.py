@@ -4,10 +4,12 @@ import re
 import shutil
 import threading
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from lesionwise.bundle.engine import BATCH, Engine
 from lesionwise.data.images import read_image
 from lesionwise.errors import BundleError, BusyError, DataError
 from lesionwise.evaluation.predictions import read_predictions
-from lesionwise.predict.files import Output, _map_ahead, predict_files
+from lesionwise.predict.files import Output, map_ahead, predict_files
 from lesionwise.predict.heatmaps import HeatmapWriter
 from lesionwise.predict.sources import find_pictures
 from lesionwise.predict.views import views
@@ -36,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def predicted(engine: Engine, folder: Path, out: Path, **options: object) -> dict[str, int]:
+def predicted(engine: Engine, folder: Path, out: Path, **options: Any) -> dict[str, int]:
     own = {name: options.pop(name) for name in ("format_", "resume", "on_answers") if name in options}
     output = Output(out, out.with_suffix(".err"), **own)
     tally = predict_files(engine, find_pictures([str(folder)]), output, **options)
@@ -247,13 +249,13 @@ def test_the_pipeline_keeps_order_and_reads_only_a_little_ahead() -> None:
     taken: list[int] = []
     gate = threading.Event()
 
-    def numbers():  # noqa: ANN202
+    def numbers() -> Iterator[int]:
         for number in range(50):
             taken.append(number)
             yield number
 
     with ThreadPoolExecutor(3) as pool:
-        results = _map_ahead(pool, lambda x: gate.wait(0.01 * (x % 3)) or x, numbers(), 4)
+        results = map_ahead(pool, lambda x: gate.wait(0.01 * (x % 3)) or x, numbers(), 4)
         assert next(results) == 0
         assert len(taken) <= 6
         assert list(results) == list(range(1, 50))
@@ -291,7 +293,7 @@ def without_maps(engine: Engine) -> Engine:
 
 
 def test_two_calls_do_not_write_one_table(engine: Engine, folder: Path, tmp_path: Path) -> None:
-    refused = []
+    refused: list[bool] = []
 
     def call_again(_: int) -> None:
         if not refused:

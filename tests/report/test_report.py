@@ -33,7 +33,7 @@ FIGURES = {"class-scores", "confusion", "confusion-rows", "decision-curve", "pre
 
 def _predictions(table: pd.DataFrame, *, seed: int = 0, skill: float = 1.5) -> Predictions:
     rng = np.random.default_rng(seed)
-    y_true = table["dx"].map({code: index for index, code in enumerate(CODES)}).to_numpy()
+    y_true = np.array([CODES.index(code) for code in table["dx"]], np.int64)
     odds = np.exp(rng.normal(size=(len(table), 7)) + skill * np.eye(7)[y_true])
     ids, groups = table["image_id"].to_numpy(str), table["lesion_id"].to_numpy(str)
     return Predictions(ids, odds / odds.sum(axis=1, keepdims=True), y_true, groups)
@@ -223,7 +223,7 @@ def test_given_predictions_get_a_report_without_training(drawn_folder: Path, tmp
     assert "the folder holds predictions only" in text
 
 
-def _calibrated(run: RunFolder, path: Path, **choices: Any) -> str:  # noqa: ANN401 (those of `calibrate_run`)
+def _calibrated(run: RunFolder, path: Path, **choices: Any) -> str:
     """Return the page of a copy of the run that has logits and is calibrated on other predictions."""
     copy = RunFolder(path)
     shutil.copytree(run.path, copy.path)

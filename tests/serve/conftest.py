@@ -2,15 +2,19 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from numpy.typing import NDArray
 
-from lesionwise.bundle.engine import Engine, load_model
+from lesionwise.bundle.description import Description
+from lesionwise.bundle.engine import Answers, Engine, load_model
+from lesionwise.bundle.load import Bundle
+from lesionwise.bundle.runtimes import Arrays
 from lesionwise.serve.app import create_app
 from lesionwise.serve.examples import Example
 from lesionwise.serve.limits import Limits
@@ -35,16 +39,28 @@ class Slowed:
         self._failure = failure
         self.batches: list[int] = []
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._engine, name)
+    @property
+    def bundle(self) -> Bundle:
+        return self._engine.bundle
 
-    def run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+    @property
+    def description(self) -> Description:
+        return self._engine.description
+
+    @property
+    def streams(self) -> int:
+        return self._engine.streams
+
+    def answers(self, batches: Sequence[Arrays]) -> Answers:
+        return self._engine.answers(batches)
+
+    def run(self, pixels: NDArray[np.uint8], metadata: NDArray[np.float32] | None = None) -> Arrays:
         self.batches.append(len(pixels))
         if len(self.batches) > 1:  # the first is the service's own
             time.sleep(self._seconds)
             if self._failure is not None:
                 raise self._failure
-        return self._engine.run(pixels)
+        return self._engine.run(pixels, metadata)
 
 
 @pytest.fixture(scope="session")

@@ -112,7 +112,7 @@ def _graph(numbers: int = 0) -> onnx.ModelProto:
     weights, bias = np.zeros((3, 7), np.float32), np.full(7, -6, np.float32)
     bias[INDEX["nv"]], bias[INDEX["mel"]] = 0, 16
     weights[:, INDEX["mel"]] = -40 / 3
-    constants = {
+    constants: dict[str, np.ndarray] = {
         "weights": weights,
         "bias": bias,
         "byte": np.array(255, np.float32),
@@ -141,7 +141,7 @@ def _graph(numbers: int = 0) -> onnx.ModelProto:
         inputs.append(helper.make_tensor_value_info("metadata", TensorProto.FLOAT, ["N", numbers]))
         told = helper.make_node("MatMul", ["metadata", "told"], ["added"])
         nodes[5:5] = [told, helper.make_node("Add", ["image_logits", "added"], ["logits"])]
-    shapes = {
+    shapes: dict[str, list[str | int | None]] = {
         "probabilities": ["N", 7],
         "logits": ["N", 7],
         "ood_score": ["N"],

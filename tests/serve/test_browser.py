@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,7 +17,10 @@ from lesionwise.serve.limits import Limits
 from serve.conftest import listening_service
 from serve.drawn_model import BETWEEN, BLUE, DARK, LIGHT, picture, write_bundle
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+if TYPE_CHECKING:
+    import playwright.sync_api as playwright
+else:
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 
 CHROMIUM = (
@@ -44,7 +48,7 @@ def open_page(browser: "playwright.Browser", live: str) -> Iterator[OpenPage]:
     """A function that opens the page in a context of its own; a complaint of the browser is a failure."""
     contexts, complaints = [], []
 
-    def opened(address: str = "/", *, service: str = live, **options: object) -> "playwright.Page":
+    def opened(address: str = "/", *, service: str = live, **options: Any) -> "playwright.Page":
         context = browser.new_context(**options)
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
@@ -105,7 +109,7 @@ def test_an_image_gets_an_answer_with_a_heatmap(open_page: OpenPage, files: dict
     assert page.locator(".bars li").count() == 7
     assert page.locator(".bars li").first.inner_text().startswith("Melanoma")
     heat = page.locator("image.heat")
-    assert heat.get_attribute("href").startswith("data:image/png")
+    assert (heat.get_attribute("href") or "").startswith("data:image/png")
     page.locator(".heat-slider").fill("25")
     playwright.expect(heat).to_have_attribute("opacity", "0.25")
     page.locator(".heat-switch").uncheck()
@@ -125,7 +129,7 @@ def test_several_at_once_with_a_bad_one_among_them(open_page: OpenPage, files: d
         "note.jpg: The file is not an image that is read here",
     ]
     boxes = [chip.bounding_box() for chip in page.locator("#overview .chip").all()]
-    assert all(box["width"] == box["height"] for box in boxes)
+    assert all(box and box["width"] == box["height"] for box in boxes)
     rejected = page.locator("article.not_a_lesion_image")
     playwright.expect(rejected).to_contain_text("It is unlike the images the model learnt from")
     assert rejected.locator(".bars").count() == 0

@@ -96,7 +96,7 @@ def test_a_head_without_end_is_refused(address: tuple[str, int]) -> None:
 
 def test_a_body_that_stays_away_is_answered_and_hung_up_on(address: tuple[str, int]) -> None:
     with socket.create_connection(address) as client:
-        client.sendall(head(**{"Content-Length": 1000}) + b"--b")
+        client.sendall(head(**{"Content-Length": "1000"}) + b"--b")
         answer = said(client)
     assert refusal(answer) == "too-slow"
 
@@ -142,7 +142,7 @@ def test_one_connection_asks_again_and_again(address: tuple[str, int]) -> None:
     with socket.create_connection(address) as client:
         client.settimeout(20)
         for _ in range(3):
-            client.sendall(head(**{"Content-Length": len(body)}) + body[:50])
+            client.sendall(head(**{"Content-Length": str(len(body))}) + body[:50])
             time.sleep(0.05)
             client.sendall(body[50:])
             answer = b""
@@ -159,7 +159,7 @@ def test_the_head_after_a_large_body_may_come_in_pieces(address: tuple[str, int]
     assert len(body) > 20_000  # bytes that a head may have here
     with socket.create_connection(address) as client:
         client.settimeout(20)
-        client.sendall(head(**{"Content-Length": len(body)}) + body)
+        client.sendall(head(**{"Content-Length": str(len(body))}) + body)
         answer = b""
         while b'"version"' not in answer:
             answer += client.recv(1 << 16)
@@ -206,7 +206,7 @@ def test_a_body_behind_a_refused_head_is_not_looked_at(address: tuple[str, int])
 def test_who_has_finished_sending_still_gets_every_answer(address: tuple[str, int], times: int) -> None:
     body = FORM % picture()
     with socket.create_connection(address) as client:
-        client.sendall((head(**{"Content-Length": len(body)}) + body) * times)
+        client.sendall((head(**{"Content-Length": str(len(body))}) + body) * times)
         client.shutdown(socket.SHUT_WR)
         answer = said(client)
     assert answer.count(b"HTTP/1.1 200") == times

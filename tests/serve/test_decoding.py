@@ -256,7 +256,8 @@ def test_without_pydicom_a_dicom_file_is_refused_by_kind(monkeypatch: pytest.Mon
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are those of Unix")
 def test_a_decoder_that_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "AGAIN_S", 0.01)
-    start, refused = asyncio.create_subprocess_exec, []
+    start = asyncio.create_subprocess_exec
+    refused: list[tuple[str, ...]] = []
 
     async def full(*command: str, **options: object) -> asyncio.subprocess.Process:
         if len(refused) < 2:

@@ -11,7 +11,7 @@ from lesionwise.split.split_file import Split
 from lesionwise.split.verify import verify_split
 
 
-def moved(split: Split, image_id: str, **values: object) -> Split:
+def moved(split: Split, image_id: str, **values: str | int) -> Split:
     """Return the split with one image elsewhere."""
     frame = split.frame.copy()
     for column, value in values.items():
@@ -45,7 +45,7 @@ def test_one_image_in_another_part_than_its_sibling_is_a_leak(drawn: Dataset, se
 def test_a_lesion_in_two_folds_is_a_leak(drawn: Dataset) -> None:
     image, lesion = sibling(drawn)
     split = make_split(drawn)
-    other = (int(split.frame.set_index("image_id").loc[image, "fold"]) + 1) % 5
+    other = (int(split.frame.set_index("image_id")["fold"][image]) + 1) % 5
     with pytest.raises(LeakError, match=f"lesion {lesion} is in folds"):
         verify_split(moved(split, image, fold=other), drawn)
 

@@ -58,7 +58,7 @@ def probed(
 
 def features_of(data: TrainingData) -> np.ndarray:
     (path,) = data.cache.path.glob("features-*.npy")
-    return np.load(path)
+    return np.asarray(np.load(path))
 
 
 def test_a_probe_leaves_the_files_of_any_run(probed: tuple[RunFolder, TrainingData]) -> None:
@@ -80,9 +80,9 @@ def test_its_network_says_what_the_layer_says_of_the_kept_features(
     network = load_best_network(run, recipe)
     with torch.inference_mode():
         expected = network.head.linear(torch.from_numpy(features_of(data)[data.rows("val")])).numpy()
-    np.testing.assert_allclose(
-        read_predictions(run.predictions("val")).logits, expected, rtol=1e-3, atol=1e-4
-    )
+    stored = read_predictions(run.predictions("val")).logits
+    assert stored is not None
+    np.testing.assert_allclose(stored, expected, rtol=1e-3, atol=1e-4)
     computed = predict_logits(network, recipe, data.pixels, data.rows("val"), device="cpu")
     np.testing.assert_allclose(computed, expected, rtol=1e-3, atol=1e-3)
 
@@ -142,10 +142,12 @@ def test_a_layered_probe_answers_from_kept_features_as_its_network_does(
     assert network.eval().outputs(torch.rand(1, 3, 24, 32)).embedding.shape == (1, 20)
     told = data.metadata(recipe.metadata)
     computed = predict_logits(network, recipe, data.pixels, rows, metadata=told, device="cpu")
-    np.testing.assert_allclose(
-        read_predictions(run.predictions("val")).logits, computed, rtol=1e-3, atol=1e-3
-    )
-    np.testing.assert_allclose(known_logits(network, recipe, data, rows), computed, rtol=1e-3, atol=1e-3)
+    stored = read_predictions(run.predictions("val")).logits
+    assert stored is not None
+    np.testing.assert_allclose(stored, computed, rtol=1e-3, atol=1e-3)
+    kept = known_logits(network, recipe, data, rows)
+    assert kept is not None
+    np.testing.assert_allclose(kept, computed, rtol=1e-3, atol=1e-3)
     untold = predict_logits(network, recipe, data.pixels, rows, device="cpu")
     assert np.allclose(untold, computed, atol=1e-6) == (not metadata)
     assert len(list(data.cache.path.glob("features-*.npy"))) == 1
@@ -162,9 +164,9 @@ def test_a_layered_probe_that_is_told_more_is_served_as_it_was_trained(
         run, tmp_path / "model.onnx", execution=Execution(cache_root=tmp_path / "cache")
     )  # compares a few images itself
     engine, said = load_model(tmp_path / "model.onnx", threads=1), read_predictions(run.predictions("val"))
-    table = drawn.table.set_index("image_id").loc[said.image_id]
+    table = drawn.table.set_index("image_id").loc[said.image_id.tolist()]
     paths = [drawn_folder / path for path in table["path"]]
-    told = engine.predict(paths, table[["age", "sex"]].to_dict("records"))  # type: ignore[arg-type]
+    told = engine.predict(paths, table[["age", "sex"]].to_dict("records"))
     np.testing.assert_allclose(told.probabilities, said.y_prob, atol=1e-3)
     assert told.cam is None
     assert np.abs(engine.predict(paths).logits - told.logits).max() > 1e-5

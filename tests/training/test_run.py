@@ -81,7 +81,7 @@ def test_predictions_know_truth_groups_and_sum_to_one(trained: RunFolder, drawn:
     lesions = drawn.table.set_index("image_id")["lesion_id"]
     assert predictions.group is not None
     assert predictions.y_true is not None
-    assert predictions.group.tolist() == lesions[predictions.image_id].tolist()
+    assert predictions.group.tolist() == lesions[predictions.image_id.tolist()].tolist()
     np.testing.assert_allclose(predictions.y_prob.sum(1), 1, atol=1e-6)
 
 
@@ -123,7 +123,7 @@ def test_a_killed_run_resumes_to_the_weights_of_the_unbroken_one(drawn_folder: P
     recipe.write_text(make_recipe(**RECIPE, **drawn).to_toml())
 
     def live(out: RunFolder, how: str) -> int:
-        command = [sys.executable, "-c", LIFE, recipe, drawn_folder, out.path, how]
+        command: list[str | Path] = [sys.executable, "-c", LIFE, recipe, drawn_folder, out.path, how]
         return subprocess.run(command, check=False, timeout=240).returncode
 
     whole, broken = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "broken")
@@ -325,7 +325,7 @@ def test_a_training_that_is_told_to_stop_says_so_with_its_exit_code(
 ) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(make_recipe(**{**RECIPE, "epochs": 50}).to_toml())
-    arguments = ["train", recipe, "--data", drawn_folder, "--out", tmp_path / "run"]
+    arguments: list[str | Path] = ["train", recipe, "--data", drawn_folder, "--out", tmp_path / "run"]
     command, environment = [sys.executable, "-c", TOLD_TO_STOP, *arguments], {**os.environ, "TOLD": name}
     done = subprocess.run(command, check=False, capture_output=True, timeout=120, env=environment)
     assert done.returncode == code

@@ -12,7 +12,7 @@ from lesionwise.execution import Execution
 from lesionwise.experiments.crossval import cross_validate
 from lesionwise.experiments.leakage import measure_leakage
 from lesionwise.training.run import train
-from lesionwise.training.verify import is_other_recipe, verify_recipe
+from lesionwise.training.verify import recipe_changes, verify_recipe
 
 TINY = {"model": "timm:test_resnet", "image_size": [24, 32]}
 PROBE = {**TINY, "probe": "logistic", "batch_size": 64}
@@ -91,7 +91,7 @@ def test_the_same_weights_under_another_path_are_no_other_recipe(tmp_path: Path)
     config = tmp_path / "config.toml"
     config.write_text(make_recipe(**TINY, weights="real/w.safetensors").to_toml())
     for weights in ("real/w.safetensors", "linked/w.safetensors", "real/../real/w.safetensors"):
-        assert not is_other_recipe(make_recipe(**TINY, weights=weights), config)
-        assert is_other_recipe(make_recipe(**TINY, weights=weights, lr=0.5), config)
+        assert not recipe_changes(make_recipe(**TINY, weights=weights), config)
+        assert recipe_changes(make_recipe(**TINY, weights=weights, lr=0.5), config)
     for weights in ("w.safetensors", "published", "none"):
-        assert is_other_recipe(make_recipe(**TINY, weights=weights), config)
+        assert recipe_changes(make_recipe(**TINY, weights=weights), config)

@@ -34,7 +34,8 @@ def faulty(tmp_path: Path, write_kaggle: WriteKaggle) -> Path:
     table.loc[1, "lesion_id"] = None
     table.loc[2, "image_id"] = names[3]
     table.loc[4, "age"] = "-5"
-    table.loc[table["lesion_id"] == table.loc[6, "lesion_id"], "lesion_id"] = table.loc[8, "lesion_id"]
+    lesions = table["lesion_id"].tolist()
+    table.loc[table["lesion_id"] == lesions[6], "lesion_id"] = lesions[8]
     table.to_csv(path, index=False)
     (images / f"{names[5]}.jpg").unlink()
     content = (images / f"{names[9]}.jpg").read_bytes()

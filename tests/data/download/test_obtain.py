@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import sys
 import zipfile
 from collections import namedtuple
@@ -65,7 +66,8 @@ class Mirror:
             [image, *(str(float(dx == code)) for code in CODES)] for image, _, dx in self.lesions.to_numpy()
         ]
         truth = table_of([["image", *(code.upper() for code in CODES)], *hot])
-        groups = [[row.image_id, row.lesion_id, CONFIRMATION[row.dx_type]] for row in metadata.itertuples()]
+        columns = metadata[["image_id", "lesion_id", "dx_type"]].to_numpy(str)
+        groups = [[image, lesion, CONFIRMATION[how]] for image, lesion, how in columns]
         masks = pack({"x_segmentation.png": b"mask"})
         test = {f"{name}.jpg": images[name] for name in sorted(images)[:3]}
         self.site = Site(
@@ -308,7 +310,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_asked_for(
     site: Site, catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")  # noqa: PYI024 (as shutil gives it)
-    monkeypatch.setattr(obtain.shutil, "disk_usage", lambda _: usage(10, 9, 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10, 9, 1))
     with pytest.raises(DataError, match="GB of free space"):
         download_set(Set.train, tmp_path / "new" / "out", catalogue=catalogue)
     assert site.asked == []
@@ -387,7 +389,10 @@ def test_however_it_misbehaves_nothing_half_is_taken_for_whole(
 def test_real_images_come_through_a_server_that_misbehaves(ham10000: Path, tmp_path: Path) -> None:
     whole = read_dataset(ham10000)
     rows = pd.concat([whole.table.head(40), whole.table.tail(40)])
-    images = {row.image_id: (ham10000 / row.path).read_bytes() for row in rows.itertuples()}
+    images = {
+        image_id: (ham10000 / path).read_bytes()
+        for image_id, path in zip(rows["image_id"], rows["path"], strict=True)
+    }
     order = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]
     mirror = Mirror(images, rows[order].replace({"dx_type": {"confocal": "consensus"}}))
     mirror.site.faults = {

@@ -24,8 +24,8 @@ def jpeg(seed: int, quality: int = 90) -> bytes:
     return buffer.getvalue()
 
 
-def write_zip(path: Path, members: dict[str, bytes], **options: int) -> Path:
-    with zipfile.ZipFile(path, "w", **options) as archive:  # type: ignore[arg-type]
+def write_zip(path: Path, members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
     return path

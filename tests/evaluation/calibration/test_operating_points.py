@@ -99,7 +99,8 @@ def test_all_or_none_found_is_no_certainty_where_lesions_have_three_photographs(
 def test_new_lesions_are_found_as_often_as_was_asked() -> None:
     model, rng = Model(), np.random.default_rng(1)
     lesions = {code: 2 * count for code, count in HAM10000_VAL.items()}
-    for aim, at_least in (("sensitivity", 0.9), ("specificity", 0.9)):
+    aims: tuple[tuple[Aim, float], ...] = (("sensitivity", 0.9), ("specificity", 0.9))
+    for aim, at_least in aims:
         found = []
         for _ in range(60):
             point = choose_point(

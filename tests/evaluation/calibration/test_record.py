@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -25,7 +25,15 @@ from lesionwise.evaluation.calibration.record import (
 )
 from lesionwise.labels import CODES
 
-LIMITS = {"akiec": 0.9, "bcc": 0.8, "bkl": 0.85, "df": NO_PROMISE, "mel": 0.97, "nv": 0.5, "vasc": 0.0}
+LIMITS: dict[str, float | Literal["no promise for this class"]] = {
+    "akiec": 0.9,
+    "bcc": 0.8,
+    "bkl": 0.85,
+    "df": NO_PROMISE,
+    "mel": 0.97,
+    "nv": 0.5,
+    "vasc": 0.0,
+}
 
 
 def _record(**changes: object) -> dict[str, Any]:
@@ -107,7 +115,7 @@ def test_sets_hold_what_a_slow_loop_lets_in(rule: str, simulated: Simulated) -> 
 def test_the_likeliest_is_in_every_set_and_so_is_what_nothing_was_promised_for(
     rule: str, simulated: Simulated
 ) -> None:
-    classes = {code: {"lesions": 20, "quantile": 0.0} for code in CODES}
+    classes: dict[str, dict[str, object]] = {code: {"lesions": 20, "quantile": 0.0} for code in CODES}
     classes["df"]["quantile"] = NO_PROMISE
     sets = PredictionSets.model_validate({"rule": rule, "coverage": 0.9, "classes": classes})
     inside = sets.contains(simulated.y_prob)

@@ -45,7 +45,7 @@ def test_no_temperature_of_a_fine_grid_is_better_by_scikit_learns_loss(seed: int
     assert scaled_loss(sample.y_true, logits / found, shares) == pytest.approx(loss(found))
 
 
-class _Network(ClassifierMixin, BaseEstimator):
+class _Network(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
     """A fitted classifier whose inputs are its logits."""
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> "_Network":  # noqa: ARG002, N803 (scikit-learn's names)
@@ -53,7 +53,8 @@ class _Network(ClassifierMixin, BaseEstimator):
         return self
 
     def predict(self, X: np.ndarray) -> np.ndarray:  # noqa: N803 (the same)
-        return X.argmax(axis=1)
+        likeliest: np.ndarray = X.argmax(axis=1)
+        return likeliest
 
     def decision_function(self, X: np.ndarray) -> np.ndarray:  # noqa: N803 (the same)
         return X

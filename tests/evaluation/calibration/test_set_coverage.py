@@ -76,7 +76,7 @@ def test_a_promise_that_does_not_hold_is_found() -> None:
 
 
 def test_diagnoses_without_a_promise_are_not_judged(simulated: Simulated) -> None:
-    classes = {code: {"lesions": 30, "quantile": 0.9} for code in CODES}
+    classes: dict[str, dict[str, object]] = {code: {"lesions": 30, "quantile": 0.9} for code in CODES}
     classes["df"] = {"lesions": 6, "quantile": NO_PROMISE}
     sets = PredictionSets.model_validate({"rule": "lac", "coverage": 0.9, "classes": classes})
     table = set_coverage_table(sets, simulated.y_true, simulated.y_prob, simulated.groups)

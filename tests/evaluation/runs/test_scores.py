@@ -63,10 +63,8 @@ def test_a_table_adds_subgroups(run: RunFolder, table: pd.DataFrame) -> None:
     assert json.loads(run.scores.read_text())["parts"]["val"]["subgroups"] == rows
 
 
-def test_a_table_gives_what_the_predictions_lack(
-    run: RunFolder, mine: Predictions, table: pd.DataFrame
-) -> None:
-    assert run.path
+@pytest.mark.usefixtures("run")
+def test_a_table_gives_what_the_predictions_lack(mine: Predictions, table: pd.DataFrame) -> None:
     bare = replace(mine, y_true=None, group=None)
     found = evaluate_predictions(bare, "p.csv", table=table)
     assert found.lesions == 140
@@ -74,10 +72,8 @@ def test_a_table_gives_what_the_predictions_lack(
     assert found.overall == evaluate_predictions(mine, "p.csv").overall
 
 
-def test_given_predictions_stand_in_a_folder_of_their_own(
-    run: RunFolder, mine: Predictions, tmp_path: Path
-) -> None:
-    assert run.path
+@pytest.mark.usefixtures("run")
+def test_given_predictions_stand_in_a_folder_of_their_own(mine: Predictions, tmp_path: Path) -> None:
     given = RunFolder(tmp_path / "deep" / "given")
     evaluation = evaluate_predictions(mine, "theirs.csv")
     write_given(given, mine, evaluation, {"source": "theirs.csv"})

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,18 +17,18 @@ from lesionwise.evaluation.scores import probability, ranking
 from lesionwise.evaluation.scores.evaluate import LOSSES, OVERALL, PER_CLASS
 
 SCORES = {**OVERALL, **PER_CLASS}
-Reference = Callable[..., ArrayLike]
+Reference = Callable[..., Any]
 
 
 def _decided(score: Reference, **options: object) -> Reference:
-    def of(y_true: NDArray[np.int64], y_prob: NDArray[np.float64], weight: NDArray[np.float64]) -> ArrayLike:
+    def of(y_true: NDArray[np.int64], y_prob: NDArray[np.float64], weight: NDArray[np.float64]) -> Any:
         return score(y_true, y_prob.argmax(axis=1), sample_weight=weight, **options)
 
     return of
 
 
 def _one_against_rest(score: Reference) -> Reference:
-    def of(y_true: NDArray[np.int64], y_prob: NDArray[np.float64], weight: NDArray[np.float64]) -> ArrayLike:
+    def of(y_true: NDArray[np.int64], y_prob: NDArray[np.float64], weight: NDArray[np.float64]) -> Any:
         return [score(y_true == c, y_prob[:, c], sample_weight=weight) for c in range(CLASSES)]
 
     return of
@@ -37,9 +38,7 @@ def _mean(of: Reference) -> Reference:
     return lambda *arguments: np.mean(of(*arguments))
 
 
-def _specificity(
-    y_true: NDArray[np.int64], y_prob: NDArray[np.float64], weight: NDArray[np.float64]
-) -> ArrayLike:
+def _specificity(y_true: NDArray[np.int64], y_prob: NDArray[np.float64], weight: NDArray[np.float64]) -> Any:
     found = []
     for c in range(CLASSES):
         others = y_true != c
@@ -47,13 +46,11 @@ def _specificity(
     return found
 
 
-def _log_loss(
-    y_true: NDArray[np.int64], y_prob: NDArray[np.float64], weight: NDArray[np.float64]
-) -> ArrayLike:
+def _log_loss(y_true: NDArray[np.int64], y_prob: NDArray[np.float64], weight: NDArray[np.float64]) -> Any:
     return metrics.log_loss(y_true, y_prob, sample_weight=weight, labels=range(CLASSES))
 
 
-def _brier(y_true: NDArray[np.int64], y_prob: NDArray[np.float64], weight: NDArray[np.float64]) -> ArrayLike:
+def _brier(y_true: NDArray[np.int64], y_prob: NDArray[np.float64], weight: NDArray[np.float64]) -> Any:
     return metrics.brier_score_loss(
         y_true, y_prob, sample_weight=weight, labels=range(CLASSES), scale_by_half=False
     )
@@ -105,7 +102,8 @@ REFERENCES: dict[str, Reference] = {
 
 def _counts(samples: int, resamples: int = 5) -> NDArray[np.float32]:
     """Weights that leave no class out: every sample counts at least a little."""
-    return np.random.default_rng(1).integers(1, 5, size=(resamples, samples)).astype(np.float32) / 2
+    halves = np.random.default_rng(1).integers(1, 5, size=(resamples, samples))
+    return np.asarray(halves / 2, np.float32)
 
 
 def test_every_score_has_a_reference() -> None:

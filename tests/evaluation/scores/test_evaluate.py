@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,7 +126,8 @@ def test_a_perfect_model_is_not_taken_for_certain() -> None:
     evaluation = evaluate(y_true, np.eye(7)[y_true], groups, resamples=50)
     for name in ("recall", "precision"):
         melanoma = evaluation.per_class["mel"][name]
-        assert (melanoma.value, melanoma.low, melanoma.high) == (1, pytest.approx(0.025 ** (1 / 10)), 1)
+        assert (melanoma.value, melanoma.high) == (1, 1)
+        assert melanoma.low == pytest.approx(0.025 ** (1 / 10))
     assert evaluation.per_class["mel"]["specificity"].low == pytest.approx(0.025 ** (1 / 60))
 
 
@@ -207,11 +209,9 @@ def test_noiseless_gaps_are_taken_as_they_are() -> None:
         ({"y_prob": np.full((1, 7), 0.2), "y_true": [0], "groups": [0]}, "row 0 sums to 1.4"),
     ],
 )
-def test_what_cannot_be_scored_is_refused(
-    change: dict[str, object], message: str, simulated: Simulated
-) -> None:
+def test_what_cannot_be_scored_is_refused(change: dict[str, Any], message: str, simulated: Simulated) -> None:
     with pytest.raises(ValueError, match=message):
-        evaluate(**{**vars(simulated), **change})  # type: ignore[arg-type] # wrong on purpose
+        evaluate(**{**vars(simulated), **change})
 
 
 def _without(simulated: Simulated, *codes: str) -> Simulated:

@@ -17,7 +17,8 @@ def averaged(decay: float, values: list[float]) -> float:
     for value in values:
         nn.init.constant_(layer.weight, value)
         model.update_parameters(layer)
-    return float(model.module.weight.detach())
+    (weight,) = model.module.parameters()
+    return float(weight.detach())
 
 
 def test_the_average_is_the_warmed_exponential_one() -> None:

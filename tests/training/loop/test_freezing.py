@@ -21,7 +21,8 @@ KEYS = {"model": "timm:test_resnet", "image_size": [32, 32], "lr": 1e-2}
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, torch.Tensor]]:
     torch.manual_seed(3)
-    body = create_model("timm:test_resnet", num_classes=7, image_size=(32, 32), drop_rate=0.0).features.body
+    network = create_model("timm:test_resnet", num_classes=7, image_size=(32, 32), drop_rate=0.0)
+    body = network.features.get_submodule("body")
     path = tmp_path_factory.mktemp("weights") / "start.safetensors"
     save_file(body.state_dict(), path, {"mean": "0.5,0.5,0.5", "std": "0.2,0.2,0.2"})
     return path, body.state_dict()

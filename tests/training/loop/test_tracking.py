@@ -74,7 +74,14 @@ def test_mlflow_keeps_the_runs_of_a_folder_beside_them_and_asks_no_network(
     home = tmp_path / "home"
     home.mkdir()
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
-    command = [sys.executable, "-c", LOGGED, tmp_path / "recipe.toml", drawn_folder, tmp_path / "runs"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-c",
+        LOGGED,
+        tmp_path / "recipe.toml",
+        drawn_folder,
+        tmp_path / "runs",
+    ]
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, timeout=600, env={**clean, "HOME": str(home)}
     )

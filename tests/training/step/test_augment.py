@@ -1,4 +1,5 @@
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from conftest import make_recipe
 from lesionwise.training.step.augment import _sampling_grid, augment, evaluation_view, to_unit_range
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (6, 30, 40, 3)).astype(np.uint8))
-EVERYTHING = {
+EVERYTHING: dict[str, Any] = {
     "rotation": 180, "zoom": [0.7, 1.4], "shift": 0.2, "aspect": 0.2, "flip": True,
     "blur": 0.02, "jpeg": 40, "brightness": 0.2, "contrast": 0.2, "color": 0.1,
 }  # fmt: skip
@@ -110,7 +111,8 @@ def test_a_blurred_plain_image_stays_plain_to_its_border() -> None:
 
 @pytest.mark.parametrize("key", ["brightness", "contrast", "color"])
 def test_colours_stay_in_range_and_shapes_where_they_are(key: str) -> None:
-    image = changed(IMAGES[:1], [7], **{key: 0.3})
+    keys: dict[str, Any] = {key: 0.3}
+    image = changed(IMAGES[:1], [7], **keys)
     assert image.min() >= 0
     assert image.max() <= 1
     correlation = np.corrcoef(image.flatten(), to_unit_range(IMAGES[:1]).flatten())[0, 1]

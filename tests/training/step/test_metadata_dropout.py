@@ -47,7 +47,9 @@ def test_a_network_learns_with_metadata_and_answers_without(drawn_folder: Path, 
     assert network.metadata.linear.weight.abs().max() > 0
     told = data.metadata(recipe.metadata)
     found = predict_logits(network, recipe, data.pixels, rows, metadata=told, device="cpu")
-    np.testing.assert_allclose(read_predictions(run.predictions("val")).logits, found, atol=1e-4)
+    stored = read_predictions(run.predictions("val")).logits
+    assert stored is not None
+    np.testing.assert_allclose(stored, found, atol=1e-4)
     alone = predict_logits(network, recipe, data.pixels, rows, device="cpu")
     assert np.isfinite(alone).all()
     assert np.abs(alone - found).max() > 1e-4

@@ -1,11 +1,12 @@
 import pytest
 
 from conftest import make_recipe
+from lesionwise.models.network import Network
 from lesionwise.models.registry import create_model
 from lesionwise.training.step.optim import lr_scales, make_optimizer, make_schedule
 
 
-def network_of(model: str = "timm:test_resnet"):  # noqa: ANN201 (a network)
+def network_of(model: str = "timm:test_resnet") -> Network:
     return create_model(model, num_classes=7, image_size=(64, 64), drop_rate=0.0)
 
 

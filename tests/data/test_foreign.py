@@ -12,7 +12,8 @@ def lesion() -> np.ndarray:
     rows, columns = np.mgrid[:60, :80]
     spot = np.hypot(rows - 30, columns - 40) < 9
     skin = np.where(spot[..., None], (110, 70, 60), (220, 170, 150))
-    return np.uint8(np.clip(skin + np.random.default_rng(0).normal(0, 4, (60, 80, 1)), 0, 255))
+    noise = np.random.default_rng(0).normal(0, 4, (60, 80, 1))
+    return np.asarray(np.clip(skin + noise, 0, 255), np.uint8)
 
 
 def test_another_camera_keeps_the_lesion_darker_than_its_surroundings(lesion: np.ndarray) -> None:

@@ -18,7 +18,7 @@ def drawn(rows: int, seed: int, shift: float = 0.0) -> np.ndarray:
     """Numbers that go together; others lie apart along the first of them."""
     rng = np.random.default_rng(seed)
     mixing = np.random.default_rng(99).normal(size=(6, 6))
-    return rng.normal(0, 1, (rows, 6)) @ mixing + shift * np.eye(6)[0]
+    return np.asarray(rng.normal(0, 1, (rows, 6)) @ mixing + shift * np.eye(6)[0])
 
 
 def fitted(classes: np.ndarray | None = None) -> Rejection:

@@ -117,4 +117,13 @@ def test_no_image_nor_array_is_committed() -> None:
     pictures = [
         name for name in listed.stdout.splitlines() if re.search(r"\.(jpe?g|png|webp|bmp|npy|npz)$", name)
     ]
-    assert not [name for name in pictures if not name.startswith("docs/")]
+    drawn = ("docs/", "src/lesionwise/serve/drawn/")
+    assert not [name for name in pictures if not name.startswith(drawn)]
+
+
+def test_git_ignores_no_file_of_the_package() -> None:
+    command = ["git", "ls-files", "--others", "--ignored", "--exclude-standard", "src"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    assert not [name for name in listed.stdout.splitlines() if "__pycache__" not in name]

@@ -122,6 +122,16 @@ def test_binary_tensors_follow_the_json_part(client: TestClient) -> None:
         (files_in_json(b"no image"), 415, "not-an-image"),
         (files_in_json(picture()[:200]), 422, "damaged-image"),
         (files_in_json(picture(), outputs=[{"name": "nothing"}]), 400, "bad-request"),
+        (
+            {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1] * 5, "data": ["eA=="]}]},
+            400,
+            "bad-request",
+        ),
+        (
+            {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [[]] * 100_000}]},
+            413,
+            "too-many-bytes",
+        ),
     ],
 )
 def test_what_is_wrong_is_refused(

@@ -29,7 +29,7 @@ class Kind(NamedTuple):
 
 KINDS: Final[Mapping[str, Kind]] = {
     "bad-request": Kind(
-        400, "The request cannot be read", "Send multipart/form-data as browsers and curl -F do."
+        400, "The request cannot be read", "Compare it with what /docs says of this address."
     ),
     "bad-name": Kind(
         400, "The name of a file is not acceptable", "Send a plain name without a path, or none at all."

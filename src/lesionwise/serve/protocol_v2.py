@@ -15,7 +15,7 @@ import binascii
 import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -33,6 +33,8 @@ from lesionwise.serve.uploads import Budget, arriving, verify_length
 PREFIX: Final = "/v2"
 INPUT: Final = "image"
 HEADER_LENGTH: Final = "inference-header-content-length"
+OTHER_VALUES: Final = 1024
+"""Values that the JSON part may hold besides the pixels of one image."""
 _LENGTH: Final = struct.Struct("<I")
 _PROBLEMS: Final = (
     *(
@@ -57,7 +59,7 @@ class Tensor(_Record):
 
     name: str
     datatype: Literal["BYTES", "UINT8", "FP32"]
-    shape: list[int]
+    shape: Annotated[list[Annotated[int, Field(ge=-1, lt=1 << 31)]], Field(max_length=4)]
 
 
 class InputTensor(Tensor):
@@ -217,8 +219,10 @@ def _add_model(router: APIRouter, service: Service, budget: Budget) -> None:
         _verify_name(service, name)
         with budget.hold() as hold:
             verify_length(request, service.limits)
-            body = b"".join([chunk async for chunk in arriving(request, service.limits, hold)])
-            asked, images = await asyncio.to_thread(_parse, request.headers.get(HEADER_LENGTH), body, service)
+            chunks = [chunk async for chunk in arriving(request, service.limits, hold)]
+            header_length = request.headers.get(HEADER_LENGTH)
+            asked, images = await asyncio.to_thread(_parse, header_length, b"".join(chunks), service)
+            del chunks  # the images are copies, which wait for the network without the body
             wanted = [one.name for one in asked.outputs] or list(_outputs(service))
             if unknown := set(wanted) - set(_outputs(service)):
                 raise Problem(
@@ -285,8 +289,10 @@ def _parse(
                 "bad-request", "Inference-Header-Content-Length is not the length of the JSON part."
             )
         length = int(header_length)
+    text = body[:length]
+    _verify_values(text, service)
     try:
-        asked = InferRequest.model_validate_json(body[:length])
+        asked = InferRequest.model_validate_json(text)
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"][:4])
         raise Problem("bad-request", f"It does not follow the protocol at “{where[:80]}”.") from error
@@ -306,6 +312,19 @@ def _parse(
     if math.prod(tensor.shape) != len(images):
         raise Problem("bad-request", f"There are {len(images)} images and a shape of other size.")
     return asked, images
+
+
+def _verify_values(text: bytes, service: Service) -> None:
+    """Refuse JSON of many small values before it is parsed.
+
+    Each value takes many times its bytes of memory, and no other request is answered while it is parsed.
+    """
+    most = math.prod(service.engine.description.input.size) * 3 + OTHER_VALUES
+    if sum(text.count(mark) for mark in (b",", b"[", b"{")) > most:
+        raise Problem(
+            "too-many-bytes",
+            f"The JSON part has more than {most:,} values: send a binary tensor, or files as BYTES.",
+        )
 
 
 def _pixels(tensor: InputTensor, binary: bytes | None, service: Service) -> NDArray[np.uint8]:

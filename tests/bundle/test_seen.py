@@ -54,7 +54,7 @@ def test_names_in_folders_are_known_and_others_are_counted_as_unknown() -> None:
     assert found is not None
     assert found.reasons == {ids[0]: "same image"}
     assert found.unknown == 1
-    assert "Of 1 others nothing is known" in found.describe()
+    assert "Of 1 other image nothing is known" in found.describe()
 
 
 def test_a_model_is_recognised_by_the_hash_of_its_file_alone() -> None:
@@ -88,3 +88,16 @@ def test_other_data_is_known_by_digests_of_images_and_of_lesions() -> None:
 @pytest.mark.parametrize("made", [None, provenance(), provenance(images=5, test_images=("0" * 16,))])
 def test_a_model_that_does_not_say_is_not_judged(made: Provenance | None) -> None:
     assert seen_images(describe(provenance=made), predictions(["a"])) is None
+
+
+def test_copies_in_two_folders_are_both_seen() -> None:
+    image = of_part("train")[0]
+    found = seen_images(load_model().description, predictions([f"left/{image}", f"right/{image}"]))
+    assert found is not None
+    assert (len(found.reasons), found.unknown) == (2, 0)
+
+
+def test_where_no_id_is_known_nothing_is_said_to_be_unseen() -> None:
+    found = seen_images(load_model().description, predictions(["clinic_1", "clinic_2"]))
+    assert found is not None
+    assert found.describe().startswith("Whether best was made with these images is not known")

@@ -61,7 +61,11 @@ def test_a_score_on_training_images_is_stamped_and_the_clean_rest_is_scored_besi
     assert call(monkeypatch, "evaluate", csv, "--out", tmp_path / "out") == 0
     shown = capsys.readouterr()
     assert "SEEN IN TRAINING. best was made with" in shown.out
-    assert shown.out.rstrip().endswith("This is the score to quote.")
+    lines = shown.out.rstrip().splitlines()
+    assert lines[0].startswith("SEEN IN TRAINING. best was made with")
+    assert lines[-2].endswith("This is the score to quote.")
+    assert lines[-1].startswith("Verdict on the clean rest: ")
+    assert shown.out.count("Verdict") == 1  # none speaks of what the model has seen
     assert "diagnoses and lesions are those of the table that ships" in shown.err
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "SEEN IN TRAINING" in page
@@ -76,7 +80,7 @@ def test_a_score_on_the_test_part_is_not_stamped(
     assert call(monkeypatch, "evaluate", write(tmp_path / "p.csv", test)) == 0
     shown = capsys.readouterr().out
     assert "SEEN IN TRAINING" not in shown
-    assert "None of the 2,004 images was used to make best" in shown
+    assert "best was made with none of the 2,004 images" in shown
 
 
 def test_a_model_that_does_not_ship_is_asked_for_and_another_is_refused(
@@ -84,7 +88,7 @@ def test_a_model_that_does_not_ship_is_asked_for_and_another_is_refused(
 ) -> None:
     csv = write(tmp_path / "p.csv", images, sha256="0" * 64)
     assert call(monkeypatch, "evaluate", csv) == 0
-    assert "does not ship. Pass --model FILE" in capsys.readouterr().err
+    assert "does not ship with this version. Pass --model FILE" in capsys.readouterr().err
     assert call(monkeypatch, "evaluate", csv, "--model", "best") == 2
     assert "the predictions name best with 000000000000" in capsys.readouterr().err
 
@@ -105,4 +109,36 @@ def test_models_are_compared_on_the_clean_rest_beside_all_images(
     assert found["clean"]["comparisons"][0]["images"] < found["comparisons"][0]["images"]
     assert list(found["seen_in_training"]) == [str(ours)]
     assert call(monkeypatch, "compare", ours, theirs, "--quiet") == 0
-    assert "On the clean rest, which is the comparison to quote:" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"{ours}: SEEN IN TRAINING.")
+    assert "On the clean rest, which is the comparison to quote:" in shown
+    assert shown.count("Verdict") == 1  # none speaks of what a model has seen
+    assert shown.splitlines()[-1].startswith(f"Verdict: {theirs} is best")
+
+
+def test_each_bundle_given_to_compare_goes_with_the_predictions_that_name_it(
+    images: pd.DataFrame,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ours, theirs = (
+        write(tmp_path / "ours.csv", images),
+        write(tmp_path / "theirs.csv", images, sha256="0" * 64),
+    )
+    monkeypatch.setattr("lesionwise.bundle.seen.SHIPPED", ())  # as a bundle that does not ship
+    assert call(monkeypatch, "compare", ours, theirs, "--model", "best", "--json") == 0
+    shown = capsys.readouterr()
+    assert list(json.loads(shown.out)["seen_in_training"]) == [str(ours)]
+    assert shown.err.count("does not ship with this version") == 1
+
+
+def test_all_images_of_a_score_that_were_seen_leave_no_verdict(
+    images: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = images[images["image_id"].map(reference_parts()) == "train"].iloc[:1]
+    assert call(monkeypatch, "evaluate", write(tmp_path / "p.csv", trained)) == 0
+    lines = capsys.readouterr().out.rstrip().splitlines()
+    assert lines[0].startswith("SEEN IN TRAINING. best was made with 1 of 1 image (")
+    assert lines[-1].startswith("Verdict: none.")
+    assert "1 of 1 image\n" in "\n".join(lines)

@@ -144,7 +144,7 @@ def test_a_clear_lead_is_called_beyond_chance(simulated: Simulated) -> None:
     contest = compare(
         [("bad", _record(simulated, skill=0.2)), ("good", _record(simulated, skill=2))], resamples=99
     )
-    assert "its lead over bad and all behind it is beyond chance" in contest.verdict()
+    assert "its lead over bad is beyond chance" in contest.verdict()
     json.dumps(contest.to_json(), allow_nan=False)
 
 
@@ -161,3 +161,17 @@ def test_models_that_name_images_otherwise_are_matched(simulated: Simulated) -> 
     paths = np.array([f"/data/part/{image}.jpg" for image in model.image_id])
     (found,) = compare([("a", model), ("b", replace(model, image_id=paths))], resamples=20).comparisons
     assert found.differences["accuracy"].value == 0
+
+
+def test_models_without_a_difference_share_the_first_rank(simulated: Simulated) -> None:
+    model = _record(simulated)
+    contest = compare([("a", model), ("b", model)], resamples=20)
+    assert [(one.rank, one.rank_low, one.rank_high) for one in contest.standings] == [(1, 1, 1), (1, 1, 1)]
+    assert contest.verdict().startswith("a, b do not differ by balanced accuracy")
+
+
+def test_models_are_compared_by_image_where_no_lesion_is_known(simulated: Simulated) -> None:
+    model, other = (replace(_record(simulated, skill=skill), group=None) for skill in (0, 1))
+    renamed = replace(other, image_id=np.array([f"images/{name}.jpg" for name in other.image_id]))
+    (found,) = compare([("a", model), ("b", renamed)], by="image", resamples=20).comparisons
+    assert found.lesions == found.images == len(simulated.y_true)

@@ -53,3 +53,15 @@ def test_two_columns_of_one_diagnosis_are_refused(tmp_path: Path) -> None:
     table.to_csv(tmp_path / "p.csv", index=False)
     with pytest.raises(DataError, match=r"otherwise for mel \(2 columns\)"):
         read_predictions(tmp_path / "p.csv")
+
+
+def test_a_model_that_knows_some_diagnoses_gives_the_others_nothing_where_it_says_so(tmp_path: Path) -> None:
+    known = [code for code in CODES if code != "akiec"]
+    prob = PROB[:, 1:] / PROB[:, 1:].sum(axis=1, keepdims=True)
+    pd.DataFrame(prob, index=IDS, columns=known).to_csv(tmp_path / "p.csv")
+    with pytest.raises(DataError, match=r"akiec \(0 columns\).*name those with --classes"):
+        read_predictions(tmp_path / "p.csv")
+    read = read_predictions(tmp_path / "p.csv", classes=known).y_prob
+    np.testing.assert_allclose(read, np.column_stack([np.zeros(3), prob]))
+    with pytest.raises(DataError, match="but got mell"):
+        read_predictions(tmp_path / "p.csv", classes=["mell", *known])

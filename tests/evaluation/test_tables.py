@@ -1,5 +1,6 @@
 """Any form of predictions and truth: an ISIC-format CSV made by hand scores as computed independently."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +156,10 @@ def test_tables_that_cannot_be_used_say_why(tmp_path: Path, text: str, message: 
         read_table(path)
     with pytest.raises(DataError, match=r"nowhere\.csv: cannot be read"):
         read_table(tmp_path / "nowhere.csv")
+
+
+def test_a_true_name_that_fits_several_predictions_says_which(mine: Predictions) -> None:
+    doubled = replace(mine, image_id=np.array(["left/1", "right/1", *mine.image_id[2:]]))
+    truth = pd.DataFrame({"image_id": ["1", *mine.image_id[2:]], "dx": "nv"})
+    with pytest.raises(DataError, match=r"t\.csv: 1 fits several predictions, left/1 and right/1"):
+        join_truth(doubled, truth, "t.csv")

@@ -24,8 +24,9 @@ from lesionwise.data.known_lesions import (
 )
 from lesionwise.evaluation.predictions import Model, Predictions
 from lesionwise.files import file_sha256
-from lesionwise.names import image_id_of, match_names
+from lesionwise.names import image_id_of
 from lesionwise.split.check import REASONS, find_taint
+from lesionwise.wording import counted
 
 SEEN_STAMP: Final = "SEEN IN TRAINING"
 """What stands on every score of images that the model was made with."""
@@ -58,16 +59,25 @@ class Seen:
 
     def describe(self) -> str:
         """Return what was found, as a sentence that can be quoted."""
-        unknown = f" Of {self.unknown:,} others nothing is known: their ids are not in its data."
+        if self.unknown == self.images:
+            return (
+                f"Whether {self.model} was made with these images is not known: no id is one of its data. "
+                "Only ids are compared; an image under another name is not found."
+            )
+        others = counted(self.unknown, "other image")
+        unknown = (
+            f" Of {others} nothing is known, because no id of its data is theirs." if self.unknown else ""
+        )
         if not self.reasons:
-            known = f"None of the {self.images:,} images was used to make {self.model}, as far as ids tell."
-            return f"{known}{unknown if self.unknown else ''}"
+            known = counted(self.images - self.unknown, "image")
+            return f"{self.model} was made with none of the {known} whose ids are in its data.{unknown}"
         counts = [(reason, list(self.reasons.values()).count(reason)) for reason in REASONS]
         parts = ", ".join(f"{count:,} {reason}" for reason, count in counts if count)
+        images = counted(self.images, "image")
         return (
-            f"{SEEN_STAMP}. {self.model} was made with {len(self.reasons):,} of the {self.images:,} images "
+            f"{SEEN_STAMP}. {self.model} was made with {len(self.reasons):,} of {images} "
             f"({self.share:.1%}), or with other photographs of their lesions ({parts}). The scores of all "
-            f"images do not say how well it does on new lesions.{unknown if self.unknown else ''}"
+            f"images do not say how well it does on new lesions.{unknown}"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -105,9 +115,11 @@ def seen_images(description: Description, predictions: Predictions) -> Seen | No
     made_with = _ham10000_made_with(provenance)
     if made_with is not None:
         known = known_lesions()
-        name = match_names(ids, known["image_id"].tolist())
+        theirs = set(known["image_id"])
+        # Copies of an image in several folders are all that image, so several may have one name.
+        name = {image: bare for image in ids if (bare := image_id_of(image)) in theirs}
         found = find_taint(made_with, list(name.values()), known)
-        reasons = {image: found[theirs] for image, theirs in name.items() if theirs in found}
+        reasons = {image: found[bare] for image, bare in name.items() if bare in found}
         return Seen(description.name, reasons, len(ids), len(ids) - len(name))
     if not provenance.seen:
         return None

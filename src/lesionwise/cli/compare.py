@@ -5,9 +5,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lesionwise.cli.console import print_result
-from lesionwise.cli.given import Classes, Known, Normalise, TableOption, TruthOption, read_csv, read_metadata
-from lesionwise.cli.options import Json, Quiet
+from lesionwise.cli.console import print_note, print_result
+from lesionwise.cli.given import (
+    BY_IMAGE,
+    Classes,
+    Known,
+    Normalise,
+    ResampleBy,
+    TableOption,
+    TruthOption,
+    read_csv,
+    read_metadata,
+)
+from lesionwise.cli.options import By, Json, Quiet, complete_model, verify_models
 from lesionwise.errors import LesionwiseError, RunError
 from lesionwise.names import match_names
 from lesionwise.wording import counted
@@ -31,6 +41,18 @@ def compare(
     table: TableOption = None,
     normalise: Normalise = False,
     classes: Classes = "",
+    by: ResampleBy = "lesion",
+    models: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--model",
+            help="Bundle that made some of the predictions and does not ship, to find images that it was "
+            "trained on; may be repeated.",
+            metavar="FILE",
+            callback=verify_models,
+            autocompletion=complete_model,
+        ),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -40,16 +62,24 @@ def compare(
     _verify_same_split([source for source in sources if not source.is_file()])
     from lesionwise.evaluation.compare import compare as compare_predictions
 
-    known = Known(truth, read_metadata(table) if table else None, normalise=normalise, classes=classes)
+    if by == "image":
+        print_note(BY_IMAGE, quiet=quiet)
+    read_from = read_metadata(table) if table else None
+    among = tuple(models or ())
+    known = Known(truth, read_from, normalise=normalise, classes=classes, among=among)
     read = [(str(source), *_read(source, known, quiet=quiet)) for source in sources]
     named = [(name, predictions) for name, predictions, _ in read]
-    contest = compare_predictions(named)
-    text, value = _describe_contest(contest), contest.to_json()
+    contest = compare_predictions(named, by=by)
+    value = contest.to_json()
     found = {name: seen for name, _, seen in read if seen and seen.reasons}
-    if found:
-        told, apart = _compare_clean(named, found)
-        text, value = f"{text}\n\n{told}", {**value, **apart}
-    print_result(text, value, as_json=json)
+    if not found:
+        print_result(_describe_contest(contest, by), value, as_json=json)
+        return
+    clean_text, clean = _compare_clean(named, found, by)
+    stamps = [f"{name}: {seen.describe()}" for name, seen in found.items()]
+    text = "\n".join([*stamps, "", _describe_contest(contest, by, judged=False), "", clean_text])
+    seen_json = {name: seen.to_json() for name, seen in found.items()}
+    print_result(text, {**value, "seen_in_training": seen_json, "clean": clean}, as_json=json)
 
 
 def _read(source: Path, known: Known, *, quiet: bool) -> "tuple[Predictions, Seen | None]":
@@ -65,41 +95,36 @@ def _read(source: Path, known: Known, *, quiet: bool) -> "tuple[Predictions, See
 
 
 def _compare_clean(
-    named: "list[tuple[str, Predictions]]", found: "dict[str, Seen]"
-) -> tuple[str, dict[str, Any]]:
+    named: "list[tuple[str, Predictions]]", found: "dict[str, Seen]", by: By
+) -> tuple[str, dict[str, Any] | None]:
     """Compare the models on the images that none of them was made with, and return text and JSON."""
     import numpy as np
 
     from lesionwise.evaluation.compare import align
     from lesionwise.evaluation.compare import compare as compare_predictions
 
-    aligned = align(named)
+    aligned = align(named, by=by)
     images = aligned[0][1].image_id
     touched = np.zeros(len(images), dtype=bool)
     for seen in found.values():
         touched |= np.isin(images, list(match_names(list(seen.reasons), images.tolist()).values()))
-    lines = [seen.describe() for seen in found.values()]
-    value: dict[str, Any] = {
-        "seen_in_training": {name: seen.to_json() for name, seen in found.items()},
-        "clean": None,
-    }
     if touched.all():
-        lines.append("No image is left that none of the models has seen, so this comparison decides nothing.")
-        return "\n".join(lines), value
-    clean = compare_predictions([(name, predictions.take(~touched)) for name, predictions in aligned])
-    lines += ["On the clean rest, which is the comparison to quote:", "", _describe_contest(clean)]
-    return "\n".join(lines), {**value, "clean": clean.to_json()}
+        return "Verdict: none. Each image, or its lesion, was seen by a model in training.", None
+    clean = compare_predictions([(name, predictions.take(~touched)) for name, predictions in aligned], by=by)
+    head = "On the clean rest, which is the comparison to quote:"
+    return f"{head}\n\n{_describe_contest(clean, by)}", clean.to_json()
 
 
-def _describe_contest(contest: "Contest") -> str:
-    blocks = [_describe(comparison) for comparison in contest.comparisons]
+def _describe_contest(contest: "Contest", by: By, *, judged: bool = True) -> str:
+    blocks = [_describe(comparison, by) for comparison in contest.comparisons]
     width = max(len(standing.name) for standing in contest.standings)
     lines = [f"Ranks by {contest.score} (95 % of the resamples; distances hold for all models at once)"]
     for one in contest.standings:
         places = f"{one.rank_low}" if one.rank_low == one.rank_high else f"{one.rank_low} to {one.rank_high}"
         behind = f"   behind the best by {one.behind}" if one.behind else ""
         lines.append(f"  {one.rank}  ({places})  {one.name:{width}}  {one.score:.3f}{behind}")
-    return "\n\n".join([*blocks, "\n".join(lines), f"Verdict: {contest.verdict()}"])
+    verdict = [f"Verdict: {contest.verdict()}"] if judged else []
+    return "\n\n".join([*blocks, "\n".join(lines), *verdict])
 
 
 def _verify_same_split(runs: list[Path]) -> None:
@@ -114,10 +139,10 @@ def _verify_same_split(runs: list[Path]) -> None:
             )
 
 
-def _describe(comparison: "Comparison") -> str:
+def _describe(comparison: "Comparison", by: By) -> str:
     test = comparison.mcnemar
     counts = f"{counted(comparison.images, 'image')} of {counted(comparison.lesions, 'lesion')}"
-    lines = [f"{comparison.name} less {comparison.reference}: {counts} (95 % intervals by paired lesions)"]
+    lines = [f"{comparison.name} less {comparison.reference}: {counts} (95 % intervals by paired {by}s)"]
     for name in _SHOWN:
         if name not in comparison.differences:
             continue
@@ -128,7 +153,7 @@ def _describe(comparison: "Comparison") -> str:
             f"({difference.low:+.3f} to {difference.high:+.3f}){clear}"
         )
     lines.append(
-        f"  right alone: {test.second_alone} images, {comparison.reference} {test.first_alone}; "
+        f"  right alone: {counted(test.second_alone, 'image')}, {comparison.reference} {test.first_alone}; "
         f"exact McNemar p = {test.p_value:.2g} (takes images for independent)"
     )
     return "\n".join(lines)

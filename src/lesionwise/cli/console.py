@@ -140,8 +140,14 @@ class Display(Progress):
         self._bar.update(self._tasks[title], completed=done, total=total)
 
 
-def describe_evaluation(evaluation: "Evaluation", title: str) -> str:
-    """Return recall by diagnosis, the main scores with intervals and the baseline, and a verdict."""
+def describe_evaluation(evaluation: "Evaluation", title: str, *, judged: bool = True) -> str:
+    """Return recall by diagnosis, the main scores with intervals and the baseline, and a verdict.
+
+    Args:
+        evaluation: The scores.
+        title: What was scored.
+        judged: End with the verdict; not of a model that has seen the images.
+    """
     from lesionwise.labels import CODES
 
     counts = f"{counted(evaluation.images, 'image')} of {counted(evaluation.lesions, 'lesion')}"
@@ -149,18 +155,35 @@ def describe_evaluation(evaluation: "Evaluation", title: str) -> str:
     for code in ("mel", *(code for code in CODES if code != "mel")):
         index, images = CODES.index(code), evaluation.support[code]
         recall = evaluation.per_class[code].get("recall")
-        found = f"{recall!s:25}   {evaluation.confusion[index][index]} of {images} images" if recall else ""
+        found = (
+            f"{recall!s:25}   {evaluation.confusion[index][index]} of {counted(images, 'image')}"
+            if recall
+            else ""
+        )
         lines.append(f"    {code:21} {found or 'no image shows it'}")
-    lines.append(f"  {'':30} {'':18}   knowing only how common each diagnosis is")
+    width = max(30, *(len(evaluation.title(name)) for name in evaluation.overall))
+    lines.append(f"  {'':{width}} {'':18}   knowing only how common each diagnosis is")
     for name, estimate in evaluation.overall.items():
-        lines.append(f"  {evaluation.title(name):30} {estimate!s:25}   {evaluation.baseline[name]:.3f}")
+        lines.append(f"  {evaluation.title(name):{width}} {estimate!s:25}   {evaluation.baseline[name]:.3f}")
+    single = [code for code, images in evaluation.support.items() if images == 1]
+    if single:
+        lines.append(
+            f"One image each shows {', '.join(single)}. One lesion cannot be resampled, so the intervals of "
+            "scores over all images are too narrow."
+        )
     if evaluation.undefined:
         named = ", ".join(name.replace("_", " ") for name in evaluation.undefined)
         lines.append(f"Not defined for these images: {named}.")
-    return "\n".join([*lines, _verdict(evaluation)])
+    return "\n".join([*lines, verdict_on(evaluation)] if judged else lines)
 
 
-def _verdict(evaluation: "Evaluation") -> str:
+def verdict_on(evaluation: "Evaluation", part: str = "") -> str:
+    """Return whether a model beats the commonest diagnosis, and how many melanomas it misses.
+
+    Args:
+        evaluation: The scores.
+        part: Of which images they are, if not of all.
+    """
     name = "balanced_accuracy"
     score, floor = evaluation.overall[name], evaluation.baseline[name]
     better = "better than" if score.low > floor else "not clearly better than"
@@ -170,8 +193,8 @@ def _verdict(evaluation: "Evaluation") -> str:
         melanomas = "no image shows a melanoma"
     else:
         missed = round(support * (1 - recall.value))
-        melanomas = f"it misses {missed} of {support} melanoma images"
-    return f"Verdict: {always} ({score} against {floor:.3f}); {melanomas}."
+        melanomas = f"it misses {missed} of {counted(support, 'melanoma image')}"
+    return f"Verdict{part and f' on {part}'}: {always} ({score} against {floor:.3f}); {melanomas}."
 
 
 def describe_check(check: "CalibrationCheck") -> str:

@@ -5,11 +5,11 @@ Here: what `evaluate`, `compare` and `report` do with a CSV. Not here: the runs 
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from lesionwise.cli.console import describe_evaluation, print_note
+from lesionwise.cli.console import describe_evaluation, print_note, verdict_on
 from lesionwise.cli.options import By, complete_model, verify_file, verify_model
 from lesionwise.errors import LesionwiseError
 from lesionwise.wording import counted
@@ -53,7 +53,9 @@ ResampleBy = Annotated[
 Classes = Annotated[
     str,
     typer.Option(
-        "--classes", help="Codes in the order of a CSV's numbered columns: akiec,bcc,…", metavar="CODES"
+        "--classes",
+        help="Codes that the model of a CSV knows, in the order of numbered columns: akiec,bcc,…",
+        metavar="CODES",
     ),
 ]
 MadeByModel = Annotated[
@@ -66,6 +68,7 @@ MadeByModel = Annotated[
         autocompletion=complete_model,
     ),
 ]
+BY_IMAGE: Final = "Every photograph counts as a lesion of its own: intervals are too narrow."
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class Known:
         normalise: Divide each row of confidences by its sum.
         model: The bundle that made the predictions.
         classes: Codes in the order of numbered columns, with commas between them.
+        among: Bundles of which one may have made the predictions; that which they name by its hash counts.
     """
 
     truth: Path | None = None
@@ -85,6 +89,7 @@ class Known:
     normalise: bool = False
     model: Path | None = None
     classes: str = ""
+    among: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,9 @@ def read_csv(source: Path, known: Known, *, quiet: bool) -> Given:
     if known.table is not None:
         predictions = join_table(predictions, known.table, "--table")
     predictions = _join_shipped(predictions, quiet=quiet)
-    return Given(source, predictions, known.table, _find_seen(predictions, known.model, quiet=quiet))
+    return Given(
+        source, predictions, known.table, _find_seen(predictions, _maker(predictions, known), quiet=quiet)
+    )
 
 
 def score_csv(given: Given, by: By, out: Path | None, *, quiet: bool) -> tuple[str, dict[str, Any]]:
@@ -153,7 +160,7 @@ def score_csv(given: Given, by: By, out: Path | None, *, quiet: bool) -> tuple[s
     from lesionwise.run_folder import claim_run_folder
 
     if by == "image":
-        print_note("Every photograph counts as a lesion of its own: intervals are too narrow.", quiet=quiet)
+        print_note(BY_IMAGE, quiet=quiet)
     said, source, seen = given.predictions, str(given.source), given.seen
     evaluation = evaluate_predictions(said, source, table=given.table, by=by)
     rest = None
@@ -170,20 +177,25 @@ def score_csv(given: Given, by: By, out: Path | None, *, quiet: bool) -> tuple[s
     value = evaluation.to_json()
     if seen:
         value["seen_in_training"] = {**seen.to_json(), "clean": rest.to_json() if rest else None}
-    text = describe_evaluation(evaluation, given.source.name)
-    return "\n".join([text, *(_describe_seen(seen, rest) if seen else [])]), value
-
-
-def _describe_seen(seen: "Seen", rest: "Evaluation | None") -> list[str]:
+    scores = describe_evaluation(evaluation, given.source.name, judged=not (seen and seen.reasons))
+    if seen is None:
+        return scores, value
     if not seen.reasons:
-        return [seen.describe()]
+        return f"{scores}\n{seen.describe()}", value
+    return "\n".join([seen.describe(), scores, *_describe_rest(rest)]), value
+
+
+def _describe_rest(rest: "Evaluation | None") -> list[str]:
+    """Return the scores and the verdict on the images that the model was not made with."""
     if rest is None:
-        return [seen.describe(), "No image is left that it has not seen: nothing can be said of new lesions."]
+        return [
+            "Verdict: none. The model has seen every image, or its lesion: nothing is known of new lesions."
+        ]
     scores = ", ".join(
         f"{rest.title(name)} {rest.overall[name]}" for name in ("balanced_accuracy", "accuracy")
     )
     clean = f"The clean rest, {counted(rest.images, 'image')} of {counted(rest.lesions, 'lesion')}: {scores}."
-    return [seen.describe(), f"{clean} This is the score to quote."]
+    return [f"{clean} This is the score to quote.", verdict_on(rest, "the clean rest")]
 
 
 def _join_shipped(predictions: "Predictions", *, quiet: bool) -> "Predictions":
@@ -210,6 +222,16 @@ def _join_shipped(predictions: "Predictions", *, quiet: bool) -> "Predictions":
     return join_table(predictions, table, "HAM10000")
 
 
+def _maker(predictions: "Predictions", known: Known) -> Path | None:
+    """Return the bundle that was given as the one that made the predictions, None if none was."""
+    from lesionwise.bundle.load import read_bundle
+
+    made_by = predictions.model
+    if known.model or not made_by:
+        return known.model
+    return next((path for path in known.among if read_bundle(path).sha256 == made_by.sha256), None)
+
+
 def _find_seen(predictions: "Predictions", model: Path | None, *, quiet: bool) -> "Seen | None":
     from lesionwise.bundle.load import read_bundle
     from lesionwise.bundle.seen import seen_images, shipped_description
@@ -227,8 +249,8 @@ def _find_seen(predictions: "Predictions", model: Path | None, *, quiet: bool) -
         found = shipped_description(made_by)
         if found is None:
             print_note(
-                f"The predictions were made by {made_by.name}, which does not ship. Pass --model FILE to "
-                "find images that it was trained on.",
+                f"The predictions were made by {made_by.name} (SHA-256 {made_by.sha256[:12]}), which does "
+                "not ship with this version. Pass --model FILE to find images that it was trained on.",
                 quiet=quiet,
             )
             return None

@@ -44,6 +44,13 @@ def verify_model(path: Path | None) -> Path | None:
     return path
 
 
+def verify_models(paths: list[Path] | None) -> list[Path] | None:
+    """Return the paths of several bundles, each as `verify_model` takes it."""
+    for path in paths or ():
+        verify_model(path)
+    return paths
+
+
 def _near(path: Path) -> str:
     """Return a question that names what lies beside a missing path under nearly the same name."""
     beside = path.parent.iterdir() if path.parent.is_dir() else ()

@@ -6,7 +6,7 @@ Letters: N samples, R resamples.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -129,13 +129,14 @@ class Contest:
     def verdict(self) -> str:
         """Return in one sentence which models are best, and whether chance could have made them so."""
         best, *others = self.standings
+        alike = [one.name for one in others if one.behind == Estimate(0.0, 0.0, 0.0)]
+        if len(alike) == len(others):
+            return f"{', '.join([best.name, *alike])} do not differ by {self.score} ({best.score:.3f})."
         near = [one for one in others if one.behind and one.behind.low <= 0]
         lead = f"{best.name} is best by {self.score} ({best.score:.3f})"
         if not near:
-            second = others[0]
-            return (
-                f"{lead}; its lead over {second.name} and all behind it is beyond chance ({second.behind})."
-            )
+            second = f"{others[0].name}{' and all behind it' if len(others) > 1 else ''}"
+            return f"{lead}; its lead over {second} is beyond chance ({others[0].behind})."
         named = ", ".join(one.name for one in near)
         beaten = [one.name for one in others if one not in near]
         rest = f"; it is beyond chance better than {', '.join(beaten)}" if beaten else ""
@@ -152,12 +153,17 @@ class Contest:
 
 
 def compare(
-    named: Sequence[tuple[str, Predictions]], *, resamples: int = RESAMPLES, seed: int = 0
+    named: Sequence[tuple[str, Predictions]],
+    *,
+    by: Literal["lesion", "image"] = "lesion",
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Contest:
     """Hold each model against the first and rank all, on the same images and the same resampled lesions.
 
     Args:
         named: At least two names with predictions that know their truth and their lesions.
+        by: What is resampled. By image takes all photographs for independent: intervals come out too narrow.
         resamples: How many resamples the intervals rest on.
         seed: Of the resampling.
 
@@ -165,7 +171,7 @@ def compare(
         DataError: If two differ in images, diagnoses or lesions.
         ValueError: If there are fewer than two.
     """
-    aligned = align(named)
+    aligned = align(named, by=by)
     (reference, first), *others = aligned
     truth, groups = _known(reference, first)
     measured = {
@@ -186,8 +192,14 @@ def compare(
     return Contest(comparisons, _rank(measured), mean_title(RANKED_BY, len(np.unique(truth))))
 
 
-def align(named: Sequence[tuple[str, Predictions]]) -> list[tuple[str, Predictions]]:
+def align(
+    named: Sequence[tuple[str, Predictions]], *, by: Literal["lesion", "image"] = "lesion"
+) -> list[tuple[str, Predictions]]:
     """Return the predictions of several models in one order, and by the names of the first.
+
+    Args:
+        named: At least two names with predictions.
+        by: With "image" each image becomes a lesion of its own.
 
     Raises:
         DataError: If two differ in images, diagnoses or lesions, or have one name.
@@ -200,9 +212,13 @@ def align(named: Sequence[tuple[str, Predictions]]) -> list[tuple[str, Predictio
         raise DataError(f"Expected models of different names but got {', '.join(names)}.")
     reference, first = names[0], named[0][1].sorted()
     others = [(name, _as_named_by(first, reference, other, name)) for name, other in named[1:]]
-    for name, other in others:
+    aligned = [(reference, first), *others]
+    if by == "image":
+        aligned = [(name, replace(one, group=one.image_id)) for name, one in aligned]
+    first = aligned[0][1]
+    for name, other in aligned[1:]:
         _verify_same(reference, first, name, other)
-    return [(reference, first), *others]
+    return aligned
 
 
 def _rank(measured: dict[str, Measured]) -> list[Standing]:
@@ -210,6 +226,7 @@ def _rank(measured: dict[str, Measured]) -> list[Standing]:
     values = np.array([float(one.values[RANKED_BY]) for one in measured.values()])
     drawn = np.stack([one.drawn[RANKED_BY] for one in measured.values()], axis=1)
     order = np.argsort(-values, kind="stable")
+    ranks = rankdata(-values, method="min")
     places = rankdata(-drawn, method="min", axis=1)
     low, high = (np.quantile(places, part, axis=0, method="nearest") for part in (0.025, 0.975))
     best, rest = order[0], order[1:]
@@ -219,12 +236,12 @@ def _rank(measured: dict[str, Measured]) -> list[Standing]:
         Standing(
             name=names[index],
             score=float(values[index]),
-            rank=place,
-            rank_low=min(place, int(low[index])),
-            rank_high=max(place, int(high[index])),
+            rank=int(ranks[index]),
+            rank_low=min(int(ranks[index]), int(low[index])),
+            rank_high=max(int(ranks[index]), int(high[index])),
             behind=gaps.get(index),
         )
-        for place, index in enumerate(order.tolist(), start=1)
+        for index in order.tolist()
     ]
 
 

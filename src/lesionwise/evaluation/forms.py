@@ -38,7 +38,8 @@ def in_our_form(table: pd.DataFrame, source: str, classes: Sequence[str] | None 
         table: As it was read; a column of ids, and a column for each diagnosis, named by its code in any case
             (`mel`, `MEL`, `prob_mel`, `melanoma`) or numbered (`prob_0`, `0`).
         source: Name of the file, for messages.
-        classes: The diagnoses in the order of numbered columns. What they mean is never guessed.
+        classes: The diagnoses that the model knows, in the order of numbered columns. What these mean is
+            never guessed. A diagnosis that is left out gets a probability of 0.
 
     Raises:
         DataError: If there is no column of ids, or what stands for a diagnosis is missing or ambiguous.
@@ -50,6 +51,9 @@ def in_our_form(table: pd.DataFrame, source: str, classes: Sequence[str] | None 
             f"found {', '.join(map(str, table.columns[:8]))}."
         )
     table = table.rename(columns={names: "image_id"})
+    unknown = [name for name in classes or () if code_of(name) is None]
+    if unknown:
+        raise DataError(f"--classes: expected codes among {', '.join(CODES)} but got {', '.join(unknown)}.")
     if set(_PROB) <= set(table):
         return table
     numbered = {
@@ -59,11 +63,16 @@ def in_our_form(table: pd.DataFrame, source: str, classes: Sequence[str] | None 
         return _from_numbers(table, numbered, source, classes)
     codes = {name: code_of(name) for name in table.columns}
     by_code = {code: [name for name, other in codes.items() if other == code] for code in CODES}
+    named = {code_of(name) for name in classes or CODES}
+    absent = [code for code in CODES if code not in named and not by_code[code]]
+    table = table.assign(**{f"prob_{code}": 0.0 for code in absent})
+    by_code |= {code: [f"prob_{code}"] for code in absent}
     odd = [f"{code} ({len(found)} columns)" for code, found in by_code.items() if len(found) != 1]
     if odd:
         raise DataError(
             f"{source}: expected one column of probabilities for each diagnosis (mel, MEL or prob_mel) but "
-            f"found otherwise for {', '.join(odd)}."
+            f"found otherwise for {', '.join(odd)}. If the model knows only some of the seven, name those "
+            "with --classes."
         )
     return table.rename(columns={found[0]: f"prob_{code}" for code, found in by_code.items()})
 

@@ -14,7 +14,8 @@ import pandas as pd
 from lesionwise.errors import DataError
 from lesionwise.evaluation.predictions import CHALLENGE_COLUMNS, Predictions
 from lesionwise.labels import CODES, INDEX
-from lesionwise.names import match_names
+from lesionwise.names import is_end_of, match_names
+from lesionwise.wording import counted
 
 _SPELLINGS: Final = {
     "image": "image_id",
@@ -82,10 +83,17 @@ def join_truth(predictions: Predictions, truth: pd.DataFrame, source: str) -> Pr
     images, predicted = truth["image_id"].tolist(), predictions.image_id.tolist()
     unpredicted = sorted(set(images) - set(match_names(images, predicted)))
     if unpredicted:
+        lost = unpredicted[0]
+        alike = [name for name in predicted if is_end_of(lost, name)]
+        if len(alike) > 1:
+            raise DataError(
+                f"{source}: {lost} fits several predictions, {' and '.join(alike[:2])}. Predict one of these "
+                "files, or name both in the truth as the predictions do."
+            )
         raise DataError(
-            f"{source}: {len(unpredicted)} of {len(images)} images, such as {unpredicted[0]}, have no "
-            f"prediction; the predictions name images such as {min(predicted)}. Predict all of them, or take "
-            "them out of the truth and say so."
+            f"{source}: {len(unpredicted)} of {counted(len(images), 'image')}, such as {lost}, have no "
+            f"prediction; the predictions name images such as {min(predicted)}. Predict them too, or pass a "
+            "truth of the predicted images only."
         )
     return join_table(predictions, truth, source)
 

@@ -59,6 +59,12 @@ def scoring_arrays(
     truth, prob = check_arguments(_indices(y_true, order), prob)
     check_probabilities(prob)
     lesions = np.asarray(groups)
+    missing = int(pd.isna(lesions).sum())
+    if missing:
+        raise ValueError(
+            f"Expected a group for each image but {missing} of {lesions.size} are missing. Give an image "
+            "whose lesion is unknown a group of its own, such as its id."
+        )
     if lesions.shape != truth.shape:
         raise ValueError(f"Expected a group for each of {len(truth)} images but got shape {lesions.shape}.")
     return truth, prob, lesions

@@ -25,6 +25,20 @@ _INSTEAD: Final[dict[Kind, str]] = {
 }
 
 
+class _Inside:
+    """A path inside a run folder, by its name there.
+
+    Args:
+        name: With the folders between, separated by slashes.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, run: "RunFolder", owner: type["RunFolder"]) -> Path:
+        return run.path / self.name
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """Paths of one run; nothing is created until a stage writes.
@@ -35,125 +49,54 @@ class RunFolder:
 
     path: Path
 
-    @property
-    def config(self) -> Path:
-        """The resolved recipe."""
-        return self.path / "config.toml"
-
-    @property
-    def data(self) -> Path:
-        """Where the data came from, and its fingerprint."""
-        return self.path / "data.json"
-
-    @property
-    def environment(self) -> Path:
-        """Versions and machine."""
-        return self.path / "environment.json"
-
-    @property
-    def split(self) -> Path:
-        """The split of this run."""
-        return self.path / "split.csv"
-
-    @property
-    def split_facts(self) -> Path:
-        """How it was made, and its fingerprint."""
-        return self.split.with_suffix(".json")
-
-    @property
-    def history(self) -> Path:
-        """One row per epoch."""
-        return self.path / "history.csv"
-
-    @property
-    def timing(self) -> Path:
-        """Seconds, images per second and peak memory of each stage."""
-        return self.path / "timing.json"
-
-    @property
-    def checkpoints(self) -> Path:
-        """The folder of the two that follow."""
-        return self.path / "checkpoints"
-
-    @property
-    def best(self) -> Path:
-        """The weights of the best epoch, or of the last where nothing is watched: those that answer."""
-        return self.checkpoints / "best.ckpt"
-
-    @property
-    def last(self) -> Path:
-        """All that a training goes on from."""
-        return self.checkpoints / "last.ckpt"
-
-    @property
-    def before_last(self) -> Path:
-        """The same of the epoch before, for as long as the training goes on."""
-        return self.checkpoints / "before-last.ckpt"
-
-    @property
-    def reread(self) -> Path:
-        """Whose weights a run has that was not trained itself, and what those were trained with."""
-        return self.path / "reread.json"
-
-    @property
-    def calibration(self) -> Path:
-        """What the raw outputs mean, as learnt on `cal`: temperature, prediction sets, thresholds."""
-        return self.path / "calibration.json"
-
-    @property
-    def scores(self) -> Path:
-        """Every score with its interval, per part."""
-        return self.path / "scores.json"
-
-    @property
-    def explanation(self) -> Path:
-        """What the tests of the maps gave, per part."""
-        return self.path / "explanation.json"
-
-    @property
-    def overlays(self) -> Path:
-        """Photographs with their maps, and the page that shows them."""
-        return self.path / "explanations"
-
-    @property
-    def robustness(self) -> Path:
-        """The score on changed images, per part."""
-        return self.path / "robustness.json"
-
-    @property
-    def figures(self) -> Path:
-        """Each figure as SVG, and its table as CSV."""
-        return self.path / "figures"
-
-    @property
-    def report(self) -> Path:
-        """The report, one self-contained HTML file."""
-        return self.path / "report.html"
-
-    @property
-    def model_card(self) -> Path:
-        """What a stranger must know, in Markdown with the header that model hubs read."""
-        return self.path / "model_card.md"
-
-    @property
-    def outsiders(self) -> Path:
-        """How well each kind of such pictures is told, where that was measured."""
-        return self.path / "outsiders.json"
-
-    @property
-    def cross_validation(self) -> Path:
-        """Folds, which are done, and their mean; only a cross-validation has it."""
-        return self.path / "cross-validation.json"
-
-    @property
-    def ensemble(self) -> Path:
-        """The members as they were when they were averaged; only an ensemble has it."""
-        return self.path / "ensemble.json"
-
-    @property
-    def leakage(self) -> Path:
-        """What each protocol came to; only a leakage measurement has it."""
-        return self.path / "leakage.json"
+    config = _Inside("config.toml")
+    """The resolved recipe."""
+    data = _Inside("data.json")
+    """Where the data came from, and its fingerprint."""
+    environment = _Inside("environment.json")
+    """Versions and machine."""
+    split = _Inside("split.csv")
+    """The split of this run."""
+    split_facts = _Inside("split.json")
+    """How it was made, and its fingerprint."""
+    history = _Inside("history.csv")
+    """One row per epoch."""
+    timing = _Inside("timing.json")
+    """Seconds, images per second and peak memory of each stage."""
+    checkpoints = _Inside("checkpoints")
+    """The folder of the two that follow."""
+    best = _Inside("checkpoints/best.ckpt")
+    """The weights of the best epoch, or of the last where nothing is watched: those that answer."""
+    last = _Inside("checkpoints/last.ckpt")
+    """All that a training goes on from."""
+    before_last = _Inside("checkpoints/before-last.ckpt")
+    """The same of the epoch before, for as long as the training goes on."""
+    reread = _Inside("reread.json")
+    """Whose weights a run has that was not trained itself, and what those were trained with."""
+    calibration = _Inside("calibration.json")
+    """What the raw outputs mean, as learnt on `cal`: temperature, prediction sets, thresholds."""
+    scores = _Inside("scores.json")
+    """Every score with its interval, per part."""
+    explanation = _Inside("explanation.json")
+    """What the tests of the maps gave, per part."""
+    overlays = _Inside("explanations")
+    """Photographs with their maps, and the page that shows them."""
+    robustness = _Inside("robustness.json")
+    """The score on changed images, per part."""
+    figures = _Inside("figures")
+    """Each figure as SVG, and its table as CSV."""
+    report = _Inside("report.html")
+    """The report, one self-contained HTML file."""
+    model_card = _Inside("model_card.md")
+    """What a stranger must know, in Markdown with the header that model hubs read."""
+    outsiders = _Inside("outsiders.json")
+    """How well each kind of such pictures is told, where that was measured."""
+    cross_validation = _Inside("cross-validation.json")
+    """Folds, which are done, and their mean; only a cross-validation has it."""
+    ensemble = _Inside("ensemble.json")
+    """The members as they were when they were averaged; only an ensemble has it."""
+    leakage = _Inside("leakage.json")
+    """What each protocol came to; only a leakage measurement has it."""
 
     @property
     def kind(self) -> Kind:

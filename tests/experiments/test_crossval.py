@@ -22,10 +22,8 @@ from lesionwise.evaluation.scores.evaluate import evaluate
 from lesionwise.evaluation.scores.fold_mean import mean_over_folds
 from lesionwise.execution import Execution
 from lesionwise.experiments import folder as experiment_folder
-from lesionwise.experiments.crossval import cross_validate
-from lesionwise.experiments.final_look import predict_test_together
+from lesionwise.experiments.crossval import CrossValidation, collect, cross_validate
 from lesionwise.experiments.leakage import measure_leakage
-from lesionwise.experiments.out_of_fold import CrossValidation, collect
 from lesionwise.files import read_json, write_json
 from lesionwise.report.html import write_report
 from lesionwise.run_folder import RunFolder
@@ -34,7 +32,7 @@ from lesionwise.split.folds import fold_split
 from lesionwise.split.split_file import read_split, write_split
 from lesionwise.training import prepare as training_prepare
 from lesionwise.training.prepare import prepare
-from lesionwise.training.run import train
+from lesionwise.training.run import predict_test_together, train
 
 RECIPE = {"model": "seed-mlp", "epochs": 2, "lr": 1e-3}
 

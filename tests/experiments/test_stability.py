@@ -13,7 +13,7 @@ from lesionwise.data.harmless import HARMLESS
 from lesionwise.errors import RunError
 from lesionwise.evaluation.runs.calibrate import calibrate_run
 from lesionwise.evaluation.runs.scores import evaluate_part
-from lesionwise.evaluation.runs.stability import read_stability
+from lesionwise.evaluation.stability import read_stability
 from lesionwise.execution import Execution
 from lesionwise.export.run import export_run
 from lesionwise.report.html import write_report

@@ -11,8 +11,7 @@ from lesionwise.errors import RecipeError
 from lesionwise.execution import Execution
 from lesionwise.experiments.crossval import cross_validate
 from lesionwise.experiments.leakage import measure_leakage
-from lesionwise.training.run import train
-from lesionwise.training.verify import recipe_changes, verify_recipe
+from lesionwise.training.run import recipe_changes, train, verify_recipe
 
 TINY = {"model": "timm:test_resnet", "image_size": [24, 32]}
 PROBE = {**TINY, "probe": "logistic", "batch_size": 64}

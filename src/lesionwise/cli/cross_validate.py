@@ -23,7 +23,7 @@ from lesionwise.cli.options import (
 from lesionwise.errors import LesionwiseError
 
 if TYPE_CHECKING:
-    from lesionwise.experiments.out_of_fold import CrossValidation
+    from lesionwise.experiments.crossval import CrossValidation
 
 _SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "macro_auc", "log_loss", "ece")
 

@@ -1,7 +1,8 @@
 """How often an answer stays the same when a picture hardly changes.
 
-Here: from the answers before and after each change to shares with intervals, and in sentences. Not here:
-changing pictures (`lesionwise.data.harmless`) and asking a model (`lesionwise.predict.stability`).
+Here: from the answers before and after each change to shares with intervals, their sentences, and their place
+in a run's `scores.json`. Not here: changing pictures (`lesionwise.data.harmless`) and asking a model
+(`lesionwise.predict.stability`).
 Nothing is fitted on it and the true diagnoses do not enter, so it may be looked at as often as one likes.
 Letters: N images.
 """
@@ -15,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, fraction_estimate
 from lesionwise.evaluation.scores.means import draw_means
+from lesionwise.files import read_json, write_json
+from lesionwise.run_folder import RunFolder
 
 ASPECTS: Final = {
     "top": "likeliest diagnosis",
@@ -22,6 +25,8 @@ ASPECTS: Final = {
     "melanoma": "melanoma flag",
 }
 """What may stay the same, as a reader knows it."""
+
+STABILITY: Final = "stability"
 
 
 @dataclass(frozen=True)
@@ -142,3 +147,22 @@ def _flags(found: Stability) -> list[str]:
         return []
     kept, change = min(flags)
     return [f"The melanoma flag changes most often with {change}: for {100 * (1 - kept):.1f} %."]
+
+
+def read_stability(run: RunFolder, part: str = "cal") -> Stability | None:
+    """Return what was measured on a part, or None where nothing was."""
+    found = read_json(run.scores).get(STABILITY, {}) if run.scores.is_file() else {}
+    return Stability.from_json(found[part]) if part in found else None
+
+
+def write_stability(run: RunFolder, found: Stability, part: str = "cal") -> None:
+    """Add what was measured on a part to `scores.json`."""
+    earlier = read_json(run.scores) if run.scores.is_file() else {"parts": {}}
+    write_json(run.scores, {**earlier, STABILITY: {**earlier.get(STABILITY, {}), part: found.to_json()}})
+
+
+def drop_stability(run: RunFolder) -> None:
+    """Forget what was measured, because another calibration decides in another way."""
+    if run.scores.is_file():
+        kept = {name: value for name, value in read_json(run.scores).items() if name != STABILITY}
+        write_json(run.scores, kept)

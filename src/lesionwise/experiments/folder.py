@@ -23,8 +23,7 @@ from lesionwise.run_record import describe_environment
 from lesionwise.split.split_file import Split, is_other_split, write_split
 from lesionwise.training.loop.hardware import choose_device
 from lesionwise.training.prepare import TrainingData, prepare
-from lesionwise.training.run import predict_held_out, train
-from lesionwise.training.verify import recipe_changes, verify_recipe
+from lesionwise.training.run import predict_held_out, recipe_changes, train, verify_recipe
 
 
 @dataclass(frozen=True)

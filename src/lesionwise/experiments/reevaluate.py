@@ -13,7 +13,7 @@ from typing import Final
 from lesionwise.errors import RecipeError, RunError
 from lesionwise.evaluation.runs.scores import evaluate_part
 from lesionwise.execution import Execution
-from lesionwise.experiments.out_of_fold import collect
+from lesionwise.experiments.crossval import collect
 from lesionwise.files import copy_file, read_json, write_json, write_text
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder, open_run_folder

@@ -13,8 +13,7 @@ from lesionwise.bundle.engine import Engine
 from lesionwise.data.dataset import read_dataset
 from lesionwise.errors import DataError, SplitError
 from lesionwise.evaluation.runs.ensemble import trained_runs
-from lesionwise.evaluation.runs.stability import write_stability
-from lesionwise.evaluation.stability import Stability
+from lesionwise.evaluation.stability import Stability, write_stability
 from lesionwise.files import read_json
 from lesionwise.predict.stability import stability_of
 from lesionwise.progress import SILENT, Progress

@@ -14,8 +14,8 @@ from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.runs.predictions import read_run_predictions
 from lesionwise.evaluation.runs.rejection import has_numbers
 from lesionwise.evaluation.runs.scores import evaluate_predictions, read_check
-from lesionwise.evaluation.runs.stability import read_stability
 from lesionwise.evaluation.scores.evaluate import Evaluation
+from lesionwise.evaluation.stability import read_stability
 from lesionwise.files import read_json
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.split_file import Split

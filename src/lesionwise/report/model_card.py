@@ -20,10 +20,10 @@ from lesionwise.evaluation.runs.ensemble import made_of
 from lesionwise.evaluation.runs.evaluated import EvaluatedRun, load_evaluated
 from lesionwise.evaluation.runs.rejection import run_rejection
 from lesionwise.evaluation.runs.scores import OUT_OF_FOLD
-from lesionwise.evaluation.runs.stability import read_stability
 from lesionwise.evaluation.scores.evaluate import LOSSES, Evaluation
 from lesionwise.evaluation.scores.gaps import describe_gaps
 from lesionwise.evaluation.scores.subgroups import describe_subgroup
+from lesionwise.evaluation.stability import read_stability
 from lesionwise.experiments.image_facts import run_images
 from lesionwise.explain.record import describe_explanation, read_explanation
 from lesionwise.files import read_json, write_text

@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 from markupsafe import Markup
 
 from lesionwise.evaluation.robustness import describe_robustness, read_robustness
-from lesionwise.evaluation.runs.stability import read_stability
-from lesionwise.evaluation.stability import describe_stability
+from lesionwise.evaluation.stability import describe_stability, read_stability
 from lesionwise.explain.figures import explanation_figures
 from lesionwise.explain.overlay import overlay_path
 from lesionwise.explain.record import describe_explanation, read_explanation

@@ -1,7 +1,7 @@
 """Features computed once and kept beside the pixels, for whatever learns on top of them.
 
 Here: what features that are not trained make of every image, as an array. Not here: the layer on top
-(`lesionwise.models.probe`, `last_layer`).
+(`lesionwise.models.probe`, `step.module`).
 Letters: N images, D features.
 """
 

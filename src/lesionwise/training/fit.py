@@ -28,9 +28,8 @@ from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.features import are_constant, known_logits, network_features
 from lesionwise.training.loop.checkpoints import newest_whole, read_checkpoint
-from lesionwise.training.loop.clock import StepClock, StepProgress
 from lesionwise.training.loop.hardware import choose_precision, keep_memory, resident_pixels
-from lesionwise.training.loop.history import History
+from lesionwise.training.loop.history import History, StepClock, StepProgress
 from lesionwise.training.loop.processes import Processes
 from lesionwise.training.loop.quiet import quiet_lightning
 from lesionwise.training.loop.tracking import make_logger
@@ -38,8 +37,7 @@ from lesionwise.training.loop.trainer import has_stopped, honest_exit, make_trai
 from lesionwise.training.prepare import TrainingData
 from lesionwise.training.step.augment import evaluation_view
 from lesionwise.training.step.datamodule import ImageDataModule, ImageRows, channel_statistics
-from lesionwise.training.step.last_layer import LastLayerModule
-from lesionwise.training.step.module import LesionModule
+from lesionwise.training.step.module import LastLayerModule, LesionModule
 
 _PREDICT_BATCH = 64
 

@@ -25,9 +25,8 @@ from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.features import network_features
 from lesionwise.training.fit import fresh_network, write_part_predictions
-from lesionwise.training.loop.clock import StepClock
 from lesionwise.training.loop.hardware import keep_memory
-from lesionwise.training.loop.history import COLUMNS
+from lesionwise.training.loop.history import COLUMNS, StepClock
 from lesionwise.training.prepare import TrainingData
 from lesionwise.training.step.losses import balanced_weights
 

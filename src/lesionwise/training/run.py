@@ -1,21 +1,30 @@
 """A run from a recipe and a data folder: what `lesionwise train` does.
 
-Here: the order of the stages and what each leaves in the run folder. Not here: the stages.
+Here: the order of the stages and what each leaves in the run folder; the test part, predicted by a run or by
+every member of an ensemble, and the ledger of such looks. Not here: the stages, and averaging members
+(`lesionwise.evaluation.runs.ensemble`).
 """
 
+import csv
+import getpass
 import os
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from lesionwise.errors import RunError, SplitError
+from lesionwise.evaluation.predictions import write_predictions
 from lesionwise.evaluation.runs.calibrate import calibrate_run
-from lesionwise.evaluation.runs.ledger import append_ledger
+from lesionwise.evaluation.runs.ensemble import average, ensemble_members
+from lesionwise.evaluation.runs.predictions import refresh_predictions
 from lesionwise.evaluation.runs.rejection import has_numbers
 from lesionwise.execution import Execution
 from lesionwise.files import file_sha256, read_json, sole_writer, write_json, write_text
+from lesionwise.models.depth import lowest_layers
+from lesionwise.models.weights import FRESH
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import (
     RunFolder,
@@ -28,17 +37,82 @@ from lesionwise.run_folder import (
 from lesionwise.run_record import describe_environment, timed_stage
 from lesionwise.split.assign import By
 from lesionwise.split.split_file import is_other_split, read_split, write_split
-from lesionwise.training.fit import fit, write_part_predictions
-from lesionwise.training.loop.hardware import choose_device
+from lesionwise.training.fit import fit, fresh_network, write_part_predictions
+from lesionwise.training.loop.hardware import choose_device, verify_compiler
 from lesionwise.training.loop.processes import joined_processes, verify_share
+from lesionwise.training.loop.tracking import verify_logger
 from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.probe import fit_probe
 from lesionwise.training.rejection import write_numbers
-from lesionwise.training.verify import recipe_changes, verify_recipe
 
+_LEDGER_COLUMNS: Final = ("when", "who", "run", "model_sha256", "split_fingerprint")
 _OPEN_SCHEDULES: Final = ("constant", "plateau")  # whose rate does not depend on the number of epochs
 _MADE_OF_WEIGHTS: Final = ("calibration.json", "scores.json", "explanation.json", "robustness.json")
 _LEDGER: Final = "test-ledger.csv"
+
+
+def append_ledger(path: Path, *, run: str, model_sha256: str, split_fingerprint: str) -> int:
+    """Note one look at the test images of a split and return how many of them there have been.
+
+    A test set is worn out by looking: the ledger makes every look visible.
+
+    Args:
+        path: The ledger, beside the split.
+        run: Name of the run.
+        model_sha256: Hash of the weights that were used.
+        split_fingerprint: Of the split whose test part was read.
+    """
+    new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if new:
+            writer.writerow(_LEDGER_COLUMNS)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        writer.writerow([now, _user(), run, model_sha256, split_fingerprint])
+    with path.open(encoding="utf-8", newline="") as file:
+        return sum(row["split_fingerprint"] == split_fingerprint for row in csv.DictReader(file))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no login name, as in some containers
+        return "unknown"
+
+
+def verify_recipe(recipe: Recipe, device: str | None, *, begun: bool = False) -> None:
+    """Refuse a recipe that would fail here only after images were read and folders written.
+
+    Args:
+        recipe: What is about to be trained.
+        device: "cpu", "cuda" or "mps"; None where other machines train, which speak for themselves.
+        begun: Go on with weights that were kept: those that the recipe starts from need not be there.
+
+    Raises:
+        LesionwiseError: If the extra of its logger or a compiler is missing; if its network or its weights
+            cannot be had, or do not fit its image sizes; or if it holds all layers still.
+    """
+    if device:
+        verify_logger(recipe)
+    if device and recipe.compile:
+        verify_compiler(device)
+    network = fresh_network(recipe, weights=FRESH if begun else recipe.weights)
+    if recipe.freeze_layers:
+        lowest_layers(network, recipe.freeze_layers)
+
+
+def recipe_changes(recipe: Recipe, config: Path) -> str:
+    """Return in words which keys of a recipe differ from those that a folder started with; nothing if none.
+
+    Args:
+        recipe: What is asked for now.
+        config: The file that the recipe was noted in, which may spell the path of the same weights otherwise.
+    """
+    earlier = load_recipe(config)
+    if Path(earlier.weights).resolve() == Path(recipe.weights).resolve():
+        recipe = recipe.model_copy(update={"weights": earlier.weights})
+    was, now = earlier.model_dump(mode="json"), recipe.model_dump(mode="json")
+    return ", ".join(f"{key} was {was[key]!r}, now {now[key]!r}" for key in was if was[key] != now[key])
 
 
 @dataclass(frozen=True)
@@ -316,3 +390,30 @@ def _ledger_path(run: RunFolder, split_origin: str | None) -> Path:
         return run.path / _LEDGER
     folder = Path(split_origin).parent
     return (folder if os.access(folder, os.W_OK) else run.path.parent) / _LEDGER
+
+
+def predict_test_together(run: RunFolder, execution: Execution = Execution()) -> Look | None:
+    """Predict the test part; of an ensemble with each member, and note each look in the ledger.
+
+    Where the test part is a fold that was held out, and not the final exam, there is no look to note.
+
+    Args:
+        run: A trained run, or an ensemble.
+        execution: Where and how it runs.
+
+    Returns:
+        The last look, None if there was none.
+
+    Raises:
+        RunError: If a member or the data is no longer what it was.
+    """
+    members = ensemble_members(run)
+    if not members and "held_out" in read_split(run.split).meta:
+        predict_held_out(run, execution)
+        return None
+    if not members:
+        return predict_test(run, execution)
+    looks = [predict_test_together(member, execution) for member in members]
+    write_predictions(average(members, "test"), run.predictions("test"))
+    refresh_predictions(run, "test")  # an ensemble can have a calibration of its own
+    return looks[-1]

@@ -17,10 +17,10 @@ from lesionwise.evaluation.runs.ensemble import (
 from lesionwise.evaluation.runs.predictions import read_run_predictions
 from lesionwise.evaluation.runs.scores import evaluate_part
 from lesionwise.execution import Execution
-from lesionwise.experiments import final_look as together
 from lesionwise.files import file_sha256, write_json, write_text
 from lesionwise.report.html import write_report
 from lesionwise.run_folder import RunFolder, open_run_folder
+from lesionwise.training import run as together
 from lesionwise.training.run import Look
 
 IMAGES = 280

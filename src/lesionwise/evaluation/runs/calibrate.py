@@ -18,8 +18,8 @@ from lesionwise.evaluation.calibration.record import Calibration, Rule
 from lesionwise.evaluation.calibration.scaling import fit_temperature, fit_vector
 from lesionwise.evaluation.predictions import Predictions, read_predictions
 from lesionwise.evaluation.runs.predictions import refresh_all_predictions
-from lesionwise.evaluation.runs.stability import drop_stability
 from lesionwise.evaluation.scores.bootstrap import RESAMPLES
+from lesionwise.evaluation.stability import drop_stability
 from lesionwise.files import write_json
 from lesionwise.run_folder import RunFolder, read_split_facts
 

@@ -13,10 +13,10 @@ from lesionwise.errors import DataError
 from lesionwise.evaluation.calibration.check import CalibrationCheck, check_calibration
 from lesionwise.evaluation.predictions import Predictions, write_predictions
 from lesionwise.evaluation.runs.predictions import raw_probabilities, read_run_predictions, run_calibration
-from lesionwise.evaluation.runs.stability import STABILITY
 from lesionwise.evaluation.scores.evaluate import Evaluation, evaluate
 from lesionwise.evaluation.scores.gaps import evaluate_gaps
 from lesionwise.evaluation.scores.subgroups import evaluate_subgroups
+from lesionwise.evaluation.stability import STABILITY
 from lesionwise.evaluation.tables import join_table, rows_of
 from lesionwise.files import read_json, write_json
 from lesionwise.run_folder import RunFolder, read_split_facts

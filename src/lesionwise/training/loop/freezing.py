@@ -1,15 +1,21 @@
-"""Freezing: features that stay as they are, all of them while a fresh head learns, or the lowest for good.
+"""Weights that do not simply follow the gradient: frozen features, and the average over the last steps (EMA).
 
 Here: the Lightning callbacks. Not here: how much slower features learn once they do (`optim`).
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import lightning as L
+import torch
+from lightning.pytorch.callbacks import WeightAveraging
+from torch import Tensor
 from typing_extensions import override
 
 from lesionwise.models.depth import lowest_layers
 from lesionwise.training.step.module import LesionModule
+
+_WARM_UP = 10  # steps: with d = (1 + n) / (10 + n) the average covers the last tenth of a young run
 
 
 class Freezing(L.Callback):
@@ -61,3 +67,28 @@ class LowestLayers(L.Callback):
             own = {f"{place}.{name}" for name, _ in module.named_parameters()}
             if own and own <= held:
                 module.eval()
+
+
+def weight_averaging(decay: float) -> WeightAveraging:
+    """Return a callback that keeps an exponential moving average of weights and normalisation statistics.
+
+    A plain average of decay .998 still holds a third of its random start after five hundred steps, which is
+    the whole of a short training; the decay therefore grows with the steps taken.
+
+    Args:
+        decay: Of a long training, in [0, 1).
+
+    References:
+        Polyak and Juditsky (1992), https://doi.org/10.1137/0330046
+    """
+
+    def average(averaged: Sequence[Tensor], latest: Sequence[Tensor], steps: Tensor | int) -> None:
+        taken = int(steps)
+        share = 1 - min(decay, (1 + taken) / (_WARM_UP + taken))
+        for mean, value in zip(averaged, latest, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, share)
+            else:
+                mean.copy_(value)
+
+    return WeightAveraging(use_buffers=True, multi_avg_fn=torch.no_grad()(average))

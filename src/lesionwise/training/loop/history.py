@@ -1,6 +1,6 @@
-"""`history.csv`: one row per epoch, written as the epochs end.
+"""What a training tells while it runs: a row of `history.csv` per epoch, its progress, and where time goes.
 
-Here: the Lightning callback. Not here: what is measured (`module`) and drawing it.
+Here: Lightning callbacks that only look. Not here: what is measured (`module`) and drawing it.
 """
 
 import math
@@ -13,6 +13,8 @@ from typing_extensions import override
 
 from lesionwise.files import write_text
 from lesionwise.progress import SILENT, Progress
+from lesionwise.training.step.datamodule import Batch
+from lesionwise.training.step.module import LesionModule
 
 COLUMNS = (
     "epoch",
@@ -71,3 +73,72 @@ class History(L.Callback):
             rows = pd.concat([earlier[earlier["epoch"] < row["epoch"]], rows])
         write_text(self.path, rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
         self.progress.on_epoch(row)
+
+
+class StepClock(L.Callback):
+    """Adds up the seconds of each part of all training steps.
+
+    Read `seconds` when training is over. A GPU works while Python goes on, so there a part is charged with
+    the waiting that falls into it; the sum is right on any device.
+
+    Attributes:
+        seconds: By part: load, augment, forward and backward, optimizer step; what happens once besides.
+        images: Images that were trained on.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = {"load": 0.0, "augment": 0.0, "forward and backward": 0.0, "optimizer step": 0.0}
+        self.images = 0
+        self._mark = 0.0
+        self._augmented = 0.0
+
+    def _lap(self, part: str) -> None:
+        now = perf_counter()
+        self.seconds[part] += now - self._mark
+        self._mark = now
+
+    @override
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._mark = perf_counter()
+
+    @override
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, *rest: object) -> None:
+        self._lap("load")
+
+    @override
+    def on_before_optimizer_step(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *rest: object
+    ) -> None:
+        self._lap("forward and backward")
+        assert isinstance(pl_module, LesionModule)  # noqa: S101 (for the type checker)
+        augmented = pl_module.augment_seconds - self._augmented
+        self._augmented = pl_module.augment_seconds
+        self.seconds["augment"] += augmented
+        self.seconds["forward and backward"] -= augmented
+
+    @override
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: Batch, batch_idx: int
+    ) -> None:
+        self._lap("optimizer step")
+        self.images += len(batch.rows) * trainer.world_size
+
+
+class StepProgress(L.Callback):
+    """Reports how many images of the epoch are done.
+
+    Args:
+        progress: Receives the reports.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    @override
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        assert trainer.train_dataloader is not None  # noqa: S101 (for the type checker)
+        size = trainer.train_dataloader.batch_sampler.batch_size
+        total = int(trainer.num_training_batches) * size
+        self.progress.on_step(trainer.current_epoch, (batch_idx + 1) * size, total)

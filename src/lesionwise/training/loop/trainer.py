@@ -18,9 +18,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
-from lesionwise.training.loop.averaging import weight_averaging
 from lesionwise.training.loop.checkpoints import WholeCheckpoints, read_checkpoint
-from lesionwise.training.loop.freezing import Freezing, LowestLayers
+from lesionwise.training.loop.freezing import Freezing, LowestLayers, weight_averaging
 from lesionwise.training.loop.hardware import Precision
 from lesionwise.training.loop.processes import ACCELERATORS, Processes
 

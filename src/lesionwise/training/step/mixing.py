@@ -1,16 +1,22 @@
-"""MixUp and CutMix: images mixed with one another, and their targets with them.
+"""MixUp and CutMix, which mix images and their targets, and the metadata that a model gets in training.
 
-Here: mixing a batch with itself in reverse order; how far is a function of (seed, epoch, batch).
-Letters: B batch, C classes, h w pixels of the crop.
+Here: mixing a batch with itself in reverse order, a function of (seed, epoch, batch); hiding metadata, a
+function of (seed, epoch, sample), so that the model learns to do without. Not here: encoding metadata
+(`lesionwise.data.metadata`).
+Letters: B batch, C classes, h w pixels of the crop, N images, M numbers of an image.
 """
 
 import math
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from lesionwise.recipe import Recipe
+from lesionwise.training.step.randomness import uniform
+
+_DRAWS = 32  # the last of so many: augmentation takes the first ones
 
 
 def mix(
@@ -58,3 +64,18 @@ def _span(side: int, kept: float, rng: np.random.Generator) -> tuple[int, int]:
     """Return where a box begins and ends along one side, cut at the border."""
     centre, half = rng.uniform(0, side), math.sqrt(1 - kept) * side / 2
     return round(max(centre - half, 0)), round(min(centre + half, side))
+
+
+def tell(metadata: Tensor, dropout: float, *, seed: int, epoch: int, samples: ArrayLike) -> Tensor:
+    """Return the metadata of some images, those of a part of them hidden, shape (B, M).
+
+    Args:
+        metadata: Of all images, encoded, shape (N, M).
+        dropout: Part of the images whose metadata are hidden.
+        seed: Of the run.
+        epoch: Number of the epoch.
+        samples: Row number of each image, shape (B,).
+    """
+    rows = torch.as_tensor(samples, device=metadata.device)
+    drawn = torch.from_numpy(uniform(seed, epoch, samples, _DRAWS)[:, -1]).to(metadata.device)
+    return metadata[rows] * (drawn >= dropout)[:, None]

@@ -1,7 +1,8 @@
 """The training step: augment, mix, predict, compare; and what is logged of it.
 
-Here: the Lightning module. Not here: the loop around it (`fit`) and what happens to the images (`augment`).
-Letters: B batch, C classes, N images of a part.
+Here: the Lightning module, and the one that trains the last layer alone on known embeddings. Not here: the
+loop around it (`fit`), what happens to the images (`augment`) and keeping embeddings (`features`).
+Letters: B batch, C classes, D features, N images of a part.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from lesionwise.errors import RunError
 from lesionwise.evaluation.scores.decision import accuracy_score, macro_recall_score
@@ -22,8 +24,7 @@ from lesionwise.recipe import Recipe
 from lesionwise.training.step.augment import augment, evaluation_view
 from lesionwise.training.step.datamodule import Batch
 from lesionwise.training.step.losses import Loss, consistency_loss
-from lesionwise.training.step.metadata_dropout import tell
-from lesionwise.training.step.mixing import mix
+from lesionwise.training.step.mixing import mix, tell
 from lesionwise.training.step.optim import make_optimizer, make_schedule
 from lesionwise.training.step.randomness import seed_dropout
 
@@ -204,3 +205,19 @@ class LesionModule(L.LightningModule):
 def _is_held(layer: nn.Module) -> bool:
     own = [*layer.parameters(recurse=False)]
     return bool(own) and not any(weight.requires_grad for weight in own)
+
+
+class LastLayerModule(LesionModule):
+    """A network whose embeddings are known: its batches hold them, shape (B, D), instead of images."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 (as the network's own)
+        super().__init__(*arguments, **options)
+        self.answer = self.network.of_embedding  # nothing in it is worth compiling
+
+    @override
+    def changed(self, batch: Batch, targets: Tensor, batch_idx: int) -> tuple[Tensor, Tensor]:
+        return batch.images, targets
+
+    @override
+    def looked_at(self, batch: Batch, told: Tensor | None) -> Tensor:
+        return self.network.of_embedding(batch.images, told)

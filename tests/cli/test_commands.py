@@ -5,8 +5,7 @@ import pytest
 import typer
 
 from conftest import ROOT, Lesionwise
-from lesionwise.cli.app import app
-from lesionwise.cli.commands import RENAMED
+from lesionwise.cli.app import RENAMED, app
 
 TEXTS = [
     path

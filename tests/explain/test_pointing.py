@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lesionwise.evaluation.scores.means import draw_means, mean_estimates
+from lesionwise.evaluation.scores.bootstrap import draw_means, mean_estimates
 from lesionwise.explain.pointing import Pointing, Shares, measure_shares, others, summarise
 
 

@@ -12,7 +12,7 @@ from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import SHIPPED, read_bundle
 from lesionwise.errors import BundleError
 from lesionwise.export.graph import Exported
-from lesionwise.export.half import in_half
+from lesionwise.export.precision import in_half
 from lesionwise.training.run import train
 
 onnx = pytest.importorskip("onnx")

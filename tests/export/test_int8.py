@@ -13,7 +13,7 @@ from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import Bundle
 from lesionwise.errors import BundleError, MissingExtraError
 from lesionwise.export.graph import BundleGraph, Exported, Member, Whole, to_onnx
-from lesionwise.export.int8 import to_int8
+from lesionwise.export.precision import to_int8
 from lesionwise.models.registry import create_model
 
 onnx = pytest.importorskip("onnx")

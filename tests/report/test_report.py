@@ -22,8 +22,7 @@ from lesionwise.evaluation.scores.evaluate import evaluate
 from lesionwise.files import read_json, write_json, write_text
 from lesionwise.labels import CODES
 from lesionwise.recipe import load_recipe
-from lesionwise.report.gallery import misclassified_table, thumbnails
-from lesionwise.report.html import write_report
+from lesionwise.report.html import misclassified_table, thumbnails, write_report
 from lesionwise.report.summary import audit_sentence, main_sentences
 from lesionwise.run_folder import RunFolder
 

@@ -12,8 +12,13 @@ from lesionwise.evaluation.robustness import measure_robustness, write_robustnes
 from lesionwise.evaluation.scores.bootstrap import Estimate
 from lesionwise.explain.overlay import overlay_path
 from lesionwise.explain.record import Explanation, write_explanation
-from lesionwise.report.robustness_figure import plot_robustness, robustness_table
-from lesionwise.report.trust import explanation_facts, overlays, robustness_facts
+from lesionwise.report.trust import (
+    explanation_facts,
+    overlays,
+    plot_robustness,
+    robustness_facts,
+    robustness_table,
+)
 from lesionwise.run_folder import RunFolder
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""`lesionwise bundle export`, `show` and `import`."""
+"""`lesionwise bundle`: export, show, verify, publish, import."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -8,9 +8,17 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from lesionwise.cli.console import print_note, print_result
+from lesionwise.cli.console import TransferDisplay, print_note, print_result
 from lesionwise.cli.extras import require
-from lesionwise.cli.options import Json, Quiet, complete_model, read_text, verify_model
+from lesionwise.cli.options import (
+    Json,
+    ModelFile,
+    Quiet,
+    complete_model,
+    read_text,
+    verify_data_folder,
+    verify_model,
+)
 from lesionwise.errors import LesionwiseError
 from lesionwise.wording import counted
 
@@ -55,6 +63,32 @@ PrecisionOption = Annotated[
         help="Number format to compute in; bf16 is quicker on some processors. fp16 stores weights in it "
         "and computes "
         "in fp32; int8 is smaller still. All three change answers.",
+    ),
+]
+
+Source = Annotated[
+    Path, typer.Argument(help="A run folder with model.onnx, or a bundle.", metavar="RUN|FILE")
+]
+Folder = Annotated[Path, typer.Argument(help="Folder to make.", metavar="DIR")]
+LicenceText = Annotated[
+    Path | None,
+    typer.Option(
+        "--licence-text",
+        help="File with the text of the licence, where it is not one of Creative Commons.",
+        metavar="FILE",
+    ),
+]
+
+if TYPE_CHECKING:
+    from lesionwise.predict.verify import Verification
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Folder of the data that the model was tested on; without it, HAM10000 is downloaded.",
+        metavar="DIR",
+        callback=verify_data_folder,
     ),
 ]
 
@@ -271,3 +305,73 @@ def _score_table(description: "Description") -> Table:
         cells = [scores.overall.get(name) for scores in description.scores.values()]
         table.add_row(name.replace("_", " "), *(str(cell) if cell else "" for cell in cells))
     return table
+
+
+def publish(source: Source, folder: Folder, licence_text: LicenceText = None, json: Json = False) -> None:
+    """Lay a model out for a model hub: bundle, card, licence, checksums. Nothing is uploaded."""
+    from lesionwise.bundle.publishing import publish as lay_out
+
+    made = lay_out(source, folder, licence_text=licence_text)
+    print_result(
+        f"{made.folder}: {', '.join(made.files)}. Look through README.md, then upload the folder.",
+        {"folder": str(made.folder), "files": list(made.files), "sha256": made.sha256},
+        as_json=json,
+    )
+
+
+def verify(data: Data = None, model: ModelFile = None, json: Json = False, quiet: Quiet = False) -> None:
+    """Run a model on the test images it names, and check each claimed score. Ends with 1 if one is wrong."""
+    from lesionwise.bundle.engine import load_model
+    from lesionwise.data.dataset import read_dataset
+    from lesionwise.predict.verify import verify_claims
+
+    engine = load_model(model)
+    dataset = read_dataset(data or _download(quiet=quiet))
+    for note in dataset.notes:
+        print_note(note, quiet=quiet)
+    found = verify_claims(engine, dataset)
+    width = 2 + max(len(row.score) for row in found.rows)
+    lines = _describe_known(found) + [
+        f"{'! ' if row.refuted else '  '}{row.score.replace('_', ' '):{width}}{row.diagnosis:6}"
+        f"claimed {row.claimed:<9.4g} found {'nothing' if row.found is None else f'{row.found:.4g}'}"
+        f"{'' if row.checkable else '   (not checked)'}"
+        for row in found.rows
+    ]
+    value = {
+        "model": engine.bundle.sha256,
+        "confirmed": found.confirmed,
+        "verdict": found.verdict(),
+        "known": found.known,
+        "rows": [row.to_json() for row in found.rows],
+    }
+    print_result("\n".join([*lines, found.verdict()]), value, as_json=json)
+    if not found.confirmed:
+        raise typer.Exit(1)
+
+
+def _describe_known(found: "Verification") -> list[str]:
+    """Return what the data tell of the test images besides pictures, for a model that takes it."""
+    if not found.known:
+        return []
+    counts = ", ".join(f"{name} of {count:,}" for name, count in found.known.items())
+    lines = [f"Of {found.images:,} test images the data tell {counts}."]
+    if found.untold:
+        lines.append(
+            f"The claim rests on {' and '.join(found.untold)}, which the data do not tell. Without it the "
+            "model answers otherwise, so these rows are shown but not checked. Pass the folder with its "
+            "metadata."
+        )
+    return lines
+
+
+def _download(*, quiet: bool) -> Path:
+    """Return the folder of HAM10000 beside the image caches, filled where that was not done before."""
+    from lesionwise.data.download.obtain import download_set
+    from lesionwise.data.download.sources import Set
+    from lesionwise.data.workspace import default_cache_root
+
+    folder = default_cache_root().parent / "ham10000"
+    print_note(f"No --data: HAM10000 (2.8 GB) goes to {folder}, unless it is there.", quiet=quiet)
+    with TransferDisplay(quiet=quiet) as display:
+        download_set(Set.train, folder, progress=display)
+    return folder

@@ -4,7 +4,7 @@ import json
 import math
 import shlex
 import sys
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from rich import progress as bars
 from rich.console import Console, RenderableType
@@ -81,13 +81,14 @@ class Display(Progress):
         quiet: Show nothing.
     """
 
+    _counts: ClassVar[tuple[type[bars.ProgressColumn], ...]] = (bars.MofNCompleteColumn, SpeedColumn)
+
     def __init__(self, *, quiet: bool) -> None:
         self.quiet = quiet
         self._bar = bars.Progress(
             bars.TextColumn("{task.description}"),
             bars.BarColumn(),
-            bars.MofNCompleteColumn(),
-            SpeedColumn(),
+            *(column() for column in self._counts),
             bars.TimeRemainingColumn(),
             console=_notes,
             disable=quiet or not _notes.is_terminal,
@@ -110,9 +111,9 @@ class Display(Progress):
     @override
     def on_work(self, title: str, done: int, total: int) -> None:
         self._move(title, done, total)
-        if not self.quiet and not _notes.is_terminal and done * 10 // total > self._tenth:
+        if done * 10 // total > self._tenth:
             self._tenth = done * 10 // total
-            print_note(f"{title} {done}/{total}")
+            self._print_line(f"{title} {done}/{total}")
 
     @override
     def on_step(self, epoch: int, done: int, total: int) -> None:
@@ -132,12 +133,42 @@ class Display(Progress):
             quiet=self.quiet,
         )
 
+    def _print_line(self, text: str) -> None:
+        """Print a line where no bar moves."""
+        if not _notes.is_terminal:
+            print_note(text, quiet=self.quiet)
+
     def _move(self, title: str, done: int, total: int) -> None:
         if title not in self._tasks:
             for task in self._tasks.values():
                 self._bar.remove_task(task)
             self._tasks, self._tenth = {title: self._bar.add_task(title)}, 0
         self._bar.update(self._tasks[title], completed=done, total=total)
+
+
+class TransferDisplay(Display):
+    """What a download shows: a moving bar for each file on a terminal, a line at each tenth in a log."""
+
+    _counts = (bars.DownloadColumn,)
+
+    def __init__(self, *, quiet: bool) -> None:
+        super().__init__(quiet=quiet)
+        self._tenths: dict[str, int] = {}
+
+    @override
+    def on_bytes(self, name: str, done: int, total: int) -> None:
+        if name not in self._tasks:
+            self._tasks[name] = self._bar.add_task(name)
+        self._bar.update(self._tasks[name], completed=done, total=total or None)
+        tenth = done * 10 // total if total else 0
+        if tenth > self._tenths.get(name, 0):
+            self._tenths[name] = tenth
+            self._print_line(f"{name} {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
+
+    @override
+    def on_work(self, title: str, done: int, total: int) -> None:
+        if done == total:
+            self._print_line(f"{title} {done:,}/{total:,}")
 
 
 def describe_evaluation(evaluation: "Evaluation", title: str, *, judged: bool = True) -> str:

@@ -1,45 +1,29 @@
-"""`lesionwise data`: download, verify, audit, lesions."""
+"""`lesionwise data`: download, phantom, explore, verify, audit, lesions, split."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from lesionwise.cli.console import Display, print_note, print_result
-from lesionwise.cli.options import DataFolder, Json, Quiet, Workers
-from lesionwise.cli.transfer import TransferDisplay
+from lesionwise.cli.console import Display, TransferDisplay, print_note, print_result
+from lesionwise.cli.extras import require
+from lesionwise.cli.options import ByOption, DataFolder, Json, Quiet, Seed, Set, Workers, split_or_unit
+from lesionwise.errors import RecipeError
 from lesionwise.wording import counted
 
-
-class Source(StrEnum):
-    """Who hands the files out."""
-
-    auto = "auto"
-    dataverse = "dataverse"
-    isic = "isic"
-    kaggle = "kaggle"
-
-
-class Set(StrEnum):
-    """What is asked for."""
-
-    train = "train"
-    test = "test"
-    masks = "masks"
-
-
-SetOption = Annotated[
-    Set, typer.Option("--set", help="The 10,015 images, ISIC 2018's 1,512 test images, or the masks.")
+DownloadedSet = Annotated[
+    Literal["train", "test", "masks"],
+    typer.Option("--set", help="The 10,015 images, ISIC 2018's 1,512 test images, or the masks."),
 ]
 
 
 def download(
     out: Annotated[Path, typer.Option("--out", help="Folder to fill.", metavar="DIR")],
     source: Annotated[
-        Source, typer.Option("--source", help="Source to download from; auto asks one after the other.")
-    ] = Source.auto,
-    wanted: SetOption = Set.train,
+        Literal["auto", "dataverse", "isic", "kaggle"],
+        typer.Option("--source", help="Source to download from; auto asks one after the other."),
+    ] = "auto",
+    wanted: DownloadedSet = "train",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -47,9 +31,9 @@ def download(
     from lesionwise.data.download import sources
     from lesionwise.data.download.obtain import download_set
 
-    named = None if source is Source.auto else sources.Source(source.value)
+    named = None if source == "auto" else sources.Source(source)
     with TransferDisplay(quiet=quiet) as display:
-        done = download_set(sources.Set(wanted.value), out, source=named, progress=display)
+        done = download_set(sources.Set(wanted), out, source=named, progress=display)
     for failed, reason in done.failed.items():
         print_note(f"{failed} did not do: {reason}", quiet=quiet)
     if done.kept:
@@ -62,12 +46,12 @@ def download(
     print_result(f"{out}: {wanted} set {origin}. Licence: CC BY-NC 4.0.", value, as_json=json)
 
 
-def verify(folder: DataFolder, wanted: SetOption = Set.train, json: Json = False) -> None:
+def verify(folder: DataFolder, wanted: DownloadedSet = "train", json: Json = False) -> None:
     """Say whether a folder holds the whole of HAM10000, unharmed. Ends with 1 if not."""
     from lesionwise.data.download import sources
     from lesionwise.data.download.verify import verify_folder
 
-    found = verify_folder(folder, sources.Set(wanted.value))
+    found = verify_folder(folder, sources.Set(wanted))
     print_result(_describe_verification(folder, found), found.to_json(), as_json=json)
     if not found.complete:
         raise typer.Exit(1)
@@ -152,3 +136,135 @@ def _describe_audit(found: Any) -> str:  # noqa: ANN401 (an Audit, imported late
     verdict = f"{counted(errors, 'error')}, {counted(len(found.findings) - errors, 'warning')}"
     lines = [f"{found.folder}: {counts}; {verdict}.", *map(str, found.findings), *found.notes, search]
     return "\n".join(line for line in lines if line)
+
+
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder to make.", metavar="OUT")],
+    lesions: Annotated[
+        int, typer.Option("--lesions", help="Least number of lesions of each diagnosis.", min=1)
+    ] = 12,
+    imbalance: Annotated[
+        Literal["none", "ham"],
+        typer.Option(
+            "--imbalance", help="How common each diagnosis is: all alike (none), or as in HAM10000 (ham)."
+        ),
+    ] = "none",
+    seed: Seed = 0,
+    workers: Workers = None,
+    json: Json = False,
+) -> None:
+    """Draw a data set in the layout of HAM10000, to try things on."""
+    from lesionwise.data.phantom import write_phantom
+
+    folder = write_phantom(out, lesions_per_class=lesions, imbalance=imbalance, seed=seed, workers=workers)
+    images = sum(1 for _ in folder.rglob("*.jpg"))
+    print_result(
+        f"{folder}: {counted(images, 'drawn image')}.",
+        {"folder": str(folder), "images": images},
+        as_json=json,
+    )
+
+
+def split(
+    folder: DataFolder,
+    out: Annotated[Path, typer.Option("--out", help="File to write.", metavar="FILE")] = Path("split.csv"),
+    by: ByOption = "lesion",
+    seed: Seed = 0,
+    workers: Workers = None,
+    verify: Annotated[
+        Path | None,
+        typer.Option("--verify", help="Verify this split against the data instead.", metavar="FILE"),
+    ] = None,
+    merge: Annotated[
+        Path | None,
+        typer.Option(
+            "--merge",
+            help="Pairs of images that you confirmed to show one lesion; their lesions are joined.",
+            metavar="CSV",
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Write over another split; let --merge join more than six images to one lesion."
+        ),
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Split by lesion into train, val, cal, test and five folds; or verify a split."""
+    from lesionwise.execution import Execution
+    from lesionwise.split.merge import read_pairs, verify_merge
+    from lesionwise.split.split_file import verify_replaceable, write_split
+    from lesionwise.training.prepare import prepare
+
+    pairs = read_pairs(merge) if merge else []
+    with Display(quiet=quiet) as display:
+        execution = Execution(workers=workers, progress=display)
+        unit = split_or_unit(verify, by)
+        data = prepare(folder, split=unit, seed=seed, merge=pairs, execution=execution)
+    for line in (*data.dataset.warnings, *data.dataset.notes):
+        print_note(str(line), quiet=quiet)
+    if merge:
+        verify_merge(data.dataset.table, pairs, force=force, source=str(merge))
+    counts = {part: int(count) for part, count in data.split.frame["part"].value_counts().items()}
+    facts = {"images": counts, "groups": len(set(data.group)), "fingerprint": data.split.fingerprint}
+    shown = ", ".join(f"{part} {counts[part]}" for part in ("train", "val", "cal", "test"))
+    if verify:
+        stamp = " LEAKY SPLIT by its own word." if data.split.leaky else " No lesion stands on two sides."
+        print_result(f"{verify}: fits the data ({shown}).{stamp}", facts, as_json=json)
+        return
+    if not force:
+        verify_replaceable(out, data.split)
+    write_split(data.split, out)
+    print_result(
+        f"{out}: {shown}; {counted(len(set(data.group)), 'lesion')}.",
+        {"split": str(out), **facts},
+        as_json=json,
+    )
+
+
+def explore(
+    folder: DataFolder,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for explore.html and figures/; by default explore/.", metavar="DIR"
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe", help="Place images on the map by a recipe's network and weights.", metavar="RECIPE"
+        ),
+    ] = None,
+    set_: Set = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over an exploration of other data.")] = False,
+    workers: Workers = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what a data folder holds: its table, its pixels, its masks, and what stands out."""
+    from lesionwise.recipe import load_recipe
+
+    if set_ and not recipe:
+        raise RecipeError("Expected --recipe where a key of it is set.")
+    loaded = load_recipe(recipe, set_ or []) if recipe else None
+    if loaded:
+        require("torch")
+    from lesionwise.execution import Execution
+    from lesionwise.explore.explore import explore_folder
+    from lesionwise.explore.page import write_exploration
+
+    with Display(quiet=quiet) as display:
+        execution = Execution(workers=workers, progress=display)
+        found = explore_folder(folder, recipe=loaded, execution=execution)
+    page = write_exploration(found, out or Path("explore"), force=force)
+    value = {
+        "page": str(page),
+        "images": len(found.dataset.table),
+        "masks": found.masked,
+        "remarks": found.remarks,
+    }
+    text = "\n".join(["What stands out:", *(f"  {remark}" for remark in found.remarks), "", f"Page: {page}"])
+    print_result(text, value, as_json=json)

@@ -14,9 +14,13 @@ from scipy.stats import binomtest, rankdata
 
 from lesionwise.errors import DataError
 from lesionwise.evaluation.predictions import Predictions
-from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, percentile_interval
+from lesionwise.evaluation.scores.bootstrap import (
+    RESAMPLES,
+    Estimate,
+    percentile_interval,
+    simultaneous_estimates,
+)
 from lesionwise.evaluation.scores.evaluate import OVERALL, Measured, mean_title, measure
-from lesionwise.evaluation.scores.simultaneous import simultaneous_estimates
 from lesionwise.names import match_names
 
 DIFFERENCES: Final = tuple(name for name in OVERALL if name != "ece")

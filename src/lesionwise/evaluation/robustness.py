@@ -13,12 +13,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate
+from lesionwise.evaluation.scores.bootstrap import (
+    RESAMPLES,
+    Estimate,
+    simultaneous_estimates,
+    spread_estimate,
+)
 from lesionwise.evaluation.scores.decision import accuracy_score, balanced_accuracy_score
 from lesionwise.evaluation.scores.evaluate import Scores, draw_scores
-from lesionwise.evaluation.scores.means import spread_estimate
 from lesionwise.evaluation.scores.ranking import macro_auc_score
-from lesionwise.evaluation.scores.simultaneous import simultaneous_estimates
 from lesionwise.evaluation.scores.subgroups import malignant_auc_score, melanoma_recall_score
 from lesionwise.files import read_json, write_json
 from lesionwise.labels import CODES

@@ -14,8 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, fraction_estimate
-from lesionwise.evaluation.scores.means import draw_means
+from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, draw_means, fraction_estimate
 from lesionwise.files import read_json, write_json
 from lesionwise.run_folder import RunFolder
 

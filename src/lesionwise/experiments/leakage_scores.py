@@ -14,10 +14,9 @@ from lesionwise.data.dataset import Dataset
 from lesionwise.errors import RunError
 from lesionwise.evaluation.predictions import Predictions, read_predictions
 from lesionwise.evaluation.runs.scores import evaluate_predictions
-from lesionwise.evaluation.scores.bootstrap import Estimate
+from lesionwise.evaluation.scores.bootstrap import Estimate, spread_estimate
 from lesionwise.evaluation.scores.decision import accuracy_score
 from lesionwise.evaluation.scores.evaluate import draw_scores
-from lesionwise.evaluation.scores.means import spread_estimate
 from lesionwise.files import read_json, write_json, write_text
 from lesionwise.labels import LEAKY_STAMP
 from lesionwise.run_folder import RunFolder

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lesionwise.data.images import centred_slices
 from lesionwise.data.masks import WHOLE, Box, LesionMasks, fit_mask
-from lesionwise.evaluation.scores.means import mean_estimates
+from lesionwise.evaluation.scores.bootstrap import mean_estimates
 from lesionwise.evaluation.scores.subgroups import LEAST_LESIONS
 from lesionwise.explain.cam import Method, choose_method, class_maps, stretch_maps
 from lesionwise.explain.deletion import ORDERS, answer_curves, area_under, cell_values

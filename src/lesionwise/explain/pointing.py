@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate
-from lesionwise.evaluation.scores.means import draw_means, spread_estimate
+from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, draw_means, spread_estimate
 
 Floats = NDArray[np.float64]
 

@@ -1,7 +1,7 @@
 """Is a bundle the model that its run was? Compared on the run's own images, before the file is written.
 
-Here: the answers that the run wrote down. Not here: parity with PyTorch (`bundle.export`), and what fewer
-bits change (`fewer_bits`).
+Here: the answers that the run wrote down. Not here: parity with PyTorch (`graph`), and what fewer bits
+change (`precision`).
 Letters: N images, C classes.
 """
 

@@ -1,7 +1,7 @@
 """Keras files (`.keras`, `.h5`) as ONNX, through Keras 3 on its torch backend.
 
 Here: reading them without running what they bring along, and converting. Not here: what has to be told about
-a model (`importing`).
+a model (`foreign`).
 """
 
 import json

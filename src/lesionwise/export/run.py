@@ -1,7 +1,7 @@
 """From run folders to a bundle: what `lesionwise bundle export` does.
 
-Here: gathering weights, view, calibration and provenance. Not here: the graph (`bundle.export`), the scores
-(`claims`) and the checks of what came out (`export_check`).
+Here: gathering weights, view, calibration and provenance. Not here: the graph (`graph`), the scores
+(`claims`) and the checks of what came out (`check`).
 Letters: N images, H W pixels of the image, h w pixels of the view.
 """
 

@@ -1,7 +1,7 @@
 """The part of the report that says what the probabilities are good for.
 
-Here: which tables and figures it has. Not here: drawing them (`curve_figures`, `confidence_figures`), writing
-them and laying them out (`html`).
+Here: which tables and figures it has. Not here: drawing them (`curve_figures`), writing them and laying them
+out (`html`).
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from lesionwise.evaluation.calibration.scaling import stops_at_limit
 from lesionwise.evaluation.runs.evaluated import EvaluatedRun
 from lesionwise.evaluation.scores.curves import reliability_table
 from lesionwise.evaluation.scores.selective import risk_coverage_table
-from lesionwise.report import confidence_figures, curve_figures
+from lesionwise.report import curve_figures
 
 Drawing = tuple[Figure, pd.DataFrame, str]
 
@@ -41,14 +41,14 @@ def confidence_drawings(found: EvaluatedRun, reliability: pd.DataFrame) -> dict[
     drawings: dict[str, Drawing] = {
         "reliability": (curve_figures.plot_reliability(reliability, before), both,
                         "Accuracy at each level of stated confidence"),
-        "decision-curve": (confidence_figures.plot_decision_curve(decision), decision,
+        "decision-curve": (curve_figures.plot_decision_curve(decision), decision,
                            "Net benefit of acting on the model at each threshold"),
-        "risk-coverage": (confidence_figures.plot_risk_coverage(risk), risk,
+        "risk-coverage": (curve_figures.plot_risk_coverage(risk), risk,
                           "Error among the images that are answered"),
     }  # fmt: skip
     if check and calibration and check.coverage:
         table, promised = pd.DataFrame(check.coverage), calibration.prediction_sets.coverage
-        drawings["set-coverage"] = (confidence_figures.plot_coverage(table, promised), table,
+        drawings["set-coverage"] = (curve_figures.plot_coverage(table, promised), table,
                                     "Lesions whose prediction sets hold their diagnosis")  # fmt: skip
     return drawings
 
@@ -57,7 +57,7 @@ def confidence_facts(found: EvaluatedRun) -> dict[str, Any] | None:
     """Return what the page says in words and tables; None for a model without a calibration."""
     if found.check is None or found.calibration is None:
         return None
-    return {**calibration_facts(found.check, found.calibration), "questions": confidence_figures.QUESTIONS}
+    return {**calibration_facts(found.check, found.calibration), "questions": curve_figures.QUESTIONS}
 
 
 def calibration_facts(check: CalibrationCheck | None, calibration: Calibration) -> dict[str, Any]:

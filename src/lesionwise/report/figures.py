@@ -1,7 +1,7 @@
 """Figures of scores and training, each drawn from a table that is written beside it.
 
 Here: `x_table` makes the numbers, `plot_x` draws what it is given. Not here: curves over thresholds
-(`curve_figures`), photographs (`gallery`) and the look (`lesionwise.page`).
+(`curve_figures`), photographs (`html`) and the look (`lesionwise.page`).
 """
 
 from typing import Any, Final

@@ -1,16 +1,22 @@
 """`report.html`: what was done, on which data, what came out, and how to do it again.
 
-Here: gathering the files of a run into one page. Not here: computing a score, drawing a figure.
+Here: gathering the files of a run into one page, with the thumbnails of misclassified images. Not here:
+computing a score, drawing a figure.
 """
 
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 from lesionwise.data.collection import PHANTOM_WARNING, collection_of
+from lesionwise.data.images import read_image
+from lesionwise.errors import ImageError
+from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.runs.evaluated import EvaluatedRun, Sample, load_evaluated
 from lesionwise.evaluation.scores.curves import precision_recall_table, reliability_table, roc_table
 from lesionwise.evaluation.scores.evaluate import LOSSES
@@ -18,14 +24,19 @@ from lesionwise.evaluation.scores.gaps import describe_gaps
 from lesionwise.evaluation.scores.subgroups import TITLES, evaluate_subgroups
 from lesionwise.experiments.image_facts import RunImages, run_images
 from lesionwise.files import write_text
-from lesionwise.labels import NAMES
+from lesionwise.labels import CODES, INDEX, NAMES
+from lesionwise.page.embed import jpeg_uri
 from lesionwise.page.figure_file import write_figure
 from lesionwise.page.shell import render_page
 from lesionwise.report import curve_figures, figures, summary
 from lesionwise.report.confidence import Drawing, confidence_drawings, confidence_facts
-from lesionwise.report.gallery import MELANOMAS, OTHERS, misclassified_table, thumbnails
 from lesionwise.report.trust import explanation_facts, overlays, robustness_facts, stability_facts
 from lesionwise.run_folder import RunFolder
+
+MELANOMAS: Final = 12
+OTHERS: Final = 12
+THUMBNAIL: Final = (150, 200)  # height and width in pixels: sharp at 100 CSS pixels on a phone
+_JPEG_QUALITY: Final = 82
 
 
 def write_report(run: RunFolder) -> Path:
@@ -164,3 +175,50 @@ def _subgroups(found: EvaluatedRun, images: RunImages) -> list[dict[str, Any]]:
         return []
     known = images.dataset.table.set_index("image_id").loc[found.image_ids].reset_index()
     return evaluate_subgroups(*found.sample, known)
+
+
+def misclassified_table(predictions: Predictions) -> pd.DataFrame:
+    """Return every wrong image, missed melanomas first, the surest mistake at the top of each kind.
+
+    Args:
+        predictions: With truth.
+
+    Returns:
+        Columns `image_id`, `true`, `said`, `confidence` (of what was said) and `true_probability`.
+
+    Raises:
+        ValueError: If the truth is not known.
+    """
+    if predictions.y_true is None:
+        raise ValueError("Expected predictions with y_true but it is missing.")
+    said, codes = predictions.y_prob.argmax(axis=1), np.asarray(CODES)
+    table = pd.DataFrame(
+        {
+            "image_id": predictions.image_id,
+            "true": codes[predictions.y_true],
+            "said": codes[said],
+            "confidence": predictions.y_prob.max(axis=1),
+            "true_probability": predictions.y_prob[np.arange(len(said)), predictions.y_true],
+        }
+    )
+    wrong: pd.DataFrame = table[said != predictions.y_true]
+    order = np.lexsort((wrong["image_id"], -wrong["confidence"], wrong["true"] != CODES[INDEX["mel"]]))
+    ordered: pd.DataFrame = wrong.iloc[order]
+    return ordered.reset_index(drop=True)
+
+
+def thumbnails(image_ids: Iterable[str], paths: dict[str, Path]) -> dict[str, str]:
+    """Return small JPEGs as data addresses, so that the page needs no other file.
+
+    Args:
+        image_ids: Which.
+        paths: File of each image id; those that are missing or cannot be read are left out.
+    """
+    found = {}
+    for image_id in image_ids:
+        try:
+            pixels = read_image(paths[image_id], THUMBNAIL)
+        except (KeyError, ImageError):
+            continue
+        found[image_id] = jpeg_uri(pixels, quality=_JPEG_QUALITY)
+    return found

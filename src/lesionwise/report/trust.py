@@ -1,25 +1,32 @@
 """Where the model looked and what breaks it, for the report, where a run has measured it.
 
-Here: gathering what `lesionwise explain`, `robustness` and `stability` left. Not here: measuring.
+Here: gathering and drawing what `lesionwise explain`, `robustness` and `stability` left. Not here: measuring.
 """
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
+import pandas as pd
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
-from lesionwise.evaluation.robustness import describe_robustness, read_robustness
-from lesionwise.evaluation.stability import describe_stability, read_stability
+from lesionwise.evaluation.robustness import MAIN, Robustness, describe_robustness, read_robustness
+from lesionwise.evaluation.stability import ASPECTS, Stability, describe_stability, read_stability
 from lesionwise.explain.figures import explanation_figures
 from lesionwise.explain.overlay import overlay_path
 from lesionwise.explain.record import describe_explanation, read_explanation
 from lesionwise.page.embed import data_uri
 from lesionwise.page.figure_file import write_figure
-from lesionwise.report.robustness_figure import plot_robustness, robustness_table
-from lesionwise.report.stability_figure import plot_stability, stability_table
+from lesionwise.page.palette import LIGHT
+from lesionwise.page.theme import figure_style
 from lesionwise.run_folder import RunFolder
 
 Measured = TypeVar("Measured")
+
+_COLUMNS = 5
+
+_MARKS = {"top": ("accent", "o"), "decision": ("quiet", "s"), "melanoma": ("alert", "D")}
 
 
 def explanation_facts(run: RunFolder, part: str, drawn: dict[str, Markup]) -> dict[str, Any] | None:
@@ -89,3 +96,105 @@ def overlays(run: RunFolder, part: str, image_ids: list[str]) -> dict[str, str]:
     """Return the maps in colour of those images that have one, as data addresses."""
     paths = {name: overlay_path(run.overlays / part, name, "colour") for name in image_ids}
     return {name: data_uri(path.read_bytes()) for name, path in paths.items() if path.is_file()}
+
+
+def robustness_table(found: Robustness) -> pd.DataFrame:
+    """Return the loss of the main score by change and strength, with both intervals.
+
+    Args:
+        found: What was measured.
+    """
+    return pd.DataFrame(
+        [
+            {
+                "change": row.name,
+                "strength": row.strength,
+                MAIN: row.scores[MAIN],
+                "difference": row.differences[MAIN].value,
+                "low": row.differences[MAIN].low,
+                "high": row.differences[MAIN].high,
+                "low_together": row.together.low,
+                "high_together": row.together.high,
+                "macro_auc_difference": row.differences["macro_auc"].value,
+                "same_answer": row.same_answer,
+            }
+            for row in found.changed
+        ]
+    )
+
+
+def plot_robustness(table: pd.DataFrame) -> Figure:
+    """Draw the loss at each strength, a panel for each change; filled where it is beyond chance.
+
+    Args:
+        table: As `robustness_table` returns it.
+    """
+    names = list(dict.fromkeys(table["change"]))
+    rows = -(-len(names) // _COLUMNS)
+    with figure_style():
+        figure = Figure(figsize=(9.6, 2.35 * rows))
+        panels = np.ravel(figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False))
+        for axes, name in zip(panels, names, strict=False):
+            lines = table[table["change"] == name]
+            axes.axhline(0, color=LIGHT["quiet"], lw=1, ls=(0, (4, 3)))
+            axes.plot([0, *lines["strength"]], [0, *lines["difference"]], color=LIGHT["accent"], lw=1)
+            for _, line in lines.iterrows():
+                beyond = line["high_together"] < 0
+                color = LIGHT["alert"] if beyond else LIGHT["accent"]
+                at = [line["strength"]] * 2
+                axes.plot(at, [line["low"], line["high"]], color=color, lw=2.4, alpha=0.5)
+                face = color if beyond else LIGHT["ground"]
+                axes.plot(at[0], line["difference"], "o" if beyond else "s", color=color, mfc=face, ms=5.5)
+            axes.set(title=name, xlim=(-0.3, 3.4))
+            axes.set_xticks([0, 1, 2, 3])
+        for axes in panels[len(names) :]:
+            axes.set_axis_off()
+        for axes in panels[::_COLUMNS]:
+            axes.set_ylabel("change of the score")
+        for axes in panels[-_COLUMNS:]:
+            axes.set_xlabel("strength")
+    return figure
+
+
+def stability_table(found: Stability) -> pd.DataFrame:
+    """Return the share of the images that stay the same, by change and by what stays.
+
+    Args:
+        found: What was measured.
+    """
+    return pd.DataFrame(
+        [
+            {
+                "change": change,
+                "what": ASPECTS[aspect],
+                "same": share.value,
+                "low": share.low,
+                "high": share.high,
+            }
+            for change, kept in found.changes.items()
+            for aspect, share in kept.shares.items()
+        ]
+    )
+
+
+def plot_stability(table: pd.DataFrame) -> Figure:
+    """Draw the share of the images that each change leaves as they are, a row for each change.
+
+    Args:
+        table: As `stability_table` returns it.
+    """
+    changes = list(dict.fromkeys(table["change"]))
+    with figure_style():
+        figure = Figure(figsize=(7.2, 0.9 + 0.36 * len(changes)))
+        axes = figure.subplots()
+        for offset, (aspect, title) in enumerate(ASPECTS.items()):
+            rows = table[table["what"] == title]
+            colour, mark = _MARKS[aspect]
+            heights = np.array([changes.index(change) for change in rows["change"]]) + 0.24 * (offset - 1)
+            axes.hlines(heights, rows["low"], rows["high"], color=LIGHT[colour], lw=2, alpha=0.5)
+            axes.plot(rows["same"], heights, mark, color=LIGHT[colour], ms=4.5, label=title)
+        axes.set_yticks(range(len(changes)), changes)
+        axes.set(xlim=(None, 1.002), xlabel="share of the images that stay the same")
+        axes.invert_yaxis()
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    return figure

@@ -3,8 +3,12 @@ import pytest
 
 from evaluation.coverage import HAM10000_VAL, Model
 from evaluation.simulation import Simulated
-from lesionwise.evaluation.scores.ece_band import EceBand, ece_band
-from lesionwise.evaluation.scores.probability import confidence_bins, expected_calibration_error
+from lesionwise.evaluation.scores.probability import (
+    EceBand,
+    confidence_bins,
+    ece_band,
+    expected_calibration_error,
+)
 
 
 def test_the_band_is_that_of_a_slow_loop_with_photographs_of_a_lesion_together(simulated: Simulated) -> None:

@@ -3,13 +3,13 @@ import pandas as pd
 import pytest
 
 from evaluation.simulation import Simulated, simulate
+from lesionwise.evaluation.scores.bootstrap import simultaneous_estimates
 from lesionwise.evaluation.scores.gaps import (
     ADJUSTED,
     accuracy_given_diagnosis_gap,
     describe_gaps,
     evaluate_gaps,
 )
-from lesionwise.evaluation.scores.simultaneous import simultaneous_estimates
 from lesionwise.evaluation.scores.subgroups import PHOTOGRAPHS, evaluate_subgroups, skin_tone_band
 
 

@@ -15,10 +15,15 @@ from lesionwise.evaluation.calibration.operating_points import measure_point
 from lesionwise.evaluation.calibration.record import Calibration, OperatingPoint
 from lesionwise.evaluation.calibration.set_coverage import set_coverage_table, set_sizes
 from lesionwise.evaluation.scores import probability
-from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, percentile_interval, resample_weights
-from lesionwise.evaluation.scores.ece_band import EceBand, ece_band
+from lesionwise.evaluation.scores.bootstrap import (
+    RESAMPLES,
+    Estimate,
+    percentile_interval,
+    resample_weights,
+    spread_estimate,
+)
 from lesionwise.evaluation.scores.evaluate import draw_scores
-from lesionwise.evaluation.scores.means import spread_estimate
+from lesionwise.evaluation.scores.probability import EceBand, ece_band
 from lesionwise.evaluation.scores.weights import check_arguments
 from lesionwise.labels import CODES
 

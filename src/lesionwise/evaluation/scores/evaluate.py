@@ -23,8 +23,8 @@ from lesionwise.evaluation.scores.bootstrap import (
     effective_lesions,
     fraction_estimate,
     resample_weights,
+    spread_estimate,
 )
-from lesionwise.evaluation.scores.means import spread_estimate
 from lesionwise.evaluation.scores.resampled import draw_all, score_all
 from lesionwise.labels import CODES
 

@@ -16,9 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from lesionwise.evaluation.scores.bootstrap import RESAMPLES, resample_weights
+from lesionwise.evaluation.scores.bootstrap import RESAMPLES, resample_weights, simultaneous_estimates
 from lesionwise.evaluation.scores.decision import accuracy_score, recall_per_class
-from lesionwise.evaluation.scores.simultaneous import simultaneous_estimates
 from lesionwise.evaluation.scores.subgroups import (
     LEAST_LESIONS,
     SCORES,

@@ -51,9 +51,7 @@ class CommandGroup(TyperGroup):
             for old, new in RENAMED.items():
                 name, _, option = old.partition(" ")
                 if args[0] == name and (not option or option in args):
-                    raise LesionwiseError(
-                        f'"{old}" is now "{new}": see "lesionwise {_words(new)} --help".'
-                    )
+                    raise LesionwiseError(f'"{old}" is now "{new}": see "lesionwise {_words(new)} --help".')
         return super().resolve_command(ctx, args)
 
     def get_params(self, ctx: Any) -> Any:  # noqa: ANN401 (the same)

@@ -57,7 +57,7 @@ def test_no_text_names_a_command_by_its_old_name() -> None:
     found = [
         f"{path.relative_to(ROOT)}: {match[0]}"
         for path in TEXTS
-        if path.name != "commands.py"
+        if path.name not in {"app.py", "commands.py"}  # they hold RENAMED, and the script of the page
         for match in pattern.finditer(path.read_text(encoding="utf-8"))
     ]
     assert not found

@@ -155,9 +155,8 @@ def infer(body: bytes, header_length: int | None = None) -> bytes:
 
 
 def post(path: bytes, kind: bytes, body: bytes, more: bytes = b"") -> bytes:
-    head = b"POST %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%b"
-    head += b"Content-Type: %b\r\nContent-Length: %d\r\n\r\n"
-    return head % (path, more, kind, len(body)) + body
+    head = b"POST %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" % path + more
+    return head + b"Content-Type: %b\r\nContent-Length: %d\r\n\r\n" % (kind, len(body)) + body
 
 
 def top(answer: bytes) -> str | None:

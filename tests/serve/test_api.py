@@ -146,7 +146,7 @@ def test_a_model_with_fewer_bits_than_were_tested_points_to_its_card(tmp_path: P
         with open_client(load_model(path, threads=1)) as client:
             page = client.get("/").text
         assert said in page
-        assert ("Of 1,200 images kept for calibration 4 are answered otherwise" in page) == bool(card)
+        assert ("Of 1,200 images kept for calibration, 4 get another answer" in page) == bool(card)
 
 
 def test_a_diagnosis_without_promise_is_named_on_the_page(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_diagnosis_without_promise_is_named_on_the_page(tmp_path: Path) -> Non
     with open_client(load_model(path, threads=1)) as client:
         assert set(ask(client, picture(LIGHT))["results"][0]["prediction_set"]) == {"nv", "df"}
         assert (
-            "for want of lesions to promise anything: dermatofibroma."
+            "because there were too few lesions to promise anything: dermatofibroma."
             in client.post("/", files={"image": picture()}).text
         )
 

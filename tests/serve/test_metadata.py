@@ -63,8 +63,8 @@ def test_the_page_asks_for_what_the_model_takes_and_says_what_it_was_told(told: 
     assert '<input type="number" name="age" min="0" max="120"' in page
     assert "<option>lower extremity</option>" in page
     answer = told.post("/", files=FILES[:1], data={"age": "70", "sex": "", "localization": "back"}).text
-    assert "Told besides: age 70, site back." in answer
-    assert "Told besides" not in told.post("/", files=FILES[:1]).text
+    assert "You also gave: age 70, site back." in answer
+    assert "You also gave" not in told.post("/", files=FILES[:1]).text
 
 
 def test_the_openapi_document_has_the_fields_with_their_values(told: TestClient) -> None:

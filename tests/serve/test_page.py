@@ -187,14 +187,14 @@ def test_what_it_learnt_from_comes_from_its_description(
 
 def test_a_score_that_others_measured_is_not_called_a_test_of_ours(tmp_path: Path) -> None:
     words = page_of(tmp_path, origin="onnx")
-    assert "as whoever imported the model measured it" in words
-    assert "chose nothing" not in words
+    assert "measured by whoever imported the model" in words
+    assert "no choice was made" not in words
 
 
 def test_how_many_are_turned_away_by_mistake_is_what_was_measured(tmp_path: Path) -> None:
     assert TEXT["rejected_unmeasured"] in page_of(tmp_path, picture(BLUE))
     scores = describe().scores["test"].model_copy(update={"accepted": 0.96})
-    assert "turned 4 % of the lesion images away" in page_of(tmp_path, picture(BLUE), scores={"test": scores})
+    assert "turned away 4 % of the lesion images" in page_of(tmp_path, picture(BLUE), scores={"test": scores})
 
 
 def test_every_bar_has_its_tag_and_the_order_is_explained(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ class Decisions:
         top: Code of the likeliest diagnosis, shape (N,).
         malignant_probability: Of `akiec`, `bcc` and `mel` together, shape (N,).
         prediction_set: Whether each diagnosis cannot be excluded, shape (N, C); None without calibration.
-        above_melanoma_threshold: Whether melanoma is likely enough to be raised, shape (N,); None where there
-            is no threshold.
+        above_melanoma_threshold: Whether melanoma is likely enough to be reported, shape (N,); None where
+            there is no threshold.
     """
 
     decision: NDArray[np.str_]

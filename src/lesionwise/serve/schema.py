@@ -65,7 +65,7 @@ class Result(_Record):
     ]
     above_melanoma_threshold: Annotated[
         bool | None,
-        Field(description="Whether melanoma is likely enough to be raised; null if there is no threshold."),
+        Field(description="Whether melanoma is likely enough to be reported; null if there is no threshold."),
     ]
     heatmap: Annotated[
         str | None,

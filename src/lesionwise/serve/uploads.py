@@ -347,9 +347,7 @@ def verify_kind(content: bytes) -> None:
                 "It is a HEIC file, for which this service lacks the extra “heif”. Save it as JPEG.",
             )
     elif not known and not is_avif(content):
-        raise Problem(
-            "not-an-image", "Its first bytes are not those of a JPEG, PNG, WebP, AVIF, TIFF or BMP file."
-        )
+        raise Problem("not-an-image", "Its first bytes are not those of an image, whatever its name says.")
     whole = len(content) <= 2 * _LOOKED_AT
     ends = (content if whole else content[:_LOOKED_AT] + content[-_LOOKED_AT:]).lower()
     if (

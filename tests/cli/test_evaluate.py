@@ -140,6 +140,7 @@ def test_models_are_compared(
         (["evaluate", "a.csv", "--truth", "truth.csv"], "the lesion of each image is missing"),
         (["evaluate", "a.csv", "--final"], "--final goes with a run folder"),
         (["evaluate", ".", "--truth", "truth.csv"], "go with a CSV"),
+        (["evaluate", ".", "--set", "view.size=96", "--classes", "mel"], "--set goes with a run folder"),
         (["compare", "a.csv"], "at least two"),
         (["compare", "a.csv", "."], "expected a run folder"),
         (["report", "."], "expected a run folder"),

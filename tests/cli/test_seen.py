@@ -131,6 +131,12 @@ def test_each_bundle_given_to_compare_goes_with_the_predictions_that_name_it(
     shown = capsys.readouterr()
     assert list(json.loads(shown.out)["seen_in_training"]) == [str(ours)]
     assert shown.err.count("does not ship with this version") == 1
+    assert call(monkeypatch, "report", theirs, "--out", tmp_path / "out") == 0
+    assert "does not ship with this version" in capsys.readouterr().err
+    nameless = tmp_path / "nameless.csv"
+    pd.read_csv(ours).drop(columns=["model", "model_sha256"]).to_csv(nameless, index=False)
+    assert call(monkeypatch, "compare", nameless, theirs, "--model", "best") == 2
+    assert "which none of the predictions names" in capsys.readouterr().err
 
 
 def test_all_images_of_a_score_that_were_seen_leave_no_verdict(

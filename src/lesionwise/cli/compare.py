@@ -68,6 +68,7 @@ def compare(
     among = tuple(models or ())
     known = Known(truth, read_from, normalise=normalise, classes=classes, among=among)
     read = [(str(source), *_read(source, known, quiet=quiet)) for source in sources]
+    _verify_named(among, [predictions for _, predictions, _ in read])
     named = [(name, predictions) for name, predictions, _ in read]
     contest = compare_predictions(named, by=by)
     value = contest.to_json()
@@ -80,6 +81,20 @@ def compare(
     text = "\n".join([*stamps, "", _describe_contest(contest, by, judged=False), "", clean_text])
     seen_json = {name: seen.to_json() for name, seen in found.items()}
     print_result(text, {**value, "seen_in_training": seen_json, "clean": clean}, as_json=json)
+
+
+def _verify_named(models: tuple[Path, ...], read: "list[Predictions]") -> None:
+    """Refuse a bundle that made none of the predictions: what it has seen would not be looked for."""
+    from lesionwise.bundle.load import read_bundle
+
+    made_by = {predictions.model.sha256 for predictions in read if predictions.model}
+    for path in models:
+        sha256 = read_bundle(path).sha256
+        if sha256 not in made_by:
+            raise LesionwiseError(
+                f"{path}: has the SHA-256 {sha256[:12]}, which none of the predictions names. Pass the file "
+                "that made some of them."
+            )
 
 
 def _read(source: Path, known: Known, *, quiet: bool) -> "tuple[Predictions, Seen | None]":

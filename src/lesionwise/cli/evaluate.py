@@ -62,7 +62,7 @@ def evaluate(
     if not source.exists():
         raise LesionwiseError(f"{source}: expected a run folder or a CSV but found nothing.")
     if changes:
-        if source.is_file() or final or truth or table or normalise or by == "image":
+        if source.is_file() or final or truth or table or normalise or classes or model or by == "image":
             raise LesionwiseError(
                 "--set goes with a run folder, and with --out, --device, --json and --quiet alone."
             )
@@ -71,7 +71,7 @@ def evaluate(
     if not source.is_file():
         if truth or normalise or classes or out or model or by == "image":
             raise LesionwiseError(
-                "--truth, --normalise, --by, --model and --out go with a CSV; a run knows its own."
+                "--truth, --normalise, --classes, --by, --model and --out go with a CSV; a run knows its own."
             )
         folds = () if final else ("cross-validation",)  # whose runs are for one fold each
         run = open_run_folder(source, "run", "ensemble", *folds)

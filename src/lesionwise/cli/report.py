@@ -70,12 +70,14 @@ def report(
         known = Known(
             truth, read_metadata(table) if table else None, normalise=normalise, model=model, classes=classes
         )
-        score_csv(read_csv(run, known, quiet=True), by, out, quiet=True)
+        score_csv(read_csv(run, known, quiet=json), by, out, quiet=True)
         path = RunFolder(out).report
         print_result(f"Report: {path}", {"report": str(path)}, as_json=json)
         return
     if truth or table or normalise or classes or model or out or by == "image":
-        raise LesionwiseError("--truth, --table, --normalise, --by, --model and --out go with a CSV.")
+        raise LesionwiseError(
+            "--truth, --table, --normalise, --classes, --by, --model and --out go with a CSV."
+        )
     if not card and (licence or folds or notes):
         raise LesionwiseError("--licence, --folds and --notes are for the model card. Add --card.")
     given = RunFolder(run)  # evaluate CSV --out leaves scores without a recipe

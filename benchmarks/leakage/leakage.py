@@ -34,8 +34,8 @@ date: {date}
 
 # What a leak is worth
 
-HAM10000, quality-75 copies; the reference split: fold 0 is not read, fold 1 is the fold that nobody saw, and the
-four protocols divide folds 2 to 4. One seed. 95 % intervals by lesion.
+HAM10000, quality-75 copies; the reference split: fold 0 is not read, fold 1 is the fold that nobody saw, and
+the four protocols divide folds 2 to 4. One seed. 95 % intervals by lesion.
 """
 COLUMNS = "made with | tested on | show a lesion it was made with | copies of such a photograph | exam"
 PLACES = {"own": "on its own test images", "clean": "on the clean rest", "exam": "on lesions nobody saw"}

@@ -19,12 +19,9 @@ from pathlib import Path
 import numpy as np
 import outsiders
 import torch
+from scipy.special import logsumexp, softmax
 
-from lesionwise.evaluation.ood import (
-    energy_score,
-    max_softmax_score,
-    rejecting_cutoff,
-)
+from lesionwise.evaluation.ood import rejecting_cutoff
 from lesionwise.evaluation.runs.rejection import fit_members
 from lesionwise.evaluation.scores.bootstrap import Estimate, fraction_estimate
 from lesionwise.files import write_json
@@ -123,8 +120,8 @@ class Bench:
 
     def scores(self) -> dict[str, Score]:
         return {
-            "max-softmax": lambda pictures: max_softmax_score(pictures.logits),
-            "energy": lambda pictures: energy_score(pictures.logits),
+            "max-softmax": lambda pictures: 1 - softmax(pictures.logits, axis=1).max(axis=1),
+            "energy": lambda pictures: -logsumexp(pictures.logits, axis=1),
             CHOSEN: lambda pictures: self.rejection.score(pictures.embedding),
         }
 

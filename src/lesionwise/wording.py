@@ -1,6 +1,6 @@
-"""Wording that many messages share: a number with its noun, and the name that was probably meant."""
+"""Wording that many messages share: a number with its noun, a list, and the name that was probably meant."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -17,6 +17,16 @@ def counted(number: int, noun: str, plural: str = "") -> str:
         ('1 image', '2,004 images', '0 diagnoses')
     """
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a sentence lists them, with "and" before the last.
+
+    Example:
+        >>> listed(["age"]), listed(["age", "sex", "site"])
+        ('age', 'age, sex and site')
+    """
+    return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -7,9 +7,7 @@ from lesionwise.evaluation.ood import (
     Rejection,
     accepted_out_of_fold,
     accepting_cutoff,
-    energy_score,
     fit_rejection,
-    max_softmax_score,
     rejecting_cutoff,
 )
 
@@ -23,19 +21,6 @@ def drawn(rows: int, seed: int, shift: float = 0.0) -> np.ndarray:
 
 def fitted(classes: np.ndarray | None = None) -> Rejection:
     return fit_rejection(drawn(300, 0), drawn(200, 1, 25), cal=drawn(200, 2), cal_classes=classes)
-
-
-def test_energy_and_softmax_are_what_their_papers_say() -> None:
-    logits = np.random.default_rng(0).normal(size=(20, 7)) * 5
-    prob = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(max_softmax_score(logits), 1 - prob.max(axis=1))
-    np.testing.assert_allclose(energy_score(logits), -np.log(np.exp(logits).sum(axis=1)))
-
-
-def test_energy_and_softmax_survive_logits_of_any_size() -> None:
-    logits = np.array([[1e4, 0.0], [-1e4, -1e4]])
-    np.testing.assert_allclose(energy_score(logits), [-1e4, 1e4 - np.log(2)])
-    np.testing.assert_allclose(max_softmax_score(logits), [0, 0.5])
 
 
 @pytest.mark.parametrize("images", [5, 99, 100, 869])

@@ -23,7 +23,6 @@ from lesionwise.cli import (
     robustness,
     run,
     serve,
-    stability,
     train,
 )
 from lesionwise.errors import LesionwiseError
@@ -115,7 +114,7 @@ _STAGES: Final[dict[str, dict[str, Callable[..., Any] | _Group]]] = {
     "Evaluate": {
         "evaluate": evaluate.evaluate,
         "robustness": robustness.robustness,
-        "stability": stability.stability,
+        "stability": robustness.stability,
         "compare": compare.compare,
         "explain": explain.explain,
         "report": report.report,

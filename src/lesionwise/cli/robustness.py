@@ -1,12 +1,33 @@
-"""`lesionwise robustness`."""
+"""`lesionwise robustness` and `lesionwise stability`: scores and answers on changed pictures."""
 
-from typing import Annotated, Literal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lesionwise.cli.console import Display, print_result
+from lesionwise.cli.console import Display, print_note, print_result
 from lesionwise.cli.extras import require
 from lesionwise.cli.options import DeviceOption, Json, Quiet, RunArgument
+from lesionwise.errors import LesionwiseError
+
+if TYPE_CHECKING:
+    from lesionwise.evaluation.stability import Stability
+
+Model = Annotated[
+    Path,
+    typer.Argument(help="A run folder, a bundle, or one that ships: best, larger.", metavar="RUN|BUNDLE"),
+]
+DataFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", help="Folder of the images; where they were in training for a run.", metavar="DIR"
+    ),
+]
+SplitFile = Annotated[
+    Path | None,
+    typer.Option("--split", help="For a bundle: the split.csv that it was made with.", metavar="FILE"),
+]
 
 
 def robustness(
@@ -34,3 +55,65 @@ def robustness(
     write_robustness(folder, part, found)
     lines = [f"{part}, on changed photographs:", *(f"  {line}" for line in describe_robustness(found))]
     print_result("\n".join(lines), found.to_json(), as_json=json)
+
+
+def stability(
+    model: Model,
+    data: DataFolder = None,
+    split: SplitFile = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show how often answers stay the same when cal pictures hardly change: saved again, moved, mirrored."""
+    found = (_of_run if model.is_dir() else _of_bundle)(model, data, split, quiet=quiet)
+    print_result("\n".join(_lines(found)), found.to_json(), as_json=json)
+
+
+def _of_run(path: Path, data: Path | None, split: Path | None, *, quiet: bool) -> "Stability":
+    from lesionwise.bundle.engine import Engine
+    from lesionwise.experiments.stability import run_stability
+    from lesionwise.export.run import export_run
+    from lesionwise.run_folder import open_run_folder
+
+    run = open_run_folder(path, "run", "ensemble")
+    if split:
+        raise LesionwiseError(f"{path}: a run knows its split; leave out --split.")
+    with TemporaryDirectory() as folder:
+        print_note("Making the run's bundle, which is measured and not kept.", quiet=quiet)
+        engine = Engine(export_run(run, Path(folder) / "model.onnx"))
+        with Display(quiet=quiet) as display:
+            return run_stability(run, engine, data=data, progress=display)
+
+
+def _of_bundle(path: Path, data: Path | None, split: Path | None, *, quiet: bool) -> "Stability":
+    from lesionwise.bundle.engine import load_model
+    from lesionwise.experiments.stability import bundle_stability
+
+    if data is None or split is None:
+        raise LesionwiseError(
+            f"{path}: a bundle holds no images. Pass --data and --split, the folder and the split.csv that "
+            "it was made with."
+        )
+    engine = load_model(path)
+    with Display(quiet=quiet) as display:
+        return bundle_stability(engine, data, split, progress=display)
+
+
+def _lines(found: "Stability") -> list[str]:
+    from lesionwise.evaluation.stability import ASPECTS, describe_stability
+
+    head = f"{'stays the same, %':18}" + "".join(f"{title:>26}" for title in ASPECTS.values())
+    rows = [
+        f"{change:18}"
+        + "".join(
+            f"{100 * share.value:>9.1f} ({100 * share.low:5.1f} to {100 * share.high:5.1f})"
+            for share in kept.shares.values()
+        )
+        for change, kept in found.changes.items()
+    ]
+    return [
+        f"{found.images} images of {found.lesions} lesions of cal",
+        head,
+        *rows,
+        *describe_stability(found),
+    ]

@@ -31,34 +31,6 @@ _FOLDS: Final = 5
 _LEAST_SCALE: Final = 1e-6
 
 
-def max_softmax_score(logits: ArrayLike) -> Floats:
-    """Return one less the greatest probability, shape (N,).
-
-    Args:
-        logits: Raw outputs, shape (N, C).
-
-    References:
-        Hendrycks and Gimpel (2017), https://arxiv.org/abs/1610.02136
-    """
-    raw = np.asarray(logits, float)
-    odds = np.exp(raw - raw.max(axis=1, keepdims=True))
-    return np.asarray(1 - 1 / odds.sum(axis=1))
-
-
-def energy_score(logits: ArrayLike) -> Floats:
-    """Return the energy, shape (N,): small where some logit is large.
-
-    Args:
-        logits: Raw outputs, shape (N, C).
-
-    References:
-        Liu et al. (2020), https://arxiv.org/abs/2010.03759
-    """
-    raw = np.asarray(logits, float)
-    most = raw.max(axis=1)
-    return np.asarray(-most - np.log(np.exp(raw - most[:, None]).sum(axis=1)))
-
-
 @dataclass(frozen=True)
 class Accepted:
     """How many images of a diagnosis are taken for lesion images.

@@ -26,6 +26,7 @@ from lesionwise.evaluation.scores.subgroups import malignant_auc_score, melanoma
 from lesionwise.files import read_json, write_json
 from lesionwise.labels import CODES
 from lesionwise.run_folder import RunFolder
+from lesionwise.wording import listed
 
 SCORES: Final[Scores] = {
     "balanced_accuracy": balanced_accuracy_score,
@@ -168,11 +169,11 @@ def describe_robustness(found: Robustness) -> list[str]:
         )
         later = [f"{row.name} at {row.strength} ({row.together.value:+.2f})" for row in broken[1:]]
         if later:
-            sentences.append(f"Then {_listed(later)}.")
+            sentences.append(f"Then {listed(later)}.")
     else:
         sentences.append("Nothing that was tried lowers balanced accuracy by more than chance.")
     if unbroken:
-        sentences.append(f"At no strength does a loss by {_listed(unbroken)} stand out from chance.")
+        sentences.append(f"At no strength does a loss by {listed(unbroken)} stand out from chance.")
     if broken and lost is not broken[0]:
         sentences.append(
             f"The greatest loss is by {lost.name} at strength {lost.strength}: {_signed(lost.together)}."
@@ -202,7 +203,3 @@ def _scores(truth: NDArray[np.int64], prob: NDArray[np.float64]) -> dict[str, fl
 
 def _signed(estimate: Estimate) -> str:
     return f"{estimate.value:+.3f} ({estimate.low:+.3f} to {estimate.high:+.3f})"
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from lesionwise.evaluation.calibration.set_coverage import ALL
+from lesionwise.evaluation.calibration.conformal import ALL
 from lesionwise.evaluation.scores.evaluate import Evaluation
 from lesionwise.labels import CODES
 from lesionwise.page.palette import DIAGNOSIS_COLORS, LIGHT

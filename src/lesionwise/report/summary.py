@@ -11,6 +11,7 @@ import pandas as pd
 from lesionwise.evaluation.scores.bootstrap import Estimate
 from lesionwise.evaluation.scores.evaluate import Evaluation
 from lesionwise.labels import CODES, INDEX, NAMES
+from lesionwise.wording import listed
 
 # The winner of ISIC 2018 Task 3, an ensemble with extra data, had a balanced accuracy of 0.885.
 TOO_GOOD: Final = {"accuracy": 0.92, "balanced_accuracy": 0.89}
@@ -74,7 +75,7 @@ def _extremes(evaluation: Evaluation) -> str:
     sentence = f"Best recognised is {NAMES[best]} ({best}, {_percent(recall[best])} of its images), "
     never = [code for code in present if recall[code] == 0]
     if len(never) > 1:
-        return f"{sentence}never {', '.join(never[:-1])} and {never[-1]}."
+        return f"{sentence}never {listed(never)}."
     return (
         f"{sentence}worst {NAMES[worst]} ({worst}, {_percent(recall[worst])} of {evaluation.support[worst]})."
     )

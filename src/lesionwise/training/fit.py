@@ -30,8 +30,7 @@ from lesionwise.training.features import are_constant, known_logits, network_fea
 from lesionwise.training.loop.checkpoints import newest_whole, read_checkpoint
 from lesionwise.training.loop.hardware import choose_precision, keep_memory, resident_pixels
 from lesionwise.training.loop.history import History, StepClock, StepProgress
-from lesionwise.training.loop.processes import Processes
-from lesionwise.training.loop.quiet import quiet_lightning
+from lesionwise.training.loop.processes import Processes, quiet_lightning
 from lesionwise.training.loop.tracking import make_logger
 from lesionwise.training.loop.trainer import has_stopped, honest_exit, make_trainer
 from lesionwise.training.prepare import TrainingData

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from lesionwise.evaluation.calibration.conformal import set_coverage_table, set_sizes
 from lesionwise.evaluation.calibration.operating_points import measure_point
 from lesionwise.evaluation.calibration.record import Calibration, OperatingPoint
-from lesionwise.evaluation.calibration.set_coverage import set_coverage_table, set_sizes
 from lesionwise.evaluation.scores import probability
 from lesionwise.evaluation.scores.bootstrap import (
     RESAMPLES,

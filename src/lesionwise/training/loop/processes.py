@@ -1,10 +1,13 @@
 """Several processes that train as one: one for each device, on one machine or on many.
 
-Here: starting or joining them, and doing once what must be done once. Not here: which images each of them
-reads (`sampling`), and adding up their gradients, which is PyTorch's DistributedDataParallel.
+Here: starting or joining them, doing once what must be done once, and keeping the remarks of the libraries out
+of the output. Not here: which images each of them reads (`sampling`), and adding up their gradients, which is
+PyTorch's DistributedDataParallel.
 """
 
+import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,7 +26,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lesionwise.errors import RunError
 from lesionwise.recipe import Recipe
-from lesionwise.training.loop.quiet import quiet_lightning
+
+_TALKATIVE: Final = (
+    "lightning.pytorch",
+    "lightning.fabric",
+    "mlflow",
+    "alembic",
+    "torch.utils.cpp_extension",
+)
 
 T = TypeVar("T")
 _DDP_OPTIONS: Final = signature(DistributedDataParallel).parameters
@@ -36,6 +46,33 @@ _LOST: Final = ("connection", "peer", "nccl", "gloo")  # in what PyTorch says of
 # After each step the others would forget what they have seen; `module` averages the statistics instead.
 _SYNC: Final = next(name for name in ("forward_sync_buffers", "broadcast_buffers") if name in _DDP_OPTIONS)
 ACCELERATORS: Final = {"cuda": "gpu"}  # Lightning's names, where they are others
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's tips out of the output while it works."""
+    loggers = {name: logging.getLogger(name) for name in _TALKATIVE}
+    levels = {name: logger.level for name, logger in loggers.items()}
+    for logger in loggers.values():
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # Rows of a memory map are copied in milliseconds: worker processes would only move them twice.
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            # History keeps its own row per epoch; there is nothing else to log.
+            warnings.filterwarnings("ignore", message=".*no logger configured.*")
+            # Lightning asks PyTorch in a way that newer releases are leaving.
+            warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated.*")
+            # A resumed run finds its own folder, which is the point.
+            warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+            # Alembic and SQLAlchemy, with which MLflow keeps its store, disagree on what is out of date.
+            warnings.filterwarnings("ignore", message=".*noload.*loader strategy is deprecated.*")
+            # On a login node of a cluster one may well train without srun.
+            warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
+            yield
+    finally:
+        for name, logger in loggers.items():
+            logger.setLevel(levels[name])
 
 
 @dataclass(frozen=True)

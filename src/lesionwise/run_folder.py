@@ -6,13 +6,14 @@ belongs to the stage that writes them, writing them whole (`files`), and what ev
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from lesionwise.errors import RunError, SplitError
-from lesionwise.files import file_sha256, lock_path, read_json
+from lesionwise.files import file_sha256, lock_path, read_json, sole_writer
 from lesionwise.wording import did_you_mean
 
 Kind = Literal["run", "ensemble", "cross-validation", "leakage measurement"]
@@ -249,6 +250,20 @@ def open_run_folder(path: Path, *kinds: Kind) -> RunFolder:
     if run.split_facts.is_file():
         read_split_facts(run)
     return run
+
+
+@contextmanager
+def run_to_write(path: Path, *kinds: Kind) -> Iterator[RunFolder]:
+    """Open the folder of an existing run, and keep other processes from writing into it inside the block.
+
+    Args and errors as for `open_run_folder`, and:
+
+    Raises:
+        BusyError: If another process writes into it.
+    """
+    run = open_run_folder(path, *kinds)
+    with sole_writer(path):
+        yield run
 
 
 def _is_used(path: Path) -> bool:

@@ -200,6 +200,34 @@ def test_runs_of_different_splits_are_not_compared(
         assert "--final" in capsys.readouterr().err
 
 
+def test_a_folder_of_other_predictions_is_written_over_only_when_that_is_asked_for(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+
+    def call(command: str, name: str, *more: object) -> int:
+        words = ("--table", files / "meta.csv", "--out", out, *more)
+        return _call(monkeypatch, command, files / name, *words)
+
+    assert call("evaluate", "a.csv") == 0
+    for command in ("evaluate", "report"):
+        assert call(command, "a.csv") == 0
+        before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        capsys.readouterr()
+        assert call(command, "b.csv") == 2
+        assert "holds the evaluation of other predictions. Pass --force" in capsys.readouterr().err
+        assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    (out / "figures" / "of-a-alone.csv").touch()
+    assert call("report", "b.csv", "--force") == 0
+    assert json.loads((out / "scores.json").read_text())["source"] == "b.csv"
+    assert not (out / "figures" / "of-a-alone.csv").exists()
+    (out / "config.toml").touch()
+    assert call("evaluate", "b.csv", "--force") == 2
+    assert "holds no evaluation of a CSV" in capsys.readouterr().err
+    assert _call(monkeypatch, "report", out, "--force") == 2
+    assert "go with a CSV" in capsys.readouterr().err
+
+
 def test_scores_need_no_torch(files: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from lesionwise.cli import main\n"

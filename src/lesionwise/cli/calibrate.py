@@ -55,20 +55,19 @@ def calibrate(
     quiet: Quiet = False,
 ) -> None:
     """Fit temperature, prediction sets and thresholds on cal. `train` does it with the defaults."""
-    from lesionwise.run_folder import open_run_folder
-
-    folder = open_run_folder(run, "run", "ensemble")
     from lesionwise.evaluation.calibration.operating_points import DEFAULT_POINTS, both_questions
     from lesionwise.evaluation.runs.calibrate import calibrate_run
+    from lesionwise.run_folder import run_to_write
 
     wished = both_questions(sensitivity or [], specificity or [])
-    calibration = calibrate_run(
-        folder,
-        method=scaling,
-        rule=sets,
-        coverage=coverage,
-        points=wished or DEFAULT_POINTS,
-    )
+    with run_to_write(run, "run", "ensemble") as folder:
+        calibration = calibrate_run(
+            folder,
+            method=scaling,
+            rule=sets,
+            coverage=coverage,
+            points=wished or DEFAULT_POINTS,
+        )
     stale = [path.name for path in (folder.scores, folder.report, folder.model_card) if path.exists()]
     stale += sorted(path.name for path in folder.path.glob("*.onnx"))
     if stale:

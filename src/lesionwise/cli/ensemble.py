@@ -16,6 +16,7 @@ def ensemble(
     quiet: Quiet = False,
 ) -> None:
     """Average the calibrated answers of runs on one split; the result is a run for all that follows."""
+    from lesionwise.files import sole_writer
     from lesionwise.run_folder import next_run_path, open_run_folder
 
     members = [open_run_folder(path) for path in runs]
@@ -23,17 +24,19 @@ def ensemble(
     from lesionwise.evaluation.runs.predictions import describe_unscored
     from lesionwise.evaluation.runs.scores import evaluate_part, working_part
 
-    folder = claim_ensemble_folder(out or next_run_path(Path("runs"), "ensemble"))
-    parts = make_ensemble(members, folder)
+    path = out or next_run_path(Path("runs"), "ensemble")
+    with sole_writer(path):
+        folder = claim_ensemble_folder(path)
+        parts = make_ensemble(members, folder)
+        part = working_part(folder)
+        evaluation = evaluate_part(folder, part) if part in parts else None
     raw = [str(run.path) for run in members if not is_calibrated(run)]
     if raw:
         print_note(f"Not calibrated, raw probabilities were averaged: {', '.join(raw)}.", quiet=quiet)
     made = f"Ensemble of {len(members)}: {folder.path}"
     value = {"run": str(folder.path), "parts": parts, "not_calibrated": raw}
-    part = working_part(folder)
-    if part not in parts:
+    if evaluation is None:
         print_result(f"{describe_unscored(folder)}\n\n{made}", value, as_json=json)
         return
-    evaluation = evaluate_part(folder, part)
     text = f"{describe_evaluation(evaluation, part)}\n\n{made}"
     print_result(text, {**value, part: evaluation.to_json()}, as_json=json)

@@ -10,6 +10,7 @@ from lesionwise.cli.console import Display, describe_check, describe_evaluation,
 from lesionwise.cli.extras import require
 from lesionwise.cli.given import (
     Classes,
+    Force,
     Known,
     MadeByModel,
     Normalise,
@@ -40,6 +41,7 @@ def evaluate(
     by: ResampleBy = "lesion",
     model: MadeByModel = None,
     out: Out = None,
+    force: Force = False,
     final: Annotated[
         bool, typer.Option("--final", help="Read the test part, and note it in the ledger.")
     ] = False,
@@ -57,35 +59,47 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score the val part of a run (with --final its test part), or a CSV of predictions, with intervals."""
-    from lesionwise.run_folder import open_run_folder
+    from lesionwise.run_folder import open_run_folder, run_to_write
 
     if not source.exists():
         raise LesionwiseError(f"{source}: expected a run folder or a CSV but found nothing.")
     if changes:
-        if source.is_file() or final or truth or table or normalise or classes or model or by == "image":
+        if (
+            source.is_file()
+            or final
+            or truth
+            or table
+            or normalise
+            or classes
+            or model
+            or force
+            or by == "image"
+        ):
             raise LesionwiseError(
                 "--set goes with a run folder, and with --out, --device, --json and --quiet alone."
             )
         evaluate_again(source, changes, out, device=device, as_json=json, quiet=quiet)
         return
     if not source.is_file():
-        if truth or normalise or classes or out or model or by == "image":
+        if truth or normalise or classes or out or force or model or by == "image":
             raise LesionwiseError(
-                "--truth, --normalise, --classes, --by, --model and --out go with a CSV; a run knows its own."
+                "--truth, --normalise, --classes, --by, --model, --out and --force go with a CSV; a run knows "
+                "its own."
             )
         folds = () if final else ("cross-validation",)  # whose runs are for one fold each
-        run = open_run_folder(source, "run", "ensemble", *folds)
+        open_run_folder(source, "run", "ensemble", *folds)
         if final:
             require("torch")
         read = read_metadata(table) if table else None
-        evaluation, title, check = _evaluate_run(run, read, final=final, device=device, quiet=quiet)
+        with run_to_write(source, "run", "ensemble", *folds) as run:
+            evaluation, title, check = _evaluate_run(run, read, final=final, device=device, quiet=quiet)
     else:
         if final:
             raise LesionwiseError(f"{source}: --final goes with a run folder.")
         read = read_metadata(table) if table else None
         known = Known(truth, read, normalise=normalise, model=model, classes=classes)
         given = read_csv(source, known, quiet=quiet)
-        text, value = score_csv(given, by, out, quiet=quiet)
+        text, value = score_csv(given, by, out, force=force, quiet=quiet)
         print_result(text, value, as_json=json)
         return
     text, value = describe_evaluation(evaluation, title), evaluation.to_json()
@@ -129,6 +143,7 @@ def evaluate_again(
         as_json: Print the result as JSON.
         quiet: Print results and errors only.
     """
+    from lesionwise.files import sole_writer
     from lesionwise.recipe import load_recipe
     from lesionwise.run_folder import next_run_path, open_run_folder
 
@@ -140,12 +155,13 @@ def evaluate_again(
     from lesionwise.experiments.reevaluate import reevaluate
 
     own = out or next_run_path(Path("runs"), run.resolve().name)
-    with Display(quiet=quiet) as display:
+    with sole_writer(own), Display(quiet=quiet) as display:
         folder = reevaluate(run, changes, own, execution=Execution(device, progress=display))
-    part, value, made = working_part(folder), {"run": str(folder.path)}, f"New run: {folder.path}"
-    if not folder.predictions(part).is_file():
+        part = working_part(folder)
+        evaluation = evaluate_part(folder, part) if folder.predictions(part).is_file() else None
+    value, made = {"run": str(folder.path)}, f"New run: {folder.path}"
+    if evaluation is None:
         print_result(f"{describe_unscored(folder)}\n\n{made}", value, as_json=as_json)
         return
-    evaluation = evaluate_part(folder, part)
     text = f"{describe_evaluation(evaluation, part)}\n\n{made}"
     print_result(text, {**value, part: evaluation.to_json()}, as_json=as_json)

@@ -38,17 +38,17 @@ def explain(
     quiet: Quiet = False,
 ) -> None:
     """Show where a run's model looked, and test whether the maps can be believed."""
-    from lesionwise.run_folder import open_run_folder
+    from lesionwise.run_folder import open_run_folder, run_to_write
 
     if part not in _PARTS:
         raise LesionwiseError(f'Expected --part to be one of {", ".join(_PARTS)} but got "{part}".')
-    opened = open_run_folder(run, "run")
+    open_run_folder(run, "run")
     require("torch")
     from lesionwise.execution import Execution
     from lesionwise.explain.run import explain_run
 
     names = [name.strip() for given in images or () for name in given.split(",") if name.strip()]
-    with Display(quiet=quiet) as display:
+    with run_to_write(run, "run") as opened, Display(quiet=quiet) as display:
         execution = Execution(progress=display)
         made = explain_run(opened, part, image_ids=names, execution=execution)
     text = f"{counted(made.images, 'image')} with their maps: {made.page}"

@@ -50,6 +50,9 @@ ResampleBy = Annotated[
         "narrow.",
     ),
 ]
+Force = Annotated[
+    bool, typer.Option("--force", help="With --out: write over an evaluation of other predictions.")
+]
 Classes = Annotated[
     str,
     typer.Option(
@@ -145,19 +148,22 @@ def read_csv(source: Path, known: Known, *, quiet: bool) -> Given:
     )
 
 
-def score_csv(given: Given, by: By, out: Path | None, *, quiet: bool) -> tuple[str, dict[str, Any]]:
+def score_csv(
+    given: Given, by: By, out: Path | None, *, force: bool = False, quiet: bool
+) -> tuple[str, dict[str, Any]]:
     """Return the scores of a CSV as text and as JSON; images that made the model are scored apart.
 
     Args:
         given: The predictions.
         by: What is resampled.
         out: Where a folder with a report is made; none if left out.
+        force: Write over the evaluation of other predictions.
         quiet: Print no notes.
     """
     from lesionwise.bundle.seen import SEEN_STAMP
-    from lesionwise.evaluation.runs.scores import evaluate_predictions, write_given
+    from lesionwise.evaluation.runs.scores import claim_given_folder, evaluate_predictions, write_given
+    from lesionwise.files import sole_writer
     from lesionwise.report.html import write_report
-    from lesionwise.run_folder import claim_run_folder
 
     if by == "image":
         print_note(BY_IMAGE, quiet=quiet)
@@ -168,12 +174,13 @@ def score_csv(given: Given, by: By, out: Path | None, *, quiet: bool) -> tuple[s
         unseen = ~seen.mask(said.image_id)
         rest = evaluate_predictions(said.take(unseen), source, by=by) if unseen.any() else None
     if out:
-        run = claim_run_folder(out)
         facts = {"source": given.source.name}
         if seen and seen.reasons:
             facts |= {"stamp": SEEN_STAMP, "seen": seen.describe()}
-        write_given(run, said, evaluation, facts, clean=rest)
-        print_note(f"Report: {write_report(run)}", quiet=quiet)
+        with sole_writer(out):
+            run = claim_given_folder(out, said, force=force)
+            write_given(run, said, evaluation, facts, clean=rest)
+            print_note(f"Report: {write_report(run)}", quiet=quiet)
     value = evaluation.to_json()
     if seen:
         value["seen_in_training"] = {**seen.to_json(), "clean": rest.to_json() if rest else None}

@@ -8,6 +8,7 @@ import typer
 from lesionwise.cli.console import print_result
 from lesionwise.cli.given import (
     Classes,
+    Force,
     Known,
     MadeByModel,
     Normalise,
@@ -59,9 +60,11 @@ def report(
     by: ResampleBy = "lesion",
     model: MadeByModel = None,
     out: Out = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Write the report of an evaluated run or a predictions CSV; with --card the model card of a run too."""
+    from lesionwise.files import sole_writer
     from lesionwise.run_folder import RunFolder, open_run_folder
 
     if run.is_file():
@@ -70,13 +73,13 @@ def report(
         known = Known(
             truth, read_metadata(table) if table else None, normalise=normalise, model=model, classes=classes
         )
-        score_csv(read_csv(run, known, quiet=json), by, out, quiet=True)
+        score_csv(read_csv(run, known, quiet=json), by, out, force=force, quiet=True)
         path = RunFolder(out).report
         print_result(f"Report: {path}", {"report": str(path)}, as_json=json)
         return
-    if truth or table or normalise or classes or model or out or by == "image":
+    if truth or table or normalise or classes or model or out or force or by == "image":
         raise LesionwiseError(
-            "--truth, --table, --normalise, --classes, --by, --model and --out go with a CSV."
+            "--truth, --table, --normalise, --classes, --by, --model, --out and --force go with a CSV."
         )
     if not card and (licence or folds or notes):
         raise LesionwiseError("--licence, --folds and --notes are for the model card. Add --card.")
@@ -88,11 +91,12 @@ def report(
     text = read_text(notes) if notes else ""
     from lesionwise.report.html import write_report
 
-    path = write_report(given)
-    lines, value = [f"Report: {path}"], {"report": str(path)}
-    if card:
-        from lesionwise.report.model_card import write_model_card
+    with sole_writer(run):
+        path = write_report(given)
+        lines, value = [f"Report: {path}"], {"report": str(path)}
+        if card:
+            from lesionwise.report.model_card import write_model_card
 
-        written = write_model_card(given, licence=licence, folds=judged, notes=text)
-        lines, value = [*lines, f"Model card: {written}"], {**value, "model_card": str(written)}
+            written = write_model_card(given, licence=licence, folds=judged, notes=text)
+            lines, value = [*lines, f"Model card: {written}"], {**value, "model_card": str(written)}
     print_result("\n".join(lines), value, as_json=json)

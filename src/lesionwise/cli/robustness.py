@@ -41,18 +41,19 @@ def robustness(
     quiet: Quiet = False,
 ) -> None:
     """Score a run on changed photographs: ten changes, from blur to drawn hairs, at three strengths each."""
-    from lesionwise.run_folder import open_run_folder
+    from lesionwise.run_folder import open_run_folder, run_to_write
 
-    folder = open_run_folder(run, "run", "ensemble")
+    open_run_folder(run, "run", "ensemble")
     require("torch")
     from lesionwise.evaluation.robustness import describe_robustness, write_robustness
     from lesionwise.execution import Execution
     from lesionwise.experiments.robustness import perturbed_part
     from lesionwise.run_record import timed_stage
 
-    with Display(quiet=quiet) as display, timed_stage(folder, f"robustness on {part}"):
-        found = perturbed_part(folder, part, execution=Execution(device, progress=display))
-    write_robustness(folder, part, found)
+    with run_to_write(run, "run", "ensemble") as folder, Display(quiet=quiet) as display:
+        with timed_stage(folder, f"robustness on {part}"):
+            found = perturbed_part(folder, part, execution=Execution(device, progress=display))
+        write_robustness(folder, part, found)
     lines = [f"{part}, on changed photographs:", *(f"  {line}" for line in describe_robustness(found))]
     print_result("\n".join(lines), found.to_json(), as_json=json)
 
@@ -73,12 +74,11 @@ def _of_run(path: Path, data: Path | None, split: Path | None, *, quiet: bool) -
     from lesionwise.bundle.engine import Engine
     from lesionwise.experiments.stability import run_stability
     from lesionwise.export.run import export_run
-    from lesionwise.run_folder import open_run_folder
+    from lesionwise.run_folder import run_to_write
 
-    run = open_run_folder(path, "run", "ensemble")
     if split:
         raise LesionwiseError(f"{path}: a run knows its split; leave out --split.")
-    with TemporaryDirectory() as folder:
+    with run_to_write(path, "run", "ensemble") as run, TemporaryDirectory() as folder:
         print_note("Making the run's bundle, which is measured and not kept.", quiet=quiet)
         engine = Engine(export_run(run, Path(folder) / "model.onnx"))
         with Display(quiet=quiet) as display:

@@ -7,8 +7,13 @@ A decoder made for viewers fills what is missing with grey and reports nothing; 
 such pixels. Not found, because nothing in the file contradicts it: changed bytes of uncompressed pixels, and
 changed bits of compressed ones that still decode to the right number of pixels. `benchmarks/reliability`
 counts both.
+
+A block of a disk that was never written is a hole: a long run of zeros. PNG, deflated TIFF and JPEG show a
+hole by other means. WebP, AVIF, HEIC and JPEG 2000 do not, and decode anything. A hole alone proves nothing:
+WebP packs a large area of one colour to a long run of zeros as well, and comments may hold one anywhere.
 """
 
+import io
 import re
 import zlib
 from typing import Any, Final
@@ -28,6 +33,9 @@ _END_OF_IMAGE: Final = b"\xff\xd9"
 _PADDING: Final = 64  # zero bytes before the end marker, up to which some cameras fill a block
 _IEND: Final = b"IEND\xaeB`\x82"  # the last chunk of a PNG with its checksum
 _HOLE: Final = bytes(2048)  # half a block of a disk
+_HOLES: Final = re.compile(rb"\0{2048,}")
+_FILLING: Final = b"\x55"
+_NEEDED: Final = 64  # bytes at the end of a WebP's pixels: no whole picture can be decoded without them
 _WEBP_PIXELS: Final = (b"VP8 ", b"VP8L")
 _TIFF_OFFSETS: Final = (273, 324)  # TIFF 6.0: StripOffsets, and TileOffsets
 _TIFF_COUNTS: Final = (279, 325)
@@ -86,7 +94,7 @@ def verify_compressed_data(content: bytes, image: Image.Image) -> None:
     elif image.format == "PNG" and _IEND not in content:
         raise DamagedImageError("is damaged: the end of the file is missing")
     elif image.format in {"AVIF", "HEIF"}:
-        verify_no_hole(content)
+        _verify_no_hole_in_pixels(content, image)
     elif image.format == "WEBP":
         _verify_webp(content)
     elif image.format == "TIFF":
@@ -94,20 +102,20 @@ def verify_compressed_data(content: bytes, image: Image.Image) -> None:
 
 
 def verify_no_hole(data: bytes) -> None:
-    """Make sure that compressed data has no long run of zeros, such as a block that was never written.
-
-    WebP, AVIF, HEIC and JPEG 2000 have no checksum and decode anything. Photographs never pack to such a
-    run; a picture with a large area of exactly one colour may, under an encoder's quickest setting, and is
-    refused as well.
+    """Make sure that pixels compressed as JPEG 2000 have no hole, which no whole ones have.
 
     Raises:
-        DamagedImageError: If it has one.
+        DamagedImageError: If they have one.
     """
     if _HOLE in data:
-        raise DamagedImageError(
-            f"is damaged: its compressed data has {len(_HOLE):,} zero bytes or more in a row, as in a file "
-            "that was not written to its end. If it looks whole, save it as PNG"
-        )
+        raise _hole_error()
+
+
+def _hole_error() -> DamagedImageError:
+    return DamagedImageError(
+        f"is damaged: its compressed pixels have {len(_HOLE):,} zero bytes or more in a row, as in a file "
+        "that was not written to its end"
+    )
 
 
 def _without_stray_bytes(content: bytes) -> bytes:
@@ -129,7 +137,7 @@ def _without_stray_bytes(content: bytes) -> bytes:
 
 
 def _verify_webp(content: bytes) -> None:
-    """Go through the chunks of a WebP: each must lie in the file, and no pixels may have a hole."""
+    """Go through the chunks of a WebP: each must lie in the file, and its pixels must need all of theirs."""
     end = 8 + int.from_bytes(content[4:8], "little")
     at = 12
     while at + 8 <= end:
@@ -137,10 +145,47 @@ def _verify_webp(content: bytes) -> None:
         if at + 8 + length > min(end, len(content)):
             break
         if content[at : at + 4] in _WEBP_PIXELS:
-            verify_no_hole(content[at + 8 : at + 8 + length])
+            _verify_webp_pixels(content[at : at + 4], content[at + 8 : at + 8 + length])
         at += 8 + length + length % 2
     if at < end:
         raise DamagedImageError("is damaged: a piece of its data is missing")
+
+
+def _verify_webp_pixels(kind: bytes, data: bytes) -> None:
+    """Make sure that a hole in the pixels of a WebP is a large area of one colour.
+
+    Zeros stand for the commonest codes. Where they replace the codes of a photograph, fewer bytes than there
+    are give all pixels, and the last ones are not needed.
+    """
+    if _HOLE not in data:
+        return
+    kept = data[:-_NEEDED]
+    chunk = kind + len(kept).to_bytes(4, "little") + kept + b"\0" * (len(kept) % 2)
+    size = (4 + len(chunk)).to_bytes(4, "little")
+    if _decodes(b"RIFF" + size + b"WEBP" + chunk, "WEBP") is not None:
+        raise _hole_error()
+
+
+def _verify_no_hole_in_pixels(content: bytes, image: Image.Image) -> None:
+    """Make sure that a hole in an AVIF or HEIC lies outside its pixels, which never pack to one.
+
+    Outside, as in a comment or at the end of the file, other bytes in its place change no pixel.
+    """
+    if _HOLE not in content:
+        return
+    outside = _HOLES.sub(lambda hole: _FILLING * len(hole[0]), re.sub(rb"\0{2048,}\Z", b"", content))
+    pixels = _decodes(outside, str(image.format))
+    if pixels is None or not np.array_equal(pixels, np.asarray(image)):
+        raise _hole_error()
+
+
+def _decodes(content: bytes, format_: str) -> Pixels | None:
+    """Return the pixels of a file, or None where its decoder finds it damaged."""
+    try:
+        with Image.open(io.BytesIO(content), formats=(format_,)) as image:
+            return np.asarray(image)
+    except (OSError, ValueError, SyntaxError, EOFError, RuntimeError):
+        return None
 
 
 def _verify_tiff(content: bytes, image: Image.Image) -> None:

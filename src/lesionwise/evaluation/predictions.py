@@ -76,6 +76,11 @@ class Predictions:
 
 def write_predictions(predictions: Predictions, path: Path) -> None:
     """Write the CSV whole or not at all; numbers keep seven digits."""
+    write_text(path, predictions_csv(predictions))
+
+
+def predictions_csv(predictions: Predictions) -> str:
+    """Return the CSV as text."""
     columns: dict[str, object] = {"image_id": predictions.image_id}
     if predictions.group is not None:
         columns["group"] = predictions.group
@@ -86,7 +91,7 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
         columns |= dict(zip(LOGIT_COLUMNS, predictions.logits.T, strict=True))
     if predictions.model is not None:
         columns |= {"model": predictions.model.name, "model_sha256": predictions.model.sha256}
-    write_text(path, pd.DataFrame(columns).to_csv(index=False, float_format="%.7g", lineterminator="\n"))
+    return str(pd.DataFrame(columns).to_csv(index=False, float_format="%.7g", lineterminator="\n"))
 
 
 def read_predictions(

@@ -3,15 +3,16 @@
 Here: from predictions CSVs to evaluations and the scores file. Not here: predicting.
 """
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
 
 import pandas as pd
 
-from lesionwise.errors import DataError
+from lesionwise.errors import DataError, RunError
 from lesionwise.evaluation.calibration.check import CalibrationCheck, check_calibration
-from lesionwise.evaluation.predictions import Predictions, write_predictions
+from lesionwise.evaluation.predictions import Predictions, predictions_csv, write_predictions
 from lesionwise.evaluation.runs.predictions import raw_probabilities, read_run_predictions, run_calibration
 from lesionwise.evaluation.scores.evaluate import Evaluation, evaluate
 from lesionwise.evaluation.scores.gaps import evaluate_gaps
@@ -59,6 +60,38 @@ def read_check(run: RunFolder, part: str) -> CalibrationCheck | None:
     """Return what the calibration of an evaluated run was worth on a part; None if it had none."""
     found = read_json(run.scores).get("calibration", {})
     return CalibrationCheck.from_json(found[part]) if part in found else None
+
+
+def claim_given_folder(path: Path, predictions: Predictions, *, force: bool = False) -> RunFolder:
+    """Return a folder for predictions from outside: a new one, or one that holds an evaluation of the same.
+
+    What an earlier evaluation left in it is removed.
+
+    Args:
+        path: The folder.
+        predictions: What is to be scored.
+        force: Take a folder that holds the evaluation of other predictions as well.
+
+    Raises:
+        RunError: If something else is there.
+    """
+    run = RunFolder(path)
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path}: expected a folder but found a file.")
+    if not path.exists() or not any(path.iterdir()):
+        return run
+    given = run.predictions(GIVEN)
+    if run.config.exists() or not given.is_file():
+        raise RunError(f"{path}: is not empty and holds no evaluation of a CSV. Pass another --out.")
+    if not force and given.read_text(encoding="utf-8") != predictions_csv(predictions):
+        raise RunError(
+            f"{path}: holds the evaluation of other predictions. Pass --force to write over it, or another "
+            "--out."
+        )
+    for left in (run.scores, run.report, run.model_card):
+        left.unlink(missing_ok=True)
+    shutil.rmtree(run.figures, ignore_errors=True)
+    return run
 
 
 def write_given(

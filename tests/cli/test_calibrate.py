@@ -13,6 +13,7 @@ from evaluation.simulation import simulate
 from lesionwise import cli
 from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
+from lesionwise.files import sole_writer
 
 
 @pytest.fixture
@@ -130,3 +131,18 @@ def test_what_is_of_the_calibration_before_is_named_even_if_nothing_was_scored(
         (run / name).write_text("")
     assert _call(monkeypatch, "calibrate", run) == 0
     assert "to be made again: report.html, model_card.md, model.onnx. Begin" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", ["calibrate", "evaluate", "explain", "report", "robustness", "stability", "ensemble"]
+)
+def test_two_commands_do_not_write_into_one_run(
+    command: str, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _call(monkeypatch, "evaluate", run) == 0
+    before = {path: path.read_bytes() for path in run.iterdir()}
+    words = (run, run, "--out", run) if command == "ensemble" else (run,)
+    with sole_writer(run):
+        assert _call(monkeypatch, command, *words) == 2
+    assert "run: another process is writing it. Wait until that ends" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in run.iterdir()} == before

@@ -54,6 +54,7 @@ FORMATS: dict[str, tuple[str, dict[str, object]]] = {
     "PNG": ("PNG", {}),
     "WebP": ("WEBP", {"quality": 90}),
     "lossless WebP": ("WEBP", {"lossless": True, "method": 2}),
+    "lossless WebP, packed well": ("WEBP", {"lossless": True, "method": 4}),
     "AVIF": ("AVIF", {"quality": 90, "speed": 9}),
     "deflated TIFF": ("TIFF", {"compression": "tiff_adobe_deflate"}),
     "JPEG in TIFF": ("TIFF", {"compression": "jpeg"}),
@@ -137,3 +138,37 @@ def test_the_decoder_returns_the_pixels_of_a_whole_jpeg() -> None:
     grey = encode(Image.new("L", (64, 48), 90), "JPEG")
     assert decode_jpeg(grey, height=48, width=64).shape == (48, 64, 3)
     assert decode_jpeg(grey, height=48, width=64, colours="GRAY").shape == (48, 64, 1)
+
+
+def even_pictures() -> dict[str, np.ndarray]:
+    """Whole pictures that pack to long runs of zeros under a quick setting."""
+    noise = np.random.default_rng(0).integers(0, 256, (450, 600, 3)).astype(np.uint8)
+    half, framed, drawn = noise.copy(), np.asarray(photograph()).copy(), noise.copy()
+    half[:225] = 0
+    framed[:120], framed[-120:], framed[:, :120], framed[:, -120:] = 255, 255, 255, 255
+    drawn[:225] = (np.arange(600) % 256).astype(np.uint8)[None, :, None]
+    return {"flat": np.full((1500, 3000, 3), 90, np.uint8), "half": half, "framed": framed, "drawn": drawn}
+
+
+@pytest.mark.parametrize("picture", even_pictures())
+def test_a_whole_picture_with_a_large_even_area_is_never_refused(picture: str) -> None:
+    image, holes = Image.fromarray(even_pictures()[picture]), 0
+    for options in ({"lossless": True, "quality": 80}, {"quality": 100}):
+        content = encode(image, "WEBP", method=0, **options)
+        holes += bytes(2048) in content
+        assert read_image(content, SIZE).shape == (*SIZE, 3)
+    assert holes
+
+
+def test_holes_outside_the_pixels_are_no_damage() -> None:
+    content = encode(photograph(), "AVIF", quality=90, speed=9)
+    expected = read_image(content, SIZE)
+    free = (8 + 4096).to_bytes(4) + b"free" + bytes(4096)
+    for whole in (
+        content + free,
+        content + bytes(4096),
+        encode(photograph(), "AVIF", quality=90, speed=9, xmp=bytes(5000)),
+    ):
+        assert np.array_equal(read_image(whole, SIZE), expected)
+    with pytest.raises(DamagedImageError, match="zero bytes or more in a row"):
+        read_image(zeroed(content, len(content) // 2), SIZE)

@@ -36,7 +36,9 @@ _HOLE: Final = bytes(2048)  # half a block of a disk
 _HOLES: Final = re.compile(rb"\0{2048,}")
 _FILLING: Final = b"\x55"
 _NEEDED: Final = 64  # bytes at the end of a WebP's pixels: no whole picture can be decoded without them
-_WEBP_PIXELS: Final = (b"VP8 ", b"VP8L")
+_LOSSLESS: Final = b"VP8L"
+_WEBP_PIXELS: Final = (b"VP8 ", _LOSSLESS)
+_BITS_A_PIXEL: Final = 40  # more than the four shortest codes of a lossless WebP's pixel can have
 _TIFF_OFFSETS: Final = (273, 324)  # TIFF 6.0: StripOffsets, and TileOffsets
 _TIFF_COUNTS: Final = (279, 325)
 _TIFF_COMPRESSION: Final = 259
@@ -152,18 +154,37 @@ def _verify_webp(content: bytes) -> None:
 
 
 def _verify_webp_pixels(kind: bytes, data: bytes) -> None:
-    """Make sure that a hole in the pixels of a WebP is a large area of one colour.
+    """Make sure that a hole in the pixels of a WebP is a large even area.
 
     Zeros stand for the commonest codes. Where they replace the codes of a photograph, fewer bytes than there
-    are give all pixels, and the last ones are not needed.
+    are mostly give all pixels. A lossless picture, whose codes may all have one length, must also have an
+    area that its longest hole can stand for.
     """
     if _HOLE not in data:
         return
-    kept = data[:-_NEEDED]
-    chunk = kind + len(kept).to_bytes(4, "little") + kept + b"\0" * (len(kept) % 2)
-    size = (4 + len(chunk)).to_bytes(4, "little")
-    if _decodes(b"RIFF" + size + b"WEBP" + chunk, "WEBP") is not None:
+    if _decodes(_webp(kind, data[:-_NEEDED]), "WEBP") is not None:
         raise _hole_error()
+    if kind == _LOSSLESS:
+        pixels = _decodes(_webp(kind, data), "WEBP")
+        longest = max(len(hole) for hole in _HOLES.findall(data))
+        if pixels is None or _longest_even_run(pixels) < 8 * longest // _BITS_A_PIXEL:
+            raise _hole_error()
+
+
+def _webp(kind: bytes, data: bytes) -> bytes:
+    """Return the file that holds nothing but these pixels."""
+    chunk = kind + len(data).to_bytes(4, "little") + data + b"\0" * (len(data) % 2)
+    return b"RIFF" + (4 + len(chunk)).to_bytes(4, "little") + b"WEBP" + chunk
+
+
+def _longest_even_run(pixels: Pixels) -> int:
+    """Return how many pixels in a row, and in the rows below it, differ equally from their left neighbour.
+
+    So do those of one colour, and those of a drawn gradient, which WebP packs as well.
+    """
+    steps = np.diff(pixels, axis=1).reshape(-1, pixels.shape[-1])  # modulo 256
+    ends = np.flatnonzero((steps[1:] != steps[:-1]).any(axis=1))
+    return int(np.diff(ends, prepend=-1, append=len(steps) - 1).max())
 
 
 def _verify_no_hole_in_pixels(content: bytes, image: Image.Image) -> None:

@@ -63,28 +63,19 @@ def evaluate(
 
     if not source.exists():
         raise LesionwiseError(f"{source}: expected a run folder or a CSV but found nothing.")
+    for_csv = any((truth, normalise, classes, force, model, by == "image"))
     if changes:
-        if (
-            source.is_file()
-            or final
-            or truth
-            or table
-            or normalise
-            or classes
-            or model
-            or force
-            or by == "image"
-        ):
+        if source.is_file() or final or table or for_csv:
             raise LesionwiseError(
                 "--set goes with a run folder, and with --out, --device, --json and --quiet alone."
             )
         evaluate_again(source, changes, out, device=device, as_json=json, quiet=quiet)
         return
     if not source.is_file():
-        if truth or normalise or classes or out or force or model or by == "image":
+        if out or for_csv:
             raise LesionwiseError(
-                "--truth, --normalise, --classes, --by, --model, --out and --force go with a CSV; a run knows "
-                "its own."
+                "--truth, --normalise, --classes, --by, --model, --out and --force go with a CSV; a run "
+                "knows its own."
             )
         folds = () if final else ("cross-validation",)  # whose runs are for one fold each
         open_run_folder(source, "run", "ensemble", *folds)

@@ -101,10 +101,11 @@ def train(
 def _own_recipe(out: Path, named: "Recipe") -> "Recipe":
     """Return the recipe that a stopped run started with, keys that were set included."""
     from lesionwise.recipe import load_recipe
-    from lesionwise.run_folder import RunFolder
+    from lesionwise.run_folder import RunFolder, open_run_folder
 
-    config = RunFolder(out).config
-    own = load_recipe(config) if config.is_file() else named
+    if not RunFolder(out).config.is_file():
+        return named
+    own = load_recipe(open_run_folder(out).config)
     return own if own.model == named.model else named
 
 

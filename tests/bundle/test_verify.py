@@ -144,10 +144,13 @@ def test_a_claim_that_rests_on_metadata_is_not_refuted_by_data_without_it(
     rows = list(range(0, len(drawn.y), 2))
     known = fields.known(drawn.records(rows, fields.names))
     said = engine.predict([drawn.paths[row] for row in rows], known)
-    claim = part_scores(evaluate(drawn.y[rows], said.probabilities, lesion_groups(drawn.table)[rows]))
+    assert said.ood_score is not None
+    cutoff = float(np.median(said.ood_score))
+    scores = evaluate(drawn.y[rows], said.probabilities, lesion_groups(drawn.table)[rows])
+    claim = part_scores(scores, accepted=float(np.mean(said.ood_score < cutoff)))
     made = provenance(tuple(drawn.table["image_id"].iloc[rows]))
-    described = engine.description.model_copy(update={"scores": {"test": claim}, "provenance": made})
-    engine.bundle = replace(engine.bundle, description=described)
+    changes = {"scores": {"test": claim}, "provenance": made, "ood_cutoff": cutoff}
+    engine.bundle = replace(engine.bundle, description=engine.description.model_copy(update=changes))
     whole = verify_claims(engine, drawn)
     assert whole.untold == []
     assert whole.verdict().startswith("CONFIRMED")
@@ -155,8 +158,8 @@ def test_a_claim_that_rests_on_metadata_is_not_refuted_by_data_without_it(
     found = verify_claims(engine, replace(drawn, table=untold))
     assert found.untold == ["age", "sex", "localization"]
     assert not [row for row in found.rows if row.refuted]
-    assert [row.score for row in found.rows if row.confirmed] == ["images", "lesions"]
-    assert found.verdict().startswith("NOT VERIFIED: 2 confirmed, ")
+    assert [row.score for row in found.rows if row.confirmed] == ["images", "lesions", "images accepted"]
+    assert found.verdict().startswith("NOT VERIFIED: 3 confirmed, ")
     assert not found.confirmed
     assert any(row.found != row.claimed for row in found.rows)  # the answers are others, as they must be
 
@@ -176,7 +179,7 @@ def test_images_of_ham10000_need_no_table(tmp_path: Path) -> None:
 def test_data_without_the_images_is_refused(make_bundle: MakeBundle, drawn: Dataset) -> None:
     bundle = claiming(make_bundle, drawn)
     part = Dataset(drawn.folder, drawn.layout, drawn.table.iloc[5:].reset_index(drop=True))
-    with pytest.raises(DataError, match=r"lacks 3 of the \d+ test images that the bundle names\."):
+    with pytest.raises(DataError, match=r"lacks 3 of the \d+ images that the bundle names\."):
         verify_claims(Engine(bundle, threads=1), part)
 
 

@@ -209,6 +209,24 @@ def test_what_is_changed_beside_the_images_asks_again(
         playwright.expect(page.locator(RESULT).nth(place)).to_contain_text("sex female")
 
 
+def test_an_answer_to_what_was_known_before_is_dropped(
+    open_page: OpenPage, told_service: str, files: dict[str, str]
+) -> None:
+    page = open_page(service=told_service)
+    held: list[playwright.Route] = []
+    page.route(f"{told_service}/", lambda route: held.append(route))  # noqa: PLW0108 (Playwright marks it)
+    with page.expect_request(lambda sent: sent.method == "POST"):
+        page.set_input_files("#image", files["light.jpg"])
+    with page.expect_request(lambda sent: sent.method == "POST"):
+        page.locator("input[name=age]").fill("90")
+        page.locator("input[name=age]").blur()
+    for route in held:
+        with page.expect_response(lambda answer: answer.request.method == "POST"):
+            route.continue_()
+    playwright.expect(page.locator(RESULT)).to_have_count(1)
+    playwright.expect(page.locator(RESULT)).to_contain_text("You also gave: age 90")
+
+
 def test_an_age_that_cannot_be_is_said_in_the_words_of_the_form(
     open_page: OpenPage, told_service: str, files: dict[str, str]
 ) -> None:

@@ -35,6 +35,12 @@ def refusal(answer: httpx2.Response) -> tuple[int, str]:
     return answer.status_code, problem["code"]
 
 
+def answered(client: TestClient) -> float:
+    """Return how many images were answered, by the service's own counters."""
+    lines = client.get("/metrics").text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("lesionwise_images_total"))
+
+
 def test_the_server_and_its_model_describe_themselves(client: TestClient) -> None:
     assert client.get("/v2").json()["extensions"] == ["binary_tensor_data"]
     assert client.get("/v2/health/live").json() == {"live": True}
@@ -69,8 +75,10 @@ def test_pixels_get_the_answers_of_their_file(client: TestClient) -> None:
         "data": pixels.ravel().tolist(),
     }
     wanted = [{"name": "probabilities"}]
+    before = answered(client)
     given = outputs(client.post(INFER, json={"inputs": [tensor], "outputs": wanted}))
     assert given.keys() == {"probabilities"}
+    assert answered(client) == before + 1
     file = outputs(client.post(INFER, json=files_in_json(content)))
     assert np.array_equal(given["probabilities"], file["probabilities"])
 

@@ -318,7 +318,6 @@ class Service:
         with self.metrics.stages.labels("heatmap").time():
             drawn = self._draw(answers, row, picture, view) if heatmap else None
         result = {"image": image, **self._result(answers, row)}
-        self.metrics.decisions.labels(result["decision"]).inc()
         result["heatmap"] = drawn
         result["pictures"] = picture.pictures
         result["view"] = None if view is None else {name: round(part, 4) for name, part in vars(view).items()}
@@ -362,9 +361,11 @@ class Service:
         return data_uri(draw_heatmap(cam, view, picture.width, picture.height), "image/png")
 
     def _result(self, answers: Answers, row: int) -> dict[str, Any]:
+        """Return what the API says of one image, and count it."""
         decisions, calibration = answers.decisions, self.engine.description.calibration
         probabilities = dict(zip(CODES, answers.probabilities[row].tolist(), strict=True))
         held, above = decisions.prediction_codes(row), decisions.above_melanoma_threshold
+        self.metrics.decisions.labels(decisions.decision[row]).inc()
         return {
             "decision": str(decisions.decision[row]),
             "top": str(decisions.top[row]),

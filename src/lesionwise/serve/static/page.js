@@ -56,18 +56,20 @@ function addExample(link) {
 
 function queue(card, values, job) {
   jobs.set(card, job);
-  waiting = waiting.filter((other) => other.card !== card);
   waiting.push({ card, name: card.dataset.name, ask: () => job(values, card) });
 }
 
-// What was changed beside the images holds for those that are answered already, too.
+// What was changed beside the images applies to all of them. Each gets a new card, so that an older answer that
+// is still on its way finds its card gone.
 function askAgain() {
   const values = told();
   const cards = [...list.querySelectorAll("article.result")].filter((card) => jobs.has(card));
   if (!values || !cards.length) return;
   for (const card of cards) {
-    card.classList.add("pending");
-    queue(card, values, jobs.get(card));
+    const again = card.cloneNode(true);
+    again.classList.add("pending");
+    card.replaceWith(again);
+    queue(again, values, jobs.get(card));
   }
   announce(form.dataset.askedAgain, { seen: true });
   pump();
@@ -96,6 +98,7 @@ function pendingCard(name) {
 }
 
 function refuse(card, sentence) {
+  if (!card.isConnected) return;
   const title = document.createElement("h2");
   title.tabIndex = -1;
   title.textContent = sentence;
@@ -138,6 +141,7 @@ async function request(address, options, card) {
     const html = new DOMParser().parseFromString(await answer.text(), "text/html");
     const found = html.querySelector("article.result");
     if (!found) throw new Error("no result");
+    if (!card.isConnected) return;
     found.dataset.name = card.dataset.name;
     jobs.set(found, jobs.get(card));
     if (card.classList.contains("folded")) fold(found, true);

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from conftest import WriteKaggle
 from lesionwise.data.dataset import read_dataset
@@ -85,3 +86,15 @@ def test_an_isic_row_that_is_not_one_hot_is_a_finding(tmp_path: Path, write_kagg
     table.to_csv(truth, index=False)
     with pytest.raises(FindingsError, match=r"D002.*Rows: 6\."):
         read_dataset(folder)
+
+
+def test_names_of_a_users_table_are_no_formulas(tmp_path: Path) -> None:
+    rows = ["image_id,lesion_id,dx"]
+    for number, name in enumerate(("=1+1", "@SUM(1)", "-a", "-12")):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
+        rows.append(f"{name},={number},nv")
+    (tmp_path / "table.csv").write_text("\n".join(rows) + "\n")
+    found = read_dataset(tmp_path)
+    assert set(found.table["image_id"]) == {"'=1+1", "'@SUM(1)", "'-a", "-12"}
+    assert set(found.table["lesion_id"]) == {"'=0", "'=1", "'=2", "'=3"}
+    assert all(path.is_file() for path in found.paths)

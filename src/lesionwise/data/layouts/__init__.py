@@ -6,6 +6,7 @@ A new layout is one function `read_x(folder) -> Listing | None` in `LAYOUTS`; th
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from lesionwise.data.layouts.isic import read_isic
 from lesionwise.data.layouts.lesions import add_lesions
 from lesionwise.data.layouts.listing import Listing
 from lesionwise.errors import DataError
+from lesionwise.names import inert_name
 
 __all__ = ["LAYOUTS", "Listing", "read_listing"]
 
@@ -43,9 +45,19 @@ def read_listing(folder: Path) -> Listing:
     for read in LAYOUTS:
         listing = read(folder)
         if listing is not None:
-            return add_lesions(listing, folder)
+            return add_lesions(_with_inert_names(listing), folder)
     raise DataError(
         f"{folder}: expected HAM10000_metadata.csv (Kaggle, Dataverse), *_GroundTruth.csv (ISIC challenge), "
         "PH2, derm7pt, PAD-UFES-20, a CSV with image_id and dx beside images, folders named by diagnosis, or "
         "images of HAM10000, but found none of these. docs/data.md shows each."
+    )
+
+
+def _with_inert_names(listing: Listing) -> Listing:
+    """Return the listing with names that no spreadsheet takes for a formula; tables of a run hold them."""
+    table = listing.table.copy()
+    for column in {"image_id", "lesion_id"} & set(table):
+        table[column] = table[column].map(inert_name, na_action="ignore")
+    return replace(
+        listing, table=table, images={inert_name(name): path for name, path in listing.images.items()}
     )

@@ -8,7 +8,7 @@ import pandas as pd
 from lesionwise.data.layouts.listing import Listing, find_images, read_table
 from lesionwise.errors import DataError
 from lesionwise.labels import CODES
-from lesionwise.names import IMAGE_SUFFIXES, inert_name
+from lesionwise.names import IMAGE_SUFFIXES
 
 _LESIONS_ADVICE: Final = (
     "Name the lesion of each image in lesions.csv (image_id,lesion_id) in the folder: without it photographs "
@@ -58,11 +58,9 @@ def read_class_folders(folder: Path) -> Listing | None:
         raise DataError(
             f"{folder}: {twice.iloc[0]} stands in more than one folder ({where}). Keep one of them."
         )
-    table = pd.DataFrame(
-        {"image_id": [inert_name(path.stem) for path in paths], "dx": [dx[path] for path in paths]}
-    )
+    table = pd.DataFrame({"image_id": [path.stem for path in paths], "dx": [dx[path] for path in paths]})
     table.index = pd.RangeIndex(2, len(table) + 2)
-    images = {inert_name(path.stem): path for path in paths}
+    images = {path.stem: path for path in paths}
     return Listing("class folders", folder, table, images, {"lesion_id": _LESIONS_ADVICE})
 
 

@@ -18,6 +18,7 @@ from lesionwise.data.known_lesions import known_lesions
 from lesionwise.data.layouts.listing import Listing, read_table
 from lesionwise.errors import DataError
 from lesionwise.files import write_text
+from lesionwise.names import inert_name
 
 LESIONS_FILE: Final = "lesions.csv"
 
@@ -66,7 +67,8 @@ def _named_lesions(path: Path) -> "pd.Series[str] | None":
     twice = table.loc[table["image_id"].duplicated(), "image_id"]
     if len(twice):
         raise DataError(f"{path}: {twice.iloc[0]} stands in more than one row. Keep one.")
-    return table.set_index("image_id")["lesion_id"]
+    table["image_id"] = table["image_id"].map(inert_name, na_action="ignore")
+    return table.set_index("image_id")["lesion_id"].map(inert_name, na_action="ignore")
 
 
 def _ham10000_lesions(table: pd.DataFrame) -> "pd.Series[str] | None":

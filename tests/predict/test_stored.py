@@ -9,7 +9,7 @@ from lesionwise.errors import DataError, ImageError, MissingExtraError
 from lesionwise.predict.files import Output, predict_files
 from lesionwise.predict.ray import _pack
 from lesionwise.predict.sources import find_pictures
-from lesionwise.predict.stored import write_parquet
+from lesionwise.predict.stored import verify_made_by, write_parquet
 
 needs_arrow = pytest.mark.skipif(find_spec("pyarrow") is None, reason="Arrow is not installed")
 
@@ -72,6 +72,19 @@ def test_parquet_holds_what_the_csv_holds(folder: Path, engine: Engine, tmp_path
     for column in theirs:
         assert ours[column].fillna(0).tolist() == theirs[column].fillna(0).tolist(), column
         assert (ours[column].dtype.kind == "f") == column.startswith(("prob_", "logit_", "malig", "ood"))
+
+
+@needs_arrow
+def test_a_finished_parquet_of_another_model_is_not_taken_for_finished(
+    folder: Path, engine: Engine, tmp_path: Path
+) -> None:
+    predict_files(engine, find_pictures([str(folder)]), Output(tmp_path / "p.csv", tmp_path / "e.csv"))
+    write_parquet(tmp_path / "p.csv", tmp_path / "p.parquet")
+    verify_made_by(tmp_path / "p.parquet", engine.bundle.sha256)
+    with pytest.raises(DataError, match=r"p\.parquet: was predicted with another model"):
+        verify_made_by(tmp_path / "p.parquet", "0" * 64)
+    with pytest.raises(DataError, match="cannot be read as Parquet"):
+        verify_made_by(tmp_path / "p.csv", engine.bundle.sha256)
 
 
 @pytest.mark.skipif(find_spec("pyarrow") is not None, reason="Arrow is installed")

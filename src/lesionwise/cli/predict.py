@@ -94,7 +94,7 @@ def predict(
     from lesionwise.predict.heatmaps import HeatmapWriter
     from lesionwise.predict.metadata import read_metadata_table
     from lesionwise.predict.sources import find_pictures, verify_places
-    from lesionwise.predict.stored import PARQUET, verify_arrow, write_parquet
+    from lesionwise.predict.stored import PARQUET, verify_arrow, verify_made_by, write_parquet
 
     errors = errors or out.parent / f"{out.stem}-errors.csv"
     _verify_names(places, out, errors, model=model, metadata=metadata)
@@ -108,6 +108,7 @@ def predict(
     if columnar:
         verify_arrow()
         if resume and out.exists() and not table.with_name(f"{table.name}.part").exists():
+            verify_made_by(out, answers.bundle.sha256)
             print_result(_FINISHED.format(out), {"out": str(out), "predicted": 0}, as_json=json)
             return
     told = read_metadata_table(metadata, answers) if metadata else None

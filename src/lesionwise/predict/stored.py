@@ -90,6 +90,30 @@ def write_parquet(table: Path, out: Path) -> None:
             writer.write_batch(batch)
 
 
+def verify_made_by(out: Path, sha256: str) -> None:
+    """Make sure that a finished Parquet file was predicted with this model, as far as it names one.
+
+    Args:
+        out: The file.
+        sha256: Of the model.
+
+    Raises:
+        DataError: If another model made it, or it is no Parquet file.
+    """
+    parquet, column = _import_arrow("parquet"), "model_sha256"
+    try:
+        file = parquet.ParquetFile(out)
+        named = column in file.schema_arrow.names
+        models = set(file.read([column])[column].to_pylist()) if named else set()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{out}: cannot be read as Parquet: {error}. Name another file.") from error
+    if models - {sha256}:
+        raise DataError(
+            f"{out}: was predicted with another model. Resume with the same, or leave --resume out to start "
+            "anew."
+        )
+
+
 def verify_arrow() -> None:
     """Make sure that Arrow is there before the work begins.
 

@@ -25,7 +25,7 @@ from lesionwise.bundle.load import assemble, read_bundle, write_bundle
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.data.foreign import OUTSIDERS, change_camera, draw_outsider
 from lesionwise.evaluation.ood import Rejection, fit_rejection
-from lesionwise.export.graph import View, without_traces
+from lesionwise.export.graph import Resample, without_traces
 from lesionwise.labels import INDEX
 from lesionwise.split.split_file import read_split
 
@@ -135,7 +135,7 @@ def constant(model: onnx.ModelProto, name: str, values: np.ndarray) -> str:
 
 
 def with_bands(model: onnx.ModelProto) -> None:
-    """Replace the two matrix products of each view by those of `export.graph.View`."""
+    """Replace the two matrix products of each view by those of `export.graph.Resample`."""
     weights = {weight.name: numpy_helper.to_array(weight) for weight in model.graph.initializer}
     source = {output: node for node in model.graph.node for output in node.output}
     for last in [node for node in model.graph.node if "view.columns" in "".join(node.input)]:
@@ -149,7 +149,7 @@ def with_bands(model: onnx.ModelProto) -> None:
             reach[axis] = start
             pixels = node.input[0]
         rows = weights[first.input[0]] * 255
-        seen = View(
+        seen = Resample(
             torch.tensor(np.pad(rows, ((0, 0), (reach[2], 0)))),
             torch.tensor(np.pad(weights[columns].T, ((0, 0), (reach[3], 0)))),
         )
@@ -159,7 +159,7 @@ def with_bands(model: onnx.ModelProto) -> None:
         model.graph.node.remove(last)
 
 
-def band_nodes(model: onnx.ModelProto, view: View, pixels: str, out: str) -> list[onnx.NodeProto]:
+def band_nodes(model: onnx.ModelProto, view: Resample, pixels: str, out: str) -> list[onnx.NodeProto]:
     """Return the nodes of a view, from pixels (B, 3, H, W), uint8, to the name of its result."""
     nodes: list[onnx.NodeProto] = []
 

@@ -41,8 +41,8 @@ class Recipe(BaseModel):
         model_args: Passed to `timm.create_model`, such as `drop_path_rate`.
         weights: "none" trains from scratch, "published" fetches what the hub has for the model, anything else
             is the path of a safetensors file, kept as an absolute one.
-        mean: Of RGB in [0, 1], to normalise with; left out: that which the weights were trained with, or for
-            fresh weights that of `train`.
+        mean: Mean of RGB in [0, 1], to normalise with; left out: that which the weights were trained with, or
+            for fresh weights that of `train`.
         std: The same for the standard deviation.
         drop_rate: Dropout before the classifier, for models that leave it open.
         image_size: Height and width that images are read and cached at, in pixels.
@@ -58,8 +58,8 @@ class Recipe(BaseModel):
             missing, in training and in prediction.
         metadata_hidden: Units between metadata and logits; 0, as in a probe, adds them up.
         metadata_dropout: Part of the training images whose metadata are hidden, to learn to do without.
-        layers: Of a timm network, for a probe: names of the modules whose channels are looked at, in mean and
-            spread over the image, instead of its last map.
+        layers: Layers of a timm network, for a probe: names of the modules whose channels are looked at, in
+            mean and spread over the image, instead of its last map.
         directions: Main directions of these that the last layer sees.
         probe: Fit the last layer alone, by this method, to features that are computed once and kept; keys of
             training by gradient are refused beside it.

@@ -30,7 +30,7 @@ class _Inside:
     """A path inside a run folder, by its name there.
 
     Args:
-        name: With the folders between, separated by slashes.
+        name: Name with the folders between, separated by slashes.
     """
 
     def __init__(self, name: str) -> None:

@@ -152,11 +152,11 @@ def test_a_claim_that_rests_on_metadata_is_not_refuted_by_data_without_it(
     changes = {"scores": {"test": claim}, "provenance": made, "ood_cutoff": cutoff}
     engine.bundle = replace(engine.bundle, description=engine.description.model_copy(update=changes))
     whole = verify_claims(engine, drawn)
-    assert whole.untold == []
+    assert whole.missing_metadata == []
     assert whole.verdict().startswith("CONFIRMED")
     untold = drawn.table.assign(age=np.nan, sex="unknown", localization="unknown")
     found = verify_claims(engine, replace(drawn, table=untold))
-    assert found.untold == ["age", "sex", "localization"]
+    assert found.missing_metadata == ["age", "sex", "localization"]
     assert not [row for row in found.rows if row.refuted]
     assert [row.score for row in found.rows if row.confirmed] == ["images", "lesions", "images accepted"]
     assert found.verdict().startswith("NOT VERIFIED: 3 confirmed, ")

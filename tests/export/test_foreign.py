@@ -16,14 +16,14 @@ from bundle.small_model import images
 from lesionwise import load_model
 from lesionwise.errors import BundleError
 from lesionwise.evaluation.calibration.record import softmax
-from lesionwise.export.foreign import Channels, Gives, Told, import_model
+from lesionwise.export.foreign import Channels, Conventions, Gives, import_model
 from lesionwise.labels import CODES
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402 (after the skip)
 
 NOTEBOOK_ORDER = ("nv", "mel", "bkl", "bcc", "akiec", "vasc", "df")
-TOLD = Told(
+CONVENTIONS = Conventions(
     classes=NOTEBOOK_ORDER, gives="probabilities", divide=255, mean=(0.6, 0.5, 0.4), std=(0.2, 0.2, 0.3)
 )
 WEIGHTS = np.random.default_rng(0).normal(size=(3, 7)).astype(np.float32)
@@ -64,12 +64,12 @@ def save(tmp_path: Path) -> Save:
     return write
 
 
-def expected(pixels: NDArray[np.uint8], told: Told = TOLD) -> NDArray[np.float64]:
+def expected(pixels: NDArray[np.uint8], conventions: Conventions = CONVENTIONS) -> NDArray[np.float64]:
     """What the foreign model answers, worked out by hand, in our order of classes."""
-    ordered = pixels if told.channels == "rgb" else pixels[..., ::-1]
-    prepared = (ordered / told.divide - told.mean) / told.std
+    ordered = pixels if conventions.channels == "rgb" else pixels[..., ::-1]
+    prepared = (ordered / conventions.divide - conventions.mean) / conventions.std
     prob = softmax(prepared.mean((1, 2)) @ WEIGHTS)
-    return prob[:, [told.classes.index(code) for code in CODES]]
+    return prob[:, [conventions.classes.index(code) for code in CODES]]
 
 
 @pytest.mark.parametrize("planes", [False, True])
@@ -78,13 +78,15 @@ def expected(pixels: NDArray[np.uint8], told: Told = TOLD) -> NDArray[np.float64
 def test_an_imported_model_answers_as_it_did(
     save: Save, tmp_path: Path, *, planes: bool, channels: Channels, ends_in_softmax: bool
 ) -> None:
-    told = replace(TOLD, channels=channels, gives="probabilities" if ends_in_softmax else "logits")
+    conventions = replace(
+        CONVENTIONS, channels=channels, gives="probabilities" if ends_in_softmax else "logits"
+    )
     path = save(planes=planes, ends_in_softmax=ends_in_softmax)
-    import_model(path, tmp_path / "out.onnx", told, name="theirs")
+    import_model(path, tmp_path / "out.onnx", conventions, name="theirs")
     pixels = images(5)
     answers = load_model(tmp_path / "out.onnx", threads=1).predict(pixels)
-    assert np.abs(answers.probabilities - expected(pixels, told)).max() < 1e-5
-    assert np.abs(softmax(answers.logits) - expected(pixels, told)).max() < 1e-5
+    assert np.abs(answers.probabilities - expected(pixels, conventions)).max() < 1e-5
+    assert np.abs(softmax(answers.logits) - expected(pixels, conventions)).max() < 1e-5
     assert answers.description.origin == "onnx"
     assert answers.description.calibration is None
     assert set(answers.decisions.decision) == {"answer"}
@@ -109,29 +111,31 @@ def test_what_cannot_be_true_is_refused(
 ) -> None:
     out = tmp_path / "out.onnx"
     with pytest.raises(BundleError, match=message):
-        import_model(save(), out, replace(TOLD, **changes), name="theirs")
+        import_model(save(), out, replace(CONVENTIONS, **changes), name="theirs")
     assert not out.exists()
 
 
 def test_logits_said_to_be_probabilities_are_refused(save: Save, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="not probabilities but look like logits"):
-        import_model(save(ends_in_softmax=False), tmp_path / "out.onnx", TOLD, name="theirs")
+        import_model(save(ends_in_softmax=False), tmp_path / "out.onnx", CONVENTIONS, name="theirs")
 
 
 @pytest.mark.parametrize("gives", ["probabilities", "logits"])
 def test_a_sigmoid_for_each_diagnosis_is_neither(save: Save, tmp_path: Path, gives: Gives) -> None:
     with pytest.raises(BundleError, match=r"between 0 and 1 but do not add up to 1.*neither"):
-        import_model(save(last="Sigmoid"), tmp_path / "out.onnx", replace(TOLD, gives=gives), name="theirs")
+        import_model(
+            save(last="Sigmoid"), tmp_path / "out.onnx", replace(CONVENTIONS, gives=gives), name="theirs"
+        )
 
 
 def test_what_is_refused_leaves_the_file_that_was_there(save: Save, tmp_path: Path) -> None:
     out = tmp_path / "out.onnx"
-    import_model(save(), out, TOLD, name="theirs")
+    import_model(save(), out, CONVENTIONS, name="theirs")
     good = out.read_bytes()
     with pytest.raises(BundleError, match="not written"):
-        import_model(save(), out, replace(TOLD, gives="logits"), name="theirs")
+        import_model(save(), out, replace(CONVENTIONS, gives="logits"), name="theirs")
     with pytest.raises(BundleError, match="at most 200 characters"):
-        import_model(save(), out, TOLD, name="x" * 201)
+        import_model(save(), out, CONVENTIONS, name="x" * 201)
     assert out.read_bytes() == good
 
 
@@ -149,16 +153,16 @@ def test_a_model_that_cannot_be_served_is_refused(
     save: Save, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(BundleError, match=message):
-        import_model(save(**changes), tmp_path / "out.onnx", TOLD, name="theirs")
+        import_model(save(**changes), tmp_path / "out.onnx", CONVENTIONS, name="theirs")
 
 
 def test_what_is_no_model_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "foreign.onnx"
     path.write_bytes(b"\x89PNG" * 40)
     with pytest.raises(BundleError, match=r"foreign\.onnx: .*damaged"):
-        import_model(path, tmp_path / "out.onnx", TOLD, name="theirs")
+        import_model(path, tmp_path / "out.onnx", CONVENTIONS, name="theirs")
     with pytest.raises(BundleError, match="no such file"):
-        import_model(tmp_path / "none.onnx", tmp_path / "out.onnx", TOLD, name="theirs")
+        import_model(tmp_path / "none.onnx", tmp_path / "out.onnx", CONVENTIONS, name="theirs")
 
 
 KERAS = """
@@ -190,10 +194,20 @@ def test_keras_files_of_the_notebooks_answer_as_in_keras() -> None:
     environment = {**os.environ, "KERAS_BACKEND": "torch"}
     subprocess.run([sys.executable, "-c", KERAS], check=True, capture_output=True, env=environment)
     answers = np.load("answers.npy")[:, [NOTEBOOK_ORDER.index(code) for code in CODES]]
-    told = ["--classes", ",".join(NOTEBOOK_ORDER), "--gives", "probabilities", "--divide", "255"]
-    told += ["--mean", "0.5", "--std", "0.25", "--channels", "rgb"]
+    conventions = ["--classes", ",".join(NOTEBOOK_ORDER), "--gives", "probabilities", "--divide", "255"]
+    conventions += ["--mean", "0.5", "--std", "0.25", "--channels", "rgb"]
     for name in ("notebook.keras", "notebook.h5"):
-        command = [sys.executable, "-m", "lesionwise", "bundle", "import", name, "--out", "out.onnx", *told]
+        command = [
+            sys.executable,
+            "-m",
+            "lesionwise",
+            "bundle",
+            "import",
+            name,
+            "--out",
+            "out.onnx",
+            *conventions,
+        ]
         done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr
         found = load_model("out.onnx", threads=1).predict(pixels)
@@ -207,11 +221,11 @@ def test_a_keras_file_that_brings_code_is_refused(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         file.attrs["model_config"] = '{"config": {"layers": [{"class_name": "Lambda", "config": {}}]}}'
     with pytest.raises(BundleError, match=r"model\.h5: has a Lambda layer, which brings code.*trust it\.$"):
-        import_model(path, tmp_path / "out.onnx", TOLD, name="theirs")
+        import_model(path, tmp_path / "out.onnx", CONVENTIONS, name="theirs")
     with h5py.File(path, "w") as file:
         file.attrs["other"] = ""
     with pytest.raises(BundleError, match="weights without an architecture"):
-        import_model(path, tmp_path / "out.onnx", TOLD, name="theirs")
+        import_model(path, tmp_path / "out.onnx", CONVENTIONS, name="theirs")
 
 
 def test_an_h5_file_is_judged_as_one_whatever_stands_behind_it(tmp_path: Path) -> None:
@@ -222,4 +236,4 @@ def test_an_h5_file_is_judged_as_one_whatever_stands_behind_it(tmp_path: Path) -
     with zipfile.ZipFile(path, "a") as archive:  # Keras reads the part before it
         archive.writestr("config.json", '{"class_name": "Sequential"}')
     with pytest.raises(BundleError, match="has a Lambda layer, which brings code"):
-        import_model(path, tmp_path / "out.onnx", TOLD, name="theirs")
+        import_model(path, tmp_path / "out.onnx", CONVENTIONS, name="theirs")

@@ -7,7 +7,7 @@ from bundle.small_model import images
 from conftest import make_recipe
 from lesionwise.data.images import fit_image
 from lesionwise.errors import RunError
-from lesionwise.export.graph import View, Whole
+from lesionwise.export.graph import Resample, Whole
 from lesionwise.export.run import export_run, view
 from lesionwise.files import write_text
 from lesionwise.run_folder import RunFolder
@@ -29,13 +29,13 @@ def test_the_view_of_the_bundle_is_that_of_evaluation(keys: dict[str, object]) -
     pixels = torch.from_numpy(images(6))
     found = view(recipe)(pixels.permute(0, 3, 1, 2))
     seen = view(recipe)
-    assert isinstance(seen, View)
+    assert isinstance(seen, Resample)
     assert (found - evaluation_view(pixels, recipe)).abs().max() < 1e-5
 
 
 def test_the_view_is_that_of_whole_matrices_and_multiplies_few_zeros() -> None:
     rows, columns = _lines(150, 208), _lines(220, 277)
-    seen, pixels = View(rows, columns), torch.from_numpy(images(2, (208, 277))).permute(0, 3, 1, 2)
+    seen, pixels = Resample(rows, columns), torch.from_numpy(images(2, (208, 277))).permute(0, 3, 1, 2)
     whole = (rows / 255) @ pixels.float() @ columns.T
     assert (seen(pixels) - whole).abs().max() < 1e-6
     kept = sum(buffer.numel() for buffer in seen.buffers())

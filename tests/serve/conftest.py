@@ -19,8 +19,7 @@ from lesionwise.serve.app import create_app
 from lesionwise.serve.examples import Example
 from lesionwise.serve.limits import Limits
 from lesionwise.serve.server import Server, address_of, configure, open_socket
-from lesionwise.serve.service import Engine as EngineLike
-from lesionwise.serve.service import Service
+from lesionwise.serve.service import ServedEngine, Service
 from serve.drawn_model import DARK, picture, write_bundle
 
 
@@ -77,7 +76,7 @@ def engine(bundle_file: Path) -> Engine:
 
 @contextmanager
 def open_client(
-    engine: EngineLike, *, token: str | None = None, decoders: int = 1, limits: Limits | None = None
+    engine: ServedEngine, *, token: str | None = None, decoders: int = 1, limits: Limits | None = None
 ) -> Iterator[TestClient]:
     """A client of a service that runs inside the block."""
     service = Service(engine, decoders=decoders, limits=limits)
@@ -87,7 +86,7 @@ def open_client(
 
 
 @contextmanager
-def listening_service(engine: EngineLike, limits: Limits) -> Iterator[str]:
+def listening_service(engine: ServedEngine, limits: Limits) -> Iterator[str]:
     """The address of a service that listens inside the block."""
     service = Service(engine, decoders=1, limits=limits)
     app = create_app(service, examples=(Example("a dark one", picture(DARK, (320, 240))),))

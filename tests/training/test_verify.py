@@ -79,7 +79,7 @@ def test_what_was_begun_goes_on_without_the_weights_it_started_from(
 @pytest.mark.usefixtures("unreachable")
 def test_other_weights_are_asked_for_only_where_none_were_kept() -> None:
     recipe = make_recipe(**TINY, weights="published")
-    verify_recipe(recipe, "cpu", begun=True)
+    verify_recipe(recipe, "cpu", resumed=True)
     with pytest.raises(RecipeError, match="cannot be fetched"):
         verify_recipe(recipe, "cpu")
 

@@ -24,7 +24,7 @@ class Decisions:
     Attributes:
         decision: A `Decision` for each image, shape (N,).
         top: Code of the likeliest diagnosis, shape (N,).
-        malignant_probability: Of `akiec`, `bcc` and `mel` together, shape (N,).
+        malignant_probability: Probability of `akiec`, `bcc` and `mel` together, shape (N,).
         prediction_set: Whether each diagnosis cannot be excluded, shape (N, C); None without calibration.
         above_melanoma_threshold: Whether melanoma is likely enough to be reported, shape (N,); None where
             there is no threshold.
@@ -49,7 +49,7 @@ def decide(
     """Return what a bundle says about images, given what its graph gave.
 
     Args:
-        description: Of the bundle.
+        description: Description of the bundle.
         probabilities: Calibrated, shape (N, C).
         ood_score: How unlike a lesion image each is, shape (N,); None where the model has no such score.
 

@@ -41,8 +41,8 @@ class ImageInput(_Record):
     Attributes:
         rule: Name of the rule of `data.images.read_image`.
         steps: Names of its preprocessing steps, in their order.
-        height: Of the input, in pixels.
-        width: Of the input, in pixels.
+        height: Height of the input, in pixels.
+        width: Width of the input, in pixels.
         zoom: Magnification in the graph: its inverse is the centred part that the network looks at, and that
             its maps cover. Of several members, which have no map, the smallest.
     """
@@ -122,8 +122,8 @@ class Accepted(_Record):
     """How many images of a diagnosis are taken for lesion images.
 
     Attributes:
-        images: Of the diagnosis, in `cal`.
-        part: That passes a cut-off that was set without them.
+        images: Number of images of the diagnosis in `cal`.
+        part: Part of them that passes a cut-off that was set without them.
     """
 
     images: Annotated[int, Field(ge=1)]
@@ -159,7 +159,7 @@ class SetScores(_Record):
     """What the prediction sets gave on a part.
 
     Attributes:
-        coverage: By diagnosis with a promise, and of all of these together.
+        coverage: Coverage by diagnosis with a promise, and of all of these together.
         mean: Diagnoses in a set.
         single: Part of the images whose set holds at most one diagnosis with a promise.
     """
@@ -175,10 +175,10 @@ class PartScores(_Record):
     Attributes:
         images: Images scored.
         lesions: Their lesions, which the intervals resample.
-        overall: By the name of the score.
-        per_class: By diagnosis, then by score.
-        points: Of the operating points; none if that was not measured.
-        sets: Of the prediction sets; None if that was not measured.
+        overall: Scores by name.
+        per_class: Scores by diagnosis, then by score.
+        points: Scores of the operating points; none if that was not measured.
+        sets: Scores of the prediction sets; None if that was not measured.
         accepted: Part of the images that are taken for lesion images; None if that was not measured.
     """
 
@@ -195,9 +195,9 @@ class KeptShares(_Record):
     """The share of the images whose answer stays the same after one change.
 
     Attributes:
-        top: Of the likeliest diagnosis.
-        decision: Of the decision.
-        melanoma: Of the melanoma flag; None without a threshold.
+        top: Stability of the likeliest diagnosis.
+        decision: Stability of the decision.
+        melanoma: Stability of the melanoma flag; None without a threshold.
     """
 
     top: Score
@@ -211,7 +211,7 @@ class StabilityScores(_Record):
     Attributes:
         images: Images measured.
         lesions: Their lesions, which the intervals resample.
-        changes: By the name of the change.
+        changes: Stability by name of the change.
         measured_on: The images, as `image_digest` gives them.
     """
 
@@ -239,10 +239,10 @@ class Description(_Record):
     """All that a bundle says about itself.
 
     Attributes:
-        schema_version: Of this record.
-        name: Of the model.
+        schema_version: Version of this record.
+        name: Name of the model.
         classes: Diagnosis codes in the order of the outputs.
-        input: From picture to input.
+        input: Rule that turns a picture into the input.
         metadata: How what is known besides the picture becomes the second input, `metadata` (N, M), in which
             zero is unknown; None for a model of pictures alone, which has one input.
         outputs: What the graph gives, in order: `probabilities` (N, C) calibrated, `logits` (N, C) raw, and
@@ -252,20 +252,21 @@ class Description(_Record):
         precision: What the graph is run in; fp16 and int8 are matters of the graph itself: fp16 stores large
             weights so and runs in fp32, and so do the other parts of a graph in int8.
         precision_check: What that changed; None for fp32.
-        calibration: From logits to probabilities, sets and operating points; None if it was never calibrated.
-        ood_cutoff: From this `ood_score` on an image is no lesion image; None if that is not known.
+        calibration: Rule from logits to probabilities, sets and operating points; None if it was never
+            calibrated.
+        ood_cutoff: `ood_score` from which an image is no lesion image; None if unknown.
         ood_accepted: By diagnosis code, what part of its images is taken for lesion images; empty if that is
             not known, as in older bundles.
         provenance: Where the weights come from; None for an imported model, which cannot prove it.
         collection: Which images it learnt from; None if that is not known, as in older files.
-        scores: By part of the split.
+        scores: Scores by part of the split.
         stability: None if it was not measured, and in files from before it could be.
         origin: "lesionwise", or the kind of file that was imported.
         stamp: "LEAKY SPLIT" if lesions stood on both sides of the split that it was made with.
-        licence: Of the weights, in words; empty if not stated.
+        licence: Licence of the weights, in words; empty if not stated.
         card: What a reader must know, in Markdown.
         created: Day of export.
-        package_version: That wrote it.
+        package_version: Version of the package that wrote it.
     """
 
     schema_version: Literal[1] = SCHEMA
@@ -348,8 +349,8 @@ def verify_texts(*, name: str, licence: str = "", card: str = "") -> None:
     """Make sure that texts can stand in a description, before the work that ends in one.
 
     Args:
-        name: Of the model.
-        licence: Of its weights.
+        name: Name of the model.
+        licence: Licence of its weights.
         card: What a reader must know.
 
     Raises:

@@ -24,7 +24,7 @@ from lesionwise.data.images import fit_image, read_image
 from lesionwise.data.metadata import Record
 from lesionwise.errors import BundleError, DataError, ImageError
 
-Floats = NDArray[np.float32]
+Float32s = NDArray[np.float32]
 Image = str | Path | bytes | Pixels
 BATCH: Final = 8  # larger ones are slower on a CPU, whose caches they overflow, and take more memory
 
@@ -34,7 +34,7 @@ class Answers:
     """What a model says about some images.
 
     Attributes:
-        description: Of the bundle that said it.
+        description: Description of the bundle that answered.
         probabilities: Calibrated, shape (N, C).
         logits: Raw, shape (N, C).
         embedding: Shape (N, D); None if the model gives none.
@@ -43,11 +43,11 @@ class Answers:
     """
 
     description: Description
-    probabilities: Floats
-    logits: Floats
-    embedding: Floats | None = None
-    ood_score: Floats | None = None
-    cam: Floats | None = None
+    probabilities: Float32s
+    logits: Float32s
+    embedding: Float32s | None = None
+    ood_score: Float32s | None = None
+    cam: Float32s | None = None
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -127,15 +127,15 @@ class Engine:
             ImageError: If one cannot be read; the message names it.
             DataError: If the model takes no such metadata, or there are not as many as images.
         """
-        told = [metadata] if isinstance(metadata, Mapping) else metadata
-        waiting = enumerate(_paired([images] if _is_one(images) else images, told))
+        records = [metadata] if isinstance(metadata, Mapping) else metadata
+        waiting = enumerate(_paired([images] if _is_one(images) else images, records))
         batches = []
         while batch := list(islice(waiting, BATCH)):
             pixels = np.stack([self.read(image, number) for number, (image, _) in batch])
             batches.append(self.run(pixels, self.encode([record for _, (_, record) in batch])))
         return self.answers(batches)
 
-    def encode(self, records: Sequence[Record | None]) -> Floats | None:
+    def encode(self, records: Sequence[Record | None]) -> Float32s | None:
         """Return what is known of some images besides as the graph takes it, shape (N, M).
 
         Args:
@@ -178,7 +178,7 @@ class Engine:
             name = image if isinstance(image, str | Path) else f"image {number}"
             raise ImageError(f"{name}: {error}.") from error
 
-    def run(self, pixels: Pixels, metadata: Floats | None = None) -> Arrays:
+    def run(self, pixels: Pixels, metadata: Float32s | None = None) -> Arrays:
         """Run one batch through the graph.
 
         Args:
@@ -198,7 +198,7 @@ class Engine:
                 f"Expected pixels (N, {', '.join(map(str, expected))}) of uint8 but got {pixels.shape} of "
                 f"{pixels.dtype}."
             )
-        inputs: dict[str, NDArray[np.uint8] | Floats] = {"image": np.ascontiguousarray(pixels)}
+        inputs: dict[str, NDArray[np.uint8] | Float32s] = {"image": np.ascontiguousarray(pixels)}
         if self.description.metadata is not None:
             unknown = np.zeros((len(pixels), self.description.metadata.length), np.float32)
             inputs["metadata"] = unknown if metadata is None else np.ascontiguousarray(metadata)
@@ -224,7 +224,7 @@ class Engine:
                 odd = int((~np.isfinite(values).reshape(len(values), -1).all(axis=1)).sum())
                 raise BundleError(
                     f"{self.bundle.path}: its {name} are no numbers for {odd} of {len(values)} images. "
-                    "The model is damaged or was told wrong about pixels; do not use it."
+                    "The model is damaged or has a wrong description of its pixels; do not use it."
                 )
         return Answers(self.description, **joined)
 

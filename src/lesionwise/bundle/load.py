@@ -45,9 +45,9 @@ class Bundle:
     """A file that was checked.
 
     Attributes:
-        path: Where it was read from.
+        path: Path that it was read from.
         content: All of it.
-        sha256: Of the file.
+        sha256: SHA-256 of the file.
         description: What it says about itself.
     """
 
@@ -145,9 +145,9 @@ def assemble(content: bytes, description: Description, path: Path) -> Bundle:
     """Return a bundle that is not written yet, checked as a reader would check it.
 
     Args:
-        content: Of the ONNX file.
+        content: Content of the ONNX file.
         description: What it is.
-        path: Where it will go.
+        path: Path that it will be written to.
 
     Raises:
         BundleError: If the two do not fit each other.
@@ -195,7 +195,7 @@ def verify_pinned(bundle: Bundle, sha256: str) -> None:
 
     Args:
         bundle: A checked file.
-        sha256: Of the file that is meant, all 64 digits.
+        sha256: SHA-256 of the file that is meant, all 64 digits.
 
     Raises:
         BundleError: If it is another.

@@ -35,7 +35,7 @@ class Port:
     """An input or output of a graph.
 
     Attributes:
-        kind: Of its numbers, as `TensorProto.DataType`; 0 if it is no tensor.
+        kind: Kind of its numbers, as `TensorProto.DataType`; 0 if it is no tensor.
         sides: Length of each side; None where it is left open.
     """
 

@@ -59,9 +59,9 @@ class Publication:
     """What was laid out.
 
     Attributes:
-        folder: Where.
+        folder: Folder to write.
         files: Their names, checksums last.
-        sha256: Of the bundle.
+        sha256: SHA-256 of the bundle.
     """
 
     folder: Path

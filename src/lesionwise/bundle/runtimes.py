@@ -46,7 +46,7 @@ def start(
     Args:
         runtime: Which.
         content: A checked ONNX file.
-        names: Of the outputs, in order.
+        names: Names of the outputs, in order.
         precision: What it is computed in; ONNX Runtime's CPU kernels know no bf16 and take fp32.
         threads: On how many cores; all if None.
         streams: Calls from as many threads are computed at the same time, each on its part of the cores. All

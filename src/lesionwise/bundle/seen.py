@@ -103,8 +103,8 @@ def seen_images(description: Description, predictions: Predictions) -> Seen | No
     and lesions that made it; siblings are then found by the `group` of the predictions.
 
     Args:
-        description: Of the bundle.
-        predictions: With the ids that are to be looked for.
+        description: Description of the bundle.
+        predictions: Predictions with the ids that are to be looked for.
 
     Returns:
         None if the bundle does not say what it was made with, as an imported one.
@@ -138,7 +138,7 @@ def digests_of_seen(image_ids: Sequence[str], groups: Sequence[str]) -> tuple[st
     """Return the digests by which a bundle remembers what it was made with.
 
     Args:
-        image_ids: Of train, val and cal.
+        image_ids: Image ids of train, val and cal.
         groups: Their lesions.
     """
     return tuple(sorted({image_digest(name) for name in (*image_ids, *groups)}))

@@ -186,9 +186,9 @@ def import_(
     json: Json = False,
 ) -> None:
     """Make a bundle of somebody else's model; state what its file does not say."""
-    from lesionwise.export.foreign import Told, import_model
+    from lesionwise.export.foreign import Conventions, import_model
 
-    told = Told(
+    conventions = Conventions(
         classes=tuple(code.strip() for code in classes.split(",")),
         gives=gives,
         divide=divide,
@@ -197,7 +197,7 @@ def import_(
         channels=channels,
         size=_size(size) if size else None,
     )
-    bundle = import_model(path, out, told, name=name or path.stem, licence=licence)
+    bundle = import_model(path, out, conventions, name=name or path.stem, licence=licence)
     print_result(
         f"Bundle: {bundle.path} ({len(bundle.content) / 1e6:.1f} MB), uncalibrated",
         _record(bundle),
@@ -256,20 +256,21 @@ def _describe(bundle: "Bundle") -> Group:
 
 
 def _facts(bundle: "Bundle") -> dict[str, str]:
-    said = bundle.description
-    made = said.provenance
-    check = said.precision_check
-    reading = f"{said.input.height}x{said.input.width} px by {'+'.join((said.input.rule, *said.input.steps))}"
+    description = bundle.description
+    made = description.provenance
+    check = description.precision_check
+    view = description.input
+    reading = f"{view.height}x{view.width} px by {'+'.join((view.rule, *view.steps))}"
     facts = {
-        "model": f"{said.name} ({said.origin}, {len(bundle.content) / 1e6:.1f} MB)",
+        "model": f"{description.name} ({description.origin}, {len(bundle.content) / 1e6:.1f} MB)",
         "sha256": bundle.sha256,
-        "exported": f"{said.created} by lesionwise {said.package_version}",
-        "licence": said.licence or "not stated",
+        "exported": f"{description.created} by lesionwise {description.package_version}",
+        "licence": description.licence or "not stated",
         "image": reading,
-        "outputs": ", ".join(said.outputs),
-        "precision": said.precision
+        "outputs": ", ".join(description.outputs),
+        "precision": description.precision
         + (f" ({check.changed} of {check.images} decisions on cal changed)" if check else ""),
-        **_calibration_facts(said.calibration),
+        **_calibration_facts(description.calibration),
     }
     if made:
         counts = f"{counted(made.images, 'image')} of {counted(made.lesions, 'lesion')}"
@@ -350,15 +351,15 @@ def verify(data: Data = None, model: ModelFile = None, json: Json = False, quiet
 
 
 def _describe_known(found: "Verification") -> list[str]:
-    """Return what the data tell of the test images besides pictures, for a model that takes it."""
+    """Return what the data state of the test images besides pictures, for a model that takes it."""
     if not found.known:
         return []
     counts = ", ".join(f"{name} of {count:,}" for name, count in found.known.items())
-    lines = [f"Of {found.images:,} test images the data tell {counts}."]
-    if found.untold:
+    lines = [f"Of {found.images:,} test images the data state {counts}."]
+    if missing := " and ".join(found.missing_metadata):
         lines.append(
-            f"The claim rests on {' and '.join(found.untold)}, which the data do not tell. Without it the "
-            "model answers otherwise, so these rows are shown but not checked. Pass the folder with its "
+            f"The claim rests on {missing}, which the data do not state. Without it the "
+            "model answers differently, so these rows are shown but not checked. Pass the folder with its "
             "metadata."
         )
     return lines

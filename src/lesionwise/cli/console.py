@@ -213,7 +213,7 @@ def verdict_on(evaluation: "Evaluation", part: str = "") -> str:
 
     Args:
         evaluation: The scores.
-        part: Of which images they are, if not of all.
+        part: Part of which images they are, if not of all.
     """
     name = "balanced_accuracy"
     score, floor = evaluation.overall[name], evaluation.baseline[name]

@@ -101,7 +101,7 @@ class Given:
 
     Attributes:
         source: The CSV.
-        predictions: With truth and lesions, as far as they are known.
+        predictions: Predictions with truth and lesions, as far as they are known.
         table: What is known of the images besides; None if nothing was given.
         seen: Which of them made the model; None if that cannot be known.
     """
@@ -156,7 +156,7 @@ def score_csv(
     Args:
         given: The predictions.
         by: What is resampled.
-        out: Where a folder with a report is made; none if left out.
+        out: Place where a folder with a report is made; none if left out.
         force: Write over the evaluation of other predictions.
         quiet: Print no notes.
     """

@@ -111,12 +111,12 @@ def predict(
             verify_made_by(out, answers.bundle.sha256)
             print_result(_FINISHED.format(out), {"out": str(out), "predicted": 0}, as_json=json)
             return
-    told = read_metadata_table(metadata, answers) if metadata else None
+    known = read_metadata_table(metadata, answers) if metadata else None
     pictures = find_pictures(places)  # what is missing is found before the work
     if format_ == "isic":
         _verify_bare_ids(pictures)
-    if metadata and told:
-        _tell_known(metadata, told, pictures, quiet=quiet)
+    if metadata and known:
+        _report_known(metadata, known, pictures, quiet=quiet)
     drawn = HeatmapWriter(answers, heatmaps) if heatmaps else None
     with Display(quiet=quiet) as display:
         tally = work(
@@ -125,7 +125,7 @@ def predict(
             Output(table, errors, format_, resume=resume, on_answers=drawn),
             tta=tta,
             on_done=lambda done: display.on_work("predicting images", done, len(pictures)),
-            **({"metadata": told} if told else {}),
+            **({"metadata": known} if known else {}),
         )
     if columnar:
         write_parquet(table, out)
@@ -151,13 +151,13 @@ def _choose_work(
     return predict_with_ray
 
 
-def _tell_known(metadata: Path, told: "MetadataTable", pictures: "Pictures", *, quiet: bool) -> None:
+def _report_known(metadata: Path, table: "MetadataTable", pictures: "Pictures", *, quiet: bool) -> None:
     """Say how many images the table has a row for; none is a mistake."""
-    known = sum(told.knows(picture) for picture in pictures)
+    known = sum(table.knows(picture) for picture in pictures)
     if not known:
         first = next(iter(pictures))
-        theirs = next(iter(told.places), "no row")
-        ours = first.path if told.key == "path" else first.image_id
+        theirs = next(iter(table.places), "no row")
+        ours = first.path if table.key == "path" else first.image_id
         raise LesionwiseError(
             f"{metadata}: has a row for none of the {len(pictures)} images: it names {theirs}, and the first "
             f"image is {ours}. Check that the ids match."

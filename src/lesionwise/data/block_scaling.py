@@ -42,7 +42,7 @@ def scale_blocks(pixels: Pixels, k: int) -> Pixels:
 
     Args:
         pixels: RGB values, shape (H, W, 3).
-        k: From 1 to 8.
+        k: Exponent from 1 to 8.
 
     Returns:
         Shape (ceil(H k / 8), ceil(W k / 8), 3).

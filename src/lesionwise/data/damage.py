@@ -56,7 +56,7 @@ def decode_jpeg(content: bytes, *, height: int = 1, width: int = 1, colours: str
     Stray bytes between two headers, and zeros before the end marker, are no damage; some cameras write them.
 
     Args:
-        content: Of the file.
+        content: Content of the file.
         height: At least, in pixels.
         width: At least, in pixels.
         colours: Name that simplejpeg has for them.
@@ -85,7 +85,7 @@ def verify_compressed_data(content: bytes, image: Image.Image) -> None:
     """Make sure that compressed pixels, which Pillow is about to decode, are whole.
 
     Args:
-        content: Of the file.
+        content: Content of the file.
         image: The same, opened.
 
     Raises:

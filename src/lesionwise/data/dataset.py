@@ -29,7 +29,7 @@ class Dataset:
     """A checked, cleaned collection of images.
 
     Attributes:
-        folder: Where it was read from.
+        folder: Folder that it was read from.
         layout: Name of the layout that was recognised.
         table: One row per image, sorted by image id, columns as in `COLUMNS`; `path` is relative to the
             folder for files inside it.
@@ -55,15 +55,15 @@ class Dataset:
 
     def records(self, rows: ArrayLike, columns: Iterable[str]) -> list[dict[str, Any]]:
         """Return what some columns of the table say of some images, an entry for each row number."""
-        told = self.table[list(columns)].iloc[np.asarray(rows, np.intp)]
-        return [{str(name): value for name, value in row.items()} for row in told.to_dict("records")]
+        values = self.table[list(columns)].iloc[np.asarray(rows, np.intp)]
+        return [{str(name): value for name, value in row.items()} for row in values.to_dict("records")]
 
 
 def read_dataset(folder: str | Path) -> Dataset:
     """Read a folder of dermatoscopic images with its table.
 
     Args:
-        folder: In one of the layouts of `docs/data.md`.
+        folder: Folder in one of the layouts of `docs/data.md`.
 
     Returns:
         The checked and cleaned data set.
@@ -84,7 +84,7 @@ def dataset_of(listing: Listing, folder: Path, findings: Iterable[Finding] = ())
 
     Args:
         listing: What a layout found.
-        folder: Where it was read from.
+        folder: Folder that it was read from.
         findings: The warnings about it.
     """
     table = clean_table(listing.table)

@@ -72,8 +72,8 @@ class DicomImage:
     """A DICOM file that holds one photograph.
 
     Attributes:
-        width: In pixels.
-        height: In pixels.
+        width: Width in pixels.
+        height: Height in pixels.
     """
 
     width: int
@@ -98,7 +98,7 @@ def open_dicom(content: bytes) -> DicomImage:
     """Read what a DICOM file says about its pixels, and none of them yet.
 
     Args:
-        content: Of the file.
+        content: Content of the file.
 
     Raises:
         DamagedImageError: If it is.

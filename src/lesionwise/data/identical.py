@@ -35,7 +35,7 @@ def identical_rows(paths: Sequence[Path], pixels: NDArray[np.uint8]) -> list[tup
     decide, so that the answer does not depend on the size of the cache.
 
     Args:
-        paths: Of the files, N of them.
+        paths: Paths of N files.
         pixels: Their cached RGB values, shape (N, H, W, 3); may be memory-mapped.
     """
     first_with: dict[bytes, list[int]] = {}

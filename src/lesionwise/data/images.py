@@ -58,7 +58,7 @@ class OpenedImage:
     Reading several sizes of one file decodes a PNG, WebP, TIFF or BMP once.
 
     Args:
-        content: Of the file.
+        content: Content of the file.
         image: The same, opened by Pillow; None for DICOM.
 
     Attributes:

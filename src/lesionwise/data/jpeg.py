@@ -22,7 +22,7 @@ def jpeg_file(pixels: NDArray[np.uint8], quality: int) -> bytes:
 
     Args:
         pixels: RGB values, shape (H, W, 3).
-        quality: From 1 to 100.
+        quality: Quality from 1 to 100.
     """
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=_COARSE_COLOURS)

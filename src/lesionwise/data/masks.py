@@ -32,7 +32,7 @@ class LesionMasks:
     """The masks of a data folder, read one at a time.
 
     Args:
-        content: From an image id to the bytes of its mask, for each image that has one.
+        content: Function from an image id to the bytes of its mask, for each image that has one.
         source: Where they are, for messages.
     """
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lesionwise.errors import DataError
 from lesionwise.recipe import MetadataName
 
-Floats = NDArray[np.float32]
+Float32s = NDArray[np.float32]
 Value = str | float | None
 Record = Mapping[str, Value]
 
@@ -42,8 +42,8 @@ class NumberField(_Part):
     """A number, as two: how far it lies from the middle, and whether it is known.
 
     Attributes:
-        name: Of the column.
-        unit: Of the number.
+        name: Name of the column.
+        unit: Unit of the number.
         middle: What becomes 0.
         scale: How far from it becomes 1.
         most: Larger ones, and those below 0, are refused.
@@ -78,8 +78,8 @@ class WordField(_Part):
     """One of some words, each with a number that is 1 where it stands.
 
     Attributes:
-        name: Of the column.
-        words: In the order of their numbers.
+        name: Name of the column.
+        words: Words in the order of their numbers.
     """
 
     name: Literal["sex", "localization"]
@@ -105,7 +105,7 @@ class Encoding(_Part):
     """How metadata become the numbers that a model takes, field after field.
 
     Attributes:
-        fields: In the order of their numbers.
+        fields: Fields in the order of their numbers.
     """
 
     fields: Annotated[tuple[NumberField | WordField, ...], Field(min_length=1)]
@@ -126,7 +126,7 @@ class Encoding(_Part):
         """How many numbers M all fields become."""
         return sum(field.length for field in self.fields)
 
-    def encode(self, records: Iterable[Record | None]) -> Floats:
+    def encode(self, records: Iterable[Record | None]) -> Float32s:
         """Return the numbers of some images, shape (N, M).
 
         Args:
@@ -145,7 +145,7 @@ class Encoding(_Part):
             for record in records
         ]
 
-    def encode_table(self, columns: Mapping[str, Sequence[Value]], count: int) -> Floats:
+    def encode_table(self, columns: Mapping[str, Sequence[Value]], count: int) -> Float32s:
         """Return the numbers of the rows of a table, shape (N, M); odd values count as not known.
 
         Args:
@@ -181,7 +181,7 @@ def encoding_of(names: Sequence[MetadataName]) -> Encoding:
     """Return how metadata of these names are encoded; the words are HAM10000's, whatever a table holds.
 
     Args:
-        names: Of a recipe, in its order.
+        names: Metadata names of a recipe, in its order.
     """
     known: dict[str, NumberField | WordField] = {
         "age": NumberField(middle=_MIDDLE_AGE, scale=_AGE_SCALE, most=_OLDEST),
@@ -198,7 +198,7 @@ def is_unknown(value: Value) -> bool:
     return value is None or str(value).strip().lower() in UNKNOWN
 
 
-def _stacked(rows: list[list[float]], length: int) -> Floats:
+def _stacked(rows: list[list[float]], length: int) -> Float32s:
     return np.asarray(rows, np.float32).reshape(len(rows), length)
 
 

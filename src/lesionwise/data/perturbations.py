@@ -116,8 +116,9 @@ def perturb(pixels: Pixels, name: str, strength: int, *, image_id: str, seed: in
         pixels: RGB values, shape (H, W, 3), as the camera's file holds them.
         name: One of `PERTURBATIONS`.
         strength: One of `STRENGTHS`.
-        image_id: Of the photograph; which way a change goes is drawn from it, and stays as strength rises.
-        seed: Of all that is drawn.
+        image_id: Image id of the photograph; which way a change goes is drawn from it, and stays as strength
+            rises.
+        seed: Seed of all that is drawn.
 
     Returns:
         RGB values of the same shape.

@@ -54,7 +54,7 @@ class Comparison:
         images: Number of images.
         lesions: Number of lesions among them.
         differences: The model's score less the reference's, by score; the resamples are paired.
-        mcnemar: Of the decisions; the reference is the first.
+        mcnemar: McNemar's test of the decisions; the reference is the first.
     """
 
     name: str
@@ -168,8 +168,8 @@ def compare(
     Args:
         named: At least two names with predictions that know their truth and their lesions.
         by: What is resampled. By image takes all photographs for independent: intervals come out too narrow.
-        resamples: How many resamples the intervals rest on.
-        seed: Of the resampling.
+        resamples: Number of resamples for the intervals.
+        seed: Seed of the resampling.
 
     Raises:
         DataError: If two differ in images, diagnoses or lesions.
@@ -203,7 +203,7 @@ def align(
 
     Args:
         named: At least two names with predictions.
-        by: With "image" each image becomes a lesion of its own.
+        by: By with "image" each image becomes a lesion of its own.
 
     Raises:
         DataError: If two differ in images, diagnoses or lesions, or have one name.

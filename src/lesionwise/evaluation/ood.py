@@ -36,8 +36,8 @@ class Accepted:
     """How many images of a diagnosis are taken for lesion images.
 
     Attributes:
-        images: Of the diagnosis, in `cal`.
-        part: That passes a cut-off that was set without them.
+        images: Number of images of the diagnosis in `cal`.
+        part: Part of them that passes a cut-off that was set without them.
     """
 
     images: int
@@ -52,8 +52,8 @@ class Rejection:
         middle: Taken off the embedding first, so that the sum loses few digits, shape (K,).
         direction: Weight of each number, shape (K,).
         offset: Added to the sum.
-        cutoff: From this score on a picture is rejected.
-        accepted: By diagnosis code, what lets pass how many; empty where the diagnoses in `cal` are unknown.
+        cutoff: Score from which a picture is rejected.
+        accepted: Accepted part of each diagnosis, by code; empty where the diagnoses in `cal` are unknown.
     """
 
     middle: Floats
@@ -117,7 +117,7 @@ def rejecting_cutoff(
     other cameras have them.
 
     Args:
-        score: Of lesion images that nothing was fitted on, shape (N,).
+        score: Score of lesion images that nothing was fitted on, shape (N,).
         classes: Diagnosis of each, shape (N,); left out, all are looked at together.
         changed: Scores of lesion images as other cameras have them, if there are any.
     """
@@ -137,7 +137,7 @@ def accepted_out_of_fold(
     """Return what part of each diagnosis passes a cut-off that other images set, by diagnosis code.
 
     Args:
-        score: Of lesion images that nothing was fitted on, shape (N,).
+        score: Score of lesion images that nothing was fitted on, shape (N,).
         classes: Diagnosis of each, as its place in `CODES`, shape (N,).
         changed: As for `rejecting_cutoff`.
     """
@@ -163,7 +163,7 @@ def accepting_cutoff(score: ArrayLike, accept: float = ACCEPT) -> float:
     Of too few images nothing can be promised; then it lies above all of them.
 
     Args:
-        score: Of lesion images that nothing was fitted on, shape (N,).
+        score: Score of lesion images that nothing was fitted on, shape (N,).
         accept: The probability.
 
     References:

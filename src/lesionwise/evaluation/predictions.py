@@ -44,7 +44,7 @@ class Predictions:
         y_true: Class index of each image, shape (N,); None where unknown.
         group: Lesion group of each image, shape (N,); None where unknown.
         logits: Raw model outputs, shape (N, C); None where unknown.
-        model: That said it; None where unknown.
+        model: Model that predicted them; None where unknown.
     """
 
     image_id: NDArray[np.str_]

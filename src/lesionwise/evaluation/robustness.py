@@ -46,7 +46,7 @@ class Changed:
     Attributes:
         name: The change.
         strength: 1 to 3.
-        scores: By name.
+        scores: Scores by name.
         differences: Score less that on the plain photographs, with the same resampled lesions.
         together: The difference of the main score with an interval that holds for all changes at once.
         same_answer: Part of the images whose answer did not change.
@@ -117,8 +117,8 @@ def measure_robustness(
         plain: Class probabilities of the unchanged photographs, shape (N, C).
         changed: Name, strength and class probabilities of each change.
         groups: Lesion of each image, shape (N,).
-        resamples: How many resamples the intervals rest on.
-        seed: Of the resampling.
+        resamples: Number of resamples for the intervals.
+        seed: Seed of the resampling.
 
     Raises:
         ValueError: If a diagnosis has no image.

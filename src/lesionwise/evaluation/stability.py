@@ -48,9 +48,9 @@ class Kept:
     """The share of the images whose answer stays the same after one change.
 
     Attributes:
-        top: Of the likeliest diagnosis.
-        decision: Of the decision.
-        melanoma: Of the melanoma flag; None without a threshold.
+        top: Stability of the likeliest diagnosis.
+        decision: Stability of the decision.
+        melanoma: Stability of the melanoma flag; None without a threshold.
     """
 
     top: Estimate
@@ -71,7 +71,7 @@ class Stability:
     Attributes:
         images: Number of images.
         lesions: Number of lesions among them.
-        changes: By the name of the change.
+        changes: Stability by name of the change.
     """
 
     images: int
@@ -106,8 +106,8 @@ def measure_stability(
         answers: Name of each change, the answers before and those after it.
         y_true: Class index of each image, shape (N,); lesions are resampled within diagnosis.
         groups: Lesion of each image, shape (N,).
-        resamples: How many resamples the intervals rest on.
-        seed: Of the resampling.
+        resamples: Number of resamples for the intervals.
+        seed: Seed of the resampling.
     """
     same = {
         (change, aspect): getattr(before, aspect) == getattr(after, aspect)

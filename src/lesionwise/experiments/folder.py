@@ -104,7 +104,7 @@ class Experiment:
         """
         local = self.execution.engine == "local"
         device = choose_device(self.execution.device) if local else None
-        verify_recipe(self.recipe, device, begun=self.started)
+        verify_recipe(self.recipe, device, resumed=self.started)
 
     def prepare(self, split: Path | None) -> TrainingData:
         """Read the data: with the split of a folder that is continued, else with the one that is given."""

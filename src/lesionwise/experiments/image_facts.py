@@ -102,7 +102,7 @@ def about_images(dataset: Dataset, image_ids: Sequence[str]) -> pd.DataFrame:
 
     Args:
         dataset: Which holds them.
-        image_ids: In the order of the result.
+        image_ids: Image ids in the order of the result.
 
     Raises:
         KeyError: If an image is not in the data set.

@@ -119,7 +119,7 @@ def protocol_split(protocol: str, known: TrainingData, exam: int, *, seed: int, 
         protocol: Key of `PROTOCOLS`.
         known: All images with the split whose test part is left alone.
         exam: The fold that is put aside.
-        seed: Of the split and the draw.
+        seed: Seed of the split and the draw.
         per_class: Images to draw of each class.
 
     Returns:

@@ -97,13 +97,13 @@ class _Model(NamedTuple):
     """What answers for the images of a part, of which there are N.
 
     Attributes:
-        fingerprint: Of the data that they are from.
-        ids: Of the images.
-        paths: Of their files.
+        fingerprint: Fingerprint of the data that they are from.
+        ids: Image ids.
+        paths: Paths of their files.
         truth: Class indices, shape (N,).
         groups: Lesions, shape (N,).
         looks: Each way in which a network of it reads them.
-        answer: From the images (N, H, W, 3), by look, to probabilities (N, C).
+        answer: Function from the images (N, H, W, 3), by look, to probabilities (N, C).
     """
 
     fingerprint: str
@@ -138,10 +138,12 @@ def _network(run: RunFolder, part: str, execution: Execution) -> _Model:
     network, rows = load_best_network(run, recipe), data.rows(part)
     look = _Look(recipe.image_size, recipe_steps(recipe))
     every, known = np.arange(len(rows)), data.metadata(recipe.metadata)
-    told = None if known is None else known[rows]
+    metadata = None if known is None else known[rows]
 
     def answer(images: Mapping[_Look, Pixels]) -> Floats:
-        logits = predict_logits(network, recipe, images[look], every, metadata=told, device=execution.device)
+        logits = predict_logits(
+            network, recipe, images[look], every, metadata=metadata, device=execution.device
+        )
         return run_probabilities(run, logits)
 
     paths = [data.dataset.paths[row] for row in rows]

@@ -30,7 +30,7 @@ def run_stability(
 
     Args:
         run: A trained run, or an ensemble.
-        engine: Of its bundle.
+        engine: Engine of its bundle.
         data: Folder of its images; where they were in training if left out.
         progress: Receives the images done and the number of all.
 
@@ -48,7 +48,7 @@ def bundle_stability(engine: Engine, data: Path, split: Path, *, progress: Progr
     """Measure the stability of a bundle on the `cal` images of the split that it was made with.
 
     Args:
-        engine: Of the bundle.
+        engine: Engine of the bundle.
         data: Folder of the images.
         split: Its split.
         progress: Receives the images done and the number of all.

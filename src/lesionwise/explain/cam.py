@@ -67,7 +67,7 @@ def class_maps(network: Network, images: Tensor, classes: Tensor, method: Method
     """Return what each place adds to the logit of a class above the mean of all classes.
 
     Args:
-        network: In evaluation mode.
+        network: Network in evaluation mode.
         images: RGB in [0, 1], shape (B, 3, H, W).
         classes: Index of the class to explain in each image, shape (B,).
         method: As `choose_method` gave it.

@@ -40,7 +40,7 @@ class Explained:
     """Some images with their maps.
 
     Attributes:
-        network: In evaluation mode.
+        network: Network in evaluation mode.
         recipe: Says which part of an image is looked at.
         method: How the maps are made.
         pixels: RGB of all images, shape (M, H, W, 3).
@@ -74,7 +74,7 @@ def explain_images(
     A map is of the image alone; metadata that a model is told besides only have a say in which class that is.
 
     Args:
-        network: From RGB in [0, 1] to logits.
+        network: Network from RGB in [0, 1] to logits.
         recipe: Says which part of an image is looked at.
         pixels: All images, shape (M, H, W, 3), uint8; may be memory-mapped.
         rows: Those to explain, shape (N,).
@@ -111,7 +111,7 @@ def measure(
         y_true: Class index of each, shape (N,).
         groups: Lesion of each, shape (N,).
         masks: Where lesions are; None where that is not known.
-        kept: From an image id to the part of the photograph that the recipe's field of view keeps.
+        kept: Function from an image id to the part of the photograph that the recipe's field of view keeps.
         progress: Receives what is done, and of how many images.
     """
     shares = lesion_shares_of(explained, image_ids, masks, kept) if masks else None

@@ -53,8 +53,8 @@ def write_overlays(
 
     Args:
         folder: Where they go, as `overlay_path` says.
-        image_id: Of the image.
-        path: Of its file.
+        image_id: Image id.
+        path: Path of its file.
         values: Its signed map, shape (h, w).
         recipe: Says how it is read, and which part is looked at.
 

@@ -86,7 +86,7 @@ def measure_shares(
     Args:
         maps: Signed, at the size of the view, shape (N, H, W).
         masks: Part of each pixel that is lesion, shape (N, H, W).
-        other_maps: Of other images, shape (N, H, W).
+        other_maps: Maps of other images, shape (N, H, W).
     """
     own, hit = _on_mask(maps, masks)
     other, other_hit = _on_mask(other_maps, masks)
@@ -106,11 +106,11 @@ def summarise(
     The ratio is that of the means: the mean of ratios would be ruled by the smallest lesions.
 
     Args:
-        shares: Of each image, shape (N,) each.
+        shares: Shares of each image, shape (N,) each.
         y_true: Class index of each image, shape (N,).
         groups: Lesion of each image, shape (N,).
-        resamples: How many resamples the intervals rest on.
-        seed: Of the resampling.
+        resamples: Number of resamples for the intervals.
+        seed: Seed of the resampling.
 
     Raises:
         ValueError: If no image is left that has both a lesion in view and a map.

@@ -109,15 +109,15 @@ def _pointing(found: Pointing) -> str:
 
 
 def _curves(explanation: Explanation) -> str:
-    said = []
+    sentences = []
     for mode, effect in (
         ("deletion", "Painting over what the map shows first lowers certainty"),
         ("insertion", "putting that back first raises it"),
     ):
         random, other = explanation.gains[f"{mode}-random"], explanation.gains[f"{mode}-other"]
         beyond = _more("the order of another image's map", other)
-        said.append(f"{effect} {_more('a random order', random)}, and {beyond}")
-    return f"{said[0]}; {said[1]}."
+        sentences.append(f"{effect} {_more('a random order', random)}, and {beyond}")
+    return f"{sentences[0]}; {sentences[1]}."
 
 
 def _more(order: str, gain: Estimate) -> str:

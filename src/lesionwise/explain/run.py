@@ -109,9 +109,9 @@ def _named(data: TrainingData, part: str, image_ids: Sequence[str]) -> NDArray[n
 
 def _answers(run: RunFolder, part: str, image_ids: NDArray[np.str_]) -> NDArray[np.float64]:
     """Return the probabilities that a run gave some images of a part, shape (N, C)."""
-    said = read_run_predictions(run, part)
-    place = {name: at for at, name in enumerate(said.image_id)}
-    return said.y_prob[[place[name] for name in image_ids.tolist()]]
+    predictions = read_run_predictions(run, part)
+    place = {name: at for at, name in enumerate(predictions.image_id)}
+    return predictions.y_prob[[place[name] for name in image_ids.tolist()]]
 
 
 def _table(explained: Explained, data: TrainingData) -> pd.DataFrame:

@@ -29,7 +29,7 @@ def sample_rows(
         dx: Diagnosis of each image, shape (N,).
         lesion: Lesion of each image, shape (N,).
         count: Rows of each diagnosis, or as many as there are lesions.
-        seed: Of the draw.
+        seed: Seed of the draw.
     """
     rng = np.random.default_rng(seed)
     chosen = {}
@@ -44,7 +44,7 @@ def thumbnail_sheet(pixels: NDArray[np.uint8], rows: list[int]) -> tuple[str, in
     """Return thumbnails side by side as one picture, and how many stand in a line.
 
     Args:
-        pixels: Of all images, shape (N, H, W, 3).
+        pixels: Pixels of all images, shape (N, H, W, 3).
         rows: Which, in the order of the sheet.
     """
     across = max(1, int(np.ceil(np.sqrt(len(rows) * TILE[0] / TILE[1]))))

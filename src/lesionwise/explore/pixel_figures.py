@@ -26,7 +26,7 @@ def mean_image_table(mean: Float, deviation: Float, images: Mapping[str, int]) -
     Args:
         mean: Mean image of each class, shape (C, H, W, 3).
         deviation: Deviation of each pixel, shape (C, H, W).
-        images: How many images each class has.
+        images: Number of images of each class.
     """
     height, width = deviation.shape[1:]
     centre = np.zeros((height, width), bool)
@@ -49,7 +49,7 @@ def plot_mean_images(mean: Float, deviation: Float, images: Mapping[str, int]) -
     Args:
         mean: Mean image of each class, shape (C, H, W, 3).
         deviation: Deviation of each pixel, shape (C, H, W).
-        images: How many images each class has; a class without one is left empty.
+        images: Number of images of each class; a class without one is left empty.
     """
     present = [index for index, code in enumerate(CODES) if images[code]]
     most = max((float(deviation[index].max()) for index in present), default=1.0)
@@ -71,7 +71,7 @@ def plot_samples(rows: Mapping[str, list[int]], pixels: NDArray[np.uint8]) -> Fi
 
     Args:
         rows: Row numbers by diagnosis.
-        pixels: Of all images, shape (N, H, W, 3).
+        pixels: Pixels of all images, shape (N, H, W, 3).
     """
     shown = {code: chosen for code, chosen in rows.items() if chosen}
     most = max(map(len, shown.values()))
@@ -91,7 +91,7 @@ def plot_map(points: pd.DataFrame, axes_names: tuple[str, str]) -> Figure:
     """Draw every image at its place on the map, the commonest diagnosis below the others.
 
     Args:
-        points: With the columns `dx`, `x`, `y`.
+        points: Points with the columns `dx`, `x`, `y`.
         axes_names: What the axes are.
     """
     with figure_style():

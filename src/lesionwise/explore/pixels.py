@@ -138,7 +138,7 @@ def in_threads(work: Callable[[slice], None], rows: int, execution: Execution = 
 
     Args:
         work: Called with the rows of a block.
-        rows: How many rows there are.
+        rows: Number of rows.
         execution: Its `workers` and `progress` are used.
     """
     done = 0

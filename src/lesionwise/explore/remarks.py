@@ -76,7 +76,7 @@ def explained_by_diagnosis(values: NDArray[np.float64], dx: NDArray[np.str_]) ->
     """Return the part of a measure's variance that lies between the diagnoses (η²), from 0 to 1.
 
     Args:
-        values: Of each image, shape (N,).
+        values: Values of each image, shape (N,).
         dx: Diagnosis of each image, shape (N,).
     """
     means = [(values[dx == code].mean(), (dx == code).sum()) for code in np.unique(dx)]
@@ -121,8 +121,8 @@ def _confirmation(table: pd.DataFrame) -> Iterator[str]:
         if row["images"] >= _ENOUGH and row[code] == row["images"]
     ]
     if pure and len(counts) > 1 and (counts[list(CODES)].sum() > 0).sum() > 1:
-        told = " and ".join(f"all {images:,} {value} images are {code}" for value, code, images in pure)
-        yield f"How a diagnosis was confirmed gives it away: {told}. dx_type must never reach a model."
+        found = " and ".join(f"all {images:,} {value} images are {code}" for value, code, images in pure)
+        yield f"How a diagnosis was confirmed gives it away: {found}. dx_type must never reach a model."
 
 
 def _ages(table: pd.DataFrame) -> Iterator[str]:

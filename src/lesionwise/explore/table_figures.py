@@ -105,7 +105,7 @@ def plot_shares(table: pd.DataFrame, colors: dict[str, str], label: str) -> Figu
 
     Args:
         table: As `tables.share_table` returns it.
-        colors: Of each of its columns.
+        colors: Colors of each of its columns.
         label: What the whole bar is.
     """
     with figure_style():
@@ -139,7 +139,7 @@ def plot_cells(table: pd.DataFrame, x: str, *, wide: bool = False) -> Figure:
     Args:
         table: Rows of parts between 0 and 1, such as `tables.missing_table` returns.
         x: What the columns are.
-        wide: For many columns: their names stand aslant.
+        wide: Whether there are many columns; then their names are rotated.
     """
     values = table.to_numpy(float)
     most = max(values.max(initial=0.0), _DEEPEST_AT_LEAST)
@@ -188,7 +188,7 @@ def plot_spreads(table: pd.DataFrame, titles: dict[str, str], *, columns: int = 
 
     Args:
         table: As `tables.spread_table` returns it.
-        titles: Of the measures to draw.
+        titles: Titles of the measures to draw.
         columns: Panels side by side.
     """
     lines = -(-len(titles) // columns)

@@ -33,7 +33,7 @@ def verify_as_predicted(engine: Engine, run: RunFolder, runs: Sequence[RunFolder
     nothing to compare with.
 
     Args:
-        engine: Of the bundle, in fp32.
+        engine: Engine of the bundle, in fp32.
         run: A run, or an ensemble.
         runs: The members, or the run alone.
 
@@ -46,16 +46,16 @@ def verify_as_predicted(engine: Engine, run: RunFolder, runs: Sequence[RunFolder
     dataset = read_dataset(folder)
     paths, place = dataset.paths, {name: row for row, name in enumerate(dataset.table["image_id"])}
     part = "val" if run.predictions("val").is_file() else "cal"
-    said = read_run_predictions(run, part)
-    rows = [row for row, name in enumerate(said.image_id) if name in place]  # copies are no files
+    predictions = read_run_predictions(run, part)
+    rows = [row for row, name in enumerate(predictions.image_id) if name in place]  # copies are no files
     rows = rows[:: -(-len(rows) // _IMAGES) or 1]
     encoding = engine.description.metadata
-    images = [place[said.image_id[row]] for row in rows]
-    told = encoding.known(dataset.records(images, encoding.names)) if encoding else None
-    found = engine.predict((paths[image] for image in images), told)
-    differences = [np.abs(found.probabilities - said.y_prob[rows]).max(initial=0)]
-    if said.logits is not None:  # a calibration can hide what stands before it
-        differences.append(np.abs(softmax(found.logits) - softmax(said.logits[rows])).max(initial=0))
+    images = [place[predictions.image_id[row]] for row in rows]
+    metadata = encoding.known(dataset.records(images, encoding.names)) if encoding else None
+    found = engine.predict((paths[image] for image in images), metadata)
+    differences = [np.abs(found.probabilities - predictions.y_prob[rows]).max(initial=0)]
+    if predictions.logits is not None:  # a calibration can hide what stands before it
+        differences.append(np.abs(softmax(found.logits) - softmax(predictions.logits[rows])).max(initial=0))
     difference = float(np.max(differences))
     if not difference <= TOLERANCE:
         raise BundleError(

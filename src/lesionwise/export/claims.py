@@ -44,7 +44,7 @@ def claimed_scores(run: RunFolder, calibration: Calibration) -> dict[str, PartSc
 
     Args:
         run: A run, or an ensemble.
-        calibration: That the bundle applies.
+        calibration: Calibration that the bundle applies.
     """
     found = {}
     if run.predictions("val").is_file():
@@ -62,22 +62,22 @@ def claimed_scores(run: RunFolder, calibration: Calibration) -> dict[str, PartSc
     return found
 
 
-def scores_of(said: Predictions, source: str) -> PartScores:
+def scores_of(predictions: Predictions, source: str) -> PartScores:
     """Return all scores of some predictions, as a bundle claims them.
 
     Args:
-        said: With truth and lesions.
+        predictions: Predictions with truth and lesions.
         source: Name of their file, for messages.
     """
-    return part_scores(evaluate_predictions(said, source))
+    return part_scores(evaluate_predictions(predictions, source))
 
 
 def digests_of_test(scores: dict[str, PartScores], split: Split) -> tuple[str, ...]:
     """Return the digests of the test images, none where no score of theirs is claimed.
 
     Args:
-        scores: That are claimed.
-        split: Of the run.
+        scores: Scores that are claimed.
+        split: Split of the run.
     """
     names = split.image_ids("test")
     if "test" not in scores or len(names) > _MOST_IMAGES:
@@ -91,7 +91,7 @@ def digests_of_made_with(split: Split) -> tuple[str, ...] | None:
     None where the package knows the split, or where the images are more than a description has room for.
 
     Args:
-        split: Of the run.
+        split: Split of the run.
     """
     rows = split.frame[split.frame["part"] != "test"]
     if split.fingerprint == REFERENCE_SPLIT or len(rows) > _MOST_SEEN:

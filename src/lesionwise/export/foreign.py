@@ -2,7 +2,7 @@
 
 Here: putting our input and output around a foreign ONNX graph. Not here: Keras files (`keras_model`).
 
-What the file cannot say has to be told: the order of its classes, how pixels were prepared, and whether it
+What the file cannot say has to be given: the order of its classes, how pixels were prepared, and whether it
 gives probabilities or logits. A guess would be right often enough to be believed.
 Letters: N images, C classes, H W height and width in pixels.
 """
@@ -43,7 +43,7 @@ _OLDEST_OPSET: Final = 13  # softmax and reductions mean the same from here on
 
 
 @dataclass(frozen=True)
-class Told:
+class Conventions:
     """What its maker has to say about a model.
 
     Attributes:
@@ -65,29 +65,29 @@ class Told:
     size: tuple[int, int] | None = None
 
 
-def import_model(path: Path, out: Path, told: Told, *, name: str, licence: str = "") -> Bundle:
+def import_model(path: Path, out: Path, conventions: Conventions, *, name: str, licence: str = "") -> Bundle:
     """Write a foreign model as a bundle; it stays uncalibrated.
 
     Args:
         path: A `.onnx`, `.keras` or `.h5` file with all its weights, one image input and one output of seven
             columns.
-        out: Where the bundle goes.
-        told: What the file cannot say.
-        name: Of the model.
-        licence: Of its weights, in words.
+        out: Path to write the bundle to.
+        conventions: What the file itself does not state.
+        name: Name of the model.
+        licence: Licence of its weights, in words.
 
     Raises:
-        BundleError: If the file is damaged or not such a model, or what was told does not fit it.
+        BundleError: If the file is damaged or not such a model, or the conventions do not fit it.
         MissingExtraError: If Keras is needed and not installed.
     """
     origin: Literal["onnx", "keras"] = "keras" if path.suffix.lower() in SUFFIXES else "onnx"
     verify_writable(out)
     try:
-        verify_told(told)
+        verify_conventions(conventions)
         verify_texts(name=name, licence=licence)
         content = keras_to_onnx(path) if origin == "keras" else read_content(path)
         verify_self_contained(content)
-        graph, size = _wrapped(onnx.load_from_string(content), told)
+        graph, size = _wrapped(onnx.load_from_string(content), conventions)
     except BundleError as error:
         raise BundleError(f"{path}: {error}.") from error
     except MissingExtraError:
@@ -98,38 +98,38 @@ def import_model(path: Path, out: Path, told: Told, *, name: str, licence: str =
         name=name,
         input=ImageInput(height=size[0], width=size[1]),
         outputs=("probabilities", "logits"),
-        logits_are="last layer" if told.gives == "logits" else "log of probability",
+        logits_are="last layer" if conventions.gives == "logits" else "log of probability",
         origin=origin,
         licence=licence,
         created=datetime.now(UTC).date(),
         package_version=version("lesionwise"),
     )
     bundle = assemble(graph, description, out)
-    _verify_gives(Engine(bundle), told)
+    _verify_gives(Engine(bundle), conventions)
     write_bundle(bundle)
     return bundle
 
 
-def verify_told(told: Told) -> None:
-    """Make sure that what was told can be true.
+def verify_conventions(conventions: Conventions) -> None:
+    """Make sure that the conventions are possible.
 
     Raises:
         BundleError: If a class is missing or named twice, a number is not one to divide by, or the size is
             none of an image.
     """
-    if sorted(told.classes) != sorted(CODES):
+    if sorted(conventions.classes) != sorted(CODES):
         raise BundleError(
             f"expected --classes to be {', '.join(CODES)} in the order of the outputs, each once, but got "
-            f"{', '.join(told.classes)}"
+            f"{', '.join(conventions.classes)}"
         )
-    if not np.isfinite([told.divide, *told.mean, *told.std]).all():
+    if not np.isfinite([conventions.divide, *conventions.mean, *conventions.std]).all():
         raise BundleError("expected --divide, --mean and --std to be finite numbers")
-    if told.divide <= 0 or min(told.std) <= 0:
+    if conventions.divide <= 0 or min(conventions.std) <= 0:
         raise BundleError("expected --divide and --std to be greater than 0")
-    if told.size and not _is_image(told.size):
+    if conventions.size and not _is_image(conventions.size):
         raise BundleError(
             f"expected --size to be {LEAST_SIDE} to {GREATEST_SIDE} pixels a side but got "
-            f"{told.size[0]}x{told.size[1]}"
+            f"{conventions.size[0]}x{conventions.size[1]}"
         )
 
 
@@ -137,7 +137,7 @@ def _is_image(size: tuple[int, int]) -> bool:
     return min(size) >= LEAST_SIDE and max(size) <= GREATEST_SIDE
 
 
-def _wrapped(model: Any, told: Told) -> tuple[bytes, tuple[int, int]]:  # noqa: ANN401 (a message of protobuf)
+def _wrapped(model: Any, conventions: Conventions) -> tuple[bytes, tuple[int, int]]:  # noqa: ANN401 (a message of protobuf)
     """Return the graph with our input and outputs, and the size of its images."""
     opset = max((entry.version for entry in model.opset_import if not entry.domain), default=0)
     if opset < _OLDEST_OPSET:
@@ -148,10 +148,10 @@ def _wrapped(model: Any, told: Told) -> tuple[bytes, tuple[int, int]]:  # noqa: 
     inputs = [port for port in graph.input if port.name not in held]
     if len(inputs) != 1 or len(graph.output) != 1:
         raise BundleError(f"has {len(inputs)} inputs and {len(graph.output)} outputs; expected one of each")
-    layout, size = _layout(inputs[0], told)
+    layout, size = _layout(inputs[0], conventions)
     kind = inputs[0].type.tensor_type.elem_type
-    before = _prepare(inputs[0].name, kind, layout, told)
-    after = _answer(graph.output[0].name, told)
+    before = _prepare(inputs[0].name, kind, layout, conventions)
+    after = _answer(graph.output[0].name, conventions)
     nodes = [*before, *graph.node, *after]
     del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
     graph.node.extend(nodes)
@@ -163,7 +163,7 @@ def _wrapped(model: Any, told: Told) -> tuple[bytes, tuple[int, int]]:  # noqa: 
     return bytes(model.SerializeToString(deterministic=True)), size
 
 
-def _layout(port: Any, told: Told) -> tuple[Literal["nhwc", "nchw"], tuple[int, int]]:  # noqa: ANN401
+def _layout(port: Any, conventions: Conventions) -> tuple[Literal["nhwc", "nchw"], tuple[int, int]]:  # noqa: ANN401
     """Return where the channels stand, and height and width."""
     dims = port.type.tensor_type.shape.dim
     sides = [dim.dim_value if dim.dim_value > 0 else None for dim in dims]  # older exporters: -1 for any
@@ -173,11 +173,11 @@ def _layout(port: Any, told: Told) -> tuple[Literal["nhwc", "nchw"], tuple[int, 
         raise BundleError(f"takes {sides[0]} images at a time; export it for any number of images")
     last = sides.index(3) == 3  # noqa: PLR2004 (the last of four)
     height, width = sides[1:3] if last else sides[2:4]
-    size = (height, width) if height and width else told.size
+    size = (height, width) if height and width else conventions.size
     if size is None:
         raise BundleError("takes images of any size; pass --size with the one that it was trained at")
-    if told.size not in (None, size):
-        raise BundleError(f"takes images of {size[0]}x{size[1]} pixels, not of {told.size}")
+    if conventions.size not in (None, size):
+        raise BundleError(f"takes images of {size[0]}x{size[1]} pixels, not of {conventions.size}")
     if not _is_image(size):
         raise BundleError(
             f"takes images of {size[0]}x{size[1]} pixels; expected {LEAST_SIDE} to {GREATEST_SIDE} a side"
@@ -185,15 +185,15 @@ def _layout(port: Any, told: Told) -> tuple[Literal["nhwc", "nchw"], tuple[int, 
     return ("nhwc" if last else "nchw"), size
 
 
-def _prepare(target: str, kind: int, layout: str, told: Told) -> list[Any]:
+def _prepare(target: str, kind: int, layout: str, conventions: Conventions) -> list[Any]:
     """Return the nodes from bytes of pixels to the foreign input."""
-    mean, std = np.array(told.mean, np.float32), np.array(told.std, np.float32)
-    order = np.array([0, 1, 2] if told.channels == "rgb" else [2, 1, 0])
+    mean, std = np.array(conventions.mean, np.float32), np.array(conventions.std, np.float32)
+    order = np.array([0, 1, 2] if conventions.channels == "rgb" else [2, 1, 0])
     steps = [
         helper.make_node("Cast", ["image"], ["ours/float"], to=TensorProto.FLOAT),
         _constant("ours/order", order),
         helper.make_node("Gather", ["ours/float", "ours/order"], ["ours/channels"], axis=3),
-        _constant("ours/divide", np.float32(told.divide)),
+        _constant("ours/divide", np.float32(conventions.divide)),
         helper.make_node("Div", ["ours/channels", "ours/divide"], ["ours/divided"]),
         _constant("ours/mean", mean),
         helper.make_node("Sub", ["ours/divided", "ours/mean"], ["ours/centred"]),
@@ -207,14 +207,14 @@ def _prepare(target: str, kind: int, layout: str, told: Told) -> list[Any]:
     return [*steps, helper.make_node("Cast", [ready], [target], to=kind)]
 
 
-def _answer(source: str, told: Told) -> list[Any]:
+def _answer(source: str, conventions: Conventions) -> list[Any]:
     """Return the nodes from the foreign output to ours."""
-    order = np.array([told.classes.index(code) for code in CODES])
+    order = np.array([conventions.classes.index(code) for code in CODES])
     steps = [
         helper.make_node("Cast", [source], ["ours/answer"], to=TensorProto.FLOAT),
         _constant("ours/classes", order),
     ]
-    if told.gives == "logits":
+    if conventions.gives == "logits":
         steps.append(helper.make_node("Gather", ["ours/answer", "ours/classes"], ["logits"], axis=1))
     else:
         steps += [
@@ -230,7 +230,7 @@ def _constant(name: str, value: Any) -> Any:  # noqa: ANN401 (numpy in, protobuf
     return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.asarray(value)))
 
 
-def _verify_gives(engine: Engine, told: Told) -> None:
+def _verify_gives(engine: Engine, conventions: Conventions) -> None:
     """Make sure on a few images that the output is what it was said to be."""
     coarse = np.random.default_rng(0).integers(0, 256, (4, 12, 16, 3), np.uint8)
     raw = engine.predict(list(coarse)).logits.astype(float)
@@ -238,7 +238,7 @@ def _verify_gives(engine: Engine, told: Told) -> None:
         raise BundleError(
             f"{engine.bundle.path}: was not written: this model gives values that are no numbers."
         )
-    values = np.exp(raw) if told.gives == "probabilities" else raw
+    values = np.exp(raw) if conventions.gives == "probabilities" else raw
     within = bool(np.all((values > 2 * _TINY) & (values <= 1)))  # below 0 the logarithm is that of _TINY
     sums_to_one = bool(np.all(np.abs(values.sum(axis=1) - 1) < _SUM_TOLERANCE) and np.all(values >= 0))
     if within and not sums_to_one:
@@ -247,10 +247,10 @@ def _verify_gives(engine: Engine, told: Told) -> None:
             "not add up to 1, as those of a sigmoid for each diagnosis; they are neither probabilities of "
             "seven diagnoses nor logits. Export it without its last layer, and pass --gives logits."
         )
-    if sums_to_one == (told.gives == "probabilities"):
+    if sums_to_one == (conventions.gives == "probabilities"):
         return
-    other = "logits" if told.gives == "probabilities" else "probabilities"
+    other = "logits" if conventions.gives == "probabilities" else "probabilities"
     raise BundleError(
-        f"{engine.bundle.path}: was not written: the outputs of this model are not {told.gives} but look "
-        f"like {other}. Pass --gives {other}."
+        f"{engine.bundle.path}: was not written: the outputs of this model are not {conventions.gives} "
+        f"but look like {other}. Pass --gives {other}."
     )

@@ -35,7 +35,7 @@ _TRIAL_IMAGES: Final = 8
 _TINY: Final = 1e-12  # as in `evaluation.ensemble`: keeps the logarithm finite
 
 
-class View(nn.Module):
+class Resample(nn.Module):
     """Cuts and resizes, as matrix products: the one form in which all runtimes resize alike.
 
     A line of the view is made of two or three neighbouring lines of the image, so nearly all of a whole
@@ -97,9 +97,9 @@ class Member(nn.Module):
     """One trained network with its view and its own calibration.
 
     Args:
-        network: From RGB in [0, 1] to logits.
+        network: Network from RGB in [0, 1] to logits.
         view: What it looks at.
-        scaling: Of its logits, where members are averaged; None for a model alone.
+        scaling: Scaling of its logits, where members are averaged; None for a model alone.
     """
 
     def __init__(self, network: Network, view: nn.Module, scaling: Scaling | None = None) -> None:
@@ -140,9 +140,9 @@ class BundleGraph(nn.Module):
 
     Args:
         members: At least one.
-        scaling: From raw outputs to calibrated ones; None leaves them as they are.
-        ood: From the embedding (B, D) to how unlike a lesion image each picture is (B,); None gives no such
-            output.
+        scaling: Scaling from raw outputs to calibrated ones; None leaves them as they are.
+        ood: Function from the embedding (B, D) to how unlike a lesion image each picture is (B,); None gives
+            no such output.
     """
 
     def __init__(
@@ -157,12 +157,12 @@ class BundleGraph(nn.Module):
     def forward(self, image: Tensor, metadata: Tensor | None = None) -> dict[str, Tensor]:
         """Return the outputs by name of images (B, H, W, 3), uint8, and what is known besides (B, M)."""
         pixels = image.permute(0, 3, 1, 2)
-        said = [member.network.outputs(member.view(pixels), metadata) for member in self.members]
-        logits, cam = said[0].logits, said[0].cam
-        if len(said) > 1:
-            each = [m.scaled(out.logits).softmax(1) for m, out in zip(self.members, said, strict=True)]
+        found = [member.network.outputs(member.view(pixels), metadata) for member in self.members]
+        logits, cam = found[0].logits, found[0].cam
+        if len(found) > 1:
+            each = [m.scaled(out.logits).softmax(1) for m, out in zip(self.members, found, strict=True)]
             logits, cam = torch.stack(each).mean(0).clamp_min(_TINY).log(), None
-        embedding = torch.cat([out.embedding for out in said], dim=1)
+        embedding = torch.cat([out.embedding for out in found], dim=1)
         outputs = {
             "probabilities": self.scaled(logits).softmax(1),
             "logits": logits,
@@ -189,7 +189,7 @@ def to_onnx(graph: BundleGraph, size: tuple[int, int], *, metadata: int = 0) -> 
     """Write a graph as ONNX, for any number of images at once.
 
     Args:
-        graph: In evaluation mode.
+        graph: Graph in evaluation mode.
         size: Height and width of its input, in pixels.
         metadata: Numbers that describe an image besides; without any it has one input.
     """
@@ -221,7 +221,7 @@ def verify_parity(graph: BundleGraph, engine: Engine) -> float:
     """Make sure that a bundle answers as the network that it came from, and return the largest difference.
 
     Args:
-        graph: In evaluation mode.
+        graph: Graph in evaluation mode.
         engine: The bundle, in fp32.
 
     Raises:
@@ -231,11 +231,11 @@ def verify_parity(graph: BundleGraph, engine: Engine) -> float:
     coarse = np.random.default_rng(0).integers(0, 256, (_TRIAL_IMAGES, 12, 16, 3), np.uint8)
     pixels = np.stack([fit_image(image, engine.description.input.size) for image in coarse])
     encoding = engine.description.metadata
-    told = None if encoding is None else _trial_metadata(encoding.length)
+    metadata = None if encoding is None else _trial_metadata(encoding.length)
     with torch.inference_mode():
-        answers = graph(torch.from_numpy(pixels), None if told is None else torch.from_numpy(told))
+        answers = graph(torch.from_numpy(pixels), None if metadata is None else torch.from_numpy(metadata))
     expected = {name: value.numpy() for name, value in answers.items()}
-    found = engine.run(pixels, told)
+    found = engine.run(pixels, metadata)
     difference = float(np.abs(found["probabilities"] - expected["probabilities"]).max())
     if not difference <= TOLERANCE:
         raise BundleError(

@@ -160,7 +160,7 @@ def verify_countable(run: RunFolder, precision: Precision) -> None:
 
     Args:
         run: Whose images it is counted on.
-        precision: That is asked for.
+        precision: Precision that is asked for.
 
     Raises:
         RunError: If the data folder of the run is gone.
@@ -178,7 +178,7 @@ def verify_countable(run: RunFolder, precision: Precision) -> None:
         _quantisation()
 
 
-def with_fewer_bits(
+def quantize_bundle(
     full: Engine,
     graph: bytes,
     run: RunFolder,
@@ -197,31 +197,31 @@ def with_fewer_bits(
         graph: Its ONNX file without the description.
         run: A run, or an ensemble.
         member: The run alone, or the first member.
-        precision: To make.
+        precision: Precision to make.
         execution: Its `cache_root` and `workers` are used.
     """
     recipe, data, _ = prepare_again(member, execution)
-    told = data.metadata(recipe.metadata)
+    metadata = data.metadata(recipe.metadata)
     cal = data.rows("cal")
     if precision == "int8":
-        graph = to_int8(graph, _inputs(data, told, cal))
+        graph = to_int8(graph, _inputs(data, metadata, cal))
     if precision == "fp16":
         graph = in_half(graph)
     description = _unscored(full.description, precision)
     low = Engine(assemble(graph, description, full.bundle.path))
-    counted = count_changes(_answers(full, data, told, cal), _answers(low, data, told, cal))
+    counted = count_changes(_answers(full, data, metadata, cal), _answers(low, data, metadata, cal))
     has_val = run.predictions("val").is_file()
-    scores = {"val": _val_scores(low, run, data, told)} if has_val else {}
+    scores = {"val": _val_scores(low, run, data, metadata)} if has_val else {}
     description = description.model_copy(update={"precision_check": counted, "scores": scores})
     return assemble(graph, description, full.bundle.path)
 
 
 def count_changes(before: Answers, after: Answers) -> PrecisionCheck:
-    """Count the images of which something else is said.
+    """Count the images of which something else is predictions.
 
     Args:
-        before: In fp32.
-        after: With fewer bits, of the same images.
+        before: Answers in fp32.
+        after: Answers in the lower precision, for the same images.
     """
     then, now = before.decisions, after.decisions
     changed = (then.decision != now.decision) | (then.top != now.top)
@@ -235,29 +235,33 @@ def count_changes(before: Answers, after: Answers) -> PrecisionCheck:
 
 
 def _val_scores(
-    engine: Engine, run: RunFolder, data: TrainingData, told: NDArray[np.float32] | None
+    engine: Engine, run: RunFolder, data: TrainingData, metadata: NDArray[np.float32] | None
 ) -> PartScores:
-    said = read_run_predictions(run, "val")
+    predictions = read_run_predictions(run, "val")
     place = {name: row for row, name in enumerate(data.image_id)}
-    rows = np.array([place[name] for name in said.image_id])
-    found = _answers(engine, data, told, rows)
-    said = replace(said, y_prob=found.probabilities.astype(float), logits=found.logits.astype(float))
-    return scores_of(said, str(run.predictions("val")))
+    rows = np.array([place[name] for name in predictions.image_id])
+    found = _answers(engine, data, metadata, rows)
+    predictions = replace(
+        predictions, y_prob=found.probabilities.astype(float), logits=found.logits.astype(float)
+    )
+    return scores_of(predictions, str(run.predictions("val")))
 
 
 def _answers(
-    engine: Engine, data: TrainingData, told: NDArray[np.float32] | None, rows: NDArray[np.int64]
+    engine: Engine, data: TrainingData, metadata: NDArray[np.float32] | None, rows: NDArray[np.int64]
 ) -> Answers:
     batches = _split(rows)
     return engine.answers(
-        [engine.run(data.pixels[some], None if told is None else told[some]) for some in batches]
+        [engine.run(data.pixels[some], None if metadata is None else metadata[some]) for some in batches]
     )
 
 
-def _inputs(data: TrainingData, told: NDArray[np.float32] | None, rows: NDArray[np.int64]) -> Iterator[Batch]:
+def _inputs(
+    data: TrainingData, metadata: NDArray[np.float32] | None, rows: NDArray[np.int64]
+) -> Iterator[Batch]:
     """Yield what the graph is given for some images, an array by the name of each input."""
     for some in _split(rows):
-        yield {"image": data.pixels[some], **({} if told is None else {"metadata": told[some]})}
+        yield {"image": data.pixels[some], **({} if metadata is None else {"metadata": metadata[some]})}
 
 
 def _split(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -43,8 +43,8 @@ from lesionwise.export.claims import (
     digests_of_made_with,
     digests_of_test,
 )
-from lesionwise.export.graph import BundleGraph, Member, View, Whole, to_onnx, verify_parity
-from lesionwise.export.precision import verify_countable, with_fewer_bits
+from lesionwise.export.graph import BundleGraph, Member, Resample, Whole, to_onnx, verify_parity
+from lesionwise.export.precision import quantize_bundle, verify_countable
 from lesionwise.files import file_sha256, read_json
 from lesionwise.labels import LEAKY_STAMP
 from lesionwise.models.rejection import RejectionScore
@@ -78,10 +78,10 @@ def export_run(
 
     Args:
         run: A trained run, or the folder that `lesionwise ensemble` made of several.
-        out: Where the file goes.
-        name: Of the model; from the recipe if left out.
+        out: Path to write the file to.
+        name: Name of the model; from the recipe if left out.
         precision: What it will be run in; below fp32 the changes on `cal` are counted, which needs the data.
-        licence: Of the weights, in words.
+        licence: Licence of the weights, in words.
         card: What a reader must know, in Markdown.
         execution: Its `cache_root` and `workers` are used.
 
@@ -127,7 +127,7 @@ def export_run(
     verify_parity(graph, engine)
     verify_as_predicted(engine, run, runs)
     if precision != "fp32":
-        bundle = with_fewer_bits(engine, exported.content, run, runs[0], precision, execution=execution)
+        bundle = quantize_bundle(engine, exported.content, run, runs[0], precision, execution=execution)
     write_bundle(bundle)
     return bundle
 
@@ -171,7 +171,7 @@ def view(recipe: Recipe) -> nn.Module:
     it cuts and however it resizes, the bundle does the same.
 
     Args:
-        recipe: Of the run.
+        recipe: Recipe of the run.
     """
     height, width = recipe.image_size
     rows = _probe(recipe, [(place, slice(None)) for place in range(height)])[:, :, 0]
@@ -179,7 +179,7 @@ def view(recipe: Recipe) -> nn.Module:
     same = recipe.view_size == recipe.image_size
     if same and rows.equal(torch.eye(height)) and columns.equal(torch.eye(width)):
         return Whole()
-    return View(rows.T.contiguous(), columns.T.contiguous())
+    return Resample(rows.T.contiguous(), columns.T.contiguous())
 
 
 def _probe(recipe: Recipe, lines: list[tuple[Any, ...]]) -> Tensor:

@@ -63,12 +63,12 @@ class LayerFeatures(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the features (B, D) of normalised images (B, 3, H, W)."""
         maps = self.body(images)
-        said = []
+        found = []
         for name in self.layers:
             mean = maps[name].mean((2, 3))
             spread = (maps[name] - mean[:, :, None, None]).square().mean((2, 3))
-            said += [mean, (spread + _TINY).sqrt()]
-        return torch.cat(said, dim=1)
+            found += [mean, (spread + _TINY).sqrt()]
+        return torch.cat(found, dim=1)
 
     def _count(self, image_size: tuple[int, int]) -> int:
         with torch.inference_mode():

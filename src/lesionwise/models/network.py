@@ -65,8 +65,8 @@ class Network(nn.Module):
     The statistics are part of the network, so that whoever has the weights cannot normalise wrongly.
 
     Args:
-        features: From normalised images (B, 3, H, W) to a feature map (B, D, h, w).
-        head: From the feature map to logits (B, C).
+        features: Layers from normalised images (B, 3, H, W) to a feature map (B, D, h, w).
+        head: Layers from the feature map to logits (B, C).
 
     Attributes:
         views: How many views of each image are averaged, a key of `VIEWS`; 8 for square images alone.
@@ -95,7 +95,7 @@ class Network(nn.Module):
         if self.views > 1:
             return self.outputs(images, metadata).logits
         logits: Tensor = self.head(self._features(images))
-        return self.told(logits, metadata)
+        return self.with_metadata(logits, metadata)
 
     def outputs(self, images: Tensor, metadata: Tensor | None = None) -> Outputs:
         """Return logits, embedding and, where exact, class activation maps of RGB images in [0, 1].
@@ -119,9 +119,9 @@ class Network(nn.Module):
     def of_embedding(self, embedding: Tensor, metadata: Tensor | None = None) -> Tensor:
         """Return the logits (B, C) of embeddings (B, D) with what encoded metadata (B, M) add to them."""
         logits: Tensor = self.head.linear(self.head.drop(embedding))
-        return self.told(logits, metadata)
+        return self.with_metadata(logits, metadata)
 
-    def told(self, logits: Tensor, metadata: Tensor | None) -> Tensor:
+    def with_metadata(self, logits: Tensor, metadata: Tensor | None) -> Tensor:
         """Return the logits (B, C) of images with what encoded metadata (B, M) add to them."""
         if metadata is None:
             return logits
@@ -164,7 +164,7 @@ class DenseHead(Head):
     """Layers of any kind that end in one vector, then one linear layer.
 
     Args:
-        layers: From the features to the embedding (B, D).
+        layers: Layers from the features to the embedding (B, D).
         num_features: Length of the embedding.
         num_classes: Classes to tell apart.
         drop_rate: Dropout on the embedding.

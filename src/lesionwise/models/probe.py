@@ -22,7 +22,7 @@ from lesionwise.evaluation.scores.decision import macro_recall_score
 from lesionwise.split.assign import LesionKFold
 
 Kind = Literal["logistic", "svm"]
-Floats = NDArray[np.floating[Any]]
+AnyFloats = NDArray[np.floating[Any]]
 
 STRENGTHS: Final = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 """Values of C that are tried, on features of variance one: from 1,280 of them hardly used to fully used."""
@@ -46,16 +46,16 @@ class Probe:
         metadata_weight: Shape (C, M), for encoded metadata; M is 0 without them.
     """
 
-    weight: Floats
-    bias: Floats
+    weight: AnyFloats
+    bias: AnyFloats
     strength: float
     cv_scores: dict[float, float]
-    metadata_weight: Floats
+    metadata_weight: AnyFloats
 
-    def logits(self, features: Floats, metadata: Floats | None = None) -> Floats:
+    def logits(self, features: AnyFloats, metadata: AnyFloats | None = None) -> AnyFloats:
         """Return the logits (N, C) of features (N, D) and, where they are known, metadata (N, M)."""
-        said = features @ self.weight.T + self.bias
-        return np.asarray(said if metadata is None else said + metadata @ self.metadata_weight.T)
+        logits = features @ self.weight.T + self.bias
+        return np.asarray(logits if metadata is None else logits + metadata @ self.metadata_weight.T)
 
 
 @dataclass(frozen=True)
@@ -67,20 +67,20 @@ class Metadata:
         dropout: Part of the images that count as if nothing were known of them.
     """
 
-    numbers: Floats
+    numbers: AnyFloats
     dropout: float
 
 
-def main_directions(features: Floats, count: int, *, seed: int = 0) -> tuple[Floats, Floats]:
+def main_directions(features: AnyFloats, count: int, *, seed: int = 0) -> tuple[AnyFloats, AnyFloats]:
     """Return middle (D,) and directions (K, D) of features: principal components, one on average in variance.
 
     Each feature counts alike, whatever its scale; the directions keep their spread, so that a regularised
     layer leans on the strong ones.
 
     Args:
-        features: Of the training images, shape (N, D).
+        features: Features of the training images, shape (N, D).
         count: Directions K; those beyond what N images can span are zero.
-        seed: Of the start of the search.
+        seed: Seed of the start of the search.
 
     References:
         Halko, Martinsson, Tropp (2011), https://doi.org/10.1137/090771806
@@ -106,12 +106,12 @@ class Fitting(NamedTuple):
     """
 
     kind: Kind = "logistic"
-    class_weights: Floats | None = None
+    class_weights: AnyFloats | None = None
     standardise: bool = True
 
 
 def fit_probe(
-    features: Floats,
+    features: AnyFloats,
     y: NDArray[np.int64],
     groups: NDArray[np.str_],
     *,
@@ -122,16 +122,16 @@ def fit_probe(
     """Fit a last layer to features, choosing its regularisation by cross-validation over lesions.
 
     Args:
-        features: Of the training images, shape (N, D).
+        features: Features of the training images, shape (N, D).
         y: Their classes, shape (N,), each of 0..C-1 at least once.
         groups: Their lesions, shape (N,).
         fitting: How the layer is fitted.
         metadata: What is known of the images besides; it is added to what each image says.
         seed: Seed of the folds.
     """
-    told = metadata or Metadata(np.zeros((len(y), 0)), 0.0)
+    known = metadata or Metadata(np.zeros((len(y), 0)), 0.0)
     sample_weight = np.ones(len(y)) if fitting.class_weights is None else fitting.class_weights[y]
-    given = _Given(features, told, y, sample_weight, fitting.standardise, len(np.unique(y)))
+    given = _Given(features, known, y, sample_weight, fitting.standardise, len(np.unique(y)))
     fold = LesionKFold(_FOLDS, random_state=seed).fold_of(y, groups)
     scores = {strength: _held_out_score(fitting.kind, strength, given, fold) for strength in STRENGTHS}
     best = max(scores, key=lambda strength: scores[strength])
@@ -142,36 +142,36 @@ def fit_probe(
 class _Given(NamedTuple):
     """All that a layer is fitted to."""
 
-    features: Floats
-    told: Metadata
+    features: AnyFloats
+    metadata: Metadata
     y: NDArray[np.int64]
-    sample_weight: Floats
+    sample_weight: AnyFloats
     standardise: bool
     classes: int
 
     def at(self, rows: NDArray[np.intp]) -> "_Given":
-        told = Metadata(self.told.numbers[rows], self.told.dropout)
-        own = self.features[rows], told, self.y[rows], self.sample_weight[rows]
+        known = Metadata(self.metadata.numbers[rows], self.metadata.dropout)
+        own = self.features[rows], known, self.y[rows], self.sample_weight[rows]
         return _Given(*own, self.standardise, self.classes)
 
 
 def _held_out_score(kind: Kind, strength: float, given: _Given, fold: NDArray[np.intp]) -> float:
     """Return the balanced accuracy over all held-out images as one set: a fold may lack a rare class."""
-    said = np.empty((len(given.y), given.classes))
+    logits = np.empty((len(given.y), given.classes))
     for number in range(_FOLDS):
         held = np.flatnonzero(fold == number)
         weight, bias, added = _layer(kind, strength, given.at(np.flatnonzero(fold != number)))
-        said[held] = given.features[held] @ weight.T + bias + given.told.numbers[held] @ added.T
-    return float(macro_recall_score(given.y, said))
+        logits[held] = given.features[held] @ weight.T + bias + given.metadata.numbers[held] @ added.T
+    return float(macro_recall_score(given.y, logits))
 
 
-def _layer(kind: Kind, strength: float, given: _Given) -> tuple[Floats, Floats, Floats]:
+def _layer(kind: Kind, strength: float, given: _Given) -> tuple[AnyFloats, AnyFloats, AnyFloats]:
     """Return weight, bias and the weight of the metadata, for features as they came.
 
     Each image stands twice, with its metadata and without, and the two share its weight as `dropout` says:
     the mean over all draws of what is hidden.
     """
-    numbers, dropout = given.told.numbers, given.told.dropout
+    numbers, dropout = given.metadata.numbers, given.metadata.dropout
     x = StandardScaler(with_mean=given.standardise, with_std=given.standardise).fit(given.features)
     linear: Any = {
         "logistic": LogisticRegression(C=strength, max_iter=_STEPS),
@@ -179,9 +179,9 @@ def _layer(kind: Kind, strength: float, given: _Given) -> tuple[Floats, Floats, 
     }[kind]
     features, y, sample_weight = x.transform(given.features), given.y, given.sample_weight
     if numbers.shape[1]:
-        told = np.hstack([features, _METADATA_SCALE * numbers])
-        untold = np.hstack([features, np.zeros_like(numbers)])
-        features, y = np.vstack([told, untold]), np.tile(y, 2)
+        with_metadata = np.hstack([features, _METADATA_SCALE * numbers])
+        without = np.hstack([features, np.zeros_like(numbers)])
+        features, y = np.vstack([with_metadata, without]), np.tile(y, 2)
         sample_weight = np.concatenate([(1 - dropout) * sample_weight, dropout * sample_weight])
     linear.fit(features, y, sample_weight=sample_weight)
     factors, offsets = np.zeros((given.classes, features.shape[1])), np.full(given.classes, _NEVER)

@@ -38,7 +38,7 @@ class Block(nn.Module):
     Args:
         inputs: Channels that come in.
         outputs: Channels that go out.
-        stride: Of the block; the shortcut averages where it strides.
+        stride: Stride of the block; the shortcut averages where it strides.
         neck: Channels of a 1x1, 3x3, 1x1 bottleneck; left out, the block is two 3x3 convolutions.
 
     References:

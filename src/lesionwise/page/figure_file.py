@@ -15,7 +15,7 @@ def write_figure(folder: Path, name: str, figure: Figure, table: pd.DataFrame, t
 
     Args:
         folder: Where both go, as `<name>.svg` and `<name>.csv`.
-        name: Of the figure; sets its ids apart from those of others on the page.
+        name: Name of the figure; sets its ids apart from those of others on the page.
         figure: Drawn inside `figure_style`.
         table: What it was drawn from.
         title: What it shows, in a sentence.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Pixels = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+Float32s = NDArray[np.float32]
 
 OPACITY: Final = 0.7
 """Of the highest value; lower ones are clearer in proportion."""
@@ -35,37 +35,37 @@ _LINE_PX: Final = 1.6
 _HALO_PX: Final = 3.4
 
 
-def viridis(values: Floats) -> NDArray[np.float64]:
+def viridis(values: Float32s) -> NDArray[np.float64]:
     """Return the colours of values in [0, 1], shape (..., 3), from 0 to 255."""
     at = np.clip(values, 0, 1) * (len(_ANCHORS) - 1)
     return np.stack([np.interp(at, np.arange(len(_ANCHORS)), column) for column in _ANCHORS.T], axis=-1)
 
 
-def positive_part(values: Floats) -> Floats:
+def positive_part(values: Float32s) -> Float32s:
     """Return what is above zero as parts of the highest value; all zero where nothing is."""
     kept = np.maximum(values, 0)
     return np.asarray(kept / max(float(kept.max(initial=0)), 1e-12), np.float32)
 
 
-def lay_colour(pixels: Pixels, values: Floats, *, opacity: float = OPACITY) -> Pixels:
+def lay_colour(pixels: Pixels, values: Float32s, *, opacity: float = OPACITY) -> Pixels:
     """Return a photograph with a map over it in colour.
 
     Args:
         pixels: RGB values, shape (H, W, 3).
-        values: In [0, 1], shape (h, w) of any size: stretched over the whole photograph.
-        opacity: Of the value 1.
+        values: Values in [0, 1], shape (h, w) of any size: stretched over the whole photograph.
+        opacity: Opacity of the value 1.
     """
     field = np.clip(_stretch(values, pixels.shape[0], pixels.shape[1]), 0, 1)
     veil = (opacity * field)[..., None]
     return np.asarray(np.rint(pixels * (1 - veil) + viridis(field) * veil), np.uint8)
 
 
-def lay_contours(pixels: Pixels, values: Floats, *, levels: tuple[float, ...] = LEVELS) -> Pixels:
+def lay_contours(pixels: Pixels, values: Float32s, *, levels: tuple[float, ...] = LEVELS) -> Pixels:
     """Return a photograph with lines where a map crosses some levels, dark with a white halo.
 
     Args:
         pixels: RGB values, shape (H, W, 3).
-        values: In [0, 1], shape (h, w) of any size.
+        values: Values in [0, 1], shape (h, w) of any size.
         levels: Each in (0, 1); the inner lines are the stronger ones.
     """
     height, width = pixels.shape[:2]
@@ -93,6 +93,6 @@ def dim_around(pixels: Pixels, seen: tuple[slice, slice]) -> Pixels:
     return drawn
 
 
-def _stretch(values: Floats, height: int, width: int) -> Floats:
+def _stretch(values: Float32s, height: int, width: int) -> Float32s:
     image = Image.fromarray(np.asarray(values, np.float32))
     return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC), np.float32)

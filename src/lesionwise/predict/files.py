@@ -157,7 +157,7 @@ def settings_of(
 
     Args:
         engine: The model.
-        format_: Of the predictions.
+        format_: Format of the predictions.
         tta: Average over flips.
         metadata: What is known of the images besides.
 
@@ -234,8 +234,8 @@ def answer(
     if batch.pixels is None:
         return batch, None
     run = run_views if tta else Engine.run
-    told = None if metadata is None else metadata.numbers_of(batch.pictures)
-    return batch, engine.answers([run(engine, batch.pixels, told)])
+    known = None if metadata is None else metadata.numbers_of(batch.pictures)
+    return batch, engine.answers([run(engine, batch.pixels, known)])
 
 
 def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:

@@ -26,7 +26,7 @@ class MetadataTable:
     """A table that was read, some 300 bytes for each row.
 
     Attributes:
-        sha256: Of the file.
+        sha256: SHA-256 of the file.
         key: Column by which pictures are found.
         places: Row by the value of that column.
         names: The ids by the name of their file, without folders and suffix.

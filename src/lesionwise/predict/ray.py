@@ -76,8 +76,8 @@ def predict_with_ray(
         kept = table.begin(settings, resume=output.resume)
         waiting = fresh_pictures(pictures, kept, tally, faults)
         while window := list(islice(waiting, WINDOW)):
-            for said in _share_out(ray, work, window):
-                _write(said, table, faults, tally)
+            for results in _share_out(ray, work, window):
+                _write(results, table, faults, tally)
                 if on_done:
                     on_done(tally.done)
     if not tally.failed:
@@ -97,10 +97,10 @@ def _share_out(
     names = iter(window)
     blocks = data.from_items([{"picture": _pack(p)} for p in window], override_num_blocks=_blocks(window))
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # it has more to say than fits on a screen
-    said = blocks.map_batches(work, batch_size=BATCH, batch_format="numpy", num_cpus=1)
+    results = blocks.map_batches(work, batch_size=BATCH, batch_format="numpy", num_cpus=1)
     try:
-        for batch in said.iter_batches(batch_size=None, batch_format="numpy"):
-            found = [json.loads(text) for text in batch["said"]]
+        for batch in results.iter_batches(batch_size=None, batch_format="numpy"):
+            found = [json.loads(text) for text in batch["results"]]
             if [one["image_id"] for one in found] != [p.image_id for p in islice(names, len(found))]:
                 raise LesionwiseError("Ray gave back other images than it was given. Pass --resume.")
             yield found
@@ -130,17 +130,17 @@ def _answer_block(
     """Answer some pictures on the machine that Ray chose."""
     pictures = [pickle.loads(packed) for packed in block["picture"]]  # noqa: S301 (what `_pack` made)
     engine = _engine(bundle, precision)
-    said: dict[str, dict[str, Any]] = {}
+    results: dict[str, dict[str, Any]] = {}
     try:
         decoded, answers = answer(engine, decode(engine, pictures), tta=tta)
-        said |= {fault[0]: {"fault": fault} for fault in decoded.faults}
+        results |= {fault[0]: {"fault": fault} for fault in decoded.faults}
         if answers is not None:
             rows = table_rows(format_, decoded.pictures, answers, bundle)
-            said |= {row[0]: {"row": row} for row in rows}
+            results |= {row[0]: {"row": row} for row in rows}
     except LesionwiseError as error:  # of the model, hence of every picture
-        said = {picture.image_id: {"stop": str(error)} for picture in pictures}
-    found = [{"image_id": picture.image_id, **said[picture.image_id]} for picture in pictures]
-    return {"said": np.array([json.dumps(one) for one in found], dtype=object)}
+        results = {picture.image_id: {"stop": str(error)} for picture in pictures}
+    found = [{"image_id": picture.image_id, **results[picture.image_id]} for picture in pictures]
+    return {"results": np.array([json.dumps(one) for one in found], dtype=object)}
 
 
 def _engine(bundle: Bundle, precision: Precision) -> Engine:
@@ -151,13 +151,13 @@ def _engine(bundle: Bundle, precision: Precision) -> Engine:
     return _engines[key]
 
 
-def _write(said: list[dict[str, Any]], table: GrowingTable, faults: GrowingTable, tally: Tally) -> None:
-    for one in said:
+def _write(results: list[dict[str, Any]], table: GrowingTable, faults: GrowingTable, tally: Tally) -> None:
+    for one in results:
         if "stop" in one:
             raise LesionwiseError(one["stop"])
-    if wrong := [one["fault"] for one in said if "fault" in one]:
+    if wrong := [one["fault"] for one in results if "fault" in one]:
         faults.append(wrong)
         tally.failed += len(wrong)
-    rows = [one["row"] for one in said if "row" in one]
+    rows = [one["row"] for one in results if "row" in one]
     table.append(rows)
     tally.predicted += len(rows)

@@ -38,7 +38,7 @@ class Picture:
     Attributes:
         image_id: Its name in results: that of its file, without folder and suffix, where no other picture
             of the call has it; else the shortest end of its path that no other has; else what a table gives.
-        path: Where it is, for a reader.
+        path: Path that holds it, for a reader.
         read: Returns its bytes, or raises ImageError.
         named: A table gives the image_id, which must therefore be the only one.
     """

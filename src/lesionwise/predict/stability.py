@@ -36,7 +36,7 @@ _PIXELS: Final = "pixels"
 _WAYS: Final = (_FILE, _PIXELS, *HARMLESS)
 
 Pixels = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+Float32s = NDArray[np.float32]
 
 
 class _Models(NamedTuple):
@@ -46,19 +46,19 @@ class _Models(NamedTuple):
     shortened: Engine | None
 
 
-class _Picture(NamedTuple):
+class _Source(NamedTuple):
     """A picture to ask about, and what is known besides it, encoded, shape (1, M)."""
 
     path: Path
     image_id: str
-    metadata: Floats | None
+    metadata: Float32s | None
 
 
 class _Answers(NamedTuple):
     """Probabilities (K, C) and rejection scores (K,) of one picture in all its ways."""
 
-    prob: Floats
-    foreign: Floats
+    prob: Float32s
+    foreign: Float32s
     is_jpeg: bool
 
 
@@ -77,8 +77,8 @@ def stability_of(
 
     Args:
         engine: The model.
-        dataset: With the files.
-        rows: Of the images to measure on, shape (N,).
+        dataset: Dataset with the files.
+        rows: Rows of the images to measure on, shape (N,).
         groups: Their lesions, shape (N,).
         progress: Receives the images done and the number of all.
 
@@ -104,15 +104,15 @@ def _one_core_each(engine: Engine) -> _Models:
     )
 
 
-def _pictures(engine: Engine, dataset: Dataset, rows: NDArray[np.int64]) -> Iterator[_Picture]:
+def _pictures(engine: Engine, dataset: Dataset, rows: NDArray[np.int64]) -> Iterator[_Source]:
     encoding, paths, ids = engine.description.metadata, dataset.paths, dataset.table["image_id"].to_numpy(str)
     for row in rows:
         known = encoding.known(dataset.records([row], encoding.names)) if encoding else [None]
-        yield _Picture(paths[row], ids[row], engine.encode(known))
+        yield _Source(paths[row], ids[row], engine.encode(known))
 
 
 def _ask_about_all(
-    models: _Models, pictures: Iterator[_Picture], count: int, progress: Progress
+    models: _Models, pictures: Iterator[_Source], count: int, progress: Progress
 ) -> Iterator[_Answers]:
     cores = usable_cores()
     with ThreadPoolExecutor(cores) as pool:
@@ -122,7 +122,7 @@ def _ask_about_all(
             progress.on_work("changing pictures", number, count)
 
 
-def _ask(models: _Models, picture: _Picture) -> _Answers:
+def _ask(models: _Models, picture: _Source) -> _Answers:
     """Read one picture in all its ways and ask the model about each."""
     pixels, is_jpeg = _read(models.full, picture)
     outputs = [*_run(models.full, pixels, picture.metadata)]
@@ -132,7 +132,7 @@ def _ask(models: _Models, picture: _Picture) -> _Answers:
     return _Answers(prob, foreign, is_jpeg)
 
 
-def _run(engine: Engine, pixels: Pixels, metadata: Floats | None) -> Iterator[tuple[Floats, Floats]]:
+def _run(engine: Engine, pixels: Pixels, metadata: Float32s | None) -> Iterator[tuple[Float32s, Float32s]]:
     """Yield probabilities (at most BATCH, C) and rejection scores of one picture's ways."""
     for start in range(0, len(pixels), BATCH):
         batch = pixels[start : start + BATCH]
@@ -140,7 +140,7 @@ def _run(engine: Engine, pixels: Pixels, metadata: Floats | None) -> Iterator[tu
         yield found["probabilities"], found.get("ood_score", np.full(len(batch), -np.inf, np.float32))
 
 
-def _read(engine: Engine, picture: _Picture) -> tuple[Pixels, bool]:
+def _read(engine: Engine, picture: _Source) -> tuple[Pixels, bool]:
     """Return one picture in all its ways, as the graph takes it, shape (K, H, W, 3); and if it is a JPEG."""
     as_file = engine.read(picture.path)
     with open_image(picture.path) as opened:
@@ -152,7 +152,7 @@ def _read(engine: Engine, picture: _Picture) -> tuple[Pixels, bool]:
     return np.stack([as_file, engine.read(pixels), *changed]), is_jpeg
 
 
-def _said(engine: Engine, names: Sequence[str], prob: Floats, foreign: Floats) -> dict[str, Said]:
+def _said(engine: Engine, names: Sequence[str], prob: Float32s, foreign: Float32s) -> dict[str, Said]:
     """Return what is said by way, from probabilities (N, K, C) and rejection scores (N, K)."""
     found = {}
     for way, name in enumerate(names):

@@ -40,11 +40,11 @@ class Row:
 
     Attributes:
         score: Its name.
-        diagnosis: Of which; empty for a score over all.
-        claimed: By the file.
+        diagnosis: Diagnosis of the score; empty for a score over all.
+        claimed: Value that the file claims.
         found: Here; None if there is no score of that name.
         checkable: Whether the data hold what the number rests on; if not, it is not confirmed nor refuted.
-        tolerance: By how much the two may differ.
+        tolerance: Largest accepted difference between the two.
     """
 
     score: str
@@ -76,7 +76,7 @@ class Verification:
 
     Attributes:
         rows: The lines of its card.
-        known: Of how many test images the data tell each thing that the model takes besides pictures.
+        known: Number of test images whose value is known, for each metadata field that the model takes.
         images: Test images.
     """
 
@@ -85,7 +85,7 @@ class Verification:
     images: int
 
     @property
-    def untold(self) -> list[str]:
+    def missing_metadata(self) -> list[str]:
         """What the model takes besides pictures and the data tell of no test image."""
         return [name for name, count in self.known.items() if not count]
 
@@ -101,23 +101,25 @@ class Verification:
             "refuted": sum(row.refuted for row in self.rows),
             "not checked": sum(not row.checkable for row in self.rows),
         }
-        told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        summary = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
         if self.confirmed:
             return f"CONFIRMED, all {len(self.rows)} rows."
         if counts["refuted"]:
-            return f"REFUTED in {counts['refuted']} of {len(self.rows)} rows ({told})."
-        return f"NOT VERIFIED: {told}. The rest needs {', '.join(self.untold)} of the test images."
+            return f"REFUTED in {counts['refuted']} of {len(self.rows)} rows ({summary})."
+        return (
+            f"NOT VERIFIED: {summary}. The rest needs {', '.join(self.missing_metadata)} of the test images."
+        )
 
 
 def verify_claims(engine: Engine, dataset: Dataset) -> Verification:
     """Run a bundle on the test images that it names and return every number beside the one it claims.
 
     The scores of a model that takes age, sex and site rest on these. Where the data tell one of them of no
-    test image, the model answers otherwise, and only the counts of images and lesions are checked.
+    test image, the model answers differently, and only the counts of images and lesions are checked.
 
     Args:
-        engine: Of the bundle.
-        dataset: That it was tested on.
+        engine: Engine of the bundle.
+        dataset: Dataset that it was tested on.
 
     Raises:
         DataError: If the bundle claims nothing, or images that it names are not in the data.
@@ -135,8 +137,8 @@ def verify_claims(engine: Engine, dataset: Dataset) -> Verification:
     encoding = engine.description.metadata
     records = dataset.records(rows, encoding.names) if encoding else []
     known = {name: _count_known(records, name) for name in (encoding.names if encoding else ())}
-    said = engine.predict((paths[row] for row in rows), encoding.known(records) if encoding else None)
-    measured = _measure(said, dataset.y[rows], _groups_of(dataset, rows))
+    answers = engine.predict((paths[row] for row in rows), encoding.known(records) if encoding else None)
+    measured = _measure(answers, dataset.y[rows], _groups_of(dataset, rows))
     found, whole = dict(_lines(measured)), all(known.values())
     lines = [
         Row(*name, claimed, found.get(name), checkable=whole or name[0] in _OF_IMAGES)
@@ -204,14 +206,14 @@ def _groups_of(dataset: Dataset, rows: NDArray[np.int64]) -> NDArray[np.str_]:
     return lesion_groups(dataset.table, identical_images(part, pixels))[rows]
 
 
-def _measure(said: Answers, y_true: NDArray[np.int64], groups: NDArray[np.str_]) -> PartScores:
+def _measure(answers: Answers, y_true: NDArray[np.int64], groups: NDArray[np.str_]) -> PartScores:
     """Return what a bundle would claim if these were all its test images."""
-    calibration, prob = said.description.calibration, said.probabilities
+    calibration, prob = answers.description.calibration, answers.probabilities
     check = accepted = None
     if calibration is not None:
-        check = check_calibration(calibration, y_true, softmax(said.logits), prob, groups)
-    if said.ood_score is not None and said.description.ood_cutoff is not None:
-        accepted = float(np.mean(said.decisions.decision != "not_a_lesion_image"))
+        check = check_calibration(calibration, y_true, softmax(answers.logits), prob, groups)
+    if answers.ood_score is not None and answers.description.ood_cutoff is not None:
+        accepted = float(np.mean(answers.decisions.decision != "not_a_lesion_image"))
     return part_scores(evaluate(y_true, prob, groups), check, accepted=accepted)
 
 

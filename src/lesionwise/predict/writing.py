@@ -46,7 +46,11 @@ def table_rows(
         answers: What the model said about them.
         bundle: The model, which each row names: a score can then be checked against what it was trained on.
     """
-    said, probabilities, logits = answers.decisions, answers.probabilities.tolist(), answers.logits.tolist()
+    decisions, probabilities, logits = (
+        answers.decisions,
+        answers.probabilities.tolist(),
+        answers.logits.tolist(),
+    )
     for row, picture in enumerate(pictures):
         if format_ == "isic":
             prob = dict(zip(CODES, probabilities[row], strict=True))
@@ -55,10 +59,10 @@ def table_rows(
         yield [
             picture.image_id,
             picture.path,
-            str(said.decision[row]),
-            str(said.top[row]),
-            _number(said.malignant_probability[row]),
-            " ".join(said.prediction_codes(row) or ()),
+            str(decisions.decision[row]),
+            str(decisions.top[row]),
+            _number(decisions.malignant_probability[row]),
+            " ".join(decisions.prediction_codes(row) or ()),
             "" if answers.ood_score is None else _number(answers.ood_score[row]),
             *map(_number, probabilities[row]),
             *map(_number, logits[row]),

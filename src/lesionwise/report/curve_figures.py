@@ -29,7 +29,7 @@ def plot_roc(table: pd.DataFrame, evaluation: Evaluation) -> Figure:
 
     Args:
         table: As `curves.roc_table` returns it.
-        evaluation: For the areas.
+        evaluation: Evaluation for the areas.
     """
     with figure_style():
         figure, panels = _panels("false positive rate", "sensitivity", "no better than chance")
@@ -47,7 +47,7 @@ def plot_precision_recall(table: pd.DataFrame, evaluation: Evaluation) -> Figure
 
     Args:
         table: As `curves.precision_recall_table` returns it.
-        evaluation: For average precisions and prevalences.
+        evaluation: Evaluation for average precisions and prevalences.
     """
     with figure_style():
         figure, panels = _panels("recall", "precision", "how common it is")

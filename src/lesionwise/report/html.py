@@ -181,7 +181,7 @@ def misclassified_table(predictions: Predictions) -> pd.DataFrame:
     """Return every wrong image, missed melanomas first, the surest mistake at the top of each kind.
 
     Args:
-        predictions: With truth.
+        predictions: Predictions with truth.
 
     Returns:
         Columns `image_id`, `true`, `said`, `confidence` (of what was said) and `true_probability`.

@@ -47,7 +47,7 @@ def write_model_card(
 
     Args:
         run: A run, or an ensemble; its test scores are shown where there are any, else those on val.
-        licence: Of the weights, such as "CC BY-NC 4.0"; empty if not stated.
+        licence: Licence of the weights, such as "CC BY-NC 4.0"; empty if not stated.
         folds: A cross-validation of the run's recipe, for an ensemble one of such; its scores are
             shown apart from the run's own.
         notes: What only its makers know, in Markdown, taken over as it is.

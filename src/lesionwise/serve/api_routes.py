@@ -139,8 +139,8 @@ def _add_predict(router: APIRouter, service: Service, budget: Budget) -> None:
     ) -> Response:
         """Answer for each file of the field “image”. If one cannot be read, the whole request is refused."""
         with budget.hold() as hold:
-            images, values = await read_upload(request, service.limits, hold, service.told_fields)
-            answers = await service.answer(images, told=values, heatmap=heatmap)
+            images, values = await read_upload(request, service.limits, hold, service.metadata_fields)
+            answers = await service.answer(images, metadata=values, heatmap=heatmap)
         results = [answer.result for answer in answers]
         return JSONResponse({"results": results, "model": service.model_brief()})
 

@@ -17,12 +17,12 @@ class Batcher(Generic[Item, Result]):
     """Threads that run the network on whatever has come in.
 
     Args:
-        run: From the items of a batch to the one result of all.
+        run: Function from the items of a batch to the one result of all.
         run_alone: The same for a batch beside which no other is computed or waits; `run` if left out.
         workers: Batches that are computed at the same time.
         size: Most items of a batch.
-        wait_s: How long a batch is held back while others are coming.
-        coming: How many items will be here soon.
+        wait_s: Seconds that a batch is held back while others are coming.
+        coming: Number of items that will arrive soon.
         on_batch: Told the size of each batch.
     """
 

@@ -27,7 +27,7 @@ class Connection(HttpToolsProtocol):
     """A connection that does not wait for ever.
 
     Args:
-        limits: Of seconds, bytes and connections.
+        limits: Limits of seconds, bytes and connections.
         metrics: Where refusals are counted.
         options: What uvicorn gives to every protocol.
     """

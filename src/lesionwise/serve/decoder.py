@@ -58,7 +58,7 @@ def answer(content: bytes, *, preview: bool, settings: dict[str, Any]) -> bytes:
     """Return what is found in a file: one line of JSON, then the network's pixels, then the preview.
 
     Args:
-        content: Of the file.
+        content: Content of the file.
         preview: Whether a picture for people is wanted, upright and without metadata.
         settings: As for `main`.
     """

@@ -42,15 +42,15 @@ _FRAME_BYTES: Final = 256 << 20
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedImage:
     """An image that was decoded.
 
     Attributes:
         pixels: As the network takes it, shape (H, W, 3).
-        width: Of the whole image, upright, in pixels.
-        height: The same.
+        width: Width of the whole upright image in pixels.
+        height: Height of the same, in pixels.
         preview: A small JPEG of it for people; empty if none was asked for.
-        pictures: That the file holds; the first was decoded.
+        pictures: Number of pictures in the file; the first was decoded.
     """
 
     pixels: NDArray[np.uint8]
@@ -65,12 +65,12 @@ class Decoders:
 
     Args:
         rule: How a picture becomes the network's input.
-        limits: Of pixels and seconds.
-        count: How many.
+        limits: Limits of pixels and seconds.
+        count: Number of processes.
         on_restart: Called whenever one is replaced.
 
     Attributes:
-        at_work: How many are busy now.
+        at_work: Number of processes that are busy now.
     """
 
     def __init__(
@@ -111,11 +111,11 @@ class Decoders:
         for process in tuple(self._all):
             await self._end(process)
 
-    async def decode(self, content: bytes, *, preview: bool = False) -> Picture:
+    async def decode(self, content: bytes, *, preview: bool = False) -> DecodedImage:
         """Return the picture that a file holds.
 
         Args:
-            content: Of the file.
+            content: Content of the file.
             preview: Whether to draw one for people, too.
 
         Raises:
@@ -168,14 +168,14 @@ class Decoders:
         except TimeoutError as error:
             raise Problem("busy", f"No decoder was free within {WAIT_S:g} seconds.") from error
 
-    def _picture(self, frame: bytes) -> Picture:
+    def _picture(self, frame: bytes) -> DecodedImage:
         head, _, rest = frame.partition(b"\n")
         found = json.loads(head)
         if "refused" in found:
             raise Problem(found["refused"], found["detail"])
         pixels = np.frombuffer(rest, np.uint8, count=found["pixels"]).reshape(self._shape)
         preview = rest[found["pixels"] :]
-        return Picture(pixels, found["width"], found["height"], preview, found["pictures"])
+        return DecodedImage(pixels, found["width"], found["height"], preview, found["pictures"])
 
     async def _add(self) -> None:
         kept = {name: value for name, value in os.environ.items() if name.upper() in _ENVIRONMENT}

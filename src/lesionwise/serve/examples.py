@@ -31,7 +31,7 @@ def read_examples(folder: Path, limits: Limits) -> tuple[Example, ...]:
 
     Args:
         folder: Not searched below its first level.
-        limits: Of bytes.
+        limits: Limits of bytes.
 
     Raises:
         ImageError: If there is none, or one cannot be served.

@@ -22,7 +22,7 @@ _SHADES: Final = 64
 
 
 @dataclass(frozen=True)
-class View:
+class VisiblePart:
     """The part of the upright image that the network looks at, as parts of its width and height."""
 
     left: float
@@ -31,30 +31,30 @@ class View:
     height: float
 
 
-def locate_view(description: Description, width: int, height: int) -> View | None:
+def locate_view(description: Description, width: int, height: int) -> VisiblePart | None:
     """Return where the network looks, or None if that depends on the image's content.
 
     Args:
-        description: Of the bundle.
-        width: Of the upright image, in pixels.
-        height: The same.
+        description: Description of the bundle.
+        width: Width of the upright image, in pixels.
+        height: Height of the same, in pixels.
     """
     rule = description.input
     if FIELD_OF_VIEW in rule.steps:
         return None
     scale = min(height / rule.height, width / rule.width) / rule.zoom
     part_x, part_y = rule.width * scale / width, rule.height * scale / height
-    return View((1 - part_x) / 2, (1 - part_y) / 2, part_x, part_y)
+    return VisiblePart((1 - part_x) / 2, (1 - part_y) / 2, part_x, part_y)
 
 
-def draw_heatmap(cam: NDArray[np.float32], view: View, width: int, height: int) -> bytes:
+def draw_heatmap(cam: NDArray[np.float32], view: VisiblePart, width: int, height: int) -> bytes:
     """Return a PNG of the whole image's shape: clear where nothing speaks for the class or nobody looked.
 
     Args:
         cam: What each place adds to the logit of the class, shape (h, w).
         view: Where the map belongs.
-        width: Of the upright image, in pixels.
-        height: The same.
+        width: Width of the upright image, in pixels.
+        height: Height of the same, in pixels.
     """
     scale = LONG_SIDE_PX / max(width, height)
     sides = max(1, round(width * scale)), max(1, round(height * scale))

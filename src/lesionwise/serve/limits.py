@@ -12,24 +12,26 @@ class Limits:
     """All bounds of the service.
 
     Attributes:
-        image_bytes: Of one file; a 24-megapixel JPEG of best quality passes.
-        request_bytes: Of a whole request.
-        images: In one request.
-        pixels: Of one image; with two decoders at work the largest PNGs still fit into memory.
-        side_px: Of the longer side.
+        image_bytes: Bytes of one file; a 24-megapixel JPEG of best quality passes.
+        request_bytes: Bytes of a whole request.
+        images: Number of images in one request.
+        pixels: Number of pixels of one image; with two decoders at work the largest PNGs still fit into
+            memory.
+        side_px: Pixels of the longer side.
         waiting: Images that may be in the service at once; more get 503.
-        held_bytes: That have arrived of all requests being read or answered; for more, the slowest are turned
-            away.
-        connections: That may be open at once; more get 503.
-        head_bytes: Of a request's address and headers.
-        head_s: For those to arrive.
-        receive_s: For a request's body to arrive.
-        send_s: That an answer waits for a client which does not fetch it.
-        decode_s: Of processor time, for one image to be decoded.
-        decoder_s: That a decoder may take for one image on a busy machine, before another one is tried.
+        held_bytes: Bytes that have arrived of all requests being read or answered; for more, the slowest are
+            turned away.
+        connections: Number of connections that may be open at once; more get 503.
+        head_bytes: Bytes of a request's address and headers.
+        head_s: Seconds for those to arrive.
+        receive_s: Seconds for a request's body to arrive.
+        send_s: Seconds that an answer waits for a client which does not fetch it.
+        decode_s: Seconds of processor time, for one image to be decoded.
+        decoder_s: Seconds that a decoder may take for one image on a busy machine, before another one is
+            tried.
         batch: Images that go through the network together. Under load each core computes its own batch, and
             every further image costs memory on each core.
-        batch_wait_s: That a started batch waits for images which are still being decoded.
+        batch_wait_s: Seconds that a started batch waits for images which are still being decoded.
     """
 
     image_bytes: int = 20 << 20

@@ -17,8 +17,8 @@ class Metrics:
     """The counters of one service.
 
     Attributes:
-        requests: By method, path as the service names it, and status.
-        seconds: Of a request, by path.
+        requests: Requests by method, path as the service names it, and status.
+        seconds: Seconds of a request, by path.
         stages: Seconds of decoding, of waiting and computing in the network, of drawing heatmaps.
         decisions: Images by what was decided.
         refusals: Problems by code; also those found below HTTP, and connections that were hung up on.

@@ -19,7 +19,7 @@ from lesionwise.labels import CODES, MALIGNANT
 from lesionwise.page.embed import data_uri
 from lesionwise.page.palette import DARK, DIAGNOSIS_COLORS, DIAGNOSIS_COLORS_DARK, LIGHT
 from lesionwise.serve.examples import Example
-from lesionwise.serve.heatmap import View
+from lesionwise.serve.heatmap import VisiblePart
 from lesionwise.serve.problems import HERE, Problem
 from lesionwise.serve.service import Answer, Service
 from lesionwise.serve.strings import DIAGNOSES, TEXT
@@ -96,7 +96,7 @@ def render_page(
 
     Args:
         service: Whose model is described.
-        examples: That it offers, in order.
+        examples: Examples that it offers, in order.
         results: What `describe` made; nothing before the first question.
     """
     return (
@@ -129,7 +129,7 @@ def about(service: Service) -> dict[str, Any]:
     """Return what every page says of the model, all of it from its description.
 
     Args:
-        service: That runs it.
+        service: Service that runs it.
     """
     description = service.engine.description
     calibrated = description.calibration is not None
@@ -171,7 +171,7 @@ def render_lost(service: Service, problem: Problem, base: str) -> str:
     Args:
         service: Whose model answers elsewhere.
         problem: What is wrong with it.
-        base: From that address to the page.
+        base: Path from that address to the page.
     """
     page = _templates().get_template("lost.html")
     return page.render(problem=problem.document(base), base=base, about=about(service))
@@ -181,7 +181,7 @@ def describe(service: Service, found: list[Answer | Problem], *, key: str) -> li
     """Return what the templates need of answers and refusals.
 
     Args:
-        service: That gave them.
+        service: Service that gave them.
         found: One for each image.
         key: Sets the ids of these results apart from others on the page.
     """
@@ -227,7 +227,7 @@ def _describe_answer(service: Service, answer: Answer) -> dict[str, Any]:
         "cutoff": service.engine.description.ood_cutoff,
         "json": shown,
         "json_uri": data_uri(text.encode(), "application/json"),
-        "told": ", ".join(f"{TEXT[name].lower()} {value}" for name, value in answer.told.items()),
+        "metadata": ", ".join(f"{TEXT[name].lower()} {value}" for name, value in answer.metadata.items()),
         "date": date.today().isoformat(),  # noqa: DTZ011 (the day where the service stands)
     }
 
@@ -260,7 +260,7 @@ def _unpromised(calibration: Calibration | None) -> list[str]:
     return [code for code in CODES if code in classes and isinstance(classes[code].quantile, str)]
 
 
-def _frame(view: View | None, width: int, height: int) -> dict[str, float] | None:
+def _frame(view: VisiblePart | None, width: int, height: int) -> dict[str, float] | None:
     """Return the part that is looked at in pixels of the image; None if that is all of it."""
     if view is None or view.width * view.height > 0.999:  # noqa: PLR2004 (a rounding error is no frame)
         return None
@@ -272,8 +272,8 @@ def describe_set(result: dict[str, Any], calibration: Calibration | None) -> dic
     """Return the prediction set in words; None if the model has none.
 
     Args:
-        result: Of the API.
-        calibration: Of the bundle.
+        result: Result of the API.
+        calibration: Calibration of the bundle.
     """
     if calibration is None or result["prediction_set"] is None:
         return None
@@ -304,8 +304,8 @@ def describe_operating_point(
     """Return whether melanoma is to be raised and what that is worth; None if there is no threshold.
 
     Args:
-        result: Of the API.
-        calibration: Of the bundle.
+        result: Result of the API.
+        calibration: Calibration of the bundle.
     """
     point = calibration.operating_point("melanoma") if calibration else None
     if point is None or isinstance(point.threshold, str) or not point.sensitivity or not point.specificity:
@@ -327,7 +327,7 @@ def describe_model(service: Service) -> dict[str, Any]:
     """Return what the page says of the model.
 
     Args:
-        service: That runs it.
+        service: Service that runs it.
     """
     description = service.engine.description
     part = next((name for name in ("test", "val") if name in description.scores), None)

@@ -27,7 +27,7 @@ def page_routes(service: Service, budget: Budget, examples: Sequence[Example]) -
 
     Args:
         service: The model that answers.
-        budget: Of bytes that requests may hold.
+        budget: Bytes that requests may hold.
         examples: Pictures to offer.
     """
     router = APIRouter(include_in_schema=False)
@@ -38,9 +38,9 @@ def page_routes(service: Service, budget: Budget, examples: Sequence[Example]) -
         if example is None:
             return HTMLResponse(render_page(service, examples))
         content = _example(examples, example).content
-        told = {name: request.query_params.get(name, "") for name in service.told_fields}
+        metadata = {name: request.query_params.get(name, "") for name in service.metadata_fields}
         try:
-            return show.found(request, await service.answer_each([content], told=told, preview=True))
+            return show.found(request, await service.answer_each([content], metadata=metadata, preview=True))
         except Problem as problem:
             return show.found(request, [problem])
 
@@ -48,8 +48,8 @@ def page_routes(service: Service, budget: Budget, examples: Sequence[Example]) -
     async def ask(request: Request) -> Response:
         try:
             with budget.hold() as hold:
-                images, values = await read_upload(request, service.limits, hold, service.told_fields)
-                return show.found(request, await service.answer_each(images, told=values, preview=True))
+                images, values = await read_upload(request, service.limits, hold, service.metadata_fields)
+                return show.found(request, await service.answer_each(images, metadata=values, preview=True))
         except Problem as problem:
             return show.found(request, [problem])
 

@@ -81,7 +81,7 @@ def base_of(path: str) -> str:
     """Return the way from an address of the service to its top.
 
     Args:
-        path: Of the address, as the service sees it.
+        path: Path of the address, as the service sees it.
 
     Examples:
         >>> base_of("/predict"), base_of("/v2/models/best")
@@ -129,7 +129,7 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's word)
         """Return the members of the problem document.
 
         Args:
-            base: From the address that was asked to the top of the service.
+            base: Path from the address that was asked to the top of the service.
         """
         kind = self.kind
         return {

@@ -135,7 +135,7 @@ def v2_routes(service: Service, budget: Budget) -> APIRouter:
 
     Args:
         service: The model that answers.
-        budget: Of bytes that requests may hold.
+        budget: Bytes that requests may hold.
     """
     router = APIRouter(prefix=PREFIX)
     _add_server(router, service)
@@ -228,11 +228,11 @@ def _add_model(router: APIRouter, service: Service, budget: Budget) -> None:
                 raise Problem(
                     "bad-request", f"There are {len(unknown)} outputs that the model does not have."
                 )
-            told = _told(asked.parameters, service)
+            metadata = _metadata_of(asked.parameters, service)
             if isinstance(images, np.ndarray):
-                results = await service.answer_pixels(images, told=told)
+                results = await service.answer_pixels(images, metadata=metadata)
             else:
-                found = await service.answer(images, told=told, heatmap=False)
+                found = await service.answer(images, metadata=metadata, heatmap=False)
                 results = [one.result for one in found]
         outputs = [_output(output, results, service) for output in wanted]
         answer = {"model_name": name, "model_version": _version(service), "outputs": outputs}
@@ -274,8 +274,10 @@ def _output(name: str, results: Sequence[Mapping[str, Any]], service: Service) -
     return {"name": name, "datatype": kind, "shape": [len(results), *shape], "data": data}
 
 
-def _told(parameters: Mapping[str, Any], service: Service) -> dict[str, str]:
-    return {name: str(parameters[name]) for name in service.told_fields if parameters.get(name) is not None}
+def _metadata_of(parameters: Mapping[str, Any], service: Service) -> dict[str, str]:
+    return {
+        name: str(parameters[name]) for name in service.metadata_fields if parameters.get(name) is not None
+    }
 
 
 def _parse(

@@ -41,8 +41,8 @@ class Server(uvicorn.Server):
     closes. The listening socket closes after `drain_s`. Ctrl-C and a second SIGTERM end without that.
 
     Args:
-        config: Of uvicorn.
-        service: That answers.
+        config: Config of uvicorn.
+        service: Service that answers.
         on_start: Called once requests are answered.
         drain_s: Seconds between SIGTERM and the end of listening.
     """
@@ -196,8 +196,8 @@ def serve(
 
     Args:
         app: The application.
-        service: That it answers with.
-        listening: Where.
+        service: Service that it answers with.
+        listening: Socket to listen on.
         on_start: Called once requests are answered.
         drain_s: Seconds between SIGTERM and the end of listening.
         quiet: Log errors alone.

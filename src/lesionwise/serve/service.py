@@ -24,8 +24,8 @@ from lesionwise.data.workspace import usable_cores
 from lesionwise.labels import CODES, INDEX
 from lesionwise.page.embed import data_uri
 from lesionwise.serve.batching import Batcher
-from lesionwise.serve.decoding import Decoders, Picture
-from lesionwise.serve.heatmap import View, draw_heatmap, locate_view
+from lesionwise.serve.decoding import DecodedImage, Decoders
+from lesionwise.serve.heatmap import VisiblePart, draw_heatmap, locate_view
 from lesionwise.serve.limits import Limits
 from lesionwise.serve.metrics import Metrics
 from lesionwise.serve.problems import Problem
@@ -45,7 +45,7 @@ def streams_for(threads: int | None) -> int:
     return min(MAX_STREAMS, threads or usable_cores())
 
 
-class Engine(Protocol):
+class ServedEngine(Protocol):
     """What the service needs of `lesionwise.bundle.engine.Engine`."""
 
     @property
@@ -67,7 +67,7 @@ class Engine(Protocol):
         """Return the outputs of batches as one record."""
 
 
-class Item(NamedTuple):
+class NetworkInput(NamedTuple):
     """What the network is given of one image.
 
     Attributes:
@@ -87,13 +87,13 @@ class Answer:
         result: As the API gives it (`schema.Result`).
         picture: What was decoded.
         view: Where the network looked, if that is known.
-        told: What it was told besides the image, by field.
+        metadata: Values given with the image, by field.
     """
 
     result: dict[str, Any]
-    picture: Picture
-    view: View | None
-    told: Mapping[str, str] = field(default_factory=dict)
+    picture: DecodedImage
+    view: VisiblePart | None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class Service:
@@ -120,9 +120,9 @@ class Service:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: ServedEngine,
         *,
-        alone: Engine | None = None,
+        alone: ServedEngine | None = None,
         limits: Limits | None = None,
         decoders: int | None = None,
     ) -> None:
@@ -156,8 +156,8 @@ class Service:
         return {"name": description.name, "sha256": bundle.sha256, "version": description.package_version}
 
     @property
-    def told_fields(self) -> tuple[str, ...]:
-        """What the model may be told besides an image."""
+    def metadata_fields(self) -> tuple[str, ...]:
+        """Names of the metadata that the model takes."""
         encoding = self.engine.description.metadata
         return () if encoding is None else encoding.names
 
@@ -165,7 +165,7 @@ class Service:
         """Start decoders and network; a first batch is run, so that no user waits for it."""
         self._batcher.start()
         empty = np.zeros((*self.engine.description.input.size, 3), np.uint8)
-        first = Item(empty, self._encode({}))
+        first = NetworkInput(empty, self._encode({}))
         shared = [self.engine] if self._alone is not self.engine else []
         await asyncio.gather(
             self.decoders.start(),
@@ -199,22 +199,22 @@ class Service:
         self,
         contents: Sequence[bytes],
         *,
-        told: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
         preview: bool = False,
         heatmap: bool = True,
     ) -> list[Answer]:
         """Return an answer for each image.
 
         Args:
-            contents: Of the files.
-            told: What is known of all of them besides, by field of the model's metadata.
+            contents: Contents of the files.
+            metadata: Values that hold for all of the images, by field of the model's metadata.
             preview: Whether a picture for people is wanted, too.
             heatmap: Whether to draw heatmaps.
 
         Raises:
             Problem: If one of them cannot be answered; it names the image.
         """
-        found = await self.answer_each(contents, told=told, preview=preview, heatmap=heatmap)
+        found = await self.answer_each(contents, metadata=metadata, preview=preview, heatmap=heatmap)
         for one in found:
             if isinstance(one, Problem):
                 raise one
@@ -224,22 +224,22 @@ class Service:
         self,
         contents: Sequence[bytes],
         *,
-        told: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
         preview: bool = False,
         heatmap: bool = True,
     ) -> list[Answer | Problem]:
         """Return an answer or a refusal for each image.
 
         Args:
-            contents: Of the files.
-            told: What is known of all of them besides, by field of the model's metadata.
+            contents: Contents of the files.
+            metadata: Values that hold for all of the images, by field of the model's metadata.
             preview: Whether a picture for people is wanted, too.
             heatmap: Whether to draw heatmaps.
 
         Raises:
-            Problem: If there is no room for so many, or what is told cannot be used.
+            Problem: If there is no room for so many, or the metadata cannot be used.
         """
-        started, known = perf_counter(), told or {}
+        started, known = perf_counter(), metadata or {}
         encoded = self._encode(known)
         with self._admit(len(contents)):
             tasks = [
@@ -252,33 +252,35 @@ class Service:
                 raise one
         known = {name: value.strip() for name, value in known.items() if not is_unknown(value)}
         return [
-            replace(one, told=known) if isinstance(one, Answer) else one
+            replace(one, metadata=known) if isinstance(one, Answer) else one
             for one in found
             if isinstance(one, Answer | Problem)
         ]
 
     async def answer_pixels(
-        self, pixels: NDArray[np.uint8], *, told: Mapping[str, str] | None = None
+        self, pixels: NDArray[np.uint8], *, metadata: Mapping[str, str] | None = None
     ) -> list[dict[str, Any]]:
         """Return the result for each image that was decoded elsewhere, without a heatmap.
 
         Args:
             pixels: As the network takes them, shape (N, H, W, 3).
-            told: As for `answer_each`.
+            metadata: As for `answer_each`.
 
         Raises:
-            Problem: If there is no room for so many, or what is told cannot be used.
+            Problem: If there is no room for so many, or the metadata cannot be used.
         """
-        encoded = self._encode(told or {})
+        encoded = self._encode(metadata or {})
         with self._admit(len(pixels)):
-            found = await asyncio.gather(*(self._batcher.predict(Item(one, encoded)) for one in pixels))
+            found = await asyncio.gather(
+                *(self._batcher.predict(NetworkInput(one, encoded)) for one in pixels)
+            )
         return [self._result(answers, row) for answers, row in found]
 
     async def draw_preview(self, content: bytes) -> bytes:
         """Return a small JPEG of an image, upright and without metadata.
 
         Args:
-            content: Of the file.
+            content: Content of the file.
 
         Raises:
             Problem: If it cannot be decoded.
@@ -313,7 +315,7 @@ class Service:
         except Problem as problem:
             raise problem.at(image) from problem
         with self.metrics.stages.labels("network").time():
-            answers, row = await self._batcher.predict(Item(picture.pixels, metadata))
+            answers, row = await self._batcher.predict(NetworkInput(picture.pixels, metadata))
         view = locate_view(self.engine.description, picture.width, picture.height)
         with self.metrics.stages.labels("heatmap").time():
             drawn = self._draw(answers, row, picture, view) if heatmap else None
@@ -324,18 +326,18 @@ class Service:
         result["elapsed_ms"] = round(1000 * (perf_counter() - started), 1)
         return Answer(result, picture, view)
 
-    def _encode(self, told: Mapping[str, str]) -> NDArray[np.float32] | None:
-        """Return what the network is told besides an image, shape (M,); None if it takes nothing else."""
+    def _encode(self, metadata: Mapping[str, str]) -> NDArray[np.float32] | None:
+        """Return the encoded metadata that the network takes, shape (M,); None if it takes none."""
         encoding = self.engine.description.metadata
         if encoding is None:
             return None
         for own in encoding.fields:
-            value = told.get(own.name)
+            value = metadata.get(own.name)
             if not is_unknown(value) and own.encode(value) is None:
                 raise Problem("bad-metadata", f"Expected {own.name} to be {own.expected}.")
-        return np.asarray(encoding.encode([told])[0])
+        return np.asarray(encoding.encode([metadata])[0])
 
-    async def _decode(self, content: bytes, *, preview: bool) -> Picture:
+    async def _decode(self, content: bytes, *, preview: bool) -> DecodedImage:
         verify_kind(content)
         self._decoding += 1
         try:
@@ -345,16 +347,18 @@ class Service:
             self._decoding -= 1
 
     @staticmethod
-    def _run(engine: Engine, batch: Sequence[Item]) -> Answers:
+    def _run(engine: ServedEngine, batch: Sequence[NetworkInput]) -> Answers:
         """Return the answers for a batch, decisions included; called in a thread of its own."""
         pixels = np.stack([item.pixels for item in batch])
-        told = [item.metadata for item in batch if item.metadata is not None]
-        outputs = engine.run(pixels, np.stack(told)) if told else engine.run(pixels)
+        known = [item.metadata for item in batch if item.metadata is not None]
+        outputs = engine.run(pixels, np.stack(known)) if known else engine.run(pixels)
         answers = engine.answers([outputs])
         _ = answers.decisions
         return answers
 
-    def _draw(self, answers: Answers, row: int, picture: Picture, view: View | None) -> str | None:
+    def _draw(
+        self, answers: Answers, row: int, picture: DecodedImage, view: VisiblePart | None
+    ) -> str | None:
         if answers.cam is None or view is None:
             return None
         cam = answers.cam[row, INDEX[str(answers.decisions.top[row])]]

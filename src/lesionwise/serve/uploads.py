@@ -53,7 +53,7 @@ class Budget:
     many, the request that arrives most slowly is turned away, until the rest fit.
 
     Args:
-        limit: Of bytes.
+        limit: Limit in bytes.
     """
 
     def __init__(self, limit: int) -> None:
@@ -92,7 +92,7 @@ class Hold:
     """The bytes of one request.
 
     Attributes:
-        bytes: That have arrived.
+        bytes: Bytes that have arrived.
         clock: Runs while more are to come.
         turned_away: Whether the request had to go so that others fit.
     """
@@ -163,7 +163,7 @@ async def read_upload(request: Request, limits: Limits, hold: Hold, fields: Coll
 
     Args:
         request: Not read from yet.
-        limits: Of bytes, images and seconds.
+        limits: Limits of bytes, images and seconds.
         hold: Counts its bytes.
         fields: Names of the other fields that are read; any more are skipped.
 
@@ -189,7 +189,7 @@ async def arriving(request: Request, limits: Limits, hold: Hold) -> AsyncIterato
 
     Args:
         request: Not read from yet.
-        limits: Of bytes and seconds.
+        limits: Limits of bytes and seconds.
         hold: Counts its bytes.
 
     Raises:
@@ -327,7 +327,7 @@ def verify_kind(content: bytes) -> None:
     """Make sure that a file is an image of a known kind and nothing else besides, without decoding it.
 
     Args:
-        content: Of the file.
+        content: Content of the file.
 
     Raises:
         Problem: If it is not.

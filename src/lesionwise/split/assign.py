@@ -88,7 +88,7 @@ def make_split(
     Args:
         dataset: The images.
         by: The unit that stays together. By image exists to show what a leak is worth: the split is stamped.
-        seed: Of the shuffle.
+        seed: Seed of the shuffle.
         pairs: Further pairs of images that show one lesion, as for `lesion_groups`.
 
     Returns:
@@ -115,7 +115,7 @@ def deal_held_out(y: NDArray[np.int64], unit: NDArray[np.str_], *, seed: int) ->
     Args:
         y: Diagnosis of each image, shape (N,).
         unit: What stays together, shape (N,).
-        seed: Of the shuffle.
+        seed: Seed of the shuffle.
 
     Raises:
         SplitError: If one of the three lacked a diagnosis however they were dealt.
@@ -133,9 +133,9 @@ def deal(
     Args:
         y: Diagnosis of each image, shape (N,).
         unit: What stays together, shape (N,).
-        shares: How many equal ones there are.
+        shares: Number of equal shares.
         named: Parts that the first of them make; all others are train.
-        seed: Of the first shuffle.
+        seed: Seed of the first shuffle.
 
     Raises:
         SplitError: If it never came out.

@@ -48,7 +48,7 @@ def fold_numbers(split: Split, source: str = "split.csv") -> list[int]:
     """Return the folds of what is not test, sorted.
 
     Args:
-        split: With a fold for each image.
+        split: Split with a fold for each image.
         source: Name of the file, for messages.
 
     Raises:
@@ -69,8 +69,8 @@ def fold_everything(dataset: Dataset, unit: NDArray[np.str_], *, folds: int, see
     Args:
         dataset: The images.
         unit: What stays together, shape (N,).
-        folds: How many, k.
-        seed: Of the shuffle.
+        folds: Number of folds, k.
+        seed: Seed of the shuffle.
 
     Raises:
         SplitError: If there are fewer than two, or a diagnosis has too few groups for them.
@@ -96,7 +96,7 @@ def fold_split(split: Split, fold: int, dataset: Dataset, unit: NDArray[np.str_]
         fold: The one that is held out.
         dataset: The images.
         unit: What stays together, shape (N,).
-        seed: Of dealing val and cal out.
+        seed: Seed of dealing val and cal out.
 
     Raises:
         SplitError: If a diagnosis has too few groups in the other folds.

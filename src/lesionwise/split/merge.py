@@ -43,7 +43,7 @@ def verify_merge(
     """Make sure that confirmed pairs join images of this table, and not too many.
 
     Args:
-        table: With image_id and lesion_id.
+        table: Table with image_id and lesion_id.
         merge: The confirmed pairs.
         force: Join groups of any size.
         source: Name of the file, for messages.

@@ -99,7 +99,7 @@ def verify_replaceable(path: Path, split: Split) -> None:
     """Make sure that a new split takes the place of nothing else than the same split.
 
     Args:
-        path: Where it is to be written.
+        path: Path to write it to.
         split: The new one.
 
     Raises:
@@ -116,9 +116,9 @@ def verify_replaceable(path: Path, split: Split) -> None:
         raise SplitError(f"{path}: holds {what}. Pass --force to write over it, or another --out.")
 
 
-def is_other_split(given: Path | None, begun: Path) -> bool:
-    """Return whether a split was given that differs from the one something was begun with."""
-    return given is not None and read_split(given).fingerprint != read_split(begun).fingerprint
+def is_other_split(given: Path | None, started_with: Path) -> bool:
+    """Return whether a split was given other than the one that a run started with."""
+    return given is not None and read_split(given).fingerprint != read_split(started_with).fingerprint
 
 
 def _to_csv(frame: pd.DataFrame) -> str:

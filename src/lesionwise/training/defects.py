@@ -36,7 +36,7 @@ def resample_before_split(
         dataset: The images.
         cache: Their pixels.
         per_class: Images to draw of each class.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Returns:
         Table and pixels of the copies; the id of each is that of its image with a number behind `#`.

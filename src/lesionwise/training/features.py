@@ -101,9 +101,9 @@ def known_logits(
     if embedding is None:
         return None
     metadata = data.metadata(recipe.metadata)
-    told = None if metadata is None else torch.from_numpy(metadata[rows])
+    known = None if metadata is None else torch.from_numpy(metadata[rows])
     with torch.inference_mode():
-        logits = network.eval().of_embedding(torch.from_numpy(embedding), told)
+        logits = network.eval().of_embedding(torch.from_numpy(embedding), known)
     return np.asarray(logits.double())
 
 

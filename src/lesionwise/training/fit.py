@@ -57,7 +57,7 @@ def fit(
         recipe: What to train, and how.
         data: Pixels, table and split.
         run: Where the results go.
-        seed: Of initial weights, order, augmentation and dropout.
+        seed: Seed of initial weights, order, augmentation and dropout.
         resume: Continue from the last checkpoint, if there is one.
         processes: Those that train as one, of which the first writes; this one alone if left out.
         execution: Its `device`, as `choose_device` gave it, and its `progress` are used.
@@ -179,11 +179,11 @@ def predict_logits(
     """Return the raw outputs of a network for some rows, shape (len(rows), C), in fp32.
 
     Args:
-        network: From RGB in [0, 1] to logits.
+        network: Network from RGB in [0, 1] to logits.
         recipe: Says which part of the image is looked at.
         pixels: All images, shape (N, H, W, 3), uint8; may be memory-mapped.
         rows: Those to predict.
-        metadata: Of all images, encoded, shape (N, M); left out, nothing is known.
+        metadata: Metadata of all images, encoded, shape (N, M); left out, nothing is known.
         device: "cpu", "cuda" or "mps".
     """
     keep_memory()
@@ -192,8 +192,8 @@ def predict_logits(
     with torch.inference_mode():
         for batch in np.array_split(rows, max(1, -(-len(rows) // _PREDICT_BATCH))):
             seen = evaluation_view(torch.from_numpy(pixels[batch]).to(device), recipe)
-            told = None if metadata is None else torch.from_numpy(metadata[batch]).to(device)
-            outputs.append(network(seen, told).cpu())
+            known = None if metadata is None else torch.from_numpy(metadata[batch]).to(device)
+            outputs.append(network(seen, known).cpu())
     return np.asarray(torch.cat(outputs).double())
 
 

@@ -66,7 +66,7 @@ class TrainingData:
         """Return what is known of each image besides its pixels, encoded, shape (N, M).
 
         Args:
-            names: Of the recipe; with none of them there is nothing to return.
+            names: Names of the recipe; with none of them there is nothing to return.
         """
         if not names:
             return None
@@ -77,12 +77,12 @@ class TrainingData:
         """Return what tells this data from other: fingerprints of images with their table, and of metadata.
 
         Args:
-            names: Of the recipe; with none of them there are no metadata.
+            names: Names of the recipe; with none of them there are no metadata.
         """
-        told = self.metadata(names)
+        metadata = self.metadata(names)
         return {
             "fingerprint": self.cache.fingerprint,
-            "metadata": None if told is None else sha256(told.tobytes()).hexdigest(),
+            "metadata": None if metadata is None else sha256(metadata.tobytes()).hexdigest(),
         }
 
     def is_other_than(self, kept: Mapping[str, Any], names: Sequence[MetadataName]) -> bool:
@@ -90,7 +90,7 @@ class TrainingData:
 
         Args:
             kept: The record, with what `content` said.
-            names: Of the recipe.
+            names: Names of the recipe.
         """
         return any(kept.get(name, now) != now for name, now in self.content(names).items())
 
@@ -171,7 +171,7 @@ def verify_diagnoses(y: NDArray[np.int64], part: NDArray[np.str_], *, source: st
     Args:
         y: Class index of each image, shape (N,).
         part: Part of each image, shape (N,); empty for one that is left out.
-        source: For the message.
+        source: Source for the message.
 
     Raises:
         SplitError: If one lacks a diagnosis.

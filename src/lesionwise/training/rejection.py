@@ -40,8 +40,8 @@ def write_numbers(run: RunFolder, recipe: Recipe, data: TrainingData, *, device:
 
     Args:
         run: A trained run.
-        recipe: Of the run.
-        data: Of the run.
+        recipe: Recipe of the run.
+        data: Data of the run.
         device: "cpu", "cuda" or "mps".
     """
     network = load_best_network(run, recipe)
@@ -111,7 +111,7 @@ def embed(
     """Return the embeddings (N, K) of some pictures.
 
     Args:
-        network: From RGB in [0, 1] to outputs.
+        network: Network from RGB in [0, 1] to outputs.
         recipe: Says which part of a picture the network looks at.
         pictures: Each of shape (H, W, 3).
         device: "cpu", "cuda" or "mps".

@@ -60,7 +60,7 @@ def append_ledger(path: Path, *, run: str, model_sha256: str, split_fingerprint:
         path: The ledger, beside the split.
         run: Name of the run.
         model_sha256: Hash of the weights that were used.
-        split_fingerprint: Of the split whose test part was read.
+        split_fingerprint: Fingerprint of the split whose test part was read.
     """
     new = not path.exists()
     with path.open("a", encoding="utf-8", newline="") as file:
@@ -80,13 +80,13 @@ def _user() -> str:
         return "unknown"
 
 
-def verify_recipe(recipe: Recipe, device: str | None, *, begun: bool = False) -> None:
+def verify_recipe(recipe: Recipe, device: str | None, *, resumed: bool = False) -> None:
     """Refuse a recipe that would fail here only after images were read and folders written.
 
     Args:
         recipe: What is about to be trained.
         device: "cpu", "cuda" or "mps"; None where other machines train, which speak for themselves.
-        begun: Go on with weights that were kept: those that the recipe starts from need not be there.
+        resumed: Go on with weights that were kept: those that the recipe starts from need not be there.
 
     Raises:
         LesionwiseError: If the extra of its logger or a compiler is missing; if its network or its weights
@@ -96,7 +96,7 @@ def verify_recipe(recipe: Recipe, device: str | None, *, begun: bool = False) ->
         verify_logger(recipe)
     if device and recipe.compile:
         verify_compiler(device)
-    network = fresh_network(recipe, weights=FRESH if begun else recipe.weights)
+    network = fresh_network(recipe, weights=FRESH if resumed else recipe.weights)
     if recipe.freeze_layers:
         lowest_layers(network, recipe.freeze_layers)
 
@@ -120,8 +120,8 @@ class Look:
     """One look at the test images of a split.
 
     Attributes:
-        number: How many looks the ledger holds, this one among them.
-        ledger: Where it is noted.
+        number: Number of looks in the ledger, this one included.
+        ledger: Path of the ledger.
     """
 
     number: int
@@ -200,8 +200,8 @@ def _verify_wishes(
             f"{split}: defect_resample_before_split makes a split of its own. Leave one of the two out."
         )
     verify_share(recipe, execution.devices * execution.nodes)
-    begun = bool(resume and out and _has_weights(RunFolder(Path(out))))
-    verify_recipe(recipe, execution.device, begun=begun)
+    resumed = bool(resume and out and _has_weights(RunFolder(Path(out))))
+    verify_recipe(recipe, execution.device, resumed=resumed)
 
 
 def _has_weights(run: RunFolder) -> bool:
@@ -219,12 +219,12 @@ def _prepare_run(
     execution: Execution,
 ) -> TrainingData:
     """Prepare the data, and note how the run starts; a run that is continued must find the same data."""
-    begun = run.data.exists()
+    resumed = run.data.exists()
     with timed_stage(run, "data") as stage:
-        own = run.split if begun else split
+        own = run.split if resumed else split
         prepared = prepare(folder, recipe, split=own, seed=seed, execution=execution)
         stage["images"] = len(prepared.y)
-        if begun:
+        if resumed:
             _verify_same_data(run, recipe, prepared)
         else:
             origin = split if isinstance(split, Path) else None

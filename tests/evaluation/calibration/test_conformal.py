@@ -14,13 +14,13 @@ from evaluation.simulation import Simulated, simulate
 from lesionwise.evaluation.calibration.conformal import (
     ALL,
     fit_prediction_sets,
+    largest_per_lesion,
     least_lesions,
     rank,
     set_coverage_table,
     set_sizes,
-    strangest,
 )
-from lesionwise.evaluation.calibration.record import NO_PROMISE, PredictionSets, Rule, strangeness
+from lesionwise.evaluation.calibration.record import NO_PROMISE, PredictionSets, Rule, nonconformity
 from lesionwise.labels import CODES
 
 
@@ -42,7 +42,7 @@ def test_limits_are_those_of_a_slow_loop(rule: Rule, coverage: float, simulated:
     sets = fit_prediction_sets(
         simulated.y_true, simulated.y_prob, simulated.groups, coverage=coverage, rule=rule
     )
-    scores = strangeness(simulated.y_prob, rule)
+    scores = nonconformity(simulated.y_prob, rule)
     for index, code in enumerate(CODES):
         worst: dict[str, float] = {}
         for truth, lesion, score in zip(simulated.y_true, simulated.groups, scores[:, index], strict=True):
@@ -67,7 +67,7 @@ def test_a_diagnosis_with_too_few_lesions_gets_no_promise() -> None:
 
 
 def test_the_strangest_photograph_speaks_for_its_lesion() -> None:
-    assert strangest(np.array([0.1, 0.9, 0.3, 0.2]), ["b", "a", "a", "b"]).tolist() == [0.9, 0.2]
+    assert largest_per_lesion(np.array([0.1, 0.9, 0.3, 0.2]), ["b", "a", "a", "b"]).tolist() == [0.9, 0.2]
 
 
 def _covered(sets: PredictionSets, truth: np.ndarray, prob: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -18,10 +18,10 @@ from lesionwise.evaluation.calibration.record import (
     OperatingPoint,
     PredictionSets,
     VectorScaling,
+    nonconformity,
     question_probability,
     read_calibration,
     softmax,
-    strangeness,
 )
 from lesionwise.labels import CODES
 
@@ -105,10 +105,10 @@ def test_sets_hold_what_a_slow_loop_lets_in(rule: str, simulated: Simulated) -> 
     for row, inside in zip(simulated.y_prob, found, strict=True):
         for index, code in enumerate(CODES):
             limit, own = LIMITS[code], row[index]
-            strange = 1 - own if rule == "lac" else min(1.0, sum(other for other in row if other > own))
+            own_score = 1 - own if rule == "lac" else min(1.0, sum(other for other in row if other > own))
             if index == row.argmax():
-                strange = 0.0
-            assert inside[index] == (isinstance(limit, str) or strange <= limit + 1e-15)
+                own_score = 0.0
+            assert inside[index] == (isinstance(limit, str) or own_score <= limit + 1e-15)
 
 
 @pytest.mark.parametrize("rule", ["lac", "aps"])
@@ -121,7 +121,7 @@ def test_the_likeliest_is_in_every_set_and_so_is_what_nothing_was_promised_for(
     inside = sets.contains(simulated.y_prob)
     assert inside[np.arange(len(inside)), simulated.y_prob.argmax(axis=1)].all()
     assert inside[:, CODES.index("df")].all()
-    assert (strangeness(simulated.y_prob, rule).min(axis=1) == 0).all()  # type: ignore[arg-type]
+    assert (nonconformity(simulated.y_prob, rule).min(axis=1) == 0).all()  # type: ignore[arg-type]
 
 
 def test_a_decision_is_a_yes_from_the_threshold_on() -> None:

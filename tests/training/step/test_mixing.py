@@ -13,7 +13,7 @@ from lesionwise.execution import Execution
 from lesionwise.training.fit import load_best_network, predict_logits
 from lesionwise.training.prepare import prepare
 from lesionwise.training.run import train
-from lesionwise.training.step.mixing import mix, tell
+from lesionwise.training.step.mixing import drop_metadata, mix
 
 IMAGES = torch.arange(4).float().view(4, 1, 1, 1).expand(4, 3, 20, 30) / 4
 TARGETS = F.one_hot(torch.tensor([0, 1, 2, 3]), 7).float()
@@ -56,24 +56,24 @@ METADATA = torch.rand(5_000, 3) + 0.1
 
 
 def test_metadata_are_hidden_whole_of_the_wished_part_of_the_images() -> None:
-    told = tell(METADATA, 0.3, seed=1, epoch=2, samples=np.arange(5_000))
-    hidden = ~told.any(1)
-    assert torch.equal(told[~hidden], METADATA[~hidden])
+    kept = drop_metadata(METADATA, 0.3, seed=1, epoch=2, samples=np.arange(5_000))
+    hidden = ~kept.any(1)
+    assert torch.equal(kept[~hidden], METADATA[~hidden])
     assert abs(float(hidden.float().mean()) - 0.3) < 0.03
 
 
 def test_what_is_hidden_is_a_function_of_seed_epoch_and_sample() -> None:
     place = {"seed": 1, "epoch": 2}
-    whole = tell(METADATA, 0.5, **place, samples=np.arange(100))
-    assert torch.equal(tell(METADATA, 0.5, **place, samples=np.arange(50, 100)), whole[50:])
+    whole = drop_metadata(METADATA, 0.5, **place, samples=np.arange(100))
+    assert torch.equal(drop_metadata(METADATA, 0.5, **place, samples=np.arange(50, 100)), whole[50:])
     for other in ({"seed": 2, "epoch": 2}, {"seed": 1, "epoch": 3}):
-        assert not torch.equal(tell(METADATA, 0.5, **other, samples=np.arange(100)), whole)
+        assert not torch.equal(drop_metadata(METADATA, 0.5, **other, samples=np.arange(100)), whole)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.9999])
 def test_without_dropout_all_are_told(dropout: float) -> None:
-    told = tell(METADATA, dropout, seed=0, epoch=0, samples=np.arange(50))
-    assert torch.equal(told, METADATA[:50] * (dropout == 0))
+    kept = drop_metadata(METADATA, dropout, seed=0, epoch=0, samples=np.arange(50))
+    assert torch.equal(kept, METADATA[:50] * (dropout == 0))
 
 
 def test_a_network_learns_with_metadata_and_answers_without(drawn_folder: Path, tmp_path: Path) -> None:
@@ -85,8 +85,8 @@ def test_a_network_learns_with_metadata_and_answers_without(drawn_folder: Path, 
     network, rows = load_best_network(run, recipe), data.rows("val")
     assert network.metadata is not None
     assert network.metadata.linear.weight.abs().max() > 0
-    told = data.metadata(recipe.metadata)
-    found = predict_logits(network, recipe, data.pixels, rows, metadata=told, device="cpu")
+    kept = data.metadata(recipe.metadata)
+    found = predict_logits(network, recipe, data.pixels, rows, metadata=kept, device="cpu")
     stored = read_predictions(run.predictions("val")).logits
     assert stored is not None
     np.testing.assert_allclose(stored, found, atol=1e-4)

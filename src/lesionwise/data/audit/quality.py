@@ -37,8 +37,8 @@ class Measure:
     """One thing that is measured, and when it is worth a look.
 
     Attributes:
-        name: Of the column.
-        code: Of the finding.
+        name: Name of the column.
+        code: Code of the finding.
         bad: Whether low or high values are reported.
         threshold: The value itself is not reported.
         message: What a reported image is, after its number.

@@ -41,7 +41,7 @@ class Shortcut:
     """How well something beside the lesion predicts the diagnosis.
 
     Attributes:
-        name: Of the column, or of the group of columns.
+        name: Name of the column, or of the group of columns.
         balanced_accuracy: Mean over the folds.
         spread: Standard deviation over the folds.
         chance: What guessing reaches: one over the number of diagnoses.
@@ -71,7 +71,7 @@ def find_shortcuts(
     lesions together. Nothing is returned where a diagnosis has fewer than two lesions.
 
     Args:
-        table: With lesion_id and dx, and those of `COLUMNS` that there are.
+        table: Table with lesion_id and dx, and those of `COLUMNS` that there are.
         measures: Value of each image by measure of `quality`, each of shape (N,).
     """
     lesions = table.groupby("dx")["lesion_id"].nunique()

@@ -88,8 +88,9 @@ def fetch(
 
     Args:
         file: What to download.
-        address: Of the source; the file's path is put behind it.
-        folder: Where the file goes; what is there under its name and fits its checksum is left untouched.
+        address: Address of the source; the file's path is put behind it.
+        folder: Folder to write the file to; what is there under its name and fits its checksum is left
+            untouched.
         progress: Receives bytes as they arrive.
         patience: How often and how long to try.
 

@@ -65,7 +65,7 @@ def download_set(
     Args:
         wanted: Training images, test images or masks.
         out: The folder that becomes the data folder.
-        source: To ask this one only.
+        source: The only source to ask.
         catalogue: What is where, if not at the official addresses.
         progress: Receives bytes as they arrive, and images as they are unpacked.
         patience: How often and how long to try.

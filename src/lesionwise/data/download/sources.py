@@ -189,8 +189,8 @@ class Catalogue:
     """What is where, and what it must hold; a mirror or a test has its own.
 
     Attributes:
-        files: By source and set.
-        addresses: By source; a file's path is put behind it.
+        files: Files by source and set.
+        addresses: Addresses by source; a file's path is put behind it.
         lesions: Gives image_id, lesion_id and dx of the training images.
         test_images: Number of images of the test set.
     """

@@ -81,7 +81,7 @@ def verify_folder(folder: Path, wanted: Set = Set.train, catalogue: Catalogue | 
     """Hold a folder against the official set.
 
     Args:
-        folder: In the layout of Kaggle; for the masks, where their archive is.
+        folder: Folder in the layout of Kaggle; for the masks, where their archive is.
         wanted: Which set it should hold.
         catalogue: What the set must hold, if it is not the official one.
     """

@@ -48,7 +48,7 @@ def take_photograph(drawing: Drawing, skin: Skin, rng: np.random.Generator) -> P
         skin: The skin it lies on.
         rng: Source of view, light and artefacts.
     """
-    view = _View.draw_lots(rng, drawing.area.shape[0])
+    view = _CameraView.draw_lots(rng, drawing.area.shape[0])
     transmission = view.of_colour(drawing.transmission, outside=_CLEAR)
     scatter = view.of_colour(drawing.scatter, outside=_BLACK)
     picture = draw_skin(skin, rng, _SHAPE) * transmission + scatter
@@ -62,13 +62,13 @@ def take_photograph(drawing: Drawing, skin: Skin, rng: np.random.Generator) -> P
 
 
 @dataclass(frozen=True)
-class _View:
+class _CameraView:
     """The affine map from the photograph's pixels to the canvas's, in Pillow's order."""
 
     matrix: tuple[float, float, float, float, float, float]
 
     @classmethod
-    def draw_lots(cls, rng: np.random.Generator, side: int) -> "_View":
+    def draw_lots(cls, rng: np.random.Generator, side: int) -> "_CameraView":
         """Hold the camera at any angle, a little nearer or farther, not quite centred."""
         turn, zoom = rng.uniform(0.0, 2.0 * math.pi), math.exp(rng.uniform(-0.22, 0.22))
         squeeze = math.exp(rng.normal(0.0, 0.03))

@@ -35,7 +35,7 @@ class CalibrationCheck:
     """What was promised and what came.
 
     Attributes:
-        fingerprint: Of the calibration (what it was fitted on).
+        fingerprint: Fingerprint of the calibration (what it was fitted on).
         before: Log loss, Brier score and calibration error of the raw outputs.
         after: The same of the calibrated probabilities.
         shares: Rows of `stated_share_table`.
@@ -69,7 +69,7 @@ class CalibrationCheck:
         Where no scaling was noted the thresholds stand for it: with another they would be other numbers.
 
         Args:
-            calibration: To compare with.
+            calibration: Calibration to compare with.
         """
         if self.fingerprint != calibration.fingerprint:
             return False
@@ -83,7 +83,7 @@ class CalibrationCheck:
         With one scaling, others can be asked for. Where no sets were noted the thresholds stand for them.
 
         Args:
-            calibration: To compare with.
+            calibration: Calibration to compare with.
         """
         sets = calibration.prediction_sets.model_dump(mode="json")
         return self._has_thresholds_of(calibration) and self.prediction_sets in (None, sets)
@@ -123,7 +123,7 @@ def check_calibration(
         raw_prob: Softmax of the raw outputs, shape (N, 7).
         y_prob: Calibrated probabilities, shape (N, 7).
         groups: Lesion of each image, shape (N,).
-        resamples: How many resamples the intervals rest on.
+        resamples: Number of resamples for the intervals.
     """
     truth, prob = check_arguments(y_true, y_prob)
     coverage = set_coverage_table(calibration.prediction_sets, truth, prob, groups)
@@ -154,8 +154,8 @@ def stated_share_table(
         y_true: Class index of each image, shape (N,).
         y_prob: Class probabilities, shape (N, 7).
         groups: Lesion of each image, shape (N,).
-        resamples: How many resamples the intervals rest on.
-        seed: Of the resampling.
+        resamples: Number of resamples for the intervals.
+        seed: Seed of the resampling.
 
     Returns:
         A row per diagnosis: `diagnosis`, `stated` (mean probability), `found` (its part of the images),

@@ -23,7 +23,7 @@ from lesionwise.evaluation.calibration.record import (
     NoPromise,
     PredictionSets,
     Rule,
-    strangeness,
+    nonconformity,
 )
 from lesionwise.evaluation.scores.bootstrap import LEVEL
 from lesionwise.evaluation.scores.weights import Floats, Integers, check_arguments
@@ -43,17 +43,17 @@ def fit_prediction_sets(
         y_prob: Calibrated probabilities, shape (N, 7).
         groups: Lesion of each image, shape (N,).
         coverage: What is promised of each diagnosis.
-        rule: How strangeness is measured.
+        rule: How nonconformity is measured.
 
     References:
         Vovk (2012), Conditional validity of inductive conformal predictors, https://arxiv.org/abs/1209.2673
     """
-    scores = strangeness(y_prob, rule)
+    scores = nonconformity(y_prob, rule)
     truth, lesions = np.asarray(y_true), np.asarray(groups)
     classes = {}
     for index, code in enumerate(CODES):
         own = truth == index
-        worst = np.sort(strangest(scores[own, index], lesions[own]))
+        worst = np.sort(largest_per_lesion(scores[own, index], lesions[own]))
         k = rank(len(worst), coverage)
         quantile: float | NoPromise = float(worst[k - 1]) if k <= len(worst) else NO_PROMISE
         classes[code] = ClassQuantile(lesions=len(worst), quantile=quantile)
@@ -87,11 +87,11 @@ def least_lesions(coverage: float) -> int:
     return math.ceil(round(coverage / (1 - coverage), 9))
 
 
-def strangest(scores: Floats, groups: ArrayLike) -> Floats:
+def largest_per_lesion(scores: Floats, groups: ArrayLike) -> Floats:
     """Return the largest score of each lesion, shape (n,), in the order of sorted lesion names.
 
     Args:
-        scores: Of each photograph, shape (N,).
+        scores: Nonconformity of each photograph, shape (N,).
         groups: Lesion of each photograph, shape (N,).
     """
     names, lesion = np.unique(np.asarray(groups), return_inverse=True)

@@ -29,9 +29,9 @@ def net_benefit(
 
     Args:
         positive: Whether each image is truly a yes, shape (N,).
-        probability: That it is, shape (N,); alarm from the threshold on.
-        threshold: In (0, 1).
-        weights: How often each sample counts, shape (R, N).
+        probability: Probability of the positive class, shape (N,); alarm from the threshold on.
+        threshold: Threshold in (0, 1).
+        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         A number, or shape (R,): at most how common a yes is; 0 is what acting on nobody gives.
@@ -61,8 +61,8 @@ def decision_curve_table(
         y_true: Class index of each sample, shape (N,).
         y_prob: Class probabilities, shape (N, 7).
         groups: Lesion of each sample, shape (N,).
-        resamples: How many resamples the band rests on.
-        seed: Of the resampling.
+        resamples: Number of resamples for the band.
+        seed: Seed of the resampling.
 
     Returns:
         Columns `question`, `threshold` (0.01 to 0.60), `net_benefit`, `low`, `high`, `everybody`.

@@ -65,8 +65,8 @@ def choose_point(
         groups: Lesion of each image, shape (N,).
         question: Melanoma or malignant.
         aim: What is asked for.
-        at_least: How much of it.
-        resamples: How many resamples the intervals rest on.
+        at_least: Least value of the aim.
+        resamples: Number of resamples for the intervals.
 
     References:
         Lee, Barber, Willett (2023), Distribution-free inference with hierarchical data,
@@ -106,8 +106,8 @@ def measure_point(
         y_true: Class index of each image, shape (N,).
         y_prob: Calibrated probabilities, shape (N, 7).
         groups: Lesion of each image, shape (N,).
-        resamples: How many resamples the intervals rest on.
-        seed: Of the resampling.
+        resamples: Number of resamples for the intervals.
+        seed: Seed of the resampling.
     """
     called = point.decide(y_prob)
     if called is None:

@@ -131,7 +131,7 @@ class PredictionSets(_Record):
     Attributes:
         rule: "lac" lets in each diagnosis that is probable enough; "aps" goes down the ranking.
         coverage: Of the lesions of each diagnosis, the part whose sets promise to hold it.
-        classes: By diagnosis code.
+        classes: Limits by diagnosis code.
     """
 
     rule: Rule
@@ -154,7 +154,7 @@ class PredictionSets(_Record):
         prob = np.asarray(y_prob, float)
         found = [self.classes[code].quantile for code in CODES]
         limit = np.array([np.inf if isinstance(value, str) else value for value in found])
-        return np.asarray(strangeness(prob, self.rule) <= limit)
+        return np.asarray(nonconformity(prob, self.rule) <= limit)
 
 
 class Interval(_Record):
@@ -171,7 +171,7 @@ class OperatingPoint(_Record):
     Attributes:
         question: Melanoma against the rest, or `akiec`, `bcc`, `mel` against the rest.
         aim: What was asked for.
-        at_least: How much of it.
+        at_least: Least value of the aim.
         threshold: Yes from this probability on, or `NO_PROMISE`: then there is no decision.
         sensitivity: On `cal`; left out without a threshold.
         specificity: The same.
@@ -203,14 +203,15 @@ class Calibration(_Record):
     """All that was learnt on `cal`.
 
     Attributes:
-        schema_version: Of this record.
-        scaling: From logits to probabilities.
-        prediction_sets: From probabilities to sets.
-        operating_points: From probabilities to decisions; the first of a question is the one that is served.
+        schema_version: Version of this record.
+        scaling: Scaling from logits to probabilities.
+        prediction_sets: Rule from probabilities to sets.
+        operating_points: Thresholds from probabilities to decisions; the first of a question is the one that
+            is served.
         images: Images in `cal`.
         lesions: Their lesions.
         fingerprint: SHA-256 of the image ids, truths, lesions and logits that all of it was fitted on.
-        split_fingerprint: Of the split whose `cal` part they are; None if there was no split.
+        split_fingerprint: Fingerprint of the split whose `cal` part they are; None if there was no split.
         stamp: "LEAKY SPLIT" if lesions of `cal` were trained on: then nothing here keeps its promise.
     """
 
@@ -278,7 +279,7 @@ def question_probability(y_prob: ArrayLike, question: Question) -> Floats:
     return np.asarray(np.asarray(y_prob, float)[:, columns].sum(axis=1))
 
 
-def strangeness(y_prob: ArrayLike, rule: Rule) -> Floats:
+def nonconformity(y_prob: ArrayLike, rule: Rule) -> Floats:
     """Return how little each image looks like each diagnosis (the nonconformity score), shape (N, C).
 
     The likeliest diagnosis has 0: no set is without it, and the limits are fitted knowing that.

@@ -42,9 +42,9 @@ def calibrate_run(
 
     Args:
         run: A trained run.
-        method: Of scaling; what its recipe says if left out.
-        rule: Of the prediction sets.
-        coverage: That the sets promise.
+        method: Method of scaling; what its recipe says if left out.
+        rule: Rule of the prediction sets.
+        coverage: Coverage that the sets promise.
         points: Question, aim and how much of it, for each operating point.
 
     Raises:
@@ -83,13 +83,13 @@ def calibrate(
     """Fit scaling, prediction sets and operating points.
 
     Args:
-        predictions: Of images that nothing else was fitted on, with truth, lesions and logits.
-        method: Of scaling.
-        rule: Of the prediction sets.
-        coverage: That the sets promise.
+        predictions: Predictions of images that nothing else was fitted on, with truth, lesions and logits.
+        method: Method of scaling.
+        rule: Rule of the prediction sets.
+        coverage: Coverage that the sets promise.
         points: Question, aim and how much of it, for each operating point.
-        split_fingerprint: Of the split that the images are a part of.
-        resamples: How many resamples the intervals rest on.
+        split_fingerprint: Fingerprint of the split that the images are a part of.
+        resamples: Number of resamples for the intervals.
 
     Raises:
         ValueError: If truth, lesions or logits are missing, or a class is that vector scaling needs.

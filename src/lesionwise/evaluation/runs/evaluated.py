@@ -29,7 +29,7 @@ class EvaluatedRun:
     """A run, an ensemble, a cross-validation or somebody's predictions, with the scores of one or more parts.
 
     Attributes:
-        folder: Where it lies.
+        folder: Folder that holds it.
         parts: The scores of each part that was evaluated.
         part: The part whose scores count most: test, else val, else the first.
         predictions: Predictions of this part, calibrated; None if their file is gone.

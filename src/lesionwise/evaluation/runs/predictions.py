@@ -37,7 +37,7 @@ def read_run_predictions(run: RunFolder, part: str, calibration: Calibration | N
     Args:
         run: A run, or a folder with somebody's predictions: these are taken as they are.
         part: "val", "cal", "test" or "given".
-        calibration: Of the run, if it is read already.
+        calibration: Calibration of the run, if it is read already.
 
     Raises:
         DataError: If the file is missing or damaged, or holds no logits to calibrate.

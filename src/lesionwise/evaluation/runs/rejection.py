@@ -38,7 +38,7 @@ def fit_members(runs: Sequence[RunFolder]) -> Rejection:
     """Return what some runs reject together: by their embeddings side by side.
 
     Args:
-        runs: Of one split, each with the embeddings of `SEEN`.
+        runs: Runs of one split, each with the embeddings of `SEEN`.
 
     Raises:
         RunError: If their arrays cannot be read or do not fit each other.

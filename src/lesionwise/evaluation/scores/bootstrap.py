@@ -49,8 +49,8 @@ def resample_weights(
     Args:
         groups: Lesion group of each sample, shape (N,).
         y_true: Class index of each sample, shape (N,); lesions with the same set of diagnoses are a stratum.
-        resamples: How many to draw.
-        seed: Of the draw.
+        resamples: Number of resamples to draw.
+        seed: Seed of the draw.
 
     Yields:
         Weights in blocks, shape (at most R, N).
@@ -77,9 +77,9 @@ def resample_counts(
     Args:
         unit: Number of the unit of each sample, shape (N,), values in [0, L).
         y_true: Class index of each sample, shape (N,).
-        resamples: How many to draw.
-        seed: Of the draw.
-        block: How many to draw at a time; another size draws others.
+        resamples: Number of resamples to draw.
+        seed: Seed of the draw.
+        block: Number of resamples to draw at a time; another size draws others.
 
     Yields:
         Counts, shape (L, at most `block`).
@@ -146,7 +146,7 @@ def fraction_estimate(value: float, drawn: ArrayLike, lesions: float, level: flo
         drawn: The same of each resample, shape (R,).
         lesions: Number of lesions that it rests on, or that of `effective_lesions`; with one or none,
             nothing is known.
-        level: Of the interval.
+        level: Level of the interval.
 
     References:
         Logit intervals of the area under the ROC curve: Qin and Hotilovac (2008),
@@ -204,11 +204,11 @@ def draw_means(
     """Return the mean of each measure in each resample, shape (R, K).
 
     Args:
-        values: Of each image, shape (N, K).
+        values: Values of each image, shape (N, K).
         groups: Lesion of each image, shape (N,).
         y_true: Class index of each image, shape (N,); lesions are drawn within diagnosis.
-        resamples: How many to draw.
-        seed: Of the draw; the same seed draws the same lesions.
+        resamples: Number of resamples to draw.
+        seed: Seed of the draw; the same seed draws the same lesions.
     """
     measured = np.asarray(values, float)
     drawn = resample_weights(groups, y_true, resamples=resamples, seed=seed)

@@ -41,8 +41,8 @@ def roc_table(
         y_prob: Class probabilities, shape (N, C).
         groups: Lesion of each sample, shape (N,).
         codes: Name of each class, length C.
-        resamples: How many resamples the band rests on.
-        seed: Of the resampling.
+        resamples: Number of resamples for the band.
+        seed: Seed of the resampling.
 
     Returns:
         Columns `diagnosis`, `false_positive_rate` (0 to 1 in steps of 0.01), `sensitivity`, `low`, `high`.
@@ -71,8 +71,8 @@ def precision_recall_table(
         y_prob: Class probabilities, shape (N, C).
         groups: Lesion of each sample, shape (N,).
         codes: Name of each class, length C.
-        resamples: How many resamples the band rests on.
-        seed: Of the resampling.
+        resamples: Number of resamples for the band.
+        seed: Seed of the resampling.
 
     Returns:
         Columns `diagnosis`, `recall` (0 to 1 in steps of 0.01), `precision`, `low`, `high`.
@@ -97,8 +97,8 @@ def reliability_table(
         y_prob: Class probabilities, shape (N, C).
         groups: Lesion of each sample, shape (N,).
         bins: Number of bins; ties may leave some empty, and those are left out.
-        resamples: How many resamples the intervals rest on.
-        seed: Of the resampling.
+        resamples: Number of resamples for the intervals.
+        seed: Seed of the resampling.
 
     Returns:
         A row per bin: `images`, `confidence` (mean), `accuracy`, `low`, `high`.

@@ -22,7 +22,7 @@ def confusion_matrix(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | 
     Args:
         y_true: Class index of each sample, shape (N,), values in [0, C).
         y_prob: Class probabilities, shape (N, C); the greatest decides.
-        weights: How often each sample counts, shape (R, N).
+        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         Counts with true classes as rows, shape (C, C), or (R, C, C) with weights.
@@ -44,7 +44,7 @@ def accuracy_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | No
     Args:
         y_true: Class index of each sample, shape (N,).
         y_prob: Class probabilities, shape (N, C).
-        weights: How often each sample counts, shape (R, N).
+        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         A number in [0, 1], or one per resample, shape (R,).
@@ -61,7 +61,7 @@ def balanced_accuracy_score(y_true: ArrayLike, y_prob: ArrayLike, weights: Array
     Args:
         y_true: Class index of each sample, shape (N,), values in [0, C).
         y_prob: Class probabilities, shape (N, C).
-        weights: How often each sample counts, shape (R, N).
+        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         A number in [0, 1], or one per resample, shape (R,); 1 / C is what chance gives.
@@ -86,7 +86,7 @@ def recall_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | 
     Args:
         y_true: Class index of each sample, shape (N,).
         y_prob: Class probabilities, shape (N, C).
-        weights: How often each sample counts, shape (R, N).
+        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         Shape (C,) or (R, C); 0 for a class without samples.
@@ -100,7 +100,7 @@ def precision_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike
     Args:
         y_true: Class index of each sample, shape (N,).
         y_prob: Class probabilities, shape (N, C).
-        weights: How often each sample counts, shape (R, N).
+        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         Shape (C,) or (R, C); 0 for a class that was never called.
@@ -114,7 +114,7 @@ def f1_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None
     Args:
         y_true: Class index of each sample, shape (N,).
         y_prob: Class probabilities, shape (N, C).
-        weights: How often each sample counts, shape (R, N).
+        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         Shape (C,) or (R, C); 0 for a class that is neither present nor called.
@@ -131,7 +131,7 @@ def specificity_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLi
     Args:
         y_true: Class index of each sample, shape (N,).
         y_prob: Class probabilities, shape (N, C).
-        weights: How often each sample counts, shape (R, N).
+        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         Shape (C,) or (R, C); 0 where all samples are of the class.

@@ -158,8 +158,8 @@ def evaluate(
         groups: Lesion of each image, shape (N,): the unit that is resampled.
         classes: Codes in the order of the columns and indices; `lesionwise.labels.CODES` if left out. Of a
             model that knows some of the seven only, those; it gives the others a probability of 0.
-        resamples: How many resamples the intervals rest on.
-        seed: Of the resampling.
+        resamples: Number of resamples for the intervals.
+        seed: Seed of the resampling.
 
     Raises:
         ValueError: If the shapes do not fit, probabilities do not sum to 1, or what an index, a column or a
@@ -194,7 +194,7 @@ class Measured:
 
     Attributes:
         lesion: Number of the lesion of each image, shape (N,).
-        defined: For each score of `PER_CLASS` the diagnoses that have it, shape (C,).
+        defined: Diagnoses that have it, for each score of `PER_CLASS`, shape (C,).
         values: The scores of the images: a number, or of shape (C,).
         drawn: Those of the resamples: shape (R,), or (R, C).
     """
@@ -216,8 +216,8 @@ def measure(
         truth: Class index of each image, shape (N,).
         prob: Class probabilities, shape (N, C).
         lesions: Lesion of each image, shape (N,).
-        resamples: How many resamples.
-        seed: Of the resampling.
+        resamples: Number of resamples to draw.
+        seed: Seed of the resampling.
     """
     _, lesion = np.unique(lesions, return_inverse=True)
     values, defined = score_all(truth, prob), _defined(truth, prob)
@@ -251,15 +251,15 @@ def _defined(truth: NDArray[np.int64], prob: NDArray[np.float64]) -> dict[str, N
     """Return, for each score of a diagnosis, the diagnoses that have it among these images."""
     present = np.bincount(truth, minlength=len(CODES)) > 0
     called = np.bincount(prob.argmax(axis=1), minlength=len(CODES)) > 0
-    told_apart = present & (present.sum() > 1)
+    both_there = present & (present.sum() > 1)
     others = np.array([(present & (np.arange(len(CODES)) != index)).any() for index in range(len(CODES))])
     return {
         "precision": present | called,
         "recall": present,
         "specificity": others,
         "f1": present,
-        "auc": told_apart,
-        "average_precision": told_apart,
+        "auc": both_there,
+        "average_precision": both_there,
     }
 
 

@@ -56,8 +56,8 @@ def evaluate_gaps(
         y_prob: Class probabilities, shape (N, 7).
         groups: Lesion of each image, shape (N,).
         table: A row per image in the same order.
-        resamples: How many resamples the intervals rest on.
-        seed: Of the resampling.
+        resamples: Number of resamples for the intervals.
+        seed: Seed of the resampling.
 
     Returns:
         A row per gap: `column`, `value`, `score`, the subgroup's score less that of the others as `gap`
@@ -107,7 +107,7 @@ def describe_gaps(gaps: list[dict[str, Any]]) -> list[str]:
     for row in clear:
         by_subgroup.setdefault((row["column"], row["value"]), []).append(row)
     for (column, value), rows in by_subgroup.items():
-        told = ", ".join(
+        found = ", ".join(
             f"{_SAID[row['score']]} {row['gap']['value']:+.2f} "
             f"({row['gap']['low']:+.2f} to {row['gap']['high']:+.2f})"
             for row in rows
@@ -115,7 +115,7 @@ def describe_gaps(gaps: list[dict[str, Any]]) -> list[str]:
         mix = {row["score"] for row in rows} == {"accuracy"}
         why = "; with the diagnoses held equal it does not stand out" if mix else ""
         whose = describe_subgroup(column, value)
-        sentences.append(f"Lesions {whose}, compared with all others: {told}{why}.")
+        sentences.append(f"Lesions {whose}, compared with all others: {found}{why}.")
     return sentences
 
 
@@ -135,7 +135,7 @@ def accuracy_given_diagnosis_gap(
         y_prob: Class probabilities, shape (N, C).
         inside: Positions of the subgroup.
         outside: Positions of the others.
-        weights: How often each image counts, shape (R, N).
+        weights: Number of times that each image counts, shape (R, N).
 
     Returns:
         A number, or shape (R,).

@@ -37,7 +37,7 @@ def log_loss(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = N
     Args:
         y_true: Class index of each sample, shape (N,).
         y_prob: Class probabilities, shape (N, C), each row summing to 1.
-        weights: How often each sample counts, shape (R, N).
+        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         A number of at least 0, or shape (R,); log C is what equal probabilities give.
@@ -54,7 +54,7 @@ def brier_loss(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None =
     Args:
         y_true: Class index of each sample, shape (N,).
         y_prob: Class probabilities, shape (N, C), each row summing to 1.
-        weights: How often each sample counts, shape (R, N).
+        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         A number in [0, 2], or shape (R,): Brier's own form, twice the usual one where C is 2.
@@ -76,7 +76,7 @@ def expected_calibration_error(
     Args:
         y_true: Class index of each sample, shape (N,).
         y_prob: Class probabilities, shape (N, C), each row summing to 1.
-        weights: How often each sample counts, shape (R, N).
+        weights: Number of times that each sample counts, shape (R, N).
         bins: Number of bins, all with the same number of samples.
 
     Returns:
@@ -112,7 +112,7 @@ def calibration_gaps(
     Args:
         y_true: Class index of each sample, shape (N,).
         y_prob: Class probabilities, shape (N, C), each row summing to 1.
-        weights: How often each sample counts, shape (R, N).
+        weights: Number of times that each sample counts, shape (R, N).
         bins: Number of bins.
 
     Returns:
@@ -221,7 +221,7 @@ def ece_band(
         y_prob: Class probabilities, shape (N, C).
         groups: Lesion of each image, shape (N,).
         resamples: Number R of draws.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     References:
         Consistency resampling: Bröcker, Smith (2007), https://doi.org/10.1175/WAF993.1; Vaicenavicius et

@@ -23,7 +23,7 @@ def auc_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | Non
     Args:
         y_true: Class index of each sample, shape (N,).
         y_prob: Class probabilities, shape (N, C).
-        weights: How often each sample counts, shape (R, N).
+        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         Shape (C,) or (R, C), 0.5 is what chance gives; NaN where a class has no sample or all of them.
@@ -45,7 +45,7 @@ def average_precision_per_class(
     Args:
         y_true: Class index of each sample, shape (N,).
         y_prob: Class probabilities, shape (N, C).
-        weights: How often each sample counts, shape (R, N).
+        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         Shape (C,) or (R, C); NaN where a class has no sample.
@@ -74,7 +74,7 @@ def binary_auc_score(positive: ArrayLike, score: ArrayLike, weights: ArrayLike |
     Args:
         positive: Whether the answer is yes, shape (N,).
         score: What rises with yes, shape (N,).
-        weights: How often each sample counts, shape (R, N).
+        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         A number, or shape (R,); NaN where all answers are the same.
@@ -123,7 +123,7 @@ def climb(counts: Floats) -> tuple[Floats, ...]:
     """Return what counts in the cells of a ladder say about each of its steps.
 
     Args:
-        counts: Of the cells, shape (3 K + 1,) or (R, 3 K + 1).
+        counts: Counts of the cells, shape (3 K + 1,) or (R, 3 K + 1).
 
     Returns:
         Positives at the K scores; negatives tied with them; negatives below them; all negatives. Rising

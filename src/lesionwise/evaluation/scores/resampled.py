@@ -31,7 +31,7 @@ class _Table:
     """Images that are added up by cell.
 
     Attributes:
-        cell: Of each image, shape (N,), values in [0, K).
+        cell: Cell of each image, shape (N,), values in [0, K).
         cells: Number K of cells.
         values: What each image adds, shape (N,); 1 if None.
     """
@@ -70,8 +70,8 @@ def draw_all(
         truth: Class index of each image, shape (N,).
         prob: Class probabilities, shape (N, C).
         lesion: Number of the lesion of each image, shape (N,), values in [0, L).
-        resamples: How many.
-        seed: Of the draw; the same seed draws the same lesions.
+        resamples: Number of resamples.
+        seed: Seed of the draw; the same seed draws the same lesions.
     """
     many = len(truth) > MANY
     unit = join_lesions(lesion, truth) if many else lesion

@@ -25,7 +25,7 @@ def aurc_loss(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = 
     Args:
         y_true: Class index of each sample, shape (N,).
         y_prob: Class probabilities, shape (N, C); the greatest of a row is its confidence.
-        weights: How often each sample counts, shape (R, N).
+        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         A number in [0, 1], or shape (R,); a model whose confidence says nothing has its error rate.
@@ -72,8 +72,8 @@ def risk_coverage_table(
         y_true: Class index of each sample, shape (N,).
         y_prob: Class probabilities, shape (N, C).
         groups: Lesion of each sample, shape (N,).
-        resamples: How many resamples the band rests on.
-        seed: Of the resampling.
+        resamples: Number of resamples for the band.
+        seed: Seed of the resampling.
 
     Returns:
         Columns `answered` (0.05 to 1 in steps of 0.01), `error`, `low`, `high`.

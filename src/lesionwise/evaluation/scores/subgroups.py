@@ -70,7 +70,7 @@ def malignant_auc_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike
     Args:
         y_true: Class index of each sample, shape (N,).
         y_prob: Class probabilities, shape (N, 7); those of the malignant diagnoses are added up.
-        weights: How often each sample counts, shape (R, N).
+        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         A number, or shape (R,); NaN where all samples are malignant or all benign.
@@ -115,8 +115,8 @@ def evaluate_subgroups(
         y_prob: Class probabilities, shape (N, 7).
         groups: Lesion of each image, shape (N,).
         table: A row per image in the same order.
-        resamples: How many resamples the intervals rest on.
-        seed: Of the resampling.
+        resamples: Number of resamples for the intervals.
+        seed: Seed of the resampling.
 
     Returns:
         A row per subgroup: `column`, `value`, `images`, `lesions`, `malignant` and `melanomas` (images), and

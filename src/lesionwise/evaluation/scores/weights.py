@@ -42,7 +42,7 @@ def check_probabilities(y_prob: Floats, tolerance: float = 1e-3) -> None:
 
     Args:
         y_prob: Class probabilities, shape (N, C).
-        tolerance: How far a sum may be from 1; four written decimals stay within the default.
+        tolerance: Largest accepted distance of a sum from 1; four written decimals stay within the default.
 
     Raises:
         ValueError: If a number is negative or a row does not sum to 1.
@@ -69,7 +69,7 @@ def sum_by(
     Args:
         cell: Cell of each counted sample, shape (M,), values in [0, K).
         cells: Number K of cells.
-        weights: How often each sample counts, shape (R, N); once each if left out.
+        weights: Number of times that each sample counts, shape (R, N); once each if left out.
         rows: Which of the N samples the M are; all of them in order if left out.
         values: What is added for each counted sample, shape (M,); 1 if left out.
 

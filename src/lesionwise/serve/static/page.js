@@ -23,7 +23,7 @@ const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, key) => values[k
 const announce = (text, { seen = false } = {}) => { status.textContent = text; status.classList.toggle("heard", !seen); };
 
 // What is known besides the images; null, and a word in the form's own language, if it cannot be right.
-function told() {
+function metadata() {
   const fields = [...form.querySelectorAll("select[name], input[type=number]")];
   const bad = fields.find((field) => !field.checkValidity());
   if (bad) {
@@ -35,7 +35,7 @@ function told() {
 }
 
 function add(files) {
-  const values = told();
+  const values = metadata();
   if (!files.length || !values) return;
   focusNext = true;
   for (const file of files) queue(pendingCard(file.name || form.dataset.pasted), values, (now, card) => send(file, now, card));
@@ -43,7 +43,7 @@ function add(files) {
 }
 
 function addExample(link) {
-  const values = told();
+  const values = metadata();
   if (!values) return;
   focusNext = true;
   queue(pendingCard(link.dataset.name), values, (now, card) => {
@@ -62,7 +62,7 @@ function queue(card, values, job) {
 // What was changed beside the images applies to all of them. Each gets a new card, so that an older answer that
 // is still on its way finds its card gone.
 function askAgain() {
-  const values = told();
+  const values = metadata();
   const cards = [...list.querySelectorAll("article.result")].filter((card) => jobs.has(card));
   if (!values || !cards.length) return;
   for (const card of cards) {

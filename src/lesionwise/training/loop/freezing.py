@@ -50,7 +50,7 @@ class LowestLayers(L.Callback):
     What they know, edges and colours, carries over; and no gradient needs to come down to them.
 
     Args:
-        count: How many of them.
+        count: Number of layers.
     """
 
     def __init__(self, count: int) -> None:
@@ -76,7 +76,7 @@ def weight_averaging(decay: float) -> WeightAveraging:
     the whole of a short training; the decay therefore grows with the steps taken.
 
     Args:
-        decay: Of a long training, in [0, 1).
+        decay: Decay of a long training, in [0, 1).
 
     References:
         Polyak and Juditsky (1992), https://doi.org/10.1137/0330046

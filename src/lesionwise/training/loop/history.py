@@ -82,7 +82,8 @@ class StepClock(L.Callback):
     the waiting that falls into it; the sum is right on any device.
 
     Attributes:
-        seconds: By part: load, augment, forward and backward, optimizer step; what happens once besides.
+        seconds: Seconds by part: load, augment, forward and backward, optimizer step; what happens once
+            besides.
         images: Images that were trained on.
     """
 

@@ -112,15 +112,15 @@ class Processes:
         """
         if self.fabric is None:
             return work()
-        told: tuple[bool, T | None] = (False, None)
+        outcome: tuple[bool, T | None] = (False, None)
         error = None
         with self.fabric.rank_zero_first():  # which may wait for hours, unlike what follows
             if self.is_first:
                 try:
-                    told = (True, work())
+                    outcome = (True, work())
                 except BaseException as failure:  # noqa: BLE001 (the others must hear of it, whatever it is)
                     error = failure
-        done, result = self.fabric.broadcast(told)
+        done, result = self.fabric.broadcast(outcome)
         if error is not None:
             raise error
         if not done:
@@ -155,7 +155,7 @@ def verify_share(recipe: Recipe, processes: int) -> None:
 
     Args:
         recipe: Its `batch_size` is that of a step of all processes together.
-        processes: How many there are.
+        processes: Number of processes.
 
     Raises:
         RunError: If it cannot.
@@ -227,9 +227,9 @@ def _make_fabric(device: str, devices: int, nodes: int) -> Fabric:
 
 def _explain(error: BaseException, *, first: bool) -> BaseException | None:
     """Return what to raise in place of an error that another process brought about or speaks of as well."""
-    told = isinstance(error, KeyboardInterrupt | SystemExit)
+    interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
     lost = isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _LOST)
-    if not first and (told or lost):
+    if not first and (interrupted or lost):
         return SystemExit(0)
     if lost:
         return RunError("Another process of this training ended; it says why. --resume goes on.")

@@ -40,7 +40,7 @@ def make_logger(recipe: Recipe, run: RunFolder, *, seed: int) -> Logger | None:
         recipe: Its `logger` names one.
         run: TensorBoard and CSV logs lie in it. MLflow's local store lies beside it, so that runs can be
             compared; `MLFLOW_TRACKING_URI` names another.
-        seed: Of the run.
+        seed: Seed of the run.
     """
     match recipe.logger:
         case None:

@@ -68,7 +68,7 @@ def make_trainer(
         recipe: What to train, and how.
         run: Where checkpoints go.
         device: "cpu", "cuda" or "mps".
-        precision: Of the forward pass.
+        precision: Precision of the forward pass.
         watchers: Callbacks that only look.
         logger: Where epochs are noted besides.
         processes: Those that train as one.

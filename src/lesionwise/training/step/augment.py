@@ -35,7 +35,7 @@ def augment(
     Args:
         images: RGB, shape (B, H, W, 3), uint8.
         recipe: How far each change may go.
-        seed: Of the run.
+        seed: Seed of the run.
         epoch: Number of the epoch.
         samples: Row number of each image, shape (B,).
         view: Number of the view; each view of an image is changed in another way.

@@ -75,9 +75,9 @@ class ImageDataModule(L.LightningDataModule):
         train: Images that change weights.
         val: Images that choose the epoch and the learning rate, if there are any.
         recipe: Its `batch_size` and `sampling`.
-        seed: Of the order.
+        seed: Seed of the order.
         rank: Number of this process.
-        processes: How many share each batch, and `val`.
+        processes: Number of processes that share each batch, and `val`.
 
     Raises:
         RunError: If there are too few images to share.

@@ -40,8 +40,8 @@ class Loss:
     has the same weight in any batch.
 
     Attributes:
-        weights: Of each class, shape (C,).
-        log_frequency: Of each class, times `logit_adjustment`, shape (C,).
+        weights: Weights of each class, shape (C,).
+        log_frequency: Log frequency of each class, times `logit_adjustment`, shape (C,).
         smoothing: Probability mass spread over all classes.
         focal_gamma: Exponent of (1 - p); 0 is plain cross-entropy.
 

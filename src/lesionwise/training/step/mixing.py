@@ -28,7 +28,7 @@ def mix(
         images: RGB in [0, 1], shape (B, 3, h, w).
         targets: Probabilities of the classes, shape (B, C).
         recipe: Its `mixup` and `cutmix`; with both, each batch takes one at even odds.
-        seed: Of the run.
+        seed: Seed of the run.
         epoch: Number of the epoch.
         batch: Number of the batch in the epoch.
 
@@ -66,13 +66,13 @@ def _span(side: int, kept: float, rng: np.random.Generator) -> tuple[int, int]:
     return round(max(centre - half, 0)), round(min(centre + half, side))
 
 
-def tell(metadata: Tensor, dropout: float, *, seed: int, epoch: int, samples: ArrayLike) -> Tensor:
+def drop_metadata(metadata: Tensor, dropout: float, *, seed: int, epoch: int, samples: ArrayLike) -> Tensor:
     """Return the metadata of some images, those of a part of them hidden, shape (B, M).
 
     Args:
-        metadata: Of all images, encoded, shape (N, M).
+        metadata: Metadata of all images, encoded, shape (N, M).
         dropout: Part of the images whose metadata are hidden.
-        seed: Of the run.
+        seed: Seed of the run.
         epoch: Number of the epoch.
         samples: Row number of each image, shape (B,).
     """

@@ -24,7 +24,7 @@ from lesionwise.recipe import Recipe
 from lesionwise.training.step.augment import augment, evaluation_view
 from lesionwise.training.step.datamodule import Batch
 from lesionwise.training.step.losses import Loss, consistency_loss
-from lesionwise.training.step.mixing import mix, tell
+from lesionwise.training.step.mixing import drop_metadata, mix
 from lesionwise.training.step.optim import make_optimizer, make_schedule
 from lesionwise.training.step.randomness import seed_dropout
 
@@ -35,11 +35,11 @@ class LesionModule(L.LightningModule):
     """A network in training.
 
     Args:
-        network: From RGB in [0, 1] to logits.
+        network: Network from RGB in [0, 1] to logits.
         recipe: How it is trained.
         class_counts: Training images of each class, shape (C,).
-        seed: Of augmentation and dropout.
-        metadata: Of all images, encoded, shape (N, M); None for a model of images alone.
+        seed: Seed of augmentation and dropout.
+        metadata: Metadata of all images, encoded, shape (N, M); None for a model of images alone.
 
     Attributes:
         augment_seconds: Time spent on changing images so far.
@@ -87,11 +87,13 @@ class LesionModule(L.LightningModule):
         started = perf_counter()
         seen, targets = self.changed(batch, targets, batch_idx)
         self.augment_seconds += perf_counter() - started
-        told = None
+        metadata = None
         if self.metadata is not None:
-            told = tell(self.metadata, self.recipe.metadata_dropout, **self._place, samples=batch.rows)
-            told = told.repeat(self.recipe.views, 1)
-        logits = self.answer(seen, told)
+            metadata = drop_metadata(
+                self.metadata, self.recipe.metadata_dropout, **self._place, samples=batch.rows
+            )
+            metadata = metadata.repeat(self.recipe.views, 1)
+        logits = self.answer(seen, metadata)
         loss = self.loss(logits, targets)
         if self.recipe.consistency:
             by_view = logits.reshape(self.recipe.views, -1, logits.shape[1])
@@ -140,13 +142,13 @@ class LesionModule(L.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the logits of one batch for the end of the epoch."""
         del batch_idx
-        told = None if self.metadata is None else self.metadata[torch.as_tensor(batch.rows)]
-        self._val_logits.append(self.looked_at(batch, told).float())
+        metadata = None if self.metadata is None else self.metadata[torch.as_tensor(batch.rows)]
+        self._val_logits.append(self.looked_at(batch, metadata).float())
         self._val_y.append(batch.y)
 
-    def looked_at(self, batch: Batch, told: Tensor | None) -> Tensor:
+    def looked_at(self, batch: Batch, metadata: Tensor | None) -> Tensor:
         """Return the logits (B, C) of a batch as evaluation sees it."""
-        logits: Tensor = self.network(evaluation_view(batch.images, self.recipe), told)
+        logits: Tensor = self.network(evaluation_view(batch.images, self.recipe), metadata)
         return logits
 
     def on_validation_epoch_end(self) -> None:
@@ -219,5 +221,5 @@ class LastLayerModule(LesionModule):
         return batch.images, targets
 
     @override
-    def looked_at(self, batch: Batch, told: Tensor | None) -> Tensor:
-        return self.network.of_embedding(batch.images, told)
+    def looked_at(self, batch: Batch, metadata: Tensor | None) -> Tensor:
+        return self.network.of_embedding(batch.images, metadata)

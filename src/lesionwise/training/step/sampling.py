@@ -19,8 +19,8 @@ class EpochSampler(Sampler[int]):
 
     Args:
         y: Class index of each training image, shape (N,).
-        exponent: Of the inverse class frequency; 1 draws all classes alike.
-        seed: Of the run.
+        exponent: Exponent of the inverse class frequency; 1 draws all classes alike.
+        seed: Seed of the run.
     """
 
     def __init__(self, y: NDArray[np.int64], *, exponent: float, seed: int) -> None:
@@ -54,7 +54,7 @@ class SharedBatches(BatchSampler):
         sampler: The order of the whole epoch.
         batch_size: Images of a step of all processes together.
         rank: Number of this process.
-        processes: How many share each batch.
+        processes: Number of processes that share each batch.
     """
 
     def __init__(self, sampler: EpochSampler, batch_size: int, *, rank: int = 0, processes: int = 1) -> None:
@@ -74,9 +74,9 @@ def own_places(size: int, rank: int, processes: int) -> list[int]:
     process wherever the shares are even.
 
     Args:
-        size: Of the batch, a multiple of `processes`.
+        size: Size of the batch, a multiple of `processes`.
         rank: Number of the process.
-        processes: How many share the batch.
+        processes: Number of processes that share the batch.
 
     Example:
         >>> own_places(8, 0, 2), own_places(8, 1, 2)

@@ -64,6 +64,7 @@ def test_seeds_that_train_on_val_are_refused_before_training(drawn_folder: Path,
 def test_a_split_and_by_image_are_refused_together_as_for_one_seed(
     drawn_folder: Path, tmp_path: Path
 ) -> None:
+    Path("s.csv").touch()  # in the test's own folder: a missing file is refused first
     options = ["--data", str(drawn_folder), "--out", str(tmp_path / "out"), "--split", "s.csv"]
     ended = CliRunner().invoke(app, ["train", "small", *options, "--by", "image", "--seeds", "2"])
     assert isinstance(ended.exception, SplitError)

@@ -54,6 +54,7 @@ def test_the_crop_is_the_image_unless_the_recipe_says_otherwise() -> None:
     ("override", "message"),
     [
         ("epoch=3", 'unknown key "epoch". Did you mean "epochs"?'),
+        ("model=smal", 'Did you mean "small"?'),
         ("epochs=0", '"epochs" = 0: Input should be greater than or equal to 1'),
         ("optimizer=lion", "\"optimizer\" = 'lion'"),
         ("mean=[0.5, 0.5, 0.5]", "mean and std go together"),

@@ -168,12 +168,12 @@ def test_images_of_ham10000_need_no_table(tmp_path: Path) -> None:
     known = known_lesions().iloc[:3]
     for image in known["image_id"]:
         Image.new("RGB", (60, 45), "tan").save(tmp_path / f"{image}.jpg")
-    found = read_dataset(tmp_path)
+    found = read_dataset(tmp_path, without_table=True)
     assert found.table[["image_id", "lesion_id", "dx"]].to_numpy().tolist() == known.to_numpy().tolist()
     assert "the table that ships" in found.notes[0]
     Image.new("RGB", (60, 45), "tan").save(tmp_path / "mine.jpg")
     with pytest.raises(DataError, match="found none of these"):
-        read_dataset(tmp_path)
+        read_dataset(tmp_path, without_table=True)
 
 
 def test_data_without_the_images_is_refused(make_bundle: MakeBundle, drawn: Dataset) -> None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ def test_folds_now_and_folds_later_and_what_can_be_done_with_them(
     assert len(value["mean_over_folds"]["accuracy"]["each"]) == 2
     assert lesionwise("report", out).code == 0
     assert "out-of-fold" in lesionwise("evaluate", out).out
-    assert lesionwise("compare", out, out).code == 0
+    shutil.copytree(out, tmp_path / "copy")
+    assert lesionwise("compare", out, tmp_path / "copy").code == 0
     refused = lesionwise("cross-validate", tmp_path / "r.toml", *options, "--seed", "1")
     assert refused.code == 2
     assert "was begun with another --seed" in refused.err

@@ -13,7 +13,10 @@ from lesionwise.files import blamed_on
 
 def stopped_after(seconds: float, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command, and press Ctrl-C after some seconds."""
-    code = "import sys; from lesionwise.cli import main; print('started', flush=True); main()"
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"  # if it was ignored
+        "import sys; from lesionwise.cli import main; print('started', flush=True); main()"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         cwd=folder,

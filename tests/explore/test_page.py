@@ -103,6 +103,7 @@ def test_the_command_needs_no_torch(masked_folder: Path, tmp_path: Path) -> None
         sys.executable,
         "-m",
         "lesionwise",
+        "data",
         "explore",
         str(masked_folder),
         "--out",

@@ -34,8 +34,8 @@ from lesionwise.split.split_file import Split, write_split
 
 SECTIONS = (
     "What it is for", "Data and split", "Scores on val", "What its probabilities mean",
-    "Pictures that are no lesion images", "Where it looks", "What breaks it", "Stability", "Limits", "Licence",
-    "How to make it again",
+    "Pictures that are no lesion images", "Where it looks", "What breaks it", "Stability", "Limits",
+    "Licence", "How to make it again",
 )  # fmt: skip
 
 

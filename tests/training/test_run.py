@@ -58,7 +58,7 @@ def test_a_run_leaves_every_file_of_the_contract(trained: RunFolder) -> None:
         "config.toml", "data.json", "environment.json", "split.csv", "split.json", "history.csv",
         "timing.json", "checkpoints", "predictions-val.csv", "predictions-cal.csv",
         "calibration.json", "embeddings-train.npy", "embeddings-cal.npy",
-        "appearance-train.npy", "appearance-cal.npy",
+        "embeddings-train-changed.npy", "embeddings-cal-changed.npy", "embeddings-outsiders.npy",
     }  # fmt: skip
     assert {path.name for path in trained.checkpoints.iterdir()} == {"best.ckpt", "last.ckpt"}
     assert load_recipe(trained.config) == make_recipe(**RECIPE)

@@ -327,7 +327,7 @@ def verify(data: Data = None, model: ModelFile = None, json: Json = False, quiet
     from lesionwise.predict.verify import verify_claims
 
     engine = load_model(model)
-    dataset = read_dataset(data or _download(quiet=quiet))
+    dataset = read_dataset(data or _download(quiet=quiet), without_table=True)
     for note in dataset.notes:
         print_note(note, quiet=quiet)
     found = verify_claims(engine, dataset)

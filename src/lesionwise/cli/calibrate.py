@@ -55,12 +55,13 @@ def calibrate(
     quiet: Quiet = False,
 ) -> None:
     """Fit temperature, prediction sets and thresholds on cal. `train` does it with the defaults."""
-    from lesionwise.evaluation.calibration.operating_points import DEFAULT_POINTS, both_questions
-    from lesionwise.evaluation.runs.calibrate import calibrate_run
     from lesionwise.run_folder import run_to_write
 
-    wished = both_questions(sensitivity or [], specificity or [])
-    with run_to_write(run, "run", "ensemble") as folder:
+    with run_to_write(run, "run", "ensemble") as folder:  # before the slow imports
+        from lesionwise.evaluation.calibration.operating_points import DEFAULT_POINTS, both_questions
+        from lesionwise.evaluation.runs.calibrate import calibrate_run
+
+        wished = both_questions(sensitivity or [], specificity or [])
         calibration = calibrate_run(
             folder,
             method=scaling,

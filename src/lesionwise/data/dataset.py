@@ -59,11 +59,13 @@ class Dataset:
         return [{str(name): value for name, value in row.items()} for row in values.to_dict("records")]
 
 
-def read_dataset(folder: str | Path) -> Dataset:
+def read_dataset(folder: str | Path, *, without_table: bool = False) -> Dataset:
     """Read a folder of dermatoscopic images with its table.
 
     Args:
         folder: Folder in one of the layouts of `docs/data.md`.
+        without_table: Whether images of HAM10000 need no table. Diagnoses and lesions are known then, but
+            not age, sex and site.
 
     Returns:
         The checked and cleaned data set.
@@ -73,7 +75,7 @@ def read_dataset(folder: str | Path) -> Dataset:
         FindingsError: If the table has faults; the message lists all of them.
     """
     folder = Path(folder)
-    listing = read_listing(folder)
+    listing = read_listing(folder, without_table=without_table)
     findings = check_listing(listing)
     raise_findings(findings, str(listing.table_file))
     return dataset_of(listing, folder, findings)

@@ -129,7 +129,9 @@ class Decoders:
 
     async def answers(self) -> bool:
         """Return whether a decoder answers; those that are found silent are replaced."""
-        while not self._idle.empty():
+        for _ in range(self._idle.qsize()):  # not those that are started meanwhile
+            if self._idle.empty():
+                break
             with suppress(_DecoderLostError):
                 await self._ask(self._idle.get_nowait(), PING, PING_S)
                 return True

@@ -30,26 +30,30 @@ LAYOUTS: Final[tuple[Callable[[Path], Listing | None], ...]] = (
     read_pad_ufes_20,
     read_csv_and_images,
     read_class_folders,
-    read_images_alone,
 )
 
 
-def read_listing(folder: Path) -> Listing:
+def read_listing(folder: Path, *, without_table: bool = False) -> Listing:
     """Read a folder in the first layout that recognises it.
+
+    Args:
+        folder: Data folder.
+        without_table: Whether images of HAM10000 need no table. An unfinished download looks like that, so
+            nothing is split or trained this way.
 
     Raises:
         DataError: If the folder does not exist, no layout recognises it, or it can be read in two ways.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a data folder but found none.")
-    for read in LAYOUTS:
+    for read in (*LAYOUTS, *((read_images_alone,) if without_table else ())):
         listing = read(folder)
         if listing is not None:
             return add_lesions(_with_inert_names(listing), folder)
     raise DataError(
         f"{folder}: expected HAM10000_metadata.csv (Kaggle, Dataverse), *_GroundTruth.csv (ISIC challenge), "
-        "PH2, derm7pt, PAD-UFES-20, a CSV with image_id and dx beside images, folders named by diagnosis, or "
-        "images of HAM10000, but found none of these. docs/data.md shows each."
+        "PH2, derm7pt, PAD-UFES-20, a CSV with image_id and dx beside images, or folders named by "
+        "diagnosis, but found none of these. docs/data.md shows each."
     )
 
 

@@ -26,7 +26,7 @@ from lesionwise.serve.limits import Limits
 from lesionwise.serve.service import Service
 
 BACKLOG: Final = 512
-OWN_FILES: Final = 64
+OWN_FILES: Final = 80
 """Open files of the service itself: decoders, model, log, and libraries that are imported late."""
 LEAST_CONNECTIONS: Final = 8
 KEEP_ALIVE_S: Final = 20

@@ -80,6 +80,7 @@ def test_other_data_is_known_by_digests_of_images_and_of_lesions() -> None:
     found = seen_images(describe(provenance=made), given)
     assert found is not None
     assert found.reasons == {"x/a.jpg": "same image", "c": "same lesion"}
+    assert found.unknown == 1  # nothing vouches for "d"
     without_lesions = seen_images(describe(provenance=made), replace(given, group=None))
     assert without_lesions is not None
     assert list(without_lesions.reasons) == ["x/a.jpg"]

@@ -132,3 +132,13 @@ def test_places_that_are_not_there_or_empty_are_refused(tmp_path: Path) -> None:
         ids(tmp_path)
     with pytest.raises(DataError, match="holds no image"):
         ids(tmp_path / "*.jpg")
+
+
+def test_paths_that_differ_in_case_are_one_image_only_if_their_files_are_equal(tmp_path: Path) -> None:
+    for name, content in (("Left/1.bmp", b"one"), ("left/1.bmp", b"two"), ("LEFT/1.bmp", b"one")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    if len(list(tmp_path.iterdir())) < 3:
+        pytest.skip("this file system does not tell upper from lower case")
+    assert sorted(picture.read() for picture in find_pictures([str(tmp_path)])) == [b"one", b"one", b"two"]
+    assert len(set(ids(tmp_path))) == 2

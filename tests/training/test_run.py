@@ -180,7 +180,11 @@ def test_a_run_of_a_steady_rate_trains_on_to_the_weights_of_a_longer_one(
 ) -> None:
     keys = {"optimizer": "adamw", "drop_rate": 0.2, "flip": True}
     long = train(make_recipe(**keys, epochs=3), drawn_folder, out=tmp_path / "long")
-    train(make_recipe(**keys, epochs=2), drawn_folder, out=tmp_path / "run")
+    short = train(make_recipe(**keys, epochs=2), drawn_folder, out=tmp_path / "run")
+    files = {path: path.read_bytes() for path in short.path.glob("*.*")}
+    with pytest.raises(RunError, match="--seed was 0, now 1"):
+        train(make_recipe(**keys, epochs=3), drawn_folder, out=short.path, seed=1, resume=True)
+    assert {path: path.read_bytes() for path in short.path.glob("*.*")} == files  # a refusal removes nothing
     run = train(make_recipe(**keys, epochs=3), drawn_folder, out=tmp_path / "run", resume=True)
     assert same(weights(run), weights(long))
     assert run.predictions("cal").read_bytes() == long.predictions("cal").read_bytes()

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from lesionwise.bundle.description import Description
 
-_LEFT_OUT: Final = ("card", "test_images", "packages")
+_LEFT_OUT: Final = ("card", "measured_on", "packages", "seen", "test_images")
 """Texts and lists that differ between any two models and say nothing about their answers."""
 ABSENT: Final = "none"
 

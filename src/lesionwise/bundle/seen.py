@@ -126,12 +126,15 @@ def seen_images(description: Description, predictions: Predictions) -> Seen | No
     digests = set(provenance.seen)
     groups = [None] * len(ids) if predictions.group is None else predictions.group.tolist()
     reasons = {}
+    unknown = 0
     for image, group in zip(ids, groups, strict=True):
         if not digests.isdisjoint({image_digest(image), image_digest(image_id_of(image))}):
             reasons[image] = REASONS[0]
         elif group is not None and image_digest(group) in digests:
             reasons[image] = REASONS[1]
-    return Seen(description.name, reasons, len(ids), 0)
+        else:
+            unknown += image_digest(image) not in provenance.test_images
+    return Seen(description.name, reasons, len(ids), unknown)
 
 
 def digests_of_seen(image_ids: Sequence[str], groups: Sequence[str]) -> tuple[str, ...]:

@@ -86,6 +86,9 @@ def _of_run(path: Path, data: Path | None, split: Path | None, *, quiet: bool) -
 
 
 def _of_bundle(path: Path, data: Path | None, split: Path | None, *, quiet: bool) -> "Stability":
+    from lesionwise.bundle.load import verify_bundle_path
+
+    verify_bundle_path(path)  # before the slow imports
     from lesionwise.bundle.engine import load_model
     from lesionwise.experiments.stability import bundle_stability
 

@@ -65,7 +65,13 @@ def train(
 
     resolved = load_recipe(recipe, set_ or ())
     if resume and out and not set_:
-        resolved = _own_recipe(out, resolved)
+        named, resolved = resolved, _own_recipe(out, resolved)
+        others = [key for key in type(named).model_fields if getattr(named, key) != getattr(resolved, key)]
+        if others:
+            note = (
+                f"{out}: continues with its own recipe, which differs from {recipe} in {', '.join(others)}."
+            )
+            print_note(note, quiet=quiet)
     require("torch")
     unit = split_or_unit(split, by)
     execution = Execution(device=device, devices=devices, nodes=nodes, workers=workers)
@@ -105,7 +111,7 @@ def _own_recipe(out: Path, named: "Recipe") -> "Recipe":
 
     if not RunFolder(out).config.is_file():
         return named
-    own = load_recipe(open_run_folder(out).config)
+    own = load_recipe(open_run_folder(out, "run").config)
     return own if own.model == named.model else named
 
 

@@ -42,7 +42,9 @@ ORIENTATION_TAG: Final = 0x0112  # EXIF 2.32, table 4
 _UPRIGHT: Final = 1
 SWAPS_SIDES: Final = frozenset({5, 6, 7, 8})
 
-_PARSER_ERRORS: Final = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error, zlib.error)
+_PARSER_ERRORS: Final = (
+    OSError, ValueError, SyntaxError, EOFError, ArithmeticError, RuntimeError, struct.error, zlib.error
+)  # fmt: skip
 
 Pixels = NDArray[np.uint8]
 
@@ -207,7 +209,7 @@ def image_sides(source: Path | bytes) -> tuple[int, int]:
                 return opened.width, opened.height
             with Image.open(file, formats=_formats(head)) as image:
                 return image.size
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except (*_PARSER_ERRORS, Image.DecompressionBombError) as error:
         raise ImageError(f"cannot be opened: {error}") from error
 
 

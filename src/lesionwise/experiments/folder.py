@@ -100,7 +100,7 @@ class Experiment:
         """Refuse a recipe that would fail here only after images were read; other machines check their own.
 
         Raises:
-            LesionwiseError: As `training.verify.verify_recipe`.
+            LesionwiseError: As `training.run.verify_recipe`.
         """
         local = self.execution.engine == "local"
         device = choose_device(self.execution.device) if local else None

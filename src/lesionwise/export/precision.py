@@ -217,7 +217,7 @@ def quantize_bundle(
 
 
 def count_changes(before: Answers, after: Answers) -> PrecisionCheck:
-    """Count the images of which something else is predictions.
+    """Count the images that get another answer.
 
     Args:
         before: Answers in fp32.
@@ -227,6 +227,8 @@ def count_changes(before: Answers, after: Answers) -> PrecisionCheck:
     changed = (then.decision != now.decision) | (then.top != now.top)
     if then.prediction_set is not None and now.prediction_set is not None:
         changed |= (then.prediction_set != now.prediction_set).any(axis=1)
+    if then.above_melanoma_threshold is not None and now.above_melanoma_threshold is not None:
+        changed |= then.above_melanoma_threshold != now.above_melanoma_threshold
     return PrecisionCheck(
         images=len(before),
         changed=int(changed.sum()),
@@ -272,5 +274,11 @@ def _unscored(description: Description, precision: Precision) -> Description:
     """Return what holds of a bundle in another precision before that was tried."""
     made = description.provenance and description.provenance.model_copy(update={"test_images": ()})
     return description.model_copy(
-        update={"precision": precision, "scores": {}, "stability": None, "provenance": made}
+        update={
+            "precision": precision,
+            "scores": {},
+            "stability": None,
+            "ood_accepted": {},
+            "provenance": made,
+        }
     )

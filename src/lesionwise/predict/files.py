@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lesionwise.bundle.engine import BATCH, Answers, Engine
 from lesionwise.data.images import read_image
 from lesionwise.data.workspace import usable_cores
-from lesionwise.errors import ImageError
+from lesionwise.errors import ImageError, MissingExtraError
 from lesionwise.predict.metadata import MetadataTable
 from lesionwise.predict.sources import Picture
 from lesionwise.predict.views import run_views, verify_views_add
@@ -220,7 +220,7 @@ def decode(engine: Engine, pictures: list[Picture]) -> Decoded:
     for picture in pictures:
         try:
             pixels.append(read_image(picture.read(), rule.size, steps=rule.steps))
-        except ImageError as error:
+        except (ImageError, MissingExtraError) as error:  # of this file alone; the others are answered
             faults.append([picture.image_id, picture.path, str(error)])
         else:
             read.append(picture)

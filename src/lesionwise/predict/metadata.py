@@ -17,7 +17,7 @@ from lesionwise.bundle.engine import Engine
 from lesionwise.data.metadata import Encoding
 from lesionwise.errors import DataError
 from lesionwise.files import file_sha256
-from lesionwise.names import image_id_of, is_end_of
+from lesionwise.names import image_id_of, inert_name, is_end_of
 from lesionwise.predict.sources import ID_COLUMN, PATH_COLUMN, Picture
 
 
@@ -104,7 +104,7 @@ def _numbers(
     for record in rows:
         name = (record[key] or "").strip()
         own: dict[str, Any] = {column: record.get(column) for column in encoding.names}
-        image = _resolved(path.parent / name) if key == PATH_COLUMN else name
+        image = _resolved(path.parent / name) if key == PATH_COLUMN else inert_name(name)
         if image in places:
             raise DataError(f'{path}: row {rows.line_num}: "{name}" stands in an earlier row as well.')
         try:

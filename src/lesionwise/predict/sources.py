@@ -4,6 +4,7 @@ Here: from what was typed to pictures, one after another, in a stable order. Not
 """
 
 import csv
+import filecmp
 import glob
 import lzma
 import os
@@ -127,14 +128,14 @@ def _twins(paths: Sequence[str]) -> dict[str, str]:
     """Return the path of the first file by that of each copy of it.
 
     The archive of Kaggle holds its image folders twice, once in lower case. Two paths that differ in case
-    alone are one image if their files have the same size.
+    alone are one image if their files have the same content.
     """
     first: dict[tuple[str, int], str] = {}
     twins = {}
     for path in paths:
         if Path(path).is_file():
             original = first.setdefault((path.lower(), Path(path).stat().st_size), path)
-            if original != path:
+            if original != path and filecmp.cmp(original, path, shallow=False):
                 twins[path] = original
     return twins
 

@@ -147,10 +147,11 @@ class GrowingTable:
     def _take_up(self, settings: Mapping[str, object]) -> None:
         """Go on after a table that an earlier call finished; only its model is known."""
         with self.path.open(encoding="utf-8", newline="") as file:
-            models = {row.get("model_sha256") for row in csv.DictReader(file)} - {None}
-        if models - {settings.get("model")}:
+            rows = csv.DictReader(file)
+            models = {row.get("model_sha256") for row in rows}
+        if models - {settings.get("model")}:  # a table in the challenge's form names none
             raise DataError(
-                f"{self.path}: was predicted with another model. Resume with the same, or leave --resume out "
+                f"{self.path}: was predicted with another model, or does not name one. Leave --resume out "
                 "to start anew."
             )
         write_json(self.record, settings)

@@ -166,8 +166,10 @@ def train(
         path = Path(out) if out else next_run_path(Path("runs"), name)
         held.enter_context(sole_writer(path))
         run = claim_run_folder(path, resume=resume)
-        _verify_same_start(run, recipe, seed=seed, split=wish)
+        longer = _verify_same_start(run, recipe, seed=seed, split=wish)
         prepared = _prepare_run(run, recipe, Path(data), wish, seed=seed, execution=execution)
+        if longer:
+            _train_longer(run, recipe)
         return run, prepared, run.predictions("cal").exists()
 
     devices, nodes = execution.devices, execution.nodes
@@ -304,28 +306,27 @@ def learn_from_cal(run: RunFolder, recipe: Recipe, data: TrainingData, *, device
             write_numbers(run, recipe, data, device=device)
 
 
-def _verify_same_start(run: RunFolder, recipe: Recipe, *, seed: int, split: Path | By) -> None:
-    """Make sure that a run is continued as it was started."""
+def _verify_same_start(run: RunFolder, recipe: Recipe, *, seed: int, split: Path | By) -> bool:
+    """Make sure that a run is continued as it was started, and return whether for more epochs."""
     verify_not_reread(run)
     if not run.data.exists():
-        return
+        return False
     kept = read_json(run.data)["seed"]
-    _allow_more_epochs(run, recipe)
+    longer = _is_longer(run, recipe)
     verify_same_start(
         run.path,
         {
-            "recipe": recipe_changes(recipe, run.config),
+            "recipe": "" if longer else recipe_changes(recipe, run.config),
             "--seed": "" if kept == seed else f"--seed was {kept}, now {seed}",
             "--split": isinstance(split, Path) and is_other_split(split, run.split),
             "--by": split == "image" and not read_split(run.split).leaky,
         },
     )
+    return longer
 
 
-def _allow_more_epochs(run: RunFolder, recipe: Recipe) -> None:
-    """Let a run train on for more epochs than it started with, if they would be those of a longer run.
-
-    What was made of its last weights is removed, for it is made again.
+def _is_longer(run: RunFolder, recipe: Recipe) -> bool:
+    """Return whether a recipe is that of a run with more epochs, which would be those of a longer run.
 
     Raises:
         RunError: If its schedule depends on the number of epochs, or its test part was looked at.
@@ -333,7 +334,7 @@ def _allow_more_epochs(run: RunFolder, recipe: Recipe) -> None:
     before = load_recipe(run.config).epochs
     as_before = recipe.model_copy(update={"epochs": before})
     if recipe.epochs <= before or recipe_changes(as_before, run.config):
-        return
+        return False
     if recipe.schedule not in _OPEN_SCHEDULES:
         raise RunError(
             f"{run.path}: epochs was {before}, now {recipe.epochs}, but its {recipe.schedule} schedule "
@@ -344,7 +345,12 @@ def _allow_more_epochs(run: RunFolder, recipe: Recipe) -> None:
             f"{run.path}: epochs was {before}, now {recipe.epochs}, but its test part was looked at: what is "
             "chosen after that is no longer a blind score. Train anew with another --out."
         )
-    for made in ("predictions-*.csv", "embeddings-*.npy", "appearance-*.npy", *_MADE_OF_WEIGHTS):
+    return True
+
+
+def _train_longer(run: RunFolder, recipe: Recipe) -> None:
+    """Note the longer recipe, and remove what was made of the weights so far: it is made again."""
+    for made in ("predictions-*.csv", "embeddings-*.npy", *_MADE_OF_WEIGHTS):
         for path in run.path.glob(made):
             path.unlink()
     write_text(run.config, recipe.to_toml())

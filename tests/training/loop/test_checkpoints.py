@@ -50,6 +50,12 @@ def test_the_last_checkpoint_and_the_one_before_are_kept(run: RunFolder) -> None
     assert newest_whole(RunFolder(run.path / "another")) is None
 
 
+def test_the_one_before_is_kept_where_the_run_is_named_by_a_relative_path(run: RunFolder) -> None:
+    relative = RunFolder(Path(os.path.relpath(run.path)))
+    WholeCheckpoints(relative).save_checkpoint({"weights": torch.full((9000,), 3)}, run.last.resolve())
+    assert (epoch_of(run.last), epoch_of(run.before_last)) == (3, 2)
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
     damage: Callable[[Path], None], run: RunFolder, caplog: pytest.LogCaptureFixture

@@ -50,8 +50,8 @@ class WholeCheckpoints(TorchCheckpointIO):
                 if shutil.disk_usage(target.parent).free > _LEAST_FREE:
                     raise
                 raise OSError(errno.ENOSPC, "No space left on device", str(target)) from error
-            if target == self.run.last and target.exists():
-                target.replace(self.run.before_last)
+            if target.name == self.run.last.name and target.exists():  # Lightning's path is absolute
+                target.replace(target.with_name(self.run.before_last.name))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

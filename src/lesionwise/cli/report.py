@@ -84,7 +84,7 @@ def report(
     if not card and (licence or folds or notes):
         raise LesionwiseError("--licence, --folds and --notes are for the model card. Add --card.")
     given = RunFolder(run)  # evaluate CSV --out leaves scores without a recipe
-    if card or not given.scores.is_file():
+    if card or given.config.is_file() or not given.scores.is_file():
         kinds = ("run", "ensemble") if card else ("run", "ensemble", "cross-validation")
         given = open_run_folder(run, *kinds)
     judged = open_run_folder(folds, "cross-validation", "ensemble") if folds else None

@@ -91,7 +91,7 @@ class RunFolder:
     model_card = _Inside("model_card.md")
     """What a stranger must know, in Markdown with the header that model hubs read."""
     outsiders = _Inside("outsiders.json")
-    """How well each kind of such pictures is told, where that was measured."""
+    """How well the run rejects each kind of picture that shows no lesion, where that was measured."""
     cross_validation = _Inside("cross-validation.json")
     """Folds, which are done, and their mean; only a cross-validation has it."""
     ensemble = _Inside("ensemble.json")

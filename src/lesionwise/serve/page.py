@@ -23,6 +23,7 @@ from lesionwise.serve.heatmap import VisiblePart
 from lesionwise.serve.problems import HERE, Problem
 from lesionwise.serve.service import Answer, Service
 from lesionwise.serve.strings import DIAGNOSES, TEXT
+from lesionwise.wording import listed
 
 WEAKEST: Final = 3
 _SHA_SHOWN: Final = 12
@@ -294,8 +295,7 @@ def _is_out_of_order(rows: list[dict[str, Any]]) -> bool:
 
 
 def _names(codes: list[str]) -> str:
-    names = [DIAGNOSES[code].name.lower() for code in codes]
-    return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
+    return listed([DIAGNOSES[code].name.lower() for code in codes])
 
 
 def describe_operating_point(

@@ -3,17 +3,18 @@
 #   docker build -t lesionwise .          (or: podman build, buildah build)
 #   docker run --rm --read-only --cap-drop ALL -p 127.0.0.1:8000:8000 lesionwise
 #
-# BASE is any image of Debian 12.
+# BASE is any image of Debian 12. EXTRAS adds extras: --build-arg EXTRAS=[heif] reads the photographs of iPhones.
 ARG BASE=docker.io/library/debian:bookworm-slim
 
 FROM ${BASE} AS build
+ARG EXTRAS=
 RUN apt-get update \
  && apt-get install -y --no-install-recommends python3 python3-venv
 COPY pyproject.toml constraints.txt README.md LICENSE NOTICE /source/
 COPY src /source/src
 RUN python3 -m venv /opt/lesionwise \
  && /opt/lesionwise/bin/pip install --no-cache-dir --upgrade pip \
- && /opt/lesionwise/bin/pip install --no-cache-dir --constraint /source/constraints.txt /source
+ && /opt/lesionwise/bin/pip install --no-cache-dir --constraint /source/constraints.txt "/source${EXTRAS}"
 # Bundles run on the CPU: what OpenVINO brings for other devices and other kinds of files is left out.
 RUN cd /opt/lesionwise/lib/python3*/site-packages \
  && rm -rf openvino/libs/libopenvino_intel_[gn]pu_plugin.so openvino/libs/cache.json openvino/tools \

@@ -11,8 +11,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm"})
-"""Ends of names that count as images where a folder is searched."""
+IMAGE_SUFFIXES: Final = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".heic", ".heif", ".avif"}
+)
+"""Suffixes that a search of a folder counts as images, even if the extra that reads them is missing."""
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # with which spreadsheets start one
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 

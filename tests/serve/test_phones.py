@@ -1,12 +1,16 @@
 """Files of phones: HEIC, AVIF, and files that hold several pictures."""
 
+import csv
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image, features
+from typer.testing import CliRunner
 
+from lesionwise.cli.app import app
 from lesionwise.data import heif
 from lesionwise.data.images import read_image
 from lesionwise.errors import ImageError, MissingExtraError
@@ -63,6 +67,45 @@ def test_without_the_extra_a_heic_file_is_refused_by_name(monkeypatch: pytest.Mo
     heif.prepare_heic.cache_clear()
     with pytest.raises(MissingExtraError, match=r"lesionwise\[heif\]"):
         read_image(HEIC, (8, 8))
+
+
+@pytest.fixture
+def camera_roll(tmp_path: Path) -> Path:
+    """A folder as a phone leaves it: one file of each of its formats, in capitals too."""
+    folder = tmp_path / "roll"
+    folder.mkdir()
+    (folder / "IMG_1.HEIC").write_bytes(heic(DARK) if heif.READS_HEIC else HEIC)
+    (folder / "IMG_2.heif").write_bytes(heic(LIGHT) if heif.READS_HEIC else HEIC)
+    (folder / "IMG_3.avif").write_bytes(picture(DARK, (320, 240), "AVIF"))
+    return folder
+
+
+def predict(folder: Path) -> tuple[int, list[str], dict[str, str]]:
+    """Return the exit code of `predict FOLDER`, the ids of its table and the reasons of its errors."""
+    out = folder.parent / "p.csv"
+    done = CliRunner().invoke(app, ["predict", str(folder), "--out", str(out), "--quiet"])
+    errors = folder.parent / "p-errors.csv"
+    rows = list(csv.DictReader(errors.read_text().splitlines())) if errors.exists() else []
+    ids = [row["image_id"] for row in csv.DictReader(out.read_text().splitlines())]
+    return done.exit_code, ids, {row["image_id"]: row["reason"] for row in rows}
+
+
+@needs_heif
+@needs_avif
+def test_a_folder_is_searched_for_a_phone_s_files(camera_roll: Path) -> None:
+    assert predict(camera_roll) == (0, ["IMG_1", "IMG_2", "IMG_3"], {})
+
+
+@needs_avif
+def test_without_the_extra_a_folder_s_heic_files_are_listed_with_its_name(
+    camera_roll: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
+    heif.prepare_heic.cache_clear()
+    code, ids, reasons = predict(camera_roll)
+    assert (code, ids) == (1, ["IMG_3"])
+    assert sorted(reasons) == ["IMG_1", "IMG_2"]
+    assert all("lesionwise[heif]" in reason for reason in reasons.values())
 
 
 def test_what_only_begins_like_a_phone_s_file_is_refused() -> None:

@@ -80,6 +80,22 @@ def test_what_passes_is_counted_by_a_cutoff_that_other_images_set() -> None:
     assert np.mean(score < rejecting_cutoff(score, classes)) == 1
 
 
+def test_no_image_sets_the_cutoff_of_its_own_lesion_nor_of_itself_by_another_camera() -> None:
+    classes = np.repeat([4, 3], [500, 40])
+    lesions = np.r_[np.arange(500), 500 + np.repeat(np.arange(20), 2)]
+    score = np.r_[np.random.default_rng(0).normal(size=500), np.zeros(38), 50.0, 50.0]
+    assert (
+        accepted_out_of_fold(score, classes, groups=lesions)["df"].part == 0.95
+    )  # both of the lesion far off
+    single = accepted_out_of_fold(score[:539], classes[:539], changed=score[:539] + 100 * (score[:539] > 40))
+    assert single["df"].part == 38 / 39  # its own look through another camera lies beyond it and is not used
+
+
+def test_what_belongs_to_cal_has_its_length() -> None:
+    with pytest.raises(ValueError, match=r"one length of all that belongs to cal, got \[150, 200\]"):
+        fit_rejection(drawn(300, 0), drawn(200, 1, 25), cal=drawn(200, 2), cal_changed=drawn(150, 2))
+
+
 def test_diagnoses_are_promised_something_only_where_they_are_known() -> None:
     assert fitted().accepted == {}
     assert sum(kept.images for kept in fitted(np.arange(200) % 7).accepted.values()) == 200

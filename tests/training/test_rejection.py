@@ -1,6 +1,7 @@
 """Drawn images only: the stage after training, and what comes of it in a bundle."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def trained(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run
 def test_there_is_a_row_for_each_picture_that_was_looked_at(trained: RunFolder) -> None:
     frame = read_split(trained.split).frame
     rows = {kind: len(np.load(trained.embeddings(kind))) for kind in SEEN}
-    assert rows["cal"] == (frame["part"] == "cal").sum()
+    assert rows["cal"] == rows["cal-changed"] == (frame["part"] == "cal").sum()
     assert (
         rows["train"] == rows["train-changed"] == (frame["part"] == "train").sum()
     )  # few enough to take all
@@ -48,9 +49,17 @@ def test_of_each_diagnosis_at_most_as_many_images_are_looked_at() -> None:
 
 def test_the_pictures_it_is_learnt_from_are_the_same_each_time(drawn_folder: Path) -> None:
     pixels = np.stack([read_image(path, (24, 32)) for path in sorted(drawn_folder.rglob("*.jpg"))[:3]])
-    for make in (outsiders, changed):
+    for make in (outsiders, partial(changed, part="train")):
         once, again = (list(make(make_recipe(), pixels, np.arange(3))) for _ in range(2))
         np.testing.assert_array_equal(np.stack(once), np.stack(again))
+
+
+def test_the_cutoff_is_set_by_other_cameras_than_those_it_is_learnt_from(drawn_folder: Path) -> None:
+    pixels = np.stack([read_image(path, (24, 32)) for path in sorted(drawn_folder.rglob("*.jpg"))[:3]])
+    learnt, held = (
+        np.stack(list(changed(make_recipe(), pixels, np.arange(3), part))) for part in ("train", "cal")
+    )
+    assert (learnt != held).any(axis=(1, 2, 3)).all()
 
 
 def test_an_ensemble_rejects_by_all_embeddings_at_once(trained: RunFolder) -> None:

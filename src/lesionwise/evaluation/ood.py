@@ -74,6 +74,7 @@ def fit_rejection(
     cal: ArrayLike,
     cal_changed: ArrayLike | None = None,
     cal_classes: ArrayLike | None = None,
+    cal_groups: ArrayLike | None = None,
 ) -> Rejection:
     """Learn what tells lesion images from other pictures: a logistic regression on the embedding.
 
@@ -83,8 +84,12 @@ def fit_rejection(
         lesions: Embeddings of lesion images, as they are and as other cameras have them, shape (N, K).
         outsiders: Embeddings of pictures that are no lesion images, shape (another N, K).
         cal: Embeddings of the lesion images that set the cut-off.
-        cal_changed: Embeddings of some of these as other cameras have them; left out, they set nothing.
+        cal_changed: Embeddings of the same images as other cameras have them; left out, they set nothing.
         cal_classes: Diagnosis of each, as its place in `CODES`; left out, none is promised anything.
+        cal_groups: Lesion group of each; left out, every image is a lesion of its own.
+
+    Raises:
+        ValueError: If `cal` and what belongs to it are not of one length.
 
     References:
         Hendrycks, Mazeika, Dietterich (2019), https://arxiv.org/abs/1812.04606 (learning from outliers)
@@ -104,7 +109,10 @@ def fit_rejection(
     score = held @ direction + offset
     classes = None if cal_classes is None else np.asarray(cal_classes)
     changed = None if cal_changed is None else (np.asarray(cal_changed, float) - middle) @ direction + offset
-    accepted = {} if classes is None else accepted_out_of_fold(score, classes, changed)
+    lengths = {len(values) for values in (score, classes, changed, cal_groups) if values is not None}
+    if len(lengths) > 1:
+        raise ValueError(f"Expected one length of all that belongs to cal, got {sorted(lengths)}.")
+    accepted = {} if classes is None else accepted_out_of_fold(score, classes, changed, cal_groups)
     return Rejection(middle, direction, offset, rejecting_cutoff(score, classes, changed), accepted)
 
 
@@ -132,29 +140,39 @@ def rejecting_cutoff(
 
 
 def accepted_out_of_fold(
-    score: ArrayLike, classes: ArrayLike, changed: ArrayLike | None = None
+    score: ArrayLike, classes: ArrayLike, changed: ArrayLike | None = None, groups: ArrayLike | None = None
 ) -> dict[str, Accepted]:
-    """Return what part of each diagnosis passes a cut-off that other images set, by diagnosis code.
+    """Return what part of each diagnosis passes a cut-off that other lesions set, by diagnosis code.
 
     Args:
         score: Score of lesion images that nothing was fitted on, shape (N,).
         classes: Diagnosis of each, as its place in `CODES`, shape (N,).
-        changed: As for `rejecting_cutoff`.
+        changed: Score of each as another camera has it, shape (N,), if there are any.
+        groups: Lesion group of each, shape (N,); left out, every image is a lesion of its own.
     """
     values, kinds = np.asarray(score, float), np.asarray(classes)
-    fold = np.empty(len(kinds), int)
-    fold[np.argsort(kinds, kind="stable")] = np.arange(len(kinds)) % _FOLDS  # each diagnosis in every fold
+    others = None if changed is None else np.asarray(changed, float)
+    fold = _folds(kinds, np.arange(len(kinds)) if groups is None else np.asarray(groups))
     passed = np.empty(len(kinds), bool)
     for number in range(_FOLDS):
         held = fold == number
         if held.all():
             passed[held] = True
         elif held.any():
-            passed[held] = values[held] < rejecting_cutoff(values[~held], kinds[~held], changed)
+            rest = None if others is None else others[~held]
+            passed[held] = values[held] < rejecting_cutoff(values[~held], kinds[~held], rest)
     return {
         CODES[kind]: Accepted(int((kinds == kind).sum()), float(passed[kinds == kind].mean()))
         for kind in np.unique(kinds)
     }
+
+
+def _folds(kinds: NDArray[np.int64], groups: NDArray[np.generic]) -> NDArray[np.int64]:
+    """Return a fold for each image: one for all images of a lesion, and each diagnosis in every fold."""
+    _, first, lesion = np.unique(groups, return_index=True, return_inverse=True)
+    fold = np.empty(len(first), np.int64)
+    fold[np.argsort(kinds[first], kind="stable")] = np.arange(len(first)) % _FOLDS
+    return np.asarray(fold[lesion])
 
 
 def accepting_cutoff(score: ArrayLike, accept: float = ACCEPT) -> float:

@@ -31,7 +31,8 @@ from lesionwise.training.step.augment import evaluation_view
 Pixels = NDArray[np.uint8]
 _BATCH: Final = 64
 _MOST_OF_EACH: Final = 150  # training images of each diagnosis: rare ones count as much as common ones
-_MOST_CHANGED: Final = 600
+_MOST_CHANGED: Final = 600  # of train
+_CAMERAS: Final = {"train": 1, "cal": 3}  # seeds
 _OF_EACH_KIND: Final = 75  # outsiders
 
 
@@ -52,8 +53,8 @@ def write_numbers(run: RunFolder, recipe: Recipe, data: TrainingData, *, device:
     for kind, rows in known.items():
         if found[kind] is None:
             found[kind] = look(data.pixels[row] for row in rows)
-    found["train-changed"] = look(changed(recipe, data.pixels, some))
-    found["cal-changed"] = look(changed(recipe, data.pixels, np.random.default_rng(0).permutation(cal)))
+    found["train-changed"] = look(changed(recipe, data.pixels, some[:_MOST_CHANGED], "train"))
+    found["cal-changed"] = look(changed(recipe, data.pixels, cal, "cal"))
     found["outsiders"] = look(outsiders(recipe, data.pixels, some))
     for kind, embedding in found.items():
         with atomic_path(run.embeddings(kind)) as temporary, temporary.open("wb") as file:
@@ -73,16 +74,19 @@ def some_of_each(y: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.in
     return np.asarray(rng.permutation(np.concatenate(kept)), np.int64)
 
 
-def changed(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64]) -> Iterator[Pixels]:
+def changed(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64], part: str) -> Iterator[Pixels]:
     """Yield lesion images as other cameras have them.
 
     Args:
         recipe: Says how an image is preprocessed.
         pixels: All images, shape (N, H, W, 3).
-        rows: Images; at most `_MOST_CHANGED`, from the first on, are changed.
+        rows: Images to change.
+        part: "train" or "cal". Each has cameras of its own: nothing was learnt from those that set the
+            cut-off.
     """
-    for number, row in enumerate(rows[:_MOST_CHANGED]):
-        yield _prepared(recipe, change_camera(pixels[row], np.random.default_rng([1, number])))
+    for number, row in enumerate(rows):
+        rng = np.random.default_rng([_CAMERAS[part], number])
+        yield _prepared(recipe, change_camera(pixels[row], rng))
 
 
 def outsiders(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64]) -> Iterator[Pixels]:

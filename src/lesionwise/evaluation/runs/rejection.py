@@ -46,9 +46,15 @@ def fit_members(runs: Sequence[RunFolder]) -> Rejection:
     try:
         train, changed, outsiders, cal, cal_changed = (_side_by_side(runs, kind) for kind in SEEN)
         answered = runs[0].predictions("cal").is_file()
-        classes = read_run_predictions(runs[0], "cal").sorted().y_true if answered else None
-        lesions = np.concatenate([train, changed])
-        return fit_rejection(lesions, outsiders, cal=cal, cal_changed=cal_changed, cal_classes=classes)
+        known = read_run_predictions(runs[0], "cal").sorted() if answered else None
+        return fit_rejection(
+            np.concatenate([train, changed]),
+            outsiders,
+            cal=cal,
+            cal_changed=cal_changed,
+            cal_classes=known and known.y_true,
+            cal_groups=known and known.group,
+        )
     except (OSError, ValueError) as error:
         raise RunError(
             f"{runs[0].path}: the embeddings of {', '.join(SEEN)} cannot be read: {error}. Delete the files "

@@ -33,7 +33,6 @@ def joined() -> Iterator["ModuleType"]:
     connected already stays so. No usage is reported.
 
     Raises:
-        MissingExtraError: If Ray is not installed.
         LesionwiseError: If no cluster answers there.
     """
     address = os.environ.get(ADDRESS)

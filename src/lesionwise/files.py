@@ -49,9 +49,6 @@ def sole_writer(target: Path) -> Iterator[None]:
 
     Args:
         target: What the block writes; the lock lies beside it.
-
-    Raises:
-        BusyError: If another process writes it.
     """
     path = lock_path(target)
     lock = FileLock(path, timeout=0)
@@ -97,11 +94,7 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 (any JSON value)
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 (any JSON value)
-    """Read a JSON file of a run.
-
-    Raises:
-        RunError: If it is missing or damaged.
-    """
+    """Read a JSON file of a run."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

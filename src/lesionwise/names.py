@@ -44,7 +44,6 @@ def shortest_names(paths: Iterable[str], taken: Iterable[str] = ()) -> dict[str,
 
     Args:
         paths: All of them different. A member of a zip follows the zip's path and an exclamation mark.
-        taken: Names that are given already.
 
     Returns:
         The name of each path: the file's name without suffix, else with it, else with one folder, and so on.
@@ -63,10 +62,6 @@ def match_names(wanted: Sequence[str], known: Sequence[str]) -> dict[str, str]:
 
     The same name is the same image. Otherwise two names mean one image if they have the same file's name
     and one is an end of the other, and if that holds for no other pair of theirs.
-
-    Args:
-        wanted: Names, all different.
-        known: Names in another table, all different.
 
     Returns:
         The known name by the wanted one; wanted names without a match are left out.

@@ -124,10 +124,6 @@ class RunFolder:
 def claim_run_folder(path: Path, *, resume: bool = False) -> RunFolder:
     """Return the folder of a new run, or of a stopped one; nothing is made until a stage writes.
 
-    Args:
-        path: Where the run lives.
-        resume: Continue what is there instead of refusing it.
-
     Raises:
         RunError: If something is there that must not be written over or cannot be continued.
     """
@@ -145,7 +141,6 @@ def claim_own_folder(record: Path, *, what: str) -> None:
 
     Args:
         record: The file that such a command writes before any other.
-        what: It keeps in the folder, for the message.
 
     Raises:
         RunError: If something is there, and not this record.
@@ -160,11 +155,7 @@ def verify_same_start(path: Path, differs: Mapping[str, bool | str]) -> None:
     """Make sure that a folder is continued with the settings it started with.
 
     Args:
-        path: The folder.
         differs: Whether each setting is another one now, by its name; or how it changed, in words.
-
-    Raises:
-        RunError: If one is.
     """
     changed = [name for name, other in differs.items() if other]
     if changed:
@@ -181,11 +172,7 @@ def trained_with(run: RunFolder) -> dict[str, Any]:
 
 
 def verify_not_reread(run: RunFolder) -> None:
-    """Make sure that a folder holds weights of its own, before it is trained on.
-
-    Raises:
-        RunError: If `evaluate --set` made it.
-    """
+    """Make sure that a folder holds weights of its own, before it is trained on."""
     if run.reread.is_file():
         raise RunError(
             f'{run.path}: was made by "evaluate --set" and is not trained on. Continue the first run.'
@@ -206,16 +193,7 @@ def read_split_facts(run: RunFolder) -> dict[str, Any]:
 
 
 def verify_split_unchanged(path: Path, noted: str, found: str) -> None:
-    """Make sure that a split has the fingerprint that was noted beside it when it was made.
-
-    Args:
-        path: The split.
-        noted: In the JSON beside it.
-        found: Of the rows that it has now.
-
-    Raises:
-        SplitError: If it has another one.
-    """
+    """Make sure that a split has the fingerprint that was noted beside it when it was made."""
     if found != noted:
         facts = path.with_suffix(".json")
         raise SplitError(
@@ -229,7 +207,6 @@ def open_run_folder(path: Path, *kinds: Kind) -> RunFolder:
     """Return the folder of an existing run.
 
     Args:
-        path: The folder.
         kinds: What it may hold; anything if left out.
 
     Raises:

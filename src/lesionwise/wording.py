@@ -8,8 +8,6 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     """Return a number with its noun, in the singular where it is one.
 
     Args:
-        number: Number of things.
-        noun: The singular.
         plural: The plural, where it is not the singular with an s.
 
     Example:

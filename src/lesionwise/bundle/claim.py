@@ -23,10 +23,8 @@ def part_scores(
     """Return what was measured on a part, as a bundle claims it.
 
     Args:
-        evaluation: The scores.
         check: What operating points and prediction sets were worth; without it nothing is claimed of them.
         accepted: Part of the images that are taken for lesion images, where that was measured.
-        only: Names of the scores to keep; all if left out.
     """
 
     def kept(values: dict[str, Estimate]) -> dict[str, dict[str, float]]:

@@ -49,7 +49,6 @@ def decide(
     """Return what a bundle says about images, given what its graph gave.
 
     Args:
-        description: Description of the bundle.
         probabilities: Calibrated, shape (N, C).
         ood_score: How unlike a lesion image each is, shape (N,); None where the model has no such score.
 

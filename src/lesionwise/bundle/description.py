@@ -348,11 +348,6 @@ def parse_description(text: bytes) -> Description:
 def verify_texts(*, name: str, licence: str = "", card: str = "") -> None:
     """Make sure that texts can stand in a description, before the work that ends in one.
 
-    Args:
-        name: Name of the model.
-        licence: Licence of its weights.
-        card: What a reader must know.
-
     Raises:
         BundleError: If one cannot; the message says why.
     """

@@ -163,7 +163,6 @@ class Engine:
         """Return one image as the graph takes it, shape (H, W, 3).
 
         Args:
-            image: As for `predict`.
             number: Its place among others, for messages.
 
         Raises:

@@ -62,7 +62,6 @@ def seal(graph: bytes, description: Description) -> bytes:
 
     Args:
         graph: An ONNX file without the two entries.
-        description: What goes into it.
     """
     content = graph + metadata_entry(KEY, description.model_dump_json(exclude_none=True).encode())
     return content + metadata_entry(CHECKSUM_KEY, sha256(content).hexdigest().encode())
@@ -93,11 +92,7 @@ def read_bundle(path: str | Path | None = None) -> Bundle:
 
 
 def verify_bundle_path(path: Path) -> None:
-    """Make sure that a bundle exists, or that a model of that name ships.
-
-    Raises:
-        BundleError: If neither is so.
-    """
+    """Make sure that a bundle exists, or that a model of that name ships."""
     if str(path) not in SHIPPED and not path.exists():
         raise BundleError(
             f"{path}: expected a bundle, or one of the models that ship ({', '.join(SHIPPED)}), but there is "
@@ -142,16 +137,7 @@ def open_content(content: bytes) -> Description:
 
 
 def assemble(content: bytes, description: Description, path: Path) -> Bundle:
-    """Return a bundle that is not written yet, checked as a reader would check it.
-
-    Args:
-        content: Content of the ONNX file.
-        description: What it is.
-        path: Path that it will be written to.
-
-    Raises:
-        BundleError: If the two do not fit each other.
-    """
+    """Return a bundle that is not written yet, checked as a reader would check it."""
     sealed = seal(content, description)
     try:
         return Bundle(path, sealed, sha256(sealed).hexdigest(), open_content(sealed))
@@ -160,11 +146,7 @@ def assemble(content: bytes, description: Description, path: Path) -> Bundle:
 
 
 def verify_writable(path: Path) -> None:
-    """Make sure that a bundle can go to a path, before the work that ends in it.
-
-    Raises:
-        BundleError: If a folder is there.
-    """
+    """Make sure that a bundle can go to a path, before the work that ends in it."""
     if path.is_dir():
         raise BundleError(f"{path}: expected --out to name a file but it is a folder.")
 
@@ -176,11 +158,7 @@ def write_bundle(bundle: Bundle) -> None:
 
 
 def verify_servable(bundle: Bundle) -> None:
-    """Refuse a bundle whose scores are not what they seem.
-
-    Raises:
-        BundleError: If it was made with a split that leaks.
-    """
+    """Refuse a bundle whose scores are not what they seem."""
     stamp = bundle.description.stamp
     if stamp:
         raise BundleError(
@@ -194,11 +172,7 @@ def verify_pinned(bundle: Bundle, sha256: str) -> None:
     """Make sure that a bundle is the one that somebody relies on.
 
     Args:
-        bundle: A checked file.
         sha256: SHA-256 of the file that is meant, all 64 digits.
-
-    Raises:
-        BundleError: If it is another.
     """
     if bundle.sha256 != sha256.strip().lower():
         raise BundleError(

@@ -29,12 +29,7 @@ class Moved(NamedTuple):
 
 
 def moved_claims(old: Description, new: Description) -> list[Moved]:
-    """Return every claim in which two bundles differ, in the order of the description.
-
-    Args:
-        old: The one that users hold on to.
-        new: The one that may replace it.
-    """
+    """Return every claim in which two bundles differ, in the order of the description."""
     before, after = (dict(_claims(one.model_dump(mode="json"))) for one in (old, new))
     names = [*before, *(name for name in after if name not in before)]
     pairs = ((name, before.get(name, ABSENT), after.get(name, ABSENT)) for name in names)

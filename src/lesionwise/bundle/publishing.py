@@ -95,11 +95,7 @@ def publish(source: Path, folder: Path, *, licence_text: Path | None = None) -> 
 
 
 def verify_publishable(bundle: Bundle) -> None:
-    """Refuse what a stranger could not judge, or would judge wrong.
-
-    Raises:
-        BundleError: If it is stamped, or lacks card, calibration or licence.
-    """
+    """Refuse what a stranger could not judge, or would judge wrong."""
     description = bundle.description
     if description.stamp:
         raise BundleError(

@@ -44,9 +44,6 @@ def start(
     """Return the function that runs a graph: arrays by the name of the input in, one for each output out.
 
     Args:
-        runtime: Which.
-        content: A checked ONNX file.
-        names: Names of the outputs, in order.
         precision: What it is computed in; ONNX Runtime's CPU kernels know no bf16 and take fp32.
         threads: On how many cores; all if None.
         streams: Calls from as many threads are computed at the same time, each on its part of the cores. All
@@ -55,7 +52,6 @@ def start(
 
     Raises:
         BundleError: If the runtime cannot build the graph; the function raises it if it cannot be run.
-        MissingExtraError: If the runtime is not installed.
     """
     starter = {"openvino": _start_openvino, "onnxruntime": _start_onnxruntime}[runtime]
     with _refusal(f"{runtime} cannot build its graph"):

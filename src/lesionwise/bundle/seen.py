@@ -37,7 +37,6 @@ class Seen:
     """Which images of a test set a model was made with.
 
     Attributes:
-        model: Its name.
         reasons: One of `lesionwise.split.check.REASONS`, by the id of each image that was seen.
         images: Images of the test set.
         unknown: Those of which nothing is known: their ids are in no table of the model's data.
@@ -102,10 +101,6 @@ def seen_images(description: Description, predictions: Predictions) -> Seen | No
     all of HAM10000, since a bundle names its test images. For other data a bundle holds digests of the images
     and lesions that made it; siblings are then found by the `group` of the predictions.
 
-    Args:
-        description: Description of the bundle.
-        predictions: Predictions with the ids that are to be looked for.
-
     Returns:
         None if the bundle does not say what it was made with, as an imported one.
     """
@@ -142,7 +137,6 @@ def digests_of_seen(image_ids: Sequence[str], groups: Sequence[str]) -> tuple[st
 
     Args:
         image_ids: Image ids of train, val and cal.
-        groups: Their lesions.
     """
     return tuple(sorted({image_digest(name) for name in (*image_ids, *groups)}))
 

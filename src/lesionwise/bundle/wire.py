@@ -24,9 +24,6 @@ _CUT_OFF: Final = "is cut off or damaged"
 def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Yield number and value of each field: a number for a varint, else the bytes, not copied.
 
-    Args:
-        message: The bytes of one message.
-
     Raises:
         BundleError: If they are not such fields to their very end.
     """

@@ -75,11 +75,7 @@ class SpeedColumn(bars.ProgressColumn):
 
 
 class Display(Progress):
-    """What a long command shows: a moving bar on a terminal, a line at each tenth in a log.
-
-    Args:
-        quiet: Show nothing.
-    """
+    """What a long command shows: a moving bar on a terminal, a line at each tenth in a log."""
 
     _counts: ClassVar[tuple[type[bars.ProgressColumn], ...]] = (bars.MofNCompleteColumn, SpeedColumn)
 
@@ -175,8 +171,6 @@ def describe_evaluation(evaluation: "Evaluation", title: str, *, judged: bool = 
     """Return recall by diagnosis, the main scores with intervals and the baseline, and a verdict.
 
     Args:
-        evaluation: The scores.
-        title: What was scored.
         judged: End with the verdict; not of a model that has seen the images.
     """
     from lesionwise.labels import CODES
@@ -212,7 +206,6 @@ def verdict_on(evaluation: "Evaluation", part: str = "") -> str:
     """Return whether a model beats the commonest diagnosis, and how many melanomas it misses.
 
     Args:
-        evaluation: The scores.
         part: Part of which images they are, if not of all.
     """
     name = "balanced_accuracy"

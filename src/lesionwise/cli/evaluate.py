@@ -130,9 +130,6 @@ def evaluate_again(
         run: A trained run, or a cross-validation.
         changes: Recipe keys that are changed, as `key=value`.
         out: The new run folder; the next free one in `runs/` if left out.
-        device: Where the network runs.
-        as_json: Print the result as JSON.
-        quiet: Print results and errors only.
     """
     from lesionwise.files import sole_writer
     from lesionwise.recipe import load_recipe

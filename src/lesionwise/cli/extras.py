@@ -23,10 +23,6 @@ EXTRA_OF_MODULE: Final = {
 
 
 def require(module: str) -> None:
-    """Name the extra of a command at once, before a module of a smaller extra is found missing.
-
-    Raises:
-        MissingExtraError: If the module is not installed.
-    """
+    """Name the extra of a command at once, before a module of a smaller extra is found missing."""
     if find_spec(module) is None:
         raise MissingExtraError(EXTRA_OF_MODULE[module], module)

@@ -100,7 +100,6 @@ class Given:
     """Predictions of a CSV with all that is known of their images.
 
     Attributes:
-        source: The CSV.
         predictions: Predictions with truth and lesions, as far as they are known.
         table: What is known of the images besides; None if nothing was given.
         seen: Which of them made the model; None if that cannot be known.
@@ -127,9 +126,7 @@ def read_csv(source: Path, known: Known, *, quiet: bool) -> Given:
     """Read the predictions of a CSV, and look up truth, lesions and training images.
 
     Args:
-        source: The CSV.
         known: What was given beside it. Of images of HAM10000 the package knows diagnosis and lesion itself.
-        quiet: Print no notes.
     """
     from lesionwise.evaluation.predictions import read_predictions
     from lesionwise.evaluation.runs.scores import verify_not_test
@@ -154,11 +151,7 @@ def score_csv(
     """Return the scores of a CSV as text and as JSON; images that made the model are scored apart.
 
     Args:
-        given: The predictions.
-        by: What is resampled.
         out: Place where a folder with a report is made; none if left out.
-        force: Write over the evaluation of other predictions.
-        quiet: Print no notes.
     """
     from lesionwise.bundle.seen import SEEN_STAMP
     from lesionwise.evaluation.runs.scores import claim_given_folder, evaluate_predictions, write_given

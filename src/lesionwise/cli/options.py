@@ -10,33 +10,21 @@ from lesionwise.wording import did_you_mean
 
 
 def verify_data_folder(folder: Path | None) -> Path | None:
-    """Return a folder that exists.
-
-    Raises:
-        DataError: If there is none.
-    """
+    """Return a folder that exists."""
     if folder and not folder.is_dir():
         raise DataError(f"{folder}: expected a data folder but found none.{_near(folder)}")
     return folder
 
 
 def verify_file(path: Path | None) -> Path | None:
-    """Return the path of a file that exists.
-
-    Raises:
-        LesionwiseError: If there is none.
-    """
+    """Return the path of a file that exists."""
     if path and not path.is_file():
         raise LesionwiseError(f"{path}: expected a file but found none.{_near(path)}")
     return path
 
 
 def verify_model(path: Path | None) -> Path | None:
-    """Return the path of a bundle that exists, or the name of a model that ships.
-
-    Raises:
-        BundleError: If it is neither.
-    """
+    """Return the path of a bundle that exists, or the name of a model that ships."""
     from lesionwise.bundle.load import verify_bundle_path
 
     if path:
@@ -174,11 +162,7 @@ ByOption = Annotated[
 
 
 def split_or_unit(split: Path | None, by: By) -> Path | By:
-    """Return the split that was given, or what stays together in one that is made.
-
-    Raises:
-        SplitError: If both options ask for something.
-    """
+    """Return the split that was given, or what stays together in one that is made."""
     if split and by == "image":
         raise SplitError(f"{split}: --by image makes a split of its own. Leave one of the two out.")
     return split or by

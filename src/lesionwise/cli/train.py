@@ -144,8 +144,6 @@ def train_shown(train: "Callable[..., RunFolder]", execution: "Execution", *, qu
 
     Args:
         train: `training.run.train` with all its arguments but `execution`.
-        execution: How it runs.
-        quiet: Show nothing.
     """
     from lesionwise.files import read_json
     from lesionwise.training.loop.processes import is_first_process

@@ -28,7 +28,6 @@ def eighths(sides: tuple[int, int], least: tuple[int, int]) -> int:
     Pillow's `draft` rounds the other way: asked for a quarter of 450 pixels, which is 113, it decodes half.
 
     Args:
-        sides: Height and width of the picture.
         least: Height and width that the result must cover.
     """
     reached = (

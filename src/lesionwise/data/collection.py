@@ -18,11 +18,7 @@ PHANTOM_WARNING: Final = (
 
 
 def collection_of(image_ids: Iterable[str]) -> Collection:
-    """Return which collection all of some images belong to; "other" if that is none or more than one.
-
-    Args:
-        image_ids: As their table has them.
-    """
+    """Return which collection all of some images belong to; "other" if that is none or more than one."""
     found = set(image_ids)
     if found and all(name.startswith(PHANTOM_PREFIX) for name in found):
         return "phantom"

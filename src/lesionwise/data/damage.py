@@ -56,10 +56,7 @@ def decode_jpeg(content: bytes, *, height: int = 1, width: int = 1, colours: str
     Stray bytes between two headers, and zeros before the end marker, are no damage; some cameras write them.
 
     Args:
-        content: Content of the file.
-        height: At least, in pixels.
         width: At least, in pixels.
-        colours: Name that simplejpeg has for them.
 
     Raises:
         DamagedImageError: If the decoder would have to repair anything else.
@@ -82,15 +79,7 @@ def decode_jpeg(content: bytes, *, height: int = 1, width: int = 1, colours: str
 
 
 def verify_compressed_data(content: bytes, image: Image.Image) -> None:
-    """Make sure that compressed pixels, which Pillow is about to decode, are whole.
-
-    Args:
-        content: Content of the file.
-        image: The same, opened.
-
-    Raises:
-        DamagedImageError: If they are not.
-    """
+    """Make sure that compressed pixels, which Pillow is about to decode, are whole."""
     if image.format in {"JPEG", "MPO"}:  # of colours that simplejpeg does not convert
         decode_jpeg(content, colours=image.mode)
     elif image.format == "PNG" and _IEND not in content:
@@ -104,11 +93,7 @@ def verify_compressed_data(content: bytes, image: Image.Image) -> None:
 
 
 def verify_no_hole(data: bytes) -> None:
-    """Make sure that pixels compressed as JPEG 2000 have no hole, which no whole ones have.
-
-    Raises:
-        DamagedImageError: If they have one.
-    """
+    """Make sure that pixels compressed as JPEG 2000 have no hole, which no whole ones have."""
     if _HOLE in data:
         raise _hole_error()
 

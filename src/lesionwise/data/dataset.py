@@ -82,13 +82,7 @@ def read_dataset(folder: str | Path, *, without_table: bool = False) -> Dataset:
 
 
 def dataset_of(listing: Listing, folder: Path, findings: Iterable[Finding] = ()) -> Dataset:
-    """Return the cleaned data set of a listing that has no fault.
-
-    Args:
-        listing: What a layout found.
-        folder: Folder that it was read from.
-        findings: The warnings about it.
-    """
+    """Return the cleaned data set of a listing that has no fault."""
     table = clean_table(listing.table)
     table["path"] = [_relative(listing.images[image], folder) for image in table["image_id"]]
     return Dataset(folder, listing.layout, table[list(COLUMNS)], tuple(findings), listing.notes)

@@ -81,11 +81,7 @@ class DicomImage:
     _dataset: Any
 
     def decode(self) -> Pixels:
-        """Return RGB values, shape (H, W, 3).
-
-        Raises:
-            DamagedImageError: If the pixels are.
-        """
+        """Return RGB values, shape (H, W, 3)."""
         try:
             return _decode(self._dataset)
         except (ImageError, MemoryError):
@@ -97,13 +93,9 @@ class DicomImage:
 def open_dicom(content: bytes) -> DicomImage:
     """Read what a DICOM file says about its pixels, and none of them yet.
 
-    Args:
-        content: Content of the file.
-
     Raises:
         DamagedImageError: If it is.
         ImageError: If it holds something else than one photograph.
-        MissingExtraError: If pydicom is not installed.
     """
     pydicom = _import_pydicom()
     try:

@@ -63,11 +63,7 @@ class Finding:
 
 
 def check_listing(listing: Listing) -> list[Finding]:
-    """Return every fault of a folder's table, none of them raised.
-
-    Args:
-        listing: What a layout found in a folder.
-    """
+    """Return every fault of a folder's table, none of them raised."""
     missing = [column for column in REQUIRED_COLUMNS if column not in listing.table]
     if missing:
         return [_missing_columns(listing, missing)]
@@ -85,11 +81,7 @@ def check_listing(listing: Listing) -> list[Finding]:
 
 
 def raise_findings(findings: list[Finding], source: str) -> None:
-    """Raise if any finding is an error, naming all of them.
-
-    Raises:
-        FindingsError: With one line per finding.
-    """
+    """Raise if any finding is an error, naming all of them."""
     if any(finding.severity == "error" for finding in findings):
         lines = [f"{source}: the data cannot be used as it is.", *map(str, findings)]
         raise FindingsError("\n".join(lines), findings)

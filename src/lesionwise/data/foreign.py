@@ -36,7 +36,6 @@ def change_camera(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
     Args:
         pixels: RGB values, shape (H, W, 3).
-        rng: Random generator for all that is drawn.
     """
     seen = zoom(pixels, rng.uniform(0, _NEAREST), rng)
     if rng.random() < 0.5:  # noqa: PLR2004 (even odds)
@@ -67,7 +66,6 @@ def draw_outsider(pixels: Pixels, rng: np.random.Generator, kind: str) -> Pixels
     Args:
         pixels: A lesion image, shape (H, W, 3): what is altered, or what the size and half of the colours are
             taken from.
-        rng: Random generator for all that is drawn.
         kind: One of `OUTSIDERS`.
     """
     return OUTSIDERS[kind](pixels, rng)

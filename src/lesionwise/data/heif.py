@@ -29,11 +29,7 @@ def is_avif(content: bytes) -> bool:
 
 @cache
 def prepare_heic() -> None:
-    """Teach Pillow to read HEIC.
-
-    Raises:
-        MissingExtraError: If the extra is not installed.
-    """
+    """Teach Pillow to read HEIC."""
     try:
         import pillow_heif  # noqa: PLC0415 (an extra)
     except ImportError as error:

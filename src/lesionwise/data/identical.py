@@ -21,7 +21,6 @@ def identical_images(dataset: Dataset, pixels: NDArray[np.uint8]) -> list[tuple[
     """Return pairs of image ids whose pixels are equal, enough of them to connect all equal images.
 
     Args:
-        dataset: The images.
         pixels: Their cached RGB values, shape (N, H, W, 3); may be memory-mapped.
     """
     names = dataset.table["image_id"].tolist()
@@ -35,7 +34,6 @@ def identical_rows(paths: Sequence[Path], pixels: NDArray[np.uint8]) -> list[tup
     decide, so that the answer does not depend on the size of the cache.
 
     Args:
-        paths: Paths of N files.
         pixels: Their cached RGB values, shape (N, H, W, 3); may be memory-mapped.
     """
     first_with: dict[bytes, list[int]] = {}

@@ -60,7 +60,6 @@ class OpenedImage:
     Reading several sizes of one file decodes a PNG, WebP, TIFF or BMP once.
 
     Args:
-        content: Content of the file.
         image: The same, opened by Pillow; None for DICOM.
 
     Attributes:
@@ -120,13 +119,9 @@ class OpenedImage:
 def open_image(source: Path | bytes) -> Iterator[OpenedImage]:
     """Open an image to read it in one size or more inside the block.
 
-    Args:
-        source: A file, or its content.
-
     Raises:
         DamagedImageError: If it is not whole, as far as its format lets that be seen; also inside the block.
         ImageError: If it is no image of a known format.
-        MissingExtraError: If it is a DICOM or HEIC file and the extra for it is not installed.
     """
     content = source if isinstance(source, bytes) else read_content(source)
     try:
@@ -155,7 +150,6 @@ def read_image(source: Path | bytes, size: tuple[int, int], *, steps: tuple[str,
     """Read an image as a model sees it.
 
     Args:
-        source: A file, or its content.
         size: Height and width of the result, in pixels.
         steps: Preprocessing, names from `lesionwise.data.preprocess.STEPS` in their order.
 
@@ -166,7 +160,6 @@ def read_image(source: Path | bytes, size: tuple[int, int], *, steps: tuple[str,
         DamagedImageError: If it is not whole, as far as its format lets that be seen.
         ImageSizeError: If it has too many pixels, or too few.
         ImageError: If it is no image of a known format, or cannot be read.
-        MissingExtraError: If a step, or a DICOM file, needs an extra that is not installed.
     """
     with open_image(source) as opened:
         return opened.read(size, steps=steps)
@@ -178,11 +171,9 @@ def fit_image(pixels: Pixels, size: tuple[int, int], *, steps: tuple[str, ...] =
     Args:
         pixels: RGB values, shape (any height, any width, 3), uint8.
         size: Height and width of the result, in pixels.
-        steps: As for `read_image`.
 
     Raises:
         ImageError: If the pixels are of another shape or kind, too many or too few.
-        MissingExtraError: If a step needs an extra that is not installed.
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:  # noqa: PLR2004 (H, W and RGB)
         raise ImageError(f"expected RGB pixels (H, W, 3) of uint8 but got {pixels.shape} of {pixels.dtype}")
@@ -194,12 +185,8 @@ def fit_image(pixels: Pixels, size: tuple[int, int], *, steps: tuple[str, ...] =
 def image_sides(source: Path | bytes) -> tuple[int, int]:
     """Return width and height of an image as it is stored, from its header alone.
 
-    Args:
-        source: A file, or its content.
-
     Raises:
         ImageError: If it is no image of a known format, or damaged.
-        MissingExtraError: If it is a DICOM file and pydicom is not installed.
     """
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:

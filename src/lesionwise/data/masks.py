@@ -33,7 +33,6 @@ class LesionMasks:
 
     Args:
         content: Function from an image id to the bytes of its mask, for each image that has one.
-        source: Where they are, for messages.
     """
 
     def __init__(self, content: Mapping[str, Callable[[], bytes]], source: Path) -> None:

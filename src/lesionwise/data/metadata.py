@@ -150,18 +150,13 @@ class Encoding(_Part):
 
         Args:
             columns: Values by name of the field; fields without a column are not known.
-            count: Rows N.
         """
         own = {name: columns[name] for name in self.names if name in columns}
         rows = ({name: values[row] for name, values in own.items()} for row in range(count))
         return self.encode(self.known(rows))
 
     def verify_names(self, names: Iterable[str]) -> None:
-        """Make sure that a model takes fields of these names.
-
-        Raises:
-            DataError: If one is another.
-        """
+        """Make sure that a model takes fields of these names."""
         for name in names:
             if name not in self.names:
                 raise DataError(f"the model takes no {_shown(name)}; it takes {', '.join(self.names)}")
@@ -178,11 +173,7 @@ class Encoding(_Part):
 
 
 def encoding_of(names: Sequence[MetadataName]) -> Encoding:
-    """Return how metadata of these names are encoded; the words are HAM10000's, whatever a table holds.
-
-    Args:
-        names: Metadata names of a recipe, in its order.
-    """
+    """Return how metadata of these names are encoded; the words are HAM10000's, whatever a table holds."""
     known: dict[str, NumberField | WordField] = {
         "age": NumberField(middle=_MIDDLE_AGE, scale=_AGE_SCALE, most=_OLDEST),
         "sex": WordField(name="sex", words=SEXES),

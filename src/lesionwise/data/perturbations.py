@@ -118,13 +118,9 @@ def perturb(pixels: Pixels, name: str, strength: int, *, image_id: str, seed: in
         strength: One of `STRENGTHS`.
         image_id: Image id of the photograph; which way a change goes is drawn from it, and stays as strength
             rises.
-        seed: Seed of all that is drawn.
 
     Returns:
         RGB values of the same shape.
-
-    Raises:
-        ValueError: If there is no such change or strength.
     """
     if name not in PERTURBATIONS or strength not in STRENGTHS:
         raise ValueError(

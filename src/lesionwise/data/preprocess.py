@@ -73,9 +73,6 @@ def preprocess(pixels: Pixels, steps: tuple[str, ...]) -> Pixels:
 
     Returns:
         RGB values of the same shape.
-
-    Raises:
-        MissingExtraError: If hair is to be removed and OpenCV is not installed.
     """
     for step in steps:
         if step in _SAME_SIZE:
@@ -117,9 +114,6 @@ def remove_hair(pixels: Pixels) -> Pixels:
     Returns:
         RGB values of the same shape.
 
-    Raises:
-        MissingExtraError: If OpenCV is not installed.
-
     References:
         DullRazor: Lee et al. (1997), https://doi.org/10.1016/S0010-4825(97)00020-6; inpainting: Telea (2004),
         https://doi.org/10.1080/10867651.2004.10487596
@@ -137,9 +131,6 @@ def hair_mask(pixels: Pixels) -> NDArray[np.bool_]:
 
     Args:
         pixels: RGB values, shape (H, W, 3).
-
-    Raises:
-        MissingExtraError: If OpenCV is not installed.
     """
     cv2 = _import_cv2()
     height = pixels.shape[0]

@@ -21,6 +21,7 @@ from lesionwise.evaluation.scores.bootstrap import (
     simultaneous_estimates,
 )
 from lesionwise.evaluation.scores.evaluate import OVERALL, Measured, mean_title, measure
+from lesionwise.evaluation.scores.weights import Truth
 from lesionwise.names import match_names
 
 DIFFERENCES: Final = tuple(name for name in OVERALL if name != "ece")
@@ -69,16 +70,14 @@ class Comparison:
         return asdict(self)
 
 
-def mcnemar(y_true: ArrayLike, first: ArrayLike, second: ArrayLike) -> McNemar:
+def mcnemar(y_true: Truth, first: ArrayLike, second: ArrayLike) -> McNemar:
     """Test whether two models are wrong equally often, by the images that only one got right.
 
     It takes all images for independent. Where lesions have several photographs the p-value comes out too
     small, and the interval of the difference is what counts.
 
     Args:
-        y_true: Class index of each image, shape (N,).
         first: Class probabilities of one model, shape (N, C).
-        second: Those of the other.
 
     Returns:
         The two counts and the exact two-sided p-value.
@@ -168,8 +167,6 @@ def compare(
     Args:
         named: At least two names with predictions that know their truth and their lesions.
         by: What is resampled. By image takes all photographs for independent: intervals come out too narrow.
-        resamples: Number of resamples for the intervals.
-        seed: Seed of the resampling.
 
     Raises:
         DataError: If two differ in images, diagnoses or lesions.
@@ -204,10 +201,6 @@ def align(
     Args:
         named: At least two names with predictions.
         by: By with "image" each image becomes a lesion of its own.
-
-    Raises:
-        DataError: If two differ in images, diagnoses or lesions, or have one name.
-        ValueError: If there are fewer than two.
     """
     names = [name for name, _ in named]
     if len(named) < 2:  # noqa: PLR2004 (one has nothing to be compared with)

@@ -37,7 +37,6 @@ def in_our_form(table: pd.DataFrame, source: str, classes: Sequence[str] | None 
     Args:
         table: As it was read; a column of ids, and a column for each diagnosis, named by its code in any case
             (`mel`, `MEL`, `prob_mel`, `melanoma`) or numbered (`prob_0`, `0`).
-        source: Name of the file, for messages.
         classes: The diagnoses that the model knows, in the order of numbered columns. What these mean is
             never guessed. A diagnosis that is left out gets a probability of 0.
 

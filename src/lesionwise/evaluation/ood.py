@@ -182,7 +182,6 @@ def accepting_cutoff(score: ArrayLike, accept: float = ACCEPT) -> float:
 
     Args:
         score: Score of lesion images that nothing was fitted on, shape (N,).
-        accept: The probability.
 
     References:
         Vovk, Gammerman, Shafer (2005), Algorithmic Learning in a Random World (the rank n + 1).

@@ -23,6 +23,7 @@ from lesionwise.evaluation.scores.decision import accuracy_score, balanced_accur
 from lesionwise.evaluation.scores.evaluate import Scores, draw_scores
 from lesionwise.evaluation.scores.ranking import macro_auc_score
 from lesionwise.evaluation.scores.subgroups import malignant_auc_score, melanoma_recall_score
+from lesionwise.evaluation.scores.weights import Lesions, Truth
 from lesionwise.files import read_json, write_json
 from lesionwise.labels import CODES
 from lesionwise.run_folder import RunFolder
@@ -102,10 +103,10 @@ class Robustness:
 
 
 def measure_robustness(
-    y_true: ArrayLike,
+    y_true: Truth,
     plain: ArrayLike,
     changed: Iterable[tuple[str, int, ArrayLike]],
-    groups: ArrayLike,
+    groups: Lesions,
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -113,12 +114,8 @@ def measure_robustness(
     """Hold the predictions of changed photographs against those of the plain ones.
 
     Args:
-        y_true: Class index of each image, shape (N,).
         plain: Class probabilities of the unchanged photographs, shape (N, C).
         changed: Name, strength and class probabilities of each change.
-        groups: Lesion of each image, shape (N,).
-        resamples: Number of resamples for the intervals.
-        seed: Seed of the resampling.
 
     Raises:
         ValueError: If a diagnosis has no image.

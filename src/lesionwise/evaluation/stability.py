@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, draw_means, fraction_estimate
+from lesionwise.evaluation.scores.weights import Lesions, Truth
 from lesionwise.files import read_json, write_json
 from lesionwise.run_folder import RunFolder
 
@@ -94,8 +95,8 @@ class Stability:
 
 def measure_stability(
     answers: Iterable[tuple[str, Said, Said]],
-    y_true: ArrayLike,
-    groups: ArrayLike,
+    y_true: Truth,
+    groups: Lesions,
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -105,9 +106,6 @@ def measure_stability(
     Args:
         answers: Name of each change, the answers before and those after it.
         y_true: Class index of each image, shape (N,); lesions are resampled within diagnosis.
-        groups: Lesion of each image, shape (N,).
-        resamples: Number of resamples for the intervals.
-        seed: Seed of the resampling.
     """
     same = {
         (change, aspect): getattr(before, aspect) == getattr(after, aspect)

@@ -71,9 +71,7 @@ def join_truth(predictions: Predictions, truth: pd.DataFrame, source: str) -> Pr
     A prediction that is missing is an error: leaving out what is hard to tell would raise any score.
 
     Args:
-        predictions: What a model said.
         truth: As `read_table` returns it, with `dx`.
-        source: Name of the table, for messages.
 
     Raises:
         DataError: If there is no `dx`, or an image stands on one side alone.
@@ -102,10 +100,8 @@ def join_table(predictions: Predictions, table: pd.DataFrame, source: str) -> Pr
     """Return the predictions with the diagnoses and lesions that a table knows.
 
     Args:
-        predictions: What a model said.
         table: As `read_table` returns it; rows of other images are passed over. The lesion is taken from
             `group`, else from `lesion_id`.
-        source: Name of the table, for messages.
 
     Raises:
         DataError: If an image is not in the table, has no lesion there, or has another diagnosis there.

@@ -42,7 +42,6 @@ class CrossValidation:
     """What came out so far.
 
     Attributes:
-        run: The folder.
         folds: All folds.
         done: Those that are finished.
         by_fold: Score of each finished fold, by score; and the mean over folds.
@@ -68,9 +67,6 @@ class CrossValidation:
 
 def collect(run: RunFolder) -> CrossValidation:
     """Gather what the finished folds left into the files of the cross-validation.
-
-    Args:
-        run: Its folder.
 
     Raises:
         RunError: If it is no folder of a cross-validation.
@@ -149,17 +145,9 @@ def cross_validate(
     The same call goes on where an earlier one was stopped, inside a fold as well.
 
     Args:
-        recipe: A recipe, the name of a shipped one, or a TOML file.
-        data: Folder of images with its table.
-        out: The folder of the cross-validation.
         split: A split whose folds are used; its test part is neither trained on nor predicted. Left out, all
             images are dealt out by lesion.
         folds: How many folds, or the numbers of those to run now; all if left out.
-        seed: Seed of the folds, weights, order, augmentation and dropout.
-        execution: Where and how the folds run, and who receives their progress.
-
-    Raises:
-        LesionwiseError: If recipe, data or split cannot be used; the message says what to do.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     run = RunFolder(Path(out))
@@ -179,11 +167,7 @@ def cross_validate(
 
 
 def finish_fold(fold: HeldOut) -> None:
-    """Train a fold's run, predict what it holds out, and score that; what is done is not repeated.
-
-    Args:
-        fold: The run.
-    """
+    """Train a fold's run, predict what it holds out, and score that; what is done is not repeated."""
     with fold.alone() as own:
         if not own.predictions("test").exists():
             fold.finish()

@@ -97,11 +97,7 @@ class Experiment:
         return self.folder.split_facts.exists()
 
     def verify_recipe(self) -> None:
-        """Refuse a recipe that would fail here only after images were read; other machines check their own.
-
-        Raises:
-            LesionwiseError: As `training.run.verify_recipe`.
-        """
+        """Refuse a recipe that would fail here once images were read; other machines check their own."""
         local = self.execution.engine == "local"
         device = choose_device(self.execution.device) if local else None
         verify_recipe(self.recipe, device, resumed=self.started)
@@ -114,15 +110,7 @@ class Experiment:
         )
 
     def verify_same_settings(self, split: Path | None, **settings: Any) -> None:  # noqa: ANN401 (JSON values)
-        """Make sure that a folder is continued with the settings it started with.
-
-        Args:
-            split: The split that the user gives now, if any.
-            settings: Further settings that the record holds.
-
-        Raises:
-            RunError: If one differs.
-        """
+        """Make sure that a folder is continued with the settings it started with."""
         verify_not_reread(self.folder)
         kept, now = read_json(self.record), {"seed": self.seed, **settings}
         verify_same_start(
@@ -135,22 +123,12 @@ class Experiment:
         )
 
     def verify_same_data(self, data: TrainingData) -> None:
-        """Make sure that the data is what the folder started with.
-
-        Raises:
-            RunError: If it is not.
-        """
+        """Make sure that the data is what the folder started with."""
         changed = data.is_other_than(read_json(self.record), self.recipe.metadata)
         verify_same_start(self.folder.path, {"content of --data": changed})
 
     def start(self, data: TrainingData, split: Split, **facts: Any) -> None:  # noqa: ANN401 (JSON values)
-        """Write the files that a new folder starts with.
-
-        Args:
-            data: The data of all runs.
-            split: The split that those of all runs follow from.
-            facts: Further facts for the record.
-        """
+        """Write the files that a new folder starts with."""
         content = data.content(self.recipe.metadata)
         write_json(self.record, {"seed": self.seed, **content, **facts})
         write_text(self.folder.config, self.recipe.to_toml())
@@ -158,13 +136,7 @@ class Experiment:
         write_split(split, self.folder.split)
 
     def held_out(self, name: str, title: str, split: Split) -> HeldOut:
-        """Write what a run sees, and return the run with paths that hold in every working directory.
-
-        Args:
-            name: Name of its folder.
-            title: What a user sees of it.
-            split: What it sees.
-        """
+        """Write what a run sees, and return the run with paths that hold in every working directory."""
         folder = self.folder.path.absolute()
         path = folder / "splits" / f"{name}.csv"
         write_split(split, path)

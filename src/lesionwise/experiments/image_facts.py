@@ -48,7 +48,6 @@ def run_images(run: RunFolder, image_ids: Iterable[str]) -> RunImages:
 
     Args:
         run: A trained run, an ensemble, a cross-validation or somebody's predictions.
-        image_ids: Ids of the images that were predicted.
 
     Raises:
         DataError: If the folder is there but is not a sound data folder any more.
@@ -73,7 +72,6 @@ def about_part(run: RunFolder, part: str) -> tuple[pd.DataFrame | None, str]:
 
     Args:
         run: A trained run, an ensemble or a cross-validation.
-        part: Whose predictions are there.
 
     Returns:
         The table and an empty text, or None and what a user should know; nothing for a run without data.
@@ -99,10 +97,6 @@ def _trained(run: RunFolder) -> RunFolder:
 
 def about_images(dataset: Dataset, image_ids: Sequence[str]) -> pd.DataFrame:
     """Return the rows of some images, with the estimated typology angle of their skin as `skin_tone`.
-
-    Args:
-        dataset: Which holds them.
-        image_ids: Image ids in the order of the result.
 
     Raises:
         KeyError: If an image is not in the data set.

@@ -59,16 +59,8 @@ def measure_leakage(
     The same call goes on where an earlier one was stopped.
 
     Args:
-        recipe: A recipe, the name of a shipped one, or a TOML file.
-        data: Folder of images with its table.
-        out: The folder of the four runs.
         split: A split by lesion, whose test part is left alone; one is made if left out.
-        seed: Seed of the splits, the draw, weights, order, augmentation and dropout.
         per_class: Number of images to draw of each class where a protocol resamples.
-        execution: Where and how the protocols run, and who receives their progress.
-
-    Raises:
-        LesionwiseError: If recipe, data or split cannot be used; the message says what to do.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     folder = RunFolder(Path(out))
@@ -96,11 +88,7 @@ def measure_leakage(
 
 
 def finish_protocol(protocol: HeldOut) -> None:
-    """Train a protocol's run, and predict its own test part and the exam; what is done is not repeated.
-
-    Args:
-        protocol: The run.
-    """
+    """Train a protocol's run, and predict its own test part and the exam; what is done is not repeated."""
     with protocol.alone() as run:
         if run.predictions(EXAM).exists():
             return
@@ -119,8 +107,6 @@ def protocol_split(protocol: str, known: TrainingData, exam: int, *, seed: int, 
         protocol: Key of `PROTOCOLS`.
         known: All images with the split whose test part is left alone.
         exam: The fold that is put aside.
-        seed: Seed of the split and the draw.
-        per_class: Images to draw of each class.
 
     Returns:
         A split whose test part is what the protocol is scored on; stamped where it leaks.

@@ -87,12 +87,7 @@ class Outcome:
 
 
 def judge(run: RunFolder, known: TrainingData) -> Outcome:
-    """Score what a protocol predicted, on its own test part, on the clean rest of it, and on the exam.
-
-    Args:
-        run: The run of the protocol.
-        known: All images, for their lesions.
-    """
+    """Score what a protocol predicted, on its own test part, on the clean rest of it, and on the exam."""
     split = read_split(run.split)
     kept, tested = split.image_ids("train", "val", "cal").tolist(), split.image_ids("test").tolist()
     own = read_predictions(run.predictions("test"))

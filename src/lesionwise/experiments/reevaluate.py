@@ -40,10 +40,8 @@ def reevaluate(
     of `lesionwise calibrate`. `test` is not read.
 
     Args:
-        path: The run or the cross-validation.
         changes: Texts of the form `key=value`, of keys in `LOOKING`.
         out: A new folder of the same kind.
-        execution: Where and how it runs, and who receives its progress.
 
     Raises:
         RecipeError: If a key decides what is trained, or the network cannot look so.

@@ -52,8 +52,6 @@ def perturbed_part(
     Args:
         run: A trained run, or an ensemble.
         part: Whose images; those of `test` only after `evaluate --final` looked at them.
-        seed: Seed of the changes.
-        execution: Where and how it runs, and who receives its progress.
 
     Raises:
         RunError: If the test part was not looked at, the data is not what the run was trained with, or the

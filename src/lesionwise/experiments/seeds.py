@@ -28,10 +28,7 @@ def train_seeds(
     """Train one recipe with several seeds on the same split, and score each on val.
 
     Args:
-        recipe: What is trained.
         train_one: Called with seed, run folder and split; trains or continues, and returns the run.
-        out: The folder of all of them.
-        seeds: Number of seeds.
         first: The first; the others follow.
         split: The split of all; that of the first run if left out.
 

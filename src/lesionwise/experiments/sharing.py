@@ -67,7 +67,6 @@ def task_share(nodes: Sequence[Mapping[str, float]], device: str) -> dict[str, f
 
     Args:
         nodes: Resources of each machine, as Ray counts them.
-        device: What the runs ask for.
 
     Returns:
         `num_cpus` and, where there are GPUs, `num_gpus`.

@@ -30,13 +30,10 @@ def run_stability(
 
     Args:
         run: A trained run, or an ensemble.
-        engine: Engine of its bundle.
         data: Folder of its images; where they were in training if left out.
-        progress: Receives the images done and the number of all.
 
     Raises:
         DataError: If an image of the split is not in the data.
-        ImageError: If a file cannot be read.
     """
     folder = data or Path(read_json(trained_runs(run)[0].data)["folder"])
     found = _measure(engine, folder, read_split(run.split), progress)
@@ -47,16 +44,9 @@ def run_stability(
 def bundle_stability(engine: Engine, data: Path, split: Path, *, progress: Progress = SILENT) -> Stability:
     """Measure the stability of a bundle on the `cal` images of the split that it was made with.
 
-    Args:
-        engine: Engine of the bundle.
-        data: Folder of the images.
-        split: Its split.
-        progress: Receives the images done and the number of all.
-
     Raises:
         SplitError: If the bundle was made with another split, so that it may have been trained on `cal`.
         DataError: If an image of the split is not in the data.
-        ImageError: If a file cannot be read.
     """
     given, provenance = read_split(split), engine.description.provenance
     if provenance and provenance.split_fingerprint != given.fingerprint:

@@ -46,7 +46,6 @@ def choose_method(network: Network, size: tuple[int, int]) -> Method:
     """Return the way in which a network can be explained.
 
     Args:
-        network: Any of the package.
         size: Height and width of the images it sees in evaluation, in pixels.
 
     Raises:
@@ -70,7 +69,6 @@ def class_maps(network: Network, images: Tensor, classes: Tensor, method: Method
         network: Network in evaluation mode.
         images: RGB in [0, 1], shape (B, 3, H, W).
         classes: Index of the class to explain in each image, shape (B,).
-        method: As `choose_method` gave it.
 
     Returns:
         Signed values, shape (B, h, w). By `cam` their mean over places is the logit less the mean logit; by

@@ -26,13 +26,7 @@ _TITLES: Final = {"deletion": "Painted over", "insertion": "Put back"}
 
 
 def explanation_figures(folder: Path, part: str, explanation: Explanation) -> dict[str, Markup]:
-    """Write both figures with their tables, and return the drawings by name.
-
-    Args:
-        folder: Where they go.
-        part: Whose images were explained.
-        explanation: What was measured.
-    """
+    """Write both figures with their tables, and return the drawings by name."""
     curves, cascade = curve_table(explanation), cascade_table(explanation)
     return {
         "explanation-curves": write_figure(
@@ -57,11 +51,7 @@ def curve_table(explanation: Explanation) -> pd.DataFrame:
 
 
 def plot_curves(table: pd.DataFrame) -> Figure:
-    """Draw deletion and insertion side by side, a line for each order.
-
-    Args:
-        table: As `curve_table` returns it.
-    """
+    """Draw deletion and insertion side by side, a line for each order."""
     with figure_style():
         figure = Figure(figsize=(9.0, 3.3))
         panels = figure.subplots(1, len(MODES), sharey=True)
@@ -85,11 +75,7 @@ def cascade_table(explanation: Explanation) -> pd.DataFrame:
 
 
 def plot_cascade(table: pd.DataFrame) -> Figure:
-    """Draw the similarity after each stage as a point with its interval.
-
-    Args:
-        table: As `cascade_table` returns it.
-    """
+    """Draw the similarity after each stage as a point with its interval."""
     with figure_style():
         figure = Figure(figsize=(6.4, 0.9 + 0.34 * len(table)))
         axes = figure.subplots()

@@ -75,9 +75,7 @@ def explain_images(
 
     Args:
         network: Network from RGB in [0, 1] to logits.
-        recipe: Says which part of an image is looked at.
         pixels: All images, shape (M, H, W, 3), uint8; may be memory-mapped.
-        rows: Those to explain, shape (N,).
         y_prob: What the model answers for them, shape (N, C).
 
     Raises:
@@ -106,13 +104,8 @@ def measure(
     """Return what the tests of the maps give.
 
     Args:
-        explained: Images with their maps.
-        image_ids: Id of each image, shape (N,).
-        y_true: Class index of each, shape (N,).
-        groups: Lesion of each, shape (N,).
         masks: Where lesions are; None where that is not known.
         kept: Function from an image id to the part of the photograph that the recipe's field of view keeps.
-        progress: Receives what is done, and of how many images.
     """
     shares = lesion_shares_of(explained, image_ids, masks, kept) if masks else None
     some = np.arange(0, len(explained.rows), max(1, len(explained.rows) // SAMPLE))

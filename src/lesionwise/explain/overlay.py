@@ -34,7 +34,6 @@ def draw_overlay(picture: Pixels, values: NDArray[np.float32], recipe: Recipe, *
     Args:
         picture: RGB values, shape (H, W, 3), as `read_image` gives them with the recipe's steps.
         values: Signed map over the view, shape (h, w); what is not positive stays clear.
-        recipe: Says which part is looked at.
         style: One of `STYLES`.
     """
     seen = centred_slices((picture.shape[0], picture.shape[1]), recipe.eval_zoom)
@@ -53,13 +52,7 @@ def write_overlays(
 
     Args:
         folder: Where they go, as `overlay_path` says.
-        image_id: Image id.
-        path: Path of its file.
         values: Its signed map, shape (h, w).
-        recipe: Says how it is read, and which part is looked at.
-
-    Raises:
-        ImageError: If it cannot be read.
     """
     size = (HEIGHT_PX, round(HEIGHT_PX * recipe.image_size[1] / recipe.image_size[0]))
     picture = read_image(path, size, steps=recipe_steps(recipe))

@@ -27,11 +27,7 @@ def write_page(
     """Write the page of a part, and return its path.
 
     Args:
-        run: Whose overlays stand in its folder.
-        part: Whose images were explained.
-        method: How the maps are made.
         shown: Rows of the images to show, columns `image_id`, `true`, `said`, `confidence`, `share`, `area`.
-        explanation: What was measured; None if nothing was.
     """
     folder = run.overlays / part
     pictures = {

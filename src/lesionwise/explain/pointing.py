@@ -142,11 +142,7 @@ def summarise(
 
 
 def others(number: int, *, seed: int = 0) -> NDArray[np.int64]:
-    """Return for each of N images the position of another, drawn at random; each is drawn once.
-
-    Raises:
-        ValueError: If there is only one.
-    """
+    """Return for each of N images the position of another, drawn at random; each is drawn once."""
     if number < 2:  # noqa: PLR2004 (one image has no other)
         raise ValueError("Expected at least two images to exchange their maps.")
     order = np.random.default_rng(seed).permutation(number)

@@ -58,7 +58,6 @@ def explain_run(
     """Explain a run's images: test the maps of a part, or draw those of named images.
 
     Args:
-        run: A trained run.
         part: Whose images; those of `test` only after `evaluate --final` looked at them.
         image_ids: Images of that part to draw; nothing is tested then. Left out, the part is tested, and the
             images are chosen that a reader should see first.

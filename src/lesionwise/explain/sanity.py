@@ -30,7 +30,6 @@ def randomised(network: Network, *, seed: int = 0) -> Iterator[tuple[str, Networ
 
     Args:
         network: Left as it is.
-        seed: Seed of the shuffling.
 
     Yields:
         What is shuffled so far, and the network; each builds on the one before.

@@ -34,11 +34,7 @@ class Drawing:
 
 
 def all_drawings(found: Exploration) -> dict[str, Drawing]:
-    """Return every figure by its name; those that need masks or a map only where there are such.
-
-    Args:
-        found: What `explore_folder` found.
-    """
+    """Return every figure by its name; those that need masks or a map only where there are such."""
     drawings = _count_drawings(found) | _share_drawings(found) | _pixel_drawings(found)
     if found.masked:
         shapes = tables.spread_table(found.look.measures[list(MASK_MEASURES)], found.dx)

@@ -71,7 +71,6 @@ def explore_folder(
     """Look at the table, the pixels and the masks of a data folder.
 
     Args:
-        folder: The data.
         recipe: Its network, with the weights that it starts from, places the images on the map; without one,
             colour and texture do.
         execution: Its `cache_root`, `workers` and `progress` are used.

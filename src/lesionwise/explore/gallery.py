@@ -29,7 +29,6 @@ def sample_rows(
         dx: Diagnosis of each image, shape (N,).
         lesion: Lesion of each image, shape (N,).
         count: Rows of each diagnosis, or as many as there are lesions.
-        seed: Seed of the draw.
     """
     rng = np.random.default_rng(seed)
     chosen = {}

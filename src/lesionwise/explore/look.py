@@ -33,8 +33,6 @@ def look_at_images(dataset: Dataset, cache: ImageCache, execution: Execution = E
     """Measure every image of a data set, and its masks where there are some.
 
     Args:
-        dataset: The table.
-        cache: Its pixels at `pixels.SIZE`.
         execution: Its `workers` and `progress` are used.
 
     Returns:

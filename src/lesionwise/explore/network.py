@@ -23,14 +23,9 @@ def network_features(pixels: NDArray[np.uint8], recipe: Recipe, *, progress: Pro
 
     Args:
         pixels: RGB values, shape (N, H, W, 3).
-        recipe: Names the network and the weights that it starts from.
-        progress: Receives how many images are done.
 
     Returns:
         Shape (N, D).
-
-    Raises:
-        RecipeError: If the recipe starts from fresh weights, which know nothing.
     """
     if recipe.weights == FRESH:
         raise RecipeError(

@@ -30,11 +30,6 @@ _OUTLIERS: Final = (0.002, 0.998)  # quantiles: an odd image must not squeeze al
 def write_exploration(found: Exploration, out: Path, *, force: bool = False) -> Path:
     """Write `explore.html`, and each figure as PNG with its table as CSV, and return the path of the page.
 
-    Args:
-        found: What `explore_folder` found.
-        out: The folder to write to.
-        force: Write over what other data left there.
-
     Raises:
         DataError: If the folder holds an exploration of other data, or something else.
     """

@@ -26,7 +26,6 @@ def mean_image_table(mean: Float, deviation: Float, images: Mapping[str, int]) -
     Args:
         mean: Mean image of each class, shape (C, H, W, 3).
         deviation: Deviation of each pixel, shape (C, H, W).
-        images: Number of images of each class.
     """
     height, width = deviation.shape[1:]
     centre = np.zeros((height, width), bool)
@@ -92,7 +91,6 @@ def plot_map(points: pd.DataFrame, axes_names: tuple[str, str]) -> Figure:
 
     Args:
         points: Points with the columns `dx`, `x`, `y`.
-        axes_names: What the axes are.
     """
     with figure_style():
         figure = Figure(figsize=(8.4, 6.2))

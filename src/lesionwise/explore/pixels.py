@@ -137,8 +137,6 @@ def in_threads(work: Callable[[slice], None], rows: int, execution: Execution = 
     """Do a piece of work for every block of rows on all cores.
 
     Args:
-        work: Called with the rows of a block.
-        rows: Number of rows.
         execution: Its `workers` and `progress` are used.
     """
     done = 0

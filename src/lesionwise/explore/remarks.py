@@ -37,7 +37,6 @@ def main_remarks(
     Args:
         table: As `Dataset.table`.
         measures: As `look_at_images` returns them, in the order of the table.
-        mapped: The map, if there is one.
         features: What the map rests on, in words.
     """
     dx = table["dx"].to_numpy(str)

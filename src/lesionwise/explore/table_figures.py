@@ -27,11 +27,7 @@ _THOUSANDS: Final = FuncFormatter(lambda value, _: f"{value:,.0f}")
 
 
 def plot_diagnoses(table: pd.DataFrame) -> Figure:
-    """Draw images and lesions of each diagnosis as two bars.
-
-    Args:
-        table: As `tables.diagnosis_table` returns it.
-    """
+    """Draw images and lesions of each diagnosis as two bars."""
     with figure_style():
         figure = Figure(figsize=(7.4, 3.6))
         axes = figure.subplots()
@@ -54,9 +50,6 @@ def plot_counts(table: pd.DataFrame, column: str, label: str, *, sort_values: bo
     """Draw how many images have each value of a column, the diagnoses stacked.
 
     Args:
-        table: As `tables.count_table` or `tables.photographs_table` returns it.
-        column: Its first column.
-        label: What a bar counts.
         sort_values: Keep the order of the values, such as numbers; else the commonest come first.
     """
     shown = table if sort_values else table.head(MOST_BARS)
@@ -79,11 +72,7 @@ def plot_counts(table: pd.DataFrame, column: str, label: str, *, sort_values: bo
 
 
 def plot_ages(table: pd.DataFrame) -> Figure:
-    """Draw the histogram of ages, malignant or pre-malignant diagnoses and the others in one stack.
-
-    Args:
-        table: As `tables.age_table` returns it.
-    """
+    """Draw the histogram of ages, malignant or pre-malignant diagnoses and the others in one stack."""
     with figure_style():
         figure = Figure(figsize=(8.4, 3.4))
         axes = figure.subplots()
@@ -101,13 +90,7 @@ def plot_ages(table: pd.DataFrame) -> Figure:
 
 
 def plot_shares(table: pd.DataFrame, colors: dict[str, str], label: str) -> Figure:
-    """Draw the parts of each diagnosis as one bar of full length.
-
-    Args:
-        table: As `tables.share_table` returns it.
-        colors: Colors of each of its columns.
-        label: What the whole bar is.
-    """
+    """Draw the parts of each diagnosis as one bar of full length."""
     with figure_style():
         figure = Figure(figsize=(7.4, 3.3))
         axes = figure.subplots()
@@ -138,7 +121,6 @@ def plot_cells(table: pd.DataFrame, x: str, *, wide: bool = False) -> Figure:
 
     Args:
         table: Rows of parts between 0 and 1, such as `tables.missing_table` returns.
-        x: What the columns are.
         wide: Whether there are many columns; then their names are rotated.
     """
     values = table.to_numpy(float)
@@ -164,11 +146,7 @@ def plot_cells(table: pd.DataFrame, x: str, *, wide: bool = False) -> Figure:
 
 
 def plot_sizes(table: pd.DataFrame) -> Figure:
-    """Draw how many image files have each size.
-
-    Args:
-        table: As `tables.size_table` returns it.
-    """
+    """Draw how many image files have each size."""
     shown = table.head(MOST_BARS)
     with figure_style():
         figure = Figure(figsize=(7.4, 0.9 + 0.34 * max(2, len(shown))))
@@ -184,13 +162,7 @@ def plot_sizes(table: pd.DataFrame) -> Figure:
 
 
 def plot_spreads(table: pd.DataFrame, titles: dict[str, str], *, columns: int = 2) -> Figure:
-    """Draw the spread of each measure in each diagnosis: median, middle half, and from 5 to 95 %.
-
-    Args:
-        table: As `tables.spread_table` returns it.
-        titles: Titles of the measures to draw.
-        columns: Panels side by side.
-    """
+    """Draw the spread of each measure in each diagnosis: median, middle half, and from 5 to 95 %."""
     lines = -(-len(titles) // columns)
     with figure_style():
         figure = Figure(

@@ -47,7 +47,6 @@ def count_table(table: pd.DataFrame, column: str) -> pd.DataFrame:
 
     Args:
         table: As `Dataset.table`.
-        column: One of its columns of words.
 
     Returns:
         Columns: the given one, a count for each diagnosis, `images` in all.
@@ -95,7 +94,6 @@ def share_table(table: pd.DataFrame, column: str) -> pd.DataFrame:
 
     Args:
         table: As `Dataset.table`.
-        column: One of its columns of words.
 
     Returns:
         A row for each diagnosis, a column for each value, the commonest first; rows sum to 1.

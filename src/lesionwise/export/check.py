@@ -34,7 +34,6 @@ def verify_as_predicted(engine: Engine, run: RunFolder, runs: Sequence[RunFolder
 
     Args:
         engine: Engine of the bundle, in fp32.
-        run: A run, or an ensemble.
         runs: The members, or the run alone.
 
     Raises:

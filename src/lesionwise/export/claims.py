@@ -41,10 +41,6 @@ def claimed_scores(run: RunFolder, calibration: Calibration) -> dict[str, PartSc
     leaves as they are; all others are scores of another model and are left out.
     Of `test` alone it is also claimed what operating points and prediction sets gave, if they are these, and
     which part of the images is taken for lesion images.
-
-    Args:
-        run: A run, or an ensemble.
-        calibration: Calibration that the bundle applies.
     """
     found = {}
     if run.predictions("val").is_file():
@@ -67,18 +63,12 @@ def scores_of(predictions: Predictions, source: str) -> PartScores:
 
     Args:
         predictions: Predictions with truth and lesions.
-        source: Name of their file, for messages.
     """
     return part_scores(evaluate_predictions(predictions, source))
 
 
 def digests_of_test(scores: dict[str, PartScores], split: Split) -> tuple[str, ...]:
-    """Return the digests of the test images, none where no score of theirs is claimed.
-
-    Args:
-        scores: Scores that are claimed.
-        split: Split of the run.
-    """
+    """Return the digests of the test images, none where no score of theirs is claimed."""
     names = split.image_ids("test")
     if "test" not in scores or len(names) > _MOST_IMAGES:
         return ()
@@ -89,9 +79,6 @@ def digests_of_made_with(split: Split) -> tuple[str, ...] | None:
     """Return the digests of the images and lesions that made a model.
 
     None where the package knows the split, or where the images are more than a description has room for.
-
-    Args:
-        split: Split of the run.
     """
     rows = split.frame[split.frame["part"] != "test"]
     if split.fingerprint == REFERENCE_SPLIT or len(rows) > _MOST_SEEN:
@@ -100,12 +87,7 @@ def digests_of_made_with(split: Split) -> tuple[str, ...] | None:
 
 
 def claimed_stability(run: RunFolder, split: Split) -> StabilityScores | None:
-    """Return how often answers stay the same on `cal`, with the images, where that was measured.
-
-    Args:
-        run: A run, or an ensemble.
-        split: Its split.
-    """
+    """Return how often answers stay the same on `cal`, with the images, where that was measured."""
     found = read_stability(run)
     if found is None:
         return None

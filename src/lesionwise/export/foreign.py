@@ -71,14 +71,9 @@ def import_model(path: Path, out: Path, conventions: Conventions, *, name: str, 
     Args:
         path: A `.onnx`, `.keras` or `.h5` file with all its weights, one image input and one output of seven
             columns.
-        out: Path to write the bundle to.
-        conventions: What the file itself does not state.
-        name: Name of the model.
-        licence: Licence of its weights, in words.
 
     Raises:
         BundleError: If the file is damaged or not such a model, or the conventions do not fit it.
-        MissingExtraError: If Keras is needed and not installed.
     """
     origin: Literal["onnx", "keras"] = "keras" if path.suffix.lower() in SUFFIXES else "onnx"
     verify_writable(out)

@@ -98,7 +98,6 @@ class Member(nn.Module):
 
     Args:
         network: Network from RGB in [0, 1] to logits.
-        view: What it looks at.
         scaling: Scaling of its logits, where members are averaged; None for a model alone.
     """
 
@@ -110,11 +109,7 @@ class Member(nn.Module):
 
 
 class Scaled(nn.Module):
-    """Multiplies and shifts logits; without scaling it leaves them as they are.
-
-    Args:
-        scaling: What to apply.
-    """
+    """Multiplies and shifts logits; without scaling it leaves them as they are."""
 
     factor: Tensor
     offset: Tensor
@@ -139,7 +134,6 @@ class BundleGraph(nn.Module):
     other; no map is exact for a mean of probabilities, so there is none.
 
     Args:
-        members: At least one.
         scaling: Scaling from raw outputs to calibrated ones; None leaves them as they are.
         ood: Function from the embedding (B, D) to how unlike a lesion image each picture is (B,); None gives
             no such output.

@@ -25,7 +25,6 @@ def keras_to_onnx(path: Path) -> bytes:
 
     Raises:
         BundleError: If it cannot be read, or brings code of its own; the message does not name it.
-        MissingExtraError: If Keras is not installed.
     """
     _refuse_code(path)
     os.environ.setdefault("KERAS_BACKEND", "torch")

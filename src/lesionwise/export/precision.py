@@ -55,9 +55,6 @@ def in_half(content: bytes) -> bytes:
 
     A layer with a weight that is too large for float16 stays as it is.
 
-    Args:
-        content: An ONNX file from `export.graph.to_onnx`.
-
     Raises:
         BundleError: If no weight is large.
     """
@@ -90,13 +87,11 @@ def to_int8(content: bytes, batches: Iterable[Batch]) -> bytes:
     bits, which eight would overflow, and the same file would answer otherwise there.
 
     Args:
-        content: An ONNX file from `export.graph.to_onnx`.
         batches: Images as the graph takes them, an array by the name of each input: their values set the
             ranges. All of `cal`, read as ever.
 
     Raises:
         BundleError: If the graph has no such convolution.
-        MissingExtraError: If ONNX Runtime is not installed.
     """
     tools = _quantisation()
     model = onnx.load_from_string(content)
@@ -158,13 +153,8 @@ def _quantisation() -> Any:  # noqa: ANN401 (a package without types)
 def verify_countable(run: RunFolder, precision: Precision) -> None:
     """Make sure that a precision can be made and its changes counted, before the work that ends in it.
 
-    Args:
-        run: Whose images it is counted on.
-        precision: Precision that is asked for.
-
     Raises:
         RunError: If the data folder of the run is gone.
-        MissingExtraError: If int8 is asked for and ONNX Runtime is not installed.
     """
     if precision == "fp32":
         return
@@ -193,11 +183,7 @@ def quantize_bundle(
     `test` were another file's and are left out, because an export does not read `test`.
 
     Args:
-        full: The bundle in fp32.
         graph: Its ONNX file without the description.
-        run: A run, or an ensemble.
-        member: The run alone, or the first member.
-        precision: Precision to make.
         execution: Its `cache_root` and `workers` are used.
     """
     recipe, data, _ = prepare_again(member, execution)
@@ -217,12 +203,7 @@ def quantize_bundle(
 
 
 def count_changes(before: Answers, after: Answers) -> PrecisionCheck:
-    """Count the images that get another answer.
-
-    Args:
-        before: Answers in fp32.
-        after: Answers in the lower precision, for the same images.
-    """
+    """Count the images that get another answer."""
     then, now = before.decisions, after.decisions
     changed = (then.decision != now.decision) | (then.top != now.top)
     if then.prediction_set is not None and now.prediction_set is not None:

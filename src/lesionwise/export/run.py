@@ -78,17 +78,12 @@ def export_run(
 
     Args:
         run: A trained run, or the folder that `lesionwise ensemble` made of several.
-        out: Path to write the file to.
-        name: Name of the model; from the recipe if left out.
         precision: What it will be run in; below fp32 the changes on `cal` are counted, which needs the data.
-        licence: Licence of the weights, in words.
-        card: What a reader must know, in Markdown.
         execution: Its `cache_root` and `workers` are used.
 
     Raises:
         RunError: If a run lacks something, or runs do not fit each other.
         BundleError: If the bundle would not answer as the run does, or has nothing that int8 is for.
-        MissingExtraError: If int8 is asked for and ONNX Runtime is not installed.
     """
     runs = made_of(run)
     recipes = [load_recipe(member.config) for member in runs]
@@ -169,9 +164,6 @@ def view(recipe: Recipe) -> nn.Module:
 
     The matrices are read off `evaluation_view` itself, with a white line at each row and column: whatever
     it cuts and however it resizes, the bundle does the same.
-
-    Args:
-        recipe: Recipe of the run.
     """
     height, width = recipe.image_size
     rows = _probe(recipe, [(place, slice(None)) for place in range(height)])[:, :, 0]

@@ -49,9 +49,7 @@ def backbone(
 
     Args:
         name: timm's name, such as "mobilenetv2_100" or "convnext_atto.d2_in1k".
-        num_classes: Classes to tell apart.
         image_size: Height and width of its images, in pixels; some transformers fit no other.
-        drop_rate: Dropout on the pooled features.
         weights: "published", "none", or the path of a safetensors file.
         statistics: Mean and standard deviation of RGB in [0, 1] that a file of weights was trained with,
             where it does not say so itself.
@@ -70,14 +68,11 @@ class TimmFeatures(nn.Module):
     """The features of a timm network as a map (B, D, h, w).
 
     Args:
-        name: timm's name.
         image_size: Height and width of its images, in pixels.
         weights: "published", "none", or the path of a safetensors file.
-        statistics: See `backbone`.
         arguments: Passed to `timm.create_model`.
 
     Attributes:
-        image_size: As given.
         num_features: Channels D of the map.
         statistics: What the weights were trained with; None for fresh weights.
     """
@@ -110,7 +105,6 @@ class TimmFeatures(nn.Module):
         """Return these features with a head, normalising as the weights were trained.
 
         Args:
-            head: On the features.
             features: Made of these, to take their place; these themselves if left out.
         """
         network = Network(features or self, head)

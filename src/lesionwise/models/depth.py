@@ -9,15 +9,7 @@ from lesionwise.models.network import Network
 
 
 def lowest_layers(network: Network, count: int) -> set[str]:
-    """Return the names of the weights in the lowest layers of the features.
-
-    Args:
-        network: Any.
-        count: Layers, from the image upwards.
-
-    Raises:
-        RecipeError: If the features have no more layers than that.
-    """
+    """Return the names of the weights in the lowest layers of the features."""
     depths = layer_depths(network)
     deepest = max(depths.values())
     if count >= deepest:

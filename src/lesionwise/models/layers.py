@@ -24,10 +24,7 @@ def layered(body: TimmFeatures, layers: Sequence[str], directions: int, num_clas
     A spread is no mean over places, so such a network has no exact class activation map, and gives none.
 
     Args:
-        body: The timm network.
         layers: Names of its modules whose outputs are maps (B, C, h, w).
-        directions: Length K of the embedding.
-        num_classes: Classes to tell apart.
 
     Raises:
         RecipeError: If there is no such module, or its output is no map.
@@ -39,10 +36,6 @@ def layered(body: TimmFeatures, layers: Sequence[str], directions: int, num_clas
 
 class LayerFeatures(nn.Module):
     """Mean and standard deviation over all places of the channels of some layers.
-
-    Args:
-        body: The timm network.
-        layers: Names of its modules.
 
     Attributes:
         num_features: Length D of what it gives.
@@ -82,12 +75,7 @@ class LayerFeatures(nn.Module):
 
 
 class Directions(nn.Module):
-    """From features to their main directions: a fixed shift and turn.
-
-    Args:
-        num_features: Features D.
-        count: Directions K.
-    """
+    """From features to their main directions: a fixed shift and turn."""
 
     middle: Tensor
     turn: Tensor

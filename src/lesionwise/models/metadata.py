@@ -15,8 +15,6 @@ class MetadataTerm(nn.Module):
     No layer has a bias and all that is unknown is zero, so that without metadata nothing is added.
 
     Args:
-        numbers: Numbers M that describe an image.
-        num_classes: Classes to tell apart.
         hidden: Units between; none makes the term linear.
     """
 

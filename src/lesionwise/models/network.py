@@ -32,13 +32,7 @@ class Outputs(NamedTuple):
 
 
 class Head(nn.Module):
-    """From a feature map to logits: one linear layer on an embedding.
-
-    Args:
-        num_features: Length of the embedding.
-        num_classes: Classes to tell apart.
-        drop_rate: Dropout on the embedding.
-    """
+    """From a feature map to logits: one linear layer on an embedding."""
 
     def __init__(self, num_features: int, num_classes: int, drop_rate: float = 0.0) -> None:
         super().__init__()
@@ -142,11 +136,6 @@ def _mean_of(embeddings: Tensor, views: int) -> Tensor:
 class PooledHead(Head):
     """Average over all places, then one linear layer, so that class activation maps are exact.
 
-    Args:
-        num_features: Channels of the feature map.
-        num_classes: Classes to tell apart.
-        drop_rate: Dropout on the pooled features.
-
     References:
         Zhou et al. (2016), https://doi.org/10.1109/CVPR.2016.319
     """
@@ -165,9 +154,6 @@ class DenseHead(Head):
 
     Args:
         layers: Layers from the features to the embedding (B, D).
-        num_features: Length of the embedding.
-        num_classes: Classes to tell apart.
-        drop_rate: Dropout on the embedding.
     """
 
     def __init__(

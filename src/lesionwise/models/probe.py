@@ -80,7 +80,6 @@ def main_directions(features: AnyFloats, count: int, *, seed: int = 0) -> tuple[
     Args:
         features: Features of the training images, shape (N, D).
         count: Directions K; those beyond what N images can span are zero.
-        seed: Seed of the start of the search.
 
     References:
         Halko, Martinsson, Tropp (2011), https://doi.org/10.1137/090771806
@@ -124,10 +123,7 @@ def fit_probe(
     Args:
         features: Features of the training images, shape (N, D).
         y: Their classes, shape (N,), each of 0..C-1 at least once.
-        groups: Their lesions, shape (N,).
-        fitting: How the layer is fitted.
         metadata: What is known of the images besides; it is added to what each image says.
-        seed: Seed of the folds.
     """
     known = metadata or Metadata(np.zeros((len(y), 0)), 0.0)
     sample_weight = np.ones(len(y)) if fitting.class_weights is None else fitting.class_weights[y]

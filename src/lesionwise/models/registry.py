@@ -81,12 +81,8 @@ def create_model(
 
     Args:
         name: One of `MODELS` or `PRETRAINED`, or `timm:` and a name of the timm library.
-        num_classes: Classes to tell apart.
         image_size: Height and width of the images it will see, in pixels.
-        drop_rate: Dropout before the last layer.
         weights: "none", "published", or the path of a safetensors file.
-        statistics: What a file of weights was trained with, where it does not say so itself.
-        options: Options of a timm network.
 
     Raises:
         RecipeError: If there is no model of that name, or no such weights.

@@ -11,7 +11,6 @@ def seed_cnn(*, num_classes: int, image_size: tuple[int, int], drop_rate: float 
     """Return the notebooks' network: two blocks of two convolutions, then a dense layer.
 
     Args:
-        num_classes: Classes to tell apart.
         image_size: Height and width of its images, in pixels; the dense layer fits no other.
         drop_rate: Dropout before the last layer, .5 in the notebooks.
     """

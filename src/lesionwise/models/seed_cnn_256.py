@@ -13,7 +13,6 @@ def seed_cnn_256(*, num_classes: int, image_size: tuple[int, int], drop_rate: fl
     Convolutions are unpadded and the layer of 32 is linear, as in the notebooks.
 
     Args:
-        num_classes: Classes to tell apart.
         image_size: Height and width of its images, in pixels; the dense layer fits no other.
         drop_rate: Dropout after each pooling, .3 in the notebooks.
     """

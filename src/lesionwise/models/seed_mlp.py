@@ -14,7 +14,6 @@ def seed_mlp(*, num_classes: int, image_size: tuple[int, int], drop_rate: float 
     alone; only after flattening does it see where a pixel is.
 
     Args:
-        num_classes: Classes to tell apart.
         image_size: Height and width of its images, in pixels; the last layers fit no other.
         drop_rate: Dropout after the first two layers, .3 in the notebooks.
     """

@@ -24,11 +24,9 @@ def seed_vgg16(
     trained with; here it is what the weights at hand were trained with.
 
     Args:
-        num_classes: Classes to tell apart.
         image_size: Height and width of its images, in pixels; the dense layer fits no other.
         drop_rate: Dropout before the last layer; none in the notebooks.
         weights: "none", "published", or the path of a safetensors file of timm's vgg16.
-        statistics: What a file of weights was trained with, where it does not say so itself.
 
     References:
         Simonyan and Zisserman (2015), https://arxiv.org/abs/1409.1556

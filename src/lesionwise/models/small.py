@@ -14,9 +14,7 @@ def small(*, num_classes: int, image_size: tuple[int, int], drop_rate: float = 0
     """Return the network; it takes images of any size and has one feature place per 16 pixels.
 
     Args:
-        num_classes: Classes to tell apart.
         image_size: Height and width of its images; not used.
-        drop_rate: Dropout on the pooled features.
     """
     del image_size
     features = nn.Sequential(
@@ -36,8 +34,6 @@ class Block(nn.Module):
     """Convolutions and a channel gate beside a shortcut.
 
     Args:
-        inputs: Channels that come in.
-        outputs: Channels that go out.
         stride: Stride of the block; the shortcut averages where it strides.
         neck: Channels of a 1x1, 3x3, 1x1 bottleneck; left out, the block is two 3x3 convolutions.
 

@@ -39,9 +39,6 @@ class WeightsFile:
 
         Args:
             network: Without the parts that are not used: a file need not hold them.
-
-        Raises:
-            RecipeError: If one does not, and would have stayed random.
         """
         missing = [
             name
@@ -57,9 +54,6 @@ class WeightsFile:
 
 def read_weights(path: str | Path) -> WeightsFile:
     """Read a safetensors file; its metadata may say `mean` and `std`, each as "r,g,b".
-
-    Args:
-        path: The file.
 
     Raises:
         RecipeError: If it is not there or is not safetensors.
@@ -89,12 +83,7 @@ def _statistics(facts: Mapping[str, str]) -> Statistics | None:
 
 
 def explain_unreachable(name: str, described: Any) -> str:  # noqa: ANN401 (timm's record)
-    """Return what to do where the published weights of a timm network cannot be fetched.
-
-    Args:
-        name: timm's name of the network.
-        described: timm's record of its weights.
-    """
+    """Return what to do where the published weights of a timm network cannot be fetched."""
     at_hub = f"model.safetensors of {described.hf_hub_id} from the Hugging Face hub"
     elsewhere = f"{described.url} and save its tensors as safetensors"
     return (

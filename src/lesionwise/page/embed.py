@@ -18,7 +18,6 @@ def jpeg_uri(pixels: NDArray[np.uint8], *, quality: int) -> str:
 
     Args:
         pixels: RGB values, shape (H, W, 3).
-        quality: Quality of the JPEG, as Pillow counts it.
     """
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)

@@ -53,7 +53,6 @@ def lay_colour(pixels: Pixels, values: Float32s, *, opacity: float = OPACITY) ->
     Args:
         pixels: RGB values, shape (H, W, 3).
         values: Values in [0, 1], shape (h, w) of any size: stretched over the whole photograph.
-        opacity: Opacity of the value 1.
     """
     field = np.clip(_stretch(values, pixels.shape[0], pixels.shape[1]), 0, 1)
     veil = (opacity * field)[..., None]

@@ -16,7 +16,6 @@ def render_page(package: str, template: str, **values: Any) -> str:  # noqa: ANN
     Args:
         package: Import path of the package whose `templates` folder holds the template.
         template: File name; it extends `shell.html`.
-        values: What the template names.
     """
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package), PackageLoader("lesionwise.page")]),

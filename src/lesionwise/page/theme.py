@@ -61,7 +61,6 @@ def figure_svg(figure: Figure, *, name: str, title: str) -> str:
     Args:
         figure: Drawn inside `figure_style`.
         name: Sets its ids apart from those of other figures on the page.
-        title: What it shows, in a sentence.
     """
     buffer = io.StringIO()
     with figure_style():

@@ -108,14 +108,10 @@ def predict_files(
     """Predict images and write one table of predictions and one of errors.
 
     Args:
-        engine: The model.
         pictures: What to predict; read lazily, so that memory does not grow with their number, but for two
             hashes of each that was met.
-        output: Where the results go.
         tta: Average over flips; see `views`.
-        metadata: What is known of the images besides, for a model that takes it.
         workers: Decoding threads; the number of usable cores if left out.
-        on_done: Called with the number of images that are dealt with.
 
     Raises:
         DataError: If a place holds no images, the table to resume was started with other settings, or
@@ -155,12 +151,6 @@ def settings_of(
 ) -> dict[str, object]:
     """Return what two calls must share for one to go on after the other, whichever engine does the work.
 
-    Args:
-        engine: The model.
-        format_: Format of the predictions.
-        tta: Average over flips.
-        metadata: What is known of the images besides.
-
     Raises:
         BundleError: If the model averages these views itself.
     """
@@ -190,14 +180,7 @@ class _Met:
 def fresh_pictures(
     pictures: Iterable[Picture], kept: set[int], tally: Tally, faults: GrowingTable
 ) -> Iterator[Picture]:
-    """Yield the pictures that are not written yet, no file and no name twice.
-
-    Args:
-        pictures: All of them.
-        kept: Hashes of the names that are written.
-        tally: Where those that are left out are counted.
-        faults: Where a name that is taken is written.
-    """
+    """Yield the pictures that are not written yet, no file and no name twice."""
     met = _Met()
     for picture in pictures:
         if hash(picture.path) in met.paths and not picture.named:

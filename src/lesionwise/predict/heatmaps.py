@@ -22,10 +22,6 @@ from lesionwise.predict.sources import Picture
 class HeatmapWriter:
     """Writes `<image_id>.png`: the map of the likeliest diagnosis over the image as the model was given it.
 
-    Args:
-        engine: The model.
-        folder: Where they go.
-
     Raises:
         BundleError: If the model has no exact maps.
     """
@@ -42,9 +38,7 @@ class HeatmapWriter:
         """Write the maps of one batch.
 
         Args:
-            pictures: The images, N of them.
             pixels: As the network was given them, shape (N, H, W, 3).
-            answers: What it said.
         """
         assert answers.cam is not None  # noqa: S101 (the bundle says that it has one)
         for row, picture in enumerate(pictures):

@@ -64,7 +64,6 @@ def read_metadata_table(path: Path, engine: Engine) -> MetadataTable:
         path: A CSV with a column `image_id`, or `path` relative to it, and columns that the model takes; an
             empty field or "unknown" is not known. Other columns are not looked at. An image whose id is in
             no row is looked for among the ends of the ids there.
-        engine: The model.
 
     Raises:
         DataError: If the model takes no metadata, the table has none of its columns, names an image twice, or

@@ -55,11 +55,9 @@ def predict_with_ray(
     """Predict images on a cluster and write the tables that `predict_files` writes.
 
     Args:
-        engine: The model; it is sent along.
         pictures: What to predict. Every machine must reach files of folders under the same path.
         output: Where the results go; its `on_answers` is not called.
         tta: Average over flips; see `views`.
-        on_done: Called with the number of images that are dealt with.
 
     Raises:
         DataError: As `predict_files`, or if pictures cannot be sent, as those in a zip.

@@ -112,11 +112,7 @@ def find_pictures(places: Sequence[str]) -> Pictures:
 
 
 def verify_places(places: Sequence[str]) -> None:
-    """Make sure, before a model is opened, that every place that is no pattern or address is there.
-
-    Raises:
-        DataError: If one is not.
-    """
+    """Make sure, before a model is opened, that every place that is no pattern or address is there."""
     for place in places:
         if SCHEME not in place and not glob.has_magic(place) and not Path(place).exists():
             raise DataError(

@@ -76,11 +76,7 @@ def stability_of(
     there if this processor computes in bf16 and the graph is not one of int8.
 
     Args:
-        engine: The model.
-        dataset: Dataset with the files.
         rows: Rows of the images to measure on, shape (N,).
-        groups: Their lesions, shape (N,).
-        progress: Receives the images done and the number of all.
 
     Raises:
         ImageError: If a file cannot be read; the message names it.

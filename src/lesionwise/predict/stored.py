@@ -32,14 +32,12 @@ def find_stored(
 
     Args:
         place: Of one object, or of a folder; all below it is looked at.
-        is_image: Whether an object in a folder counts as an image.
 
     Yields:
         The name below the folder, the address, and what returns its bytes or raises ImageError.
 
     Raises:
         DataError: If there is nothing, or Arrow cannot open it.
-        MissingExtraError: If Arrow is not installed.
     """
     fs = _import_arrow("fs")
     scheme = place.partition(SCHEME)[0]
@@ -70,11 +68,7 @@ def write_parquet(table: Path, out: Path) -> None:
     """Write a table of predictions as Parquet: names as text, all else as numbers.
 
     Args:
-        table: The CSV that `predict` writes.
         out: The file to write, whole or not at all.
-
-    Raises:
-        MissingExtraError: If Arrow is not installed.
     """
     arrow, csv, parquet = _import_arrow(), _import_arrow("csv"), _import_arrow("parquet")
     with table.open(encoding="utf-8") as file:
@@ -95,10 +89,6 @@ def verify_made_by(out: Path, sha256: str) -> None:
 
     Args:
         out: The file.
-        sha256: Of the model.
-
-    Raises:
-        DataError: If another model made it, or it is no Parquet file.
     """
     parquet, column = _import_arrow("parquet"), "model_sha256"
     try:
@@ -115,11 +105,7 @@ def verify_made_by(out: Path, sha256: str) -> None:
 
 
 def verify_arrow() -> None:
-    """Make sure that Arrow is there before the work begins.
-
-    Raises:
-        MissingExtraError: If it is not.
-    """
+    """Make sure that Arrow is there before the work begins."""
     _import_arrow()
 
 

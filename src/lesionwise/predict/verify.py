@@ -117,10 +117,6 @@ def verify_claims(engine: Engine, dataset: Dataset) -> Verification:
     The scores of a model that takes age, sex and site rest on these. Where the data tell one of them of no
     test image, the model answers differently, and only the counts of images and lesions are checked.
 
-    Args:
-        engine: Engine of the bundle.
-        dataset: Dataset that it was tested on.
-
     Raises:
         DataError: If the bundle claims nothing, or images that it names are not in the data.
     """

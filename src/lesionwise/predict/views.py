@@ -32,11 +32,7 @@ def _turns(height: int, width: int) -> Sequence[int]:
 
 
 def verify_views_add(engine: Engine) -> None:
-    """Refuse a model that averages all these views itself: they would change nothing.
-
-    Raises:
-        BundleError: If it does.
-    """
+    """Refuse a model that averages all these views itself: they would change nothing."""
     made = engine.description.provenance
     inside = min((recipe.get("tta", 1) for recipe in made.recipes), default=1) if made else 1
     if inside >= 2 * len(_turns(*engine.description.input.size)):
@@ -49,7 +45,6 @@ def run_views(engine: Engine, pixels: Pixels, metadata: NDArray[np.float32] | No
     """Run a batch in all views.
 
     Args:
-        engine: The model.
         pixels: Images as the graph takes them, shape (N, H, W, 3).
         metadata: What is known of them besides, encoded, shape (N, M).
 

@@ -41,9 +41,6 @@ def table_rows(
     """Yield the rows of some images; numbers keep seven digits.
 
     Args:
-        format_: Whose columns.
-        pictures: The images, N of them.
-        answers: What the model said about them.
         bundle: The model, which each row names: a score can then be checked against what it was trained on.
     """
     decisions, probabilities, logits = (
@@ -76,7 +73,6 @@ class GrowingTable:
 
     Args:
         path: Its name in the end; until then `.part` follows.
-        columns: Its header.
     """
 
     def __init__(self, path: Path, columns: list[str]) -> None:
@@ -177,11 +173,7 @@ def prediction_table(path: Path, format_: Format) -> GrowingTable:
 
 
 def error_table(path: Path) -> GrowingTable:
-    """Return the table of images that could not be predicted; a resumed call tries them again.
-
-    Raises:
-        DataError: If the name belongs to something else.
-    """
+    """Return the table of images that could not be predicted; a resumed call tries them again."""
     if path.exists() and not _is_error_table(path):
         raise DataError(
             f"{path}: expected a table of errors to replace but found something else; name another."

@@ -23,12 +23,7 @@ Drawing = tuple[Figure, pd.DataFrame, str]
 
 
 def confidence_drawings(found: EvaluatedRun, reliability: pd.DataFrame) -> dict[str, Drawing]:
-    """Return figure, table and title of each drawing; none without predictions.
-
-    Args:
-        found: The run.
-        reliability: As `curves.reliability_table` returns it.
-    """
+    """Return figure, table and title of each drawing; none without predictions."""
     sample, check, calibration = found.sample, found.check, found.calibration
     if sample is None:
         return {}
@@ -65,7 +60,6 @@ def calibration_facts(check: CalibrationCheck | None, calibration: Calibration) 
 
     Args:
         check: What it was worth; None if that was not measured.
-        calibration: As fitted on `cal`.
     """
     sets = calibration.prediction_sets
     shares, coverage = (check.shares, check.coverage) if check else ([], [])

@@ -23,11 +23,7 @@ _MARKERS: Final = ("o", "s", "^")  # with the colour, what tells lines apart
 
 
 def plot_history(history: pd.DataFrame) -> Figure:
-    """Draw loss, accuracy and learning rate by epoch.
-
-    Args:
-        history: The run's `history.csv`.
-    """
+    """Draw loss, accuracy and learning rate by epoch."""
     with figure_style():
         figure = Figure(figsize=(9.6, 2.9))
         loss, accuracy, rate = figure.subplots(1, 3)
@@ -52,11 +48,7 @@ def confusion_share_table(evaluation: Evaluation) -> pd.DataFrame:
 
 
 def plot_confusion(table: pd.DataFrame) -> Figure:
-    """Draw counts, or parts of rows, shaded by part of the row, so that rare diagnoses show too.
-
-    Args:
-        table: As `confusion_table` or `confusion_share_table` returns it.
-    """
+    """Draw counts, or parts of rows, shaded by part of the row, so that rare diagnoses show too."""
     values = table.to_numpy(float)
     shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1e-9)
     counts = table.to_numpy().dtype.kind == "i"
@@ -97,11 +89,7 @@ def wrong_table(evaluation: Evaluation) -> pd.DataFrame:
 
 
 def plot_wrong(table: pd.DataFrame) -> Figure:
-    """Draw the wrong fraction of each diagnosis as a bar with its interval.
-
-    Args:
-        table: As `wrong_table` returns it.
-    """
+    """Draw the wrong fraction of each diagnosis as a bar with its interval."""
     with figure_style():
         figure = Figure(figsize=(5.6, 3.2))
         axes = figure.subplots()
@@ -128,11 +116,7 @@ def class_score_table(evaluation: Evaluation) -> pd.DataFrame:
 
 
 def plot_class_scores(table: pd.DataFrame) -> Figure:
-    """Draw four scores of each diagnosis as points with intervals, side by side.
-
-    Args:
-        table: As `class_score_table` returns it.
-    """
+    """Draw four scores of each diagnosis as points with intervals, side by side."""
     with figure_style():
         figure = Figure(figsize=(9.6, 3.1))
         panels = figure.subplots(1, len(CLASS_SCORES), sharey=True)

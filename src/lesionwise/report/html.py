@@ -180,14 +180,8 @@ def _subgroups(found: EvaluatedRun, images: RunImages) -> list[dict[str, Any]]:
 def misclassified_table(predictions: Predictions) -> pd.DataFrame:
     """Return every wrong image, missed melanomas first, the surest mistake at the top of each kind.
 
-    Args:
-        predictions: Predictions with truth.
-
     Returns:
         Columns `image_id`, `true`, `said`, `confidence` (of what was said) and `true_probability`.
-
-    Raises:
-        ValueError: If the truth is not known.
     """
     if predictions.y_true is None:
         raise ValueError("Expected predictions with y_true but it is missing.")

@@ -31,9 +31,6 @@ def write_leakage_page(folder: Path) -> Path:
 
     Args:
         folder: What `measure_leakage` filled.
-
-    Raises:
-        RunError: If it is not there.
     """
     outcomes: list[dict[str, Any]] = read_json(RunFolder(folder).leakage)["outcomes"]
     svg = figure_svg(plot_leakage(leakage_table(folder)), name="leakage", title=_TITLE)
@@ -59,11 +56,7 @@ def leakage_table(folder: Path) -> pd.DataFrame:
 
 
 def plot_leakage(table: pd.DataFrame) -> Figure:
-    """Draw what each protocol reports beside what its model is worth, with intervals.
-
-    Args:
-        table: As `leakage_table` returns it.
-    """
+    """Draw what each protocol reports beside what its model is worth, with intervals."""
     names = [name for name in PROTOCOLS if name in set(table["protocol"])]
     leaky = set(table.loc[table["stamp"] == LEAKY_STAMP, "protocol"])
     with figure_style():

@@ -77,11 +77,7 @@ def write_model_card(
 
 
 def card_facts(found: EvaluatedRun) -> dict[str, Any]:
-    """Return all that the card says; None where something was not measured.
-
-    Args:
-        found: An evaluated run.
-    """
+    """Return all that the card says; None where something was not measured."""
     run, part, evaluation, calibration = found.folder, found.part, found.evaluation, found.calibration
     _, explanation = shown_part(read_explanation, run, part)
     broken_on, robustness = shown_part(read_robustness, run, part)

@@ -21,7 +21,6 @@ def main_sentences(evaluation: Evaluation, reliability: pd.DataFrame | None) -> 
     """Return what a reader should take away, most important first.
 
     Args:
-        evaluation: The scores.
         reliability: As `curves.reliability_table` returns it; None where the predictions are not there.
     """
     sentences = [_against_baseline(evaluation), _melanomas(evaluation), _extremes(evaluation)]

@@ -33,7 +33,6 @@ def explanation_facts(run: RunFolder, part: str, drawn: dict[str, Markup]) -> di
     """Return what the tests of the maps gave, and draw their figures; None where nothing was measured.
 
     Args:
-        run: A run.
         part: The part that the report is about; where it was not explained, val or cal is shown.
         drawn: Figures of the page by name; those of the tests are added.
     """
@@ -48,7 +47,6 @@ def robustness_facts(run: RunFolder, part: str, drawn: dict[str, Markup]) -> dic
     """Return what changed photographs cost, and draw the figure; None where it was not measured.
 
     Args:
-        run: A run.
         part: The part that the report is about; where it was not measured, val or cal is shown.
         drawn: Figures of the page by name; that of the changes is added.
     """
@@ -68,8 +66,6 @@ def shown_part(
     """Return the part that a measurement is shown for, and the measurement; None where none was made.
 
     Args:
-        read: Reads the measurement of a part.
-        run: A run.
         part: The part that the page is about; where it was not measured, val is shown, else cal.
     """
     found = ((name, read(run, name)) for name in (part, "val", "cal"))
@@ -80,7 +76,6 @@ def stability_facts(run: RunFolder, drawn: dict[str, Markup]) -> dict[str, Any] 
     """Return how often answers stay the same on `cal`, and draw the figure; None where it was not measured.
 
     Args:
-        run: A run.
         drawn: Figures of the page by name; that of the changes is added.
     """
     found = read_stability(run)
@@ -99,11 +94,7 @@ def overlays(run: RunFolder, part: str, image_ids: list[str]) -> dict[str, str]:
 
 
 def robustness_table(found: Robustness) -> pd.DataFrame:
-    """Return the loss of the main score by change and strength, with both intervals.
-
-    Args:
-        found: What was measured.
-    """
+    """Return the loss of the main score by change and strength, with both intervals."""
     return pd.DataFrame(
         [
             {
@@ -124,11 +115,7 @@ def robustness_table(found: Robustness) -> pd.DataFrame:
 
 
 def plot_robustness(table: pd.DataFrame) -> Figure:
-    """Draw the loss at each strength, a panel for each change; filled where it is beyond chance.
-
-    Args:
-        table: As `robustness_table` returns it.
-    """
+    """Draw the loss at each strength, a panel for each change; filled where it is beyond chance."""
     names = list(dict.fromkeys(table["change"]))
     rows = -(-len(names) // _COLUMNS)
     with figure_style():
@@ -157,11 +144,7 @@ def plot_robustness(table: pd.DataFrame) -> Figure:
 
 
 def stability_table(found: Stability) -> pd.DataFrame:
-    """Return the share of the images that stay the same, by change and by what stays.
-
-    Args:
-        found: What was measured.
-    """
+    """Return the share of the images that stay the same, by change and by what stays."""
     return pd.DataFrame(
         [
             {
@@ -178,11 +161,7 @@ def stability_table(found: Stability) -> pd.DataFrame:
 
 
 def plot_stability(table: pd.DataFrame) -> Figure:
-    """Draw the share of the images that each change leaves as they are, a row for each change.
-
-    Args:
-        table: As `stability_table` returns it.
-    """
+    """Draw the share of the images that each change leaves as they are, a row for each change."""
     changes = list(dict.fromkeys(table["change"]))
     with figure_style():
         figure = Figure(figsize=(7.2, 0.9 + 0.36 * len(changes)))

@@ -108,12 +108,7 @@ def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
 
 
 def api_routes(service: Service, budget: Budget) -> APIRouter:
-    """Return the routes.
-
-    Args:
-        service: The model that answers.
-        budget: Of bytes that requests may hold.
-    """
+    """Return the routes."""
     router = APIRouter()
     _add_predict(router, service, budget)
     _add_model(router, service)

@@ -58,8 +58,6 @@ def create_app(
     """Return the application.
 
     Args:
-        service: The model that answers.
-        examples: Pictures that the page offers.
         token: What every request must bring but those that ask whether the service runs; nothing if left out.
     """
 

@@ -19,11 +19,7 @@ class Batcher(Generic[Item, Result]):
     Args:
         run: Function from the items of a batch to the one result of all.
         run_alone: The same for a batch beside which no other is computed or waits; `run` if left out.
-        workers: Batches that are computed at the same time.
-        size: Most items of a batch.
         wait_s: Seconds that a batch is held back while others are coming.
-        coming: Number of items that will arrive soon.
-        on_batch: Told the size of each batch.
     """
 
     def __init__(

@@ -24,13 +24,7 @@ _AFTER_BODY_S: Final = 10.0  # beyond the application's own limit, which answers
 
 
 class Connection(HttpToolsProtocol):
-    """A connection that does not wait for ever.
-
-    Args:
-        limits: Limits of seconds, bytes and connections.
-        metrics: Where refusals are counted.
-        options: What uvicorn gives to every protocol.
-    """
+    """A connection that does not wait for ever."""
 
     def __init__(self, *, limits: Limits, metrics: Metrics, **options: Any) -> None:  # noqa: ANN401 (uvicorn's own)
         super().__init__(**options)

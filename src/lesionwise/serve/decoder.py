@@ -31,12 +31,7 @@ _MEMORY_BYTES: Final = 1 << 30
 
 
 def main(settings: dict[str, Any]) -> None:
-    """Answer frames until there are no more.
-
-    Args:
-        settings: `size` of the network's input, `steps` of preprocessing; `pixels`, `side_px` and processor
-            `seconds` at most.
-    """
+    """Answer frames until there are no more."""
     for sent in (signal.SIGINT, signal.SIGTERM):  # which a whole group gets: the service ends this itself
         signal.signal(sent, signal.SIG_IGN)
     _limit_memory()
@@ -58,9 +53,7 @@ def answer(content: bytes, *, preview: bool, settings: dict[str, Any]) -> bytes:
     """Return what is found in a file: one line of JSON, then the network's pixels, then the preview.
 
     Args:
-        content: Content of the file.
         preview: Whether a picture for people is wanted, upright and without metadata.
-        settings: As for `main`.
     """
     try:
         with open_image(content) as opened:
@@ -98,11 +91,7 @@ def _verify_sides(sides: tuple[int, int], *, pixels: int, side_px: int) -> None:
 
 
 def draw_preview(opened: OpenedImage) -> bytes:
-    """Return the whole image as a small JPEG, upright, without metadata.
-
-    Args:
-        opened: The image.
-    """
+    """Return the whole image as a small JPEG, upright, without metadata."""
     width, height = opened.upright_sides
     scale = min(1, PREVIEW_PX / max(width, height))
     size = max(8, round(height * scale)), max(8, round(width * scale))

@@ -63,12 +63,6 @@ class DecodedImage:
 class Decoders:
     """Processes that decode; start it before use, and stop it in the end.
 
-    Args:
-        rule: How a picture becomes the network's input.
-        limits: Limits of pixels and seconds.
-        count: Number of processes.
-        on_restart: Called whenever one is replaced.
-
     Attributes:
         at_work: Number of processes that are busy now.
     """
@@ -113,10 +107,6 @@ class Decoders:
 
     async def decode(self, content: bytes, *, preview: bool = False) -> DecodedImage:
         """Return the picture that a file holds.
-
-        Args:
-            content: Content of the file.
-            preview: Whether to draw one for people, too.
 
         Raises:
             Problem: If it holds none, or decoding takes too long.

@@ -31,10 +31,6 @@ def read_examples(folder: Path, limits: Limits) -> tuple[Example, ...]:
 
     Args:
         folder: Not searched below its first level.
-        limits: Limits of bytes.
-
-    Raises:
-        ImageError: If there is none, or one cannot be served.
     """
     if not folder.is_dir():
         raise ImageError(f"{folder}: expected a folder of example images but there is none.")

@@ -33,13 +33,7 @@ SECURITY_HEADERS: Final = {
 
 
 class Guard:
-    """The layer.
-
-    Args:
-        app: What it surrounds.
-        service: Whose metrics count, and which may be closing down.
-        token: What a request must bring; nothing if left out.
-    """
+    """The layer."""
 
     def __init__(self, app: ASGIApp, *, service: Service, token: str | None = None) -> None:
         self._app = app

@@ -35,9 +35,7 @@ def locate_view(description: Description, width: int, height: int) -> VisiblePar
     """Return where the network looks, or None if that depends on the image's content.
 
     Args:
-        description: Description of the bundle.
         width: Width of the upright image, in pixels.
-        height: Height of the same, in pixels.
     """
     rule = description.input
     if FIELD_OF_VIEW in rule.steps:
@@ -52,9 +50,7 @@ def draw_heatmap(cam: NDArray[np.float32], view: VisiblePart, width: int, height
 
     Args:
         cam: What each place adds to the logit of the class, shape (h, w).
-        view: Where the map belongs.
         width: Width of the upright image, in pixels.
-        height: Height of the same, in pixels.
     """
     scale = LONG_SIDE_PX / max(width, height)
     sides = max(1, round(width * scale)), max(1, round(height * scale))

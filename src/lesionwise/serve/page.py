@@ -96,8 +96,6 @@ def render_page(
     """Return the whole page.
 
     Args:
-        service: Whose model is described.
-        examples: Examples that it offers, in order.
         results: What `describe` made; nothing before the first question.
     """
     return (
@@ -116,22 +114,13 @@ def render_page(
 
 
 def render_results(service: Service, results: list[dict[str, Any]]) -> str:
-    """Return results alone, to be put into the page by its script.
-
-    Args:
-        service: Whose model answered.
-        results: What `describe` made.
-    """
+    """Return results alone, to be put into the page by its script."""
     page = _templates().get_template("results.html")
     return page.render(model=describe_model(service), results=results, about=about(service))
 
 
 def about(service: Service) -> dict[str, Any]:
-    """Return what every page says of the model, all of it from its description.
-
-    Args:
-        service: Service that runs it.
-    """
+    """Return what every page says of the model, all of it from its description."""
     description = service.engine.description
     calibrated = description.calibration is not None
     lead = say("lead", answers=TEXT["lead_calibrated" if calibrated else "lead_uncalibrated"])
@@ -155,25 +144,13 @@ def _limits(description: Description) -> str:
 
 
 def render_reference(service: Service, document: dict[str, Any], kinds: object) -> str:
-    """Return the API's page.
-
-    Args:
-        service: Whose model answers.
-        document: The OpenAPI document.
-        kinds: All problems by code.
-    """
+    """Return the API's page."""
     page = _templates().get_template("reference.html")
     return page.render(api=document, kinds=kinds, base=HERE, about=about(service))
 
 
 def render_lost(service: Service, problem: Problem, base: str) -> str:
-    """Return the page for an address that leads nowhere.
-
-    Args:
-        service: Whose model answers elsewhere.
-        problem: What is wrong with it.
-        base: Path from that address to the page.
-    """
+    """Return the page for an address that leads nowhere."""
     page = _templates().get_template("lost.html")
     return page.render(problem=problem.document(base), base=base, about=about(service))
 
@@ -182,8 +159,6 @@ def describe(service: Service, found: list[Answer | Problem], *, key: str) -> li
     """Return what the templates need of answers and refusals.
 
     Args:
-        service: Service that gave them.
-        found: One for each image.
         key: Sets the ids of these results apart from others on the page.
     """
     return [
@@ -270,12 +245,7 @@ def _frame(view: VisiblePart | None, width: int, height: int) -> dict[str, float
 
 
 def describe_set(result: dict[str, Any], calibration: Calibration | None) -> dict[str, Any] | None:
-    """Return the prediction set in words; None if the model has none.
-
-    Args:
-        result: Result of the API.
-        calibration: Calibration of the bundle.
-    """
+    """Return the prediction set in words; None if the model has none."""
     if calibration is None or result["prediction_set"] is None:
         return None
     unpromised = _unpromised(calibration)
@@ -301,12 +271,7 @@ def _names(codes: list[str]) -> str:
 def describe_operating_point(
     result: dict[str, Any], calibration: Calibration | None
 ) -> dict[str, Any] | None:
-    """Return whether melanoma is to be raised and what that is worth; None if there is no threshold.
-
-    Args:
-        result: Result of the API.
-        calibration: Calibration of the bundle.
-    """
+    """Return whether melanoma is to be raised and what that is worth; None if there is no threshold."""
     point = calibration.operating_point("melanoma") if calibration else None
     if point is None or isinstance(point.threshold, str) or not point.sensitivity or not point.specificity:
         return None
@@ -324,11 +289,7 @@ def _interval(given: Any) -> str:  # noqa: ANN401 (a score of a part or an inter
 
 
 def describe_model(service: Service) -> dict[str, Any]:
-    """Return what the page says of the model.
-
-    Args:
-        service: Service that runs it.
-    """
+    """Return what the page says of the model."""
     description = service.engine.description
     part = next((name for name in ("test", "val") if name in description.scores), None)
     scores = description.scores[part] if part else None

@@ -23,13 +23,7 @@ _THUMBNAIL_AGE_S: Final = 3600
 
 
 def page_routes(service: Service, budget: Budget, examples: Sequence[Example]) -> APIRouter:
-    """Return the routes.
-
-    Args:
-        service: The model that answers.
-        budget: Bytes that requests may hold.
-        examples: Pictures to offer.
-    """
+    """Return the routes."""
     router = APIRouter(include_in_schema=False)
     show = _Show(service, examples)
 

@@ -97,7 +97,6 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's word)
         code: Key of `KINDS`.
         detail: What was found in this very request; never any of its content or file names.
         image: Index of the image at fault, if it is one of several.
-        headers: Further headers of the response.
     """
 
     def __init__(
@@ -146,7 +145,6 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's word)
         """Return the response that carries the document.
 
         Args:
-            base: As for `document`.
             names_error: Whether the member `error` is there, too, as the v2 protocol wants it.
         """
         document = self.document(base) | ({"error": self.detail} if names_error else {})

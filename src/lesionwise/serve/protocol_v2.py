@@ -131,12 +131,7 @@ READ_BY_HAND: Final = (InferRequest, InputTensor, WantedOutput)
 
 
 def v2_routes(service: Service, budget: Budget) -> APIRouter:
-    """Return the routes.
-
-    Args:
-        service: The model that answers.
-        budget: Bytes that requests may hold.
-    """
+    """Return the routes."""
     router = APIRouter(prefix=PREFIX)
     _add_server(router, service)
     _add_model(router, service, budget)

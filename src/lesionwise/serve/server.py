@@ -41,9 +41,6 @@ class Server(uvicorn.Server):
     closes. The listening socket closes after `drain_s`. Ctrl-C and a second SIGTERM end without that.
 
     Args:
-        config: Config of uvicorn.
-        service: Service that answers.
-        on_start: Called once requests are answered.
         drain_s: Seconds between SIGTERM and the end of listening.
     """
 
@@ -77,11 +74,7 @@ def open_socket(host: str, port: int) -> socket.socket:
     """Return a listening socket.
 
     Args:
-        host: Address or name to listen at.
         port: 0 lets the system choose.
-
-    Raises:
-        LesionwiseError: If that is not possible.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -107,12 +100,7 @@ def address_of(listening: socket.socket) -> str:
 
 
 def exposure_warning(listening: socket.socket, *, token: bool) -> str | None:
-    """Return what to know if other machines can reach the service, None if they cannot.
-
-    Args:
-        listening: The socket.
-        token: Whether a token is asked for.
-    """
+    """Return what to know if other machines can reach the service, None if they cannot."""
     host = str(listening.getsockname()[0])
     if ipaddress.ip_address(host.partition("%")[0]).is_loopback:
         return None
@@ -128,9 +116,6 @@ def fit_to_open_files(limits: Limits) -> tuple[Limits, int]:
 
     The soft limit is raised as far as the system allows. What then is left for connections is shared between
     those that are open and those that wait, because a connection that is turned away is open for a moment.
-
-    Args:
-        limits: As they should be.
 
     Raises:
         LesionwiseError: If too few files may be open to serve anybody.
@@ -158,15 +143,7 @@ def fit_to_open_files(limits: Limits) -> tuple[Limits, int]:
 
 
 def configure(app: FastAPI, service: Service) -> uvicorn.Config:
-    """Return how uvicorn is to run the application.
-
-    Args:
-        app: The application.
-        service: Whose limits and metrics hold for connections, too.
-
-    Raises:
-        LesionwiseError: If too few files may be open.
-    """
+    """Return how uvicorn is to run the application."""
     limits, backlog = fit_to_open_files(service.limits)
     options: dict[str, Any] = {
         "http": partial(Connection, limits=limits, metrics=service.metrics),
@@ -195,15 +172,8 @@ def serve(
     """Answer requests until the process is told to stop; those that came before are still answered.
 
     Args:
-        app: The application.
-        service: Service that it answers with.
-        listening: Socket to listen on.
-        on_start: Called once requests are answered.
         drain_s: Seconds between SIGTERM and the end of listening.
         quiet: Log errors alone.
-
-    Raises:
-        LesionwiseError: If too few files may be open.
     """
     _write_log(logging.WARNING if quiet else logging.INFO)
     server = Server(configure(app, service), service, on_start, drain_s=drain_s)

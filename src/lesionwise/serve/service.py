@@ -37,11 +37,7 @@ _DIGITS: Final = 6
 
 
 def streams_for(threads: int | None) -> int:
-    """Return how many batches the network of a service is to compute at the same time.
-
-    Args:
-        threads: Cores of the network; all if None.
-    """
+    """Return how many batches the network of a service is to compute at the same time."""
     return min(MAX_STREAMS, threads or usable_cores())
 
 
@@ -100,15 +96,11 @@ class Service:
     """A model that answers many at once.
 
     Args:
-        engine: The model.
         alone: The same model with all cores for one batch, for a batch that no other is computed beside;
             `engine` if left out.
-        limits: What a request may cost.
         decoders: Processes that decode; one for each core, up to four, if left out.
 
     Attributes:
-        engine: As given.
-        limits: As given.
         metrics: Counts and times.
         decoders: Processes that decode.
         waiting: Images in the service now.
@@ -176,11 +168,7 @@ class Service:
         self._started = True
 
     async def verify_ready(self) -> None:
-        """Make sure that an image sent now would be answered.
-
-        Raises:
-            Problem: If it would not; it says why.
-        """
+        """Make sure that an image sent now would be answered."""
         if self.closing:
             raise Problem("not-ready", "It is closing down.")
         if not self._started:
@@ -206,10 +194,7 @@ class Service:
         """Return an answer for each image.
 
         Args:
-            contents: Contents of the files.
             metadata: Values that hold for all of the images, by field of the model's metadata.
-            preview: Whether a picture for people is wanted, too.
-            heatmap: Whether to draw heatmaps.
 
         Raises:
             Problem: If one of them cannot be answered; it names the image.
@@ -231,10 +216,7 @@ class Service:
         """Return an answer or a refusal for each image.
 
         Args:
-            contents: Contents of the files.
             metadata: Values that hold for all of the images, by field of the model's metadata.
-            preview: Whether a picture for people is wanted, too.
-            heatmap: Whether to draw heatmaps.
 
         Raises:
             Problem: If there is no room for so many, or the metadata cannot be used.
@@ -264,10 +246,6 @@ class Service:
 
         Args:
             pixels: As the network takes them, shape (N, H, W, 3).
-            metadata: As for `answer_each`.
-
-        Raises:
-            Problem: If there is no room for so many, or the metadata cannot be used.
         """
         encoded = self._encode(metadata or {})
         with self._admit(len(pixels)):
@@ -277,14 +255,7 @@ class Service:
         return [self._result(answers, row) for answers, row in found]
 
     async def draw_preview(self, content: bytes) -> bytes:
-        """Return a small JPEG of an image, upright and without metadata.
-
-        Args:
-            content: Content of the file.
-
-        Raises:
-            Problem: If it cannot be decoded.
-        """
+        """Return a small JPEG of an image, upright and without metadata."""
         with self._admit(1):
             return (await self._decode(content, preview=True)).preview
 

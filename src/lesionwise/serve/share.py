@@ -54,7 +54,6 @@ def shared(address: str) -> Iterator[str]:
         address: Where the service listens on this machine.
 
     Raises:
-        MissingExtraError: If ngrok is not installed.
         LesionwiseError: If it opens no tunnel.
     """
     ngrok = _import_ngrok()

@@ -51,9 +51,6 @@ class Budget:
 
     What a request announces costs nothing, so nobody keeps others out by announcing. When the bytes are too
     many, the request that arrives most slowly is turned away, until the rest fit.
-
-    Args:
-        limit: Limit in bytes.
     """
 
     def __init__(self, limit: int) -> None:
@@ -105,11 +102,7 @@ class Hold:
         self.turned_away = False
 
     def add(self, count: int) -> None:
-        """Count bytes that arrived.
-
-        Raises:
-            Problem: If they do not fit.
-        """
+        """Count bytes that arrived."""
         self.bytes += count
         self._budget.make_room()
         if self.turned_away:
@@ -133,11 +126,7 @@ def too_slow_to_keep() -> Problem:
 
 
 def verify_length(request: Request, limits: Limits) -> None:
-    """Refuse a request that announces too many bytes.
-
-    Raises:
-        Problem: If it does.
-    """
+    """Refuse a request that announces too many bytes."""
     announced = request.headers.get("content-length", "")
     count = int(announced) if announced.isascii() and announced.isdigit() else 0
     if count > limits.request_bytes:
@@ -163,7 +152,6 @@ async def read_upload(request: Request, limits: Limits, hold: Hold, fields: Coll
 
     Args:
         request: Not read from yet.
-        limits: Limits of bytes, images and seconds.
         hold: Counts its bytes.
         fields: Names of the other fields that are read; any more are skipped.
 
@@ -189,7 +177,6 @@ async def arriving(request: Request, limits: Limits, hold: Hold) -> AsyncIterato
 
     Args:
         request: Not read from yet.
-        limits: Limits of bytes and seconds.
         hold: Counts its bytes.
 
     Raises:
@@ -324,14 +311,7 @@ class _Form:
 
 
 def verify_kind(content: bytes) -> None:
-    """Make sure that a file is an image of a known kind and nothing else besides, without decoding it.
-
-    Args:
-        content: Content of the file.
-
-    Raises:
-        Problem: If it is not.
-    """
+    """Make sure that a file is an image of a known kind and nothing else besides, without decoding it."""
     known = any(start.match(content) for start in _STARTS)
     if is_dicom(content):
         if known:

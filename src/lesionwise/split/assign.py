@@ -86,10 +86,7 @@ def make_split(
     """Deal all images out to train, val, cal and test, and to five folds of which the first is test.
 
     Args:
-        dataset: The images.
         by: The unit that stays together. By image exists to show what a leak is worth: the split is stamped.
-        seed: Seed of the shuffle.
-        pairs: Further pairs of images that show one lesion, as for `lesion_groups`.
 
     Returns:
         The split: some 62 % train, 9 % val, 9 % cal and 20 % test.
@@ -115,7 +112,6 @@ def deal_held_out(y: NDArray[np.int64], unit: NDArray[np.str_], *, seed: int) ->
     Args:
         y: Diagnosis of each image, shape (N,).
         unit: What stays together, shape (N,).
-        seed: Seed of the shuffle.
 
     Raises:
         SplitError: If one of the three lacked a diagnosis however they were dealt.
@@ -133,9 +129,7 @@ def deal(
     Args:
         y: Diagnosis of each image, shape (N,).
         unit: What stays together, shape (N,).
-        shares: Number of equal shares.
         named: Parts that the first of them make; all others are train.
-        seed: Seed of the first shuffle.
 
     Raises:
         SplitError: If it never came out.

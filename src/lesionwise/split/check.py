@@ -107,10 +107,8 @@ def check_split(
 
     Args:
         train: Ids of the training images; repeats, as of oversampling, are fine.
-        test: Ids of the test images.
         table: Table with image_id and lesion_id of every image, and dx if known; `known_lesions` for
             HAM10000.
-        pairs: Further pairs of images that show one lesion, such as those of `identical_images`.
         predictions: Predictions of the test images, to be scored as a whole and on the clean rest.
 
     Returns:
@@ -142,8 +140,6 @@ def find_taint(train: Iterable[str], test: Iterable[str], table: pd.DataFrame) -
 
     Args:
         train: Ids of the training images.
-        test: Ids of the test images.
-        table: Table with image_id and lesion_id of every image.
     """
     group = dict(zip(table["image_id"], lesion_groups(table), strict=True))
     lesion = dict(zip(table["image_id"], table["lesion_id"], strict=True))

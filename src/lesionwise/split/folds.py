@@ -24,10 +24,6 @@ _LEAST_FOLDS = 2
 def verify_whole(split: Split, source: str = "split.csv") -> None:
     """Refuse to fold the split of a fold: what it leaves out is the final exam, and must stay out.
 
-    Args:
-        split: What is about to be folded.
-        source: Name of the file, for messages.
-
     Raises:
         SplitError: If the split holds a fold out, or leaves images out.
     """
@@ -47,10 +43,6 @@ def in_folds(split: Split, image_ids: NDArray[np.str_]) -> NDArray[np.bool_]:
 def fold_numbers(split: Split, source: str = "split.csv") -> list[int]:
     """Return the folds of what is not test, sorted.
 
-    Args:
-        split: Split with a fold for each image.
-        source: Name of the file, for messages.
-
     Raises:
         SplitError: If there are fewer than two, or they are no whole numbers.
     """
@@ -67,10 +59,7 @@ def fold_everything(dataset: Dataset, unit: NDArray[np.str_], *, folds: int, see
     """Deal all images out to folds 1 to k, with no test part put aside.
 
     Args:
-        dataset: The images.
         unit: What stays together, shape (N,).
-        folds: Number of folds, k.
-        seed: Seed of the shuffle.
 
     Raises:
         SplitError: If there are fewer than two, or a diagnosis has too few groups for them.
@@ -92,11 +81,8 @@ def fold_split(split: Split, fold: int, dataset: Dataset, unit: NDArray[np.str_]
     epoch, one ninth cal, and the rest train. The test part of the split that is folded is left out.
 
     Args:
-        split: The split that is folded.
         fold: The one that is held out.
-        dataset: The images.
         unit: What stays together, shape (N,).
-        seed: Seed of dealing val and cal out.
 
     Raises:
         SplitError: If a diagnosis has too few groups in the other folds.

@@ -44,9 +44,6 @@ def verify_merge(
 
     Args:
         table: Table with image_id and lesion_id.
-        merge: The confirmed pairs.
-        force: Join groups of any size.
-        source: Name of the file, for messages.
 
     Raises:
         SplitError: If a pair names an image that is not in the table, or joins more than six images.

@@ -96,15 +96,7 @@ def read_split(path: Path) -> Split:
 
 
 def verify_replaceable(path: Path, split: Split) -> None:
-    """Make sure that a new split takes the place of nothing else than the same split.
-
-    Args:
-        path: Path to write it to.
-        split: The new one.
-
-    Raises:
-        SplitError: If something else is there.
-    """
+    """Make sure that a new split takes the place of nothing else than the same split."""
     if not path.exists():
         return
     try:

@@ -22,12 +22,6 @@ def verify_split(
     made by image says so in its JSON and is let through: everything made from it carries the stamp. A split
     that leaves images out, such as that of a fold, says in its JSON how many.
 
-    Args:
-        split: What is about to be used.
-        dataset: The images that it is used with.
-        pairs: Further pairs of images that show one lesion, as for `lesion_groups`.
-        source: Name of the file, for messages.
-
     Raises:
         SplitError: If images of the table are missing in the split or the other way round.
         LeakError: If a lesion stands in two parts, or outside `test` in two folds; the message names it.

@@ -32,12 +32,6 @@ def resample_before_split(
 
     Split afterwards, copies of one image stand in train and test, and the score measures memory.
 
-    Args:
-        dataset: The images.
-        cache: Their pixels.
-        per_class: Images to draw of each class.
-        seed: Seed of the draw.
-
     Returns:
         Table and pixels of the copies; the id of each is that of its image with a number behind `#`.
     """
@@ -74,10 +68,6 @@ def image_of(name: str) -> str:
 def copied_dataset(dataset: Dataset, image_ids: Sequence[str]) -> tuple[Dataset, NDArray[np.intp]]:
     """Return the table of named copies, sorted by name, and the row of the image of each, shape (N,).
 
-    Args:
-        dataset: The images.
-        image_ids: Names of copies.
-
     Raises:
         SplitError: If a copy is of no image of the data.
     """
@@ -92,16 +82,7 @@ def copied_dataset(dataset: Dataset, image_ids: Sequence[str]) -> tuple[Dataset,
 
 
 def make_copies(dataset: Dataset, cache: ImageCache, image_ids: Sequence[str]) -> tuple[Dataset, ImageCache]:
-    """Return table and pixels of named copies, sorted by name; a name always gives the same pixels.
-
-    Args:
-        dataset: The images.
-        cache: Their pixels.
-        image_ids: Names of copies.
-
-    Raises:
-        SplitError: If a copy is of no image of the data.
-    """
+    """Return table and pixels of named copies, sorted by name; a name always gives the same pixels."""
     copies, rows = copied_dataset(dataset, image_ids)
     pixels = cache.pixels[rows]
     _augment(pixels, copies.table["image_id"].tolist())

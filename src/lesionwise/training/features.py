@@ -49,8 +49,6 @@ def network_features(
 
     Args:
         network: Its views are averaged.
-        recipe: Says which part of the image is looked at.
-        data: The images.
         execution: Its `device`, "cpu", "cuda" or "mps", and its `progress` are used.
     """
     path = _path(network, recipe, data)
@@ -66,14 +64,7 @@ def network_features(
 def known_embedding(
     network: Network, recipe: Recipe, data: TrainingData, rows: NDArray[np.int64]
 ) -> NDArray[np.float32] | None:
-    """Return the embedding of some images, shape (len(rows), K), from features that are kept; None without.
-
-    Args:
-        network: As it was trained, on the CPU.
-        recipe: Its own.
-        data: The images.
-        rows: Those to look up.
-    """
+    """Return the embedding of some images from kept features, shape (len(rows), K); None without."""
     if not are_constant(recipe):
         return None
     path = _path(network, recipe, data)
@@ -89,14 +80,7 @@ def known_embedding(
 def known_logits(
     network: Network, recipe: Recipe, data: TrainingData, rows: NDArray[np.int64]
 ) -> NDArray[np.float64] | None:
-    """Return the logits of some images from the features that are kept, shape (len(rows), C); None without.
-
-    Args:
-        network: As in `known_embedding`, like all others.
-        recipe: The same.
-        data: The same.
-        rows: The same.
-    """
+    """Return the logits of some images from kept features, shape (len(rows), C); None without."""
     embedding = known_embedding(network, recipe, data, rows)
     if embedding is None:
         return None

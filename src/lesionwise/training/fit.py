@@ -54,11 +54,6 @@ def fit(
     """Train a recipe and write checkpoints, history and the predictions of val and cal.
 
     Args:
-        recipe: What to train, and how.
-        data: Pixels, table and split.
-        run: Where the results go.
-        seed: Seed of initial weights, order, augmentation and dropout.
-        resume: Continue from the last checkpoint, if there is one.
         processes: Those that train as one, of which the first writes; this one alone if left out.
         execution: Its `device`, as `choose_device` gave it, and its `progress` are used.
 
@@ -180,11 +175,8 @@ def predict_logits(
 
     Args:
         network: Network from RGB in [0, 1] to logits.
-        recipe: Says which part of the image is looked at.
         pixels: All images, shape (N, H, W, 3), uint8; may be memory-mapped.
-        rows: Those to predict.
         metadata: Metadata of all images, encoded, shape (N, M); left out, nothing is known.
-        device: "cpu", "cuda" or "mps".
     """
     keep_memory()
     network = network.to(device).eval()

@@ -90,16 +90,11 @@ class TrainingData:
 
         Args:
             kept: The record, with what `content` said.
-            names: Names of the recipe.
         """
         return any(kept.get(name, now) != now for name, now in self.content(names).items())
 
     def rows(self, part: str) -> NDArray[np.int64]:
-        """Return the row numbers of a part.
-
-        Raises:
-            SplitError: If the part has no image.
-        """
+        """Return the row numbers of a part."""
         rows = np.flatnonzero(self.part == part)
         if len(rows) == 0:
             raise SplitError(f"The split has no image in {part}.")
@@ -118,18 +113,13 @@ def prepare(
     """Read, check, clean, cache, group and split a data folder.
 
     Args:
-        folder: The data.
         recipe: Its image size, its preprocessing and its `train_on_val` are used, and its
             `defect_resample_before_split` where a split is made; left out, images are as small as comparing
             them allows.
         split: A split to use, or what stays together in one that is made. A split that names copies has them
             made as well.
-        seed: Seed of a split that is made.
         merge: Pairs of images that a person confirmed to show one lesion, for a split that is made.
         execution: Its `cache_root`, `workers` and `progress` are used.
-
-    Raises:
-        LesionwiseError: Of the kind that the failing stage names.
     """
     dataset = read_dataset(folder)
     size, steps = (recipe.image_size, recipe_steps(recipe)) if recipe else (COMPARE_SIZE, ())
@@ -171,10 +161,6 @@ def verify_diagnoses(y: NDArray[np.int64], part: NDArray[np.str_], *, source: st
     Args:
         y: Class index of each image, shape (N,).
         part: Part of each image, shape (N,); empty for one that is left out.
-        source: Source for the message.
-
-    Raises:
-        SplitError: If one lacks a diagnosis.
     """
     for name in np.unique(part[part != ""]):
         counts = np.bincount(y[part == name], minlength=len(CODES))

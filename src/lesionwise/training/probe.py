@@ -44,10 +44,7 @@ def fit_probe(
     """Fit the last layer of a recipe's network, and write what `fit` writes.
 
     Args:
-        recipe: Its `probe` names the method.
-        data: Pixels, table and split.
         run: Where the results go; `probe.csv` holds the score of each strength that was tried.
-        seed: Seed of the folds, and of the search for directions.
         execution: Its `device`, "cpu", "cuda" or "mps", and its `progress` are used.
 
     Returns:

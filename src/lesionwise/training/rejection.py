@@ -37,14 +37,7 @@ _OF_EACH_KIND: Final = 75  # outsiders
 
 
 def write_numbers(run: RunFolder, recipe: Recipe, data: TrainingData, *, device: str) -> None:
-    """Write the embeddings from which it is learnt which pictures are no lesion images.
-
-    Args:
-        run: A trained run.
-        recipe: Recipe of the run.
-        data: Data of the run.
-        device: "cpu", "cuda" or "mps".
-    """
+    """Write the embeddings from which it is learnt which pictures are no lesion images."""
     network = load_best_network(run, recipe)
     some, cal = some_of_each(data.y, data.rows("train")), data.rows("cal")
     look = partial(embed, network, recipe, device=device)
@@ -66,7 +59,6 @@ def some_of_each(y: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.in
 
     Args:
         y: Diagnosis of every image.
-        rows: Those to choose from.
     """
     rng = np.random.default_rng(0)
     shuffled = rng.permutation(rows)
@@ -78,7 +70,6 @@ def changed(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64], part: str) 
     """Yield lesion images as other cameras have them.
 
     Args:
-        recipe: Says how an image is preprocessed.
         pixels: All images, shape (N, H, W, 3).
         rows: Images to change.
         part: "train" or "cal". Each has cameras of its own: nothing was learnt from those that set the
@@ -93,7 +84,6 @@ def outsiders(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64]) -> Iterat
     """Yield pictures that are no lesion images, as many of each kind.
 
     Args:
-        recipe: Says how an image is preprocessed.
         pixels: All images, shape (N, H, W, 3).
         rows: Lesion images to alter, or to take colours from.
     """
@@ -116,9 +106,7 @@ def embed(
 
     Args:
         network: Network from RGB in [0, 1] to outputs.
-        recipe: Says which part of a picture the network looks at.
         pictures: Each of shape (H, W, 3).
-        device: "cpu", "cuda" or "mps".
     """
     keep_memory()
     network = network.to(device).eval()

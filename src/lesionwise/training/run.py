@@ -58,8 +58,6 @@ def append_ledger(path: Path, *, run: str, model_sha256: str, split_fingerprint:
 
     Args:
         path: The ledger, beside the split.
-        run: Name of the run.
-        model_sha256: Hash of the weights that were used.
         split_fingerprint: Fingerprint of the split whose test part was read.
     """
     new = not path.exists()
@@ -84,7 +82,6 @@ def verify_recipe(recipe: Recipe, device: str | None, *, resumed: bool = False) 
     """Refuse a recipe that would fail here only after images were read and folders written.
 
     Args:
-        recipe: What is about to be trained.
         device: "cpu", "cuda" or "mps"; None where other machines train, which speak for themselves.
         resumed: Go on with weights that were kept: those that the recipe starts from need not be there.
 
@@ -105,7 +102,6 @@ def recipe_changes(recipe: Recipe, config: Path) -> str:
     """Return in words which keys of a recipe differ from those that a folder started with; nothing if none.
 
     Args:
-        recipe: What is asked for now.
         config: The file that the recipe was noted in, which may spell the path of the same weights otherwise.
     """
     earlier = load_recipe(config)
@@ -237,10 +233,6 @@ def _prepare_run(
 def predict_test(run: RunFolder, execution: Execution = Execution()) -> Look:
     """Predict the test part of a run, and note the look in the ledger.
 
-    Args:
-        run: A trained run.
-        execution: Where and how it runs.
-
     Raises:
         RunError: If the data is not what the run was trained with.
     """
@@ -260,10 +252,6 @@ def predict_test(run: RunFolder, execution: Execution = Execution()) -> Look:
 def predict_held_out(run: RunFolder, execution: Execution = Execution()) -> None:
     """Predict the test part of a run whose split says that it is a fold, and not the final exam.
 
-    Args:
-        run: A trained run.
-        execution: Where and how it runs.
-
     Raises:
         RunError: If the data is not what the run was trained with, or the test part is the final exam.
     """
@@ -282,7 +270,6 @@ def prepare_again(
     """Return recipe and data of a run, and where its split came from.
 
     Args:
-        run: A trained run.
         execution: Its `cache_root`, `workers` and `progress` are used.
 
     Raises:
@@ -405,7 +392,6 @@ def predict_test_together(run: RunFolder, execution: Execution = Execution()) ->
 
     Args:
         run: A trained run, or an ensemble.
-        execution: Where and how it runs.
 
     Returns:
         The last look, None if there was none.

@@ -81,8 +81,6 @@ def duplicate_findings(
 
     Args:
         identical: Pairs of rows with equal pixels.
-        candidates: Pairs of rows that may show one lesion.
-        image_ids: Id of each image, shape (N,).
         dx: Diagnosis of each image, shape (N,).
         joined: Pairs of ids that are known to be one lesion.
     """

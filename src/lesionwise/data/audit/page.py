@@ -41,12 +41,7 @@ def audit_page(audit: Audit) -> str:
 
 
 def write_audit(audit: Audit, folder: Path) -> None:
-    """Write `audit.html`, `audit.json`, and `pairs.csv` with the pairs that a person has yet to confirm.
-
-    Args:
-        audit: What was found.
-        folder: Where the files go.
-    """
+    """Write `audit.html`, `audit.json`, and `pairs.csv` with the pairs that a person has yet to confirm."""
     write_text(folder / "audit.html", audit_page(audit))
     write_json(folder / "audit.json", audit.to_json())
     pairs = [

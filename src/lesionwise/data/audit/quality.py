@@ -134,7 +134,6 @@ def quality_findings(measures: dict[str, NDArray[np.float64]], image_ids: NDArra
 
     Args:
         measures: Value of each image by measure, each of shape (N,).
-        image_ids: Id of each image, shape (N,).
     """
     findings = []
     for measure in MEASURES:

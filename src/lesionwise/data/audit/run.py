@@ -104,7 +104,6 @@ def audit_folder(
     Faults of the table do not stop it: what is left without the faulty rows is looked at.
 
     Args:
-        folder: The data.
         joined: Pairs of image ids that are known to be one lesion and are joined by every split.
         execution: Its `cache_root`, `workers` and `progress` are used.
 

@@ -87,12 +87,9 @@ def fetch(
     """Download a file, or go on where an earlier run stopped, and return its path.
 
     Args:
-        file: What to download.
         address: Address of the source; the file's path is put behind it.
         folder: Folder to write the file to; what is there under its name and fits its checksum is left
             untouched.
-        progress: Receives bytes as they arrive.
-        patience: How often and how long to try.
 
     Raises:
         DownloadError: If the source does not hand the file out, or hands out something else.

@@ -22,12 +22,9 @@ def copy_from_kaggle(out: Path, place: Callable[[str], str], *, progress: Progre
     """Have kagglehub download the set, and copy it without its lower-case twins.
 
     Args:
-        out: The data folder.
         place: Gives the folder of an image file, relative to `out`.
-        progress: Receives how many images are copied.
 
     Raises:
-        MissingExtraError: If kagglehub is not installed.
         DownloadError: If it does not hand the set out.
     """
     try:

@@ -63,12 +63,7 @@ def download_set(
     """Download a set, unless it is there and right.
 
     Args:
-        wanted: Training images, test images or masks.
-        out: The folder that becomes the data folder.
         source: The only source to ask.
-        catalogue: What is where, if not at the official addresses.
-        progress: Receives bytes as they arrive, and images as they are unpacked.
-        patience: How often and how long to try.
 
     Raises:
         DownloadError: If no source hands the set out whole.

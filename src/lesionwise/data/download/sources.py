@@ -201,11 +201,7 @@ class Catalogue:
     test_images: int = TEST_IMAGES
 
     def sources(self, wanted: Set, source: Source | None = None) -> list[Source]:
-        """Return the sources to ask in turn: those that have the set, or the one that was named.
-
-        Raises:
-            DataError: If the named source does not have the set.
-        """
+        """Return the sources to ask in turn: those that have the set, or the one that was named."""
         having = [candidate for candidate in self.addresses if (candidate, wanted) in self.files]
         if wanted is Set.train:
             having.append(Source.kaggle)

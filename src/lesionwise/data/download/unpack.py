@@ -56,10 +56,7 @@ def unpack_images(
     """Take the images out of an archive.
 
     Args:
-        archive: A zip file.
-        folder: Below which the images go.
         place: Gives the folder of an image id, relative to `folder`.
-        progress: Receives how many images are unpacked.
 
     Raises:
         DownloadError: If the archive is damaged, or tries anything.

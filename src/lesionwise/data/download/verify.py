@@ -82,8 +82,6 @@ def verify_folder(folder: Path, wanted: Set = Set.train, catalogue: Catalogue | 
 
     Args:
         folder: Folder in the layout of Kaggle; for the masks, where their archive is.
-        wanted: Which set it should hold.
-        catalogue: What the set must hold, if it is not the official one.
     """
     catalogue = catalogue or Catalogue()
     if wanted is Set.masks:

@@ -37,7 +37,6 @@ def read_listing(folder: Path, *, without_table: bool = False) -> Listing:
     """Read a folder in the first layout that recognises it.
 
     Args:
-        folder: Data folder.
         without_table: Whether images of HAM10000 need no table. An unfinished download looks like that, so
             nothing is split or trained this way.
 

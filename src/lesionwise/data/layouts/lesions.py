@@ -43,11 +43,7 @@ def add_lesions(listing: Listing, folder: Path) -> Listing:
 
 
 def declare_own_lesions(folder: Path, image_ids: Iterable[str]) -> Path:
-    """Write `lesions.csv`, in which each of the images is a lesion of its own, and return its path.
-
-    Raises:
-        DataError: If there is one already.
-    """
+    """Write `lesions.csv`, in which each of the images is a lesion of its own, and return its path."""
     path = folder / LESIONS_FILE
     if path.exists():
         raise DataError(f"{path}: is there already. Edit it, or remove it first.")

@@ -38,11 +38,7 @@ class Listing:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV as text, indexed by line number.
-
-    Raises:
-        DataError: If it is not a CSV.
-    """
+    """Read a CSV as text, indexed by line number."""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""], skipinitialspace=True)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:

@@ -42,7 +42,6 @@ class Canvas:
     """A square field of view around one lesion, in pixels of the final photograph.
 
     Args:
-        rng: Source of all randomness of this lesion.
         radius: Mean radius of the lesion in pixels.
     """
 
@@ -81,7 +80,6 @@ class Canvas:
         """Return the points of a hexagonal lattice that fall where `region` is above one half.
 
         Args:
-            spacing_px: Distance between neighbours.
             jitter: Standard deviation of each point's shift, as a fraction of the spacing.
             region: Field over the canvas.
 

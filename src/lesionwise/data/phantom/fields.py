@@ -30,7 +30,6 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale_px: flo
     white noise at full size.
 
     Args:
-        rng: Source of the randomness.
         shape: Height and width of the field.
         scale_px: Distance between the grid's nodes, about half a period of the waves.
 
@@ -74,10 +73,8 @@ def draw_blobs(
         shape: Height and width of the field.
         centres: Positions, shape (N, 2).
         radii: Mean radius of each blob in pixels, shape (N,).
-        rng: Source of the randomness.
         wobble: How far a blob is from an ellipse, as a fraction of its radius.
         stretch: Root of long axis over short axis; each blob points its own way.
-        soft_px: Blur of the edge.
     """
     image, pen = _sheet(shape)
     turn = np.linspace(0.0, 2.0 * math.pi, _BLOB_CORNERS, endpoint=False)
@@ -101,7 +98,6 @@ def draw_strokes(
     Args:
         shape: Height and width of the field.
         strokes: Each a path, shape (N, 2), and its width in pixels.
-        soft_px: Blur of the edges.
     """
     image, pen = _sheet(shape)
     for path, width in strokes:

@@ -21,7 +21,6 @@ def outline(canvas: Canvas, *, elongation: float, lobes: float, jag_px: float) -
     """Return the depth inside a lesion's outline in pixels, negative outside.
 
     Args:
-        canvas: What the lesion is drawn on.
         elongation: Long axis over short axis, 1 or more.
         lobes: Size of bulges and bays as a fraction of the radius; asymmetry.
         jag_px: Size of the border's small notches.

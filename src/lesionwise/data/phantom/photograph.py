@@ -41,13 +41,7 @@ class Photograph:
 
 
 def take_photograph(drawing: Drawing, skin: Skin, rng: np.random.Generator) -> Photograph:
-    """Return a photograph of a drawn lesion, everything about its making drawn from `rng`.
-
-    Args:
-        drawing: The lesion.
-        skin: The skin it lies on.
-        rng: Source of view, light and artefacts.
-    """
+    """Return a photograph of a drawn lesion, everything about its making drawn from `rng`."""
     view = _CameraView.draw_lots(rng, drawing.area.shape[0])
     transmission = view.of_colour(drawing.transmission, outside=_CLEAR)
     scatter = view.of_colour(drawing.scatter, outside=_BLACK)

@@ -24,8 +24,6 @@ def honeycomb(canvas: Canvas, *, spacing_px: float, disorder: float, width: floa
     with noise turns the drawing-board lattice into a grown one.
 
     Args:
-        canvas: What the lesion is drawn on.
-        spacing_px: Distance between neighbouring holes.
         disorder: Bend of the waves in radians; below 1 is a regular network, 2 an atypical one.
         width: Share of lines against holes; -0.5 is delicate, 0.5 is coarse.
         uneven: Standard deviation of the width over the lesion.

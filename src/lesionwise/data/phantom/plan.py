@@ -128,11 +128,8 @@ class PlannedLesion:
 
     Args:
         number: Its number, 1 or more; with the seed it decides all of its pictures.
-        dx: Diagnosis code.
         image_ids: One for each photograph.
-        dx_type: How the diagnosis was made.
         age: In years, in steps of five, as HAM10000 spells it; empty if missing.
-        sex: `male`, `female` or `unknown`.
         localization: Site on the body, or `unknown`.
     """
 
@@ -154,7 +151,6 @@ def count_lesions(lesions_per_class: int, imbalance: Imbalance) -> dict[str, int
     """Return how many lesions of each diagnosis to draw.
 
     Args:
-        lesions_per_class: Lesions of every class, or of the rarest one.
         imbalance: `none`: all classes alike. `ham`: as HAM10000 has them relative to its
             rarest (df), but no class above `LARGEST_RATIO` times it.
 
@@ -173,10 +169,6 @@ def plan_lesions(counts: Mapping[str, int], rng: np.random.Generator) -> list[Pl
 
     Diagnoses are shuffled over lesion numbers, and photographs over image ids, because an id
     (or the folder that follows from it) must not tell the diagnosis.
-
-    Args:
-        counts: Lesions of each diagnosis.
-        rng: Source of the table's randomness.
     """
     diagnoses = rng.permutation([dx for dx, count in counts.items() for _ in range(count)])
     photographs = [_pick_count(rng, CLINICS[dx].photographs) for dx in diagnoses]

@@ -68,9 +68,7 @@ def draw_scar(canvas: Canvas, *, reach: float, opacity: float) -> Field:
     """Draw the central white patch of a dermatofibroma, and return its opacity.
 
     Args:
-        canvas: What the lesion is drawn on.
         reach: Radius of the patch as a fraction of the lesion's.
-        opacity: Opacity in its middle.
     """
     shift = canvas.rng.normal(0.0, 0.06 * canvas.radius, 2)
     distance = np.hypot(canvas.x - np.float32(shift[0]), canvas.y - np.float32(shift[1]))

@@ -24,7 +24,7 @@ from lesionwise.evaluation.scores.bootstrap import (
 )
 from lesionwise.evaluation.scores.evaluate import draw_scores
 from lesionwise.evaluation.scores.probability import EceBand, ece_band
-from lesionwise.evaluation.scores.weights import check_arguments
+from lesionwise.evaluation.scores.weights import Lesions, Probs, Truth, check_arguments
 from lesionwise.labels import CODES
 
 _LOSSES = {"log_loss": probability.log_loss, "brier": probability.brier_loss}
@@ -67,9 +67,6 @@ class CalibrationCheck:
         """Return whether the probabilities that were checked are those of a calibration.
 
         Where no scaling was noted the thresholds stand for it: with another they would be other numbers.
-
-        Args:
-            calibration: Calibration to compare with.
         """
         if self.fingerprint != calibration.fingerprint:
             return False
@@ -81,9 +78,6 @@ class CalibrationCheck:
         """Return whether the thresholds and sets that were checked are those of a calibration, too.
 
         With one scaling, others can be asked for. Where no sets were noted the thresholds stand for them.
-
-        Args:
-            calibration: Calibration to compare with.
         """
         sets = calibration.prediction_sets.model_dump(mode="json")
         return self._has_thresholds_of(calibration) and self.prediction_sets in (None, sets)
@@ -108,22 +102,18 @@ class CalibrationCheck:
 
 def check_calibration(
     calibration: Calibration,
-    y_true: ArrayLike,
+    y_true: Truth,
     raw_prob: ArrayLike,
-    y_prob: ArrayLike,
-    groups: ArrayLike,
+    y_prob: Probs,
+    groups: Lesions,
     *,
     resamples: int = RESAMPLES,
 ) -> CalibrationCheck:
     """Measure a calibration on images that had no share in it.
 
     Args:
-        calibration: As fitted on `cal`.
-        y_true: Class index of each image, shape (N,).
         raw_prob: Softmax of the raw outputs, shape (N, 7).
         y_prob: Calibrated probabilities, shape (N, 7).
-        groups: Lesion of each image, shape (N,).
-        resamples: Number of resamples for the intervals.
     """
     truth, prob = check_arguments(y_true, y_prob)
     coverage = set_coverage_table(calibration.prediction_sets, truth, prob, groups)
@@ -143,19 +133,12 @@ def check_calibration(
 
 
 def stated_share_table(
-    y_true: ArrayLike, y_prob: ArrayLike, groups: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0
+    y_true: Truth, y_prob: Probs, groups: Lesions, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> pd.DataFrame:
     """Return how common each diagnosis is stated to be on average, and how common it is.
 
     The calibration error looks at the likeliest diagnosis alone. A model that was shown the rare ones more
     often than they come states too much of them in every image, and a temperature cannot take that back.
-
-    Args:
-        y_true: Class index of each image, shape (N,).
-        y_prob: Class probabilities, shape (N, 7).
-        groups: Lesion of each image, shape (N,).
-        resamples: Number of resamples for the intervals.
-        seed: Seed of the resampling.
 
     Returns:
         A row per diagnosis: `diagnosis`, `stated` (mean probability), `found` (its part of the images),
@@ -182,13 +165,13 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _found(
-    point: OperatingPoint, y_true: ArrayLike, y_prob: ArrayLike, groups: ArrayLike, resamples: int
+    point: OperatingPoint, y_true: Truth, y_prob: Probs, groups: Lesions, resamples: int
 ) -> dict[str, Any]:
     measured = measure_point(point, y_true, y_prob, groups, resamples=resamples)
     return {**point.model_dump(), "found": {name: asdict(value) for name, value in measured.items()}}
 
 
-def _losses(y_true: ArrayLike, y_prob: ArrayLike, groups: ArrayLike, resamples: int) -> dict[str, Estimate]:
+def _losses(y_true: Truth, y_prob: Probs, groups: Lesions, resamples: int) -> dict[str, Estimate]:
     drawn = draw_scores(
         {**_LOSSES, "gaps": probability.calibration_gaps}, y_true, y_prob, groups, resamples=resamples
     )

@@ -14,7 +14,6 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from scipy.stats import betabinom
 
 from lesionwise.evaluation.calibration.record import (
@@ -26,7 +25,7 @@ from lesionwise.evaluation.calibration.record import (
     nonconformity,
 )
 from lesionwise.evaluation.scores.bootstrap import LEVEL
-from lesionwise.evaluation.scores.weights import Floats, Integers, check_arguments
+from lesionwise.evaluation.scores.weights import Floats, Integers, Lesions, Probs, Truth, check_arguments
 from lesionwise.labels import CODES
 
 ALL: Final = "all"
@@ -34,16 +33,12 @@ ALL: Final = "all"
 
 
 def fit_prediction_sets(
-    y_true: ArrayLike, y_prob: ArrayLike, groups: ArrayLike, *, coverage: float = 0.9, rule: Rule = "lac"
+    y_true: Truth, y_prob: Probs, groups: Lesions, *, coverage: float = 0.9, rule: Rule = "lac"
 ) -> PredictionSets:
     """Return the limit of each diagnosis: its k-th smallest lesion score, k as `rank` gives it.
 
     Args:
-        y_true: Class index of each image, shape (N,).
         y_prob: Calibrated probabilities, shape (N, 7).
-        groups: Lesion of each image, shape (N,).
-        coverage: What is promised of each diagnosis.
-        rule: How nonconformity is measured.
 
     References:
         Vovk (2012), Conditional validity of inductive conformal predictors, https://arxiv.org/abs/1209.2673
@@ -66,10 +61,6 @@ def rank(lesions: int, coverage: float) -> int:
     A new lesion is as likely to take each of the n + 1 places among the old ones, so it is at or below the
     k-th with a chance of at least k / (n + 1). Above n there is no such score, and nothing can be promised.
 
-    Args:
-        lesions: Their number n.
-        coverage: What is promised.
-
     Example:
         >>> [rank(n, 0.9) for n in (8, 9, 10, 100)]
         [9, 9, 10, 91]
@@ -87,12 +78,11 @@ def least_lesions(coverage: float) -> int:
     return math.ceil(round(coverage / (1 - coverage), 9))
 
 
-def largest_per_lesion(scores: Floats, groups: ArrayLike) -> Floats:
+def largest_per_lesion(scores: Floats, groups: Lesions) -> Floats:
     """Return the largest score of each lesion, shape (n,), in the order of sorted lesion names.
 
     Args:
         scores: Nonconformity of each photograph, shape (N,).
-        groups: Lesion of each photograph, shape (N,).
     """
     names, lesion = np.unique(np.asarray(groups), return_inverse=True)
     largest = np.full(len(names), -np.inf)
@@ -100,18 +90,13 @@ def largest_per_lesion(scores: Floats, groups: ArrayLike) -> Floats:
     return largest
 
 
-def set_coverage_table(
-    sets: PredictionSets, y_true: ArrayLike, y_prob: ArrayLike, groups: ArrayLike
-) -> pd.DataFrame:
+def set_coverage_table(sets: PredictionSets, y_true: Truth, y_prob: Probs, groups: Lesions) -> pd.DataFrame:
     """Return how many lesions were covered, beside how many chance allows where the promise is kept.
 
     A lesion is covered if the set of each of its photographs holds its diagnosis.
 
     Args:
-        sets: As fitted on `cal`.
-        y_true: Class index of each image, shape (N,).
         y_prob: Calibrated probabilities, shape (N, 7).
-        groups: Lesion of each image, shape (N,).
 
     Returns:
         A row per diagnosis with a promise, and one for `ALL` of them: `diagnosis`, `cal_lesions`, `lesions`,
@@ -142,11 +127,10 @@ def set_coverage_table(
     return pd.DataFrame(rows)
 
 
-def set_sizes(sets: PredictionSets, y_prob: ArrayLike) -> dict[str, float]:
+def set_sizes(sets: PredictionSets, y_prob: Probs) -> dict[str, float]:
     """Return how much the sets say.
 
     Args:
-        sets: As fitted on `cal`.
         y_prob: Calibrated probabilities, shape (N, 7).
 
     Returns:

@@ -17,21 +17,19 @@ from lesionwise.evaluation.calibration.operating_points import is_positive
 from lesionwise.evaluation.calibration.record import POSITIVE, question_probability
 from lesionwise.evaluation.scores.bootstrap import percentile_interval, resample_weights
 from lesionwise.evaluation.scores.curves import BAND_RESAMPLES
-from lesionwise.evaluation.scores.weights import Floats, check_arguments
+from lesionwise.evaluation.scores.weights import Floats, Lesions, Probs, Truth, Weights, check_arguments
 
 _THRESHOLDS: Final = np.arange(1, 61) / 100  # nobody waits for more than 60 % to look at a melanoma
 
 
 def net_benefit(
-    positive: ArrayLike, probability: ArrayLike, threshold: float, weights: ArrayLike | None = None
+    positive: ArrayLike, probability: ArrayLike, threshold: float, weights: Weights | None = None
 ) -> Floats:
     """Return true alarms less false ones at the threshold's rate of exchange, per image.
 
     Args:
         positive: Whether each image is truly a yes, shape (N,).
         probability: Probability of the positive class, shape (N,); alarm from the threshold on.
-        threshold: Threshold in (0, 1).
-        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         A number, or shape (R,): at most how common a yes is; 0 is what acting on nobody gives.
@@ -48,21 +46,14 @@ def net_benefit(
 
 
 def decision_curve_table(
-    y_true: ArrayLike,
-    y_prob: ArrayLike,
-    groups: ArrayLike,
+    y_true: Truth,
+    y_prob: Probs,
+    groups: Lesions,
     *,
     resamples: int = BAND_RESAMPLES,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Return the net benefit of the model, and of acting on everybody, at each threshold.
-
-    Args:
-        y_true: Class index of each sample, shape (N,).
-        y_prob: Class probabilities, shape (N, 7).
-        groups: Lesion of each sample, shape (N,).
-        resamples: Number of resamples for the band.
-        seed: Seed of the resampling.
 
     Returns:
         Columns `question`, `threshold` (0.01 to 0.60), `net_benefit`, `low`, `high`, `everybody`.
@@ -91,6 +82,6 @@ def decision_curve_table(
     return pd.concat(tables, ignore_index=True)
 
 
-def _curve(positive: NDArray[np.bool_], score: Floats, weights: ArrayLike | None = None) -> Floats:
+def _curve(positive: NDArray[np.bool_], score: Floats, weights: Weights | None = None) -> Floats:
     """Return the net benefit at each threshold, shape (G,) or (R, G)."""
     return np.stack([net_benefit(positive, score, limit, weights) for limit in _THRESHOLDS], axis=-1)

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lesionwise.evaluation.calibration.record import (
     NO_PROMISE,
@@ -25,7 +25,7 @@ from lesionwise.evaluation.calibration.record import (
     question_probability,
 )
 from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, fraction_estimate, resample_weights
-from lesionwise.evaluation.scores.weights import Floats, check_arguments, lesion_shares
+from lesionwise.evaluation.scores.weights import Floats, Lesions, Probs, Truth, check_arguments, lesion_shares
 from lesionwise.labels import INDEX
 
 Wish = tuple[Question, Aim, float]
@@ -45,9 +45,9 @@ DEFAULT_POINTS: Final[tuple[Wish, ...]] = both_questions([0.9, 0.95], [0.9])
 
 
 def choose_point(
-    y_true: ArrayLike,
-    y_prob: ArrayLike,
-    groups: ArrayLike,
+    y_true: Truth,
+    y_prob: Probs,
+    groups: Lesions,
     *,
     question: Question,
     aim: Aim,
@@ -60,13 +60,7 @@ def choose_point(
     wrong: reaching nine tenths of sixty would on average find less than nine tenths of new ones.
 
     Args:
-        y_true: Class index of each image, shape (N,).
         y_prob: Calibrated probabilities, shape (N, 7).
-        groups: Lesion of each image, shape (N,).
-        question: Melanoma or malignant.
-        aim: What is asked for.
-        at_least: Least value of the aim.
-        resamples: Number of resamples for the intervals.
 
     References:
         Lee, Barber, Willett (2023), Distribution-free inference with hierarchical data,
@@ -90,9 +84,9 @@ def choose_point(
 
 def measure_point(
     point: OperatingPoint,
-    y_true: ArrayLike,
-    y_prob: ArrayLike,
-    groups: ArrayLike,
+    y_true: Truth,
+    y_prob: Probs,
+    groups: Lesions,
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -102,12 +96,7 @@ def measure_point(
     A side of the question without any lesion is left out.
 
     Args:
-        point: Whose threshold.
-        y_true: Class index of each image, shape (N,).
         y_prob: Calibrated probabilities, shape (N, 7).
-        groups: Lesion of each image, shape (N,).
-        resamples: Number of resamples for the intervals.
-        seed: Seed of the resampling.
     """
     called = point.decide(y_prob)
     if called is None:
@@ -128,7 +117,7 @@ def measure_point(
     return found
 
 
-def is_positive(y_true: ArrayLike, question: Question) -> NDArray[np.bool_]:
+def is_positive(y_true: Truth, question: Question) -> NDArray[np.bool_]:
     """Return which images are truly a yes, shape (N,)."""
     return np.isin(np.asarray(y_true), [INDEX[code] for code in POSITIVE[question]])
 

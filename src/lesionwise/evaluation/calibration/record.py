@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from typing_extensions import override
 
 from lesionwise.errors import RunError
+from lesionwise.evaluation.scores.weights import Probs
 from lesionwise.files import read_json
 from lesionwise.labels import CODES, INDEX, MALIGNANT
 
@@ -145,7 +146,7 @@ class PredictionSets(_Record):
             raise ValueError(f"Expected the classes {', '.join(CODES)} but got {', '.join(classes)}")
         return classes
 
-    def contains(self, y_prob: ArrayLike) -> Booleans:
+    def contains(self, y_prob: Probs) -> Booleans:
         """Return which diagnoses each set holds, shape (N, C); the likeliest is always in.
 
         Args:
@@ -188,7 +189,7 @@ class OperatingPoint(_Record):
     positives: Count
     negatives: Count
 
-    def decide(self, y_prob: ArrayLike) -> Booleans | None:
+    def decide(self, y_prob: Probs) -> Booleans | None:
         """Return whether each image reaches the threshold, shape (N,); None where there is none.
 
         Args:
@@ -241,9 +242,6 @@ class Calibration(_Record):
 def read_calibration(path: Path) -> Calibration:
     """Read a `calibration.json`.
 
-    Args:
-        path: The file.
-
     Raises:
         RunError: If it is missing, damaged, or of a schema that is not known here.
     """
@@ -268,24 +266,18 @@ def softmax(logits: ArrayLike) -> Floats:
     return np.asarray(odds / odds.sum(axis=-1, keepdims=True))
 
 
-def question_probability(y_prob: ArrayLike, question: Question) -> Floats:
-    """Return the probability of a yes, shape (N,): that of the diagnoses in `POSITIVE`, added up.
-
-    Args:
-        y_prob: Class probabilities, shape (N, C).
-        question: Which.
-    """
+def question_probability(y_prob: Probs, question: Question) -> Floats:
+    """Return the probability of a yes, shape (N,): that of the diagnoses in `POSITIVE`, added up."""
     columns = [INDEX[code] for code in POSITIVE[question]]
     return np.asarray(np.asarray(y_prob, float)[:, columns].sum(axis=1))
 
 
-def nonconformity(y_prob: ArrayLike, rule: Rule) -> Floats:
+def nonconformity(y_prob: Probs, rule: Rule) -> Floats:
     """Return how little each image looks like each diagnosis (the nonconformity score), shape (N, C).
 
     The likeliest diagnosis has 0: no set is without it, and the limits are fitted knowing that.
 
     Args:
-        y_prob: Class probabilities, shape (N, C).
         rule: "lac": one less the probability of the diagnosis. "aps": the probability of all that is
             likelier than it. (Romano et al. add a random part of its own probability; the same photograph
             would then get another set each time.)

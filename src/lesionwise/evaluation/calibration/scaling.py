@@ -13,7 +13,14 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize, minimize_scalar
 
 from lesionwise.evaluation.calibration.record import TemperatureScaling, VectorScaling, softmax
-from lesionwise.evaluation.scores.weights import Floats, Integers, check_arguments, lesion_shares
+from lesionwise.evaluation.scores.weights import (
+    Floats,
+    Integers,
+    Lesions,
+    Truth,
+    check_arguments,
+    lesion_shares,
+)
 from lesionwise.labels import CODES
 
 SMALLEST: Final = 0.05
@@ -23,13 +30,11 @@ _LARGEST_OFFSET: Final = 10.0
 _AT_LIMIT: Final = 1.01  # a bounded search ends just inside
 
 
-def fit_temperature(y_true: ArrayLike, logits: ArrayLike, groups: ArrayLike) -> TemperatureScaling:
+def fit_temperature(y_true: Truth, logits: ArrayLike, groups: Lesions) -> TemperatureScaling:
     """Return the temperature with the least log loss.
 
     Args:
-        y_true: Class index of each image, shape (N,).
         logits: Raw outputs of the network, shape (N, C).
-        groups: Lesion of each image, shape (N,).
 
     References:
         Guo et al. (2017), https://arxiv.org/abs/1706.04599
@@ -45,13 +50,11 @@ def fit_temperature(y_true: ArrayLike, logits: ArrayLike, groups: ArrayLike) -> 
     return TemperatureScaling(temperature=float(np.exp(found.x)))
 
 
-def fit_vector(y_true: ArrayLike, logits: ArrayLike, groups: ArrayLike) -> VectorScaling:
+def fit_vector(y_true: Truth, logits: ArrayLike, groups: Lesions) -> VectorScaling:
     """Return the factors and offsets with the least log loss; the offsets sum to 0.
 
     Args:
-        y_true: Class index of each image, shape (N,).
         logits: Raw outputs of the network, shape (N, C).
-        groups: Lesion of each image, shape (N,).
 
     Raises:
         ValueError: If a class has no image: its best offset would be minus infinity.
@@ -83,11 +86,7 @@ def fit_vector(y_true: ArrayLike, logits: ArrayLike, groups: ArrayLike) -> Vecto
 
 
 def stops_at_limit(scaling: TemperatureScaling | VectorScaling) -> bool:
-    """Return whether a factor was stopped by `SMALLEST` or `LARGEST`: the best one lies beyond.
-
-    Args:
-        scaling: As fitted.
-    """
+    """Return whether a factor was stopped by `SMALLEST` or `LARGEST`: the best one lies beyond."""
     factor = scaling.factor
     return bool((np.minimum(factor / SMALLEST, LARGEST / factor) < _AT_LIMIT).any())
 
@@ -96,7 +95,6 @@ def scaled_loss(y_true: Integers, logits: Floats, shares: Floats) -> float:
     """Return the log loss, each image counting by its share; not clipped, so that it has a slope everywhere.
 
     Args:
-        y_true: Class index of each image, shape (N,).
         logits: Scaled outputs, shape (N, C).
         shares: As `weights.lesion_shares` returns them, shape (N,).
     """

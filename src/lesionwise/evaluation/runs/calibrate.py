@@ -41,11 +41,7 @@ def calibrate_run(
     that uses its logits alone and is no look at what is true there.
 
     Args:
-        run: A trained run.
         method: Method of scaling; what its recipe says if left out.
-        rule: Rule of the prediction sets.
-        coverage: Coverage that the sets promise.
-        points: Question, aim and how much of it, for each operating point.
 
     Raises:
         RunError: If the predictions lack what is needed.
@@ -84,12 +80,7 @@ def calibrate(
 
     Args:
         predictions: Predictions of images that nothing else was fitted on, with truth, lesions and logits.
-        method: Method of scaling.
-        rule: Rule of the prediction sets.
-        coverage: Coverage that the sets promise.
-        points: Question, aim and how much of it, for each operating point.
         split_fingerprint: Fingerprint of the split that the images are a part of.
-        resamples: Number of resamples for the intervals.
 
     Raises:
         ValueError: If truth, lesions or logits are missing, or a class is that vector scaling needs.

@@ -47,7 +47,6 @@ def make_ensemble(runs: Sequence[RunFolder], out: RunFolder) -> list[str]:
 
     Args:
         runs: Two or more, trained or cross-validated on the same split.
-        out: The folder of the ensemble.
 
     Returns:
         The parts that were averaged.
@@ -108,10 +107,6 @@ def is_calibrated(run: RunFolder) -> bool:
 
 def average(runs: Sequence[RunFolder], part: str) -> Predictions:
     """Return the mean probabilities of a part.
-
-    Args:
-        runs: Those to average.
-        part: Whose predictions all of them have.
 
     Raises:
         RunError: If they predicted other images, or hold other truths or lesions for them.

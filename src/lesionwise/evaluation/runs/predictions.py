@@ -17,11 +17,7 @@ from lesionwise.run_folder import RunFolder
 
 
 def run_calibration(run: RunFolder) -> Calibration | None:
-    """Return the calibration of a run, None if it has none.
-
-    Raises:
-        RunError: If it is damaged.
-    """
+    """Return the calibration of a run, None if it has none."""
     return read_calibration(run.calibration) if run.calibration.is_file() else None
 
 
@@ -37,7 +33,6 @@ def read_run_predictions(run: RunFolder, part: str, calibration: Calibration | N
     Args:
         run: A run, or a folder with somebody's predictions: these are taken as they are.
         part: "val", "cal", "test" or "given".
-        calibration: Calibration of the run, if it is read already.
 
     Raises:
         DataError: If the file is missing or damaged, or holds no logits to calibrate.

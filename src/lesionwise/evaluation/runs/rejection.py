@@ -39,9 +39,6 @@ def fit_members(runs: Sequence[RunFolder]) -> Rejection:
 
     Args:
         runs: Runs of one split, each with the embeddings of `SEEN`.
-
-    Raises:
-        RunError: If their arrays cannot be read or do not fit each other.
     """
     try:
         train, changed, outsiders, cal, cal_changed = (_side_by_side(runs, kind) for kind in SEEN)

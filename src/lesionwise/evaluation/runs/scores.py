@@ -40,8 +40,6 @@ def evaluate_part(run: RunFolder, part: str, *, table: pd.DataFrame | None = Non
     """Score the predictions of a part and add them to `scores.json`, with what its calibration was worth.
 
     Args:
-        run: A trained run.
-        part: Whose predictions are there.
         table: As `tables.read_table` returns it, for subgroups.
 
     Raises:
@@ -68,12 +66,7 @@ def claim_given_folder(path: Path, predictions: Predictions, *, force: bool = Fa
     What an earlier evaluation left in it is removed.
 
     Args:
-        path: The folder.
-        predictions: What is to be scored.
         force: Take a folder that holds the evaluation of other predictions as well.
-
-    Raises:
-        RunError: If something else is there.
     """
     run = RunFolder(path)
     if path.exists() and not path.is_dir():
@@ -106,11 +99,8 @@ def write_given(
 
     Args:
         run: The folder.
-        predictions: What was scored.
-        evaluation: The scores.
         facts: `source`, the name of the file that the predictions came from; `stamp` and `seen`, where the
             model was made with some of the images.
-        clean: The scores of the images that did not make the model, where some did.
     """
     run.path.mkdir(parents=True, exist_ok=True)
     write_predictions(predictions, run.predictions(GIVEN))
@@ -130,8 +120,6 @@ def evaluate_predictions(
     """Score predictions that know their truth and their lesions, or learn them from a table.
 
     Args:
-        predictions: What a model said.
-        source: Name of the file, for messages.
         table: As `tables.read_table` returns it: truth and lesions where the predictions lack them, and
             subgroups.
         by: What is resampled. By image takes all photographs for independent: intervals come out too narrow.
@@ -164,11 +152,7 @@ def evaluate_predictions(
 
 
 def verify_not_test(path: Path) -> None:
-    """Refuse the test predictions of a run as an ordinary file: only `evaluate --final` reads them.
-
-    Raises:
-        DataError: If the file is those.
-    """
+    """Refuse the test predictions of a run as an ordinary file: only `evaluate --final` reads them."""
     run = RunFolder(path.parent)
     if path.name == run.predictions("test").name and run.config.is_file():
         raise DataError(

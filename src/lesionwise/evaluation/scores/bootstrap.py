@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 from scipy.stats import t as student_t
 
+from lesionwise.evaluation.scores.weights import Lesions, Truth
+
 RESAMPLES: Final = 2_000
 LEVEL: Final = 0.95
 MANY: Final = 100_000
@@ -38,7 +40,7 @@ class Estimate:
 
 
 def resample_weights(
-    groups: ArrayLike, y_true: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0
+    groups: Lesions, y_true: Truth, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Iterator[NDArray[np.float32]]:
     """Draw lesions with replacement within each diagnosis, and yield how much each sample counts.
 
@@ -47,10 +49,7 @@ def resample_weights(
     drawn and count k / (k - 1): drawing k would make a class of ten lesions look surer than it is.
 
     Args:
-        groups: Lesion group of each sample, shape (N,).
         y_true: Class index of each sample, shape (N,); lesions with the same set of diagnoses are a stratum.
-        resamples: Number of resamples to draw.
-        seed: Seed of the draw.
 
     Yields:
         Weights in blocks, shape (at most R, N).
@@ -76,9 +75,6 @@ def resample_counts(
 
     Args:
         unit: Number of the unit of each sample, shape (N,), values in [0, L).
-        y_true: Class index of each sample, shape (N,).
-        resamples: Number of resamples to draw.
-        seed: Seed of the draw.
         block: Number of resamples to draw at a time; another size draws others.
 
     Yields:
@@ -103,7 +99,6 @@ def join_lesions(lesion: NDArray[np.intp], y_true: NDArray[np.int64]) -> NDArray
 
     Args:
         lesion: Number of the lesion of each sample, shape (N,).
-        y_true: Class index of each sample, shape (N,).
     """
     rng = np.random.default_rng(0)
     unit, start = np.empty(lesion.max() + 1, np.intp), 0
@@ -142,11 +137,9 @@ def fraction_estimate(value: float, drawn: ArrayLike, lesions: float, level: flo
     melanomas of ten found is no proof that all will be.
 
     Args:
-        value: The score.
         drawn: The same of each resample, shape (R,).
         lesions: Number of lesions that it rests on, or that of `effective_lesions`; with one or none,
             nothing is known.
-        level: Level of the interval.
 
     References:
         Logit intervals of the area under the ROC curve: Qin and Hotilovac (2008),
@@ -199,16 +192,13 @@ def _draw_counts(members: int, rows: int, rng: np.random.Generator) -> NDArray[n
 
 
 def draw_means(
-    values: ArrayLike, groups: ArrayLike, y_true: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0
+    values: ArrayLike, groups: Lesions, y_true: Truth, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Floats:
     """Return the mean of each measure in each resample, shape (R, K).
 
     Args:
         values: Values of each image, shape (N, K).
-        groups: Lesion of each image, shape (N,).
         y_true: Class index of each image, shape (N,); lesions are drawn within diagnosis.
-        resamples: Number of resamples to draw.
-        seed: Seed of the draw; the same seed draws the same lesions.
     """
     measured = np.asarray(values, float)
     drawn = resample_weights(groups, y_true, resamples=resamples, seed=seed)
@@ -216,9 +206,9 @@ def draw_means(
 
 
 def mean_estimates(
-    values: ArrayLike, groups: ArrayLike, y_true: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0
+    values: ArrayLike, groups: Lesions, y_true: Truth, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> list[Estimate]:
-    """Return the mean of each measure with its interval, one for each of K. Arguments as above."""
+    """Return the mean of each measure with its interval, one for each of K."""
     drawn = draw_means(values, groups, y_true, resamples=resamples, seed=seed)
     means = np.asarray(values, float).mean(axis=0)
     return [spread_estimate(mean, column) for mean, column in zip(means.tolist(), drawn.T, strict=True)]

@@ -11,11 +11,20 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lesionwise.evaluation.scores.bootstrap import percentile_interval, resample_weights
 from lesionwise.evaluation.scores.probability import BINS, confidence_bins
-from lesionwise.evaluation.scores.weights import Floats, Integers, check_arguments, ratio, sum_by
+from lesionwise.evaluation.scores.weights import (
+    Floats,
+    Integers,
+    Lesions,
+    Probs,
+    Truth,
+    check_arguments,
+    ratio,
+    sum_by,
+)
 from lesionwise.labels import CODES
 
 BAND_RESAMPLES: Final = 500  # a band is looked at, not quoted
@@ -26,23 +35,15 @@ Curve = Callable[[Floats, Floats], Floats]
 
 
 def roc_table(
-    y_true: ArrayLike,
-    y_prob: ArrayLike,
-    groups: ArrayLike,
+    y_true: Truth,
+    y_prob: Probs,
+    groups: Lesions,
     *,
     codes: Sequence[str] = CODES,
     resamples: int = BAND_RESAMPLES,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Return sensitivity at each false positive rate, for each class against the rest.
-
-    Args:
-        y_true: Class index of each sample, shape (N,).
-        y_prob: Class probabilities, shape (N, C).
-        groups: Lesion of each sample, shape (N,).
-        codes: Name of each class, length C.
-        resamples: Number of resamples for the band.
-        seed: Seed of the resampling.
 
     Returns:
         Columns `diagnosis`, `false_positive_rate` (0 to 1 in steps of 0.01), `sensitivity`, `low`, `high`.
@@ -53,9 +54,9 @@ def roc_table(
 
 
 def precision_recall_table(
-    y_true: ArrayLike,
-    y_prob: ArrayLike,
-    groups: ArrayLike,
+    y_true: Truth,
+    y_prob: Probs,
+    groups: Lesions,
     *,
     codes: Sequence[str] = CODES,
     resamples: int = BAND_RESAMPLES,
@@ -66,14 +67,6 @@ def precision_recall_table(
     It is that of the highest threshold that reaches the recall; points between are not joined by lines,
     which would be too kind (Davis and Goadrich 2006).
 
-    Args:
-        y_true: Class index of each sample, shape (N,).
-        y_prob: Class probabilities, shape (N, C).
-        groups: Lesion of each sample, shape (N,).
-        codes: Name of each class, length C.
-        resamples: Number of resamples for the band.
-        seed: Seed of the resampling.
-
     Returns:
         Columns `diagnosis`, `recall` (0 to 1 in steps of 0.01), `precision`, `low`, `high`.
     """
@@ -82,9 +75,9 @@ def precision_recall_table(
 
 
 def reliability_table(
-    y_true: ArrayLike,
-    y_prob: ArrayLike,
-    groups: ArrayLike,
+    y_true: Truth,
+    y_prob: Probs,
+    groups: Lesions,
     *,
     bins: int = BINS,
     resamples: int = BAND_RESAMPLES,
@@ -93,12 +86,7 @@ def reliability_table(
     """Return the accuracy at each level of confidence, in bins of equally many samples.
 
     Args:
-        y_true: Class index of each sample, shape (N,).
-        y_prob: Class probabilities, shape (N, C).
-        groups: Lesion of each sample, shape (N,).
         bins: Number of bins; ties may leave some empty, and those are left out.
-        resamples: Number of resamples for the intervals.
-        seed: Seed of the resampling.
 
     Returns:
         A row per bin: `images`, `confidence` (mean), `accuracy`, `low`, `high`.
@@ -131,7 +119,7 @@ def _table(
     curve: Curve,
     axes: tuple[str, str],
     sample: tuple[Integers, Floats],
-    groups: ArrayLike,
+    groups: Lesions,
     *,
     codes: Sequence[str],
     resamples: int,

@@ -11,18 +11,15 @@ Letters: N samples, C classes, R resamples.
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from lesionwise.evaluation.scores.weights import Floats, check_arguments, ratio, sum_by
+from lesionwise.evaluation.scores.weights import Floats, Probs, Truth, Weights, check_arguments, ratio, sum_by
 
 
-def confusion_matrix(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+def confusion_matrix(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
     """Count how often each true class was called each class.
 
     Args:
-        y_true: Class index of each sample, shape (N,), values in [0, C).
         y_prob: Class probabilities, shape (N, C); the greatest decides.
-        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         Counts with true classes as rows, shape (C, C), or (R, C, C) with weights.
@@ -36,15 +33,10 @@ def confusion_matrix(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | 
     return counts.reshape(*counts.shape[:-1], classes, classes)
 
 
-def accuracy_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+def accuracy_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
     """Return the fraction of samples whose most probable class is right.
 
     It rewards a model for always answering the commonest class: "nv" alone reaches 0.669 on HAM10000.
-
-    Args:
-        y_true: Class index of each sample, shape (N,).
-        y_prob: Class probabilities, shape (N, C).
-        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         A number in [0, 1], or one per resample, shape (R,).
@@ -52,16 +44,11 @@ def accuracy_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | No
     return accuracy_of(confusion_matrix(y_true, y_prob, weights))
 
 
-def balanced_accuracy_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+def balanced_accuracy_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
     """Return the mean of the per-class recalls (the ranking score of ISIC 2018 Task 3).
 
     Accuracy rewards a model for always answering the commonest class; this score gives every diagnosis the
     same weight, however rare it is.
-
-    Args:
-        y_true: Class index of each sample, shape (N,), values in [0, C).
-        y_prob: Class probabilities, shape (N, C).
-        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         A number in [0, 1], or one per resample, shape (R,); 1 / C is what chance gives.
@@ -80,13 +67,8 @@ def balanced_accuracy_score(y_true: ArrayLike, y_prob: ArrayLike, weights: Array
     return np.asarray((_diagonal(confusion) / confusion.sum(-1)).mean(-1))
 
 
-def recall_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+def recall_per_class(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
     """Return, for each class, the fraction of its samples that were called so; also named sensitivity.
-
-    Args:
-        y_true: Class index of each sample, shape (N,).
-        y_prob: Class probabilities, shape (N, C).
-        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         Shape (C,) or (R, C); 0 for a class without samples.
@@ -94,13 +76,8 @@ def recall_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | 
     return recall_of(confusion_matrix(y_true, y_prob, weights))
 
 
-def precision_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+def precision_per_class(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
     """Return, for each class, the fraction of the samples called so that are.
-
-    Args:
-        y_true: Class index of each sample, shape (N,).
-        y_prob: Class probabilities, shape (N, C).
-        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         Shape (C,) or (R, C); 0 for a class that was never called.
@@ -108,13 +85,8 @@ def precision_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike
     return precision_of(confusion_matrix(y_true, y_prob, weights))
 
 
-def f1_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+def f1_per_class(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
     """Return the harmonic mean of precision and recall for each class.
-
-    Args:
-        y_true: Class index of each sample, shape (N,).
-        y_prob: Class probabilities, shape (N, C).
-        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         Shape (C,) or (R, C); 0 for a class that is neither present nor called.
@@ -122,16 +94,11 @@ def f1_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None
     return f1_of(confusion_matrix(y_true, y_prob, weights))
 
 
-def specificity_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+def specificity_per_class(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
     """Return, for each class, the fraction of the samples of all other classes that were not called so.
 
     With a rare class it is close to 1 for any model: of 10,015 images 115 are dermatofibromas, and never
     saying so has specificity 1.
-
-    Args:
-        y_true: Class index of each sample, shape (N,).
-        y_prob: Class probabilities, shape (N, C).
-        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         Shape (C,) or (R, C); 0 where all samples are of the class.
@@ -139,35 +106,33 @@ def specificity_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLi
     return specificity_of(confusion_matrix(y_true, y_prob, weights))
 
 
-def macro_recall_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
-    """Return the mean recall over all classes; a class without samples counts 0. Arguments as above."""
+def macro_recall_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
+    """Return the mean recall over all classes; a class without samples counts 0."""
     return np.asarray(recall_per_class(y_true, y_prob, weights).mean(-1))
 
 
-def macro_precision_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
-    """Return the mean precision over all classes; a class never called counts 0. Arguments as above."""
+def macro_precision_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
+    """Return the mean precision over all classes; a class never called counts 0."""
     return np.asarray(precision_per_class(y_true, y_prob, weights).mean(-1))
 
 
-def macro_f1_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
-    """Return the mean F1 over all classes (not the F1 of the means). Arguments as above."""
+def macro_f1_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
+    """Return the mean F1 over all classes (not the F1 of the means)."""
     return np.asarray(f1_per_class(y_true, y_prob, weights).mean(-1))
 
 
-def weighted_recall_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
-    """Return the recalls averaged by class size, which is the accuracy. Arguments as above."""
+def weighted_recall_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
+    """Return the recalls averaged by class size, which is the accuracy."""
     return weighted_of(recall_of, confusion_matrix(y_true, y_prob, weights))
 
 
-def weighted_precision_score(
-    y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None
-) -> Floats:
-    """Return the precisions averaged by class size. Arguments as above."""
+def weighted_precision_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
+    """Return the precisions averaged by class size."""
     return weighted_of(precision_of, confusion_matrix(y_true, y_prob, weights))
 
 
-def weighted_f1_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
-    """Return the F1 of each class averaged by class size. Arguments as above."""
+def weighted_f1_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
+    """Return the F1 of each class averaged by class size."""
     return weighted_of(f1_of, confusion_matrix(y_true, y_prob, weights))
 
 

@@ -26,6 +26,7 @@ from lesionwise.evaluation.scores.bootstrap import (
     spread_estimate,
 )
 from lesionwise.evaluation.scores.resampled import draw_all, score_all
+from lesionwise.evaluation.scores.weights import Lesions, Probs, Truth
 from lesionwise.labels import CODES
 
 Score = Callable[[ArrayLike, ArrayLike, ArrayLike | None], NDArray[np.float64]]
@@ -104,11 +105,7 @@ class Evaluation:
         return [code for code, count in self.support.items() if count]
 
     def title(self, score: str) -> str:
-        """Return what a score is called: a mean over fewer than all diagnoses says so.
-
-        Args:
-            score: A name of `OVERALL`.
-        """
+        """Return what a score is called: a mean over fewer than all diagnoses says so."""
         return mean_title(score, len(self.diagnoses))
 
     def to_json(self) -> dict[str, Any]:
@@ -211,13 +208,6 @@ def measure(
     """Work out every score that is defined, for the images and for each resample.
 
     A mean over diagnoses is that over the diagnoses that have images, and is left out if there is none.
-
-    Args:
-        truth: Class index of each image, shape (N,).
-        prob: Class probabilities, shape (N, C).
-        lesions: Lesion of each image, shape (N,).
-        resamples: Number of resamples to draw.
-        seed: Seed of the resampling.
     """
     _, lesion = np.unique(lesions, return_inverse=True)
     values, defined = score_all(truth, prob), _defined(truth, prob)
@@ -232,9 +222,9 @@ def measure(
 
 def draw_scores(
     of: Scores,
-    y_true: ArrayLike,
-    y_prob: ArrayLike,
-    groups: ArrayLike,
+    y_true: Truth,
+    y_prob: Probs,
+    groups: Lesions,
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,

@@ -67,7 +67,6 @@ def mean_over_seeds(values: Sequence[float], *, most: float = 1.0) -> Spread:
     lesions only the lesion bootstrap says.
 
     Args:
-        values: The score of each seed.
         most: The greatest value the score can have, to which the interval is cut.
     """
     return _spread(values, 1 / len(values), most)

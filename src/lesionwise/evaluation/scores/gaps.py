@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lesionwise.evaluation.scores.bootstrap import RESAMPLES, resample_weights, simultaneous_estimates
 from lesionwise.evaluation.scores.decision import accuracy_score, recall_per_class
@@ -28,7 +28,7 @@ from lesionwise.evaluation.scores.subgroups import (
     rests_on,
     subgroup_values,
 )
-from lesionwise.evaluation.scores.weights import Floats, Integers, sum_by
+from lesionwise.evaluation.scores.weights import Floats, Integers, Lesions, Probs, Truth, sum_by
 
 ADJUSTED: Final = "accuracy_given_diagnosis"
 _SAID: Final = {
@@ -41,9 +41,9 @@ Gap = Callable[[Floats | None], Floats]
 
 
 def evaluate_gaps(
-    y_true: ArrayLike,
-    y_prob: ArrayLike,
-    groups: ArrayLike,
+    y_true: Truth,
+    y_prob: Probs,
+    groups: Lesions,
     table: pd.DataFrame,
     *,
     resamples: int = RESAMPLES,
@@ -52,12 +52,7 @@ def evaluate_gaps(
     """Hold each subgroup against all other images whose value is known.
 
     Args:
-        y_true: Class index of each image, shape (N,).
-        y_prob: Class probabilities, shape (N, 7).
-        groups: Lesion of each image, shape (N,).
         table: A row per image in the same order.
-        resamples: Number of resamples for the intervals.
-        seed: Seed of the resampling.
 
     Returns:
         A row per gap: `column`, `value`, `score`, the subgroup's score less that of the others as `gap`
@@ -91,11 +86,7 @@ def evaluate_gaps(
 
 
 def describe_gaps(gaps: list[dict[str, Any]]) -> list[str]:
-    """Return a sentence for each subgroup whose score differs by more than chance, worst first.
-
-    Args:
-        gaps: As `evaluate_gaps` returns them.
-    """
+    """Return a sentence for each subgroup whose score differs by more than chance, worst first."""
     if not gaps:
         return []
     clear = sorted((row for row in gaps if row["beyond_chance"]), key=lambda row: row["gap"]["value"])
@@ -131,11 +122,7 @@ def accuracy_given_diagnosis_gap(
     Only diagnoses that both sides hold are counted.
 
     Args:
-        y_true: Class index of each image, shape (N,).
-        y_prob: Class probabilities, shape (N, C).
-        inside: Positions of the subgroup.
         outside: Positions of the others.
-        weights: Number of times that each image counts, shape (R, N).
 
     Returns:
         A number, or shape (R,).

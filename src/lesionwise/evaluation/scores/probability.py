@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.stats import norm
 
 from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, percentile_interval
 from lesionwise.evaluation.scores.weights import (
     Floats,
     Integers,
+    Lesions,
+    Probs,
+    Truth,
+    Weights,
     check_arguments,
     check_probabilities,
     ratio,
@@ -31,13 +35,8 @@ _LEAST: Final = float(
 _BLOCK_BYTES: Final = 4_000_000  # as in `bootstrap`
 
 
-def log_loss(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+def log_loss(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
     """Return the mean surprise, in nats, at the true class.
-
-    Args:
-        y_true: Class index of each sample, shape (N,).
-        y_prob: Class probabilities, shape (N, C), each row summing to 1.
-        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         A number of at least 0, or shape (R,); log C is what equal probabilities give.
@@ -48,13 +47,8 @@ def log_loss(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = N
     return _mean(surprises(*_check(y_true, y_prob)), weights)
 
 
-def brier_loss(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+def brier_loss(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
     """Return the mean squared distance of the probabilities from the truth, summed over classes.
-
-    Args:
-        y_true: Class index of each sample, shape (N,).
-        y_prob: Class probabilities, shape (N, C), each row summing to 1.
-        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         A number in [0, 2], or shape (R,): Brier's own form, twice the usual one where C is 2.
@@ -66,7 +60,7 @@ def brier_loss(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None =
 
 
 def expected_calibration_error(
-    y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None, *, bins: int = BINS
+    y_true: Truth, y_prob: Probs, weights: Weights | None = None, *, bins: int = BINS
 ) -> Floats:
     """Return how far confidence is from accuracy on average, as it falls out of the sample.
 
@@ -74,9 +68,6 @@ def expected_calibration_error(
     `calibration_estimate` takes that off.
 
     Args:
-        y_true: Class index of each sample, shape (N,).
-        y_prob: Class probabilities, shape (N, C), each row summing to 1.
-        weights: Number of times that each sample counts, shape (R, N).
         bins: Number of bins, all with the same number of samples.
 
     Returns:
@@ -93,7 +84,6 @@ def confidence_bins(y_prob: Floats, bins: int = BINS) -> tuple[Floats, Integers]
     """Return the confidence of each sample and its bin; equal confidences share a bin.
 
     Args:
-        y_prob: Class probabilities, shape (N, C).
         bins: Number of bins, all with the same number of samples as far as ties allow.
 
     Returns:
@@ -105,15 +95,9 @@ def confidence_bins(y_prob: Floats, bins: int = BINS) -> tuple[Floats, Integers]
 
 
 def calibration_gaps(
-    y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None, *, bins: int = BINS
+    y_true: Truth, y_prob: Probs, weights: Weights | None = None, *, bins: int = BINS
 ) -> Floats:
     """Return accuracy less confidence of each bin, times the bin's part of all samples.
-
-    Args:
-        y_true: Class index of each sample, shape (N,).
-        y_prob: Class probabilities, shape (N, C), each row summing to 1.
-        weights: Number of times that each sample counts, shape (R, N).
-        bins: Number of bins.
 
     Returns:
         Shape (B,) or (R, B); the sum of absolute values is the expected calibration error.
@@ -171,13 +155,13 @@ def squared_distances(truth: Integers, prob: Floats) -> Floats:
     return np.asarray((prob**2).sum(axis=1) - 2 * at_truth + 1)
 
 
-def _check(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[Integers, Floats]:
+def _check(y_true: Truth, y_prob: Probs) -> tuple[Integers, Floats]:
     truth, prob = check_arguments(y_true, y_prob)
     check_probabilities(prob)
     return truth, prob
 
 
-def _mean(values: NDArray[np.float64], weights: ArrayLike | None) -> Floats:
+def _mean(values: NDArray[np.float64], weights: Weights | None) -> Floats:
     if weights is None:
         return np.asarray(values.mean())
     counts = np.asarray(weights)
@@ -207,7 +191,7 @@ class EceBand:
 
 
 def ece_band(
-    y_true: ArrayLike, y_prob: ArrayLike, groups: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0
+    y_true: Truth, y_prob: Probs, groups: Lesions, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> EceBand:
     """Return the plain expected calibration error and the band of a perfectly calibrated model.
 
@@ -215,13 +199,6 @@ def ece_band(
     is right with the chance that it states. Photographs of a lesion are right or wrong together as far as
     that allows: a lesion draws one number, and those are right whose confidence lies above it. Drawn apart,
     they would give a band too narrow for any model.
-
-    Args:
-        y_true: Class index of each image, shape (N,).
-        y_prob: Class probabilities, shape (N, C).
-        groups: Lesion of each image, shape (N,).
-        resamples: Number R of draws.
-        seed: Seed of the draws.
 
     References:
         Consistency resampling: Bröcker, Smith (2007), https://doi.org/10.1175/WAF993.1; Vaicenavicius et

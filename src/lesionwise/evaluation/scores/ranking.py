@@ -10,20 +10,15 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lesionwise.evaluation.scores.weights import Floats, check_arguments, ratio, sum_by
+from lesionwise.evaluation.scores.weights import Floats, Probs, Truth, Weights, check_arguments, ratio, sum_by
 
 
-def auc_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+def auc_per_class(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
     """Return, for each class against the rest, the area under the ROC curve.
 
     It is the chance that a sample of the class has a higher probability of it than a sample of another
     class, ties counting half. It knows no threshold and no prevalence: a rare class can have 0.95 here and
     still be wrong in most of its alarms.
-
-    Args:
-        y_true: Class index of each sample, shape (N,).
-        y_prob: Class probabilities, shape (N, C).
-        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         Shape (C,) or (R, C), 0.5 is what chance gives; NaN where a class has no sample or all of them.
@@ -34,18 +29,11 @@ def auc_per_class(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | Non
     return _per_class(auc_of, y_true, y_prob, weights)
 
 
-def average_precision_per_class(
-    y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None
-) -> Floats:
+def average_precision_per_class(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
     """Return, for each class against the rest, the precision averaged over the steps of recall.
 
     Its chance level is the prevalence of the class, so that values of two classes, or of two data sets, do
     not compare.
-
-    Args:
-        y_true: Class index of each sample, shape (N,).
-        y_prob: Class probabilities, shape (N, C).
-        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         Shape (C,) or (R, C); NaN where a class has no sample.
@@ -56,25 +44,22 @@ def average_precision_per_class(
     return _per_class(average_precision_of, y_true, y_prob, weights)
 
 
-def macro_auc_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
-    """Return the mean of the classes' areas under the ROC curve. Arguments as above."""
+def macro_auc_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
+    """Return the mean of the classes' areas under the ROC curve."""
     return np.asarray(auc_per_class(y_true, y_prob, weights).mean(-1))
 
 
-def macro_average_precision_score(
-    y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None
-) -> Floats:
-    """Return the mean of the classes' average precisions. Arguments as above."""
+def macro_average_precision_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
+    """Return the mean of the classes' average precisions."""
     return np.asarray(average_precision_per_class(y_true, y_prob, weights).mean(-1))
 
 
-def binary_auc_score(positive: ArrayLike, score: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+def binary_auc_score(positive: ArrayLike, score: ArrayLike, weights: Weights | None = None) -> Floats:
     """Return the area under the ROC curve of one yes-or-no question.
 
     Args:
         positive: Whether the answer is yes, shape (N,).
         score: What rises with yes, shape (N,).
-        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         A number, or shape (R,); NaN where all answers are the same.
@@ -82,15 +67,13 @@ def binary_auc_score(positive: ArrayLike, score: ArrayLike, weights: ArrayLike |
     return auc_of(*_rank(np.asarray(positive, bool), np.asarray(score, float), weights))
 
 
-def _per_class(
-    score: Callable[..., Floats], y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None
-) -> Floats:
+def _per_class(score: Callable[..., Floats], y_true: Truth, y_prob: Probs, weights: Weights | None) -> Floats:
     truth, prob = check_arguments(y_true, y_prob)
     classes = range(prob.shape[1])
     return np.stack([score(*_rank(truth == c, prob[:, c], weights)) for c in classes], axis=-1)
 
 
-def _rank(positive: NDArray[np.bool_], score: Floats, weights: ArrayLike | None) -> tuple[Floats, ...]:
+def _rank(positive: NDArray[np.bool_], score: Floats, weights: Weights | None) -> tuple[Floats, ...]:
     """Weigh, at each distinct score of a positive, the samples there and below.
 
     Everything is between two such scores or tied with one, which makes 2 K + 1 steps of the ladder that a

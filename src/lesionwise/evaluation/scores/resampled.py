@@ -50,12 +50,7 @@ class _Table:
 
 
 def score_all(truth: Integers, prob: Floats) -> dict[str, Floats]:
-    """Return every score of the images, each a number or of shape (C,), and the `gaps` of calibration.
-
-    Args:
-        truth: Class index of each image, shape (N,).
-        prob: Class probabilities, shape (N, C).
-    """
+    """Return every score of the images, each a number or of shape (C,), and the `gaps` of calibration."""
     tables = _tables(truth, prob)
     sums = {name: sum_by(table.cell, table.cells, values=table.values) for name, table in tables.items()}
     return _scores(sums, prob.shape[1])
@@ -67,11 +62,7 @@ def draw_all(
     """Return every score of every resample, each of shape (R,) or (R, C).
 
     Args:
-        truth: Class index of each image, shape (N,).
-        prob: Class probabilities, shape (N, C).
         lesion: Number of the lesion of each image, shape (N,), values in [0, L).
-        resamples: Number of resamples.
-        seed: Seed of the draw; the same seed draws the same lesions.
     """
     many = len(truth) > MANY
     unit = join_lesions(lesion, truth) if many else lesion

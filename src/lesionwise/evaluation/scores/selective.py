@@ -8,24 +8,31 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lesionwise.evaluation.scores.bootstrap import percentile_interval, resample_weights
 from lesionwise.evaluation.scores.curves import BAND_RESAMPLES
-from lesionwise.evaluation.scores.weights import Floats, check_arguments, ratio, sum_by
+from lesionwise.evaluation.scores.weights import (
+    Floats,
+    Lesions,
+    Probs,
+    Truth,
+    Weights,
+    check_arguments,
+    ratio,
+    sum_by,
+)
 
 _GRID: Final = np.linspace(0.05, 1, 96)  # below a twentieth a handful of images would speak
 
 
-def aurc_loss(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+def aurc_loss(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
     """Return the area under the risk-coverage curve.
 
     For each image, the error among those that are at least as sure; of these errors the mean.
 
     Args:
-        y_true: Class index of each sample, shape (N,).
         y_prob: Class probabilities, shape (N, C); the greatest of a row is its confidence.
-        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         A number in [0, 1], or shape (R,); a model whose confidence says nothing has its error rate.
@@ -59,21 +66,14 @@ def aurc_of(counts: Floats, wrong: Floats) -> Floats:
 
 
 def risk_coverage_table(
-    y_true: ArrayLike,
-    y_prob: ArrayLike,
-    groups: ArrayLike,
+    y_true: Truth,
+    y_prob: Probs,
+    groups: Lesions,
     *,
     resamples: int = BAND_RESAMPLES,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Return the error among the surest images, for each part of all that is answered.
-
-    Args:
-        y_true: Class index of each sample, shape (N,).
-        y_prob: Class probabilities, shape (N, C).
-        groups: Lesion of each sample, shape (N,).
-        resamples: Number of resamples for the band.
-        seed: Seed of the resampling.
 
     Returns:
         Columns `answered` (0.05 to 1 in steps of 0.01), `error`, `low`, `high`.
@@ -88,7 +88,7 @@ def risk_coverage_table(
     return pd.DataFrame({"answered": _GRID, "error": error, "low": low, "high": high})
 
 
-def _risk(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None) -> tuple[Floats, Floats]:
+def _risk(y_true: Truth, y_prob: Probs, weights: Weights | None) -> tuple[Floats, Floats]:
     """Return how much is answered down to each confidence, and the error in it, both (R, K)."""
     truth, prob = check_arguments(y_true, y_prob)
     once = np.ones((1, len(truth)), np.float32) if weights is None else weights

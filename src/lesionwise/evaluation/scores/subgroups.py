@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lesionwise.evaluation.scores.bootstrap import RESAMPLES, fraction_estimate
 from lesionwise.evaluation.scores.decision import accuracy_score, recall_per_class
 from lesionwise.evaluation.scores.evaluate import Score, draw_scores
 from lesionwise.evaluation.scores.ranking import binary_auc_score
-from lesionwise.evaluation.scores.weights import Floats
+from lesionwise.evaluation.scores.weights import Floats, Lesions, Probs, Truth, Weights
 from lesionwise.labels import INDEX, MALIGNANT
 
 PHOTOGRAPHS: Final = "photographs"
@@ -64,13 +64,11 @@ _MALIGNANT: Final = [INDEX[code] for code in MALIGNANT]
 _MEL: Final = INDEX["mel"]
 
 
-def malignant_auc_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+def malignant_auc_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
     """Return the area under the ROC curve of malignant or pre-malignant against benign.
 
     Args:
-        y_true: Class index of each sample, shape (N,).
         y_prob: Class probabilities, shape (N, 7); those of the malignant diagnoses are added up.
-        weights: Number of times that each sample counts, shape (R, N).
 
     Returns:
         A number, or shape (R,); NaN where all samples are malignant or all benign.
@@ -79,8 +77,8 @@ def malignant_auc_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike
     return binary_auc_score(positive, np.asarray(y_prob, float)[:, _MALIGNANT].sum(axis=1), weights)
 
 
-def melanoma_recall_score(y_true: ArrayLike, y_prob: ArrayLike, weights: ArrayLike | None = None) -> Floats:
-    """Return the fraction of melanoma images that were called melanoma. Arguments as above."""
+def melanoma_recall_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
+    """Return the fraction of melanoma images that were called melanoma."""
     return np.asarray(recall_per_class(y_true, y_prob, weights)[..., _MEL])
 
 
@@ -100,9 +98,9 @@ def age_band(age: pd.Series) -> pd.Series:
 
 
 def evaluate_subgroups(
-    y_true: ArrayLike,
-    y_prob: ArrayLike,
-    groups: ArrayLike,
+    y_true: Truth,
+    y_prob: Probs,
+    groups: Lesions,
     table: pd.DataFrame,
     *,
     resamples: int = RESAMPLES,
@@ -111,12 +109,7 @@ def evaluate_subgroups(
     """Score each subgroup of each column of `COLUMNS` that the table has, and of `PHOTOGRAPHS`.
 
     Args:
-        y_true: Class index of each image, shape (N,).
-        y_prob: Class probabilities, shape (N, 7).
-        groups: Lesion of each image, shape (N,).
         table: A row per image in the same order.
-        resamples: Number of resamples for the intervals.
-        seed: Seed of the resampling.
 
     Returns:
         A row per subgroup: `column`, `value`, `images`, `lesions`, `malignant` and `melanomas` (images), and
@@ -164,9 +157,7 @@ def subgroup_values(table: pd.DataFrame, column: str, groups: NDArray[Any]) -> N
     """Return the subgroup of each image, shape (N,).
 
     Args:
-        table: A row per image.
         column: One of `columns_of`.
-        groups: Lesion of each image, shape (N,).
     """
     if column == PHOTOGRAPHS:
         _, lesion, count = np.unique(groups, return_inverse=True, return_counts=True)
@@ -194,12 +185,7 @@ def ordered_values(column: str, values: NDArray[np.object_]) -> list[str]:
 
 
 def rests_on(truth: NDArray[np.int64], lesions: NDArray[Any]) -> dict[str, int]:
-    """Return the number of lesions that each of `SCORES` rests on.
-
-    Args:
-        truth: Class index of each image, shape (N,).
-        lesions: Lesion of each image, shape (N,).
-    """
+    """Return the number of lesions that each of `SCORES` rests on."""
     malignant = np.isin(truth, _MALIGNANT)
     return {
         "accuracy": len(np.unique(lesions)),

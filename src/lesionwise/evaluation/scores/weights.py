@@ -1,6 +1,7 @@
-"""What every score shares: how arguments are checked, and how samples are counted under weights.
+"""What every score shares: its arguments, how they are checked, and how samples are counted under weights.
 
-Here: `check_arguments`, `sum_by`, `lesion_shares`. Not here: scores, and drawing the weights (`bootstrap`).
+Here: the types `Truth`, `Probs`, `Lesions`, `Weights`, which say what the arguments of all scores are;
+`check_arguments`, `sum_by`, `lesion_shares`. Not here: scores, and drawing the weights (`bootstrap`).
 Letters: N samples, C classes, K cells, R resamples.
 """
 
@@ -10,13 +11,20 @@ from scipy.sparse import csr_array
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Truth = ArrayLike
+"""`y_true`: class index of each sample, shape (N,), values in [0, C)."""
+Probs = ArrayLike
+"""`y_prob`: class probabilities of each sample, shape (N, C), each row summing to 1."""
+Lesions = ArrayLike
+"""`groups`: lesion of each sample, shape (N,). Lesions are what is resampled, never samples."""
+Weights = ArrayLike
+"""`weights`: number of times that each sample counts, shape (R, N), a row for each resample."""
 
 
-def check_arguments(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[Integers, Floats]:
+def check_arguments(y_true: Truth, y_prob: Probs) -> tuple[Integers, Floats]:
     """Return truth and probabilities as arrays that fit each other.
 
     Args:
-        y_true: Class index of each sample, shape (N,), values in [0, C).
         y_prob: Class probabilities, shape (N, C); any finite numbers that rise with them will do here.
 
     Raises:
@@ -41,7 +49,6 @@ def check_probabilities(y_prob: Floats, tolerance: float = 1e-3) -> None:
     """Make sure that each row is a distribution.
 
     Args:
-        y_prob: Class probabilities, shape (N, C).
         tolerance: Largest accepted distance of a sum from 1; four written decimals stay within the default.
 
     Raises:
@@ -59,7 +66,7 @@ def check_probabilities(y_prob: Floats, tolerance: float = 1e-3) -> None:
 def sum_by(
     cell: NDArray[np.integer],
     cells: int,
-    weights: ArrayLike | None = None,
+    weights: Weights | None = None,
     *,
     rows: NDArray[np.integer] | None = None,
     values: Floats | None = None,
@@ -85,12 +92,8 @@ def sum_by(
     return np.asarray((adding @ by_sample).T, float)
 
 
-def lesion_shares(groups: ArrayLike) -> Floats:
-    """Return what each photograph counts so that each lesion counts once, shape (N,).
-
-    Args:
-        groups: Lesion of each photograph, shape (N,).
-    """
+def lesion_shares(groups: Lesions) -> Floats:
+    """Return what each photograph counts so that each lesion counts once, shape (N,)."""
     _, lesion, photographs = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     return np.asarray(1 / photographs[lesion])
 

@@ -48,9 +48,6 @@ class LowestLayers(L.Callback):
     """Holds weights and normalisation statistics of the lowest layers still in every epoch.
 
     What they know, edges and colours, carries over; and no gradient needs to come down to them.
-
-    Args:
-        count: Number of layers.
     """
 
     def __init__(self, count: int) -> None:

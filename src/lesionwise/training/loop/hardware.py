@@ -48,10 +48,6 @@ def choose_precision(device: str, network: nn.Module | None = None) -> Precision
 
     On CPUs that is where AMX is. With AVX-512 alone AMD's cores gain too, but for depthwise convolutions
     (MobileNetV2 trains a fifth faster in fp32); Intel's lose. A maker that Linux does not tell gets fp32.
-
-    Args:
-        device: "cpu", "cuda" or "mps".
-        network: What will be trained.
     """
     if device == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
@@ -78,9 +74,6 @@ def verify_compiler(device: str) -> None:
 
     Args:
         device: "cpu", "cuda" or "mps"; what the others need is left for PyTorch to find.
-
-    Raises:
-        RecipeError: If there is none.
     """
     usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
     wanted = os.environ.get("CXX") or usual
@@ -95,7 +88,6 @@ def resident_pixels(pixels: NDArray[np.uint8], device: str) -> NDArray[np.uint8]
 
     Args:
         pixels: All images, shape (N, H, W, 3), uint8.
-        device: "cpu", "cuda" or "mps".
     """
     if device != "cuda" or pixels.nbytes > torch.cuda.mem_get_info()[0] // 2:
         return pixels  # a CPU reads the memory map where it is

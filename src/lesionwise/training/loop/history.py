@@ -34,7 +34,6 @@ class History(L.Callback):
 
     Args:
         path: The CSV; rows of earlier epochs in it are kept, so that a resumed run has one history.
-        progress: Receives each row.
     """
 
     def __init__(self, path: Path, progress: Progress = SILENT) -> None:
@@ -126,11 +125,7 @@ class StepClock(L.Callback):
 
 
 class StepProgress(L.Callback):
-    """Reports how many images of the epoch are done.
-
-    Args:
-        progress: Receives the reports.
-    """
+    """Reports how many images of the epoch are done."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress

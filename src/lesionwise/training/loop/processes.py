@@ -155,10 +155,6 @@ def verify_share(recipe: Recipe, processes: int) -> None:
 
     Args:
         recipe: Its `batch_size` is that of a step of all processes together.
-        processes: Number of processes.
-
-    Raises:
-        RunError: If it cannot.
     """
     if processes > 1 and recipe.probe:
         raise RunError("probe fits one layer, in one process. Leave --devices and --nodes out.")
@@ -181,11 +177,6 @@ def joined_processes(device: str, *, devices: int = 1, nodes: int = 1) -> Iterat
 
     torchrun and Slurm start them all. Without either, this process is the first of its machine, and Lightning
     starts the command again for each further device.
-
-    Args:
-        device: "cpu", "cuda" or "mps".
-        devices: Devices of each machine.
-        nodes: Machines.
 
     Raises:
         RunError: If the machine lacks the devices, others were started than asked for, or one is lost.

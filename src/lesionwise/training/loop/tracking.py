@@ -21,11 +21,7 @@ _RECORD: Final = "mlflow.json"
 
 
 def verify_logger(recipe: Recipe) -> None:
-    """Make sure that the recipe's logger is installed, before anything is done.
-
-    Raises:
-        MissingExtraError: If it is not.
-    """
+    """Make sure that the recipe's logger is installed, before anything is done."""
     if recipe.logger == "mlflow" and not all(map(find_spec, ("mlflow", "sqlalchemy", "alembic"))):
         raise MissingExtraError("mlflow", "MLflow with its local store")
 
@@ -37,10 +33,8 @@ def make_logger(recipe: Recipe, run: RunFolder, *, seed: int) -> Logger | None:
     file, `version_1`.
 
     Args:
-        recipe: Its `logger` names one.
         run: TensorBoard and CSV logs lie in it. MLflow's local store lies beside it, so that runs can be
             compared; `MLFLOW_TRACKING_URI` names another.
-        seed: Seed of the run.
     """
     match recipe.logger:
         case None:

@@ -65,13 +65,7 @@ def make_trainer(
     """Return the trainer of a run.
 
     Args:
-        recipe: What to train, and how.
-        run: Where checkpoints go.
-        device: "cpu", "cuda" or "mps".
-        precision: Precision of the forward pass.
         watchers: Callbacks that only look.
-        logger: Where epochs are noted besides.
-        processes: Those that train as one.
     """
     mode = "min" if recipe.monitor.endswith("loss") else "max"
     monitor = None if recipe.train_on_val else recipe.monitor  # without one the latest is the best

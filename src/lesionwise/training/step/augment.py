@@ -34,9 +34,6 @@ def augment(
 
     Args:
         images: RGB, shape (B, H, W, 3), uint8.
-        recipe: How far each change may go.
-        seed: Seed of the run.
-        epoch: Number of the epoch.
         samples: Row number of each image, shape (B,).
         view: Number of the view; each view of an image is changed in another way.
 
@@ -57,7 +54,6 @@ def evaluation_view(images: Tensor, recipe: Recipe) -> Tensor:
 
     Args:
         images: RGB, shape (B, H, W, 3), uint8.
-        recipe: Its `eval_zoom` and `eval_size`.
 
     Returns:
         RGB in [0, 1], shape (B, 3, h, w), in channels-last memory.

@@ -42,7 +42,6 @@ class ImageRows(Dataset[Batch]):
         pixels: All images, shape (N, H, W, 3), uint8, or their embeddings, shape (N, D); memory-mapped, or on
             the device already.
         y: Class index of all images, shape (N,).
-        rows: The rows that belong to this part.
     """
 
     def __init__(
@@ -74,9 +73,6 @@ class ImageDataModule(L.LightningDataModule):
     Args:
         train: Images that change weights.
         val: Images that choose the epoch and the learning rate, if there are any.
-        recipe: Its `batch_size` and `sampling`.
-        seed: Seed of the order.
-        rank: Number of this process.
         processes: Number of processes that share each batch, and `val`.
 
     Raises:

@@ -28,9 +28,6 @@ def mix(
         images: RGB in [0, 1], shape (B, 3, h, w).
         targets: Probabilities of the classes, shape (B, C).
         recipe: Its `mixup` and `cutmix`; with both, each batch takes one at even odds.
-        seed: Seed of the run.
-        epoch: Number of the epoch.
-        batch: Number of the batch in the epoch.
 
     References:
         Zhang et al. (2018), https://arxiv.org/abs/1710.09412 (MixUp)
@@ -72,8 +69,6 @@ def drop_metadata(metadata: Tensor, dropout: float, *, seed: int, epoch: int, sa
     Args:
         metadata: Metadata of all images, encoded, shape (N, M).
         dropout: Part of the images whose metadata are hidden.
-        seed: Seed of the run.
-        epoch: Number of the epoch.
         samples: Row number of each image, shape (B,).
     """
     rows = torch.as_tensor(samples, device=metadata.device)

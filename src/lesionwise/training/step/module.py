@@ -36,9 +36,7 @@ class LesionModule(L.LightningModule):
 
     Args:
         network: Network from RGB in [0, 1] to logits.
-        recipe: How it is trained.
         class_counts: Training images of each class, shape (C,).
-        seed: Seed of augmentation and dropout.
         metadata: Metadata of all images, encoded, shape (N, M); None for a model of images alone.
 
     Attributes:

@@ -51,13 +51,7 @@ def lr_scales(network: Network, recipe: Recipe) -> dict[str, float]:
 
 
 def make_schedule(optimizer: Optimizer, recipe: Recipe, *, steps: int) -> dict[str, Any] | None:
-    """Return Lightning's description of the recipe's schedule, or None for a constant rate.
-
-    Args:
-        optimizer: Whose rate changes.
-        recipe: Names the schedule.
-        steps: Steps of the whole training.
-    """
+    """Return Lightning's description of the recipe's schedule, or None for a constant rate."""
     match recipe.schedule:
         case "constant":
             return None

@@ -15,10 +15,7 @@ def uniform(seed: int, epoch: int, samples: ArrayLike, count: int) -> NDArray[np
     """Return numbers in [0, 1) that depend on seed, epoch and sample alone.
 
     Args:
-        seed: Seed of the run.
-        epoch: Number of the epoch.
         samples: Row number of each sample, shape (B,).
-        count: Number of random numbers for each sample.
 
     Returns:
         Shape (B, count).

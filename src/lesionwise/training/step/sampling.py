@@ -20,7 +20,6 @@ class EpochSampler(Sampler[int]):
     Args:
         y: Class index of each training image, shape (N,).
         exponent: Exponent of the inverse class frequency; 1 draws all classes alike.
-        seed: Seed of the run.
     """
 
     def __init__(self, y: NDArray[np.int64], *, exponent: float, seed: int) -> None:
@@ -51,10 +50,7 @@ class SharedBatches(BatchSampler):
     out, unless there is nothing else.
 
     Args:
-        sampler: The order of the whole epoch.
         batch_size: Images of a step of all processes together.
-        rank: Number of this process.
-        processes: Number of processes that share each batch.
     """
 
     def __init__(self, sampler: EpochSampler, batch_size: int, *, rank: int = 0, processes: int = 1) -> None:
@@ -75,8 +71,6 @@ def own_places(size: int, rank: int, processes: int) -> list[int]:
 
     Args:
         size: Size of the batch, a multiple of `processes`.
-        rank: Number of the process.
-        processes: Number of processes that share the batch.
 
     Example:
         >>> own_places(8, 0, 2), own_places(8, 1, 2)

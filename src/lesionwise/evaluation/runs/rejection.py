@@ -49,8 +49,8 @@ def fit_members(runs: Sequence[RunFolder]) -> Rejection:
             outsiders,
             cal=cal,
             cal_changed=cal_changed,
-            cal_classes=known and known.y_true,
-            cal_groups=known and known.group,
+            cal_classes=known.y_true if known else None,
+            cal_groups=known.group if known else None,
         )
     except (OSError, ValueError) as error:
         raise RunError(

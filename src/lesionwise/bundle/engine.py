@@ -182,7 +182,6 @@ class Engine:
 
         Args:
             pixels: Images as `read` or the image cache of the same rule gives them, shape (N, H, W, 3).
-            metadata: As `encode` gives them, shape (N, M); left out, nothing is known.
 
         Returns:
             An array for each output that the description names.

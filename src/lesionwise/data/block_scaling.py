@@ -40,7 +40,6 @@ def scale_blocks(pixels: Pixels, k: int) -> Pixels:
     """Return a picture at k eighths of its size, as a JPEG of the same pixels would be decoded.
 
     Args:
-        pixels: RGB values, shape (H, W, 3).
         k: Exponent from 1 to 8.
 
     Returns:

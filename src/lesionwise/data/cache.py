@@ -82,9 +82,7 @@ def open_cache(
     """Return the pixels of a data set, decoding only what was never decoded.
 
     Args:
-        size: Height and width of the cached images, in pixels.
         steps: Preprocessing, names from `lesionwise.data.preprocess.STEPS` in their order.
-        execution: Its `cache_root`, `workers` and `progress` are used.
 
     Raises:
         FindingsError: If images cannot be read; the message names them. What could be read is kept.

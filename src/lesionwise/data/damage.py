@@ -55,9 +55,6 @@ def decode_jpeg(content: bytes, *, height: int = 1, width: int = 1, colours: str
 
     Stray bytes between two headers, and zeros before the end marker, are no damage; some cameras write them.
 
-    Args:
-        width: At least, in pixels.
-
     Raises:
         DamagedImageError: If the decoder would have to repair anything else.
     """

@@ -33,9 +33,6 @@ def change_camera(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
     Exposure, white balance, gamma, saturation, contrast, focus, magnification and frame change together, each
     by as much as dermatoscopes differ, which is more than a single one of the `perturbations` does.
-
-    Args:
-        pixels: RGB values, shape (H, W, 3).
     """
     seen = zoom(pixels, rng.uniform(0, _NEAREST), rng)
     if rng.random() < 0.5:  # noqa: PLR2004 (even odds)
@@ -66,7 +63,6 @@ def draw_outsider(pixels: Pixels, rng: np.random.Generator, kind: str) -> Pixels
     Args:
         pixels: A lesion image, shape (H, W, 3): what is altered, or what the size and half of the colours are
             taken from.
-        kind: One of `OUTSIDERS`.
     """
     return OUTSIDERS[kind](pixels, rng)
 

@@ -81,7 +81,6 @@ def change(pixels: Pixels, name: str, *, image_id: str) -> Pixels | bytes:
 
     Args:
         pixels: RGB values of the file, upright, shape (H, W, 3).
-        name: One of `HARMLESS`.
         image_id: Image id that noise is drawn from.
     """
     return HARMLESS[name](pixels, np.random.default_rng([crc32(name.encode()), crc32(image_id.encode())]))

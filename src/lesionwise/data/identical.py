@@ -18,11 +18,7 @@ COMPARE_SIZE: Final = (225, 300)
 
 
 def identical_images(dataset: Dataset, pixels: NDArray[np.uint8]) -> list[tuple[str, str]]:
-    """Return pairs of image ids whose pixels are equal, enough of them to connect all equal images.
-
-    Args:
-        pixels: Their cached RGB values, shape (N, H, W, 3); may be memory-mapped.
-    """
+    """Return pairs of image ids whose pixels are equal, enough of them to connect all equal images."""
     names = dataset.table["image_id"].tolist()
     return [(names[first], names[second]) for first, second in identical_rows(dataset.paths, pixels)]
 
@@ -32,9 +28,6 @@ def identical_rows(paths: Sequence[Path], pixels: NDArray[np.uint8]) -> list[tup
 
     Equal cached pixels only make a candidate: tiny images of different lesions can be equal. The files
     decide, so that the answer does not depend on the size of the cache.
-
-    Args:
-        pixels: Their cached RGB values, shape (N, H, W, 3); may be memory-mapped.
     """
     first_with: dict[bytes, list[int]] = {}
     pairs = []

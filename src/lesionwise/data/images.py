@@ -150,7 +150,6 @@ def read_image(source: Path | bytes, size: tuple[int, int], *, steps: tuple[str,
     """Read an image as a model sees it.
 
     Args:
-        size: Height and width of the result, in pixels.
         steps: Preprocessing, names from `lesionwise.data.preprocess.STEPS` in their order.
 
     Returns:
@@ -167,10 +166,6 @@ def read_image(source: Path | bytes, size: tuple[int, int], *, steps: tuple[str,
 
 def fit_image(pixels: Pixels, size: tuple[int, int], *, steps: tuple[str, ...] = ()) -> Pixels:
     """Cut, resize and preprocess upright pixels that were decoded elsewhere, by the rule of `read_image`.
-
-    Args:
-        pixels: RGB values, shape (any height, any width, 3), uint8.
-        size: Height and width of the result, in pixels.
 
     Raises:
         ImageError: If the pixels are of another shape or kind, too many or too few.
@@ -204,7 +199,6 @@ def centred_slices(size: tuple[int, int], zoom: float) -> tuple[slice, slice]:
     """Return the rows and columns of the centred part that a magnification shows.
 
     Args:
-        size: Height and width of the image, in pixels.
         zoom: At least 1; its inverse is the part of each side.
     """
     height, width = (round(side / zoom) for side in size)

@@ -19,10 +19,6 @@ def jpeg_file(pixels: NDArray[np.uint8], quality: int) -> bytes:
 
     Pillow uses the precise transform of libjpeg, as nearly every program does. `simplejpeg` would be faster,
     but below quality 96 it always uses the fast transform, which gives other pictures.
-
-    Args:
-        pixels: RGB values, shape (H, W, 3).
-        quality: Quality from 1 to 100.
     """
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=_COARSE_COLOURS)

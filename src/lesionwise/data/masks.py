@@ -90,7 +90,6 @@ def fit_mask(mask: NDArray[np.bool_], size: tuple[int, int], *, part: Box = WHOL
 
     Args:
         mask: Where the lesion is in the photograph, shape (any height, any width).
-        size: Height and width of the image, in pixels.
         part: Left, top, right and bottom of what the model keeps of the photograph before it cuts and
             resizes it, as fractions of its sides; another than the whole where the field of view is cropped.
 

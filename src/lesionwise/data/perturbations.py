@@ -114,8 +114,6 @@ def perturb(pixels: Pixels, name: str, strength: int, *, image_id: str, seed: in
 
     Args:
         pixels: RGB values, shape (H, W, 3), as the camera's file holds them.
-        name: One of `PERTURBATIONS`.
-        strength: One of `STRENGTHS`.
         image_id: Image id of the photograph; which way a change goes is drawn from it, and stays as strength
             rises.
 

@@ -68,7 +68,6 @@ def preprocess(pixels: Pixels, steps: tuple[str, ...]) -> Pixels:
     """Apply the steps that work on an image of the final size.
 
     Args:
-        pixels: RGB values, shape (H, W, 3).
         steps: Values of `STEPS`; the field of view is cropped by `read_image`, before the resize.
 
     Returns:
@@ -82,9 +81,6 @@ def preprocess(pixels: Pixels, steps: tuple[str, ...]) -> Pixels:
 
 def shades_of_gray(pixels: Pixels) -> Pixels:
     """Scale each channel so that the image is grey in the sixth-order mean: the tint of the light goes.
-
-    Args:
-        pixels: RGB values, shape (H, W, 3).
 
     Returns:
         The same, with the estimated colour of the light made white.
@@ -108,9 +104,6 @@ def remove_hair(pixels: Pixels) -> Pixels:
     A black-hat along rows and along columns finds what is dark and thin; of that only long pieces are taken
     for hair, because dots and networks of pigment are what a diagnosis rests on.
 
-    Args:
-        pixels: RGB values, shape (H, W, 3).
-
     Returns:
         RGB values of the same shape.
 
@@ -127,11 +120,7 @@ def remove_hair(pixels: Pixels) -> Pixels:
 
 
 def hair_mask(pixels: Pixels) -> NDArray[np.bool_]:
-    """Return where `remove_hair` sees hair, with the pixels that touch it, shape (H, W).
-
-    Args:
-        pixels: RGB values, shape (H, W, 3).
-    """
+    """Return where `remove_hair` sees hair, with the pixels that touch it, shape (H, W)."""
     cv2 = _import_cv2()
     height = pixels.shape[0]
     width_px = max(3, round(_HAIR_WIDTH * height) | 1)  # OpenCV closes off centre with an even width
@@ -159,9 +148,6 @@ def find_field_of_view(pixels: Pixels) -> tuple[slice, slice]:
     First rows and columns that are black throughout go. Then the box shrinks about its centre until no
     two of its corners are black; a lesion may well be dark in one. Where half the box is not enough, the
     darkness is no border, and the image stays as it was.
-
-    Args:
-        pixels: RGB values, shape (H, W, 3).
 
     Returns:
         Slices that keep at least `SMALLEST_VIEW` of height and width.

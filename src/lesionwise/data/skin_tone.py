@@ -41,7 +41,6 @@ def typology_angle(pixels: Pixels, mask: Mask | None = None) -> float:
     the mean lightness and yellowness.
 
     Args:
-        pixels: RGB values, shape (H, W, 3).
         mask: Where the lesion is, shape (H, W). Left out, the frame of the image is taken for skin.
 
     Returns:

@@ -196,12 +196,7 @@ def compare(
 def align(
     named: Sequence[tuple[str, Predictions]], *, by: Literal["lesion", "image"] = "lesion"
 ) -> list[tuple[str, Predictions]]:
-    """Return the predictions of several models in one order, and by the names of the first.
-
-    Args:
-        named: At least two names with predictions.
-        by: By with "image" each image becomes a lesion of its own.
-    """
+    """Return the predictions of several models in one order, and by the names of the first."""
     names = [name for name, _ in named]
     if len(named) < 2:  # noqa: PLR2004 (one has nothing to be compared with)
         raise ValueError(f"Expected at least two models but got {len(named)}.")

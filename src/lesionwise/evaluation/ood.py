@@ -126,7 +126,6 @@ def rejecting_cutoff(
     other cameras have them.
 
     Args:
-        score: Score of lesion images that nothing was fitted on, shape (N,).
         classes: Diagnosis of each, shape (N,); left out, all are looked at together.
         changed: Scores of lesion images as other cameras have them, if there are any.
     """
@@ -146,7 +145,6 @@ def accepted_out_of_fold(
     """Return what part of each diagnosis passes a cut-off that other lesions set, by diagnosis code.
 
     Args:
-        score: Score of lesion images that nothing was fitted on, shape (N,).
         classes: Diagnosis of each, as its place in `CODES`, shape (N,).
         changed: Score of each as another camera has it, shape (N,), if there are any.
         groups: Lesion group of each, shape (N,); left out, every image is a lesion of its own.
@@ -180,9 +178,6 @@ def accepting_cutoff(score: ArrayLike, accept: float = ACCEPT) -> float:
     """Return the least cut-off below which a new lesion image stays with this probability.
 
     Of too few images nothing can be promised; then it lies above all of them.
-
-    Args:
-        score: Score of lesion images that nothing was fitted on, shape (N,).
 
     References:
         Vovk, Gammerman, Shafer (2005), Algorithmic Learning in a Random World (the rank n + 1).

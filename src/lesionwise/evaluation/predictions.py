@@ -100,7 +100,6 @@ def read_predictions(
     """Read a predictions CSV: ours, that of the ISIC challenge, or one of the forms in `forms`.
 
     Args:
-        classes: The diagnoses in the order of numbered columns.
         normalise: Divide each row by its sum, for confidences that were not made to sum to 1.
 
     Raises:

@@ -104,9 +104,7 @@ def protocol_split(protocol: str, known: TrainingData, exam: int, *, seed: int, 
     """Return the split that a protocol makes of what is neither test nor exam.
 
     Args:
-        protocol: Key of `PROTOCOLS`.
         known: All images with the split whose test part is left alone.
-        exam: The fold that is put aside.
 
     Returns:
         A split whose test part is what the protocol is scored on; stamped where it leaks.

@@ -41,7 +41,6 @@ def reevaluate(
 
     Args:
         changes: Texts of the form `key=value`, of keys in `LOOKING`.
-        out: A new folder of the same kind.
 
     Raises:
         RecipeError: If a key decides what is trained, or the network cannot look so.

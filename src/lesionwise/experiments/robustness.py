@@ -50,7 +50,6 @@ def perturbed_part(
     """Return what each change at each strength costs a run on a part.
 
     Args:
-        run: A trained run, or an ensemble.
         part: Whose images; those of `test` only after `evaluate --final` looked at them.
 
     Raises:

@@ -29,7 +29,6 @@ def train_seeds(
 
     Args:
         train_one: Called with seed, run folder and split; trains or continues, and returns the run.
-        first: The first; the others follow.
         split: The split of all; that of the first run if left out.
 
     Returns:

@@ -29,7 +29,6 @@ def run_stability(
     """Measure the stability of a run on its `cal` images and add it to `scores.json`.
 
     Args:
-        run: A trained run, or an ensemble.
         data: Folder of its images; where they were in training if left out.
 
     Raises:

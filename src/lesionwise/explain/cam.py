@@ -45,9 +45,6 @@ class Method(StrEnum):
 def choose_method(network: Network, size: tuple[int, int]) -> Method:
     """Return the way in which a network can be explained.
 
-    Args:
-        size: Height and width of the images it sees in evaluation, in pixels.
-
     Raises:
         RunError: If what lies below its head has no places.
     """
@@ -64,11 +61,6 @@ def choose_method(network: Network, size: tuple[int, int]) -> Method:
 
 def class_maps(network: Network, images: Tensor, classes: Tensor, method: Method) -> Tensor:
     """Return what each place adds to the logit of a class above the mean of all classes.
-
-    Args:
-        network: Network in evaluation mode.
-        images: RGB in [0, 1], shape (B, 3, H, W).
-        classes: Index of the class to explain in each image, shape (B,).
 
     Returns:
         Signed values, shape (B, h, w). By `cam` their mean over places is the logit less the mean logit; by

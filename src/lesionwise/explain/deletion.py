@@ -34,9 +34,6 @@ def answer_curves(
     """Return the probability of the explained class as the view is taken away and put back.
 
     Args:
-        network: Network in evaluation mode.
-        images: RGB in [0, 1], shape (B, 3, H, W).
-        classes: Index of the explained class of each image, shape (B,).
         ranked: Values by order of `ORDERS`, shape (B, h, w); the highest place goes first.
 
     Returns:

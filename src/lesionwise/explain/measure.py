@@ -74,8 +74,6 @@ def explain_images(
     A map is of the image alone; metadata that a model is told besides only have a say in which class that is.
 
     Args:
-        network: Network from RGB in [0, 1] to logits.
-        pixels: All images, shape (M, H, W, 3), uint8; may be memory-mapped.
         y_prob: What the model answers for them, shape (N, C).
 
     Raises:

@@ -32,9 +32,7 @@ def draw_overlay(picture: Pixels, values: NDArray[np.float32], recipe: Recipe, *
     """Return a photograph with its map, darker where the model does not look.
 
     Args:
-        picture: RGB values, shape (H, W, 3), as `read_image` gives them with the recipe's steps.
         values: Signed map over the view, shape (h, w); what is not positive stays clear.
-        style: One of `STYLES`.
     """
     seen = centred_slices((picture.shape[0], picture.shape[1]), recipe.eval_zoom)
     drawn = dim_around(picture, seen)
@@ -51,7 +49,6 @@ def write_overlays(
     """Write a JPEG of each of `STYLES` of one image.
 
     Args:
-        folder: Where they go, as `overlay_path` says.
         values: Its signed map, shape (h, w).
     """
     size = (HEIGHT_PX, round(HEIGHT_PX * recipe.image_size[1] / recipe.image_size[0]))

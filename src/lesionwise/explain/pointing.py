@@ -105,13 +105,6 @@ def summarise(
 
     The ratio is that of the means: the mean of ratios would be ruled by the smallest lesions.
 
-    Args:
-        shares: Shares of each image, shape (N,) each.
-        y_true: Class index of each image, shape (N,).
-        groups: Lesion of each image, shape (N,).
-        resamples: Number of resamples for the intervals.
-        seed: Seed of the resampling.
-
     Raises:
         ValueError: If no image is left that has both a lesion in view and a map.
     """

@@ -61,7 +61,6 @@ def explain_run(
         part: Whose images; those of `test` only after `evaluate --final` looked at them.
         image_ids: Images of that part to draw; nothing is tested then. Left out, the part is tested, and the
             images are chosen that a reader should see first.
-        execution: Its `cache_root`, `workers` and `progress` are used.
 
     Raises:
         RunError: If the test part was not looked at yet, or the data is not what the run was trained with.

@@ -28,9 +28,6 @@ STAGES: Final = 8
 def randomised(network: Network, *, seed: int = 0) -> Iterator[tuple[str, Network]]:
     """Yield the network with more and more of its layers shuffled, from the head to the image.
 
-    Args:
-        network: Left as it is.
-
     Yields:
         What is shuffled so far, and the network; each builds on the one before.
     """

@@ -73,7 +73,6 @@ def explore_folder(
     Args:
         recipe: Its network, with the weights that it starts from, places the images on the map; without one,
             colour and texture do.
-        execution: Its `cache_root`, `workers` and `progress` are used.
 
     Raises:
         DataError: If the folder cannot be read.

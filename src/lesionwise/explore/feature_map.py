@@ -40,8 +40,6 @@ def map_features(features: Float, y: NDArray[np.int64], lesion: NDArray[np.intp]
 
     Args:
         features: Shape (N, D), N at least 2.
-        y: Class index of each image, shape (N,).
-        lesion: Number of the lesion of each image, shape (N,).
 
     Returns:
         The map; the sign of an axis is fixed so that the same data gives the same map.

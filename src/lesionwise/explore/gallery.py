@@ -23,13 +23,7 @@ QUALITY: Final = 75
 def sample_rows(
     dx: NDArray[np.str_], lesion: NDArray[np.str_], *, count: int, seed: int = 0
 ) -> dict[str, list[int]]:
-    """Return rows of each diagnosis, drawn at random, a lesion at most once.
-
-    Args:
-        dx: Diagnosis of each image, shape (N,).
-        lesion: Lesion of each image, shape (N,).
-        count: Rows of each diagnosis, or as many as there are lesions.
-    """
+    """Return rows of each diagnosis, drawn at random, a lesion at most once."""
     rng = np.random.default_rng(seed)
     chosen = {}
     for code in CODES:
@@ -40,12 +34,7 @@ def sample_rows(
 
 
 def thumbnail_sheet(pixels: NDArray[np.uint8], rows: list[int]) -> tuple[str, int]:
-    """Return thumbnails side by side as one picture, and how many stand in a line.
-
-    Args:
-        pixels: Pixels of all images, shape (N, H, W, 3).
-        rows: Which, in the order of the sheet.
-    """
+    """Return thumbnails side by side as one picture, and how many stand in a line."""
     across = max(1, int(np.ceil(np.sqrt(len(rows) * TILE[0] / TILE[1]))))
     down = -(-len(rows) // across) or 1
     sheet = np.zeros((down * TILE[0], across * TILE[1], 3), np.uint8)

@@ -32,9 +32,6 @@ _MOSTLY: Final = 0.5  # of a pixel: it counts as lesion
 def look_at_images(dataset: Dataset, cache: ImageCache, execution: Execution = Execution()) -> Look:
     """Measure every image of a data set, and its masks where there are some.
 
-    Args:
-        execution: Its `workers` and `progress` are used.
-
     Returns:
         What was measured; images without a mask have NaN in the columns that need one.
     """

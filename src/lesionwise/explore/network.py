@@ -21,9 +21,6 @@ from lesionwise.recipe import Recipe
 def network_features(pixels: NDArray[np.uint8], recipe: Recipe, *, progress: Progress = SILENT) -> Float:
     """Return what the network of a recipe makes of each image before any training here.
 
-    Args:
-        pixels: RGB values, shape (N, H, W, 3).
-
     Returns:
         Shape (N, D).
     """

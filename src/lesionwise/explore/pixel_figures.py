@@ -21,12 +21,7 @@ MARKERS = dict(zip(CODES, ("o", "s", "^", "D", "X", ".", "P"), strict=True))
 
 
 def mean_image_table(mean: Float, deviation: Float, images: Mapping[str, int]) -> pd.DataFrame:
-    """Return each class's mean colour in the centre and at the border, and how much the images differ there.
-
-    Args:
-        mean: Mean image of each class, shape (C, H, W, 3).
-        deviation: Deviation of each pixel, shape (C, H, W).
-    """
+    """Return each class's mean colour in the centre and at the border, and how far images differ there."""
     height, width = deviation.shape[1:]
     centre = np.zeros((height, width), bool)
     centre[height // 3 : -(height // 3), width // 3 : -(width // 3)] = True
@@ -46,8 +41,6 @@ def plot_mean_images(mean: Float, deviation: Float, images: Mapping[str, int]) -
     """Draw the mean image of each class, and below it how much its images differ at each place.
 
     Args:
-        mean: Mean image of each class, shape (C, H, W, 3).
-        deviation: Deviation of each pixel, shape (C, H, W).
         images: Number of images of each class; a class without one is left empty.
     """
     present = [index for index, code in enumerate(CODES) if images[code]]
@@ -66,12 +59,7 @@ def plot_mean_images(mean: Float, deviation: Float, images: Mapping[str, int]) -
 
 
 def plot_samples(rows: Mapping[str, list[int]], pixels: NDArray[np.uint8]) -> Figure:
-    """Draw some images of each diagnosis, a diagnosis a line.
-
-    Args:
-        rows: Row numbers by diagnosis.
-        pixels: Pixels of all images, shape (N, H, W, 3).
-    """
+    """Draw some images of each diagnosis, a diagnosis a line."""
     shown = {code: chosen for code, chosen in rows.items() if chosen}
     most = max(map(len, shown.values()))
     with figure_style():

@@ -56,11 +56,7 @@ class Look:
 
 
 class ClassSums:
-    """Sums of pixels and of their squares by class, from which mean and deviation come.
-
-    Args:
-        shape: Height and width, in pixels.
-    """
+    """Sums of pixels and of their squares by class, from which mean and deviation come."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self.count = np.zeros(len(CODES))
@@ -134,11 +130,7 @@ def blocks(rows: int) -> Iterator[slice]:
 
 
 def in_threads(work: Callable[[slice], None], rows: int, execution: Execution = Execution()) -> None:
-    """Do a piece of work for every block of rows on all cores.
-
-    Args:
-        execution: Its `workers` and `progress` are used.
-    """
+    """Do a piece of work for every block of rows on all cores."""
     done = 0
     with ThreadPoolExecutor(execution.workers or usable_cores()) as pool:
         for part, _ in zip(blocks(rows), pool.map(work, blocks(rows)), strict=True):

@@ -35,7 +35,6 @@ def main_remarks(
     """Return what stands out, the most consequential first.
 
     Args:
-        table: As `Dataset.table`.
         measures: As `look_at_images` returns them, in the order of the table.
         features: What the map rests on, in words.
     """
@@ -72,12 +71,7 @@ def rank_separation(first: NDArray[np.float64], second: NDArray[np.float64]) -> 
 
 
 def explained_by_diagnosis(values: NDArray[np.float64], dx: NDArray[np.str_]) -> float:
-    """Return the part of a measure's variance that lies between the diagnoses (η²), from 0 to 1.
-
-    Args:
-        values: Values of each image, shape (N,).
-        dx: Diagnosis of each image, shape (N,).
-    """
+    """Return the part of a measure's variance that lies between the diagnoses (η²), from 0 to 1."""
     means = [(values[dx == code].mean(), (dx == code).sum()) for code in np.unique(dx)]
     between = sum(count * (mean - values.mean()) ** 2 for mean, count in means)
     return float(between / max(((values - values.mean()) ** 2).sum(), 1e-12))

@@ -21,11 +21,7 @@ _DESCRIBED: Final = ("age", "sex", "localization", "dx_type")
 
 
 def diagnosis_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return, for each diagnosis, its images, its lesions, and the images that share their lesion.
-
-    Args:
-        table: As `Dataset.table`.
-    """
+    """Return, for each diagnosis, its images, its lesions, and the images that share their lesion."""
     photographs = table.groupby("lesion_id")["image_id"].transform("size")
     groups = [table["dx"] == code for code in CODES]
     images = np.array([int(own.sum()) for own in groups])
@@ -45,9 +41,6 @@ def diagnosis_table(table: pd.DataFrame) -> pd.DataFrame:
 def count_table(table: pd.DataFrame, column: str) -> pd.DataFrame:
     """Return how many images have each value of a column, by diagnosis, the commonest value first.
 
-    Args:
-        table: As `Dataset.table`.
-
     Returns:
         Columns: the given one, a count for each diagnosis, `images` in all.
     """
@@ -59,11 +52,7 @@ def count_table(table: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def photographs_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return how many lesions have one photograph, two, and so on, by diagnosis of the lesion.
-
-    Args:
-        table: As `Dataset.table`.
-    """
+    """Return how many lesions have one photograph, two, and so on, by diagnosis of the lesion."""
     lesions = table.groupby("lesion_id").agg(photographs=("image_id", "size"), dx=("dx", "first"))
     counts = pd.crosstab(lesions["photographs"], lesions["dx"]).reindex(columns=list(CODES), fill_value=0)
     counts["lesions"] = counts.sum(axis=1)
@@ -73,11 +62,7 @@ def photographs_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def age_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the images of each five years of age, by diagnosis; ages that are missing are left out.
-
-    Args:
-        table: As `Dataset.table`.
-    """
+    """Return the images of each five years of age, by diagnosis; ages that are missing are left out."""
     known = table.dropna(subset=["age"])
     years = (known["age"] // AGE_STEP_YEARS * AGE_STEP_YEARS).astype(int)
     counts = pd.crosstab(years, known["dx"])
@@ -91,9 +76,6 @@ def age_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def share_table(table: pd.DataFrame, column: str) -> pd.DataFrame:
     """Return which part of each diagnosis's images has each value of a column.
-
-    Args:
-        table: As `Dataset.table`.
 
     Returns:
         A row for each diagnosis, a column for each value, the commonest first; rows sum to 1.
@@ -139,7 +121,6 @@ def spread_table(measures: pd.DataFrame, dx: NDArray[np.str_]) -> pd.DataFrame:
 
     Args:
         measures: One column for each measure, one row for each image.
-        dx: Diagnosis of each image, shape (N,).
 
     Returns:
         Columns `measure`, `diagnosis`, `images` and those of `QUANTILES`.

@@ -32,10 +32,6 @@ def verify_as_predicted(engine: Engine, run: RunFolder, runs: Sequence[RunFolder
     weights or members than those that were calibrated. Where the data folder is gone there is
     nothing to compare with.
 
-    Args:
-        engine: Engine of the bundle, in fp32.
-        runs: The members, or the run alone.
-
     Raises:
         BundleError: If a probability differs by more than `TOLERANCE`.
     """

@@ -59,11 +59,7 @@ def claimed_scores(run: RunFolder, calibration: Calibration) -> dict[str, PartSc
 
 
 def scores_of(predictions: Predictions, source: str) -> PartScores:
-    """Return all scores of some predictions, as a bundle claims them.
-
-    Args:
-        predictions: Predictions with truth and lesions.
-    """
+    """Return all scores of some predictions, as a bundle claims them."""
     return part_scores(evaluate_predictions(predictions, source))
 
 

@@ -97,7 +97,6 @@ class Member(nn.Module):
     """One trained network with its view and its own calibration.
 
     Args:
-        network: Network from RGB in [0, 1] to logits.
         scaling: Scaling of its logits, where members are averaged; None for a model alone.
     """
 
@@ -183,8 +182,6 @@ def to_onnx(graph: BundleGraph, size: tuple[int, int], *, metadata: int = 0) -> 
     """Write a graph as ONNX, for any number of images at once.
 
     Args:
-        graph: Graph in evaluation mode.
-        size: Height and width of its input, in pixels.
         metadata: Numbers that describe an image besides; without any it has one input.
     """
     trial = {"image": torch.zeros(2, *size, 3, dtype=torch.uint8)}
@@ -213,10 +210,6 @@ def to_onnx(graph: BundleGraph, size: tuple[int, int], *, metadata: int = 0) -> 
 
 def verify_parity(graph: BundleGraph, engine: Engine) -> float:
     """Make sure that a bundle answers as the network that it came from, and return the largest difference.
-
-    Args:
-        graph: Graph in evaluation mode.
-        engine: The bundle, in fp32.
 
     Raises:
         BundleError: If a probability differs by more than `TOLERANCE`, or the score by which pictures are

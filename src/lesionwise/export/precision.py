@@ -184,7 +184,6 @@ def quantize_bundle(
 
     Args:
         graph: Its ONNX file without the description.
-        execution: Its `cache_root` and `workers` are used.
     """
     recipe, data, _ = prepare_again(member, execution)
     metadata = data.metadata(recipe.metadata)

@@ -79,7 +79,6 @@ def export_run(
     Args:
         run: A trained run, or the folder that `lesionwise ensemble` made of several.
         precision: What it will be run in; below fp32 the changes on `cal` are counted, which needs the data.
-        execution: Its `cache_root` and `workers` are used.
 
     Raises:
         RunError: If a run lacks something, or runs do not fit each other.

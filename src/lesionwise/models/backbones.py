@@ -67,11 +67,6 @@ def backbone(
 class TimmFeatures(nn.Module):
     """The features of a timm network as a map (B, D, h, w).
 
-    Args:
-        image_size: Height and width of its images, in pixels.
-        weights: "published", "none", or the path of a safetensors file.
-        arguments: Passed to `timm.create_model`.
-
     Attributes:
         num_features: Channels D of the map.
         statistics: What the weights were trained with; None for fresh weights.

@@ -95,10 +95,6 @@ class Network(nn.Module):
         """Return logits, embedding and, where exact, class activation maps of RGB images in [0, 1].
 
         Of several views the embeddings are averaged, and so the logits; their maps lie on the image.
-
-        Args:
-            images: Shape (B, 3, H, W).
-            metadata: Encoded, shape (B, M); left out, nothing is known.
         """
         views = VIEWS[self.views]
         seen = images if len(views) == 1 else torch.cat([turn(images, view) for view in views])

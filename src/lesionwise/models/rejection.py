@@ -12,11 +12,7 @@ from lesionwise.evaluation.ood import Rejection
 
 
 class RejectionScore(nn.Module):
-    """From the embedding to how foreign each picture is.
-
-    Args:
-        rejection: As it was learnt.
-    """
+    """From the embedding to how foreign each picture is."""
 
     middle: Tensor
     direction: Tensor

@@ -11,11 +11,7 @@ from lesionwise.models.network import Network, PooledHead
 
 
 def small(*, num_classes: int, image_size: tuple[int, int], drop_rate: float = 0.0) -> Network:
-    """Return the network; it takes images of any size and has one feature place per 16 pixels.
-
-    Args:
-        image_size: Height and width of its images; not used.
-    """
+    """Return the network; it takes images of any size and has one feature place per 16 pixels."""
     del image_size
     features = nn.Sequential(
         *(_normed(3, 32, 3, stride=2), nn.ReLU()),

@@ -14,11 +14,7 @@ def data_uri(content: bytes, media_type: str = "image/jpeg") -> str:
 
 
 def jpeg_uri(pixels: NDArray[np.uint8], *, quality: int) -> str:
-    """Return an image as an address that holds it as JPEG.
-
-    Args:
-        pixels: RGB values, shape (H, W, 3).
-    """
+    """Return an image as an address that holds it as JPEG."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
     return data_uri(buffer.getvalue())

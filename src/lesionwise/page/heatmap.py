@@ -51,7 +51,6 @@ def lay_colour(pixels: Pixels, values: Float32s, *, opacity: float = OPACITY) ->
     """Return a photograph with a map over it in colour.
 
     Args:
-        pixels: RGB values, shape (H, W, 3).
         values: Values in [0, 1], shape (h, w) of any size: stretched over the whole photograph.
     """
     field = np.clip(_stretch(values, pixels.shape[0], pixels.shape[1]), 0, 1)
@@ -63,7 +62,6 @@ def lay_contours(pixels: Pixels, values: Float32s, *, levels: tuple[float, ...] 
     """Return a photograph with lines where a map crosses some levels, dark with a white halo.
 
     Args:
-        pixels: RGB values, shape (H, W, 3).
         values: Values in [0, 1], shape (h, w) of any size.
         levels: Each in (0, 1); the inner lines are the stronger ones.
     """
@@ -84,7 +82,6 @@ def dim_around(pixels: Pixels, seen: tuple[slice, slice]) -> Pixels:
     """Return a photograph that is darker around what a model looks at.
 
     Args:
-        pixels: RGB values, shape (H, W, 3).
         seen: Rows and columns of the part that stays as it is.
     """
     drawn: Pixels = np.rint(pixels * OUTSIDE).astype(np.uint8)

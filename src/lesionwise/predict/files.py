@@ -110,7 +110,6 @@ def predict_files(
     Args:
         pictures: What to predict; read lazily, so that memory does not grow with their number, but for two
             hashes of each that was met.
-        tta: Average over flips; see `views`.
         workers: Decoding threads; the number of usable cores if left out.
 
     Raises:

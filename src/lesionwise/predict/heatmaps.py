@@ -35,11 +35,7 @@ class HeatmapWriter:
         self.folder = folder
 
     def __call__(self, pictures: list[Picture], pixels: NDArray[np.uint8], answers: Answers) -> None:
-        """Write the maps of one batch.
-
-        Args:
-            pixels: As the network was given them, shape (N, H, W, 3).
-        """
+        """Write the maps of one batch."""
         assert answers.cam is not None  # noqa: S101 (the bundle says that it has one)
         for row, picture in enumerate(pictures):
             values = answers.cam[row, INDEX[str(answers.decisions.top[row])]]

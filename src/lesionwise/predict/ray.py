@@ -57,7 +57,6 @@ def predict_with_ray(
     Args:
         pictures: What to predict. Every machine must reach files of folders under the same path.
         output: Where the results go; its `on_answers` is not called.
-        tta: Average over flips; see `views`.
 
     Raises:
         DataError: As `predict_files`, or if pictures cannot be sent, as those in a zip.

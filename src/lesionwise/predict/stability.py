@@ -75,9 +75,6 @@ def stability_of(
     The row `PNG` holds a file against a PNG of its pixels; it is there if a file is a JPEG. The row `bf16` is
     there if this processor computes in bf16 and the graph is not one of int8.
 
-    Args:
-        rows: Rows of the images to measure on, shape (N,).
-
     Raises:
         ImageError: If a file cannot be read; the message names it.
     """

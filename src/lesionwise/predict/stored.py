@@ -85,11 +85,7 @@ def write_parquet(table: Path, out: Path) -> None:
 
 
 def verify_made_by(out: Path, sha256: str) -> None:
-    """Make sure that a finished Parquet file was predicted with this model, as far as it names one.
-
-    Args:
-        out: The file.
-    """
+    """Make sure that a finished Parquet file was predicted with this model, as far as it names one."""
     parquet, column = _import_arrow("parquet"), "model_sha256"
     try:
         file = parquet.ParquetFile(out)

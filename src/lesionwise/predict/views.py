@@ -44,10 +44,6 @@ def verify_views_add(engine: Engine) -> None:
 def run_views(engine: Engine, pixels: Pixels, metadata: NDArray[np.float32] | None = None) -> Arrays:
     """Run a batch in all views.
 
-    Args:
-        pixels: Images as the graph takes them, shape (N, H, W, 3).
-        metadata: What is known of them besides, encoded, shape (N, M).
-
     Returns:
         The outputs of the images as they are, but probabilities averaged over all views, and logits the
         logarithm of those, because logits of several views have no common scale.

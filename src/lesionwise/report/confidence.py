@@ -56,11 +56,7 @@ def confidence_facts(found: EvaluatedRun) -> dict[str, Any] | None:
 
 
 def calibration_facts(check: CalibrationCheck | None, calibration: Calibration) -> dict[str, Any]:
-    """Return a calibration and what to say of it.
-
-    Args:
-        check: What it was worth; None if that was not measured.
-    """
+    """Return a calibration and what to say of it."""
     sets = calibration.prediction_sets
     shares, coverage = (check.shares, check.coverage) if check else ([], [])
     return {

@@ -205,7 +205,6 @@ def thumbnails(image_ids: Iterable[str], paths: dict[str, Path]) -> dict[str, st
     """Return small JPEGs as data addresses, so that the page needs no other file.
 
     Args:
-        image_ids: Which.
         paths: File of each image id; those that are missing or cannot be read are left out.
     """
     found = {}

@@ -34,7 +34,6 @@ def explanation_facts(run: RunFolder, part: str, drawn: dict[str, Markup]) -> di
 
     Args:
         part: The part that the report is about; where it was not explained, val or cal is shown.
-        drawn: Figures of the page by name; those of the tests are added.
     """
     name, found = shown_part(read_explanation, run, part)
     if not found:
@@ -48,7 +47,6 @@ def robustness_facts(run: RunFolder, part: str, drawn: dict[str, Markup]) -> dic
 
     Args:
         part: The part that the report is about; where it was not measured, val or cal is shown.
-        drawn: Figures of the page by name; that of the changes is added.
     """
     name, found = shown_part(read_robustness, run, part)
     if not found:
@@ -73,11 +71,7 @@ def shown_part(
 
 
 def stability_facts(run: RunFolder, drawn: dict[str, Markup]) -> dict[str, Any] | None:
-    """Return how often answers stay the same on `cal`, and draw the figure; None where it was not measured.
-
-    Args:
-        drawn: Figures of the page by name; that of the changes is added.
-    """
+    """Return how often answers stay the same on `cal`, and draw the figure; None if not measured."""
     found = read_stability(run)
     if found is None:
         return None

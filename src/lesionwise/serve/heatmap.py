@@ -32,11 +32,7 @@ class VisiblePart:
 
 
 def locate_view(description: Description, width: int, height: int) -> VisiblePart | None:
-    """Return where the network looks, or None if that depends on the image's content.
-
-    Args:
-        width: Width of the upright image, in pixels.
-    """
+    """Return where the network looks, or None if that depends on the image's content."""
     rule = description.input
     if FIELD_OF_VIEW in rule.steps:
         return None
@@ -50,7 +46,6 @@ def draw_heatmap(cam: NDArray[np.float32], view: VisiblePart, width: int, height
 
     Args:
         cam: What each place adds to the logit of the class, shape (h, w).
-        width: Width of the upright image, in pixels.
     """
     scale = LONG_SIDE_PX / max(width, height)
     sides = max(1, round(width * scale)), max(1, round(height * scale))

@@ -242,11 +242,7 @@ class Service:
     async def answer_pixels(
         self, pixels: NDArray[np.uint8], *, metadata: Mapping[str, str] | None = None
     ) -> list[dict[str, Any]]:
-        """Return the result for each image that was decoded elsewhere, without a heatmap.
-
-        Args:
-            pixels: As the network takes them, shape (N, H, W, 3).
-        """
+        """Return the result for each image that was decoded elsewhere, without a heatmap."""
         encoded = self._encode(metadata or {})
         with self._admit(len(pixels)):
             found = await asyncio.gather(

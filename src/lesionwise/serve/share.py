@@ -28,9 +28,6 @@ WARNING: Final = (
 def verify_shareable(token: str | None) -> None:
     """Refuse to share a service that anybody could use.
 
-    Args:
-        token: What the service asks for.
-
     Raises:
         LesionwiseError: If there is none, or one that could be guessed; or if ngrok's own is missing.
     """

@@ -151,8 +151,6 @@ async def read_upload(request: Request, limits: Limits, hold: Hold, fields: Coll
     """Return the images of a request and what is said of them.
 
     Args:
-        request: Not read from yet.
-        hold: Counts its bytes.
         fields: Names of the other fields that are read; any more are skipped.
 
     Raises:
@@ -174,10 +172,6 @@ async def read_upload(request: Request, limits: Limits, hold: Hold, fields: Coll
 
 async def arriving(request: Request, limits: Limits, hold: Hold) -> AsyncIterator[bytes]:
     """Yield the body of a request as it arrives.
-
-    Args:
-        request: Not read from yet.
-        hold: Counts its bytes.
 
     Raises:
         Problem: If it is too large, too slow, or ends too early.

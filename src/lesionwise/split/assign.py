@@ -109,10 +109,6 @@ def make_split(
 def deal_held_out(y: NDArray[np.int64], unit: NDArray[np.str_], *, seed: int) -> NDArray[np.object_]:
     """Return "val" for one ninth of the images, "cal" for another and "train" for the rest, shape (N,).
 
-    Args:
-        y: Diagnosis of each image, shape (N,).
-        unit: What stays together, shape (N,).
-
     Raises:
         SplitError: If one of the three lacked a diagnosis however they were dealt.
     """
@@ -127,8 +123,6 @@ def deal(
     Deals anew, by seeds of its own, while a part lacks a diagnosis.
 
     Args:
-        y: Diagnosis of each image, shape (N,).
-        unit: What stays together, shape (N,).
         named: Parts that the first of them make; all others are train.
 
     Raises:

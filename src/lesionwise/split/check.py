@@ -136,11 +136,7 @@ def check_split(
 
 
 def find_taint(train: Iterable[str], test: Iterable[str], table: pd.DataFrame) -> dict[str, str]:
-    """Return the reason, one of `REASONS`, of each test image that is tainted.
-
-    Args:
-        train: Ids of the training images.
-    """
+    """Return the reason, one of `REASONS`, of each test image that is tainted."""
     group = dict(zip(table["image_id"], lesion_groups(table), strict=True))
     lesion = dict(zip(table["image_id"], table["lesion_id"], strict=True))
     return _taint(set(train), sorted(set(test)), group, lesion)

@@ -58,9 +58,6 @@ def fold_numbers(split: Split, source: str = "split.csv") -> list[int]:
 def fold_everything(dataset: Dataset, unit: NDArray[np.str_], *, folds: int, seed: int) -> Split:
     """Deal all images out to folds 1 to k, with no test part put aside.
 
-    Args:
-        unit: What stays together, shape (N,).
-
     Raises:
         SplitError: If there are fewer than two, or a diagnosis has too few groups for them.
     """
@@ -79,10 +76,6 @@ def fold_split(split: Split, fold: int, dataset: Dataset, unit: NDArray[np.str_]
 
     The fold is held out as the test part. Of the lesions of the other folds one ninth is val, which picks the
     epoch, one ninth cal, and the rest train. The test part of the split that is folded is left out.
-
-    Args:
-        fold: The one that is held out.
-        unit: What stays together, shape (N,).
 
     Raises:
         SplitError: If a diagnosis has too few groups in the other folds.

@@ -46,10 +46,6 @@ def network_features(
     """Return the features of every image, shape (N, D), kept beside the pixels they were computed from.
 
     They are the embedding, or where that is made of the directions of many features, these features.
-
-    Args:
-        network: Its views are averaged.
-        execution: Its `device`, "cpu", "cuda" or "mps", and its `progress` are used.
     """
     path = _path(network, recipe, data)
     if not _is_whole(path):

@@ -55,7 +55,6 @@ def fit(
 
     Args:
         processes: Those that train as one, of which the first writes; this one alone if left out.
-        execution: Its `device`, as `choose_device` gave it, and its `progress` are used.
 
     Returns:
         What the training steps of this call took.
@@ -171,13 +170,7 @@ def predict_logits(
     metadata: NDArray[np.float32] | None = None,
     device: str,
 ) -> Floats:
-    """Return the raw outputs of a network for some rows, shape (len(rows), C), in fp32.
-
-    Args:
-        network: Network from RGB in [0, 1] to logits.
-        pixels: All images, shape (N, H, W, 3), uint8; may be memory-mapped.
-        metadata: Metadata of all images, encoded, shape (N, M); left out, nothing is known.
-    """
+    """Return the raw outputs of a network for some rows, shape (len(rows), C), in fp32."""
     keep_memory()
     network = network.to(device).eval()
     outputs = []

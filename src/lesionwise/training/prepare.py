@@ -119,7 +119,6 @@ def prepare(
         split: A split to use, or what stays together in one that is made. A split that names copies has them
             made as well.
         merge: Pairs of images that a person confirmed to show one lesion, for a split that is made.
-        execution: Its `cache_root`, `workers` and `progress` are used.
     """
     dataset = read_dataset(folder)
     size, steps = (recipe.image_size, recipe_steps(recipe)) if recipe else (COMPARE_SIZE, ())
@@ -159,7 +158,6 @@ def verify_diagnoses(y: NDArray[np.int64], part: NDArray[np.str_], *, source: st
     """Make sure that each part, or each fold, has images of every diagnosis.
 
     Args:
-        y: Class index of each image, shape (N,).
         part: Part of each image, shape (N,); empty for one that is left out.
     """
     for name in np.unique(part[part != ""]):

@@ -45,7 +45,6 @@ def fit_probe(
 
     Args:
         run: Where the results go; `probe.csv` holds the score of each strength that was tried.
-        execution: Its `device`, "cpu", "cuda" or "mps", and its `progress` are used.
 
     Returns:
         What features and fit took.

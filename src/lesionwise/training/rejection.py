@@ -55,11 +55,7 @@ def write_numbers(run: RunFolder, recipe: Recipe, data: TrainingData, *, device:
 
 
 def some_of_each(y: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return some of these rows, in random order, of each diagnosis at most `_MOST_OF_EACH`.
-
-    Args:
-        y: Diagnosis of every image.
-    """
+    """Return some of these rows, in random order, of each diagnosis at most `_MOST_OF_EACH`."""
     rng = np.random.default_rng(0)
     shuffled = rng.permutation(rows)
     kept = [shuffled[y[shuffled] == kind][:_MOST_OF_EACH] for kind in np.unique(y[rows])]
@@ -70,8 +66,6 @@ def changed(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64], part: str) 
     """Yield lesion images as other cameras have them.
 
     Args:
-        pixels: All images, shape (N, H, W, 3).
-        rows: Images to change.
         part: "train" or "cal". Each has cameras of its own: nothing was learnt from those that set the
             cut-off.
     """
@@ -84,7 +78,6 @@ def outsiders(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64]) -> Iterat
     """Yield pictures that are no lesion images, as many of each kind.
 
     Args:
-        pixels: All images, shape (N, H, W, 3).
         rows: Lesion images to alter, or to take colours from.
     """
     for place, kind in enumerate(OUTSIDERS):
@@ -105,7 +98,6 @@ def embed(
     """Return the embeddings (N, K) of some pictures.
 
     Args:
-        network: Network from RGB in [0, 1] to outputs.
         pictures: Each of shape (H, W, 3).
     """
     keep_memory()

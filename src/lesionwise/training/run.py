@@ -55,10 +55,6 @@ def append_ledger(path: Path, *, run: str, model_sha256: str, split_fingerprint:
     """Note one look at the test images of a split and return how many of them there have been.
 
     A test set is worn out by looking: the ledger makes every look visible.
-
-    Args:
-        path: The ledger, beside the split.
-        split_fingerprint: Fingerprint of the split whose test part was read.
     """
     new = not path.exists()
     with path.open("a", encoding="utf-8", newline="") as file:
@@ -269,9 +265,6 @@ def prepare_again(
 ) -> tuple[Recipe, TrainingData, str | None]:
     """Return recipe and data of a run, and where its split came from.
 
-    Args:
-        execution: Its `cache_root`, `workers` and `progress` are used.
-
     Raises:
         RunError: If the data is not what the run was trained with.
     """
@@ -389,9 +382,6 @@ def predict_test_together(run: RunFolder, execution: Execution = Execution()) ->
     """Predict the test part; of an ensemble with each member, and note each look in the ledger.
 
     Where the test part is a fold that was held out, and not the final exam, there is no look to note.
-
-    Args:
-        run: A trained run, or an ensemble.
 
     Returns:
         The last look, None if there was none.

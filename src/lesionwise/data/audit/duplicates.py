@@ -55,7 +55,6 @@ def near_duplicates(
     """Return pairs of images of different lesions that look like one lesion, the likeliest first.
 
     Args:
-        grey: Thumbnails, shape (N, H, W).
         lesion: Number of the lesion of each image, shape (N,); pairs within one are not looked for.
         least: Correlation from which a pair is returned.
     """
@@ -77,13 +76,7 @@ def duplicate_findings(
     dx: NDArray[np.str_],
     joined: Iterable[tuple[str, str]] = (),
 ) -> list[Finding]:
-    """Return the findings on identical images and on pairs that nobody has joined yet.
-
-    Args:
-        identical: Pairs of rows with equal pixels.
-        dx: Diagnosis of each image, shape (N,).
-        joined: Pairs of ids that are known to be one lesion.
-    """
+    """Return the findings on identical images and on pairs that nobody has joined yet."""
     findings = []
     if identical:
         torn = sum(dx[first] != dx[second] for first, second in identical)

@@ -108,9 +108,6 @@ MEASURES: Final = (
 def measure_image(pixels: Pixels) -> tuple[dict[str, float], Grey]:
     """Return the measures of an image and its grey thumbnail.
 
-    Args:
-        pixels: RGB values, shape (H, W, 3).
-
     Returns:
         The measures by name, and grey values, shape (H / 3, W / 3).
     """

@@ -105,7 +105,6 @@ def audit_folder(
 
     Args:
         joined: Pairs of image ids that are known to be one lesion and are joined by every split.
-        execution: Its `cache_root`, `workers` and `progress` are used.
 
     Raises:
         DataError: If the folder is no data folder at all.

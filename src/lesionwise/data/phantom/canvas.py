@@ -81,7 +81,6 @@ class Canvas:
 
         Args:
             jitter: Standard deviation of each point's shift, as a fraction of the spacing.
-            region: Field over the canvas.
 
         Returns:
             Positions from the canvas's corner, shape (N, 2).

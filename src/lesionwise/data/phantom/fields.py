@@ -30,7 +30,6 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale_px: flo
     white noise at full size.
 
     Args:
-        shape: Height and width of the field.
         scale_px: Distance between the grid's nodes, about half a period of the waves.
 
     Returns:
@@ -70,7 +69,6 @@ def draw_blobs(
     """Return a field that is 1 inside rounded blobs and 0 outside.
 
     Args:
-        shape: Height and width of the field.
         centres: Positions, shape (N, 2).
         radii: Mean radius of each blob in pixels, shape (N,).
         wobble: How far a blob is from an ellipse, as a fraction of its radius.
@@ -96,7 +94,6 @@ def draw_strokes(
     """Return a field that is 1 on polylines and 0 beside them.
 
     Args:
-        shape: Height and width of the field.
         strokes: Each a path, shape (N, 2), and its width in pixels.
     """
     image, pen = _sheet(shape)

@@ -109,12 +109,7 @@ def check_calibration(
     *,
     resamples: int = RESAMPLES,
 ) -> CalibrationCheck:
-    """Measure a calibration on images that had no share in it.
-
-    Args:
-        raw_prob: Softmax of the raw outputs, shape (N, 7).
-        y_prob: Calibrated probabilities, shape (N, 7).
-    """
+    """Measure a calibration on images that had no share in it."""
     truth, prob = check_arguments(y_true, y_prob)
     coverage = set_coverage_table(calibration.prediction_sets, truth, prob, groups)
     shares = stated_share_table(truth, prob, groups, resamples=resamples)

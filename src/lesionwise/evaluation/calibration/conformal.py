@@ -37,9 +37,6 @@ def fit_prediction_sets(
 ) -> PredictionSets:
     """Return the limit of each diagnosis: its k-th smallest lesion score, k as `rank` gives it.
 
-    Args:
-        y_prob: Calibrated probabilities, shape (N, 7).
-
     References:
         Vovk (2012), Conditional validity of inductive conformal predictors, https://arxiv.org/abs/1209.2673
     """
@@ -95,9 +92,6 @@ def set_coverage_table(sets: PredictionSets, y_true: Truth, y_prob: Probs, group
 
     A lesion is covered if the set of each of its photographs holds its diagnosis.
 
-    Args:
-        y_prob: Calibrated probabilities, shape (N, 7).
-
     Returns:
         A row per diagnosis with a promise, and one for `ALL` of them: `diagnosis`, `cal_lesions`, `lesions`,
         `covered`, `coverage`, `low` and `high` (the middle 95 % of the coverages that a promise shows
@@ -129,9 +123,6 @@ def set_coverage_table(sets: PredictionSets, y_true: Truth, y_prob: Probs, group
 
 def set_sizes(sets: PredictionSets, y_prob: Probs) -> dict[str, float]:
     """Return how much the sets say.
-
-    Args:
-        y_prob: Calibrated probabilities, shape (N, 7).
 
     Returns:
         `mean`: diagnoses in a set; `mean_promised`: those of them with a promise (the others are in every

@@ -59,9 +59,6 @@ def choose_point(
     As with prediction sets, the number of lesions is counted one higher, as if one more lesion had been got
     wrong: reaching nine tenths of sixty would on average find less than nine tenths of new ones.
 
-    Args:
-        y_prob: Calibrated probabilities, shape (N, 7).
-
     References:
         Lee, Barber, Willett (2023), Distribution-free inference with hierarchical data,
         https://arxiv.org/abs/2306.06342
@@ -94,9 +91,6 @@ def measure_point(
     """Return sensitivity and specificity of a threshold, each lesion counting once; empty without one.
 
     A side of the question without any lesion is left out.
-
-    Args:
-        y_prob: Calibrated probabilities, shape (N, 7).
     """
     called = point.decide(y_prob)
     if called is None:

@@ -57,11 +57,7 @@ class _Scaling(_Record):
         raise NotImplementedError
 
     def probabilities(self, logits: ArrayLike) -> Floats:
-        """Return calibrated probabilities, shape (N, C).
-
-        Args:
-            logits: Raw outputs of the network, shape (N, C).
-        """
+        """Return calibrated probabilities, shape (N, C)."""
         return softmax(np.asarray(logits, float) * self.factor + self.offset)
 
 
@@ -147,11 +143,7 @@ class PredictionSets(_Record):
         return classes
 
     def contains(self, y_prob: Probs) -> Booleans:
-        """Return which diagnoses each set holds, shape (N, C); the likeliest is always in.
-
-        Args:
-            y_prob: Calibrated probabilities, shape (N, C).
-        """
+        """Return which diagnoses each set holds, shape (N, C); the likeliest is always in."""
         prob = np.asarray(y_prob, float)
         found = [self.classes[code].quantile for code in CODES]
         limit = np.array([np.inf if isinstance(value, str) else value for value in found])
@@ -190,11 +182,7 @@ class OperatingPoint(_Record):
     negatives: Count
 
     def decide(self, y_prob: Probs) -> Booleans | None:
-        """Return whether each image reaches the threshold, shape (N,); None where there is none.
-
-        Args:
-            y_prob: Calibrated probabilities, shape (N, C).
-        """
+        """Return whether each image reaches the threshold, shape (N,); None where there is none."""
         if isinstance(self.threshold, str):
             return None
         return np.asarray(question_probability(y_prob, self.question) >= self.threshold)
@@ -227,11 +215,7 @@ class Calibration(_Record):
     stamp: Stamp | None = None
 
     def probabilities(self, logits: ArrayLike) -> Floats:
-        """Return calibrated probabilities, shape (N, C).
-
-        Args:
-            logits: Raw outputs of the network, shape (N, C).
-        """
+        """Return calibrated probabilities, shape (N, C)."""
         return self.scaling.probabilities(logits)
 
     def operating_point(self, question: Question) -> OperatingPoint | None:
@@ -256,11 +240,7 @@ def read_calibration(path: Path) -> Calibration:
 
 
 def softmax(logits: ArrayLike) -> Floats:
-    """Return the probabilities that raw outputs stand for, shape (N, C).
-
-    Args:
-        logits: Any finite numbers, shape (N, C).
-    """
+    """Return the probabilities that raw outputs stand for, shape (N, C)."""
     raw = np.asarray(logits, float)
     odds = np.exp(raw - raw.max(axis=-1, keepdims=True))
     return np.asarray(odds / odds.sum(axis=-1, keepdims=True))

@@ -33,9 +33,6 @@ _AT_LIMIT: Final = 1.01  # a bounded search ends just inside
 def fit_temperature(y_true: Truth, logits: ArrayLike, groups: Lesions) -> TemperatureScaling:
     """Return the temperature with the least log loss.
 
-    Args:
-        logits: Raw outputs of the network, shape (N, C).
-
     References:
         Guo et al. (2017), https://arxiv.org/abs/1706.04599
     """
@@ -52,9 +49,6 @@ def fit_temperature(y_true: Truth, logits: ArrayLike, groups: Lesions) -> Temper
 
 def fit_vector(y_true: Truth, logits: ArrayLike, groups: Lesions) -> VectorScaling:
     """Return the factors and offsets with the least log loss; the offsets sum to 0.
-
-    Args:
-        logits: Raw outputs of the network, shape (N, C).
 
     Raises:
         ValueError: If a class has no image: its best offset would be minus infinity.
@@ -92,12 +86,7 @@ def stops_at_limit(scaling: TemperatureScaling | VectorScaling) -> bool:
 
 
 def scaled_loss(y_true: Integers, logits: Floats, shares: Floats) -> float:
-    """Return the log loss, each image counting by its share; not clipped, so that it has a slope everywhere.
-
-    Args:
-        logits: Scaled outputs, shape (N, C).
-        shares: As `weights.lesion_shares` returns them, shape (N,).
-    """
+    """Return the log loss, each image counting by its share; unclipped, with a slope everywhere."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_prob = shifted[np.arange(len(y_true)), y_true] - np.log(np.exp(shifted).sum(axis=1))
     return float(-(shares @ log_prob) / shares.sum())

@@ -40,9 +40,6 @@ def calibrate_run(
     The `prob_` columns of all predictions that are there are brought up to date, those of test among them:
     that uses its logits alone and is no look at what is true there.
 
-    Args:
-        method: Method of scaling; what its recipe says if left out.
-
     Raises:
         RunError: If the predictions lack what is needed.
         DataError: If they cannot be read.
@@ -80,7 +77,6 @@ def calibrate(
 
     Args:
         predictions: Predictions of images that nothing else was fitted on, with truth, lesions and logits.
-        split_fingerprint: Fingerprint of the split that the images are a part of.
 
     Raises:
         ValueError: If truth, lesions or logits are missing, or a class is that vector scaling needs.

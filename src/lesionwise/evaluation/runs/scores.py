@@ -98,7 +98,6 @@ def write_given(
     """Write somebody's predictions and their scores into a folder that a report can be made of.
 
     Args:
-        run: The folder.
         facts: `source`, the name of the file that the predictions came from; `stamp` and `seen`, where the
             model was made with some of the images.
     """

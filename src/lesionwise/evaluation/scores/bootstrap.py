@@ -96,9 +96,6 @@ def join_lesions(lesion: NDArray[np.intp], y_true: NDArray[np.int64]) -> NDArray
 
     A resample of units has the spread of a resample of lesions; only its estimate is a little less sharp (by
     3 % with 500 units). It makes the work for a million images that for a few thousand.
-
-    Args:
-        lesion: Number of the lesion of each sample, shape (N,).
     """
     rng = np.random.default_rng(0)
     unit, start = np.empty(lesion.max() + 1, np.intp), 0
@@ -116,7 +113,6 @@ def percentile_interval(
 
     Args:
         values: One value or row of values per resample, shape (R,) or (R, K).
-        level: Part of the resamples inside.
 
     Returns:
         Lower and upper bound, each a number or shape (K,).

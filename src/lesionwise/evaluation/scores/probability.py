@@ -119,7 +119,6 @@ def calibration_estimate(gaps: Floats, drawn: Floats) -> Estimate:
     reaches down to 0 where noise alone would show as much.
 
     Args:
-        gaps: As `calibration_gaps` returns them, shape (B,).
         drawn: The same of each resample, shape (R, B).
 
     References:

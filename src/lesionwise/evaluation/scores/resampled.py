@@ -59,11 +59,7 @@ def score_all(truth: Integers, prob: Floats) -> dict[str, Floats]:
 def draw_all(
     truth: Integers, prob: Floats, lesion: NDArray[np.intp], *, resamples: int, seed: int
 ) -> dict[str, Floats]:
-    """Return every score of every resample, each of shape (R,) or (R, C).
-
-    Args:
-        lesion: Number of the lesion of each image, shape (N,), values in [0, L).
-    """
+    """Return every score of every resample, each of shape (R,) or (R, C)."""
     many = len(truth) > MANY
     unit = join_lesions(lesion, truth) if many else lesion
     units = int(unit.max()) + 1

@@ -84,11 +84,7 @@ def verify_compiler(device: str) -> None:
 
 
 def resident_pixels(pixels: NDArray[np.uint8], device: str) -> NDArray[np.uint8] | Tensor:
-    """Return the images on a GPU where they fit into half of its free memory, else the memory map as it is.
-
-    Args:
-        pixels: All images, shape (N, H, W, 3), uint8.
-    """
+    """Return the images on a GPU where they fit into half of its free memory, else the memory map."""
     if device != "cuda" or pixels.nbytes > torch.cuda.mem_get_info()[0] // 2:
         return pixels  # a CPU reads the memory map where it is
     resident = torch.empty(pixels.shape, dtype=torch.uint8, device=device)

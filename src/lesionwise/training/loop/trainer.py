@@ -62,11 +62,7 @@ def make_trainer(
     logger: Logger | None = None,
     processes: Processes,
 ) -> L.Trainer:
-    """Return the trainer of a run.
-
-    Args:
-        watchers: Callbacks that only look.
-    """
+    """Return the trainer of a run."""
     mode = "min" if recipe.monitor.endswith("loss") else "max"
     monitor = None if recipe.train_on_val else recipe.monitor  # without one the latest is the best
     best = Checkpoint(

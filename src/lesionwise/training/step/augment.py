@@ -34,7 +34,6 @@ def augment(
 
     Args:
         images: RGB, shape (B, H, W, 3), uint8.
-        samples: Row number of each image, shape (B,).
         view: Number of the view; each view of an image is changed in another way.
 
     Returns:

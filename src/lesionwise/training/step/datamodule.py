@@ -41,7 +41,6 @@ class ImageRows(Dataset[Batch]):
     Args:
         pixels: All images, shape (N, H, W, 3), uint8, or their embeddings, shape (N, D); memory-mapped, or on
             the device already.
-        y: Class index of all images, shape (N,).
     """
 
     def __init__(
@@ -73,7 +72,6 @@ class ImageDataModule(L.LightningDataModule):
     Args:
         train: Images that change weights.
         val: Images that choose the epoch and the learning rate, if there are any.
-        processes: Number of processes that share each batch, and `val`.
 
     Raises:
         RunError: If there are too few images to share.
@@ -125,7 +123,6 @@ def channel_statistics(pixels: NDArray[np.uint8], rows: NDArray[np.int64]) -> tu
     """Return mean and standard deviation of each channel over some rows, in [0, 1], each of shape (3,).
 
     Args:
-        pixels: All images, shape (N, H, W, 3), uint8.
         rows: Those to look at: train alone, or the statistics carry test images into the model.
     """
     counts = np.zeros((3, 256))

@@ -23,7 +23,6 @@ def balanced_weights(counts: Tensor, exponent: float, *, sampling: float = 0.0) 
     """Return a loss weight per class: the inverse frequency to a power, one on average over images drawn.
 
     Args:
-        counts: Training images of each class, shape (C,).
         exponent: 0 weighs all images alike, 1 all classes alike.
         sampling: Exponent with which images are drawn; the two add up.
     """
@@ -74,7 +73,6 @@ class Loss:
         """Return the mean loss of a batch.
 
         Args:
-            logits: Raw outputs, shape (B, C).
             targets: Probabilities of the classes, shape (B, C), each row summing to 1.
         """
         log_prob = F.log_softmax(logits.float() + self.log_frequency, dim=1)

@@ -25,8 +25,6 @@ def mix(
     """Return mixed images and targets, or both as they are where the recipe mixes nothing.
 
     Args:
-        images: RGB in [0, 1], shape (B, 3, h, w).
-        targets: Probabilities of the classes, shape (B, C).
         recipe: Its `mixup` and `cutmix`; with both, each batch takes one at even odds.
 
     References:
@@ -64,13 +62,7 @@ def _span(side: int, kept: float, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def drop_metadata(metadata: Tensor, dropout: float, *, seed: int, epoch: int, samples: ArrayLike) -> Tensor:
-    """Return the metadata of some images, those of a part of them hidden, shape (B, M).
-
-    Args:
-        metadata: Metadata of all images, encoded, shape (N, M).
-        dropout: Part of the images whose metadata are hidden.
-        samples: Row number of each image, shape (B,).
-    """
+    """Return the metadata of some images, those of a part of them hidden, shape (B, M)."""
     rows = torch.as_tensor(samples, device=metadata.device)
     drawn = torch.from_numpy(uniform(seed, epoch, samples, _DRAWS)[:, -1]).to(metadata.device)
     return metadata[rows] * (drawn >= dropout)[:, None]

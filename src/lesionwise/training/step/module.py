@@ -34,11 +34,6 @@ Forward = Callable[[Tensor, Tensor | None], Tensor]
 class LesionModule(L.LightningModule):
     """A network in training.
 
-    Args:
-        network: Network from RGB in [0, 1] to logits.
-        class_counts: Training images of each class, shape (C,).
-        metadata: Metadata of all images, encoded, shape (N, M); None for a model of images alone.
-
     Attributes:
         augment_seconds: Time spent on changing images so far.
     """

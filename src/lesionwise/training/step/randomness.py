@@ -14,9 +14,6 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 def uniform(seed: int, epoch: int, samples: ArrayLike, count: int) -> NDArray[np.float32]:
     """Return numbers in [0, 1) that depend on seed, epoch and sample alone.
 
-    Args:
-        samples: Row number of each sample, shape (B,).
-
     Returns:
         Shape (B, count).
 

@@ -18,7 +18,6 @@ class EpochSampler(Sampler[int]):
     often the rarer it is.
 
     Args:
-        y: Class index of each training image, shape (N,).
         exponent: Exponent of the inverse class frequency; 1 draws all classes alike.
     """
 

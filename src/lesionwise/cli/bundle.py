@@ -15,8 +15,8 @@ from lesionwise.cli.options import (
     ModelFile,
     Quiet,
     complete_model,
+    folder_option,
     read_text,
-    verify_data_folder,
     verify_model,
 )
 from lesionwise.errors import LesionwiseError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lesionwise.bundle.description import Description
     from lesionwise.bundle.load import Bundle
     from lesionwise.evaluation.calibration.record import Calibration
+    from lesionwise.predict.verify import Verification
 
 Precision = Literal["fp32", "bf16"]
 Run = Annotated[Path, typer.Argument(help="A run folder, or that of an ensemble.", metavar="RUN")]
@@ -60,9 +61,8 @@ PrecisionOption = Annotated[
     Literal["fp32", "bf16", "fp16", "int8"],
     typer.Option(
         "--precision",
-        help="Number format to compute in; bf16 is quicker on some processors. fp16 stores weights in it "
-        "and computes "
-        "in fp32; int8 is smaller still. All three change answers.",
+        help="Number format to compute in; bf16 is quicker on some processors. fp16 stores weights in it and "
+        "computes in fp32; int8 is smaller still. All three change answers.",
     ),
 ]
 
@@ -79,16 +79,10 @@ LicenceText = Annotated[
     ),
 ]
 
-if TYPE_CHECKING:
-    from lesionwise.predict.verify import Verification
-
 Data = Annotated[
     Path | None,
-    typer.Option(
-        "--data",
-        help="Folder of the data that the model was tested on; without it, HAM10000 is downloaded.",
-        metavar="DIR",
-        callback=verify_data_folder,
+    folder_option(
+        "--data", "Folder of the data that the model was tested on; without it, HAM10000 is downloaded."
     ),
 ]
 

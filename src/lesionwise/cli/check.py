@@ -6,45 +6,20 @@ from typing import Annotated
 import typer
 
 from lesionwise.cli.console import Display, print_result
-from lesionwise.cli.options import Json, Quiet, Workers, verify_data_folder, verify_file
+from lesionwise.cli.options import Json, Quiet, Workers, file_option, folder_option
 
 
 def check(
-    train: Annotated[
-        Path,
-        typer.Option(
-            "--train", help="Ids of the training images: text or CSV.", metavar="IDS", callback=verify_file
-        ),
-    ],
-    test: Annotated[
-        Path,
-        typer.Option(
-            "--test", help="Ids of the test images: text or CSV.", metavar="IDS", callback=verify_file
-        ),
-    ],
+    train: Annotated[Path, file_option("--train", "Ids of the training images: text or CSV.", "IDS")],
+    test: Annotated[Path, file_option("--test", "Ids of the test images: text or CSV.", "IDS")],
     predictions: Annotated[
-        Path | None,
-        typer.Option(
-            "--predictions", help="Predictions of the test images.", metavar="CSV", callback=verify_file
-        ),
+        Path | None, file_option("--predictions", "Predictions of the test images.", "CSV")
     ] = None,
     table: Annotated[
-        Path | None,
-        typer.Option(
-            "--table",
-            help="image_id,lesion_id,dx of other images than HAM10000's.",
-            metavar="CSV",
-            callback=verify_file,
-        ),
+        Path | None, file_option("--table", "image_id,lesion_id,dx of other images than HAM10000's.", "CSV")
     ] = None,
     data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            help="Folder of the images, to find identical ones as well.",
-            metavar="DIR",
-            callback=verify_data_folder,
-        ),
+        Path | None, folder_option("--data", "Folder of the images, to find identical ones as well.")
     ] = None,
     workers: Workers = None,
     json: Json = False,

@@ -5,18 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lesionwise.cli import given
 from lesionwise.cli.console import print_note, print_result
-from lesionwise.cli.given import (
-    BY_IMAGE,
-    Classes,
-    Known,
-    Normalise,
-    ResampleBy,
-    TableOption,
-    TruthOption,
-    read_csv,
-    read_metadata,
-)
 from lesionwise.cli.options import By, Json, Quiet, complete_model, verify_models
 from lesionwise.errors import LesionwiseError, RunError
 from lesionwise.names import match_names
@@ -37,11 +27,11 @@ def compare(
             help="Two or more runs or CSVs; each is compared with the first.", metavar="RUN|CSV RUN|CSV…"
         ),
     ],
-    truth: TruthOption = None,
-    table: TableOption = None,
-    normalise: Normalise = False,
-    classes: Classes = "",
-    by: ResampleBy = "lesion",
+    truth: given.TruthOption = None,
+    table: given.TableOption = None,
+    normalise: given.Normalise = False,
+    classes: given.Classes = "",
+    by: given.ResampleBy = "lesion",
     models: Annotated[
         list[Path] | None,
         typer.Option(
@@ -63,10 +53,10 @@ def compare(
     from lesionwise.evaluation.compare import compare as compare_predictions
 
     if by == "image":
-        print_note(BY_IMAGE, quiet=quiet)
-    read_from = read_metadata(table) if table else None
+        print_note(given.BY_IMAGE, quiet=quiet)
+    read_from = given.read_metadata(table) if table else None
     among = tuple(models or ())
-    known = Known(truth, read_from, normalise=normalise, classes=classes, among=among)
+    known = given.Known(truth, read_from, normalise=normalise, classes=classes, among=among)
     read = [(str(source), *_read(source, known, quiet=quiet)) for source in sources]
     _verify_named(among, [predictions for _, predictions, _ in read])
     named = [(name, predictions) for name, predictions, _ in read]
@@ -97,14 +87,14 @@ def _verify_named(models: tuple[Path, ...], read: "list[Predictions]") -> None:
             )
 
 
-def _read(source: Path, known: Known, *, quiet: bool) -> "tuple[Predictions, Seen | None]":
+def _read(source: Path, known: given.Known, *, quiet: bool) -> "tuple[Predictions, Seen | None]":
     from lesionwise.evaluation.runs.predictions import read_run_predictions
     from lesionwise.evaluation.runs.scores import working_part
     from lesionwise.run_folder import open_run_folder
 
     if source.is_file():
-        given = read_csv(source, known, quiet=quiet)
-        return given.predictions, given.seen
+        csv = given.read_csv(source, known, quiet=quiet)
+        return csv.predictions, csv.seen
     run = open_run_folder(source)
     return read_run_predictions(run, working_part(run)), None
 

@@ -5,21 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lesionwise.cli import options
 from lesionwise.cli.console import Display, print_result
 from lesionwise.cli.extras import require
-from lesionwise.cli.options import (
-    Data,
-    DeviceOption,
-    EngineOption,
-    Json,
-    Out,
-    Quiet,
-    RecipeArgument,
-    Seed,
-    Set,
-    SplitFile,
-    Workers,
-)
 from lesionwise.errors import LesionwiseError
 
 if TYPE_CHECKING:
@@ -29,23 +17,23 @@ _SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "macro_auc", "log_loss", 
 
 
 def cross_validate(
-    recipe: RecipeArgument,
-    data: Data,
-    out: Out = None,
-    split: SplitFile = None,
+    recipe: options.RecipeArgument,
+    data: options.Data,
+    out: options.Out = None,
+    split: options.SplitFile = None,
     folds: Annotated[
         str | None,
         typer.Option(
             "--folds", help="Number of folds; or, with a comma, the folds to train now.", metavar="K|1,2,…"
         ),
     ] = None,
-    seed: Seed = 0,
-    device: DeviceOption = "auto",
-    workers: Workers = None,
-    engine: EngineOption = "local",
-    set_: Set = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    seed: options.Seed = 0,
+    device: options.DeviceOption = "auto",
+    workers: options.Workers = None,
+    engine: options.EngineOption = "local",
+    set_: options.Set = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train once per fold and predict the fold held out; the same command continues a stopped one."""
     from lesionwise.recipe import load_recipe

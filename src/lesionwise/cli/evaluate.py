@@ -6,21 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lesionwise.cli import given
 from lesionwise.cli.console import Display, describe_check, describe_evaluation, print_note, print_result
 from lesionwise.cli.extras import require
-from lesionwise.cli.given import (
-    Classes,
-    Force,
-    Known,
-    MadeByModel,
-    Normalise,
-    ResampleBy,
-    TableOption,
-    TruthOption,
-    read_csv,
-    read_metadata,
-    score_csv,
-)
 from lesionwise.cli.options import Device, DeviceOption, Json, Out, Quiet
 from lesionwise.errors import LesionwiseError
 
@@ -34,14 +22,14 @@ if TYPE_CHECKING:
 
 def evaluate(
     source: Annotated[Path, typer.Argument(help="A run folder, or a predictions CSV.", metavar="RUN|CSV")],
-    truth: TruthOption = None,
-    table: TableOption = None,
-    normalise: Normalise = False,
-    classes: Classes = "",
-    by: ResampleBy = "lesion",
-    model: MadeByModel = None,
+    truth: given.TruthOption = None,
+    table: given.TableOption = None,
+    normalise: given.Normalise = False,
+    classes: given.Classes = "",
+    by: given.ResampleBy = "lesion",
+    model: given.MadeByModel = None,
     out: Out = None,
-    force: Force = False,
+    force: given.Force = False,
     final: Annotated[
         bool, typer.Option("--final", help="Read the test part, and note it in the ledger.")
     ] = False,
@@ -81,16 +69,16 @@ def evaluate(
         open_run_folder(source, "run", "ensemble", *folds)
         if final:
             require("torch")
-        read = read_metadata(table) if table else None
+        read = given.read_metadata(table) if table else None
         with run_to_write(source, "run", "ensemble", *folds) as run:
             evaluation, title, check = _evaluate_run(run, read, final=final, device=device, quiet=quiet)
     else:
         if final:
             raise LesionwiseError(f"{source}: --final goes with a run folder.")
-        read = read_metadata(table) if table else None
-        known = Known(truth, read, normalise=normalise, model=model, classes=classes)
-        given = read_csv(source, known, quiet=quiet)
-        text, value = score_csv(given, by, out, force=force, quiet=quiet)
+        read = given.read_metadata(table) if table else None
+        known = given.Known(truth, read, normalise=normalise, model=model, classes=classes)
+        csv = given.read_csv(source, known, quiet=quiet)
+        text, value = given.score_csv(csv, by, out, force=force, quiet=quiet)
         print_result(text, value, as_json=json)
         return
     text, value = describe_evaluation(evaluation, title), evaluation.to_json()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from lesionwise.cli.console import describe_evaluation, print_note, verdict_on
-from lesionwise.cli.options import By, complete_model, verify_file, verify_model
+from lesionwise.cli.options import By, file_option, model_option
 from lesionwise.errors import LesionwiseError
 from lesionwise.wording import counted
 
@@ -23,21 +23,10 @@ if TYPE_CHECKING:
 
 TruthOption = Annotated[
     Path | None,
-    typer.Option(
-        "--truth",
-        help="True diagnoses of a CSV: ISIC ground truth, or image_id and dx.",
-        metavar="CSV",
-        callback=verify_file,
-    ),
+    file_option("--truth", "True diagnoses of a CSV: ISIC ground truth, or image_id and dx.", "CSV"),
 ]
 TableOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--table",
-        help="Metadata: lesion_id, and age, sex, … for subgroups.",
-        metavar="CSV",
-        callback=verify_file,
-    ),
+    Path | None, file_option("--table", "Metadata: lesion_id, and age, sex, … for subgroups.", "CSV")
 ]
 Normalise = Annotated[
     bool, typer.Option("--normalise", help="Divide each row of a CSV's confidences by its sum.")
@@ -63,13 +52,7 @@ Classes = Annotated[
 ]
 MadeByModel = Annotated[
     Path | None,
-    typer.Option(
-        "--model",
-        help="Bundle that made the predictions, to find images that it was trained on.",
-        metavar="FILE",
-        callback=verify_model,
-        autocompletion=complete_model,
-    ),
+    model_option("--model", "Bundle that made the predictions, to find images that it was trained on."),
 ]
 BY_IMAGE: Final = "Every photograph counts as a lesion of its own: intervals are too narrow."
 

@@ -3,21 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lesionwise.cli import options
 from lesionwise.cli.console import Display, print_result
 from lesionwise.cli.extras import require
-from lesionwise.cli.options import (
-    Data,
-    DeviceOption,
-    EngineOption,
-    Json,
-    Out,
-    Quiet,
-    RecipeArgument,
-    Seed,
-    Set,
-    SplitFile,
-    Workers,
-)
 from lesionwise.labels import LEAKY_STAMP
 
 if TYPE_CHECKING:
@@ -33,17 +21,17 @@ _FIRST = (
 
 
 def leakage(
-    recipe: RecipeArgument,
-    data: Data,
-    out: Out = None,
-    split: SplitFile = None,
-    seed: Seed = 0,
-    device: DeviceOption = "auto",
-    workers: Workers = None,
-    engine: EngineOption = "local",
-    set_: Set = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    recipe: options.RecipeArgument,
+    data: options.Data,
+    out: options.Out = None,
+    split: options.SplitFile = None,
+    seed: options.Seed = 0,
+    device: options.DeviceOption = "auto",
+    workers: options.Workers = None,
+    engine: options.EngineOption = "local",
+    set_: options.Set = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Show what a leak is worth: one recipe under four ways of splitting. Three of them LEAK, on purpose."""
     from lesionwise.recipe import load_recipe

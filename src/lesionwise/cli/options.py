@@ -1,7 +1,7 @@
 """Options that several verbs share, each written once."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -65,6 +65,24 @@ def complete_model(start: str) -> list[str]:
     return [name for name in SHIPPED if name.startswith(start)]
 
 
+def file_option(name: str, what: str, metavar: str = "FILE") -> Any:  # noqa: ANN401 (as typer types its options)
+    """Return an option that names a file which must exist."""
+    return typer.Option(name, help=what, metavar=metavar, callback=verify_file)
+
+
+def folder_option(name: str, what: str) -> Any:  # noqa: ANN401 (the same)
+    """Return an option that names a folder which must exist."""
+    return typer.Option(name, help=what, metavar="DIR", callback=verify_data_folder)
+
+
+def model_option(name: str, what: str) -> Any:  # noqa: ANN401 (the same)
+    """Return an option that names a bundle, or a model that ships."""
+    return typer.Option(name, help=what, metavar="FILE", callback=verify_model, autocompletion=complete_model)
+
+
+By = Literal["lesion", "image"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+EngineName = Literal["local", "ray"]
 DataFolder = Annotated[
     Path,
     typer.Argument(help="Folder of images with its table.", metavar="DIR", callback=verify_data_folder),
@@ -76,40 +94,14 @@ RecipeArgument = Annotated[
     ),
 ]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
-Data = Annotated[
-    Path,
-    typer.Option(
-        "--data", help="Folder of images with its table.", metavar="DIR", callback=verify_data_folder
-    ),
-]
+Data = Annotated[Path, folder_option("--data", "Folder of images with its table.")]
 OptionalData = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        help="Folder of images with its table; without it, drawn phantoms.",
-        metavar="DIR",
-        callback=verify_data_folder,
-    ),
+    Path | None, folder_option("--data", "Folder of images with its table; without it, drawn phantoms.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for the results.", metavar="DIR")]
-SplitFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--split",
-        help="A split.csv to use; without it one is made.",
-        metavar="FILE",
-        callback=verify_file,
-    ),
-]
+SplitFile = Annotated[Path | None, file_option("--split", "A split.csv to use; without it one is made.")]
 ModelFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--model",
-        help="A bundle, or one that ships: best (the default), larger.",
-        metavar="FILE",
-        callback=verify_model,
-        autocompletion=complete_model,
-    ),
+    Path | None, model_option("--model", "A bundle, or one that ships: best (the default), larger.")
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.", min=0, max=2**31 - 1)]
 Workers = Annotated[
@@ -139,11 +131,6 @@ Set = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out where it stopped.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print results and errors only.")]
-
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
-EngineName = Literal["local", "ray"]
-By = Literal["lesion", "image"]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Device that the network runs on.")]
 EngineOption = Annotated[
     EngineName,

@@ -5,20 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lesionwise.cli import given
 from lesionwise.cli.console import print_result
-from lesionwise.cli.given import (
-    Classes,
-    Force,
-    Known,
-    MadeByModel,
-    Normalise,
-    ResampleBy,
-    TableOption,
-    TruthOption,
-    read_csv,
-    read_metadata,
-    score_csv,
-)
 from lesionwise.cli.options import Json, Out, read_text
 from lesionwise.errors import LesionwiseError
 
@@ -53,14 +41,14 @@ def report(
     licence: Licence = "",
     folds: Folds = None,
     notes: Notes = None,
-    truth: TruthOption = None,
-    table: TableOption = None,
-    normalise: Normalise = False,
-    classes: Classes = "",
-    by: ResampleBy = "lesion",
-    model: MadeByModel = None,
+    truth: given.TruthOption = None,
+    table: given.TableOption = None,
+    normalise: given.Normalise = False,
+    classes: given.Classes = "",
+    by: given.ResampleBy = "lesion",
+    model: given.MadeByModel = None,
     out: Out = None,
-    force: Force = False,
+    force: given.Force = False,
     json: Json = False,
 ) -> None:
     """Write the report of an evaluated run or a predictions CSV; with --card the model card of a run too."""
@@ -70,10 +58,14 @@ def report(
     if run.is_file():
         if card or out is None:
             raise LesionwiseError(f"{run}: the report of a CSV needs --out DIR, and there is no card of it.")
-        known = Known(
-            truth, read_metadata(table) if table else None, normalise=normalise, model=model, classes=classes
+        known = given.Known(
+            truth,
+            given.read_metadata(table) if table else None,
+            normalise=normalise,
+            model=model,
+            classes=classes,
         )
-        score_csv(read_csv(run, known, quiet=json), by, out, force=force, quiet=True)
+        given.score_csv(given.read_csv(run, known, quiet=json), by, out, force=force, quiet=True)
         path = RunFolder(out).report
         print_result(f"Report: {path}", {"report": str(path)}, as_json=json)
         return
@@ -83,20 +75,20 @@ def report(
         )
     if not card and (licence or folds or notes):
         raise LesionwiseError("--licence, --folds and --notes are for the model card. Add --card.")
-    given = RunFolder(run)  # evaluate CSV --out leaves scores without a recipe
-    if card or given.config.is_file() or not given.scores.is_file():
+    folder = RunFolder(run)  # evaluate CSV --out leaves scores without a recipe
+    if card or folder.config.is_file() or not folder.scores.is_file():
         kinds = ("run", "ensemble") if card else ("run", "ensemble", "cross-validation")
-        given = open_run_folder(run, *kinds)
+        folder = open_run_folder(run, *kinds)
     judged = open_run_folder(folds, "cross-validation", "ensemble") if folds else None
     text = read_text(notes) if notes else ""
     from lesionwise.report.html import write_report
 
     with sole_writer(run):
-        path = write_report(given)
+        path = write_report(folder)
         lines, value = [f"Report: {path}"], {"report": str(path)}
         if card:
             from lesionwise.report.model_card import write_model_card
 
-            written = write_model_card(given, licence=licence, folds=judged, notes=text)
+            written = write_model_card(folder, licence=licence, folds=judged, notes=text)
             lines, value = [*lines, f"Model card: {written}"], {**value, "model_card": str(written)}
     print_result("\n".join(lines), value, as_json=json)

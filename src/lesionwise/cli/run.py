@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from lesionwise.cli import options
 from lesionwise.cli.console import (
     describe_check,
     describe_evaluation,
@@ -14,23 +15,6 @@ from lesionwise.cli.console import (
     remember_folder,
 )
 from lesionwise.cli.extras import require
-from lesionwise.cli.options import (
-    ByOption,
-    DeviceOption,
-    Devices,
-    Json,
-    Nodes,
-    OptionalData,
-    Out,
-    Quiet,
-    Resume,
-    Seed,
-    Set,
-    SplitFile,
-    Workers,
-    complete_recipe,
-    split_or_unit,
-)
 from lesionwise.cli.train import train_shown
 from lesionwise.errors import RunError
 
@@ -44,29 +28,29 @@ def run(
         typer.Argument(
             help="A shipped recipe, or a .toml file; `small` with --data, else `phantom`.",
             metavar="RECIPE",
-            autocompletion=complete_recipe,
+            autocompletion=options.complete_recipe,
         ),
     ] = None,
-    data: OptionalData = None,
-    out: Out = None,
-    split: SplitFile = None,
-    by: ByOption = "lesion",
-    seed: Seed = 0,
-    device: DeviceOption = "auto",
-    devices: Devices = 1,
-    nodes: Nodes = 1,
-    workers: Workers = None,
-    set_: Set = None,
-    resume: Resume = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    data: options.OptionalData = None,
+    out: options.Out = None,
+    split: options.SplitFile = None,
+    by: options.ByOption = "lesion",
+    seed: options.Seed = 0,
+    device: options.DeviceOption = "auto",
+    devices: options.Devices = 1,
+    nodes: options.Nodes = 1,
+    workers: options.Workers = None,
+    set_: options.Set = None,
+    resume: options.Resume = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Do the whole job: read, clean, cache, split, train, evaluate on val, report."""
     if data is None and devices * nodes > 1:
         raise RunError('Expected --data: several processes draw no phantoms. "lesionwise data phantom" does.')
     from lesionwise.recipe import load_recipe
 
-    name, unit = recipe or ("small" if data else "phantom"), split_or_unit(split, by)
+    name, unit = recipe or ("small" if data else "phantom"), options.split_or_unit(split, by)
     resolved = load_recipe(name, set_ or ())
     require("torch")
     from lesionwise.evaluation.runs.predictions import describe_unscored

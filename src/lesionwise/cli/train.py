@@ -7,26 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lesionwise.cli import options
 from lesionwise.cli.console import Display, print_note, print_result, remember_folder
 from lesionwise.cli.extras import require
-from lesionwise.cli.options import (
-    By,
-    ByOption,
-    Data,
-    DeviceOption,
-    Devices,
-    Json,
-    Nodes,
-    Out,
-    Quiet,
-    RecipeArgument,
-    Resume,
-    Seed,
-    Set,
-    SplitFile,
-    Workers,
-    split_or_unit,
-)
 from lesionwise.errors import RunError
 from lesionwise.wording import counted
 
@@ -40,23 +23,23 @@ if TYPE_CHECKING:
 
 
 def train(
-    recipe: RecipeArgument,
-    data: Data,
-    out: Out = None,
-    split: SplitFile = None,
-    by: ByOption = "lesion",
-    seed: Seed = 0,
+    recipe: options.RecipeArgument,
+    data: options.Data,
+    out: options.Out = None,
+    split: options.SplitFile = None,
+    by: options.ByOption = "lesion",
+    seed: options.Seed = 0,
     seeds: Annotated[
         int, typer.Option("--seeds", help="Number of seeds to train, from --seed on, on one split.", min=1)
     ] = 1,
-    device: DeviceOption = "auto",
-    devices: Devices = 1,
-    nodes: Nodes = 1,
-    workers: Workers = None,
-    set_: Set = None,
-    resume: Resume = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    device: options.DeviceOption = "auto",
+    devices: options.Devices = 1,
+    nodes: options.Nodes = 1,
+    workers: options.Workers = None,
+    set_: options.Set = None,
+    resume: options.Resume = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train a recipe, calibrate it, and predict its val and cal parts."""
     from lesionwise.execution import Execution
@@ -73,10 +56,10 @@ def train(
             )
             print_note(note, quiet=quiet)
     require("torch")
-    unit = split_or_unit(split, by)
+    unit = options.split_or_unit(split, by)
     execution = Execution(device=device, devices=devices, nodes=nodes, workers=workers)
 
-    def train_one(seed: int, run: Path | None, split: Path | By) -> "RunFolder":
+    def train_one(seed: int, run: Path | None, split: Path | options.By) -> "RunFolder":
         from lesionwise.training.run import train as train_recipe
 
         begin = partial(train_recipe, resolved, data, out=run, split=split, seed=seed, resume=resume)

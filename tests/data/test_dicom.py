@@ -130,6 +130,25 @@ def test_a_jpeg_inside_has_the_colours_of_the_jpeg_alone(pixels: np.ndarray, sam
 
 
 @needs_pydicom
+def test_another_decoder_that_is_installed_changes_no_pixel(
+    pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where pylibjpeg is installed, pydicom prefers it, and its pixels differ by up to 3 levels."""
+    import pydicom  # noqa: PLC0415
+    from pydicom.pixels.decoders import JPEGBaseline8BitDecoder  # noqa: PLC0415
+
+    file = draw(pixels, "YBR_FULL_422", JPEG, compress(pixels, "JPEG", quality=95))
+    before = read_image(file, SIZE)
+    plugins = {
+        "preferred": lambda _frame, _runner: bytearray(pixels.nbytes),
+        **JPEGBaseline8BitDecoder._available,  # noqa: SLF001 (nothing public holds their order)
+    }
+    monkeypatch.setattr(JPEGBaseline8BitDecoder, "_available", plugins)
+    assert not pydicom.dcmread(io.BytesIO(file)).pixel_array[..., 0].any()  # the preferred one draws black
+    assert (read_image(file, SIZE) == before).all()
+
+
+@needs_pydicom
 def test_jpeg_2000_and_run_lengths_are_read(pixels: np.ndarray) -> None:
     lossless = compress(pixels, "JPEG2000", no_jp2=True, irreversible=False)
     assert (read_image(draw(pixels, "YBR_RCT", JPEG_2000, lossless), SIZE) == pixels).all()

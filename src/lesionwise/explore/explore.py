@@ -1,12 +1,15 @@
 """From a data folder to what is known of it: what `lesionwise data explore` looks at, in order.
 
-Here: the order of the steps. Not here: the steps, and the page (`page`).
+Here: the order of the steps, and one pass over all images. Not here: what is measured
+(`pixels`, `abcd`), and the page (`page`).
 """
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -15,13 +18,26 @@ from numpy.typing import NDArray
 from lesionwise.data.cache import ImageCache, open_cache
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.data.images import image_sides
+from lesionwise.data.lab import rgb_to_lab
+from lesionwise.data.masks import find_masks, fit_mask
 from lesionwise.data.workspace import usable_cores
 from lesionwise.execution import Execution
+from lesionwise.explore.abcd import MASK_MEASURES, mask_measures
 from lesionwise.explore.feature_map import FeatureMap, map_features
-from lesionwise.explore.look import look_at_images
-from lesionwise.explore.pixels import SIZE, Look
+from lesionwise.explore.pixels import (
+    COLOR_MEASURES,
+    SIZE,
+    ClassSums,
+    Look,
+    color_measures,
+    colour_texture_features,
+    in_threads,
+)
 from lesionwise.explore.remarks import main_remarks
 from lesionwise.recipe import Recipe
+
+_FEATURES: Final = 60
+_MOSTLY: Final = 0.5  # of a pixel: it counts as lesion
 
 
 @dataclass(frozen=True)
@@ -82,7 +98,7 @@ def explore_folder(
     cache = open_cache(dataset, SIZE, execution=execution)
     sizes = _sizes(dataset.paths, execution.workers)
     look = look_at_images(dataset, cache, execution)
-    features, told, short = look.features, "60 numbers of colour and texture", "colour and texture"
+    features, told, short = look.features, f"{_FEATURES} numbers of colour and texture", "colour and texture"
     if recipe:
         from lesionwise.explore.network import network_features  # noqa: PLC0415 (needs torch)
 
@@ -92,6 +108,38 @@ def explore_folder(
     mapped = map_features(features, dataset.y, lesion) if len(dataset.y) > 2 else None  # noqa: PLR2004 (two axes)
     remarks = main_remarks(dataset.table, look.measures, mapped, features=short)
     return Exploration(dataset, cache, sizes, look, mapped, told, remarks)
+
+
+def look_at_images(dataset: Dataset, cache: ImageCache, execution: Execution = Execution()) -> Look:
+    """Measure every image of a data set, and its masks where there are some.
+
+    Returns:
+        What was measured; images without a mask have NaN in the columns that need one.
+    """
+    y, image_ids = dataset.y, dataset.table["image_id"].to_list()
+    names = (*COLOR_MEASURES, *MASK_MEASURES)
+    measured = {name: np.full(len(y), np.nan) for name in names}
+    features = np.zeros((len(y), _FEATURES), np.float32)
+    sums, turn = ClassSums(SIZE), Lock()
+
+    masks = find_masks(dataset.folder)
+
+    def work(part: slice) -> None:
+        pixels = np.asarray(cache.pixels[part])
+        lab = rgb_to_lab(pixels)
+        for name, values in color_measures(lab).items():
+            measured[name][part] = values
+        features[part] = colour_texture_features(lab)
+        masked = [row for row in range(part.start, part.stop) if masks and image_ids[row] in masks]
+        if masks and masked:
+            inside = np.stack([fit_mask(masks.read(image_ids[row]), SIZE) >= _MOSTLY for row in masked])
+            for name, values in mask_measures(inside, lab[np.array(masked) - part.start]).items():
+                measured[name][masked] = values
+        with turn:
+            sums.add(pixels, y[part])
+
+    in_threads(work, len(y), execution)
+    return Look(pd.DataFrame(measured), features, sums.mean(), sums.deviation())
 
 
 def _sizes(paths: Iterable[Path], workers: int | None) -> list[tuple[int, int]]:

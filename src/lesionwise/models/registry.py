@@ -10,10 +10,7 @@ from lesionwise.errors import RecipeError
 from lesionwise.models.backbones import Arguments, TimmFeatures, backbone
 from lesionwise.models.layers import layered
 from lesionwise.models.network import Network
-from lesionwise.models.seed_cnn import seed_cnn
-from lesionwise.models.seed_cnn_256 import seed_cnn_256
-from lesionwise.models.seed_mlp import seed_mlp
-from lesionwise.models.seed_vgg16 import seed_vgg16
+from lesionwise.models.notebooks import seed_cnn, seed_cnn_256, seed_mlp, seed_vgg16
 from lesionwise.models.small import small
 from lesionwise.models.weights import FRESH, Statistics
 

@@ -31,8 +31,9 @@ from lesionwise.split.assign import make_split
 from lesionwise.split.folds import fold_split
 from lesionwise.split.split_file import read_split, write_split
 from lesionwise.training import prepare as training_prepare
+from lesionwise.training.ledger import predict_test_together
 from lesionwise.training.prepare import prepare
-from lesionwise.training.run import predict_test_together, train
+from lesionwise.training.run import train
 
 RECIPE = {"model": "seed-mlp", "epochs": 2, "lr": 1e-3}
 

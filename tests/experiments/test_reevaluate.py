@@ -19,7 +19,8 @@ from lesionwise.recipe import load_recipe
 from lesionwise.report.model_card import write_model_card
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.fit import load_best_network, predict_logits
-from lesionwise.training.run import predict_test, prepare_again, train
+from lesionwise.training.ledger import predict_test
+from lesionwise.training.run import prepare_again, train
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,8 @@ from lesionwise.files import read_json, write_json
 from lesionwise.predict.verify import verify_claims
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.split_file import read_split
-from lesionwise.training.run import predict_test, train
+from lesionwise.training.ledger import predict_test
+from lesionwise.training.run import train
 
 REACHED: tuple[tuple[Question, Aim, float], ...] = (
     ("melanoma", "sensitivity", 0.4),

@@ -19,7 +19,8 @@ from lesionwise.training.defects import (
     names_copies,
     resample_before_split,
 )
-from lesionwise.training.run import predict_held_out, predict_test, train
+from lesionwise.training.ledger import predict_held_out, predict_test
+from lesionwise.training.run import train
 
 
 def test_copies_have_the_pixels_and_the_lesion_of_their_image(drawn: Dataset) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lesionwise.training.run import append_ledger
+from lesionwise.training.ledger import append_ledger
 
 
 def _look(path: Path, run: str = "small-1") -> int:

@@ -23,8 +23,9 @@ from lesionwise.recipe import load_recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.assign import make_split
 from lesionwise.split.split_file import read_split, write_split
+from lesionwise.training.ledger import predict_test
 from lesionwise.training.loop.trainer import Checkpoint
-from lesionwise.training.run import predict_test, train
+from lesionwise.training.run import train
 
 RECIPE = {
     "optimizer": "adamw", "schedule": "one_cycle", "drop_rate": 0.2, "ema": 0.9, "rotation": 30,

@@ -96,7 +96,7 @@ def _evaluate_run(
     part = "test" if final else working_part(run)
     if final:
         from lesionwise.execution import Execution
-        from lesionwise.training.run import predict_test_together
+        from lesionwise.training.ledger import predict_test_together
 
         look = predict_test_together(run, Execution(device))
         note = "The test part of this run is a fold that was held out, not the final exam: no look is noted."

@@ -21,9 +21,10 @@ from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder, verify_not_reread, verify_same_start
 from lesionwise.run_record import describe_environment
 from lesionwise.split.split_file import Split, is_other_split, write_split
+from lesionwise.training.ledger import predict_held_out
 from lesionwise.training.loop.hardware import choose_device
 from lesionwise.training.prepare import TrainingData, prepare
-from lesionwise.training.run import predict_held_out, recipe_changes, train, verify_recipe
+from lesionwise.training.run import recipe_changes, train, verify_recipe
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder, open_run_folder
 from lesionwise.run_record import describe_environment
 from lesionwise.training.fit import read_network, write_part_predictions
+from lesionwise.training.ledger import predict_held_out
 from lesionwise.training.loop.hardware import choose_device
-from lesionwise.training.run import learn_from_cal, predict_held_out, prepare_again
+from lesionwise.training.run import learn_from_cal, prepare_again
 
 LOOKING: Final = ("image_size", "eval_size", "eval_zoom", "tta", "calibration")
 """Recipe keys that can be changed when the weights are there: they decide what is seen and said then."""

@@ -1,28 +1,20 @@
 """A run from a recipe and a data folder: what `lesionwise train` does.
 
-Here: the order of the stages and what each leaves in the run folder; the test part, predicted by a run or by
-every member of an ensemble, and the ledger of such looks. Not here: the stages, and averaging members
-(`lesionwise.evaluation.runs.ensemble`).
+Here: the order of the stages and what each leaves in the run folder. Not here: the stages, and the test part
+(`ledger`).
 """
 
-import csv
-import getpass
-import os
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from lesionwise.errors import RunError, SplitError
-from lesionwise.evaluation.predictions import write_predictions
 from lesionwise.evaluation.runs.calibrate import calibrate_run
-from lesionwise.evaluation.runs.ensemble import average, ensemble_members
-from lesionwise.evaluation.runs.predictions import refresh_predictions
 from lesionwise.evaluation.runs.rejection import has_numbers
 from lesionwise.execution import Execution
-from lesionwise.files import file_sha256, read_json, sole_writer, write_json, write_text
+from lesionwise.files import read_json, sole_writer, write_json, write_text
 from lesionwise.models.depth import lowest_layers
 from lesionwise.models.weights import FRESH
 from lesionwise.recipe import Recipe, load_recipe
@@ -37,7 +29,7 @@ from lesionwise.run_folder import (
 from lesionwise.run_record import describe_environment, timed_stage
 from lesionwise.split.assign import By
 from lesionwise.split.split_file import is_other_split, read_split, write_split
-from lesionwise.training.fit import fit, fresh_network, write_part_predictions
+from lesionwise.training.fit import fit, fresh_network
 from lesionwise.training.loop.hardware import choose_device, verify_compiler
 from lesionwise.training.loop.processes import joined_processes, verify_share
 from lesionwise.training.loop.tracking import verify_logger
@@ -45,33 +37,8 @@ from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.probe import fit_probe
 from lesionwise.training.rejection import write_numbers
 
-_LEDGER_COLUMNS: Final = ("when", "who", "run", "model_sha256", "split_fingerprint")
 _OPEN_SCHEDULES: Final = ("constant", "plateau")  # whose rate does not depend on the number of epochs
 _MADE_OF_WEIGHTS: Final = ("calibration.json", "scores.json", "explanation.json", "robustness.json")
-_LEDGER: Final = "test-ledger.csv"
-
-
-def append_ledger(path: Path, *, run: str, model_sha256: str, split_fingerprint: str) -> int:
-    """Note one look at the test images of a split and return how many of them there have been.
-
-    A test set is worn out by looking: the ledger makes every look visible.
-    """
-    new = not path.exists()
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if new:
-            writer.writerow(_LEDGER_COLUMNS)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        writer.writerow([now, _user(), run, model_sha256, split_fingerprint])
-    with path.open(encoding="utf-8", newline="") as file:
-        return sum(row["split_fingerprint"] == split_fingerprint for row in csv.DictReader(file))
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # no login name, as in some containers
-        return "unknown"
 
 
 def verify_recipe(recipe: Recipe, device: str | None, *, resumed: bool = False) -> None:
@@ -105,19 +72,6 @@ def recipe_changes(recipe: Recipe, config: Path) -> str:
         recipe = recipe.model_copy(update={"weights": earlier.weights})
     was, now = earlier.model_dump(mode="json"), recipe.model_dump(mode="json")
     return ", ".join(f"{key} was {was[key]!r}, now {now[key]!r}" for key in was if was[key] != now[key])
-
-
-@dataclass(frozen=True)
-class Look:
-    """One look at the test images of a split.
-
-    Attributes:
-        number: Number of looks in the ledger, this one included.
-        ledger: Path of the ledger.
-    """
-
-    number: int
-    ledger: Path
 
 
 def train(
@@ -226,40 +180,6 @@ def _prepare_run(
     return prepared
 
 
-def predict_test(run: RunFolder, execution: Execution = Execution()) -> Look:
-    """Predict the test part of a run, and note the look in the ledger.
-
-    Raises:
-        RunError: If the data is not what the run was trained with.
-    """
-    recipe, prepared, origin = prepare_again(run, execution)
-    device = choose_device(execution.device)
-    ledger = _ledger_path(run, origin)
-    number = append_ledger(
-        ledger,
-        run=run.path.name,
-        model_sha256=file_sha256(run.best),
-        split_fingerprint=prepared.split.fingerprint,
-    )
-    write_part_predictions(run, recipe, prepared, ("test",), device=device)
-    return Look(number, ledger)
-
-
-def predict_held_out(run: RunFolder, execution: Execution = Execution()) -> None:
-    """Predict the test part of a run whose split says that it is a fold, and not the final exam.
-
-    Raises:
-        RunError: If the data is not what the run was trained with, or the test part is the final exam.
-    """
-    recipe, prepared, _ = prepare_again(run, execution)
-    if "held_out" not in prepared.split.meta:
-        raise RunError(
-            f'{run.path}: its test part is the final exam. Run "lesionwise evaluate {run.path} --final", '
-            "which notes the look in the ledger."
-        )
-    write_part_predictions(run, recipe, prepared, ("test",), device=choose_device(execution.device))
-
-
 def prepare_again(
     run: RunFolder, execution: Execution = Execution()
 ) -> tuple[Recipe, TrainingData, str | None]:
@@ -339,7 +259,7 @@ def _train_longer(run: RunFolder, recipe: Recipe) -> None:
 def _verify_same_data(run: RunFolder, recipe: Recipe, data: TrainingData) -> None:
     if data.is_other_than(read_json(run.data), recipe.metadata):
         raise RunError(
-            f"{data.dataset.folder}: is not the data that {run.path} was begun with; its content changed."
+            f"{data.dataset.folder}: is not the data that {run.path} was started with; its content changed."
         )
 
 
@@ -368,34 +288,3 @@ def _may_be_served(recipe: Recipe, data: TrainingData) -> bool:
     """Return whether a run is more than a measurement: no fold, no leak, no statistics of a whole part."""
     split = data.split
     return not (split.leaky or "held_out" in split.meta or recipe.defect_own_statistics)
-
-
-def _ledger_path(run: RunFolder, split_origin: str | None) -> Path:
-    """Return the ledger beside the split that was given; where that is read-only, beside the run."""
-    if split_origin is None:
-        return run.path / _LEDGER
-    folder = Path(split_origin).parent
-    return (folder if os.access(folder, os.W_OK) else run.path.parent) / _LEDGER
-
-
-def predict_test_together(run: RunFolder, execution: Execution = Execution()) -> Look | None:
-    """Predict the test part; of an ensemble with each member, and note each look in the ledger.
-
-    Where the test part is a fold that was held out, and not the final exam, there is no look to note.
-
-    Returns:
-        The last look, None if there was none.
-
-    Raises:
-        RunError: If a member or the data is no longer what it was.
-    """
-    members = ensemble_members(run)
-    if not members and "held_out" in read_split(run.split).meta:
-        predict_held_out(run, execution)
-        return None
-    if not members:
-        return predict_test(run, execution)
-    looks = [predict_test_together(member, execution) for member in members]
-    write_predictions(average(members, "test"), run.predictions("test"))
-    refresh_predictions(run, "test")  # an ensemble can have a calibration of its own
-    return looks[-1]

@@ -20,8 +20,8 @@ from lesionwise.execution import Execution
 from lesionwise.files import file_sha256, write_json, write_text
 from lesionwise.report.html import write_report
 from lesionwise.run_folder import RunFolder, open_run_folder
-from lesionwise.training import run as together
-from lesionwise.training.run import Look
+from lesionwise.training import ledger as together
+from lesionwise.training.ledger import Look
 
 IMAGES = 280
 

@@ -1,9 +1,10 @@
-"""Prediction sets of three packages and of lesionwise, from the same probabilities: what they cover, how large they are.
+"""Prediction sets of three packages and of lesionwise from the same probabilities: coverage and size.
 
     pip install mapie==1.6.0 puncc==0.9.3 crepes==0.9.1
     python -W ignore benchmarks/correctness/conformal_elsewhere.py benchmarks/runs/best-folds
 
-One image of each lesion, so that images are exchangeable; halves by chance, ten times: one sets the limits, the other is covered.
+One image of each lesion is used, so that images are exchangeable. Ten times, one random half sets the limits
+and the other is covered.
 """
 
 import sys
@@ -25,7 +26,7 @@ from lesionwise.labels import CODES, INDEX
 
 Array = np.ndarray
 Method = Callable[[Array, Array, Array, float, int], Array]
-"""Probabilities and truth that set the limits, probabilities to cover, coverage and seed; returns sets (N, C)."""
+"""Probabilities and truth that set the limits, other probabilities, coverage, seed; returns sets (N, C)."""
 DRAWS = 10
 RARE = INDEX["df"]
 
@@ -47,7 +48,7 @@ class Stated(ClassifierMixin, BaseEstimator):
 class Given(BasePredictor):
     """The same for puncc."""
 
-    def predict(self, X, **kwargs):  # noqa: ANN001, ANN003, ANN201, ARG002, N803
+    def predict(self, X, **kwargs):  # noqa: ANN001, ANN003, ANN201, N803
         return X
 
 

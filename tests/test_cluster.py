@@ -15,9 +15,9 @@ from PIL import Image
 from bundle.conftest import exported, graph  # noqa: F401 (pytest finds fixtures by name)
 from conftest import WriteKaggle
 from lesionwise.bundle.engine import load_model
+from lesionwise.data.pictures import find_pictures
 from lesionwise.errors import MissingExtraError
 from lesionwise.predict.files import Output, predict_files
-from lesionwise.predict.sources import find_pictures
 from predict.conftest import model  # noqa: F401 (the same)
 
 IMAGES = 330

@@ -32,12 +32,12 @@ import ray
 from ray.cluster_utils import Cluster
 
 from lesionwise.bundle.engine import BATCH, load_model
+from lesionwise.data.pictures import find_pictures
 from lesionwise.execution import Execution
 from lesionwise.experiments.crossval import cross_validate
 from lesionwise.predict import ray as predict_ray
 from lesionwise.predict.files import Output
 from lesionwise.predict.ray import _answer_block as answer_block
-from lesionwise.predict.sources import find_pictures
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 

@@ -21,9 +21,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from lesionwise.bundle.engine import BATCH, Engine, load_model
 from lesionwise.data.images import read_image
+from lesionwise.data.pictures import find_pictures
 from lesionwise.data.workspace import usable_cores
 from lesionwise.predict.files import Output, predict_files
-from lesionwise.predict.sources import find_pictures
 from lesionwise.recipe import load_recipe
 from lesionwise.run_folder import open_run_folder
 from lesionwise.training.fit import load_best_network

@@ -1,6 +1,7 @@
 import io
 import subprocess
 import sys
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from lesionwise import load_model
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.runtimes import RUNTIMES, Runtime, start
 from lesionwise.data.images import read_image
-from lesionwise.errors import BundleError, ImageError
+from lesionwise.errors import BundleError, DataError, ImageError
 from lesionwise.export.graph import BundleGraph
 from lesionwise.labels import CODES
 
@@ -76,6 +77,127 @@ def test_paths_bytes_and_arrays_are_answered_alike(engine: Engine, tmp_path: Pat
     assert (engine.predict(path).probabilities == answers.probabilities[:1]).all()
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Pillow",
+        "open file",
+        "floats",
+        "tensor",
+        "channels first",
+        "folder",
+        "pattern",
+        "zip",
+    ],
+)
+def test_each_kind_of_image_is_answered_alike(engine: Engine, tmp_path: Path, kind: str) -> None:
+    picture = images(1, (48, 64))[0]
+    path = tmp_path / "in" / "mole.png"
+    path.parent.mkdir()
+    Image.fromarray(picture).save(path)
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        archive.write(path, "mole.png")
+    tensor = torch.from_numpy(picture)
+    with path.open("rb") as file:
+        given = {
+            "Pillow": Image.fromarray(picture),
+            "open file": file,
+            "floats": picture / 255,
+            "tensor": tensor,
+            "channels first": tensor.permute(2, 0, 1) / 255,
+            "folder": path.parent,
+            "pattern": str(path.parent / "*.png"),
+            "zip": tmp_path / "in.zip",
+        }[kind]
+        answers = engine.predict(
+            [given, picture, given] if kind != "open file" else [given, picture, picture]
+        )
+    assert (answers.probabilities == answers.probabilities[1]).all()
+    assert [answer.read_pixels() is not None for answer in answers] == [True] * 3
+    assert answers.names[1] == "image 1"
+
+
+def test_a_batch_of_arrays_or_tensors_is_several_images(engine: Engine) -> None:
+    pictures = images(3)
+    expected = engine.predict(list(pictures)).probabilities
+    for batch in (pictures, torch.from_numpy(pictures), torch.from_numpy(pictures).permute(0, 3, 1, 2)):
+        assert (engine.predict(batch).probabilities == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((3, 24, 32), np.uint8), r"image 0: .*channels come first. Pass image.transpose\(1, 2, 0\)"),
+        (np.full((24, 32, 3), 1.5), "image 0: expected floats from 0 to 1 but found 0 to 1.5"),
+        (np.full((24, 32, 3), np.nan), "image 0: expected floats from 0 to 1 but found"),
+        (torch.full((3, 24, 32), -2.0), "expected floats from 0 to 1 but found -2 to 0"),
+        (np.zeros((24, 32, 4), np.uint8), r"expected RGB pixels .* but got \(24, 32, 4\)"),
+        (np.zeros((24, 32, 3), np.int64), r"expected RGB pixels .* of int64"),
+        ({"image": 1}, "an array or a tensor but got dict"),
+        (io.StringIO("text"), "is opened as text. Open it as bytes"),
+        (io.BytesIO(b""), "is at its end"),
+        (Image.new("F", (30, 30)), "image 0: has 32 bits a channel"),
+    ],
+)
+def test_what_is_no_image_is_refused_with_the_way_out(engine: Engine, image: object, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        engine.predict(image)  # type: ignore[arg-type]
+
+
+def test_a_place_without_images_is_refused(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected a file, a folder, a pattern"):
+        engine.predict("nowhere.jpg")
+    with pytest.raises(DataError, match="holds no image"):
+        engine.predict(tmp_path)
+
+
+def test_unreadable_images_can_be_skipped_and_are_listed(engine: Engine, tmp_path: Path) -> None:
+    Image.fromarray(images(1)[0]).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    with pytest.raises(ImageError, match=r"bad\.png"):
+        engine.predict(tmp_path)
+    answers = engine.predict(tmp_path, skip_unreadable=True)
+    assert [Path(name).name for name in answers.names] == ["good.png"]
+    assert [Path(name).name for name in answers.left_out] == ["bad.png"]
+
+
+def test_answers_are_a_sequence_of_named_answers_and_a_table(engine: Engine, tmp_path: Path) -> None:
+    for name, pixels in zip("abc", images(3), strict=True):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    answers = engine.predict(tmp_path)
+    assert [answer.name for answer in answers] == list(answers.names)
+    for row, answer in enumerate(answers):
+        assert answer.top == max(answer.probabilities, key=answer.probabilities.__getitem__)
+        assert answer.prediction_set is not None
+        assert set(answer.prediction_set) == set(answers.decisions.prediction_codes(row) or ())
+        assert answer.malignant_probability == pytest.approx(answers.decisions.malignant_probability[row])
+    assert answers[-1].name == answers[2].name
+    assert [answer.name for answer in answers[1:]] == list(answers.names[1:])
+    with pytest.raises(IndexError):
+        _ = answers[3]
+    table = answers.to_frame()
+    assert table["image_id"].tolist() == ["a", "b", "c"]
+    assert table["prob_mel"].tolist() == answers.probabilities[:, 4].tolist()
+
+
+def test_reprs_are_short_and_a_notebook_shows_image_bars_and_map(engine: Engine) -> None:
+    answers = engine.predict(images(40))
+    assert len(repr(answers).splitlines()) == 8
+    assert "small: 40 answers" in repr(answers)
+    assert "… and 35 more" in repr(answers)
+    assert len(repr(answers[0]).splitlines()) == 10
+    assert repr(engine).startswith("<Engine small: images of 24x32 px; fp32 on openvino; ")
+    shown = answers._repr_html_()
+    assert shown.count("<img ") == 2 * 12
+    assert "and 28 more" in shown
+    assert answers[0]._repr_html_().count('class="bar ') == 7
+
+
+def test_a_notebook_escapes_the_names_of_files(engine: Engine, tmp_path: Path) -> None:
+    Image.fromarray(images(1)[0]).save(tmp_path / "<script>.png")
+    assert "<script>" not in engine.predict(tmp_path)._repr_html_()
+
+
 def test_many_images_are_answered_in_order(engine: Engine) -> None:
     pictures = images(70)
     answers = engine.predict(pictures)
@@ -105,7 +227,7 @@ def test_an_unreadable_image_is_named(engine: Engine, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="image 1: is not an image"):
         engine.predict([images(1)[0], b"GIF89a"])
     with pytest.raises(ImageError, match=r"image 0: expected RGB pixels .* but got \(24, 32\) of float64"):
-        engine.predict([np.zeros(SIZE)])  # type: ignore[list-item]
+        engine.predict([np.zeros(SIZE)])
 
 
 def test_several_threads_get_their_own_answers(engine: Engine) -> None:

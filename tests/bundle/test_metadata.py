@@ -67,6 +67,12 @@ def test_what_is_left_out_in_whole_or_in_part_is_not_known(told: Bundle) -> None
     np.testing.assert_allclose(alone.cam.mean((2, 3)), alone.logits, atol=1e-3)
 
 
+def test_one_record_holds_for_all_images(told: Bundle) -> None:
+    engine, pictures = Engine(told, threads=1), list(images(3))
+    expected = engine.predict(pictures, [KNOWN] * 3).probabilities
+    assert np.array_equal(engine.predict(pictures, KNOWN).probabilities, expected)
+
+
 def test_one_image_takes_one_record(told: Bundle) -> None:
     engine, picture = Engine(told, threads=1), images(1)[0]
     assert np.array_equal(

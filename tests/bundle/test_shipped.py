@@ -10,7 +10,8 @@ import pytest
 
 from conftest import ROOT
 from lesionwise import load_model
-from lesionwise.bundle.engine import Answers, Engine
+from lesionwise.bundle.answers import Answers
+from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import SHIPPED, read_bundle, verify_servable
 from lesionwise.data.dataset import read_dataset
 from lesionwise.data.images import read_image

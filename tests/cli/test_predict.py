@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -6,7 +7,9 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from lesionwise.cli.app import app
+from lesionwise.data.metadata import encoding_of
 from lesionwise.errors import LesionwiseError
+from serve.drawn_model import LIGHT, picture, write_bundle
 
 
 def predict(*arguments: object) -> Result:
@@ -43,6 +46,16 @@ def test_the_summary_tells_repeats_from_what_cannot_be_read(image: Path, tmp_pat
         (["--out", "best", "--model", "best"], "is read; expected --out to name another"),
         (["--out", "k.csv", "--metadata", "k.csv"], "is read; expected --out to name another"),
         (["--out", "p.csv", "--quiet", "missing.png"], "missing.png: expected a file"),
+        (["--out", "p.foo"], "expected --out to end in .csv or .parquet"),
+        (["--out", "p"], "expected --out to end in .csv or .parquet"),
+        (["--out", "p.csv", "--errors", "e.parquet"], "expected --errors to end in .csv"),
+        (["--format", "isic"], "--format isic is for a table. Add --out FILE.csv"),
+        (["--resume"], "--resume is for a table"),
+        (["--engine", "ray"], "--engine ray writes a table"),
+        (["--out", "p.csv", "--engine", "ray", "--age", "40"], "--age is for --engine local"),
+        (["--sex", "femal"], 'Expected --sex to be female, male but got "femal". Did you mean "female"?'),
+        (["--site", "bak"], 'Did you mean "back"?'),
+        (["--age", "400"], "Expected --age to be years from 0 to 120"),
     ],
 )
 def test_wrong_names_are_refused_before_the_work(
@@ -55,3 +68,92 @@ def test_wrong_names_are_refused_before_the_work(
     assert message in str(done.exception)
     assert [path.name for path in image.parent.iterdir()] == ["one.png"]
     assert image.read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def drawn_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hand-made model that takes age, sex and site, and changes its answer with them."""
+    return write_bundle(
+        tmp_path_factory.mktemp("drawn") / "m.onnx", metadata=encoding_of(("age", "sex", "localization"))
+    )
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Three light pictures, and a file that is none."""
+    (tmp_path / "photographs").mkdir()
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (tmp_path / "photographs" / name).write_bytes(picture(LIGHT))
+    (tmp_path / "photographs" / "broken.jpg").write_bytes(b"no image")
+    return tmp_path / "photographs"
+
+
+def test_one_image_is_answered_in_words(photographs: Path, drawn_model: Path) -> None:
+    done = predict(photographs / "a.jpg", "--model", drawn_model)
+    assert done.exit_code == 0
+    assert "a.jpg: melanocytic nevus (nv) with" in done.stdout
+    for words in ("Cannot be excluded: nv", "% malignant or pre-malignant", "melanoma", "vascular lesion"):
+        assert words in done.stdout
+    assert "drawn also takes age, sex and site" in done.stderr
+
+
+def test_a_folder_gives_a_table_its_counts_what_was_left_out_and_the_next_command(
+    photographs: Path, drawn_model: Path
+) -> None:
+    done = predict(photographs, "--model", drawn_model, "--quiet")
+    assert done.exit_code == 1
+    lines = done.stdout.splitlines()
+    assert [line.split()[:3] for line in lines[1:4]] == [[name, "answer", "nv"] for name in "abc"]
+    assert "3 images: 3 answered." in lines
+    assert "1 file left out:" in lines
+    assert "broken.jpg: is not an image" in done.stdout
+    assert lines[-1].endswith("--out predictions.csv")
+    assert not [path.name for path in Path.cwd().iterdir() if path.suffix == ".csv"]
+
+
+def test_what_is_given_of_all_images_reaches_the_model(photographs: Path, drawn_model: Path) -> None:
+    done = predict(photographs / "a.jpg", "--model", drawn_model, "--age", "70", "--json")
+    found = json.loads(done.stdout)
+    assert [one["top"] for one in found["results"]] == ["bcc"]
+    assert found["decisions"] == {"answer": 1, "uncertain": 0, "not_a_lesion_image": 0}
+    (photographs / "known.csv").write_text("image_id,age\nb,\n")
+    done = predict(
+        photographs,
+        "--model",
+        drawn_model,
+        "--sex",
+        "male",
+        "--metadata",
+        photographs / "known.csv",
+        "--json",
+    )
+    found = json.loads(done.stdout[done.stdout.index("{") :])
+    assert [one["top"] for one in found["results"]] == ["bcc", "nv", "bcc"]  # its own row holds for b
+    assert found["left_out"][0]["image_id"] == "broken"
+
+
+def test_a_model_of_images_alone_refuses_what_is_known_besides(photographs: Path, tmp_path: Path) -> None:
+    done = predict(photographs, "--model", write_bundle(tmp_path / "m.onnx"), "--age", "40")
+    assert isinstance(done.exception, LesionwiseError)
+    assert "--age: drawn does not use it: it is a model of images alone" in str(done.exception)
+
+
+def test_a_table_of_paths_with_unused_metadata_is_noted(photographs: Path, drawn_model: Path) -> None:
+    (photographs / "list.csv").write_text("path,age,sex\na.jpg,40,male\n")
+    done = predict(photographs / "list.csv", "--model", drawn_model)
+    assert "list.csv: has age and sex, which were not used. To use them, add --metadata" in done.stderr
+
+
+def test_a_file_of_several_pictures_is_noted(tmp_path: Path, drawn_model: Path) -> None:
+    first, second = (Image.new("RGB", (60, 45), colour) for colour in ("tan", "red"))
+    first.save(tmp_path / "two.tif", save_all=True, append_images=[second])
+    done = predict(tmp_path / "two.tif", "--model", drawn_model, "--quiet")
+    assert "1 file holds several pictures; the first was used." in done.stdout
+    done = predict(tmp_path / "two.tif", "--model", drawn_model, "--out", tmp_path / "p.csv", "--json")
+    assert json.loads(done.stdout)["several_pictures"] == 1
+
+
+def test_a_table_reports_how_many_images_got_which_decision(photographs: Path, drawn_model: Path) -> None:
+    done = predict(photographs, "--model", drawn_model, "--out", "p.csv", "--quiet")
+    assert "3 answered." in done.stdout
+    assert "lesionwise evaluate p.csv --truth TRUTH.csv" in done.stdout

@@ -19,11 +19,11 @@ from bundle.small_model import images
 from lesionwise.bundle.description import Provenance
 from lesionwise.bundle.engine import BATCH, Engine
 from lesionwise.data.images import read_image
+from lesionwise.data.pictures import find_pictures
 from lesionwise.errors import BundleError, BusyError, DataError
 from lesionwise.evaluation.predictions import read_predictions
 from lesionwise.predict.files import Output, map_ahead, predict_files
 from lesionwise.predict.heatmaps import HeatmapWriter
-from lesionwise.predict.sources import find_pictures
 from lesionwise.predict.views import views
 from lesionwise.predict.writing import prediction_table
 

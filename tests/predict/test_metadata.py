@@ -5,10 +5,10 @@ import pytest
 
 from lesionwise.bundle.engine import Engine, load_model
 from lesionwise.data.metadata import encoding_of
+from lesionwise.data.pictures import find_pictures
 from lesionwise.errors import DataError
 from lesionwise.predict.files import Output, predict_files
 from lesionwise.predict.metadata import read_metadata_table
-from lesionwise.predict.sources import find_pictures
 from serve.drawn_model import LIGHT, picture, write_bundle
 
 FIELDS = encoding_of(("age", "sex", "localization"))

@@ -11,8 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
+from lesionwise.bundle.answers import Answers
 from lesionwise.bundle.description import Description
-from lesionwise.bundle.engine import Answers, Engine, load_model
+from lesionwise.bundle.engine import Engine, load_model
 from lesionwise.bundle.load import Bundle
 from lesionwise.bundle.runtimes import Arrays
 from lesionwise.serve.app import create_app

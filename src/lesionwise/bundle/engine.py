@@ -1,61 +1,32 @@
 """The engine: images in, answers out, through the bundle's graph.
 
-Here: reading images by the bundle's rule, running them in batches, the record of answers. Not here: the
-checks of the file (`load`), the runtimes (`runtimes`) and the rules of decisions (`decide`).
-Letters: N images, C classes, D features, H W height and width in pixels, h w places of the map.
+Here: reading images by the bundle's rule, and running them in batches. Not here: what counts as an image
+(`inputs`), the record of answers (`answers`), the checks of the file (`load`) and the runtimes (`runtimes`).
+Letters: N images, H W height and width in pixels.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import replace
 from itertools import islice, repeat, zip_longest
 from pathlib import Path
 from typing import Final, cast
 
 import numpy as np
-from numpy.typing import NDArray
-from typing_extensions import TypeIs
 
-from lesionwise.bundle.decide import Decisions, decide
+from lesionwise.bundle.answers import Answers, Float32s, Source
 from lesionwise.bundle.description import Description, Precision
+from lesionwise.bundle.inputs import Image, Read, named_images
 from lesionwise.bundle.load import Bundle, read_bundle
 from lesionwise.bundle.runtimes import Arrays, Pixels, Run, Runtime, start
 from lesionwise.data.images import fit_image, read_image
 from lesionwise.data.metadata import Record
 from lesionwise.errors import BundleError, DataError, ImageError
 
-Float32s = NDArray[np.float32]
-Image = str | Path | bytes | Pixels
 BATCH: Final = 8  # larger ones are slower on a CPU, whose caches they overflow, and take more memory
+_KEPT: Final = 64  # images without a file whose pixels are kept to be shown: 200 KB each
 
 
-@dataclass(frozen=True)
-class Answers:
-    """What a model says about some images.
-
-    Attributes:
-        description: Description of the bundle that answered.
-        probabilities: Calibrated, shape (N, C).
-        logits: Raw, shape (N, C).
-        embedding: Shape (N, D); None if the model gives none.
-        ood_score: How unlike a lesion image, shape (N,); None if the model gives none.
-        cam: What each place adds to each logit, shape (N, C, h, w); None if the model gives none.
-    """
-
-    description: Description
-    probabilities: Float32s
-    logits: Float32s
-    embedding: Float32s | None = None
-    ood_score: Float32s | None = None
-    cam: Float32s | None = None
-
-    def __len__(self) -> int:
-        return len(self.probabilities)
-
-    @cached_property
-    def decisions(self) -> Decisions:
-        """What is said about each image: answer or not, the likeliest diagnosis, the set, the threshold."""
-        return decide(self.description, self.probabilities, self.ood_score)
+_Pair = tuple[tuple[str, Read], Record | None]
 
 
 class Engine:
@@ -112,28 +83,62 @@ class Engine:
         """What the bundle says about itself."""
         return self.bundle.description
 
+    def __repr__(self) -> str:
+        rule, encoding = self.description.input, self.description.metadata
+        takes = f"; takes {', '.join(encoding.names)}" if encoding else ""
+        return (
+            f"<Engine {self.description.name}: images of {rule.height}x{rule.width} px{takes}; "
+            f"{self.precision} on {self.runtime}; {self.bundle.path}>"
+        )
+
     def predict(
-        self, images: Image | Iterable[Image], metadata: Record | Iterable[Record | None] | None = None
+        self,
+        images: Image | Iterable[Image],
+        metadata: Record | Iterable[Record | None] | None = None,
+        *,
+        skip_unreadable: bool = False,
     ) -> Answers:
         """Return answers for images.
 
         Args:
-            images: Paths, contents of files as bytes, or RGB arrays (H, W, 3) of uint8 that were decoded
-                elsewhere; one, or any number. Arrays are scaled down, cut and resized by the same rule.
-            metadata: What is known of each besides, such as `{"age": 45, "sex": "female"}`, for a model that
-                takes it; what is left out is not known.
+            images: One image or any number of them, of any of these kinds: paths; folders, patterns, zips and
+                CSVs of paths, which stand for all their images; bytes and files opened as bytes; Pillow
+                images; RGB arrays (H, W, 3) of uint8, or of floats from 0 to 1; tensors of the same, which
+                may have their channels first.
+            metadata: What is known besides, such as `{"age": 45, "sex": "female"}`, for a model that takes
+                it: one record for all images, or one for each. What is left out is not known.
+            skip_unreadable: Leave out images that cannot be read and list them in `Answers.left_out`.
 
         Raises:
             ImageError: If one cannot be read; the message names it.
-            DataError: If the model takes no such metadata, or there are not as many as images.
+            DataError: If a place holds no image, the model takes no such metadata, or there are not as many
+                records as images.
         """
-        records = [metadata] if isinstance(metadata, Mapping) else metadata
-        waiting = enumerate(_paired([images] if _is_one(images) else images, records))
-        batches = []
+        named = named_images(images)
+        if metadata is None or isinstance(metadata, Mapping):
+            waiting: Iterator[_Pair] = zip(named, repeat(metadata))
+        else:
+            waiting = _paired(named, metadata)
+        names: list[str] = []
+        sources: list[Source | None] = []
+        batches, left_out = [], {}
         while batch := list(islice(waiting, BATCH)):
-            pixels = np.stack([self.read(image, number) for number, (image, _) in batch])
-            batches.append(self.run(pixels, self.encode([record for _, (_, record) in batch])))
-        return self.answers(batches)
+            pixels, known = [], []
+            for (name, source), record in batch:
+                try:
+                    pixels.append(self._fit(source, name))
+                except ImageError as error:
+                    if not skip_unreadable:
+                        raise
+                    left_out[name] = str(error).removeprefix(f"{name}: ")
+                    continue
+                known.append(record)
+                names.append(name)
+                sources.append(_kept(source, pixels[-1], len(sources)))
+            if pixels:
+                batches.append(self.run(np.stack(pixels), self.encode(known)))
+        answers = self.answers(batches)
+        return replace(answers, names=tuple(names), sources=tuple(sources), left_out=left_out)
 
     def encode(self, records: Sequence[Record | None]) -> Float32s | None:
         """Return what is known of some images besides as the graph takes it, shape (N, M).
@@ -168,13 +173,17 @@ class Engine:
         Raises:
             ImageError: If it cannot be read; the message names it.
         """
+        [(name, source)] = named_images(image, number)
+        return self._fit(source, name)
+
+    def _fit(self, source: Read, name: str) -> Pixels:
         rule = self.description.input
         try:
-            if isinstance(image, np.ndarray):
-                return fit_image(image, rule.size, steps=rule.steps)
-            return read_image(Path(image) if isinstance(image, str) else image, rule.size, steps=rule.steps)
+            if isinstance(source, np.ndarray):
+                return fit_image(source, rule.size, steps=rule.steps)
+            content = source if isinstance(source, Path | bytes) else source()
+            return read_image(content, rule.size, steps=rule.steps)
         except ImageError as error:
-            name = image if isinstance(image, str | Path) else f"image {number}"
             raise ImageError(f"{name}: {error}.") from error
 
     def run(self, pixels: Pixels, metadata: Float32s | None = None) -> Arrays:
@@ -196,7 +205,7 @@ class Engine:
                 f"Expected pixels (N, {', '.join(map(str, expected))}) of uint8 but got {pixels.shape} of "
                 f"{pixels.dtype}."
             )
-        inputs: dict[str, NDArray[np.uint8] | Float32s] = {"image": np.ascontiguousarray(pixels)}
+        inputs: dict[str, Pixels | Float32s] = {"image": np.ascontiguousarray(pixels)}
         if self.description.metadata is not None:
             unknown = np.zeros((len(pixels), self.description.metadata.length), np.float32)
             inputs["metadata"] = unknown if metadata is None else np.ascontiguousarray(metadata)
@@ -224,21 +233,30 @@ class Engine:
                     f"{self.bundle.path}: its {name} are no numbers for {odd} of {len(values)} images. "
                     "The model is damaged or has a wrong description of its pixels; do not use it."
                 )
-        return Answers(self.description, **joined)
+        return Answers(
+            self.description,
+            probabilities=joined["probabilities"],
+            logits=joined["logits"],
+            embedding=joined.get("embedding"),
+            ood_score=joined.get("ood_score"),
+            cam=joined.get("cam"),
+        )
 
 
-def _paired(
-    images: Iterable[Image], metadata: Iterable[Record | None] | None
-) -> Iterator[tuple[Image, Record | None]]:
+def _kept(source: Read, pixels: Pixels, number: int) -> Source | None:
+    """Return from where an image can be shown again: its file, or else its pixels while these are few."""
+    if isinstance(source, Path) or callable(source):
+        return source
+    return pixels if number < _KEPT else None
+
+
+def _paired(images: Iterable[tuple[str, Read]], metadata: Iterable[Record | None]) -> Iterator[_Pair]:
     """Yield each image with what is known of it."""
-    if metadata is None:
-        yield from zip(images, repeat(None), strict=False)
-        return
     missing = object()
     for image, record in zip_longest(images, metadata, fillvalue=missing):
         if image is missing or record is missing:
             raise DataError("Expected metadata for each image but there are more of one than of the other.")
-        yield cast("Image", image), cast("Record | None", record)
+        yield cast("tuple[str, Read]", image), cast("Record | None", record)
 
 
 def _verify_precision(bundle: Bundle, wished: Precision) -> None:
@@ -248,13 +266,6 @@ def _verify_precision(bundle: Bundle, wished: Precision) -> None:
             f"{bundle.path}: is made for {held} and cannot be run in {wished}: fewer bits stand in the file "
             f'itself. Make that one with "lesionwise bundle export RUN --precision {wished}".'
         )
-
-
-def _is_one(images: Image | Iterable[Image]) -> TypeIs[Image]:
-    """Return whether this is one image, and not several."""
-    if isinstance(images, np.ndarray):
-        return images.ndim == 3  # noqa: PLR2004 (H, W, 3; several have a fourth side)
-    return isinstance(images, str | Path | bytes)
 
 
 def load_model(

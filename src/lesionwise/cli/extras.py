@@ -18,7 +18,8 @@ EXTRA_OF_MODULE: Final = {
     "pillow_heif": "heif",
     "pydicom": "dicom",
     "ngrok": "share",
-    **dict.fromkeys(("pyarrow", "ray"), "ray"),
+    "pyarrow": "arrow",
+    "ray": "ray",
 }
 
 

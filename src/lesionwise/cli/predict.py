@@ -1,5 +1,6 @@
 """`lesionwise predict`."""
 
+import csv
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,18 +10,22 @@ import typer
 from lesionwise.cli.bundle import Precision
 from lesionwise.cli.console import Display, print_note, print_result
 from lesionwise.cli.options import EngineName, EngineOption, Json, ModelFile, Quiet, Resume, Workers
-from lesionwise.errors import LesionwiseError
+from lesionwise.errors import DataError, LesionwiseError
 from lesionwise.names import image_id_of
-from lesionwise.wording import counted
+from lesionwise.wording import counted, did_you_mean, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from lesionwise.predict.files import Tally
+    from lesionwise.bundle.engine import Engine
+    from lesionwise.data.metadata import Record
+    from lesionwise.data.pictures import Pictures
+    from lesionwise.predict.files import Output, Tally
     from lesionwise.predict.metadata import MetadataTable
-    from lesionwise.predict.sources import Pictures
 
 _SOME_FAILED = 1
+_SUFFIXES = (".csv", ".parquet")
+_OPTIONS = {"age": "--age", "sex": "--sex", "localization": "--site"}
 _FINISHED = "{}: is finished; nothing is left to do. Leave --resume out to predict anew."
 
 
@@ -32,7 +37,25 @@ Places = Annotated[
     ),
 ]
 OutFile = Annotated[
-    Path, typer.Option("--out", help="Table to write: FILE.csv or FILE.parquet.", metavar="FILE")
+    Path | None,
+    typer.Option(
+        "--out",
+        help="Table to write: FILE.csv or FILE.parquet; without it the answers are printed.",
+        metavar="FILE",
+    ),
+]
+Age = Annotated[float | None, typer.Option("--age", help="Age in years, if known; it holds for all images.")]
+Sex = Annotated[
+    str | None,
+    typer.Option("--sex", help="female or male, if known; it holds for all images.", metavar="SEX"),
+]
+Site = Annotated[
+    str | None,
+    typer.Option(
+        "--site",
+        help="Where the lesion is, such as back or face, if known; it holds for all images.",
+        metavar="SITE",
+    ),
 ]
 ErrorsFile = Annotated[
     Path | None,
@@ -73,12 +96,15 @@ Tta = Annotated[
 
 def predict(
     places: Places,
-    out: OutFile,
+    out: OutFile = None,
     model: ModelFile = None,
+    age: Age = None,
+    sex: Sex = None,
+    site: Site = None,
+    metadata: MetadataFile = None,
     errors: ErrorsFile = None,
     format_: FormatOption = "lesionwise",
     tta: Tta = False,
-    metadata: MetadataFile = None,
     heatmaps: Heatmaps = None,
     precision: PrecisionOption = None,
     workers: Workers = None,
@@ -87,68 +113,164 @@ def predict(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Predict images with a model file. Images that cannot be read are listed; the others are predicted."""
-    from lesionwise.bundle.engine import load_model
-    from lesionwise.data.workspace import usable_cores
-    from lesionwise.predict.files import Output
-    from lesionwise.predict.heatmaps import HeatmapWriter
-    from lesionwise.predict.metadata import read_metadata_table
-    from lesionwise.predict.sources import find_pictures, verify_places
-    from lesionwise.predict.stored import PARQUET, verify_arrow, verify_made_by, write_parquet
+    """Predict images with a model file, and print the answers or write a table with --out.
 
-    errors = errors or out.parent / f"{out.stem}-errors.csv"
-    _verify_names(places, out, errors, model=model, metadata=metadata)
+    Images that cannot be read are listed; the others are predicted.
+    """
+    errors_file = errors or (out and out.parent / f"{out.stem}-errors.csv")
+    _verify_names(places, out, errors_file, model=model, metadata=metadata)
+    from lesionwise.data.pictures import find_pictures, verify_places
+
     verify_places(places)
-    work = _choose_work(engine, workers, heatmaps, metadata)
-    answers = load_model(model, streams=usable_cores(), precision=precision)
-    if answers.description.stamp:
-        print_note(f"{answers.description.stamp}: do not trust the scores of this model.", quiet=quiet)
-    columnar = out.suffix == PARQUET
-    table = out.with_name(f"{out.name}.rows") if columnar else out
-    if columnar:
-        verify_arrow()
-        if resume and out.exists() and not table.with_name(f"{table.name}.part").exists():
-            verify_made_by(out, answers.bundle.sha256)
-            print_result(_FINISHED.format(out), {"out": str(out), "predicted": 0}, as_json=json)
-            return
-    known = read_metadata_table(metadata, answers) if metadata else None
+    given: dict[str, str | float | None] = {"age": age, "sex": sex, "localization": site}
+    record = {name: value for name, value in given.items() if value is not None}
+    if out is None:
+        printed = {"--errors": errors, "--format isic": format_ == "isic", "--resume": resume}
+        _refuse(printed, "is for a table. Add --out FILE.csv, or leave it out.")
+    if engine == "ray":
+        local = {"--heatmaps": heatmaps, "--workers": workers, "--metadata": metadata} | {
+            _OPTIONS[name]: True for name in record
+        }
+        _refuse(local, "is for --engine local; leave one of the two out.")
+        _refuse({"--engine ray": out is None}, "writes a table. Add --out FILE.csv.")
+    if out and out.suffix.lower() == ".parquet":
+        from lesionwise.data.storage import import_arrow
+
+        import_arrow()
+    from lesionwise.bundle.engine import load_model
+    from lesionwise.bundle.rendering import warnings_about
+    from lesionwise.data.workspace import usable_cores
+    from lesionwise.predict.heatmaps import HeatmapWriter
+
+    loaded = load_model(model, streams=usable_cores(), precision=precision)
+    for warning in warnings_about(loaded.description):
+        print_note(warning, quiet=quiet)
+    known = _read_known(metadata, record, loaded)
     pictures = find_pictures(places)  # what is missing is found before the work
-    if format_ == "isic":
-        _verify_bare_ids(pictures)
     if metadata and known:
         _report_known(metadata, known, pictures, quiet=quiet)
-    drawn = HeatmapWriter(answers, heatmaps) if heatmaps else None
-    with Display(quiet=quiet) as display:
-        tally = work(
-            answers,
+    if not known:
+        _note_unused(loaded, places, quiet=quiet)
+    drawn = HeatmapWriter(loaded, heatmaps) if heatmaps else None
+    if out is None or errors_file is None:
+        from lesionwise.cli.answers import print_answers
+
+        tally = print_answers(
+            loaded,
             pictures,
-            Output(table, errors, format_, resume=resume, on_answers=drawn),
-            tta=tta,
-            on_done=lambda done: display.on_work("predicting images", done, len(pictures)),
-            **({"metadata": known} if known else {}),
+            {"tta": tta, "metadata": known, "workers": workers},
+            on_answers=drawn,
+            as_json=json,
+            quiet=quiet,
         )
-    if columnar:
-        write_parquet(table, out)
-        table.unlink()
-    _report(tally, out, errors, as_json=json)
+    else:
+        from lesionwise.predict.files import Output
+
+        if format_ == "isic":
+            _verify_bare_ids(pictures)
+        output = Output(out, errors_file, format_, resume=resume, on_answers=drawn)
+        work = _choose_work(engine, workers, known)
+        tally = _write_table(
+            partial(work, loaded, tta=tta), loaded, pictures, output, as_json=json, quiet=quiet
+        )
     if tally.failed:
         raise typer.Exit(_SOME_FAILED)
 
 
+def _write_table(
+    work: "Callable[..., Tally]",
+    engine: "Engine",
+    pictures: "Pictures",
+    output: "Output",
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> "Tally":
+    """Predict into a table, and report how many images got which answer."""
+    from dataclasses import replace
+
+    from lesionwise.predict.files import Tally
+    from lesionwise.predict.parquet import PARQUET, verify_made_by, write_parquet
+
+    out = output.table
+    columnar = out.suffix.lower() == PARQUET
+    table = out.with_name(f"{out.name}.rows") if columnar else out
+    if columnar and output.resume and out.exists() and not table.with_name(f"{table.name}.part").exists():
+        verify_made_by(out, engine.bundle.sha256)
+        print_result(_FINISHED.format(out), {"out": str(out), "predicted": 0}, as_json=as_json)
+        return Tally()
+    with Display(quiet=quiet) as display:
+        tally = work(
+            pictures,
+            replace(output, table=table),
+            on_done=lambda done: display.on_work("predicting images", done, len(pictures)),
+        )
+    if columnar:
+        write_parquet(table, out)
+        table.unlink()
+    _report(tally, output, as_json=as_json)
+    return tally
+
+
 def _choose_work(
-    engine: EngineName, workers: int | None, heatmaps: Path | None, metadata: Path | None
+    engine: EngineName, workers: int | None, known: "MetadataTable | None"
 ) -> "Callable[..., Tally]":
     """Return the pipeline of this process, or that of a cluster."""
     if engine == "local":
         from lesionwise.predict.files import predict_files
 
-        return partial(predict_files, workers=workers)
-    for option, given in (("--heatmaps", heatmaps), ("--workers", workers), ("--metadata", metadata)):
-        if given:
-            raise LesionwiseError(f"{option} is for --engine local; leave one of the two out.")
+        return partial(predict_files, workers=workers, metadata=known)
     from lesionwise.predict.ray import predict_with_ray
 
     return predict_with_ray
+
+
+def _refuse(given: "Mapping[str, object]", why: str) -> None:
+    """Refuse the first option that was given."""
+    for option, value in given.items():
+        if value:
+            raise LesionwiseError(f"{option} {why}")
+
+
+def _read_known(metadata: Path | None, record: "Record", engine: "Engine") -> "MetadataTable | None":
+    """Return what is known of the images: rows of a table, and what holds for those without a row."""
+    from lesionwise.predict.metadata import read_metadata_table, same_for_all
+
+    table = read_metadata_table(metadata, engine) if metadata else None
+    if not record:
+        return table
+    encoding = engine.description.metadata
+    for name, value in record.items():
+        option = _OPTIONS[name]
+        if encoding is None or name not in encoding.names:
+            takes = f"it takes {listed(encoding.names)}" if encoding else "it is a model of images alone"
+            raise DataError(f"{option}: {engine.description.name} does not use it: {takes}. Leave it out.")
+        own = next(field for field in encoding.fields if field.name == name)
+        if own.encode(value) is None:
+            near = did_you_mean(str(value), own.expected.split(", "))
+            raise DataError(f'Expected {option} to be {own.expected} but got "{value}".{near}')
+    return same_for_all(record, engine, table)
+
+
+def _note_unused(engine: "Engine", places: list[str], *, quiet: bool) -> None:
+    """Say what the model takes besides images, where nothing of it was given."""
+    encoding = engine.description.metadata
+    if encoding is None:
+        return
+    for place in places:
+        if place.lower().endswith(".csv"):
+            with Path(place).open(encoding="utf-8-sig", newline="") as file:
+                unused = [name for name in next(csv.reader(file), []) if name in encoding.names]
+            if unused:
+                way = f"To use them, add --metadata {place}."
+                print_note(f"{place}: has {listed(unused)}, which were not used. {way}", quiet=quiet)
+                return
+    names = [_OPTIONS[name].removeprefix("--") for name in encoding.names]
+    print_note(
+        f"{engine.description.name} also takes {listed(names)}, and is more accurate with them. Pass "
+        f"{listed([_OPTIONS[name] for name in encoding.names])}, or for many images --metadata FILE.",
+        quiet=quiet,
+    )
 
 
 def _report_known(metadata: Path, table: "MetadataTable", pictures: "Pictures", *, quiet: bool) -> None:
@@ -159,10 +281,10 @@ def _report_known(metadata: Path, table: "MetadataTable", pictures: "Pictures", 
         theirs = next(iter(table.places), "no row")
         ours = first.path if table.key == "path" else first.image_id
         raise LesionwiseError(
-            f"{metadata}: has a row for none of the {len(pictures)} images: it names {theirs}, and the first "
-            f"image is {ours}. Check that the ids match."
+            f"{metadata}: has a row for none of the {counted(len(pictures), 'image')}: it names {theirs}, "
+            f"and the first image is {ours}. Check that the ids match."
         )
-    print_note(f"{metadata}: has a row for {known} of {len(pictures)} images.", quiet=quiet)
+    print_note(f"{metadata}: has a row for {known} of {counted(len(pictures), 'image')}.", quiet=quiet)
 
 
 def _verify_bare_ids(pictures: "Pictures") -> None:
@@ -177,21 +299,27 @@ def _verify_bare_ids(pictures: "Pictures") -> None:
 
 
 def _verify_names(
-    places: list[str], out: Path, errors: Path, *, model: Path | None, metadata: Path | None
+    places: list[str], out: Path | None, errors: Path | None, *, model: Path | None, metadata: Path | None
 ) -> None:
-    """Make sure that no result takes the place of what is read, or of the other one."""
+    """Make sure that a result has a known format, and takes the place of nothing that is read."""
     for option, path in (("--out", out), ("--errors", errors), ("--model", model), ("--metadata", metadata)):
         if path and path.is_dir():
             raise LesionwiseError(f"{path}: expected {option} to name a file but it is a folder.")
-    if out.resolve() == errors.resolve():
+    if out and errors and out.resolve() == errors.resolve():
         raise LesionwiseError(f"{out}: expected --out and --errors to name two files.")
     read = {Path(name).resolve() for name in (*places, model, metadata) if name}
-    for option, path in (("--out", out), ("--errors", errors)):
-        if path.resolve() in read:
+    for option, path, suffixes in (("--out", out, _SUFFIXES), ("--errors", errors, _SUFFIXES[:1])):
+        if path and path.resolve() in read:
             raise LesionwiseError(f"{path}: is read; expected {option} to name another file.")
+        if path and path.suffix.lower() not in suffixes:
+            names = " or ".join(f"{path.stem}{suffix}" for suffix in suffixes)
+            raise LesionwiseError(f"{path}: expected {option} to end in {' or '.join(suffixes)}, as {names}.")
 
 
-def _report(tally: "Tally", out: Path, errors: Path, *, as_json: bool) -> None:
+def _report(tally: "Tally", output: "Output", *, as_json: bool) -> None:
+    from lesionwise.bundle.rendering import describe_counts
+
+    out, errors = output.table, output.errors
     kept = f", {tally.kept} kept from before" if tally.kept else ""
     repeated = f", {tally.repeated} named again and left out" if tally.repeated else ""
     failed = f"; {tally.failed} could not be predicted: {errors}" if tally.failed else ""
@@ -199,15 +327,18 @@ def _report(tally: "Tally", out: Path, errors: Path, *, as_json: bool) -> None:
         text = f"{_FINISHED.format(out)} All {tally.kept} images are in it."
     else:
         text = f"Predicted {counted(tally.predicted, 'image')}{kept}{repeated}: {out}{failed}"
-    print_result(
-        text,
-        {
-            "out": str(out),
-            "predicted": tally.predicted,
-            "kept": tally.kept,
-            "repeated": tally.repeated,
-            "failed": tally.failed,
-            "errors": str(errors) if tally.failed else None,
-        },
-        as_json=as_json,
-    )
+        counts = describe_counts(tally.by_decision)
+        text += f"\n{counts}." if counts else ""
+    if tally.predicted and out.suffix.lower() == ".csv":
+        text += f"\nIf you have the true diagnoses: lesionwise evaluate {out} --truth TRUTH.csv"
+    value = {
+        "out": str(out),
+        "predicted": tally.predicted,
+        "kept": tally.kept,
+        "repeated": tally.repeated,
+        "failed": tally.failed,
+        "several_pictures": tally.several,
+        "decisions": tally.by_decision,
+        "errors": str(errors) if tally.failed else None,
+    }
+    print_result(text, value, as_json=as_json)

@@ -177,6 +177,21 @@ def fit_image(pixels: Pixels, size: tuple[int, int], *, steps: tuple[str, ...] =
     return preprocess(_crop_resize(_seen(_scale_down(pixels, least), steps), size), steps)
 
 
+def rgb_pixels(image: Image.Image) -> Pixels:
+    """Return the upright RGB pixels of an image that Pillow opened, shape (H, W, 3).
+
+    Args:
+        image: An image of any mode; transparency lies on white.
+
+    Raises:
+        ImageError: If it has 32 bits a channel, or cannot be decoded.
+    """
+    try:
+        return _orient(np.asarray(_to_rgb(image)), int(image.getexif().get(ORIENTATION_TAG, _UPRIGHT)))
+    except _PARSER_ERRORS as error:
+        raise DamagedImageError(f"is damaged: {error}") from error
+
+
 def image_sides(source: Path | bytes) -> tuple[int, int]:
     """Return width and height of an image as it is stored, from its header alone.
 

@@ -26,8 +26,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from lesionwise.bundle.answers import Answers
 from lesionwise.bundle.description import Description, PartScores, Precision, PrecisionCheck
-from lesionwise.bundle.engine import BATCH, Answers, Engine
+from lesionwise.bundle.engine import BATCH, Engine
 from lesionwise.bundle.load import Bundle, assemble
 from lesionwise.errors import BundleError, MissingExtraError, RunError
 from lesionwise.evaluation.runs.predictions import read_run_predictions

@@ -1,31 +1,33 @@
 """Many images through a bundle: decoding, the network and writing at the same time.
 
-Here: the pipeline of `lesionwise predict`. Not here: finding images (`sources`) and tables (`writing`).
+Here: the pipeline of `lesionwise predict`. Not here: finding images (`lesionwise.data.pictures`), tables
+(`writing`), and answers in words (`lesionwise.bundle.rendering`).
 Letters: B batch, H W height and width in pixels.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionwise.bundle.engine import BATCH, Answers, Engine
-from lesionwise.data.images import read_image
+from lesionwise.bundle.answers import Answers
+from lesionwise.bundle.decide import Decision
+from lesionwise.bundle.engine import BATCH, Engine
+from lesionwise.data.images import open_image
+from lesionwise.data.pictures import Picture
 from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import ImageError, MissingExtraError
 from lesionwise.predict.metadata import MetadataTable
-from lesionwise.predict.sources import Picture
 from lesionwise.predict.views import run_views, verify_views_add
 from lesionwise.predict.writing import (
     Format,
-    GrowingTable,
     drop_error_table,
     error_table,
     prediction_table,
@@ -48,17 +50,39 @@ class Tally:
         kept: Written by an earlier one.
         failed: Listed among the errors.
         repeated: Left out, because the same file was met before.
+        several: Hold several pictures, of which the first was predicted.
+        decisions: Number of images by decision, of those written in this call.
     """
 
     predicted: int = 0
     kept: int = 0
     failed: int = 0
     repeated: int = 0
+    several: int = 0
+    decisions: Counter[str] = field(default_factory=Counter)
 
     @property
     def done(self) -> int:
         """How many were dealt with."""
         return self.predicted + self.kept + self.failed + self.repeated
+
+    @property
+    def by_decision(self) -> dict[str, int]:
+        """Number of images of this call by decision, each decision named; empty if none was predicted."""
+        return {name: self.decisions[name] for name in get_args(Decision)} if self.decisions else {}
+
+    def add(self, batch: "Decoded", answers: Answers | None) -> None:
+        """Count a batch.
+
+        Args:
+            batch: What was read.
+            answers: What the model said; None if nothing could be read.
+        """
+        self.failed += len(batch.faults)
+        self.several += batch.several
+        if answers is not None:
+            self.predicted += len(answers)
+            self.decisions.update(map(str, answers.decisions.decision))
 
 
 @dataclass(frozen=True)
@@ -69,11 +93,13 @@ class Decoded:
         pictures: Those that could be.
         pixels: As the graph takes them, shape (B, H, W, 3); None if none of them could be read.
         faults: Rows of the table of errors.
+        several: How many of them hold several pictures, of which the first is read.
     """
 
     pictures: list[Picture]
     pixels: NDArray[np.uint8] | None
     faults: list[list[str]]
+    several: int = 0
 
 
 @dataclass(frozen=True)
@@ -117,32 +143,48 @@ def predict_files(
             `output.errors` names something else.
         BundleError: If the model averages the views of `tta` itself.
     """
-    workers, tally = workers or usable_cores(), Tally()
+    tally = Tally()
     settings = settings_of(engine, format_=output.format_, tta=tta, metadata=metadata)
-    with (
-        prediction_table(output.table, output.format_) as table,
-        error_table(output.errors) as faults,
-        ThreadPoolExecutor(workers) as decoders,
-        ThreadPoolExecutor(engine.streams) as network,
-    ):
+    with prediction_table(output.table, output.format_) as table, error_table(output.errors) as faults:
         kept = table.begin(settings, resume=output.resume)
-        fresh = fresh_pictures(pictures, kept, tally, faults)
-        answering = partial(answer, engine, tta=tta, metadata=metadata)
-        decoded = map_ahead(decoders, partial(decode, engine), _batches(fresh), workers + _AHEAD)
-        for batch, answers in map_ahead(network, answering, decoded, engine.streams + _AHEAD):
+        fresh = fresh_pictures(pictures, kept, tally, faults.append)
+        for batch, answers in answer_pictures(engine, fresh, tta=tta, metadata=metadata, workers=workers):
             if batch.faults:
                 faults.append(batch.faults)
-                tally.failed += len(batch.faults)
             if answers is not None and batch.pixels is not None:
                 if output.on_answers:  # before the rows, after which a resumed call goes on
                     output.on_answers(batch.pictures, batch.pixels, answers)
                 table.append(table_rows(output.format_, batch.pictures, answers, engine.bundle))
-                tally.predicted += len(batch.pictures)
+            tally.add(batch, answers)
             if on_done:
                 on_done(tally.done)
     if not tally.failed:
         drop_error_table(output.errors)
     return tally
+
+
+def answer_pictures(
+    engine: Engine,
+    pictures: Iterable[Picture],
+    *,
+    tta: bool = False,
+    metadata: MetadataTable | None = None,
+    workers: int | None = None,
+) -> Iterator[tuple[Decoded, Answers | None]]:
+    """Yield batches of pictures in their order, each with its answers; None where none could be read.
+
+    Args:
+        engine: The model.
+        pictures: What to predict, read lazily.
+        tta: Average over flips; see `views`.
+        metadata: What is known of the images besides, for a model that takes it.
+        workers: Decoding threads; the number of usable cores if left out.
+    """
+    workers = workers or usable_cores()
+    with ThreadPoolExecutor(workers) as decoders, ThreadPoolExecutor(engine.streams) as network:
+        decoded = map_ahead(decoders, partial(decode, engine), _batches(pictures), workers + _AHEAD)
+        answering = partial(answer, engine, tta=tta, metadata=metadata)
+        yield from map_ahead(network, answering, decoded, engine.streams + _AHEAD)
 
 
 def settings_of(
@@ -160,7 +202,7 @@ def settings_of(
         "format": format_,
         "tta": tta,
         "precision": engine.precision,
-        "metadata": metadata and metadata.sha256,
+        "metadata": metadata and metadata.fingerprint,
     }
 
 
@@ -177,16 +219,20 @@ class _Met:
 
 
 def fresh_pictures(
-    pictures: Iterable[Picture], kept: set[int], tally: Tally, faults: GrowingTable
+    pictures: Iterable[Picture], kept: set[int], tally: Tally, on_faults: Callable[[list[list[str]]], None]
 ) -> Iterator[Picture]:
-    """Yield the pictures that are not written yet, no file and no name twice."""
+    """Yield the pictures that are not written yet, no file and no name twice.
+
+    Args:
+        on_faults: Called with rows of the table of errors: names that are taken.
+    """
     met = _Met()
     for picture in pictures:
         if hash(picture.path) in met.paths and not picture.named:
             tally.repeated += 1
             continue
         if hash(picture.image_id) in met.names:
-            faults.append([[picture.image_id, picture.path, "another image has this image_id"]])
+            on_faults([[picture.image_id, picture.path, "another image has this image_id"]])
             tally.failed += 1
         elif hash(picture.image_id) in kept:
             tally.kept += 1
@@ -197,16 +243,18 @@ def fresh_pictures(
 
 def decode(engine: Engine, pictures: list[Picture]) -> Decoded:
     """Read some pictures by the model's rule; those that cannot be read become faults."""
-    read, pixels, faults = [], [], []
+    read, pixels, faults, several = [], [], [], 0
     rule = engine.description.input
     for picture in pictures:
         try:
-            pixels.append(read_image(picture.read(), rule.size, steps=rule.steps))
+            with open_image(picture.read()) as opened:
+                pixels.append(opened.read(rule.size, steps=rule.steps))
+                several += opened.pictures > 1
         except (ImageError, MissingExtraError) as error:  # of this file alone; the others are answered
             faults.append([picture.image_id, picture.path, str(error)])
         else:
             read.append(picture)
-    return Decoded(read, np.stack(pixels) if pixels else None, faults)
+    return Decoded(read, np.stack(pixels) if pixels else None, faults, several)
 
 
 def answer(

@@ -6,7 +6,7 @@ Here: reading it, and finding the rows of pictures. Not here: how values become 
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionwise.bundle.engine import Engine
-from lesionwise.data.metadata import Encoding
+from lesionwise.data.metadata import Encoding, Record
+from lesionwise.data.pictures import ID_COLUMN, PATH_COLUMN, Picture
 from lesionwise.errors import DataError
 from lesionwise.files import file_sha256
 from lesionwise.names import image_id_of, inert_name, is_end_of
-from lesionwise.predict.sources import ID_COLUMN, PATH_COLUMN, Picture
 
 
 @dataclass(frozen=True)
@@ -26,21 +26,21 @@ class MetadataTable:
     """A table that was read, some 300 bytes for each row.
 
     Attributes:
-        sha256: SHA-256 of the file.
+        fingerprint: The SHA-256 of its file, and what holds for the other pictures.
         key: Column by which pictures are found.
         places: Row by the value of that column.
         names: The ids by the name of their file, without folders and suffix.
-        numbers: Encoded, shape (N + 1, M); the last row is that of which nothing is known.
+        numbers: Encoded, shape (N + 1, M); the last row holds for every picture without a row.
     """
 
-    sha256: str
+    fingerprint: str
     key: str
     places: dict[str, int]
     names: dict[str, list[str]]
     numbers: NDArray[np.float32]
 
     def numbers_of(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
-        """Return what is known of some pictures, shape (B, M); those without a row get zeros."""
+        """Return what is known of some pictures, shape (B, M)."""
         return self.numbers[[self._row(picture) for picture in pictures]]
 
     def knows(self, picture: Picture) -> bool:
@@ -55,6 +55,30 @@ class MetadataTable:
         alike = self.names.get(image_id_of(picture.image_id), [])
         fitting = [name for name in alike if is_end_of(picture.image_id, name)]
         return self.places[fitting[0]] if len(fitting) == 1 else -1
+
+
+def same_for_all(record: Record, engine: Engine, table: MetadataTable | None = None) -> MetadataTable:
+    """Return a table in which one record holds for every picture that has no row of its own.
+
+    Args:
+        record: Value by name of the field.
+        engine: The model.
+        table: The table that it is added to; empty if left out.
+
+    Raises:
+        DataError: If the model takes no metadata, or a value is none that it knows.
+    """
+    numbers = engine.encode([record])
+    if numbers is None:
+        raise DataError(f"{engine.bundle.path}: is a model of images alone.")
+    words = " ".join(f"{name}={value}" for name, value in sorted(record.items()))
+    if table is None:
+        return MetadataTable(words, ID_COLUMN, {}, {}, numbers)
+    return replace(
+        table,
+        fingerprint=f"{table.fingerprint} {words}",
+        numbers=np.concatenate([table.numbers[:-1], numbers]),
+    )
 
 
 def read_metadata_table(path: Path, engine: Engine) -> MetadataTable:

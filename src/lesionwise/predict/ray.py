@@ -22,9 +22,9 @@ from lesionwise.bundle.description import Precision
 from lesionwise.bundle.engine import BATCH, Engine
 from lesionwise.bundle.load import Bundle
 from lesionwise.cluster import joined
+from lesionwise.data.pictures import Picture
 from lesionwise.errors import DataError, LesionwiseError
 from lesionwise.predict.files import OnDone, Output, Tally, answer, decode, fresh_pictures, settings_of
-from lesionwise.predict.sources import Picture
 from lesionwise.predict.writing import (
     Format,
     GrowingTable,
@@ -71,7 +71,7 @@ def predict_with_ray(
         error_table(output.errors) as faults,
     ):
         kept = table.begin(settings, resume=output.resume)
-        waiting = fresh_pictures(pictures, kept, tally, faults)
+        waiting = fresh_pictures(pictures, kept, tally, faults.append)
         while window := list(islice(waiting, WINDOW)):
             for results in _share_out(ray, work, window):
                 _write(results, table, faults, tally)
@@ -133,7 +133,8 @@ def _answer_block(
         results |= {fault[0]: {"fault": fault} for fault in decoded.faults}
         if answers is not None:
             rows = table_rows(format_, decoded.pictures, answers, bundle)
-            results |= {row[0]: {"row": row} for row in rows}
+            said = map(str, answers.decisions.decision)
+            results |= {row[0]: {"row": row, "said": one} for row, one in zip(rows, said, strict=True)}
     except LesionwiseError as error:  # of the model, hence of every picture
         results = {picture.image_id: {"stop": str(error)} for picture in pictures}
     found = [{"image_id": picture.image_id, **results[picture.image_id]} for picture in pictures]
@@ -156,5 +157,6 @@ def _write(results: list[dict[str, Any]], table: GrowingTable, faults: GrowingTa
         faults.append(wrong)
         tally.failed += len(wrong)
     rows = [one["row"] for one in results if "row" in one]
+    tally.decisions.update(one["said"] for one in results if "said" in one)
     table.append(rows)
     tally.predicted += len(rows)

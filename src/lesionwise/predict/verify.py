@@ -10,9 +10,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.bundle.answers import Answers
 from lesionwise.bundle.claim import part_scores
 from lesionwise.bundle.description import PartScores, image_digest
-from lesionwise.bundle.engine import Answers, Engine
+from lesionwise.bundle.engine import Engine
 from lesionwise.data.dataset import Dataset
 from lesionwise.data.identical import identical_images
 from lesionwise.data.images import read_image

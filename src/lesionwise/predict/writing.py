@@ -12,13 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Literal, Self
 
-from lesionwise.bundle.engine import Answers
+from lesionwise.bundle.answers import Answers
 from lesionwise.bundle.load import Bundle
+from lesionwise.data.pictures import Picture
 from lesionwise.errors import DataError
 from lesionwise.files import blamed_on, copy_file, read_json, sole_writer, write_json
 from lesionwise.labels import CODES
 from lesionwise.names import inert_name
-from lesionwise.predict.sources import Picture
 
 Format = Literal["lesionwise", "isic"]
 _CHALLENGE: Final = ("mel", "nv", "bcc", "akiec", "bkl", "df", "vasc")  # the challenge's own order
@@ -198,7 +198,7 @@ def _is_error_table(path: Path) -> bool:
 def _drop_cut_line(path: Path) -> None:
     """Cut off what follows the last line break: a row that a killed process left half written.
 
-    No field holds a line break: `sources` escapes them in names.
+    No field holds a line break: `data.pictures` escapes them in names.
     """
     with path.open("r+b") as file:
         end = file.seek(0, os.SEEK_END)

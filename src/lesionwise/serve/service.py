@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionwise import __version__
+from lesionwise.bundle.answers import Answers
 from lesionwise.bundle.description import Description
-from lesionwise.bundle.engine import Answers
 from lesionwise.bundle.load import Bundle, verify_servable
 from lesionwise.bundle.runtimes import Arrays
 from lesionwise.data.metadata import is_unknown
 from lesionwise.data.workspace import usable_cores
-from lesionwise.labels import CODES, INDEX
 from lesionwise.page.embed import data_uri
 from lesionwise.serve.batching import Batcher
 from lesionwise.serve.decoding import DecodedImage, Decoders
@@ -33,7 +32,6 @@ from lesionwise.serve.uploads import verify_kind
 
 MAX_DECODERS: Final = 4
 MAX_STREAMS: Final = 4
-_DIGITS: Final = 6
 
 
 def streams_for(threads: int | None) -> int:
@@ -326,24 +324,13 @@ class Service:
     def _draw(
         self, answers: Answers, row: int, picture: DecodedImage, view: VisiblePart | None
     ) -> str | None:
-        if answers.cam is None or view is None:
+        cam = answers[row].heatmap
+        if cam is None or view is None:
             return None
-        cam = answers.cam[row, INDEX[str(answers.decisions.top[row])]]
         return data_uri(draw_heatmap(cam, view, picture.width, picture.height), "image/png")
 
     def _result(self, answers: Answers, row: int) -> dict[str, Any]:
         """Return what the API says of one image, and count it."""
-        decisions, calibration = answers.decisions, self.engine.description.calibration
-        probabilities = dict(zip(CODES, answers.probabilities[row].tolist(), strict=True))
-        held, above = decisions.prediction_codes(row), decisions.above_melanoma_threshold
-        self.metrics.decisions.labels(decisions.decision[row]).inc()
-        return {
-            "decision": str(decisions.decision[row]),
-            "top": str(decisions.top[row]),
-            "probabilities": {code: round(value, _DIGITS) for code, value in probabilities.items()},
-            "malignant_probability": round(float(decisions.malignant_probability[row]), _DIGITS),
-            "prediction_set": held and sorted(held, key=lambda code: -probabilities[code]),
-            "coverage": calibration and calibration.prediction_sets.coverage,
-            "ood_score": None if answers.ood_score is None else round(float(answers.ood_score[row]), _DIGITS),
-            "above_melanoma_threshold": None if above is None else bool(above[row]),
-        }
+        answer = answers[row]
+        self.metrics.decisions.labels(answer.decision).inc()
+        return answer.to_json()

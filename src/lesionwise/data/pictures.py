@@ -18,12 +18,14 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Final
 
 from lesionwise.data.images import MAX_BYTES, read_content
+from lesionwise.data.storage import SCHEME, find_stored
 from lesionwise.errors import DataError, ImageError
 from lesionwise.names import IMAGE_SUFFIXES, image_id_of, inert_name, shortest_names
-from lesionwise.predict.stored import SCHEME, find_stored
 
 PATH_COLUMN: Final = "path"
 ID_COLUMN: Final = "image_id"
+TABLES_OF_IMAGES: Final = (".zip", ".csv")
+"""Suffixes of files that hold or name several images."""
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # controls; bytes that are no UTF-8
 
 _BAD_MEMBER: Final = (  # what unpacking damage raises
@@ -144,7 +146,8 @@ def _pictures_of(place: str) -> Iterator[Picture]:
     elif path.is_dir():
         yield from _in_folder(path)
     elif path.is_file():
-        reader = {".zip": _in_zip, ".csv": _in_table}.get(path.suffix.lower(), _alone)
+        readers = dict(zip(TABLES_OF_IMAGES, (_in_zip, _in_table), strict=True))
+        reader = readers.get(path.suffix.lower(), _alone)
         yield from reader(path)
     elif glob.has_magic(place):
         for match in sorted(glob.glob(place, recursive=True)):  # noqa: PTH207 (a Path cannot start with a pattern)

@@ -1,0 +1,207 @@
+"""What a model says about images: all of it as arrays, and each answer by itself.
+
+Here: the records, as JSON and as a table. Not here: the rules of decisions (`decide`), and answers as text or
+HTML (`rendering`).
+Letters: N images, C classes, D features, H W height and width in pixels, h w places of the map.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionwise.bundle.decide import Decision, Decisions, decide
+from lesionwise.bundle.description import Description
+from lesionwise.data.images import Pixels, read_image
+from lesionwise.errors import ImageError, MissingExtraError
+from lesionwise.labels import CODES, INDEX
+from lesionwise.names import shortest_names
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Float32s = NDArray[np.float32]
+Source = Path | Pixels | Callable[[], bytes]
+"""Where the pixels of an answered image are: its file, what the network was given, or what reads it."""
+_DIGITS: Final = 6
+
+
+@dataclass(frozen=True, repr=False)
+class Answer:
+    """What a model says about one image.
+
+    Attributes:
+        name: The path of the image, or its place among the images: "image 0".
+        decision: "answer", "uncertain" or "not_a_lesion_image".
+        top: Code of the likeliest diagnosis.
+        probabilities: Probability by code; calibrated if the model is.
+        malignant_probability: Probability of `akiec`, `bcc` and `mel` together.
+        prediction_set: Codes of the diagnoses that cannot be excluded, likeliest first; None without
+            calibration.
+        ood_score: How unlike a lesion image it is; None if the model gives no such score.
+        above_melanoma_threshold: Whether melanoma is likely enough to be reported; None without a threshold.
+        heatmap: What each place adds to the logit of `top`, shape (h, w); None if the model gives no map.
+        description: Description of the bundle that answered.
+        source: Where its pixels are; None if they were not kept.
+    """
+
+    name: str
+    decision: Decision
+    top: str
+    probabilities: dict[str, float]
+    malignant_probability: float
+    prediction_set: tuple[str, ...] | None
+    ood_score: float | None
+    above_melanoma_threshold: bool | None
+    heatmap: Float32s | None = field(compare=False)
+    description: Description
+    source: Source | None = field(default=None, compare=False)
+
+    @property
+    def coverage(self) -> float | None:
+        """Of the lesions of each diagnosis, the part whose set holds it; None without calibration."""
+        calibration = self.description.calibration
+        return None if calibration is None else calibration.prediction_sets.coverage
+
+    def read_pixels(self) -> Pixels | None:
+        """Return the image as the network was given it, shape (H, W, 3); None if it cannot be read again."""
+        rule = self.description.input
+        if self.source is None or isinstance(self.source, np.ndarray):
+            return self.source
+        try:
+            content = self.source if isinstance(self.source, Path) else self.source()
+            return read_image(content, rule.size, steps=rule.steps)
+        except ImageError:
+            return None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what can stand in JSON, without map and pixels."""
+        return {
+            "decision": self.decision,
+            "top": self.top,
+            "probabilities": {code: round(value, _DIGITS) for code, value in self.probabilities.items()},
+            "malignant_probability": round(self.malignant_probability, _DIGITS),
+            "prediction_set": self.prediction_set and list(self.prediction_set),
+            "coverage": self.coverage,
+            "ood_score": None if self.ood_score is None else round(self.ood_score, _DIGITS),
+            "above_melanoma_threshold": self.above_melanoma_threshold,
+        }
+
+    def __repr__(self) -> str:
+        from lesionwise.bundle.rendering import describe_answer  # noqa: PLC0415 (which needs this record)
+
+        return describe_answer(self)
+
+    def _repr_html_(self) -> str:
+        from lesionwise.bundle.rendering import answers_html  # noqa: PLC0415 (the same)
+
+        return answers_html([self], self.description)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Answers(Sequence[Answer]):
+    """What a model says about some images; a sequence of `Answer`.
+
+    Attributes:
+        description: Description of the bundle that answered.
+        probabilities: Calibrated, shape (N, C).
+        logits: Raw, shape (N, C).
+        embedding: Shape (N, D); None if the model gives none.
+        ood_score: How unlike a lesion image, shape (N,); None if the model gives none.
+        cam: What each place adds to each logit, shape (N, C, h, w); None if the model gives none.
+        names: The name of each image.
+        sources: Where the pixels of each image are, as far as they were kept.
+        left_out: Reason by name, for images that could not be read and were to be skipped.
+    """
+
+    description: Description
+    probabilities: Float32s
+    logits: Float32s
+    embedding: Float32s | None = None
+    ood_score: Float32s | None = None
+    cam: Float32s | None = None
+    names: tuple[str, ...] = ()
+    sources: tuple[Source | None, ...] = ()
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """What is said about each image: answer or not, the likeliest diagnosis, the set, the threshold."""
+        return decide(self.description, self.probabilities, self.ood_score)
+
+    @overload
+    def __getitem__(self, place: int) -> Answer: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Answer]: ...
+    def __getitem__(self, place: int | slice) -> Answer | Sequence[Answer]:
+        if isinstance(place, slice):
+            return [self._answer(row) for row in range(*place.indices(len(self)))]
+        return self._answer(range(len(self))[place])
+
+    def __iter__(self) -> Iterator[Answer]:
+        return map(self._answer, range(len(self)))
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return a table with a row for each image, in the columns of a predictions CSV.
+
+        Raises:
+            MissingExtraError: If pandas is not installed.
+        """
+        try:
+            import pandas as pd  # noqa: PLC0415 (an extra)
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("eval", "pandas") from error
+        ids, said = shortest_names(dict.fromkeys(self._all_names)), self.decisions
+        sets = [" ".join(said.prediction_codes(row) or ()) for row in range(len(self))]
+        columns = {
+            "image_id": [ids[name] for name in self._all_names],
+            "path": self._all_names,
+            "decision": said.decision,
+            "top": said.top,
+            "malignant_probability": said.malignant_probability,
+            "prediction_set": sets,
+            "ood_score": np.full(len(self), np.nan) if self.ood_score is None else self.ood_score,
+            **{f"prob_{code}": self.probabilities[:, place] for place, code in enumerate(CODES)},
+            **{f"logit_{code}": self.logits[:, place] for place, code in enumerate(CODES)},
+            "model": self.description.name,
+        }
+        return pd.DataFrame(columns, index=range(len(self)))
+
+    def __repr__(self) -> str:
+        from lesionwise.bundle.rendering import describe_answers  # noqa: PLC0415 (which needs this record)
+
+        return describe_answers(self)
+
+    def _repr_html_(self) -> str:
+        from lesionwise.bundle.rendering import answers_html  # noqa: PLC0415 (the same)
+
+        return answers_html(self, self.description)
+
+    @property
+    def _all_names(self) -> Sequence[str]:
+        return self.names or [f"image {row}" for row in range(len(self))]
+
+    def _answer(self, row: int) -> Answer:
+        said, above = self.decisions, self.decisions.above_melanoma_threshold
+        top, held = str(said.top[row]), said.prediction_codes(row)
+        probabilities: dict[str, float] = dict(zip(CODES, self.probabilities[row].tolist(), strict=True))
+        return Answer(
+            name=self._all_names[row],
+            decision=cast("Decision", str(said.decision[row])),
+            top=top,
+            probabilities=probabilities,
+            malignant_probability=float(said.malignant_probability[row]),
+            prediction_set=held and tuple(sorted(held, key=lambda code: -probabilities[code])),
+            ood_score=None if self.ood_score is None else float(self.ood_score[row]),
+            above_melanoma_threshold=None if above is None else bool(above[row]),
+            heatmap=None if self.cam is None else self.cam[row, INDEX[top]],
+            description=self.description,
+            source=self.sources[row] if self.sources else None,
+        )

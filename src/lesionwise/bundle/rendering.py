@@ -1,0 +1,200 @@
+"""Answers as a person reads them: sentences and rows for a terminal, HTML for a notebook.
+
+Here: what `lesionwise predict` prints and what a notebook shows. Not here: the numbers (`answers`), and the
+page of the service (`lesionwise.serve`).
+Letters: H W height and width in pixels.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from lesionwise.bundle.description import Description
+from lesionwise.data.collection import PHANTOM_WARNING
+from lesionwise.data.images import Pixels, centred_slices
+from lesionwise.labels import CODES, MALIGNANT, NAMES
+from lesionwise.page.embed import jpeg_uri
+from lesionwise.page.heatmap import dim_around, lay_colour, positive_part
+from lesionwise.page.palette import DIAGNOSIS_COLORS, DIAGNOSIS_COLORS_DARK
+from lesionwise.wording import counted, listed
+
+if TYPE_CHECKING:
+    from lesionwise.bundle.answers import Answer, Answers, Float32s
+
+DISCLAIMER: Final = "Research and education only; not a medical device."
+DECISIONS: Final = {
+    "answer": "answered",
+    "uncertain": "uncertain",
+    "not_a_lesion_image": "not recognised as a lesion image",
+}
+"""How a decision is called in a sentence, by its code."""
+_IN_REPR: Final = 5  # answers that a repr shows
+_IN_NOTEBOOK: Final = 12  # answers that a notebook shows
+_LONGEST_NAME: Final = 48
+_QUALITY: Final = 88  # of the JPEGs in a notebook
+
+
+def describe_answer(answer: "Answer") -> str:
+    """Return an answer in some lines: the decision, the set, the malignant share, all seven probabilities."""
+    ranked = sorted(answer.probabilities.items(), key=lambda item: -item[1])
+    share = f"{_percent(answer.malignant_probability)} malignant or pre-malignant ({', '.join(MALIGNANT)})"
+    facts = [_set_in_words(answer), f"{share}.{_melanoma_in_words(answer)}"]
+    rows = [f"  {_percent(value)}  {code:5}  {NAMES[code]}" for code, value in ranked]
+    return "\n".join([f"{answer.name}: {decision_in_words(answer)}", *(f"  {fact}" for fact in facts), *rows])
+
+
+def decision_in_words(answer: "Answer") -> str:
+    """Return what was decided about an image, in a sentence or two."""
+    likeliest = (
+        f"{NAMES[answer.top]} ({answer.top}) with {_percent(answer.probabilities[answer.top]).strip()}"
+    )
+    if answer.decision == "uncertain":
+        return f"uncertain. Malignant and benign diagnoses remain possible. The likeliest is {likeliest}."
+    if answer.decision == "not_a_lesion_image":
+        return "not recognised as a lesion image. Disregard the numbers below."
+    return f"{likeliest}."
+
+
+def describe_answers(answers: "Answers") -> str:
+    """Return some answers as a table of a few rows."""
+    name = answers.description.name
+    if not len(answers):
+        return f"{name}: no answers"
+    shown = answers[:_IN_REPR]
+    width = name_width(answer.name for answer in shown)
+    more = [f"… and {len(answers) - len(shown):,} more"] if len(answers) > len(shown) else []
+    head = f"{name}: {counted(len(answers), 'answer')}"
+    return "\n".join([head, table_head(width), *(table_row(answer, width) for answer in shown), *more])
+
+
+def name_width(names: Iterable[str]) -> int:
+    """Return how wide the column of names is; longer names are cut at their front."""
+    return min(_LONGEST_NAME, max((len(name) for name in names), default=0) or len("image"))
+
+
+def table_head(width: int) -> str:
+    """Return the heads of the columns of `table_row`.
+
+    Args:
+        width: Width of the column of names.
+    """
+    return (
+        f"{'image':{width}}  {'decision':18}  {'top':5}  {'prob.':>6}  {'malignant':>9}  cannot be excluded"
+    )
+
+
+def table_row(answer: "Answer", width: int, name: str = "") -> str:
+    """Return an answer as a row of a table.
+
+    Args:
+        answer: The answer.
+        width: Width of the column of names.
+        name: Name to show; that of the answer by default.
+    """
+    shown = name or answer.name
+    shown = f"…{shown[1 - width :]}" if len(shown) > width else shown
+    held = "" if answer.prediction_set is None else " ".join(answer.prediction_set) or "nothing"
+    top, malignant = _percent(answer.probabilities[answer.top]), _percent(answer.malignant_probability)
+    return f"{shown:{width}}  {answer.decision:18}  {answer.top:5}  {top:>6}  {malignant:>9}  {held}"
+
+
+def describe_counts(decisions: dict[str, int]) -> str:
+    """Return how many images got each decision, in words.
+
+    Args:
+        decisions: Number of images by decision.
+    """
+    return ", ".join(f"{number:,} {DECISIONS[name]}" for name, number in decisions.items() if number)
+
+
+def warnings_about(description: Description) -> list[str]:
+    """Return what a reader must know before any answer of a model: that it leaks, or learnt from drawings."""
+    warnings = [f"{description.stamp}: do not trust the scores of this model."] if description.stamp else []
+    return [*warnings, *([PHANTOM_WARNING] if description.learnt_from == "phantom" else [])]
+
+
+def answers_html(answers: Sequence["Answer"], description: Description) -> str:
+    """Return answers as HTML for a notebook: image, heatmap and bars of the first ones.
+
+    Args:
+        answers: What is shown.
+        description: Description of the bundle that answered.
+    """
+    return _template().render(
+        answers=[
+            (answer, decision_in_words(answer), *_pictures(answer)) for answer in answers[:_IN_NOTEBOOK]
+        ],
+        more=max(0, len(answers) - _IN_NOTEBOOK),
+        name=description.name,
+        calibrated=description.calibration is not None,
+        warnings=[*warnings_about(description), DISCLAIMER],
+        codes=CODES,
+        names=NAMES,
+        malignant=MALIGNANT,
+        colors=DIAGNOSIS_COLORS,
+        dark=DIAGNOSIS_COLORS_DARK,
+        sets=_set_in_words,
+        melanoma=_melanoma_in_words,
+    )
+
+
+def draw_over(pixels: Pixels, values: "Float32s", zoom: float) -> Pixels:
+    """Return an image with a map over the part that the network looks at; the rest is darker.
+
+    Args:
+        pixels: The image as the network was given it, shape (H, W, 3).
+        values: What each place adds to a logit, shape of any size.
+        zoom: Magnification that the description names.
+    """
+    seen = centred_slices((pixels.shape[0], pixels.shape[1]), zoom)
+    drawn = dim_around(pixels, seen)
+    drawn[seen] = lay_colour(pixels[seen], positive_part(values))
+    return drawn
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("lesionwise.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("answers.html")
+
+
+def _pictures(answer: "Answer") -> tuple[str, str]:
+    """Return the image, and the image with its map, as addresses; empty where there is none."""
+    pixels = answer.read_pixels()
+    if pixels is None:
+        return "", ""
+    picture = jpeg_uri(pixels, quality=_QUALITY)
+    if answer.heatmap is None:
+        return picture, ""
+    zoom = answer.description.input.zoom
+    return picture, jpeg_uri(draw_over(pixels, answer.heatmap, zoom), quality=_QUALITY)
+
+
+def _set_in_words(answer: "Answer") -> str:
+    calibration = answer.description.calibration
+    if answer.prediction_set is None or calibration is None:
+        return "The model was not calibrated: the numbers are no probabilities, and nothing can be excluded."
+    sets = calibration.prediction_sets
+    never = [code for code in CODES if isinstance(sets.classes[code].quantile, str)]
+    promise = f"of the lesions of each diagnosis, {100 * sets.coverage:g} % have it in their set"
+    exception = f"; {listed(never)} {'is' if len(never) == 1 else 'are'} never excluded" if never else ""
+    return f"Cannot be excluded: {', '.join(answer.prediction_set) or 'nothing'} ({promise}{exception})."
+
+
+def _melanoma_in_words(answer: "Answer") -> str:
+    if answer.above_melanoma_threshold is None:
+        return ""
+    where = "reaches" if answer.above_melanoma_threshold else "is below"
+    return f" Melanoma {where} the threshold at which it is reported."
+
+
+def _percent(part: float) -> str:
+    return f"{100 * part:4.1f} %"

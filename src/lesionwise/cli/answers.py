@@ -1,0 +1,112 @@
+"""The answers of `lesionwise predict` on the screen, or as JSON, where no table is written.
+
+Here: printing them as they come, and what could not be used. Not here: how an answer reads
+(`lesionwise.bundle.rendering`).
+"""
+
+import shlex
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from lesionwise.bundle.rendering import (
+    DISCLAIMER,
+    describe_answer,
+    describe_counts,
+    name_width,
+    table_head,
+    table_row,
+)
+from lesionwise.cli.console import Display, print_note, print_result
+from lesionwise.predict.files import Tally, answer_pictures, fresh_pictures
+from lesionwise.wording import counted
+
+if TYPE_CHECKING:
+    from lesionwise.bundle.answers import Answer
+    from lesionwise.bundle.engine import Engine
+    from lesionwise.data.pictures import Picture, Pictures
+    from lesionwise.predict.files import OnAnswers
+
+_LISTED: Final = 20  # images that could not be read and are named
+
+
+def print_answers(
+    engine: "Engine",
+    pictures: "Pictures",
+    options: dict[str, Any],
+    *,
+    on_answers: "OnAnswers | None",
+    as_json: bool,
+    quiet: bool,
+) -> Tally:
+    """Predict images and print each answer as soon as it is there; JSON is printed at the end.
+
+    Args:
+        engine: The model.
+        pictures: What to predict.
+        options: Further arguments of `answer_pictures`.
+        on_answers: As for `Output`.
+        as_json: Print JSON.
+        quiet: Print no notes.
+
+    Returns:
+        What became of the images.
+    """
+    tally, results = Tally(), []
+    faults: list[list[str]] = []
+    alone = len(pictures) == 1
+    width = 0 if alone else name_width(picture.image_id for picture in pictures)
+    if not (alone or as_json):
+        print_result(table_head(width))
+    with Display(quiet=quiet or not as_json) as display:  # rows show the progress themselves
+        fresh = fresh_pictures(pictures, set(), tally, faults.extend)
+        for batch, answers in answer_pictures(engine, fresh, **options):
+            faults += batch.faults
+            tally.add(batch, answers)
+            if answers is not None and batch.pixels is not None:
+                if on_answers:
+                    on_answers(batch.pictures, batch.pixels, answers)
+                named = replace(answers, names=tuple(picture.path for picture in batch.pictures))
+                for picture, answer in zip(batch.pictures, named, strict=True):
+                    if as_json:
+                        results.append(_as_json(picture, answer))
+                    else:
+                        row = describe_answer(answer) if alone else table_row(answer, width, picture.image_id)
+                        print_result(row)
+            display.on_work("predicting images", tally.done, len(pictures))
+    value = {
+        "results": results,
+        "left_out": [dict(zip(("image_id", "path", "reason"), fault, strict=True)) for fault in faults],
+        "decisions": tally.by_decision,
+        "model": {"name": engine.description.name, "sha256": engine.bundle.sha256},
+    }
+    summary = _summary(tally, faults, alone=alone)
+    if summary or as_json:
+        print_result("\n".join(summary), value, as_json=as_json)
+    print_note(DISCLAIMER, quiet=quiet or as_json)
+    return tally
+
+
+def _as_json(picture: "Picture", answer: "Answer") -> dict[str, Any]:
+    return {"image_id": picture.image_id, "path": picture.path, **answer.to_json()}
+
+
+def _summary(tally: Tally, faults: list[list[str]], *, alone: bool) -> list[str]:
+    """Return the counts, what could not be used, and the next command."""
+    lines = []
+    if not alone:
+        counts = describe_counts(tally.by_decision)
+        lines.append(f"{counted(tally.predicted, 'image')}{f': {counts}' if counts else ''}.")
+    if tally.repeated:
+        lines.append(f"{counted(tally.repeated, 'image')} named again and left out.")
+    if tally.several:
+        several = counted(tally.several, "file holds", "files hold")
+        lines.append(f"{several} several pictures; the first was used.")
+    if faults:
+        lines.append(f"{counted(len(faults), 'file')} left out:")
+        lines += [f"  {path}: {reason}" for _, path, reason in faults[:_LISTED]]
+        lines += [f"  … and {len(faults) - _LISTED} more"] if len(faults) > _LISTED else []
+    if not alone:
+        again = shlex.join(["lesionwise", *sys.argv[1:], "--out", "predictions.csv"])
+        lines.append(f"To write all numbers to a table: {again}")
+    return lines

@@ -1,0 +1,48 @@
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lesionwise.bundle.engine import Engine
+from lesionwise.data.pictures import find_pictures
+from lesionwise.errors import DataError
+from lesionwise.predict.files import Output, predict_files
+from lesionwise.predict.parquet import verify_made_by, write_parquet
+
+needs_arrow = pytest.mark.skipif(find_spec("pyarrow") is None, reason="Arrow is not installed")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "images" / "below").mkdir(parents=True)
+    for name in ("b.png", "below/a.png"):
+        Image.new("RGB", (60, 45), "tan").save(tmp_path / "images" / name)
+    return tmp_path / "images"
+
+
+@needs_arrow
+def test_parquet_holds_what_the_csv_holds(folder: Path, engine: Engine, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    (folder / "None.png").write_bytes((folder / "b.png").read_bytes())  # a name that reads like a gap
+    predict_files(engine, find_pictures([str(folder)]), Output(tmp_path / "p.csv", tmp_path / "e.csv"))
+    write_parquet(tmp_path / "p.csv", tmp_path / "p.parquet")
+    ours = pandas.read_parquet(tmp_path / "p.parquet")
+    theirs = pandas.read_csv(tmp_path / "p.csv", keep_default_na=False, na_values={"ood_score": [""]})
+    assert ours["image_id"].tolist() == ["None", "b", "a"]
+    for column in theirs:
+        assert ours[column].fillna(0).tolist() == theirs[column].fillna(0).tolist(), column
+        assert (ours[column].dtype.kind == "f") == column.startswith(("prob_", "logit_", "malig", "ood"))
+
+
+@needs_arrow
+def test_a_finished_parquet_of_another_model_is_not_taken_for_finished(
+    folder: Path, engine: Engine, tmp_path: Path
+) -> None:
+    predict_files(engine, find_pictures([str(folder)]), Output(tmp_path / "p.csv", tmp_path / "e.csv"))
+    write_parquet(tmp_path / "p.csv", tmp_path / "p.parquet")
+    verify_made_by(tmp_path / "p.parquet", engine.bundle.sha256)
+    with pytest.raises(DataError, match=r"p\.parquet: was predicted with another model"):
+        verify_made_by(tmp_path / "p.parquet", "0" * 64)
+    with pytest.raises(DataError, match="cannot be read as Parquet"):
+        verify_made_by(tmp_path / "p.csv", engine.bundle.sha256)

@@ -23,8 +23,8 @@ from lesionwise.bundle.description import Accepted, Description
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import assemble, read_bundle, write_bundle
 from lesionwise.data.dataset import Dataset, read_dataset
-from lesionwise.data.foreign import OUTSIDERS, change_camera, draw_outsider
-from lesionwise.evaluation.ood import Rejection, fit_rejection
+from lesionwise.data.foreign import FOREIGN, change_camera, draw_foreign
+from lesionwise.evaluation.rejection import Rejection, fit_rejection
 from lesionwise.export.graph import Resample, without_traces
 from lesionwise.labels import INDEX
 from lesionwise.split.split_file import read_split
@@ -80,10 +80,10 @@ class Pictures:
 
     def outsiders(self) -> Iterator[np.ndarray]:
         count = self.sample.of_each_kind
-        for place, kind in enumerate(OUTSIDERS):
+        for place, kind in enumerate(FOREIGN):
             for number in range(count):
                 image_id = self.train[(place * count + number) % len(self.train)]
-                yield draw_outsider(self.read(image_id), np.random.default_rng([2, place, number]), kind)
+                yield draw_foreign(self.read(image_id), np.random.default_rng([2, place, number]), kind)
 
     def all(self) -> dict[str, Callable[[], Iterator[np.ndarray]]]:
         some = list(np.random.default_rng(0).permutation(self.cal)[: self.sample.cal_changed])

@@ -16,7 +16,7 @@ from lesionwise.evaluation.calibration.record import (
     PredictionSets,
     TemperatureScaling,
 )
-from lesionwise.evaluation.ood import fit_rejection
+from lesionwise.evaluation.rejection import fit_rejection
 from lesionwise.labels import CODES
 from lesionwise.models.network import Network
 from lesionwise.models.registry import create_model

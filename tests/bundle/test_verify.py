@@ -25,8 +25,8 @@ from lesionwise.evaluation.calibration.check import check_calibration
 from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.evaluation.scores.evaluate import OVERALL, PER_CLASS, evaluate
 from lesionwise.labels import CODES
+from lesionwise.predict.check import check_claims
 from lesionwise.predict.stability import stability_of
-from lesionwise.predict.verify import verify_claims
 from lesionwise.split.groups import lesion_groups
 from serve.drawn_model import write_bundle
 
@@ -60,12 +60,12 @@ def claiming(make_bundle: MakeBundle, data: Dataset, change: Change | None = Non
 
 
 def refuted(bundle: Bundle, data: Dataset) -> list[tuple[str, str]]:
-    rows = verify_claims(Engine(bundle, threads=1), data).rows
+    rows = check_claims(Engine(bundle, threads=1), data).rows
     return [(row.score, row.diagnosis) for row in rows if not row.confirmed]
 
 
 def test_a_true_claim_is_confirmed_in_every_row(make_bundle: MakeBundle, drawn: Dataset) -> None:
-    rows = verify_claims(Engine(claiming(make_bundle, drawn), threads=1), drawn).rows
+    rows = check_claims(Engine(claiming(make_bundle, drawn), threads=1), drawn).rows
     assert all(row.confirmed for row in rows)
     names = {row.score for row in rows}
     assert names >= {*OVERALL, *PER_CLASS, "images", "lesions", "images accepted"}
@@ -112,7 +112,7 @@ def test_an_older_bundle_is_verified_in_what_it_claims(make_bundle: MakeBundle, 
         for key in ("points", "sets", "accepted"):
             del claim[key]
 
-    rows = verify_claims(Engine(claiming(make_bundle, drawn, older), threads=1), drawn).rows
+    rows = check_claims(Engine(claiming(make_bundle, drawn, older), threads=1), drawn).rows
     assert {row.score for row in rows} == {"images", "lesions", *OVERALL, *PER_CLASS}
     assert all(row.confirmed for row in rows)
 
@@ -126,7 +126,7 @@ def test_lesions_are_counted_as_a_split_counts_them(
     images[alone[1]].write_bytes(images[alone[0]].read_bytes())
     data = read_dataset(folder)
     assert data.table["lesion_id"].iloc[alone].nunique() == 2
-    rows = verify_claims(Engine(claiming(make_bundle, data), threads=1), data).rows
+    rows = check_claims(Engine(claiming(make_bundle, data), threads=1), data).rows
     before = {row.score: row for row in rows}
     assert before["lesions"].found == before["lesions"].claimed - 1
 
@@ -151,11 +151,11 @@ def test_a_claim_that_rests_on_metadata_is_not_refuted_by_data_without_it(
     made = provenance(tuple(drawn.table["image_id"].iloc[rows]))
     changes = {"scores": {"test": claim}, "provenance": made, "ood_cutoff": cutoff}
     engine.bundle = replace(engine.bundle, description=engine.description.model_copy(update=changes))
-    whole = verify_claims(engine, drawn)
+    whole = check_claims(engine, drawn)
     assert whole.missing_metadata == []
     assert whole.verdict().startswith("CONFIRMED")
     untold = drawn.table.assign(age=np.nan, sex="unknown", localization="unknown")
-    found = verify_claims(engine, replace(drawn, table=untold))
+    found = check_claims(engine, replace(drawn, table=untold))
     assert found.missing_metadata == ["age", "sex", "localization"]
     assert not [row for row in found.rows if row.refuted]
     assert [row.score for row in found.rows if row.confirmed] == ["images", "lesions", "images accepted"]
@@ -180,7 +180,7 @@ def test_data_without_the_images_is_refused(make_bundle: MakeBundle, drawn: Data
     bundle = claiming(make_bundle, drawn)
     part = Dataset(drawn.folder, drawn.layout, drawn.table.iloc[5:].reset_index(drop=True))
     with pytest.raises(DataError, match=r"lacks 3 of the \d+ images that the bundle names\."):
-        verify_claims(Engine(bundle, threads=1), part)
+        check_claims(Engine(bundle, threads=1), part)
 
 
 def test_the_file_holds_no_name_of_an_image(make_bundle: MakeBundle, drawn: Dataset) -> None:
@@ -189,7 +189,7 @@ def test_the_file_holds_no_name_of_an_image(make_bundle: MakeBundle, drawn: Data
 
 def test_a_bundle_that_claims_nothing_is_not_verified(make_bundle: MakeBundle, drawn: Dataset) -> None:
     with pytest.raises(DataError, match="claims no test score, or does not name the images"):
-        verify_claims(Engine(make_bundle(), threads=1), drawn)
+        check_claims(Engine(make_bundle(), threads=1), drawn)
 
 
 def test_the_command_ends_with_one_where_a_row_is_refuted_and_refuses_a_changed_file(

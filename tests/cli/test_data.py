@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from lesionwise.cli.app import app
 from lesionwise.data.dataset import read_dataset
-from lesionwise.data.download import obtain, verify
+from lesionwise.data.download import check, obtain
+from lesionwise.data.download.check import FolderCheck
 from lesionwise.data.download.obtain import Downloaded
 from lesionwise.data.download.sources import Set, Source
-from lesionwise.data.download.verify import Verification
 from lesionwise.errors import DataError
 from lesionwise.progress import Progress
 
@@ -64,8 +64,8 @@ def test_verify_of_no_folder_is_wrong_use(tmp_path: Path) -> None:
 def test_verify_of_a_whole_folder_ends_with_0_and_says_what_is_known(
     drawn_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = Verification(expected=10_015, found=10_016, extra=("mine",), notes=("All is well.",))
-    monkeypatch.setattr(verify, "verify_folder", lambda *_: whole)
+    whole = FolderCheck(expected=10_015, found=10_016, extra=("mine",), notes=("All is well.",))
+    monkeypatch.setattr(check, "check_folder", lambda *_: whole)
     code, output = run("verify", drawn_folder)
     assert code == 0
     assert "complete. 10,016 image files, 10,015 expected." in output

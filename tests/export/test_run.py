@@ -28,7 +28,7 @@ from lesionwise.execution import Execution
 from lesionwise.export.claims import claimed_scores
 from lesionwise.export.run import export_run
 from lesionwise.files import read_json, write_json
-from lesionwise.predict.verify import verify_claims
+from lesionwise.predict.check import check_claims
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.split_file import read_split
 from lesionwise.training.ledger import predict_test
@@ -94,7 +94,7 @@ def test_an_exported_run_answers_as_it_did_and_its_claim_is_confirmed(
     seen = seen_images(description, asked)
     assert seen
     assert set(asked.image_id) - set(seen.reasons) == set(test)
-    rows = verify_claims(load_model(out, threads=1), read_dataset(drawn_folder)).rows
+    rows = check_claims(load_model(out, threads=1), read_dataset(drawn_folder)).rows
     assert [row.score for row in rows if not row.confirmed] == []
     assert {"melanoma, sensitivity >= 0.4: sensitivity", "sets of one diagnosis"} <= {
         row.score for row in rows

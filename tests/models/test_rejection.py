@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from lesionwise.evaluation.ood import fit_rejection
+from lesionwise.evaluation.rejection import fit_rejection
 from lesionwise.models.rejection import RejectionScore
 
 

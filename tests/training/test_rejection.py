@@ -9,7 +9,7 @@ import pytest
 
 from conftest import make_recipe
 from lesionwise.bundle.engine import Engine
-from lesionwise.data.foreign import OUTSIDERS, draw_outsider
+from lesionwise.data.foreign import FOREIGN, draw_foreign
 from lesionwise.data.images import read_image
 from lesionwise.errors import RunError
 from lesionwise.evaluation.runs.rejection import SEEN, fit_members, has_numbers, run_rejection
@@ -36,7 +36,7 @@ def test_there_is_a_row_for_each_picture_that_was_looked_at(trained: RunFolder) 
     assert (
         rows["train"] == rows["train-changed"] == (frame["part"] == "train").sum()
     )  # few enough to take all
-    assert rows["outsiders"] % len(OUTSIDERS) == 0
+    assert rows["outsiders"] % len(FOREIGN) == 0
 
 
 def test_of_each_diagnosis_at_most_as_many_images_are_looked_at() -> None:
@@ -97,8 +97,8 @@ def test_the_bundle_lets_lesion_images_pass_and_stops_others(
     files = sorted(drawn_folder.rglob("*.jpg"))[::4]
     known = np.stack([read_image(path, (24, 32)) for path in files])
     strange = [
-        draw_outsider(known[number], np.random.default_rng(number), kind)
-        for kind in OUTSIDERS
+        draw_foreign(known[number], np.random.default_rng(number), kind)
+        for kind in FOREIGN
         for number in range(len(known))
     ]
     cutoff = engine.description.ood_cutoff

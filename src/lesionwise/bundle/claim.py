@@ -1,7 +1,7 @@
 """What a bundle claims of a part of the split, gathered from the records of its evaluation.
 
 Here: the one way from these records to a claim, for whoever makes it (`training.claims`) and whoever works it
-out anew (`predict.verify`). Not here: the record (`description`), and measuring.
+out anew (`predict.check`). Not here: the record (`description`), and measuring.
 """
 
 from collections.abc import Collection

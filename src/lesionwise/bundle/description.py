@@ -21,7 +21,9 @@ from lesionwise.labels import CODES
 
 SCHEMA: Final = 1
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
-Output = Literal["probabilities", "logits", "embedding", "ood_score", "cam"]
+Output = Literal[
+    "probabilities", "logits", "embedding", "ood_score", "cam"
+]  # "ood": the files' word for rejection
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Count = Annotated[int, Field(ge=0)]

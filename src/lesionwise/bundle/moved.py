@@ -1,6 +1,6 @@
 """What moved from one model to the next: every claim of two descriptions, side by side.
 
-Here: comparing what bundles state. Not here: whether it is true (`predict.verify`), and which is better
+Here: comparing what bundles state. Not here: whether it is true (`predict.check`), and which is better
 (`evaluation.scores`).
 """
 

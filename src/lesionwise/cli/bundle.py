@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lesionwise.bundle.description import Description
     from lesionwise.bundle.load import Bundle
     from lesionwise.evaluation.calibration.record import Calibration
-    from lesionwise.predict.verify import Verification
+    from lesionwise.predict.check import ClaimCheck
 
 Precision = Literal["fp32", "bf16"]
 Run = Annotated[Path, typer.Argument(help="A run folder, or that of an ensemble.", metavar="RUN")]
@@ -318,13 +318,13 @@ def verify(data: Data = None, model: ModelFile = None, json: Json = False, quiet
     """Run a model on the test images it names, and check each claimed score. Ends with 1 if one is wrong."""
     from lesionwise.bundle.engine import load_model
     from lesionwise.data.dataset import read_dataset
-    from lesionwise.predict.verify import verify_claims
+    from lesionwise.predict.check import check_claims
 
     engine = load_model(model)
     dataset = read_dataset(data or _download(quiet=quiet), without_table=True)
     for note in dataset.notes:
         print_note(note, quiet=quiet)
-    found = verify_claims(engine, dataset)
+    found = check_claims(engine, dataset)
     width = 2 + max(len(row.score) for row in found.rows)
     lines = _describe_known(found) + [
         f"{'! ' if row.refuted else '  '}{row.score.replace('_', ' '):{width}}{row.diagnosis:6}"
@@ -344,7 +344,7 @@ def verify(data: Data = None, model: ModelFile = None, json: Json = False, quiet
         raise typer.Exit(1)
 
 
-def _describe_known(found: "Verification") -> list[str]:
+def _describe_known(found: "ClaimCheck") -> list[str]:
     """Return what the data state of the test images besides pictures, for a model that takes it."""
     if not found.known:
         return []

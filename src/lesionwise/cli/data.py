@@ -49,10 +49,10 @@ def download(
 def verify(folder: DataFolder, wanted: DownloadedSet = "train", json: Json = False) -> None:
     """Say whether a folder holds the whole of HAM10000, unharmed. Ends with 1 if not."""
     from lesionwise.data.download import sources
-    from lesionwise.data.download.verify import verify_folder
+    from lesionwise.data.download.check import check_folder
 
-    found = verify_folder(folder, sources.Set(wanted))
-    print_result(_describe_verification(folder, found), found.to_json(), as_json=json)
+    found = check_folder(folder, sources.Set(wanted))
+    print_result(_describe_check(folder, found), found.to_json(), as_json=json)
     if not found.complete:
         raise typer.Exit(1)
 
@@ -114,7 +114,7 @@ def lesions(
     print_result(f"{path}: {counted(len(nameless), 'image')}, each a lesion of its own, by your word.")
 
 
-def _describe_verification(folder: Path, found: Any) -> str:  # noqa: ANN401 (a Verification, imported late)
+def _describe_check(folder: Path, found: Any) -> str:  # noqa: ANN401 (a FolderCheck, imported late)
     verdict = "complete" if found.complete else f"NOT COMPLETE: {found.summary}"
     counts = f" {found.found:,} image files, {found.expected:,} expected." if found.expected else ""
     extra = f"{len(found.extra):,} image files do not belong to the set." if found.extra else ""

@@ -1,7 +1,7 @@
 """Pictures that teach what a lesion image is: lesions as another camera has them, and pictures of none.
 
 Here: both, made from lesion images or drawn, at random. Not here: the changes by which robustness is measured
-(`perturbations`), and learning (`evaluation.ood`).
+(`perturbations`), and learning (`evaluation.rejection`).
 Letters: H W pixels.
 """
 
@@ -57,14 +57,14 @@ def _frame(height: int, width: int, rng: np.random.Generator) -> NDArray[np.floa
     return np.ones((height, width, 1))
 
 
-def draw_outsider(pixels: Pixels, rng: np.random.Generator, kind: str) -> Pixels:
+def draw_foreign(pixels: Pixels, rng: np.random.Generator, kind: str) -> Pixels:
     """Return a picture that is no lesion image and should get no diagnosis.
 
     Args:
         pixels: A lesion image, shape (H, W, 3): what is altered, or what the size and half of the colours are
             taken from.
     """
-    return OUTSIDERS[kind](pixels, rng)
+    return FOREIGN[kind](pixels, rng)
 
 
 def _invert(pixels: Pixels, rng: np.random.Generator) -> Pixels:
@@ -196,7 +196,7 @@ def _photographs() -> tuple[Image.Image, ...]:
     return (*map(Image.fromarray, load_sample_images().images), portrait)
 
 
-OUTSIDERS: Final[Mapping[str, Draw]] = {
+FOREIGN: Final[Mapping[str, Draw]] = {
     "inverted": _invert,
     "channels swapped": _swap_channels,
     "grey": _grey,

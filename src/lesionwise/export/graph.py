@@ -27,7 +27,7 @@ OPSET: Final = 18
 TOLERANCE: Final = 1e-4
 """By how much a probability of the bundle may differ from PyTorch's."""
 
-OOD_TOLERANCE: Final = 1e-2
+REJECTION_TOLERANCE: Final = 1e-2
 """The same for the score by which pictures are rejected, in parts of it."""
 
 _BAND: Final = 48  # lines of a view that are made at a time
@@ -134,18 +134,18 @@ class BundleGraph(nn.Module):
 
     Args:
         scaling: Scaling from raw outputs to calibrated ones; None leaves them as they are.
-        ood: Function from the embedding (B, D) to how unlike a lesion image each picture is (B,); None gives
-            no such output.
+        rejection: Function from the embedding (B, D) to how unlike a lesion image each picture is (B,); None
+            gives no such output.
     """
 
     def __init__(
-        self, members: Sequence[Member], scaling: Scaling | None, ood: nn.Module | None = None
+        self, members: Sequence[Member], scaling: Scaling | None, rejection: nn.Module | None = None
     ) -> None:
         super().__init__()
         self.members = tuple(members)
         self.registered = nn.ModuleList(members)
         self.scaled = Scaled(scaling)
-        self.ood = ood
+        self.rejection = rejection
 
     def forward(self, image: Tensor, metadata: Tensor | None = None) -> dict[str, Tensor]:
         """Return the outputs by name of images (B, H, W, 3), uint8, and what is known besides (B, M)."""
@@ -160,7 +160,7 @@ class BundleGraph(nn.Module):
             "probabilities": self.scaled(logits).softmax(1),
             "logits": logits,
             "embedding": embedding,
-            "ood_score": None if self.ood is None else self.ood(embedding),
+            "ood_score": None if self.rejection is None else self.rejection(embedding),
             "cam": cam,
         }
         return {name: value for name, value in outputs.items() if value is not None}
@@ -213,7 +213,7 @@ def verify_parity(graph: BundleGraph, engine: Engine) -> float:
 
     Raises:
         BundleError: If a probability differs by more than `TOLERANCE`, or the score by which pictures are
-            rejected by more than `OOD_TOLERANCE` of itself, or of 1 where it is less.
+            rejected by more than `REJECTION_TOLERANCE` of itself, or of 1 where it is less.
     """
     coarse = np.random.default_rng(0).integers(0, 256, (_TRIAL_IMAGES, 12, 16, 3), np.uint8)
     pixels = np.stack([fit_image(image, engine.description.input.size) for image in coarse])
@@ -232,10 +232,10 @@ def verify_parity(graph: BundleGraph, engine: Engine) -> float:
     if "ood_score" in expected:
         foreign = expected["ood_score"]
         drift = (np.abs(found["ood_score"] - foreign) / np.maximum(np.abs(foreign), 1)).max()
-        if not drift <= OOD_TOLERANCE:
+        if not drift <= REJECTION_TOLERANCE:
             raise BundleError(
                 f"{engine.bundle.path}: was not written: expected the ood_score of PyTorch within "
-                f"{OOD_TOLERANCE:.0%} but it is off by {drift:.1%} on {engine.runtime}."
+                f"{REJECTION_TOLERANCE:.0%} but it is off by {drift:.1%} on {engine.runtime}."
             )
     return difference
 

@@ -40,7 +40,7 @@ from lesionwise.run_folder import RunFolder
 from lesionwise.training.prepare import TrainingData
 from lesionwise.training.run import prepare_again
 
-_EXACT: Final = ("ood.", ".view.")  # in the name of a weight: rejection and view stay as they are
+_EXACT: Final = ("rejection.", ".view.")  # in the name of a weight: rejection and view stay as they are
 _FEWEST: Final = 1024  # numbers of a tensor: smaller ones, such as scales and offsets, cost no bytes
 
 Batch = Mapping[str, NDArray[Any]]

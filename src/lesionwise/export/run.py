@@ -30,7 +30,7 @@ from lesionwise.data.metadata import encoding_of
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import RunError
 from lesionwise.evaluation.calibration.record import Calibration
-from lesionwise.evaluation.ood import Rejection
+from lesionwise.evaluation.rejection import Rejection
 from lesionwise.evaluation.runs.calibrate import calibrate_run
 from lesionwise.evaluation.runs.ensemble import made_of
 from lesionwise.evaluation.runs.predictions import run_calibration
@@ -154,8 +154,8 @@ def _graph(
         Member(load_best_network(member, recipe), view(recipe), found.scaling if found else None)
         for member, recipe, found in zip(runs, recipes, own, strict=True)
     ]
-    ood = None if rejection is None else RejectionScore(rejection)
-    return BundleGraph(members, calibration.scaling, ood).eval()
+    score = None if rejection is None else RejectionScore(rejection)
+    return BundleGraph(members, calibration.scaling, score).eval()
 
 
 def view(recipe: Recipe) -> nn.Module:

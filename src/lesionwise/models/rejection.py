@@ -1,4 +1,4 @@
-"""The score of `evaluation.ood` as a part of a network's graph.
+"""The score of `evaluation.rejection` as a part of a network's graph.
 
 Here: the same sum in PyTorch. Not here: learning it.
 Letters: B batch, K numbers of an embedding.
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from lesionwise.evaluation.ood import Rejection
+from lesionwise.evaluation.rejection import Rejection
 
 
 class RejectionScore(nn.Module):

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from lesionwise.bundle.licence import licence_in_words, licence_lines
 from lesionwise.data.collection import PHANTOM_WARNING, collection_of
 from lesionwise.errors import RunError
-from lesionwise.evaluation.ood import ACCEPT, ACCEPT_EACH
+from lesionwise.evaluation.rejection import ACCEPT, ACCEPT_EACH
 from lesionwise.evaluation.robustness import describe_robustness, read_robustness
 from lesionwise.evaluation.runs.ensemble import made_of
 from lesionwise.evaluation.runs.evaluated import EvaluatedRun, load_evaluated

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lesionwise.data.foreign import OUTSIDERS, change_camera, draw_outsider
+from lesionwise.data.foreign import FOREIGN, change_camera, draw_foreign
 from lesionwise.data.images import fit_image
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.files import atomic_path
@@ -48,7 +48,7 @@ def write_numbers(run: RunFolder, recipe: Recipe, data: TrainingData, *, device:
             found[kind] = look(data.pixels[row] for row in rows)
     found["train-changed"] = look(changed(recipe, data.pixels, some[:_MOST_CHANGED], "train"))
     found["cal-changed"] = look(changed(recipe, data.pixels, cal, "cal"))
-    found["outsiders"] = look(outsiders(recipe, data.pixels, some))
+    found["outsiders"] = look(foreign_pictures(recipe, data.pixels, some))
     for kind, embedding in found.items():
         with atomic_path(run.embeddings(kind)) as temporary, temporary.open("wb") as file:
             np.save(file, np.asarray(embedding), allow_pickle=False)
@@ -74,17 +74,17 @@ def changed(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64], part: str) 
         yield _prepared(recipe, change_camera(pixels[row], rng))
 
 
-def outsiders(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64]) -> Iterator[Pixels]:
+def foreign_pictures(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64]) -> Iterator[Pixels]:
     """Yield pictures that are no lesion images, as many of each kind.
 
     Args:
         rows: Lesion images to alter, or to take colours from.
     """
-    for place, kind in enumerate(OUTSIDERS):
+    for place, kind in enumerate(FOREIGN):
         for number in range(_OF_EACH_KIND):
             row = rows[(place * _OF_EACH_KIND + number) % len(rows)]
             rng = np.random.default_rng([2, place, number])
-            yield _prepared(recipe, draw_outsider(pixels[row], rng, kind))
+            yield _prepared(recipe, draw_foreign(pixels[row], rng, kind))
 
 
 def _prepared(recipe: Recipe, picture: Pixels) -> Pixels:

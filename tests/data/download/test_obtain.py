@@ -21,10 +21,10 @@ from PIL import Image
 
 from lesionwise.data.dataset import read_dataset
 from lesionwise.data.download import obtain
+from lesionwise.data.download.check import check_folder
 from lesionwise.data.download.fetch import Patience
 from lesionwise.data.download.obtain import download_set
 from lesionwise.data.download.sources import Catalogue, RemoteFile, Set, Source
-from lesionwise.data.download.verify import verify_folder
 from lesionwise.data.known_lesions import known_lesions
 from lesionwise.errors import DataError, DownloadError, LesionwiseError, MissingExtraError
 from misbehaving import Site, serve
@@ -202,7 +202,7 @@ def test_every_source_ends_in_the_same_folder(
     receipt = json.loads((tmp_path / "out" / "lesionwise-download.json").read_text())
     vouched = 0 if source is Source.kaggle else len(expected)  # no archive was verified there
     assert (receipt["source"], len(receipt["files"])) == (source.value, vouched)
-    assert verify_folder(tmp_path / "out", Set.train, catalogue).originals == vouched
+    assert check_folder(tmp_path / "out", Set.train, catalogue).originals == vouched
     assert not (tmp_path / "out" / ".download").exists()
 
 
@@ -229,7 +229,7 @@ def test_the_next_source_is_asked_when_one_does_not_do(
     done = download_set(Set.train, tmp_path / "out", catalogue=catalogue, patience=QUICK)
     assert done.source is Source.isic
     assert list(done.failed) == [Source.dataverse]
-    assert verify_folder(tmp_path / "out", Set.train, catalogue).complete
+    assert check_folder(tmp_path / "out", Set.train, catalogue).complete
 
 
 def test_when_none_does_all_reasons_are_told_and_the_folder_is_no_data_folder(
@@ -271,9 +271,9 @@ def test_masks_beside_the_images_leave_what_is_known_of_the_images(
     catalogue: Catalogue, tmp_path: Path
 ) -> None:
     download_set(Set.train, tmp_path / "out", catalogue=catalogue, patience=QUICK)
-    known = verify_folder(tmp_path / "out", Set.train, catalogue).originals
+    known = check_folder(tmp_path / "out", Set.train, catalogue).originals
     download_set(Set.masks, tmp_path / "out", catalogue=catalogue, patience=QUICK)
-    assert verify_folder(tmp_path / "out", Set.train, catalogue).originals == known > 0
+    assert check_folder(tmp_path / "out", Set.train, catalogue).originals == known > 0
 
 
 def test_a_damaged_image_is_replaced_and_the_others_are_left(
@@ -283,7 +283,7 @@ def test_a_damaged_image_is_replaced_and_the_others_are_left(
     torn, *others = sorted((tmp_path / "out").rglob("*.jpg"))
     torn.write_bytes(torn.read_bytes()[:300])
     before = [path.stat().st_mtime_ns for path in others]
-    assert list(verify_folder(tmp_path / "out", Set.train, catalogue).damaged) == [torn.stem]
+    assert list(check_folder(tmp_path / "out", Set.train, catalogue).damaged) == [torn.stem]
     download_set(Set.train, tmp_path / "out", catalogue=catalogue, patience=QUICK)
     assert torn.read_bytes() == mirror.images[torn.stem]
     assert [path.stat().st_mtime_ns for path in others] == before
@@ -380,7 +380,7 @@ def test_however_it_misbehaves_nothing_half_is_taken_for_whole(
                 whole = False
             for path in out.rglob("*.jpg"):
                 assert path.read_bytes() == mirror.images[path.stem]
-            assert verify_folder(out, Set.train, catalogue).complete == whole
+            assert check_folder(out, Set.train, catalogue).complete == whole
             if not whole:
                 with pytest.raises(LesionwiseError):
                     read_dataset(out)

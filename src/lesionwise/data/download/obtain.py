@@ -15,11 +15,11 @@ from zipfile import BadZipFile, ZipFile
 
 import pandas as pd
 
+from lesionwise.data.download.check import RECEIPT, TEST_TRUTH, check_folder
 from lesionwise.data.download.fetch import Patience, fetch
 from lesionwise.data.download.kaggle import copy_from_kaggle
 from lesionwise.data.download.sources import PART_1_LAST, Catalogue, RemoteFile, Set, Source
 from lesionwise.data.download.unpack import Unpacked, unpack_images
-from lesionwise.data.download.verify import RECEIPT, TEST_TRUTH, verify_folder
 from lesionwise.data.layouts.isic import read_isic
 from lesionwise.data.layouts.listing import read_table
 from lesionwise.errors import DataError, DownloadError
@@ -72,7 +72,7 @@ def download_set(
     catalogue = catalogue or Catalogue()
     candidates = catalogue.sources(wanted, source)
     _refuse_other_set(wanted, out)
-    if verify_folder(out, wanted, catalogue).complete:
+    if check_folder(out, wanted, catalogue).complete:
         return Downloaded(out, None)
     failed: dict[Source, str] = {}
     for candidate in candidates:
@@ -115,7 +115,7 @@ class _Job:
             _verify_room(self.out, archives)
             unpacked = self._fetch_all(archives)
         self._write_receipt(archives, unpacked)
-        found = verify_folder(self.out, self.wanted, self.catalogue)
+        found = check_folder(self.out, self.wanted, self.catalogue)
         if not found.complete:
             shutil.rmtree(self.out / PENDING / self.source, ignore_errors=True)  # or it would be taken again
             raise DownloadError(f"what it handed out is not the whole set: {found.summary}")

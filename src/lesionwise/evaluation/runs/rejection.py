@@ -1,6 +1,6 @@
 """Which pictures a run takes for no lesion images, learnt from the arrays that training left in its folder.
 
-Here: reading these. Not here: making them (`training.rejection`), and the scores (`evaluation.ood`).
+Here: reading these. Not here: making them (`training.rejection`), and the scores (`evaluation.rejection`).
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionwise.errors import RunError
-from lesionwise.evaluation.ood import Rejection, fit_rejection
+from lesionwise.evaluation.rejection import Rejection, fit_rejection
 from lesionwise.evaluation.runs.ensemble import made_of
 from lesionwise.evaluation.runs.predictions import read_run_predictions
 from lesionwise.run_folder import RunFolder
 
 SEEN: Final = ("train", "train-changed", "outsiders", "cal", "cal-changed")
-"""Pictures whose embeddings are kept: of the split, the same from other cameras, and of no lesion."""
+"""Pictures whose embeddings are kept: of the split, the same from other cameras, and of no lesion.
+
+Foreign pictures are called "outsiders" in the names of these files, so that runs of before can be read.
+"""
 
 
 def has_numbers(run: RunFolder) -> bool:
@@ -41,12 +44,12 @@ def fit_members(runs: Sequence[RunFolder]) -> Rejection:
         runs: Runs of one split, each with the embeddings of `SEEN`.
     """
     try:
-        train, changed, outsiders, cal, cal_changed = (_side_by_side(runs, kind) for kind in SEEN)
+        train, changed, foreign, cal, cal_changed = (_side_by_side(runs, kind) for kind in SEEN)
         answered = runs[0].predictions("cal").is_file()
         known = read_run_predictions(runs[0], "cal").sorted() if answered else None
         return fit_rejection(
             np.concatenate([train, changed]),
-            outsiders,
+            foreign,
             cal=cal,
             cal_changed=cal_changed,
             cal_classes=known.y_true if known else None,

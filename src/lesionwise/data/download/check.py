@@ -32,7 +32,7 @@ _SOUND: Final = ("original", "reencoded", "sound")
 
 
 @dataclass(frozen=True)
-class Verification:
+class FolderCheck:
     """What is known of a folder.
 
     Attributes:
@@ -77,7 +77,7 @@ class Verification:
         return {"complete": self.complete, **vars(self)}
 
 
-def verify_folder(folder: Path, wanted: Set = Set.train, catalogue: Catalogue | None = None) -> Verification:
+def check_folder(folder: Path, wanted: Set = Set.train, catalogue: Catalogue | None = None) -> FolderCheck:
     """Hold a folder against the official set.
 
     Args:
@@ -85,7 +85,7 @@ def verify_folder(folder: Path, wanted: Set = Set.train, catalogue: Catalogue | 
     """
     catalogue = catalogue or Catalogue()
     if wanted is Set.masks:
-        return _verify_masks(folder, catalogue)
+        return _check_masks(folder, catalogue)
     images = find_images([folder]) if folder.is_dir() else {}
     expected, faults, notes = _expected_ids(folder, wanted, catalogue)
     ours = {image: images[image] for image in sorted(set(images) & set(expected))}
@@ -95,7 +95,7 @@ def verify_folder(folder: Path, wanted: Set = Set.train, catalogue: Catalogue | 
     missing = sorted(set(expected) - set(images))
     if wanted is Set.test and missing == [TEST_OFTEN_MISSING]:
         missing, notes = [], [*notes, f"{TEST_OFTEN_MISSING} is not there, as in many copies of this set."]
-    return Verification(
+    return FolderCheck(
         expected=len(expected),
         found=len(images),
         missing=tuple(missing),
@@ -210,7 +210,7 @@ def _files_of(wanted: Set, catalogue: Catalogue) -> list[RemoteFile]:
     return [file for (_, role), files in catalogue.files.items() if role is wanted for file in files]
 
 
-def _verify_masks(folder: Path, catalogue: Catalogue) -> Verification:
+def _check_masks(folder: Path, catalogue: Catalogue) -> FolderCheck:
     faults, notes = [], []
     for file in _files_of(Set.masks, catalogue):
         path = folder / file.name
@@ -219,7 +219,7 @@ def _verify_masks(folder: Path, catalogue: Catalogue) -> Verification:
             faults.append(f"{file.name} {fault}")
         else:
             notes.append(f"{file.name} has the official checksum.")
-    return Verification(faults=tuple(faults), notes=tuple(notes))
+    return FolderCheck(faults=tuple(faults), notes=tuple(notes))
 
 
 def _shorten(ids: tuple[str, ...]) -> str:

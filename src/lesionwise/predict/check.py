@@ -72,7 +72,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Verification:
+class ClaimCheck:
     """What came of verifying a bundle.
 
     Attributes:
@@ -112,7 +112,7 @@ class Verification:
         )
 
 
-def verify_claims(engine: Engine, dataset: Dataset) -> Verification:
+def check_claims(engine: Engine, dataset: Dataset) -> ClaimCheck:
     """Run a bundle on the test images that it names and return every number beside the one it claims.
 
     The scores of a model that takes age, sex and site rest on these. Where the data tell one of them of no
@@ -141,10 +141,10 @@ def verify_claims(engine: Engine, dataset: Dataset) -> Verification:
         Row(*name, claimed, found.get(name), checkable=whole or name[0] in _OF_IMAGES)
         for name, claimed in _lines(claim)
     ]
-    return Verification([*lines, *_verify_stability(engine, dataset, checkable=whole)], known, len(rows))
+    return ClaimCheck([*lines, *_check_stability(engine, dataset, checkable=whole)], known, len(rows))
 
 
-def _verify_stability(engine: Engine, dataset: Dataset, *, checkable: bool) -> list[Row]:
+def _check_stability(engine: Engine, dataset: Dataset, *, checkable: bool) -> list[Row]:
     """Return the shares that stay the same beside those that the bundle claims; none if it claims none.
 
     What bf16 changes depends on the processor, so it is left out.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lesionwise.evaluation.ood import (
+from lesionwise.evaluation.rejection import (
     Rejection,
     accepted_out_of_fold,
     accepting_cutoff,

@@ -1,6 +1,6 @@
-"""Out of distribution: how unlike the images that a model was trained on a picture is.
+"""Rejection: how unlike the lesion images that a model was trained on a picture is (out of distribution).
 
-Here: the scores, and learning the one that bundles carry. Every score is larger the more foreign.
+Here: learning the score that bundles carry, and its cut-off. The more foreign a picture, the larger its score.
 Not here: the pictures that it is learnt from (`data.foreign`), what a network makes of them (`models`), and
 what a run keeps of that (`evaluation.runs.rejection`).
 Letters: N pictures, C classes, K numbers of an embedding.
@@ -69,7 +69,7 @@ class Rejection:
 
 def fit_rejection(
     lesions: ArrayLike,
-    outsiders: ArrayLike,
+    foreign: ArrayLike,
     *,
     cal: ArrayLike,
     cal_changed: ArrayLike | None = None,
@@ -82,7 +82,7 @@ def fit_rejection(
 
     Args:
         lesions: Embeddings of lesion images, as they are and as other cameras have them, shape (N, K).
-        outsiders: Embeddings of pictures that are no lesion images, shape (another N, K).
+        foreign: Embeddings of pictures that are no lesion images, shape (another N, K).
         cal: Embeddings of the lesion images that set the cut-off.
         cal_changed: Embeddings of the same images as other cameras have them; left out, they set nothing.
         cal_classes: Diagnosis of each, as its place in `CODES`; left out, none is promised anything.
@@ -94,7 +94,7 @@ def fit_rejection(
     References:
         Hendrycks, Mazeika, Dietterich (2019), https://arxiv.org/abs/1812.04606 (learning from outliers)
     """
-    inside, outside, held = (np.asarray(values, float) for values in (lesions, outsiders, cal))
+    inside, outside, held = (np.asarray(values, float) for values in (lesions, foreign, cal))
     middle, spread = inside.mean(axis=0), np.maximum(inside.std(axis=0), _LEAST_SCALE)
     model = LogisticRegression(C=_C, class_weight="balanced", max_iter=_MOST_STEPS)
     model.fit(

@@ -1,6 +1,6 @@
 """Rejection: how unlike the lesion images that a model was trained on a picture is (out of distribution).
 
-Here: learning the score that bundles carry, and its cut-off. The more foreign a picture, the larger its score.
+Here: learning the score that bundles carry, and its cut-off. The more foreign the picture, the higher it is.
 Not here: the pictures that it is learnt from (`data.foreign`), what a network makes of them (`models`), and
 what a run keeps of that (`evaluation.runs.rejection`).
 Letters: N pictures, C classes, K numbers of an embedding.

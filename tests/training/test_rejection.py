@@ -49,7 +49,7 @@ def test_of_each_diagnosis_at_most_as_many_images_are_looked_at() -> None:
 
 def test_the_pictures_it_is_learnt_from_are_the_same_each_time(drawn_folder: Path) -> None:
     pixels = np.stack([read_image(path, (24, 32)) for path in sorted(drawn_folder.rglob("*.jpg"))[:3]])
-    for make in (outsiders, partial(changed, part="train")):
+    for make in (foreign_pictures, partial(changed, part="train")):
         once, again = (list(make(make_recipe(), pixels, np.arange(3))) for _ in range(2))
         np.testing.assert_array_equal(np.stack(once), np.stack(again))
 

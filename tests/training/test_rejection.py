@@ -17,7 +17,7 @@ from lesionwise.execution import Execution
 from lesionwise.export.run import export_run
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.split_file import read_split
-from lesionwise.training.rejection import changed, some_of_each
+from lesionwise.training.rejection import changed, foreign_pictures, some_of_each
 from lesionwise.training.run import train
 
 

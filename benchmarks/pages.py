@@ -1,7 +1,8 @@
 """Write the tables of README and docs from the files that hold the numbers, and the index of the benchmarks.
 
-    python benchmarks/pages.py            # writes what is generated
-    python benchmarks/pages.py --check    # says what differs, and writes nothing
+    python benchmarks/pages.py                 # writes what is generated
+    python benchmarks/pages.py --check         # says what differs, and writes nothing
+    python benchmarks/pages.py --note PAGE     # takes the changed figures of a page for right
 
 `docs/numbers.toml` is the register. A table of a page stands between `<!-- table: NAME -->` and
 `<!-- /table -->`; its template stands in the register, with slots such as `{best/accuracy}` for the numbers.
@@ -20,11 +21,17 @@ leading zero `.3`), `.interval` and, with two decimals, `.interval2`, `,` for th
 percentage, or `change` for a signed difference with its interval. A minus before it changes the sign.
 
 `benchmarks/README.md` is written from the heads of the results.
+
+A page of results is a record, and most of its figures have no other source. The same holds for the changelog,
+and for settings that docs name. `benchmarks/figures.txt` notes the figures of all these pages in their order.
+New figures are noted by the first command above. A figure that changed or is gone is an error until `--note`
+names its page: then the change stands in the diff of `figures.txt`, for whoever reads it.
 """
 
 import json
 import re
 import sys
+import textwrap
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -35,7 +42,9 @@ ROOT = Path(__file__).resolve().parents[1]
 LABORATORY = ROOT / "benchmarks"
 REGISTER = ROOT / "docs" / "numbers.toml"
 INDEX = LABORATORY / "README.md"
+NOTED = LABORATORY / "figures.txt"
 FIGURE = re.compile(r"(?<![\w.,/])(?:\d{1,3}(?:,\d{3})+|\d*\.\d+|\d+(?=\s?(?:%|[KMG]B\b)))(?![\w]|\.\d)")
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 TABLE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 ADDRESS = re.compile(r"`[^`]*`|\]\([^)]*\)|https?://\S+|<!--.*?-->")
 SLOT = re.compile(r"\{([^{}]+)\}")
@@ -287,6 +296,59 @@ def write_page(text: str, expected: Expected) -> str:
     return TABLE.sub(lambda found: found[1] + expected.tables[found[2]] + found[3], text)
 
 
+# The figures of records
+
+
+def noted_pages(register: dict[str, Any]) -> list[Path]:
+    """Return the pages whose figures are noted: records, and docs of which not every figure is bound."""
+    bound = {path for path, page in register["pages"].items() if not page.get("partial")}
+    tested = {"docs/commands.md", "docs/python-api.md"}  # each compared with what it shows
+    docs = [path for path in sorted((ROOT / "docs").glob("*.md")) if place_of(path) not in bound | tested]
+    return [ROOT / "CHANGELOG.md", LABORATORY / "published.md", *results(), *docs]
+
+
+def place_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def numbers_of(text: str) -> list[str]:
+    """Return the numbers of a page in their order; addresses and inline code have none."""
+    return [number for line in text.splitlines() for number in NUMBER.findall(ADDRESS.sub(" ", line))]
+
+
+def read_noted() -> dict[str, list[str]]:
+    noted: dict[str, list[str]] = {}
+    for line in NOTED.read_text(encoding="utf-8").splitlines():
+        if line.startswith(" "):
+            noted[next(reversed(noted))] += line.split()
+        else:
+            noted[line] = []
+    return noted
+
+
+def write_noted(noted: dict[str, list[str]]) -> str:
+    lines = []
+    for place in sorted(noted):
+        lines += [
+            place,
+            *textwrap.wrap(" ".join(noted[place]), 100, initial_indent=" ", subsequent_indent=" "),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def check_noted(place: str, now: list[str], before: list[str] | None) -> list[str]:
+    """Return what is wrong with the figures of a page; nothing if they are those that were noted."""
+    if now == before:
+        return []
+    remaining = iter(now)
+    if before is None or all(number in remaining for number in before):
+        return [f"{place}: has new figures; run python benchmarks/pages.py"]
+    where = next((k for k, pair in enumerate(zip(before, now, strict=False)) if pair[0] != pair[1]), len(now))
+    was, became = " ".join(before[where : where + 4]), " ".join(now[where : where + 4])
+    named = f"had the figures {was!r} and now has {became!r}"
+    return [f"{place}: {named}. If this is right, run python benchmarks/pages.py --note {place}"]
+
+
 # The index
 
 
@@ -333,7 +395,8 @@ def write_index() -> str:
 def main(arguments: list[str]) -> int:
     """Write the tables and the index, or with --check say what is wrong; return the exit status."""
     wrong = []
-    for path, expected in expected_pages(read_register()).items():
+    register = read_register()
+    for path, expected in expected_pages(register).items():
         page = ROOT / path
         text = page.read_text(encoding="utf-8")
         if "--check" not in arguments:
@@ -341,7 +404,15 @@ def main(arguments: list[str]) -> int:
             if text != before:
                 page.write_text(text, encoding="utf-8")
         wrong += [f"{path}: {what}" for what in check_page(text, expected)]
+    noted = read_noted() if NOTED.exists() else {}
+    pages = {place_of(path): numbers_of(path.read_text(encoding="utf-8")) for path in noted_pages(register)}
+    for place, now in pages.items():
+        found = check_noted(place, now, noted.get(place))
+        if "--check" in arguments or (found and "new figures" not in found[0] and place not in arguments):
+            wrong += found
+            pages[place] = noted.get(place, now)
     if "--check" not in arguments:
+        NOTED.write_text(write_noted(pages), encoding="utf-8")
         INDEX.write_text(write_index(), encoding="utf-8")
     elif INDEX.read_text(encoding="utf-8") != write_index():
         wrong.append(f"{INDEX.relative_to(ROOT)}: differs from the heads of the results")

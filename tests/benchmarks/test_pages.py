@@ -145,6 +145,29 @@ def test_a_slot_that_names_nothing_is_refused(slot: str, message: str) -> None:
         PAGES.render(REGISTER, slot)
 
 
+@pytest.mark.parametrize("path", PAGES.noted_pages(REGISTER), ids=PAGES.place_of)
+def test_a_record_passes_with_its_own_figures_and_not_with_any_one_of_them_changed(path: Path) -> None:
+    place, lines = PAGES.place_of(path), path.read_text(encoding="utf-8").splitlines()
+    noted = PAGES.read_noted()[place]
+    figures = [PAGES.numbers_of(line) for line in lines]
+    assert PAGES.check_noted(place, [number for each in figures for number in each], noted) == []
+    for row, line in enumerate(lines):
+        apart = [found.span() for found in PAGES.ADDRESS.finditer(line)]
+        for found in PAGES.NUMBER.finditer(line):
+            if any(start <= found.start() < end for start, end in apart):
+                continue
+            changed = PAGES.numbers_of(_with_other_digit(line, found.end() - 1))
+            assert changed != figures[row], line
+            around = [number for each in (*figures[:row], changed, *figures[row + 1 :]) for number in each]
+            assert PAGES.check_noted(place, around, noted)
+
+
+def test_new_figures_of_a_record_are_told_from_changed_ones() -> None:
+    assert "has new figures" in PAGES.check_noted("page.md", ["1", "2", "3"], ["1", "3"])[0]
+    assert "has new figures" in PAGES.check_noted("page.md", ["1"], None)[0]
+    assert "had the figures '3' and now has '4'" in PAGES.check_noted("page.md", ["1", "4"], ["1", "3"])[0]
+
+
 def test_the_index_is_what_the_heads_of_the_results_say() -> None:
     assert PAGES.INDEX.read_text(encoding="utf-8") == PAGES.write_index()
 

@@ -54,6 +54,16 @@ def test_limits_are_those_of_a_slow_loop(rule: Rule, coverage: float, simulated:
         assert sets.classes[code].lesions == len(worst)
 
 
+@pytest.mark.parametrize("rule", ["lac", "aps"])
+def test_the_set_of_an_image_does_not_depend_on_the_others_in_the_call(
+    rule: Rule, simulated: Simulated
+) -> None:
+    sets = fit_prediction_sets(simulated.y_true, simulated.y_prob, simulated.groups, rule=rule)
+    together = sets.contains(simulated.y_prob)
+    assert together.sum(axis=1).max() > 1
+    assert (np.concatenate([sets.contains(row[None]) for row in simulated.y_prob]) == together).all()
+
+
 def test_a_diagnosis_with_too_few_lesions_gets_no_promise() -> None:
     y_true = np.array([0] * 8 + [1] * 9 + [2] * 20)
     y_prob = np.full((37, 7), 1 / 7)

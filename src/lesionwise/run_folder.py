@@ -42,11 +42,7 @@ class _Inside:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of one run; nothing is created until a stage writes.
-
-    Attributes:
-        path: The folder itself.
-    """
+    """Paths of one run; nothing is created until a stage writes."""
 
     path: Path
 
@@ -141,9 +137,6 @@ def claim_own_folder(record: Path, *, what: str) -> None:
 
     Args:
         record: The file that such a command writes before any other.
-
-    Raises:
-        RunError: If something is there, and not this record.
     """
     if record.parent.exists() and not record.parent.is_dir():
         raise RunError(f"{record.parent}: expected a folder but found a file.")
@@ -180,12 +173,7 @@ def verify_not_reread(run: RunFolder) -> None:
 
 
 def read_split_facts(run: RunFolder) -> dict[str, Any]:
-    """Return what is noted of a run's split, after comparing its fingerprint with that of the split itself.
-
-    Raises:
-        RunError: If the note is missing or damaged.
-        SplitError: If the split was edited since.
-    """
+    """Return what is noted of a run's split, after comparing its fingerprint with its own."""
     facts: dict[str, Any] = read_json(run.split_facts)
     if run.split.is_file():
         verify_split_unchanged(run.split, str(facts.get("fingerprint")), file_sha256(run.split))
@@ -208,10 +196,6 @@ def open_run_folder(path: Path, *kinds: Kind) -> RunFolder:
 
     Args:
         kinds: What it may hold; anything if left out.
-
-    Raises:
-        RunError: If it is not a run folder, or holds something else.
-        SplitError: If its split was edited.
     """
     run = RunFolder(path)
     if not path.is_dir():

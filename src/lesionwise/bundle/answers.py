@@ -2,7 +2,6 @@
 
 Here: the records, as JSON and as a table. Not here: the rules of decisions (`decide`), and answers as text or
 HTML (`rendering`).
-Letters: N images, C classes, D features, H W height and width in pixels, h w places of the map.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,6 @@
 """From probabilities to what is said about an image: answer, uncertain, or not a lesion image.
 
 Here: the rules, with numpy alone. Not here: the numbers they compare with, which stand in the calibration.
-Letters: N images, C classes.
 """
 
 from dataclasses import dataclass

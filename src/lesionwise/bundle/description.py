@@ -1,7 +1,6 @@
 """The description: what stands in a bundle beside the graph, as JSON under the metadata key `lesionwise`.
 
 Here: the record. Not here: checking a file (`load`), and acting on it (`decide`, `engine`).
-Letters: N images, C classes, H W height and width in pixels.
 """
 
 from datetime import date
@@ -175,7 +174,6 @@ class PartScores(_Record):
     """The scores of one part of the split.
 
     Attributes:
-        images: Images scored.
         lesions: Their lesions, which the intervals resample.
         overall: Scores by name.
         per_class: Scores by diagnosis, then by score.
@@ -211,7 +209,6 @@ class StabilityScores(_Record):
     """How often answers stay the same on `cal` when pictures hardly change.
 
     Attributes:
-        images: Images measured.
         lesions: Their lesions, which the intervals resample.
         changes: Stability by name of the change.
         measured_on: The images, as `image_digest` gives them.
@@ -227,7 +224,6 @@ class PrecisionCheck(_Record):
     """What fewer bits changed on `cal`.
 
     Attributes:
-        images: Images compared with fp32.
         changed: Those whose decision, likeliest diagnosis or prediction set is another.
         largest_difference: Between two probabilities.
     """
@@ -348,11 +344,7 @@ def parse_description(text: bytes) -> Description:
 
 
 def verify_texts(*, name: str, licence: str = "", card: str = "") -> None:
-    """Make sure that texts can stand in a description, before the work that ends in one.
-
-    Raises:
-        BundleError: If one cannot; the message says why.
-    """
+    """Make sure that texts can stand in a description, before the work that ends in one."""
     try:
         Description(
             name=name,

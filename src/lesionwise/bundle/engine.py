@@ -2,7 +2,6 @@
 
 Here: reading images by the bundle's rule, and running them in batches. Not here: what counts as an image
 (`inputs`), the record of answers (`answers`), the checks of the file (`load`) and the runtimes (`runtimes`).
-Letters: N images, H W height and width in pixels.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -148,9 +147,6 @@ class Engine:
 
         Returns:
             None if the model is one of images alone.
-
-        Raises:
-            DataError: If it takes no such metadata.
         """
         encoding = self.description.metadata
         if encoding is None:

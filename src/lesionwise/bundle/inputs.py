@@ -2,7 +2,6 @@
 
 Here: from paths, folders, patterns, Pillow images, open files, bytes, arrays and tensors to named sources
 that can be read. Not here: reading them by the rule of a bundle (`lesionwise.data.images`).
-Letters: N images, H W height and width in pixels.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -42,14 +42,7 @@ _CHECKSUM_BYTES: Final = len(metadata_entry(CHECKSUM_KEY, b"0" * 64))
 
 @dataclass(frozen=True)
 class Bundle:
-    """A file that was checked.
-
-    Attributes:
-        path: Path that it was read from.
-        content: All of it.
-        sha256: SHA-256 of the file.
-        description: What it says about itself.
-    """
+    """A file that was checked."""
 
     path: Path
     content: bytes
@@ -114,11 +107,7 @@ def read_content(path: Path) -> bytes:
 
 
 def open_content(content: bytes) -> Description:
-    """Check the content of a bundle file, and return what it says about itself.
-
-    Raises:
-        BundleError: As `read_bundle`, without the name of the file.
-    """
+    """Check the content of a bundle file, and return what it says about itself."""
     entries = read_metadata(content)
     ours = [value for key, value in entries if key == KEY]
     if not ours:

@@ -56,11 +56,7 @@ class Ports:
 
 
 def read_metadata(content: bytes) -> list[tuple[str, memoryview]]:
-    """Return the metadata entries of an ONNX file in their order.
-
-    Raises:
-        BundleError: If the file is not in the form of an ONNX file.
-    """
+    """Return the metadata entries of an ONNX file in their order."""
     return [(wire.text(entry, 1), _last(entry, 2)) for entry in wire.messages(memoryview(content), METADATA)]
 
 

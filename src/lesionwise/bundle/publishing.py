@@ -59,9 +59,7 @@ class Publication:
     """What was laid out.
 
     Attributes:
-        folder: Folder to write.
         files: Their names, checksums last.
-        sha256: SHA-256 of the bundle.
     """
 
     folder: Path

@@ -2,7 +2,6 @@
 
 Here: what `lesionwise predict` prints and what a notebook shows. Not here: the numbers (`answers`), and the
 page of the service (`lesionwise.serve`).
-Letters: H W height and width in pixels.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,7 @@
 """The two runtimes that a graph can run on: OpenVINO, and ONNX Runtime as an extra.
 
 Here: from the bytes of a graph to a function on arrays; speed settings. Not here: checking the bytes
-(`load`), images and answers (`engine`). Letters: N images, H W height and width in pixels.
+(`load`), images and answers (`engine`).
 """
 
 import sys

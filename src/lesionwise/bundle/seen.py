@@ -38,7 +38,6 @@ class Seen:
 
     Attributes:
         reasons: One of `lesionwise.split.check.REASONS`, by the id of each image that was seen.
-        images: Images of the test set.
         unknown: Those of which nothing is known: their ids are in no table of the model's data.
     """
 

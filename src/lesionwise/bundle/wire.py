@@ -63,11 +63,7 @@ def messages(message: memoryview, number: int) -> Iterator[memoryview]:
 
 
 def text(message: memoryview, number: int) -> str:
-    """Return the text of a field, empty where it is missing.
-
-    Raises:
-        BundleError: If it is not UTF-8.
-    """
+    """Return the text of a field, empty where it is missing."""
     last = memoryview(b"")
     for value in messages(message, number):
         last = value

@@ -5,7 +5,7 @@ block into k x k pixels and never computes the others. No filter that slides ove
 BICUBIC, HAMMING or BOX leave twice the difference, and more where the sides are no multiple of 8.
 
 Here: the same linear map for pixels that are decoded already. Not here: decoding and the cut that follows
-(`images`). Letters: H W height and width, k eighths of a side.
+(`images`). Letters: k eighths of a side.
 """
 
 from functools import cache

@@ -9,8 +9,6 @@ chunk is noted in `journal` with the checksum of its pixels. Only when all stand
 `pixels.npy`. Whoever opens a cache compares every chunk with its checksum, and decodes again what differs:
 what a killed process, a power cut or a failing disk left is never taken for the images. A whole cache is
 opened without a lock and without writing, so it may lie on a read-only disk.
-
-Letters: N images, H W height and width in pixels.
 """
 
 import errno
@@ -53,7 +51,6 @@ class ImageCache:
         pixels: RGB values, shape (N, H, W, 3), uint8, memory-mapped and read-only.
         fingerprint: SHA-256 over ids, diagnoses, lesions and file contents: the same for the same data
             on any machine and in any layout.
-        path: The folder of the cache.
     """
 
     pixels: NDArray[np.uint8]

@@ -4,7 +4,7 @@ Here: from a file's content to RGB pixels. Not here: cutting and resizing them (
 
 Only the elements that describe pixels are parsed; names, dates and numbers of patients are skipped unread,
 and no message quotes the file. Rows and columns are shown as they are stored: DICOM knows no other
-orientation of a photograph, and EXIF data of a JPEG inside do not count (PS3.5, 8.2.1). Letters: H W sides.
+orientation of a photograph, and EXIF data of a JPEG inside do not count (PS3.5, 8.2.1).
 """
 
 import io
@@ -91,12 +91,7 @@ class DicomImage:
 
 
 def open_dicom(content: bytes) -> DicomImage:
-    """Read what a DICOM file says about its pixels, and none of them yet.
-
-    Raises:
-        DamagedImageError: If it is.
-        ImageError: If it holds something else than one photograph.
-    """
+    """Read what a DICOM file says about its pixels, and none of them yet."""
     pydicom = _import_pydicom()
     try:
         _verify_transfer_syntax(pydicom, content)

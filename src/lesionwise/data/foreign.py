@@ -2,7 +2,6 @@
 
 Here: both, made from lesion images or drawn, at random. Not here: the changes by which robustness is measured
 (`perturbations`), and learning (`evaluation.rejection`).
-Letters: H W pixels.
 """
 
 from collections.abc import Callable, Mapping

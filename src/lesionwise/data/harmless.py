@@ -3,7 +3,6 @@
 Here: from the pixels of a file to those of a changed one, or to the content of a file. Not here: changes that
 make a picture worse (`perturbations`), and what a model makes of either (`lesionwise.predict.stability`).
 Each is made to the picture as decoded, before a model's reader scales it down: a pixel is one of the file's.
-Letters: H W pixels.
 """
 
 from collections.abc import Callable, Mapping

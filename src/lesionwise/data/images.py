@@ -3,12 +3,12 @@
 Here: `read_image`, from a file or bytes to the pixels that a model sees. Not here: keeping them (`cache`),
 and anything random.
 
-The rule, which bundles name as `IMAGE_RULE`: apply the EXIF orientation; decode a JPEG at the smallest
-eighth of its size that still covers the target, and scale all other pictures down in the same way
-(`block_scaling`); cut the centred box of the target's aspect ratio; resize it with an antialiased bicubic
-filter. Transparency lies on white. Steps of `preprocess` that a recipe asks for are part of the rule
-(`image_rule`): the field of view is cropped after decoding, which then keeps pixels enough for the smallest
-view; the others work on the result. Letters: H W height and width of the target.
+The rule, which bundles name as `IMAGE_RULE`: apply the EXIF orientation; decode a JPEG at the smallest eighth
+of its size that still covers the target, and scale all other pictures down in the same way (`block_scaling`);
+cut the centred box of the target's aspect ratio; resize it with an antialiased bicubic filter. Transparency
+lies on white. Steps of `preprocess` that a recipe asks for are part of the rule (`image_rule`): the field of
+view is cropped after decoding, which then keeps pixels enough for the smallest view; the others work on the
+result.
 """
 
 import io

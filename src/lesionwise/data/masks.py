@@ -1,8 +1,7 @@
 """Lesion masks: where in each photograph the lesion is, for those data sets that say so.
 
-Here: finding the masks beside the images, and laying one over an image as a model sees it. Masks judge
-(does a model look at the lesion, how dark is the skin around it); no model is ever given one.
-Letters: H W pixels.
+Here: finding the masks beside the images, and laying one over an image as a model sees it. Masks judge (does
+a model look at the lesion, how dark is the skin around it); no model is ever given one.
 
 References:
     Tschandl, Rinner, Apalla et al. (2020), https://doi.org/10.1038/s41591-020-0942-0 (the masks of HAM10000)
@@ -46,12 +45,7 @@ class LesionMasks:
         return len(self._content)
 
     def read(self, image_id: str) -> NDArray[np.bool_]:
-        """Return where the lesion is, shape (H, W) of the photograph.
-
-        Raises:
-            DataError: If the mask is damaged.
-            KeyError: If the image has none.
-        """
+        """Return where the lesion is, shape (H, W) of the photograph."""
         try:
             with Image.open(io.BytesIO(self._content[image_id]())) as image:
                 grey = np.asarray(image.convert("L"))
@@ -66,9 +60,6 @@ def find_masks(folder: Path) -> LesionMasks | None:
     Args:
         folder: Holds `HAM10000_segmentations_lesion_tschandl.zip`, as it is downloaded, or a folder of that
             name with a `<image id>_segmentation.png` for each image.
-
-    Raises:
-        DataError: If the archive is damaged.
     """
     archive, unpacked = folder / ARCHIVE, folder / ARCHIVE.removesuffix(".zip")
     if unpacked.is_dir():

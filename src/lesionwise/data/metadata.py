@@ -2,7 +2,6 @@
 
 Here: the encoding, with numpy alone, for training and for serving; it stands in a bundle as it is. Not here:
 what a model makes of the numbers (`models.metadata`). What is not known is all zeros, and adds nothing.
-Letters: N images, M numbers of an image.
 
 `dx_type` and `dataset` have no encoding: they tell how a diagnosis was made.
 """
@@ -42,7 +41,6 @@ class NumberField(_Part):
     """A number, as two: how far it lies from the middle, and whether it is known.
 
     Attributes:
-        name: Name of the column.
         unit: Unit of the number.
         middle: What becomes 0.
         scale: How far from it becomes 1.
@@ -78,7 +76,6 @@ class WordField(_Part):
     """One of some words, each with a number that is 1 where it stands.
 
     Attributes:
-        name: Name of the column.
         words: Words in the order of their numbers.
     """
 

@@ -5,7 +5,7 @@ it (`lesionwise.experiments.robustness`), and augmentation, which a recipe asks 
 
 Lengths are parts of the height, so that a strength means the same at any resolution. Strengths are chosen by
 eye on photographs of HAM10000: 1 is what one clinic's own images hold, 2 is a bad day, 3 is what a doctor
-would send back. Letters: H W pixels.
+would send back.
 
 References:
     Hendrycks and Dietterich (2019), https://arxiv.org/abs/1903.12261 (common corruptions)

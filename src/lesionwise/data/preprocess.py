@@ -5,7 +5,7 @@ which calls both halves) and anything random. All are off unless a recipe asks f
 to a network, `benchmarks/accuracy/preprocessing.sh` measures.
 
 A step's name carries a version: whoever changes what a step computes gives it another, so that old caches and
-bundles are not taken for new ones. Letters: H W height and width.
+bundles are not taken for new ones.
 """
 
 from collections.abc import Callable
@@ -51,11 +51,7 @@ def recipe_steps(recipe: Recipe) -> tuple[str, ...]:
 
 
 def verify_steps(steps: tuple[str, ...]) -> None:
-    """Make sure that all steps are known and stand in the order in which they are applied.
-
-    Raises:
-        RecipeError: If not; what another version called so is not guessed at.
-    """
+    """Make sure that all steps are known and stand in the order in which they are applied."""
     names = list(STEPS.values())
     if list(steps) != [name for name in names if name in steps]:
         raise RecipeError(

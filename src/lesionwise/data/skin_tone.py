@@ -6,8 +6,7 @@ Here: the individual typology angle. Not here: its bands and their scores
 The angle was made for a colorimeter on skin. A photograph adds its lamp, its white balance and its JPEG, and
 dermatoscopes press the blood out of the skin: a band may be off by one or two, and the same skin may fall
 into two bands in two photographs. Of many photographs of HAM10000 it cannot be told at all, their light being
-too blue. It is good enough to ask whether a model does worse where skin looks
-darker, and for nothing else. Letters: H W pixels.
+too blue. It is good enough to ask whether a model does worse where skin looks darker, and for nothing else.
 
 References:
     Chardon, Cretois and Hourseau (1991), https://doi.org/10.1111/j.1467-2494.1991.tb00561.x (the angle)

@@ -29,9 +29,6 @@ def find_stored(
 
     Yields:
         The name below the folder, the address, and what returns its bytes or raises ImageError.
-
-    Raises:
-        DataError: If there is nothing, or Arrow cannot open it.
     """
     fs = import_arrow("fs")
     scheme = place.partition(SCHEME)[0]

@@ -1,7 +1,6 @@
 """Is one model better than another, on the same images: differences with intervals, and McNemar's test.
 
 Here: comparing predictions. Not here: reading them (`predictions`).
-Letters: N samples, R resamples.
 """
 
 from collections.abc import Sequence
@@ -50,10 +49,6 @@ class Comparison:
     """A model held against the first.
 
     Attributes:
-        name: The model.
-        reference: The first.
-        images: Number of images.
-        lesions: Number of lesions among them.
         differences: The model's score less the reference's, by score; the resamples are paired.
         mcnemar: McNemar's test of the decisions; the reference is the first.
     """
@@ -98,8 +93,6 @@ class Standing:
     """The place of one model among several, by balanced accuracy.
 
     Attributes:
-        name: The model.
-        score: Its balanced accuracy.
         rank: Its place, 1 for the best.
         rank_low: The best place that it has in the middle 95 % of the resamples.
         rank_high: The worst place there.

@@ -2,8 +2,7 @@
 
 Here: learning the score that bundles carry, and its cut-off. The more foreign the picture, the higher it is.
 Not here: the pictures that it is learnt from (`data.foreign`), what a network makes of them (`models`), and
-what a run keeps of that (`evaluation.runs.rejection`).
-Letters: N pictures, C classes, K numbers of an embedding.
+what a run keeps of that (`evaluation.runs.rejection`). Letters: K numbers of an embedding.
 """
 
 from collections.abc import Mapping

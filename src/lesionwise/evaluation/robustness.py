@@ -3,7 +3,6 @@
 Here: from predictions of the same images, plain and changed, to differences with intervals. Not here:
 changing photographs (`lesionwise.data.perturbations`) and predicting them
 (`lesionwise.experiments.robustness`).
-Letters: N images, C classes.
 """
 
 from collections.abc import Iterable
@@ -45,7 +44,6 @@ class Changed:
     """The scores on photographs changed in one way.
 
     Attributes:
-        name: The change.
         strength: 1 to 3.
         scores: Scores by name.
         differences: Score less that on the plain photographs, with the same resampled lesions.
@@ -71,8 +69,6 @@ class Robustness:
     """What changed photographs cost a model.
 
     Attributes:
-        images: Number of images.
-        lesions: Number of lesions among them.
         plain: The scores on the same photographs, unchanged.
         changed: Each change at each strength.
     """

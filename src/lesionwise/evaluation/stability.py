@@ -2,9 +2,8 @@
 
 Here: from the answers before and after each change to shares with intervals, their sentences, and their place
 in a run's `scores.json`. Not here: changing pictures (`lesionwise.data.harmless`) and asking a model
-(`lesionwise.predict.stability`).
-Nothing is fitted on it and the true diagnoses do not enter, so it may be looked at as often as one likes.
-Letters: N images.
+(`lesionwise.predict.stability`). Nothing is fitted on it and the true diagnoses do not enter, so it may be
+looked at as often as one likes.
 """
 
 from collections.abc import Iterable
@@ -70,8 +69,6 @@ class Stability:
     """How often answers stay the same.
 
     Attributes:
-        images: Number of images.
-        lesions: Number of lesions among them.
         changes: Stability by name of the change.
     """
 

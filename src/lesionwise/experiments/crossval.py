@@ -42,8 +42,6 @@ class CrossValidation:
     """What came out so far.
 
     Attributes:
-        folds: All folds.
-        done: Those that are finished.
         by_fold: Score of each finished fold, by score; and the mean over folds.
         pooled: All held-out predictions scored as one set; None before the first fold is finished.
     """

@@ -32,13 +32,9 @@ class HeldOut:
     """One run of an experiment, which holds images out; it can be sent to another machine.
 
     Attributes:
-        title: What a user sees of it.
-        recipe: Recipe of the run.
         data: Folder of images with its table.
         out: Its run folder, which may have been started.
         split: What the run sees; its test part is held out.
-        seed: Seed of weights, order, augmentation and dropout.
-        execution: How it runs, on the machine that does it.
     """
 
     title: str
@@ -77,12 +73,8 @@ class Experiment:
     """Several runs of one recipe on one data folder, and the folder that they are kept in.
 
     Attributes:
-        recipe: Recipe of all runs.
         data: Folder of images with its table.
-        folder: Folder of the experiment.
         record: The file in it that says what it holds.
-        seed: Seed of splits, weights, order, augmentation and dropout.
-        execution: How the runs are done.
     """
 
     recipe: Recipe

@@ -42,8 +42,6 @@ class Measurement:
     """Scores of one model on one set of images.
 
     Attributes:
-        images: Number of images.
-        lesions: Number of their lesions.
         baseline: Accuracy of always answering the diagnosis that is commonest there; None of no image.
         scores: Estimates by score; without `balanced_accuracy` where a diagnosis has no image.
         note: Why scores are missing; empty if none are.

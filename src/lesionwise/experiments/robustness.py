@@ -7,7 +7,6 @@ A change is made to the photograph as it was taken, in 8 bits and at up to `FRAM
 recipe does with it: so the model meets it as it would in use. The unchanged photographs go the same way;
 their scores can differ a little from those of the report, where a JPEG is decoded at a smaller scale. A model
 that takes metadata gets them unchanged.
-Letters: N images, C classes, H W pixels.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -95,8 +94,6 @@ class _Model(NamedTuple):
 
     Attributes:
         fingerprint: Fingerprint of the data that they are from.
-        ids: Image ids.
-        paths: Paths of their files.
         truth: Class indices, shape (N,).
         groups: Lesions, shape (N,).
         looks: Each way in which a network of it reads them.

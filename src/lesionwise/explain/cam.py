@@ -11,8 +11,6 @@ see what all logits share, and what raises every class explains none. Three ways
 * features that see single pixels (`seed-mlp`) carry no place in their channels, only in the head: averaging
   the gradient would leave a map of colours. There the gradient stays in its place (HiResCAM).
 
-Letters: B batch, C classes, D features, H W pixels, h w places.
-
 References:
     Zhou et al. (2016), https://doi.org/10.1109/CVPR.2016.319 (CAM)
     Selvaraju et al. (2017), https://doi.org/10.1109/ICCV.2017.74 (Grad-CAM)

@@ -4,7 +4,7 @@ Here: deletion and insertion in the order of a map, in random order, and in the 
 which knows where lesions lie but not this one. Not here: maps (`cam`).
 
 A place is taken away by painting it in the mean colour of the image. A faithful map takes the certainty away
-sooner than chance does, and brings it back sooner. Letters: N images, B batch, C classes, K steps.
+sooner than chance does, and brings it back sooner. Letters: K steps.
 
 References:
     Petsiuk, Das and Saenko (2018), https://arxiv.org/abs/1806.07421 (deletion and insertion)

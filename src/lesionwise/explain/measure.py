@@ -1,7 +1,7 @@
 """Testing the maps of a network on a set of images: pointing, deletion and insertion, shuffled weights.
 
 Here: going through the images once for each test. Not here: the tests themselves (`pointing`, `deletion`,
-`sanity`) and files (`run`). Letters: N images, h w places, H W pixels of the view.
+`sanity`) and files (`run`).
 """
 
 from collections.abc import Callable, Iterator

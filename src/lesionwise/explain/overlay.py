@@ -1,7 +1,7 @@
 """Photographs with their maps over them, as files.
 
 Here: which images are worth showing, and drawing them. Not here: maps (`cam`), colours
-(`lesionwise.page.heatmap`) and the page. Letters: H W pixels, h w places.
+(`lesionwise.page.heatmap`) and the page.
 """
 
 from pathlib import Path

@@ -4,7 +4,7 @@ Here: from maps and masks to shares with intervals. Not here: maps (`cam`) and t
 
 Lesions are photographed in the middle, so that any map with a bright middle lies on them. Every number
 therefore stands beside the same with the map of *another* image, drawn at random: what only the habit of
-centring explains. Letters: N images, H W pixels of the view.
+centring explains.
 """
 
 from dataclasses import asdict, dataclass
@@ -43,7 +43,6 @@ class Pointing:
 
     Attributes:
         images: Number of images that have a mask with lesion in view, and a map with anything positive.
-        lesions: Number of lesions among them.
         empty: Images left out because nothing in their map is positive.
         area: Mean part of the view that is lesion.
         share: Mean part of the positive map that lies on it.

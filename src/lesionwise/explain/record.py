@@ -21,8 +21,6 @@ class Explanation:
 
     Attributes:
         method: How the maps are made, a value of `cam.Method`.
-        images: Number of images.
-        lesions: Number of lesions among them.
         places: Places of a map down and across.
         view: Height and width of what the model sees, in pixels.
         pointing: Maps against lesion masks; None where the data has no masks.

@@ -38,9 +38,7 @@ class Explanations:
     """What a call left behind.
 
     Attributes:
-        page: The page with overlays.
         record: What the tests gave; None where images were named, since a few images test nothing.
-        images: Number of images with overlays.
     """
 
     page: Path

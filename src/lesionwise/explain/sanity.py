@@ -2,7 +2,7 @@
 
 Here: the randomised-weights check. From the head downwards, layer by layer, the values of each weight are
 shuffled, which keeps their size and destroys what they know. A map that stays the same shows edges or the
-middle of the image, whatever the model has learned. Letters: N images, h w places, K stages.
+middle of the image, whatever the model has learned. Letters: K stages.
 
 References:
     Adebayo et al. (2018), https://arxiv.org/abs/1810.03292

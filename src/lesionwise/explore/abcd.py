@@ -5,7 +5,6 @@ Here: what is measured under a mask. Not here: finding masks (`lesionwise.data.m
 
 These are descriptions, not the score that a dermatologist gives: the size of a lesion in millimetres is not
 known, and differential structures are reduced to "how much fine detail". All are taken at the cached size.
-Letters: B images of a block, H W pixels.
 
 References:
     The rule: Stolz et al. (1994), European Journal of Dermatology 4(7); as a score: Nachbar et al. (1994),

@@ -45,10 +45,7 @@ class Exploration:
     """What was found in a data folder.
 
     Attributes:
-        dataset: The table.
-        cache: Its pixels.
         sizes: Width and height of each image file, in pixels.
-        look: What the pixels say.
         mapped: The map of features; None for fewer than three images.
         features: What the map rests on, in words.
         remarks: What stands out.
@@ -89,10 +86,6 @@ def explore_folder(
     Args:
         recipe: Its network, with the weights that it starts from, places the images on the map; without one,
             colour and texture do.
-
-    Raises:
-        DataError: If the folder cannot be read.
-        RecipeError: If the recipe starts from fresh weights.
     """
     dataset = read_dataset(folder)
     cache = open_cache(dataset, SIZE, execution=execution)

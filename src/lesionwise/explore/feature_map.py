@@ -2,7 +2,6 @@
 
 Here: standardising, the first two principal components, and how well neighbours agree. Not here: where the
 features come from (`pixels`, or `network` with somebody's weights).
-Letters: N images, D features.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,6 @@
 
 Here: running it over the pixels. Not here: making it (`lesionwise.models`). This is the one place in
 `explore` that needs torch, and it is imported only where a recipe was named.
-Letters: N images, H W pixels, D features.
 """
 
 import numpy as np

@@ -4,7 +4,6 @@ Here: what needs the pixels alone. Not here: what needs masks (`abcd`).
 
 Colours are CIE L*a*b* (D65): equal steps look about equally large there. L* is light from 0 to 100, a* goes
 from green to red, b* from blue to yellow.
-Letters: N images, B images of a block, H W pixels, C classes, D features.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,8 +1,7 @@
 """Is a bundle the model that its run was? Compared on the run's own images, before the file is written.
 
-Here: the answers that the run wrote down. Not here: parity with PyTorch (`graph`), and what fewer bits
-change (`precision`).
-Letters: N images, C classes.
+Here: the answers that the run wrote down. Not here: parity with PyTorch (`graph`), and what fewer bits change
+(`precision`).
 """
 
 from collections.abc import Sequence
@@ -31,9 +30,6 @@ def verify_as_predicted(engine: Engine, run: RunFolder, runs: Sequence[RunFolder
     They are of `val`, or of `cal` where val was trained on, and catch what no comparison of graphs can: other
     weights or members than those that were calibrated. Where the data folder is gone there is
     nothing to compare with.
-
-    Raises:
-        BundleError: If a probability differs by more than `TOLERANCE`.
     """
     folder = Path(read_json(runs[0].data)["folder"])
     if not folder.is_dir():

@@ -4,7 +4,6 @@ Here: putting our input and output around a foreign ONNX graph. Not here: Keras 
 
 What the file cannot say has to be given: the order of its classes, how pixels were prepared, and whether it
 gives probabilities or logits. A guess would be right often enough to be believed.
-Letters: N images, C classes, H W height and width in pixels.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,6 @@
 
 Here: the graph (view, members, calibration), writing it as ONNX, and comparing it with PyTorch. Not here:
 where networks and facts come from (`lesionwise.export.run`). The base install lacks torch and `onnx`.
-Letters: B batch, C classes, D features, H W pixels of the input, h w pixels of the view.
 """
 
 import warnings

@@ -1,7 +1,7 @@
 """A bundle with fewer bits than fp32: what that changes is counted before the file is written.
 
 Here: rewriting the graph, and counting on the run's own `cal` and `val` images. Not here: a graph that the
-engine computes in bf16 (`lesionwise.bundle`). Letters: N images, M numbers of an image.
+engine computes in bf16 (`lesionwise.bundle`).
 
 int8 is ONNX Runtime's quantisation of the convolutions. Each weight is stored as an integer with a scale for
 its output channel; what goes into a convolution is rounded to 256 steps between the least and the greatest
@@ -90,9 +90,6 @@ def to_int8(content: bytes, batches: Iterable[Batch]) -> bytes:
     Args:
         batches: Images as the graph takes them, an array by the name of each input: their values set the
             ranges. All of `cal`, read as ever.
-
-    Raises:
-        BundleError: If the graph has no such convolution.
     """
     tools = _quantisation()
     model = onnx.load_from_string(content)
@@ -152,11 +149,7 @@ def _quantisation() -> Any:  # noqa: ANN401 (a package without types)
 
 
 def verify_countable(run: RunFolder, precision: Precision) -> None:
-    """Make sure that a precision can be made and its changes counted, before the work that ends in it.
-
-    Raises:
-        RunError: If the data folder of the run is gone.
-    """
+    """Make sure that a precision can be made and its changes counted, before the work that ends in it."""
     if precision == "fp32":
         return
     folder = Path(read_json(run.data)["folder"])

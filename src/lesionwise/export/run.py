@@ -2,7 +2,6 @@
 
 Here: gathering weights, view, calibration and provenance. Not here: the graph (`graph`), the scores
 (`claims`) and the checks of what came out (`check`).
-Letters: N images, H W pixels of the image, h w pixels of the view.
 """
 
 from collections.abc import Sequence

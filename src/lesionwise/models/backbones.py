@@ -2,7 +2,6 @@
 
 Here: making a timm network give a feature map, whatever its own shape is, and the head on top. Not here:
 where weights come from (`weights`).
-Letters: B batch, D features, H W pixels, h w places of the feature map.
 
 References:
     Wightman (2019), PyTorch Image Models, https://doi.org/10.5281/zenodo.4414861 (Apache-2.0)

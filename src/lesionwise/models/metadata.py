@@ -1,7 +1,6 @@
 """What age, sex and site add to the logits of an image.
 
 Here: the term. Not here: how they become numbers (`lesionwise.data.metadata`).
-Letters: B batch, C classes, M numbers of an image.
 """
 
 from torch import Tensor, nn

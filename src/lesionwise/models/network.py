@@ -1,7 +1,6 @@
 """What every network of the package is made of.
 
 Here: the common shape. Not here: architectures (one file each) and their names (`registry`).
-Letters: B batch, C classes, D features, H W pixels, h w places of the feature map.
 """
 
 from typing import NamedTuple

@@ -2,7 +2,7 @@
 
 Here: fitting the last layer to features, its strength of regularisation chosen within `train` by lesion; the
 main directions of many features. Not here: computing and keeping them (`lesionwise.training.features`).
-Letters: N images, D features, K directions, C classes, M numbers of metadata.
+Letters: K directions.
 
 References:
     Alain and Bengio (2016), https://arxiv.org/abs/1610.01644

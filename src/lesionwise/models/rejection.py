@@ -1,7 +1,6 @@
 """The score of `evaluation.rejection` as a part of a network's graph.
 
-Here: the same sum in PyTorch. Not here: learning it.
-Letters: B batch, K numbers of an embedding.
+Here: the same sum in PyTorch. Not here: learning it. Letters: K numbers of an embedding.
 """
 
 import torch

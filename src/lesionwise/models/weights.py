@@ -24,7 +24,6 @@ class WeightsFile:
     """Weights of one network without its classifier, or with one that is not used.
 
     Attributes:
-        path: The file.
         state: Every tensor by its name.
         statistics: Mean and standard deviation of RGB in [0, 1] that they were trained with; None where the
             file does not say.
@@ -53,11 +52,7 @@ class WeightsFile:
 
 
 def read_weights(path: str | Path) -> WeightsFile:
-    """Read a safetensors file; its metadata may say `mean` and `std`, each as "r,g,b".
-
-    Raises:
-        RecipeError: If it is not there or is not safetensors.
-    """
+    """Read a safetensors file; its metadata may say `mean` and `std`, each as "r,g,b"."""
     from safetensors import SafetensorError, safe_open  # noqa: PLC0415 (fresh weights need none of it)
 
     path = Path(path)

@@ -40,7 +40,6 @@ class Row:
     """One line of the card.
 
     Attributes:
-        score: Its name.
         diagnosis: Diagnosis of the score; empty for a score over all.
         claimed: Value that the file claims.
         found: Here; None if there is no score of that name.
@@ -78,7 +77,6 @@ class ClaimCheck:
     Attributes:
         rows: The lines of its card.
         known: Number of test images whose value is known, for each metadata field that the model takes.
-        images: Test images.
     """
 
     rows: list[Row]

@@ -2,7 +2,6 @@
 
 Here: the pipeline of `lesionwise predict`. Not here: finding images (`lesionwise.data.pictures`), tables
 (`writing`), and answers in words (`lesionwise.bundle.rendering`).
-Letters: B batch, H W height and width in pixels.
 """
 
 from collections import Counter, deque
@@ -190,11 +189,7 @@ def answer_pictures(
 def settings_of(
     engine: Engine, *, format_: Format, tta: bool, metadata: MetadataTable | None = None
 ) -> dict[str, object]:
-    """Return what two calls must share for one to go on after the other, whichever engine does the work.
-
-    Raises:
-        BundleError: If the model averages these views itself.
-    """
+    """Return what two calls must share for one to go on after the other, whichever engine does the work."""
     if tta:
         verify_views_add(engine)
     return {

@@ -1,7 +1,6 @@
 """What the model looked at, drawn over each image that is predicted.
 
 Here: one PNG an image. Not here: the drawing (`lesionwise.bundle.rendering`).
-Letters: N images, H W pixels, h w places.
 """
 
 from pathlib import Path
@@ -19,11 +18,7 @@ from lesionwise.files import atomic_path
 
 
 class HeatmapWriter:
-    """Writes `<image_id>.png`: the map of the likeliest diagnosis over the image as the model was given it.
-
-    Raises:
-        BundleError: If the model has no exact maps.
-    """
+    """Writes `<image_id>.png`: the map of the likeliest diagnosis over what the model was given."""
 
     def __init__(self, engine: Engine, folder: Path) -> None:
         if "cam" not in engine.description.outputs:

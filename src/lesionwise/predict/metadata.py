@@ -1,7 +1,7 @@
 """What is known of images besides: a table with a row for each that something is known of.
 
 Here: reading it, and finding the rows of pictures. Not here: how values become numbers
-(`lesionwise.data.metadata`). Letters: N rows, B pictures, M numbers of an image.
+(`lesionwise.data.metadata`).
 """
 
 import csv

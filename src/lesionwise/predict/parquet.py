@@ -47,9 +47,6 @@ def verify_made_by(out: Path, sha256: str) -> None:
     Args:
         out: The file.
         sha256: Of the model.
-
-    Raises:
-        DataError: If another model made it, or it is no Parquet file.
     """
     parquet, column = import_arrow("parquet"), "model_sha256"
     try:

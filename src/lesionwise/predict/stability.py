@@ -5,7 +5,7 @@ Here: from the files of a data set to answers, and to the shares that stay the s
 
 A changed picture is held against the picture that it was made of, read from a file of the same kind: a JPEG
 against the file as it is, pixels against the pixels of the file as a PNG would keep them. So each row shows
-its change alone. Letters: N images, K ways of one picture, C classes.
+its change alone. Letters: K ways of one picture.
 """
 
 from collections.abc import Iterator, Sequence

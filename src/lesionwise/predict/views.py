@@ -1,6 +1,6 @@
 """Test-time augmentation: the mean over mirrored and turned views of each image.
 
-A lesion has no upright position, so every view is as good a picture of it. Letters: N images, H W pixels.
+A lesion has no upright position, so every view is as good a picture of it.
 """
 
 from collections.abc import Iterator, Sequence

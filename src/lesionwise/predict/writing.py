@@ -1,7 +1,7 @@
 """The tables that `predict` writes: predictions, in our form or the ISIC challenge's, and errors.
 
 Here: rows and files, with the standard library alone. A table grows under another name until it is whole;
-`--resume` reads that one. Not here: what the numbers mean. Letters: N images.
+`--resume` reads that one. Not here: what the numbers mean.
 """
 
 import csv

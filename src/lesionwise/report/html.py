@@ -43,9 +43,6 @@ def write_report(run: RunFolder) -> Path:
     """Write figures, their tables and `report.html` of a run, and return the path of the page.
 
     A folder that `evaluate CSV --out` made has scores but no recipe: its page leaves out the training.
-
-    Raises:
-        RunError: If the run was not evaluated yet.
     """
     found = load_evaluated(run)
     evaluation = found.evaluation

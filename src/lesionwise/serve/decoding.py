@@ -2,7 +2,6 @@
 
 A decoder that dies or hangs says nothing about the picture it held: it is dropped, and the picture gets a
 second try on another one. Here: processes and frames. Not here: what a decoder does (`decoder`).
-Letters: H W height and width.
 """
 
 import asyncio

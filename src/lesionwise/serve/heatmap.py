@@ -1,7 +1,7 @@
 """Where the answer comes from, as a transparent picture that lies on the uploaded one.
 
 Here: from class activation maps to a PNG that is to be stretched over the whole upright image. Not here: what
-such a map proves, which is little (`docs/serve.md`). Letters: h w places of the map.
+such a map proves, which is little (`docs/serve.md`).
 """
 
 import io

@@ -79,7 +79,6 @@ class Answer:
 
     Attributes:
         result: As the API gives it (`schema.Result`).
-        picture: What was decoded.
         view: Where the network looked, if that is known.
         metadata: Values given with the image, by field.
     """
@@ -99,8 +98,6 @@ class Service:
         decoders: Processes that decode; one for each core, up to four, if left out.
 
     Attributes:
-        metrics: Counts and times.
-        decoders: Processes that decode.
         waiting: Images in the service now.
         closing: Whether it is about to end; requests are still answered.
 

@@ -49,9 +49,6 @@ def shared(address: str) -> Iterator[str]:
 
     Args:
         address: Where the service listens on this machine.
-
-    Raises:
-        LesionwiseError: If it opens no tunnel.
     """
     ngrok = _import_ngrok()
     try:

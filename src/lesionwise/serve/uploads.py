@@ -152,9 +152,6 @@ async def read_upload(request: Request, limits: Limits, hold: Hold, fields: Coll
 
     Args:
         fields: Names of the other fields that are read; any more are skipped.
-
-    Raises:
-        Problem: If it is no such form, or more than the limits.
     """
     verify_length(request, limits)
     form = _Form(_boundary(request), limits, fields)

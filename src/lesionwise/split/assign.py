@@ -124,9 +124,6 @@ def deal(
 
     Args:
         named: Parts that the first of them make; all others are train.
-
-    Raises:
-        SplitError: If it never came out.
     """
     wanted = {(part, kind) for part in (*named, "train") for kind in np.unique(y).tolist()}
     for attempt in range(_ATTEMPTS):

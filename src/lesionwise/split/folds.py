@@ -22,11 +22,7 @@ _LEAST_FOLDS = 2
 
 
 def verify_whole(split: Split, source: str = "split.csv") -> None:
-    """Refuse to fold the split of a fold: what it leaves out is the final exam, and must stay out.
-
-    Raises:
-        SplitError: If the split holds a fold out, or leaves images out.
-    """
+    """Refuse to fold the split of a fold: what it leaves out is the final exam, and must stay out."""
     if split.meta.get("held_out") or split.meta.get("left_out"):
         raise SplitError(
             f"{source}: is what one fold sees ({split.meta.get('left_out', 0)} images are left out). "

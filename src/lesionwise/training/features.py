@@ -2,7 +2,6 @@
 
 Here: what features that are not trained make of every image, as an array. Not here: the layer on top
 (`lesionwise.models.probe`, `step.module`).
-Letters: N images, D features.
 """
 
 import os

@@ -2,7 +2,6 @@
 
 Here: what a training is made of, and predicting with what it found. Not here: the step (`module`), the loop
 around it (`trainer`) and reading data (`prepare`).
-Letters: N images, C classes, H W pixels.
 """
 
 from functools import partial
@@ -142,11 +141,7 @@ def write_part_predictions(
 
 
 def load_best_network(run: RunFolder, recipe: Recipe) -> Network:
-    """Return the network with the weights of the best epoch.
-
-    Raises:
-        RunError: If the run has no checkpoint yet, or a damaged one.
-    """
+    """Return the network with the weights of the best epoch."""
     network = read_network(run.best, recipe)
     network.views = recipe.tta
     return network

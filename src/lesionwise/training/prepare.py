@@ -33,9 +33,7 @@ class TrainingData:
     """A data set with its pixels and a split that was verified against it.
 
     Attributes:
-        dataset: The checked table.
         cache: The pixels, in the order of the table.
-        split: The verified split.
         group: Lesion group of each image, shape (N,): what intervals resample, also under a leaky split. A
             split by lesion may have joined more than the table does; that counts as well.
         part: Part of each image, shape (N,); empty for an image that the split leaves out.

@@ -2,7 +2,7 @@
 
 Here: the last layer, the directions of its features, and a run folder that all later stages read like that of
 a training by gradient. Not here: the features (`features`), and the sums (`lesionwise.models.probe`).
-Letters: N images, D features, K directions, C classes.
+Letters: K directions.
 """
 
 from time import perf_counter

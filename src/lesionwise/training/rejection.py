@@ -2,8 +2,7 @@
 
 Here: what the network makes of images of `train` and `cal`, of these as other cameras have them, and of
 pictures that are no lesion images, as arrays. Not here: making the pictures (`data.foreign`) and learning
-from the arrays (`evaluation.runs.rejection`). `test` is not read.
-Letters: N images, K numbers of an embedding, H W pixels.
+from the arrays (`evaluation.runs.rejection`). `test` is not read. Letters: K numbers of an embedding.
 """
 
 from collections.abc import Iterable, Iterator

@@ -8,7 +8,7 @@ that does not mind shifts and mirrors, the strength of the 136 lowest spatial fr
 image the one other that is nearest. These pairs are then correlated pixel by pixel at every shift, on the
 fine structure only: outlines of small round moles all look alike, their dots and the hairs near them do not.
 
-Letters: N images, H W height and width of a thumbnail (75 and 100 px).
+Letters: H W height and width of a thumbnail (75 and 100 px).
 
 References:
     Phase correlation: Kuglin and Hines (1975). Its softer form with the square root of the amplitude keeps

@@ -3,8 +3,8 @@
 Here: the measures, one image at a time, on the pixels of the cache. Not here: duplicates, and the table.
 
 None of them is a verdict on an image. They are cheap, and meant to be looked at: the page shows the images.
-Each threshold was set by looking at the images around it in HAM10000 (`docs/findings.md`).
-Letters: H W height and width, 225 and 300 px in the audit; the kernels are meant for that scale.
+Each threshold was set by looking at the images around it in HAM10000 (`docs/findings.md`). The
+kernels are meant for images of 225 x 300 px, as the audit has them.
 """
 
 from dataclasses import dataclass
@@ -37,8 +37,6 @@ class Measure:
     """One thing that is measured, and when it is worth a look.
 
     Attributes:
-        name: Name of the column.
-        code: Code of the finding.
         bad: Whether low or high values are reported.
         threshold: The value itself is not reported.
         message: What a reported image is, after its number.

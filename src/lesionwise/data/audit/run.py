@@ -47,18 +47,14 @@ class Audit:
     """What was found.
 
     Attributes:
-        folder: What was looked at.
         layout: Name of the layout.
         images: Number of images that could be looked at.
-        lesions: Number of lesions among them.
-        classes: Images by diagnosis.
         findings: Faults and warnings, in the order of their codes.
         shortcuts: How well the table alone predicts the diagnosis.
         known_pairs: Of the pairs that are known to be one lesion, how many the search for near-duplicates
             found, of how many, among how many candidates.
         notes: What a user of this collection should know.
         cache: The pixels, for the page; None if none could be read.
-        image_ids: Id of each row of the cache.
     """
 
     folder: Path

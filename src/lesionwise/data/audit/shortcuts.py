@@ -41,7 +41,6 @@ class Shortcut:
     """How well something beside the lesion predicts the diagnosis.
 
     Attributes:
-        name: Name of the column, or of the group of columns.
         balanced_accuracy: Mean over the folds.
         spread: Standard deviation over the folds.
         chance: What guessing reaches: one over the number of diagnoses.

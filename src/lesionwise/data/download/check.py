@@ -36,7 +36,6 @@ class FolderCheck:
     """What is known of a folder.
 
     Attributes:
-        expected: Number of images of the set.
         found: Number of image files.
         missing: Ids without a file.
         extra: Files that do not belong to the set.

@@ -39,7 +39,6 @@ class Downloaded:
     """What a download did.
 
     Attributes:
-        folder: Where the set is.
         source: Who handed it out; None if all was there already.
         failed: Sources that were asked before, and why they did not do.
         kept: Files that were there with other bytes and were left untouched.

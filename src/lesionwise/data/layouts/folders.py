@@ -18,11 +18,7 @@ _LESIONS_ADVICE: Final = (
 
 
 def read_csv_and_images(folder: Path) -> Listing | None:
-    """Read a folder with one CSV that has the columns image_id and dx, and images anywhere below.
-
-    Raises:
-        DataError: If several CSV files have these columns.
-    """
+    """Read a folder with one CSV that has the columns image_id and dx, and images anywhere below."""
     found = {path: read_table(path) for path in sorted(folder.glob("*.csv")) if path.name != "lesions.csv"}
     tables = {path: table for path, table in found.items() if {"image_id", "dx"} <= set(table.columns)}
     if len(tables) > 1:

@@ -44,9 +44,6 @@ def read_hmnist(folder: Path) -> Listing | None:
 
     The rows have no id. They stand in the order of `HAM10000_metadata.csv`, which must be in the folder and
     whose diagnoses must agree in every row. The pixels are written as PNG files into the cache, once.
-
-    Raises:
-        DataError: If the metadata is missing or does not agree.
     """
     tables = sorted(folder.glob("hmnist_*.csv"))
     if not tables:

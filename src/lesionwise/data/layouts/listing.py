@@ -52,9 +52,6 @@ def find_images(folders: Iterable[Path]) -> dict[str, Path]:
 
     The archive of Kaggle holds its image folders twice, once in lower case: upper case sorts first, so the
     twin is passed over. Any other second file of one id is a fault, since which is meant cannot be guessed.
-
-    Raises:
-        DataError: If two files have the same id.
     """
     images: dict[str, Path] = {}
     places: dict[str, str] = {}

@@ -1,7 +1,6 @@
 """What a calibration is worth on images that it was not fitted on: `scores.json` holds it by part.
 
 Here: bringing together what is measured elsewhere. Not here: fitting (`calibrate`), the report.
-Letters: N images, C classes.
 """
 
 from dataclasses import asdict, dataclass

@@ -1,8 +1,8 @@
 """Prediction sets with a promise: the diagnoses that cannot be excluded.
 
 Here: fitting the limits on `cal` (split conformal prediction, each diagnosis by itself), and whether the
-promise was kept on other images. Not here: the scores and the sets (`record`).
-Letters: N images, C classes, n lesions of one diagnosis, k rank.
+promise was kept on other images. Not here: the scores and the sets (`record`). Letters: n lesions of one
+diagnosis, k rank.
 
 The promise: of all new lesions of a diagnosis, at least `coverage` have it in the set of every one of their
 photographs. The lesion is what is drawn, so the lesion has the score: the strangest of its photographs speaks

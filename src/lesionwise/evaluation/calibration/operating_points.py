@@ -1,7 +1,7 @@
 """Operating points: thresholds for a yes or no, at a chosen sensitivity or specificity.
 
 Here: choosing them on `cal` and measuring them on any part. Not here: deciding with them (`calibration`).
-Letters: N images, n lesions on one side of the question.
+Letters: n lesions on one side of the question.
 
 Each lesion counts once; its photographs share its vote. So the sensitivity is the chance that a photograph
 of a melanoma is called: a lesion drawn first, one of its photographs then.

@@ -3,7 +3,6 @@
 Here: the record and its application: probabilities, prediction sets, decisions. Numpy and pydantic alone, so
 that a served model needs no more. Not here: fitting (`scaling`, `conformal`, `operating_points`) and writing
 the file (`calibrate`).
-Letters: N images, C = 7 classes.
 """
 
 from collections.abc import Mapping
@@ -197,7 +196,6 @@ class Calibration(_Record):
         prediction_sets: Rule from probabilities to sets.
         operating_points: Thresholds from probabilities to decisions; the first of a question is the one that
             is served.
-        images: Images in `cal`.
         lesions: Their lesions.
         fingerprint: SHA-256 of the image ids, truths, lesions and logits that all of it was fitted on.
         split_fingerprint: Fingerprint of the split whose `cal` part they are; None if there was no split.

@@ -39,10 +39,6 @@ def calibrate_run(
 
     The `prob_` columns of all predictions that are there are brought up to date, those of test among them:
     that uses its logits alone and is no look at what is true there.
-
-    Raises:
-        RunError: If the predictions lack what is needed.
-        DataError: If they cannot be read.
     """
     path, split = run.predictions("cal"), read_split_facts(run)
     try:

@@ -30,11 +30,7 @@ _TINY: Final = 1e-12  # keeps the logarithm finite
 
 
 def claim_ensemble_folder(path: Path) -> RunFolder:
-    """Return the folder of a new ensemble, or of one that was stopped before all of it was there.
-
-    Raises:
-        RunError: If something else is there, or an ensemble that is finished.
-    """
+    """Return the folder of a new ensemble, or of one that was stopped before all of it was there."""
     out = RunFolder(path)
     claim_own_folder(out.ensemble, what="unfinished ensemble")
     if out.ensemble.is_file() and all(out.predictions(p).is_file() for p in read_json(out.ensemble)["parts"]):

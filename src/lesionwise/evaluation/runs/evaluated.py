@@ -29,16 +29,13 @@ class EvaluatedRun:
     """A run, an ensemble, a cross-validation or somebody's predictions, with the scores of one or more parts.
 
     Attributes:
-        folder: Folder that holds it.
         parts: The scores of each part that was evaluated.
         part: The part whose scores count most: test, else val, else the first.
         predictions: Predictions of this part, calibrated; None if their file is gone.
-        calibration: The calibration; None if there is none.
         check: What the calibration was worth on this part; None if that was not measured.
         source: Name of the file that somebody's predictions came from.
         seen: Which of their images the model was made with, in a sentence; None if that was not asked.
         data: Facts about the data; None if the folder has none, like all that follow.
-        split: Facts about the split.
         environment: Command, software and hardware.
         timing: Seconds of each stage.
     """
@@ -89,10 +86,6 @@ def load_evaluated(run: RunFolder) -> EvaluatedRun:
 
     Args:
         run: A folder that `evaluate` wrote scores into.
-
-    Raises:
-        RunError: If it was not evaluated yet, or its calibration is damaged.
-        DataError: If its predictions are damaged.
     """
     scores = read_json(run.scores) if run.scores.is_file() else {}
     if not scores.get("parts"):  # `stability` may have been measured before

@@ -33,10 +33,6 @@ def read_run_predictions(run: RunFolder, part: str, calibration: Calibration | N
     Args:
         run: A run, or a folder with somebody's predictions: these are taken as they are.
         part: "val", "cal", "test" or "given".
-
-    Raises:
-        DataError: If the file is missing or damaged, or holds no logits to calibrate.
-        RunError: If the calibration is damaged.
     """
     path = run.predictions(part)
     if part == "val" and not path.is_file() and run.predictions("cal").is_file():
@@ -58,11 +54,7 @@ def describe_unscored(run: RunFolder) -> str:
 
 
 def raw_probabilities(predictions: Predictions, path: Path) -> Floats:
-    """Return the probabilities as they were before calibration, shape (N, C).
-
-    Raises:
-        DataError: If the predictions hold no logits.
-    """
+    """Return the probabilities as they were before calibration, shape (N, C)."""
     return softmax(_logits(predictions, path))
 
 

@@ -1,7 +1,7 @@
 """What callers hand to `evaluate`, as arrays in the one order of diagnoses; what is ambiguous is refused.
 
 Here: indices and codes, arrays and DataFrames, classes in another order. Not here: files
-(`lesionwise.evaluation.predictions`). Letters: N images, C classes.
+(`lesionwise.evaluation.predictions`).
 """
 
 from collections import Counter

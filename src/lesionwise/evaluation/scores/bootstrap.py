@@ -1,8 +1,8 @@
 """Intervals by resampling lesions, because photographs of one lesion are not independent.
 
 Here: drawing resamples, reading an interval off them, means of whatever was measured in each image, and
-intervals that hold for several differences at once. Not here: the scores themselves.
-Letters: N samples, L lesions, C classes, R resamples, K measures or differences.
+intervals that hold for several differences at once. Not here: the scores themselves. Letters: K measures or
+differences.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Curves as tables: ROC, precision and recall, reliability, each with a 95 % band by lesion.
 
-Here: the numbers. Not here: areas under them (`ranking`) and drawing (`lesionwise.report`).
-Letters: N samples, C classes, K thresholds, G points of a grid, R resamples.
+Here: the numbers. Not here: areas under them (`ranking`) and drawing (`lesionwise.report`). Letters: K
+thresholds, G points of a grid.
 
 The bands are pointwise: each point's true value lies in it 95 times of 100, the whole curve less often.
 """

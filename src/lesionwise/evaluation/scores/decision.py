@@ -5,7 +5,6 @@ and of the probabilities (`probability`), intervals (`bootstrap`) and files (`ev
 
 Every score takes `weights`, a row per resample that says how often each sample was drawn. Without them the
 score of the sample itself is returned; with them one score per resample, computed at once.
-Letters: N samples, C classes, R resamples.
 """
 
 from collections.abc import Callable

@@ -6,7 +6,7 @@ make of them in sentences. Not here: the scores of each (`subgroups`).
 Lesions are resampled over the whole set, once for both sides of every gap: a lesion whose photographs stand
 on both sides moves both. The gap in accuracy is given a second time with the diagnoses held equal: what the
 subgroup's images would score at everybody else's recalls, taken off. What is left is no matter of some
-subgroup holding more melanomas. Letters: N images, C classes, R resamples.
+subgroup holding more melanomas.
 """
 
 from collections.abc import Callable

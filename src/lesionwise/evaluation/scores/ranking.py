@@ -1,8 +1,7 @@
 """Scores of the ranking: how well one class is told from all others, whatever the threshold.
 
 Here: area under the ROC curve and average precision of each class against the rest. Not here: the curves
-themselves (`curves`).
-Letters: N samples, C classes, K distinct probabilities of the class's own samples, R resamples.
+themselves (`curves`). Letters: K distinct probabilities of the class's own samples.
 """
 
 from collections.abc import Callable

@@ -5,8 +5,7 @@ calibration error. The photographs of a lesion are drawn together, so they are f
 product with the counts of the lesions then gives the sums of a whole block of resamples.
 
 Here: these sums, and the scores made of them. Not here: what a score is (`decision`, `ranking`,
-`probability`, `selective`) and its interval (`bootstrap`).
-Letters: N images, C classes, K cells, L lesions, R resamples.
+`probability`, `selective`) and its interval (`bootstrap`). Letters: K cells.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Answering only when sure: the error among the answers that are given, for each part of images answered.
 
-Here: the risk-coverage curve and the area under it. Not here: choosing where to stop answering.
-Letters: N images, K distinct confidences, R resamples, G points of a grid.
+Here: the risk-coverage curve and the area under it. Not here: choosing where to stop answering. Letters: K
+distinct confidences, G points of a grid.
 """
 
 from typing import Final

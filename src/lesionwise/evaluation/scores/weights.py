@@ -2,7 +2,7 @@
 
 Here: the types `Truth`, `Probs`, `Lesions`, `Weights`, which say what the arguments of all scores are;
 `check_arguments`, `sum_by`, `lesion_shares`. Not here: scores, and drawing the weights (`bootstrap`).
-Letters: N samples, C classes, K cells, R resamples.
+Letters: K cells.
 """
 
 import numpy as np

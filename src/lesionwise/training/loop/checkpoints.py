@@ -55,11 +55,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint holds.
-
-    Raises:
-        RunError: If it is missing or damaged.
-    """
+    """Return what a checkpoint holds."""
     if not path.exists():
         raise RunError(
             f"{path.parents[1]}: has no {path.name}. Train it first, or continue it with --resume."

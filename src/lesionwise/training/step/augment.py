@@ -2,7 +2,6 @@
 
 Here: drawing the changes of a batch and applying them on the batch's device; the plain view of evaluation.
 Not here: which changes are asked for (the recipe), and mixing images with one another (`mixing`).
-Letters: B batch, H W pixels of the image, h w pixels of the crop.
 """
 
 import math

@@ -2,7 +2,6 @@
 
 Here: what Lightning reads. Not here: their order (`sampling`), and changing the images (`augment`), which
 happens on the device.
-Letters: N images, B batch, H W pixels.
 """
 
 from collections.abc import Sequence

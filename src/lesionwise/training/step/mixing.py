@@ -3,7 +3,6 @@
 Here: mixing a batch with itself in reverse order, a function of (seed, epoch, batch); hiding metadata, a
 function of (seed, epoch, sample), so that the model learns to do without. Not here: encoding metadata
 (`lesionwise.data.metadata`).
-Letters: B batch, C classes, h w pixels of the crop, N images, M numbers of an image.
 """
 
 import math

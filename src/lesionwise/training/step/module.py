@@ -2,7 +2,6 @@
 
 Here: the Lightning module, and the one that trains the last layer alone on known embeddings. Not here: the
 loop around it (`fit`), what happens to the images (`augment`) and keeping embeddings (`features`).
-Letters: B batch, C classes, D features, N images of a part.
 """
 
 from collections.abc import Callable

@@ -46,6 +46,18 @@ def test_every_file_says_what_it_is() -> None:
     assert not [path for path in SOURCES if not ast.get_docstring(ast.parse(path.read_text("utf-8")))]
 
 
+def test_the_modules_that_a_docstring_points_to_exist() -> None:
+    inside = [path.relative_to(ROOT / "src").with_suffix("").parts for path in SOURCES]
+    modules = {f".{'.'.join(parts)}".removesuffix(".__init__") for parts in inside}
+    lost = []
+    for path in SOURCES:
+        elsewhere = (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").partition("Not here:")[2]
+        names = re.findall(r"\(`([a-z_0-9.]+)`\)", elsewhere.partition("\n\n")[0])
+        unknown = [name for name in names if not any(module.endswith(f".{name}") for module in modules)]
+        lost += [f"{path.relative_to(ROOT)}: {name}" for name in unknown]
+    assert lost == []
+
+
 def test_no_room_is_without_a_concept() -> None:
     nameless = {"utils", "util", "helpers", "common", "core", "misc", "manager"}
     assert not [path for path in SOURCES if {part.removesuffix(".py") for part in path.parts} & nameless]

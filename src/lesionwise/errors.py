@@ -3,7 +3,7 @@
     LesionwiseError          wrong use or wrong input; the command line ends with 2
     ├── DataError            a data folder or table that cannot be used
     │   ├── FindingsError    a table with coded faults, all of them listed; ends with 1
-    │   └── DownloadError    a source that does not hand out what was asked for; ends with 1
+    │   └── DownloadError    a source that does not provide what was asked for; ends with 1
     ├── ImageError           a file that cannot be read as an image
     │   ├── DamagedImageError  one of a known format whose content is not whole
     │   └── ImageSizeError     one with too many pixels, or too few
@@ -48,7 +48,7 @@ class FindingsError(DataError):
 
 
 class DownloadError(DataError):
-    """A source does not hand out a file, or hands out something else under its name."""
+    """A source does not provide a file, or provides something else under its name."""
 
     exit_code = 1
 

@@ -48,7 +48,7 @@ def sole_writer(target: Path) -> Iterator[None]:
     A killed process holds nothing. Where no lock can be made, as in a folder of somebody else, none is held.
 
     Args:
-        target: What the block writes; the lock lies beside it.
+        target: What the block writes; the lock is beside it.
     """
     path = lock_path(target)
     lock = FileLock(path, timeout=0)

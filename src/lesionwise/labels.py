@@ -25,6 +25,6 @@ MALIGNANT: Final = ("akiec", "bcc", "mel")
 """Malignant or pre-malignant diagnoses."""
 
 LEAKY_STAMP: Final = "LEAKY SPLIT"
-"""What stands on everything that was measured or made across a leak."""
+"""The stamp on everything that was measured or made across a leak."""
 
 INDEX: Final = {code: index for index, code in enumerate(CODES)}

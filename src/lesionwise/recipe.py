@@ -54,7 +54,7 @@ class Recipe(BaseModel):
         color_constancy: Take the tint of the light out of the colours (Shades of Gray).
         tta: Views of each image that are averaged in evaluation and in the bundle: 1 the image alone, 4 with
             its mirror images, 8 with its quarter turns too, where the image is square.
-        metadata: What the model is told besides the image, of age, sex and localization; all of it may be
+        metadata: What the model receives besides the image: age, sex and localization. All of it may be
             missing, in training and in prediction.
         metadata_hidden: Units between metadata and logits; 0, as in a probe, adds them up.
         metadata_dropout: Part of the training images whose metadata are hidden, to learn to do without.
@@ -81,7 +81,7 @@ class Recipe(BaseModel):
         warmup: Part of all steps in which one-cycle rises.
         monitor: Column of `history.csv` that picks the best epoch, on `val`.
         early_stopping: Epochs without a better `monitor` before training stops; left out: never.
-        train_on_val: Train on `val` as well, for a model that is handed out when all choices are made. No
+        train_on_val: Train on `val` as well, for a model that is published when all choices are made. No
             image is left to pick an epoch by: the last one is kept.
         class_weight: Exponent of the inverse class frequency in the loss; 0 weighs all images alike.
         sampling: Exponent of the inverse class frequency in drawing an epoch with replacement; 0 takes each

@@ -93,7 +93,7 @@ class RunFolder:
     ensemble = _Inside("ensemble.json")
     """The members as they were when they were averaged; only an ensemble has it."""
     leakage = _Inside("leakage.json")
-    """What each protocol came to; only a leakage measurement has it."""
+    """The result of each protocol; only a leakage measurement has it."""
 
     @property
     def kind(self) -> Kind:

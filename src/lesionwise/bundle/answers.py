@@ -78,7 +78,7 @@ class Answer:
             return None
 
     def to_json(self) -> dict[str, Any]:
-        """Return what can stand in JSON, without map and pixels."""
+        """Return what JSON can hold, without map and pixels."""
         return {
             "decision": self.decision,
             "top": self.top,
@@ -132,7 +132,7 @@ class Answers(Sequence[Answer]):
 
     @cached_property
     def decisions(self) -> Decisions:
-        """What is said about each image: answer or not, the likeliest diagnosis, the set, the threshold."""
+        """The decision on each image: answer or not, the likeliest diagnosis, the set, the threshold."""
         return decide(self.description, self.probabilities, self.ood_score)
 
     @overload

@@ -1,6 +1,6 @@
 """What a bundle claims of a part of the split, gathered from the records of its evaluation.
 
-Here: the one way from these records to a claim, for whoever makes it (`training.claims`) and whoever works it
+Here: the one way from these records to a claim, for whoever makes it (`export.claims`) and whoever works it
 out anew (`predict.check`). Not here: the record (`description`), and measuring.
 """
 

@@ -1,6 +1,6 @@
-"""From probabilities to what is said about an image: answer, uncertain, or not a lesion image.
+"""From probabilities to the decision on an image: answer, uncertain, or not a lesion image.
 
-Here: the rules, with numpy alone. Not here: the numbers they compare with, which stand in the calibration.
+Here: the rules, with numpy alone. Not here: the numbers they compare with, which the calibration holds.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Decision = Literal["answer", "uncertain", "not_a_lesion_image"]
 
 @dataclass(frozen=True)
 class Decisions:
-    """What is said about some images.
+    """The decisions on some images.
 
     Attributes:
         decision: A `Decision` for each image, shape (N,).

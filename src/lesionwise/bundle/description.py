@@ -1,4 +1,4 @@
-"""The description: what stands in a bundle beside the graph, as JSON under the metadata key `lesionwise`.
+"""The description: what a bundle holds beside the graph, as JSON under the metadata key `lesionwise`.
 
 Here: the record. Not here: checking a file (`load`), and acting on it (`decide`, `engine`).
 """
@@ -317,7 +317,7 @@ def image_digest(image_id: str) -> str:
     """Return what a bundle calls an image: the first 16 digits of the SHA-256 of its id.
 
     Args:
-        image_id: As it stands in the table of its data.
+        image_id: As the table of its data has it.
     """
     return sha256(image_id.encode()).hexdigest()[:16]
 
@@ -344,7 +344,7 @@ def parse_description(text: bytes) -> Description:
 
 
 def verify_texts(*, name: str, licence: str = "", card: str = "") -> None:
-    """Make sure that texts can stand in a description, before the work that ends in one."""
+    """Make sure that a description can hold these texts, before the work that ends in one."""
     try:
         Description(
             name=name,

@@ -40,7 +40,7 @@ def licence_in_words(licence: str) -> str:
 
 
 def licence_lines(licence: str) -> list[str]:
-    """Return the lines of a hub's header; a licence that hubs have no name for stands in `LICENCE_FILE`."""
+    """Return the lines of a hub's header; a licence that hubs have no name for is in `LICENCE_FILE`."""
     spelled = hub_id(licence)
     if _HUB_ID.fullmatch(spelled):
         return [f"license: {spelled}"]

@@ -107,7 +107,7 @@ def read_content(path: Path) -> bytes:
 
 
 def open_content(content: bytes) -> Description:
-    """Check the content of a bundle file, and return what it says about itself."""
+    """Check the content of a bundle file, and return its description."""
     entries = read_metadata(content)
     ours = [value for key, value in entries if key == KEY]
     if not ours:

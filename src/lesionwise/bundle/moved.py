@@ -18,7 +18,7 @@ class Moved(NamedTuple):
     """One claim that differs.
 
     Attributes:
-        claim: Where it stands in the description, such as `calibration.scaling.temperature`.
+        claim: Its place in the description, such as `calibration.scaling.temperature`.
         old: As the older bundle has it; "none" if it has none.
         new: As the newer one has it.
     """

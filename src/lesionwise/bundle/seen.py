@@ -29,7 +29,7 @@ from lesionwise.split.check import REASONS, find_taint
 from lesionwise.wording import counted
 
 SEEN_STAMP: Final = "SEEN IN TRAINING"
-"""What stands on every score of images that the model was made with."""
+"""The stamp on every score of images that the model was made with."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def verify_models(paths: list[Path] | None) -> list[Path] | None:
 
 
 def _near(path: Path) -> str:
-    """Return a question that names what lies beside a missing path under nearly the same name."""
+    """Return a question that names the nearest name beside a missing path."""
     beside = path.parent.iterdir() if path.parent.is_dir() else ()
     return did_you_mean(str(path), [str(other) for other in beside])
 

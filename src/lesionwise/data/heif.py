@@ -21,7 +21,7 @@ def is_heic(content: bytes) -> bool:
 
 
 def is_avif(content: bytes) -> bool:
-    """Return whether a file is AVIF by its first bytes; its brand may stand behind a more general one."""
+    """Return whether a file is AVIF by its first bytes; its brand may follow a more general one."""
     brands = content[8 : min(int.from_bytes(content[:4]), 64)]
     found = [brands[place : place + 4] for place in range(0, len(brands), 4)]
     return content[4:8] == b"ftyp" and any(brand in _BRANDS_OF_AVIF for brand in found)

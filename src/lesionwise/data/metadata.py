@@ -1,6 +1,6 @@
 """What is known of a lesion besides its image: age, sex and site, as numbers that a model can take.
 
-Here: the encoding, with numpy alone, for training and for serving; it stands in a bundle as it is. Not here:
+Here: the encoding, with numpy alone, for training and for serving; a bundle holds it as it is. Not here:
 what a model makes of the numbers (`models.metadata`). What is not known is all zeros, and adds nothing.
 
 `dx_type` and `dataset` have no encoding: they tell how a diagnosis was made.

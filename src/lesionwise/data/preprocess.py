@@ -51,7 +51,7 @@ def recipe_steps(recipe: Recipe) -> tuple[str, ...]:
 
 
 def verify_steps(steps: tuple[str, ...]) -> None:
-    """Make sure that all steps are known and stand in the order in which they are applied."""
+    """Make sure that all steps are known and are in the order in which they are applied."""
     names = list(STEPS.values())
     if list(steps) != [name for name in names if name in steps]:
         raise RecipeError(
@@ -95,7 +95,7 @@ def shades_of_gray(pixels: Pixels) -> Pixels:
 
 
 def remove_hair(pixels: Pixels) -> Pixels:
-    """Paint over thin, long, dark lines with what lies beside them.
+    """Paint over thin, long, dark lines with what is beside them.
 
     A black-hat along rows and along columns finds what is dark and thin; of that only long pieces are taken
     for hair, because dots and networks of pigment are what a diagnosis rests on.

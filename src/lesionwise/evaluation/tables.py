@@ -74,7 +74,7 @@ def join_truth(predictions: Predictions, truth: pd.DataFrame, source: str) -> Pr
         truth: As `read_table` returns it, with `dx`.
 
     Raises:
-        DataError: If there is no `dx`, or an image stands on one side alone.
+        DataError: If there is no `dx`, or an image is on one side alone.
     """
     if "dx" not in truth:
         raise DataError(f"{source}: expected a diagnosis (dx, or the seven one-hot columns) but found none.")

@@ -1,4 +1,4 @@
-"""What the protocols of a leakage measurement came to.
+"""The results of the protocols of a leakage measurement.
 
 Here: scoring a run on its own test part, on the clean rest of that and on the exam, and the files with the
 scores. Not here: making the runs (`leakage`).
@@ -56,11 +56,11 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one protocol came to.
+    """The result of one protocol.
 
     Attributes:
         protocol: Key of `PROTOCOLS`.
-        leaky: Whether lesions stand on both sides of its split.
+        leaky: Whether lesions are on both sides of its split.
         trained: Images, or copies, that the model was made with: train, val and cal.
         tainted: Images of its own test part that show a lesion that the model was made with.
         repeated: Of those, copies of the very photograph.

@@ -71,7 +71,7 @@ def explain_images(
 ) -> Explained:
     """Return the maps of the likeliest class of some images.
 
-    A map is of the image alone; metadata that a model is told besides only have a say in which class that is.
+    A map is of the image alone; the metadata of a model only influence which class it is for.
 
     Args:
         y_prob: What the model answers for them, shape (N, C).

@@ -1,10 +1,10 @@
 """Does a map lie on the lesion: its share there against the share of area, and where its peak is.
 
-Here: from maps and masks to shares with intervals. Not here: maps (`cam`) and the frame (`view`).
+Here: from maps and masks to shares with intervals. Not here: maps (`cam`) and the frame (`data.masks`).
 
 Lesions are photographed in the middle, so that any map with a bright middle lies on them. Every number
-therefore stands beside the same with the map of *another* image, drawn at random: what only the habit of
-centring explains.
+therefore comes with the same for the map of *another* image, drawn at random, which shows what the habit of
+centring explains alone.
 """
 
 from dataclasses import asdict, dataclass

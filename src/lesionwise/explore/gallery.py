@@ -34,7 +34,7 @@ def sample_rows(
 
 
 def thumbnail_sheet(pixels: NDArray[np.uint8], rows: list[int]) -> tuple[str, int]:
-    """Return thumbnails side by side as one picture, and how many stand in a line."""
+    """Return thumbnails side by side as one picture, and how many are in a line."""
     across = max(1, int(np.ceil(np.sqrt(len(rows) * TILE[0] / TILE[1]))))
     down = -(-len(rows) // across) or 1
     sheet = np.zeros((down * TILE[0], across * TILE[1], 3), np.uint8)

@@ -1,6 +1,6 @@
 """Keras files (`.keras`, `.h5`) as ONNX, through Keras 3 on its torch backend.
 
-Here: reading them without running what they bring along, and converting. Not here: what has to be told about
+Here: reading them without running what they bring along, and converting. Not here: what must be stated about
 a model (`foreign`).
 """
 

@@ -89,7 +89,7 @@ def to_int8(content: bytes, batches: Iterable[Batch]) -> bytes:
 
     Args:
         batches: Images as the graph takes them, an array by the name of each input: their values set the
-            ranges. All of `cal`, read as ever.
+            ranges. All of `cal`, read as always.
     """
     tools = _quantisation()
     model = onnx.load_from_string(content)

@@ -1,6 +1,6 @@
 """Many layers of one network as features: what each channel of each layer does over the whole image.
 
-A last layer says what objects are; colour and texture stand in the layers before. Here: the layers, their
+The last layer knows which object is shown; earlier layers hold colour and texture. Here: the layers, their
 mean and spread over all places, and the main directions of these. Not here: finding them (`probe`). Letters:
 K directions, h w places of a layer.
 """

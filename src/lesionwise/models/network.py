@@ -55,7 +55,7 @@ class Head(nn.Module):
 class Network(nn.Module):
     """Normalisation, features and head: from RGB in [0, 1] to logits.
 
-    The statistics are part of the network, so that whoever has the weights cannot normalise wrongly.
+    The statistics are part of the network, so that nobody who has the weights can normalise wrongly.
 
     Args:
         features: Layers from normalised images (B, 3, H, W) to a feature map (B, D, h, w).

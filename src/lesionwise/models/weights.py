@@ -34,7 +34,7 @@ class WeightsFile:
     statistics: Statistics | None
 
     def verify_complete(self, network: nn.Module) -> None:
-        """Make sure that every weight of a network stands in the file.
+        """Make sure that the file holds every weight of a network.
 
         Args:
             network: Without the parts that are not used: a file need not hold them.

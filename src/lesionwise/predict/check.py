@@ -1,4 +1,4 @@
-"""Does a bundle score what it says? The claim of its card, row by row, on the test images that it names.
+"""Does a bundle score what it claims? Each claim of its card, row by row, on the test images that it names.
 
 Here: running it on them and comparing. Not here: whether the file is whole, which loading it makes sure of.
 """
@@ -72,7 +72,7 @@ class Row:
 
 @dataclass(frozen=True)
 class ClaimCheck:
-    """What came of verifying a bundle.
+    """The result of verifying a bundle.
 
     Attributes:
         rows: The lines of its card.
@@ -94,7 +94,7 @@ class ClaimCheck:
         return all(row.confirmed for row in self.rows)
 
     def verdict(self) -> str:
-        """Return what came of it, in a sentence."""
+        """Return the result in a sentence."""
         counts = {
             "confirmed": sum(row.confirmed for row in self.rows),
             "refuted": sum(row.refuted for row in self.rows),

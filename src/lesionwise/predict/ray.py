@@ -85,7 +85,7 @@ def predict_with_ray(
 def _share_out(
     ray: "ModuleType", work: partial[Any], window: list[Picture]
 ) -> Iterator[list[dict[str, Any]]]:
-    """Yield what is said about the pictures, in their order, none missing and none twice."""
+    """Yield the answers to the pictures, in their order, none missing and none twice."""
     from ray import data  # noqa: PLC0415 (an extra)
 
     context = data.DataContext.get_current()

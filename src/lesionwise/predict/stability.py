@@ -146,7 +146,7 @@ def _read(engine: Engine, picture: _Source) -> tuple[Pixels, bool]:
 
 
 def _said(engine: Engine, names: Sequence[str], prob: Float32s, foreign: Float32s) -> dict[str, Said]:
-    """Return what is said by way, from probabilities (N, K, C) and rejection scores (N, K)."""
+    """Return the answers by way, from probabilities (N, K, C) and rejection scores (N, K)."""
     found = {}
     for way, name in enumerate(names):
         decisions = decide(engine.description, prob[:, way], foreign[:, way])
@@ -155,7 +155,7 @@ def _said(engine: Engine, names: Sequence[str], prob: Float32s, foreign: Float32
 
 
 def _pairs(said: dict[str, Said], *, with_png: bool) -> Iterator[tuple[str, Said, Said]]:
-    """Yield each change with what is said before and after it."""
+    """Yield each change with the answers before and after it."""
     for name in HARMLESS:
         yield name, said[_FILE if name in SAVED else _PIXELS], said[name]
     if with_png:

@@ -1,6 +1,6 @@
 """Figures of what probabilities are good for: curves over all thresholds, reliability, prediction sets.
 
-Here: drawing. Not here: the tables (`curves`, `selective`, `set_coverage` and `decision_curve` of
+Here: drawing. Not here: the tables (`curves`, `selective`, `conformal` and `decision_curve` of
 `lesionwise.evaluation`) and the look (`lesionwise.page`).
 """
 

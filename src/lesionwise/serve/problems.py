@@ -1,4 +1,4 @@
-"""What is refused, and how it is said: problem documents as RFC 9457 has them.
+"""What is refused, and with which words: problem documents as RFC 9457 has them.
 
 Here: the list of problems, the exception, the response. Not here: finding them (`uploads`, `decoding`).
 
@@ -121,7 +121,7 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's word)
         return KINDS[self.code]
 
     def at(self, image: int) -> "Problem":
-        """Return the same problem, said of one image of a request."""
+        """Return the same problem for one image of a request."""
         return Problem(self.code, self.detail, image=image, headers=self.headers)
 
     def document(self, base: str = HERE) -> dict[str, Any]:

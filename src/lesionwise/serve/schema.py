@@ -39,7 +39,7 @@ class ViewBox(_Record):
 
 
 class Result(_Record):
-    """What is said about one image."""
+    """The answer to one image."""
 
     image: Annotated[int, Field(ge=0, description="Its place in the request, from 0.")]
     decision: Annotated[

@@ -31,7 +31,7 @@ OWN_FILES: Final = 80
 LEAST_CONNECTIONS: Final = 8
 KEEP_ALIVE_S: Final = 20
 GRACE_S: Final = 10
-"""Requests that are being answered may take this long once the service is told to stop."""
+"""Requests that are being answered may take this long once the service is asked to stop."""
 
 
 class Server(uvicorn.Server):
@@ -169,7 +169,7 @@ def serve(
     drain_s: float = 0,
     quiet: bool = False,
 ) -> None:
-    """Answer requests until the process is told to stop; those that came before are still answered.
+    """Answer requests until the process is asked to stop; those that came before are still answered.
 
     Args:
         drain_s: Seconds between SIGTERM and the end of listening.

@@ -75,7 +75,7 @@ class NetworkInput(NamedTuple):
 
 @dataclass(frozen=True)
 class Answer:
-    """What is said about one image.
+    """The answer to one image.
 
     Attributes:
         result: As the API gives it (`schema.Result`).

@@ -1,4 +1,4 @@
-"""Reading the images of a request and what is said of them: every limit comes before the bytes are looked at.
+"""Reading the images of a request and their metadata: every limit applies before the bytes are looked at.
 
 Here: the multipart form, taken apart as it arrives and kept in memory alone (Starlette's own reader would put
 larger files on disk), and what a file is by its first bytes. Not here: decoding (`decoding`).
@@ -148,7 +148,7 @@ class Upload(NamedTuple):
 
 
 async def read_upload(request: Request, limits: Limits, hold: Hold, fields: Collection[str] = ()) -> Upload:
-    """Return the images of a request and what is said of them.
+    """Return the images of a request and their metadata.
 
     Args:
         fields: Names of the other fields that are read; any more are skipped.

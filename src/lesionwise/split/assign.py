@@ -92,7 +92,7 @@ def make_split(
         The split: some 62 % train, 9 % val, 9 % cal and 20 % test.
 
     Raises:
-        SplitError: If a diagnosis has too few groups to stand in every part.
+        SplitError: If a diagnosis has too few groups to be in every part.
     """
     table = dataset.table
     groups = lesion_groups(table, pairs or ())

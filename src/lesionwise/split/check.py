@@ -45,7 +45,7 @@ class SplitCheck:
         test_images: Different images in the test list.
         repeated: Rows of the test list that repeat an image of it.
         tainted: Reason, one of `REASONS`, by tainted test image.
-        lesions: Lesion groups that stand on both sides, each with its train and test images.
+        lesions: Lesion groups that are on both sides, each with its train and test images.
         pairs: Hidden pairs with one image on each side.
         by_class: Taint by diagnosis; empty if the table has no diagnoses.
         scores: Evaluation of the predictions on `all`, `clean` and `tainted` test images, as far as there are

@@ -31,7 +31,7 @@ def verify_whole(split: Split, source: str = "split.csv") -> None:
 
 
 def in_folds(split: Split, image_ids: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Return which images stand in a fold beside test, shape (N,); one that is not in the split does not."""
+    """Return which images are in a fold other than test, shape (N,); none outside the split is."""
     part = split.frame.set_index("image_id")["part"].reindex(image_ids)
     return part.isin([part for part in PARTS if part != "test"]).to_numpy()
 

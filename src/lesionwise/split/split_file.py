@@ -22,7 +22,7 @@ _META: Final = ("by", "seed", "folds", "of", "left_out", "held_out")
 
 @dataclass(frozen=True)
 class Split:
-    """Which image stands in which part and fold.
+    """Which image is in which part and fold.
 
     Attributes:
         frame: One row per image, columns as in `COLUMNS`.
@@ -36,7 +36,7 @@ class Split:
 
     @property
     def leaky(self) -> bool:
-        """Whether photographs of one lesion may stand on both sides, on purpose."""
+        """Whether photographs of one lesion may be on both sides, on purpose."""
         return bool(self.meta.get("by") == "image")
 
     @property

@@ -1,4 +1,4 @@
-"""The refusal: a split in which a lesion stands on two sides is not used.
+"""The refusal: a split with one lesion on two sides is not used.
 
 Here: holding a split against its table. Not here: judging somebody else's lists of ids.
 """
@@ -24,7 +24,7 @@ def verify_split(
 
     Raises:
         SplitError: If images of the table are missing in the split or the other way round.
-        LeakError: If a lesion stands in two parts, or outside `test` in two folds; the message names it.
+        LeakError: If a lesion is in two parts, or outside `test` in two folds; the message names it.
     """
     table = dataset.table
     _verify_images(split, table["image_id"], source, left_out=split.meta.get("left_out", 0))

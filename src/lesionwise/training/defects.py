@@ -30,7 +30,7 @@ def resample_before_split(
 ) -> tuple[Dataset, ImageCache]:
     """Draw as many images of each class with replacement, as copies that look like images of their own.
 
-    Split afterwards, copies of one image stand in train and test, and the score measures memory.
+    If the split comes afterwards, copies of one image are in train and in test, and scores measure memory.
 
     Returns:
         Table and pixels of the copies; the id of each is that of its image with a number behind `#`.

@@ -184,7 +184,7 @@ def _sound_rows(listing: Listing) -> Listing:
 
 
 def _open(dataset: Dataset, execution: Execution) -> tuple[ImageCache | None, Dataset, list[Finding]]:
-    """Open the cache of all images that can be read, and return what is said of the others."""
+    """Open the cache of all images that can be read, and return the findings about the others."""
     if dataset.table.empty:
         return None, dataset, []
     try:

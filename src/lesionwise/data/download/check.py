@@ -4,7 +4,7 @@ Here: judging a folder against the official set. Not here: what is odd about sou
 
 Official checksums exist for the archives and the metadata, not for single images. Images can therefore be
 held against them only where `data download` unpacked them from a verified archive and noted what came out. Of
-other copies it is said what they are: their ids, that they decode, and whether they were re-encoded.
+other copies only this is known: their ids, that they decode, and whether they were re-encoded.
 """
 
 from concurrent.futures import ThreadPoolExecutor

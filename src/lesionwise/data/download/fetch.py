@@ -3,7 +3,7 @@
 Here: streaming with resumption, retries, and recognising what is not the file.
 Not here: which files there are (`sources`).
 
-Bytes go to `name.part`; what is known of them stands in `name.part.json`, so that a later run may go on where
+Bytes go to `name.part`; what is known of them is in `name.part.json`, so that a later run may go on where
 this one stopped. Only after size and checksum fit is `name.part` renamed to `name`. Why not a library: pooch
 resumes nothing and asks with HEAD, to which Dataverse answers 403.
 
@@ -92,7 +92,7 @@ def fetch(
             untouched.
 
     Raises:
-        DownloadError: If the source does not hand the file out, or hands out something else.
+        DownloadError: If the source does not provide the file, or provides something else.
     """
     patience = patience or Patience()
     target = folder / file.name

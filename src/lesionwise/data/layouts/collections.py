@@ -1,6 +1,6 @@
 """Other public collections that a model of HAM10000 is evaluated on: PH2, derm7pt, PAD-UFES-20.
 
-Here: reading them as they are handed out. Not here: what their diagnoses are called (`label_maps`).
+Here: reading them as they are published. Not here: what their diagnoses are called (`label_maps`).
 
 References:
     PH2: Mendonça et al. (2013), https://doi.org/10.1109/EMBC.2013.6610779

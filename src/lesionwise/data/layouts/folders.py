@@ -36,7 +36,7 @@ def read_class_folders(folder: Path) -> Listing | None:
     are a diagnosis cannot be guessed.
 
     Raises:
-        DataError: If images stand outside the seven folders, or one file name stands in two.
+        DataError: If images are outside the seven folders, or one file name is in two.
     """
     paths = sorted(path for path in folder.rglob("*") if _is_image(path))
     dx = {path: path.parent.name.lower() for path in paths}

@@ -42,7 +42,7 @@ def read_kaggle(folder: Path) -> Listing | None:
 def read_hmnist(folder: Path) -> Listing | None:
     """Read `hmnist_28_28_RGB.csv` and its like: HAM10000 shrunk to a row of pixel values for each image.
 
-    The rows have no id. They stand in the order of `HAM10000_metadata.csv`, which must be in the folder and
+    The rows have no id. They are in the order of `HAM10000_metadata.csv`, which must be in the folder and
     whose diagnoses must agree in every row. The pixels are written as PNG files into the cache, once.
     """
     tables = sorted(folder.glob("hmnist_*.csv"))

@@ -1,6 +1,6 @@
 """What other collections call the seven diagnoses, and what of theirs has no counterpart.
 
-Here: one map for each collection, from its name to a code or to None. A name that stands in no map is not
+Here: one map for each collection, from its name to a code or to None. A name that is in no map is not
 guessed: it stays as it is and becomes a finding. Not here: reading the collections.
 
 None means that the diagnosis is none of the seven as HAM10000 defines them (Tschandl et al. 2018, table 1):

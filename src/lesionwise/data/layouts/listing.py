@@ -15,7 +15,7 @@ from lesionwise.names import IMAGE_SUFFIXES
 
 @dataclass(frozen=True)
 class Listing:
-    """What stands in a data folder, unjudged.
+    """What a data folder holds, not checked yet.
 
     Attributes:
         layout: Name of the layout.

@@ -1,6 +1,6 @@
 """What a calibration is worth on images that it was not fitted on: `scores.json` holds it by part.
 
-Here: bringing together what is measured elsewhere. Not here: fitting (`calibrate`), the report.
+Here: putting measurements together. Not here: fitting (`evaluation.runs.calibrate`), the report.
 """
 
 from dataclasses import asdict, dataclass
@@ -41,8 +41,8 @@ class CalibrationCheck:
         band: The plain calibration error after, beside that of a perfectly calibrated model.
         coverage: Rows of `set_coverage.set_coverage_table`.
         sizes: As `set_coverage.set_sizes` returns them.
-        points: Each operating point as it stands in the calibration, with `found`: what was measured.
-        scaling: As it stands in the calibration; None in files that were written before it was noted.
+        points: Each operating point as the calibration has it, with `found`: what was measured.
+        scaling: As the calibration has it; None in older files.
         prediction_sets: The same.
     """
 

@@ -2,7 +2,7 @@
 
 Here: the record and its application: probabilities, prediction sets, decisions. Numpy and pydantic alone, so
 that a served model needs no more. Not here: fitting (`scaling`, `conformal`, `operating_points`) and writing
-the file (`calibrate`).
+the file (`evaluation.runs.calibrate`).
 """
 
 from collections.abc import Mapping

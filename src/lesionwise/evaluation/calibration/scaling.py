@@ -1,6 +1,6 @@
 """Scaling: making stated probabilities come true, by one number or by a factor and an offset each.
 
-Here: fitting on `cal`. Not here: applying (`calibration`) and judging what came of it (`calibration_check`).
+Here: fitting on `cal`. Not here: applying (`record`) and judging the result (`check`).
 
 Both lower the log loss, in which each lesion counts once: five photographs of one melanoma share its vote.
 """

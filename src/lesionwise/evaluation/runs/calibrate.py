@@ -1,7 +1,7 @@
 """The stage that fits on `cal` and writes `calibration.json`.
 
-Here: the order of fitting. Not here: the parts (`scaling`, `conformal`, `operating_points`) and what comes of
-them on other images (`calibration_check`).
+Here: the order of fitting. Not here: the parts (`scaling`, `conformal`, `operating_points`) and their
+results on other images (`calibration.check`).
 """
 
 import tomllib

@@ -4,7 +4,7 @@ Here: cutting the images by what the table says and scoring each part. Not here:
 and which gaps are larger than chance (`gaps`).
 
 Subgroups differ in which diagnoses they hold, and so in how hard they are: a gap between two of them is a
-question, not yet a finding. Counts stand beside every score, and small subgroups get no score.
+question, not yet a finding. Every score has its counts beside it, and small subgroups get no score.
 """
 
 from collections.abc import Mapping

@@ -131,7 +131,7 @@ class Processes:
         """Return what Lightning's `Trainer` must know of the processes.
 
         Args:
-            recipe: Frozen weights have no gradient to add up, which PyTorch wants to be told.
+            recipe: Frozen weights have no gradient to add up, and PyTorch must know that.
         """
         options: dict[str, Any] = {"devices": self.devices, "num_nodes": self.nodes}
         if self.fabric is None:
@@ -251,7 +251,7 @@ def _verify_devices(device: str, devices: int) -> None:
 
 
 def _verify_started(devices: int, nodes: int) -> None:
-    """Make sure that whoever starts processes has started as many as are asked for."""
+    """Make sure that as many processes were started as are asked for."""
     for environment, name in _STARTERS:
         if not environment.detect():
             continue

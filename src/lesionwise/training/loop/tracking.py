@@ -33,7 +33,7 @@ def make_logger(recipe: Recipe, run: RunFolder, *, seed: int) -> Logger | None:
     file, `version_1`.
 
     Args:
-        run: TensorBoard and CSV logs lie in it. MLflow's local store lies beside it, so that runs can be
+        run: It holds TensorBoard and CSV logs. MLflow's local store is beside it, so that runs can be
             compared; `MLFLOW_TRACKING_URI` names another.
     """
     match recipe.logger:
@@ -50,7 +50,7 @@ def make_logger(recipe: Recipe, run: RunFolder, *, seed: int) -> Logger | None:
 
 
 def _mlflow_logger(run: RunFolder) -> MLFlowLogger:
-    # MLflow reports its use to its makers unless told not to; who wants that can say "false".
+    # MLflow reports its use to its makers unless this is set; set "false" to allow it.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     store = (run.path.parent / _STORE).resolve()
     record = run.path / _RECORD

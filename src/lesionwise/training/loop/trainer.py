@@ -97,7 +97,7 @@ def make_trainer(
 
 @contextmanager
 def honest_exit() -> Iterator[None]:
-    """End as a program should that was told to: Lightning ends with 0 on SIGTERM, and with 1 on Ctrl-C."""
+    """End as a program should when it is asked to: Lightning ends with 0 on SIGTERM, and with 1 on Ctrl-C."""
     in_main_thread = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT)
     try:

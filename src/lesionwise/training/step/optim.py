@@ -16,7 +16,7 @@ _JUST_OVER_ONE = 1.001  # steps of rising: PyTorch divides by one less
 def make_optimizer(network: Network, recipe: Recipe) -> Optimizer:
     """Return the recipe's optimiser; biases and normalisation layers are not decayed.
 
-    Its groups stand in the order of their learning rates, the head's first.
+    Its groups are in the order of their learning rates, the head's first.
     """
     groups = []
     scales = lr_scales(network, recipe)

@@ -14,7 +14,7 @@ from torch.utils.data import BatchSampler, Sampler
 class EpochSampler(Sampler[int]):
     """Positions of the training images in a fresh order for each epoch.
 
-    With exponent 0 each stands in it once. Otherwise as many are drawn with replacement, a class the more
+    With exponent 0 it holds each once. Otherwise as many are drawn with replacement, a class the more
     often the rarer it is.
 
     Args:
@@ -45,7 +45,7 @@ class EpochSampler(Sampler[int]):
 class SharedBatches(BatchSampler):
     """The batches of an epoch, of which each process reads its share.
 
-    What stands in a batch does not depend on the number of processes. The rest that fills no batch is left
+    The content of a batch does not depend on the number of processes. The rest that fills no batch is left
     out, unless there is nothing else.
 
     Args:

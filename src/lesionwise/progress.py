@@ -41,11 +41,7 @@ class Progress:
         """
 
     def on_epoch(self, row: dict[str, float]) -> None:
-        """Receive the row that a finished epoch adds to the history.
-
-        Args:
-            row: As in `history.csv`.
-        """
+        """Receive the row that a finished epoch adds to the history. `row`: as in `history.csv`."""
 
 
 SILENT: Final = Progress()

@@ -192,11 +192,7 @@ def verify_split_unchanged(path: Path, noted: str, found: str) -> None:
 
 
 def open_run_folder(path: Path, *kinds: Kind) -> RunFolder:
-    """Return the folder of an existing run.
-
-    Args:
-        kinds: What it may hold; anything if left out.
-    """
+    """Return the folder of an existing run. `kinds`: what it may hold; anything if left out."""
     run = RunFolder(path)
     if not path.is_dir():
         beside = [str(other) for other in path.parent.iterdir()] if path.parent.is_dir() else []

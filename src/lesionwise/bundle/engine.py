@@ -188,9 +188,6 @@ class Engine:
         Args:
             pixels: Images as `read` or the image cache of the same rule gives them, shape (N, H, W, 3).
 
-        Returns:
-            An array for each output that the description names.
-
         Raises:
             BundleError: If the graph breaks on them.
             ImageError: If they are not such pixels; OpenVINO would take them, and answer anything.

@@ -51,11 +51,7 @@ class Bundle:
 
 
 def seal(graph: bytes, description: Description) -> bytes:
-    """Return the content of a bundle file.
-
-    Args:
-        graph: An ONNX file without the two entries.
-    """
+    """Return the content of a bundle file. `graph`: an ONNX file without the two entries."""
     content = graph + metadata_entry(KEY, description.model_dump_json(exclude_none=True).encode())
     return content + metadata_entry(CHECKSUM_KEY, sha256(content).hexdigest().encode())
 

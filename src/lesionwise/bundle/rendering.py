@@ -74,11 +74,7 @@ def name_width(names: Iterable[str]) -> int:
 
 
 def table_head(width: int) -> str:
-    """Return the heads of the columns of `table_row`.
-
-    Args:
-        width: Width of the column of names.
-    """
+    """Return the heads of the columns of `table_row`. `width`: width of the column of names."""
     return (
         f"{'image':{width}}  {'decision':18}  {'top':5}  {'prob.':>6}  {'malignant':>9}  cannot be excluded"
     )
@@ -100,11 +96,7 @@ def table_row(answer: "Answer", width: int, name: str = "") -> str:
 
 
 def describe_counts(decisions: dict[str, int]) -> str:
-    """Return how many images got each decision, in words.
-
-    Args:
-        decisions: Number of images by decision.
-    """
+    """Return how many images got each decision, in words. `decisions`: number of images by decision."""
     return ", ".join(f"{number:,} {DECISIONS[name]}" for name, number in decisions.items() if number)
 
 

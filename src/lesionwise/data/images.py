@@ -152,9 +152,6 @@ def read_image(source: Path | bytes, size: tuple[int, int], *, steps: tuple[str,
     Args:
         steps: Preprocessing, names from `lesionwise.data.preprocess.STEPS` in their order.
 
-    Returns:
-        RGB values, shape (H, W, 3).
-
     Raises:
         DamagedImageError: If it is not whole, as far as its format lets that be seen.
         ImageSizeError: If it has too many pixels, or too few.

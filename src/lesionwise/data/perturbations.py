@@ -116,9 +116,6 @@ def perturb(pixels: Pixels, name: str, strength: int, *, image_id: str, seed: in
         pixels: RGB values, shape (H, W, 3), as the camera's file holds them.
         image_id: Image id of the photograph; which way a change goes is drawn from it, and stays as strength
             rises.
-
-    Returns:
-        RGB values of the same shape.
     """
     if name not in PERTURBATIONS or strength not in STRENGTHS:
         raise ValueError(

@@ -65,9 +65,6 @@ def preprocess(pixels: Pixels, steps: tuple[str, ...]) -> Pixels:
 
     Args:
         steps: Values of `STEPS`; the field of view is cropped by `read_image`, before the resize.
-
-    Returns:
-        RGB values of the same shape.
     """
     for step in steps:
         if step in _SAME_SIZE:
@@ -99,9 +96,6 @@ def remove_hair(pixels: Pixels) -> Pixels:
 
     A black-hat along rows and along columns finds what is dark and thin; of that only long pieces are taken
     for hair, because dots and networks of pigment are what a diagnosis rests on.
-
-    Returns:
-        RGB values of the same shape.
 
     References:
         DullRazor: Lee et al. (1997), https://doi.org/10.1016/S0010-4825(97)00020-6; inpainting: Telea (2004),

@@ -56,11 +56,7 @@ def _read(system: Any, path: str) -> bytes:  # noqa: ANN401 (Arrow's)
 
 
 def import_arrow(part: str = "") -> "ModuleType":
-    """Return Arrow, or a part of it.
-
-    Args:
-        part: Such as "parquet".
-    """
+    """Return Arrow, or a part of it. `part`: such as "parquet"."""
     from importlib import import_module  # noqa: PLC0415 (an extra)
 
     try:

@@ -74,9 +74,6 @@ def mcnemar(y_true: Truth, first: ArrayLike, second: ArrayLike) -> McNemar:
     Args:
         first: Class probabilities of one model, shape (N, C).
 
-    Returns:
-        The two counts and the exact two-sided p-value.
-
     References:
         McNemar (1947), https://doi.org/10.1007/BF02295996
     """

@@ -54,11 +54,7 @@ class Predictions:
     model: Model | None = None
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "Predictions":
-        """Return some images, in the order asked for.
-
-        Args:
-            rows: Their places, or a mask of shape (N,).
-        """
+        """Return some images, in the order asked for. `rows`: their places, or a mask of shape (N,)."""
         return Predictions(
             self.image_id[rows],
             self.y_prob[rows],

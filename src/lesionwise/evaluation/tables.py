@@ -35,9 +35,6 @@ def read_table(path: Path) -> pd.DataFrame:
         path: A CSV with an image id (`image_id`, `image` or `isic_id`) and any of: the seven one-hot columns
             of an ISIC ground truth, `dx`, `lesion_id`, `group`, `age`, `sex`, `localization`, `dx_type`.
 
-    Returns:
-        Text columns under our names, one row per image.
-
     Raises:
         DataError: If the file cannot be read, has no image id, repeats an image, or holds a diagnosis that is
             none of the seven.

@@ -31,9 +31,6 @@ def train_seeds(
         train_one: Called with seed, run folder and split; trains or continues, and returns the run.
         split: The split of all; that of the first run if left out.
 
-    Returns:
-        The runs, and the spread of each score over them.
-
     Raises:
         SplitError: If the recipe makes a split of its own for each seed.
         RecipeError: If it trains on val, so that nothing is left to score seeds on.

@@ -46,11 +46,7 @@ def draw_overlay(picture: Pixels, values: NDArray[np.float32], recipe: Recipe, *
 def write_overlays(
     folder: Path, image_id: str, path: Path, values: NDArray[np.float32], recipe: Recipe
 ) -> None:
-    """Write a JPEG of each of `STYLES` of one image.
-
-    Args:
-        values: Its signed map, shape (h, w).
-    """
+    """Write a JPEG of each of `STYLES` of one image. `values`: its signed map, shape (h, w)."""
     size = (HEIGHT_PX, round(HEIGHT_PX * recipe.image_size[1] / recipe.image_size[0]))
     picture = read_image(path, size, steps=recipe_steps(recipe))
     for style in STYLES:

@@ -18,11 +18,7 @@ from lesionwise.recipe import Recipe
 
 
 def network_features(pixels: NDArray[np.uint8], recipe: Recipe, *, progress: Progress = SILENT) -> Float:
-    """Return what the network of a recipe makes of each image before any training here.
-
-    Returns:
-        Shape (N, D).
-    """
+    """Return what the network of a recipe makes of each image before any training here, shape (N, D)."""
     if recipe.weights == FRESH:
         raise RecipeError(
             f'Expected a recipe that starts from trained weights but {recipe.model} has weights = "{FRESH}". '

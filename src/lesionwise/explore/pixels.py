@@ -103,9 +103,6 @@ def colour_texture_features(lab: Float) -> Float:
 
     Args:
         lab: L*a*b* values, shape (B, H, W, 3), H and W at least 16.
-
-    Returns:
-        Shape (B, 60).
     """
     height, width = (side // 2 * 2 for side in lab.shape[1:3])
     half = (lab[:, 0:height:2, 0:width:2] + lab[:, 1:height:2, 1:width:2]) / 2

@@ -27,11 +27,7 @@ class Example:
 
 
 def read_examples(folder: Path, limits: Limits) -> tuple[Example, ...]:
-    """Return the first images of a folder by name.
-
-    Args:
-        folder: Not searched below its first level.
-    """
+    """Return the first images of a folder by name. `folder`: not searched below its first level."""
     if not folder.is_dir():
         raise ImageError(f"{folder}: expected a folder of example images but there is none.")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)[:MOST]

@@ -93,11 +93,7 @@ def palette_css() -> str:
 def render_page(
     service: Service, examples: Sequence[Example], results: list[dict[str, Any]] | None = None
 ) -> str:
-    """Return the whole page.
-
-    Args:
-        results: What `describe` made; nothing before the first question.
-    """
+    """Return the whole page. `results`: what `describe` made; nothing before the first question."""
     return (
         _templates()
         .get_template("page.html")

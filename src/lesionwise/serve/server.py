@@ -71,11 +71,7 @@ class Server(uvicorn.Server):
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
-
-    Args:
-        port: 0 lets the system choose.
-    """
+    """Return a listening socket. `port`: 0 lets the system choose."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)

@@ -111,9 +111,6 @@ def check_split(
             HAM10000.
         predictions: Predictions of the test images, to be scored as a whole and on the clean rest.
 
-    Returns:
-        What is tainted, how and where, and the scores.
-
     Raises:
         DataError: If a list is empty or holds an image that is not in the table, or predictions do not fit.
     """

@@ -54,9 +54,6 @@ def fit(
 
     Args:
         processes: Those that train as one, of which the first writes; this one alone if left out.
-
-    Returns:
-        What the training steps of this call took.
     """
     keep_memory()
     torch.manual_seed(seed)

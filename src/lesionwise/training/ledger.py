@@ -46,9 +46,6 @@ def predict_test_together(run: RunFolder, execution: Execution = Execution()) ->
 
     Where the test part is a fold that was held out, and not the final exam, there is no look to note.
 
-    Returns:
-        The last look, None if there was none.
-
     Raises:
         RunError: If a member or the data is no longer what it was.
     """

@@ -45,9 +45,6 @@ def fit_probe(
 
     Args:
         run: Where the results go; `probe.csv` holds the score of each strength that was tried.
-
-    Returns:
-        What features and fit took.
     """
     keep_memory()
     torch.manual_seed(seed)

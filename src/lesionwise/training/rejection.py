@@ -94,11 +94,7 @@ def _prepared(recipe: Recipe, picture: Pixels) -> Pixels:
 def embed(
     network: Network, recipe: Recipe, pictures: Iterable[Pixels], *, device: str = "cpu"
 ) -> NDArray[np.float32]:
-    """Return the embeddings (N, K) of some pictures.
-
-    Args:
-        pictures: Each of shape (H, W, 3).
-    """
+    """Return the embeddings (N, K) of some pictures. `pictures`: each of shape (H, W, 3)."""
     keep_memory()
     network = network.to(device).eval()
     found = []

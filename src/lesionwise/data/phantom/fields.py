@@ -31,9 +31,6 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale_px: flo
 
     Args:
         scale_px: Distance between the grid's nodes, about half a period of the waves.
-
-    Returns:
-        A field of the given shape.
     """
     height, width = shape
     rows, columns = math.ceil(height / scale_px) + 3, math.ceil(width / scale_px) + 3

@@ -39,13 +39,10 @@ def claim_ensemble_folder(path: Path) -> RunFolder:
 
 
 def make_ensemble(runs: Sequence[RunFolder], out: RunFolder) -> list[str]:
-    """Average the answers of runs on one split, each calibrated if the run is.
+    """Average the answers of runs on one split, each calibrated if the run is; return the parts.
 
     Args:
         runs: Two or more, trained or cross-validated on the same split.
-
-    Returns:
-        The parts that were averaged.
 
     Raises:
         RunError: If the runs do not belong together; the message says why.

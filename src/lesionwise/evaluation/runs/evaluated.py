@@ -82,11 +82,7 @@ class EvaluatedRun:
 
 
 def load_evaluated(run: RunFolder) -> EvaluatedRun:
-    """Read an evaluated run.
-
-    Args:
-        run: A folder that `evaluate` wrote scores into.
-    """
+    """Read an evaluated run. `run`: a folder that `evaluate` wrote scores into."""
     scores = read_json(run.scores) if run.scores.is_file() else {}
     if not scores.get("parts"):  # `stability` may have been measured before
         raise RunError(f'{run.path}: was not evaluated yet. Run "lesionwise evaluate {run.path}".')

@@ -154,11 +154,7 @@ def describe_subgroup(column: str, value: str) -> str:
 
 
 def subgroup_values(table: pd.DataFrame, column: str, groups: NDArray[Any]) -> NDArray[np.object_]:
-    """Return the subgroup of each image, shape (N,).
-
-    Args:
-        column: One of `columns_of`.
-    """
+    """Return the subgroup of each image, shape (N,). `column`: one of `columns_of`."""
     if column == PHOTOGRAPHS:
         _, lesion, count = np.unique(groups, return_inverse=True, return_counts=True)
         words = np.array([str(number) for number in range(_MANY)] + [f"{_MANY} or more"], object)

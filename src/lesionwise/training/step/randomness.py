@@ -12,10 +12,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def uniform(seed: int, epoch: int, samples: ArrayLike, count: int) -> NDArray[np.float32]:
-    """Return numbers in [0, 1) that depend on seed, epoch and sample alone.
-
-    Returns:
-        Shape (B, count).
+    """Return numbers (B, count) in [0, 1) that depend on seed, epoch and sample alone.
 
     References:
         Steele, Lea, Flood (2014), https://doi.org/10.1145/2660193.2660195 (SplitMix64)

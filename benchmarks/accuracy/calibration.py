@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 from evaluation.coverage import HAM10000_VAL, Model
 from lesionwise.evaluation.calibration.check import check_calibration
 from lesionwise.evaluation.calibration.conformal import fit_prediction_sets, rank
-from lesionwise.evaluation.calibration.record import nonconformity, softmax
+from lesionwise.evaluation.calibration.record import Calibration, nonconformity, softmax
 from lesionwise.evaluation.calibration.scaling import fit_temperature, fit_vector
 from lesionwise.evaluation.predictions import Predictions, read_predictions
 from lesionwise.evaluation.runs.calibrate import calibrate
@@ -67,7 +67,7 @@ def describe(name: str, cal: Predictions, val: Predictions, method: str, rule: s
                   f"| {' | '.join(pair)} |")  # fmt: skip
 
 
-def weighed_size(cal: Predictions, found: object, prob: np.ndarray, rule: str) -> float:
+def weighed_size(cal: Predictions, found: Calibration, prob: np.ndarray, rule: str) -> float:
     """Return the mean size of sets that promise a photograph, each lesion's photographs sharing its vote."""
     scores, new = nonconformity(found.probabilities(cal.logits), rule), nonconformity(prob, rule)
     size = np.zeros(len(prob))

@@ -222,8 +222,8 @@ def main() -> None:
     write_bundle(refitted(engine, rejection, accepted, Path(out)).bundle)
     print(f"{out}: cut-off {rejection.cutoff:.4f}, test passed {accepted}")
     print("By a cut-off of the other images of cal passed:")
-    for code, kept in rejection.accepted.items():
-        print(f"  {code}: {kept.part:.3f} of {kept.images}")
+    for code, passed in rejection.accepted.items():
+        print(f"  {code}: {passed.part:.3f} of {passed.images}")
 
 
 def refitted(engine: Engine, rejection: Rejection, accepted: float | None, out: Path) -> Engine:

@@ -10,6 +10,7 @@ and the other is covered.
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from typing import Any
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def mapie(score: str) -> Method:
     return sets
 
 
-def puncc(make: Callable[[BasePredictor], object]) -> Method:
+def puncc(make: Callable[[BasePredictor], Any]) -> Method:
     def sets(cal: Array, y: Array, new: Array, coverage: float, seed: int) -> Array:
         np.random.seed(seed)  # noqa: NPY002 (puncc draws from it)
         model = make(Given(None, is_trained=True))

@@ -51,8 +51,8 @@ def main(places: list[Path]) -> None:
     for score in SCORES:
         sign = -1 if score in LOSSES else 1
         best = max(alone, key=lambda pair: sign * overall[pair[0]][score].value)
-        (found,) = compare([best, mean]).comparisons
-        print(f"{score}: {found.name} less {found.reference} {found.differences[score]}")
+        (held,) = compare([best, mean]).comparisons
+        print(f"{score}: {held.name} less {held.reference} {held.differences[score]}")
 
 
 if __name__ == "__main__":

@@ -158,4 +158,5 @@ def main(name: str, folder: str, split: str, rounds: int, changes: list[str]) ->
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], int(sys.argv[4]) if sys.argv[4:] else 3, sys.argv[5:])
+    name, folder, split, *rest = sys.argv[1:]
+    main(name, folder, split, int(rest[0]) if rest else 3, rest[1:])

@@ -64,4 +64,5 @@ def main(folder: str, split: str, python: str, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], int(sys.argv[4]) if sys.argv[4:] else 3)
+    folder, split, python, *rounds = sys.argv[1:]
+    main(folder, split, python, int(rounds[0]) if rounds else 3)

@@ -10,8 +10,8 @@ and the other is covered.
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from typing import Any
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from crepes import ConformalClassifier

@@ -4,10 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 from typer.testing import CliRunner
 
 from lesionwise.cli.app import app
 from lesionwise.data.known_lesions import known_lesions
+from lesionwise.labels import CODES
 
 
 def write_lists(folder: Path, train: list[str], test: list[str]) -> list[str]:
@@ -60,3 +62,33 @@ def test_identical_images_are_found_where_the_images_are(tmp_path: Path, drawn_f
     arguments = [*write_lists(tmp_path, [one], [other]), "--table", str(folder / "HAM10000_metadata.csv")]
     assert CliRunner().invoke(app, arguments).exit_code == 0
     assert CliRunner().invoke(app, [*arguments, "--data", str(folder), "--quiet"]).exit_code == 1
+
+
+def test_predictions_in_numbered_columns_are_scored_with_their_classes(tmp_path: Path) -> None:
+    first, second, *_ = siblings()
+    dx = known_lesions().set_index("image_id")["dx"]
+    columns = [f"probability_class_{number}" for number in range(7)]
+    rows = [[1.0 * (code == dx[image]) for code in CODES] for image in (first, second)]
+    table = pd.DataFrame(rows, columns=columns).assign(filename=[first, second])
+    table.to_csv(tmp_path / "p.csv", index=False)
+    lists = write_lists(tmp_path, [first], [second])
+    asked = [*lists, "--predictions", str(tmp_path / "p.csv"), "--json"]
+    assert "--classes" in str(CliRunner().invoke(app, asked).exception)
+    value = json.loads(CliRunner().invoke(app, [*asked, "--classes", ",".join(CODES)]).output)
+    assert value["scores"]["all"]["overall"]["accuracy"]["value"] == 1
+
+
+def test_without_a_training_list_the_verdict_says_what_can_be_tainted_at_most(tmp_path: Path) -> None:
+    first, *_ = siblings()
+    known = known_lesions()
+    alone = known.loc[~known["lesion_id"].duplicated(keep=False), "image_id"].iloc[0]
+    for images, code, verdict in (
+        ([first, alone], 1, "TAINTED if the rest"),
+        ([alone], 0, "CLEAN, whatever"),
+    ):
+        (tmp_path / "test.txt").write_text("\n".join(images))
+        result = CliRunner().invoke(app, ["check", "--test", str(tmp_path / "test.txt")])
+        assert (result.exit_code, result.output.startswith(verdict)) == (code, True)
+    asked = ["check", "--test", str(tmp_path / "test.txt"), "--json"]
+    found = json.loads(CliRunner().invoke(app, asked).output)
+    assert (found["training_list_given"], found["train_images"]) == (False, len(known) - 1)

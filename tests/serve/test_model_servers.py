@@ -36,6 +36,19 @@ def test_triton_can_read_its_configuration() -> None:
     assert [one.name for one in read.input] == ["image", "metadata"]
 
 
-def test_openvino_model_server_is_given_a_name_and_a_path() -> None:
+def test_openvino_model_server_s_schema_allows_its_configuration() -> None:
+    """The rules are those of MODELS_CONFIG_SCHEMA in src/schema.cpp of the server (commit 033c8e4)."""
     read = json.loads((CONTAINER / "openvino-model-server.json").read_text(encoding="utf-8"))
-    assert read == {"model_config_list": [{"config": {"name": "best", "base_path": "/models/best"}}]}
+    others = {"custom_loader_config_list", "pipeline_config_list", "custom_node_library_config_list"}
+    assert {"model_config_list"} <= set(read) <= {"model_config_list", *others}
+    optional = {
+        *("batch_size", "model_version_policy", "shape", "nireq", "target_device", "plugin_config"),
+        *("stateful", "idle_sequence_cleanup", "low_latency_transformation", "max_sequence_number"),
+        "custom_loader_options",
+    }
+    for entry in read["model_config_list"]:
+        assert set(entry) == {"config"}
+        assert {"name", "base_path"} <= set(entry["config"]) <= {"name", "base_path", *optional}
+        assert isinstance(entry["config"]["name"], str)
+        assert isinstance(entry["config"]["base_path"], str)
+    assert read["model_config_list"][0]["config"] == {"name": "best", "base_path": "/models/best"}

@@ -1,4 +1,5 @@
 import os
+import platform
 import re
 import signal
 import socket
@@ -27,6 +28,33 @@ def connect(self, address):
     raise OSError("no network here")
 socket.socket.connect = socket.socket.connect_ex = connect
 """
+
+
+COUNT_POOLS = """
+import ctypes, threading
+from lesionwise.serve.server import share_memory_pools
+share_memory_pools()
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+both = threading.Barrier(9)
+def work():
+    libc.malloc(5000)
+    both.wait()
+    both.wait()
+for _ in range(8):
+    threading.Thread(target=work).start()
+both.wait()
+out = ctypes.c_void_p(libc.fopen(b"/dev/stdout", b"w"))
+libc.malloc_info(0, out)
+libc.fclose(out)
+both.wait()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has pools of memory by thread")
+def test_eight_threads_share_two_pools_of_memory() -> None:
+    shown = subprocess.run([sys.executable, "-c", COUNT_POOLS], check=True, capture_output=True, text=True)
+    assert 1 <= shown.stdout.count("<heap nr=") <= 2  # nine without the call
 
 
 def test_a_warning_is_given_where_others_can_reach_the_service() -> None:

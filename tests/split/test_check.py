@@ -193,11 +193,24 @@ def test_ids_are_read_from_text_and_csv_and_file_names_are_taken_for_them(
     tmp_path: Path, content: str
 ) -> None:
     (tmp_path / "ids").write_text(content, encoding="utf-8")
-    assert len(read_ids(tmp_path / "ids")) == 3
+    assert len(read_ids(tmp_path / "ids", "test")) == 3
     table = pd.DataFrame({"image_id": ["a1", "b1", "c1", "d1"], "lesion_id": list("abcd")})
-    check = check_split(["d1"], read_ids(tmp_path / "ids"), table)
+    check = check_split(["d1"], read_ids(tmp_path / "ids", "test"), table)
     assert (check.test_images, check.clean) == (3, True)
-    assert sorted(check_split(read_ids(tmp_path / "ids"), ["a1", "d1"], table).tainted) == ["a1"]
+    assert sorted(check_split(read_ids(tmp_path / "ids", "test"), ["a1", "d1"], table).tainted) == ["a1"]
+
+
+@pytest.mark.parametrize("words", [("train", "val", "test"), ("Training", "validation", "TEST")])
+def test_one_table_that_names_the_part_of_each_image_stands_for_both_lists(
+    tmp_path: Path, words: tuple[str, str, str]
+) -> None:
+    train, val, test = words
+    file = tmp_path / "split.csv"
+    file.write_text(f"split,index,image_path\n{train},0,x/a1.jpg\n{val},0,x/b1.jpg\n{test},0,x/c1.jpg\n")
+    assert (read_ids(file, "train"), read_ids(file, "test")) == (["x/a1.jpg"], ["x/c1.jpg"])
+    file.write_text("split,image_id\nfold 1,a1\n")
+    with pytest.raises(DataError, match="expected rows with test in the column split but found fold 1"):
+        read_ids(file, "test")
 
 
 def test_copies_of_an_image_in_several_folders_are_that_image() -> None:
@@ -213,7 +226,7 @@ def test_copies_of_an_image_in_several_folders_are_that_image() -> None:
 def test_lists_without_ids_are_refused(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "ids").write_text(content)
     with pytest.raises(DataError, match=message):
-        read_ids(tmp_path / "ids")
+        read_ids(tmp_path / "ids", "test")
 
 
 @pytest.mark.parametrize(

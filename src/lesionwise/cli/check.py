@@ -5,13 +5,26 @@ from typing import Annotated
 
 import typer
 
+from lesionwise.cli import given
 from lesionwise.cli.console import Display, print_result
 from lesionwise.cli.options import Json, Quiet, Workers, file_option, folder_option
 
 
 def check(
-    train: Annotated[Path, file_option("--train", "Ids of the training images: text or CSV.", "IDS")],
-    test: Annotated[Path, file_option("--test", "Ids of the test images: text or CSV.", "IDS")],
+    test: Annotated[
+        Path,
+        file_option(
+            "--test", "Ids of the test images: text or CSV; of a column split, its test rows.", "IDS"
+        ),
+    ],
+    train: Annotated[
+        Path | None,
+        file_option(
+            "--train",
+            "Ids of the training images; if left out, all others of the table may be among them.",
+            "IDS",
+        ),
+    ] = None,
     predictions: Annotated[
         Path | None, file_option("--predictions", "Predictions of the test images.", "CSV")
     ] = None,
@@ -21,6 +34,7 @@ def check(
     data: Annotated[
         Path | None, folder_option("--data", "Folder of the images, to find identical ones as well.")
     ] = None,
+    classes: given.Classes = "",
     workers: Workers = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -33,6 +47,7 @@ def check(
     from lesionwise.split.id_lists import read_ids, read_lesion_table
     from lesionwise.split.verdict import describe_check
 
+    order = classes.split(",") if classes else None
     if predictions:
         verify_not_test(predictions)
     pairs = []
@@ -48,11 +63,11 @@ def check(
             cache = open_cache(dataset, COMPARE_SIZE, execution=execution)
         pairs = identical_images(dataset, cache.pixels)
     result = check_split(
-        read_ids(train),
-        read_ids(test),
+        read_ids(train, "train") if train else None,
+        read_ids(test, "test"),
         read_lesion_table(table) if table else known_lesions(),
         pairs=pairs,
-        predictions=read_predictions(predictions) if predictions else None,
+        predictions=read_predictions(predictions, classes=order) if predictions else None,
     )
     print_result(describe_check(result), result.to_json(), as_json=json)
     if not result.clean:

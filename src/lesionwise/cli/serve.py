@@ -80,11 +80,12 @@ def serve(
     from lesionwise.serve.app import create_app
     from lesionwise.serve.examples import drawn_examples, read_examples
     from lesionwise.serve.limits import Limits
-    from lesionwise.serve.server import address_of, exposure_warning, open_socket
+    from lesionwise.serve.server import address_of, exposure_warning, open_socket, share_memory_pools
     from lesionwise.serve.server import serve as answer
     from lesionwise.serve.service import Service, streams_for
     from lesionwise.serve.share import WARNING, shared, verify_shareable
 
+    share_memory_pools()
     if share:
         verify_shareable(token)
         print_note(f"Warning: {WARNING}")

@@ -2,32 +2,39 @@
 
 | tool | form |
 |---|---|
-| scikit-learn | `DataFrame(model.predict_proba(x), index=ids, columns=model.classes_).to_csv(file)` |
-| Keras | `DataFrame(model.predict(images), index=filenames, columns=class_names).to_csv(file)` |
-| timm | `inference.py --topk 0 --results-separate-col`, or `--topk 7 --include-index` too; `--classes` |
-| cleanlab, FiftyOne | their arrays `pred_probs`, or softmax of `logits`, as for scikit-learn |
+| scikit-learn, Keras | `DataFrame(probabilities, index=ids, columns=class_names).to_csv(file)` |
+| timm | what `inference.py` writes with `--topk 0`, or with `--topk 7` and `--include-index` or labels |
+| cleanlab | its array `pred_probs`, as for scikit-learn |
+| FiftyOne | its CSV export of `filepath` and the `logits` of a classification |
+| linear probes of foundation models | `filename,…,probability_class_0,…` |
 | ISIC challenge | `image,MEL,NV,BCC,AKIEC,BKL,DF,VASC` |
 
 Here: finding ids and probabilities by the names of columns. Not here: whether they are probabilities
-(`predictions`).
+(`predictions`). Letters: N images, K classes of the model.
 """
 
 import re
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lesionwise.errors import DataError
 from lesionwise.evaluation.scores.arguments import code_of
 from lesionwise.labels import CODES
 
 ID_COLUMNS: Final = (
-    *("image_id", "image", "isic_id", "image_name", "img_id", "filename", "file_name", "filepath", "path"),
-    *("file", "id", "Unnamed: 0"),
+    *("image_id", "image", "isic_id", "image_name", "img_id", "filename", "file_name", "filepath"),
+    *("image_path", "path", "file", "id", "Unnamed: 0"),
 )
 """Names of the column of ids, the likeliest first; pandas writes an index without a name."""
-_NUMBERED: Final = re.compile(r"(?:prob_)?(\d+)")
+_VALUE: Final = r"(?:prob(?:abilit(?:y|ies))?|logit)s?"
+_NUMBERED: Final = re.compile(rf"(?:({_VALUE})_)?(?:class_)?(\d+)")
+_LISTS: Final = re.compile(rf"(?:.*\.)?(?:pred_)?({_VALUE})")
+_ITEM: Final = re.compile(r"""['"]([^'"]*)['"]|([^\s,]+)""")
+_SORTED: Final = 5  # rows that do not all fall from left to right by chance
 _PROB: Final = [f"prob_{code}" for code in CODES]
 
 
@@ -35,9 +42,12 @@ def in_our_form(table: pd.DataFrame, source: str, classes: Sequence[str] | None 
     """Return a table of predictions with the columns `image_id` and `prob_<code>`.
 
     Args:
-        table: As it was read; a column of ids, and a column for each diagnosis, named by its code in any case
-            (`mel`, `MEL`, `prob_mel`, `melanoma`) or numbered (`prob_0`, `0`).
-        classes: The diagnoses that the model knows, in the order of numbered columns. What these mean is
+        table: As it was read: a column of ids, and the probabilities. These are a column for each diagnosis,
+            named by its code in any case (`mel`, `MEL`, `prob_mel`, `melanoma`) or numbered (`prob_0`, `0`,
+            `probability_class_0`), or one column of lists (`prob`, `predictions.logits`). Logits become
+            probabilities by softmax.
+        source: Name of the file, for messages.
+        classes: The diagnoses that the model knows, in the order of numbers or lists. What these mean is
             never guessed. A diagnosis that is left out gets a probability of 0.
 
     Raises:
@@ -55,11 +65,10 @@ def in_our_form(table: pd.DataFrame, source: str, classes: Sequence[str] | None 
         raise DataError(f"--classes: expected codes among {', '.join(CODES)} but got {', '.join(unknown)}.")
     if set(_PROB) <= set(table):
         return table
-    numbered = {
-        int(found[1]): name for name in table.columns if (found := _NUMBERED.fullmatch(str(name))) is not None
-    }
-    if numbered and not any(code_of(name) for name in table.columns):
-        return _from_numbers(table, numbered, source, classes)
+    if not any(code_of(name) for name in table.columns):
+        values = _ordered(table, source)
+        if values is not None:
+            return _from_order(table, values, source, classes)
     codes = {name: code_of(name) for name in table.columns}
     by_code = {code: [name for name, other in codes.items() if other == code] for code in CODES}
     named = {code_of(name) for name in classes or CODES}
@@ -76,21 +85,94 @@ def in_our_form(table: pd.DataFrame, source: str, classes: Sequence[str] | None 
     return table.rename(columns={found[0]: f"prob_{code}" for code, found in by_code.items()})
 
 
-def _from_numbers(
-    table: pd.DataFrame, numbered: dict[int, str], source: str, classes: Sequence[str] | None
-) -> pd.DataFrame:
-    order = [code_of(name) for name in classes or ()]
-    if not classes or None in order or sorted(numbered) != list(range(len(set(order)))):
+def _ordered(table: pd.DataFrame, source: str) -> NDArray[np.float64] | None:
+    """Return probabilities (N, K) of numbered columns or of a column of lists, None if there are none."""
+    found = [(match[1] or "", int(match[2]), name) for name, match in _matches(table, _NUMBERED)]
+    kinds = sorted({kind for kind, _, _ in found})
+    numbers = sorted(number for _, number, _ in found)
+    if len(kinds) > 1 or numbers != list(range(len(numbers))):
+        columns = ", ".join(name for _, _, name in found[:8])
         raise DataError(
-            f"{source}: has numbered columns of probabilities ({len(numbered)}). Say which diagnosis each is "
-            f"with --classes, such as --classes {','.join(CODES)}."
+            f"{source}: expected columns of probabilities of one kind, numbered from 0 without a gap, but "
+            f"found {columns}. Keep one column for each class."
         )
-    values = table[[numbered[place] for place in range(len(order))]].to_numpy(float)
-    ranked = [f"index_{place}" for place in range(len(order))]
-    if set(ranked) <= set(table):  # the likeliest first, and beside it which class that is
-        places = table[ranked].to_numpy(int).argsort(axis=1)
-        values = values[pd.RangeIndex(len(values)).to_numpy()[:, None], places]
-    found = dict.fromkeys(_PROB, 0.0) | {
-        f"prob_{code}": values[:, place] for place, code in enumerate(order) if code
-    }
-    return table.drop(columns=[*numbered.values()]).assign(**found)
+    if found:
+        values = table[[name for _, _, name in sorted(found, key=lambda each: each[1])]].to_numpy(float)
+        return _probabilities(values, kinds[0])
+    lists = [(match[1], name) for name, match in _matches(table, _LISTS) if table[name].dtype.kind == "O"]
+    if len(lists) != 1:
+        return None
+    kind, name = lists[0]
+    try:
+        return _probabilities(np.array(_cells(table, name), float), kind)
+    except ValueError as error:
+        raise DataError(
+            f"{source}: expected as many numbers in each row of {name} as the model has classes, such as "
+            f"[0.7 0.3], but they cannot be read so: {error}."
+        ) from error
+
+
+def _matches(table: pd.DataFrame, pattern: re.Pattern[str]) -> list[tuple[str, re.Match[str]]]:
+    names = [str(name) for name in table.columns]
+    return [(name, match) for name in names if (match := pattern.fullmatch(name))]
+
+
+def _cells(table: pd.DataFrame, name: str) -> list[list[str]]:
+    """Return the texts of a column of lists, as Python or NumPy print them."""
+    return [
+        [found[1] or found[2] for found in _ITEM.finditer(str(cell).strip("[]()"))] for cell in table[name]
+    ]
+
+
+def _probabilities(values: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
+    if not kind.startswith("logit"):
+        return values
+    odds = np.exp(values - values.max(axis=1, keepdims=True))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+
+def _beside(table: pd.DataFrame, name: str, width: int) -> NDArray[np.str_] | None:
+    """Return what stands beside each probability, (N, K): in `index_0`, … or in one column of lists."""
+    columns = [f"{name}_{place}" for place in range(width)]
+    if set(columns) <= set(table):
+        return table[columns].to_numpy(str)
+    if name in table and table[name].dtype.kind == "O":
+        rows = _cells(table, name)
+        return np.array(rows) if all(len(row) == width for row in rows) else None
+    return None
+
+
+def _from_order(
+    table: pd.DataFrame, values: NDArray[np.float64], source: str, classes: Sequence[str] | None
+) -> pd.DataFrame:
+    """Return the table with columns named by diagnosis, from values whose place stands for the class."""
+    width = values.shape[1]
+    labels, ranks = _beside(table, "label", width), _beside(table, "index", width)
+    if labels is not None and None in {code_of(name) for name in np.unique(labels)}:
+        labels = None  # names of no diagnosis, as of a model whose classes were never named
+    order = list(np.unique(labels)) if labels is not None else list(classes or ())
+    codes = [code_of(name) for name in order]
+    if not order or None in codes:
+        raise DataError(
+            f"{source}: has probabilities of {width} classes in order, without their names. Say which "
+            f"diagnosis each is with --classes, such as --classes {','.join(CODES)}."
+        )
+    if len(set(codes)) != width:
+        raise DataError(
+            f"{source}: expected a probability of each of {', '.join(map(str, order))} but found {width} in "
+            "each row. Name the classes of the model with --classes, and write all probabilities (timm: "
+            "--topk 0)."
+        )
+    if labels is not None:  # the likeliest first, with the name of its class
+        places = np.array([[codes.index(code_of(name)) for name in row] for row in labels])
+        values = np.take_along_axis(values, places.argsort(axis=1), axis=1)
+    elif ranks is not None:  # the same with its number
+        values = np.take_along_axis(values, ranks.astype(float).argsort(axis=1), axis=1)
+    elif len(values) >= _SORTED and (np.diff(values, axis=1) <= 0).all():
+        raise DataError(
+            f"{source}: the probabilities of every row stand in falling order, so nothing says which class "
+            "each belongs to. Write them in the order of the classes, or with the class beside each (timm: "
+            "--topk 0, or --include-index)."
+        )
+    found = {f"prob_{code}": values[:, place] for place, code in enumerate(codes)}
+    return table.assign(**dict.fromkeys(_PROB, 0.0)).assign(**found)

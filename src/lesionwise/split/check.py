@@ -48,6 +48,8 @@ class SplitCheck:
         lesions: Lesion groups that are on both sides, each with its train and test images.
         pairs: Hidden pairs with one image on each side.
         by_class: Taint by diagnosis; empty if the table has no diagnoses.
+        assumed: No training list was given, so all images of the table outside the test list stand for it:
+            this is the most that can be tainted.
         scores: Evaluation of the predictions on `all`, `clean` and `tainted` test images, as far as there are
             any; empty without predictions.
     """
@@ -60,6 +62,7 @@ class SplitCheck:
     pairs: list[Pair]
     by_class: dict[str, ClassTaint]
     scores: dict[str, Evaluation]
+    assumed: bool = False
 
     @property
     def clean(self) -> bool:
@@ -79,6 +82,7 @@ class SplitCheck:
         """Return plain dictionaries and lists with every id."""
         return {
             "clean": self.clean,
+            "training_list_given": not self.assumed,
             "train_images": self.train_images,
             "test_images": self.test_images,
             "repeated_test_rows": self.repeated,
@@ -96,7 +100,7 @@ class SplitCheck:
 
 
 def check_split(
-    train: Sequence[str],
+    train: Sequence[str] | None,
     test: Sequence[str],
     table: pd.DataFrame,
     *,
@@ -106,7 +110,8 @@ def check_split(
     """Judge a training and a test list of image ids, however they were made.
 
     Args:
-        train: Ids of the training images; repeats, as of oversampling, are fine.
+        train: Ids of the training images; repeats, as of oversampling, are fine. If None, all images of the
+            table that are not in the test list.
         table: Table with image_id and lesion_id of every image, and dx if known; `known_lesions` for
             HAM10000.
         predictions: Predictions of the test images, to be scored as a whole and on the clean rest.
@@ -117,8 +122,9 @@ def check_split(
     further = [*CONFIRMED_PAIRS, *pairs]
     group = dict(zip(table["image_id"], lesion_groups(table, pairs), strict=True))
     lesion = dict(zip(table["image_id"], table["lesion_id"], strict=True))
-    train, test = _known_names(train, group, "training"), _known_names(test, group, "test")
-    trained, tested = set(train), sorted(set(test))
+    test = _known_names(test, group, "test")
+    tested = sorted(set(test))
+    trained = set(group) - set(test) if train is None else set(_known_names(train, group, "training"))
     tainted = _taint(trained, tested, group, lesion)
     return SplitCheck(
         train_images=len(trained),
@@ -129,6 +135,7 @@ def check_split(
         pairs=sorted({pair for pair in map(_sorted_pair, further) if _across(pair, trained, set(tested))}),
         by_class=_by_class(tested, tainted, table),
         scores=_score(predictions, tested, tainted, table, group) if predictions else {},
+        assumed=train is None,
     )
 
 

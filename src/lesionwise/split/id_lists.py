@@ -4,19 +4,24 @@ Here: reading them from the files that people have. Not here: judging them (`che
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import pandas as pd
 
 from lesionwise.data.layouts.listing import read_table
 from lesionwise.errors import DataError
+from lesionwise.evaluation.forms import ID_COLUMNS
 from lesionwise.labels import CODES
 
-_ID_COLUMNS: Final = ("image_id", "image", "isic_id")
+_PART_COLUMNS: Final = ("split", "part", "set", "subset", "partition")
 
 
-def read_ids(path: Path) -> list[str]:
-    """Read image ids: one in each line of a text file, or the column image_id of a CSV.
+def read_ids(path: Path, part: Literal["train", "test"]) -> list[str]:
+    """Read image ids: one in each line of a text file, or a column such as image_id of a CSV.
+
+    Args:
+        path: The file.
+        part: The rows to take of a CSV that names the part of each image in a column such as `split`.
 
     Raises:
         DataError: If the file cannot be read, holds no id, or is a CSV without such a column.
@@ -26,12 +31,12 @@ def read_ids(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as a list of ids: {error}.") from error
     cells = [line.strip() for line in lines if line.strip()]
-    if cells and ("," in cells[0] or cells[0] in _ID_COLUMNS):
-        table = read_table(path)
-        column = next((name for name in _ID_COLUMNS if name in table), None)
+    if cells and ("," in cells[0] or cells[0] in ID_COLUMNS):
+        table = _rows_of(part, read_table(path), path)
+        column = next((name for name in ID_COLUMNS if name in table), None)
         if column is None:
             raise DataError(
-                f"{path}: expected a column {', '.join(_ID_COLUMNS)} but found {', '.join(table.columns)}."
+                f"{path}: expected a column {', '.join(ID_COLUMNS[:3])} but found {', '.join(table.columns)}."
             )
         empty = table.index[table[column].isna()]
         if len(empty):
@@ -40,6 +45,18 @@ def read_ids(path: Path) -> list[str]:
     if not cells:
         raise DataError(f"{path}: expected image ids but found none.")
     return cells
+
+
+def _rows_of(part: str, table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return the rows of a part, all of them if no column names parts."""
+    column = next((name for name in _PART_COLUMNS if name in table), None)
+    if column is None:
+        return table
+    rows = table[table[column].str.lower().isin([part, f"{part}ing"])]
+    if rows.empty:
+        found = ", ".join(sorted(set(table[column].dropna()))[:5])
+        raise DataError(f"{path}: expected rows with {part} in the column {column} but found {found}.")
+    return rows
 
 
 def read_lesion_table(path: Path) -> pd.DataFrame:

@@ -27,12 +27,27 @@ def describe_check(check: SplitCheck) -> str:
 def _verdict(check: SplitCheck) -> str:
     lists = f"{check.train_images:,} training and {check.test_images:,} test images"
     again = f" (The test list names images again in {check.repeated:,} rows.)" if check.repeated else ""
+    if check.assumed:
+        return _verdict_without_training_list(check)
     if check.clean:
         return f"CLEAN. Among {lists}, no test image shows a lesion that was trained on.{again}"
     return (
         f"TAINTED. Of {check.test_images:,} test images, {len(check.tainted):,} ({check.share:.1%}) show a "
         f"lesion that is also among the {check.train_images:,} training images.{again} Scores on this test "
         "set do not say how well the model does on lesions it has not seen."
+    )
+
+
+def _verdict_without_training_list(check: SplitCheck) -> str:
+    if check.clean:
+        return (
+            f"CLEAN, whatever was trained on: none of the {check.test_images:,} test images shows a lesion "
+            "that another image of the table shows."
+        )
+    return (
+        f"TAINTED if the rest was trained on. Of {check.test_images:,} test images, {len(check.tainted):,} "
+        f"({check.share:.1%}) show a lesion that is also among the {check.train_images:,} other images of "
+        "the table. No list of training images was given, so this is the most that can be tainted."
     )
 
 

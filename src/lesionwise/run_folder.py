@@ -133,11 +133,7 @@ def claim_run_folder(path: Path, *, resume: bool = False) -> RunFolder:
 
 
 def claim_own_folder(record: Path, *, what: str) -> None:
-    """Make sure that a command that continues by itself writes into nobody else's folder.
-
-    Args:
-        record: The file that such a command writes before any other.
-    """
+    """Make sure that a command that continues by itself writes into nobody else's folder."""
     if record.parent.exists() and not record.parent.is_dir():
         raise RunError(f"{record.parent}: expected a folder but found a file.")
     if _is_used(record.parent) and not record.is_file():

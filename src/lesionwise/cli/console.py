@@ -203,11 +203,7 @@ def describe_evaluation(evaluation: "Evaluation", title: str, *, judged: bool = 
 
 
 def verdict_on(evaluation: "Evaluation", part: str = "") -> str:
-    """Return whether a model beats the commonest diagnosis, and how many melanomas it misses.
-
-    Args:
-        part: Part of which images they are, if not of all.
-    """
+    """Return whether a model beats the commonest diagnosis, and how many melanomas it misses."""
     name = "balanced_accuracy"
     score, floor = evaluation.overall[name], evaluation.baseline[name]
     better = "better than" if score.low > floor else "not clearly better than"

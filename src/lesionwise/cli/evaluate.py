@@ -112,13 +112,7 @@ def _evaluate_run(
 def evaluate_again(
     run: Path, changes: Sequence[str], out: Path | None, *, device: Device, as_json: bool, quiet: bool
 ) -> None:
-    """Evaluate trained weights again at another size, zoom or number of views, and print the scores.
-
-    Args:
-        run: A trained run, or a cross-validation.
-        changes: Recipe keys that are changed, as `key=value`.
-        out: The new run folder; the next free one in `runs/` if left out.
-    """
+    """Evaluate trained weights again at another size, zoom or number of views, and print the scores."""
     from lesionwise.files import sole_writer
     from lesionwise.recipe import load_recipe
     from lesionwise.run_folder import next_run_path, open_run_folder

@@ -131,11 +131,7 @@ def read_csv(source: Path, known: Known, *, quiet: bool) -> Given:
 def score_csv(
     given: Given, by: By, out: Path | None, *, force: bool = False, quiet: bool
 ) -> tuple[str, dict[str, Any]]:
-    """Return the scores of a CSV as text and as JSON; images that made the model are scored apart.
-
-    Args:
-        out: Place where a folder with a report is made; none if left out.
-    """
+    """Return the scores of a CSV as text and as JSON; images that made the model are scored apart."""
     from lesionwise.bundle.seen import SEEN_STAMP
     from lesionwise.evaluation.runs.scores import claim_given_folder, evaluate_predictions, write_given
     from lesionwise.files import sole_writer

@@ -124,9 +124,6 @@ def train_shown(train: "Callable[..., RunFolder]", execution: "Execution", *, qu
     """Train with progress on the screen; shared by `train` and `run`.
 
     Of several processes the first alone shows anything, and goes on when training is over.
-
-    Args:
-        train: `training.run.train` with all its arguments but `execution`.
     """
     from lesionwise.files import read_json
     from lesionwise.training.loop.processes import is_first_process

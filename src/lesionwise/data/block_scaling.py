@@ -26,9 +26,6 @@ def eighths(sides: tuple[int, int], least: tuple[int, int]) -> int:
     """Return the smallest scale, in eighths, at which both sides are long enough; 8 where none is.
 
     Pillow's `draft` rounds the other way: asked for a quarter of 450 pixels, which is 113, it decodes half.
-
-    Args:
-        least: Height and width that the result must cover.
     """
     reached = (
         k for k in range(1, BLOCK) if _scaled(sides[0], k) >= least[0] and _scaled(sides[1], k) >= least[1]

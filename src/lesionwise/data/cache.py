@@ -78,9 +78,6 @@ def open_cache(
 ) -> ImageCache:
     """Return the pixels of a data set, decoding only what was never decoded.
 
-    Args:
-        steps: Preprocessing, names from `lesionwise.data.preprocess.STEPS` in their order.
-
     Raises:
         FindingsError: If images cannot be read; the message names them. What could be read is kept.
     """

@@ -76,10 +76,5 @@ SAVED: Final = frozenset(name for name in HARMLESS if name.startswith("JPEG"))
 
 
 def change(pixels: Pixels, name: str, *, image_id: str) -> Pixels | bytes:
-    """Return a harmlessly changed picture, the same for the same name and image.
-
-    Args:
-        pixels: RGB values of the file, upright, shape (H, W, 3).
-        image_id: Image id that noise is drawn from.
-    """
+    """Return a harmlessly changed picture, the same for the same name and image."""
     return HARMLESS[name](pixels, np.random.default_rng([crc32(name.encode()), crc32(image_id.encode())]))

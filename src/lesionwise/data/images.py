@@ -59,9 +59,6 @@ class OpenedImage:
 
     Reading several sizes of one file decodes a PNG, WebP, TIFF or BMP once.
 
-    Args:
-        image: The same, opened by Pillow; None for DICOM.
-
     Attributes:
         sides: Width and height as stored, in pixels.
     """
@@ -148,9 +145,6 @@ def _formats(content: bytes) -> tuple[str, ...]:
 
 def read_image(source: Path | bytes, size: tuple[int, int], *, steps: tuple[str, ...] = ()) -> Pixels:
     """Read an image as a model sees it.
-
-    Args:
-        steps: Preprocessing, names from `lesionwise.data.preprocess.STEPS` in their order.
 
     Raises:
         DamagedImageError: If it is not whole, as far as its format lets that be seen.

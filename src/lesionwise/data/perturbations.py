@@ -113,7 +113,6 @@ def perturb(pixels: Pixels, name: str, strength: int, *, image_id: str, seed: in
     """Return a changed photograph, the same for the same seed, name, strength and image.
 
     Args:
-        pixels: RGB values, shape (H, W, 3), as the camera's file holds them.
         image_id: Image id of the photograph; which way a change goes is drawn from it, and stays as strength
             rises.
     """

@@ -22,10 +22,7 @@ SCHEME: Final = "://"
 def find_stored(
     place: str, is_image: Callable[[PurePosixPath], bool]
 ) -> Iterator[tuple[PurePosixPath, str, Callable[[], bytes]]]:
-    """Yield the images at an address in object storage, by name.
-
-    Args:
-        place: Of one object, or of a folder; all below it is looked at.
+    """Yield all images at or below an address in object storage, by name.
 
     Yields:
         The name below the folder, the address, and what returns its bytes or raises ImageError.

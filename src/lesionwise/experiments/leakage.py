@@ -103,9 +103,6 @@ def finish_protocol(protocol: HeldOut) -> None:
 def protocol_split(protocol: str, known: TrainingData, exam: int, *, seed: int, per_class: int) -> Split:
     """Return the split that a protocol makes of what is neither test nor exam.
 
-    Args:
-        known: All images with the split whose test part is left alone.
-
     Returns:
         A split whose test part is what the protocol is scored on; stamped where it leaks.
 

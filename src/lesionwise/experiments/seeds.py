@@ -29,7 +29,6 @@ def train_seeds(
 
     Args:
         train_one: Called with seed, run folder and split; trains or continues, and returns the run.
-        split: The split of all; that of the first run if left out.
 
     Raises:
         SplitError: If the recipe makes a split of its own for each seed.

@@ -28,7 +28,6 @@ def finish_all(work: Callable[[HeldOut], None], runs: Sequence[HeldOut]) -> Iter
 
     Args:
         work: What to do with a run; a function of an installed module, so that every machine knows it.
-        runs: The runs, which share one `execution`.
 
     Raises:
         LesionwiseError: As the work raises it, or if Ray gives up; the other tasks end, and the same call
@@ -64,9 +63,6 @@ def task_share(nodes: Sequence[Mapping[str, float]], device: str) -> dict[str, f
     """Return what one task asks for: a whole machine, or a GPU with its part of the processor.
 
     Training uses all cores that it is given, so two tasks on one machine would only slow each other down.
-
-    Args:
-        nodes: Resources of each machine, as Ray counts them.
 
     Returns:
         `num_cpus` and, where there are GPUs, `num_gpus`.

@@ -28,9 +28,6 @@ def run_stability(
 ) -> Stability:
     """Measure the stability of a run on its `cal` images and add it to `scores.json`.
 
-    Args:
-        data: Folder of its images; where they were in training if left out.
-
     Raises:
         DataError: If an image of the split is not in the data.
     """

@@ -29,11 +29,7 @@ Pixels = NDArray[np.uint8]
 
 
 def draw_overlay(picture: Pixels, values: NDArray[np.float32], recipe: Recipe, *, style: str) -> Pixels:
-    """Return a photograph with its map, darker where the model does not look.
-
-    Args:
-        values: Signed map over the view, shape (h, w); what is not positive stays clear.
-    """
+    """Return a photograph with its map, darker where the model does not look."""
     seen = centred_slices((picture.shape[0], picture.shape[1]), recipe.eval_zoom)
     drawn = dim_around(picture, seen)
     if style == "colour":

@@ -80,13 +80,7 @@ class Pointing:
 def measure_shares(
     maps: NDArray[np.float32], masks: NDArray[np.float32], other_maps: NDArray[np.float32]
 ) -> Shares:
-    """Return how each map lies on the mask of its image.
-
-    Args:
-        maps: Signed, at the size of the view, shape (N, H, W).
-        masks: Part of each pixel that is lesion, shape (N, H, W).
-        other_maps: Maps of other images, shape (N, H, W).
-    """
+    """Return how each map lies on the mask of its image."""
     own, hit = _on_mask(maps, masks)
     other, other_hit = _on_mask(other_maps, masks)
     return Shares(masks.mean((1, 2), dtype=float), own, other, hit, other_hit)

@@ -34,10 +34,6 @@ Masks = NDArray[np.bool_]
 def mask_measures(masks: Masks, lab: Float) -> dict[str, NDArray[np.float64]]:
     """Return the ABCD of each image of a block as numbers; NaN where the mask is all but empty.
 
-    Args:
-        masks: Where the lesion is, shape (B, H, W).
-        lab: The images in L*a*b*, shape (B, H, W, 3).
-
     Returns:
         By the names of `MASK_MEASURES`, each of shape (B,). `area` is the part of the image. `asymmetry` is
         the part of the lesion that a mirror along its longer and its shorter axis does not cover, mean of the
@@ -71,9 +67,6 @@ def perimeter(masks: Masks) -> NDArray[np.float64]:
     Counting the pixels of the border would make a slanted edge too long or too short; this is right on
     average over all slants. An outline that leaves the image is closed along its edge.
 
-    Args:
-        masks: Shape (B, H, W).
-
     References:
         The Cauchy-Crofton formula; Legland, Kiêu, Devaux (2007), https://doi.org/10.5566/ias.v26.p83-92
     """
@@ -85,11 +78,7 @@ def perimeter(masks: Masks) -> NDArray[np.float64]:
 
 
 def asymmetry(mask: Masks) -> float:
-    """Return the part of a lesion that its mirror images do not cover: 0 for an ellipse, more for a hook.
-
-    Args:
-        mask: Where the lesion is, shape (H, W), not empty.
-    """
+    """Return the part of a lesion that its mirror images do not cover: 0 for an ellipse, more for a hook."""
     y, x = np.nonzero(mask)
     middle_y, middle_x = y.mean(), x.mean()
     axes = np.linalg.eigh(np.cov(np.stack([y, x])))[1]

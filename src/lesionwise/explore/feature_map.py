@@ -37,9 +37,6 @@ class FeatureMap:
 def map_features(features: Float, y: NDArray[np.int64], lesion: NDArray[np.intp]) -> FeatureMap:
     """Return the map of images by their features.
 
-    Args:
-        features: Shape (N, D), N at least 2.
-
     Returns:
         The map; the sign of an axis is fixed so that the same data gives the same map.
     """

@@ -38,11 +38,7 @@ def mean_image_table(mean: Float, deviation: Float, images: Mapping[str, int]) -
 
 
 def plot_mean_images(mean: Float, deviation: Float, images: Mapping[str, int]) -> Figure:
-    """Draw the mean image of each class, and below it how much its images differ at each place.
-
-    Args:
-        images: Number of images of each class; a class without one is left empty.
-    """
+    """Draw the mean image of each class, and below it how much its images differ at each place."""
     present = [index for index, code in enumerate(CODES) if images[code]]
     most = max((float(deviation[index].max()) for index in present), default=1.0)
     with figure_style():
@@ -75,11 +71,7 @@ def plot_samples(rows: Mapping[str, list[int]], pixels: NDArray[np.uint8]) -> Fi
 
 
 def plot_map(points: pd.DataFrame, axes_names: tuple[str, str]) -> Figure:
-    """Draw every image at its place on the map, the commonest diagnosis below the others.
-
-    Args:
-        points: Points with the columns `dx`, `x`, `y`.
-    """
+    """Draw every image at its place on the map, the commonest diagnosis below the others."""
     with figure_style():
         figure = Figure(figsize=(8.4, 6.2))
         axes = figure.subplots()

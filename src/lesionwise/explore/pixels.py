@@ -84,9 +84,6 @@ class ClassSums:
 def color_measures(lab: Float) -> dict[str, NDArray[np.float64]]:
     """Return light and colour of each image of a block.
 
-    Args:
-        lab: L*a*b* values, shape (B, H, W, 3).
-
     Returns:
         A value for each image by name, each of shape (B,).
     """

@@ -32,12 +32,7 @@ def main_remarks(
     *,
     features: str,
 ) -> list[str]:
-    """Return what stands out, the most consequential first.
-
-    Args:
-        measures: As `look_at_images` returns them, in the order of the table.
-        features: What the map rests on, in words.
-    """
+    """Return what stands out, the most consequential first."""
     dx = table["dx"].to_numpy(str)
     sentences = [
         *_imbalance(table),
@@ -60,12 +55,7 @@ def main_remarks(
 
 
 def rank_separation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Return how often a value of the first is above one of the second: the area under the ROC curve.
-
-    Args:
-        first: Values, shape (M,), not empty.
-        second: Values, shape (K,), not empty.
-    """
+    """Return how often a value of the first is above one of the second: the area under the ROC curve."""
     ranks = rankdata(np.concatenate([first, second]))[: len(first)]
     return float((ranks.sum() - len(first) * (len(first) + 1) / 2) / (len(first) * len(second)))
 

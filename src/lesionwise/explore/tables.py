@@ -107,20 +107,13 @@ def missing_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def size_table(sizes: list[tuple[int, int]]) -> pd.DataFrame:
-    """Return the sizes of the image files, the commonest first.
-
-    Args:
-        sizes: Width and height of each, in pixels.
-    """
+    """Return the sizes of the image files, the commonest first."""
     counts = pd.Series([f"{width} x {height}" for width, height in sizes], dtype=str).value_counts()
     return counts.rename_axis("size_px").rename("images").reset_index()
 
 
 def spread_table(measures: pd.DataFrame, dx: NDArray[np.str_]) -> pd.DataFrame:
     """Return five quantiles of every measure in every diagnosis, without the values that are missing.
-
-    Args:
-        measures: One column for each measure, one row for each image.
 
     Returns:
         Columns `measure`, `diagnosis`, `images` and those of `QUANTILES`.

@@ -175,9 +175,6 @@ def quantize_bundle(
 
     It keeps the calibration of fp32. Its scores are its own: those on `val` are worked out anew, those on
     `test` were another file's and are left out, because an export does not read `test`.
-
-    Args:
-        graph: Its ONNX file without the description.
     """
     recipe, data, _ = prepare_again(member, execution)
     metadata = data.metadata(recipe.metadata)

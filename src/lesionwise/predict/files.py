@@ -71,12 +71,7 @@ class Tally:
         return {name: self.decisions[name] for name in get_args(Decision)} if self.decisions else {}
 
     def add(self, batch: "Decoded", answers: Answers | None) -> None:
-        """Count a batch.
-
-        Args:
-            batch: What was read.
-            answers: What the model said; None if nothing could be read.
-        """
+        """Count a batch."""
         self.failed += len(batch.faults)
         self.several += batch.several
         if answers is not None:

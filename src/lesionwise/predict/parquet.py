@@ -20,10 +20,6 @@ _TEXTS: Final = (
 def write_parquet(table: Path, out: Path) -> None:
     """Write a table of predictions as Parquet: names as text, all else as numbers.
 
-    Args:
-        table: The CSV that `predict` writes.
-        out: The file to write, whole or not at all.
-
     Raises:
         MissingExtraError: If Arrow is not installed.
     """
@@ -42,12 +38,7 @@ def write_parquet(table: Path, out: Path) -> None:
 
 
 def verify_made_by(out: Path, sha256: str) -> None:
-    """Make sure that a finished Parquet file was predicted with this model, as far as it names one.
-
-    Args:
-        out: The file.
-        sha256: Of the model.
-    """
+    """Make sure that a finished Parquet file was predicted with this model, as far as it names one."""
     parquet, column = import_arrow("parquet"), "model_sha256"
     try:
         file = parquet.ParquetFile(out)

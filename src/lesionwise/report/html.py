@@ -199,11 +199,7 @@ def misclassified_table(predictions: Predictions) -> pd.DataFrame:
 
 
 def thumbnails(image_ids: Iterable[str], paths: dict[str, Path]) -> dict[str, str]:
-    """Return small JPEGs as data addresses, so that the page needs no other file.
-
-    Args:
-        paths: File of each image id; those that are missing or cannot be read are left out.
-    """
+    """Return small JPEGs as data addresses, so that the page needs no other file."""
     found = {}
     for image_id in image_ids:
         try:

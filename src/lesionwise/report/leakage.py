@@ -27,11 +27,7 @@ _TITLE: Final = "Scores of one recipe under four ways of splitting"
 
 
 def write_leakage_page(folder: Path) -> Path:
-    """Write `leakage.svg` and `leakage.html` of a finished measurement, and return the path of the page.
-
-    Args:
-        folder: What `measure_leakage` filled.
-    """
+    """Write `leakage.svg` and `leakage.html` of a finished measurement, and return the path of the page."""
     outcomes: list[dict[str, Any]] = read_json(RunFolder(folder).leakage)["outcomes"]
     svg = figure_svg(plot_leakage(leakage_table(folder)), name="leakage", title=_TITLE)
     write_text(folder / "leakage.svg", svg)

@@ -30,11 +30,7 @@ _MARKS = {"top": ("accent", "o"), "decision": ("quiet", "s"), "melanoma": ("aler
 
 
 def explanation_facts(run: RunFolder, part: str, drawn: dict[str, Markup]) -> dict[str, Any] | None:
-    """Return what the tests of the maps gave, and draw their figures; None where nothing was measured.
-
-    Args:
-        part: The part that the report is about; where it was not explained, val or cal is shown.
-    """
+    """Return what the tests of the maps gave, and draw their figures; None where nothing was measured."""
     name, found = shown_part(read_explanation, run, part)
     if not found:
         return None
@@ -43,11 +39,7 @@ def explanation_facts(run: RunFolder, part: str, drawn: dict[str, Markup]) -> di
 
 
 def robustness_facts(run: RunFolder, part: str, drawn: dict[str, Markup]) -> dict[str, Any] | None:
-    """Return what changed photographs cost, and draw the figure; None where it was not measured.
-
-    Args:
-        part: The part that the report is about; where it was not measured, val or cal is shown.
-    """
+    """Return what changed photographs cost, and draw the figure; None where it was not measured."""
     name, found = shown_part(read_robustness, run, part)
     if not found:
         return None

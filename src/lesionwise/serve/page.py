@@ -152,11 +152,7 @@ def render_lost(service: Service, problem: Problem, base: str) -> str:
 
 
 def describe(service: Service, found: list[Answer | Problem], *, key: str) -> list[dict[str, Any]]:
-    """Return what the templates need of answers and refusals.
-
-    Args:
-        key: Sets the ids of these results apart from others on the page.
-    """
+    """Return what the templates need of answers and refusals."""
     return [
         {"id": f"result-{key}-{number}", "number": number + 1}
         | (

@@ -179,12 +179,7 @@ def serve(
     drain_s: float = 0,
     quiet: bool = False,
 ) -> None:
-    """Answer requests until the process is asked to stop; those that came before are still answered.
-
-    Args:
-        drain_s: Seconds between SIGTERM and the end of listening.
-        quiet: Log errors alone.
-    """
+    """Answer requests until the process is asked to stop; those that came before are still answered."""
     _write_log(logging.WARNING if quiet else logging.INFO)
     server = Server(configure(app, service), service, on_start, drain_s=drain_s)
     server.run(sockets=[listening])

@@ -188,9 +188,6 @@ class Service:
     ) -> list[Answer]:
         """Return an answer for each image.
 
-        Args:
-            metadata: Values that hold for all of the images, by field of the model's metadata.
-
         Raises:
             Problem: If one of them cannot be answered; it names the image.
         """

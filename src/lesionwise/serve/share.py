@@ -45,11 +45,7 @@ def verify_shareable(token: str | None) -> None:
 
 @contextmanager
 def shared(address: str) -> Iterator[str]:
-    """Yield a public address that leads to the service for the length of the block.
-
-    Args:
-        address: Where the service listens on this machine.
-    """
+    """Yield a public address that leads to the service for the length of the block."""
     ngrok = _import_ngrok()
     try:
         tunnel = ngrok.forward(address, authtoken=os.environ.get(ACCOUNT))

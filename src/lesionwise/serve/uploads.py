@@ -148,11 +148,7 @@ class Upload(NamedTuple):
 
 
 async def read_upload(request: Request, limits: Limits, hold: Hold, fields: Collection[str] = ()) -> Upload:
-    """Return the images of a request and their metadata.
-
-    Args:
-        fields: Names of the other fields that are read; any more are skipped.
-    """
+    """Return the images of a request and the values of these fields; other fields are skipped."""
     verify_length(request, limits)
     form = _Form(_boundary(request), limits, fields)
     problem = None

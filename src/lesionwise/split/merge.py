@@ -42,9 +42,6 @@ def verify_merge(
 ) -> None:
     """Make sure that confirmed pairs join images of this table, and not too many.
 
-    Args:
-        table: Table with image_id and lesion_id.
-
     Raises:
         SplitError: If a pair names an image that is not in the table, or joins more than six images.
     """

@@ -52,12 +52,7 @@ class Candidate:
 def near_duplicates(
     grey: NDArray[np.float16], lesion: NDArray[np.intp], *, least: float = SAME_LESION_CORRELATION
 ) -> list[Candidate]:
-    """Return pairs of images of different lesions that look like one lesion, the likeliest first.
-
-    Args:
-        lesion: Number of the lesion of each image, shape (N,); pairs within one are not looked for.
-        least: Correlation from which a pair is returned.
-    """
+    """Return pairs of images of different lesions that look like one lesion, the likeliest first."""
     pairs, mirrored = _nearest(_hashes(grey), lesion)
     correlation = _correlate(grey, pairs, mirrored)
     found = [

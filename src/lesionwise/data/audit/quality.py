@@ -125,11 +125,7 @@ def measure_image(pixels: Pixels) -> tuple[dict[str, float], Grey]:
 
 
 def quality_findings(measures: dict[str, NDArray[np.float64]], image_ids: NDArray[np.str_]) -> list[Finding]:
-    """Return a finding for each measure that some images fail, the worst images first.
-
-    Args:
-        measures: Value of each image by measure, each of shape (N,).
-    """
+    """Return a finding for each measure that some images fail, the worst images first."""
     findings = []
     for measure in MEASURES:
         values = measures[measure.name]

@@ -68,10 +68,6 @@ def find_shortcuts(
 
     Each is the balanced accuracy of a logistic regression with balanced classes, in five folds that keep
     lesions together. Nothing is returned where a diagnosis has fewer than two lesions.
-
-    Args:
-        table: Table with lesion_id and dx, and those of `COLUMNS` that there are.
-        measures: Value of each image by measure of `quality`, each of shape (N,).
     """
     lesions = table.groupby("dx")["lesion_id"].nunique()
     folds = min(FOLDS, int(lesions.min())) if len(lesions) > 1 else 0

@@ -21,9 +21,6 @@ from lesionwise.progress import SILENT, Progress
 def copy_from_kaggle(out: Path, place: Callable[[str], str], *, progress: Progress = SILENT) -> Unpacked:
     """Have kagglehub download the set, and copy it without its lower-case twins.
 
-    Args:
-        place: Gives the folder of an image file, relative to `out`.
-
     Raises:
         DownloadError: If it does not hand the set out.
     """

@@ -61,9 +61,6 @@ def download_set(
 ) -> Downloaded:
     """Download a set, unless it is there and right.
 
-    Args:
-        source: The only source to ask.
-
     Raises:
         DownloadError: If no source hands the set out whole.
         DataError: If the disk is too small, or the folder holds another set.

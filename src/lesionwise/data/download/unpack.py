@@ -55,9 +55,6 @@ def unpack_images(
 ) -> Unpacked:
     """Take the images out of an archive.
 
-    Args:
-        place: Gives the folder of an image id, relative to `folder`.
-
     Raises:
         DownloadError: If the archive is damaged, or tries anything.
     """

@@ -39,11 +39,7 @@ class Drawing:
 
 @dataclass
 class Canvas:
-    """A square field of view around one lesion, in pixels of the final photograph.
-
-    Args:
-        radius: Mean radius of the lesion in pixels.
-    """
+    """A square field of view around one lesion, in pixels of the final photograph."""
 
     rng: np.random.Generator
     radius: float
@@ -115,11 +111,7 @@ class Canvas:
             np.add(scattered, opacity * np.float32(value), out=scattered)
 
     def finish(self, area: Field) -> Drawing:
-        """Return the drawing, faded out towards the border of the canvas.
-
-        Args:
-            area: Field that is 1 where the lesion's mask is and 0 elsewhere.
-        """
+        """Return the drawing, faded out towards the border of the canvas."""
         reach = np.maximum(np.abs(self.x), np.abs(self.y))
         window = ramp(reach, self.side * 0.495, self.side * 0.45)
         transmission = 1.0 - (1.0 - self._transmission) * window

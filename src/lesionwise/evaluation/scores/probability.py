@@ -118,9 +118,6 @@ def calibration_estimate(gaps: Floats, drawn: Floats) -> Estimate:
     resamples, moved to the corrected value, because each resample carries the excess a second time; it
     reaches down to 0 where noise alone would show as much.
 
-    Args:
-        drawn: The same of each resample, shape (R, B).
-
     References:
         Bias of the binned error: Roelofs et al. (2022), https://proceedings.mlr.press/v151/roelofs22a.html;
         variance off the squared gap: Kumar, Liang, Ma (2019), https://arxiv.org/abs/1909.10155; folded

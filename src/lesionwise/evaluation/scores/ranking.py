@@ -56,10 +56,6 @@ def macro_average_precision_score(y_true: Truth, y_prob: Probs, weights: Weights
 def binary_auc_score(positive: ArrayLike, score: ArrayLike, weights: Weights | None = None) -> Floats:
     """Return the area under the ROC curve of one yes-or-no question.
 
-    Args:
-        positive: Whether the answer is yes, shape (N,).
-        score: What rises with yes, shape (N,).
-
     Returns:
         A number, or shape (R,); NaN where all answers are the same.
     """
@@ -87,10 +83,6 @@ def _rank(positive: NDArray[np.bool_], score: Floats, weights: Weights | None) -
 
 def ladder_cells(positive: NDArray[np.bool_], score: Floats) -> tuple[NDArray[np.intp], int]:
     """Return the cell that each sample is counted in, and the number K of distinct scores of positives.
-
-    Args:
-        positive: Whether a sample is of the class, shape (N,).
-        score: What rises with it, shape (N,).
 
     Returns:
         Positives lie in the cells [0, K), negatives in the 2 K + 1 cells that follow: shape (N,), and K.

@@ -19,13 +19,10 @@ _WARM_UP = 10  # steps: with d = (1 + n) / (10 + n) the average covers the last 
 
 
 class Freezing(L.Callback):
-    """Holds weights and normalisation statistics of the features still.
+    """Holds weights and statistics of the features still in the first `epochs`, or in all of them.
 
     A fresh head sends large, random gradients into trained features and spoils them. The mean and variance of
     batch normalisation would drift without any gradient, so the frozen features work as in evaluation.
-
-    Args:
-        epochs: First epochs in which they are held, or "all".
     """
 
     def __init__(self, epochs: int | Literal["all"]) -> None:

@@ -86,6 +86,8 @@ class NotedProgress(Progress):
         self.work: list[tuple[str, int, int]] = []
         self.bytes: list[tuple[str, int, int]] = []
         self.steps: list[tuple[int, int, int]] = []
+        self.stages: list[tuple[str, int, int]] = []
+        self.trainings: list[int] = []
         self.epochs: list[dict[str, float]] = []
 
     def on_run(self, title: str) -> None:
@@ -96,6 +98,12 @@ class NotedProgress(Progress):
 
     def on_bytes(self, name: str, done: int, total: int) -> None:
         self.bytes.append((name, done, total))
+
+    def on_stage(self, title: str, number: int, total: int) -> None:
+        self.stages.append((title, number, total))
+
+    def on_training(self, epochs: int) -> None:
+        self.trainings.append(epochs)
 
     def on_step(self, epoch: int, done: int, total: int) -> None:
         self.steps.append((epoch, done, total))

@@ -31,6 +31,22 @@ class Progress:
             total: Number of all bytes; 0 if the server does not say.
         """
 
+    def on_stage(self, title: str, number: int, total: int) -> None:
+        """Receive which stage of a piece of work starts.
+
+        Args:
+            title: What is done now, such as "writing the graph".
+            number: Number of the stage, from 1.
+            total: Number of all stages.
+        """
+
+    def on_training(self, epochs: int) -> None:
+        """Receive that a training starts or continues.
+
+        Args:
+            epochs: Number of all its epochs; it may stop before.
+        """
+
     def on_step(self, epoch: int, done: int, total: int) -> None:
         """Receive how much of an epoch is done.
 
@@ -42,6 +58,20 @@ class Progress:
 
     def on_epoch(self, row: dict[str, float]) -> None:
         """Receive the row that a finished epoch adds to the history. `row`: as in `history.csv`."""
+
+
+class Stages:
+    """Reports the stages of a piece of work, which has a known number of them."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress = progress
+        self._number = 0
+        self._total = total
+
+    def begin(self, title: str) -> None:
+        """Report that the next stage starts."""
+        self._number += 1
+        self._progress.on_stage(title, self._number, self._total)
 
 
 SILENT: Final = Progress()

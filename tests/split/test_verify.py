@@ -70,13 +70,13 @@ def test_identical_images_count_as_one_lesion(drawn: Dataset) -> None:
 
 def test_an_image_that_the_split_lacks_is_named(drawn: Dataset) -> None:
     split = make_split(drawn)
-    with pytest.raises(SplitError, match=r"1 images, such as DRAWN_0000000, are not in the split"):
+    with pytest.raises(SplitError, match=r"the split lacks 1 image, such as DRAWN_0000000"):
         verify_split(replace(split, frame=split.frame.iloc[1:]), drawn)
 
 
 def test_an_image_that_the_data_lacks_is_named(drawn: Dataset) -> None:
     split = make_split(drawn)
-    with pytest.raises(SplitError, match=r"1 images, such as DRAWN_0000000, are not in the data"):
+    with pytest.raises(SplitError, match=r"the data lacks 1 image, such as DRAWN_0000000"):
         verify_split(split, replace(drawn, table=drawn.table.iloc[1:]))
 
 
@@ -86,5 +86,5 @@ def test_a_split_may_leave_out_as_many_images_as_it_says(drawn: Dataset) -> None
     left_out = len(split.frame) - len(rest)
     verify_split(Split(rest, {"left_out": left_out}), drawn)
     for wrong in ({}, {"left_out": left_out - 1}):
-        with pytest.raises(SplitError, match="are not in the split"):
+        with pytest.raises(SplitError, match="the split lacks"):
             verify_split(Split(rest, wrong), drawn)

@@ -10,6 +10,8 @@ from typing import Final
 LICENCE_FILE: Final = "LICENSE"
 _CREATIVE_COMMONS: Final = re.compile(r"cc-(by|by-sa|by-nc|by-nd|by-nc-sa|by-nc-nd)-(4\.0)")
 _HUB_ID: Final = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+_CARD_HEADER: Final = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+_LICENCE_LINE: Final = re.compile(r"^(license|license_name): (.+)$", re.MULTILINE)
 
 
 def hub_id(licence: str) -> str:
@@ -37,6 +39,20 @@ def licence_in_words(licence: str) -> str:
     """
     found = creative_commons(licence)
     return f"CC {found[0].upper()} {found[1]}" if found else licence.strip()
+
+
+def licence_of_card(card: str) -> str:
+    r"""Return the licence that the header of a model card states; empty where it states none.
+
+    Example:
+        >>> licence_of_card("---\nlicense: cc-by-nc-4.0\n---\n"), licence_of_card("# A card")
+        ('CC BY-NC 4.0', '')
+    """
+    header = _CARD_HEADER.match(card)
+    stated = dict(_LICENCE_LINE.findall(header[0])) if header else {}
+    if "license_name" in stated:
+        return str(json.loads(stated["license_name"]))
+    return licence_in_words(stated.get("license", ""))
 
 
 def licence_lines(licence: str) -> list[str]:

@@ -102,14 +102,14 @@ def verify_publishable(bundle: Bundle) -> None:
         )
     lacking = {
         "calibration, so that nobody knows what its probabilities mean": description.calibration is None,
-        'card: "lesionwise report RUN" --card writes one': not description.card.strip(),
+        "card that says what it is for and what was measured": not description.card.strip(),
         "licence: nobody may use what has none": not description.licence.strip(),
     }
     for thing, is_lacking in lacking.items():
         if is_lacking:
             raise BundleError(
                 f"{bundle.path}: has no {thing}. "
-                'Run "lesionwise bundle export RUN --card FILE --licence NAME" again.'
+                'Run "lesionwise report RUN --card --licence NAME", then "lesionwise bundle export RUN".'
             )
 
 
@@ -120,7 +120,8 @@ def _bundle_of(source: Path) -> Bundle:
     path = source / MODEL
     if not path.is_file():
         raise RunError(
-            f'{source}: has no {MODEL}. Run "lesionwise bundle export {source} --card FILE --licence NAME".'
+            f'{source}: has no {MODEL}. Run "lesionwise report {source} --card --licence NAME", then '
+            f'"lesionwise bundle export {source}".'
         )
     bundle = read_bundle(path)
     _verify_present(run, bundle)

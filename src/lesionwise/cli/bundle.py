@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from lesionwise.cli.console import TransferDisplay, print_note, print_result
+from lesionwise.cli.console import Display, TransferDisplay, print_note, print_result
 from lesionwise.cli.extras import require
 from lesionwise.cli.options import (
     Json,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lesionwise.bundle.load import Bundle
     from lesionwise.evaluation.calibration.record import Calibration
     from lesionwise.predict.check import ClaimCheck
+    from lesionwise.run_folder import RunFolder
 
 Precision = Literal["fp32", "bf16"]
 Run = Annotated[Path, typer.Argument(help="A run folder, or that of an ensemble.", metavar="RUN")]
@@ -48,13 +49,18 @@ OutFile = Annotated[
     ),
 ]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the model; by default that of its recipe.")]
-Licence = Annotated[str, typer.Option("--licence", help="Licence of the weights, such as CC-BY-NC-4.0.")]
+Licence = Annotated[
+    str,
+    typer.Option(
+        "--licence", help="Licence of the weights, such as CC-BY-NC-4.0; by default that of the card."
+    ),
+]
 Card = Annotated[
     Path | None,
     typer.Option(
         "--card",
         help="Markdown file with what a reader must know, such as the model card; it becomes part of the "
-        "bundle.",
+        "bundle; by default model_card.md in the run's folder.",
     ),
 ]
 PrecisionOption = Annotated[
@@ -98,21 +104,29 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Write a run or an ensemble as a bundle: one .onnx file, calibrated, that describes itself."""
+    from lesionwise.bundle.licence import licence_of_card
     from lesionwise.run_folder import open_run_folder
 
     opened = open_run_folder(run, "run", "ensemble")
-    text = read_text(card) if card else ""
+    found = card or _card_of(opened)
+    text = read_text(found) if found else ""
+    licence = licence or licence_of_card(text)
+    if found and not card:
+        print_note(f"With the model card {found}; to leave it out, remove or rename it.", quiet=quiet)
     require("torch")
+    from lesionwise.execution import Execution
     from lesionwise.export.run import export_run
 
-    bundle = export_run(
-        opened,
-        out or opened.path / "model.onnx",
-        name=name,
-        precision=precision,
-        licence=licence,
-        card=text,
-    )
+    with Display(quiet=quiet) as display:
+        bundle = export_run(
+            opened,
+            out or opened.path / "model.onnx",
+            name=name,
+            precision=precision,
+            licence=licence,
+            card=text,
+            execution=Execution(progress=display),
+        )
     check = bundle.description.precision_check
     if check:
         print_note(
@@ -123,6 +137,14 @@ def export(
         )
     _note_stamp(bundle, quiet=quiet)
     print_result(f"Bundle: {bundle.path} ({len(bundle.content) / 1e6:.1f} MB)", _record(bundle), as_json=json)
+
+
+def _card_of(run: "RunFolder") -> Path | None:
+    """Return the model card of a run, unless it is older than the weights."""
+    card, weights = run.model_card, run.best
+    if not card.is_file() or (weights.is_file() and card.stat().st_mtime < weights.stat().st_mtime):
+        return None
+    return card
 
 
 def show(
@@ -232,6 +254,8 @@ def _note_stamp(bundle: "Bundle", *, quiet: bool) -> None:
 
 
 def _describe(bundle: "Bundle") -> Group:
+    from lesionwise.bundle.rendering import warnings_about
+
     description = bundle.description
     facts = Table(show_header=False, box=None, pad_edge=False)
     facts.add_column(style="bold", no_wrap=True)
@@ -239,8 +263,7 @@ def _describe(bundle: "Bundle") -> Group:
     for title, value in _facts(bundle).items():
         facts.add_row(title, Text(value))
     parts: list[Any] = [facts]
-    if description.stamp:
-        warning = f"{description.stamp}: its scores mean nothing, and it is not served."
+    for warning in reversed(warnings_about(description)):
         parts.insert(0, Text(warning, style="bold red"))
     if description.scores:
         parts += ["", _score_table(description)]

@@ -100,7 +100,7 @@ def describe_calibration(calibration: "Calibration") -> str:
     for code, fitted in sets.classes.items():
         none = f"{fitted.quantile}: it takes {least_lesions(sets.coverage)}"
         limit = none if isinstance(fitted.quantile, str) else f"limit {fitted.quantile:.3f}"
-        lines.append(f"    {code:6} {fitted.lesions:4} lesions   {limit}")
+        lines.append(f"    {code:6} {counted(fitted.lesions, 'lesion'):>11}   {limit}")
     return "\n".join([*lines, *map(_describe_point, calibration.operating_points)])
 
 

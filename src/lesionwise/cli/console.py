@@ -4,6 +4,8 @@ import json
 import math
 import shlex
 import sys
+from datetime import timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from rich import progress as bars
@@ -15,12 +17,15 @@ from lesionwise.progress import Progress
 from lesionwise.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from lesionwise.evaluation.calibration.check import CalibrationCheck
     from lesionwise.evaluation.scores.evaluate import Evaluation
 
 _RESUMED: Final = ("run", "train", "predict")  # others go on by themselves
+_FAST: Final = 10.0  # images a second
+_LINE_EVERY_S: Final = 10.0  # in a log
 _folder: "Path | None" = None
 _out = Console(highlight=False, soft_wrap=True, emoji=False)
 _notes = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
@@ -67,19 +72,41 @@ def print_stopped() -> None:
 
 
 class SpeedColumn(bars.ProgressColumn):
-    """Images per second, once there is something to divide by."""
+    """Images per second, where images are counted and once there is something to divide by."""
 
     def render(self, task: bars.Task) -> Text:
         """Return the speed, or nothing yet."""
-        return Text(f"{task.speed:.0f} images/s" if task.speed else "")
+        return Text(_speed(task.speed) if task.speed and task.fields.get("images") else "")
+
+
+class Pace:
+    """How fast a piece of work goes, from the first report of it on."""
+
+    def __init__(self, clock: "Callable[[], float]") -> None:
+        self._clock = clock
+        self._title = ""
+        self._began = 0.0
+        self._first = 0
+
+    def speed(self, title: str, done: int) -> float:
+        """Return how many are done each second; 0 at the first report of a piece of work."""
+        now = self._clock()
+        if title != self._title:
+            self._title, self._began, self._first = title, now, done
+        return (done - self._first) / (now - self._began) if now > self._began else 0.0
 
 
 class Display(Progress):
-    """What a long command shows: a moving bar on a terminal, a line at each tenth in a log."""
+    """What a long command shows: moving bars on a terminal, a line every ten seconds in a log.
+
+    Args:
+        quiet: Show nothing.
+        clock: Returns the time in seconds.
+    """
 
     _counts: ClassVar[tuple[type[bars.ProgressColumn], ...]] = (bars.MofNCompleteColumn, SpeedColumn)
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, clock: "Callable[[], float]" = monotonic) -> None:
         self.quiet = quiet
         self._bar = bars.Progress(
             bars.TextColumn("{task.description}"),
@@ -91,7 +118,12 @@ class Display(Progress):
             transient=True,
         )
         self._tasks: dict[str, bars.TaskID] = {}
-        self._tenth = 0
+        self._stage: bars.TaskID | None = None
+        self._clock = clock
+        self._work, self._stages = Pace(clock), Pace(clock)
+        self._printed = clock()
+        self._epochs = 0
+        self._epoch_s = 0.0
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -105,15 +137,37 @@ class Display(Progress):
         print_note(title, quiet=self.quiet)
 
     @override
+    def on_stage(self, title: str, number: int, total: int) -> None:
+        if self._stage is None or number == 1:
+            self._stage = self._bar.add_task(title)
+        self._bar.update(self._stage, description=title, completed=number - 1, total=total)
+        speed = self._stages.speed(f"{total} stages", number)
+        left = f", some {_time((total - number + 1) / speed)} left" if speed else ""
+        self._print_line(f"{title} ({number} of {total}{left})")
+
+    @override
     def on_work(self, title: str, done: int, total: int) -> None:
         self._move(title, done, total)
-        if done * 10 // total > self._tenth:
-            self._tenth = done * 10 // total
-            self._print_line(f"{title} {done}/{total}")
+        speed = self._work.speed(title, done)
+        left = f"  {_speed(speed)}  {_time((total - done) / speed)} left" if speed and done < total else ""
+        if done >= total or self._is_due():
+            self._print_line(f"{title} {done:,}/{total:,}{left}")
+
+    @override
+    def on_training(self, epochs: int) -> None:
+        self._epochs, self._epoch_s = epochs, 0.0
 
     @override
     def on_step(self, epoch: int, done: int, total: int) -> None:
-        self._move(f"epoch {epoch + 1}", done, total)
+        title = f"epoch {epoch + 1}" + (f" of {self._epochs}" if self._epochs else "")
+        self._move(title, done, total)
+        speed = self._work.speed(title, done)
+        if speed and self._is_due():
+            seconds = (total - done) / speed
+            seconds += max(0, self._epochs - epoch - 1) * (self._epoch_s or total / speed)
+            self._print_line(
+                f"{title}  {done:,}/{total:,} images  {_speed(speed)}  at most {_time(seconds)} left"
+            )
 
     @override
     def on_epoch(self, row: dict[str, float]) -> None:
@@ -123,23 +177,42 @@ class Display(Progress):
             else f"val loss {row['val_loss']:.3f}  accuracy {row['val_accuracy']:.3f}  "
             f"balanced accuracy {row['val_balanced_accuracy']:.3f}  "
         )
+        self._epoch_s = row.get("seconds", 0.0)
+        seconds = max(0.0, self._epochs - row["epoch"] - 1) * self._epoch_s
+        left = f"  at most {_time(seconds)} left" if seconds > 0 else ""
         print_note(
             f"epoch {row['epoch'] + 1:.0f}  loss {row['train_loss']:.3f}  {watched}"
-            f"{row['images_per_second']:.0f} images/s",
+            f"{row['images_per_second']:.0f} images/s{left}",
             quiet=self.quiet,
         )
+        self._printed = self._clock()
+
+    def _is_due(self) -> bool:
+        """Return whether a log has waited long enough for a line."""
+        return self._clock() - self._printed >= _LINE_EVERY_S
 
     def _print_line(self, text: str) -> None:
         """Print a line where no bar moves."""
         if not _notes.is_terminal:
             print_note(text, quiet=self.quiet)
+            self._printed = self._clock()
 
     def _move(self, title: str, done: int, total: int) -> None:
         if title not in self._tasks:
             for task in self._tasks.values():
                 self._bar.remove_task(task)
-            self._tasks, self._tenth = {title: self._bar.add_task(title)}, 0
+            self._tasks = {title: self._bar.add_task(title, images=True)}
         self._bar.update(self._tasks[title], completed=done, total=total)
+
+
+def _speed(each_second: float) -> str:
+    """Return a speed; a slow one with a digit behind the point."""
+    return f"{each_second:.{0 if each_second >= _FAST else 1}f} images/s"
+
+
+def _time(seconds: float) -> str:
+    """Return a length of time as hours, minutes and seconds."""
+    return str(timedelta(seconds=round(seconds)))
 
 
 class TransferDisplay(Display):

@@ -142,7 +142,7 @@ def phantom(
     out: Annotated[Path, typer.Argument(help="Folder to make.", metavar="OUT")],
     lesions: Annotated[
         int, typer.Option("--lesions", help="Least number of lesions of each diagnosis.", min=1)
-    ] = 12,
+    ] = 24,
     imbalance: Annotated[
         Literal["none", "ham"],
         typer.Option(
@@ -152,11 +152,15 @@ def phantom(
     seed: Seed = 0,
     workers: Workers = None,
     json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Draw a data set in the layout of HAM10000, to try things on."""
     from lesionwise.data.phantom import write_phantom
 
-    folder = write_phantom(out, lesions_per_class=lesions, imbalance=imbalance, seed=seed, workers=workers)
+    with Display(quiet=quiet) as display:
+        folder = write_phantom(
+            out, lesions_per_class=lesions, imbalance=imbalance, seed=seed, workers=workers, progress=display
+        )
     images = sum(1 for _ in folder.rglob("*.jpg"))
     print_result(
         f"{folder}: {counted(images, 'drawn image')}.",

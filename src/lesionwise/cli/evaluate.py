@@ -90,6 +90,8 @@ def evaluate(
 def _evaluate_run(
     run: "RunFolder", table: "pd.DataFrame | None", *, final: bool, device: Device, quiet: bool
 ) -> tuple["Evaluation", str, "CalibrationCheck | None"]:
+    from lesionwise.data.collection import PHANTOM_WARNING, collection_of
+    from lesionwise.evaluation.runs.predictions import read_run_predictions
     from lesionwise.evaluation.runs.scores import evaluate_part, read_check, working_part
     from lesionwise.experiments.image_facts import about_part
 
@@ -98,11 +100,14 @@ def _evaluate_run(
         from lesionwise.execution import Execution
         from lesionwise.training.ledger import predict_test_together
 
-        look = predict_test_together(run, Execution(device))
+        with Display(quiet=quiet) as display:
+            look = predict_test_together(run, Execution(device, progress=display))
         note = "The test part of this run is a fold that was held out, not the final exam: no look is noted."
         if look:
             note = f"Look number {look.number} at the test images of this split, noted in {look.ledger}."
         print_note(note, quiet=quiet)
+    if collection_of(read_run_predictions(run, part).image_id) == "phantom":
+        print_note(PHANTOM_WARNING, quiet=quiet)
     known, missing = about_part(run, part) if table is None else (table, "")
     if missing:
         print_note(missing, quiet=quiet)

@@ -1,14 +1,17 @@
 """`lesionwise report`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lesionwise.cli import given
-from lesionwise.cli.console import print_result
-from lesionwise.cli.options import Json, Out, read_text
+from lesionwise.cli.console import Display, print_note, print_result
+from lesionwise.cli.options import Json, Out, Quiet, read_text
 from lesionwise.errors import LesionwiseError
+
+if TYPE_CHECKING:
+    from lesionwise.run_folder import RunFolder
 
 Card = Annotated[
     bool,
@@ -50,8 +53,9 @@ def report(
     out: Out = None,
     force: given.Force = False,
     json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Write the report of an evaluated run or a predictions CSV; with --card the model card of a run too."""
+    """Write the report of a run or a predictions CSV; with --card the model card of a run too."""
     from lesionwise.files import sole_writer
     from lesionwise.run_folder import RunFolder, open_run_folder
 
@@ -83,8 +87,14 @@ def report(
     text = read_text(notes) if notes else ""
     from lesionwise.report.html import write_report
 
-    with sole_writer(run):
-        path = write_report(folder)
+    if card and not licence:
+        print_note(
+            'No licence was stated, without which nothing is published: --licence "CC BY-NC 4.0".',
+            quiet=quiet,
+        )
+    with sole_writer(run), Display(quiet=quiet) as display:
+        _evaluate_first(folder, quiet=quiet)
+        path = write_report(folder, progress=display)
         lines, value = [f"Report: {path}"], {"report": str(path)}
         if card:
             from lesionwise.report.model_card import write_model_card
@@ -92,3 +102,18 @@ def report(
             written = write_model_card(folder, licence=licence, folds=judged, notes=text)
             lines, value = [*lines, f"Model card: {written}"], {**value, "model_card": str(written)}
     print_result("\n".join(lines), value, as_json=json)
+
+
+def _evaluate_first(run: "RunFolder", *, quiet: bool) -> None:
+    """Score the part that choices are made on, where a run was not evaluated yet."""
+    from lesionwise.evaluation.runs.scores import evaluate_part, is_evaluated, working_part
+    from lesionwise.experiments.image_facts import about_part
+
+    part = working_part(run)
+    if is_evaluated(run) or not run.predictions(part).is_file():
+        return
+    print_note(f"{run.path}: was not evaluated yet; its {part} part is scored first.", quiet=quiet)
+    table, missing = about_part(run, part)
+    if missing:
+        print_note(missing, quiet=quiet)
+    evaluate_part(run, part, table=table)

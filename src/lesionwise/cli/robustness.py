@@ -72,6 +72,7 @@ def stability(
 
 def _of_run(path: Path, data: Path | None, split: Path | None, *, quiet: bool) -> "Stability":
     from lesionwise.bundle.engine import Engine
+    from lesionwise.execution import Execution
     from lesionwise.experiments.stability import run_stability
     from lesionwise.export.run import export_run
     from lesionwise.run_folder import run_to_write
@@ -80,8 +81,9 @@ def _of_run(path: Path, data: Path | None, split: Path | None, *, quiet: bool) -
         raise LesionwiseError(f"{path}: a run knows its split; leave out --split.")
     with run_to_write(path, "run", "ensemble") as run, TemporaryDirectory() as folder:
         print_note("Making the run's bundle, which is measured and not kept.", quiet=quiet)
-        engine = Engine(export_run(run, Path(folder) / "model.onnx"))
         with Display(quiet=quiet) as display:
+            execution = Execution(progress=display)
+            engine = Engine(export_run(run, Path(folder) / "model.onnx", execution=execution))
             return run_stability(run, engine, data=data, progress=display)
 
 

@@ -8,6 +8,7 @@ import typer
 
 from lesionwise.cli import options
 from lesionwise.cli.console import (
+    Display,
     describe_check,
     describe_evaluation,
     print_note,
@@ -85,7 +86,8 @@ def run(
         if missing:
             print_note(missing, quiet=quiet)
         evaluation = evaluate_part(folder, "val", table=table)
-    write_report(folder)
+    with Display(quiet=quiet) as display:
+        write_report(folder, progress=display)
     check = read_check(folder, "val")
     calibrated = f"\n{describe_check(check)}" if check else ""
     text = f"{describe_evaluation(evaluation, 'val')}{calibrated}\n\nReport: {folder.report}"
@@ -104,5 +106,8 @@ def _phantom(seed: int, workers: int | None, *, quiet: bool) -> Path:
         quiet=quiet,
     )
     if not folder.exists():
-        write_phantom(folder, lesions_per_class=_PHANTOM_LESIONS, seed=seed, workers=workers)
+        with Display(quiet=quiet) as display:
+            write_phantom(
+                folder, lesions_per_class=_PHANTOM_LESIONS, seed=seed, workers=workers, progress=display
+            )
     return folder

@@ -26,3 +26,13 @@ def collection_of(image_ids: Iterable[str]) -> Collection:
 
     known = set(known_lesions()["image_id"])
     return "HAM10000" if found and found <= known else "other"
+
+
+def stamped_name(name: str, collection: Collection) -> str:
+    """Return the name of a model, which says so where it learnt from drawings.
+
+    Example:
+        >>> stamped_name("small", "phantom"), stamped_name("small", "HAM10000")
+        ('small (phantoms)', 'small')
+    """
+    return f"{name} (phantoms)" if collection == "phantom" and "phantom" not in name.lower() else name

@@ -22,6 +22,7 @@ from lesionwise.evaluation.scores.bootstrap import (
 from lesionwise.evaluation.scores.evaluate import OVERALL, Measured, mean_title, measure
 from lesionwise.evaluation.scores.weights import Truth
 from lesionwise.names import match_names
+from lesionwise.wording import counted
 
 DIFFERENCES: Final = tuple(name for name in OVERALL if name != "ece")
 """Scores whose difference is given; the chance part of two calibration errors does not cancel."""
@@ -241,9 +242,9 @@ def _as_named_by(first: Predictions, reference: str, other: Predictions, name: s
     if len(match) < max(len(ours), len(theirs)):
         odd = sorted(set(ours) - set(match)) + sorted(set(theirs) - set(match.values()))
         raise DataError(
-            f"{name}: {len(odd)} images, such as {odd[0]}, are not in both it and {reference}; it names "
-            f"images such as {min(theirs)}, {reference} such as {ours[0]}. Models are compared on the same "
-            "images only."
+            f"{name}: {counted(len(odd), 'image')}, such as {odd[0]}, missing from it or from {reference}; "
+            f"it names images such as {min(theirs)}, {reference} such as {ours[0]}. Models are compared on "
+            "the same images only."
         )
     place = {image: row for row, image in enumerate(theirs)}
     rows = np.array([place[match[image]] for image in ours], np.int64)

@@ -97,7 +97,8 @@ def finish_protocol(protocol: HeldOut) -> None:
         known = prepare(protocol.data, protocol.recipe, split=whole, execution=protocol.execution)
         seen = _exam_only(known, _exam_fold(known, str(whole)))
         device = choose_device(protocol.execution.device)
-        write_part_predictions(run, protocol.recipe, seen, (EXAM,), device=device)
+        progress = protocol.execution.progress
+        write_part_predictions(run, protocol.recipe, seen, (EXAM,), device=device, progress=progress)
 
 
 def protocol_split(protocol: str, known: TrainingData, exam: int, *, seed: int, per_class: int) -> Split:

@@ -127,7 +127,7 @@ def _look(run: RunFolder, own: RunFolder, recipe: Recipe, execution: Execution) 
     copy_file(run.best, own.best)
     _, data, _ = prepare_again(own, execution)
     parts = tuple(part for part in ("val", "cal") if run.predictions(part).is_file())
-    write_part_predictions(own, recipe, data, parts, device=execution.device)
+    write_part_predictions(own, recipe, data, parts, device=execution.device, progress=execution.progress)
     learn_from_cal(own, recipe, data, device=execution.device)
     if "held_out" in data.split.meta:
         predict_held_out(own, execution)

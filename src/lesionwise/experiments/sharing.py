@@ -36,8 +36,9 @@ def finish_all(work: Callable[[HeldOut], None], runs: Sequence[HeldOut]) -> Iter
     if runs and runs[0].execution.engine == "ray":
         yield from _finish_with_ray(work, runs)
         return
-    for run in runs:
+    for number, run in enumerate(runs, 1):
         run.execution.progress.on_run(run.title)
+        run.execution.progress.on_stage("all runs", number, len(runs))
         work(run)
         yield run
 

@@ -63,7 +63,8 @@ def plot_curves(table: pd.DataFrame) -> Figure:
             axes.set(title=_TITLES[mode], xlabel="part of the view", xlim=(-0.02, 1.02))
         top = max(0.6, float(table["probability"].max()) * 1.05)
         panels[0].set(ylabel="certainty of the answer", ylim=(0, min(1, top)))
-        panels[0].legend(fontsize=8.5)
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), fontsize=9)
     return figure
 
 

@@ -67,7 +67,13 @@ class Explained:
 
 
 def explain_images(
-    network: Network, recipe: Recipe, pixels: NDArray[np.uint8], rows: Integers, y_prob: NDArray[np.float64]
+    network: Network,
+    recipe: Recipe,
+    pixels: NDArray[np.uint8],
+    rows: Integers,
+    y_prob: NDArray[np.float64],
+    *,
+    progress: Progress = SILENT,
 ) -> Explained:
     """Return the maps of the likeliest class of some images.
 
@@ -86,6 +92,7 @@ def explain_images(
     for at in np.array_split(np.arange(len(rows)), max(1, -(-len(rows) // _BATCH))):
         views = _views(pixels, rows[at], recipe)
         maps.append(class_maps(network, views, classes[torch.from_numpy(at)], method).clone())
+        progress.on_work("mapping images", sum(map(len, maps)), len(rows))
     return Explained(network, recipe, method, pixels, rows, classes, y_prob.max(axis=1), torch.cat(maps))
 
 

@@ -75,12 +75,13 @@ def explain_run(
     rows = _named(data, part, image_ids) if image_ids else data.rows(part)
     ids, groups = data.image_id[rows], data.group[rows]
     network, answers = load_best_network(run, recipe), _answers(run, part, ids)
-    explained = explain_images(network, recipe, data.pixels, rows, answers)
+    progress = execution.progress
+    explained = explain_images(network, recipe, data.pixels, rows, answers, progress=progress)
     masks, kept = find_masks(data.dataset.folder), _kept_part(recipe, data)
     if image_ids:
         record = read_explanation(run, part)
     else:
-        record = measure(explained, ids, data.y[rows], groups, masks, kept=kept, progress=execution.progress)
+        record = measure(explained, ids, data.y[rows], groups, masks, kept=kept, progress=progress)
         write_explanation(run, part, record)
     table = _table(explained, data)
     if masks:

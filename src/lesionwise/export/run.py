@@ -24,7 +24,7 @@ from lesionwise.bundle.description import (
 )
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import Bundle, assemble, verify_writable, write_bundle
-from lesionwise.data.collection import collection_of
+from lesionwise.data.collection import collection_of, stamped_name
 from lesionwise.data.metadata import encoding_of
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import RunError
@@ -47,6 +47,7 @@ from lesionwise.export.precision import quantize_bundle, verify_countable
 from lesionwise.files import file_sha256, read_json
 from lesionwise.labels import LEAKY_STAMP
 from lesionwise.models.rejection import RejectionScore
+from lesionwise.progress import Stages
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder, trained_with
 from lesionwise.split.split_file import Split, read_split
@@ -56,6 +57,7 @@ from lesionwise.training.rejection import write_numbers
 from lesionwise.training.run import prepare_again
 from lesionwise.training.step.augment import evaluation_view
 
+_STAGES: Final = 6  # that export reports; fewer bits are one more
 _PROBES: Final = 16  # white lines drawn at a time
 
 
@@ -83,18 +85,24 @@ def export_run(
         RunError: If a run lacks something, or runs do not fit each other.
         BundleError: If the bundle would not answer as the run does, or has nothing that int8 is for.
     """
-    runs = made_of(run)
+    runs, stages = made_of(run), Stages(execution.progress, _STAGES + (precision != "fp32"))
     recipes = [load_recipe(member.config) for member in runs]
     _verify_exportable(runs, recipes)
     verify_countable(runs[0], precision)
-    name = name or _name(recipes)
+    split = read_split(run.split)
+    collection = collection_of(split.frame["image_id"])
+    name = stamped_name(name or _name(recipes), collection)
     verify_texts(name=name, licence=licence, card=card)
     verify_writable(out)
+    stages.begin("calibrating")
     calibration = run_calibration(run) or calibrate_run(run)
+    stages.begin("learning which images are no lesion images")
     rejection = _rejection(runs, execution)
+    stages.begin("reading the weights")
     graph = _graph(run, runs, recipes, calibration, rejection)
-    split, scores = read_split(run.split), claimed_scores(run, calibration)
+    scores = claimed_scores(run, calibration)
     encoding = encoding_of(recipes[0].metadata) if recipes[0].metadata else None
+    stages.begin("writing the graph")
     exported = to_onnx(graph, recipes[0].image_size, metadata=encoding.length if encoding else 0)
     description = Description(
         name=name,
@@ -106,7 +114,7 @@ def export_run(
         ood_cutoff=None if rejection is None else rejection.cutoff,
         ood_accepted=_accepted(rejection),
         provenance=_provenance(runs, recipes, split, scores),
-        collection=collection_of(split.frame["image_id"]),
+        collection=collection,
         scores=scores,
         stability=claimed_stability(run, split),
         stamp=LEAKY_STAMP if split.leaky else None,
@@ -115,11 +123,14 @@ def export_run(
         created=datetime.now(UTC).date(),
         package_version=version("lesionwise"),
     )
+    stages.begin("comparing the graph with the network")
     bundle = assemble(exported.content, description, out)
     engine = Engine(bundle)
     verify_parity(graph, engine)
+    stages.begin("comparing its answers with those of the run")
     verify_as_predicted(engine, run, runs)
     if precision != "fp32":
+        stages.begin(f"counting what {precision} changes")
         bundle = quantize_bundle(engine, exported.content, run, runs[0], precision, execution=execution)
     write_bundle(bundle)
     return bundle

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from lesionwise.evaluation.calibration.conformal import ALL
@@ -33,7 +34,7 @@ def plot_roc(table: pd.DataFrame, evaluation: Evaluation) -> Figure:
             curve = table[table["diagnosis"] == code]
             _banded(axes, curve, "false_positive_rate", "sensitivity", code)
             area = evaluation.per_class[code].get("auc")
-            _note(axes, f"AUC {area.value:.2f}" if area else _UNDEFINED, at=0.08)
+            _note(axes, f"AUC {area.value:.2f}" if area else _UNDEFINED)
     return figure
 
 
@@ -47,8 +48,7 @@ def plot_precision_recall(table: pd.DataFrame, evaluation: Evaluation) -> Figure
             curve = table[table["diagnosis"] == code]
             _banded(axes, curve, "recall", "precision", code)
             average = evaluation.per_class[code].get("average_precision")
-            low = average is not None and prevalence > average.value / 2
-            _note(axes, f"AP {average.value:.2f}" if average else _UNDEFINED, at=0.08 if low else 0.9)
+            _note(axes, f"AP {average.value:.2f}" if average else _UNDEFINED)
     return figure
 
 
@@ -68,8 +68,8 @@ def plot_reliability(table: pd.DataFrame, before: pd.DataFrame | None = None) ->
         axes.plot(table["confidence"], table["accuracy"], "o", color=LIGHT["accent"], ms=5.5)
         if before is not None:
             axes.plot(before["confidence"], before["accuracy"], "o", mfc="none", color=LIGHT["quiet"], ms=5.5)
-        axes.text(0.04, 0.96, "too modest", color=LIGHT["quiet"], va="top", fontsize=9)
-        axes.text(0.96, 0.04, "too sure", color=LIGHT["quiet"], ha="right", fontsize=9)
+        axes.text(0, 1.02, "too modest", color=LIGHT["quiet"], va="bottom", fontsize=9)
+        axes.text(1.02, 0, "too sure", color=LIGHT["quiet"], va="bottom", fontsize=9)
         axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
         axes.set(xlabel="confidence that the model states", ylabel="part that is right")
     return figure
@@ -106,8 +106,9 @@ def _banded(axes: Axes, curve: pd.DataFrame, x: str, y: str, code: str) -> None:
     axes.set_title(code)
 
 
-def _note(axes: Axes, text: str, *, at: float) -> None:
-    axes.text(0.96, at, text, ha="right", va="center", fontsize=9.5, color=LIGHT["ink"])
+def _note(axes: Axes, text: str) -> None:
+    """Write a number above the panel, where no curve comes."""
+    axes.set_title(text, loc="right", fontsize=9.5, color=LIGHT["quiet"])
 
 
 def plot_coverage(table: pd.DataFrame, promised: float) -> Figure:
@@ -143,8 +144,8 @@ def plot_decision_curve(table: pd.DataFrame) -> Figure:
         for axes, (question, title) in zip(panels, QUESTIONS.items(), strict=True):
             curve = table[table["question"] == question]
             color = DIAGNOSIS_COLORS["mel"] if question == "melanoma" else LIGHT["accent"]
-            axes.axhline(0, color=LIGHT["line"], lw=1)
-            axes.plot(curve["threshold"], curve["everybody"], **_DASHED)
+            nobody = axes.axhline(0, color=LIGHT["line"], lw=2)
+            (everybody,) = axes.plot(curve["threshold"], curve["everybody"], **_DASHED)
             axes.fill_between(
                 curve["threshold"], curve["low"], curve["high"], color=color, alpha=_BAND_ALPHA, lw=0
             )
@@ -153,8 +154,8 @@ def plot_decision_curve(table: pd.DataFrame) -> Figure:
             axes.set(title=title, xlim=(0, 0.6), ylim=(-0.25 * top, 1.1 * top))
             axes.set_xlabel("threshold: act from this probability on")
             axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-            _name_lines(axes, curve, top)
         panels[0].set_ylabel("net benefit per image")
+        _name_above(figure, {"acting on everybody": everybody, "acting on nobody": nobody})
     return figure
 
 
@@ -164,10 +165,8 @@ def plot_risk_coverage(table: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(5.6, 3.4))
         axes = figure.subplots()
         everything = float(table["error"].iloc[-1])
-        axes.axhline(everything, **_DASHED)
-        axes.text(
-            0.02, everything, "dropping images at random", va="bottom", fontsize=9, color=LIGHT["quiet"]
-        )
+        at_random = axes.axhline(everything, **_DASHED)
+        _name_above(figure, {"dropping images at random": at_random})
         axes.fill_between(
             table["answered"], table["low"], table["high"], color=LIGHT["accent"], alpha=_BAND_ALPHA, lw=0
         )
@@ -179,11 +178,13 @@ def plot_risk_coverage(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _name_lines(axes: Axes, curve: pd.DataFrame, top: float) -> None:
-    """Write at the two lines of comparison what they are."""
-    falling = curve[curve["everybody"] < 0.25 * top]
-    at = falling.iloc[0] if len(falling) else curve.iloc[-1]
-    axes.text(
-        at["threshold"] + 0.01, at["everybody"], "everybody", fontsize=9, color=LIGHT["quiet"], va="top"
+def _name_above(figure: Figure, lines: dict[str, Line2D]) -> None:
+    """Name lines above the panels, where they cross nothing."""
+    figure.legend(
+        lines.values(),
+        lines.keys(),
+        loc="outside upper left",
+        ncols=len(lines),
+        fontsize=9,
+        labelcolor=LIGHT["quiet"],
     )
-    axes.text(0.595, -0.02 * top, "nobody", fontsize=9, color=LIGHT["quiet"], va="top", ha="right")

@@ -28,8 +28,7 @@ def plot_history(history: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(9.6, 2.9))
         loss, accuracy, rate = figure.subplots(1, 3)
         _lines(loss, history, {"train_loss": "train", "val_loss": "val"}, "Loss")
-        columns = {"train_accuracy": "train accuracy", "val_accuracy": "val accuracy",
-                   "val_balanced_accuracy": "val balanced accuracy"}  # fmt: skip
+        columns = {"train_accuracy": "train", "val_accuracy": "val", "val_balanced_accuracy": "val, balanced"}
         _lines(accuracy, history, columns, "Accuracy")
         _lines(rate, history, {"lr": ""}, "Learning rate")
         rate.set_yscale("log")
@@ -148,4 +147,4 @@ def _lines(axes: Axes, history: pd.DataFrame, columns: dict[str, str], title: st
     axes.set(title=title, xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     if any(columns.values()):
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=len(columns))

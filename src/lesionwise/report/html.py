@@ -28,31 +28,39 @@ from lesionwise.labels import CODES, INDEX, NAMES
 from lesionwise.page.embed import jpeg_uri
 from lesionwise.page.figure_file import write_figure
 from lesionwise.page.shell import render_page
+from lesionwise.progress import SILENT, Progress, Stages
 from lesionwise.report import curve_figures, figures, summary
 from lesionwise.report.confidence import Drawing, confidence_drawings, confidence_facts
 from lesionwise.report.trust import explanation_facts, overlays, robustness_facts, stability_facts
 from lesionwise.run_folder import RunFolder
+from lesionwise.split.split_file import read_split
 
+_STAGES: Final = 4
 MELANOMAS: Final = 12
 OTHERS: Final = 12
 THUMBNAIL: Final = (150, 200)  # height and width in pixels: sharp at 100 CSS pixels on a phone
 _JPEG_QUALITY: Final = 82
 
 
-def write_report(run: RunFolder) -> Path:
+def write_report(run: RunFolder, *, progress: Progress = SILENT) -> Path:
     """Write figures, their tables and `report.html` of a run, and return the path of the page.
 
     A folder that `evaluate CSV --out` made has scores but no recipe: its page leaves out the training.
     """
+    stages = Stages(progress, _STAGES)
+    stages.begin("reading the evaluation and the images")
     found = load_evaluated(run)
     evaluation = found.evaluation
     images = run_images(run, found.image_ids)
+    stages.begin("drawing scores")
     drawn = _score_figures(found)
     reliability = None
+    stages.begin("drawing curves")
     if found.sample is not None:
         reliability = reliability_table(*found.sample)
         drawn |= _write_all(found, _curves(found, found.sample))
         drawn |= _write_all(found, confidence_drawings(found, reliability))
+    stages.begin("scoring subgroups and reading thumbnails")
     page = render_page(
         "lesionwise.report",
         "report.html",
@@ -88,7 +96,11 @@ def write_report(run: RunFolder) -> Path:
 
 
 def _is_of_phantoms(found: EvaluatedRun) -> bool:
-    return found.predictions is not None and collection_of(found.predictions.image_id) == "phantom"
+    """Return whether the images are drawn; the split knows them where the predictions are gone."""
+    ids = found.image_ids
+    if not ids and found.folder.split.is_file():
+        ids = read_split(found.folder.split).frame["image_id"].tolist()
+    return collection_of(ids) == "phantom"
 
 
 def _write_all(found: EvaluatedRun, drawings: dict[str, Drawing]) -> dict[str, Markup]:

@@ -18,6 +18,7 @@ from lesionwise.evaluation.scores.evaluate import Evaluation, evaluate
 from lesionwise.labels import CODES, INDEX
 from lesionwise.names import image_id_of, match_names
 from lesionwise.split.groups import CONFIRMED_PAIRS, Pair, lesion_groups
+from lesionwise.wording import counted
 
 REASONS: Final = ("same image", "same lesion", "hidden pair")
 """How a test image is tainted, the plainest first: each image is counted under the first that holds."""
@@ -254,6 +255,7 @@ def _truth(
             first = wrong[0]
             raise DataError(
                 f"The predictions call {tested[first]} {CODES[predictions.y_true[rows][first]]} but the "
-                f"table says {CODES[truth[first]]}; {len(wrong)} images differ. Are the columns in order?"
+                f"table says {CODES[truth[first]]}; {counted(len(wrong), 'image')} in all. "
+                "Are the columns in order?"
             )
     return truth

@@ -11,6 +11,7 @@ from lesionwise.data.dataset import Dataset
 from lesionwise.errors import LeakError, SplitError
 from lesionwise.split.groups import Pair, lesion_groups
 from lesionwise.split.split_file import Split
+from lesionwise.wording import counted
 
 
 def verify_split(
@@ -44,7 +45,7 @@ def _verify_images(split: Split, image_ids: pd.Series, source: str, *, left_out:
     ):
         if len(lost) != expected and lost:
             raise SplitError(
-                f"{source}: {len(lost)} images, such as {min(lost)}, are not in {where}. "
+                f"{source}: {where} lacks {counted(len(lost), 'image')}, such as {min(lost)}. "
                 'Was it made for another data set? Run "lesionwise data split" for this one.'
             )
 

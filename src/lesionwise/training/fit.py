@@ -23,6 +23,7 @@ from lesionwise.models.metadata import MetadataTerm
 from lesionwise.models.network import Network
 from lesionwise.models.registry import TimmOptions, create_model
 from lesionwise.models.weights import FRESH
+from lesionwise.progress import SILENT, Progress
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.features import are_constant, known_logits, network_features
@@ -90,7 +91,8 @@ def fit(
     if processes.is_first:
         run.before_last.unlink(missing_ok=True)
         parts = ("cal",) if recipe.train_on_val else ("val", "cal")
-        write_part_predictions(run, recipe, data, parts, device=device)
+        progress = execution.progress
+        write_part_predictions(run, recipe, data, parts, device=device, progress=progress)
     return clock
 
 
@@ -115,7 +117,13 @@ def _seen(
 
 
 def write_part_predictions(
-    run: RunFolder, recipe: Recipe, data: TrainingData, parts: tuple[str, ...], *, device: str
+    run: RunFolder,
+    recipe: Recipe,
+    data: TrainingData,
+    parts: tuple[str, ...],
+    *,
+    device: str,
+    progress: Progress = SILENT,
 ) -> None:
     """Predict parts of the split with the best weights of a run, in fp32, and write their CSVs."""
     network = load_best_network(run, recipe)
@@ -126,7 +134,9 @@ def write_part_predictions(
         logits = known_logits(network, recipe, data, rows)
         if logits is None:
             metadata = data.metadata(recipe.metadata)
-            logits = predict_logits(network, recipe, data.pixels, rows, metadata=metadata, device=device)
+            logits = predict_logits(
+                network, recipe, data.pixels, rows, metadata=metadata, device=device, progress=progress
+            )
         predictions = Predictions(
             image_id=data.image_id[rows],
             y_prob=run_probabilities(run, logits),
@@ -161,6 +171,7 @@ def predict_logits(
     *,
     metadata: NDArray[np.float32] | None = None,
     device: str,
+    progress: Progress = SILENT,
 ) -> Floats:
     """Return the raw outputs of a network for some rows, shape (len(rows), C), in fp32."""
     keep_memory()
@@ -171,6 +182,7 @@ def predict_logits(
             seen = evaluation_view(torch.from_numpy(pixels[batch]).to(device), recipe)
             known = None if metadata is None else torch.from_numpy(metadata[batch]).to(device)
             outputs.append(network(seen, known).cpu())
+            progress.on_work("predicting images", sum(map(len, outputs)), len(rows))
     return np.asarray(torch.cat(outputs).double())
 
 

@@ -76,7 +76,7 @@ def predict_test(run: RunFolder, execution: Execution = Execution()) -> Look:
         model_sha256=file_sha256(run.best),
         split_fingerprint=prepared.split.fingerprint,
     )
-    write_part_predictions(run, recipe, prepared, ("test",), device=device)
+    write_part_predictions(run, recipe, prepared, ("test",), device=device, progress=execution.progress)
     return Look(number, ledger)
 
 
@@ -92,7 +92,8 @@ def predict_held_out(run: RunFolder, execution: Execution = Execution()) -> None
             f'{run.path}: its test part is the final exam. Run "lesionwise evaluate {run.path} --final", '
             "which notes the look in the ledger."
         )
-    write_part_predictions(run, recipe, prepared, ("test",), device=choose_device(execution.device))
+    device = choose_device(execution.device)
+    write_part_predictions(run, recipe, prepared, ("test",), device=device, progress=execution.progress)
 
 
 def append_ledger(path: Path, *, run: str, model_sha256: str, split_fingerprint: str) -> int:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from lesionwise.data.findings import Finding
+from lesionwise.wording import counted
 
 SAME_LESION_CORRELATION: Final = 0.30
 """Chosen on HAM10000: it finds 8 of the eighteen confirmed pairs among 15 reported ones."""
@@ -79,7 +80,7 @@ def duplicate_findings(
             Finding(
                 "D011",
                 "error" if torn else "warning",
-                f"{len(identical)} pairs of images with identical pixels, {torn} of them with two diagnoses",
+                f"{counted(len(identical), 'pair')} of images with equal pixels, {torn} with two diagnoses",
                 "Keep one of each pair. Splits keep them together in any case.",
                 ids=tuple(sorted({str(image_ids[row]) for pair in identical for row in pair})),
                 details=tuple({"pair": [str(image_ids[row]) for row in pair]} for pair in identical),
@@ -111,7 +112,7 @@ def _near_finding(new: list[Candidate], image_ids: NDArray[np.str_], dx: NDArray
     return Finding(
         NEAR_DUPLICATES,
         "warning",
-        f"{len(new)} pairs of images of different lesions look like one lesion, the likeliest {shown}",
+        f"{counted(len(new), 'pair')} of images of different lesions look like one, the likeliest {shown}",
         "Look at each pair. Write those that are one lesion to a CSV and pass it to "
         '"lesionwise data split --merge".',
         ids=tuple(dict.fromkeys(image for ids in pairs for image in ids)),

@@ -7,7 +7,7 @@ import csv
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -23,6 +23,7 @@ from lesionwise.data.phantom.plan import Imbalance, PlannedLesion, count_lesions
 from lesionwise.data.phantom.skin import draw_lots_for_skin
 from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import DataError
+from lesionwise.progress import SILENT, Progress
 
 IMAGE_FOLDERS = ("HAM10000_images_part_1", "HAM10000_images_part_2")
 METADATA_FILE = "HAM10000_metadata.csv"
@@ -40,10 +41,11 @@ _TABLE_STREAM, _LESION_STREAM = 0, 1
 def write_phantom(
     out: str | Path,
     *,
-    lesions_per_class: int = 12,
+    lesions_per_class: int = 24,
     imbalance: Imbalance = "none",
     seed: int = 0,
     workers: int | None = None,
+    progress: Progress = SILENT,
 ) -> Path:
     """Write a synthetic data set of drawn lesions that is laid out like HAM10000.
 
@@ -57,7 +59,8 @@ def write_phantom(
 
     Args:
         out: Folder to make; it may exist if it is empty.
-        lesions_per_class: Lesions of each diagnosis, 1 or more; of the rarest one with
+        lesions_per_class: Lesions of each diagnosis, 1 or more; the default is enough for a
+            cross-validation and for the protocols of `leakage`; of the rarest one with
             `imbalance="ham"`.
         imbalance: `none` draws all diagnoses equally often; `ham` as often as HAM10000 has
             them, with the commonest (nv) capped at 40 times the rarest.
@@ -83,7 +86,7 @@ def write_phantom(
     lesions = plan_lesions(counts, _stream(seed, _TABLE_STREAM))
     with _appearing_whole(out) as folder:
         _write_table(folder / METADATA_FILE, lesions)
-        _write_pictures(folder, lesions, seed=seed, workers=workers)
+        _write_pictures(folder, _photographed(lesions, seed=seed, workers=workers), lesions, progress)
     return out
 
 
@@ -158,18 +161,22 @@ def _write_table(path: Path, lesions: Sequence[PlannedLesion]) -> None:
 
 
 def _write_pictures(
-    folder: Path, lesions: Sequence[PlannedLesion], *, seed: int, workers: int | None
+    folder: Path,
+    photographed: Iterable[tuple[PlannedLesion, list[Photograph]]],
+    lesions: Sequence[PlannedLesion],
+    progress: Progress,
 ) -> None:
     image_ids = sorted(image_id for lesion in lesions for image_id in lesion.image_ids)
     first_part = set(image_ids[: (len(image_ids) + 1) // 2])
     masks: dict[str, bytes] = {}
     for part in IMAGE_FOLDERS:
         (folder / part).mkdir()
-    for lesion, photographs in _photographed(lesions, seed=seed, workers=workers):
+    for lesion, photographs in photographed:
         for image_id, photograph in zip(lesion.image_ids, photographs, strict=True):
             part = IMAGE_FOLDERS[0 if image_id in first_part else 1]
             (folder / part / f"{image_id}.jpg").write_bytes(photograph.jpeg)
             masks[image_id] = photograph.mask_png
+        progress.on_work("drawing images", len(masks), len(image_ids))
     with zipfile.ZipFile(folder / MASKS_FILE, "w") as archive:
         for image_id in image_ids:
             entry = zipfile.ZipInfo(f"{image_id}_segmentation.png", _ZIP_EPOCH)

@@ -17,6 +17,7 @@ from lesionwise.evaluation.calibration.check import CalibrationCheck
 from lesionwise.evaluation.calibration.record import Calibration
 from lesionwise.evaluation.predictions import Floats, Predictions
 from lesionwise.evaluation.runs.predictions import raw_probabilities, read_run_predictions, run_calibration
+from lesionwise.evaluation.runs.scores import is_evaluated
 from lesionwise.evaluation.scores.evaluate import Evaluation
 from lesionwise.files import read_json
 from lesionwise.run_folder import RunFolder
@@ -83,9 +84,9 @@ class EvaluatedRun:
 
 def load_evaluated(run: RunFolder) -> EvaluatedRun:
     """Read an evaluated run. `run`: a folder that `evaluate` wrote scores into."""
-    scores = read_json(run.scores) if run.scores.is_file() else {}
-    if not scores.get("parts"):  # `stability` may have been measured before
+    if not is_evaluated(run):
         raise RunError(f'{run.path}: was not evaluated yet. Run "lesionwise evaluate {run.path}".')
+    scores = read_json(run.scores)
     parts = {name: Evaluation.from_json(value) for name, value in scores["parts"].items()}
     part = headline_part(parts)
     calibration, checks = run_calibration(run), scores.get("calibration", {})

@@ -54,6 +54,11 @@ def evaluate_part(run: RunFolder, part: str, *, table: pd.DataFrame | None = Non
     return evaluation
 
 
+def is_evaluated(run: RunFolder) -> bool:
+    """Return whether a part of a run was scored; `stability` may have been measured before."""
+    return run.scores.is_file() and bool(read_json(run.scores).get("parts"))
+
+
 def read_check(run: RunFolder, part: str) -> CalibrationCheck | None:
     """Return what the calibration of an evaluated run was worth on a part; None if it had none."""
     found = read_json(run.scores).get("calibration", {})

@@ -131,6 +131,10 @@ class StepProgress(L.Callback):
         self.progress = progress
 
     @override
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.progress.on_training(int(trainer.max_epochs or 0))
+
+    @override
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:

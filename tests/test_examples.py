@@ -45,7 +45,9 @@ def run_example(name: str, *arguments: object) -> str:
 
 def test_a_classifier_of_scikit_learn_is_scored_by_lesion(drawn_folder: Path) -> None:
     shown = run_example("scikit_learn.py", drawn_folder)
-    assert re.search(r"balanced_accuracy +[01]\.\d+ \([01]\.\d+ to [01]\.\d+\)   always the commonest: 0\.143", shown)
+    assert re.search(
+        r"balanced_accuracy +[01]\.\d+ \([01]\.\d+ to [01]\.\d+\)   always the commonest: 0\.143", shown
+    )
 
 
 def test_a_class_sees_both_scores(drawn_folder: Path) -> None:

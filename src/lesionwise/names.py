@@ -10,11 +10,22 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
+from unicodedata import normalize
 
 IMAGE_SUFFIXES: Final = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".heic", ".heif", ".avif"}
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm"),
+        *(".heic", ".heif", ".avif"),
+    }
 )
 """Suffixes that a search of a folder counts as images, even if the extra that reads them is missing."""
+UNREAD_SUFFIXES: Final = frozenset(
+    {
+        *(".gif", ".jp2", ".j2k", ".jxl", ".psd", ".svg", ".ico", ".tga", ".eps"),
+        *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"),
+    }
+)
+"""Suffixes of pictures that are not read; they are reported, not passed over."""
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # with which spreadsheets start one
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
@@ -26,7 +37,8 @@ def image_id_of(name: str) -> str:
         >>> image_id_of("HAM10000_images_part_1/ISIC_0024306.jpg"), image_id_of("patient 3.2")
         ('ISIC_0024306', 'patient 3.2')
     """
-    return _without_suffix(name.replace("\\", "/").rpartition("/")[2])
+    bare = _without_suffix(name.replace("\\", "/").rpartition("/")[2])
+    return bare if bare.isascii() else normalize("NFC", bare)  # a Mac names files in another form
 
 
 def inert_name(name: str) -> str:

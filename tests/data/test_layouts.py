@@ -73,8 +73,8 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_metadata_file_that_is_no_csv_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "HAM10000_metadata.csv").write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(DataError, match="cannot be read as CSV"):
+    (tmp_path / "HAM10000_metadata.csv").write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(DataError, match="cannot be read as a table: expected text in UTF-8"):
         read_listing(tmp_path)
 
 

@@ -70,7 +70,7 @@ def test_missing_columns_are_named(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("who,prob_mel\nA,1\n")
     with pytest.raises(DataError, match="expected a column of image ids"):
         read_predictions(tmp_path / "p.csv")
-    with pytest.raises(DataError, match="cannot be read as predictions"):
+    with pytest.raises(DataError, match="cannot be read: No such file"):
         read_predictions(tmp_path / "nowhere.csv")
 
 

@@ -139,7 +139,7 @@ def test_columns_of_the_archive_are_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("dx\nnv\n", "expected a column image_id, image or isic_id"),
+        ("dx\nnv\n", "expected a column of image ids .image_id, image, isic_id"),
         ("image_id,dx\nA,nv\nA,nv\n", "A stands in more than one row"),
         ("image_id,dx\nA,naevus\n", "but A has 'naevus'"),
         ("image,MEL,NV,BCC,AKIEC,BKL,DF,VASC\nA,1,1,0,0,0,0,0\n", "exactly one .* those of A are"),

@@ -221,7 +221,7 @@ def test_copies_of_an_image_in_several_folders_are_that_image() -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("", "found none"), ("x,y\n1,2\n", "expected a column image_id"), ("image_id,x\n", "found none")],
+    [("", "it is empty"), ("x,y\n1,2\n", "expected a column of image ids"), ("image_id,x\n", "found none")],
 )
 def test_lists_without_ids_are_refused(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "ids").write_text(content)
@@ -232,10 +232,10 @@ def test_lists_without_ids_are_refused(tmp_path: Path, content: str, message: st
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("image_id,dx\na,mel\n", "lesion_id is missing; found image_id, dx"),
+        ("image_id,dx\na,mel\n", "lesion_id .and dx. but found image_id, dx"),
         ("image_id,lesion_id\na,\n", "row 2 has an empty cell"),
         ("image_id,lesion_id\na,1\na,2\n", "a stands in more than one row"),
-        ("image_id,lesion_id,dx\na,1,wart\n", "found 'wart'"),
+        ("image_id,lesion_id,dx\na,1,wart\n", "a has 'wart'"),
     ],
 )
 def test_tables_that_cannot_be_used_are_refused(tmp_path: Path, content: str, message: str) -> None:

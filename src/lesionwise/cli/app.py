@@ -99,6 +99,7 @@ _STAGES: Final[dict[str, dict[str, Callable[..., Any] | _Group]]] = {
                 "audit": data.audit,
                 "lesions": data.lesions,
                 "split": data.split,
+                "merge": data.merge,
             },
         ),
         "check": check.check,

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from lesionwise.cli import given
-from lesionwise.cli.console import Display, print_result
-from lesionwise.cli.options import Json, Quiet, Workers, file_option, folder_option
+from lesionwise.cli.console import Display, print_about, print_note, print_result
+from lesionwise.cli.options import Json, Part, Quiet, Workers, file_option, folder_option, with_part
 
 
 def check(
@@ -29,27 +29,35 @@ def check(
         Path | None, file_option("--predictions", "Predictions of the test images.", "CSV")
     ] = None,
     table: Annotated[
-        Path | None, file_option("--table", "image_id,lesion_id,dx of other images than HAM10000's.", "CSV")
+        Path | None,
+        file_option("--table", "image_id,lesion_id,dx of images besides those of HAM10000.", "CSV"),
     ] = None,
     data: Annotated[
         Path | None, folder_option("--data", "Folder of the images, to find identical ones as well.")
     ] = None,
     classes: given.Classes = "",
+    part: Part = None,
     workers: Workers = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Judge anybody's split: is a lesion of the test images among the training images? Ends with 1 if so."""
     from lesionwise.data.known_lesions import known_lesions
+    from lesionwise.diagnoses import DIAGNOSIS_COLUMNS
     from lesionwise.evaluation.predictions import read_predictions
     from lesionwise.evaluation.runs.scores import verify_not_test
     from lesionwise.split.check import check_split
     from lesionwise.split.id_lists import read_ids, read_lesion_table
     from lesionwise.split.verdict import describe_check
+    from lesionwise.tables import describe_columns, read_table
 
     order = classes.split(",") if classes else None
     if predictions:
         verify_not_test(predictions)
+    of_table = ["image_id", "lesion_id", *DIAGNOSIS_COLUMNS]
+    for file, used in ((train, ["image_id"]), (test, ["image_id"]), (table, of_table)):
+        if file and len(read_table(file).header) > 1:
+            print_note(describe_columns(file, used), quiet=quiet)
     pairs = []
     if data:
         from lesionwise.data.cache import open_cache
@@ -57,7 +65,8 @@ def check(
         from lesionwise.data.identical import COMPARE_SIZE, identical_images
         from lesionwise.execution import Execution
 
-        dataset = read_dataset(data)
+        dataset = read_dataset(with_part(data, part))
+        print_about(dataset, quiet=quiet)
         with Display(quiet=quiet) as display:
             execution = Execution(workers=workers, progress=display)
             cache = open_cache(dataset, COMPARE_SIZE, execution=execution)

@@ -54,7 +54,7 @@ def compare(
 
     if by == "image":
         print_note(given.BY_IMAGE, quiet=quiet)
-    read_from = given.read_metadata(table) if table else None
+    read_from = given.read_metadata(table, quiet=quiet) if table else None
     among = tuple(models or ())
     known = given.Known(truth, read_from, normalise=normalise, classes=classes, among=among)
     read = [(str(source), *_read(source, known, quiet=quiet)) for source in sources]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from lesionwise.data.dataset import Dataset
     from lesionwise.evaluation.calibration.check import CalibrationCheck
     from lesionwise.evaluation.scores.evaluate import Evaluation
 
@@ -43,6 +44,13 @@ def print_note(text: str, *, quiet: bool = False) -> None:
     """Print what a user may want to know on the way."""
     if not quiet:
         _notes.print(text, markup=False)
+
+
+def print_about(dataset: "Dataset", *, quiet: bool = False) -> None:
+    """Print what a user should know of a data set, and which columns of its table were used."""
+    for line in (*dataset.warnings, *dataset.notes, dataset.columns):
+        if str(line):
+            print_note(str(line), quiet=quiet)
 
 
 def print_error(text: str) -> None:

@@ -5,10 +5,22 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from lesionwise.cli.console import Display, TransferDisplay, print_note, print_result
+from lesionwise.cli.console import Display, TransferDisplay, print_about, print_note, print_result
 from lesionwise.cli.extras import require
-from lesionwise.cli.options import ByOption, DataFolder, Json, Quiet, Seed, Set, Workers, split_or_unit
-from lesionwise.errors import RecipeError
+from lesionwise.cli.options import (
+    ByOption,
+    DataFolder,
+    Json,
+    Part,
+    Quiet,
+    Seed,
+    Set,
+    Workers,
+    split_or_unit,
+    verify_data_folder,
+    with_part,
+)
+from lesionwise.errors import DataError, RecipeError
 from lesionwise.wording import counted
 
 DownloadedSet = Annotated[
@@ -59,6 +71,7 @@ def verify(folder: DataFolder, wanted: DownloadedSet = "train", json: Json = Fal
 
 def audit(
     folder: DataFolder,
+    part: Part = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Folder for audit.html, audit.json and pairs.csv.", metavar="DIR"),
@@ -72,6 +85,7 @@ def audit(
     quiet: Quiet = False,
 ) -> None:
     """Look for all that is wrong, odd or tempting in a data folder. Ends with 1 if there are errors."""
+    folder = with_part(folder, part)
     from lesionwise.data.audit.run import audit_folder
     from lesionwise.execution import Execution
     from lesionwise.split.groups import CONFIRMED_PAIRS
@@ -91,14 +105,15 @@ def audit(
 
 def lesions(
     folder: DataFolder,
+    part: Part = None,
     each_image: Annotated[
         bool, typer.Option("--each-image", help="State that every image shows a lesion of its own.")
     ] = False,
 ) -> None:
     """Declare that no lesion was photographed twice, for a folder that does not name its lesions."""
+    folder = with_part(folder, part)
     from lesionwise.data.layouts import read_listing
     from lesionwise.data.layouts.lesions import declare_own_lesions
-    from lesionwise.errors import DataError
 
     if not each_image:
         raise DataError(
@@ -112,6 +127,34 @@ def lesions(
     nameless = table["image_id"][table["lesion_id"].isna()] if "lesion_id" in table else table["image_id"]
     path = declare_own_lesions(folder, nameless.dropna().unique())
     print_result(f"{path}: {counted(len(nameless), 'image')}, each a lesion of its own, by your word.")
+
+
+def merge(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(help="Data folders, or parts as DIR/ISIC2018_Task3_Test.", metavar="DIR DIR..."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for merged.csv.", metavar="DIR")],
+    json: Json = False,
+) -> None:
+    """Make one data folder of several collections; an image that two of them hold counts once."""
+    from lesionwise.data.merging import merge_folders
+
+    if len(folders) < 2:  # noqa: PLR2004 (one is merged already)
+        raise DataError("Expected two data folders or more to merge.")
+    for folder in folders:
+        verify_data_folder(folder)
+    done = merge_folders(folders, out)
+    named = ", ".join(f"{name} {count:,}" for name, count in done.images.items())
+    again = f" {counted(done.again, 'image')} of an earlier collection left out." if done.again else ""
+    alike = (
+        f" {counted(done.alike, 'file')} with the content of another one: one lesion." if done.alike else ""
+    )
+    print_result(
+        f"{done.path}: {named}.{again}{alike}",
+        {"table": str(done.path), "images": done.images, "again": done.again, "alike": done.alike},
+        as_json=json,
+    )
 
 
 def _describe_check(folder: Path, found: Any) -> str:  # noqa: ANN401 (a FolderCheck, imported late)
@@ -134,7 +177,13 @@ def _describe_audit(found: Any) -> str:  # noqa: ANN401 (an Audit, imported late
         else ""
     )
     verdict = f"{counted(errors, 'error')}, {counted(len(found.findings) - errors, 'warning')}"
-    lines = [f"{found.folder}: {counts}; {verdict}.", *map(str, found.findings), *found.notes, search]
+    lines = [
+        f"{found.folder}: {counts}; {verdict}.",
+        *map(str, found.findings),
+        *found.notes,
+        found.columns,
+        search,
+    ]
     return "\n".join(line for line in lines if line)
 
 
@@ -171,6 +220,7 @@ def phantom(
 
 def split(
     folder: DataFolder,
+    part: Part = None,
     out: Annotated[Path, typer.Option("--out", help="File to write.", metavar="FILE")] = Path("split.csv"),
     by: ByOption = "lesion",
     seed: Seed = 0,
@@ -197,6 +247,7 @@ def split(
     quiet: Quiet = False,
 ) -> None:
     """Split by lesion into train, val, cal, test and five folds; or verify a split."""
+    folder = with_part(folder, part)
     from lesionwise.execution import Execution
     from lesionwise.split.merge import read_pairs, verify_merge
     from lesionwise.split.split_file import verify_replaceable, write_split
@@ -207,8 +258,7 @@ def split(
         execution = Execution(workers=workers, progress=display)
         unit = split_or_unit(verify, by)
         data = prepare(folder, split=unit, seed=seed, merge=pairs, execution=execution)
-    for line in (*data.dataset.warnings, *data.dataset.notes):
-        print_note(str(line), quiet=quiet)
+    print_about(data.dataset, quiet=quiet)
     if merge:
         verify_merge(data.dataset.table, pairs, force=force, source=str(merge))
     counts = {part: int(count) for part, count in data.split.frame["part"].value_counts().items()}
@@ -230,6 +280,7 @@ def split(
 
 def explore(
     folder: DataFolder,
+    part: Part = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -249,6 +300,7 @@ def explore(
     quiet: Quiet = False,
 ) -> None:
     """Show what a data folder holds: its table, its pixels, its masks, and what stands out."""
+    folder = with_part(folder, part)
     from lesionwise.recipe import load_recipe
 
     if set_ and not recipe:
@@ -263,6 +315,7 @@ def explore(
     with Display(quiet=quiet) as display:
         execution = Execution(workers=workers, progress=display)
         found = explore_folder(folder, recipe=loaded, execution=execution)
+    print_about(found.dataset, quiet=quiet)
     page = write_exploration(found, out or Path("explore"), force=force)
     value = {
         "page": str(page),

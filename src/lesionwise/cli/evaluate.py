@@ -69,13 +69,13 @@ def evaluate(
         open_run_folder(source, "run", "ensemble", *folds)
         if final:
             require("torch")
-        read = given.read_metadata(table) if table else None
+        read = given.read_metadata(table, quiet=quiet) if table else None
         with run_to_write(source, "run", "ensemble", *folds) as run:
             evaluation, title, check = _evaluate_run(run, read, final=final, device=device, quiet=quiet)
     else:
         if final:
             raise LesionwiseError(f"{source}: --final goes with a run folder.")
-        read = given.read_metadata(table) if table else None
+        read = given.read_metadata(table, quiet=quiet) if table else None
         known = given.Known(truth, read, normalise=normalise, model=model, classes=classes)
         csv = given.read_csv(source, known, quiet=quiet)
         text, value = given.score_csv(csv, by, out, force=force, quiet=quiet)

@@ -12,7 +12,7 @@ import typer
 from lesionwise.cli.console import describe_evaluation, print_note, verdict_on
 from lesionwise.cli.options import By, file_option, model_option
 from lesionwise.errors import LesionwiseError
-from lesionwise.wording import counted
+from lesionwise.wording import counted, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,12 +94,19 @@ class Given:
     seen: "Seen | None"
 
 
-def read_metadata(path: Path) -> "pd.DataFrame":
-    """Return a table about images in which `group` holds the lesion groups that splits are made by."""
-    from lesionwise.evaluation.tables import read_table
+def read_metadata(path: Path, *, quiet: bool) -> "pd.DataFrame":
+    """Return a table about images in which `group` holds the lesion groups that splits are made by.
+
+    Args:
+        path: The table.
+        quiet: Do not print which columns were used and which were left.
+    """
+    from lesionwise.evaluation.tables import USED, read_table
     from lesionwise.split.groups import lesion_groups
+    from lesionwise.tables import describe_columns
 
     table = read_table(path)
+    print_note(describe_columns(path, USED), quiet=quiet)
     if "lesion_id" in table and "group" not in table and (table["lesion_id"] != "").all():
         table["group"] = lesion_groups(table)
     return table
@@ -118,14 +125,34 @@ def read_csv(source: Path, known: Known, *, quiet: bool) -> Given:
     verify_not_test(source)
     classes = known.classes.split(",") if known.classes else None
     predictions = read_predictions(source, normalise=known.normalise, classes=classes)
+    table = known.table
     if known.truth:
-        predictions = join_truth(predictions, read_metadata(known.truth), str(known.truth))
-    if known.table is not None:
-        predictions = join_table(predictions, known.table, "--table")
+        truth = read_metadata(known.truth, quiet=quiet)
+        predictions, truth = _without_foreign(predictions, truth, str(known.truth), quiet=quiet)
+        predictions = join_truth(predictions, truth, str(known.truth))
+    if table is not None:
+        predictions, table = _without_foreign(predictions, table, "--table", quiet=quiet)
+        predictions = join_table(predictions, table, "--table")
     predictions = _join_shipped(predictions, quiet=quiet)
-    return Given(
-        source, predictions, known.table, _find_seen(predictions, _maker(predictions, known), quiet=quiet)
-    )
+    seen = _find_seen(predictions, _maker(predictions, known), quiet=quiet)
+    return Given(source, predictions, table, seen)
+
+
+def _without_foreign(
+    predictions: "Predictions", table: "pd.DataFrame", source: str, *, quiet: bool
+) -> tuple["Predictions", "pd.DataFrame"]:
+    """Leave out the images whose diagnosis is none of the seven, and say how many."""
+    from lesionwise.evaluation.tables import leave_out_foreign
+
+    predictions, table, counts = leave_out_foreign(predictions, table)
+    if counts:
+        named = listed([f"{count:,} of {name}" for name, count in counts.items()])
+        print_note(
+            f"{source}: {counted(sum(counts.values()), 'image')} left out, because their diagnosis is none "
+            f"of the seven: {named}.",
+            quiet=quiet,
+        )
+    return predictions, table
 
 
 def score_csv(

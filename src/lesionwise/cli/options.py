@@ -11,9 +11,27 @@ from lesionwise.wording import did_you_mean
 
 def verify_data_folder(folder: Path | None) -> Path | None:
     """Return a folder that exists."""
-    if folder and not folder.is_dir():
+    if folder and not folder.is_dir() and not _is_part(folder):
         raise DataError(f"{folder}: expected a data folder but found none.{_near(folder)}")
     return folder
+
+
+def _is_part(folder: Path) -> bool:
+    """Return whether a path stands for one part of a challenge: a folder, and how the files begin."""
+    if not folder.parent.is_dir():
+        return False
+    from lesionwise.data.layouts import is_data_folder
+
+    return is_data_folder(folder)
+
+
+def with_part(folder: Path, part: str | None) -> Path:
+    """Return a data folder, or the path of one of its parts."""
+    if part is None:
+        return folder
+    from lesionwise.data.layouts.isic import part_folder
+
+    return part_folder(folder, part)
 
 
 def verify_file(path: Path | None) -> Path | None:
@@ -94,6 +112,10 @@ RecipeArgument = Annotated[
     ),
 ]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
+Part = Annotated[
+    str | None,
+    typer.Option("--part", help="Part of a challenge, where a folder holds several.", metavar="NAME"),
+]
 Data = Annotated[Path, folder_option("--data", "Folder of images with its table.")]
 OptionalData = Annotated[
     Path | None, folder_option("--data", "Folder of images with its table; without it, drawn phantoms.")

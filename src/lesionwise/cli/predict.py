@@ -32,7 +32,7 @@ _FINISHED = "{}: is finished; nothing is left to do. Leave --resume out to predi
 Places = Annotated[
     list[str],
     typer.Argument(
-        help="Files, folders, patterns, zips, CSVs with a column path, or addresses as s3://bucket/folder.",
+        help="Files, folders, patterns, zips, tables with a column path, or addresses as s3://bucket/folder.",
         metavar="PATH...",
     ),
 ]
@@ -85,7 +85,7 @@ MetadataFile = Annotated[
     Path | None,
     typer.Option(
         "--metadata",
-        help="A CSV of image_id or path with age, sex, localization, for a model that takes them.",
+        help="A table of image ids or path with age, sex, localization, for a model that takes them.",
         metavar="FILE",
     ),
 ]
@@ -284,6 +284,7 @@ def _report_known(metadata: Path, table: "MetadataTable", pictures: "Pictures", 
             f"{metadata}: has a row for none of the {counted(len(pictures), 'image')}: it names {theirs}, "
             f"and the first image is {ours}. Check that the ids match."
         )
+    print_note(table.columns, quiet=quiet)
     print_note(f"{metadata}: has a row for {known} of {counted(len(pictures), 'image')}.", quiet=quiet)
 
 

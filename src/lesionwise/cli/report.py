@@ -64,7 +64,7 @@ def report(
             raise LesionwiseError(f"{run}: the report of a CSV needs --out DIR, and there is no card of it.")
         known = given.Known(
             truth,
-            given.read_metadata(table) if table else None,
+            given.read_metadata(table, quiet=json) if table else None,
             normalise=normalise,
             model=model,
             classes=classes,

@@ -22,6 +22,8 @@ from lesionwise.data.layouts import Listing, read_listing
 from lesionwise.labels import INDEX
 
 COLUMNS = ("image_id", "lesion_id", "dx", "dx_type", "age", "sex", "localization", "path")
+OPTIONAL_COLUMNS = ("collection", "license")
+"""Columns that a table keeps where it has them."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,11 @@ class Dataset:
     Attributes:
         folder: Folder that it was read from.
         layout: Name of the layout that was recognised.
-        table: One row per image, sorted by image id, columns as in `COLUMNS`; `path` is relative to the
-            folder for files inside it.
+        table: One row per image, sorted by image id, columns as in `COLUMNS` and, where they are known,
+            `OPTIONAL_COLUMNS`; `path` is relative to the folder for files inside it.
         warnings: Findings that do not stop training, such as rows that were left out.
         notes: What a user of this collection should know, in sentences.
+        columns: Which columns of its table were used and which were left, as a sentence.
     """
 
     folder: Path
@@ -42,6 +45,7 @@ class Dataset:
     table: pd.DataFrame
     warnings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
+    columns: str = ""
 
     @property
     def y(self) -> NDArray[np.int64]:
@@ -85,7 +89,8 @@ def dataset_of(listing: Listing, folder: Path, findings: Iterable[Finding] = ())
     """Return the cleaned data set of a listing that has no fault."""
     table = clean_table(listing.table)
     table["path"] = [_relative(listing.images[image], folder) for image in table["image_id"]]
-    return Dataset(folder, listing.layout, table[list(COLUMNS)], tuple(findings), listing.notes)
+    kept = [*COLUMNS, *(name for name in OPTIONAL_COLUMNS if name in table)]
+    return Dataset(folder, listing.layout, table[kept], tuple(findings), listing.notes, listing.columns)
 
 
 def clean_table(raw: pd.DataFrame) -> pd.DataFrame:

@@ -150,7 +150,8 @@ def _left_out(listing: Listing) -> Finding | None:
     return Finding(
         "D008",
         "warning",
-        f"rows left out because their diagnosis has no counterpart among the seven: {counts}",
+        f"rows left out because their diagnosis has no counterpart among the seven, or because they are no "
+        f"dermatoscopic image: {counts}",
         "Nothing to do; say so where you publish a score on the rest.",
         ids=tuple(sorted(image_id for ids in listing.left_out.values() for image_id in ids)),
     )

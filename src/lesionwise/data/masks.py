@@ -61,6 +61,7 @@ def find_masks(folder: Path) -> LesionMasks | None:
         folder: Holds `HAM10000_segmentations_lesion_tschandl.zip`, as it is downloaded, or a folder of that
             name with a `<image id>_segmentation.png` for each image.
     """
+    folder = folder if folder.is_dir() else folder.parent  # of one part of a challenge
     archive, unpacked = folder / ARCHIVE, folder / ARCHIVE.removesuffix(".zip")
     if unpacked.is_dir():
         files = sorted(unpacked.rglob(f"*{SUFFIX}"))

@@ -3,11 +3,9 @@
 Here: from what was typed to pictures, one after another, in a stable order. Not here: decoding them.
 """
 
-import csv
 import filecmp
 import glob
 import lzma
-import os
 import re
 import zipfile
 import zlib
@@ -17,14 +15,16 @@ from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Final
 
+from lesionwise.data.folders import walk_files
 from lesionwise.data.images import MAX_BYTES, read_content
 from lesionwise.data.storage import SCHEME, find_stored
 from lesionwise.errors import DataError, ImageError
-from lesionwise.names import IMAGE_SUFFIXES, image_id_of, inert_name, shortest_names
+from lesionwise.names import IMAGE_SUFFIXES, UNREAD_SUFFIXES, image_id_of, inert_name, shortest_names
+from lesionwise.tables import SUFFIXES, read_table
 
 PATH_COLUMN: Final = "path"
 ID_COLUMN: Final = "image_id"
-TABLES_OF_IMAGES: Final = (".zip", ".csv")
+TABLES_OF_IMAGES: Final = (".zip", *SUFFIXES)
 """Suffixes of files that hold or name several images."""
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # controls; bytes that are no UTF-8
 
@@ -146,7 +146,7 @@ def _pictures_of(place: str) -> Iterator[Picture]:
     elif path.is_dir():
         yield from _in_folder(path)
     elif path.is_file():
-        readers = dict(zip(TABLES_OF_IMAGES, (_in_zip, _in_table), strict=True))
+        readers = {".zip": _in_zip, **dict.fromkeys(SUFFIXES, _in_table)}
         reader = readers.get(path.suffix.lower(), _alone)
         yield from reader(path)
     elif glob.has_magic(place):
@@ -162,14 +162,20 @@ def _alone(path: Path) -> Iterator[Picture]:
 
 def _in_folder(folder: Path) -> Iterator[Picture]:
     denied: list[OSError] = []
-    for parent, subfolders, names in os.walk(folder, onerror=denied.append):
-        subfolders.sort()
-        for name in sorted(names):
-            if _is_image(PurePath(name)):
-                path = Path(parent, name)
-                yield Picture(image_id_of(name), str(path), partial(read_content, path.absolute()))
+    for path in walk_files(folder, on_denied=denied.append):
+        if _is_image(path):
+            yield Picture(image_id_of(path.name), str(path), _reader(path))
     for error in denied:
         yield Picture(Path(error.filename).name, error.filename, partial(_deny, error))
+
+
+def _reader(path: Path) -> Callable[[], bytes]:
+    suffix = path.suffix.lower()
+    return partial(_refuse, suffix) if suffix in UNREAD_SUFFIXES else partial(read_content, path.absolute())
+
+
+def _refuse(suffix: str) -> bytes:
+    raise ImageError(f"is a {suffix} file, which is not read. Convert it to PNG or JPEG")
 
 
 def _deny(error: OSError) -> bytes:
@@ -184,7 +190,9 @@ def _in_zip(path: Path) -> Iterator[Picture]:
     for member in archive.infolist():
         name = PurePosixPath(member.filename)
         if not member.is_dir() and _is_image(name) and "__MACOSX" not in name.parts:
-            read = partial(_read_member, archive, member)
+            suffix = name.suffix.lower()
+            unread = suffix in UNREAD_SUFFIXES
+            read = partial(_refuse, suffix) if unread else partial(_read_member, archive, member)
             yield Picture(image_id_of(name.name), f"{path}!{member.filename}", read)
 
 
@@ -198,26 +206,19 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 
 
 def _in_table(path: Path) -> Iterator[Picture]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            if PATH_COLUMN not in (rows.fieldnames or ()):
-                raise DataError(
-                    f"{path}: expected a column {PATH_COLUMN} but found {', '.join(rows.fieldnames or ())}."
-                )
-            row = None
-            for row in rows:
-                name = (row[PATH_COLUMN] or "").strip()
-                if not name:
-                    raise DataError(f"{path}: row {rows.line_num} has no {PATH_COLUMN}.")
-                image = path.parent / name
-                image_id = (row.get(ID_COLUMN) or "").strip()
-                read = partial(read_content, image.absolute())
-                yield Picture(image_id or image_id_of(name), str(image), read, named=bool(image_id))
-            if row is None:
-                raise DataError(f"{path}: has no rows; expected one for each image.")
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as a table: {error}.") from error
+    table = read_table(path)
+    if PATH_COLUMN not in table.names:
+        raise DataError(f"{path}: expected a column {PATH_COLUMN} but found {', '.join(table.header)}.")
+    row = None
+    for line, row in table.rows():
+        name, image_id = row[PATH_COLUMN], row.get(ID_COLUMN, "")
+        if not name:
+            raise DataError(f"{path}: row {line} has no {PATH_COLUMN}.")
+        image = path.parent / name
+        read = partial(read_content, image.absolute())
+        yield Picture(image_id or image_id_of(name), str(image), read, named=bool(image_id))
+    if row is None:
+        raise DataError(f"{path}: has no rows; expected one for each image.")
 
 
 def _printable(name: str) -> str:
@@ -225,4 +226,4 @@ def _printable(name: str) -> str:
 
 
 def _is_image(name: PurePath) -> bool:
-    return name.suffix.lower() in IMAGE_SUFFIXES and not name.name.startswith(".")
+    return name.suffix.lower() in IMAGE_SUFFIXES | UNREAD_SUFFIXES and not name.name.startswith(".")

@@ -21,15 +21,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lesionwise.diagnoses import code_of
 from lesionwise.errors import DataError
-from lesionwise.evaluation.scores.arguments import code_of
 from lesionwise.labels import CODES
+from lesionwise.tables import ID_NAMES, names_of
 
-ID_COLUMNS: Final = (
-    *("image_id", "image", "isic_id", "image_name", "img_id", "filename", "file_name", "filepath"),
-    *("image_path", "path", "file", "id", "Unnamed: 0"),
-)
-"""Names of the column of ids, the likeliest first; pandas writes an index without a name."""
 _VALUE: Final = r"(?:prob(?:abilit(?:y|ies))?|logit)s?"
 _NUMBERED: Final = re.compile(rf"(?:({_VALUE})_)?(?:class_)?(\d+)")
 _LISTS: Final = re.compile(rf"(?:.*\.)?(?:pred_)?({_VALUE})")
@@ -53,13 +49,14 @@ def in_our_form(table: pd.DataFrame, source: str, classes: Sequence[str] | None 
     Raises:
         DataError: If there is no column of ids, or what stands for a diagnosis is missing or ambiguous.
     """
-    names = next((name for name in ID_COLUMNS if name in table), None)
-    if names is None:
+    names = names_of(table.columns)
+    ids = names.get("image_id", names.get("path"))
+    if ids is None:
         raise DataError(
-            f"{source}: expected a column of image ids, such as {', '.join(ID_COLUMNS[:3])} or filename, but "
-            f"found {', '.join(map(str, table.columns[:8]))}."
+            f"{source}: expected a column of image ids ({ID_NAMES}, or filename) but found "
+            f"{', '.join(map(str, table.columns[:8]))}."
         )
-    table = table.rename(columns={names: "image_id"})
+    table = table.rename(columns={ids: "image_id"})
     unknown = [name for name in classes or () if code_of(name) is None]
     if unknown:
         raise DataError(f"--classes: expected codes among {', '.join(CODES)} but got {', '.join(unknown)}.")

@@ -12,16 +12,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lesionwise.errors import DataError
-from lesionwise.evaluation.forms import ID_COLUMNS, in_our_form
+from lesionwise.evaluation.forms import in_our_form
 from lesionwise.files import write_text
 from lesionwise.labels import CODES, INDEX
+from lesionwise.tables import COLUMNS, read_table
 
 Floats = NDArray[np.float64]
 PROB_COLUMNS = [f"prob_{code}" for code in CODES]
 LOGIT_COLUMNS = [f"logit_{code}" for code in CODES]
-CHALLENGE_COLUMNS = [code.upper() for code in CODES]  # beside "image", in any order
-_TEXTS = dict.fromkeys((*ID_COLUMNS, "group", "y_true", "model", "model_sha256"), str)
-_GAPS = {column: [""] for column in (*PROB_COLUMNS, *LOGIT_COLUMNS, *CHALLENGE_COLUMNS)}
+_TEXTS = (*COLUMNS["image_id"], *COLUMNS["path"], "group", "y_true", "model", "model_sha256")
 _SUM_TOLERANCE = 1e-3  # probabilities written with four decimals still sum to one within this
 
 
@@ -101,11 +100,7 @@ def read_predictions(
         DataError: If a column is missing, a diagnosis unknown, an image repeated, or a row of
             probabilities does not sum to 1.
     """
-    try:
-        table = pd.read_csv(path, dtype=_TEXTS, keep_default_na=False, na_values=_GAPS)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as predictions: {error}.") from error
-    table = in_our_form(table, str(path), classes)
+    table = in_our_form(read_table(path).frame(texts=_TEXTS, rename=False), str(path), classes)
     for column in ("image_id", "group"):
         _verify_filled(table, column, path)
     twice = table.loc[table["image_id"].duplicated(), "image_id"]

@@ -11,55 +11,85 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from lesionwise import tables
+from lesionwise.diagnoses import DIAGNOSIS_COLUMNS, add_diagnoses, hot_columns
 from lesionwise.errors import DataError
-from lesionwise.evaluation.predictions import CHALLENGE_COLUMNS, Predictions
+from lesionwise.evaluation.predictions import Predictions
 from lesionwise.labels import CODES, INDEX
 from lesionwise.names import is_end_of, match_names
 from lesionwise.wording import counted
 
-_SPELLINGS: Final = {
-    "image": "image_id",
-    "isic_id": "image_id",
-    "y_true": "dx",
-    "age_approx": "age",
-    "anatom_site_general": "localization",
-    "diagnosis_confirm_type": "dx_type",
-}
-"""Other names of columns: ISIC challenge and ISIC archive, by ours."""
+USED: Final = (
+    *("image_id", "lesion_id", "group", *DIAGNOSIS_COLUMNS),
+    *("age", "sex", "localization", "dx_type", "skin_tone", "collection"),
+)
+"""Columns that scores and subgroups use."""
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read a table about images.
 
     Args:
-        path: A CSV with an image id (`image_id`, `image` or `isic_id`) and any of: the seven one-hot columns
-            of an ISIC ground truth, `dx`, `lesion_id`, `group`, `age`, `sex`, `localization`, `dx_type`.
+        path: A table with an image id and any of the columns `USED`, or what `lesionwise.tables` knows them
+            as; the diagnosis as `lesionwise.diagnoses` finds it.
+
+    Returns:
+        Text columns under our names, one row per image; with a diagnosis, `dx` and `foreign`.
 
     Raises:
-        DataError: If the file cannot be read, has no image id, repeats an image, or holds a diagnosis that is
-            none of the seven.
+        DataError: If the file cannot be read, has no image id, repeats an image, or holds a diagnosis that
+            is none of the seven and that no map knows.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a table: {error}.") from error
-    table = table.rename(
-        columns={theirs: ours for theirs, ours in _SPELLINGS.items() if ours not in table.columns}
-    )
+    table = tables.read_table(path).frame()
     if "image_id" not in table:
-        raise DataError(f"{path}: expected a column image_id, image or isic_id but found none.")
+        raise DataError(
+            f"{path}: expected a column of image ids ({tables.ID_NAMES}) but found "
+            f"{', '.join(table.columns[:8])}."
+        )
     twice = table.loc[table["image_id"].duplicated(), "image_id"]
     if len(twice):
         raise DataError(f"{path}: {twice.iloc[0]} stands in more than one row.")
-    if set(CHALLENGE_COLUMNS) <= set(table):
-        table["dx"] = _from_one_hot(table, path)
+    table = add_diagnoses(table, str(path))
     if "dx" in table:
-        table["dx"] = table["dx"].str.strip().str.lower()
-        unknown = table.loc[~table["dx"].isin(CODES), ["image_id", "dx"]]
-        if len(unknown):
-            image, dx = unknown.iloc[0]
-            raise DataError(f"{path}: expected a diagnosis among {', '.join(CODES)} but {image} has {dx!r}.")
+        _verify_diagnoses(table, path)
     return table
+
+
+def _verify_diagnoses(table: pd.DataFrame, path: Path) -> None:
+    unknown = table[~table["dx"].isin(CODES) & (table["foreign"] == "")]
+    if unknown.empty:
+        return
+    image, dx = unknown[["image_id", "dx"]].iloc[0]
+    hot = hot_columns(table.columns)
+    if dx or not hot:
+        raise DataError(f"{path}: expected a diagnosis among {', '.join(CODES)} but {image} has {dx!r}.")
+    raise DataError(
+        f"{path}: expected exactly one diagnosis of each image to be 1 and the others 0 but those of {image} "
+        f"are {', '.join(unknown[hot].iloc[0])}."
+    )
+
+
+def leave_out_foreign(
+    predictions: Predictions, table: pd.DataFrame
+) -> tuple[Predictions, pd.DataFrame, dict[str, int]]:
+    """Return predictions and table without the images whose diagnosis has no counterpart among the seven.
+
+    Args:
+        predictions: What a model said.
+        table: As `read_table` returns it.
+
+    Returns:
+        The rest of both, and how many images were left out by the name of their diagnosis.
+    """
+    if "foreign" not in table or not (table["foreign"] != "").any():
+        return predictions, table, {}
+    foreign = table["foreign"] != ""
+    counts = {str(name): int(count) for name, count in table["foreign"][foreign].value_counts().items()}
+    images = predictions.image_id.tolist()
+    name = match_names(images, table["image_id"].tolist())
+    lost = set(table.loc[foreign, "image_id"])
+    kept = np.array([name.get(image) not in lost for image in images])
+    return predictions.take(kept), table[~foreign], counts
 
 
 def join_truth(predictions: Predictions, truth: pd.DataFrame, source: str) -> Predictions:
@@ -138,18 +168,3 @@ def rows_of(predictions: Predictions, table: pd.DataFrame, source: str) -> pd.Da
         )
     rows: pd.DataFrame = table.set_index("image_id", drop=False).loc[[name[image] for image in images]]
     return rows.reset_index(drop=True)
-
-
-def _from_one_hot(table: pd.DataFrame, path: Path) -> pd.Series:
-    try:
-        hot = table[CHALLENGE_COLUMNS].astype(float).to_numpy()
-    except ValueError as error:
-        raise DataError(f"{path}: expected 0 or 1 in the columns of diagnoses: {error}.") from error
-    wrong = ~(np.isin(hot, (0, 1)).all(axis=1) & (hot.sum(axis=1) == 1))
-    if wrong.any():
-        image = table["image_id"].iloc[int(np.flatnonzero(wrong)[0])]
-        raise DataError(
-            f"{path}: expected exactly one diagnosis of each image to be 1 and the others 0 "
-            f"but those of {image} are {', '.join(f'{value:g}' for value in hot[wrong][0])}."
-        )
-    return pd.Series(np.asarray(CODES)[hot.argmax(axis=1)], index=table.index)

@@ -16,6 +16,7 @@ import pandas as pd
 
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.data.images import read_image
+from lesionwise.data.layouts import is_data_folder
 from lesionwise.data.masks import LesionMasks, find_masks, fit_mask
 from lesionwise.data.skin_tone import typology_angle
 from lesionwise.data.workspace import usable_cores
@@ -57,7 +58,7 @@ def run_images(run: RunFolder, image_ids: Iterable[str]) -> RunImages:
         gone = trained.path != run.path and not trained.path.is_dir()
         return RunImages(missing="A run that it was made of is no longer there." if gone else "")
     folder = Path(read_json(trained.data)["folder"])
-    if not folder.is_dir():
+    if not is_data_folder(folder):
         return RunImages(missing="The data folder is no longer where it was.", folder=folder)
     dataset = read_dataset(folder)
     absent = set(image_ids) - set(dataset.table["image_id"])

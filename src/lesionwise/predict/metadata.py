@@ -4,7 +4,6 @@ Here: reading it, and finding the rows of pictures. Not here: how values become 
 (`lesionwise.data.metadata`).
 """
 
-import csv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from lesionwise.data.pictures import ID_COLUMN, PATH_COLUMN, Picture
 from lesionwise.errors import DataError
 from lesionwise.files import file_sha256
 from lesionwise.names import image_id_of, inert_name, is_end_of
+from lesionwise.tables import ID_NAMES, WIDE_SITES, Table, describe_columns, read_table
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class MetadataTable:
         places: Row by the value of that column.
         names: The ids by the name of their file, without folders and suffix.
         numbers: Encoded, shape (N + 1, M); the last row holds for every picture without a row.
+        columns: Which columns were used and which were left, as a sentence.
     """
 
     fingerprint: str
@@ -38,6 +39,7 @@ class MetadataTable:
     places: dict[str, int]
     names: dict[str, list[str]]
     numbers: NDArray[np.float32]
+    columns: str = ""
 
     def numbers_of(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
         """Return what is known of some pictures, shape (B, M)."""
@@ -85,9 +87,10 @@ def read_metadata_table(path: Path, engine: Engine) -> MetadataTable:
     """Read what is known of images.
 
     Args:
-        path: A CSV with a column `image_id`, or `path` relative to it, and columns that the model takes; an
-            empty field or "unknown" is not known. Other columns are not looked at. An image whose id is in
-            no row is looked for among the ends of the ids there.
+        path: A table with a column of image ids, or `path` relative to it, and columns that the model takes,
+            under any name of `lesionwise.tables.COLUMNS`; an empty field, "unknown" or a site that is several
+            of the model's is not known. Other columns are not looked at. An image whose id is in no row is
+            looked for among the ends of the ids there.
 
     Raises:
         DataError: If the model takes no metadata, the table has none of its columns, names an image twice, or
@@ -96,45 +99,42 @@ def read_metadata_table(path: Path, engine: Engine) -> MetadataTable:
     encoding = engine.description.metadata
     if encoding is None:
         raise DataError(f"{engine.bundle.path}: is a model of images alone. Leave --metadata out.")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            key = _key_column(path, list(rows.fieldnames or ()), encoding)
-            places: dict[str, int] = {}
-            numbers = np.array(list(_numbers(path, rows, key, encoding, places)), np.float32)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as a table: {error}.") from error
+    table = read_table(path)
+    key = _key_column(table, encoding)
+    places: dict[str, int] = {}
+    numbers = np.array(list(_numbers(table, key, encoding, places)), np.float32)
     unknown = np.zeros((1, encoding.length), np.float32)
-    table = np.concatenate([numbers.reshape(-1, encoding.length), unknown])
-    return MetadataTable(file_sha256(path), key, places, _names(places), table)
+    stacked = np.concatenate([numbers.reshape(-1, encoding.length), unknown])
+    columns = describe_columns(path, [key, *encoding.names])
+    return MetadataTable(file_sha256(path), key, places, _names(places), stacked, columns)
 
 
-def _key_column(path: Path, columns: list[str], encoding: Encoding) -> str:
-    key = next((name for name in (ID_COLUMN, PATH_COLUMN) if name in columns), None)
-    if key is None or not set(columns) & set(encoding.names):
+def _key_column(table: Table, encoding: Encoding) -> str:
+    key = next((name for name in (ID_COLUMN, PATH_COLUMN) if name in table.names), None)
+    if key is None or not set(table.names) & set(encoding.names):
         raise DataError(
-            f"{path}: expected a column {ID_COLUMN} or {PATH_COLUMN} and at least one of "
-            f"{', '.join(encoding.names)} but found {', '.join(columns) or 'none'}."
+            f"{table.path}: expected a column of image ids ({ID_NAMES}) or {PATH_COLUMN} and at least one of "
+            f"{', '.join(encoding.names)} but found {', '.join(table.header)}."
         )
     return key
 
 
 def _numbers(
-    path: Path, rows: "csv.DictReader[str]", key: str, encoding: Encoding, places: dict[str, int]
+    table: Table, key: str, encoding: Encoding, places: dict[str, int]
 ) -> Iterator[NDArray[np.float32]]:
-    for record in rows:
-        name = (record[key] or "").strip()
-        own: dict[str, Any] = {column: record.get(column) for column in encoding.names}
-        image = _resolved(path.parent / name) if key == PATH_COLUMN else inert_name(name)
+    for line, row in table.rows():
+        name = row[key]
+        own: dict[str, Any] = {column: row.get(column) for column in encoding.names}
+        if str(own.get("localization")).lower() in WIDE_SITES:
+            own["localization"] = None
+        image = _resolved(table.path.parent / name) if key == PATH_COLUMN else inert_name(name)
         if image in places:
-            raise DataError(f'{path}: row {rows.line_num}: "{name}" stands in an earlier row as well.')
+            raise DataError(f'{table.path}: row {line}: "{name}" stands in an earlier row as well.')
         try:
             (encoded,) = encoding.encode([own])
         except DataError as error:
             hint = 'Leave the field empty or write "unknown" if it is not known.'
-            raise DataError(f"{path}: row {rows.line_num}: {error}. {hint}") from error
+            raise DataError(f"{table.path}: row {line}: {error}. {hint}") from error
         places[image] = len(places)
         yield encoded
 

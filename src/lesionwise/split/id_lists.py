@@ -3,83 +3,113 @@
 Here: reading them from the files that people have. Not here: judging them (`check`).
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
 
 import pandas as pd
 
-from lesionwise.data.layouts.listing import read_table
+from lesionwise.data.known_lesions import known_lesions
 from lesionwise.errors import DataError
-from lesionwise.evaluation.forms import ID_COLUMNS
-from lesionwise.labels import CODES
+from lesionwise.evaluation.tables import read_table as read_truth
+from lesionwise.names import image_id_of
+from lesionwise.split.groups import lesion_groups
+from lesionwise.tables import ID_NAMES, Table, read_table
 
 _PART_COLUMNS: Final = ("split", "part", "set", "subset", "partition")
 
 
 def read_ids(path: Path, part: Literal["train", "test"]) -> list[str]:
-    """Read image ids: one in each line of a text file, or a column such as image_id of a CSV.
+    """Read image ids: one in each line of a text file, or the column of ids of a table.
 
     Args:
         path: The file.
-        part: The rows to take of a CSV that names the part of each image in a column such as `split`.
+        part: The rows to take of a table that names the part of each image in a column such as `split`.
 
     Raises:
-        DataError: If the file cannot be read, holds no id, or is a CSV without such a column.
+        DataError: If the file cannot be read, holds no id, or is a table without such a column.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as a list of ids: {error}.") from error
-    cells = [line.strip() for line in lines if line.strip()]
-    if cells and ("," in cells[0] or cells[0] in ID_COLUMNS):
-        table = _rows_of(part, read_table(path), path)
-        column = next((name for name in ID_COLUMNS if name in table), None)
-        if column is None:
-            raise DataError(
-                f"{path}: expected a column {', '.join(ID_COLUMNS[:3])} but found {', '.join(table.columns)}."
-            )
-        empty = table.index[table[column].isna()]
-        if len(empty):
-            raise DataError(f"{path}: row {empty[0]} has no {column}; {len(empty)} rows do. Fill them in.")
-        cells = table[column].tolist()
+    table = read_table(path)
+    if len(table.header) == 1 and "image_id" not in table.names:
+        return [table.header[0], *(next(iter(row.values())) for _, row in table.rows())]
+    if "image_id" not in table.names:
+        raise DataError(
+            f"{path}: expected a column of image ids ({ID_NAMES}) but found {', '.join(table.header)}."
+        )
+    cells = []
+    for line, row in _rows_of(part, table):
+        if not row["image_id"]:
+            raise DataError(f"{path}: row {line} has no {table.names['image_id']}. Fill it in.")
+        cells.append(row["image_id"])
     if not cells:
         raise DataError(f"{path}: expected image ids but found none.")
     return cells
 
 
-def _rows_of(part: str, table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Return the rows of a part, all of them if no column names parts."""
-    column = next((name for name in _PART_COLUMNS if name in table), None)
-    if column is None:
-        return table
-    rows = table[table[column].str.lower().isin([part, f"{part}ing"])]
-    if rows.empty:
-        found = ", ".join(sorted(set(table[column].dropna()))[:5])
-        raise DataError(f"{path}: expected rows with {part} in the column {column} but found {found}.")
-    return rows
+def _rows_of(part: str, table: Table) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the rows of a part, all of them if no column names parts."""
+    column = next((name for name in _PART_COLUMNS if name in table.header), None)
+    others: set[str] = set()
+    taken = False
+    for line, row in table.rows():
+        if column is None or row[column].lower() in (part, f"{part}ing"):
+            taken = True
+            yield line, row
+        else:
+            others.add(row[column])
+    if others and not taken:
+        found = ", ".join(sorted(others)[:5])
+        raise DataError(f"{table.path}: expected rows with {part} in the column {column} but found {found}.")
 
 
 def read_lesion_table(path: Path) -> pd.DataFrame:
-    """Read image_id, lesion_id and, if there, dx of the images of another collection.
+    """Read image_id, lesion_id and, if there, dx of images, and join what the package knows of HAM10000's.
 
     Raises:
-        DataError: If a column is missing, a cell empty, an image repeated or a diagnosis unknown.
+        DataError: If a column is missing, a cell empty, an image repeated, a diagnosis unknown, or if the
+            table that ships contradicts it.
     """
-    table = read_table(path)
-    columns = [name for name in ("image_id", "lesion_id", "dx") if name in table]
-    missing = {"image_id", "lesion_id"} - set(columns)
-    if missing:
+    table = read_truth(path)
+    if "lesion_id" not in table:
         raise DataError(
-            f"{path}: expected the columns image_id and lesion_id (and dx) but {', '.join(sorted(missing))} "
-            f"is missing; found {', '.join(table.columns)}."
+            f"{path}: expected a column of image ids and lesion_id (and dx) but found "
+            f"{', '.join(table.columns)}."
         )
-    empty = table.index[table[columns].isna().any(axis=1)]
+    columns = [name for name in ("image_id", "lesion_id", "dx") if name in table]
+    if "dx" in columns:
+        table = table[table["foreign"] == ""]
+    empty = table.index[(table[columns] == "").any(axis=1)]
     if len(empty):
         raise DataError(f"{path}: row {empty[0]} has an empty cell; {len(empty)} rows do. Fill them in.")
-    twice = table.loc[table["image_id"].duplicated(), "image_id"]
-    if len(twice):
-        raise DataError(f"{path}: {twice.iloc[0]} stands in more than one row. Keep one.")
-    if "dx" in columns and not table["dx"].isin(CODES).all():
-        odd = table.loc[~table["dx"].isin(CODES), "dx"].iloc[0]
-        raise DataError(f"{path}: expected dx to be one of {', '.join(CODES)} but found {odd!r}.")
-    return table[columns].reset_index(drop=True)
+    return _with_shipped(table[columns], path)
+
+
+def _with_shipped(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return a table with HAM10000's names for its lesions, and the images of HAM10000 that it does not name.
+
+    Other names for the lesions of HAM10000 are fine, as the ISIC archive has them; another grouping is not.
+    """
+    known = known_lesions().assign(group=lesion_groups(known_lesions())).set_index("image_id")
+    shared = table.assign(bare=table["image_id"].map(image_id_of)).query("bare in @known.index")
+    ours = known.loc[shared["bare"]].set_axis(shared.index)
+    if "dx" in table:
+        _verify_same(shared["dx"] == ours["dx"], shared, "has another diagnosis", path)
+    for theirs, other, fault in (
+        (shared["lesion_id"], ours["group"], "shares a lesion_id with another lesion"),
+        (ours["lesion_id"], shared["lesion_id"], "has another lesion_id than its lesion"),
+    ):
+        _verify_same(other.groupby(theirs).transform("nunique") == 1, shared, fault, path)
+    names = dict(zip(shared["lesion_id"], ours["lesion_id"], strict=True))
+    own = table.assign(lesion_id=table["lesion_id"].map(lambda lesion: names.get(lesion, lesion)))
+    further = known[~known.index.isin(shared["bare"])].reset_index()[[*table.columns]]
+    joined: pd.DataFrame = pd.concat([own, further], ignore_index=True)
+    return joined
+
+
+def _verify_same(same: "pd.Series[bool]", table: pd.DataFrame, fault: str, path: Path) -> None:
+    if not same.all():
+        image = table.loc[~same, "image_id"].iloc[0]
+        raise DataError(
+            f"{path}: {image} {fault} in HAM10000, whose table ships. {int((~same).sum())} rows differ from "
+            "it. Correct them, or leave the images of HAM10000 out: the package knows them."
+        )

@@ -9,9 +9,9 @@ from typing import Final
 
 import pandas as pd
 
-from lesionwise.data.layouts.listing import read_table
 from lesionwise.errors import SplitError
 from lesionwise.split.groups import Pair, lesion_groups
+from lesionwise.tables import read_table
 
 MOST_IMAGES: Final = 6
 """No lesion of HAM10000 has more photographs; a longer chain is a sign of one wrong pair among right ones."""
@@ -26,15 +26,17 @@ def read_pairs(path: Path) -> list[Pair]:
         DataError: If it is not a CSV.
         SplitError: If a column is missing, a cell empty, or an image paired with itself.
     """
-    table = read_table(path)
-    if not set(_COLUMNS) <= set(table.columns):
-        raise SplitError(
-            f"{path}: expected the columns {' and '.join(_COLUMNS)} but found {', '.join(table.columns)}."
-        )
-    wrong = table[table[list(_COLUMNS)].isna().any(axis=1) | (table[_COLUMNS[0]] == table[_COLUMNS[1]])]
-    if len(wrong):
-        raise SplitError(f"{path}: row {wrong.index[0]} does not name two images.")
-    return [(str(first), str(second)) for first, second in table[list(_COLUMNS)].to_numpy()]
+    pairs: list[Pair] = []
+    for line, row in read_table(path).rows():
+        if not set(_COLUMNS) <= set(row):
+            raise SplitError(
+                f"{path}: expected the columns {' and '.join(_COLUMNS)} but found {', '.join(row)}."
+            )
+        first, second = (row[name] for name in _COLUMNS)
+        if not first or not second or first == second:
+            raise SplitError(f"{path}: row {line} does not name two images.")
+        pairs.append((first, second))
+    return pairs
 
 
 def verify_merge(

@@ -54,6 +54,7 @@ class Audit:
         known_pairs: Of the pairs that are known to be one lesion, how many the search for near-duplicates
             found, of how many, among how many candidates.
         notes: What a user of this collection should know.
+        columns: Which columns of its table were used and which were left, as a sentence.
         cache: The pixels, for the page; None if none could be read.
     """
 
@@ -66,6 +67,7 @@ class Audit:
     shortcuts: tuple[Shortcut, ...] = ()
     known_pairs: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    columns: str = ""
     cache: ImageCache | None = None
     image_ids: tuple[str, ...] = ()
 
@@ -86,6 +88,7 @@ class Audit:
             "shortcuts": [shortcut.to_json() for shortcut in self.shortcuts],
             "near_duplicates": {"least_correlation": SAME_LESION_CORRELATION, **self.known_pairs},
             "notes": list(self.notes),
+            "columns": self.columns,
         }
 
 
@@ -138,6 +141,7 @@ def audit_folder(
         shortcuts=tuple(shortcuts),
         known_pairs=known,
         notes=listing.notes,
+        columns=listing.columns,
         cache=cache,
         image_ids=tuple(table["image_id"]),
     )

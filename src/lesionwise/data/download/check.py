@@ -117,8 +117,7 @@ def _expected_ids(folder: Path, wanted: Set, catalogue: Catalogue) -> tuple[list
     if not truth.is_file():
         return [], [f"{TEST_TRUTH} is not there"], []
     table = read_table(truth)
-    column = "image_id" if "image_id" in table else "image"
-    ids = table[column].dropna().tolist() if column in table else []
+    ids = table["image_id"].dropna().tolist() if "image_id" in table else []
     wanted_images = (catalogue.test_images, catalogue.test_images - 1)
     fault = [] if len(set(ids)) in wanted_images else [f"{TEST_TRUTH} names {len(set(ids)):,} images"]
     return ids, fault, []

@@ -10,25 +10,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from lesionwise.data.layouts.collections import read_derm7pt, read_pad_ufes_20, read_ph2
-from lesionwise.data.layouts.folders import read_class_folders, read_csv_and_images
+from lesionwise.data.layouts.folders import read_class_folders
+from lesionwise.data.layouts.forms import read_form
 from lesionwise.data.layouts.ham10000 import read_hmnist, read_images_alone, read_kaggle
-from lesionwise.data.layouts.isic import read_isic
+from lesionwise.data.layouts.isic import challenge_parts, read_isic
 from lesionwise.data.layouts.lesions import add_lesions
-from lesionwise.data.layouts.listing import Listing
+from lesionwise.data.layouts.listing import Listing, note_unread
+from lesionwise.data.layouts.packed import read_dermamnist, read_parquet
+from lesionwise.data.layouts.ph2 import read_ph2
 from lesionwise.errors import DataError
 from lesionwise.names import inert_name
 
-__all__ = ["LAYOUTS", "Listing", "read_listing"]
+__all__ = ["LAYOUTS", "Listing", "is_data_folder", "read_listing", "real_folder"]
 
 LAYOUTS: Final[tuple[Callable[[Path], Listing | None], ...]] = (
     read_kaggle,
     read_hmnist,
-    read_isic,
     read_ph2,
-    read_derm7pt,
-    read_pad_ufes_20,
-    read_csv_and_images,
+    read_isic,
+    read_form,
+    read_dermamnist,
+    read_parquet,
     read_class_folders,
 )
 
@@ -37,23 +39,36 @@ def read_listing(folder: Path, *, without_table: bool = False) -> Listing:
     """Read a folder in the first layout that recognises it.
 
     Args:
+        folder: Data folder, or the path of one part of a challenge (`isic.part_folder`).
         without_table: Whether images of HAM10000 need no table. An unfinished download looks like that, so
             nothing is split or trained this way.
 
     Raises:
         DataError: If the folder does not exist, no layout recognises it, or it can be read in two ways.
     """
-    if not folder.is_dir():
+    if not is_data_folder(folder):
         raise DataError(f"{folder}: expected a data folder but found none.")
     for read in (*LAYOUTS, *((read_images_alone,) if without_table else ())):
         listing = read(folder)
         if listing is not None:
-            return add_lesions(_with_inert_names(listing), folder)
+            place = real_folder(folder)
+            named = add_lesions(_with_inert_names(listing), place)
+            return replace(named, notes=(*named.notes, *note_unread(place)))
     raise DataError(
         f"{folder}: expected HAM10000_metadata.csv (Kaggle, Dataverse), *_GroundTruth.csv (ISIC challenge), "
         "PH2, derm7pt, PAD-UFES-20, a CSV with image_id and dx beside images, or folders named by "
         "diagnosis, but found none of these. docs/data.md shows each."
     )
+
+
+def real_folder(folder: Path) -> Path:
+    """Return the folder in which the files of a data folder, or of one part of a challenge, are."""
+    return folder if folder.is_dir() else folder.parent
+
+
+def is_data_folder(folder: Path) -> bool:
+    """Return whether a path is a folder, or stands for one part of a challenge in a folder."""
+    return folder.is_dir() or (folder.parent.is_dir() and folder.name in challenge_parts(folder.parent))
 
 
 def _with_inert_names(listing: Listing) -> Listing:

@@ -1,20 +1,18 @@
 """HAM10000 as Kaggle and Dataverse give it: a metadata CSV and folders of images; and its `hmnist_*.csv`."""
 
-from hashlib import file_digest
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from lesionwise.data.known_lesions import known_lesions
-from lesionwise.data.layouts.listing import Listing, find_images, read_table
-from lesionwise.data.workspace import default_cache_root
+from lesionwise.data.layouts.forms import Form, listing_of
+from lesionwise.data.layouts.listing import OTHER_PARTS, Listing, find_images, read_table
+from lesionwise.data.layouts.packed import png, write_images
 from lesionwise.errors import DataError
-from lesionwise.files import atomic_path
 
-METADATA_NAMES: Final = ("HAM10000_metadata.csv", "HAM10000_metadata")
+METADATA_NAMES: Final = ("HAM10000_metadata.csv", "HAM10000_metadata.tab", "HAM10000_metadata")
 # Order of the labels in hmnist_*.csv, which is not ours. Every row is held against the metadata.
 _HMNIST_CODES: Final = ("akiec", "bcc", "bkl", "df", "nv", "vasc", "mel")
 
@@ -28,15 +26,16 @@ def read_kaggle(folder: Path) -> Listing | None:
     """Read the layout of Kaggle and Dataverse.
 
     The Kaggle archive holds its image folders twice, once in lower case; an image id is taken once. A folder
-    with the metadata and `hmnist_*.csv` but no image file is left to `read_hmnist`.
+    with the metadata and `hmnist_*.csv` but no image file is left to `read_hmnist`. Folders of the test and
+    validation parts of a challenge beside them are passed over.
     """
     metadata = metadata_file(folder)
     if metadata is None:
         return None
-    images = find_images([folder])
+    images = find_images([folder], without=OTHER_PARTS)
     if not images and any(folder.glob("hmnist_*.csv")):
         return None
-    return Listing("kaggle", metadata, read_table(metadata), images)
+    return listing_of(Form("kaggle", ()), metadata, read_table(metadata), images)
 
 
 def read_hmnist(folder: Path) -> Listing | None:
@@ -58,10 +57,10 @@ def read_hmnist(folder: Path) -> Listing | None:
     table = read_table(metadata)
     values = _read_hmnist_values(largest)
     _verify_rows(values["label"], table, largest, metadata)
-    images = _write_images(
-        largest, values.drop(columns="label").to_numpy(np.uint8), table["image_id"].tolist()
-    )
-    return Listing("hmnist", metadata, table, images)
+    pixels = values.drop(columns="label").to_numpy(np.uint8)
+    shape = _image_shape(largest, pixels.shape[1])
+    images = write_images(largest, table["image_id"].tolist(), lambda row: png(pixels[row].reshape(shape)))
+    return listing_of(Form("hmnist", ()), metadata, table, images)
 
 
 def read_images_alone(folder: Path) -> Listing | None:
@@ -99,20 +98,6 @@ def _verify_rows(label: "pd.Series[int]", table: pd.DataFrame, path: Path, metad
             f"{path}: row {wrong[0] + 2} is {codes[wrong[0]]} but {metadata.name} says "
             f"{table['dx'].iloc[wrong[0]]}; {len(wrong)} rows differ. Take both files from one archive."
         )
-
-
-def _write_images(path: Path, pixels: np.ndarray, image_ids: list[str]) -> dict[str, Path]:
-
-    shape = _image_shape(path, pixels.shape[1])
-    with path.open("rb") as file:
-        digest = file_digest(file, "sha256").hexdigest()[:16]
-    folder = default_cache_root() / f"{path.stem}-{digest}"
-    images = {image_id: folder / f"{image_id}.png" for image_id in image_ids}
-    for image_id, row in zip(image_ids, pixels, strict=True):
-        if not images[image_id].exists():
-            with atomic_path(images[image_id]) as temporary:
-                Image.fromarray(row.reshape(shape)).save(temporary, format="PNG")
-    return images
 
 
 def _image_shape(path: Path, values: int) -> tuple[int, ...]:

@@ -1,103 +1,153 @@
-"""The ISIC challenges of 2018 (Task 3: HAM10000 and its test set) and 2019: truth, metadata, input folder."""
+"""The ISIC challenges of 2018 (Task 3: HAM10000 and its test set), 2019 and MILK10k: truth, metadata, images.
+
+Here: the parts of a challenge that stand in one folder, and which files belong to which. Not here: what its
+diagnoses are called (`lesionwise.diagnoses`).
+
+A part is called as its files begin: `ISIC2018_Task3_Training` of `ISIC2018_Task3_Training_GroundTruth.csv`,
+`…_Input/`, `…_Metadata.csv` and `…_LesionGroupings.csv`.
+"""
 
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
-from lesionwise.data.layouts.label_maps import ISIC_CHALLENGE
-from lesionwise.data.layouts.listing import Listing, find_images, only_file, read_table
+from lesionwise.data.folders import walk_files
+from lesionwise.data.layouts.forms import Form, listing_of, verify_seven
+from lesionwise.data.layouts.listing import Listing, find_images, one_of, read_table
 from lesionwise.errors import DataError
+from lesionwise.tables import SUFFIXES
+from lesionwise.wording import listed
 
-_CONFIRMATION: Final = {
-    "histopathology": "histo",
-    "serial imaging showing no change": "follow_up",
-    "single image expert consensus": "consensus",
-    "confocal microscopy with consensus dermoscopy": "confocal",
-}
+_TRUTH: Final = "_GroundTruth"
+_IMAGES: Final = ("_Input", "_Images", "_Data", "_JPEG")
 _CONTAINS_HAM10000: Final = (
     "ISIC 2019 contains HAM10000 (images ISIC_0024306 to ISIC_0034320): a model trained on HAM10000 has seen "
     "them. Leave them out before scoring one on the other."
 )
+_ADVICE: Final = {
+    "lesion_id": "Put ISIC2018_Task3_Training_LesionGroupings.csv (2018) or "
+    "ISIC_2019_Training_Metadata.csv (2019) into the folder: without it photographs of one lesion cannot "
+    'be kept together. For a collection that has none, see "lesionwise data lesions --help".'
+}
 
 
-def read_isic(folder: Path) -> Listing | None:
-    """Read a folder of an ISIC challenge: `*_GroundTruth.csv`, groupings or metadata, `*_Input`.
+def challenge_parts(folder: Path) -> dict[str, list[Path]]:
+    """Return the tables of true diagnoses below a folder by the part of a challenge that they are of."""
+    parts: dict[str, list[Path]] = {}
+    for path in walk_files(folder):
+        name, truth, _ = path.name.partition(_TRUTH)
+        if truth and path.suffix.lower() in SUFFIXES:
+            parts.setdefault(name, []).append(path)
+    return parts
 
-    The truth is one-hot, one column for each diagnosis; or, for the ISIC 2018 test set as Dataverse gives it,
-    has the columns of HAM10000.
+
+def part_folder(folder: Path, part: str) -> Path:
+    """Return the path that stands for one part of a folder: the folder, and how the part's files begin.
+
+    Args:
+        folder: Holds several parts.
+        part: Name of the part, or what only its name holds, in any case.
+
+    Raises:
+        DataError: If no part is called so, or several are.
     """
-    truth = only_file(folder, "*_GroundTruth.csv", what="*_GroundTruth.csv")
-    if truth is None:
-        return None
-    table = read_table(truth)
-    left_out: dict[str, tuple[str, ...]] = {}
-    if "image" in table:
-        table, left_out = _from_one_hot(table, truth)
-        table = _add_groupings(_add_metadata(table, folder), folder)
-    inputs = [path for path in sorted(folder.rglob("*_Input")) if path.is_dir()]
-    advice = {
-        "lesion_id": "Put ISIC2018_Task3_Training_LesionGroupings.csv (2018) or "
-        "ISIC_2019_Training_Metadata.csv (2019) into the folder: without it photographs of one lesion cannot "
-        'be kept together. For a collection that has none, see "lesionwise data lesions --help".'
-    }
-    notes = (_CONTAINS_HAM10000,) if truth.name.startswith("ISIC_2019_Training") else ()
-    return Listing("isic", truth, table, find_images(inputs or [folder]), advice, left_out, notes)
-
-
-def _from_one_hot(truth: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
-    """Turn the columns image,MEL,NV,… into image_id and dx; a row that is not one-hot has no dx."""
-    columns = [column for column in truth.columns if column in ISIC_CHALLENGE]
-    unknown = sorted(set(truth.columns) - set(columns) - {"image", "score_weight", "validation_weight"})
-    if unknown or not columns:
-        raise DataError(
-            f"{path}: expected image and the columns {', '.join(ISIC_CHALLENGE)} "
-            f"but found {', '.join(unknown)}."
-        )
-    try:
-        hot = truth[columns].astype(float) == 1
-    except ValueError as error:
-        raise DataError(f"{path}: expected 0.0 or 1.0 in every cell: {error}.") from error
-    name = hot.idxmax(axis=1).astype(str).where(hot.sum(axis=1) == 1)
-    table = pd.DataFrame({"image_id": truth["image"], "dx": name.map(ISIC_CHALLENGE)}, index=truth.index)
-    foreign = name.map(lambda value: value in ISIC_CHALLENGE and ISIC_CHALLENGE[value] is None)
-    left_out = {
-        str(key): tuple(ids.dropna())
-        for key, ids in truth["image"][foreign].groupby(name[foreign])
-        if len(ids)
-    }
-    return table[~foreign], left_out
-
-
-def _add_groupings(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    path = only_file(folder, "*_LesionGroupings.csv", what="*_LesionGroupings.csv")
-    if path is None:
-        return table
-    groups = _by_image(path)
-    kind = groups["diagnosis_confirm_type"] if "diagnosis_confirm_type" in groups else pd.Series(dtype=str)
-    return table.assign(
-        lesion_id=table["image_id"].map(groups["lesion_id"]),
-        dx_type=table["image_id"].map(kind).map(_CONFIRMATION),
+    parts = challenge_parts(folder)
+    fitting = [name for name in parts if part.lower() in name.lower()]
+    if part in parts or len(fitting) == 1:
+        return folder / (part if part in parts else fitting[0])
+    raise DataError(
+        f"{folder}: expected --part to name one of the parts that are there "
+        f"({listed(sorted(parts)) or 'none'}) but got {part}."
     )
 
 
-def _add_metadata(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    path = only_file(folder, "ISIC_2019_*_Metadata.csv", what="ISIC_2019_*_Metadata.csv")
-    if path is None:
-        return table
-    facts = _by_image(path)
-    ours = {
-        "lesion_id": "lesion_id",
-        "age_approx": "age",
-        "sex": "sex",
-        "anatom_site_general": "localization",
+def read_isic(folder: Path) -> Listing | None:
+    """Read a part of an ISIC challenge: its true diagnoses, metadata and images.
+
+    The truth is one-hot, one column for each diagnosis; or, for the ISIC 2018 test set as Dataverse gives it,
+    has the columns of HAM10000.
+
+    Args:
+        folder: Holds one part; or the path of a part, see `part_folder`.
+
+    Raises:
+        DataError: If it holds several parts.
+    """
+    part = folder.name if not folder.is_dir() else ""
+    root = folder.parent if part else folder
+    parts = challenge_parts(root)
+    if not parts or (part and part not in parts):
+        return None
+    if not part and len(parts) > 1:
+        first = min(parts)
+        raise DataError(
+            f"{folder}: expected one part of a challenge but found {listed(sorted(parts))}. Choose one with "
+            f"--part {first}, or name it as {folder / first}."
+        )
+    part = part or next(iter(parts))
+    truth = one_of(parts[part], root, f"{part}{_TRUTH}")
+    if truth is None:
+        return None
+    verify_seven(truth)
+    table = read_table(truth)
+    if "image_id" not in table and "lesion_id" in table:
+        table = _by_image(root, part, table, truth)
+    else:
+        table = _joined(table, root, part)
+    form = Form("isic", (), note=_CONTAINS_HAM10000 if part == "ISIC_2019_Training" else "")
+    return listing_of(form, truth, table, _images(root, part, alone=len(parts) == 1), _ADVICE)
+
+
+def _images(root: Path, part: str, *, alone: bool) -> dict[str, Path]:
+    folders = {path.parent for path in walk_files(root)}
+    names = {f"{part}{end}".lower() for end in _IMAGES}
+    own = {
+        Path(*above)
+        for path in folders
+        for place in range(len(path.parts), 0, -1)
+        if (above := path.parts[:place])[-1].lower() in names
     }
-    found = {ours[name]: table["image_id"].map(facts[name]) for name in ours if name in facts}
-    return table.assign(**found)
+    outermost = sorted(path for path in own if not own & set(path.parents))
+    if not outermost and not alone:
+        raise DataError(f"{root}: expected the images of {part} in {part}_Input but found no such folder.")
+    return find_images(outermost or [root])
 
 
-def _by_image(path: Path) -> pd.DataFrame:
+def _beside(root: Path, part: str, end: str) -> pd.DataFrame | None:
+    """Return the table of a part that ends so; else the only one that ends so and is of no other part."""
+    ends = [path for path in walk_files(root) if path.suffix.lower() in SUFFIXES and path.stem.endswith(end)]
+    own = [path for path in ends if path.stem == f"{part}{end}"]
+    others = challenge_parts(root)
+    path = one_of(
+        own or [path for path in ends if path.stem.removesuffix(end) not in others], root, f"*{end}.csv"
+    )
+    if path is None:
+        return None
     table = read_table(path)
-    if "image" not in table or table["image"].duplicated().any():
+    if "image_id" not in table or table["image_id"].duplicated().any():
         raise DataError(f"{path}: expected a column image with each image once.")
-    return table.set_index("image")
+    return table
+
+
+def _joined(table: pd.DataFrame, root: Path, part: str) -> pd.DataFrame:
+    """Return the truth with what the tables of metadata and of lesions say of its images."""
+    for end in ("_Metadata", "_LesionGroupings"):
+        facts = _beside(root, part, end)
+        if facts is not None:
+            own = facts.set_index("image_id")
+            further = own.columns.difference(table.columns)
+            table = table.assign(**{name: table["image_id"].map(own[name]) for name in further})
+    return table
+
+
+def _by_image(root: Path, part: str, truth: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return the images of MILK10k, whose truth is by lesion, with the diagnosis of their lesion."""
+    images = _beside(root, part, "_Metadata")
+    if images is None:
+        raise DataError(
+            f"{path}: names lesions but no images. Put {part}_Metadata.csv beside it, which names both."
+        )
+    further = truth.columns.difference(images.columns)
+    own = truth.set_index("lesion_id")
+    return images.assign(**{name: images["lesion_id"].map(own[name]) for name in further if name in own})

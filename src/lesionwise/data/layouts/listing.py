@@ -1,16 +1,26 @@
 """What every layout gives: one raw table, the images, and what was left out.
 
-Here: the record, reading a CSV as text, finding image files. Not here: any one layout.
+Here: the record, reading a table as text, finding image files. Not here: any one layout.
 """
 
-from collections.abc import Iterable
+import filecmp
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 
+from lesionwise import tables
+from lesionwise.data.folders import walk_files
 from lesionwise.errors import DataError
-from lesionwise.names import IMAGE_SUFFIXES
+from lesionwise.names import IMAGE_SUFFIXES, UNREAD_SUFFIXES, image_id_of
+
+OTHER_PARTS: Final = re.compile(r"_(test|validation)(_v2)?_(input|images|data)$", re.IGNORECASE)
+"""Names of folders that hold images of another part of a challenge than the one that is trained on."""
+_MASK: Final = re.compile(r"_(segmentation|superpixels)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -23,9 +33,10 @@ class Listing:
         table: Raw text columns; the index is the line number in `table_file`, the header being 1.
         images: Path of each image file by image id (the file name without its suffix).
         advice: What to do if a column is missing, by column.
-        left_out: Image ids whose diagnosis has no counterpart among the seven, by that diagnosis; their
-            rows are not in `table`.
+        left_out: Image ids whose diagnosis has no counterpart among the seven, or that are no dermatoscopic
+            image, by that diagnosis or kind; their rows are not in `table`.
         notes: What a user of this collection should know, in sentences.
+        columns: Which columns of the table were used and which were left, as a sentence.
     """
 
     layout: str
@@ -35,48 +46,78 @@ class Listing:
     advice: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    columns: str = ""
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV as text, indexed by line number."""
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""], skipinitialspace=True)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(f"{path}: cannot be read as CSV: {error}.") from error
-    table.index = pd.RangeIndex(2, len(table) + 2)
-    return table
+    """Read a table as text under our names, indexed by line number; an empty cell is missing.
+
+    Raises:
+        DataError: If it is no table.
+    """
+    table = tables.read_table(path).frame()
+    if "image_id" in table:
+        table["image_id"] = table["image_id"].map(image_id_of)
+    return table.mask(table == "")
 
 
-def find_images(folders: Iterable[Path]) -> dict[str, Path]:
-    """Return every image file below the folders by its id.
+def find_images(folders: Iterable[Path], *, without: re.Pattern[str] | None = None) -> dict[str, Path]:
+    """Return every image file below the folders by its id; masks are none.
 
     The archive of Kaggle holds its image folders twice, once in lower case: upper case sorts first, so the
-    twin is passed over. Any other second file of one id is a fault, since which is meant cannot be guessed.
+    twin is passed over, and so is a second file with the same content. Any other second file of one id is a
+    fault, since which is meant cannot be guessed.
+
+    Args:
+        folders: Where to look.
+        without: Pattern of the names of folders that are passed over.
     """
     images: dict[str, Path] = {}
     places: dict[str, str] = {}
     for folder in folders:
-        for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+        for path in walk_files(folder):
+            if path.suffix.lower() not in IMAGE_SUFFIXES or _MASK.search(path.stem):
                 continue
-            place = path.relative_to(folder).as_posix().lower()
-            if places.setdefault(path.stem, place) != place:
+            inside = path.relative_to(folder)
+            if without and any(without.search(part) for part in inside.parts[:-1]):
+                continue
+            image_id = image_id_of(path.name)
+            place = inside.as_posix().lower()
+            known = images.setdefault(image_id, path)
+            same = known == path or places.setdefault(image_id, place) == place
+            if not same and not filecmp.cmp(known, path, shallow=False):
                 raise DataError(
-                    f"{folder}: expected one file for each image but found {images[path.stem].name} in "
-                    f"{images[path.stem].parent} and {path.name} in {path.parent}. Keep one of them."
+                    f"{folder}: expected one file for each image but found {known.name} in {known.parent} "
+                    f"and {path.name} in {path.parent}. Keep one of them."
                 )
-            images.setdefault(path.stem, path)
+            places.setdefault(image_id, place)
     return images
 
 
-def only_file(folder: Path, pattern: str, *, what: str) -> Path | None:
-    """Return the one file below a folder that fits a pattern, or None.
+def note_unread(folder: Path) -> tuple[str, ...]:
+    """Return a sentence on the pictures of a folder that are of a kind that is not read, if there are any."""
+    kinds = Counter(
+        path.suffix.lower() for path in walk_files(folder) if path.suffix.lower() in UNREAD_SUFFIXES
+    )
+    if not kinds:
+        return ()
+    counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(kinds.items()))
+    return (f"Pictures of a kind that is not read: {counts}. Convert them to PNG or JPEG.",)
+
+
+def one_of(found: Collection[Path], folder: Path, what: str) -> Path | None:
+    """Return the only one of some files, or None; copies of one file count once.
 
     Raises:
-        DataError: If several fit: which one is meant cannot be guessed.
+        DataError: If several are left: which one is meant cannot be guessed.
     """
-    found = sorted(path for path in folder.rglob(pattern) if path.is_file())
-    if len(found) > 1:
-        names = ", ".join(path.relative_to(folder).as_posix() for path in found)
+    different: list[Path] = []
+    for path in sorted(found):
+        if not any(
+            path.name == other.name and filecmp.cmp(path, other, shallow=False) for other in different
+        ):
+            different.append(path)
+    if len(different) > 1:
+        names = ", ".join(path.relative_to(folder).as_posix() for path in different)
         raise DataError(f"{folder}: expected one {what} but found {names}. Give the folder of one of them.")
-    return found[0] if found else None
+    return different[0] if different else None

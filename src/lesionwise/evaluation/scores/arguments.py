@@ -12,31 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from lesionwise.diagnoses import code_of
 from lesionwise.evaluation.scores.weights import Floats, Integers, check_arguments, check_probabilities
-from lesionwise.labels import CODES, INDEX, NAMES
-
-_CODE_OF = {
-    **{code: code for code in CODES},
-    **{name: code for code, name in NAMES.items()},
-    **dict.fromkeys(("actinic keratosis", "actinic keratoses"), "akiec"),
-    **dict.fromkeys(("benign keratosis-like lesion", "benign keratosis-like lesions"), "bkl"),
-    **dict.fromkeys(("melanocytic nevi", "nevus", "nevi"), "nv"),
-    "vascular lesions": "vasc",
-}  # with the words of notebooks and of copies of HAM10000 on hubs
-_PREFIXES = ("prob_", "p_", "probability_")
-
-
-def code_of(name: object) -> str | None:
-    """Return the code that a label or a column stands for, None if it is none of the seven.
-
-    Example:
-        >>> code_of("MEL"), code_of("prob_nv"), code_of("melanocytic_Nevi"), code_of("score")
-        ('mel', 'nv', 'nv', None)
-    """
-    text = str(name).strip().lower()
-    for prefix in _PREFIXES:
-        text = text.removeprefix(prefix)
-    return _CODE_OF.get(text.replace("_", " "), _CODE_OF.get(text))
+from lesionwise.labels import CODES, INDEX
 
 
 def scoring_arrays(

@@ -23,7 +23,7 @@ from lesionwise.labels import INDEX, MALIGNANT
 
 PHOTOGRAPHS: Final = "photographs"
 """The column that needs no table: how many photographs there are of the lesion."""
-COLUMNS: Final = ("sex", "age", "localization", "dx_type", "skin_tone")
+COLUMNS: Final = ("sex", "age", "localization", "dx_type", "skin_tone", "collection")
 TITLES: Final = {
     "localization": "site",
     "dx_type": "confirmed by",
@@ -38,6 +38,7 @@ _WHOSE: Final = {
     "localization": "on the {}",
     "dx_type": "confirmed by {}",
     "skin_tone": "on skin that looks {}",
+    "collection": "of the collection {}",
 }
 _WHOSE_UNKNOWN: Final = {
     "sex": "of patients of unknown sex",
@@ -45,6 +46,7 @@ _WHOSE_UNKNOWN: Final = {
     "localization": "at an unknown site",
     "dx_type": "confirmed in an unknown way",
     "skin_tone": "on skin of unknown tone",
+    "collection": "of an unknown collection",
 }
 _WORDS: Final = {
     "histo": "histology",

@@ -1,0 +1,34 @@
+"""The files below a folder, in a stable order.
+
+Here: walking. Not here: which of them are images that count (`layouts`, `predict.sources`).
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+_LITTER: Final = "__MACOSX"  # what a Mac puts into a zip beside the files
+
+
+def walk_files(folder: Path, on_denied: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    """Yield every file below a folder, those of a folder by name.
+
+    Linked folders are followed. A folder that is met again, as in a loop of links, is passed over.
+
+    Args:
+        folder: Where to start.
+        on_denied: Called with the error of each folder that cannot be read.
+    """
+    met: set[tuple[int, int]] = set()
+    for parent, subfolders, names in os.walk(folder, onerror=on_denied, followlinks=True):
+        found = os.stat(parent)  # noqa: PTH116 (os.walk gives text)
+        place = found.st_dev, found.st_ino
+        if place in met:
+            subfolders.clear()
+            continue
+        met.add(place)
+        subfolders[:] = sorted(name for name in subfolders if name != _LITTER)
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield Path(parent, name)

@@ -1,0 +1,247 @@
+"""Collections that are a table beside images: what the table of each is known by, and what its columns mean.
+
+Here: one record for each form, and turning its rows into a listing. Not here: what the diagnoses are called
+(`lesionwise.diagnoses`), and layouts that are more than one table (`isic`, `ph2`, `ham10000`, `packed`).
+
+References:
+    derm7pt: Kawahara et al. (2019), https://doi.org/10.1109/JBHI.2018.2824327
+    PAD-UFES-20: Pacheco et al. (2020), https://doi.org/10.1016/j.dib.2020.106221
+    DERM12345: Yilmaz et al. (2024), https://doi.org/10.1038/s41597-024-04104-3
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from lesionwise import tables
+from lesionwise.data.layouts.listing import Listing, find_images, read_table
+from lesionwise.diagnoses import (
+    DERM7PT,
+    DERM12345,
+    DIAGNOSIS_COLUMNS,
+    PAD_UFES_20,
+    LabelMap,
+    add_diagnoses,
+    with_map,
+)
+from lesionwise.errors import DataError
+from lesionwise.names import image_id_of
+from lesionwise.tables import COLUMNS, SUFFIXES, describe_columns, find_tables
+from lesionwise.wording import counted
+
+LESIONS_ADVICE: Final = (
+    "Name the lesion of each image in lesions.csv (image_id,lesion_id) in the folder: without it photographs "
+    "of one lesion cannot be kept together. If no lesion was photographed twice, say so: "
+    '"lesionwise data lesions DIR --each-image".'
+)
+_TWO_CLASSES: Final = (
+    "its table says malignant or benign only, not which of the seven diagnoses, so nothing is trained on it. "
+    "Use it as a truth: lesionwise evaluate PREDICTIONS --truth TABLE --malignant."
+)
+_CONFIRMATION: Final = {
+    "histopathology": "histo",
+    "serial imaging showing no change": "follow_up",
+    "single image expert consensus": "consensus",
+    "confocal microscopy with consensus dermoscopy": "confocal",
+    "true": "histo",  # "biopsed" of PAD-UFES-20
+    "false": "consensus",
+}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the table of a collection is known by, and what its columns mean.
+
+    Attributes:
+        layout: Name of the collection.
+        columns: Columns that its table has, in any case.
+        also: Its columns that `lesionwise.tables` does not know, by ours.
+        lesion: Its columns that name a lesion together, where that is not `lesion_id` alone.
+        labels: Its diagnoses by the column of `also`; as `lesionwise.diagnoses` finds them if left out.
+        clinical: Its column that names a clinical photograph of the same lesion.
+        deep: Its table may stand in a folder of the folder, too.
+        refusal: Why it is no data folder.
+        note: What a user should know.
+    """
+
+    layout: str
+    columns: tuple[str, ...]
+    also: Mapping[str, str] = field(default_factory=dict)
+    lesion: tuple[str, ...] = ()
+    labels: LabelMap | None = None
+    clinical: str = ""
+    deep: bool = True
+    refusal: str = ""
+    note: str = ""
+
+
+FORMS: Final = (
+    Form(
+        "derm7pt",
+        ("case_num", "derm", "diagnosis"),
+        {"image_id": "derm", "dx": "diagnosis", "localization": "location"},
+        lesion=("case_num",),
+        labels=DERM7PT,
+        clinical="clinic",
+    ),
+    Form(
+        "PAD-UFES-20",
+        ("img_id", "diagnostic", "patient_id", "lesion_id"),
+        {"dx": "diagnostic", "localization": "region", "dx_type": "biopsed"},
+        lesion=("patient_id", "lesion_id"),
+        labels=PAD_UFES_20,
+        note="PAD-UFES-20 holds clinical photographs by smartphone, not dermatoscopic images: a model of "
+        "HAM10000 is outside its field here, and its scores say so.",
+    ),
+    Form("BCN20000", ("bcn_filename", "diagnosis")),
+    Form("ISIC 2020", ("image_name", "benign_malignant", "target"), refusal=_TWO_CLASSES),
+    Form("ISIC 2024", ("isic_id", "target"), refusal=_TWO_CLASSES),
+    Form(
+        "ISIC 2017",
+        ("image_id", "melanoma", "seborrheic_keratosis"),
+        refusal="its table tells melanoma, seborrheic keratosis and the rest apart, not the seven diagnoses.",
+    ),
+    Form("ISIC archive", ("isic_id", "diagnosis_1")),
+    Form("ISIC archive", ("isic_id", "diagnosis")),
+    Form("imagefolder", ("file_name", "dx")),
+    Form("DERM12345", ("image_id", "label", "sub_class"), {"dx": "label"}, labels=DERM12345),
+    Form("csv", ("image_id", "dx"), deep=False),
+)
+"""The more particular come first."""
+
+
+def read_form(folder: Path) -> Listing | None:
+    """Read a folder with the table of a collection and its images, by the first form that fits a table.
+
+    Raises:
+        DataError: If several tables of one form name an image, or the collection is no data folder.
+    """
+    if not folder.is_dir():
+        return None
+    headers = {path: _header(path) for path in _tables(folder)}
+    for form in FORMS:
+        fitting = [
+            path
+            for path, header in headers.items()
+            if {*form.columns} <= header and (form.deep or path.parent == folder)
+        ]
+        if fitting:
+            return _read(form, fitting, folder)
+    return None
+
+
+def verify_seven(path: Path) -> None:
+    """Make sure that a table is of no collection that does not tell the seven diagnoses apart.
+
+    Raises:
+        DataError: If it is.
+    """
+    header = _header(path)
+    for form in FORMS:
+        if form.refusal and {*form.columns} <= header:
+            raise DataError(f"{path}: this is {form.layout}: {form.refusal}")
+    if header & {"benign", "malignant"}:  # its first row: the table of ISIC 2016 has no header
+        raise DataError(f"{path}: this is ISIC 2016: {_TWO_CLASSES}")
+
+
+def listing_of(
+    form: Form,
+    path: Path,
+    table: pd.DataFrame,
+    images: dict[str, Path],
+    advice: Mapping[str, str] | None = None,
+) -> Listing:
+    """Return a listing of rows whose diagnoses are of the seven; the others are left out by name.
+
+    Args:
+        form: The collection.
+        path: The file that the rows come from.
+        table: Text columns by our names; an empty cell is missing.
+        images: Path of each image file by image id.
+        advice: What to do if a column is missing, by column.
+    """
+    used = {*COLUMNS, *DIAGNOSIS_COLUMNS, *form.also.values(), *form.lesion, form.clinical, "image_type"}
+    text = table.fillna("")
+    text = add_diagnoses(text, str(path))
+    left_out: dict[str, tuple[str, ...]] = {}
+    if {"dx", "image_id"} <= set(text):
+        why = text["foreign"]
+        left_out = {str(name): tuple(ids[ids != ""]) for name, ids in text["image_id"].groupby(why) if name}
+        text = text[why == ""].drop(columns="foreign")
+    if "dx_type" in text:
+        text["dx_type"] = text["dx_type"].map(lambda word: _CONFIRMATION.get(word.lower(), word))
+    rest = text.mask(text == "")
+    notes = (*([form.note] if form.note else []), *_licences(rest))
+    columns = describe_columns(path, used) if path.suffix.lower() in SUFFIXES else ""
+    return Listing(form.layout, path, rest, images, dict(advice or {}), left_out, notes, columns)
+
+
+def _tables(folder: Path) -> Iterator[Path]:
+    for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
+        for path in find_tables(place):
+            if path.name != "lesions.csv" and not path.name.startswith("hmnist_"):
+                yield path
+
+
+def _header(path: Path) -> set[str]:
+    table = tables.read_table(path)
+    return {name.lower() for name in table.header} | (
+        {"image_id"} if {"image_id", "path"} & set(table.names) else set()
+    )
+
+
+def _read(form: Form, paths: list[Path], folder: Path) -> Listing:
+    verify_seven(paths[0])
+    rows = [_rows(form, path) for path in paths]
+    table = rows[0] if len(rows) == 1 else pd.concat(rows, ignore_index=True)
+    if len(rows) > 1 and ("image_id" not in table or table["image_id"].duplicated().any()):
+        names = ", ".join(path.relative_to(folder).as_posix() for path in paths)
+        raise DataError(
+            f"{folder}: expected one table with {' and '.join(form.columns)}, or several of different "
+            f"images, but found {names}. Keep one there."
+        )
+    images = _named_images(table, paths[0]) if "path" in table else find_images([folder])
+    if form.clinical in table:
+        clinical = {image_id_of(name) for name in table[form.clinical].dropna()} - set(table["image_id"])
+        images = {image_id: path for image_id, path in images.items() if image_id not in clinical}
+    return listing_of(form, paths[0], table, images, {"lesion_id": LESIONS_ADVICE})
+
+
+def _named_images(table: pd.DataFrame, path: Path) -> dict[str, Path]:
+    """Return the image files that the column path names, relative to the table."""
+    named = table[["image_id", "path"]].dropna()
+    found = {
+        image_id: path.parent / place
+        for image_id, place in zip(named["image_id"], named["path"], strict=True)
+    }
+    return {image_id: place for image_id, place in found.items() if place.is_file()}
+
+
+def _rows(form: Form, path: Path) -> pd.DataFrame:
+    table = read_table(path).rename(columns={theirs: ours for ours, theirs in form.also.items()})
+    if "image_id" not in table and "path" in table:
+        table["image_id"] = table["path"].map(image_id_of, na_action="ignore")
+    if "image_id" in form.also:
+        table["image_id"] = table["image_id"].map(image_id_of, na_action="ignore")
+    if form.labels is not None:
+        names = table["dx"].fillna("").str.strip()
+        in_lower_case = all(name == name.lower() for name in form.labels)
+        table = with_map(table, names.str.lower() if in_lower_case else names, form.labels)
+    if form.lesion:
+        parts = table[list(form.lesion)].fillna("").agg("_".join, axis=1)
+        table["lesion_id"] = (
+            f"{form.lesion[0].removesuffix('_num')} " + parts if len(form.lesion) == 1 else parts
+        )
+    return table
+
+
+def _licences(table: pd.DataFrame) -> tuple[str, ...]:
+    """Return a sentence on the licences of the images, where the table names them."""
+    if "license" not in table:
+        return ()
+    counts = table["license"].fillna("not stated").value_counts()
+    named = ", ".join(f"{name} of {counted(int(count), 'image')}" for name, count in counts.items())
+    return (f"Licences: {named}. They stay in the column license.",)

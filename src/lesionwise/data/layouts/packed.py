@@ -1,0 +1,169 @@
+"""Images packed into one file: DermaMNIST's `.npz`, and parquet as model hubs hand it out.
+
+Here: reading what is packed, and writing each image as a file into the cache, once. Not here: `hmnist_*.csv`
+(`ham10000`).
+
+References:
+    DermaMNIST: Yang et al. (2023), https://doi.org/10.1038/s41597-022-01721-8
+    Its leak, and the list of its ids: Abhishek et al. (2025), https://doi.org/10.1038/s41597-025-04382-5
+"""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from hashlib import file_digest
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from lesionwise.data.known_lesions import known_lesions
+from lesionwise.data.layouts.forms import LESIONS_ADVICE, Form, listing_of
+from lesionwise.data.layouts.listing import Listing, read_table
+from lesionwise.data.workspace import default_cache_root
+from lesionwise.errors import DataError, MissingExtraError
+from lesionwise.files import atomic_path
+from lesionwise.labels import CODES
+from lesionwise.names import image_id_of
+
+SPLIT_INFO: Final = "dermamnist_split_info.csv"
+_PARTS: Final = ("train", "val", "test")
+_LEAK: Final = (
+    "DermaMNIST's own split leaks: 886 of its 2,005 test images show a lesion that is in training. It is not "
+    "used; photographs of one lesion stay together here."
+)
+_NO_IDS: Final = (
+    "DermaMNIST has no ids, and its order is a random one, so photographs of one lesion cannot be kept "
+    f"together: it can be looked at, not trained on. Put {SPLIT_INFO} (split,index,image_id), which Abhishek "
+    "et al. publish in kakumarabhishek/Corrected-Skin-Image-Datasets, beside it."
+)
+
+
+def read_dermamnist(folder: Path) -> Listing | None:
+    """Read `dermamnist*.npz` of any size; with the list of its ids beside it, its images are HAM10000's.
+
+    Raises:
+        DataError: If the file is damaged, or the list does not fit its labels.
+    """
+    found = sorted(folder.glob("dermamnist*.npz"), key=lambda path: path.stat().st_size)
+    if not found:
+        return None
+    path = found[-1]  # most pixels
+    try:
+        with np.load(path) as packed:
+            pixels = np.concatenate([packed[f"{part}_images"] for part in _PARTS])
+            labels = [packed[f"{part}_labels"].ravel() for part in _PARTS]
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise DataError(f"{path}: expected train_images, train_labels and so on but {error}.") from error
+    ids = [f"{part}_{row:05d}" for part, own in zip(_PARTS, labels, strict=True) for row in range(len(own))]
+    table = pd.DataFrame({"image_id": ids, "dx": np.asarray(CODES)[np.concatenate(labels)]})
+    info = folder / SPLIT_INFO
+    if info.is_file():
+        table["image_id"] = _named(read_table(info), table, info)
+    images = write_images(path, table["image_id"].tolist(), lambda row: png(pixels[row]))
+    table.index = pd.RangeIndex(2, len(table) + 2)
+    return listing_of(Form("DermaMNIST", (), note=_LEAK), path, table, images, {"lesion_id": _NO_IDS})
+
+
+def read_parquet(folder: Path) -> Listing | None:
+    """Read parquet files of a model hub: `image` with its bytes, `dx` or `label`, and what else they hold.
+
+    Raises:
+        DataError: If they hold no image or no diagnosis.
+        MissingExtraError: If pyarrow is not installed.
+    """
+    files = sorted([*folder.glob("*.parquet"), *folder.glob("data/*.parquet")])
+    if not files:
+        return None
+    try:
+        from pyarrow import parquet  # noqa: PLC0415 (an extra)
+    except ImportError as error:
+        raise MissingExtraError("ray", "pyarrow") from error
+    tables: list[pd.DataFrame] = []
+    images: dict[str, Path] = {}
+    for path in files:
+        packed = parquet.read_table(path)
+        if "image" not in packed.column_names:
+            raise DataError(f"{path}: expected a column image but found {', '.join(packed.column_names)}.")
+        table = _facts(packed, path)
+        content = packed.column("image")
+        tables.append(table)
+        images |= write_images(path, table["image_id"].tolist(), partial(_content, content))
+    joined = pd.concat(tables, ignore_index=True)
+    if joined["image_id"].duplicated().any():
+        twice = joined.loc[joined["image_id"].duplicated(), "image_id"].iloc[0]
+        raise DataError(f"{folder}: expected each image once but {twice} stands in more than one row.")
+    joined.index = pd.RangeIndex(2, len(joined) + 2)
+    return listing_of(Form("parquet", ()), files[0], joined, images, {"lesion_id": LESIONS_ADVICE})
+
+
+def _named(info: pd.DataFrame, table: pd.DataFrame, path: Path) -> list[str]:
+    """Return the ids of all images in the order of the `.npz`, held against its labels."""
+    if not {"split", "index", "image_id"} <= set(info) or len(info) != len(table):
+        raise DataError(f"{path}: expected split, index and image_id of {len(table)} images.")
+    place = {
+        f"{part}_{int(row):05d}": name for part, row, name in info[["split", "index", "image_id"]].to_numpy()
+    }
+    ids = [place.get(name, "") for name in table["image_id"]]
+    dx = known_lesions().set_index("image_id")["dx"].reindex(ids).to_numpy()
+    wrong = np.flatnonzero(dx != table["dx"].to_numpy())
+    if len(wrong):
+        raise DataError(
+            f"{path}: calls {table['image_id'].iloc[wrong[0]]} {ids[wrong[0]] or 'nothing'}, which is "
+            f"{dx[wrong[0]]} and not {table['dx'].iloc[wrong[0]]}; {len(wrong)} images differ. Take the "
+            "list of this file."
+        )
+    return ids
+
+
+def _facts(packed: Any, path: Path) -> pd.DataFrame:  # noqa: ANN401 (a pyarrow Table, an extra)
+    """Return every column but the images, as text; numbered labels by the names that the file gives them."""
+    rest = packed.drop_columns(["image"]).to_pandas()
+    classes = _class_names(packed.schema.metadata or {})
+    if "dx" not in rest and "label" in rest:
+        if "label" in classes:
+            rest["label"] = [classes["label"][int(value)] for value in rest["label"]]
+        rest = rest.rename(columns={"label": "dx"})
+    if "image_id" not in rest:
+        names = [image["path"] for image in packed.column("image").to_pylist()]
+        rest["image_id"] = [image_id_of(name or f"{path.stem}_{row:05d}") for row, name in enumerate(names)]
+    text = rest.astype("string").astype(object).where(rest.notna(), None)
+    if "dx" not in text:
+        raise DataError(
+            f"{path}: expected a column dx or label but found {', '.join(map(str, rest.columns))}."
+        )
+    return pd.DataFrame(text)
+
+
+def _content(column: Any, row: int) -> bytes:  # noqa: ANN401 (the same)
+    return bytes(column[row].as_py()["bytes"])
+
+
+def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
+    """Return the names of numbered labels by column, as the library `datasets` writes them."""
+    features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    return {name: feature["names"] for name, feature in features.items() if "names" in feature}
+
+
+def write_images(path: Path, image_ids: list[str], content: Callable[[int], bytes]) -> dict[str, Path]:
+    """Write each image into the cache, unless it is there, and return their paths."""
+    with path.open("rb") as file:
+        digest = file_digest(file, "sha256").hexdigest()[:16]
+    folder = default_cache_root() / f"{path.stem}-{digest}"
+    images = {image_id: folder / f"{image_id}.png" for image_id in image_ids}
+    for row, target in enumerate(images.values()):
+        if not target.exists():
+            with atomic_path(target) as temporary:
+                temporary.write_bytes(content(row))
+    return images
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """Return pixels as a PNG file."""
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -1,0 +1,156 @@
+"""Several collections as one data folder.
+
+Here: one table of all their images, each counted once, and lesions joined across collections. Not here:
+groups within one collection, and pixels (`lesionwise.split.groups`, `identical`).
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from lesionwise.data.collection import collection_of
+from lesionwise.data.dataset import COLUMNS, OPTIONAL_COLUMNS, Dataset, read_dataset
+from lesionwise.errors import DataError
+from lesionwise.files import write_text
+
+MERGED: Final = "merged.csv"
+_ARCHIVE_IMAGE: Final = re.compile(r"ISIC_\d{7}")
+_ARCHIVE_LESION: Final = re.compile(r"(HAM|BCN|IL|MSK)_")
+_OWN_NAMES: Final = ("csv", "class folders", "imagefolder", "parquet", "isic", "kaggle", "hmnist")
+"""Layouts that say nothing of whose images these are."""
+
+
+@dataclass
+class Merged:
+    """What a merge found.
+
+    Attributes:
+        path: The table.
+        images: Number of images of each collection, as far as they count.
+        again: Number of images that an earlier collection holds under the same id.
+        alike: Number of files whose content an earlier collection holds under another id.
+    """
+
+    path: Path
+    images: dict[str, int] = field(default_factory=dict)
+    again: int = 0
+    alike: int = 0
+
+
+def merge_folders(folders: Sequence[Path], out: Path) -> Merged:
+    """Write `merged.csv`, which names the images of several data folders where they are.
+
+    An image that two collections hold by its id of the ISIC archive counts once; its lesion is one lesion
+    under both names. Files of the same content under two ids stay, as one lesion.
+
+    Raises:
+        DataError: If there is such a table already, or two collections contradict each other.
+    """
+    path = out / MERGED
+    if path.exists():
+        raise DataError(f"{path}: is there already. Name another folder, or remove it first.")
+    merged, joined = Merged(path), _Joined()
+    rows: dict[str, dict[str, str]] = {}
+    for name, dataset in _named([read_dataset(folder) for folder in folders]).items():
+        kept = 0
+        for row, file in zip(_rows(dataset, name), dataset.paths, strict=True):
+            image_id = row["image_id"]
+            other = rows.get(image_id)
+            if other and (_ARCHIVE_IMAGE.fullmatch(image_id) or _same_file(Path(other["path"]), file)):
+                _verify_same(other, row)
+                joined.join(other["lesion_id"], row["lesion_id"])
+                merged.again += 1
+                continue
+            row["image_id"] = f"{name}-{image_id}" if other else image_id
+            rows[row["image_id"]] = row
+            kept += 1
+        merged.images[name] = kept
+    merged.alike = _join_alike(list(rows.values()), joined)
+    table = pd.DataFrame(rows.values())
+    table["lesion_id"] = table["lesion_id"].map(joined.first)
+    wanted = [name for name in (*COLUMNS, *OPTIONAL_COLUMNS) if name in table]
+    write_text(path, table[wanted].to_csv(index=False, lineterminator="\n"))
+    return merged
+
+
+class _Joined:
+    """Names of lesions that are one."""
+
+    def __init__(self) -> None:
+        self._same: dict[str, str] = {}
+
+    def first(self, name: str) -> str:
+        while name in self._same:
+            name = self._same[name]
+        return name
+
+    def join(self, one: str, other: str) -> None:
+        one, other = self.first(one), self.first(other)
+        if one != other:
+            self._same[other] = one
+
+
+def _named(datasets: Sequence[Dataset]) -> dict[str, Dataset]:
+    """Return the data sets by the name of their collection: its own where it has one, else its folder's."""
+    named: dict[str, Dataset] = {}
+    for dataset in datasets:
+        known = collection_of(dataset.table["image_id"])
+        layout = dataset.folder.resolve().name if dataset.layout in _OWN_NAMES else dataset.layout
+        name = layout if known == "other" else known
+        again = 2
+        while name in named:
+            name, again = f"{name} {again}", again + 1
+        named[name] = dataset
+    return named
+
+
+def _rows(dataset: Dataset, name: str) -> list[dict[str, str]]:
+    table = dataset.table.astype(object).where(dataset.table.notna(), "")
+    rows = [{str(key): str(value) for key, value in row.items()} for row in table.to_dict("records")]
+    for row, path in zip(rows, dataset.paths, strict=True):
+        row["path"] = str(path.absolute())
+        row["collection"] = row.get("collection") or name
+        if not _ARCHIVE_LESION.match(row["lesion_id"]):
+            row["lesion_id"] = (
+                f"{row['collection']} {row['lesion_id']}"  # another's lesion 1 is another lesion
+            )
+    return rows
+
+
+def _verify_same(one: dict[str, str], other: dict[str, str]) -> None:
+    if one["dx"] != other["dx"]:
+        raise DataError(
+            f"{one['image_id']} is {one['dx']} in {one['collection']} but {other['dx']} in "
+            f"{other['collection']}. Find out which is true, and leave it out of the other."
+        )
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    return one.stat().st_size == other.stat().st_size and _digest(one) == _digest(other)
+
+
+def _digest(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def _join_alike(rows: list[dict[str, str]], joined: _Joined) -> int:
+    """Join the lesions of files with the same content in two collections, and return how many there are."""
+    by_size: dict[int, list[dict[str, str]]] = defaultdict(list)
+    for row in rows:
+        by_size[Path(row["path"]).stat().st_size].append(row)
+    alike = 0
+    for candidates in by_size.values():
+        if len({row["collection"] for row in candidates}) > 1:
+            first: dict[str, dict[str, str]] = {}
+            for row in candidates:
+                other = first.setdefault(_digest(Path(row["path"])), row)
+                if other["collection"] != row["collection"]:
+                    joined.join(other["lesion_id"], row["lesion_id"])
+                    alike += 1
+    return alike

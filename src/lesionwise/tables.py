@@ -1,0 +1,240 @@
+"""Tables about images as people have them: one reader, and one set of column names for every command.
+
+Here: what separates the cells, the encoding, and what a column is called elsewhere. Not here: what the
+values mean (`diagnoses`), and tables that the package writes for itself alone (`split.csv`).
+
+Rows are streamed with the standard library alone, so that `predict` needs no pandas.
+"""
+
+import csv
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from unicodedata import normalize
+
+from lesionwise.errors import DataError
+from lesionwise.wording import listed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS: Final[dict[str, tuple[str, ...]]] = {
+    "image_id": (
+        *("image_id", "image", "isic_id", "image_name", "img_id", "bcn_filename", "filename", "file_name"),
+        *("filepath", "image_path", "file", "id", "", "unnamed: 0"),  # pandas writes an index without a name
+    ),
+    "path": ("path",),
+    "lesion_id": ("lesion_id",),
+    "dx": ("dx", "y_true"),
+    "dx_type": ("dx_type", "diagnosis_confirm_type"),
+    "age": ("age", "age_approx"),
+    "sex": ("sex", "gender"),
+    "localization": ("localization", "anatom_site_general", "anatom_site_general_challenge", "site"),
+    "license": ("license", "copyright_license"),
+    "collection": ("collection",),
+}
+"""What a column is called, by our name, in any case; the likeliest first."""
+ID_NAMES: Final = "image_id, image, isic_id, image_name or img_id"
+"""What a message says that the column of ids may be called."""
+SUFFIXES: Final = (".csv", ".tab", ".tsv")
+"""Ends of names that count as tables where a folder is searched."""
+SITES: Final = {
+    "anterior torso": "trunk",
+    "lateral torso": "trunk",
+    "torso": "trunk",
+    "posterior torso": "back",
+    "palms/soles": "acral",
+    "lower_extremity": "lower extremity",
+    "upper_extremity": "upper extremity",
+}
+"""Sites of the ISIC archive and of MILK10k that HAM10000 has a word for."""
+WIDE_SITES: Final = ("head/neck", "head_neck_face", "oral/genital")
+"""Sites of theirs that are several of HAM10000's: a model cannot be told which one."""
+_MARKS: Final = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_DELIMITERS: Final = ",\t;"
+_SHOWN: Final = 12  # columns that a note names
+
+
+class Table:
+    """A table whose header was read.
+
+    Args:
+        path: A file of text: cells between commas, semicolons or tabs; UTF-8, or UTF-16 with its mark.
+
+    Attributes:
+        path: The file.
+        header: Columns as the file spells them.
+        names: What the file calls a column, by our name, for those of `COLUMNS` that it has.
+
+    Raises:
+        DataError: If it cannot be read, is empty, or names a column twice.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with _blamed(path):
+            with path.open("rb") as file:
+                start = file.read(64)
+            self._encoding = _encoding_of(start)
+            with path.open(encoding=self._encoding, newline="") as text:
+                first = text.readline()
+        self._delimiter = max(_DELIMITERS, key=_outside_quotes(first).count)
+        with _blamed(path):
+            cells = next(csv.reader([first], delimiter=self._delimiter, skipinitialspace=True), [])
+        self.header = tuple(cell.strip() for cell in cells)
+        if not any(self.header):
+            raise DataError(f"{path}: cannot be read as a table: it is empty, or its first line is.")
+        twice = [name for name in self.header if name and self.header.count(name) > 1]
+        if twice:
+            raise DataError(f"{path}: expected each column once but {twice[0]} stands twice in its header.")
+        self.names = names_of(self.header)
+
+    def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """Yield the line number and the cells of each row by column; `COLUMNS` go by our names.
+
+        Raises:
+            DataError: If a row has more cells than the header.
+        """
+        ours = {theirs: name for name, theirs in self.names.items()}
+        columns = [ours.get(name, name) for name in self.header]
+        with _blamed(self.path), self.path.open(encoding=self._encoding, newline="") as file:
+            reader = csv.reader(file, delimiter=self._delimiter, skipinitialspace=True)
+            next(reader)
+            for cells in reader:
+                if any(cells[len(columns) :]):
+                    raise DataError(
+                        f"{self.path}: row {reader.line_num} has {len(cells)} cells but the header has "
+                        f"{len(columns)}. Put quotes around text that holds a comma."
+                    )
+                if any(cells) or len(cells) == 1:
+                    filled = [*cells, *[""] * (len(columns) - len(cells))]
+                    pairs = zip(columns, filled, strict=False)
+                    yield reader.line_num, {name: _tidy(name, cell) for name, cell in pairs}
+
+    def frame(self, *, texts: Collection[str] | None = None, rename: bool = True) -> "pd.DataFrame":
+        """Return the whole table, indexed by line number, the header being 1; an empty cell is "".
+
+        Args:
+            texts: Columns that are read as text though they may look like numbers; all if left out. A cell
+                of another column that is empty is missing.
+            rename: Use our names for the columns of `COLUMNS`.
+
+        Raises:
+            DataError: If it is no table throughout.
+        """
+        import pandas as pd  # noqa: PLC0415 (which `predict` lacks)
+
+        numbers = [] if texts is None else [name for name in self.header if name not in texts]
+        with _blamed(self.path):
+            table = pd.read_csv(
+                self.path,
+                sep=self._delimiter,
+                encoding=self._encoding,
+                dtype=str if texts is None else dict.fromkeys(texts, str),
+                keep_default_na=False,
+                na_values={name: [""] for name in numbers},
+                skipinitialspace=True,
+                skip_blank_lines=False,  # they count as lines
+            )
+        table.columns = [str(name).strip() for name in table.columns]
+        table.index = pd.RangeIndex(2, len(table) + 2)
+        table = table[~(table.isna() | (table == "")).all(axis=1)]
+        ours = {theirs: name for name, theirs in names_of(table.columns).items()}
+        for theirs, name in ours.items():
+            if name in ("image_id", "path", "localization") and table[theirs].dtype.kind not in "iufb":
+                table = table.assign(**{theirs: [_tidy(name, str(cell)) for cell in table[theirs]]})
+        return table.rename(columns=ours) if rename else table
+
+
+def read_table(path: Path) -> Table:
+    """Return a table whose header was read.
+
+    Raises:
+        DataError: If the file is none.
+    """
+    return Table(path)
+
+
+def find_tables(folder: Path) -> list[Path]:
+    """Return the files of a folder whose names end as those of tables do, by name."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+    )
+
+
+def names_of(header: Iterable[str]) -> dict[str, str]:
+    """Return what a header calls the columns of `COLUMNS`, by our name.
+
+    Example:
+        >>> names_of(["isic_id", "Age_approx", "target"])
+        {'image_id': 'isic_id', 'age': 'Age_approx'}
+    """
+    spelled: dict[str, str] = {}
+    for name in header:
+        spelled.setdefault(str(name).strip().lower(), str(name))
+    found = {
+        ours: next((spelled[name] for name in names if name in spelled), None)
+        for ours, names in COLUMNS.items()
+    }
+    return {ours: theirs for ours, theirs in found.items() if theirs is not None}
+
+
+def describe_columns(path: Path, used: Collection[str]) -> str:
+    """Return a sentence that says which columns of a table were used, and which were left.
+
+    Args:
+        path: The table.
+        used: Columns that were used, by our names or as the table spells them.
+    """
+    table = read_table(path)
+    ours = {theirs: name for name, theirs in table.names.items()}
+    own = [name for name in table.header if name in used or ours.get(name) in used]
+    read = [f"{name} as {ours[name]}" if ours.get(name, name) != name else name for name in own]
+    left = [name or "(no name)" for name in table.header if name not in own]
+    return f"{path.name}: read {listed(read) or 'no column'}{f'; left {_shortened(left)}' if left else ''}."
+
+
+def _shortened(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return (", ".join(names[:_SHOWN]) + more) if more else listed(names)
+
+
+def _tidy(column: str, cell: str) -> str:
+    text = cell.strip()
+    if not text.isascii():
+        text = normalize("NFC", text)  # names of files on a Mac are in another form than those of a table
+    return SITES.get(text.lower(), text) if column == "localization" else text
+
+
+def _encoding_of(start: bytes) -> str:
+    for mark, encoding in _MARKS.items():
+        if start.startswith(mark):
+            return encoding
+    if b"\0" in start[1:2]:
+        return "utf-16-le"
+    return "utf-16-be" if b"\0" in start[:1] else "utf-8"
+
+
+def _outside_quotes(line: str) -> str:
+    return "".join(line.split('"')[::2])
+
+
+@contextmanager
+def _blamed(path: Path) -> Iterator[None]:
+    """Name the file in what the system, the decoder and the parsers raise."""
+    try:
+        yield
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}.") from error
+    except UnicodeError as error:
+        raise DataError(
+            f"{path}: cannot be read as a table: expected text in UTF-8 or UTF-16 but {error}. Save it as "
+            '"CSV UTF-8".'
+        ) from error
+    except (csv.Error, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise DataError(f"{path}: cannot be read as a table: {error}.") from error

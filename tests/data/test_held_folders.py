@@ -1,0 +1,232 @@
+"""Folders as people have them: each is read, split, checked and scored as the same lesions."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import Lesionwise
+from data import held
+from lesionwise.data.dataset import read_dataset
+from lesionwise.data.layouts import read_listing
+from lesionwise.data.layouts.isic import part_folder
+from lesionwise.errors import DataError, FindingsError
+from lesionwise.evaluation.predictions import Predictions
+from lesionwise.evaluation.tables import join_truth, leave_out_foreign, read_table
+from lesionwise.labels import CODES
+from lesionwise.split.assign import make_split
+from lesionwise.split.verify import verify_split
+
+SAME = [name for name in held.HELD if name != "DermaMNIST"]
+LEFT_OUT = {
+    "isic 2019": {"SCC": 1, "UNK": 1},
+    "MILK10k": {"SCCKA": 1, "clinical: close-up": held.LESIONS},
+    "BCN20000": {"no diagnosis": 1},
+    "ISIC archive": {
+        "clinical: close-up": 1,
+        "porokeratosis": 1,
+        "malignant adnexal epithelial proliferations - follicular": 1,
+    },
+}
+
+
+@pytest.mark.parametrize("name", held.HELD)
+def test_every_collection_is_read_and_split_without_a_leak(tmp_path: Path, name: str) -> None:
+    held.HELD[name](tmp_path / "data")
+    dataset = read_dataset(tmp_path / "data")
+    assert all(path.is_file() for path in dataset.paths)
+    verify_split(make_split(dataset, by="lesion", seed=0), dataset)
+    if name in SAME:
+        expected = held.rows()
+        found = dataset.table
+        assert found["image_id"].tolist() == expected["image_id"].tolist()
+        assert found["dx"].tolist() == expected["dx"].tolist()
+        assert found["lesion_id"].str[-7:].tolist() == expected["lesion_id"].str[-7:].tolist()
+        left_out = read_listing(tmp_path / "data").left_out
+        assert {kind: len(ids) for kind, ids in left_out.items()} == LEFT_OUT.get(name, {})
+
+
+@pytest.mark.parametrize(
+    "name", ["kaggle", "isic 2018", "isic 2019", "BCN20000", "ISIC archive", "imagefolder"]
+)
+def test_every_table_of_images_is_a_truth(tmp_path: Path, name: str) -> None:
+    truth = read_table(held.HELD[name](tmp_path / "data"))
+    if "foreign" in truth:
+        truth = truth[(truth["dx"] != "") | (truth["foreign"] != "")]
+    own = held.rows()
+    ids = np.array([*own["image_id"], *truth.loc[truth["foreign"] != "", "image_id"]])
+    predictions = Predictions(ids, np.full((len(ids), 7), 1 / 7))
+    predictions, truth, counts = leave_out_foreign(predictions, truth)
+    truth = truth[truth["image_id"].isin(own["image_id"])]
+    predictions = predictions.take(np.isin(predictions.image_id, truth["image_id"]))
+    joined = join_truth(predictions, truth, "truth")
+    assert joined.y_true is not None
+    dx = own.set_index("image_id")["dx"]
+    assert [CODES[code] for code in joined.y_true] == [dx[image] for image in joined.image_id]
+    assert set(counts) <= set(LEFT_OUT.get(name, {}))
+
+
+def test_dermamnist_without_its_ids_is_refused_with_the_way_on(tmp_path: Path) -> None:
+    held.dermamnist(tmp_path / "data", named=False)
+    with pytest.raises(FindingsError, match=r"D001.*lesion_id.*dermamnist_split_info\.csv"):
+        read_dataset(tmp_path / "data")
+
+
+def test_ids_of_dermamnist_that_do_not_fit_its_labels_are_refused(tmp_path: Path) -> None:
+    held.dermamnist(tmp_path / "data")
+    path = tmp_path / "data" / "dermamnist_split_info.csv"
+    info = pd.read_csv(path)
+    info.assign(image_id=info["image_id"].to_numpy()[::-1]).to_csv(path, index=False)
+    with pytest.raises(DataError, match="images differ"):
+        read_dataset(tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        (
+            "ISBI2016_ISIC_Part3_Training_GroundTruth.csv",
+            "ISIC_0000000,benign\nISIC_1,malignant\n",
+            "ISIC 2016",
+        ),
+        (
+            "ISIC-2017_Training_Part3_GroundTruth.csv",
+            "image_id,melanoma,seborrheic_keratosis\nA,1,0\n",
+            "not the seven",
+        ),
+        (
+            "train.csv",
+            "image_name,patient_id,diagnosis,benign_malignant,target\nA,P,nevus,benign,0\n",
+            "--malignant",
+        ),
+        ("train-metadata.csv", "isic_id,target,patient_id\nA,0,P\n", "ISIC 2024.*malignant or benign only"),
+    ],
+)
+def test_collections_that_do_not_tell_the_seven_apart_say_so(
+    tmp_path: Path, file: str, content: str, message: str
+) -> None:
+    (tmp_path / file).write_text(content)
+    with pytest.raises(DataError, match=message):
+        read_dataset(tmp_path)
+
+
+def test_parts_of_a_challenge_are_paired_and_chosen(tmp_path: Path) -> None:
+    held.isic_2018(tmp_path)
+    part = "ISIC2018_Task3_Test"
+    held.draw(tmp_path / f"{part}_Input", pd.Series(["ISIC_0034524"]))
+    rows = "lesion_id\timage_id\tdx\nHAM_1\tISIC_0034524\tnv\n"
+    (tmp_path / f"{part}_GroundTruth.tab").write_text(rows)
+    with pytest.raises(
+        DataError, match=r"ISIC2018_Task3_Test and ISIC2018_Task3_Training\. Choose one with --part"
+    ):
+        read_dataset(tmp_path)
+    test = read_dataset(part_folder(tmp_path, "test"))
+    assert test.table["image_id"].tolist() == ["ISIC_0034524"]
+    training = read_dataset(tmp_path / "ISIC2018_Task3_Training")
+    assert training.table["image_id"].tolist() == held.rows()["image_id"].tolist()
+    with pytest.raises(DataError, match="expected --part to name one of"):
+        part_folder(tmp_path, "validation")
+
+
+def test_linked_folders_are_followed_and_loops_end(tmp_path: Path) -> None:
+    held.kaggle(tmp_path / "data")
+    images = tmp_path / "data" / "HAM10000_images_part_1"
+    images.rename(tmp_path / "elsewhere")
+    (tmp_path / "data" / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "data", target_is_directory=True)
+    assert len(read_dataset(tmp_path / "data").table) == len(held.rows())
+
+
+def test_the_licence_and_what_was_read_are_said(tmp_path: Path) -> None:
+    held.archive(tmp_path / "data")
+    (tmp_path / "data" / "more.gif").write_bytes(b"GIF89a")
+    dataset = read_dataset(tmp_path / "data")
+    assert set(dataset.table["license"]) == {"CC-BY"}
+    assert "Licences: CC-BY of 112 images" in dataset.notes[0]
+    assert "not read: 1 .gif" in dataset.notes[1]
+    assert "isic_id as image_id" in dataset.columns
+    assert "left attribution" in dataset.columns
+
+
+def test_two_collections_become_one_and_shared_images_count_once(
+    tmp_path: Path, lesionwise: Lesionwise
+) -> None:
+    held.kaggle(tmp_path / "ham")
+    held.isic_2019(tmp_path / "isic")
+    pad = tmp_path / "mine"
+    held.draw(pad, pd.Series(["a"]))  # the very file of the first image
+    (pad / "mine.csv").write_text("image_id,lesion_id,dx\na,1,akiec\n")
+    ended = lesionwise(
+        "data", "merge", tmp_path / "ham", tmp_path / "isic", pad, "--out", tmp_path / "all", "--json"
+    )
+    assert ended.code == 0, ended.err
+    value = json.loads(ended.out)
+    assert value["images"] == {"ham": len(held.rows()), "isic": 0, "mine": 1}
+    assert (value["again"], value["alike"]) == (len(held.rows()), 1)
+    merged = read_dataset(tmp_path / "all")
+    table = merged.table.set_index("image_id")
+    lesion = table["lesion_id"].to_dict()
+    assert lesion["a"] == lesion["ISIC_9000000"]
+    assert table["collection"].value_counts().to_dict() == {"ham": len(held.rows()), "mine": 1}
+    verify_split(make_split(merged, by="lesion", seed=0), merged)
+
+
+def test_collections_that_contradict_each_other_are_not_merged(
+    tmp_path: Path, lesionwise: Lesionwise
+) -> None:
+    held.kaggle(tmp_path / "ham")
+    path = held.archive(tmp_path / "archive")
+    path.write_text(path.read_text().replace("Melanoma in situ", "Nevus"))
+    ended = lesionwise("data", "merge", tmp_path / "ham", tmp_path / "archive", "--out", tmp_path / "all")
+    assert ended.code == 2
+    assert "mel in ham but nv in" in ended.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["audit", "split", "explore"])
+@pytest.mark.parametrize("name", held.HELD)
+def test_every_command_of_data_takes_every_collection(
+    tmp_path: Path, lesionwise: Lesionwise, name: str, command: str
+) -> None:
+    held.HELD[name](tmp_path / "data")
+    os.environ["LESIONWISE_CACHE"] = str(tmp_path / "cache")
+    ended = lesionwise("data", command, tmp_path / "data", "--out", tmp_path / "out")
+    assert ended.code in (0, 1), ended.err
+    assert name == "DermaMNIST" or "read " in ended.err + ended.out
+
+
+@pytest.mark.parametrize("name", ["isic 2018", "BCN20000", "ISIC archive"])
+def test_the_referee_takes_every_table_and_knows_ham10000_beside_it(
+    tmp_path: Path, lesionwise: Lesionwise, name: str
+) -> None:
+    path = held.HELD[name](tmp_path / "data")
+    table = tmp_path / "data" / "ISIC2018_Task3_Training_LesionGroupings.csv" if name == "isic 2018" else path
+    own = held.rows()
+    twins = own[own["lesion_id"] == own["lesion_id"].iloc[0]]["image_id"].tolist()
+    (tmp_path / "train.txt").write_text(f"{twins[0]}\nISIC_0027419\n")
+    (tmp_path / "test.txt").write_text(f"{twins[1]}.jpg\nISIC_0025030\n")
+    ended = lesionwise(
+        "check", "--train", tmp_path / "train.txt", "--test", tmp_path / "test.txt", "--table", table
+    )
+    assert ended.code == 1
+    assert "Of 2 test images, 2 (100.0%)" in ended.out
+    assert "as image_id" in ended.err
+
+
+def test_a_table_that_contradicts_the_one_that_ships_is_refused(
+    tmp_path: Path, lesionwise: Lesionwise
+) -> None:
+    (tmp_path / "ids.txt").write_text("ISIC_0027419\n")
+    arguments = ["check", "--train", tmp_path / "ids.txt", "--test", tmp_path / "ids.txt", "--table"]
+    for rows, message in (
+        ("ISIC_0027419,X,nv\nISIC_0025030,X,bkl\n", "ISIC_0027419 has another diagnosis"),
+        ("ISIC_0027419,X,bkl\nISIC_0025030,Y,bkl\n", "another lesion_id than its lesion"),
+        ("ISIC_0027419,X,bkl\nISIC_0026769,X,bkl\n", "shares a lesion_id with another lesion"),
+    ):
+        (tmp_path / "t.csv").write_text(f"image_id,lesion_id,dx\n{rows}")
+        ended = lesionwise(*arguments, tmp_path / "t.csv")
+        assert ended.code == 2
+        assert message in ended.err

@@ -40,7 +40,7 @@ class Recipe(BaseModel):
         model: Name in the registry of `lesionwise.models`, or `timm:` and a name of the timm library.
         model_args: Passed to `timm.create_model`, such as `drop_path_rate`.
         weights: "none" trains from scratch, "published" fetches what the hub has for the model, anything else
-            is the path of a safetensors file, kept as an absolute one.
+            is the path of a safetensors file, or of a run folder to go on from, kept as an absolute one.
         mean: Mean of RGB in [0, 1], to normalise with; left out: that which the weights were trained with, or
             for fresh weights that of `train`.
         std: The same for the standard deviation.

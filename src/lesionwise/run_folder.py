@@ -50,6 +50,8 @@ class RunFolder:
     """The resolved recipe."""
     data = _Inside("data.json")
     """Where the data came from, and its fingerprint."""
+    start = _Inside("start.json")
+    """The run whose weights it started from, and the images that made those."""
     environment = _Inside("environment.json")
     """Versions and machine."""
     split = _Inside("split.csv")

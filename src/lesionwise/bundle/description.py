@@ -252,6 +252,8 @@ class Description(_Record):
         precision_check: What that changed; None for fp32.
         calibration: Rule from logits to probabilities, sets and operating points; None if it was never
             calibrated.
+        calibrated_on: The images and lesions that an imported model was calibrated on, as `image_digest`
+            gives them; empty for a model of ours, whose provenance says it.
         ood_cutoff: `ood_score` from which an image is no lesion image; None if unknown.
         ood_accepted: By diagnosis code, what part of its images is taken for lesion images; empty if that is
             not known, as in older bundles.
@@ -277,6 +279,7 @@ class Description(_Record):
     precision: Precision = "fp32"
     precision_check: PrecisionCheck | None = None
     calibration: Calibration | None = None
+    calibrated_on: tuple[Digest, ...] = ()
     ood_cutoff: float | None = None
     ood_accepted: dict[str, Accepted] = {}
     provenance: Provenance | None = None

@@ -101,9 +101,13 @@ def describe_counts(decisions: dict[str, int]) -> str:
 
 
 def warnings_about(description: Description) -> list[str]:
-    """Return what a reader must know before any answer of a model: that it leaks, or learnt from drawings."""
-    warnings = [f"{description.stamp}: do not trust the scores of this model."] if description.stamp else []
-    return [*warnings, *([PHANTOM_WARNING] if description.learnt_from == "phantom" else [])]
+    """Return what to know before any answer: a model leaks, learnt from drawings, or is uncalibrated."""
+    warnings = {
+        f"{description.stamp}: do not trust the scores of this model.": bool(description.stamp),
+        PHANTOM_WARNING: description.learnt_from == "phantom",
+        "This model is not calibrated: its probabilities are raw.": description.calibration is None,
+    }
+    return [warning for warning, applies in warnings.items() if applies]
 
 
 def answers_html(answers: Sequence["Answer"], description: Description) -> str:

@@ -101,11 +101,12 @@ def seen_images(description: Description, predictions: Predictions) -> Seen | No
     and lesions that made it; siblings are then found by the `group` of the predictions.
 
     Returns:
-        None if the bundle does not say what it was made with, as an imported one.
+        None if the bundle does not say what it was made with, as an imported one that was never calibrated.
     """
     provenance, ids = description.provenance, predictions.image_id.tolist()
     if provenance is None:
-        return None
+        digests = description.calibrated_on
+        return _seen_by_digest(description.name, predictions, digests) if digests else None
     made_with = _ham10000_made_with(provenance)
     if made_with is not None:
         known = known_lesions()
@@ -114,10 +115,26 @@ def seen_images(description: Description, predictions: Predictions) -> Seen | No
         name = {image: bare for image in ids if (bare := image_id_of(image)) in theirs}
         found = find_taint(made_with, list(name.values()), known)
         reasons = {image: found[bare] for image, bare in name.items() if bare in found}
+        if provenance.seen:  # what the weights were trained on before HAM10000
+            reasons = _seen_by_digest(description.name, predictions, provenance.seen).reasons | reasons
         return Seen(description.name, reasons, len(ids), len(ids) - len(name))
     if not provenance.seen:
         return None
-    digests = set(provenance.seen)
+    return _seen_by_digest(description.name, predictions, provenance.seen, provenance.test_images)
+
+
+def _seen_by_digest(
+    model: str, predictions: Predictions, made_with: Sequence[str], tested_on: Sequence[str] = ()
+) -> Seen:
+    """Return which of the predicted images are among digests.
+
+    Args:
+        model: Name of the model.
+        predictions: Predictions with the ids that are to be looked for.
+        made_with: Digests of the images and lesions that made it.
+        tested_on: Digests of images that are known not to be among them.
+    """
+    ids, digests = predictions.image_id.tolist(), set(made_with)
     groups = [None] * len(ids) if predictions.group is None else predictions.group.tolist()
     reasons = {}
     unknown = 0
@@ -127,8 +144,8 @@ def seen_images(description: Description, predictions: Predictions) -> Seen | No
         elif group is not None and image_digest(group) in digests:
             reasons[image] = REASONS[1]
         else:
-            unknown += image_digest(image) not in provenance.test_images
-    return Seen(description.name, reasons, len(ids), unknown)
+            unknown += image_digest(image) not in tested_on
+    return Seen(model, reasons, len(ids), unknown)
 
 
 def digests_of_seen(image_ids: Sequence[str], groups: Sequence[str]) -> tuple[str, ...]:

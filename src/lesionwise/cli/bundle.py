@@ -10,8 +10,10 @@ from rich.text import Text
 
 from lesionwise.cli.console import Display, TransferDisplay, print_note, print_result
 from lesionwise.cli.extras import require
+from lesionwise.cli.given import ResampleBy, TruthOption
 from lesionwise.cli.options import (
     Json,
+    LabelledFolder,
     ModelFile,
     Quiet,
     complete_model,
@@ -84,6 +86,11 @@ LicenceText = Annotated[
         metavar="FILE",
     ),
 ]
+
+_RAW = (
+    'Uncalibrated: its probabilities are raw. To calibrate it: "lesionwise calibrate FILE --data DIR --out '
+    'FILE".'
+)
 
 Data = Annotated[
     Path | None,
@@ -169,13 +176,16 @@ def show(
 
 
 def import_(
-    path: Annotated[Path, typer.Argument(help="A .onnx, .keras or .h5 file.", metavar="MODEL")],
+    path: Annotated[
+        Path, typer.Argument(help="An ONNX file or a Keras model (.keras, .h5).", metavar="MODEL")
+    ],
     out: Annotated[Path, typer.Option("--out", help="File to write the bundle to.", metavar="FILE")],
     classes: Annotated[
         str,
         typer.Option(
             "--classes",
-            help="Codes of the diagnoses in the order of the model's outputs, such as nv,mel,bkl,….",
+            help="Codes of the diagnoses in the order of the model's outputs, such as nv,mel,bkl,…; auto "
+            "finds the order that the pictures of --data support.",
         ),
     ],
     gives: Annotated[
@@ -185,27 +195,46 @@ def import_(
         float, typer.Option("--divide", help="Number that pixels from 0 to 255 are divided by first.")
     ],
     mean: Annotated[
-        str, typer.Option("--mean", help="Number that is then subtracted, or three as R,G,B; 0 for none.")
+        str,
+        typer.Option(
+            "--mean",
+            help="Number that is then subtracted, or three as R,G,B (also with --channels bgr); 0 for none.",
+        ),
     ],
     std: Annotated[
         str,
-        typer.Option("--std", help="Number that pixels are divided by last, or three as R,G,B; 1 for none."),
+        typer.Option(
+            "--std",
+            help="Number that pixels are divided by last, or three as R,G,B (also with --channels bgr); 1 "
+            "for none.",
+        ),
     ],
     channels: Annotated[
-        Literal["rgb", "bgr"], typer.Option("--channels", help="Order of the colours that the model expects.")
+        Literal["rgb", "bgr"],
+        typer.Option("--channels", help="Order of the colours that the model takes; they are put so last."),
     ],
     size: Annotated[
         str | None, typer.Option("--size", help="Height x width in pixels, where the file leaves them open.")
     ] = None,
+    data: LabelledFolder = None,
+    truth: TruthOption = None,
+    by: ResampleBy = "lesion",
     name: Name = None,
     licence: Licence = "",
     json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make a bundle of somebody else's model; state what its file does not say."""
+    if (classes == "auto") != (data is not None) or (truth and not data):
+        raise LesionwiseError(
+            "--classes auto, --data and --truth go together: the order of the classes is found with the "
+            "labelled pictures of --data."
+        )
     from lesionwise.export.foreign import Conventions, import_model
+    from lesionwise.labels import CODES
 
     conventions = Conventions(
-        classes=tuple(code.strip() for code in classes.split(",")),
+        classes=CODES if data else tuple(code.strip() for code in classes.split(",")),
         gives=gives,
         divide=divide,
         mean=_three(mean, "--mean"),
@@ -213,10 +242,26 @@ def import_(
         channels=channels,
         size=_size(size) if size else None,
     )
-    bundle = import_model(path, out, conventions, name=name or path.stem, licence=licence)
+    order = None
+    if data:
+        from dataclasses import replace
+
+        from lesionwise.export.foreign import find_classes
+
+        order = find_classes(path, conventions, data, truth, by_image=by == "image")
+        conventions = replace(conventions, classes=order.classes)
+        print_note(order.describe(), quiet=quiet)
+    made = import_model(path, out, conventions, name=name or path.stem, licence=licence)
+    for note in (*(f"Changed: {change}." for change in made.changes), *made.warnings):
+        print_note(note, quiet=quiet)
     print_result(
-        f"Bundle: {bundle.path} ({len(bundle.content) / 1e6:.1f} MB), uncalibrated",
-        _record(bundle),
+        f"Bundle: {made.bundle.path} ({len(made.bundle.content) / 1e6:.1f} MB). {_RAW}",
+        {
+            **_record(made.bundle),
+            "changes": list(made.changes),
+            "warnings": list(made.warnings),
+            **({"order": vars(order)} if order else {}),
+        },
         as_json=json,
     )
 
@@ -298,7 +343,7 @@ def _facts(bundle: "Bundle") -> dict[str, str]:
 
 def _calibration_facts(calibration: "Calibration | None") -> dict[str, str]:
     if calibration is None:
-        return {"calibration": "none: probabilities are as sure of themselves as training made them"}
+        return {"calibration": "none: the probabilities are raw, as sure of themselves as training made them"}
     sets = calibration.prediction_sets
     unpromised = [code for code, found in sets.classes.items() if isinstance(found.quantile, str)]
     points = [

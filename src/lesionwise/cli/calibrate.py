@@ -1,19 +1,25 @@
 """`lesionwise calibrate`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from lesionwise.cli.console import print_note, print_result
-from lesionwise.cli.options import Json, Quiet, RunArgument
+from lesionwise.cli.given import ResampleBy, TruthOption
+from lesionwise.cli.options import Json, LabelledFolder, Quiet
+from lesionwise.errors import LesionwiseError
 from lesionwise.wording import counted
 
 if TYPE_CHECKING:
     from lesionwise.evaluation.calibration.record import Calibration, OperatingPoint
+    from lesionwise.export.calibrated import Wishes
 
 
 def calibrate(
-    run: RunArgument,
+    run: Annotated[
+        Path, typer.Argument(help="A run folder, or an imported bundle with --data.", metavar="RUN|BUNDLE")
+    ],
     scaling: Annotated[
         Literal["temperature", "vector"] | None,
         typer.Option("--scaling", help="How logits become probabilities; by default as the recipe states."),
@@ -51,10 +57,39 @@ def calibrate(
             max=0.999,
         ),
     ] = None,
+    data: LabelledFolder = None,
+    truth: TruthOption = None,
+    by: ResampleBy = "lesion",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="File to write the calibrated bundle to.", metavar="FILE"),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fit temperature, prediction sets and thresholds on cal. `train` does it with the defaults."""
+    """Fit temperature, prediction sets and thresholds on cal, or an imported bundle on labelled pictures."""
+    if run.is_file():
+        if not (data and out):
+            raise LesionwiseError(
+                f"{run}: is a model file; pass labelled pictures with --data (and --truth), and --out for "
+                "the calibrated bundle."
+            )
+        from lesionwise.evaluation.calibration.operating_points import DEFAULT_POINTS, both_questions
+        from lesionwise.export.calibrated import Wishes
+
+        points = both_questions(sensitivity or [], specificity or []) or DEFAULT_POINTS
+        wishes = Wishes(scaling or "temperature", sets, coverage, tuple(points))
+        calibrated = _calibrate_bundle(run, out, wishes, data, truth, by_image=by == "image")
+        print_result(
+            f"{describe_calibration(calibrated)}\nBundle: {out}",
+            calibrated.model_dump(mode="json"),
+            as_json=json,
+        )
+        return
+    if data or truth or out or by == "image":
+        raise LesionwiseError(
+            "--data, --truth, --by and --out go with a model file; a run has its own cal part."
+        )
     from lesionwise.run_folder import run_to_write
 
     with run_to_write(run, "run", "ensemble") as folder:  # before the slow imports
@@ -83,6 +118,19 @@ def calibrate(
             quiet=quiet,
         )
     print_result(describe_calibration(calibration), calibration.model_dump(mode="json"), as_json=json)
+
+
+def _calibrate_bundle(
+    path: Path, out: Path, wishes: "Wishes", data: Path, truth: Path | None, *, by_image: bool
+) -> "Calibration":
+    from lesionwise.bundle.engine import load_model
+    from lesionwise.export.calibrated import calibrate_bundle, verify_imported
+    from lesionwise.predict.labelled import predict_labelled
+
+    engine = load_model(path)
+    verify_imported(engine.bundle)
+    predictions = predict_labelled(engine, data, truth, by_image=by_image)
+    return calibrate_bundle(engine, predictions, out, wishes)
 
 
 def describe_calibration(calibration: "Calibration") -> str:

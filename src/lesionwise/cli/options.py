@@ -117,6 +117,9 @@ Part = Annotated[
     typer.Option("--part", help="Part of a challenge, where a folder holds several.", metavar="NAME"),
 ]
 Data = Annotated[Path, folder_option("--data", "Folder of images with its table.")]
+LabelledFolder = Annotated[
+    Path | None, folder_option("--data", "Folder of labelled pictures: with its table, or with --truth.")
+]
 OptionalData = Annotated[
     Path | None, folder_option("--data", "Folder of images with its table; without it, drawn phantoms.")
 ]

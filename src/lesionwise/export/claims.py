@@ -3,6 +3,7 @@
 Here: which of the written scores are those of what the bundle answers. Not here: scoring (`evaluation`).
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from lesionwise.bundle.claim import part_scores
@@ -71,15 +72,22 @@ def digests_of_test(scores: dict[str, PartScores], split: Split) -> tuple[str, .
     return tuple(sorted(image_digest(name) for name in names))
 
 
-def digests_of_made_with(split: Split) -> tuple[str, ...] | None:
+def digests_of_made_with(split: Split, runs: Sequence[RunFolder]) -> tuple[str, ...] | None:
     """Return the digests of the images and lesions that made a model.
 
     None where the package knows the split, or where the images are more than a description has room for.
+
+    Args:
+        split: Split of the run.
+        runs: The members, or the run alone: what they started from counts as well.
     """
     rows = split.frame[split.frame["part"] != "test"]
-    if split.fingerprint == REFERENCE_SPLIT or len(rows) > _MOST_SEEN:
+    before = {digest for run in runs if run.start.is_file() for digest in read_json(run.start)["made_with"]}
+    if len(rows) + len(before) > _MOST_SEEN or (split.fingerprint == REFERENCE_SPLIT and not before):
         return None
-    return digests_of_seen(rows["image_id"].tolist(), rows["group"].unique().tolist())
+    return tuple(
+        sorted({*before, *digests_of_seen(rows["image_id"].tolist(), rows["group"].unique().tolist())})
+    )
 
 
 def claimed_stability(run: RunFolder, split: Split) -> StabilityScores | None:

@@ -1,32 +1,126 @@
 """Keras files (`.keras`, `.h5`) as ONNX, through Keras 3 on its torch backend.
 
-Here: reading them without running what they bring along, and converting. Not here: what must be stated about
-a model (`foreign`).
+Here: reading them without running what they bring along, and converting. Not here: what differs in files of
+Keras 2 (`keras2`), and what has to be stated about a model (`foreign`).
 """
 
+import io
 import json
 import os
+import re
+import shutil
+import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import onnx
+
 from lesionwise.errors import BundleError, MissingExtraError
+from lesionwise.export.file_kind import file_kind
+from lesionwise.export.keras2 import Arrays, build_model, fill
+from lesionwise.export.onnx_model import TOLERANCE, Floats, ForeignModel, chosen_size, short, verify_columns
 
-SUFFIXES: Final = (".keras", ".h5", ".hdf5")
 _CODE_CARRIERS: Final = ("Lambda", "TFSMLayer")  # they hold or fetch code
+_SCALERS: Final = ("Rescaling", "Normalization")
+_CAPITALS: Final = re.compile("(.)([A-Z][a-z0-9]+)")
+_SMALL: Final = re.compile("([a-z])([A-Z])")
+_CONVERT: Final = (
+    "Convert it to ONNX with that version of Keras, at opset 17 (tf2onnx: "
+    '"python -m tf2onnx.convert --keras FILE --opset 17 --output model.onnx"), and import that'
+)
 
 
-def keras_to_onnx(path: Path) -> bytes:
-    """Return a Keras model as an ONNX file.
+def read_keras(path: Path, size: tuple[int, int] | None) -> ForeignModel:
+    """Read a Keras model.
 
     Args:
-        path: A whole model, with its architecture.
+        path: A whole model, with its architecture. Its first bytes say which of the two formats it has.
+        size: Height and width of its images in pixels, where it takes any.
 
     Raises:
-        BundleError: If it cannot be read, or brings code of its own; the message does not name it.
+        BundleError: If it cannot be read, brings code of its own, or is no classifier of images into seven
+            classes; the message does not name it.
+        MissingExtraError: If Keras is not installed.
     """
-    _refuse_code(path)
+    suffix = ".keras" if file_kind(path) == "keras zip" else ".h5"
+    config, written_by = _architecture(path, suffix)
+    _refuse_code(config)
+    keras = _import_keras()
+    is_old = written_by.split(".")[0] in {"1", "2"}
+    try:
+        model = _rebuilt(keras, path, suffix, config) if is_old else _loaded(keras, path, suffix)
+    except BundleError:
+        raise
+    except Exception as error:  # Keras raises whatever its layers do
+        raise BundleError(
+            f"was written by Keras {written_by} and cannot be read by Keras {keras.__version__}: "
+            f"{short(error)}. {_CONVERT}"
+        ) from error
+    shape = _verify_shape(model)
+    last = shape[3] == 3  # noqa: PLR2004 (channels)
+    sides = chosen_size((shape[1], shape[2]) if last else (shape[2], shape[3]), size)
+    content = _exported(model, (*sides, 3) if last else (3, *sides))
+    return ForeignModel(
+        onnx.load_from_string(content),
+        ((lambda image: _answer(model, image), TOLERANCE),),
+        tuple(sorted({name for name in _class_names(config) if name in _SCALERS})),
+        (f"it is built as Keras 3 has it; Keras {written_by} wrote it",) if is_old else (),
+    )
+
+
+def _loaded(keras: Any, path: Path, suffix: str) -> Any:  # noqa: ANN401 (a module and a model without types)
+    """Return the model of a file of Keras 3."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, f"model{suffix}")  # Keras goes by the name
+        shutil.copyfile(path, copy)
+        return keras.saving.load_model(copy, compile=False, safe_mode=True)
+
+
+def _rebuilt(keras: Any, path: Path, suffix: str, config: Any) -> Any:  # noqa: ANN401 (the same, and JSON)
+    """Return the model of a file of Keras 1 or 2."""
+    import h5py  # noqa: PLC0415 (comes with Keras)
+
+    model = build_model(keras, config)
+    if suffix == ".h5":
+        with h5py.File(path) as file:
+            fill(model, _arrays_by_name(file["model_weights"]))
+        return model
+    with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+        fill(model, _arrays_by_place(file, config))
+    return model
+
+
+def _arrays_by_name(group: Any) -> Arrays:  # noqa: ANN401
+    """Return the arrays of a `.h5` file by name of the layer: an array is called layer/kernel:0."""
+    found: dict[str, list[Any]] = {}
+    for layer in map(_text, group.attrs["layer_names"]):
+        for name in map(_text, group[layer].attrs["weight_names"]):
+            found.setdefault(name.rpartition("/")[0], []).append(np.asarray(group[layer][name]))
+    return found
+
+
+def _arrays_by_place(group: Any, config: Any) -> Arrays:  # noqa: ANN401
+    """Return the arrays of a `.keras` file by name of the layer: their places go by class and number."""
+    found: dict[str, list[Any]] = {}
+    counts: Counter[str] = Counter()
+    for layer in config["config"]["layers"]:
+        kind = _SMALL.sub(r"\1_\2", _CAPITALS.sub(r"\1_\2", layer["class_name"])).lower()
+        place = group["layers"].get(f"{kind}_{counts[kind]}" if counts[kind] else kind)
+        counts[kind] += 1
+        if place is None:
+            continue
+        if "layers" in layer["config"]:
+            found |= _arrays_by_place(place, layer)
+        elif arrays := [np.asarray(place["vars"][key]) for key in sorted(place["vars"], key=int)]:
+            found[layer["config"]["name"]] = arrays
+    return found
+
+
+def _import_keras() -> Any:  # noqa: ANN401 (a module without types)
     os.environ.setdefault("KERAS_BACKEND", "torch")
     try:
         import keras  # noqa: PLC0415 (seconds, and an extra)
@@ -34,14 +128,32 @@ def keras_to_onnx(path: Path) -> bytes:
         raise MissingExtraError("keras", error.name or "keras") from error
     if keras.backend.backend() != "torch":
         raise BundleError(f"needs Keras on torch, but KERAS_BACKEND is {keras.backend.backend()}")
+    return keras
+
+
+def _verify_shape(model: Any) -> tuple[int | None, ...]:  # noqa: ANN401
+    """Return the shape of the one image input, with None for what is open."""
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise BundleError(
+            f"has {len(model.inputs)} inputs and {len(model.outputs)} outputs; expected one of each"
+        )
+    shape = tuple(model.inputs[0].shape)
+    if len(shape) != 4 or 3 not in (shape[1], shape[3]):  # noqa: PLR2004 (N, and H, W, 3 or 3, H, W)
+        found = ", ".join("any" if side is None else str(side) for side in shape)
+        raise BundleError(f"expected an input (N, H, W, 3) or (N, 3, H, W) but found ({found})")
+    verify_columns(tuple(model.outputs[0].shape))
+    return shape
+
+
+def _answer(model: Any, image: Floats) -> Floats:  # noqa: ANN401
     import torch  # noqa: PLC0415 (comes with the same extra)
 
-    try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises whatever its layers do
-        raise BundleError(f"Keras cannot read it: {error}") from error
-    height, width, channels = model.input_shape[1:]
-    trial = torch.zeros(2, height or 64, width or 64, channels)
+    with torch.inference_mode():
+        return np.asarray(model(torch.from_numpy(image), training=False).float().numpy(), np.float32)
+
+
+def _exported(model: Any, shape: tuple[int, ...]) -> bytes:  # noqa: ANN401
+    import torch  # noqa: PLC0415 (comes with the same extra)
 
     class Plain(torch.nn.Module):
         """The model with one argument: the exporter cannot name those of a Keras layer."""
@@ -54,22 +166,25 @@ def keras_to_onnx(path: Path) -> bytes:
             answer: torch.Tensor = self.model(images, training=False)
             return answer
 
-    program = torch.onnx.export(
-        Plain().eval(),
-        (trial,),
-        input_names=["input"],
-        output_names=["output"],
-        dynamic_shapes=({0: torch.export.Dim("N", min=1, max=65_535)},),
-        dynamo=True,
-        verbose=False,
-    )
+    try:
+        program = torch.onnx.export(
+            Plain().eval(),
+            (torch.zeros(2, *shape),),
+            input_names=["input"],
+            output_names=["output"],
+            dynamic_shapes=({0: torch.export.Dim("N", min=1, max=65_535)},),
+            dynamo=True,
+            verbose=False,
+        )
+    except Exception as error:  # the exporter raises whatever its passes do
+        raise BundleError(f"PyTorch cannot write it as ONNX: {short(error)}. {_CONVERT}") from error
     if program is None:
-        raise BundleError("PyTorch gave no ONNX graph")
+        raise BundleError(f"PyTorch gave no ONNX graph. {_CONVERT}")
     return bytes(program.model_proto.SerializeToString())
 
 
-def _refuse_code(path: Path) -> None:
-    found = {name for name in _class_names(_architecture(path)) if name in _CODE_CARRIERS}
+def _refuse_code(config: Any) -> None:  # noqa: ANN401
+    found = {name for name in _class_names(config) if name in _CODE_CARRIERS}
     if found:
         raise BundleError(
             f"has a {' and a '.join(sorted(found))} layer, which brings code of its own; that is not run. "
@@ -77,21 +192,30 @@ def _refuse_code(path: Path) -> None:
         )
 
 
-def _architecture(path: Path) -> Any:  # noqa: ANN401 (any JSON value)
+def _architecture(path: Path, suffix: str) -> tuple[Any, str]:
+    """Return the configuration of a model, and the version of Keras that wrote it."""
     try:
-        if path.suffix.lower() == ".keras":  # by the name, as Keras does: a file can be both
+        if suffix == ".keras":
             with zipfile.ZipFile(path) as archive:
-                return json.loads(archive.read("config.json"))
+                metadata = json.loads(archive.read("metadata.json"))
+                return json.loads(archive.read("config.json")), str(metadata.get("keras_version", "2"))
         import h5py  # noqa: PLC0415 (comes with Keras)
 
         with h5py.File(path) as file:
-            return json.loads(file.attrs["model_config"])
+            return json.loads(file.attrs["model_config"]), _text(file.attrs.get("keras_version", "1"))
     except ModuleNotFoundError as error:
         raise MissingExtraError("keras", "h5py") from error
     except KeyError as error:
-        raise BundleError("holds weights without an architecture. Save the whole model") from error
+        raise BundleError(
+            "holds weights without an architecture. Load them in Keras into the network that they belong to, "
+            "and save the whole model"
+        ) from error
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise BundleError(f"cannot be read as a Keras model: {error}") from error
+        raise BundleError(f"cannot be read as a Keras model: {short(error)}") from error
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 (bytes of older files)
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _class_names(value: Any) -> Iterator[str]:  # noqa: ANN401 (any JSON value)

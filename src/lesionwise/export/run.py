@@ -241,7 +241,7 @@ def _provenance(
         checkpoints=tuple(file_sha256(run.best) for run in runs),
         packages=read_json(runs[0].environment)["packages"],
         test_images=digests_of_test(scores, split),
-        seen=digests_of_made_with(split),
+        seen=digests_of_made_with(split, runs),
     )
 
 

@@ -7,6 +7,7 @@ around it (`trainer`) and reading data (`prepare`).
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ from lesionwise.training.loop.processes import Processes, quiet_lightning
 from lesionwise.training.loop.tracking import make_logger
 from lesionwise.training.loop.trainer import has_stopped, honest_exit, make_trainer
 from lesionwise.training.prepare import TrainingData
+from lesionwise.training.start import earlier_run, load_start
 from lesionwise.training.step.augment import evaluation_view
 from lesionwise.training.step.datamodule import ImageDataModule, ImageRows, channel_statistics
 from lesionwise.training.step.module import LastLayerModule, LesionModule
@@ -156,11 +158,14 @@ def load_best_network(run: RunFolder, recipe: Recipe) -> Network:
 
 def read_network(checkpoint: Path, recipe: Recipe) -> Network:
     """Return a recipe's network with the weights of a checkpoint, looking at one view."""
-    state = read_checkpoint(checkpoint)["state_dict"]
     network = fresh_network(recipe)
-    prefix = "network."
-    network.load_state_dict({key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)})
+    network.load_state_dict(_network_state(checkpoint))
     return network
+
+
+def _network_state(checkpoint: Path) -> dict[str, Any]:
+    state, prefix = read_checkpoint(checkpoint)["state_dict"], "network."
+    return {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
 
 
 def predict_logits(
@@ -187,15 +192,21 @@ def predict_logits(
 
 
 def fresh_network(recipe: Recipe, *, weights: str = FRESH) -> Network:
-    """Return the recipe's network as it starts, after trying it on the sizes that it will meet."""
+    """Return the recipe's network as it starts, after trying it on the sizes that it will meet.
+
+    Args:
+        recipe: What is about to be trained.
+        weights: As in the recipe: "none", "published", a safetensors file, or the folder of another run.
+    """
     statistics = (recipe.mean, recipe.std) if recipe.mean and recipe.std else None
+    earlier = earlier_run(weights)
     try:
         network = create_model(
             recipe.model,
             num_classes=len(CODES),
             image_size=recipe.crop_size,
             drop_rate=recipe.drop_rate,
-            weights=weights,
+            weights=FRESH if earlier else weights,
             statistics=statistics,
             options=TimmOptions(recipe.model_args, recipe.layers, recipe.directions),
         )
@@ -212,4 +223,6 @@ def fresh_network(recipe: Recipe, *, weights: str = FRESH) -> Network:
             f"{recipe.model} cannot take images of {recipe.crop_size} in training and {recipe.view_size} in "
             "evaluation. Change image_size, train_size or eval_size."
         ) from error
+    if earlier:
+        load_start(network, earlier, recipe, _network_state(earlier.best))
     return network.train()

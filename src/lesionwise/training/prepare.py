@@ -26,6 +26,7 @@ from lesionwise.split.groups import Pair, kept_together, lesion_groups
 from lesionwise.split.split_file import Split, read_split
 from lesionwise.split.verify import verify_split
 from lesionwise.training.defects import make_copies, names_copies, resample_before_split
+from lesionwise.training.start import verify_unseen
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,10 @@ def prepare(
     part = _parts(used, dataset, recipe)
     joined = [] if used.leaky else kept_together(used.frame)
     verify_diagnoses(dataset.y, part, source=str(split if given else folder))
-    return TrainingData(dataset, cache, used, lesion_groups(dataset.table, [*pairs, *joined]), part)
+    group = lesion_groups(dataset.table, [*pairs, *joined])
+    if recipe:
+        verify_unseen(recipe.weights, dataset.table, part, group)
+    return TrainingData(dataset, cache, used, group, part)
 
 
 def _parts(split: Split, dataset: Dataset, recipe: Recipe | None) -> NDArray[np.str_]:

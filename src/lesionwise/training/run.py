@@ -36,6 +36,7 @@ from lesionwise.training.loop.tracking import verify_logger
 from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.probe import fit_probe
 from lesionwise.training.rejection import write_numbers
+from lesionwise.training.start import note_start
 
 _OPEN_SCHEDULES: Final = ("constant", "plateau")  # whose rate does not depend on the number of epochs
 _MADE_OF_WEIGHTS: Final = ("calibration.json", "scores.json", "explanation.json", "robustness.json")
@@ -177,6 +178,7 @@ def _prepare_run(
         else:
             origin = split if isinstance(split, Path) else None
             _describe(run, recipe, prepared, seed=seed, split_origin=origin)
+            note_start(run, recipe.weights)
     return prepared
 
 

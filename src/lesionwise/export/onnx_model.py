@@ -1,0 +1,365 @@
+"""Somebody else's ONNX file as a graph that a bundle can hold, with the answers of the file as it was.
+
+Here: weights in a file beside it, old opsets, half precision, a fixed number of images. Each of these is
+changed in a copy; the file as it came is run by ONNX Runtime or by the reference of ONNX, so that the two can
+be compared. Not here: what the file cannot say (`foreign`), and the comparison (`trial`).
+Letters: N images, C classes, H W height and width in pixels.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import onnx
+import onnx.inliner
+import onnx.version_converter
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from lesionwise.bundle.description import GREATEST_SIDE, LEAST_SIDE
+from lesionwise.bundle.load import MAX_BYTES
+from lesionwise.bundle.texts import printable
+from lesionwise.errors import BundleError
+from lesionwise.labels import CODES
+from lesionwise.wording import counted
+
+Floats = NDArray[np.float32]
+Layout = Literal["nhwc", "nchw"]
+Answer = Callable[[Floats], Floats]
+"""From one image as the model takes it, (1, H, W, 3) or (1, 3, H, W), to its answers (1, C)."""
+
+TOLERANCE: Final = 1e-4
+"""By how much a probability of the bundle may differ from the one of the file."""
+
+_HALF_TOLERANCE: Final = 1e-2  # what sixteen bits round away, layer by layer
+_OLDEST_OPSET: Final = 9  # the first of PyTorch 1.2; the reference runs nothing older
+_OPSET: Final = 13  # softmax and reductions mean the same from here on
+_SHOWN: Final = 300  # characters of somebody else's reason
+_SCALER: Final = re.compile(r"(^|/)(rescaling|normalization)(_\d+)?/")  # as tf2onnx names the nodes of Keras
+_HALVES: Final = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
+
+
+@dataclass(frozen=True)
+class ForeignModel:
+    """A model that was read.
+
+    Attributes:
+        model: Its graph for any number of images, in fp32, of an opset that is supported.
+        answers: Each way to work out the answers of the file itself, with the difference of a probability
+            that is allowed to it.
+        scalers: Names of its layers that scale pixels.
+        changes: What was changed in the graph, in words.
+    """
+
+    model: Any
+    answers: tuple[tuple[Answer, float], ...]
+    scalers: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImagePort:
+    """The input of a model.
+
+    Attributes:
+        name: Its name.
+        layout: Where the channels stand.
+        size: Height and width in pixels.
+        kind: Kind of its numbers, as `TensorProto.DataType`.
+        batch: Number of images at a time; None for any.
+    """
+
+    name: str
+    layout: Layout
+    size: tuple[int, int]
+    kind: int
+    batch: int | None = None
+
+
+def read_onnx(path: Path, size: tuple[int, int] | None) -> ForeignModel:
+    """Read an ONNX file.
+
+    Args:
+        path: The file; its weights may stand in other files of the same folder.
+        size: Height and width of its images in pixels, where it takes any.
+
+    Raises:
+        BundleError: If it is damaged, or no network that a bundle can hold; the message does not name it.
+    """
+    original = _load(path)
+    port = image_port(original, size)
+    _verify_columns(original)
+    opset = _opset(original)
+    if opset < _OLDEST_OPSET:
+        raise BundleError(f"is of opset {opset}; export it with opset {_OLDEST_OPSET} or later")
+    model, changes = original, []
+    answers = [(answer_of(original, port), TOLERANCE)]
+    if _holds_halves(model):
+        model, in_fp32 = _in_fp32(model), replace(port, kind=TensorProto.FLOAT)
+        answers = [(answers[0][0], _HALF_TOLERANCE), (answer_of(model, in_fp32), TOLERANCE)]
+        changes.append("it computes in fp32 now; its weights had sixteen bits")
+    if opset < _OPSET:
+        model = _converted(model)
+        changes.append(f"its opset is {_OPSET} now; it was {opset}")
+    if port.batch is not None:
+        model = _for_any_number(model, port.batch)
+        changes.append(f"it takes any number of images now; it took {port.batch} at a time")
+    scalers = {found[2] for node in model.graph.node if (found := _SCALER.search(node.name))}
+    return ForeignModel(model, tuple(answers), tuple(sorted(scalers)), tuple(changes))
+
+
+def image_port(model: Any, size: tuple[int, int] | None) -> ImagePort:  # noqa: ANN401 (a message of protobuf)
+    """Return the one input of a model.
+
+    Args:
+        model: The model.
+        size: Height and width of its images in pixels, where it takes any.
+
+    Raises:
+        BundleError: If there are several, or it takes no colour images of a size that a bundle can have.
+    """
+    held = {weights.name for weights in model.graph.initializer}
+    inputs = [port for port in model.graph.input if port.name not in held]
+    if len(inputs) != 1 or len(model.graph.output) != 1:
+        raise BundleError(
+            f"has {counted(len(inputs), 'input')} and {counted(len(model.graph.output), 'output')}; expected "
+            "one of each"
+        )
+    kind = inputs[0].type.tensor_type
+    sides = [dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim]  # -1: any
+    if len(sides) != 4 or sides.count(3) != 1 or sides.index(3) not in (1, 3):  # noqa: PLR2004 (N, and H, W, 3 or 3, H, W)
+        found = ", ".join("any" if side is None else str(side) for side in sides)
+        raise BundleError(f"expected an input (N, H, W, 3) or (N, 3, H, W) but found ({found})")
+    last = sides.index(3) == 3  # noqa: PLR2004 (the last of four)
+    height, width = sides[1:3] if last else sides[2:4]
+    chosen = chosen_size((height, width), size)
+    return ImagePort(inputs[0].name, "nhwc" if last else "nchw", chosen, kind.elem_type, sides[0])
+
+
+def chosen_size(stated: tuple[int | None, int | None], wished: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the height and width of a model's images.
+
+    Args:
+        stated: What its file states; None for any.
+        wished: What the user states; None for nothing.
+
+    Raises:
+        BundleError: If nobody states it, the two differ, or no bundle can have it.
+    """
+    if None in stated and wished is None:
+        raise BundleError("takes images of any size; pass --size with the one that it was trained at")
+    fits = wished is None or all(a in {None, b} for a, b in zip(stated, wished, strict=True))
+    if wished is not None and not fits:
+        sides = "x".join("any" if side is None else str(side) for side in stated)
+        raise BundleError(f"takes images of {sides} pixels, not of {wished[0]}x{wished[1]}; leave --size out")
+    size = wished or (int(stated[0] or 0), int(stated[1] or 0))
+    if not is_image_size(size):
+        raise BundleError(
+            f"takes images of {size[0]}x{size[1]} pixels; expected {LEAST_SIDE} to {GREATEST_SIDE} a side"
+        )
+    return size
+
+
+def is_image_size(size: tuple[int, int]) -> bool:
+    """Return whether a bundle can take images of a height and width."""
+    return min(size) >= LEAST_SIDE and max(size) <= GREATEST_SIDE
+
+
+def answer_of(model: Any, port: ImagePort) -> Answer:  # noqa: ANN401
+    """Return the function that runs a model as it is, on ONNX Runtime or on the reference of ONNX.
+
+    Args:
+        model: The model.
+        port: Its input; a model of several images at a time gets the same one several times.
+
+    Raises:
+        BundleError: If it cannot be run; the function raises it as well.
+    """
+    run = _runner(model)
+    kind = helper.tensor_dtype_to_np_dtype(port.kind)
+
+    def answer(image: Floats) -> Floats:
+        try:
+            found = run({port.name: np.repeat(image, port.batch or 1, axis=0).astype(kind)})
+        except Exception as error:  # neither runtime has one base for its errors
+            raise BundleError(f"cannot be run, so it cannot be checked: {short(error)}") from error
+        values: Floats = np.asarray(found, np.float32)
+        return values[:1] if values.ndim else values[None]
+
+    return answer
+
+
+def short(error: Exception) -> str:
+    """Return somebody else's reason as the end of a sentence: its first line that says something."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    reason = printable(next((line for line in lines if line), type(error).__name__))
+    cut = reason if len(reason) <= _SHOWN else f"{reason[:_SHOWN]}…"
+    return cut.rstrip(".")
+
+
+def _runner(model: Any) -> Callable[[dict[str, Any]], Any]:  # noqa: ANN401
+    try:
+        if find_spec("onnxruntime") is None:
+            from onnx.reference import ReferenceEvaluator  # noqa: PLC0415 (half a second)
+
+            evaluator: Any = ReferenceEvaluator(model)
+            return lambda inputs: evaluator.run(None, inputs)[0]
+        import onnxruntime  # noqa: PLC0415 (an extra)
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # its refusals are raised; nothing is printed
+        # Its own rewriting of graphs is left out, so that it answers as the operators are defined.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
+    except Exception as error:
+        raise BundleError(f"cannot be run, so it cannot be checked: {short(error)}") from error
+    return lambda inputs: session.run(None, inputs)[0]
+
+
+def _load(path: Path) -> Any:  # noqa: ANN401
+    """Return the model with all its weights, and without functions of its own."""
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # those of protobuf have no common base
+        raise BundleError("is a damaged ONNX file. Copy or export it again") from error
+    _fetch_weights(model, path.parent)
+    return onnx.inliner.inline_local_functions(model)
+
+
+def _fetch_weights(model: Any, folder: Path) -> None:  # noqa: ANN401
+    """Read weights that stand in other files; these must lie right beside the model."""
+    held = [*model.graph.initializer, *(a.t for node in model.graph.node for a in node.attribute)]
+    outside = [tensor for tensor in held if tensor.data_location == TensorProto.EXTERNAL]
+    places = {entry.value for tensor in outside for entry in tensor.external_data if entry.key == "location"}
+    total = 0
+    for place in sorted(places):
+        beside = folder / place
+        if place != Path(place).name or "\\" in place or beside.is_symlink():
+            raise BundleError(f"keeps weights in {printable(place)}; only a plain file beside it is read")
+        if not beside.is_file():
+            raise BundleError(f"keeps its weights in {printable(place)}. Copy that file beside it")
+        total += beside.stat().st_size
+    if total > MAX_BYTES:
+        raise BundleError(f"has more than {MAX_BYTES >> 20} MB of weights, which no bundle has")
+    if outside:
+        try:
+            onnx.load_external_data_for_model(model, str(folder))
+        except Exception as error:
+            raise BundleError(f"has other weights beside it than it states: {short(error)}") from error
+
+
+def _verify_columns(model: Any) -> None:  # noqa: ANN401
+    """Refuse early what states another number of outputs; `trial` counts what comes out."""
+    sides = [dim.dim_value for dim in model.graph.output[0].type.tensor_type.shape.dim]
+    if len(sides) > 1 and sides[-1] > 0:
+        verify_columns(tuple(sides))
+
+
+def verify_columns(shape: tuple[int, ...]) -> None:
+    """Make sure that answers are a row of seven for each image.
+
+    Args:
+        shape: Shape of an output.
+
+    Raises:
+        BundleError: If it is another.
+    """
+    if len(shape) != 2:  # noqa: PLR2004 (N, C)
+        raise BundleError(
+            f"gives an output with {counted(len(shape), 'side')}; expected (N, {len(CODES)}), a row for each "
+            "image"
+        )
+    if shape[1] != len(CODES):
+        raise BundleError(
+            f"gives {counted(shape[1], 'output')} for each image; expected {len(CODES)}, one for each of "
+            f"{', '.join(CODES)}"
+        )
+
+
+def _opset(model: Any) -> int:  # noqa: ANN401
+    return max((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), default=0)
+
+
+def _converted(model: Any) -> Any:  # noqa: ANN401
+    try:
+        return onnx.version_converter.convert_version(model, _OPSET)
+    except Exception as error:
+        raise BundleError(
+            f"is of opset {_opset(model)} and cannot be brought to {_OPSET}: {short(error)}. Export it with "
+            f"opset {_OPSET} or later"
+        ) from error
+
+
+def _holds_halves(model: Any) -> bool:  # noqa: ANN401
+    return any(tensor.data_type in _HALVES for tensor in model.graph.initializer)
+
+
+def _in_fp32(model: Any) -> Any:  # noqa: ANN401
+    """Return a copy in which every number of sixteen bits has thirty-two."""
+    made = _copy(model)
+    for tensor in made.graph.initializer:
+        _widen(tensor)
+    for node in made.graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.TENSOR:
+                _widen(attribute.t)
+            elif attribute.name in {"to", "dtype"} and attribute.i in _HALVES:
+                attribute.i = TensorProto.FLOAT
+    for port in (*made.graph.input, *made.graph.output):
+        if port.type.tensor_type.elem_type in _HALVES:
+            port.type.tensor_type.elem_type = TensorProto.FLOAT
+    del made.graph.value_info[:]
+    return made
+
+
+def _widen(tensor: Any) -> None:  # noqa: ANN401
+    if tensor.data_type in _HALVES:
+        values = numpy_helper.to_array(tensor).astype(np.float32)
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+
+def _for_any_number(model: Any, batch: int) -> Any:  # noqa: ANN401
+    """Return a copy that takes any number of images, as far as that can be told from its reshapings.
+
+    Whether it answers for each of several images as it did for one is found out by `trial`.
+    """
+    made = _copy(model)
+    held = {weights.name for weights in made.graph.initializer}
+    for port in (*made.graph.input, *made.graph.output):
+        if port.name not in held and port.type.tensor_type.shape.dim:
+            port.type.tensor_type.shape.dim[0].dim_param = "N"
+    del made.graph.value_info[:]
+    constants = {tensor.name: tensor for tensor in made.graph.initializer}
+    constants |= {
+        node.output[0]: attribute.t
+        for node in made.graph.node
+        if node.op_type == "Constant"
+        for attribute in node.attribute
+        if attribute.name == "value"
+    }
+    for place, node in enumerate(made.graph.node):
+        if node.op_type != "Reshape" or node.input[1] not in constants:
+            continue
+        shape = numpy_helper.to_array(constants[node.input[1]])
+        if shape.size < 2 or shape[0] != batch:  # noqa: PLR2004 (N and more)
+            continue
+        opened = shape.copy()
+        opened[0] = 0 if -1 in shape else -1  # 0: as many as come in
+        node.input[1] = f"any_number_{place}"
+        made.graph.initializer.append(numpy_helper.from_array(opened, node.input[1]))
+        for attribute in node.attribute:
+            if attribute.name == "allowzero":
+                attribute.i = 0
+    return made
+
+
+def _copy(model: Any) -> Any:  # noqa: ANN401
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    return made

@@ -1,0 +1,178 @@
+"""Does a bundle answer as the file that it was made of? Found out on pictures, before it is written.
+
+Here: drawn pictures, the answers of both, and what is odd about them. Not here: running the file as it came
+(`onnx_model`, `keras_model`).
+Letters: N pictures, C classes, H W height and width in pixels.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionwise.bundle.engine import Engine
+from lesionwise.data.images import fit_image, read_image
+from lesionwise.data.phantom.diagnoses import draw_lesion
+from lesionwise.data.phantom.photograph import take_photograph
+from lesionwise.data.phantom.skin import draw_lots_for_skin
+from lesionwise.errors import BundleError
+from lesionwise.evaluation.calibration.record import softmax
+from lesionwise.export.onnx_model import ForeignModel, verify_columns
+from lesionwise.labels import CODES
+
+Pixels = NDArray[np.uint8]
+_PHANTOMS: Final = ("mel", "bcc", "vasc")
+_COARSE: Final = 5
+_SUM_TOLERANCE: Final = 1e-3
+_TINY: Final = 1e-12
+_HARDLY: Final = 0.01  # by how much answers vary at least, if the pixels reach the network as it expects
+
+
+def trial_pictures(size: tuple[int, int]) -> Pixels:
+    """Return drawn lesions and coarse noise at a height and width, shape (N, H, W, 3)."""
+    coarse = np.random.default_rng(0).integers(0, 256, (_COARSE, 12, 16, 3), np.uint8)
+    drawn = [read_image(photograph, size) for photograph in _photographs()]
+    return np.stack([*drawn, *(fit_image(picture, size) for picture in coarse)])
+
+
+@cache
+def _photographs() -> tuple[bytes, ...]:
+    rng = np.random.default_rng(0)
+    skin = draw_lots_for_skin(rng)
+    return tuple(take_photograph(draw_lesion(code, rng), skin, rng).jpeg for code in _PHANTOMS)
+
+
+def answers_of_file(
+    foreign: ForeignModel, prepare: Callable[[Pixels], NDArray[np.float32]], pictures: Pixels
+) -> list[tuple[NDArray[np.float64], float]]:
+    """Return what the file itself answers, picture by picture, with the difference that is allowed.
+
+    Args:
+        foreign: The model.
+        prepare: Function from pixels to the input of the model.
+        pictures: Shape (N, H, W, 3).
+
+    Raises:
+        BundleError: If the answers are not finite rows of seven; the message does not name the file.
+    """
+    found = []
+    for answer, tolerance in foreign.answers:
+        rows = [answer(prepare(picture[None])) for picture in pictures]
+        verify_columns(rows[0].shape)
+        values = np.concatenate(rows).astype(float)
+        if not np.isfinite(values).all():
+            raise BundleError("gives values that are no numbers")
+        found.append((values, tolerance))
+    return found
+
+
+def verify_gives(values: NDArray[np.float64], gives: str) -> None:
+    """Make sure that the outputs of a model are what they were said to be.
+
+    Args:
+        values: As the file gives them, shape (N, C).
+        gives: "probabilities" or "logits".
+
+    Raises:
+        BundleError: If they look like the other, or like neither.
+    """
+    within = bool(np.all((values >= 0) & (values <= 1)))
+    sums_to_one = within and bool(np.all(np.abs(values.sum(axis=1) - 1) < _SUM_TOLERANCE))
+    if within and not sums_to_one:
+        raise BundleError(
+            "gives outputs that lie between 0 and 1 but do not add up to 1, as those of a sigmoid for each "
+            "diagnosis; they are neither probabilities of seven diagnoses nor logits. Export it without its "
+            "last layer, and pass --gives logits"
+        )
+    if sums_to_one != (gives == "probabilities"):
+        other = "logits" if gives == "probabilities" else "probabilities"
+        raise BundleError(f"gives outputs that are not {gives} but look like {other}. Pass --gives {other}")
+
+
+def verify_answers(
+    engine: Engine,
+    pictures: Pixels,
+    expected: list[tuple[NDArray[np.float64], float]],
+    model: Any,  # noqa: ANN401
+) -> None:
+    """Make sure that a bundle answers as the file that it was made of.
+
+    Args:
+        engine: The bundle.
+        pictures: Shape (N, H, W, 3).
+        expected: Probabilities in our order, shape (N, C), with the difference that is allowed.
+        model: The graph, in which the cause is looked for.
+
+    Raises:
+        BundleError: If a probability differs by more.
+    """
+    found = engine.predict(list(pictures)).probabilities
+    for values, tolerance in expected:
+        difference = float(np.abs(found - values).max())
+        if not difference <= tolerance:
+            raise BundleError(
+                f"answers otherwise on {engine.runtime} than by itself: a probability differs by "
+                f"{difference:.2g}, and {tolerance:.0e} is allowed. {_cause(model)}"
+            )
+
+
+def probabilities_of(
+    values: NDArray[np.float64], classes: tuple[str, ...], gives: str
+) -> NDArray[np.float64]:
+    """Return outputs of a model as probabilities in our order, shape (N, C).
+
+    Args:
+        values: As the file gives them, shape (N, C).
+        classes: Diagnosis codes in the order of its outputs.
+        gives: "probabilities" or "logits".
+    """
+    ordered = values[:, [classes.index(code) for code in CODES]]
+    return softmax(ordered if gives == "logits" else np.log(np.maximum(ordered, _TINY)))
+
+
+def oddities(
+    expected: NDArray[np.float64], scalers: tuple[str, ...], *, scales_outside: bool
+) -> tuple[str, ...]:
+    """Return warnings: what does not prove that a model was imported wrongly, but makes it likely.
+
+    Args:
+        expected: Probabilities for the trial pictures, shape (N, C).
+        scalers: Names of layers of the model that scale pixels.
+        scales_outside: Whether the conventions scale them as well.
+    """
+    found = []
+    spread = float(np.ptp(expected, axis=0).max())
+    if spread < _HARDLY:
+        found.append(
+            f"It answers nearly the same for all {len(expected)} trial pictures: no probability varies by "
+            f"more than {spread:.2g}. Check --divide, --mean and --std: pixels that are scaled twice, or not "
+            "at all, look like this."
+        )
+    if scalers and scales_outside:
+        found.append(
+            f"It scales pixels itself ({', '.join(scalers)}), and --divide, --mean or --std scale them "
+            "before. Pass --divide 1 --mean 0 --std 1 unless it was trained with both."
+        )
+    return tuple(found)
+
+
+def _cause(model: Any) -> str:  # noqa: ANN401
+    """Return which operators are known to be computed differently, and what to do."""
+    found = {words for node in model.graph.node if (words := _suspicion(node))}
+    if found:
+        return (
+            f"It has {' and '.join(sorted(found))}, which OpenVINO computes in another way. Export the model "
+            "without, and resize the pictures before it"
+        )
+    return "The operator at fault is not known; export it with another opset, or for any number of images"
+
+
+def _suspicion(node: Any) -> str:  # noqa: ANN401
+    settings = {attribute.name: attribute.i for attribute in node.attribute}
+    if node.op_type == "Resize" and settings.get("antialias"):
+        return "Resize with antialias=1"
+    if node.op_type == "AveragePool" and settings.get("ceil_mode"):
+        return "AveragePool with ceil_mode=1"
+    return ""

@@ -1,0 +1,111 @@
+"""Going on from another run: its weights, and the images that made them.
+
+A network that starts from another run's weights was trained on that run's images too. Their digests are
+carried along, from run to run and into the bundle, and a test part that holds one of them is refused.
+
+Here: loading, checking and noting. Not here: weights of other people (`lesionwise.models.weights`).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lesionwise.bundle.description import image_digest
+from lesionwise.bundle.seen import digests_of_seen
+from lesionwise.errors import LeakError, RecipeError
+from lesionwise.files import read_json, write_json
+from lesionwise.models.network import Network
+from lesionwise.names import image_id_of
+from lesionwise.recipe import Recipe, load_recipe
+from lesionwise.run_folder import RunFolder, open_run_folder
+from lesionwise.split.split_file import read_split
+
+
+def earlier_run(weights: str) -> RunFolder | None:
+    """Return the run whose weights a recipe names, None if it names no folder.
+
+    Raises:
+        RunError: If the folder is no run.
+    """
+    return open_run_folder(Path(weights), "run") if Path(weights).is_dir() else None
+
+
+def load_start(network: Network, run: RunFolder, recipe: Recipe, state: dict[str, Any]) -> None:
+    """Give a fresh network the weights of an earlier run, its head and its normalisation included.
+
+    Args:
+        network: As the recipe makes it.
+        run: The earlier run.
+        recipe: What is about to be trained.
+        state: State of the network of the earlier run.
+
+    Raises:
+        RecipeError: If the two networks differ.
+    """
+    earlier = load_recipe(run.config)
+    same = ("model", "model_args", "layers", "directions", "metadata", "metadata_hidden")
+    other = [key for key in same if getattr(earlier, key) != getattr(recipe, key)]
+    if other:
+        key = other[0]
+        raise RecipeError(
+            f"weights: {run.path} was trained with {key}={getattr(earlier, key)!r}, but this recipe has "
+            f"{getattr(recipe, key)!r}. Set {key} as it was there."
+        )
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise RecipeError(
+            f"weights: the network of {run.path} does not fit this recipe's; it depends on the size of its "
+            f"images. Set image_size, train_size and eval_size as they were there, {earlier.image_size}, "
+            f"{earlier.train_size} and {earlier.eval_size}."
+        ) from error
+
+
+def verify_unseen(weights: str, table: pd.DataFrame, part: NDArray[np.str_], group: NDArray[np.str_]) -> None:
+    """Refuse a test part that holds images, or lesions, which the weights were made with.
+
+    Args:
+        weights: As the recipe has it.
+        table: Table of the data, with `image_id` and `lesion_id`.
+        part: Part of each image, shape (N,).
+        group: Lesion group of each image, shape (N,).
+
+    Raises:
+        LeakError: If it does; the message names an image.
+    """
+    run = earlier_run(weights)
+    if run is None:
+        return
+    known = set(made_with(run))
+    tested = np.flatnonzero(part == "test")
+    seen = [row for row in tested if not known.isdisjoint(_digests(table.iloc[row], str(group[row])))]
+    if seen:
+        first = table.iloc[seen[0]]
+        raise LeakError(
+            f"{len(seen)} of {len(tested)} test images, such as {first['image_id']} of lesion "
+            f"{first['lesion_id']}, or other photographs of their lesions, made the weights that this "
+            f'training starts from ({run.path}). Pass "--split {run.split}", so that its test part stays '
+            "unseen, or other data."
+        )
+
+
+def note_start(run: RunFolder, weights: str) -> None:
+    """Carry along which images made the weights that a run starts from."""
+    earlier = earlier_run(weights)
+    if earlier is not None:
+        write_json(run.start, {"run": earlier.path.name, "made_with": made_with(earlier)})
+
+
+def made_with(run: RunFolder) -> list[str]:
+    """Return the digests of all images and lesions that a run was made with, and those of its own start."""
+    rows = read_split(run.split).frame.query("part != 'test'")
+    before = read_json(run.start)["made_with"] if run.start.is_file() else []
+    return sorted({*before, *digests_of_seen(rows["image_id"].tolist(), rows["group"].unique().tolist())})
+
+
+def _digests(row: "pd.Series[Any]", group: str) -> set[str]:
+    names = (row["image_id"], image_id_of(row["image_id"]), row["lesion_id"], group)
+    return {image_digest(name) for name in names if isinstance(name, str)}

@@ -1,0 +1,84 @@
+"""What differs between files of Keras 2 and Keras 3; the zoo holds whole files."""
+
+import copy
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lesionwise.errors import BundleError
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+keras = pytest.importorskip("keras", reason="the extra [keras] is not installed")
+from lesionwise.export.keras2 import build_model, fill  # noqa: E402 (after the skip)
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # those of Keras
+CONFIG: dict[str, Any] = {
+    "class_name": "Functional",
+    "config": {
+        "layers": [
+            {
+                "class_name": "InputLayer",
+                "config": {"batch_input_shape": [None, 8, 8, 3], "name": "input_1"},
+                "name": "input_1",
+                "inbound_nodes": [],
+            },
+            {
+                "class_name": "TFOpLambda",
+                "config": {"name": "tf.math.truediv", "function": "math.truediv"},
+                "name": "tf.math.truediv",
+                "inbound_nodes": [["input_1", 0, 0, {"y": 255.0, "name": None}]],
+            },
+            {
+                "class_name": "DepthwiseConv2D",
+                "config": {"name": "block/dw", "kernel_size": [3, 3], "use_bias": False, "groups": 1},
+                "name": "block/dw",
+                "inbound_nodes": [[["tf.math.truediv", 0, 0, {}]]],
+            },
+        ],
+        "input_layers": [["input_1", 0, 0]],
+        "output_layers": [["block/dw", 0, 0]],
+    },
+}
+
+
+def changed(layer: int, **settings: Any) -> dict[str, Any]:
+    """The configuration with other settings of one layer."""
+    made = copy.deepcopy(CONFIG)
+    made["config"]["layers"][layer]["config"] |= settings
+    return made
+
+
+def test_each_array_goes_to_the_layer_of_its_name() -> None:
+    model = build_model(keras, CONFIG)
+    kernel = np.zeros((3, 3, 3, 1), np.float32)
+    kernel[1, 1] = 255
+    fill(model, {"block/dw": [kernel]})
+    pixels = np.random.default_rng(0).random((1, 8, 8, 3), np.float32)
+    assert np.abs(model.predict(pixels, verbose=0) - pixels[:, 1:-1, 1:-1]).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    "arrays", [{}, {"other": [np.zeros(3)]}, {"block/dw": [np.zeros((3, 3, 3, 1))], "more": [np.zeros(1)]}]
+)
+def test_arrays_that_do_not_fit_the_layers_are_refused(arrays: dict[str, Any]) -> None:
+    with pytest.raises(BundleError, match="holds other layers than its configuration states"):
+        fill(build_model(keras, CONFIG), arrays)
+
+
+def test_arrays_of_another_shape_are_refused() -> None:
+    with pytest.raises(BundleError, match="another shape than its layer block/dw has"):
+        fill(build_model(keras, CONFIG), {"block/dw": [np.zeros((5, 5, 3, 1))]})
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (changed(1, function="image.adjust_hue"), "calls tf.image.adjust_hue between its layers"),
+        (changed(2, groups=3), "DepthwiseConv2D with groups=3, which Keras 3 does not know"),
+    ],
+)
+def test_what_could_change_an_answer_is_never_left_out(config: dict[str, Any], words: str) -> None:
+    with pytest.raises(BundleError, match=words):
+        build_model(keras, config)

@@ -19,6 +19,7 @@ from lesionwise.export.foreign import Conventions, import_model
 from lesionwise.labels import CODES
 
 ZOO = Path(__file__).resolve().parents[2] / "tests/export/zoo"
+TOLERANCE = 1e-4
 OUTCOMES = ("imported to 1e-4", "refused with the reason", "refused without it", "wrong")
 
 
@@ -51,7 +52,7 @@ def outcome(name: str, note: dict[str, Any], out: Path) -> tuple[str, str]:
         answers = np.exp(answers - answers.max(1, keepdims=True))
         answers /= answers.sum(1, keepdims=True)
     difference = float(np.abs(found - answers).max())
-    return OUTCOMES[0 if difference < 1e-4 else 3], f"{difference:.1e}"
+    return OUTCOMES[0 if difference < TOLERANCE else 3], f"{difference:.1e}"
 
 
 def run(target: Path) -> None:

@@ -256,7 +256,7 @@ def _verify_precision(bundle: Bundle, wished: Precision) -> None:
     held = bundle.description.precision
     if held != wished and (held == "int8" or wished in {"int8", "fp16"}):
         raise BundleError(
-            f"{bundle.path}: is made for {held} and cannot be run in {wished}: fewer bits stand in the file "
+            f"{bundle.path}: is made for {held} and cannot be run in {wished}: fewer bits are in the file "
             f'itself. Make that one with "lesionwise bundle export RUN --precision {wished}".'
         )
 

@@ -108,7 +108,7 @@ def calibrate(
     stale += sorted(path.name for path in folder.path.glob("*.onnx"))
     if stale:
         print_note(
-            f"Of the calibration before, and to be made again: {', '.join(stale)}. Begin with "
+            f"Made with the calibration before, and to be made again: {', '.join(stale)}. Begin with "
             f'"lesionwise evaluate {run}". An ensemble made of this run is refused until it is made anew.',
             quiet=quiet,
         )

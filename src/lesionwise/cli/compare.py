@@ -140,7 +140,7 @@ def _verify_same_split(runs: list[Path]) -> None:
         if fingerprint != prints[runs[0]]:
             raise RunError(
                 f"{run}: was made with split {fingerprint[:12]}, {runs[0]} with {prints[runs[0]][:12]}. "
-                "One may have trained on what the other is asked; train both with the same --split."
+                "One model's images may be in the other's training set. Train both with the same --split."
             )
 
 

@@ -265,7 +265,7 @@ def split(
     facts = {"images": counts, "groups": len(set(data.group)), "fingerprint": data.split.fingerprint}
     shown = ", ".join(f"{part} {counts[part]}" for part in ("train", "val", "cal", "test"))
     if verify:
-        stamp = " LEAKY SPLIT by its own word." if data.split.leaky else " No lesion stands on two sides."
+        stamp = " LEAKY SPLIT, as the file states." if data.split.leaky else " No lesion stands on two sides."
         print_result(f"{verify}: fits the data ({shown}).{stamp}", facts, as_json=json)
         return
     if not force:

@@ -206,7 +206,7 @@ def _verify_exportable(runs: Sequence[RunFolder], recipes: Sequence[Recipe]) -> 
     for run, recipe in zip(runs, recipes, strict=True):
         if _reads(recipe) != _reads(recipes[0]):
             raise RunError(
-                f"{run.path}: reads images otherwise than {runs[0].path} (image_size, preprocessing or "
+                f"{run.path}: reads images differently from {runs[0].path} (image_size, preprocessing or "
                 "metadata); a bundle reads each image once. Export them as two. Where image_size alone "
                 'differs, "lesionwise evaluate RUN --set image_size=…" makes a run that reads like the other.'
             )

@@ -168,5 +168,5 @@ def verify_diagnoses(y: NDArray[np.int64], part: NDArray[np.str_], *, source: st
         if absent:
             raise SplitError(
                 f"{source}: has no image of {', '.join(absent)} in {name}. A network of seven "
-                "diagnoses learns, and is scored, by images of each, in every part."
+                "diagnoses needs images of each in every part, to learn and to be scored."
             )

@@ -161,7 +161,7 @@ def _verify_same_split(runs: Sequence[RunFolder]) -> None:
         if fingerprint != prints[0]:
             raise RunError(
                 f"{run.path}: was made with split {fingerprint[:12]}, {runs[0].path} with {prints[0][:12]}. "
-                "What one is asked, the other may have been trained on. Train all with the same --split."
+                "One model's images may be in the other's training set. Train all with the same --split."
             )
 
 

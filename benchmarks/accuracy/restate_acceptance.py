@@ -17,7 +17,7 @@ from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import assemble, read_bundle, write_bundle
 from lesionwise.data.dataset import read_dataset
 from lesionwise.data.foreign import change_camera
-from lesionwise.evaluation.rejection import accepted_out_of_fold
+from lesionwise.evaluation.rejection import accepted_out_of_fold, rejecting_cutoff
 from lesionwise.export.graph import without_traces
 from lesionwise.labels import CODES, INDEX
 from lesionwise.split.split_file import read_split
@@ -50,6 +50,7 @@ def main() -> None:
     score, by_camera = np.concatenate(plain), np.concatenate(changed)
     cutoff = engine.description.ood_cutoff
     accepted = accepted_out_of_fold(score, classes, by_camera, groups)
+    print(f"{engine.description.name}: the rule's cut-off {rejecting_cutoff(score, classes, by_camera):.4f}")
     passed, by_camera_passed = score < cutoff, by_camera < cutoff
     print(f"cut-off {cutoff:.4f}: of cal pass {passed.mean():.4f}, changed {by_camera_passed.mean():.4f}")
     for code in CODES:

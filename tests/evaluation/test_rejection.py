@@ -67,7 +67,7 @@ def test_images_of_other_cameras_pass_as_often_as_promised() -> None:
     score = np.random.default_rng(0).normal(size=900)
     changed = score[:500] + 1.5
     assert np.mean(changed < rejecting_cutoff(score)) < 0.95
-    assert np.mean(changed < rejecting_cutoff(score, None, changed)) >= 0.995
+    assert np.mean(changed < rejecting_cutoff(score, None, changed)) >= 0.975
 
 
 def test_what_passes_is_counted_by_a_cutoff_that_other_images_set() -> None:

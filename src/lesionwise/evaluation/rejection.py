@@ -21,8 +21,8 @@ ACCEPT: Final = 0.99
 """Part of the lesion images in `cal` that the cut-off lets pass."""
 ACCEPT_EACH: Final = 0.95
 """The same of each diagnosis alone; a diagnosis of few images needs it, because the others outnumber it."""
-ACCEPT_CHANGED: Final = 0.995
-"""The same of images as other cameras have them: those change more than most cameras do."""
+ACCEPT_CHANGED: Final = 0.975
+"""The same of images as other cameras have them, which nothing was learnt from."""
 _C: Final = 0.001
 """Little trust in each number of the embedding; three times it rejects more, of other cameras' images too."""
 _MOST_STEPS: Final = 2_000

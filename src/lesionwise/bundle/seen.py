@@ -64,7 +64,10 @@ class Seen:
             )
         others = counted(self.unknown, "other image")
         unknown = (
-            f" Of {others} nothing is known, because no id of its data is theirs." if self.unknown else ""
+            f" Of {others} nothing is known: their ids are not in its data, and only ids are compared, so an "
+            "image under another name is not found."
+            if self.unknown
+            else ""
         )
         if not self.reasons:
             known = counted(self.images - self.unknown, "image")

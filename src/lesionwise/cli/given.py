@@ -162,7 +162,6 @@ def score_csv(
     from lesionwise.bundle.seen import SEEN_STAMP
     from lesionwise.evaluation.runs.scores import claim_given_folder, evaluate_predictions, write_given
     from lesionwise.files import sole_writer
-    from lesionwise.report.html import write_report
 
     if by == "image":
         print_note(BY_IMAGE, quiet=quiet)
@@ -173,6 +172,8 @@ def score_csv(
         unseen = ~seen.mask(said.image_id)
         rest = evaluate_predictions(said.take(unseen), source, by=by) if unseen.any() else None
     if out:
+        from lesionwise.report.html import write_report
+
         facts = {"source": given.source.name}
         if seen and seen.reasons:
             facts |= {"stamp": SEEN_STAMP, "seen": seen.describe()}

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from scipy.stats import betabinom
+from scipy.special import betaln
 
 from lesionwise.evaluation.calibration.record import (
     NO_PROMISE,
@@ -112,13 +112,20 @@ def set_coverage_table(sets: PredictionSets, y_true: Truth, y_prob: Probs, group
             continue
         missed = len(np.unique(lesion[~inside[own, index]]))
         k = rank(fitted.lesions, sets.coverage)
-        chances = np.asarray(betabinom.pmf(np.arange(len(names) + 1), len(names), k, fitted.lesions + 1 - k))
+        chances = _beta_binomial(len(names), k, fitted.lesions + 1 - k)
         found = np.array([fitted.lesions, len(names), len(names) - missed])
         rows.append(_row(code, found, chances))
         kept, counts = np.convolve(kept, chances), counts + found
     if rows:
         rows.append(_row(ALL, counts, kept))
     return pd.DataFrame(rows)
+
+
+def _beta_binomial(trials: int, a: float, b: float) -> Probs:
+    """Return the probability of each number of successes, shape (trials + 1,), as `scipy.stats.betabinom`."""
+    hits = np.arange(trials + 1)
+    ways = -np.log(trials + 1) - betaln(trials - hits + 1, hits + 1)
+    return np.asarray(np.exp(ways + betaln(hits + a, trials - hits + b) - betaln(a, b)))
 
 
 def set_sizes(sets: PredictionSets, y_prob: Probs) -> dict[str, float]:

@@ -11,8 +11,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, logit
-from scipy.stats import t as student_t
+from scipy.special import expit, logit, stdtrit  # scipy.stats takes half a second to import
 
 from lesionwise.evaluation.scores.weights import Lesions, Truth
 
@@ -150,7 +149,7 @@ def fraction_estimate(value: float, drawn: ArrayLike, lesions: float, level: flo
         reach = tail ** (1 / lesions)
         return Estimate(value, reach, 1.0) if value == 1 else Estimate(value, 0.0, 1 - reach)
     spread = float(np.std(np.asarray(drawn))) / (value * (1 - value))
-    reach = float(student_t.isf(tail, lesions - 1)) * spread
+    reach = -float(stdtrit(lesions - 1, tail)) * spread
     centre = float(logit(value))
     return Estimate(value, float(expit(centre - reach)), float(expit(centre + reach)))
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from lesionwise.evaluation.scores.bootstrap import LEVEL
 
@@ -78,6 +78,6 @@ def _spread(values: Sequence[float], factor: float, most: float) -> Spread:
     if len(drawn) == 1:
         return Spread(mean, None, None, None, (mean,))
     deviation = float(drawn.std(ddof=1))
-    reach = float(student_t.isf((1 - LEVEL) / 2, len(drawn) - 1)) * deviation * factor**0.5
+    reach = -float(stdtrit(len(drawn) - 1, (1 - LEVEL) / 2)) * deviation * factor**0.5
     low, high = max(0.0, mean - reach), min(most, mean + reach)
     return Spread(mean, deviation, low, high, tuple(float(value) for value in drawn))

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, percentile_interval
 from lesionwise.evaluation.scores.weights import (
@@ -137,7 +137,8 @@ def calibration_estimate(gaps: Floats, drawn: Floats) -> Estimate:
 def _folded_excess(mean: Floats, deviation: Floats) -> Floats:
     """Return by how much the mean of |X| exceeds the mean of a normal X, for a mean of at least 0."""
     z = ratio(mean, deviation, undefined=np.inf)
-    return np.asarray(2 * deviation * (norm.pdf(z) - np.where(np.isinf(z), 0, z) * norm.sf(z)))
+    density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    return np.asarray(2 * deviation * (density - np.where(np.isinf(z), 0, z) * ndtr(-z)))
 
 
 def surprises(truth: Integers, prob: Floats) -> Floats:

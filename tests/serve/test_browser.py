@@ -261,6 +261,11 @@ def test_nothing_goes_sideways(open_page: OpenPage, files: dict[str, str], width
             .map(one => one.outerHTML.slice(0, 80))"""
     )
     assert not wide
+    hidden = page.evaluate(
+        """[...document.querySelectorAll('.model .scroll')]
+            .filter(box => box.scrollWidth > box.clientWidth).map(box => box.innerText)"""
+    )
+    assert not hidden  # the last column of a table
     page.goto(page.url + "docs")
     assert overflow_px(page) <= 0
 

@@ -121,7 +121,7 @@ def set_coverage_table(sets: PredictionSets, y_true: Truth, y_prob: Probs, group
     return pd.DataFrame(rows)
 
 
-def _beta_binomial(trials: int, a: float, b: float) -> Probs:
+def _beta_binomial(trials: int, a: float, b: float) -> Floats:
     """Return the probability of each number of successes, shape (trials + 1,), as `scipy.stats.betabinom`."""
     hits = np.arange(trials + 1)
     ways = -np.log(trials + 1) - betaln(trials - hits + 1, hits + 1)

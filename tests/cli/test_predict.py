@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from lesionwise.bundle.engine import load_model
 from lesionwise.cli.app import app
 from lesionwise.data.metadata import encoding_of
 from lesionwise.errors import LesionwiseError
@@ -157,3 +158,22 @@ def test_a_table_reports_how_many_images_got_which_decision(photographs: Path, d
     done = predict(photographs, "--model", drawn_model, "--out", "p.csv", "--quiet")
     assert "3 answered." in done.stdout
     assert "lesionwise evaluate p.csv --truth TRUTH.csv" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"collection": "phantom"}, "Drawn phantoms, not photographs"),
+        ({"stamp": "LEAKY SPLIT"}, "LEAKY SPLIT"),
+    ],
+)
+def test_a_stamped_model_says_so_before_it_answers(
+    photographs: Path, tmp_path: Path, change: dict[str, str], words: str
+) -> None:
+    model = write_bundle(tmp_path / "m.onnx", **change)
+    done = predict(photographs / "a.jpg", "--model", model)
+    assert done.stderr.startswith(words)
+    shown = load_model(model).predict(photographs / "a.jpg")._repr_html_()
+    assert words in shown
+    done = CliRunner().invoke(app, ["bundle", "show", str(model)])
+    assert done.output.startswith(words)

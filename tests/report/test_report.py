@@ -340,6 +340,15 @@ def test_the_summary_says_what_the_numbers_say() -> None:
     assert audit_sentence(evaluation) is None
 
 
+def test_the_summary_counts_one_image_in_the_singular() -> None:
+    y_true = np.array([*np.repeat([0, 1, 2, 3, 5, 6], 3), 4])
+    said = np.where(y_true == 4, 5, y_true)
+    evaluation = evaluate(y_true, np.eye(7)[said] * 0.9 + 0.1 / 7, np.arange(19), resamples=50)
+    melanomas = main_sentences(evaluation, None)[1]
+    assert "It calls 0 of 1 melanoma image melanoma" in melanomas
+    assert "The one that was missed was called melanocytic nevus (nv)." in melanomas
+
+
 def test_diagnoses_that_are_never_recognised_are_named() -> None:
     y_true = np.repeat(np.arange(7), 20)
     said = np.where(np.isin(y_true, [0, 3, 6]), 5, y_true)

@@ -68,9 +68,9 @@ def plot_reliability(table: pd.DataFrame, before: pd.DataFrame | None = None) ->
         axes.plot(table["confidence"], table["accuracy"], "o", color=LIGHT["accent"], ms=5.5)
         if before is not None:
             axes.plot(before["confidence"], before["accuracy"], "o", mfc="none", color=LIGHT["quiet"], ms=5.5)
-        axes.text(0, 1.02, "too modest", color=LIGHT["quiet"], va="bottom", fontsize=9)
-        axes.text(1.02, 0, "too sure", color=LIGHT["quiet"], va="bottom", fontsize=9)
-        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        axes.text(-0.02, 1.04, "too modest", color=LIGHT["quiet"], va="bottom", fontsize=9)
+        axes.text(1.04, -0.02, "too sure", color=LIGHT["quiet"], va="bottom", fontsize=9)
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         axes.set(xlabel="confidence that the model states", ylabel="part that is right")
     return figure
 

@@ -11,7 +11,7 @@ import pandas as pd
 from lesionwise.evaluation.scores.bootstrap import Estimate
 from lesionwise.evaluation.scores.evaluate import Evaluation
 from lesionwise.labels import CODES, INDEX, NAMES
-from lesionwise.wording import listed
+from lesionwise.wording import counted, listed
 
 # The winner of ISIC 2018 Task 3, an ensemble with extra data, had a balanced accuracy of 0.885.
 TOO_GOOD: Final = {"accuracy": 0.92, "balanced_accuracy": 0.89}
@@ -59,11 +59,16 @@ def _melanomas(evaluation: Evaluation) -> str:
     row = np.asarray(evaluation.confusion)[INDEX["mel"]]
     found, total = int(row[INDEX["mel"]]), int(row.sum())
     interval = _range(evaluation.per_class["mel"]["recall"])
-    sentence = f"It calls {found} of {total} melanoma images melanoma ({interval})."
+    sentence = f"It calls {found} of {counted(total, 'melanoma image')} melanoma ({interval})."
     missed = {code: int(count) for code, count in zip(CODES, row, strict=True) if code != "mel" and count}
     if missed:
         worst = max(missed, key=lambda code: missed[code])
-        sentence += f" Of the {total - found} missed, {missed[worst]} were called {NAMES[worst]} ({worst})."
+        called = f"called {NAMES[worst]} ({worst})."
+        if total - found == 1:
+            sentence += f" The one that was missed was {called}"
+        else:
+            were = "was" if missed[worst] == 1 else "were"
+            sentence += f" Of the {total - found} missed, {missed[worst]} {were} {called}"
     return sentence
 
 

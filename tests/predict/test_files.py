@@ -42,7 +42,7 @@ def predicted(engine: Engine, folder: Path, out: Path, **options: Any) -> dict[s
     own = {name: options.pop(name) for name in ("format_", "resume", "on_answers") if name in options}
     output = Output(out, out.with_suffix(".err"), **own)
     tally = predict_files(engine, find_pictures([str(folder)]), output, **options)
-    return {name: count for name, count in vars(tally).items() if count}
+    return {name: count for name, count in vars(tally).items() if count and name != "decisions"}
 
 
 def test_every_image_gets_the_answer_it_gets_alone(engine: Engine, folder: Path, tmp_path: Path) -> None:

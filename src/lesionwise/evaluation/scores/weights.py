@@ -7,7 +7,6 @@ Letters: K cells.
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -85,6 +84,8 @@ def sum_by(
     """
     if weights is None:
         return np.bincount(cell, weights=values, minlength=cells).astype(float)
+    from scipy.sparse import csr_array  # noqa: PLC0415 (an extra; opening a model needs the types alone)
+
     by_sample = np.asarray(weights, np.float32).T
     added = np.ones(len(cell), np.float32) if values is None else values.astype(np.float32)
     column = np.arange(len(cell)) if rows is None else rows

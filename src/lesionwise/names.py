@@ -26,6 +26,7 @@ UNREAD_SUFFIXES: Final = frozenset(
     }
 )
 """Suffixes of pictures that are not read; they are reported, not passed over."""
+_SUFFIXES: Final = IMAGE_SUFFIXES | UNREAD_SUFFIXES
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # with which spreadsheets start one
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
@@ -110,7 +111,7 @@ def is_end_of(end: str, name: str) -> bool:
 
 def _without_suffix(name: str) -> str:
     stem, dot, suffix = name.rpartition(".")
-    return stem if stem and f"{dot}{suffix}".lower() in IMAGE_SUFFIXES else name
+    return stem if stem and f"{dot}{suffix}".lower() in _SUFFIXES else name
 
 
 def _parts(path: str) -> list[str]:

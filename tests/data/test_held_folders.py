@@ -230,3 +230,21 @@ def test_a_table_that_contradicts_the_one_that_ships_is_refused(
         ended = lesionwise(*arguments, tmp_path / "t.csv")
         assert ended.code == 2
         assert message in ended.err
+
+
+def test_a_table_that_has_nothing_to_do_with_the_images_harms_nothing(tmp_path: Path) -> None:
+    held.archive(tmp_path)
+    (tmp_path / "notes.csv").write_bytes(b"")
+    assert len(read_dataset(tmp_path).table) == len(held.rows())
+
+
+def test_a_column_malignant_of_ones_own_is_not_taken_for_isic_2016(tmp_path: Path) -> None:
+    held.draw(tmp_path, pd.Series(["a"]))
+    (tmp_path / "mine.csv").write_text("image_id,lesion_id,dx,malignant\na,1,mel,1\n")
+    assert read_dataset(tmp_path).table["dx"].tolist() == ["mel"]
+
+
+def test_a_table_in_another_encoding_is_named_where_nothing_else_is_found(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_bytes("image_id,dx\nl\xe4sion,mel\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"docs/data\.md lists them all\. .*Save it as \"CSV UTF-8\""):
+        read_dataset(tmp_path)

@@ -141,3 +141,29 @@ def test_paths_that_differ_in_case_are_one_image_only_if_their_files_are_equal(t
         pytest.skip("this file system does not tell upper from lower case")
     assert sorted(picture.read() for picture in find_pictures([str(tmp_path)])) == [b"one", b"one", b"two"]
     assert len(set(ids(tmp_path))) == 2
+
+
+def test_pictures_of_a_kind_that_is_not_read_are_listed_with_the_reason(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.jfif", "b.GIF", "c.jp2", "d.txt", "e.dng"):
+        (folder / name).write_bytes(b"any")
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        for path in sorted(folder.iterdir()):
+            archive.write(path, path.name)
+    for place in (folder, tmp_path / "in.zip"):
+        found = list(find_pictures([str(place)]))
+        assert [picture.image_id for picture in found] == ["a", "b", "c", "e"]
+        assert found[0].read() == b"any"
+        for picture in found[1:]:
+            with pytest.raises(ImageError, match=r"which is not read\. Convert it to PNG or JPEG"):
+                picture.read()
+
+
+def test_linked_folders_are_searched_once(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.jpg").write_bytes(b"any")
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "in", target_is_directory=True)
+    assert ids(tmp_path / "in") == ["a"]

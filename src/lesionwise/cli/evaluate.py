@@ -9,8 +9,9 @@ import typer
 from lesionwise.cli import given
 from lesionwise.cli.console import Display, describe_check, describe_evaluation, print_note, print_result
 from lesionwise.cli.extras import require
-from lesionwise.cli.options import Device, DeviceOption, Json, Out, Quiet
+from lesionwise.cli.options import By, Device, DeviceOption, Json, Out, Quiet
 from lesionwise.errors import LesionwiseError
+from lesionwise.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +29,12 @@ def evaluate(
     classes: given.Classes = "",
     by: given.ResampleBy = "lesion",
     model: given.MadeByModel = None,
+    malignant: Annotated[
+        bool,
+        typer.Option(
+            "--malignant", help="Score malignant against benign only; the truth needs to say no more."
+        ),
+    ] = False,
     out: Out = None,
     force: given.Force = False,
     final: Annotated[
@@ -51,7 +58,7 @@ def evaluate(
 
     if not source.exists():
         raise LesionwiseError(f"{source}: expected a run folder or a CSV but found nothing.")
-    for_csv = any((truth, normalise, classes, force, model, by == "image"))
+    for_csv = any((truth, normalise, classes, force, model, malignant, by == "image"))
     if changes:
         if source.is_file() or final or table or for_csv:
             raise LesionwiseError(
@@ -62,8 +69,8 @@ def evaluate(
     if not source.is_file():
         if out or for_csv:
             raise LesionwiseError(
-                "--truth, --normalise, --classes, --by, --model, --out and --force go with a CSV; a run "
-                "knows its own."
+                "--truth, --normalise, --classes, --by, --model, --malignant, --out and --force go with a "
+                "CSV; a run knows its own."
             )
         folds = () if final else ("cross-validation",)  # whose runs are for one fold each
         open_run_folder(source, "run", "ensemble", *folds)
@@ -75,6 +82,19 @@ def evaluate(
     else:
         if final:
             raise LesionwiseError(f"{source}: --final goes with a run folder.")
+        if malignant:
+            order = classes.split(",") if classes else None
+            given_too = bool(table or model or out)
+            _evaluate_malignant(
+                source,
+                None if given_too else truth,
+                order,
+                normalise=normalise,
+                by=by,
+                as_json=json,
+                quiet=quiet,
+            )
+            return
         read = given.read_metadata(table, quiet=quiet) if table else None
         known = given.Known(truth, read, normalise=normalise, model=model, classes=classes)
         csv = given.read_csv(source, known, quiet=quiet)
@@ -85,6 +105,46 @@ def evaluate(
     if check:
         text, value = f"{text}\n{describe_check(check)}", {**value, "calibration": check.to_json()}
     print_result(text, value, as_json=json)
+
+
+def _evaluate_malignant(
+    source: Path,
+    truth: Path | None,
+    classes: Sequence[str] | None,
+    *,
+    normalise: bool,
+    by: By,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from lesionwise.diagnoses import DIAGNOSIS_COLUMNS
+    from lesionwise.evaluation.malignancy import evaluate_malignancy, read_malignancy
+    from lesionwise.evaluation.predictions import read_predictions
+    from lesionwise.evaluation.runs.scores import verify_not_test
+    from lesionwise.tables import describe_columns
+
+    if truth is None:
+        raise LesionwiseError(
+            "--malignant needs --truth, and goes with --normalise, --classes and --by alone."
+        )
+    verify_not_test(source)
+    predictions = read_predictions(source, normalise=normalise, classes=classes)
+    known = read_malignancy(truth)
+    used = ("image_id", "lesion_id", "benign_malignant", "target", *DIAGNOSIS_COLUMNS)
+    print_note(describe_columns(truth, used), quiet=quiet)
+    if by == "image":
+        print_note(given.BY_IMAGE, quiet=quiet)
+    found = evaluate_malignancy(predictions, known, str(truth), by_image=by == "image")
+    unknown = (
+        f"; {counted(found.unknown, 'image')} left out, neither malignant nor benign" if found.unknown else ""
+    )
+    lines = [f"{name.replace('_', ' ')} {value}" for name, value in found.scores.items()]
+    head = f"{source.name}: {counted(found.images, 'image')} of {counted(found.lesions, 'lesion')}"
+    print_result(
+        "\n".join([f"{head}, {found.malignant:,} malignant{unknown}.", *lines]),
+        found.to_json(),
+        as_json=as_json,
+    )
 
 
 def _evaluate_run(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from lesionwise.data.layouts.folders import read_class_folders
-from lesionwise.data.layouts.forms import read_form
+from lesionwise.data.layouts.forms import read_form, unreadable_tables
 from lesionwise.data.layouts.ham10000 import read_hmnist, read_images_alone, read_kaggle
 from lesionwise.data.layouts.isic import challenge_parts, read_isic
 from lesionwise.data.layouts.lesions import add_lesions
@@ -54,10 +54,11 @@ def read_listing(folder: Path, *, without_table: bool = False) -> Listing:
             place = real_folder(folder)
             named = add_lesions(_with_inert_names(listing), place)
             return replace(named, notes=(*named.notes, *note_unread(place)))
+    unread = " ".join(unreadable_tables(folder)) if folder.is_dir() else ""
     raise DataError(
         f"{folder}: expected HAM10000_metadata.csv (Kaggle, Dataverse), *_GroundTruth.csv (ISIC challenge), "
-        "PH2, derm7pt, PAD-UFES-20, a CSV with image_id and dx beside images, or folders named by "
-        "diagnosis, but found none of these. docs/data.md shows each."
+        "the table of another collection, a table with image_id and dx beside images, or folders named by "
+        f"diagnosis, but found none of these. docs/data.md lists them all. {unread}".rstrip()
     )
 
 

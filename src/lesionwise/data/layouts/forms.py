@@ -143,7 +143,8 @@ def verify_seven(path: Path) -> None:
     for form in FORMS:
         if form.refusal and {*form.columns} <= header:
             raise DataError(f"{path}: this is {form.layout}: {form.refusal}")
-    if header & {"benign", "malignant"}:  # its first row: the table of ISIC 2016 has no header
+    first_row = [name.lower() for name in tables.read_table(path).header]
+    if first_row[0].startswith("isic_") and first_row[1:] in (["benign"], ["malignant"]):  # without a header
         raise DataError(f"{path}: this is ISIC 2016: {_TWO_CLASSES}")
 
 
@@ -186,8 +187,23 @@ def _tables(folder: Path) -> Iterator[Path]:
                 yield path
 
 
+def unreadable_tables(folder: Path) -> list[str]:
+    """Return why tables of a folder cannot be read, for those that cannot."""
+    reasons = []
+    for path in find_tables(folder):
+        try:
+            tables.read_table(path)
+        except DataError as error:
+            reasons.append(str(error))
+    return reasons
+
+
 def _header(path: Path) -> set[str]:
-    table = tables.read_table(path)
+    """Return the columns of a table in lower case; none if it cannot be read: others may be meant."""
+    try:
+        table = tables.read_table(path)
+    except DataError:
+        return set()
     return {name.lower() for name in table.header} | (
         {"image_id"} if {"image_id", "path"} & set(table.names) else set()
     )
@@ -203,7 +219,7 @@ def _read(form: Form, paths: list[Path], folder: Path) -> Listing:
             f"{folder}: expected one table with {' and '.join(form.columns)}, or several of different "
             f"images, but found {names}. Keep one there."
         )
-    images = _named_images(table, paths[0]) if "path" in table else find_images([folder])
+    images = _named_images(table, paths[0]) or find_images([folder])
     if form.clinical in table:
         clinical = {image_id_of(name) for name in table[form.clinical].dropna()} - set(table["image_id"])
         images = {image_id: path for image_id, path in images.items() if image_id not in clinical}
@@ -211,7 +227,9 @@ def _read(form: Form, paths: list[Path], folder: Path) -> Listing:
 
 
 def _named_images(table: pd.DataFrame, path: Path) -> dict[str, Path]:
-    """Return the image files that the column path names, relative to the table."""
+    """Return the image files that the column path names, relative to the table, as far as they are there."""
+    if "path" not in table:
+        return {}
     named = table[["image_id", "path"]].dropna()
     found = {
         image_id: path.parent / place

@@ -33,7 +33,7 @@ from lesionwise.names import image_id_of
 SPLIT_INFO: Final = "dermamnist_split_info.csv"
 _PARTS: Final = ("train", "val", "test")
 _LEAK: Final = (
-    "DermaMNIST's own split leaks: 886 of its 2,005 test images show a lesion that is in training. It is not "
+    "DermaMNIST's own split leaks: 698 of its 2,005 test images show a lesion that is in training. It is not "
     "used; photographs of one lesion stay together here."
 )
 _NO_IDS: Final = (
@@ -82,7 +82,7 @@ def read_parquet(folder: Path) -> Listing | None:
     try:
         from pyarrow import parquet  # noqa: PLC0415 (an extra)
     except ImportError as error:
-        raise MissingExtraError("ray", "pyarrow") from error
+        raise MissingExtraError("arrow", "pyarrow") from error
     tables: list[pd.DataFrame] = []
     images: dict[str, Path] = {}
     for path in files:

@@ -1,7 +1,7 @@
 """Tables about images as people have them: one reader, and one set of column names for every command.
 
 Here: what separates the cells, the encoding, and what a column is called elsewhere. Not here: what the
-values mean (`diagnoses`), and tables that the package writes for itself alone (`split.csv`).
+values mean (`diagnoses`), and the tables of a split, which the package writes for itself.
 
 Rows are streamed with the standard library alone, so that `predict` needs no pandas.
 """

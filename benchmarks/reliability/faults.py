@@ -1,30 +1,40 @@
 """Damaged files, kills, full disks and two at once: what must not become half an answer.
 
-    python benchmarks/reliability/faults.py IMAGES [--pictures 100] [--kills 50] [--seed 0] [--only NAME ...]
-                                                   [--commands NAME ...]
+    python benchmarks/reliability/faults.py IMAGES [--pictures 100] [--kills 10] [--seed 0] [--only NAME ...]
+                                                   [--commands NAME ...] [--drawn DIR]
 
-IMAGES is a folder with JPEGs, of which some are damaged; trainings run on drawn images. Full disks and the
-read-only disk are small tmpfs mounts, for which the script must be root on Linux; elsewhere those rows say
-why they are missing. The exit code is 1 if a row does not hold. Rows are Markdown, for a result file.
+IMAGES is a folder with JPEGs, of which some are damaged; trainings run on drawn images, which `--drawn` keeps
+for another call, with a run and its model. `--kills` counts for
+each of the five commands. Full disks and the read-only disk are small tmpfs mounts, for which the script must
+be root on Linux; elsewhere those rows say why they are missing. The exit code is 1 if a row does not hold.
+Rows are Markdown, for a result file.
+
+A command that is killed is a process of its own, forked from this one after the slow imports: so a random
+moment falls into its work and not into `import torch`. All others are started as a user starts them.
 """
 
 import argparse
 import io
+import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from lesionwise import cli
 from lesionwise.data.images import read_image
 from lesionwise.errors import ImageError
 
@@ -32,7 +42,8 @@ SIZE = (225, 300)
 BLOCK = 4096
 TIME_S = 900
 DISKS = {"cache": "8m", "predict": "8k", "export": "300k", "train": "3m", "cross-validate": "3m"}
-RECIPE = ("--set", "epochs=3", "--set", "image_size=[48, 64]", "--set", "train_size=[48, 64]")
+SIDES = ("image_size", "train_size", "eval_size")
+RECIPE = ("--set", "epochs=3", *(word for side in SIDES for word in ("--set", f"{side}=[48, 64]")))
 OPEN_CACHE = """
 import sys
 from pathlib import Path
@@ -52,6 +63,7 @@ class Faults:
     Attributes:
         images: Real JPEGs.
         work: A folder for everything.
+        drawn: A folder for drawn images, a run and its model.
         pictures: How many of each damage.
         kills: How many of each command.
         commands: Names of those that are killed, or get a full disk.
@@ -61,6 +73,7 @@ class Faults:
 
     images: list[Path]
     work: Path
+    drawn: Path
     pictures: int
     kills: int
     commands: list[str]
@@ -69,15 +82,15 @@ class Faults:
 
     @property
     def data(self) -> Path:
-        return self.work / "data"
+        return self.drawn / "data"
 
     @property
     def run(self) -> Path:
-        return self.work / "run"
+        return self.drawn / "run"
 
     @property
     def model(self) -> Path:
-        return self.work / "model.onnx"
+        return self.drawn / "model.onnx"
 
     def row(self, what: str, tried: object, found: str, *, holds: bool) -> None:
         if not holds:
@@ -101,15 +114,15 @@ def must(words: list[str]) -> float:
     return time.perf_counter() - started
 
 
-def prepare(faults: Faults) -> None:
-    """Draw images, train once and export: what every later result is compared with."""
-    must(command("data", "phantom", faults.data, "--lesions", 24, "--seed", 3))
-    must(train(faults, faults.run))
-    must(command("bundle", "export", faults.run, "--out", faults.model))
+def draw_and_train(data: Path, run: Path, model: Path) -> None:
+    """Draw images, train a tiny model on them once, and export it."""
+    must(command("data", "phantom", data, "--lesions", 24, "--seed", 3))
+    must(train(data, run))
+    must(command("bundle", "export", run, "--out", model))
 
 
-def train(faults: Faults, out: Path, *more: str) -> list[str]:
-    return command("train", "small", "--data", faults.data, "--out", out, *RECIPE, "--quiet", *more)
+def train(data: Path, out: Path, *more: str) -> list[str]:
+    return command("train", "small", "--data", data, "--out", out, *RECIPE, "--quiet", *more)
 
 
 # Damaged pictures
@@ -209,13 +222,19 @@ def jobs(faults: Faults) -> list[Job]:
         Job("cache", cache, cache, same_cache),
         Job("predict", predict, lambda out: predict(out, "--resume"), same_rows),
         Job("export", export, export, same_answers(faults)),
-        Job("train", lambda out: train(faults, out), lambda out: train(faults, out, "--resume"), same_run),
+        Job(
+            "train",
+            lambda out: train(faults.data, out),
+            lambda out: train(faults.data, out, "--resume"),
+            same_run,
+        ),
         Job("cross-validate", cross, cross, same_folds),
     ]
 
 
 def chosen_jobs(faults: Faults) -> list[Job]:
-    return [job for job in jobs(faults) if job.name in faults.commands]
+    known = {job.name: job for job in jobs(faults)}
+    return [known[name] for name in faults.commands]
 
 
 def same_cache(one: Path, other: Path) -> bool:
@@ -258,29 +277,85 @@ def same_folds(one: Path, other: Path) -> bool:
 
 
 def killed_commands(faults: Faults) -> None:
+    import_slowly()
     for job in chosen_jobs(faults):
         whole = faults.work / f"{job.name}-whole"
-        seconds = must(job.start(whole))
-        same, moments = 0, []
-        for number in range(faults.kills):
-            out = faults.work / f"{job.name}-{number}"
-            moments.append(faults.chance.uniform(0, seconds))
-            kill_after(moments[-1], job.start(out))
-            done = finish(job.resume(out))
-            if done.returncode:
-                print(done.stderr, file=sys.stderr)
-            same += done.returncode == 0 and job.same(whole, out)
-        found = f"{same} went on to the result of the unbroken one ({seconds:.0f} s)"
-        faults.row(f"kill -9 of {job.name}", faults.kills, found, holds=same == faults.kills)
+        started = time.monotonic()
+        if code := run_forked(job.start(whole), whole.with_suffix(".log")):
+            raise SystemExit(f"{job.name} ended with {code}: {whole.with_suffix('.log').read_text()}")
+        seconds = time.monotonic() - started
+        good = [survives_kill(faults, job, whole, number, seconds) for number in range(faults.kills)]
+        found = f"{sum(good)} went on to the result of the unbroken one ({seconds:.1f} s)"
+        faults.row(f"kill -9 of {job.name}", len(good), found, holds=all(good))
 
 
-def kill_after(seconds: float, words: list[str]) -> None:
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def survives_kill(faults: Faults, job: Job, whole: Path, number: int, seconds: float) -> bool:
+    """Kill a command at a random moment, continue it, and compare what came of it with the unbroken one."""
+    out = faults.work / f"{job.name}-{number}"
+    log = out.with_suffix(".log")
+    while run_forked(job.start(out), log, faults.chance.uniform(0, seconds)) != -signal.SIGKILL:
+        remove(out)  # it ended before its moment came
+    good = run_forked(job.resume(out), log) == 0
+    if good:
+        good = forked(lambda: 0 if job.same(whole, out) else 1, log) == 0
+    if not good:
+        print(log.read_text(), file=sys.stderr)
+    remove(out)
+    return good
+
+
+def import_slowly() -> None:
+    """Import what the commands import, before one is forked. Nothing is run: a fork keeps no threads."""
+    for name in ("cli.app", "training.run", "experiments.crossval", "export.run", "predict.files"):
+        import_module(f"lesionwise.{name}")
+    for name in ("lightning", "timm", "openvino", "onnx"):
+        import_module(name)
+
+
+def forked(work: Callable[[], object], log: Path, seconds: float = TIME_S) -> int:
+    """Do something in a process of its own, kill it after some seconds, and return its exit code."""
+    child = os.fork()
+    if not child:
+        code: object = 1
+        try:
+            with log.open("w") as file:
+                os.dup2(file.fileno(), 1)
+                os.dup2(file.fileno(), 2)
+            code = work()
+        except SystemExit as ended:
+            code = ended.code
+        except BaseException:  # noqa: BLE001 (shown in the log)
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+    end = time.monotonic() + seconds
+    while not (found := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() >= end:
+            os.kill(child, signal.SIGKILL)
+            found = os.waitpid(child, 0)
+            break
+        time.sleep(0.002)
+    return os.waitstatus_to_exitcode(found[1])
+
+
+def run_forked(words: list[str], log: Path, seconds: float = TIME_S) -> int:
+    """Run a command as `command` writes it, or Python code, in a fork, and return its exit code."""
+
+    def work() -> object:
+        sys.argv = words[2:]
+        if words[1] == "-c":
+            exec(words[2], {"__name__": "__main__"})  # noqa: S102 (of this file)
+            return 0
+        return cli.main()
+
+    return forked(work, log, seconds)
+
+
+def remove(out: Path) -> None:
+    for path in out.parent.glob(f"*{out.name}*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 # Disks
@@ -368,19 +443,22 @@ def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     options.add_argument("images", type=Path)
     options.add_argument("--pictures", type=int, default=100)
-    options.add_argument("--kills", type=int, default=50)
+    options.add_argument("--kills", type=int, default=10, help="of each command")
+    options.add_argument("--drawn", type=Path)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS))
     options.add_argument("--commands", nargs="*", choices=DISKS, default=list(DISKS))
     given = options.parse_args()
     work = Path(tempfile.mkdtemp(prefix="faults-"))
+    os.environ["LESIONWISE_CACHE"] = str(work / "images")
     try:
         chance = random.Random(given.seed)  # noqa: S311 (no secret)
         images = sorted(given.images.rglob("*.jpg"))
-        faults = Faults(images, work, given.pictures, given.kills, given.commands, chance)
+        drawn = given.drawn or work / "drawn"
+        faults = Faults(images, work, drawn, given.pictures, given.kills, given.commands, chance)
         print("| what | tried | found | holds |\n|---|--:|---|---|", flush=True)
-        if set(given.only) - {"pictures"}:
-            prepare(faults)
+        if set(given.only) - {"pictures"} and not faults.model.exists():
+            draw_and_train(faults.data, faults.run, faults.model)
         for name in given.only:
             PARTS[name](faults)
     finally:

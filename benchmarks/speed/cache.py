@@ -3,7 +3,8 @@
     python benchmarks/speed/cache.py DIR [ROUNDS]
 
 Decoding alone: libjpeg-turbo at half scale on all cores, the pixels thrown away. The cache does the same, and
-hashes every file, keeps the pixels, flushes them to disk and notes what is done.
+hashes every file, keeps the pixels, flushes them to disk and notes what is done. A whole cache is opened
+twice: as every command does it, which compares all pixels with their checksums, and without that.
 """
 
 import os
@@ -18,7 +19,7 @@ from time import perf_counter, process_time
 
 import simplejpeg
 
-from lesionwise.data.cache import CHUNK, open_cache
+from lesionwise.data.cache import CHUNK, data_fingerprint, open_cache
 from lesionwise.data.dataset import read_dataset
 from lesionwise.execution import Execution
 
@@ -46,22 +47,27 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 def main(folder: str, rounds: int) -> None:
     dataset = read_dataset(folder)
     decode_alone(dataset.paths)  # files into memory, once for both
-    walls, cpus = [], []
+    walls, cpus, checks = [], [], []
     for _ in range(rounds):
         alone = timed(lambda: decode_alone(dataset.paths))
         root = Path(tempfile.mkdtemp(dir="."))
-        cache = timed(lambda: open_cache(dataset, SIZE, execution=Execution(cache_root=root)))  # noqa: B023 (called at once)
-        again = timed(lambda: open_cache(dataset, SIZE, execution=Execution(cache_root=root)))  # noqa: B023 (the same)
+        execution = Execution(cache_root=root)
+        cache = timed(lambda: open_cache(dataset, SIZE, execution=execution))  # noqa: B023 (called at once)
+        again = timed(lambda: open_cache(dataset, SIZE, execution=execution))  # noqa: B023 (the same)
+        unchecked = timed(lambda: data_fingerprint(dataset, SIZE, execution=execution))  # noqa: B023 (the same)
         shutil.rmtree(root)
         walls.append(cache[0] / alone[0])
         cpus.append(cache[1] / alone[1])
+        checks.append((again[1] - unchecked[1]) / cache[1])
+        what = {"decoding": alone, "cache": cache, "opened again": again, "without comparing": unchecked}
         print(
-            f"decoding {alone[0]:.2f} s ({alone[1]:.2f} cpu)  cache {cache[0]:.2f} s ({cache[1]:.2f} cpu)  "
-            f"ratio {walls[-1]:.3f} ({cpus[-1]:.3f} cpu)  opened again {again[0]:.2f} s"
+            ", ".join(f"{name} {wall:.2f} s ({cpu:.3f} cpu)" for name, (wall, cpu) in what.items()),
+            flush=True,
         )
     print(
-        f"median ratio {statistics.median(walls):.3f} wall, {statistics.median(cpus):.3f} processor time, "
-        f"{rounds} rounds of {len(dataset.paths)} images"
+        f"median ratio {statistics.median(walls):.3f} wall, {statistics.median(cpus):.3f} processor time; "
+        f"comparing pixels with checksums costs {statistics.median(checks):.4f} of making the cache, in "
+        f"processor time; {rounds} rounds of {len(dataset.paths)} images"
     )
 
 

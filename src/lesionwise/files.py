@@ -3,18 +3,22 @@
 Here: what every room that writes a file uses. Not here: which files a run has (`run_folder`).
 """
 
+import errno
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import file_digest
 from pathlib import Path
-from shutil import copyfile
-from typing import Any
+from shutil import copyfile, rmtree
+from typing import Any, Final
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from lesionwise.errors import BusyError, RunError
+
+LOCK: Final = ".lock"
+"""Name of the lock inside a folder, and end of the name of the lock beside something."""
 
 
 @contextmanager
@@ -31,6 +35,46 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, which takes its place only if the block succeeds.
+
+    Raises:
+        RunError: If something is there already.
+        BusyError: If another process makes the same folder.
+    """
+    whole = path.resolve()
+    temporary = whole.with_name(f".{whole.name}.part")
+    with sole_writer(whole):
+        _verify_new(path)
+        rmtree(temporary, ignore_errors=True)  # of a process that was killed
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            if whole.exists():
+                (whole / LOCK).unlink(missing_ok=True)
+                whole.rmdir()  # which fails where somebody put something into it meanwhile
+            temporary.replace(whole)
+        finally:
+            rmtree(temporary, ignore_errors=True)
+
+
+def _verify_new(path: Path) -> None:
+    if path.is_dir() and all(inside.name == LOCK for inside in path.iterdir()):
+        return
+    if path.exists():
+        what = "is not empty" if path.is_dir() else "is a file"
+        raise RunError(f"{path}: {what}. Name a folder that does not exist yet.")
+
+
+def is_used(folder: Path) -> bool:
+    """Return whether a folder holds more than a lock and what a killed writer left half written."""
+    return folder.is_dir() and any(
+        not (path.name == LOCK or (path.name.startswith(".") and path.suffix in {".part", LOCK}))
+        for path in folder.iterdir()
+    )
+
+
+@contextmanager
 def blamed_on(path: Path) -> Iterator[None]:
     """Name a file in errors of the system that name none, such as that of a full disk."""
     try:
@@ -42,38 +86,58 @@ def blamed_on(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def sole_writer(target: Path) -> Iterator[None]:
-    """Keep other processes from writing a file or folder for as long as the block runs.
+def sole_writer(*targets: Path) -> Iterator[None]:
+    """Keep other processes from writing files or folders for as long as the block runs.
 
-    A killed process holds nothing. Where no lock can be made, as in a folder of somebody else, none is held.
+    A killed process holds nothing. The lock of a target lies beside it, and that of a folder inside it as
+    well: a user may be allowed to write in the one place and not in the other. Every user may open it.
 
     Args:
-        target: What the block writes; the lock is beside it.
+        targets: What the block writes.
+
+    Raises:
+        BusyError: If another process writes one of them, or if nobody can know, because the lock belongs to
+            another user.
     """
-    path = lock_path(target)
-    lock = FileLock(path, timeout=0)
+    with ExitStack() as held:
+        for target in targets:
+            target.absolute().parent.mkdir(parents=True, exist_ok=True)
+            for path in (lock_path(target), *([target / LOCK] if target.is_dir() else [])):
+                _hold(path, target, held)
+        yield
+
+
+def _hold(path: Path, target: Path, held: ExitStack) -> None:
+    """Hold a lock until the stack ends; none where this user may not make one."""
+    lock = FileLock(path, timeout=0, mode=0o666)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
         raise BusyError(
             f"{target}: another process is writing it. Wait until that ends, or name another place."
         ) from error
-    except PermissionError:
-        yield
+    except OSError as error:
+        if error.errno not in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise
+        if error.errno != errno.EROFS and path.exists():
+            raise BusyError(
+                f"{target}: another user is writing it, or their process was killed: the lock {path} cannot "
+                "be opened. Wait until that ends, let them remove the lock, or name another place."
+            ) from error
         return
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # an open file stays on Windows
-            path.unlink()
-        lock.release()
+    held.callback(_let_go, lock, path)
+
+
+def _let_go(lock: BaseFileLock, path: Path) -> None:
+    with suppress(OSError):  # an open file stays on Windows
+        path.unlink()
+    lock.release()
 
 
 def lock_path(target: Path) -> Path:
     """Return the file that stands for the right to write a file or folder."""
     whole = target.absolute()
-    return whole.with_name(f".{whole.name}.lock")
+    return whole.with_name(f".{whole.name}{LOCK}")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from lesionwise.errors import RunError, SplitError
-from lesionwise.files import file_sha256, lock_path, read_json, sole_writer
+from lesionwise.files import file_sha256, is_used, lock_path, read_json, sole_writer
 from lesionwise.wording import did_you_mean
 
 Kind = Literal["run", "ensemble", "cross-validation", "leakage measurement"]
@@ -127,7 +127,7 @@ def claim_run_folder(path: Path, *, resume: bool = False) -> RunFolder:
     """
     if path.exists() and not path.is_dir():
         raise RunError(f"{path}: expected a folder but found a file.")
-    if not _is_used(path):
+    if not is_used(path):
         return RunFolder(path)
     if not resume:
         raise RunError(f"{path}: is not empty. Pass --resume to continue that run, or another --out.")
@@ -138,7 +138,7 @@ def claim_own_folder(record: Path, *, what: str) -> None:
     """Make sure that a command that continues by itself writes into nobody else's folder."""
     if record.parent.exists() and not record.parent.is_dir():
         raise RunError(f"{record.parent}: expected a folder but found a file.")
-    if _is_used(record.parent) and not record.is_file():
+    if is_used(record.parent) and not record.is_file():
         raise RunError(f"{record.parent}: is not empty and holds no {what}. Pass another --out.")
 
 
@@ -211,21 +211,26 @@ def open_run_folder(path: Path, *kinds: Kind) -> RunFolder:
 def run_to_write(path: Path, *kinds: Kind) -> Iterator[RunFolder]:
     """Open the folder of an existing run, and keep other processes from writing into it inside the block.
 
+    What is done with an ensemble is done with its members, so those are kept as well.
+
     Args and errors as for `open_run_folder`, and:
 
     Raises:
         BusyError: If another process writes into it.
     """
     run = open_run_folder(path, *kinds)
-    with sole_writer(path):
+    with sole_writer(*folders_of(run)):
         yield run
 
 
-def _is_used(path: Path) -> bool:
-    """Return whether a folder holds more than what a killed writer left half written."""
-    return path.is_dir() and any(
-        not (name.name.startswith(".") and name.name.endswith(".part")) for name in path.iterdir()
-    )
+def folders_of(*runs: RunFolder) -> list[Path]:
+    """Return the folders of runs and, of ensembles, those of the members that are still there; none twice."""
+    found = {run.path.resolve(): None for run in runs if run.path.is_dir()}
+    for run in runs:
+        if run.ensemble.is_file():
+            members = (RunFolder(Path(member["run"])) for member in read_json(run.ensemble)["members"])
+            found |= dict.fromkeys(folders_of(*members))
+    return list(found)
 
 
 def next_run_path(parent: Path, name: str) -> Path:

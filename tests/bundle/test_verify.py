@@ -14,7 +14,7 @@ from bundle.conftest import MakeBundle
 from bundle.small_model import CALIBRATION
 from conftest import Lesionwise, WriteKaggle
 from lesionwise.bundle.claim import part_scores
-from lesionwise.bundle.description import Description, Provenance, image_digest
+from lesionwise.bundle.description import Description, Provenance, StabilityScores, image_digest
 from lesionwise.bundle.engine import Engine, load_model
 from lesionwise.bundle.load import Bundle
 from lesionwise.data.dataset import Dataset, read_dataset
@@ -162,6 +162,27 @@ def test_a_claim_that_rests_on_metadata_is_not_refuted_by_data_without_it(
     assert found.verdict().startswith("NOT VERIFIED: 3 confirmed, ")
     assert not found.confirmed
     assert any(row.found != row.claimed for row in found.rows)  # the answers are others, as they must be
+
+
+def test_stability_is_checked_where_all_its_images_are_there(make_bundle: MakeBundle, drawn: Dataset) -> None:
+    engine = Engine(claiming(make_bundle, drawn), threads=1)
+    others = np.arange(1, len(drawn.y), 2)
+    measured = stability_of(engine, drawn, others, lesion_groups(drawn.table)[others])
+    digests = sorted(map(image_digest, drawn.table["image_id"].iloc[others]))
+    claim = StabilityScores.model_validate({**measured.to_json(), "measured_on": digests})
+    engine.bundle = replace(
+        engine.bundle, description=engine.description.model_copy(update={"stability": claim})
+    )
+    whole = verify_claims(engine, drawn)
+    assert whole.verdict() == f"CONFIRMED, all {len(whole.rows)} rows."
+    lacking = replace(drawn, table=drawn.table.drop(others[:2]).reset_index(drop=True))
+    found = verify_claims(engine, lacking)
+    unchecked = [row for row in found.rows if row.missing]
+    assert {row.part for row in unchecked} == {"cal"}
+    assert len(unchecked) == sum(row.part == "cal" for row in whole.rows) > 0
+    assert found.confirmed
+    assert found.verdict().endswith(f"The rest needs 2 of the {len(others)} images of cal.")
+    assert found.verdict().startswith(f"CONFIRMED: {len(found.rows) - len(unchecked)} confirmed, ")
 
 
 def test_images_of_ham10000_need_no_table(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,7 @@ def test_a_table_reports_how_many_images_got_which_decision(photographs: Path, d
     assert "lesionwise evaluate p.csv --truth TRUTH.csv" in done.stdout
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -177,3 +179,32 @@ def test_a_stamped_model_says_so_before_it_answers(
     assert words in shown
     done = CliRunner().invoke(app, ["bundle", "show", str(model)])
     assert done.output.startswith(words)
+=======
+@pytest.mark.skipif(find_spec("pyarrow") is None, reason="Arrow is not installed")
+def test_a_finished_parquet_is_resumed_like_a_csv(image: Path, tmp_path: Path) -> None:
+    out = tmp_path / "p.parquet"
+    other = tmp_path / "other" / "one.png"
+    other.parent.mkdir()
+    Image.new("RGB", (60, 45), "white").save(other)
+    assert predict(image, "--out", out, "--quiet").exit_code == 0
+    assert sorted(path.name for path in tmp_path.glob("p.*")) == ["p.parquet", "p.parquet.settings.json"]
+    done = predict(image, "--out", out, "--resume", "--quiet")
+    assert "is finished; nothing is left to do. All 1 images are in it" in done.output
+    refused = predict(image, "--out", out, "--resume", "--tta", "--quiet")
+    assert "--tta was off, now on" in str(refused.exception)
+    assert sorted(path.name for path in tmp_path.glob("p.*")) == ["p.parquet", "p.parquet.settings.json"]
+    added = predict(image, other, "--out", out, "--resume", "--quiet", "--json")
+    assert (json.loads(added.stdout)["predicted"], json.loads(added.stdout)["kept"]) == (1, 1)
+    done = predict(image, other, "--out", out, "--resume", "--quiet")
+    assert "All 2 images are in it" in done.output
+
+
+def test_the_challenge_format_is_resumed_from_the_same_places_alone(image: Path, tmp_path: Path) -> None:
+    options = ("--out", tmp_path / "p.csv", "--format", "isic", "--quiet")
+    assert predict(image, *options).exit_code == 0
+    assert "nothing is left to do" in predict(image, *options, "--resume").output
+    (tmp_path / "other").mkdir()
+    shutil.copy(image, tmp_path / "other" / "one.png")
+    refused = predict(tmp_path / "other", *options, "--resume")
+    assert f"PATH was {image}, now {tmp_path / 'other'}" in str(refused.exception)
+>>>>>>> 36172c3 (A resumed table knows its images by their files and names changed settings; locks for every command that writes, for all users too; data are compared by content; what Ctrl-C names goes on)

@@ -25,7 +25,7 @@ from lesionwise.data.phantom.canvas import Canvas
 from lesionwise.data.phantom.fields import ramp, smooth_noise
 from lesionwise.data.phantom.outline import outline, traced_area
 from lesionwise.data.phantom.plan import HAM_LESIONS, LARGEST_RATIO, count_lesions, plan_lesions
-from lesionwise.errors import DataError
+from lesionwise.errors import RunError
 from lesionwise.labels import CODES, MALIGNANT
 
 Row = Mapping[str, str]
@@ -224,14 +224,14 @@ def test_image_ids_are_used_once_and_do_not_sort_by_diagnosis(seed: int) -> None
 
 def test_a_folder_that_holds_something_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(DataError, match="is not empty"):
+    with pytest.raises(RunError, match="is not empty"):
         write_phantom(tmp_path, lesions_per_class=1)
     assert files_of(tmp_path) == {"mine.txt": b"mine"}
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "set").write_text("mine")
-    with pytest.raises(DataError, match="is a file"):
+    with pytest.raises(RunError, match="is a file"):
         write_phantom(tmp_path / "set", lesions_per_class=1)
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -292,9 +293,15 @@ def copied(crossed: CrossValidation, tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path / "copied")
 
 
-def test_a_fold_without_a_diagnosis_is_refused_before_the_first_is_trained(
-    folder: Path, dataset: Dataset, split: Path, tmp_path: Path
+def test_folds_that_cannot_be_trained_are_refused_before_an_image_is_read(
+    folder: Path, dataset: Dataset, split: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(training_prepare, "open_cache", lambda *_, **__: pytest.fail("read the images"))
+    options: dict[str, Any] = {"out": tmp_path / "out", "split": split}
+    with pytest.raises(SplitError, match="expected folds among"):
+        cross_validate(make_recipe(**RECIPE), folder, folds=[9], **options)
+    with pytest.raises(SplitError, match="folds beside test"):
+        cross_validate(make_recipe(**RECIPE), folder, folds=9, **options)
     given = read_split(split)
     rare = set(dataset.table["image_id"][dataset.table["dx"] == "df"])
     frame = given.frame.copy()

@@ -4,11 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import make_recipe
+from lesionwise.data.cache import data_fingerprint
 from lesionwise.data.dataset import Dataset
 from lesionwise.errors import DataError
 from lesionwise.evaluation.predictions import Predictions, write_predictions
 from lesionwise.experiments.image_facts import about_part, run_images
-from lesionwise.files import write_json
+from lesionwise.files import write_json, write_text
 from lesionwise.run_folder import RunFolder
 
 
@@ -47,6 +49,21 @@ def test_data_without_a_predicted_image_is_named(run: RunFolder, tmp_path: Path,
     known, missing = about_part(run, "val")
     assert known is None
     assert f"is not the one that was predicted: it has no image {gone}. No subgroups are scored." in missing
+
+
+def test_data_with_another_picture_under_the_same_id_is_named(
+    run: RunFolder, tmp_path: Path, drawn: Dataset
+) -> None:
+    recipe = make_recipe()
+    write_text(run.config, recipe.to_toml())
+    found = data_fingerprint(drawn, recipe.image_size)
+    write_json(run.data, {"folder": str(tmp_path / "data"), "fingerprint": found})
+    assert about_part(run, "val")[1] == ""
+    one, other = list((tmp_path / "data").rglob("*.jpg"))[:2]
+    shutil.copy(other, one)
+    known, missing = about_part(run, "val")
+    assert known is None
+    assert "is not the one that was predicted: its table or its files changed since" in missing
 
 
 def test_damaged_data_is_an_error_and_not_missing_data(run: RunFolder, tmp_path: Path) -> None:

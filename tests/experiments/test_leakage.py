@@ -22,6 +22,7 @@ from lesionwise.files import read_json, write_json
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.assign import make_split
 from lesionwise.split.split_file import read_split, write_split
+from lesionwise.training import prepare as training_prepare
 
 RECIPE = {"model": "seed-mlp", "epochs": 1, "batch_size": 64}
 PER_CLASS = 40
@@ -244,7 +245,10 @@ def test_a_finished_run_is_never_written_over(
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
-def test_too_few_lesions_are_told_before_anything_is_written(drawn_folder: Path, tmp_path: Path) -> None:
+def test_too_few_lesions_for_a_protocol_are_found_before_an_image_is_read(
+    drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_prepare, "open_cache", lambda *_, **__: pytest.fail("read the images"))
     with pytest.raises(SplitError, match=r"Beside test and the exam \(fold 1\), for lesion-split: Expected"):
         measure_leakage(make_recipe(**RECIPE), drawn_folder, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -67,7 +67,7 @@ def test_what_is_trained_cannot_be_changed_afterwards(run: RunFolder, tmp_path: 
 def test_an_own_folder_and_trained_weights_are_needed(
     run: RunFolder, tmp_path: Path, lesionwise: Lesionwise
 ) -> None:
-    with pytest.raises(RunError, match="is there already"):
+    with pytest.raises(RunError, match="is not empty"):
         reevaluate(run.path, ["tta=4"], run.path)
     bare = tmp_path / "bare"
     bare.mkdir()

@@ -1,6 +1,7 @@
 """`stability` of a run and of its bundle, from files to scores, report, card and bundle."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -58,6 +59,14 @@ def test_the_stability_of_a_run_goes_into_scores_report_card_and_bundle(
         "stability", bundle.path, "--data", drawn_folder, "--split", run.split, "--json", "--quiet"
     )
     assert json.loads(again.out) == found.to_json()
+
+    changed = Path(shutil.copytree(drawn_folder, tmp_path / "changed"))
+    one, other = (next(changed.rglob(f"{name}.jpg")) for name in cal["image_id"][:2])
+    shutil.copy(one, other)
+    for model in ([run.path], [bundle.path, "--split", run.split]):
+        ended = lesionwise("stability", *model, "--data", changed, "--quiet")
+        assert ended.code == 2
+        assert "is not the data that the model was made with" in ended.err
 
     calibrate_run(run, coverage=0.8)
     assert read_stability(run) is None  # it was that of other decisions

@@ -24,6 +24,7 @@ from lesionwise.errors import BundleError, BusyError, DataError
 from lesionwise.evaluation.predictions import read_predictions
 from lesionwise.predict.files import Output, map_ahead, predict_files
 from lesionwise.predict.heatmaps import HeatmapWriter
+from lesionwise.predict.metadata import MetadataTable
 from lesionwise.predict.views import views
 from lesionwise.predict.writing import prediction_table
 
@@ -110,38 +111,107 @@ def interrupt(engine: Engine, folder: Path, out: Path) -> None:
         predicted(engine, folder, out, on_done=stop)
 
 
-@pytest.mark.parametrize("other", [{"tta": True}, {"format_": "isic"}])
-def test_a_call_is_not_resumed_with_other_settings(
-    engine: Engine, folder: Path, tmp_path: Path, other: dict[str, object]
+OTHER_SETTINGS = [
+    ({"tta": True}, "--tta was off, now on"),
+    ({"format_": "isic"}, "--format was lesionwise, now isic"),
+    ({"precision": "bf16"}, "--precision was fp32, now bf16"),
+    ({"metadata": "0" * 64}, "metadata was off, now 000000000000"),
+    ({"sha256": "0" * 64}, "model was [0-9a-f]{12}, now 000000000000"),
+]
+
+
+@pytest.mark.parametrize("left", ["part", "whole"])
+@pytest.mark.parametrize(("other", "message"), OTHER_SETTINGS)
+def test_no_table_is_resumed_with_other_settings(
+    engine: Engine, folder: Path, tmp_path: Path, other: dict[str, Any], message: str, left: str
 ) -> None:
-    interrupt(engine, folder, tmp_path / "p.csv")
-    with pytest.raises(DataError, match=f"begun with another {next(iter(other)).strip('_')}"):
-        predicted(engine, folder, tmp_path / "p.csv", resume=True, **other)
+    (predicted if left == "whole" else interrupt)(engine, folder, tmp_path / "p.csv")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    changed, options = copy(engine), dict(other)
+    changed.precision = options.pop("precision", engine.precision)
+    changed.bundle = replace(engine.bundle, sha256=options.pop("sha256", engine.bundle.sha256))
+    if "metadata" in options:
+        options["metadata"] = MetadataTable(options["metadata"], "image_id", {}, {}, np.zeros((1, 1), "f4"))
+    with pytest.raises(DataError, match=f"was started with other settings: {message}"):
+        predicted(changed, folder, tmp_path / "p.csv", resume=True, **options)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     resumed = predicted(engine, folder, tmp_path / "p.csv", resume=True)
-    assert resumed["kept"] == BATCH
-    assert not list(tmp_path.glob("*.part*"))
+    assert resumed["kept"] == (COUNT if left == "whole" else BATCH)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.csv", "p.csv.settings.json"]
 
 
-def test_a_call_is_not_resumed_in_another_precision(engine: Engine, folder: Path, tmp_path: Path) -> None:
-    interrupt(engine, folder, tmp_path / "p.csv")
-    other = copy(engine)
-    other.precision = "bf16"
-    with pytest.raises(DataError, match="begun with another precision"):
-        predicted(other, folder, tmp_path / "p.csv", resume=True)
-    resumed = predicted(engine, folder, tmp_path / "p.csv", resume=True)
-    assert resumed["kept"] == BATCH
-    assert not list(tmp_path.glob("*.part*"))
-
-
-def test_a_call_is_not_resumed_with_another_model(engine: Engine, folder: Path, tmp_path: Path) -> None:
-    interrupt(engine, folder, tmp_path / "p.csv")
-    other = copy(engine)
-    other.bundle = replace(engine.bundle, sha256="0" * 64)
-    with pytest.raises(DataError, match="begun with another model"):
-        predicted(other, folder, tmp_path / "p.csv", resume=True)
-    (tmp_path / "p.csv.part.json").unlink()
-    with pytest.raises(DataError, match="begun with another model"):
+def test_a_table_without_its_record_is_not_resumed(engine: Engine, folder: Path, tmp_path: Path) -> None:
+    predicted(engine, folder, tmp_path / "p.csv")
+    (tmp_path / "p.csv.settings.json").unlink()
+    with pytest.raises(DataError, match=r"expected p\.csv\.part\.json beside it"):
         predicted(engine, folder, tmp_path / "p.csv", resume=True)
+
+
+def test_a_record_never_takes_the_place_of_something_else(
+    engine: Engine, folder: Path, tmp_path: Path
+) -> None:
+    for content in ("{}", "[1]", "1"):
+        (tmp_path / "p.csv.settings.json").write_text(content)
+        with pytest.raises(DataError, match="expected the settings of an earlier prediction"):
+            predicted(engine, folder, tmp_path / "p.csv")
+        assert (tmp_path / "p.csv.settings.json").read_text() == content
+
+
+def test_a_table_that_was_finished_just_before_a_kill_keeps_its_settings(
+    engine: Engine, folder: Path, tmp_path: Path
+) -> None:
+    predicted(engine, folder, tmp_path / "p.csv")
+    (tmp_path / "p.csv.settings.json").rename(tmp_path / "p.csv.part.json")
+    assert predicted(engine, folder, tmp_path / "p.csv", resume=True) == {"kept": COUNT}
+
+
+@pytest.mark.parametrize("left", ["part", "whole"])
+def test_an_image_of_the_same_name_in_another_folder_never_takes_the_answer_of_the_first(
+    engine: Engine, folder: Path, tmp_path: Path, left: str
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(folder / "m001.png", other / "m000.png")
+    shutil.copy(folder / "m002.png", other / "new.png")
+    (predicted if left == "whole" else interrupt)(engine, folder, tmp_path / "p.csv")
+    found = predicted(engine, other, tmp_path / "p.csv", resume=True)
+    assert found == {"predicted": 1, "failed": 1}
+    with (tmp_path / "p.err").open() as file:
+        (fault,) = csv.DictReader(file)
+    assert fault["path"] == str(other / "m000.png")
+    assert "another image in the table has this image_id" in fault["reason"]
+    both = Output(tmp_path / "p.csv", tmp_path / "p.err", resume=True)
+    tally = predict_files(engine, find_pictures([str(folder), str(other)]), both)
+    assert (tally.kept, tally.failed) == ((COUNT if left == "whole" else BATCH) + 1, 0)
+    with (tmp_path / "p.csv").open() as file:
+        rows = {row["path"]: row for row in csv.DictReader(file)}
+    assert len(rows) == COUNT + 2 == len({row["image_id"] for row in rows.values()})
+    answers = engine.predict(other / "m000.png")
+    said = float(rows[str(other / "m000.png")]["malignant_probability"])
+    assert said == pytest.approx(answers.decisions.malignant_probability[0], abs=1e-6)
+
+
+def test_relative_paths_are_known_by_the_folder_that_they_start_from(
+    engine: Engine, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "p.csv"
+    for name in ("one", "two"):
+        shutil.copytree(folder, tmp_path / name / "images")
+    monkeypatch.chdir(tmp_path / "one")
+    predicted(engine, Path("images"), out)
+    monkeypatch.chdir(tmp_path / "two")
+    with pytest.raises(DataError, match=r"was started in .*one, where its relative paths begin"):
+        predicted(engine, Path("images"), out, resume=True)
+    assert predicted(engine, tmp_path / "one" / "images", out, resume=True) == {"kept": COUNT}
+
+
+def test_a_table_of_ids_keeps_what_it_has_of_each(engine: Engine, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"path,image_id\n{folder / 'm000.png'},a\n{folder / 'm000.png'},b\n")
+    assert predicted(engine, tmp_path / "t.csv", tmp_path / "p.csv") == {"predicted": 2}
+    assert predicted(engine, tmp_path / "t.csv", tmp_path / "p.csv", resume=True) == {"kept": 2}
+    (tmp_path / "t.csv").write_text(f"path,image_id\n{folder / 'm001.png'},a\n{folder / 'm000.png'},c\n")
+    found = predicted(engine, tmp_path / "t.csv", tmp_path / "p.csv", resume=True)
+    assert found == {"predicted": 1, "failed": 1}
 
 
 @pytest.mark.parametrize("left", [b"", b"image_id,pa"])
@@ -159,8 +229,8 @@ def test_the_header_is_on_disk_before_the_first_row_and_a_blank_row_is_no_image(
     assert header.startswith("image,MEL")
     with prediction_table(tmp_path / "p.csv", "isic") as table:
         table.part.write_text(header + "\na,1\n" + "x" * 100_000)
-        table.record.write_text("{}")
-        assert table.begin({}, resume=True) == {hash("a")}
+        table.record.write_text('{"folder": "/", "settings": {}}')
+        assert table.begin({}, resume=True).rows.keys() == {hash("a")}
         assert table.part.read_text() == header + "\na,1\n"
 
 
@@ -305,7 +375,7 @@ def test_two_calls_do_not_write_one_table(engine: Engine, folder: Path, tmp_path
     assert refused
     rows = (tmp_path / "p.csv").read_text().splitlines()
     assert len(rows) == len(set(rows)) == COUNT + 1
-    assert [path.name for path in tmp_path.iterdir()] == ["p.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.csv", "p.csv.settings.json"]
 
 
 def test_a_finished_table_has_nothing_left_to_do_but_images_that_came_since(
@@ -319,10 +389,6 @@ def test_a_finished_table_has_nothing_left_to_do_but_images_that_came_since(
     shutil.copy(next(own.glob("*.png")), own / "new.png")
     assert predicted(engine, own, tmp_path / "p.csv", resume=True) == {"predicted": 1, "kept": COUNT}
     assert (tmp_path / "p.csv").read_bytes().startswith(finished)
-    other = copy(engine)
-    other.bundle = replace(engine.bundle, sha256="0" * 64)
-    with pytest.raises(DataError, match="was predicted with another model"):
-        predicted(other, own, tmp_path / "p.csv", resume=True)
 
 
 def test_no_name_in_a_table_is_a_formula(engine: Engine, folder: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from lesionwise.bundle.engine import Engine
 from lesionwise.data.pictures import find_pictures
 from lesionwise.errors import DataError
 from lesionwise.predict.files import Output, predict_files
-from lesionwise.predict.parquet import verify_made_by, write_parquet
+from lesionwise.predict.parquet import pack, unpack, write_parquet
 
 needs_arrow = pytest.mark.skipif(find_spec("pyarrow") is None, reason="Arrow is not installed")
 
@@ -36,13 +36,16 @@ def test_parquet_holds_what_the_csv_holds(folder: Path, engine: Engine, tmp_path
 
 
 @needs_arrow
-def test_a_finished_parquet_of_another_model_is_not_taken_for_finished(
+def test_a_parquet_file_is_unpacked_to_the_csv_that_it_was_made_of(
     folder: Path, engine: Engine, tmp_path: Path
 ) -> None:
     predict_files(engine, find_pictures([str(folder)]), Output(tmp_path / "p.csv", tmp_path / "e.csv"))
-    write_parquet(tmp_path / "p.csv", tmp_path / "p.parquet")
-    verify_made_by(tmp_path / "p.parquet", engine.bundle.sha256)
-    with pytest.raises(DataError, match=r"p\.parquet: was predicted with another model"):
-        verify_made_by(tmp_path / "p.parquet", "0" * 64)
+    written = (tmp_path / "p.csv").read_bytes()
+    pack(tmp_path / "p.csv", tmp_path / "p.parquet")
+    assert sorted(path.name for path in tmp_path.glob("p.*")) == ["p.parquet", "p.parquet.settings.json"]
+    unpack(tmp_path / "p.parquet", tmp_path / "p.csv")
+    assert (tmp_path / "p.csv").read_bytes() == written
+    (tmp_path / "broken.parquet").write_bytes(written)
     with pytest.raises(DataError, match="cannot be read as Parquet"):
-        verify_made_by(tmp_path / "p.csv", engine.bundle.sha256)
+        unpack(tmp_path / "broken.parquet", tmp_path / "q.csv")
+    assert not (tmp_path / "q.csv").exists()

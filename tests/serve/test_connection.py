@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from lesionwise.bundle.engine import Engine
 from lesionwise.errors import LesionwiseError
 from lesionwise.serve import connection
 from lesionwise.serve.limits import Limits
-from lesionwise.serve.server import fit_to_open_files
+from lesionwise.serve.server import LEAST_CONNECTIONS, OWN_FILES, PASSES, fit_to_open_files
 from serve.conftest import listening_service
 from serve.drawn_model import picture
 
@@ -228,34 +228,55 @@ def test_refusals_below_http_are_counted(address: tuple[str, int]) -> None:
     }
 
 
+def test_the_limit_of_open_files_is_never_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource", reason="limits are those of Unix")
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+    for soft in (*range(75, 300), 512, 1024, 2047, 4096):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
+        limits, backlog = fit_to_open_files(Limits())
+        assert LEAST_CONNECTIONS <= limits.connections <= Limits().connections
+        # An event loop accepts one more than the backlog, from Python 3.12 on.
+        assert OWN_FILES + limits.connections + PASSES * (backlog + 1) <= soft
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="limits are those of Unix")
-def test_a_low_limit_of_open_files_lowers_the_number_of_connections(bundle_file: Path) -> None:
+def test_a_low_limit_of_open_files_lowers_the_number_of_connections(
+    bundle_file: Path, tmp_path: Path
+) -> None:
     limited = (
         "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128));"
         "sys.argv[1:] = ['serve', '--model', sys.argv[1], '--port', '0'];"
         "runpy.run_module('lesionwise', run_name='__main__')"
     )
     command = [sys.executable, "-c", limited, str(bundle_file)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file, text=True)
     clients: list[socket.socket] = []
     try:
         assert process.stdout is not None
         port = re.search(r"127\.0\.0\.1:(\d+)", process.stdout.readline())
         assert port
         place = ("127.0.0.1", int(port[1]))
-        clients += [socket.create_connection(place, timeout=5) for _ in range(300)]
-        time.sleep(0.5)
+        for _ in range(300):  # all at once, and none waits for another
+            clients.append(socket.socket())
+            clients[-1].settimeout(0)
+            clients[-1].connect_ex(place)
+        assert comes_true(lambda: "busy" in log.read_text())
         for client in clients:
             client.close()
-        deadline = time.monotonic() + 10
-        while not is_well(place) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert is_well(place)
+        assert comes_true(lambda: is_well(place))
     finally:
         process.send_signal(signal.SIGINT)
-        _, log = process.communicate(timeout=30)
-    assert "Traceback" not in log
-    assert "busy" in log
+        process.wait(60)
+    assert "Traceback" not in log.read_text()
+
+
+def comes_true(what: Callable[[], bool], seconds: float = 60) -> bool:
+    deadline = time.monotonic() + seconds
+    while not (found := what()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
 
 
 def test_too_few_open_files_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

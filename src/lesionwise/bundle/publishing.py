@@ -8,14 +8,13 @@ import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from shutil import rmtree
 from typing import Final
 
 from lesionwise.bundle.description import Description
 from lesionwise.bundle.licence import LICENCE_FILE, creative_commons, licence_in_words, licence_lines
 from lesionwise.bundle.load import Bundle, read_bundle
 from lesionwise.errors import BundleError, RunError
-from lesionwise.files import file_sha256
+from lesionwise.files import atomic_folder, file_sha256
 from lesionwise.run_folder import RunFolder, open_run_folder
 
 MODEL: Final = "model.onnx"
@@ -202,13 +201,6 @@ def _licence_text(bundle: Bundle, given: Path | None) -> str:
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"{folder}: is not empty. Name a folder that does not exist yet.")
-    growing = folder.with_name(f".{folder.name}.part")
-    rmtree(growing, ignore_errors=True)  # of a call that was stopped
-    growing.mkdir(parents=True)
-    for name, content in files.items():
-        (growing / name).write_bytes(content)
-    if folder.exists():
-        folder.rmdir()
-    growing.replace(folder)
+    with atomic_folder(folder) as growing:
+        for name, content in files.items():
+            (growing / name).write_bytes(content)

@@ -19,6 +19,7 @@ from lesionwise.bundle.rendering import (
 )
 from lesionwise.cli.console import Display, print_note, print_result
 from lesionwise.predict.files import Tally, answer_pictures, fresh_pictures
+from lesionwise.predict.writing import Kept
 from lesionwise.wording import counted
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def print_answers(
     if not (alone or as_json):
         print_result(table_head(width))
     with Display(quiet=quiet or not as_json) as display:  # rows show the progress themselves
-        fresh = fresh_pictures(pictures, set(), tally, faults.extend)
+        fresh = fresh_pictures(pictures, Kept(), tally, faults.extend)
         for batch, answers in answer_pictures(engine, fresh, **options):
             faults += batch.faults
             tally.add(batch, answers)

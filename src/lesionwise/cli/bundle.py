@@ -112,9 +112,10 @@ def export(
 ) -> None:
     """Write a run or an ensemble as a bundle: one .onnx file, calibrated, that describes itself."""
     from lesionwise.bundle.licence import licence_of_card
-    from lesionwise.run_folder import open_run_folder
+    from lesionwise.files import sole_writer
+    from lesionwise.run_folder import open_run_folder, run_to_write
 
-    opened = open_run_folder(run, "run", "ensemble")
+    opened, path = open_run_folder(run, "run", "ensemble"), out or run / "model.onnx"
     found = card or _card_of(opened)
     text = read_text(found) if found else ""
     licence = licence or licence_of_card(text)
@@ -124,10 +125,10 @@ def export(
     from lesionwise.execution import Execution
     from lesionwise.export.run import export_run
 
-    with Display(quiet=quiet) as display:
+    with run_to_write(run), sole_writer(path), Display(quiet=quiet) as display:
         bundle = export_run(
             opened,
-            out or opened.path / "model.onnx",
+            path,
             name=name,
             precision=precision,
             licence=licence,
@@ -397,7 +398,7 @@ def verify(data: Data = None, model: ModelFile = None, json: Json = False, quiet
     lines = _describe_known(found) + [
         f"{'! ' if row.refuted else '  '}{row.score.replace('_', ' '):{width}}{row.diagnosis:6}"
         f"claimed {row.claimed:<9.4g} found {'nothing' if row.found is None else f'{row.found:.4g}'}"
-        f"{'' if row.checkable else '   (not checked)'}"
+        f"{f'   (not checked: needs {row.missing})' if row.missing else ''}"
         for row in found.rows
     ]
     value = {

@@ -249,6 +249,7 @@ def split(
     """Split by lesion into train, val, cal, test and five folds; or verify a split."""
     folder = with_part(folder, part)
     from lesionwise.execution import Execution
+    from lesionwise.files import sole_writer
     from lesionwise.split.merge import read_pairs, verify_merge
     from lesionwise.split.split_file import verify_replaceable, write_split
     from lesionwise.training.prepare import prepare
@@ -268,9 +269,10 @@ def split(
         stamp = " LEAKY SPLIT, as the file states." if data.split.leaky else " No lesion stands on two sides."
         print_result(f"{verify}: fits the data ({shown}).{stamp}", facts, as_json=json)
         return
-    if not force:
-        verify_replaceable(out, data.split)
-    write_split(data.split, out)
+    with sole_writer(out):
+        if not force:
+            verify_replaceable(out, data.split)
+        write_split(data.split, out)
     print_result(
         f"{out}: {shown}; {counted(len(set(data.group)), 'lesion')}.",
         {"split": str(out), **facts},

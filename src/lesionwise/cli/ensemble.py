@@ -17,7 +17,7 @@ def ensemble(
 ) -> None:
     """Average the calibrated answers of runs on one split; the result is a run for all that follows."""
     from lesionwise.files import sole_writer
-    from lesionwise.run_folder import next_run_path, open_run_folder
+    from lesionwise.run_folder import folders_of, next_run_path, open_run_folder
 
     members = [open_run_folder(path) for path in runs]
     from lesionwise.evaluation.runs.ensemble import claim_ensemble_folder, is_calibrated, make_ensemble
@@ -25,7 +25,7 @@ def ensemble(
     from lesionwise.evaluation.runs.scores import evaluate_part, working_part
 
     path = out or next_run_path(Path("runs"), "ensemble")
-    with sole_writer(path):
+    with sole_writer(path, *folders_of(*members)):
         folder = claim_ensemble_folder(path)
         parts = make_ensemble(members, folder)
         part = working_part(folder)

@@ -178,25 +178,25 @@ def evaluate_again(
     run: Path, changes: Sequence[str], out: Path | None, *, device: Device, as_json: bool, quiet: bool
 ) -> None:
     """Evaluate trained weights again at another size, zoom or number of views, and print the scores."""
-    from lesionwise.files import sole_writer
+    from lesionwise.files import read_json
     from lesionwise.recipe import load_recipe
     from lesionwise.run_folder import next_run_path, open_run_folder
 
     load_recipe(open_run_folder(run, "run", "cross-validation").config, changes)
     require("torch")
     from lesionwise.evaluation.runs.predictions import describe_unscored
-    from lesionwise.evaluation.runs.scores import evaluate_part, working_part
+    from lesionwise.evaluation.runs.scores import working_part
+    from lesionwise.evaluation.scores.evaluate import Evaluation
     from lesionwise.execution import Execution
     from lesionwise.experiments.reevaluate import reevaluate
 
     own = out or next_run_path(Path("runs"), run.resolve().name)
-    with sole_writer(own), Display(quiet=quiet) as display:
+    with Display(quiet=quiet) as display:
         folder = reevaluate(run, changes, own, execution=Execution(device, progress=display))
-        part = working_part(folder)
-        evaluation = evaluate_part(folder, part) if folder.predictions(part).is_file() else None
-    value, made = {"run": str(folder.path)}, f"New run: {folder.path}"
-    if evaluation is None:
+    value, made, part = {"run": str(folder.path)}, f"New run: {folder.path}", working_part(folder)
+    if not folder.predictions(part).is_file():
         print_result(f"{describe_unscored(folder)}\n\n{made}", value, as_json=as_json)
         return
+    evaluation = Evaluation.from_json(read_json(folder.scores)["parts"][part])
     text = f"{describe_evaluation(evaluation, part)}\n\n{made}"
     print_result(text, {**value, part: evaluation.to_json()}, as_json=as_json)

@@ -1,6 +1,7 @@
 """`lesionwise predict`."""
 
 import csv
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 _SOME_FAILED = 1
 _SUFFIXES = (".csv", ".parquet")
 _OPTIONS = {"age": "--age", "sex": "--sex", "localization": "--site"}
-_FINISHED = "{}: is finished; nothing is left to do. Leave --resume out to predict anew."
+_FINISHED = (
+    "{}: is finished; nothing is left to do. All {} images are in it. Leave --resume out to predict anew."
+)
 
 
 Places = Annotated[
@@ -165,21 +168,21 @@ def predict(
         )
     else:
         from lesionwise.predict.files import Output
+        from lesionwise.predict.writing import absolute_path
 
         if format_ == "isic":
             _verify_bare_ids(pictures)
-        output = Output(out, errors_file, format_, resume=resume, on_answers=drawn)
+        # The challenge's format has no paths, so images are known by what was asked for.
+        asked = {"PATH": [absolute_path(place) for place in places]} if format_ == "isic" else {}
+        output = Output(out, errors_file, format_, resume=resume, on_answers=drawn, settings=asked)
         work = _choose_work(engine, workers, known)
-        tally = _write_table(
-            partial(work, loaded, tta=tta), loaded, pictures, output, as_json=json, quiet=quiet
-        )
+        tally = _write_table(partial(work, loaded, tta=tta), pictures, output, as_json=json, quiet=quiet)
     if tally.failed:
         raise typer.Exit(_SOME_FAILED)
 
 
 def _write_table(
     work: "Callable[..., Tally]",
-    engine: "Engine",
     pictures: "Pictures",
     output: "Output",
     *,
@@ -189,25 +192,28 @@ def _write_table(
     """Predict into a table, and report how many images got which answer."""
     from dataclasses import replace
 
-    from lesionwise.predict.files import Tally
-    from lesionwise.predict.parquet import PARQUET, verify_made_by, write_parquet
+    from lesionwise.files import sole_writer
+    from lesionwise.predict.parquet import PARQUET, pack, remove, unpack
+    from lesionwise.predict.writing import part_path, verify_record
 
     out = output.table
     columnar = out.suffix.lower() == PARQUET
     table = out.with_name(f"{out.name}.rows") if columnar else out
-    if columnar and output.resume and out.exists() and not table.with_name(f"{table.name}.part").exists():
-        verify_made_by(out, engine.bundle.sha256)
-        print_result(_FINISHED.format(out), {"out": str(out), "predicted": 0}, as_json=as_json)
-        return Tally()
-    with Display(quiet=quiet) as display:
+    verify_record(out)
+    with ExitStack() as held:
+        if columnar:
+            held.enter_context(sole_writer(out))
+            if output.resume and out.exists() and not (table.exists() or part_path(table).exists()):
+                held.callback(remove, table)
+                unpack(out, table)
+        display = held.enter_context(Display(quiet=quiet))
         tally = work(
             pictures,
             replace(output, table=table),
             on_done=lambda done: display.on_work("predicting images", done, len(pictures)),
         )
-    if columnar:
-        write_parquet(table, out)
-        table.unlink()
+        if columnar:
+            pack(table, out)
     _report(tally, output, as_json=as_json)
     return tally
 
@@ -325,7 +331,7 @@ def _report(tally: "Tally", output: "Output", *, as_json: bool) -> None:
     repeated = f", {tally.repeated} named again and left out" if tally.repeated else ""
     failed = f"; {tally.failed} could not be predicted: {errors}" if tally.failed else ""
     if tally.kept and not (tally.predicted or tally.failed):
-        text = f"{_FINISHED.format(out)} All {tally.kept} images are in it."
+        text = _FINISHED.format(out, tally.kept)
     else:
         text = f"Predicted {counted(tally.predicted, 'image')}{kept}{repeated}: {out}{failed}"
         counts = describe_counts(tally.by_decision)

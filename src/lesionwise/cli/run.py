@@ -59,7 +59,7 @@ def run(
     from lesionwise.execution import Execution
     from lesionwise.experiments.image_facts import about_part
     from lesionwise.report.html import write_report
-    from lesionwise.run_folder import next_run_path
+    from lesionwise.run_folder import next_run_path, run_to_write
     from lesionwise.run_record import timed_stage
     from lesionwise.training.run import train
 
@@ -81,13 +81,13 @@ def run(
     if not folder.predictions("val").is_file():
         print_result(describe_unscored(folder), {"run": str(folder.path)}, as_json=json)
         return
-    with timed_stage(folder, "evaluate"):
+    with run_to_write(folder.path), timed_stage(folder, "evaluate"):
         table, missing = about_part(folder, "val")
         if missing:
             print_note(missing, quiet=quiet)
         evaluation = evaluate_part(folder, "val", table=table)
-    with Display(quiet=quiet) as display:
-        write_report(folder, progress=display)
+        with Display(quiet=quiet) as display:
+            write_report(folder, progress=display)
     check = read_check(folder, "val")
     calibrated = f"\n{describe_check(check)}" if check else ""
     text = f"{describe_evaluation(evaluation, 'val')}{calibrated}\n\nReport: {folder.report}"

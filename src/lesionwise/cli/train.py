@@ -83,6 +83,7 @@ def train(
         return train_one(seed, run, own or by)
 
     folder = out or next_run_path(Path("runs"), f"{Path(recipe).stem}-seeds")
+    remember_folder(folder)
     text, value = _train_seeds(resolved, folder, train_next, seeds=seeds, first=seed, split=split)
     print_result(text, value, as_json=json)
 

@@ -81,15 +81,12 @@ def open_cache(
     Raises:
         FindingsError: If images cannot be read; the message names them. What could be read is kept.
     """
-    paths = dataset.paths
-    key = _key(dataset, paths, size, image_rule(steps))
-    folder = Path(execution.cache_root or default_cache_root()) / f"{key}-{size[0]}x{size[1]}"
-    workers = execution.workers or usable_cores()
-    builder = _Builder(str(dataset.folder), paths, size, steps, folder)
+    builder = _builder(dataset, size, steps, execution)
+    folder, workers = builder.folder, execution.workers or usable_cores()
     if not builder.is_whole(workers):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder / "lock"):  # of two commands that start at once, the second waits
+            with FileLock(folder / "lock", mode=0o666):  # the second of two commands waits
                 if not builder.is_whole(workers):
                     builder.build(workers, execution.progress)
         except OSError as error:
@@ -100,7 +97,33 @@ def open_cache(
                 "LESIONWISE_CACHE to a folder that can."
             ) from error
     pixels = np.load(builder.pixels, mmap_mode="r")
-    return ImageCache(pixels, _fingerprint(dataset, builder.read_journal()), folder)
+    return ImageCache(pixels, _fingerprint(dataset, builder.noted_hashes()), folder)
+
+
+def data_fingerprint(
+    dataset: Dataset,
+    size: tuple[int, int],
+    *,
+    steps: tuple[str, ...] = (),
+    execution: Execution = Execution(),
+) -> str:
+    """Return the fingerprint of a data set, with hashes from its cache where that is whole.
+
+    Args:
+        dataset: The images.
+        size: Height and width of the images in the cache, in pixels.
+        steps: Preprocessing of the images in the cache.
+        execution: Its `cache_root` and `workers` are used.
+
+    Raises:
+        ImageError: If a file cannot be read.
+    """
+    builder = _builder(dataset, size, steps, execution)
+    hashes = builder.noted_hashes()
+    if len(hashes) < len(builder.paths):
+        with ThreadPoolExecutor(execution.workers or usable_cores()) as pool:
+            hashes = list(pool.map(lambda path: sha256(read_content(path)).hexdigest(), builder.paths))
+    return _fingerprint(dataset, hashes)
 
 
 @dataclass(frozen=True)
@@ -126,6 +149,7 @@ class _Builder:
         self.paths = paths
         self.size = size
         self.steps = steps
+        self.folder = folder
         self.pixels = folder / _PIXELS
         self.part = folder / "pixels.part"
         self.journal = folder / "journal"
@@ -181,6 +205,11 @@ class _Builder:
                 if len(hashes) == len(self.paths[start:][:CHUNK]):
                     done[start] = _Chunk(match[3], hashes)
         return done
+
+    def noted_hashes(self) -> list[str]:
+        """Return the SHA-256 of each file as far as it was noted, in the order of rows."""
+        noted = self.read_journal()
+        return [value for start in sorted(noted) for value in noted[start].hashes]
 
     def _sound_chunks(self, file: Path, workers: int) -> dict[int, _Chunk]:
         """Return the chunks whose pixels have the checksum that was noted."""
@@ -248,6 +277,15 @@ def _journal_line(start: int, chunk: _Chunk) -> str:
     return f"{line} {_checksum(line.encode())}\n"
 
 
+def _builder(
+    dataset: Dataset, size: tuple[int, int], steps: tuple[str, ...], execution: Execution
+) -> _Builder:
+    paths = dataset.paths
+    key = _key(dataset, paths, size, image_rule(steps))
+    folder = Path(execution.cache_root or default_cache_root()) / f"{key}-{size[0]}x{size[1]}"
+    return _Builder(str(dataset.folder), paths, size, steps, folder)
+
+
 def _key(dataset: Dataset, paths: list[Path], size: tuple[int, int], rule: str) -> str:
     digest = sha256(f"{rule} {size} {CHUNK} {_FORMAT}".encode())
     for image_id, path in zip(dataset.table["image_id"], paths, strict=True):
@@ -256,8 +294,7 @@ def _key(dataset: Dataset, paths: list[Path], size: tuple[int, int], rule: str) 
     return digest.hexdigest()[:16]
 
 
-def _fingerprint(dataset: Dataset, journal: dict[int, _Chunk]) -> str:
-    hashes = [value for start in sorted(journal) for value in journal[start].hashes]
+def _fingerprint(dataset: Dataset, hashes: list[str]) -> str:
     rows = dataset.table[["image_id", "lesion_id", "dx"]].itertuples(index=False)
     lines = (f"{' '.join(row)} {value}\n" for row, value in zip(rows, hashes, strict=True))
     return sha256("".join(lines).encode()).hexdigest()

@@ -11,14 +11,13 @@ The folder is a run folder whose part is `out-of-fold`, with a run folder for ea
 """
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from lesionwise.data.dataset import read_dataset
 from lesionwise.errors import SplitError
 from lesionwise.evaluation.runs.predictions import refresh_predictions
 from lesionwise.evaluation.runs.scores import OUT_OF_FOLD, evaluate_part
@@ -27,14 +26,13 @@ from lesionwise.evaluation.scores.fold_mean import Spread, mean_over_folds
 from lesionwise.execution import Execution
 from lesionwise.experiments.folder import Experiment, HeldOut
 from lesionwise.experiments.sharing import finish_all
-from lesionwise.files import read_json, write_json, write_text
+from lesionwise.files import read_json, sole_writer, write_json, write_text
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder, claim_own_folder
 from lesionwise.split.assign import FOLDS
 from lesionwise.split.folds import fold_everything, fold_numbers, fold_split, verify_whole
-from lesionwise.split.groups import lesion_groups
 from lesionwise.split.split_file import Split, read_split
-from lesionwise.training.prepare import TrainingData, verify_diagnoses
+from lesionwise.training.prepare import TableData, verify_diagnoses
 
 
 @dataclass(frozen=True)
@@ -151,12 +149,19 @@ def cross_validate(
     run = RunFolder(Path(out))
     experiment = Experiment(recipe, Path(data), run, run.cross_validation, seed, execution)
     experiment.verify_recipe()
+    with sole_writer(run.path):
+        return _finish_folds(experiment, split, folds)
+
+
+def _finish_folds(
+    experiment: Experiment, split: str | Path | None, folds: int | list[int] | None
+) -> CrossValidation:
+    run = experiment.folder
     dealt = _start(experiment, Path(split) if split else None, folds)
-    chosen = _choose(dealt.numbers, folds, run.split)
-    listed = ", ".join(map(str, chosen))
+    listed = ", ".join(map(str, dealt.chosen))
     waiting = [
-        experiment.held_out(f"fold-{fold}", f"fold {fold} of {listed}", dealt.fold(fold, seed))
-        for fold in chosen
+        experiment.held_out(f"fold-{fold}", f"fold {fold} of {listed}", dealt.fold(fold, experiment.seed))
+        for fold in dealt.chosen
         if not is_finished(run.fold(fold))
     ]
     for _ in finish_all(finish_fold, waiting):
@@ -178,22 +183,21 @@ class _Dealt:
     """The split that is folded, with the data it was verified against."""
 
     split: Split
-    data: TrainingData
-    numbers: list[int]
-
-    @property
-    def unit(self) -> NDArray[np.str_]:
-        """What stays together: lesions as they follow from the table, or images under a leaky split."""
-        return self.data.image_id if self.split.leaky else self.data.group
+    data: TableData
+    chosen: list[int]
 
     def fold(self, fold: int, seed: int) -> Split:
-        """Return what the run of a fold sees."""
-        return fold_split(self.split, fold, self.data.dataset, self.unit, seed=seed)
+        """Return what the run of a fold sees.
+
+        Lesions as they follow from the table stay together, or images under a leaky split.
+        """
+        unit = self.data.image_id if self.split.leaky else self.data.group
+        return fold_split(self.split, fold, self.data.dataset, unit, seed=seed)
 
 
 def _start(experiment: Experiment, split: Path | None, folds: int | list[int] | None) -> _Dealt:
     """Return the folds of a new cross-validation, or of one that is continued."""
-    run, started, seed = experiment.folder, experiment.started, experiment.seed
+    run, started = experiment.folder, experiment.started
     if experiment.recipe.defect_resample_before_split:
         raise SplitError(
             'defect_resample_before_split makes a split of its own, not folds. See "lesionwise leakage".'
@@ -201,34 +205,35 @@ def _start(experiment: Experiment, split: Path | None, folds: int | list[int] | 
     claim_own_folder(run.cross_validation, what="cross-validation")
     if started:
         experiment.verify_same_settings(split)
-    elif split is None:
-        _verify_enough_lesions(experiment, folds)
-    data = experiment.prepare(split)
-    own = data.split
+    deal = partial(_deal, experiment, split, folds)
+    data = experiment.prepare(split, deal)
     if started:
         experiment.verify_same_data(data)
-    elif split is None:
+    dealt = deal(data)
+    if not started:
+        numbers = fold_numbers(dealt.split)
+        experiment.start(data, dealt.split, folds=numbers, done=[])
+    return dealt
+
+
+def _deal(
+    experiment: Experiment, split: Path | None, folds: int | list[int] | None, data: TableData
+) -> _Dealt:
+    """Return the folds, after making sure that each can be trained and scored."""
+    own, seed, source = data.split, experiment.seed, split or experiment.folder.split
+    if not experiment.started and split is None:
         count = folds if isinstance(folds, int) else FOLDS
         own = fold_everything(data.dataset, data.group, folds=count, seed=seed)
-    verify_whole(own, str(split or run.split))
-    numbers = fold_numbers(own, str(split or run.split))
-    _verify_folds(data, own, numbers, str(split or run.split))
-    if not started:
-        _choose(numbers, folds, split or run.split)  # before anything is written
-        experiment.start(data, own, folds=numbers, done=[])
-    return _Dealt(own, data, numbers)
+    verify_whole(own, str(source))
+    numbers = fold_numbers(own, str(source))
+    _verify_folds(data, own, numbers, str(source))
+    dealt = _Dealt(own, data, _choose(numbers, folds, source))
+    for number in numbers:
+        dealt.fold(number, seed)
+    return dealt
 
 
-def _verify_enough_lesions(experiment: Experiment, folds: int | list[int] | None) -> None:
-    """Deal the folds of the table alone, before images are read: what fails here would fail after that."""
-    dataset = read_dataset(experiment.data)
-    lesion, seed = lesion_groups(dataset.table), experiment.seed
-    dealt = fold_everything(dataset, lesion, folds=folds if isinstance(folds, int) else FOLDS, seed=seed)
-    for number in fold_numbers(dealt, str(experiment.data)):
-        fold_split(dealt, number, dataset, lesion, seed=seed)
-
-
-def _verify_folds(data: TrainingData, own: Split, numbers: list[int], source: str) -> None:
+def _verify_folds(data: TableData, own: Split, numbers: list[int], source: str) -> None:
     """Make sure that each fold can be scored, before the first is trained for an hour."""
     fold = own.frame.set_index("image_id")["fold"].reindex(data.image_id).to_numpy()
     names = [f"fold {number:g}" if number in numbers else "" for number in fold]

@@ -6,7 +6,7 @@ The record says what the folder holds. It is written first, which makes the fold
 split last: a folder without a split has not started.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from lesionwise.run_record import describe_environment
 from lesionwise.split.split_file import Split, is_other_split, write_split
 from lesionwise.training.ledger import predict_held_out
 from lesionwise.training.loop.hardware import choose_device
-from lesionwise.training.prepare import TrainingData, prepare
+from lesionwise.training.prepare import TableData, TrainingData, prepare
 from lesionwise.training.run import recipe_changes, train, verify_recipe
 
 
@@ -95,11 +95,20 @@ class Experiment:
         device = choose_device(self.execution.device) if local else None
         verify_recipe(self.recipe, device, resumed=self.started)
 
-    def prepare(self, split: Path | None) -> TrainingData:
-        """Read the data: with the split of a folder that is continued, else with the one that is given."""
-        own = self.folder.split if self.started else split
+    def prepare(self, split: Path | None, verify: Callable[[TableData], object]) -> TrainingData:
+        """Read the data: with the split of a folder that is continued, else with the one that is given.
+
+        Args:
+            split: The split that is given, if any.
+            verify: Called with what the table alone tells, before images are read.
+        """
         return prepare(
-            self.data, self.recipe, split=own or "lesion", seed=self.seed, execution=self.execution
+            self.data,
+            self.recipe,
+            split=(self.folder.split if self.started else split) or "lesion",
+            seed=self.seed,
+            verify=verify,
+            execution=self.execution,
         )
 
     def verify_same_settings(self, split: Path | None, **settings: Any) -> None:  # noqa: ANN401 (JSON values)

@@ -14,15 +14,18 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from lesionwise.data.cache import data_fingerprint
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.data.images import read_image
 from lesionwise.data.layouts import is_data_folder
 from lesionwise.data.masks import LesionMasks, find_masks, fit_mask
+from lesionwise.data.preprocess import recipe_steps
 from lesionwise.data.skin_tone import typology_angle
 from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import DataError, ImageError
 from lesionwise.evaluation.predictions import read_predictions
 from lesionwise.files import read_json
+from lesionwise.recipe import load_recipe
 from lesionwise.run_folder import RunFolder
 
 _SIZE: Final = (112, 150)  # skin is even: more pixels do not move the angle by a degree
@@ -62,10 +65,27 @@ def run_images(run: RunFolder, image_ids: Iterable[str]) -> RunImages:
         return RunImages(missing="The data folder is no longer where it was.", folder=folder)
     dataset = read_dataset(folder)
     absent = set(image_ids) - set(dataset.table["image_id"])
-    if absent:
-        missing = f"The data folder is not the one that was predicted: it has no image {min(absent)}."
-        return RunImages(missing=missing, folder=folder)
+    if absent or not is_data_of(trained, dataset):
+        how = f"it has no image {min(absent)}" if absent else "its table or its files changed since"
+        return RunImages(missing=f"The data folder is not the one that was predicted: {how}.", folder=folder)
     return RunImages(dataset, folder=folder)
+
+
+def is_data_of(run: RunFolder, dataset: Dataset) -> bool:
+    """Return whether a data set is the one that a run was trained with, by the contents of its files.
+
+    Args:
+        run: A trained run.
+        dataset: The data set.
+
+    Raises:
+        ImageError: If a file cannot be read.
+    """
+    noted = read_json(run.data).get("fingerprint")
+    if noted is None:
+        return True
+    recipe = load_recipe(run.config)
+    return bool(noted == data_fingerprint(dataset, recipe.image_size, steps=recipe_steps(recipe)))
 
 
 def about_part(run: RunFolder, part: str) -> tuple[pd.DataFrame | None, str]:

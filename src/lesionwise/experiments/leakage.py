@@ -11,6 +11,7 @@ on it. The rest is what the four protocols deal out, each in its own way.
     <protocol>/             its run folder; with predictions-exam.csv it is finished, and never repeated
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,7 @@ from lesionwise.experiments.leakage_scores import (
     write_outcomes,
 )
 from lesionwise.experiments.sharing import finish_all
+from lesionwise.files import sole_writer
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder, claim_own_folder
 from lesionwise.split.assign import make_split
@@ -38,7 +40,7 @@ from lesionwise.split.split_file import Split
 from lesionwise.training.defects import augmented_copies, copied_dataset, draw_copies
 from lesionwise.training.fit import write_part_predictions
 from lesionwise.training.loop.hardware import choose_device
-from lesionwise.training.prepare import TrainingData, prepare
+from lesionwise.training.prepare import TableData, TrainingData, prepare
 
 PER_CLASS: Final = 500  # what the seeds' notebooks draw of each class
 _AUGMENTED_TIMES: Final = 3  # three changed copies beside each drawn image
@@ -66,14 +68,25 @@ def measure_leakage(
     folder = RunFolder(Path(out))
     experiment = Experiment(recipe, Path(data), folder, folder.leakage, seed, execution)
     experiment.verify_recipe()
-    known = _read(experiment, Path(split) if split else None, per_class)
-    exam = _exam_fold(known, str(split or folder.split))
+    with sole_writer(folder.path):
+        return _finish_protocols(experiment, split, per_class)
+
+
+def _finish_protocols(experiment: Experiment, split: str | Path | None, per_class: int) -> list[Outcome]:
+    folder = experiment.folder
     runs = {protocol: RunFolder(folder.path / protocol) for protocol in PROTOCOLS}
-    splits = {  # all of them before anything is written: one may be refused
-        protocol: protocol_split(protocol, known, exam, seed=seed, per_class=per_class)
-        for protocol, run in runs.items()
-        if not run.predictions(EXAM).exists()
-    }
+
+    def deal(known: TableData) -> dict[str, Split]:
+        """Return the splits of all protocols that are left to do; one of them may be refused."""
+        exam = _exam_fold(known, str(split or folder.split))
+        return {
+            protocol: protocol_split(protocol, known, exam, seed=experiment.seed, per_class=per_class)
+            for protocol, run in runs.items()
+            if not run.predictions(EXAM).exists()
+        }
+
+    known = _read(experiment, Path(split) if split else None, per_class, deal)
+    splits = deal(known)
     if not experiment.started:
         experiment.start(known, known.split, per_class=per_class, outcomes=[])
     waiting = [
@@ -101,7 +114,7 @@ def finish_protocol(protocol: HeldOut) -> None:
         write_part_predictions(run, protocol.recipe, seen, (EXAM,), device=device, progress=progress)
 
 
-def protocol_split(protocol: str, known: TrainingData, exam: int, *, seed: int, per_class: int) -> Split:
+def protocol_split(protocol: str, known: TableData, exam: int, *, seed: int, per_class: int) -> Split:
     """Return the split that a protocol makes of what is neither test nor exam.
 
     Returns:
@@ -131,25 +144,27 @@ def _exam_only(known: TrainingData, exam: int) -> TrainingData:
     return replace(known, part=np.where(_in_exam(known, exam), EXAM, ""))
 
 
-def _in_exam(known: TrainingData, exam: int) -> NDArray[np.bool_]:
+def _in_exam(known: TableData, exam: int) -> NDArray[np.bool_]:
     fold = known.split.frame.set_index("image_id")["fold"].reindex(known.image_id).to_numpy()
     return np.asarray(fold == exam) & in_folds(known.split, known.image_id)
 
 
-def _read(experiment: Experiment, split: Path | None, per_class: int) -> TrainingData:
+def _read(
+    experiment: Experiment, split: Path | None, per_class: int, verify: Callable[[TableData], object]
+) -> TrainingData:
     """Return the data of a new measurement, or of one that is continued, which must be the same."""
     if experiment.recipe.defect_resample_before_split:
         raise SplitError("Expected a recipe without defect_resample_before_split: two protocols resample.")
     claim_own_folder(experiment.record, what="measurement")
-    if not experiment.started:
-        return experiment.prepare(split)
-    experiment.verify_same_settings(split, per_class=per_class)
-    known = experiment.prepare(split)
-    experiment.verify_same_data(known)
+    if experiment.started:
+        experiment.verify_same_settings(split, per_class=per_class)
+    known = experiment.prepare(split, verify)
+    if experiment.started:
+        experiment.verify_same_data(known)
     return known
 
 
-def _exam_fold(known: TrainingData, source: str) -> int:
+def _exam_fold(known: TableData, source: str) -> int:
     if known.split.leaky:
         raise SplitError("Expected a split by lesion, so that the exam is clean, but it says that it leaks.")
     verify_whole(known.split, source)

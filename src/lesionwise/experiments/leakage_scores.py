@@ -23,7 +23,7 @@ from lesionwise.run_folder import RunFolder
 from lesionwise.split.check import check_split
 from lesionwise.split.split_file import read_split
 from lesionwise.training.defects import copied_dataset, image_of, names_copies
-from lesionwise.training.prepare import TrainingData
+from lesionwise.training.prepare import TableData, TrainingData
 
 TABLE: Final = "leakage.csv"
 EXAM: Final = "exam"
@@ -129,7 +129,7 @@ def measure(predictions: Predictions) -> Measurement:
     return Measurement(images, lesions, baseline, {"accuracy": accuracy}, note)
 
 
-def grouped_dataset(known: TrainingData, rows: np.ndarray) -> Dataset:
+def grouped_dataset(known: TableData, rows: np.ndarray) -> Dataset:
     """Return some rows of the table with the group of each image, hidden pairs joined, as its lesion."""
     table = known.dataset.table.assign(lesion_id=known.group)[rows].reset_index(drop=True)
     return replace(known.dataset, table=table)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from lesionwise.errors import RecipeError, RunError
-from lesionwise.evaluation.runs.scores import evaluate_part
+from lesionwise.evaluation.runs.scores import evaluate_part, working_part
 from lesionwise.execution import Execution
 from lesionwise.experiments.crossval import collect
-from lesionwise.files import copy_file, read_json, write_json, write_text
+from lesionwise.files import atomic_folder, copy_file, read_json, write_json, write_text
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder, open_run_folder
 from lesionwise.run_record import describe_environment
@@ -38,20 +38,25 @@ def reevaluate(
     """Evaluate a trained run, or all finished folds of a cross-validation, with some recipe keys changed.
 
     The weights are copied. val, cal and held-out folds are predicted again, and calibrated by the defaults
-    of `lesionwise calibrate`. `test` is not read.
+    of `lesionwise calibrate`. `test` is not read. The folder appears when all of it is there.
 
     Args:
         changes: Texts of the form `key=value`, of keys in `LOOKING`.
+        out: The folder to make, of the same kind.
 
     Raises:
         RecipeError: If a key decides what is trained, or the network cannot look so.
         RunError: If it is no trained run, or the data is no longer what it was.
     """
-    found, own = open_run_folder(path, "run", "cross-validation"), RunFolder(out)
+    found = open_run_folder(path, "run", "cross-validation")
     recipe = _looking_otherwise(found, changes)
     execution = replace(execution, device=choose_device(execution.device))
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RunError(f"{out}: is there already. Pass another --out.")
+    with atomic_folder(out) as made:
+        _evaluate_again(found, RunFolder(made), recipe, execution)
+    return RunFolder(out)
+
+
+def _evaluate_again(found: RunFolder, own: RunFolder, recipe: Recipe, execution: Execution) -> None:
     record = read_json(found.cross_validation) if found.kind == "cross-validation" else {"done": []}
     folds = record["done"]
     pairs = [(found.fold(number), own.fold(number)) for number in folds] or [(found, own)]
@@ -62,11 +67,13 @@ def reevaluate(
         write_json(own.cross_validation, {**kept, "done": []})
         _begin(found, recipe, own)
     for run, new in pairs:
-        execution.progress.on_run(f"Predicting: {new.path}")
+        execution.progress.on_run(f"Predicting again: {run.path}")
         _look(run, new, recipe, execution)
     if folds:
         collect(own)
-    return own
+    part = working_part(own)
+    if own.predictions(part).is_file():
+        evaluate_part(own, part)
 
 
 def _looking_otherwise(run: RunFolder, changes: Sequence[str]) -> Recipe:

@@ -14,7 +14,7 @@ from lesionwise.errors import RecipeError, SplitError
 from lesionwise.evaluation.runs.scores import evaluate_part
 from lesionwise.evaluation.scores.evaluate import LOSSES
 from lesionwise.evaluation.scores.fold_mean import Spread, mean_over_seeds
-from lesionwise.files import write_json
+from lesionwise.files import sole_writer, write_json
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 
@@ -43,8 +43,15 @@ def train_seeds(
             "train_on_val leaves no images to score seeds on. Train each by itself with --seed, or set "
             "train_on_val=false."
         )
+    with sole_writer(out):
+        return _finish_seeds(train_one, out, range(first, first + seeds), split)
+
+
+def _finish_seeds(
+    train_one: TrainSeed, out: Path, seeds: range, split: Path | None
+) -> tuple[list[RunFolder], dict[str, Spread]]:
     runs: list[RunFolder] = []
-    for seed in range(first, first + seeds):
+    for seed in seeds:
         runs.append(train_one(seed, out / f"seed-{seed}", split))
         split = split or runs[0].split
     found = {run.path.name: evaluate_part(run, "val") for run in runs}

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from lesionwise.bundle.engine import Engine
+from lesionwise.data.cache import data_fingerprint
 from lesionwise.data.dataset import read_dataset
 from lesionwise.errors import DataError, SplitError
 from lesionwise.evaluation.runs.ensemble import trained_runs
@@ -29,10 +30,11 @@ def run_stability(
     """Measure the stability of a run on its `cal` images and add it to `scores.json`.
 
     Raises:
-        DataError: If an image of the split is not in the data.
+        DataError: If an image of the split is not in the data, or the data was changed since.
     """
-    folder = data or Path(read_json(trained_runs(run)[0].data)["folder"])
-    found = _measure(engine, folder, read_split(run.split), progress)
+    facts = read_json(trained_runs(run)[0].data)
+    folder = data or Path(facts["folder"])
+    found = _measure(engine, folder, read_split(run.split), facts.get("fingerprint"), progress)
     write_stability(run, found)
     return found
 
@@ -42,7 +44,7 @@ def bundle_stability(engine: Engine, data: Path, split: Path, *, progress: Progr
 
     Raises:
         SplitError: If the bundle was made with another split, so that it may have been trained on `cal`.
-        DataError: If an image of the split is not in the data.
+        DataError: If an image of the split is not in the data, or the data was changed since.
     """
     given, provenance = read_split(split), engine.description.provenance
     if provenance and provenance.split_fingerprint != given.fingerprint:
@@ -50,10 +52,12 @@ def bundle_stability(engine: Engine, data: Path, split: Path, *, progress: Progr
             f"{split}: is split {given.fingerprint[:12]}, but {engine.bundle.path} was made with "
             f"{provenance.split_fingerprint[:12]}. Pass the split that the model was made with."
         )
-    return _measure(engine, data, given, progress)
+    return _measure(engine, data, given, provenance.data_fingerprint if provenance else None, progress)
 
 
-def _measure(engine: Engine, folder: Path, split: Split, progress: Progress) -> Stability:
+def _measure(
+    engine: Engine, folder: Path, split: Split, fingerprint: str | None, progress: Progress
+) -> Stability:
     dataset = read_dataset(folder)
     lesions = split.frame.loc[split.frame["part"] == PART].set_index("image_id")["group"]
     ids = dataset.table["image_id"]
@@ -62,6 +66,13 @@ def _measure(engine: Engine, folder: Path, split: Split, progress: Progress) -> 
         raise DataError(
             f"{folder}: has {len(rows)} of the {len(lesions)} {PART} images of the split. Pass the data that "
             "the model was made with."
+        )
+    rule = engine.description.input
+    found = data_fingerprint(dataset, rule.size, steps=rule.steps)
+    if fingerprint not in {None, found}:
+        raise DataError(
+            f"{folder}: is not the data that the model was made with: its images or its table changed. Its "
+            f"fingerprint is {found[:12]}, and the model notes {fingerprint[:12]}. Pass the data as it was."
         )
     groups = lesions.loc[ids.iloc[rows]].to_numpy(str)
     return stability_of(engine, dataset, rows, groups, progress=progress)

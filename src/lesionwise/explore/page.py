@@ -13,7 +13,7 @@ from lesionwise.errors import DataError
 from lesionwise.explore import gallery, tables
 from lesionwise.explore.drawings import Drawing, all_drawings, axes_names
 from lesionwise.explore.explore import Exploration
-from lesionwise.files import atomic_path, read_json, write_json, write_text
+from lesionwise.files import atomic_path, is_used, read_json, sole_writer, write_json, write_text
 from lesionwise.labels import CODES, NAMES
 from lesionwise.page.embed import jpeg_uri
 from lesionwise.page.palette import LIGHT
@@ -33,8 +33,13 @@ def write_exploration(found: Exploration, out: Path, *, force: bool = False) -> 
     Raises:
         DataError: If the folder holds an exploration of other data, or something else.
     """
-    if not force:
-        _verify_replaceable(out, found)
+    with sole_writer(out):
+        if not force:
+            _verify_replaceable(out, found)
+        return _write_page(found, out)
+
+
+def _write_page(found: Exploration, out: Path) -> Path:
     write_json(out / _RECORD, {"data": found.cache.fingerprint})
     table = found.dataset.table
     page = render_page(
@@ -64,7 +69,7 @@ def write_exploration(found: Exploration, out: Path, *, force: bool = False) -> 
 
 def _verify_replaceable(out: Path, found: Exploration) -> None:
     record = out / _RECORD
-    if not out.exists() or not any(out.iterdir()):
+    if not is_used(out):
         return
     if not record.is_file():
         raise DataError(

@@ -43,27 +43,29 @@ class Row:
         diagnosis: Diagnosis of the score; empty for a score over all.
         claimed: Value that the file claims.
         found: Here; None if there is no score of that name.
-        checkable: Whether the data hold what the number rests on; if not, it is not confirmed nor refuted.
+        missing: What the number rests on and the data do not hold; it is then neither confirmed nor refuted.
         tolerance: Largest accepted difference between the two.
+        part: Part whose images the number rests on.
     """
 
     score: str
     diagnosis: str
     claimed: float
     found: float | None
-    checkable: bool = True
+    missing: str = ""
     tolerance: float = TOLERANCE
+    part: str = "test"
 
     @property
     def confirmed(self) -> bool:
         """Whether the two agree."""
         near = self.found is not None and abs(self.claimed - self.found) <= self.tolerance
-        return self.checkable and near
+        return not self.missing and near
 
     @property
     def refuted(self) -> bool:
         """Whether the two differ, in data that hold what the number rests on."""
-        return self.checkable and not self.confirmed
+        return not self.missing and not self.confirmed
 
     def to_json(self) -> dict[str, Any]:
         """Return the line as plain values."""
@@ -90,24 +92,24 @@ class ClaimCheck:
 
     @property
     def confirmed(self) -> bool:
-        """Whether every line is."""
-        return all(row.confirmed for row in self.rows)
+        """Whether every line on `test` is, and no other line is refuted: its images may be missing."""
+        return all(row.confirmed or (row.missing and row.part != "test") for row in self.rows)
 
     def verdict(self) -> str:
         """Return the result in a sentence."""
         counts = {
             "confirmed": sum(row.confirmed for row in self.rows),
             "refuted": sum(row.refuted for row in self.rows),
-            "not checked": sum(not row.checkable for row in self.rows),
+            "not checked": sum(bool(row.missing) for row in self.rows),
         }
         summary = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-        if self.confirmed:
+        needs = " and ".join(dict.fromkeys(row.missing for row in self.rows if row.missing))
+        if counts["confirmed"] == len(self.rows):
             return f"CONFIRMED, all {len(self.rows)} rows."
         if counts["refuted"]:
             return f"REFUTED in {counts['refuted']} of {len(self.rows)} rows ({summary})."
-        return (
-            f"NOT VERIFIED: {summary}. The rest needs {', '.join(self.missing_metadata)} of the test images."
-        )
+        verdict = "CONFIRMED" if self.confirmed else "NOT VERIFIED"
+        return f"{verdict}: {summary}. The rest needs {needs}."
 
 
 def check_claims(engine: Engine, dataset: Dataset) -> ClaimCheck:
@@ -115,9 +117,10 @@ def check_claims(engine: Engine, dataset: Dataset) -> ClaimCheck:
 
     The scores of a model that takes age, sex and site rest on these. Where the data tell one of them of no
     test image, the model answers differently, and only the counts of images and lesions are checked.
+    Stability is checked where all images are there that it was measured on.
 
     Raises:
-        DataError: If the bundle claims nothing, or images that it names are not in the data.
+        DataError: If the bundle claims nothing, or test images that it names are not in the data.
     """
     description = engine.description
     claim = description.scores.get("test")
@@ -128,30 +131,44 @@ def check_claims(engine: Engine, dataset: Dataset) -> ClaimCheck:
             "There is nothing to verify."
         )
     rows = _rows_of(dataset, digests)
+    if len(rows) < len(digests):
+        raise DataError(
+            f"{dataset.folder}: lacks {len(digests) - len(rows)} of the {len(digests)} images that the "
+            "bundle names. Pass the data that it was tested on."
+        )
     paths = dataset.paths
     encoding = engine.description.metadata
     records = dataset.records(rows, encoding.names) if encoding else []
     known = {name: _count_known(records, name) for name in (encoding.names if encoding else ())}
     answers = engine.predict((paths[row] for row in rows), encoding.known(records) if encoding else None)
     measured = _measure(answers, dataset.y[rows], _groups_of(dataset, rows))
-    found, whole = dict(_lines(measured)), all(known.values())
+    found = dict(_lines(measured))
+    unknown = [name for name, count in known.items() if not count]
+    missing = f"{', '.join(unknown)} of the test images" if unknown else ""
     lines = [
-        Row(*name, claimed, found.get(name), checkable=whole or name[0] in _OF_IMAGES)
+        Row(*name, claimed, found.get(name), missing="" if name[0] in _OF_IMAGES else missing)
         for name, claimed in _lines(claim)
     ]
-    return ClaimCheck([*lines, *_check_stability(engine, dataset, checkable=whole)], known, len(rows))
+    return ClaimCheck([*lines, *_check_stability(engine, dataset, missing)], known, len(rows))
 
 
-def _check_stability(engine: Engine, dataset: Dataset, *, checkable: bool) -> list[Row]:
+def _check_stability(engine: Engine, dataset: Dataset, missing: str) -> list[Row]:
     """Return the shares that stay the same beside those that the bundle claims; none if it claims none.
 
     What bf16 changes depends on the processor, so it is left out.
+
+    Args:
+        engine: Engine of the bundle.
+        dataset: Dataset that may hold the images.
+        missing: What the data do not hold besides.
     """
     claim = engine.description.stability
     if claim is None or not claim.measured_on:
         return []
-    rows = _rows_of(dataset, claim.measured_on)
-    found = stability_of(engine, dataset, rows, _groups_of(dataset, rows)).changes if checkable else {}
+    rows, all_images = _rows_of(dataset, claim.measured_on), len(claim.measured_on)
+    if len(rows) < all_images:
+        missing = f"{all_images - len(rows)} of the {all_images} images of cal"
+    found = {} if missing else stability_of(engine, dataset, rows, _groups_of(dataset, rows)).changes
     shares = {
         (change, aspect): share.value
         for change, kept in claim.changes.items()
@@ -165,8 +182,9 @@ def _check_stability(engine: Engine, dataset: Dataset, *, checkable: bool) -> li
             aspect,
             claimed,
             _share(found.get(change), aspect),
-            checkable=checkable,
+            missing=missing,
             tolerance=STABILITY_TOLERANCE,
+            part="cal",
         )
         for (change, aspect), claimed in shares.items()
     ]
@@ -183,15 +201,9 @@ def _count_known(records: list[dict[str, Any]], name: str) -> int:
 
 
 def _rows_of(dataset: Dataset, digests: tuple[str, ...]) -> NDArray[np.int64]:
-    """Return the rows of the images with these digests."""
+    """Return the rows of the images with these digests, as far as they are there."""
     place = {image_digest(name): row for row, name in enumerate(dataset.table["image_id"])}
-    missing = sum(digest not in place for digest in digests)
-    if missing:
-        raise DataError(
-            f"{dataset.folder}: lacks {missing} of the {len(digests)} images that the bundle names. "
-            "Pass the data that it was tested on."
-        )
-    return np.array(sorted(place[digest] for digest in digests), np.int64)
+    return np.array(sorted(place[digest] for digest in digests if digest in place), np.int64)
 
 
 def _groups_of(dataset: Dataset, rows: NDArray[np.int64]) -> NDArray[np.str_]:

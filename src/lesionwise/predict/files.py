@@ -5,7 +5,7 @@ Here: the pipeline of `lesionwise predict`. Not here: finding images (`lesionwis
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +27,7 @@ from lesionwise.predict.metadata import MetadataTable
 from lesionwise.predict.views import run_views, verify_views_add
 from lesionwise.predict.writing import (
     Format,
+    Kept,
     drop_error_table,
     error_table,
     prediction_table,
@@ -106,6 +107,7 @@ class Output:
         format_: Format of the predictions.
         resume: Keep what an interrupted call left beside `table`.
         on_answers: Called with each batch: pictures, pixels (B, H, W, 3) and answers.
+        settings: What a resumed call must share besides the settings of the model, as JSON values.
     """
 
     table: Path
@@ -113,6 +115,7 @@ class Output:
     format_: Format = "lesionwise"
     resume: bool = False
     on_answers: OnAnswers | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
 
 
 def predict_files(
@@ -138,7 +141,7 @@ def predict_files(
         BundleError: If the model averages the views of `tta` itself.
     """
     tally = Tally()
-    settings = settings_of(engine, format_=output.format_, tta=tta, metadata=metadata)
+    settings = settings_of(engine, output, tta=tta, metadata=metadata)
     with prediction_table(output.table, output.format_) as table, error_table(output.errors) as faults:
         kept = table.begin(settings, resume=output.resume)
         fresh = fresh_pictures(pictures, kept, tally, faults.append)
@@ -182,17 +185,18 @@ def answer_pictures(
 
 
 def settings_of(
-    engine: Engine, *, format_: Format, tta: bool, metadata: MetadataTable | None = None
+    engine: Engine, output: Output, *, tta: bool, metadata: MetadataTable | None = None
 ) -> dict[str, object]:
     """Return what two calls must share for one to go on after the other, whichever engine does the work."""
     if tta:
         verify_views_add(engine)
     return {
         "model": engine.bundle.sha256,
-        "format": format_,
-        "tta": tta,
-        "precision": engine.precision,
+        "--format": output.format_,
+        "--tta": tta,
+        "--precision": engine.precision,
         "metadata": metadata and metadata.fingerprint,
+        **output.settings,
     }
 
 
@@ -209,7 +213,7 @@ class _Met:
 
 
 def fresh_pictures(
-    pictures: Iterable[Picture], kept: set[int], tally: Tally, on_faults: Callable[[list[list[str]]], None]
+    pictures: Iterable[Picture], kept: Kept, tally: Tally, on_faults: Callable[[list[list[str]]], None]
 ) -> Iterator[Picture]:
     """Yield the pictures that are not written yet, no file and no name twice.
 
@@ -218,16 +222,21 @@ def fresh_pictures(
     """
     met = _Met()
     for picture in pictures:
+        taken = ""
         if hash(picture.path) in met.paths and not picture.named:
             tally.repeated += 1
             continue
         if hash(picture.image_id) in met.names:
-            on_faults([[picture.image_id, picture.path, "another image has this image_id"]])
-            tally.failed += 1
-        elif hash(picture.image_id) in kept:
+            taken = "another image has this image_id"
+        elif kept.holds(picture):
             tally.kept += 1
+        elif kept.has_name_of(picture):
+            taken = "another image in the table has this image_id; predict both in one call"
         else:
             yield picture
+        if taken:
+            on_faults([[picture.image_id, picture.path, taken]])
+            tally.failed += 1
         met.add(picture)
 
 

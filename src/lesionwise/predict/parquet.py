@@ -1,14 +1,18 @@
 """Predictions as Parquet.
 
-Here: the finished table as one file. Not here: the rows (`writing`), and importing Arrow (`data.storage`).
+Here: the finished table as one file, and back. Not here: the rows (`writing`), and importing Arrow
+(`data.storage`).
 """
 
+import csv
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from lesionwise.data.storage import import_arrow
 from lesionwise.errors import DataError
-from lesionwise.files import atomic_path
+from lesionwise.files import atomic_path, copy_file
+from lesionwise.predict.writing import number_text, settings_path
 
 PARQUET: Final = ".parquet"
 _TEXTS: Final = (
@@ -23,13 +27,13 @@ def write_parquet(table: Path, out: Path) -> None:
     Raises:
         MissingExtraError: If Arrow is not installed.
     """
-    arrow, csv, parquet = import_arrow(), import_arrow("csv"), import_arrow("parquet")
+    arrow, tables, parquet = import_arrow(), import_arrow("csv"), import_arrow("parquet")
     with table.open(encoding="utf-8") as file:
         columns = file.readline().rstrip("\n").split(",")
     kinds = {name: arrow.string() if name in _TEXTS else arrow.float64() for name in columns}
-    options = csv.ConvertOptions(column_types=kinds)
+    options = tables.ConvertOptions(column_types=kinds)
     with (
-        csv.open_csv(table, convert_options=options) as rows,
+        tables.open_csv(table, convert_options=options) as rows,
         atomic_path(out) as temporary,
         parquet.ParquetWriter(temporary, rows.schema) as writer,
     ):
@@ -37,17 +41,51 @@ def write_parquet(table: Path, out: Path) -> None:
             writer.write_batch(batch)
 
 
-def verify_made_by(out: Path, sha256: str) -> None:
-    """Make sure that a finished Parquet file was predicted with this model, as far as it names one."""
-    parquet, column = import_arrow("parquet"), "model_sha256"
-    try:
-        file = parquet.ParquetFile(out)
-        named = column in file.schema_arrow.names
-        models = set(file.read([column])[column].to_pylist()) if named else set()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{out}: cannot be read as Parquet: {error}. Name another file.") from error
-    if models - {sha256}:
-        raise DataError(
-            f"{out}: was predicted with another model. Resume with the same, or leave --resume out to start "
-            "anew."
+def unpack(out: Path, table: Path) -> None:
+    """Write a finished Parquet file as the CSV that it was made of, so that a resumed call goes on after it.
+
+    Args:
+        out: The file, with its record beside it.
+        table: The CSV, which must not be there.
+
+    Raises:
+        DataError: If the file is no Parquet file.
+    """
+    if settings_path(out).exists():
+        copy_file(settings_path(out), settings_path(table))
+    with atomic_path(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(
+            [number_text(value) if isinstance(value, float) else value for value in row] for row in _rows(out)
         )
+
+
+def pack(table: Path, out: Path) -> None:
+    """Turn a finished CSV into a Parquet file. A killed call is resumed from either.
+
+    Args:
+        table: The CSV, with its record beside it.
+        out: The file.
+    """
+    settings_path(out).unlink(missing_ok=True)
+    write_parquet(table, out)
+    table.unlink()
+    settings_path(table).replace(settings_path(out))
+
+
+def remove(table: Path) -> None:
+    """Remove a finished CSV with its record, if it is there."""
+    for path in (table, settings_path(table)):
+        path.unlink(missing_ok=True)
+
+
+def _rows(path: Path) -> Iterator[list[str | float | None]]:
+    """Yield the header and then the rows of a Parquet file of predictions."""
+    parquet = import_arrow("parquet")
+    try:
+        file = parquet.ParquetFile(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as Parquet: {error}. Name another file.") from error
+    with file:
+        yield file.schema_arrow.names
+        for batch in file.iter_batches():
+            yield from map(list, zip(*(column.to_pylist() for column in batch.columns), strict=True))

@@ -63,7 +63,7 @@ def predict_with_ray(
         LesionwiseError: If no cluster can be joined, or Ray gives up.
     """
     tally, format_ = Tally(), output.format_
-    settings = settings_of(engine, format_=format_, tta=tta)
+    settings = settings_of(engine, output, tta=tta)
     work = partial(_answer_block, bundle=engine.bundle, precision=engine.precision, tta=tta, format_=format_)
     with (
         joined() as ray,

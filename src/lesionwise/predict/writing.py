@@ -1,13 +1,19 @@
 """The tables that `predict` writes: predictions, in our form or the ISIC challenge's, and errors.
 
 Here: rows and files, with the standard library alone. A table grows under another name until it is whole;
-`--resume` reads that one. Not here: what the numbers mean.
+`--resume` reads that one. A record beside the table keeps the settings that its rows were made with.
+Not here: what the numbers mean.
+
+    p.csv.part   p.csv.part.json       while it grows
+    p.csv        p.csv.settings.json   when it is whole
 """
 
 import csv
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Literal, Self
@@ -15,6 +21,7 @@ from typing import IO, Final, Literal, Self
 from lesionwise.bundle.answers import Answers
 from lesionwise.bundle.load import Bundle
 from lesionwise.data.pictures import Picture
+from lesionwise.data.storage import SCHEME
 from lesionwise.errors import DataError
 from lesionwise.files import blamed_on, copy_file, read_json, sole_writer, write_json
 from lesionwise.labels import CODES
@@ -33,6 +40,8 @@ _COLUMNS: Final[dict[Format, list[str]]] = {
 }
 _ERROR_COLUMNS: Final = ["image_id", "path", "reason"]
 _TAIL: Final = 1 << 16  # bytes that are searched at once for the last line break
+_HASH: Final = re.compile("[0-9a-f]{64}")
+_SHOWN: Final = 12  # characters of a hash in messages
 
 
 def table_rows(
@@ -51,21 +60,73 @@ def table_rows(
     for row, picture in enumerate(pictures):
         if format_ == "isic":
             prob = dict(zip(CODES, probabilities[row], strict=True))
-            yield [picture.image_id, *(_number(prob[code]) for code in _CHALLENGE)]
+            yield [picture.image_id, *(number_text(prob[code]) for code in _CHALLENGE)]
             continue
         yield [
             picture.image_id,
             picture.path,
             str(decisions.decision[row]),
             str(decisions.top[row]),
-            _number(decisions.malignant_probability[row]),
+            number_text(decisions.malignant_probability[row]),
             " ".join(decisions.prediction_codes(row) or ()),
-            "" if answers.ood_score is None else _number(answers.ood_score[row]),
-            *map(_number, probabilities[row]),
-            *map(_number, logits[row]),
+            "" if answers.ood_score is None else number_text(answers.ood_score[row]),
+            *map(number_text, probabilities[row]),
+            *map(number_text, logits[row]),
             inert_name(bundle.description.name),
             bundle.sha256,
         ]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The rows that an earlier call left, as 64-bit hashes; none by default.
+
+    Attributes:
+        table: The table.
+        folder: Folder that relative paths in its rows start from.
+        rows: Hash of the file by that of the image_id.
+        files: The hashes of all files; None where a table has no paths.
+    """
+
+    table: Path = Path()
+    folder: str = ""
+    rows: Mapping[int, int] = field(default_factory=dict)
+    files: frozenset[int] | None = frozenset()
+
+    def holds(self, picture: Picture) -> bool:
+        """Return whether a picture has a row: the same file, and under the id that a table of paths gives it.
+
+        Raises:
+            DataError: If its path is relative to another folder than those of the rows.
+        """
+        if not self.files:
+            return self.files is None and self.has_name_of(picture)
+        if not _is_absolute(picture.path) and self.folder != str(Path.cwd()):
+            raise DataError(
+                f"{self.table}: was started in {self.folder}, where its relative paths begin. Resume it from "
+                f"there, or name the images by absolute paths instead of {picture.path}."
+            )
+        file = hash(absolute_path(picture.path, self.folder))
+        return self.rows.get(hash(picture.image_id)) == file if picture.named else file in self.files
+
+    def has_name_of(self, picture: Picture) -> bool:
+        """Return whether a row has the image_id of a picture."""
+        return hash(picture.image_id) in self.rows
+
+
+def absolute_path(path: str, folder: str = "") -> str:
+    """Return the path of a picture from the root; an address in object storage stays as it is.
+
+    Args:
+        path: The path.
+        folder: Folder that a relative path starts from; the working directory if left out.
+    """
+    folder = folder or str(Path.cwd())
+    return path if SCHEME in path else os.path.normpath(os.path.join(folder, path))  # noqa: PTH118 (fast)
+
+
+def _is_absolute(path: str) -> bool:
+    return SCHEME in path or os.path.isabs(path)  # noqa: PTH117 (fast)
 
 
 class GrowingTable:
@@ -77,7 +138,7 @@ class GrowingTable:
 
     def __init__(self, path: Path, columns: list[str]) -> None:
         self.path = path
-        self.part = path.with_name(f"{path.name}.part")
+        self.part = part_path(path)
         self.record = path.with_name(f"{path.name}.part.json")
         self.columns = columns
         self._file: IO[str] | None = None
@@ -97,10 +158,12 @@ class GrowingTable:
             with suppress(OSError):  # of a full disk, which was reported when the rows were written
                 self._file.close()
             if kind is None:
+                settings_path(self.path).unlink(missing_ok=True)  # no record stands beside another table
                 self.part.replace(self.path)
-                self.record.unlink(missing_ok=True)
+                if self.record.exists():
+                    self.record.replace(settings_path(self.path))
 
-    def begin(self, settings: Mapping[str, object], *, resume: bool) -> set[int]:
+    def begin(self, settings: Mapping[str, object], *, resume: bool) -> Kept:
         """Make the table before its first row, with a record beside it of how its rows are made.
 
         Args:
@@ -109,23 +172,28 @@ class GrowingTable:
                 ended, for images that came since.
 
         Returns:
-            The hash of each first column that is kept.
+            What is kept.
 
         Raises:
             DataError: If the rows to keep were made with other settings or have other columns.
         """
-        if resume and not self.part.exists() and self.path.exists():
-            self._take_up(settings)
+        finished = not self.part.exists() and self.path.exists()
+        if resume and finished:
+            kept_record = settings_path(self.path)
+            record = kept_record if kept_record.exists() else self.record  # killed just before it was moved
+            folder = self._verify_same(record, settings)
+            write_json(self.record, read_json(record))
+            copy_file(self.path, self.part)
+            return self._continue(folder)
         if resume and self.part.exists():
             _drop_cut_line(self.part)
             if self.part.stat().st_size:
-                kept = self._kept(settings)
-                self._open("a")
-                return kept
+                return self._continue(self._verify_same(self.record, settings))
+        here = str(Path.cwd())
         self.part.write_bytes(b"")  # before the record, which must never stand beside older rows
-        write_json(self.record, settings)
+        write_json(self.record, {"folder": here, "settings": settings})
         self._open("w")
-        return set()
+        return Kept(self.path, here)
 
     def append(self, rows: Iterable[list[str]]) -> None:
         """Write rows and hand them to the system, so that a killed process loses none."""
@@ -140,36 +208,84 @@ class GrowingTable:
             self.append([self.columns])
         return self._file
 
-    def _take_up(self, settings: Mapping[str, object]) -> None:
-        """Go on after a table that an earlier call finished; only its model is known."""
-        with self.path.open(encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file)
-            models = {row.get("model_sha256") for row in rows}
-        if models - {settings.get("model")}:  # a table in the challenge's form names none
+    def _verify_same(self, record: Path, settings: Mapping[str, object]) -> str:
+        """Return the folder that a table was started in, after comparing the settings."""
+        before = read_json(record) if record.exists() else {}
+        noted = before.get("settings")
+        if noted is None:
             raise DataError(
-                f"{self.path}: was predicted with another model, or does not name one. Leave --resume out "
-                "to start anew."
+                f"{self.path}: expected {record.name} beside it, with the settings that it was predicted "
+                "with, but found none. Leave --resume out to start anew."
             )
-        write_json(self.record, settings)
-        copy_file(self.path, self.part)
+        changed = [
+            f"{name} was {_shown(noted.get(name))}, now {_shown(value)}"
+            for name, value in settings.items()
+            if noted.get(name) != value
+        ]
+        if changed:
+            raise DataError(
+                f"{self.path}: was started with other settings: {'; '.join(changed)}. Resume with the same "
+                "ones, or leave --resume out to start anew."
+            )
+        return str(before["folder"])
 
-    def _kept(self, settings: Mapping[str, object]) -> set[int]:
-        before = read_json(self.record) if self.record.exists() else {}
-        if differs := [name for name, value in settings.items() if before.get(name) != value]:
-            raise DataError(
-                f"{self.part}: was begun with another {' and '.join(differs)}. "
-                "Resume with the same, or leave --resume out to start anew."
-            )
+    def _continue(self, folder: str) -> Kept:
         with self.part.open(encoding="utf-8", newline="") as file:
             rows = csv.reader(file)
             if next(rows, None) != self.columns:
                 raise DataError(f"{self.part}: has other columns. Leave --resume out to start anew.")
-            return {hash(row[0]) for row in rows if row}
+            place = self.columns.index("path") if "path" in self.columns else None
+            kept = {
+                hash(row[0]): 0 if place is None else hash(absolute_path(row[place], folder))
+                for row in rows
+                if len(row) > (place or 0)
+            }
+        self._open("a")
+        return Kept(self.path, folder, kept, None if place is None else frozenset(kept.values()))
+
+
+def part_path(table: Path) -> Path:
+    """Return the name of a table that still grows."""
+    return table.with_name(f"{table.name}.part")
+
+
+def settings_path(table: Path) -> Path:
+    """Return the record of a finished table."""
+    return table.with_name(f"{table.name}.settings.json")
+
+
+def _shown(value: object) -> str:
+    """Return a setting for a message; of hashes their beginning."""
+    if value is None or isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return _HASH.sub(lambda found: found[0][:_SHOWN], str(value))
 
 
 def prediction_table(path: Path, format_: Format) -> GrowingTable:
-    """Return the table of predictions."""
+    """Return the table of predictions.
+
+    Raises:
+        DataError: If the name of its record belongs to something else.
+    """
+    verify_record(path)
     return GrowingTable(path, _COLUMNS[format_])
+
+
+def verify_record(table: Path) -> None:
+    """Make sure that the name of a table's record is free, or that of an earlier record.
+
+    Raises:
+        DataError: If it belongs to something else.
+    """
+    record = settings_path(table)
+    found = read_json(record) if record.exists() else {"settings": {}}
+    if not isinstance(found, dict) or "settings" not in found:
+        raise DataError(
+            f"{record}: expected the settings of an earlier prediction but found something else. Name "
+            "another --out."
+        )
 
 
 def error_table(path: Path) -> GrowingTable:
@@ -212,5 +328,6 @@ def _drop_cut_line(path: Path) -> None:
         file.truncate(end)
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
+    """Return a number as a table has it, with seven digits."""
     return f"{float(value):.7g}"

@@ -27,8 +27,14 @@ from lesionwise.serve.limits import Limits
 from lesionwise.serve.service import Service
 
 BACKLOG: Final = 512
-OWN_FILES: Final = 80
+OWN_FILES: Final = 40
 """Open files of the service itself: decoders, model, log, and libraries that are imported late."""
+PASSES: Final = 3
+"""Passes of the event loop for which a connection that is turned away stays open.
+
+asyncio accepts as many connections in each pass as the backlog holds. In the next pass they become
+transports, in the one after they are refused, and only then closed. Every pass accepts as many again.
+"""
 LEAST_CONNECTIONS: Final = 8
 KEEP_ALIVE_S: Final = 20
 GRACE_S: Final = 10
@@ -124,8 +130,8 @@ def exposure_warning(listening: socket.socket, *, token: bool) -> str | None:
 def fit_to_open_files(limits: Limits) -> tuple[Limits, int]:
     """Return limits and a backlog for which the system's limit of open files is enough.
 
-    The soft limit is raised as far as the system allows. What then is left for connections is shared between
-    those that are open and those that wait, because a connection that is turned away is open for a moment.
+    The soft limit is raised as far as the system allows. What then is left is shared between connections that
+    are answered and those that are turned away, which stay open for some `PASSES`.
 
     Raises:
         LesionwiseError: If too few files may be open to serve anybody.
@@ -135,7 +141,7 @@ def fit_to_open_files(limits: Limits) -> tuple[Limits, int]:
     except ImportError:
         return limits, BACKLOG
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = limits.connections + BACKLOG + OWN_FILES
+    wanted = limits.connections + PASSES * (BACKLOG + 1) + OWN_FILES
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         with suppress(OSError, ValueError):
@@ -143,11 +149,11 @@ def fit_to_open_files(limits: Limits) -> tuple[Limits, int]:
             soft = most
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return limits, BACKLOG
-    each = (soft - OWN_FILES) // 2
+    each = (soft - OWN_FILES - PASSES) // (1 + PASSES)
     if each < LEAST_CONNECTIONS:
+        least = OWN_FILES + PASSES + (1 + PASSES) * LEAST_CONNECTIONS
         raise LesionwiseError(
-            f"Only {soft} files may be open, and the service needs {OWN_FILES + 2 * LEAST_CONNECTIONS}. "
-            f'Raise the limit ("ulimit -n").'
+            f'Only {soft} files may be open, and the service needs {least}. Raise the limit ("ulimit -n").'
         )
     return replace(limits, connections=each), each
 

@@ -3,7 +3,7 @@
 Here: the stages before training, in order. Not here: the stages (`lesionwise.data`, `lesionwise.split`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -30,26 +30,19 @@ from lesionwise.training.start import verify_unseen
 
 
 @dataclass(frozen=True)
-class TrainingData:
-    """A data set with its pixels and a split that was verified against it.
+class TableData:
+    """A data set with a split that was verified against its table: what is known before an image is read.
 
     Attributes:
-        cache: The pixels, in the order of the table.
         group: Lesion group of each image, shape (N,): what intervals resample, also under a leaky split. A
             split by lesion may have joined more than the table does; that counts as well.
         part: Part of each image, shape (N,); empty for an image that the split leaves out.
     """
 
     dataset: Dataset
-    cache: ImageCache
     split: Split
     group: NDArray[np.str_]
     part: NDArray[np.str_]
-
-    @property
-    def pixels(self) -> NDArray[np.uint8]:
-        """RGB values, shape (N, H, W, 3), uint8, memory-mapped."""
-        return self.cache.pixels
 
     @property
     def image_id(self) -> NDArray[np.str_]:
@@ -60,6 +53,33 @@ class TrainingData:
     def y(self) -> NDArray[np.int64]:
         """Class index of each image, shape (N,)."""
         return self.dataset.y
+
+    def rows(self, part: str) -> NDArray[np.int64]:
+        """Return the row numbers of a part.
+
+        Raises:
+            SplitError: If the part has no image.
+        """
+        rows = np.flatnonzero(self.part == part)
+        if len(rows) == 0:
+            raise SplitError(f"The split has no image in {part}.")
+        return rows
+
+
+@dataclass(frozen=True)
+class TrainingData(TableData):
+    """The same with its pixels, against which the split was verified too.
+
+    Attributes:
+        cache: The pixels, in the order of the table.
+    """
+
+    cache: ImageCache
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """RGB values, shape (N, H, W, 3), uint8, memory-mapped."""
+        return self.cache.pixels
 
     def metadata(self, names: Sequence[MetadataName]) -> NDArray[np.float32] | None:
         """Return what is known of each image besides its pixels, encoded, shape (N, M).
@@ -92,13 +112,6 @@ class TrainingData:
         """
         return any(kept.get(name, now) != now for name, now in self.content(names).items())
 
-    def rows(self, part: str) -> NDArray[np.int64]:
-        """Return the row numbers of a part."""
-        rows = np.flatnonzero(self.part == part)
-        if len(rows) == 0:
-            raise SplitError(f"The split has no image in {part}.")
-        return rows
-
 
 def prepare(
     folder: Path,
@@ -107,6 +120,7 @@ def prepare(
     split: Path | By = "lesion",
     seed: int = 0,
     merge: Iterable[Pair] = (),
+    verify: Callable[[TableData], object] | None = None,
     execution: Execution = Execution(),
 ) -> TrainingData:
     """Read, check, clean, cache, group and split a data folder.
@@ -118,6 +132,8 @@ def prepare(
         split: A split to use, or what stays together in one that is made. A split that names copies has them
             made as well.
         merge: Pairs of images that a person confirmed to show one lesion, for a split that is made.
+        verify: Called with what the table alone tells, before images are read, which may take minutes; it
+            raises where the work to come would fail. Not called where copies of images are made.
     """
     dataset = read_dataset(folder)
     size, steps = (recipe.image_size, recipe_steps(recipe)) if recipe else (COMPARE_SIZE, ())
@@ -126,10 +142,15 @@ def prepare(
     source, merge = str(split) if given else "the new split", list(merge)
     copied = given is not None and names_copies(given.frame["image_id"].tolist(), dataset)
     if not (copied or (recipe and recipe.defect_resample_before_split)):
-        # What the table alone tells is verified before images are read, which may take minutes.
         early = given or make_split(dataset, by=by, seed=seed, pairs=merge)
         verify_split(early, dataset, pairs=merge, source=source)
-        verify_diagnoses(dataset.y, _parts(early, dataset, recipe), source=str(split if given else folder))
+        part = _parts(early, dataset, recipe)
+        verify_diagnoses(dataset.y, part, source=str(split if given else folder))
+        known = TableData(dataset, early, _groups(dataset, early, merge), part)
+        if recipe:
+            verify_unseen(recipe.weights, dataset.table, part, known.group)
+        if verify:
+            verify(known)
     cache = open_cache(dataset, size, steps=steps, execution=execution)
     if given and copied:
         dataset, cache = make_copies(dataset, cache, given.frame["image_id"].tolist())
@@ -141,12 +162,16 @@ def prepare(
     used = given or make_split(dataset, by=by, seed=seed, pairs=pairs)
     verify_split(used, dataset, pairs=pairs, source=source)
     part = _parts(used, dataset, recipe)
-    joined = [] if used.leaky else kept_together(used.frame)
     verify_diagnoses(dataset.y, part, source=str(split if given else folder))
-    group = lesion_groups(dataset.table, [*pairs, *joined])
+    group = _groups(dataset, used, pairs)
     if recipe:
         verify_unseen(recipe.weights, dataset.table, part, group)
-    return TrainingData(dataset, cache, used, group, part)
+    return TrainingData(dataset, used, group, part, cache)
+
+
+def _groups(dataset: Dataset, split: Split, pairs: Sequence[Pair]) -> NDArray[np.str_]:
+    joined = [] if split.leaky else kept_together(split.frame)
+    return lesion_groups(dataset.table, [*pairs, *joined])
 
 
 def _parts(split: Split, dataset: Dataset, recipe: Recipe | None) -> NDArray[np.str_]:

@@ -4,12 +4,9 @@ What is not here: what the set holds (`plan`) and how it looks (`diagnoses`, `ph
 """
 
 import csv
-import os
-import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,7 +19,7 @@ from lesionwise.data.phantom.photograph import Photograph, take_photograph
 from lesionwise.data.phantom.plan import Imbalance, PlannedLesion, count_lesions, plan_lesions
 from lesionwise.data.phantom.skin import draw_lots_for_skin
 from lesionwise.data.workspace import usable_cores
-from lesionwise.errors import DataError
+from lesionwise.files import atomic_folder
 from lesionwise.progress import SILENT, Progress
 
 IMAGE_FOLDERS = ("HAM10000_images_part_1", "HAM10000_images_part_2")
@@ -73,7 +70,7 @@ def write_phantom(
         The folder, `out`.
 
     Raises:
-        DataError: If `out` is a file or a folder that is not empty.
+        RunError: If `out` is a file or a folder that is not empty.
         ValueError: If a number is out of its range, or `imbalance` is not one of its names.
 
     Examples:
@@ -84,7 +81,7 @@ def write_phantom(
     _verify_arguments(lesions_per_class, imbalance, seed, workers)
     counts = count_lesions(lesions_per_class, imbalance)
     lesions = plan_lesions(counts, _stream(seed, _TABLE_STREAM))
-    with _appearing_whole(out) as folder:
+    with atomic_folder(out) as folder:
         _write_table(folder / METADATA_FILE, lesions)
         _write_pictures(folder, _photographed(lesions, seed=seed, workers=workers), lesions, progress)
     return out
@@ -114,31 +111,6 @@ def _verify_arguments(lesions_per_class: int, imbalance: str, seed: int, workers
         raise ValueError(f"Expected `seed` of 0 or more but got {seed}.")
     if workers is not None and workers < 1:
         raise ValueError(f"Expected `workers` of 1 or more, or None, but got {workers}.")
-
-
-@contextmanager
-def _appearing_whole(out: Path) -> Iterator[Path]:
-    """Give a sibling folder to write into; it becomes `out` on success and vanishes otherwise."""
-    _verify_free(out)
-    out = out.resolve()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = out.with_name(f".{out.name}.{os.getpid()}.part")
-    folder.mkdir()
-    try:
-        yield folder
-        _verify_free(out)
-        if out.exists():
-            out.rmdir()
-        folder.replace(out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _verify_free(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise DataError(f"{out} is a file. Give a folder that is new or empty.")
-    if out.is_dir() and any(out.iterdir()):
-        raise DataError(f"{out} is not empty. Give a folder that is new or empty, or remove it.")
 
 
 def _write_table(path: Path, lesions: Sequence[PlannedLesion]) -> None:

@@ -19,7 +19,7 @@ from lesionwise.evaluation.scores.gaps import evaluate_gaps
 from lesionwise.evaluation.scores.subgroups import evaluate_subgroups
 from lesionwise.evaluation.stability import STABILITY
 from lesionwise.evaluation.tables import join_table, rows_of
-from lesionwise.files import read_json, write_json
+from lesionwise.files import is_used, read_json, write_json
 from lesionwise.run_folder import RunFolder, read_split_facts
 from lesionwise.run_record import describe_environment
 
@@ -76,7 +76,7 @@ def claim_given_folder(path: Path, predictions: Predictions, *, force: bool = Fa
     run = RunFolder(path)
     if path.exists() and not path.is_dir():
         raise RunError(f"{path}: expected a folder but found a file.")
-    if not path.exists() or not any(path.iterdir()):
+    if not is_used(path):
         return run
     given = run.predictions(GIVEN)
     if run.config.exists() or not given.is_file():

@@ -161,7 +161,6 @@ def test_a_table_reports_how_many_images_got_which_decision(photographs: Path, d
     assert "lesionwise evaluate p.csv --truth TRUTH.csv" in done.stdout
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -179,7 +178,8 @@ def test_a_stamped_model_says_so_before_it_answers(
     assert words in shown
     done = CliRunner().invoke(app, ["bundle", "show", str(model)])
     assert done.output.startswith(words)
-=======
+
+
 @pytest.mark.skipif(find_spec("pyarrow") is None, reason="Arrow is not installed")
 def test_a_finished_parquet_is_resumed_like_a_csv(image: Path, tmp_path: Path) -> None:
     out = tmp_path / "p.parquet"
@@ -207,4 +207,3 @@ def test_the_challenge_format_is_resumed_from_the_same_places_alone(image: Path,
     shutil.copy(image, tmp_path / "other" / "one.png")
     refused = predict(tmp_path / "other", *options, "--resume")
     assert f"PATH was {image}, now {tmp_path / 'other'}" in str(refused.exception)
->>>>>>> 36172c3 (A resumed table knows its images by their files and names changed settings; locks for every command that writes, for all users too; data are compared by content; what Ctrl-C names goes on)

@@ -173,10 +173,10 @@ def test_stability_is_checked_where_all_its_images_are_there(make_bundle: MakeBu
     engine.bundle = replace(
         engine.bundle, description=engine.description.model_copy(update={"stability": claim})
     )
-    whole = verify_claims(engine, drawn)
+    whole = check_claims(engine, drawn)
     assert whole.verdict() == f"CONFIRMED, all {len(whole.rows)} rows."
     lacking = replace(drawn, table=drawn.table.drop(others[:2]).reset_index(drop=True))
-    found = verify_claims(engine, lacking)
+    found = check_claims(engine, lacking)
     unchecked = [row for row in found.rows if row.missing]
     assert {row.part for row in unchecked} == {"cal"}
     assert len(unchecked) == sum(row.part == "cal" for row in whole.rows) > 0

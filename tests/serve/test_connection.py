@@ -271,7 +271,7 @@ def test_a_low_limit_of_open_files_lowers_the_number_of_connections(
         assert comes_true(lambda: is_well(place))
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(60)
+        process.communicate(timeout=60)
     assert "Traceback" not in log.read_text()
 
 

@@ -26,7 +26,7 @@ def ensemble(
 
     path = out or next_run_path(Path("runs"), "ensemble")
     with sole_writer(path, *folders_of(*members)):
-        folder = claim_ensemble_folder(path)
+        folder = claim_ensemble_folder(path, members)
         parts = make_ensemble(members, folder)
         part = working_part(folder)
         evaluation = evaluate_part(folder, part) if part in parts else None

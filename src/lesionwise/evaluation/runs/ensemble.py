@@ -19,7 +19,7 @@ from lesionwise.errors import RunError
 from lesionwise.evaluation.calibration.record import Floats, softmax
 from lesionwise.evaluation.predictions import Predictions, write_predictions
 from lesionwise.evaluation.runs.predictions import read_run_predictions, run_calibration
-from lesionwise.evaluation.runs.scores import OUT_OF_FOLD, working_part
+from lesionwise.evaluation.runs.scores import OUT_OF_FOLD
 from lesionwise.files import file_sha256, read_json, write_json, write_text
 from lesionwise.run_folder import RunFolder, claim_own_folder, open_run_folder, read_split_facts
 from lesionwise.run_record import describe_environment
@@ -29,14 +29,23 @@ PARTS: Final = ("val", "cal", OUT_OF_FOLD)
 _TINY: Final = 1e-12  # keeps the logarithm finite
 
 
-def claim_ensemble_folder(path: Path) -> RunFolder:
-    """Return the folder of a new ensemble, or of one that was stopped before all of it was there."""
+def claim_ensemble_folder(path: Path, runs: Sequence[RunFolder] = ()) -> RunFolder:
+    """Return the folder of a new ensemble, or of one that was stopped before all of it was there.
+
+    Args:
+        runs: The members. An ensemble of the same that was not scored yet is made again.
+
+    Raises:
+        RunError: If something else is there, or an ensemble that is finished.
+    """
     out = RunFolder(path)
     claim_own_folder(out.ensemble, what="unfinished ensemble")
-    parts = read_json(out.ensemble)["parts"] if out.ensemble.is_file() else []
-    written = all(out.predictions(part).is_file() for part in parts)
-    if parts and written and (out.scores.is_file() or working_part(out) not in parts):
-        raise RunError(f"{path}: holds an ensemble already. Pass another --out.")
+    if out.ensemble.is_file():
+        record = read_json(out.ensemble)
+        same = [member["run"] for member in record["members"]] == [str(run.path.resolve()) for run in runs]
+        written = all(out.predictions(part).is_file() for part in record["parts"])
+        if written and (out.scores.is_file() or not same):
+            raise RunError(f"{path}: holds an ensemble already. Pass another --out.")
     return out
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from conftest import make_recipe
+from conftest import WriteKaggle, make_recipe
 from lesionwise import cli
 from lesionwise.cli import console
 from lesionwise.export.run import export_run
@@ -57,7 +57,7 @@ STOPS = [
     ("train seed-mlp --data DATA KEYS --out new", "lesionwise.training.run.prepare", 1),
     ("run seed-mlp --data DATA KEYS", "lesionwise.report.html.write_report", 1),
     (
-        "cross-validate seed-mlp --data DATA KEYS --folds 2",
+        "cross-validate seed-mlp --data MANY KEYS --folds 1,",
         "lesionwise.experiments.crossval.evaluate_part",
         1,
     ),
@@ -74,14 +74,17 @@ KEYS = "--set epochs=1 --set image_size=[16,24] --set batch_size=16"
 
 
 @pytest.fixture(scope="module")
-def places(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Paths of a trained run, another one on its split, a model and the data."""
+def places(
+    drawn_folder: Path, write_kaggle: WriteKaggle, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """Paths of a trained run, another one on its split, a model, the data, and data with many lesions."""
     folder = tmp_path_factory.mktemp("trained")
     recipe = make_recipe(model="seed-mlp", epochs=1, image_size=(16, 24))
     run = train(recipe, drawn_folder, out=folder / "run")
     train(recipe, drawn_folder, out=folder / "other", split=run.split, seed=1)
     export_run(run, folder / "model.onnx")
     paths = {"RUN": run.path, "OTHER": folder / "other", "MODEL": folder / "model.onnx", "DATA": drawn_folder}
+    paths["MANY"] = write_kaggle(folder / "many", lesions=20)
     return {name: str(path) for name, path in paths.items()}
 
 

@@ -347,8 +347,9 @@ def run_forked(words: list[str], log: Path, seconds: float = TIME_S) -> int:
         sys.argv = words[2:]
         if words[1] == "-c":
             exec(words[2], {"__name__": "__main__"})  # noqa: S102 (of this file)
-            return 0
-        return cli.main()
+        else:
+            cli.main()
+        return 0
 
     return forked(work, log, seconds)
 

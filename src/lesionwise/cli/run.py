@@ -81,11 +81,12 @@ def run(
     if not folder.predictions("val").is_file():
         print_result(describe_unscored(folder), {"run": str(folder.path)}, as_json=json)
         return
-    with run_to_write(folder.path), timed_stage(folder, "evaluate"):
-        table, missing = about_part(folder, "val")
-        if missing:
-            print_note(missing, quiet=quiet)
-        evaluation = evaluate_part(folder, "val", table=table)
+    with run_to_write(folder.path):
+        with timed_stage(folder, "evaluate"):
+            table, missing = about_part(folder, "val")
+            if missing:
+                print_note(missing, quiet=quiet)
+            evaluation = evaluate_part(folder, "val", table=table)
         with Display(quiet=quiet) as display:
             write_report(folder, progress=display)
     check = read_check(folder, "val")

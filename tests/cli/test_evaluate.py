@@ -92,6 +92,11 @@ def test_a_test_set_that_lacks_diagnoses_is_scored_and_reported_over_those_it_ha
     assert "balanced accuracy over 4 of 7" in page
     assert "No image shows a melanoma" in page
 
+    (tmp_path / "b.csv").write_text((tmp_path / "a.csv").read_text())
+    both = ("compare", tmp_path / "a.csv", tmp_path / "b.csv", "--table", tmp_path / "meta.csv")
+    assert _call(monkeypatch, *both) == 0
+    assert "\n  balanced accuracy over 4 of 7 +0.000" in capsys.readouterr().out
+
 
 def test_the_verdict_counts_the_melanomas_that_are_missed(
     files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -96,7 +96,7 @@ def test_models_on_different_images_are_not_compared(simulated: Simulated) -> No
     fewer = Predictions(model.image_id[1:], model.y_prob[1:], simulated.y_true[1:], simulated.groups[1:])
     with pytest.raises(DataError, match="b: 1 image, such as I0000, missing from it or from a"):
         compare([("a", model), ("b", fewer)])
-    with pytest.raises(DataError, match="b: 1 images"):
+    with pytest.raises(DataError, match="b: 1 image,"):
         compare([("a", fewer), ("b", model)])
 
 

@@ -145,16 +145,21 @@ def _verify_same_split(runs: list[Path]) -> None:
 
 
 def _describe(comparison: "Comparison", by: By) -> str:
+    from lesionwise.evaluation.scores.evaluate import mean_title
+
     test = comparison.mcnemar
     counts = f"{counted(comparison.images, 'image')} of {counted(comparison.lesions, 'lesion')}"
     lines = [f"{comparison.name} less {comparison.reference}: {counts} (95 % intervals by paired {by}s)"]
-    for name in _SHOWN:
-        if name not in comparison.differences:
-            continue
-        difference = comparison.differences[name]
+    shown = {
+        mean_title(name, comparison.diagnoses): comparison.differences[name]
+        for name in _SHOWN
+        if name in comparison.differences
+    }
+    width = max(18, *map(len, shown))
+    for title, difference in shown.items():
         clear = "" if difference.low <= 0 <= difference.high else "   0 is outside"
         lines.append(
-            f"  {name.replace('_', ' '):18} {difference.value:+.3f} "
+            f"  {title:{width}} {difference.value:+.3f} "
             f"({difference.low:+.3f} to {difference.high:+.3f}){clear}"
         )
     lines.append(

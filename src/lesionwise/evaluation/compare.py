@@ -50,6 +50,7 @@ class Comparison:
     """A model held against the first.
 
     Attributes:
+        diagnoses: How many of the seven the images show.
         differences: The model's score less the reference's, by score; the resamples are paired.
         mcnemar: McNemar's test of the decisions; the reference is the first.
     """
@@ -58,6 +59,7 @@ class Comparison:
     reference: str
     images: int
     lesions: int
+    diagnoses: int
     differences: dict[str, Estimate]
     mcnemar: McNemar
 
@@ -170,6 +172,7 @@ def compare(
         name: measure(truth, one.y_prob, groups, resamples=resamples, seed=seed) for name, one in aligned
     }
     base = measured[reference]
+    diagnoses, lesions = len(np.unique(truth)), int(base.lesion.max()) + 1
     comparisons = []
     for name, other in others:
         differences = {}
@@ -179,9 +182,8 @@ def compare(
                 low, high = percentile_interval(measured[name].drawn[score] - base.drawn[score])
                 differences[score] = Estimate(value, float(low), float(high))
         test = mcnemar(truth, first.y_prob, other.y_prob)
-        lesions = int(base.lesion.max()) + 1
-        comparisons.append(Comparison(name, reference, len(truth), lesions, differences, test))
-    return Contest(comparisons, _rank(measured), mean_title(RANKED_BY, len(np.unique(truth))))
+        comparisons.append(Comparison(name, reference, len(truth), lesions, diagnoses, differences, test))
+    return Contest(comparisons, _rank(measured), mean_title(RANKED_BY, diagnoses))
 
 
 def align(

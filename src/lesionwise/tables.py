@@ -119,9 +119,6 @@ class Table:
             texts: Columns that are read as text though they may look like numbers; all if left out. A cell
                 of another column that is empty is missing.
             rename: Use our names for the columns of `COLUMNS`.
-
-        Raises:
-            DataError: If it is no table throughout.
         """
         import pandas as pd  # noqa: PLC0415 (which `predict` lacks)
 
@@ -148,11 +145,7 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Return a table whose header was read.
-
-    Raises:
-        DataError: If the file is none.
-    """
+    """Return a table whose header was read."""
     return Table(path)
 
 

@@ -10,7 +10,7 @@
 | ISIC challenge | `image,MEL,NV,BCC,AKIEC,BKL,DF,VASC` |
 
 Here: finding ids and probabilities by the names of columns. Not here: whether they are probabilities
-(`predictions`). Letters: N images, K classes of the model.
+(`predictions`). Letters: K classes of the model.
 """
 
 import re

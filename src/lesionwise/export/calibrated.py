@@ -42,11 +42,7 @@ class Wishes:
 
 
 def verify_imported(bundle: Bundle) -> None:
-    """Refuse a model that this package trained: its calibration belongs to its run.
-
-    Raises:
-        BundleError: If it is one.
-    """
+    """Refuse a model that this package trained: its calibration belongs to its run."""
     if bundle.description.origin == "lesionwise":
         raise BundleError(
             f"{bundle.path}: was trained by lesionwise and is calibrated in its run. Expected a bundle that "

@@ -5,7 +5,6 @@ makes the known diagnoses far more likely than every other order does. How sure 
 the lesions anew: an order that only some lesions support changes from draw to draw.
 
 Here: the order and how sure it is, from answers. Not here: the answers (`lesionwise.predict.labelled`).
-Letters: N pictures, C classes, L lesions.
 
 References:
     Kuhn (1955), the assignment problem, https://doi.org/10.1002/nav.3800020109

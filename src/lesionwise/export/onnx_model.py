@@ -3,7 +3,6 @@
 Here: weights in a file beside it, old opsets, half precision, a fixed number of images. Each of these is
 changed in a copy; the file as it came is run by ONNX Runtime or by the reference of ONNX, so that the two can
 be compared. Not here: what the file cannot say (`foreign`), and the comparison (`trial`).
-Letters: N images, C classes, H W height and width in pixels.
 """
 
 import re
@@ -266,9 +265,6 @@ def verify_columns(shape: tuple[int, ...]) -> None:
 
     Args:
         shape: Shape of an output.
-
-    Raises:
-        BundleError: If it is another.
     """
     if len(shape) != 2:  # noqa: PLR2004 (N, C)
         raise BundleError(

@@ -2,7 +2,6 @@
 
 Here: drawn pictures, the answers of both, and what is odd about them. Not here: running the file as it came
 (`onnx_model`, `keras_model`).
-Letters: N pictures, C classes, H W height and width in pixels.
 """
 
 from collections.abc import Callable
@@ -74,9 +73,6 @@ def verify_gives(values: NDArray[np.float64], gives: str) -> None:
     Args:
         values: As the file gives them, shape (N, C).
         gives: "probabilities" or "logits".
-
-    Raises:
-        BundleError: If they look like the other, or like neither.
     """
     within = bool(np.all((values >= 0) & (values <= 1)))
     sums_to_one = within and bool(np.all(np.abs(values.sum(axis=1) - 1) < _SUM_TOLERANCE))
@@ -104,9 +100,6 @@ def verify_answers(
         pictures: Shape (N, H, W, 3).
         expected: Probabilities in our order, shape (N, C), with the difference that is allowed.
         model: The graph, in which the cause is looked for.
-
-    Raises:
-        BundleError: If a probability differs by more.
     """
     found = engine.predict(list(pictures)).probabilities
     for values, tolerance in expected:

@@ -25,11 +25,7 @@ from lesionwise.split.split_file import read_split
 
 
 def earlier_run(weights: str) -> RunFolder | None:
-    """Return the run whose weights a recipe names, None if it names no folder.
-
-    Raises:
-        RunError: If the folder is no run.
-    """
+    """Return the run whose weights a recipe names, None if it names no folder."""
     return open_run_folder(Path(weights), "run") if Path(weights).is_dir() else None
 
 
@@ -41,9 +37,6 @@ def load_start(network: Network, run: RunFolder, recipe: Recipe, state: dict[str
         run: The earlier run.
         recipe: What is about to be trained.
         state: State of the network of the earlier run.
-
-    Raises:
-        RecipeError: If the two networks differ.
     """
     earlier = load_recipe(run.config)
     same = ("model", "model_args", "layers", "directions", "metadata", "metadata_hidden")

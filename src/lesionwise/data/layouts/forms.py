@@ -134,11 +134,7 @@ def read_form(folder: Path) -> Listing | None:
 
 
 def verify_seven(path: Path) -> None:
-    """Make sure that a table is of no collection that does not tell the seven diagnoses apart.
-
-    Raises:
-        DataError: If it is.
-    """
+    """Make sure that a table is of no collection that does not tell the seven diagnoses apart."""
     header = _header(path)
     for form in FORMS:
         if form.refusal and {*form.columns} <= header:

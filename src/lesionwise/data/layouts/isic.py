@@ -70,9 +70,6 @@ def read_isic(folder: Path) -> Listing | None:
 
     Args:
         folder: Holds one part; or the path of a part, see `part_folder`.
-
-    Raises:
-        DataError: If it holds several parts.
     """
     part = folder.name if not folder.is_dir() else ""
     root = folder.parent if part else folder

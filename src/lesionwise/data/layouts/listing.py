@@ -50,11 +50,7 @@ class Listing:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a table as text under our names, indexed by line number; an empty cell is missing.
-
-    Raises:
-        DataError: If it is no table.
-    """
+    """Read a table as text under our names, indexed by line number; an empty cell is missing."""
     table = tables.read_table(path).frame()
     if "image_id" in table:
         table["image_id"] = table["image_id"].map(image_id_of)

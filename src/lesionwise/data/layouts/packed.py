@@ -44,11 +44,7 @@ _NO_IDS: Final = (
 
 
 def read_dermamnist(folder: Path) -> Listing | None:
-    """Read `dermamnist*.npz` of any size; with the list of its ids beside it, its images are HAM10000's.
-
-    Raises:
-        DataError: If the file is damaged, or the list does not fit its labels.
-    """
+    """Read `dermamnist*.npz` of any size; with the list of its ids beside it, its images are HAM10000's."""
     found = sorted(folder.glob("dermamnist*.npz"), key=lambda path: path.stat().st_size)
     if not found:
         return None
@@ -70,12 +66,7 @@ def read_dermamnist(folder: Path) -> Listing | None:
 
 
 def read_parquet(folder: Path) -> Listing | None:
-    """Read parquet files of a model hub: `image` with its bytes, `dx` or `label`, and what else they hold.
-
-    Raises:
-        DataError: If they hold no image or no diagnosis.
-        MissingExtraError: If pyarrow is not installed.
-    """
+    """Read parquet files of a model hub: `image` with its bytes, `dx` or `label`, and what else they hold."""
     files = sorted([*folder.glob("*.parquet"), *folder.glob("data/*.parquet")])
     if not files:
         return None

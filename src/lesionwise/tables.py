@@ -7,7 +7,7 @@ Rows are streamed with the standard library alone, so that `predict` needs no pa
 """
 
 import csv
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -182,12 +182,21 @@ def describe_columns(path: Path, used: Collection[str]) -> str:
         path: The table.
         used: Columns that were used, by our names or as the table spells them.
     """
-    table = read_table(path)
-    ours = {theirs: name for name, theirs in table.names.items()}
-    own = [name for name in table.header if name in used or ours.get(name) in used]
-    read = [f"{name} as {ours[name]}" if ours.get(name, name) != name else name for name in own]
-    left = [name or "(no name)" for name in table.header if name not in own]
-    return f"{path.name}: read {listed(read) or 'no column'}{f'; left {_shortened(left)}' if left else ''}."
+    return describe_header(path.name, read_table(path).header, used)
+
+
+def describe_header(name: str, header: Sequence[str], used: Collection[str]) -> str:
+    """Return the sentence of `describe_columns` for a table whose header is known.
+
+    Example:
+        >>> describe_header("t.csv", ["isic_id", "sex", "note"], ["image_id", "sex"])
+        't.csv: read isic_id as image_id and sex; left note.'
+    """
+    ours = {theirs: own for own, theirs in names_of(header).items()}
+    own = [column for column in header if column in used or ours.get(column) in used]
+    read = [f"{column} as {ours[column]}" if ours.get(column, column) != column else column for column in own]
+    left = [column or "(no name)" for column in header if column not in own]
+    return f"{name}: read {listed(read) or 'no column'}{f'; left {_shortened(left)}' if left else ''}."
 
 
 def _shortened(names: list[str]) -> str:

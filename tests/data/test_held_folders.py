@@ -1,7 +1,6 @@
 """Folders as people have them: each is read, split, checked and scored as the same lesions."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -192,10 +191,9 @@ def test_every_command_of_data_takes_every_collection(
     tmp_path: Path, lesionwise: Lesionwise, name: str, command: str
 ) -> None:
     held.HELD[name](tmp_path / "data")
-    os.environ["LESIONWISE_CACHE"] = str(tmp_path / "cache")
     ended = lesionwise("data", command, tmp_path / "data", "--out", tmp_path / "out")
     assert ended.code in (0, 1), ended.err
-    assert name == "DermaMNIST" or "read " in ended.err + ended.out
+    assert name in ("DermaMNIST", "class folders") or ": read " in ended.err + ended.out
 
 
 @pytest.mark.parametrize("name", ["isic 2018", "BCN20000", "ISIC archive"])

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data import held
 from lesionwise.bundle.engine import Engine, load_model
 from lesionwise.data.metadata import encoding_of
 from lesionwise.data.pictures import find_pictures
@@ -118,3 +119,37 @@ def test_a_table_of_ids_holds_for_images_in_folders(told: Engine, folder: Path, 
     assert [picture.image_id for picture in pictures] == ["a", "b", "c"]
     assert table.numbers_of(pictures).any(axis=1).tolist() == [False, True, False]
     assert [table.knows(picture) for picture in pictures] == [False, True, False]
+
+
+METADATA = {
+    "kaggle": "HAM10000_metadata.csv",
+    "dataverse": "HAM10000_metadata.tab",
+    "isic 2019": "ISIC_2019_Training_Metadata.csv",
+    "MILK10k": "MILK10k_Training_Metadata.csv",
+    "BCN20000": "bcn20000_metadata.csv",
+    "ISIC archive": "metadata.csv",
+}
+
+
+@pytest.mark.parametrize("name", METADATA)
+def test_the_metadata_of_every_collection_are_known_by_their_own_names(
+    told: Engine, tmp_path: Path, name: str
+) -> None:
+    held.HELD[name](tmp_path / "data")
+    table = read_metadata_table(tmp_path / "data" / METADATA[name], told)
+    rows = [
+        table.places[image]
+        for image in ("ISIC_9000000", "ISIC_9000002", "ISIC_9000003")
+        if image in table.places
+    ]
+    if name == "BCN20000":
+        rows = [table.places[f"ISIC_900000{row}.jpg"] for row in (0, 2, 3)]
+    known = FIELDS.encode(
+        [
+            {"age": "55", "sex": "male", "localization": "back"},
+            {"age": "55", "sex": "male", "localization": "lower extremity"},
+            {"age": "55", "sex": "male"},  # head/neck is several sites of HAM10000
+        ]
+    )
+    np.testing.assert_array_equal(table.numbers[rows], known)
+    assert "as age" in table.columns or name in ("kaggle", "dataverse")

@@ -139,3 +139,12 @@ def test_subgroups_are_named_in_words(column: str, value: str, expected: str) ->
 @pytest.mark.parametrize("column", COLUMNS)
 def test_what_is_not_known_is_said_to_be_so(column: str) -> None:
     assert "unknown" in describe_subgroup(column, UNKNOWN)
+
+
+def test_merged_collections_are_scored_apart(simulated: Simulated) -> None:
+    names = np.where(np.arange(len(simulated.y_true)) % 2, "HAM10000", "mine")
+    table = pd.DataFrame({"collection": names})
+    rows = evaluate_subgroups(simulated.y_true, simulated.y_prob, simulated.groups, table, resamples=20)
+    found = {row["value"]: row["images"] for row in rows if row["column"] == "collection"}
+    assert found == {"ham10000": (names == "HAM10000").sum(), "mine": (names == "mine").sum()}
+    assert describe_subgroup("collection", "mine") == "of the collection mine"

@@ -10,6 +10,7 @@ References:
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from hashlib import file_digest
 from io import BytesIO
@@ -25,10 +26,12 @@ from lesionwise.data.known_lesions import known_lesions
 from lesionwise.data.layouts.forms import LESIONS_ADVICE, Form, listing_of
 from lesionwise.data.layouts.listing import Listing, read_table
 from lesionwise.data.workspace import default_cache_root
+from lesionwise.diagnoses import DIAGNOSIS_COLUMNS
 from lesionwise.errors import DataError, MissingExtraError
 from lesionwise.files import atomic_path
 from lesionwise.labels import CODES
 from lesionwise.names import image_id_of
+from lesionwise.tables import COLUMNS, describe_header
 
 SPLIT_INFO: Final = "dermamnist_split_info.csv"
 _PARTS: Final = ("train", "val", "test")
@@ -89,7 +92,9 @@ def read_parquet(folder: Path) -> Listing | None:
         twice = joined.loc[joined["image_id"].duplicated(), "image_id"].iloc[0]
         raise DataError(f"{folder}: expected each image once but {twice} stands in more than one row.")
     joined.index = pd.RangeIndex(2, len(joined) + 2)
-    return listing_of(Form("parquet", ()), files[0], joined, images, {"lesion_id": LESIONS_ADVICE})
+    listing = listing_of(Form("parquet", ()), files[0], joined, images, {"lesion_id": LESIONS_ADVICE})
+    used = {*COLUMNS, *DIAGNOSIS_COLUMNS, "image", "label"}
+    return replace(listing, columns=describe_header(files[0].name, packed.column_names, used))
 
 
 def _named(info: pd.DataFrame, table: pd.DataFrame, path: Path) -> list[str]:

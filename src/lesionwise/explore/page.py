@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from markupsafe import Markup
 
+from lesionwise.data.collection import collection_of
 from lesionwise.errors import DataError
 from lesionwise.explore import gallery, tables
 from lesionwise.explore.drawings import Drawing, all_drawings, axes_names
@@ -47,6 +48,7 @@ def _write_page(found: Exploration, out: Path) -> Path:
         "explore.html",
         name=found.dataset.folder.resolve().name,
         layout=found.dataset.layout,
+        phantom=collection_of(table["image_id"]) == "phantom",
         images=len(table),
         lesions=table["lesion_id"].nunique(),
         masked=found.masked,

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch, Rectangle
@@ -24,6 +25,12 @@ SEX_COLORS: Final = {"female": LIGHT["accent"], "male": LIGHT["quiet"], "unknown
 MOST_BARS: Final = 16
 _DEEPEST_AT_LEAST: Final = 0.2  # a cell of 3 % must not look like much because the others hold less
 _THOUSANDS: Final = FuncFormatter(lambda value, _: f"{value:,.0f}")
+
+
+def _count_on(axis: Axis) -> None:
+    """Let an axis count in whole numbers."""
+    axis.set_major_locator(MaxNLocator(nbins="auto", integer=True))
+    axis.set_major_formatter(_THOUSANDS)
 
 
 def plot_diagnoses(table: pd.DataFrame) -> Figure:
@@ -42,7 +49,7 @@ def plot_diagnoses(table: pd.DataFrame) -> Figure:
                           color=LIGHT["quiet"], fontsize=9)  # fmt: skip
         _rows(axes, list(table["diagnosis"]))
         axes.set(xlim=(0, max(1, table["images"].max()) * 1.32), xlabel="images (full), lesions (pale)")
-        axes.xaxis.set_major_formatter(_THOUSANDS)
+        _count_on(axes.xaxis)
     return figure
 
 
@@ -66,7 +73,7 @@ def plot_counts(table: pd.DataFrame, column: str, label: str, *, sort_values: bo
                           color=LIGHT["quiet"], fontsize=9)  # fmt: skip
         _rows(axes, [str(value) for value in shown[column]])
         axes.set(xlim=(0, max(1.0, left.max(initial=1.0)) * 1.12), xlabel=label)
-        axes.xaxis.set_major_formatter(_THOUSANDS)
+        _count_on(axes.xaxis)
         diagnosis_legend(figure, axes)
     return figure
 
@@ -84,7 +91,7 @@ def plot_ages(table: pd.DataFrame) -> Figure:
             bottom += values
         axes.grid(visible=False, axis="x")
         axes.set(xlabel="age in years", ylabel="images")
-        axes.yaxis.set_major_formatter(_THOUSANDS)
+        _count_on(axes.yaxis)
         diagnosis_legend(figure, axes)
     return figure
 
@@ -157,7 +164,7 @@ def plot_sizes(table: pd.DataFrame) -> Figure:
                           color=LIGHT["quiet"], fontsize=9)  # fmt: skip
         _rows(axes, list(shown["size_px"]))
         axes.set(xlim=(0, shown["images"].max() * 1.14), xlabel="images")
-        axes.xaxis.set_major_formatter(_THOUSANDS)
+        _count_on(axes.xaxis)
     return figure
 
 

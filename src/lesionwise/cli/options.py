@@ -18,9 +18,10 @@ def verify_data_folder(folder: Path | None) -> Path | None:
 
 def _is_part(folder: Path) -> bool:
     """Return whether a path stands for one part of a challenge: a folder, and how the files begin."""
-    if not folder.parent.is_dir():
+    parent = folder.parent
+    if not parent.is_dir() or not any(other.name.startswith(folder.name) for other in parent.iterdir()):
         return False
-    from lesionwise.data.layouts import is_data_folder
+    from lesionwise.data.layouts import is_data_folder  # pandas, for which a typo must not wait
 
     return is_data_folder(folder)
 

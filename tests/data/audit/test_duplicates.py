@@ -68,7 +68,7 @@ def test_equal_images_with_two_diagnoses_are_an_error() -> None:
     assert (warning.code, warning.severity, warning.ids) == ("D011", "warning", ("b", "c"))
     (error,) = duplicate_findings([(0, 1)], [], image_ids=IDS, dx=DX)
     assert error.severity == "error"
-    assert "1 of them with two diagnoses" in error.message
+    assert "1 with two diagnoses" in error.message
 
 
 def test_pairs_that_are_joined_already_or_identical_are_not_reported_again() -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from conftest import ROOT
 from lesionwise.bundle.load import CHECKSUM_KEY, KEY, open_content, read_bundle, seal
 from lesionwise.bundle.onnx_file import metadata_entry, read_metadata
 from lesionwise.cli.app import app
-from lesionwise.cli.bundle import _calibration_facts
+from lesionwise.cli.bundle import _calibration_facts, _card_of
+from lesionwise.run_folder import RunFolder
 
 SHIPPED = ROOT / "src" / "lesionwise" / "weights" / "best.onnx"
 
@@ -71,3 +73,29 @@ def test_import_guesses_nothing(missing: str) -> None:
     done = CliRunner().invoke(app, ["bundle", "import", "model.onnx", "--out", "out.onnx", *options])
     assert done.exit_code == 2
     assert missing in done.output
+
+
+def test_a_card_that_is_older_than_the_weights_is_left_out_with_a_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RunFolder(tmp_path)
+    assert _card_of(run, quiet=False) is None
+    assert capsys.readouterr().err == ""
+    for path in (run.model_card, run.best):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+    os.utime(run.best, (1000, 1000))
+    assert _card_of(run, quiet=False) == run.model_card
+    assert capsys.readouterr().err == ""
+    os.utime(run.model_card, (900, 900))
+    assert _card_of(run, quiet=False) is None
+    assert f"Without the model card {run.model_card}: it is older" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["bundle", "import"], ["calibrate"]])
+def test_help_speaks_of_the_pictures_of_this_command(command: list[str]) -> None:
+    shown = " ".join(CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "300"}).output.split())
+    assert "each picture then counts as a lesion" in shown
+    assert "True diagnoses of the pictures of --data" in shown
+    for wrong in ("What intervals resample", "that of the card", "that of its recipe", "of a CSV"):
+        assert wrong not in shown

@@ -47,8 +47,7 @@ def test_a_run_is_calibrated_and_then_scored_so(
     assert _call(monkeypatch, "calibrate", run) == 0
     said = capsys.readouterr()
     assert "melanoma  sensitivity at least 90%: from " in said.out
-    assert 'Begin with "lesionwise evaluate' in said.err
-    assert "to be made again: scores.json. Begin" in said.err
+    assert 'earlier calibration: scores.json. Make them again, first with "lesionwise evaluate' in said.err
     assert _call(monkeypatch, "evaluate", run, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["overall"]["log_loss"]["value"] < raw["overall"]["log_loss"]["value"]
@@ -126,11 +125,12 @@ def test_what_is_of_the_calibration_before_is_named_even_if_nothing_was_scored(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert _call(monkeypatch, "calibrate", run) == 0
-    assert "to be made again" not in capsys.readouterr().err
+    assert "Make them again" not in capsys.readouterr().err
     for name in ("report.html", "model_card.md", "model.onnx"):
         (run / name).write_text("")
     assert _call(monkeypatch, "calibrate", run) == 0
-    assert "to be made again: report.html, model_card.md, model.onnx. Begin" in capsys.readouterr().err
+    named = "earlier calibration: report.html, model_card.md, model.onnx. Make them again, first with"
+    assert named in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,10 @@ def test_a_table_of_truths_stands_in_for_a_known_layout(
 def test_what_does_not_go_together_is_refused(imported: Path, tmp_path: Path, lesionwise: Lesionwise) -> None:
     assert "pass labelled pictures with --data" in lesionwise("calibrate", imported).err
     assert "go with a model file" in lesionwise("calibrate", tmp_path, "--out", "x.onnx").err
+    for name in ("best", "larger"):
+        refused = lesionwise("calibrate", name, "--data", tmp_path, "--out", "x.onnx")
+        assert refused.code == 2
+        assert refused.err.startswith(f"Error: {name}: is included in lesionwise and is calibrated already.")
 
 
 def test_the_order_of_classes_is_found_with_labelled_pictures(
@@ -128,7 +132,17 @@ def test_the_order_of_classes_is_found_with_labelled_pictures(
         "1",
     ]
     command += ["--mean", "0", "--std", "1", "--channels", "rgb", "--classes", "auto"]
-    assert "--classes auto, --data and --truth go together" in lesionwise(*command).err
+    refused = lesionwise(*command)
+    assert refused.code == 2
+    assert "--classes auto needs labelled pictures: pass their folder with --data" in refused.err
+    for option in (
+        ["--data", drawn_folder],
+        ["--truth", drawn_folder / "HAM10000_metadata.csv"],
+        ["--by", "image"],
+    ):
+        refused = lesionwise(*command[:-1], ",".join(CODES), *option)
+        assert refused.code == 2
+        assert "--data, --truth and --by need --classes auto" in refused.err
     done = lesionwise(*command, "--data", drawn_folder, "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["order"]["classes"] == [CODES[place] for place in order]

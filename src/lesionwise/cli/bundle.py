@@ -10,12 +10,13 @@ from rich.text import Text
 
 from lesionwise.cli.console import Display, TransferDisplay, print_note, print_result
 from lesionwise.cli.extras import require
-from lesionwise.cli.given import ResampleBy, TruthOption
 from lesionwise.cli.options import (
     Json,
     LabelledFolder,
+    LesionsOfPictures,
     ModelFile,
     Quiet,
+    TruthOfPictures,
     complete_model,
     folder_option,
     read_text,
@@ -116,7 +117,7 @@ def export(
     from lesionwise.run_folder import open_run_folder, run_to_write
 
     opened, path = open_run_folder(run, "run", "ensemble"), out or run / "model.onnx"
-    found = card or _card_of(opened)
+    found = card or _card_of(opened, quiet=quiet)
     text = read_text(found) if found else ""
     licence = licence or licence_of_card(text)
     if found and not card:
@@ -147,10 +148,17 @@ def export(
     print_result(f"Bundle: {bundle.path} ({len(bundle.content) / 1e6:.1f} MB)", _record(bundle), as_json=json)
 
 
-def _card_of(run: "RunFolder") -> Path | None:
-    """Return the model card of a run, unless it is older than the weights."""
+def _card_of(run: "RunFolder", *, quiet: bool) -> Path | None:
+    """Return the model card of a run; one that is older than the weights is left out, with a note."""
     card, weights = run.model_card, run.best
-    if not card.is_file() or (weights.is_file() and card.stat().st_mtime < weights.stat().st_mtime):
+    if not card.is_file():
+        return None
+    if weights.is_file() and card.stat().st_mtime < weights.stat().st_mtime:
+        print_note(
+            f"Without the model card {card}: it is older than the weights. If it describes them, pass it "
+            "with --card.",
+            quiet=quiet,
+        )
         return None
     return card
 
@@ -212,24 +220,37 @@ def import_(
     ],
     channels: Annotated[
         Literal["rgb", "bgr"],
-        typer.Option("--channels", help="Order of the colours that the model takes; they are put so last."),
+        typer.Option(
+            "--channels", help="Order of the colours that the model takes; they are put in it last."
+        ),
     ],
     size: Annotated[
         str | None, typer.Option("--size", help="Height x width in pixels, where the file leaves them open.")
     ] = None,
     data: LabelledFolder = None,
-    truth: TruthOption = None,
-    by: ResampleBy = "lesion",
-    name: Name = None,
-    licence: Licence = "",
+    truth: TruthOfPictures = None,
+    by: LesionsOfPictures = "lesion",
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the model; by default that of its file.")
+    ] = None,
+    licence: Annotated[
+        str,
+        typer.Option(
+            "--licence", help="Licence of the weights, such as CC-BY-NC-4.0; without it, none is stated."
+        ),
+    ] = "",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Make a bundle of somebody else's model; state what its file does not say."""
-    if (classes == "auto") != (data is not None) or (truth and not data):
+    if classes == "auto" and not data:
         raise LesionwiseError(
-            "--classes auto, --data and --truth go together: the order of the classes is found with the "
-            "labelled pictures of --data."
+            "--classes auto needs labelled pictures: pass their folder with --data. --truth is needed only "
+            "where the folder has no table."
+        )
+    if classes != "auto" and (data or truth or by == "image"):
+        raise LesionwiseError(
+            "--data, --truth and --by need --classes auto: they serve to find the order of the classes."
         )
     from lesionwise.export.foreign import Conventions, import_model
     from lesionwise.labels import CODES

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lesionwise.cli.console import print_note, print_result
-from lesionwise.cli.given import ResampleBy, TruthOption
-from lesionwise.cli.options import Json, LabelledFolder, Quiet
+from lesionwise.cli.options import Json, LabelledFolder, LesionsOfPictures, Quiet, TruthOfPictures
 from lesionwise.errors import LesionwiseError
 from lesionwise.wording import counted
 
@@ -22,7 +21,11 @@ def calibrate(
     ],
     scaling: Annotated[
         Literal["temperature", "vector"] | None,
-        typer.Option("--scaling", help="How logits become probabilities; by default as the recipe states."),
+        typer.Option(
+            "--scaling",
+            help="How logits become probabilities; by default as the recipe of a run states, and temperature "
+            "for a bundle.",
+        ),
     ] = None,
     sets: Annotated[
         Literal["lac", "aps"],
@@ -58,8 +61,8 @@ def calibrate(
         ),
     ] = None,
     data: LabelledFolder = None,
-    truth: TruthOption = None,
-    by: ResampleBy = "lesion",
+    truth: TruthOfPictures = None,
+    by: LesionsOfPictures = "lesion",
     out: Annotated[
         Path | None,
         typer.Option("--out", help="File to write the calibrated bundle to.", metavar="FILE"),
@@ -68,6 +71,13 @@ def calibrate(
     quiet: Quiet = False,
 ) -> None:
     """Fit temperature, prediction sets and thresholds on cal, or an imported bundle on labelled pictures."""
+    from lesionwise.bundle.load import SHIPPED
+
+    if str(run) in SHIPPED and not run.exists():
+        raise LesionwiseError(
+            f"{run}: is included in lesionwise and is calibrated already. Expected a run folder, or a bundle "
+            'that was imported ("lesionwise bundle import").'
+        )
     if run.is_file():
         if not (data and out):
             raise LesionwiseError(
@@ -108,7 +118,7 @@ def calibrate(
     stale += sorted(path.name for path in folder.path.glob("*.onnx"))
     if stale:
         print_note(
-            f"Made with the calibration before, and to be made again: {', '.join(stale)}. Begin with "
+            f"Made with the earlier calibration: {', '.join(stale)}. Make them again, first with "
             f'"lesionwise evaluate {run}". An ensemble made of this run is refused until it is made anew.',
             quiet=quiet,
         )

@@ -121,6 +121,20 @@ Data = Annotated[Path, folder_option("--data", "Folder of images with its table.
 LabelledFolder = Annotated[
     Path | None, folder_option("--data", "Folder of labelled pictures: with its table, or with --truth.")
 ]
+TruthOfPictures = Annotated[
+    Path | None,
+    file_option(
+        "--truth", "True diagnoses of the pictures of --data: ISIC ground truth, or image_id and dx.", "CSV"
+    ),
+]
+LesionsOfPictures = Annotated[
+    By,
+    typer.Option(
+        "--by",
+        help="With --data: what counts as one lesion. Use image only where no lesion is known: each picture "
+        "then counts as a lesion of its own.",
+    ),
+]
 OptionalData = Annotated[
     Path | None, folder_option("--data", "Folder of images with its table; without it, drawn phantoms.")
 ]

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from conftest import Lesionwise
 from data import held
@@ -246,3 +248,26 @@ def test_a_table_in_another_encoding_is_named_where_nothing_else_is_found(tmp_pa
     (tmp_path / "mine.csv").write_bytes("image_id,dx\nl\xe4sion,mel\n".encode("latin-1"))
     with pytest.raises(DataError, match=r"docs/data\.md lists them all\. .*Save it as \"CSV UTF-8\""):
         read_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../beside", "/beside", "..\\beside"])
+def test_an_id_of_a_parquet_file_does_not_choose_where_its_image_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("LESIONWISE_CACHE", str(tmp_path / "cache"))
+    write_parquet(tmp_path / "data", image_id=[name], label=["mel"])
+    listing = read_listing(tmp_path / "data")
+    (path,) = listing.images.values()
+    assert listing.table["image_id"].tolist() == list(listing.images) == ["beside"]
+    assert path.name == "000000.png"
+    assert path.resolve().is_relative_to(tmp_path / "cache")
+
+
+def write_parquet(folder: Path, *, images: list[object] | None = None, **columns: list[object]) -> Path:
+    """Write a parquet file with these columns beside its images, which are drawn if left out."""
+    folder.mkdir(parents=True)
+    rows = len(next(iter(columns.values())))
+    images = images or [{"bytes": held.jpeg(row), "path": None} for row in range(rows)]
+    path = folder / "train.parquet"
+    parquet.write_table(pa.table({"image": images, **columns}), path)
+    return path

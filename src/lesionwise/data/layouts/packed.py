@@ -124,7 +124,9 @@ def _facts(packed: Any, path: Path) -> pd.DataFrame:  # noqa: ANN401 (a pyarrow 
         if "label" in classes:
             rest["label"] = [classes["label"][int(value)] for value in rest["label"]]
         rest = rest.rename(columns={"label": "dx"})
-    if "image_id" not in rest:
+    if "image_id" in rest:
+        rest["image_id"] = rest["image_id"].astype("string").map(image_id_of, na_action="ignore")
+    else:
         names = [image["path"] for image in packed.column("image").to_pylist()]
         rest["image_id"] = [image_id_of(name or f"{path.stem}_{row:05d}") for row, name in enumerate(names)]
     text = rest.astype("string").astype(object).where(rest.notna(), None)
@@ -146,16 +148,19 @@ def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
 
 
 def write_images(path: Path, image_ids: list[str], content: Callable[[int], bytes]) -> dict[str, Path]:
-    """Write each image into the cache, unless it is there, and return their paths."""
+    """Write each image into the cache, unless it is there, and return their paths by id.
+
+    A file is named by its row: an id may hold folders, and must not choose where a file is written.
+    """
     with path.open("rb") as file:
         digest = file_digest(file, "sha256").hexdigest()[:16]
     folder = default_cache_root() / f"{path.stem}-{digest}"
-    images = {image_id: folder / f"{image_id}.png" for image_id in image_ids}
-    for row, target in enumerate(images.values()):
+    files = [folder / f"{row:06d}.png" for row in range(len(image_ids))]
+    for row, target in enumerate(files):
         if not target.exists():
             with atomic_path(target) as temporary:
                 temporary.write_bytes(content(row))
-    return images
+    return dict(zip(image_ids, files, strict=True))
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -52,6 +52,25 @@ def test_the_diagnoses_in_doubt_are_named() -> None:
     assert {code for code, share in found.support.items() if share < 0.99} == {"bcc", "bkl"}
 
 
+def test_a_model_that_answers_all_pictures_alike_settles_no_order() -> None:
+    given = answers(CODES, skill=3)
+    given.y_prob[:] = np.random.default_rng(1).dirichlet(np.ones(7))
+    found = find_order(given)
+    assert found.sure < 0.1
+    with pytest.raises(BundleError, match="do not settle"):
+        verify_sure(found)
+
+
+def test_two_outputs_that_a_good_model_never_uses_stay_in_doubt() -> None:
+    given = answers(CODES, skill=5)
+    unused = [CODES.index("df"), CODES.index("vasc")]
+    given.y_prob[:, unused] = 1e-9
+    found = find_order(given)
+    assert {code for code, share in found.support.items() if share < 0.99} == {"df", "vasc"}
+    with pytest.raises(BundleError, match=r"In doubt: (df|vasc) \(\d+%\) and (df|vasc) \(\d+%\)"):
+        verify_sure(found)
+
+
 def test_a_diagnosis_with_few_lesions_is_named() -> None:
     given = answers(CODES, skill=3)
     with pytest.raises(BundleError, match=r"at least 5 lesions of each diagnosis.*vasc \(4\)"):

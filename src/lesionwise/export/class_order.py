@@ -10,6 +10,7 @@ References:
     Kuhn (1955), the assignment problem, https://doi.org/10.1002/nav.3800020109
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +31,7 @@ SURE: Final = 0.99
 
 _DRAWS: Final = 1000
 _TINY: Final = 1e-4  # a single picture that the model is sure about and wrong must not decide
+_NOISE: Final = 1e-4  # far below any evidence: what is equal comes out at random, which counts as doubt
 
 Floats = NDArray[np.float64]
 
@@ -77,13 +79,10 @@ def find_order(predictions: Predictions, *, seed: int = 0) -> ClassOrder:
             f"but found too few of {listed(lacking)}. Add labelled pictures of them, or pass --classes"
         )
     each = [log_prob[truth == place] for place in range(len(CODES))]
-    best = _assign(np.stack([rows.mean(0) for rows in each], axis=1))
     rng = np.random.default_rng(seed)
+    best = _assign(each, rng)
     drawn = np.stack(
-        [
-            _assign(np.stack([rows[rng.integers(0, len(rows), len(rows))].mean(0) for rows in each], axis=1))
-            for _ in range(_DRAWS)
-        ]
+        [_assign([rows[rng.integers(0, len(rows), len(rows))] for rows in each], rng) for _ in range(_DRAWS)]
     )
     same = drawn == best
     return ClassOrder(
@@ -122,6 +121,8 @@ def _by_lesion(predictions: Predictions) -> tuple[Floats, NDArray[np.int64]]:
     return sums / np.bincount(lesion)[:, None], truth[first]
 
 
-def _assign(likelihood: Floats) -> NDArray[np.int64]:
-    """Return the diagnosis of each output, shape (C,), from the likelihood of outputs by diagnoses (C, C)."""
+def _assign(each: Sequence[Floats], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the diagnosis of each output, shape (C,), from the answers (L, C) about each diagnosis."""
+    likelihood = np.stack([rows.mean(0) for rows in each], axis=1)
+    likelihood += rng.uniform(0, _NOISE, likelihood.shape)
     return np.asarray(linear_sum_assignment(likelihood, maximize=True)[1], np.int64)

@@ -285,7 +285,13 @@ def test_what_was_measured_of_outsiders_is_shown(run: RunFolder) -> None:
     rng = np.random.default_rng(0)
     shutil.copy(run.predictions("val"), run.predictions("cal"))
     cal = read_run_predictions(run, "cal")
-    drawn = {"train": 50, "cal": len(cal.image_id), "cal-changed": 20, "train-changed": 20, "outsiders": 40}
+    drawn = {
+        "train": 50,
+        "cal": len(cal.image_id),
+        "cal-changed": len(cal.image_id),
+        "train-changed": 20,
+        "outsiders": 40,
+    }
     embeddings = {
         kind: rng.normal(size=(rows, 3)) + 2 * (kind == "outsiders") for kind, rows in drawn.items()
     }

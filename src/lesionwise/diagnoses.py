@@ -96,16 +96,20 @@ DERM12345: Final[LabelMap] = {
 ISIC_ARCHIVE: Final[LabelMap] = {
     "basal cell carcinoma": "bcc",
     "melanoma": "mel",
+    "melanoma, nos": "mel",
     "melanoma invasive": "mel",
     "melanoma in situ": "mel",
     "melanoma metastasis": None,  # no primary tumour
     "squamous cell carcinoma in situ": "akiec",
+    "squamous cell carcinoma in situ, bowens disease": "akiec",
     "solar or actinic keratosis": "akiec",
     "actinic keratosis": "akiec",
     "squamous cell carcinoma": None,
     "squamous cell carcinoma, invasive": None,
+    "squamous cell carcinoma, nos": None,  # invasive as well as in situ, not told apart
     "keratoacanthoma": None,
     "nevus": "nv",
+    "pigmented benign keratosis": "bkl",
     "seborrheic keratosis": "bkl",
     "lichen planus like keratosis": "bkl",
     "lichenoid keratosis": "bkl",
@@ -113,13 +117,17 @@ ISIC_ARCHIVE: Final[LabelMap] = {
     "clear cell acanthoma": None,  # MILK10k counts it as BKL; HAM10000 does not hold it
     "ink-spot lentigo": None,  # the same
     "dermatofibroma": "df",
+    "angioma": "vasc",
     "hemangioma": "vasc",
+    "hemangioma, hobnail": "vasc",
     "angiokeratoma": "vasc",
     "pyogenic granuloma": "vasc",
     "vascular lesion": "vasc",
+    "benign soft tissue proliferations - vascular": "vasc",  # a second level whose third is empty
 }
 """By `diagnosis_3`, or by `diagnosis` of tables from before 2024, in lower case. The archive has hundreds of
-names: one that does not stand here has no counterpart, and is named as such."""
+names. One that does not stand here has no counterpart, and is named as such; but an unknown name of a
+melanoma is an error, because a table whose melanomas are missing is worse than one that is refused."""
 
 FULL_NAMES: Final[dict[str, str]] = {
     **{code: code for code in CODES},
@@ -206,35 +214,35 @@ def _with_diagnoses(table: "pd.DataFrame", source: str) -> "pd.DataFrame":
         return with_map(table, _from_one_hot(table, hot, source), _ONE_HOT)
     if _LEVELS[0] in table:
         levels = zip(*(table[name] for name in _LEVELS if name in table), strict=True)
-        return with_map(table, map(_archive_name, levels), None)
+        return with_map(table, map(_archive_name, levels), ISIC_ARCHIVE)
     if "diagnosis" in table:
         words = table["diagnosis"].str.strip()
         if set(words) <= {*ISIC_CHALLENGE, ""}:
             return with_map(table, words.replace("", _NO_DIAGNOSIS), ISIC_CHALLENGE | {_NO_DIAGNOSIS: None})
-        return with_map(table, words.str.lower(), None)
+        return with_map(table, words.str.lower(), ISIC_ARCHIVE)
     return table
 
 
-def with_map(table: "pd.DataFrame", names: Iterable[str], labels: LabelMap | None) -> "pd.DataFrame":
+def with_map(table: "pd.DataFrame", names: Iterable[str], labels: LabelMap) -> "pd.DataFrame":
     """Return a table with `dx` and `foreign` by what a collection calls its diagnoses.
 
     Args:
         table: The rows.
         names: What the diagnosis of each row is called, "" if none is given.
-        labels: Their map; if None that of the ISIC archive, in which what is not named has no counterpart.
+        labels: Their map.
     """
-    if labels is not None:
-        rows = [
-            (labels.get(name, name) or "", name if name in labels and not labels[name] else "")
-            for name in names
-        ]
-    else:
-        rows = [
-            (code or "", "" if code else name or _NO_DIAGNOSIS)
-            for name in names
-            for code in [ISIC_ARCHIVE.get(name)]
-        ]
+    rows = [_by_map(name, labels) for name in names]
     return table.assign(dx=[dx for dx, _ in rows], foreign=[foreign for _, foreign in rows])
+
+
+def _by_map(name: str, labels: LabelMap) -> tuple[str, str]:
+    """Return the diagnosis of a row, and why it is left out; one of the two is ""."""
+    if name in labels:
+        code = labels[name]
+        return (code, "") if code else ("", name)
+    if labels is ISIC_ARCHIVE and "melanoma" not in name:
+        return "", name or _NO_DIAGNOSIS
+    return name, ""
 
 
 def hot_columns(columns: "pd.Index[str]") -> list[str]:
@@ -266,11 +274,12 @@ def _from_one_hot(table: "pd.DataFrame", columns: list[str], source: str) -> "pd
 
 
 def _archive_name(levels: tuple[str, ...]) -> str:
-    """Return the name by which the map of the archive knows a row: the deepest of its three levels."""
-    given = [level for level in levels if level]
-    name = given[-1].lower() if given else ""
-    return (
-        "nevus"
-        if len(given) == len(_LEVELS) and name.startswith("nevus") and "melanocytic" in given[1].lower()
-        else name
-    )
+    """Return the name by which the map of the archive knows a row: the deepest of its three levels.
+
+    Every kind of melanocytic nevus is a nevus. A name that the map lacks has the level of melanomas before it.
+    """
+    given = [level.strip().lower() for level in levels if level.strip()]
+    name, group = ([*given[::-1], "", ""])[:2]
+    if len(given) == len(_LEVELS) and "nevus" in name and "melanocytic" in group:
+        return "nevus"
+    return f"{group}: {name}" if name not in ISIC_ARCHIVE and "melanoma" in group else name

@@ -165,3 +165,45 @@ def test_every_name_of_a_map_is_in_the_documentation(collection: str) -> None:
         assert code is None or code in CODES
         line = next(row for row in section.splitlines() if row.startswith(f"| {code or 'no counterpart'} |"))
         assert f"`{name}`" in line
+
+
+_MELANOMA = ("Malignant", "Malignant melanocytic proliferations (Melanoma)")
+_NEVUS = ("Benign", "Benign melanocytic proliferations")
+
+
+def write_archive(folder: Path, *levels: tuple[str, str, str]) -> Path:
+    """Write a folder with one image for each triple of levels."""
+    table = pd.DataFrame(levels, columns=["diagnosis_1", "diagnosis_2", "diagnosis_3"])
+    ids = [f"ISIC_{row:07d}" for row in range(len(table))]
+    for name in ids:
+        draw(folder / f"{name}.jpg")
+    table.assign(isic_id=ids, lesion_id=ids).to_csv(folder / "metadata.csv", index=False)
+    return folder
+
+
+def test_names_that_the_archive_gives_to_its_collections_are_known(tmp_path: Path) -> None:
+    expected = {
+        (*_MELANOMA, "Melanoma, NOS"): "mel",
+        ("Benign", "Benign epidermal proliferations", "Pigmented benign keratosis"): "bkl",
+        ("Benign", "Benign soft tissue proliferations - Vascular", ""): "vasc",
+        (*_NEVUS, "Nevus"): "nv",
+        (*_NEVUS, "Blue nevus"): "nv",
+    }
+    dataset = read_dataset(write_archive(tmp_path / "archive", *expected))
+    assert dataset.table["dx"].tolist() == list(expected.values())
+
+
+@pytest.mark.parametrize("name", ["Melanoma of a new kind", "New kind", ""])
+def test_an_unknown_name_of_a_melanoma_is_an_error_and_not_left_out(tmp_path: Path, name: str) -> None:
+    folder = write_archive(tmp_path / "archive", (*_NEVUS, "Nevus"), (*_MELANOMA, name))
+    with pytest.raises(FindingsError, match=rf"D004.*\(melanoma\).*{name.lower()}"):
+        read_dataset(folder)
+
+
+def test_an_unknown_name_of_a_melanoma_in_an_old_table_is_an_error_too(tmp_path: Path) -> None:
+    draw(tmp_path / "ISIC_0000001.jpg")
+    (tmp_path / "metadata.csv").write_text(
+        "isic_id,lesion_id,diagnosis\nISIC_0000001,IL_1,melanoma of a new kind\n"
+    )
+    with pytest.raises(FindingsError, match=r"D004.*melanoma of a new kind"):
+        read_dataset(tmp_path)

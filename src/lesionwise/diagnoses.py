@@ -276,7 +276,7 @@ def _from_one_hot(table: "pd.DataFrame", columns: list[str], source: str) -> "pd
 def _archive_name(levels: tuple[str, ...]) -> str:
     """Return the name by which the map of the archive knows a row: the deepest of its three levels.
 
-    Every kind of melanocytic nevus is a nevus. A name that the map lacks has the level of melanomas before it.
+    Every kind of melanocytic nevus is a nevus. An unknown name of a melanoma has its level before it.
     """
     given = [level.strip().lower() for level in levels if level.strip()]
     name, group = ([*given[::-1], "", ""])[:2]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from conftest import WriteKaggle
+from conftest import Lesionwise, WriteKaggle
 from lesionwise.bundle.engine import load_model
 from lesionwise.data.cache import open_cache
 from lesionwise.data.dataset import read_dataset
@@ -55,6 +55,31 @@ def test_class_folders_of_ham10000_need_no_lesions_because_they_are_known(tmp_pa
     known = known_lesions().head(3)
     folder = write_class_folders(tmp_path / "data", dict(zip(known["image_id"], known["dx"], strict=True)))
     assert read_dataset(folder).table["lesion_id"].tolist() == known["lesion_id"].tolist()
+
+
+SIBLINGS = (
+    known_lesions().loc[lambda known: known["lesion_id"].duplicated(keep=False)].sort_values("lesion_id")
+)
+
+
+def test_images_of_ham10000_keep_their_lesion_beside_any_other_image(
+    tmp_path: Path, lesionwise: Lesionwise
+) -> None:
+    two = SIBLINGS.head(2)
+    folder = write_class_folders(
+        tmp_path / "data", {**dict(zip(two["image_id"], two["dx"], strict=True)), "own": "nv"}
+    )
+    with pytest.raises(FindingsError, match=r"D002.*Rows: 4\..*--each-image"):
+        read_dataset(folder)
+    assert lesionwise("data", "lesions", folder, "--each-image").code == 0
+    lesion = read_dataset(folder).table.set_index("image_id")["lesion_id"].to_dict()
+    assert lesion == {**dict(zip(two["image_id"], two["lesion_id"], strict=True)), "own": "own"}
+
+
+def test_known_siblings_are_not_declared_lesions_of_their_own(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="show one lesion of HAM10000"):
+        declare_own_lesions(tmp_path, [*SIBLINGS["image_id"].head(2), "own"])
+    assert not (tmp_path / "lesions.csv").exists()
 
 
 def test_lesions_of_ham10000_are_not_lent_to_a_folder_that_disagrees_on_a_diagnosis(tmp_path: Path) -> None:

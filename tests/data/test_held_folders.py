@@ -12,13 +12,16 @@ from pyarrow import parquet
 from conftest import Lesionwise
 from data import held
 from lesionwise.data.dataset import read_dataset
+from lesionwise.data.known_lesions import known_lesions
 from lesionwise.data.layouts import read_listing
 from lesionwise.data.layouts.isic import part_folder
+from lesionwise.data.merging import merge_folders
 from lesionwise.errors import DataError, FindingsError
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.tables import join_truth, leave_out_foreign, read_table
 from lesionwise.labels import CODES
 from lesionwise.split.assign import make_split
+from lesionwise.split.groups import lesion_groups
 from lesionwise.split.verify import verify_split
 
 SAME = [name for name in held.HELD if name != "DermaMNIST"]
@@ -173,6 +176,46 @@ def test_two_collections_become_one_and_shared_images_count_once(
     assert lesion["a"] == lesion["ISIC_9000000"]
     assert table["collection"].value_counts().to_dict() == {"ham": len(held.rows()), "mine": 1}
     verify_split(make_split(merged, by="lesion", seed=0), merged)
+
+
+def write_own(folder: Path, rows: list[str], first: int = 0, columns: str = "image_id,lesion_id,dx") -> Path:
+    """Write a folder with a table of one's own; files differ by `first` and their place."""
+    folder.mkdir()
+    (folder / "own.csv").write_text("\n".join([columns, *rows, ""]))
+    for number, row in enumerate(rows, first):
+        (folder / f"{row.split(',')[0]}.jpg").write_bytes(held.jpeg(number))
+    return folder
+
+
+def merge(folders: list[Path], out: Path) -> dict[str, str]:
+    """Merge folders and return the group of each image."""
+    merge_folders(folders, out)
+    table = read_dataset(out).table
+    return dict(zip(table["image_id"], lesion_groups(table), strict=True))
+
+
+def test_siblings_of_ham10000_in_two_collections_are_one_lesion(tmp_path: Path) -> None:
+    known = known_lesions()
+    two = known[known["lesion_id"] == known["lesion_id"][known["lesion_id"].duplicated()].iloc[0]].iloc[:2]
+    (one, lesion, dx), (other, _, _) = two.to_numpy().tolist()
+    a = write_own(tmp_path / "a", [f"{one},{lesion},{dx}"])
+    b = write_own(tmp_path / "b", [f"{other},7,{dx}", "c,8,nv"], 1)
+    assert merge([a, b], tmp_path / "all") == {one: lesion, other: lesion, "c": "b 8"}
+    own = pd.DataFrame({"image_id": [one, other, "c"], "lesion_id": ["6", "7", "8"]})
+    assert lesion_groups(own).tolist() == ["6", "6", "8"]
+
+
+def test_an_image_of_isic_2019_in_a_smaller_size_is_the_image_of_the_archive(tmp_path: Path) -> None:
+    a = write_own(tmp_path / "a", ["ISIC_0000001,5,nv", "ISIC_0000009,MSK4_0000001,nv"])
+    b = write_own(tmp_path / "b", ["ISIC_0000001_downsampled,6,nv", "ISIC_0000002,6,nv"], 2)
+    c = write_own(tmp_path / "c", ["ISIC_0000003,MSK4_0000001,nv"], 4)
+    groups = merge([a, b, c], tmp_path / "all")
+    assert groups == {
+        "ISIC_0000001": "a 5",
+        "ISIC_0000002": "a 5",
+        "ISIC_0000003": "MSK4_0000001",
+        "ISIC_0000009": "MSK4_0000001",
+    }
 
 
 def test_collections_that_contradict_each_other_are_not_merged(

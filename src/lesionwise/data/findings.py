@@ -100,9 +100,9 @@ def _missing_columns(listing: Listing, missing: list[str]) -> Finding:
 def _empty_ids(listing: Listing) -> Finding | None:
     table = listing.table
     empty = table[list(REQUIRED_COLUMNS)].isna().any(axis=1)
-    return _finding(
-        "D002", "image id, lesion id or diagnosis is empty", "Fill in or remove the row.", table[empty]
-    )
+    advice = listing.advice.get("lesion_id", "") if table["lesion_id"].isna().any() else ""
+    remedy = f"Fill in or remove the row. {advice}".rstrip()
+    return _finding("D002", "image id, lesion id or diagnosis is empty", remedy, table[empty])
 
 
 def _duplicate_ids(listing: Listing) -> Finding | None:

@@ -6,6 +6,7 @@ The table is derived from the metadata of HAM10000 (CC BY-NC 4.0, see NOTICE) an
 diagnoses, and the part of each image in the reference split, which the models that ship were made with.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from io import BytesIO
@@ -25,6 +26,14 @@ REFERENCE_SPLIT: Final = "f154f556c9433d972c0102e6456ef9facde681c1d8fcb36b9b96bf
 def known_lesions() -> pd.DataFrame:
     """Return image_id, lesion_id and dx of all 10,015 images, sorted by image id; not to be changed."""
     return _table()[["image_id", "lesion_id", "dx"]]
+
+
+def known_siblings(image_ids: Iterable[str]) -> list[tuple[str, str]]:
+    """Return pairs that join those of some images that show one lesion of HAM10000."""
+    known = known_lesions()
+    here = known[known["image_id"].isin(list(image_ids))]
+    first = here.groupby("lesion_id")["image_id"].transform("first")
+    return [(a, b) for a, b in zip(first, here["image_id"], strict=True) if a != b]
 
 
 def reference_parts() -> dict[str, str]:

@@ -16,12 +16,15 @@ import pandas as pd
 
 from lesionwise.data.collection import collection_of
 from lesionwise.data.dataset import COLUMNS, OPTIONAL_COLUMNS, Dataset, read_dataset
+from lesionwise.data.known_lesions import known_lesions
 from lesionwise.errors import DataError
 from lesionwise.files import write_text
 
 MERGED: Final = "merged.csv"
 _ARCHIVE_IMAGE: Final = re.compile(r"ISIC_\d{7}")
-_ARCHIVE_LESION: Final = re.compile(r"(HAM|BCN|IL|MSK)_")
+_ARCHIVE_LESION: Final = re.compile(r"(HAM|BCN|IL|MSK\d*)_")
+_SMALLER: Final = "_downsampled"
+"""End of the id of an image of the archive that ISIC 2019 holds in a smaller size."""
 _OWN_NAMES: Final = ("csv", "class folders", "imagefolder", "parquet", "isic", "kaggle", "hmnist")
 """Layouts that say nothing of whose images these are."""
 
@@ -57,18 +60,21 @@ def merge_folders(folders: Sequence[Path], out: Path) -> Merged:
         raise DataError(f"{path}: is there already. Name another folder, or remove it first.")
     merged, joined = Merged(path), _Joined()
     rows: dict[str, dict[str, str]] = {}
+    known = known_lesions().set_index("image_id")["lesion_id"].to_dict()
     for name, dataset in _named([read_dataset(folder) for folder in folders]).items():
         kept = 0
         for row, file in zip(_rows(dataset, name), dataset.paths, strict=True):
-            image_id = row["image_id"]
+            image_id = row["image_id"].removesuffix(_SMALLER)
+            joined.join(known.get(image_id, row["lesion_id"]), row["lesion_id"])
             other = rows.get(image_id)
             if other and (_ARCHIVE_IMAGE.fullmatch(image_id) or _same_file(Path(other["path"]), file)):
                 _verify_same(other, row)
                 joined.join(other["lesion_id"], row["lesion_id"])
                 merged.again += 1
                 continue
-            row["image_id"] = f"{name}-{image_id}" if other else image_id
-            rows[row["image_id"]] = row
+            while image_id in rows:
+                image_id = row["image_id"] = f"{name}-{image_id}"
+            rows[image_id] = row
             kept += 1
         merged.images[name] = kept
     merged.alike = _join_alike(list(rows.values()), joined)

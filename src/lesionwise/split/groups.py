@@ -2,7 +2,8 @@
 
 Here: which images belong together. Not here: dealing groups out (`assign`) and checking it (`verify`).
 
-A group is a connected component of: same `lesion_id`, the eighteen confirmed pairs, identical pixels.
+A group is a connected component of: same `lesion_id`, same lesion of HAM10000 by image id (whatever the table
+calls it), the eighteen confirmed pairs, identical pixels.
 The rule is frozen, so that a split made today is the split of tomorrow.
 """
 
@@ -14,6 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from lesionwise.data.known_lesions import known_siblings
 
 Pair = tuple[str, str]
 
@@ -73,7 +76,7 @@ def lesion_groups(table: pd.DataFrame, pairs: Iterable[Pair] = ()) -> NDArray[np
     edges = np.array(
         [
             (lesion_of[a], lesion_of[b])
-            for a, b in (*CONFIRMED_PAIRS, *pairs)
+            for a, b in (*CONFIRMED_PAIRS, *known_siblings(lesion_of), *pairs)
             if a in lesion_of and b in lesion_of
         ],
         dtype=np.intp,

@@ -4,7 +4,7 @@ Here: filling in `lesion_id`, and writing the declaration that each image is its
 Not here: groups.
 
 Nothing is guessed. A layout without lesion ids stays without them, and is refused later, unless the user
-names the lesions in `lesions.csv` or every image is one of HAM10000, whose lesions are known.
+names the lesions in `lesions.csv`. Images of HAM10000 have known lesions, whatever lies beside them.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from typing import Final
 
 import pandas as pd
 
-from lesionwise.data.known_lesions import known_lesions
+from lesionwise.data.known_lesions import known_lesions, known_siblings
 from lesionwise.data.layouts.listing import Listing, read_table
 from lesionwise.errors import DataError
 from lesionwise.files import write_text
@@ -32,22 +32,29 @@ def add_lesions(listing: Listing, folder: Path) -> Listing:
     table = listing.table
     if "image_id" not in table or ("lesion_id" in table and table["lesion_id"].notna().all()):
         return listing
-    named = _named_lesions(folder / LESIONS_FILE)
-    if named is None and "lesion_id" not in table and "dx" in table:
-        named = _ham10000_lesions(table)
-    if named is None:
-        return listing
-    found = table["image_id"].map(named)
-    ours = table["lesion_id"].fillna(found) if "lesion_id" in table else found
-    return replace(listing, table=table.assign(lesion_id=ours))
+    ours = table["lesion_id"] if "lesion_id" in table else pd.Series(pd.NA, table.index, dtype=object)
+    for named in (_named_lesions(folder / LESIONS_FILE), _ham10000_lesions(table)):
+        if named is not None:
+            ours = ours.fillna(table["image_id"].map(named))
+    return listing if ours.isna().all() else replace(listing, table=table.assign(lesion_id=ours))
 
 
 def declare_own_lesions(folder: Path, image_ids: Iterable[str]) -> Path:
-    """Write `lesions.csv`, in which each of the images is a lesion of its own, and return its path."""
+    """Write `lesions.csv`, in which each of the images is a lesion of its own, and return its path.
+
+    Raises:
+        DataError: If there is one already, or two of the images are known to show one lesion of HAM10000.
+    """
+    image_ids = sorted(image_ids)
+    for one, other in known_siblings(image_ids):
+        raise DataError(
+            f"{folder}: {one} and {other} show one lesion of HAM10000, so each image is not a lesion of its "
+            f"own. Name the lesion of each image in {LESIONS_FILE} (image_id,lesion_id)."
+        )
     path = folder / LESIONS_FILE
     if path.exists():
         raise DataError(f"{path}: is there already. Edit it, or remove it first.")
-    rows = "".join(f"{image_id},{image_id}\n" for image_id in sorted(image_ids))
+    rows = "".join(f"{image_id},{image_id}\n" for image_id in image_ids)
     write_text(path, f"image_id,lesion_id\n{rows}")
     return path
 
@@ -68,9 +75,9 @@ def _named_lesions(path: Path) -> "pd.Series[str] | None":
 
 
 def _ham10000_lesions(table: pd.DataFrame) -> "pd.Series[str] | None":
-    """Return HAM10000's lesions if the table is of its images alone and agrees on every diagnosis."""
+    """Return HAM10000's lesions if the table agrees on the diagnosis of every image of HAM10000 in it."""
     known = known_lesions().set_index("image_id")
-    if not table["image_id"].isin(known.index).all():
+    ours = table[table["image_id"].isin(known.index)]
+    if "dx" not in ours or (ours["dx"] != ours["image_id"].map(known["dx"])).any():
         return None
-    same = table["dx"].to_numpy() == known["dx"].reindex(table["image_id"]).to_numpy()
-    return known["lesion_id"] if same.all() else None
+    return known["lesion_id"]

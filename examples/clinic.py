@@ -15,7 +15,10 @@ from lesionwise import load_model
 
 table, out = Path(sys.argv[1]), Path(sys.argv[2])
 with table.open(encoding="utf-8-sig", newline="") as file:
-    rows = list(csv.DictReader(file))
+    everything = list(csv.DictReader(file))
+rows = [row for row in everything if row["path"]]
+if len(rows) < len(everything):
+    print(f"left out: {len(everything) - len(rows)} without a path")
 known = [{name: row.get(name) for name in ("age", "sex", "localization")} for row in rows]
 
 # %% Answers, in the order of the table

@@ -58,9 +58,11 @@ def test_a_class_sees_both_scores(drawn_folder: Path) -> None:
 def test_a_clinic_gets_a_table_and_whom_to_look_at_first(drawn_folder: Path, tmp_path: Path) -> None:
     first, second = sorted(drawn_folder.rglob("*.jpg"))[:2]
     (tmp_path / "broken.jpg").write_bytes(b"no image")
-    rows = ["path,age,sex", f"{first},45,female", f"{second},,", "broken.jpg,,"]
+    rows = ["path,age,sex", f"{first},45,female", f"{second},,", "broken.jpg,,", "gone.jpg,60,", ",,male"]
     (tmp_path / "table.csv").write_text("\n".join(rows), encoding="utf-8")
     shown = run_example("clinic.py", tmp_path / "table.csv", tmp_path / "out.csv")
     assert "broken.jpg: is not an image" in shown
+    assert "gone.jpg: cannot be read: No such file" in shown
+    assert "left out: 1 without a path" in shown
     assert "2 answers of best" in shown
     assert len((tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()) == 3

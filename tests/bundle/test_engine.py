@@ -146,7 +146,7 @@ def test_what_is_no_image_is_refused_with_the_way_out(engine: Engine, image: obj
 
 def test_a_place_without_images_is_refused(engine: Engine, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected a file, a folder, a pattern"):
-        engine.predict("nowhere.jpg")
+        engine.predict("nowhere")
     with pytest.raises(DataError, match="holds no image"):
         engine.predict(tmp_path)
 
@@ -159,6 +159,16 @@ def test_unreadable_images_can_be_skipped_and_are_listed(engine: Engine, tmp_pat
     answers = engine.predict(tmp_path, skip_unreadable=True)
     assert [Path(name).name for name in answers.names] == ["good.png"]
     assert [Path(name).name for name in answers.left_out] == ["bad.png"]
+
+
+def test_a_missing_file_is_an_image_that_cannot_be_read(engine: Engine, tmp_path: Path) -> None:
+    Image.fromarray(images(1)[0]).save(tmp_path / "good.png")
+    with pytest.raises(ImageError, match=r"gone\.jpg: cannot be read: No such file"):
+        engine.predict(tmp_path / "gone.jpg")
+    known = [tmp_path / "gone.jpg", tmp_path / "good.png"]
+    answers = engine.predict(known, skip_unreadable=True)
+    assert answers.names == (str(tmp_path / "good.png"),)
+    assert answers.left_out == {str(tmp_path / "gone.jpg"): "cannot be read: No such file or directory."}
 
 
 def test_answers_are_a_sequence_of_named_answers_and_a_table(engine: Engine, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 import json
+import shlex
 import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -55,8 +57,9 @@ def test_the_summary_tells_repeats_from_what_cannot_be_read(image: Path, tmp_pat
         (["--resume"], "--resume is for a table"),
         (["--engine", "ray"], "--engine ray writes a table"),
         (["--out", "p.csv", "--engine", "ray", "--age", "40"], "--age is for --engine local"),
-        (["--sex", "femal"], 'Expected --sex to be female, male but got "femal". Did you mean "female"?'),
+        (["--sex", "femal"], 'Expected --sex to be female or male but got "femal". Did you mean "female"?'),
         (["--site", "bak"], 'Did you mean "back"?'),
+        (["--heatmaps", "one.png"], "one.png: expected --heatmaps to name a folder but it is a file"),
         (["--age", "400"], "Expected --age to be years from 0 to 120"),
     ],
 )
@@ -129,7 +132,7 @@ def test_what_is_given_of_all_images_reaches_the_model(photographs: Path, drawn_
         photographs / "known.csv",
         "--json",
     )
-    found = json.loads(done.stdout[done.stdout.index("{") :])
+    found = json.loads(done.stdout)
     assert [one["top"] for one in found["results"]] == ["bcc", "nv", "bcc"]  # its own row holds for b
     assert found["left_out"][0]["image_id"] == "broken"
 
@@ -146,13 +149,78 @@ def test_a_table_of_paths_with_unused_metadata_is_noted(photographs: Path, drawn
     assert "list.csv: has age and sex, which were not used. To use them, add --metadata" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "encoding", "text"),
+    [
+        ("list.csv", "utf-16", "path,age_approx,gender\na.jpg,40,male\n"),
+        ("list.csv", "utf-8", "path;age_approx;gender\na.jpg;40;male\n"),
+        ("list.tsv", "utf-8", "path\tage_approx\tgender\na.jpg\t40\tmale\n"),
+    ],
+)
+def test_unused_metadata_is_noted_of_every_table_that_is_read(
+    photographs: Path, drawn_model: Path, name: str, encoding: str, text: str
+) -> None:
+    (photographs / name).write_text(text, encoding=encoding)
+    done = predict(photographs / name, "--model", drawn_model)
+    assert done.exit_code == 0
+    assert f"{name}: has age_approx and gender, which were not used" in done.stderr
+
+
+def test_a_pattern_of_tables_is_a_pattern(photographs: Path, drawn_model: Path) -> None:
+    (photographs / "list.csv").write_text("path\na.jpg\nb.jpg\n")
+    done = predict(photographs / "*.csv", "--model", drawn_model)
+    assert done.exit_code == 0
+    assert "2 images: 2 answered." in done.stdout
+
+
+def test_the_command_that_a_table_on_the_screen_suggests_writes_all_numbers(
+    photographs: Path, drawn_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["predict", str(photographs), "--model", str(drawn_model)]
+    monkeypatch.setattr(sys, "argv", ["lesionwise", *words])
+    monkeypatch.chdir(photographs.parent)
+    *_, last = CliRunner().invoke(app, words).stdout.splitlines()
+    suggested = shlex.split(last.partition("lesionwise ")[2])
+    assert CliRunner().invoke(app, suggested).exit_code == 1  # of the broken file
+    assert len(Path("predictions.csv").read_text().splitlines()) == 4
+
+
+def test_one_image_that_is_named_twice_is_answered_in_words(photographs: Path, drawn_model: Path) -> None:
+    done = predict(photographs / "a.jpg", photographs / "a.jpg", "--model", drawn_model)
+    assert "a.jpg: melanocytic nevus (nv) with" in done.stdout
+    assert "1 image named again and left out." in done.stdout
+    assert "cannot be excluded\n" not in done.stdout
+
+
+def test_the_head_of_the_table_is_as_wide_as_its_rows(photographs: Path, drawn_model: Path) -> None:
+    head, row, *_ = predict(photographs, "--model", drawn_model).stdout.splitlines()
+    assert head.index("decision") == row.index("answer")
+
+
+def test_a_model_without_calibration_excludes_nothing(photographs: Path, tmp_path: Path) -> None:
+    model = write_bundle(tmp_path / "m.onnx", calibration=None)
+    words = "not calibrated: its probabilities are raw, and no diagnosis can be excluded."
+    done = predict(photographs / "a.jpg", "--model", model)
+    assert f"This model is {words}" in done.stderr
+    assert f"The model is {words}" in done.stdout
+    row = predict(photographs, "--model", model).stdout.splitlines()[1]
+    assert row.endswith(" not calibrated")
+
+
 def test_a_file_of_several_pictures_is_noted(tmp_path: Path, drawn_model: Path) -> None:
     first, second = (Image.new("RGB", (60, 45), colour) for colour in ("tan", "red"))
     first.save(tmp_path / "two.tif", save_all=True, append_images=[second])
     done = predict(tmp_path / "two.tif", "--model", drawn_model, "--quiet")
     assert "1 file holds several pictures; the first was used." in done.stdout
     done = predict(tmp_path / "two.tif", "--model", drawn_model, "--out", tmp_path / "p.csv", "--json")
-    assert json.loads(done.stdout)["several_pictures"] == 1
+    found = json.loads(done.stdout)
+    assert found["several_pictures"] == 1
+    done = predict(tmp_path / "two.tif", tmp_path / "two.tif", "--model", drawn_model, "--json")
+    printed = json.loads(done.stdout)
+    assert (printed["several_pictures"], printed["repeated"], printed["predicted"]) == (1, 1, 1)
+    assert found.keys() - printed.keys() == {"out", "errors"}
+    done = predict(tmp_path / "two.tif", "--model", drawn_model, "--out", tmp_path / "p.csv")
+    assert "1 file holds several pictures; the first was used." in done.stdout
 
 
 def test_a_table_reports_how_many_images_got_which_decision(photographs: Path, drawn_model: Path) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from lesionwise import cli
+from lesionwise import cli, load_model
 from lesionwise.bundle.load import read_bundle
 from lesionwise.data.known_lesions import known_lesions, reference_parts
 from lesionwise.labels import CODES, INDEX
@@ -70,6 +71,28 @@ def test_a_score_on_training_images_is_stamped_and_the_clean_rest_is_scored_besi
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "SEEN IN TRAINING" in page
     assert "the images that the model was not made with" in page
+
+
+def test_a_quiet_report_prints_nothing_but_its_path(
+    images: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    csv = write(tmp_path / "p.csv", images.head(60))
+    table = tmp_path / "t.csv"
+    images.to_csv(table, index=False)
+    options = ("--table", table, "--out", tmp_path / "out", "--quiet")
+    assert call(monkeypatch, "report", csv, *options) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_table_that_is_written_from_python_is_stamped_as_well(
+    images: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = images["image_id"].map(reference_parts())
+    for name in images["image_id"][parts == "train"].head(2):
+        Image.new("RGB", (60, 45), "tan").save(tmp_path / f"{name}.png")
+    load_model().predict(tmp_path).to_frame().to_csv(tmp_path / "p.csv", index=False)
+    assert call(monkeypatch, "evaluate", tmp_path / "p.csv", "--json", "--quiet") == 0
+    assert json.loads(capsys.readouterr().out)["seen_in_training"]["stamp"] == "SEEN IN TRAINING"
 
 
 def test_a_score_on_the_test_part_is_not_stamped(

@@ -66,6 +66,7 @@ STOPS = [
     ("ensemble RUN OTHER --out new", "lesionwise.evaluation.runs.scores.evaluate_part", 1),
     ("bundle export RUN --out new.onnx", "lesionwise.export.run.write_bundle", 1),
     ("predict DATA --model MODEL --out new.csv", "lesionwise.predict.files.table_rows", 1),
+    ("predict DATA --model MODEL", "lesionwise.cli.answers.describe_counts", 1),
     ("predict DATA --model MODEL --out new.parquet", "lesionwise.predict.parquet.write_parquet", 1),
     ("data phantom new --lesions 1", "lesionwise.data.phantom.writer._write_pictures", 1),
     ("data split DATA --out new.csv", "lesionwise.split.split_file.write_split", 1),

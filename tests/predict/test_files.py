@@ -391,6 +391,25 @@ def test_a_finished_table_has_nothing_left_to_do_but_images_that_came_since(
     assert (tmp_path / "p.csv").read_bytes().startswith(finished)
 
 
+def test_a_table_from_python_is_the_table_of_the_command(
+    engine: Engine, folder: Path, tmp_path: Path
+) -> None:
+    shutil.copy(folder / "m000.png", tmp_path / "=1+1.png")
+    (tmp_path / "t.csv").write_text(f"path,image_id\n{folder / 'm001.png'},a\n=1+1.png,\n")
+    predicted(engine, tmp_path / "t.csv", tmp_path / "p.csv")
+    engine.predict(tmp_path / "t.csv").to_frame().to_csv(tmp_path / "q.csv", index=False)
+    texts = ("image_id", "path", "decision", "top", "prediction_set", "model", "model_sha256")
+    with (tmp_path / "p.csv").open() as theirs, (tmp_path / "q.csv").open() as ours:
+        for command, python in zip(csv.DictReader(theirs), csv.DictReader(ours), strict=True):
+            assert list(command) == list(python)
+            assert [command[name] for name in texts] == [python[name] for name in texts]
+            for name in set(command) - set(texts):
+                assert float(command[name]) == pytest.approx(float(python[name]), rel=1e-4, abs=1e-6)
+    assert read_predictions(tmp_path / "q.csv").model == read_predictions(tmp_path / "p.csv").model
+    with pytest.raises(DataError, match="several images have the id m001"):
+        engine.predict([folder / "m001.png", folder / "m001.png"]).to_frame()
+
+
 def test_no_name_in_a_table_is_a_formula(engine: Engine, folder: Path, tmp_path: Path) -> None:
     own = tmp_path / "=images"
     own.mkdir()

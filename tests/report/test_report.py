@@ -222,6 +222,14 @@ def test_given_predictions_get_a_report_without_training(drawn_folder: Path, tmp
     assert "the folder holds predictions only" in text
 
 
+def test_predictions_of_one_diagnosis_alone_get_a_report(drawn_folder: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(drawn_folder / "HAM10000_metadata.csv")
+    predictions = _predictions(table[table["dx"] == "nv"])
+    given = RunFolder(tmp_path / "given")
+    write_given(given, predictions, evaluate_predictions(predictions, "nv.csv"), {"source": "nv.csv"})
+    assert "not defined here" in (write_report(given).parent / "figures" / "roc-given.svg").read_text()
+
+
 def _calibrated(run: RunFolder, path: Path, **choices: Any) -> str:
     """Return the page of a copy of the run that has logits and is calibrated on other predictions."""
     copy = RunFolder(path)

@@ -37,10 +37,10 @@ def test_fields_hold_for_all_images_of_a_request_and_may_be_left_out(told: TestC
 @pytest.mark.parametrize(
     ("data", "detail"),
     [
-        ({"sex": "secret"}, "Expected sex to be female, male."),
+        ({"sex": "secret"}, "Expected sex to be female or male."),
         ({"age": "-1"}, "Expected age to be years from 0 to 120."),
         ({"localization": "x" * 65}, "The field “localization” has more than 64 bytes."),
-        ({"sex": "\ud83d".encode("utf-8", "surrogatepass")}, "Expected sex to be female, male."),
+        ({"sex": "\ud83d".encode("utf-8", "surrogatepass")}, "Expected sex to be female or male."),
     ],
 )
 def test_a_value_that_the_model_does_not_know_is_refused_and_not_repeated(

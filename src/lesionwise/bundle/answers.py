@@ -4,6 +4,7 @@ Here: the records, as JSON and as a table. Not here: the rules of decisions (`de
 HTML (`rendering`).
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,9 +17,9 @@ from numpy.typing import NDArray
 from lesionwise.bundle.decide import Decision, Decisions, decide
 from lesionwise.bundle.description import Description
 from lesionwise.data.images import Pixels, read_image
-from lesionwise.errors import ImageError, MissingExtraError
+from lesionwise.errors import DataError, ImageError, MissingExtraError
 from lesionwise.labels import CODES, INDEX
-from lesionwise.names import shortest_names
+from lesionwise.names import inert_name, shortest_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,8 +114,10 @@ class Answers(Sequence[Answer]):
         ood_score: How unlike a lesion image, shape (N,); None if the model gives none.
         cam: What each place adds to each logit, shape (N, C, h, w); None if the model gives none.
         names: The name of each image.
+        image_ids: The id that a table of paths gives each image; empty where none gives one.
         sources: Where the pixels of each image are, as far as they were kept.
         left_out: Reason by name, for images that could not be read and were to be skipped.
+        sha256: Hash of the bundle that answered, by which `evaluate` finds what it was trained on.
     """
 
     description: Description
@@ -124,8 +127,10 @@ class Answers(Sequence[Answer]):
     ood_score: Float32s | None = None
     cam: Float32s | None = None
     names: tuple[str, ...] = ()
+    image_ids: tuple[str, ...] = ()
     sources: tuple[Source | None, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
+    sha256: str = ""
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -152,16 +157,17 @@ class Answers(Sequence[Answer]):
 
         Raises:
             MissingExtraError: If pandas is not installed.
+            DataError: If two images have one id, as one file that was given twice.
         """
         try:
             import pandas as pd  # noqa: PLC0415 (an extra)
         except ModuleNotFoundError as error:
             raise MissingExtraError("eval", "pandas") from error
-        ids, said = shortest_names(dict.fromkeys(self._all_names)), self.decisions
+        said = self.decisions
         sets = [" ".join(said.prediction_codes(row) or ()) for row in range(len(self))]
         columns = {
-            "image_id": [ids[name] for name in self._all_names],
-            "path": self._all_names,
+            "image_id": self._unique_ids(),
+            "path": list(map(inert_name, self._all_names)),
             "decision": said.decision,
             "top": said.top,
             "malignant_probability": said.malignant_probability,
@@ -169,7 +175,8 @@ class Answers(Sequence[Answer]):
             "ood_score": np.full(len(self), np.nan) if self.ood_score is None else self.ood_score,
             **{f"prob_{code}": self.probabilities[:, place] for place, code in enumerate(CODES)},
             **{f"logit_{code}": self.logits[:, place] for place, code in enumerate(CODES)},
-            "model": self.description.name,
+            "model": inert_name(self.description.name),
+            "model_sha256": self.sha256,
         }
         return pd.DataFrame(columns, index=range(len(self)))
 
@@ -186,6 +193,20 @@ class Answers(Sequence[Answer]):
     @property
     def _all_names(self) -> Sequence[str]:
         return self.names or [f"image {row}" for row in range(len(self))]
+
+    def _unique_ids(self) -> list[str]:
+        """Return the id of each image as `lesionwise predict` gives it."""
+        given = self.image_ids or [""] * len(self)
+        unnamed = dict.fromkeys(name for name, own in zip(self._all_names, given, strict=True) if not own)
+        ids = shortest_names(unnamed, taken=filter(None, given))
+        found = [own or inert_name(ids[name]) for name, own in zip(self._all_names, given, strict=True)]
+        twice = next((image_id for image_id, times in Counter(found).items() if times > 1), None)
+        if twice is not None:
+            raise DataError(
+                f"Expected one row for each image but several images have the id {twice}. Predict each file "
+                "once, and give each row of a table its own image_id."
+            )
+        return found
 
     def _answer(self, row: int) -> Answer:
         said, above = self.decisions, self.decisions.above_melanoma_threshold

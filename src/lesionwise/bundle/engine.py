@@ -14,7 +14,7 @@ import numpy as np
 
 from lesionwise.bundle.answers import Answers, Float32s, Source
 from lesionwise.bundle.description import Description, Precision
-from lesionwise.bundle.inputs import Image, Read, named_images
+from lesionwise.bundle.inputs import Image, NamedImage, Read, named_images
 from lesionwise.bundle.load import Bundle, read_bundle
 from lesionwise.bundle.runtimes import Arrays, Pixels, Run, Runtime, start
 from lesionwise.data.images import fit_image, read_image
@@ -25,7 +25,7 @@ BATCH: Final = 8  # larger ones are slower on a CPU, whose caches they overflow,
 _KEPT: Final = 64  # images without a file whose pixels are kept to be shown: 200 KB each
 
 
-_Pair = tuple[tuple[str, Read], Record | None]
+_Pair = tuple[NamedImage, Record | None]
 
 
 class Engine:
@@ -118,26 +118,31 @@ class Engine:
             waiting: Iterator[_Pair] = zip(named, repeat(metadata))
         else:
             waiting = _paired(named, metadata)
-        names: list[str] = []
+        read: list[NamedImage] = []
         sources: list[Source | None] = []
         batches, left_out = [], {}
         while batch := list(islice(waiting, BATCH)):
             pixels, known = [], []
-            for (name, source), record in batch:
+            for image, record in batch:
                 try:
-                    pixels.append(self._fit(source, name))
+                    pixels.append(self._fit(image))
                 except ImageError as error:
                     if not skip_unreadable:
                         raise
-                    left_out[name] = str(error).removeprefix(f"{name}: ")
+                    left_out[image.name] = str(error).removeprefix(f"{image.name}: ")
                     continue
                 known.append(record)
-                names.append(name)
-                sources.append(_kept(source, pixels[-1], len(sources)))
+                read.append(image)
+                sources.append(_kept(image.source, pixels[-1], len(sources)))
             if pixels:
                 batches.append(self.run(np.stack(pixels), self.encode(known)))
-        answers = self.answers(batches)
-        return replace(answers, names=tuple(names), sources=tuple(sources), left_out=left_out)
+        return replace(
+            self.answers(batches),
+            names=tuple(image.name for image in read),
+            image_ids=tuple(image.image_id for image in read),
+            sources=tuple(sources),
+            left_out=left_out,
+        )
 
     def encode(self, records: Sequence[Record | None]) -> Float32s | None:
         """Return what is known of some images besides as the graph takes it, shape (N, M).
@@ -169,18 +174,18 @@ class Engine:
         Raises:
             ImageError: If it cannot be read; the message names it.
         """
-        [(name, source)] = named_images(image, number)
-        return self._fit(source, name)
+        [named] = named_images(image, number)
+        return self._fit(named)
 
-    def _fit(self, source: Read, name: str) -> Pixels:
-        rule = self.description.input
+    def _fit(self, image: NamedImage) -> Pixels:
+        rule, source = self.description.input, image.source
         try:
             if isinstance(source, np.ndarray):
                 return fit_image(source, rule.size, steps=rule.steps)
             content = source if isinstance(source, Path | bytes) else source()
             return read_image(content, rule.size, steps=rule.steps)
         except ImageError as error:
-            raise ImageError(f"{name}: {error}.") from error
+            raise ImageError(f"{image.name}: {error}.") from error
 
     def run(self, pixels: Pixels, metadata: Float32s | None = None) -> Arrays:
         """Run one batch through the graph.
@@ -233,6 +238,7 @@ class Engine:
             embedding=joined.get("embedding"),
             ood_score=joined.get("ood_score"),
             cam=joined.get("cam"),
+            sha256=self.bundle.sha256,
         )
 
 
@@ -243,13 +249,13 @@ def _kept(source: Read, pixels: Pixels, number: int) -> Source | None:
     return pixels if number < _KEPT else None
 
 
-def _paired(images: Iterable[tuple[str, Read]], metadata: Iterable[Record | None]) -> Iterator[_Pair]:
+def _paired(images: Iterable[NamedImage], metadata: Iterable[Record | None]) -> Iterator[_Pair]:
     """Yield each image with what is known of it."""
     missing = object()
     for image, record in zip_longest(images, metadata, fillvalue=missing):
         if image is missing or record is missing:
             raise DataError("Expected metadata for each image but there are more of one than of the other.")
-        yield cast("tuple[str, Read]", image), cast("Record | None", record)
+        yield cast("NamedImage", image), cast("Record | None", record)
 
 
 def _verify_precision(bundle: Bundle, wished: Precision) -> None:

@@ -4,9 +4,10 @@ Here: from paths, folders, patterns, Pillow images, open files, bytes, arrays an
 that can be read. Not here: reading them by the rule of a bundle (`lesionwise.data.images`).
 """
 
+import glob
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol, SupportsIndex
+from typing import Any, Final, NamedTuple, Protocol, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ from PIL.Image import Image as PillowImage
 from typing_extensions import TypeIs
 
 from lesionwise.data.images import Pixels, rgb_pixels
-from lesionwise.data.pictures import TABLES_OF_IMAGES, find_pictures
+from lesionwise.data.pictures import TABLES_OF_IMAGES, find_pictures, is_image_name
+from lesionwise.data.storage import SCHEME
 from lesionwise.errors import ImageError
 
 
@@ -44,21 +46,29 @@ _RGB: Final = 3
 _IMAGE_SIDES: Final = (2, 3)  # dimensions of one image; several have one more, and a list of paths has one
 
 
-def named_images(images: Image | Iterable[Image], first: int = 0) -> Iterator[tuple[str, Read]]:
-    """Yield a name for each image, and what can be read: a path, bytes, pixels, or a function that reads it.
+class NamedImage(NamedTuple):
+    """An image by its name, with what can be read, and the id that a table of paths gives it."""
+
+    name: str
+    source: Read
+    image_id: str = ""
+
+
+def named_images(images: Image | Iterable[Image], first: int = 0) -> Iterator[NamedImage]:
+    """Yield each image with its name. A file that is missing is found out when it is read.
 
     Args:
         images: One image or several; a folder, a pattern, a zip or a CSV of paths stands for all its images.
         first: Number of the first image, for the names of images that are no files.
 
     Raises:
-        DataError: If a place does not exist or holds no image.
+        DataError: If a place that is not called like an image does not exist, or a place holds no image.
         ImageError: If something is no image; the message names it.
     """
     place = first
     for image in [images] if _is_one(images) else images:
-        for name, source in _read_one(image, f"image {place}"):
-            yield name, source
+        for named in _read_one(image, f"image {place}"):
+            yield named
             place += 1
 
 
@@ -71,28 +81,36 @@ def _is_one(images: Image | Iterable[Image]) -> TypeIs[Image]:
     return not isinstance(images, Iterable)
 
 
-def _read_one(image: Image, name: str) -> Iterator[tuple[str, Read]]:
+def _read_one(image: Image, name: str) -> Iterator[NamedImage]:
     if isinstance(image, str | Path):
-        path = Path(image)
-        if path.is_file() and path.suffix.lower() not in TABLES_OF_IMAGES:
-            yield str(image), path
+        if _is_file(str(image)):
+            yield NamedImage(str(image), Path(image))
         else:
-            yield from ((picture.path, picture.read) for picture in find_pictures([str(image)]))
+            for picture in find_pictures([str(image)]):
+                yield NamedImage(picture.path, picture.read, picture.image_id if picture.named else "")
     elif isinstance(image, bytes | bytearray):
-        yield name, bytes(image)
+        yield NamedImage(name, bytes(image))
     elif isinstance(image, PillowImage):
-        yield name, _explained(rgb_pixels, image, name)
+        yield NamedImage(name, _explained(rgb_pixels, image, name))
     elif hasattr(image, "read"):
         named = getattr(image, "name", name)
         name = named if isinstance(named, str) else name
-        yield name, _content_of(image, name)
+        yield NamedImage(name, _content_of(image, name))
     elif hasattr(image, "__array__"):
-        yield name, _explained(_pixels_of, image, name)
+        yield NamedImage(name, _explained(_pixels_of, image, name))
     else:
         raise ImageError(
             f"{name}: expected a path, bytes, an open file, a Pillow image, an array or a tensor but got "
             f"{type(image).__name__}."
         )
+
+
+def _is_file(name: str) -> bool:
+    """Return whether a place is one image: a file, or the name of an image that is missing."""
+    path = Path(name)
+    if path.exists():
+        return path.is_file() and path.suffix.lower() not in TABLES_OF_IMAGES
+    return is_image_name(path) and not glob.has_magic(name) and SCHEME not in name
 
 
 def _explained(read: Callable[[Any], Any], image: object, name: str) -> Pixels:

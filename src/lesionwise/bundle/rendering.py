@@ -29,6 +29,7 @@ DECISIONS: Final = {
     "not_a_lesion_image": "not recognised as a lesion image",
 }
 """How a decision is called in a sentence, by its code."""
+_UNCALIBRATED: Final = "not calibrated: its probabilities are raw, and no diagnosis can be excluded."
 _IN_REPR: Final = 5  # answers that a repr shows
 _IN_NOTEBOOK: Final = 12  # answers that a notebook shows
 _LONGEST_NAME: Final = 48
@@ -70,7 +71,7 @@ def describe_answers(answers: "Answers") -> str:
 
 def name_width(names: Iterable[str]) -> int:
     """Return how wide the column of names is; longer names are cut at their front."""
-    return min(_LONGEST_NAME, max((len(name) for name in names), default=0) or len("image"))
+    return min(_LONGEST_NAME, max(len("image"), *map(len, names)))
 
 
 def table_head(width: int) -> str:
@@ -90,7 +91,9 @@ def table_row(answer: "Answer", width: int, name: str = "") -> str:
     """
     shown = name or answer.name
     shown = f"…{shown[1 - width :]}" if len(shown) > width else shown
-    held = "" if answer.prediction_set is None else " ".join(answer.prediction_set) or "nothing"
+    held = "not calibrated"
+    if answer.prediction_set is not None:
+        held = " ".join(answer.prediction_set) or "nothing"
     top, malignant = _percent(answer.probabilities[answer.top]), _percent(answer.malignant_probability)
     return f"{shown:{width}}  {answer.decision:18}  {answer.top:5}  {top:>6}  {malignant:>9}  {held}"
 
@@ -100,12 +103,17 @@ def describe_counts(decisions: dict[str, int]) -> str:
     return ", ".join(f"{number:,} {DECISIONS[name]}" for name, number in decisions.items() if number)
 
 
+def describe_several(files: int) -> str:
+    """Return what was done with files that hold several pictures."""
+    return f"{counted(files, 'file holds', 'files hold')} several pictures; the first was used."
+
+
 def warnings_about(description: Description) -> list[str]:
     """Return what to know before any answer: a model leaks, learnt from drawings, or is uncalibrated."""
     warnings = {
         f"{description.stamp}: do not trust the scores of this model.": bool(description.stamp),
         PHANTOM_WARNING: description.learnt_from == "phantom",
-        "This model is not calibrated: its probabilities are raw.": description.calibration is None,
+        f"This model is {_UNCALIBRATED}": description.calibration is None,
     }
     return [warning for warning, applies in warnings.items() if applies]
 
@@ -176,7 +184,7 @@ def _pictures(answer: "Answer") -> tuple[str, str]:
 def _set_in_words(answer: "Answer") -> str:
     calibration = answer.description.calibration
     if answer.prediction_set is None or calibration is None:
-        return "The model was not calibrated: the numbers are no probabilities, and nothing can be excluded."
+        return f"The model is {_UNCALIBRATED}"
     sets = calibration.prediction_sets
     never = [code for code in CODES if isinstance(sets.classes[code].quantile, str)]
     promise = f"of the lesions of each diagnosis, {100 * sets.coverage:g} % have it in their set"

@@ -13,6 +13,7 @@ from lesionwise.bundle.rendering import (
     DISCLAIMER,
     describe_answer,
     describe_counts,
+    describe_several,
     name_width,
     table_head,
     table_row,
@@ -55,7 +56,8 @@ def print_answers(
     """
     tally, results = Tally(), []
     faults: list[list[str]] = []
-    alone = len(pictures) == 1
+    first = next(iter(pictures))
+    alone = len(pictures) == 1 or all(one.path == first.path and not one.named for one in pictures)
     width = 0 if alone else name_width(picture.image_id for picture in pictures)
     if not (alone or as_json):
         print_result(table_head(width))
@@ -78,7 +80,7 @@ def print_answers(
     value = {
         "results": results,
         "left_out": [dict(zip(("image_id", "path", "reason"), fault, strict=True)) for fault in faults],
-        "decisions": tally.by_decision,
+        **tally.to_json(),
         "model": {"name": engine.description.name, "sha256": engine.bundle.sha256},
     }
     summary = _summary(tally, faults, alone=alone)
@@ -101,8 +103,7 @@ def _summary(tally: Tally, faults: list[list[str]], *, alone: bool) -> list[str]
     if tally.repeated:
         lines.append(f"{counted(tally.repeated, 'image')} named again and left out.")
     if tally.several:
-        several = counted(tally.several, "file holds", "files hold")
-        lines.append(f"{several} several pictures; the first was used.")
+        lines.append(describe_several(tally.several))
     if faults:
         lines.append(f"{counted(len(faults), 'file')} left out:")
         lines += [f"  {path}: {reason}" for _, path, reason in faults[:_LISTED]]

@@ -66,13 +66,15 @@ def remember_folder(path: "Path") -> None:
 
 def print_stopped() -> None:
     """Print where a command was stopped, and the command that goes on."""
-    words = sys.argv[1:]
-    where = ""
+    words, where = sys.argv[1:], ""
+    has_out = any(word.partition("=")[0] == "--out" for word in words)
     if _folder is not None:
         where = f" {_folder} keeps what was finished."
-        if not any(word.partition("=")[0] == "--out" for word in words):
-            words += ["--out", str(_folder)]
-    if words and words[0] in _RESUMED and "--resume" not in words:
+        words += [] if has_out else ["--out", str(_folder)]
+    if words[:1] == ["predict"] and not has_out:
+        where = " Without --out nothing is kept; a table can be resumed."
+        words += ["--out", "predictions.csv"]
+    elif words and words[0] in _RESUMED and "--resume" not in words:
         words.append("--resume")
     print_error(
         f"Stopped. Nothing half-written counts.{where} To go on: {shlex.join(['lesionwise', *words])}"

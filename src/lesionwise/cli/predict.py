@@ -1,6 +1,6 @@
 """`lesionwise predict`."""
 
-import csv
+import shlex
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -121,7 +121,7 @@ def predict(
     Images that cannot be read are listed; the others are predicted.
     """
     errors_file = errors or (out and out.parent / f"{out.stem}-errors.csv")
-    _verify_names(places, out, errors_file, model=model, metadata=metadata)
+    _verify_names(places, out, errors_file, model=model, metadata=metadata, heatmaps=heatmaps)
     from lesionwise.data.pictures import find_pictures, verify_places
 
     verify_places(places)
@@ -253,7 +253,7 @@ def _read_known(metadata: Path | None, record: "Record", engine: "Engine") -> "M
             raise DataError(f"{option}: {engine.description.name} does not use it: {takes}. Leave it out.")
         own = next(field for field in encoding.fields if field.name == name)
         if own.encode(value) is None:
-            near = did_you_mean(str(value), own.expected.split(", "))
+            near = did_you_mean(str(value), getattr(own, "words", ()))
             raise DataError(f'Expected {option} to be {own.expected} but got "{value}".{near}')
     return same_for_all(record, engine, table)
 
@@ -263,12 +263,14 @@ def _note_unused(engine: "Engine", places: list[str], *, quiet: bool) -> None:
     encoding = engine.description.metadata
     if encoding is None:
         return
+    from lesionwise.tables import SUFFIXES, read_table
+
     for place in places:
-        if place.lower().endswith(".csv"):
-            with Path(place).open(encoding="utf-8-sig", newline="") as file:
-                unused = [name for name in next(csv.reader(file), []) if name in encoding.names]
+        if Path(place).suffix.lower() in SUFFIXES and Path(place).is_file():
+            columns = read_table(Path(place)).names
+            unused = [columns[name] for name in encoding.names if name in columns]
             if unused:
-                way = f"To use them, add --metadata {place}."
+                way = f"To use them, add --metadata {shlex.quote(place)}."
                 print_note(f"{place}: has {listed(unused)}, which were not used. {way}", quiet=quiet)
                 return
     names = [_OPTIONS[name].removeprefix("--") for name in encoding.names]
@@ -306,12 +308,20 @@ def _verify_bare_ids(pictures: "Pictures") -> None:
 
 
 def _verify_names(
-    places: list[str], out: Path | None, errors: Path | None, *, model: Path | None, metadata: Path | None
+    places: list[str],
+    out: Path | None,
+    errors: Path | None,
+    *,
+    model: Path | None,
+    metadata: Path | None,
+    heatmaps: Path | None,
 ) -> None:
     """Make sure that a result has a known format, and takes the place of nothing that is read."""
     for option, path in (("--out", out), ("--errors", errors), ("--model", model), ("--metadata", metadata)):
         if path and path.is_dir():
             raise LesionwiseError(f"{path}: expected {option} to name a file but it is a folder.")
+    if heatmaps and heatmaps.exists() and not heatmaps.is_dir():
+        raise LesionwiseError(f"{heatmaps}: expected --heatmaps to name a folder but it is a file.")
     if out and errors and out.resolve() == errors.resolve():
         raise LesionwiseError(f"{out}: expected --out and --errors to name two files.")
     read = {Path(name).resolve() for name in (*places, model, metadata) if name}
@@ -324,7 +334,7 @@ def _verify_names(
 
 
 def _report(tally: "Tally", output: "Output", *, as_json: bool) -> None:
-    from lesionwise.bundle.rendering import describe_counts
+    from lesionwise.bundle.rendering import describe_counts, describe_several
 
     out, errors = output.table, output.errors
     kept = f", {tally.kept} kept from before" if tally.kept else ""
@@ -336,16 +346,12 @@ def _report(tally: "Tally", output: "Output", *, as_json: bool) -> None:
         text = f"Predicted {counted(tally.predicted, 'image')}{kept}{repeated}: {out}{failed}"
         counts = describe_counts(tally.by_decision)
         text += f"\n{counts}." if counts else ""
+        text += f"\n{describe_several(tally.several)}" if tally.several else ""
     if tally.predicted and out.suffix.lower() == ".csv":
         text += f"\nIf you have the true diagnoses: lesionwise evaluate {out} --truth TRUTH.csv"
     value = {
         "out": str(out),
-        "predicted": tally.predicted,
-        "kept": tally.kept,
-        "repeated": tally.repeated,
-        "failed": tally.failed,
-        "several_pictures": tally.several,
-        "decisions": tally.by_decision,
+        **tally.to_json(),
         "errors": str(errors) if tally.failed else None,
     }
     print_result(text, value, as_json=as_json)

@@ -64,12 +64,12 @@ def report(
             raise LesionwiseError(f"{run}: the report of a CSV needs --out DIR, and there is no card of it.")
         known = given.Known(
             truth,
-            given.read_metadata(table, quiet=json) if table else None,
+            given.read_metadata(table, quiet=quiet or json) if table else None,
             normalise=normalise,
             model=model,
             classes=classes,
         )
-        given.score_csv(given.read_csv(run, known, quiet=json), by, out, force=force, quiet=True)
+        given.score_csv(given.read_csv(run, known, quiet=quiet or json), by, out, force=force, quiet=True)
         path = RunFolder(out).report
         print_result(f"Report: {path}", {"report": str(path)}, as_json=json)
         return

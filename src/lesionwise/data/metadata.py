@@ -95,7 +95,7 @@ class WordField(_Part):
     @property
     def expected(self) -> str:
         """What may stand there, in words."""
-        return ", ".join(self.words)
+        return " or ".join(filter(None, [", ".join(self.words[:-1]), self.words[-1]]))
 
 
 class Encoding(_Part):

@@ -141,7 +141,7 @@ def _twins(paths: Sequence[str]) -> dict[str, str]:
 def _pictures_of(place: str) -> Iterator[Picture]:
     path = Path(place)
     if SCHEME in place:
-        for name, address, read in find_stored(place, _is_image):
+        for name, address, read in find_stored(place, is_image_name):
             yield Picture(image_id_of(name.name), address, read)
     elif path.is_dir():
         yield from _in_folder(path)
@@ -163,7 +163,7 @@ def _alone(path: Path) -> Iterator[Picture]:
 def _in_folder(folder: Path) -> Iterator[Picture]:
     denied: list[OSError] = []
     for path in walk_files(folder, on_denied=denied.append):
-        if _is_image(path):
+        if is_image_name(path):
             yield Picture(image_id_of(path.name), str(path), _reader(path))
     for error in denied:
         yield Picture(Path(error.filename).name, error.filename, partial(_deny, error))
@@ -189,7 +189,7 @@ def _in_zip(path: Path) -> Iterator[Picture]:
         raise DataError(f"{path}: is not a readable zip: {error}.") from error
     for member in archive.infolist():
         name = PurePosixPath(member.filename)
-        if not member.is_dir() and _is_image(name) and "__MACOSX" not in name.parts:
+        if not member.is_dir() and is_image_name(name) and "__MACOSX" not in name.parts:
             suffix = name.suffix.lower()
             unread = suffix in UNREAD_SUFFIXES
             read = partial(_refuse, suffix) if unread else partial(_read_member, archive, member)
@@ -225,5 +225,6 @@ def _printable(name: str) -> str:
     return inert_name(_UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), name))
 
 
-def _is_image(name: PurePath) -> bool:
+def is_image_name(name: PurePath) -> bool:
+    """Return whether a file is called like a picture."""
     return name.suffix.lower() in IMAGE_SUFFIXES | UNREAD_SUFFIXES and not name.name.startswith(".")

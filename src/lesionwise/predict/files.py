@@ -71,6 +71,17 @@ class Tally:
         """Number of images of this call by decision, each decision named; empty if none was predicted."""
         return {name: self.decisions[name] for name in get_args(Decision)} if self.decisions else {}
 
+    def to_json(self) -> dict[str, object]:
+        """Return the counts as `predict --json` has them, with and without a table."""
+        return {
+            "predicted": self.predicted,
+            "kept": self.kept,
+            "repeated": self.repeated,
+            "failed": self.failed,
+            "several_pictures": self.several,
+            "decisions": self.by_decision,
+        }
+
     def add(self, batch: "Decoded", answers: Answers | None) -> None:
         """Count a batch."""
         self.failed += len(batch.faults)

@@ -100,10 +100,12 @@ def _panels(x: str, y: str, chance: str) -> tuple[Figure, list[Axes]]:
 
 
 def _banded(axes: Axes, curve: pd.DataFrame, x: str, y: str, code: str) -> None:
+    axes.set_title(code)
+    if curve.empty:  # one diagnosis alone has no curve
+        return
     color = DIAGNOSIS_COLORS[code]
     axes.fill_between(curve[x], curve["low"], curve["high"], color=color, alpha=_BAND_ALPHA, lw=0)
     axes.plot(curve[x], curve[y], color=color)
-    axes.set_title(code)
 
 
 def _note(axes: Axes, text: str) -> None:

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from typer.testing import CliRunner
 
 from lesionwise.cli.app import app
@@ -92,3 +93,16 @@ def test_without_a_training_list_the_verdict_says_what_can_be_tainted_at_most(tm
     asked = ["check", "--test", str(tmp_path / "test.txt"), "--json"]
     found = json.loads(CliRunner().invoke(app, asked).output)
     assert (found["training_list_given"], found["train_images"]) == (False, len(known) - 1)
+
+
+@pytest.mark.parametrize("column", ["split", "Subset"])
+def test_one_table_of_both_parts_is_taken_by_its_column_and_the_note_names_it(
+    tmp_path: Path, column: str
+) -> None:
+    first, second, *_ = siblings()
+    path = tmp_path / "split.csv"
+    path.write_text(f"image_id,{column},note\n{first},train,x\n{second},test,y\n")
+    result = CliRunner().invoke(app, ["check", "--train", str(path), "--test", str(path)])
+    assert result.exit_code == 1
+    assert "TAINTED. Of 1 test images, 1 (100.0%)" in result.output
+    assert result.output.count(f"split.csv: read image_id and {column}; left note.") == 2

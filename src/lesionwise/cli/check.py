@@ -14,14 +14,16 @@ def check(
     test: Annotated[
         Path,
         file_option(
-            "--test", "Ids of the test images: text or CSV; of a column split, its test rows.", "IDS"
+            "--test",
+            "Ids of the test images, as text or CSV; if a column split names parts, its test rows count.",
+            "IDS",
         ),
     ],
     train: Annotated[
         Path | None,
         file_option(
             "--train",
-            "Ids of the training images; if left out, all others of the table may be among them.",
+            "Ids of the training images; if left out, every other image of the table counts as one.",
             "IDS",
         ),
     ] = None,
@@ -47,7 +49,7 @@ def check(
     from lesionwise.evaluation.predictions import read_predictions
     from lesionwise.evaluation.runs.scores import verify_not_test
     from lesionwise.split.check import check_split
-    from lesionwise.split.id_lists import read_ids, read_lesion_table
+    from lesionwise.split.id_lists import part_column, read_ids, read_lesion_table
     from lesionwise.split.verdict import describe_check
     from lesionwise.tables import describe_columns, read_table
 
@@ -55,8 +57,10 @@ def check(
     if predictions:
         verify_not_test(predictions)
     of_table = ["image_id", "lesion_id", *DIAGNOSIS_COLUMNS]
-    for file, used in ((train, ["image_id"]), (test, ["image_id"]), (table, of_table)):
-        if file and len(read_table(file).header) > 1:
+    for file in filter(None, (train, test, table)):
+        header = read_table(file).header
+        if len(header) > 1:
+            used = of_table if file is table else ["image_id", *filter(None, [part_column(header)])]
             print_note(describe_columns(file, used), quiet=quiet)
     pairs = []
     if data:

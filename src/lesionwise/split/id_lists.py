@@ -3,7 +3,7 @@
 Here: reading them from the files that people have. Not here: judging them (`check`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -46,9 +46,15 @@ def read_ids(path: Path, part: Literal["train", "test"]) -> list[str]:
     return cells
 
 
+def part_column(header: Sequence[str]) -> str | None:
+    """Return the column of a table that names the part of each image, None if there is none."""
+    spelled = {name.lower(): name for name in header}
+    return next((spelled[name] for name in _PART_COLUMNS if name in spelled), None)
+
+
 def _rows_of(part: str, table: Table) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the rows of a part, all of them if no column names parts."""
-    column = next((name for name in _PART_COLUMNS if name in table.header), None)
+    column = part_column(table.header)
     others: set[str] = set()
     taken = False
     for line, row in table.rows():

@@ -1,7 +1,9 @@
 """Write `docs/tutorial.ipynb` from `docs/tutorial.md`: `python docs/notebook.py`.
 
 Text becomes a cell of text, a block of commands one cell of shell lines, and a block of Python one cell of
-code. A test compares the notebook with the page, so run this after a change of the page.
+code. A shell variable becomes a variable of Python, which Jupyter puts into the shell lines. A link to
+another page becomes the name of its file, because a notebook in Colab has no other pages beside it. A test
+compares the notebook with the page, so run this after a change of the page.
 """
 
 import json
@@ -11,6 +13,8 @@ from typing import Any
 
 PAGE = Path(__file__).with_name("tutorial.md")
 NOTEBOOK = PAGE.with_suffix(".ipynb")
+_SET = re.compile(r"^([A-Z]+)=")
+_LINK = re.compile(r"\[([^]]+)\]\((?!https?:)([^)]+)\)")
 _BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 
 
@@ -42,7 +46,11 @@ def render() -> str:
 
 
 def _cell(number: int, kind: str, text: str) -> dict[str, Any]:
-    shown = "\n".join(f"!{line}" for line in text.splitlines()) if kind == "sh" else text
+    if kind == "sh":
+        lines = text.splitlines()
+        shown = "\n".join(_SET.sub(r"\1 = ", line) if _SET.match(line) else f"!{line}" for line in lines)
+    else:
+        shown = _LINK.sub(r"\1 (`docs/\2`)", text) if kind == "text" else text
     cell = {"id": f"cell-{number}", "metadata": {}, "source": shown.splitlines(keepends=True)}
     if kind == "text":
         return {"cell_type": "markdown", **cell}

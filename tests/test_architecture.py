@@ -85,6 +85,27 @@ def test_every_link_of_a_page_leads_to_a_file() -> None:
     assert dead == []
 
 
+def test_every_page_and_example_is_linked_from_the_readme() -> None:
+    linked = set(re.findall(r"\]\(([^)#\s]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    pages = [*(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.py")]
+    assert len(pages) > 20
+    assert sorted({path.relative_to(ROOT).as_posix() for path in pages} - linked) == []
+
+
+def test_the_page_of_data_names_the_commands_that_take_a_part_of_a_challenge() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    taking = {
+        section.split("\n")[0].split()[-1]
+        for section in page.split("\n### lesionwise ")[1:]
+        if "| `--part NAME` | Part of a challenge" in section
+    }
+    sentence = re.search(
+        r"([^.]*) have\s+the option\.", (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    )
+    assert sentence
+    assert set(re.findall(r"`([a-z]+)`", sentence[1])) == taking
+
+
 def documented_commands() -> list[tuple[str, str]]:
     """Where each indented command of README, docs and benchmarks stands, and its words up to a remark."""
     folders = [*(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").rglob("*.md")]

@@ -1,6 +1,7 @@
 """`docs/tutorial.md`: every block runs in its order, and the notebook is the page."""
 
 import json
+import re
 import runpy
 import shlex
 import tomllib
@@ -22,6 +23,20 @@ def test_the_notebook_is_the_page() -> None:
     assert {cell["cell_type"] for cell in cells} == {"markdown", "code"}
 
 
+def test_the_notebook_stands_alone_and_its_address_is_a_variable_to_set() -> None:
+    cells = json.loads(SCRIPT["render"]())["cells"]
+    texts = ["".join(cell["source"]) for cell in cells]
+    assert texts[1] == 'ADDRESS = "https://…"\n!pip install "lesionwise[train] @ git+$ADDRESS"'
+    assert not [text for text in texts if re.search(r"\]\((?!https?:)", text)]
+    assert "Installing (`docs/install.md`)" in texts[2]
+
+
+def test_no_shell_takes_an_option_of_the_tutorial_for_a_pattern() -> None:
+    lines = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
+    bare = [re.sub(r"'[^']*'|\"[^\"]*\"", "", line) for line in lines]
+    assert not [line for line in bare if re.search(r"[]\[*?{}]", line)]
+
+
 @pytest.mark.slow
 def test_every_block_of_the_tutorial_runs(lesionwise: Lesionwise, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch")
@@ -33,7 +48,10 @@ def test_every_block_of_the_tutorial_runs(lesionwise: Lesionwise, capsys: pytest
             assert capsys.readouterr().out
         for line in text.splitlines() if kind == "sh" else ():
             words = shlex.split(line)
+            if words[0].startswith("ADDRESS="):
+                continue
             if words[:2] == ["pip", "install"]:
+                assert words[2].endswith("@ git+$ADDRESS")
                 assert words[2].partition("[")[2].partition("]")[0] in extras
                 continue
             assert words[0] == "lesionwise"
@@ -47,5 +65,5 @@ def test_every_block_of_the_tutorial_runs(lesionwise: Lesionwise, capsys: pytest
 
 def test_no_block_but_the_install_is_left_out() -> None:
     lines = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
-    assert [line for line in lines if not line.startswith("lesionwise ")] == lines[:1]
+    assert [line for line in lines if not line.startswith("lesionwise ")] == lines[:2]
     assert sum(kind == "python" for kind, _ in BLOCKS) == 3

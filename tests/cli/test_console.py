@@ -53,18 +53,18 @@ def test_a_log_gets_a_line_of_a_training_every_ten_seconds(log: io.StringIO) -> 
             watch.now += 1
     lines = log.getvalue().splitlines()
     assert len(lines) == 5
-    assert lines[0] == "epoch 1 of 3  200/1,000 images  20 images/s  at most 0:02:20 left"
-    assert lines[-1].endswith("at most 0:01:40 left")
+    assert lines[0] == "epoch 1 of 3  200/1,000 images  20 images/s  about 0:02:20 left"
+    assert lines[-1].endswith("about 0:01:40 left")
 
 
-def test_the_line_of_an_epoch_says_how_long_the_rest_takes_at_most(log: io.StringIO) -> None:
+def test_the_line_of_an_epoch_says_how_long_the_rest_takes_about(log: io.StringIO) -> None:
     with Display(quiet=False, clock=Watch()) as display:
         display.on_training(3)
         row = dict.fromkeys(("train_loss", "val_loss", "val_accuracy", "val_balanced_accuracy"), 0.5)
         display.on_epoch({**row, "epoch": 0, "images_per_second": 20, "seconds": 60})
         display.on_epoch({**row, "epoch": 2, "images_per_second": 20, "seconds": 60})
     first, last = log.getvalue().splitlines()
-    assert first.endswith("20 images/s  at most 0:02:00 left")
+    assert first.endswith("20 images/s  about 0:02:00 left")
     assert last.endswith("20 images/s")
 
 
@@ -77,8 +77,8 @@ def test_a_log_names_each_stage_and_how_long_the_others_take(log: io.StringIO) -
             watch.now += 30
     assert log.getvalue().splitlines() == [
         "reading (1 of 3)",
-        "drawing (2 of 3, some 0:01:00 left)",
-        "writing (3 of 3, some 0:00:30 left)",
+        "drawing (2 of 3, about 0:01:00 left)",
+        "writing (3 of 3, about 0:00:30 left)",
     ]
 
 
@@ -89,8 +89,8 @@ def test_work_on_images_in_a_log_says_how_long_it_takes(log: io.StringIO) -> Non
             display.on_work("reading images", done, 1010)
             watch.now += 10
     assert log.getvalue().splitlines() == [
-        "reading images 110/1,010  10 images/s  0:01:30 left",
-        "reading images 210/1,010  10 images/s  0:01:20 left",
+        "reading images 110/1,010  10 images/s  about 0:01:30 left",
+        "reading images 210/1,010  10 images/s  about 0:01:20 left",
     ]
 
 

@@ -52,7 +52,7 @@ def test_every_change_is_made_at_every_strength_and_held_against_the_plain_photo
         (name, strength) for name in PERTURBATIONS for strength in STRENGTHS
     ]
     changing = [state[1:] for state in noted.work if state[0] == "changing photographs"]
-    assert changing == [(number + 1, 30) for number in range(30)]
+    assert changing == [(number * found.images, 30 * found.images) for number in range(1, 31)]
     stored = read_predictions(trained.predictions("val"))
     assert stored.y_true is not None
     assert stored.group is not None

@@ -152,14 +152,14 @@ class Display(Progress):
             self._stage = self._bar.add_task(title)
         self._bar.update(self._stage, description=title, completed=number - 1, total=total)
         speed = self._stages.speed(f"{total} stages", number)
-        left = f", some {_time((total - number + 1) / speed)} left" if speed else ""
+        left = f", {_left((total - number + 1) / speed)}" if speed else ""
         self._print_line(f"{title} ({number} of {total}{left})")
 
     @override
     def on_work(self, title: str, done: int, total: int) -> None:
         self._move(title, done, total)
         speed = self._work.speed(title, done)
-        left = f"  {_speed(speed)}  {_time((total - done) / speed)} left" if speed and done < total else ""
+        left = f"  {_speed(speed)}  {_left((total - done) / speed)}" if speed and done < total else ""
         if done >= total or self._is_due():
             self._print_line(f"{title} {done:,}/{total:,}{left}")
 
@@ -175,9 +175,7 @@ class Display(Progress):
         if speed and self._is_due():
             seconds = (total - done) / speed
             seconds += max(0, self._epochs - epoch - 1) * (self._epoch_s or total / speed)
-            self._print_line(
-                f"{title}  {done:,}/{total:,} images  {_speed(speed)}  at most {_time(seconds)} left"
-            )
+            self._print_line(f"{title}  {done:,}/{total:,} images  {_speed(speed)}  {_left(seconds)}")
 
     @override
     def on_epoch(self, row: dict[str, float]) -> None:
@@ -189,7 +187,7 @@ class Display(Progress):
         )
         self._epoch_s = row.get("seconds", 0.0)
         seconds = max(0.0, self._epochs - row["epoch"] - 1) * self._epoch_s
-        left = f"  at most {_time(seconds)} left" if seconds > 0 else ""
+        left = f"  {_left(seconds)}" if seconds > 0 else ""
         print_note(
             f"epoch {row['epoch'] + 1:.0f}  loss {row['train_loss']:.3f}  {watched}"
             f"{row['images_per_second']:.0f} images/s{left}",
@@ -220,9 +218,9 @@ def _speed(each_second: float) -> str:
     return f"{each_second:.{0 if each_second >= _FAST else 1}f} images/s"
 
 
-def _time(seconds: float) -> str:
-    """Return a length of time as hours, minutes and seconds."""
-    return str(timedelta(seconds=round(seconds)))
+def _left(seconds: float) -> str:
+    """Return how long the rest takes if the speed stays as it is, as hours, minutes and seconds."""
+    return f"about {timedelta(seconds=round(seconds))} left"
 
 
 class TransferDisplay(Display):
@@ -254,7 +252,7 @@ def describe_evaluation(evaluation: "Evaluation", title: str, *, judged: bool = 
     """Return recall by diagnosis, the main scores with intervals and the baseline, and a verdict.
 
     Args:
-        judged: End with the verdict; not of a model that has seen the images.
+        judged: End with the verdict. Pass False for a model that has seen the images.
     """
     from lesionwise.labels import CODES
 

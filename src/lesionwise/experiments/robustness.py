@@ -162,7 +162,9 @@ def _changed_images(model: _Model, seed: int, execution: Execution) -> Iterator[
             found = zip(*pool.map(read, photographs, model.ids.tolist()), strict=True)
             yield {look: np.stack(images) for look, images in zip(looks, found, strict=True)}
             if job:
-                execution.progress.on_work("changing photographs", number, len(_JOBS))
+                execution.progress.on_work(
+                    "changing photographs", number * len(photographs), len(_JOBS) * len(photographs)
+                )
 
 
 def _read_changed(

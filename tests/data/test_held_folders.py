@@ -218,6 +218,24 @@ def test_an_image_of_isic_2019_in_a_smaller_size_is_the_image_of_the_archive(tmp
     }
 
 
+def test_a_merge_keeps_what_each_collection_called_an_image_and_its_lesion(tmp_path: Path) -> None:
+    a = write_own(tmp_path / "a", ["1,8,nv", "ISIC_0000001,5,nv"])
+    b = write_own(tmp_path / "b", ["1,9,mel", "ISIC_0000001_downsampled,6,nv"], 2)
+    c = write_own(tmp_path / "c", ["b-1,9,mel"], 4)
+    merge_folders([a, b, c], tmp_path / "all")
+    merge_folders([tmp_path / "all", write_own(tmp_path / "d", ["2,3,nv"], 5)], tmp_path / "again")
+    for out in ("all", "again"):
+        table = read_dataset(tmp_path / out).table.set_index("image_id")
+        originals = table[["original_image_id", "original_lesion_id"]].T.to_dict("list")
+        assert originals.pop("2", ["2", "3"]) == ["2", "3"]
+        assert originals == {
+            "1": ["1", "8"],
+            "ISIC_0000001": ["ISIC_0000001;ISIC_0000001_downsampled", "5;6"],
+            "b-1": ["1", "9"],
+            "c-b-1": ["b-1", "9"],
+        }
+
+
 def test_collections_that_contradict_each_other_are_not_merged(
     tmp_path: Path, lesionwise: Lesionwise
 ) -> None:

@@ -22,7 +22,9 @@ from lesionwise.data.layouts import Listing, read_listing
 from lesionwise.labels import INDEX
 
 COLUMNS = ("image_id", "lesion_id", "dx", "dx_type", "age", "sex", "localization", "path")
-OPTIONAL_COLUMNS = ("collection", "license")
+ORIGINALS = ("original_image_id", "original_lesion_id")
+"""What the merged collections called an image and its lesion; several names stand between semicolons."""
+OPTIONAL_COLUMNS = ("collection", "license", *ORIGINALS)
 """Columns that a table keeps where it has them."""
 
 

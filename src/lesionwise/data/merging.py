@@ -15,7 +15,7 @@ from typing import Final
 import pandas as pd
 
 from lesionwise.data.collection import collection_of
-from lesionwise.data.dataset import COLUMNS, OPTIONAL_COLUMNS, Dataset, read_dataset
+from lesionwise.data.dataset import COLUMNS, OPTIONAL_COLUMNS, ORIGINALS, Dataset, read_dataset
 from lesionwise.data.known_lesions import known_lesions
 from lesionwise.errors import DataError
 from lesionwise.files import write_text
@@ -70,6 +70,9 @@ def merge_folders(folders: Sequence[Path], out: Path) -> Merged:
             if other and (_ARCHIVE_IMAGE.fullmatch(image_id) or _same_file(Path(other["path"]), file)):
                 _verify_same(other, row)
                 joined.join(other["lesion_id"], row["lesion_id"])
+                for column in ORIGINALS:
+                    names = f"{other[column]};{row[column]}".split(";")
+                    other[column] = ";".join(dict.fromkeys(names))
                 merged.again += 1
                 continue
             while image_id in rows:
@@ -120,6 +123,8 @@ def _rows(dataset: Dataset, name: str) -> list[dict[str, str]]:
     table = dataset.table.astype(object).where(dataset.table.notna(), "")
     rows = [{str(key): str(value) for key, value in row.items()} for row in table.to_dict("records")]
     for row, path in zip(rows, dataset.paths, strict=True):
+        for original, column in zip(ORIGINALS, ("image_id", "lesion_id"), strict=True):
+            row[original] = row.get(original) or row[column]
         row["path"] = str(path.absolute())
         row["collection"] = row.get("collection") or name
         if not _ARCHIVE_LESION.match(row["lesion_id"]):

@@ -244,7 +244,15 @@ def test_collections_that_contradict_each_other_are_not_merged(
     path.write_text(path.read_text().replace("Melanoma in situ", "Nevus"))
     ended = lesionwise("data", "merge", tmp_path / "ham", tmp_path / "archive", "--out", tmp_path / "all")
     assert ended.code == 2
-    assert "mel in ham but nv in" in ended.err
+    assert "mel in ham but the same image is nv in" in ended.err
+
+
+def test_equal_files_with_two_diagnoses_are_not_merged(tmp_path: Path) -> None:
+    a = write_own(tmp_path / "a", ["1,8,nv"])
+    b = write_own(tmp_path / "b", ["2,9,mel"])
+    with pytest.raises(DataError, match=r"1 is nv in a but the same image is mel in b \(2\)"):
+        merge_folders([a, b], tmp_path / "all")
+    assert not (tmp_path / "all").exists()
 
 
 @pytest.mark.slow

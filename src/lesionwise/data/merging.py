@@ -137,8 +137,9 @@ def _rows(dataset: Dataset, name: str) -> list[dict[str, str]]:
 def _verify_same(one: dict[str, str], other: dict[str, str]) -> None:
     if one["dx"] != other["dx"]:
         raise DataError(
-            f"{one['image_id']} is {one['dx']} in {one['collection']} but {other['dx']} in "
-            f"{other['collection']}. Find out which is true, and leave it out of the other."
+            f"{one['image_id']} is {one['dx']} in {one['collection']} but the same image is {other['dx']} in "
+            f"{other['collection']} ({other['image_id']}). Find out which is true, and leave it out of the "
+            "other."
         )
 
 
@@ -162,6 +163,7 @@ def _join_alike(rows: list[dict[str, str]], joined: _Joined) -> int:
             for row in candidates:
                 other = first.setdefault(_digest(Path(row["path"])), row)
                 if other["collection"] != row["collection"]:
+                    _verify_same(other, row)
                     joined.join(other["lesion_id"], row["lesion_id"])
                     alike += 1
     return alike

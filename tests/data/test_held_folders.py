@@ -247,6 +247,20 @@ def test_collections_that_contradict_each_other_are_not_merged(
     assert "mel in ham but the same image is nv in" in ended.err
 
 
+def test_a_merge_says_what_each_collection_left_out_and_which_licences_it_has(
+    tmp_path: Path, lesionwise: Lesionwise
+) -> None:
+    held.archive(tmp_path / "archive")
+    own = write_own(tmp_path / "own", ["1,8,nv"], 500)
+    ended = lesionwise("data", "merge", own, tmp_path / "archive", "--out", tmp_path / "all", "--json")
+    notes = json.loads(ended.out)["notes"]
+    assert len(notes) == 2
+    assert "ISIC archive: D008 warning" in notes[0]
+    assert "1 of porokeratosis" in notes[0]
+    assert "ISIC archive: Licences: CC-BY of 112 images" in notes[1]
+    assert all(note in ended.err for note in notes)
+
+
 def test_equal_files_with_two_diagnoses_are_not_merged(tmp_path: Path) -> None:
     a = write_own(tmp_path / "a", ["1,8,nv"])
     b = write_own(tmp_path / "b", ["2,9,mel"])

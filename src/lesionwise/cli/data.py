@@ -145,6 +145,8 @@ def merge(
     for folder in folders:
         verify_data_folder(folder)
     done = merge_folders(folders, out)
+    for note in done.notes:
+        print_note(note)
     named = ", ".join(f"{name} {count:,}" for name, count in done.images.items())
     again = f" {counted(done.again, 'image')} of an earlier collection left out." if done.again else ""
     alike = (
@@ -152,7 +154,13 @@ def merge(
     )
     print_result(
         f"{done.path}: {named}.{again}{alike}",
-        {"table": str(done.path), "images": done.images, "again": done.again, "alike": done.alike},
+        {
+            "table": str(done.path),
+            "images": done.images,
+            "again": done.again,
+            "alike": done.alike,
+            "notes": done.notes,
+        },
         as_json=json,
     )
 

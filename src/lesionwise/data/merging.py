@@ -38,12 +38,14 @@ class Merged:
         images: Number of images of each collection, as far as they count.
         again: Number of images that an earlier collection holds under the same id.
         alike: Number of files whose content an earlier collection holds under another id.
+        notes: What was left out of each collection, and what a user of it should know, in sentences.
     """
 
     path: Path
     images: dict[str, int] = field(default_factory=dict)
     again: int = 0
     alike: int = 0
+    notes: list[str] = field(default_factory=list)
 
 
 def merge_folders(folders: Sequence[Path], out: Path) -> Merged:
@@ -80,6 +82,7 @@ def merge_folders(folders: Sequence[Path], out: Path) -> Merged:
             rows[image_id] = row
             kept += 1
         merged.images[name] = kept
+        merged.notes += [f"{name}: {line}" for line in (*dataset.warnings, *dataset.notes)]
     merged.alike = _join_alike(list(rows.values()), joined)
     table = pd.DataFrame(rows.values())
     table["lesion_id"] = table["lesion_id"].map(joined.first)

@@ -346,11 +346,76 @@ def test_an_id_of_a_parquet_file_does_not_choose_where_its_image_is_written(
     assert path.resolve().is_relative_to(tmp_path / "cache")
 
 
-def write_parquet(folder: Path, *, images: list[object] | None = None, **columns: list[object]) -> Path:
-    """Write a parquet file with these columns beside its images, which are drawn if left out."""
+def write_parquet(
+    folder: Path,
+    *,
+    images: list[object] | None = None,
+    names: list[str] | None = None,
+    **columns: list[object],
+) -> Path:
+    """Write a parquet file with these columns, images that are drawn if left out, and names of labels."""
     folder.mkdir(parents=True)
     rows = len(next(iter(columns.values())))
     images = images or [{"bytes": held.jpeg(row), "path": None} for row in range(rows)]
-    path = folder / "train.parquet"
-    parquet.write_table(pa.table({"image": images, **columns}), path)
-    return path
+    table = pa.table({"image": images, **columns})
+    if names:
+        features = {"info": {"features": {"label": {"names": names}}}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps(features)})
+    parquet.write_table(table, folder / "train.parquet")
+    return folder
+
+
+@pytest.mark.parametrize("label", [-1, 7, None])
+def test_a_label_without_a_name_is_no_diagnosis(tmp_path: Path, label: int | None) -> None:
+    folder = write_parquet(tmp_path / "data", names=list(CODES), label=[4, label], lesion_id=["1", "2"])
+    assert read_listing(folder).table["dx"].iloc[0] == CODES[4]
+    with pytest.raises(FindingsError, match=r"D002.*Rows: 3\."):
+        read_dataset(folder)
+
+
+def test_plain_bytes_in_a_parquet_file_are_images(tmp_path: Path) -> None:
+    folder = write_parquet(
+        tmp_path / "data", images=[held.jpeg(0)], ISIC_ID=["a.jpg"], dx=["mel"], Lesion_ID=["1"]
+    )
+    dataset = read_dataset(folder)
+    assert dataset.table[["image_id", "lesion_id", "dx"]].to_numpy().tolist() == [["a", "1", "mel"]]
+    assert dataset.paths[0].read_bytes() == held.jpeg(0)
+
+
+def test_a_row_of_a_parquet_file_without_an_id_is_a_finding(tmp_path: Path) -> None:
+    folder = write_parquet(
+        tmp_path / "data", image_id=[None, None, "a"], dx=["mel"] * 3, lesion_id=["1", "2", "3"]
+    )
+    with pytest.raises(FindingsError, match=r"D002.*Rows: 2, 3\."):
+        read_dataset(folder)
+
+
+@pytest.mark.parametrize("image", [{"bytes": None, "path": "a.jpg"}, "a.jpg"])
+def test_a_parquet_file_with_paths_alone_is_refused(tmp_path: Path, image: object) -> None:
+    folder = write_parquet(tmp_path / "data", images=[image], dx=["mel"])
+    with pytest.raises(DataError, match=r"train\.parquet: expected the bytes .* found none for image 1"):
+        read_listing(folder)
+
+
+def test_a_damaged_parquet_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train.parquet").write_bytes(b"PAR1 damaged PAR1")
+    with pytest.raises(DataError, match=r"train\.parquet: cannot be read as parquet"):
+        read_listing(tmp_path)
+
+
+def test_a_dermamnist_file_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    path = held.dermamnist(tmp_path / "data", named=False)
+    with np.load(path) as packed:
+        arrays = dict(packed)
+    arrays["val_labels"][3] = 7
+    np.savez(path, allow_pickle=False, **arrays)
+    with pytest.raises(DataError, match="expected one label from 0 to 6 for each image but found label 7"):
+        read_listing(tmp_path / "data")
+    arrays["val_labels"] = arrays["val_labels"][:2]
+    np.savez(path, allow_pickle=False, **arrays)
+    with pytest.raises(DataError, match="found 192 labels of 210 images"):
+        read_listing(tmp_path / "data")
+    with path.open("wb") as file:
+        np.save(file, arrays["val_images"])
+    with pytest.raises(DataError, match="expected train_images"):
+        read_listing(tmp_path / "data")

@@ -25,13 +25,14 @@ from PIL import Image
 from lesionwise.data.known_lesions import known_lesions
 from lesionwise.data.layouts.forms import LESIONS_ADVICE, Form, listing_of
 from lesionwise.data.layouts.listing import Listing, read_table
+from lesionwise.data.storage import import_arrow
 from lesionwise.data.workspace import default_cache_root
 from lesionwise.diagnoses import DIAGNOSIS_COLUMNS
-from lesionwise.errors import DataError, MissingExtraError
+from lesionwise.errors import DataError
 from lesionwise.files import atomic_path
 from lesionwise.labels import CODES
 from lesionwise.names import image_id_of
-from lesionwise.tables import COLUMNS, describe_header
+from lesionwise.tables import COLUMNS, describe_header, names_of
 
 SPLIT_INFO: Final = "dermamnist_split_info.csv"
 _PARTS: Final = ("train", "val", "test")
@@ -56,10 +57,17 @@ def read_dermamnist(folder: Path) -> Listing | None:
         with np.load(path) as packed:
             pixels = np.concatenate([packed[f"{part}_images"] for part in _PARTS])
             labels = [packed[f"{part}_labels"].ravel() for part in _PARTS]
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except (OSError, TypeError, ValueError, KeyError, BadZipFile) as error:
         raise DataError(f"{path}: expected train_images, train_labels and so on but {error}.") from error
+    numbers = np.concatenate(labels)
+    wrong = numbers[~np.isin(numbers, range(len(CODES)))]
+    if len(wrong) or len(numbers) != len(pixels):
+        found = f"label {wrong[0]}" if len(wrong) else f"{len(numbers)} labels of {len(pixels)} images"
+        raise DataError(
+            f"{path}: expected one label from 0 to {len(CODES) - 1} for each image but found {found}."
+        )
     ids = [f"{part}_{row:05d}" for part, own in zip(_PARTS, labels, strict=True) for row in range(len(own))]
-    table = pd.DataFrame({"image_id": ids, "dx": np.asarray(CODES)[np.concatenate(labels)]})
+    table = pd.DataFrame({"image_id": ids, "dx": np.asarray(CODES)[numbers]})
     info = folder / SPLIT_INFO
     if info.is_file():
         table["image_id"] = _named(read_table(info), table, info)
@@ -73,23 +81,24 @@ def read_parquet(folder: Path) -> Listing | None:
     files = sorted([*folder.glob("*.parquet"), *folder.glob("data/*.parquet")])
     if not files:
         return None
-    try:
-        from pyarrow import parquet  # noqa: PLC0415 (an extra)
-    except ImportError as error:
-        raise MissingExtraError("arrow", "pyarrow") from error
+    parquet = import_arrow("parquet")
     tables: list[pd.DataFrame] = []
     images: dict[str, Path] = {}
     for path in files:
-        packed = parquet.read_table(path)
+        try:
+            packed = parquet.read_table(path)
+        except (OSError, ValueError) as error:  # Arrow's own errors are both
+            raise DataError(f"{path}: cannot be read as parquet: {error}. Get the file again.") from error
         if "image" not in packed.column_names:
             raise DataError(f"{path}: expected a column image but found {', '.join(packed.column_names)}.")
         table = _facts(packed, path)
-        content = packed.column("image")
         tables.append(table)
-        images |= write_images(path, table["image_id"].tolist(), partial(_content, content))
+        content = partial(_content, packed.column("image"), path)
+        images |= write_images(path, table["image_id"].tolist(), content)
     joined = pd.concat(tables, ignore_index=True)
-    if joined["image_id"].duplicated().any():
-        twice = joined.loc[joined["image_id"].duplicated(), "image_id"].iloc[0]
+    named = joined["image_id"].dropna()
+    if named.duplicated().any():
+        twice = named[named.duplicated()].iloc[0]
         raise DataError(f"{folder}: expected each image once but {twice} stands in more than one row.")
     joined.index = pd.RangeIndex(2, len(joined) + 2)
     listing = listing_of(Form("parquet", ()), files[0], joined, images, {"lesion_id": LESIONS_ADVICE})
@@ -119,15 +128,16 @@ def _named(info: pd.DataFrame, table: pd.DataFrame, path: Path) -> list[str]:
 def _facts(packed: Any, path: Path) -> pd.DataFrame:  # noqa: ANN401 (a pyarrow Table, an extra)
     """Return every column but the images, as text; numbered labels by the names that the file gives them."""
     rest = packed.drop_columns(["image"]).to_pandas()
-    classes = _class_names(packed.schema.metadata or {})
+    rest = rest.rename(columns={theirs: ours for ours, theirs in names_of(rest.columns).items()})
     if "dx" not in rest and "label" in rest:
-        if "label" in classes:
-            rest["label"] = [classes["label"][int(value)] for value in rest["label"]]
-        rest = rest.rename(columns={"label": "dx"})
+        names = _class_names(packed.schema.metadata or {}).get("label")
+        labels = packed.column("label").to_pylist()
+        rest["dx"] = [_class_of(label, names) for label in labels] if names else labels
+        rest = rest.drop(columns="label")
     if "image_id" in rest:
         rest["image_id"] = rest["image_id"].astype("string").map(image_id_of, na_action="ignore")
     else:
-        names = [image["path"] for image in packed.column("image").to_pylist()]
+        names = [_path_of(image) for image in packed.column("image")]
         rest["image_id"] = [image_id_of(name or f"{path.stem}_{row:05d}") for row, name in enumerate(names)]
     text = rest.astype("string").astype(object).where(rest.notna(), None)
     if "dx" not in text:
@@ -137,8 +147,28 @@ def _facts(packed: Any, path: Path) -> pd.DataFrame:  # noqa: ANN401 (a pyarrow 
     return pd.DataFrame(text)
 
 
-def _content(column: Any, row: int) -> bytes:  # noqa: ANN401 (the same)
-    return bytes(column[row].as_py()["bytes"])
+def _class_of(label: object, names: list[str]) -> str:
+    """Return the name of a numbered label; "" of a number that has none, such as -1 for "unlabelled"."""
+    if isinstance(label, int):
+        return names[label] if 0 <= label < len(names) else ""
+    return "" if label is None else str(label)
+
+
+def _path_of(image: Any) -> str | None:  # noqa: ANN401 (a value of a pyarrow Table)
+    """Return the file that an image comes from, where its cell names one beside the bytes."""
+    return image.get("path") and image["path"].as_py() if hasattr(image, "get") else None
+
+
+def _content(column: Any, path: Path, row: int) -> bytes:  # noqa: ANN401 (the same)
+    """Return the file of an image: its cell is the bytes, or holds them beside a path."""
+    cell = column[row].as_py()
+    content = cell.get("bytes") if isinstance(cell, dict) else cell
+    if not isinstance(content, bytes):
+        raise DataError(
+            f"{path}: expected the bytes of an image in each row but found none for image {row + 1}. Export "
+            "the images with their bytes embedded, not with paths alone."
+        )
+    return content
 
 
 def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
@@ -147,7 +177,7 @@ def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
     return {name: feature["names"] for name, feature in features.items() if "names" in feature}
 
 
-def write_images(path: Path, image_ids: list[str], content: Callable[[int], bytes]) -> dict[str, Path]:
+def write_images(path: Path, image_ids: list[str | None], content: Callable[[int], bytes]) -> dict[str, Path]:
     """Write each image into the cache, unless it is there, and return their paths by id.
 
     A file is named by its row: an id may hold folders, and must not choose where a file is written.
@@ -160,7 +190,7 @@ def write_images(path: Path, image_ids: list[str], content: Callable[[int], byte
         if not target.exists():
             with atomic_path(target) as temporary:
                 temporary.write_bytes(content(row))
-    return dict(zip(image_ids, files, strict=True))
+    return {name: file for name, file in zip(image_ids, files, strict=True) if name is not None}
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -85,9 +85,7 @@ class Table:
         self.header = tuple(cell.strip() for cell in cells)
         if not any(self.header):
             raise DataError(f"{path}: cannot be read as a table: it is empty, or its first line is.")
-        twice = [name for name in self.header if name and self.header.count(name) > 1]
-        if twice:
-            raise DataError(f"{path}: expected each column once but {twice[0]} stands twice in its header.")
+        verify_header(path, self.header)
         self.names = names_of(self.header)
 
     def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
@@ -147,6 +145,21 @@ class Table:
 def read_table(path: Path) -> Table:
     """Return a table whose header was read."""
     return Table(path)
+
+
+def verify_header(path: Path, header: Sequence[str]) -> None:
+    """Make sure that no two columns have one name; upper and lower case do not matter.
+
+    Raises:
+        DataError: If two have.
+    """
+    lowered = [name.lower() for name in header]
+    twice = [name for name in header if name and lowered.count(name.lower()) > 1]
+    if twice:
+        raise DataError(
+            f"{path}: expected each column once but {twice[0]} stands twice in its header"
+            f"{f', once as {twice[1]}' if twice[1] != twice[0] else ''}. Rename or remove one of them."
+        )
 
 
 def find_tables(folder: Path) -> list[Path]:

@@ -1,5 +1,7 @@
 """Layouts of other collections on drawn folders: what maps, what has no counterpart, what is refused."""
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -171,9 +173,9 @@ _MELANOMA = ("Malignant", "Malignant melanocytic proliferations (Melanoma)")
 _NEVUS = ("Benign", "Benign melanocytic proliferations")
 
 
-def write_archive(folder: Path, *levels: tuple[str, str, str]) -> Path:
+def write_archive(folder: Path, levels: Iterable[tuple[str, str, str]]) -> Path:
     """Write a folder with one image for each triple of levels."""
-    table = pd.DataFrame(levels, columns=["diagnosis_1", "diagnosis_2", "diagnosis_3"])
+    table = pd.DataFrame(list(levels), columns=["diagnosis_1", "diagnosis_2", "diagnosis_3"])
     ids = [f"ISIC_{row:07d}" for row in range(len(table))]
     for name in ids:
         draw(folder / f"{name}.jpg")
@@ -189,13 +191,13 @@ def test_names_that_the_archive_gives_to_its_collections_are_known(tmp_path: Pat
         (*_NEVUS, "Nevus"): "nv",
         (*_NEVUS, "Blue nevus"): "nv",
     }
-    dataset = read_dataset(write_archive(tmp_path / "archive", *expected))
+    dataset = read_dataset(write_archive(tmp_path / "archive", expected))
     assert dataset.table["dx"].tolist() == list(expected.values())
 
 
 @pytest.mark.parametrize("name", ["Melanoma of a new kind", "New kind", ""])
 def test_an_unknown_name_of_a_melanoma_is_an_error_and_not_left_out(tmp_path: Path, name: str) -> None:
-    folder = write_archive(tmp_path / "archive", (*_NEVUS, "Nevus"), (*_MELANOMA, name))
+    folder = write_archive(tmp_path / "archive", [(*_NEVUS, "Nevus"), (*_MELANOMA, name)])
     with pytest.raises(FindingsError, match=rf"D004.*\(melanoma\).*{name.lower()}"):
         read_dataset(folder)
 
@@ -207,3 +209,21 @@ def test_an_unknown_name_of_a_melanoma_in_an_old_table_is_an_error_too(tmp_path:
     )
     with pytest.raises(FindingsError, match=r"D004.*melanoma of a new kind"):
         read_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("change", [str.upper, str.title])
+@pytest.mark.parametrize("collection", ["derm7pt", "pad", "archive"])
+def test_columns_of_a_collection_may_be_in_any_case(
+    tmp_path: Path, collection: str, change: Callable[[str], str]
+) -> None:
+    write = {
+        "derm7pt": write_derm7pt,
+        "pad": write_pad,
+        "archive": partial(write_archive, levels=[(*_NEVUS, "Nevus")]),
+    }
+    folder = write[collection](tmp_path / collection)
+    expected = read_dataset(folder).table
+    (path,) = folder.rglob("*.csv")
+    header, rows = path.read_text().split("\n", 1)
+    path.write_text(f"{change(header)}\n{rows}")
+    pd.testing.assert_frame_equal(read_dataset(folder).table, expected)

@@ -419,3 +419,9 @@ def test_a_dermamnist_file_that_cannot_be_used_is_refused(tmp_path: Path) -> Non
         np.save(file, arrays["val_images"])
     with pytest.raises(DataError, match="expected train_images"):
         read_listing(tmp_path / "data")
+
+
+def test_two_columns_of_one_name_in_a_parquet_file_are_refused(tmp_path: Path) -> None:
+    folder = write_parquet(tmp_path / "data", image_id=["a"], Image_ID=["b"], dx=["mel"])
+    with pytest.raises(DataError, match=r"image_id stands twice in its header, once as Image_ID"):
+        read_listing(folder)

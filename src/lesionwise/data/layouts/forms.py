@@ -51,6 +51,10 @@ _CONFIRMATION: Final = {
 }
 
 
+_LOWER_CASE: Final = ("image_type", *(name for name in DIAGNOSIS_COLUMNS if name.islower()))
+"""Columns that every form may have, in any case."""
+
+
 @dataclass(frozen=True)
 class Form:
     """What the table of a collection is known by, and what its columns mean.
@@ -235,7 +239,10 @@ def _named_images(table: pd.DataFrame, path: Path) -> dict[str, Path]:
 
 
 def _rows(form: Form, path: Path) -> pd.DataFrame:
-    table = read_table(path).rename(columns={theirs: ours for ours, theirs in form.also.items()})
+    table = read_table(path)
+    meant = {*form.columns, *form.also.values(), *form.lesion, form.clinical, *_LOWER_CASE}
+    table.columns = [name.lower() if name.lower() in meant else name for name in table.columns]
+    table = table.rename(columns={theirs: ours for ours, theirs in form.also.items()})
     if "image_id" not in table and "path" in table:
         table["image_id"] = table["path"].map(image_id_of, na_action="ignore")
     if "image_id" in form.also:

@@ -32,7 +32,7 @@ from lesionwise.errors import DataError
 from lesionwise.files import atomic_path
 from lesionwise.labels import CODES
 from lesionwise.names import image_id_of
-from lesionwise.tables import COLUMNS, describe_header, names_of
+from lesionwise.tables import COLUMNS, describe_header, names_of, verify_header
 
 SPLIT_INFO: Final = "dermamnist_split_info.csv"
 _PARTS: Final = ("train", "val", "test")
@@ -62,9 +62,9 @@ def read_dermamnist(folder: Path) -> Listing | None:
     numbers = np.concatenate(labels)
     wrong = numbers[~np.isin(numbers, range(len(CODES)))]
     if len(wrong) or len(numbers) != len(pixels):
-        found = f"label {wrong[0]}" if len(wrong) else f"{len(numbers)} labels of {len(pixels)} images"
+        reason = f"label {wrong[0]}" if len(wrong) else f"{len(numbers)} labels of {len(pixels)} images"
         raise DataError(
-            f"{path}: expected one label from 0 to {len(CODES) - 1} for each image but found {found}."
+            f"{path}: expected one label from 0 to {len(CODES) - 1} for each image but found {reason}."
         )
     ids = [f"{part}_{row:05d}" for part, own in zip(_PARTS, labels, strict=True) for row in range(len(own))]
     table = pd.DataFrame({"image_id": ids, "dx": np.asarray(CODES)[numbers]})
@@ -127,6 +127,7 @@ def _named(info: pd.DataFrame, table: pd.DataFrame, path: Path) -> list[str]:
 
 def _facts(packed: Any, path: Path) -> pd.DataFrame:  # noqa: ANN401 (a pyarrow Table, an extra)
     """Return every column but the images, as text; numbered labels by the names that the file gives them."""
+    verify_header(path, packed.column_names)
     rest = packed.drop_columns(["image"]).to_pandas()
     rest = rest.rename(columns={theirs: ours for ours, theirs in names_of(rest.columns).items()})
     if "dx" not in rest and "label" in rest:
@@ -137,8 +138,8 @@ def _facts(packed: Any, path: Path) -> pd.DataFrame:  # noqa: ANN401 (a pyarrow 
     if "image_id" in rest:
         rest["image_id"] = rest["image_id"].astype("string").map(image_id_of, na_action="ignore")
     else:
-        names = [_path_of(image) for image in packed.column("image")]
-        rest["image_id"] = [image_id_of(name or f"{path.stem}_{row:05d}") for row, name in enumerate(names)]
+        paths = [_path_of(image) for image in packed.column("image")]
+        rest["image_id"] = [image_id_of(name or f"{path.stem}_{row:05d}") for row, name in enumerate(paths)]
     text = rest.astype("string").astype(object).where(rest.notna(), None)
     if "dx" not in text:
         raise DataError(

@@ -216,7 +216,7 @@ def test_an_unknown_name_of_a_melanoma_in_an_old_table_is_an_error_too(tmp_path:
 def test_columns_of_a_collection_may_be_in_any_case(
     tmp_path: Path, collection: str, change: Callable[[str], str]
 ) -> None:
-    write = {
+    write: dict[str, Callable[[Path], Path]] = {
         "derm7pt": write_derm7pt,
         "pad": write_pad,
         "archive": partial(write_archive, levels=[(*_NEVUS, "Nevus")]),

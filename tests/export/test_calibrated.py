@@ -91,6 +91,25 @@ def test_a_table_of_truths_stands_in_for_a_known_layout(
     assert "such as lost, are not in" in lesionwise(*command).err
 
 
+def test_pictures_with_a_diagnosis_that_is_none_of_the_seven_are_left_out_and_counted(
+    imported: Path, drawn: Dataset, tmp_path: Path, lesionwise: Lesionwise
+) -> None:
+    folder, out = tmp_path / "pictures", tmp_path / "calibrated.onnx"
+    folder.mkdir()
+    for path in drawn.paths:
+        (folder / path.name).write_bytes(path.read_bytes())
+    hot = pd.get_dummies(drawn.table["dx"]).astype(int).rename(columns=str.upper)
+    truth = hot.assign(SCC=0, UNK=0, image=drawn.table["image_id"], lesion_id=drawn.table["lesion_id"])
+    truth.loc[[0, 1], [*map(str.upper, CODES)]] = 0
+    truth.loc[0, "SCC"] = truth.loc[1, "UNK"] = 1
+    truth.to_csv(tmp_path / "truth.csv", index=False)
+    command = ["calibrate", imported, "--data", folder, "--truth", tmp_path / "truth.csv", "--out", out]
+    done = lesionwise(*command, "--json")
+    assert done.code == 0, done.err
+    assert "2 images left out, because their diagnosis is none of the seven: 1 of " in done.err
+    assert json.loads(done.out)["images"] == len(drawn.table) - 2
+
+
 def test_what_does_not_go_together_is_refused(imported: Path, tmp_path: Path, lesionwise: Lesionwise) -> None:
     assert "pass labelled pictures with --data" in lesionwise("calibrate", imported).err
     assert "go with a model file" in lesionwise("calibrate", tmp_path, "--out", "x.onnx").err

@@ -270,9 +270,10 @@ def import_(
 
         from lesionwise.export.foreign import find_classes
 
-        order = find_classes(path, conventions, data, truth, by_image=by == "image")
+        order, notes = find_classes(path, conventions, data, truth, by_image=by == "image")
         conventions = replace(conventions, classes=order.classes)
-        print_note(order.describe(), quiet=quiet)
+        for note in (*notes, order.describe()):
+            print_note(note, quiet=quiet)
     made = import_model(path, out, conventions, name=name or path.stem, licence=licence)
     for note in (*(f"Changed: {change}." for change in made.changes), *made.warnings):
         print_note(note, quiet=quiet)

@@ -89,7 +89,7 @@ def calibrate(
 
         points = both_questions(sensitivity or [], specificity or []) or DEFAULT_POINTS
         wishes = Wishes(scaling or "temperature", sets, coverage, tuple(points))
-        calibrated = _calibrate_bundle(run, out, wishes, data, truth, by_image=by == "image")
+        calibrated = _calibrate_bundle(run, out, wishes, data, truth, by_image=by == "image", quiet=quiet)
         print_result(
             f"{describe_calibration(calibrated)}\nBundle: {out}",
             calibrated.model_dump(mode="json"),
@@ -131,7 +131,14 @@ def calibrate(
 
 
 def _calibrate_bundle(
-    path: Path, out: Path, wishes: "Wishes", data: Path, truth: Path | None, *, by_image: bool
+    path: Path,
+    out: Path,
+    wishes: "Wishes",
+    data: Path,
+    truth: Path | None,
+    *,
+    by_image: bool,
+    quiet: bool,
 ) -> "Calibration":
     from lesionwise.bundle.engine import load_model
     from lesionwise.export.calibrated import calibrate_bundle, verify_imported
@@ -139,7 +146,9 @@ def _calibrate_bundle(
 
     engine = load_model(path)
     verify_imported(engine.bundle)
-    predictions = predict_labelled(engine, data, truth, by_image=by_image)
+    predictions, notes = predict_labelled(engine, data, truth, by_image=by_image)
+    for note in notes:
+        print_note(note, quiet=quiet)
     return calibrate_bundle(engine, predictions, out, wishes)
 
 

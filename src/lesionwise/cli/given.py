@@ -12,7 +12,7 @@ import typer
 from lesionwise.cli.console import describe_evaluation, print_note, verdict_on
 from lesionwise.cli.options import By, file_option, model_option
 from lesionwise.errors import LesionwiseError
-from lesionwise.wording import counted, listed
+from lesionwise.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,16 +142,11 @@ def _without_foreign(
     predictions: "Predictions", table: "pd.DataFrame", source: str, *, quiet: bool
 ) -> tuple["Predictions", "pd.DataFrame"]:
     """Leave out the images whose diagnosis is none of the seven, and say how many."""
-    from lesionwise.evaluation.tables import leave_out_foreign
+    from lesionwise.evaluation.tables import describe_foreign, leave_out_foreign
 
     predictions, table, counts = leave_out_foreign(predictions, table)
     if counts:
-        named = listed([f"{count:,} of {name}" for name, count in counts.items()])
-        print_note(
-            f"{source}: {counted(sum(counts.values()), 'image')} left out, because their diagnosis is none "
-            f"of the seven: {named}.",
-            quiet=quiet,
-        )
+        print_note(describe_foreign(counts, source), quiet=quiet)
     return predictions, table
 
 

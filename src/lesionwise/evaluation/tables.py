@@ -4,6 +4,7 @@ Here: reading any of the forms they come in, and joining them to predictions. No
 table for training goes through (`lesionwise.data`).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from lesionwise.errors import DataError
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.labels import CODES, INDEX
 from lesionwise.names import is_end_of, match_names
-from lesionwise.wording import counted
+from lesionwise.wording import counted, listed
 
 USED: Final = (
     *("image_id", "lesion_id", "group", *DIAGNOSIS_COLUMNS),
@@ -81,15 +82,32 @@ def leave_out_foreign(
     Returns:
         The rest of both, and how many images were left out by the name of their diagnosis.
     """
-    if "foreign" not in table or not (table["foreign"] != "").any():
+    rest, counts = without_foreign(table)
+    if not counts:
         return predictions, table, {}
-    foreign = table["foreign"] != ""
-    counts = {str(name): int(count) for name, count in table["foreign"][foreign].value_counts().items()}
     images = predictions.image_id.tolist()
     name = match_names(images, table["image_id"].tolist())
-    lost = set(table.loc[foreign, "image_id"])
+    lost = set(table["image_id"]) - set(rest["image_id"])
     kept = np.array([name.get(image) not in lost for image in images])
-    return predictions.take(kept), table[~foreign], counts
+    return predictions.take(kept), rest, counts
+
+
+def without_foreign(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return the rows with one of the seven diagnoses, and the number of the others by their diagnosis."""
+    if "foreign" not in table:
+        return table, {}
+    foreign = table["foreign"][table["foreign"] != ""]
+    counts = {str(name): int(count) for name, count in foreign.value_counts().items()}
+    return table.drop(index=foreign.index), counts
+
+
+def describe_foreign(counts: Mapping[str, int], source: str) -> str:
+    """Return the sentence that says how many images of a table were left out."""
+    named = listed([f"{count:,} of {name}" for name, count in counts.items()])
+    return (
+        f"{source}: {counted(sum(counts.values()), 'image')} left out, because their diagnosis is none of "
+        f"the seven: {named}."
+    )
 
 
 def join_truth(predictions: Predictions, truth: pd.DataFrame, source: str) -> Predictions:
@@ -131,11 +149,18 @@ def join_table(predictions: Predictions, table: pd.DataFrame, source: str) -> Pr
             `group`, else from `lesion_id`.
 
     Raises:
-        DataError: If an image is not in the table, has no lesion there, or has another diagnosis there.
+        DataError: If an image is not in the table, has no lesion there, or has another diagnosis there,
+            or one that is none of the seven.
     """
     rows = rows_of(predictions, table, source)
     joined = predictions
     if "dx" in rows:
+        other = rows[~rows["dx"].isin(CODES)]
+        if len(other):
+            image, dx = other[["image_id", "dx"]].iloc[0]
+            raise DataError(
+                f"{source}: expected a diagnosis among {', '.join(CODES)} but {image} has {dx!r}."
+            )
         y_true = np.asarray(rows["dx"].map(INDEX), np.int64)
         if predictions.y_true is not None and (predictions.y_true != y_true).any():
             first = int(np.flatnonzero(predictions.y_true != y_true)[0])

@@ -134,8 +134,8 @@ def import_model(
 
 def find_classes(
     path: Path, conventions: Conventions, folder: Path, truth: Path | None = None, *, by_image: bool = False
-) -> ClassOrder:
-    """Return the order of a model's classes that labelled pictures support.
+) -> tuple[ClassOrder, tuple[str, ...]]:
+    """Return the order of a model's classes that labelled pictures support, and what was left out of them.
 
     Args:
         path: The model.
@@ -151,13 +151,13 @@ def find_classes(
     with tempfile.TemporaryDirectory() as place:
         as_ours = replace(conventions, classes=CODES)
         bundle = import_model(path, Path(place, "model.onnx"), as_ours, name="order of classes").bundle
-        predictions = predict_labelled(Engine(bundle), folder, truth, by_image=by_image)
+        predictions, notes = predict_labelled(Engine(bundle), folder, truth, by_image=by_image)
     try:
         order = find_order(predictions)
         verify_sure(order)
     except BundleError as error:
         raise BundleError(f"{path}: {error}.") from error
-    return order
+    return order, notes
 
 
 def prepare(pixels: NDArray[np.uint8], port: ImagePort, conventions: Conventions) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from lesionwise.data.dataset import read_dataset
 from lesionwise.data.pictures import find_pictures
 from lesionwise.errors import DataError
 from lesionwise.evaluation.predictions import Predictions
-from lesionwise.evaluation.tables import join_table, read_table
+from lesionwise.evaluation.tables import describe_foreign, join_table, read_table, without_foreign
 from lesionwise.names import match_names
 from lesionwise.split.groups import lesion_groups
 from lesionwise.wording import counted
@@ -22,13 +22,14 @@ from lesionwise.wording import counted
 
 def predict_labelled(
     engine: Engine, folder: Path, truth: Path | None = None, *, by_image: bool = False
-) -> Predictions:
-    """Return predictions with truth, lesions and raw outputs.
+) -> tuple[Predictions, tuple[str, ...]]:
+    """Return predictions with truth, lesions and raw outputs, and what was left out, in sentences.
 
     Args:
         engine: The model.
         folder: Folder of images, with a table in a known layout unless `truth` is given.
-        truth: Table of true diagnoses, with `lesion_id` or `group`. Other images of the folder are left out.
+        truth: Table of true diagnoses, with `lesion_id` or `group`. Other images of the folder are left out,
+            and so are rows whose diagnosis is none of the seven.
         by_image: Whether each picture counts as a lesion of its own, where no lesion is known.
 
     Raises:
@@ -37,15 +38,17 @@ def predict_labelled(
     if truth is None:
         dataset = read_dataset(folder, without_table=True)
         table, names, paths = dataset.table, dataset.table["image_id"].tolist(), dataset.paths
+        notes = tuple(map(str, dataset.warnings))
     else:
-        table = read_table(truth)
+        table, counts = without_foreign(read_table(truth))
+        notes = (describe_foreign(counts, str(truth)),) if counts else ()
         names, paths = _pictures_of(table, folder, truth)
     table = _with_groups(table, str(truth or folder), by_image=by_image)
     answers = engine.predict(paths)
     found = Predictions(
         np.asarray(names), answers.probabilities.astype(float), logits=answers.logits.astype(float)
     )
-    return join_table(found, table, str(truth or folder))
+    return join_table(found, table, str(truth or folder)), notes
 
 
 def _pictures_of(table: pd.DataFrame, folder: Path, truth: Path) -> tuple[list[str], list[Path]]:

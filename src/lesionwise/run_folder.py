@@ -152,7 +152,7 @@ def verify_same_start(path: Path, differs: Mapping[str, bool | str]) -> None:
     if changed:
         words = "; ".join(how for how in differs.values() if isinstance(how, str) and how)
         raise RunError(
-            f"{path}: was begun with another {' and '.join(changed)}{f' ({words})' if words else ''}. "
+            f"{path}: was started with another {' and '.join(changed)}{f' ({words})' if words else ''}. "
             "Continue with the same, or pass another --out."
         )
 

@@ -30,7 +30,7 @@ def test_folds_now_and_folds_later_and_what_can_be_done_with_them(
     assert lesionwise("compare", out, tmp_path / "copy").code == 0
     refused = lesionwise("cross-validate", tmp_path / "r.toml", *options, "--seed", "1")
     assert refused.code == 2
-    assert "was begun with another --seed" in refused.err
+    assert "was started with another --seed" in refused.err
 
 
 @pytest.mark.parametrize(("text", "meant"), [(None, None), ("5", 5), ("1,2", [1, 2]), ("3,", [3])])

@@ -195,7 +195,7 @@ def test_it_is_continued_as_it_was_begun(
     if "split" in change:
         split = tmp_path / "other.csv"
         write_split(make_split(dataset, seed=change["split"]), split)
-    with pytest.raises(RunError, match=f"was begun with another {named}"):
+    with pytest.raises(RunError, match=f"was started with another {named}"):
         cross_validate(recipe, folder, out=crossed.run.path, split=split, seed=change.get("seed", 0))
 
 
@@ -321,7 +321,7 @@ def test_folds_of_changed_data_are_not_mixed_with_earlier_ones(
     shutil.rmtree(copied.path / "fold-4")
     image = next((tmp_path / "data").rglob("*.jpg"))
     Image.new("RGB", (40, 30)).save(image)
-    with pytest.raises(RunError, match="was begun with another content of --data"):
+    with pytest.raises(RunError, match="was started with another content of --data"):
         cross_validate(make_recipe(**RECIPE), tmp_path / "data", out=copied.path)
 
 

@@ -217,7 +217,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_written(
 
 
 def test_it_is_continued_as_it_was_begun(measured: tuple[Path, dict[str, Outcome]], folder: Path) -> None:
-    with pytest.raises(RunError, match="was begun with another recipe and --seed"):
+    with pytest.raises(RunError, match="was started with another recipe and --seed"):
         measure_leakage(make_recipe(**RECIPE, lr=0.5), folder, out=measured[0], seed=1)
 
 
@@ -262,7 +262,7 @@ def test_protocols_of_other_data_or_another_draw_are_not_mixed(
     record = tmp_path / "out" / "leakage.json"
     assert key in read_json(record)
     write_json(record, {**read_json(record), key: 7})
-    with pytest.raises(RunError, match=f"was begun with another {named}"):
+    with pytest.raises(RunError, match=f"was started with another {named}"):
         measure_leakage(make_recipe(**RECIPE), folder, out=tmp_path / "out", per_class=PER_CLASS)
 
 

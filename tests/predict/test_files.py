@@ -351,7 +351,7 @@ def test_heatmaps_lie_in_their_folder_and_on_the_part_that_is_looked_at(
     assert rule.zoom == 1.5
     np.testing.assert_array_less(np.abs(drawn[0] - given[0] * 0.55), 1.01)  # the rim is only darker
     assert np.abs(drawn[12, 8:24] - given[12, 8:24]).max() > 5  # the middle carries colour
-    with pytest.raises(BundleError, match="has no exact maps"):
+    with pytest.raises(BundleError, match="--heatmaps needs a single network"):
         HeatmapWriter(without_maps(engine), out)
 
 

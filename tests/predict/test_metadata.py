@@ -107,7 +107,7 @@ def test_an_interrupted_call_goes_on_with_the_same_table_alone(
             metadata=read_metadata_table(table, told),
             on_done=stop,
         )
-    with pytest.raises(DataError, match="begun with another metadata"):
+    with pytest.raises(DataError, match="started with other settings: metadata was"):
         predict_files(told, find_pictures([str(folder)]), Output(out, tmp_path / "e.csv", resume=True))
     assert np.isfinite(read_metadata_table(table, told).numbers).all()
 

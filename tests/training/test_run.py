@@ -172,7 +172,7 @@ def test_a_run_is_continued_as_it_was_begun(
     if change.get("split") == 7:
         write_split(make_split(drawn, seed=change["split"]), tmp_path / "other.csv")
         change = {"split": tmp_path / "other.csv"}
-    with pytest.raises(RunError, match=f"was begun with another {named}"):
+    with pytest.raises(RunError, match=f"was started with another {named}"):
         train(recipe, drawn_folder, out=trained.path, resume=True, **change)
 
 

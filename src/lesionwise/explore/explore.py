@@ -106,6 +106,9 @@ def explore_folder(
 def look_at_images(dataset: Dataset, cache: ImageCache, execution: Execution = Execution()) -> Look:
     """Measure every image of a data set, and its masks where there are some.
 
+    Args:
+        cache: The images of the data set at `pixels.SIZE`, in its order.
+
     Returns:
         What was measured; images without a mask have NaN in the columns that need one.
     """

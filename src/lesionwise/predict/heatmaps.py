@@ -23,7 +23,8 @@ class HeatmapWriter:
     def __init__(self, engine: Engine, folder: Path) -> None:
         if "cam" not in engine.description.outputs:
             raise BundleError(
-                f"{engine.bundle.path}: has no exact maps to draw; single models that pool at their end have."
+                f"{engine.bundle.path}: has no exact maps. --heatmaps needs a single network that pools at "
+                "its end, such as that of --model best."
             )
         self.zoom = engine.description.input.zoom
         self.folder = folder

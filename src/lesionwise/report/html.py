@@ -211,7 +211,14 @@ def misclassified_table(predictions: Predictions) -> pd.DataFrame:
 
 
 def thumbnails(image_ids: Iterable[str], paths: dict[str, Path]) -> dict[str, str]:
-    """Return small JPEGs as data addresses, so that the page needs no other file."""
+    """Return small JPEGs as data addresses, so that the page needs no other file.
+
+    Args:
+        paths: File of each image, by its id.
+
+    Returns:
+        By image id. An image without a path, or that cannot be read, is left out.
+    """
     found = {}
     for image_id in image_ids:
         try:

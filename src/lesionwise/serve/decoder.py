@@ -31,7 +31,13 @@ _MEMORY_BYTES: Final = 1 << 30
 
 
 def main(settings: dict[str, Any]) -> None:
-    """Answer frames until there are no more."""
+    """Answer frames until there are no more.
+
+    Args:
+        settings: `size` (height and width that the network takes) and `steps` (how an image is made to fit,
+            as in `ImageInput`); `pixels` and `side_px`, the most that an image and its longer side may have;
+            `seconds` of processor time for one image.
+    """
     for sent in (signal.SIGINT, signal.SIGTERM):  # which a whole group gets: the service ends this itself
         signal.signal(sent, signal.SIG_IGN)
     _limit_memory()
@@ -53,7 +59,9 @@ def answer(content: bytes, *, preview: bool, settings: dict[str, Any]) -> bytes:
     """Return what is found in a file: one line of JSON, then the network's pixels, then the preview.
 
     Args:
+        content: The bytes of the file.
         preview: Whether a picture for people is wanted, upright and without metadata.
+        settings: As `main` takes them; `seconds` is not needed.
     """
     try:
         with open_image(content) as opened:

@@ -69,7 +69,12 @@ class Loss:
         return Loss(self.weights.to(device), self.log_frequency.to(device), self.smoothing, self.focal_gamma)
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of a batch."""
+        """Return the mean loss of a batch.
+
+        Args:
+            logits: Raw outputs, shape (B, C).
+            targets: Probabilities of the classes, shape (B, C); rows sum to 1.
+        """
         log_prob = F.log_softmax(logits.float() + self.log_frequency, dim=1)
         smooth = targets * (1 - self.smoothing) + self.smoothing / targets.shape[1]
         terms = -smooth * log_prob * self.weights

@@ -24,6 +24,8 @@ def mix(
     """Return mixed images and targets, or both as they are where the recipe mixes nothing.
 
     Args:
+        images: Values in [0, 1], shape (B, 3, H, W).
+        targets: Probabilities of the classes, shape (B, C).
         recipe: Its `mixup` and `cutmix`; with both, each batch takes one at even odds.
 
     References:
@@ -61,7 +63,16 @@ def _span(side: int, kept: float, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def drop_metadata(metadata: Tensor, dropout: float, *, seed: int, epoch: int, samples: ArrayLike) -> Tensor:
-    """Return the metadata of some images, those of a part of them hidden, shape (B, M)."""
+    """Return the metadata of a batch, with zeros in the rows of the images whose metadata is hidden.
+
+    Args:
+        metadata: Encoded metadata of all N images, shape (N, M).
+        dropout: Probability that the metadata of an image is hidden.
+        samples: Rows of `metadata` that the batch takes, shape (B,).
+
+    Returns:
+        Shape (B, M).
+    """
     rows = torch.as_tensor(samples, device=metadata.device)
     drawn = torch.from_numpy(uniform(seed, epoch, samples, _DRAWS)[:, -1]).to(metadata.device)
     return metadata[rows] * (drawn >= dropout)[:, None]

@@ -261,6 +261,19 @@ def test_a_merge_says_what_each_collection_left_out_and_which_licences_it_has(
     assert all(note in ended.err for note in notes)
 
 
+def test_a_merge_into_a_folder_of_its_images_is_refused_or_read(tmp_path: Path) -> None:
+    ham = tmp_path / "ham"
+    held.kaggle(ham)
+    own = write_own(ham / "own", ["1,8,nv"], 500)
+    other = write_own(tmp_path / "other", ["2,8,nv"], 501)
+    with pytest.raises(DataError, match="found one of those to merge"):
+        merge_folders([own, other], own)
+    with pytest.raises(DataError, match="found one of those to merge"):
+        merge_folders([own, other], other / ".." / "other")
+    merge_folders([own, other], ham)  # above one, and another layout would read it
+    assert read_dataset(ham).table["image_id"].tolist() == ["1", "2"]
+
+
 def test_equal_files_with_two_diagnoses_are_not_merged(tmp_path: Path) -> None:
     a = write_own(tmp_path / "a", ["1,8,nv"])
     b = write_own(tmp_path / "b", ["2,9,mel"])

@@ -17,10 +17,11 @@ import pandas as pd
 from lesionwise.data.collection import collection_of
 from lesionwise.data.dataset import COLUMNS, OPTIONAL_COLUMNS, ORIGINALS, Dataset, read_dataset
 from lesionwise.data.known_lesions import known_lesions
+from lesionwise.data.layouts import real_folder
+from lesionwise.data.layouts.forms import MERGED
 from lesionwise.errors import DataError
 from lesionwise.files import write_text
 
-MERGED: Final = "merged.csv"
 _ARCHIVE_IMAGE: Final = re.compile(r"ISIC_\d{7}")
 _ARCHIVE_LESION: Final = re.compile(r"(HAM|BCN|IL|MSK\d*)_")
 _SMALLER: Final = "_downsampled"
@@ -55,11 +56,14 @@ def merge_folders(folders: Sequence[Path], out: Path) -> Merged:
     under both names. Files of the same content under two ids stay, as one lesion.
 
     Raises:
-        DataError: If there is such a table already, or two collections contradict each other.
+        DataError: If there is such a table already, `out` is one of the folders, or two collections
+            contradict each other.
     """
     path = out / MERGED
     if path.exists():
         raise DataError(f"{path}: is there already. Name another folder, or remove it first.")
+    if out.resolve() in {real_folder(folder).resolve() for folder in folders}:
+        raise DataError(f"{out}: expected a folder of its own but found one of those to merge. Name another.")
     merged, joined = Merged(path), _Joined()
     rows: dict[str, dict[str, str]] = {}
     known = known_lesions().set_index("image_id")["lesion_id"].to_dict()

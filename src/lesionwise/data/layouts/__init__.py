@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from lesionwise.data.layouts.folders import read_class_folders
-from lesionwise.data.layouts.forms import read_form, unreadable_tables
+from lesionwise.data.layouts.forms import read_form, read_merged, unreadable_tables
 from lesionwise.data.layouts.ham10000 import read_hmnist, read_images_alone, read_kaggle
 from lesionwise.data.layouts.isic import challenge_parts, read_isic
 from lesionwise.data.layouts.lesions import add_lesions
@@ -24,6 +24,7 @@ from lesionwise.names import inert_name
 __all__ = ["LAYOUTS", "Listing", "is_data_folder", "read_listing", "real_folder"]
 
 LAYOUTS: Final[tuple[Callable[[Path], Listing | None], ...]] = (
+    read_merged,
     read_kaggle,
     read_hmnist,
     read_ph2,

@@ -32,6 +32,8 @@ from lesionwise.names import image_id_of
 from lesionwise.tables import COLUMNS, SUFFIXES, describe_columns, find_tables
 from lesionwise.wording import counted
 
+MERGED: Final = "merged.csv"
+"""Table of `lesionwise.data.merging`."""
 LESIONS_ADVICE: Final = (
     "Name the lesion of each image in lesions.csv (image_id,lesion_id) in the folder: without it photographs "
     "of one lesion cannot be kept together. If no lesion was photographed twice, say so: "
@@ -115,6 +117,13 @@ FORMS: Final = (
     Form("csv", ("image_id", "dx"), deep=False),
 )
 """The more particular come first."""
+
+
+def read_merged(folder: Path) -> Listing | None:
+    """Read a folder with the table of a merge, whatever else is in it."""
+    path = folder / MERGED
+    ours = path.is_file() and {"image_id", "dx", "path", "collection"} <= _header(path)
+    return _read(FORMS[-1], [path], folder) if ours else None
 
 
 def read_form(folder: Path) -> Listing | None:

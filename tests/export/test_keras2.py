@@ -72,11 +72,47 @@ def test_arrays_of_another_shape_are_refused() -> None:
         fill(build_model(keras, CONFIG), {"block/dw": [np.zeros((5, 5, 3, 1))]})
 
 
+def called(**arguments: Any) -> dict[str, Any]:
+    """The configuration with arguments in the call of its last layer."""
+    made = copy.deepcopy(CONFIG)
+    made["config"]["layers"][2]["inbound_nodes"][0][0][3] |= arguments
+    return made
+
+
+def test_arguments_of_a_call_that_change_nothing_are_passed_over() -> None:
+    assert build_model(keras, called(training=False, mask=None)).output_shape == (None, 6, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("Activation", {"activation": "hard_sigmoid"}),
+        ("DepthwiseConv2D", {"activation": "hard_sigmoid", "kernel_size": [1, 1], "use_bias": False}),
+        (
+            "Activation",
+            {"activation": {"class_name": "function", "config": "hard_sigmoid"}},
+        ),
+    ],
+)
+def test_hard_sigmoid_is_that_of_keras_2(kind: str, settings: dict[str, Any]) -> None:
+    config = changed(1)
+    config["config"]["layers"][2] |= {"class_name": kind, "config": {"name": "block/dw", **settings}}
+    config["config"]["layers"][1]["inbound_nodes"][0][3]["y"] = 1.0
+    model = build_model(keras, config)
+    if kind != "Activation":
+        fill(model, {"block/dw": [np.ones((1, 1, 3, 1), np.float32)]})
+    pixels = np.random.default_rng(0).uniform(-4, 4, (1, 8, 8, 3)).astype(np.float32)
+    expected = np.clip(0.2 * pixels + 0.5, 0, 1)
+    assert np.abs(model.predict(pixels, verbose=0) - expected).max() < 1e-6
+
+
 @pytest.mark.parametrize(
     ("config", "words"),
     [
         (changed(1, function="image.adjust_hue"), "calls tf.image.adjust_hue between its layers"),
         (changed(2, groups=3), "DepthwiseConv2D with groups=3, which Keras 3 does not know"),
+        (changed(2, groups=True), "DepthwiseConv2D with groups=True, which Keras 3 does not know"),
+        (called(training=True), "calls its layer block/dw with training=True"),
     ],
 )
 def test_what_could_change_an_answer_is_never_left_out(config: dict[str, Any], words: str) -> None:

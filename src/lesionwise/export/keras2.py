@@ -20,7 +20,10 @@ _CONTAINERS: Final = ("Functional", "Model", "Sequential")
 _OPERATIONS: Final = ("TFOpLambda", "SlicingOpLambda")
 _ONLY_FOR_TRAINING: Final = ("_initializer", "_regularizer", "_constraint")
 _OF_THE_FILE: Final = ("batch_input_shape", "batch_shape", "dtype", "input_dtype", "name", "trainable")
-_NO_CHANGE: Final = (None, False, 0, 1, [1, 1], "linear", "channels_last", "float32")
+_NO_CHANGE: Final = tuple(
+    map(repr, (None, False, 0, 0.0, 1, 1.0, [1, 1], "linear", "channels_last", "float32"))
+)
+_NO_CALL: Final = tuple(map(repr, (None, False)))
 _OWN_LAYER: Final = (
     "has a layer {}, which is not a layer of Keras: its code is not in the file. Export the model as ONNX "
     "where that code is"
@@ -141,11 +144,23 @@ class _Builder:
                 kept[name] = self._inner(value)
             elif name in accepted:
                 kept[name] = value
-            elif value not in _NO_CHANGE:
+            elif repr(value) not in _NO_CHANGE:  # True == 1
                 raise BundleError(f"has a layer {kind} with {key}={value}, which Keras 3 does not know")
-        layer = made(**kept, name=settings["name"].replace("/", "_"), dtype="float32")
+        layer = made(
+            **self._with_old_functions(kept), name=settings["name"].replace("/", "_"), dtype="float32"
+        )
         layer.name_in_file = settings["name"]
         return layer
+
+    def _with_old_functions(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return the settings of a layer with the function that a name stands for in Keras 1 and 2."""
+        return {
+            name: self._hard_sigmoid if value == "hard_sigmoid" else value for name, value in settings.items()
+        }
+
+    def _hard_sigmoid(self, x: Any) -> Any:  # noqa: ANN401
+        """Return what Keras 1 and 2 call so; that of Keras 3 has the slope 1/6."""
+        return self.keras.ops.clip(0.2 * x + 0.5, 0, 1)
 
     def _inner(self, value: dict[str, Any]) -> Any:  # noqa: ANN401
         """Return a layer or the name of a function that is a setting of another layer."""
@@ -213,6 +228,10 @@ class _Builder:
             layers[name] = self.build(config)
         if node is None:
             return layers[name].output
+        for source in _as_list(node):
+            for key, value in (source[3] if len(source) > 3 else {}).items():  # noqa: PLR2004 (name, call, place)
+                if repr(value) not in _NO_CALL:
+                    raise BundleError(f"calls its layer {name} with {key}={value}, which is not known here")
         sources = [_tensor(source, tensors) for source in _as_list(node)]
         return layers[name](sources[0] if len(sources) == 1 else sources)
 

@@ -42,6 +42,16 @@ def image_id_of(name: str) -> str:
     return bare if bare.isascii() else normalize("NFC", bare)  # a Mac names files in another form
 
 
+def archive_id(image_id: str) -> str:
+    """Return an image's id in the ISIC archive; ISIC 2019 adds an end to those that it holds smaller.
+
+    Example:
+        >>> archive_id("ISIC_0000001_downsampled")
+        'ISIC_0000001'
+    """
+    return image_id.removesuffix("_downsampled")
+
+
 def inert_name(name: str) -> str:
     """Return a name as a table may hold it: a spreadsheet takes it for text and not for a formula.
 

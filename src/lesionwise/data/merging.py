@@ -21,11 +21,10 @@ from lesionwise.data.layouts import real_folder
 from lesionwise.data.layouts.forms import MERGED
 from lesionwise.errors import DataError
 from lesionwise.files import write_text
+from lesionwise.names import archive_id
 
 _ARCHIVE_IMAGE: Final = re.compile(r"ISIC_\d{7}")
 _ARCHIVE_LESION: Final = re.compile(r"(HAM|BCN|IL|MSK\d*)_")
-_SMALLER: Final = "_downsampled"
-"""End of the id of an image of the archive that ISIC 2019 holds in a smaller size."""
 _OWN_NAMES: Final = ("csv", "class folders", "imagefolder", "parquet", "isic", "kaggle", "hmnist")
 """Layouts that say nothing of whose images these are."""
 
@@ -70,7 +69,7 @@ def merge_folders(folders: Sequence[Path], out: Path) -> Merged:
     for name, dataset in _named([read_dataset(folder) for folder in folders]).items():
         kept = 0
         for row, file in zip(_rows(dataset, name), dataset.paths, strict=True):
-            image_id = row["image_id"].removesuffix(_SMALLER)
+            image_id = archive_id(row["image_id"])
             joined.join(known.get(image_id, row["lesion_id"]), row["lesion_id"])
             other = rows.get(image_id)
             if other and (_ARCHIVE_IMAGE.fullmatch(image_id) or _same_file(Path(other["path"]), file)):

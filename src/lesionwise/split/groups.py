@@ -3,7 +3,7 @@
 Here: which images belong together. Not here: dealing groups out (`assign`) and checking it (`verify`).
 
 A group is a connected component of: same `lesion_id`, same lesion of HAM10000 by image id (whatever the table
-calls it), the eighteen confirmed pairs, identical pixels.
+calls it), same image of the ISIC archive in two sizes, the eighteen confirmed pairs, identical pixels.
 The rule is frozen, so that a split made today is the split of tomorrow.
 """
 
@@ -17,6 +17,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from lesionwise.data.known_lesions import known_siblings
+from lesionwise.names import archive_id
 
 Pair = tuple[str, str]
 
@@ -73,10 +74,11 @@ def lesion_groups(table: pd.DataFrame, pairs: Iterable[Pair] = ()) -> NDArray[np
         )
     lesions, lesion = np.unique(table["lesion_id"].to_numpy(str), return_inverse=True)
     lesion_of = dict(zip(table["image_id"], lesion, strict=True))
+    known = [*known_siblings(lesion_of), *((archive_id(image), image) for image in lesion_of)]
     edges = np.array(
         [
             (lesion_of[a], lesion_of[b])
-            for a, b in (*CONFIRMED_PAIRS, *known_siblings(lesion_of), *pairs)
+            for a, b in (*CONFIRMED_PAIRS, *known, *pairs)
             if a in lesion_of and b in lesion_of
         ],
         dtype=np.intp,

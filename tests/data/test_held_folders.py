@@ -444,3 +444,77 @@ def test_two_columns_of_one_name_in_a_parquet_file_are_refused(tmp_path: Path) -
     folder = write_parquet(tmp_path / "data", image_id=["a"], Image_ID=["b"], dx=["mel"])
     with pytest.raises(DataError, match=r"image_id stands twice in its header, once as Image_ID"):
         read_listing(folder)
+
+
+def test_a_fault_in_one_of_several_tables_is_found_in_its_file_and_line(tmp_path: Path) -> None:
+    held.imagefolder(tmp_path)
+    path = tmp_path / "test" / "metadata.csv"
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join([*rows[:2], rows[2].replace(rows[2].split(",")[1], "wart"), *rows[3:], ""]))
+    with pytest.raises(
+        FindingsError, match=r"^[^:]*: the data .*\n.*D004.*'wart'.*Rows: test/metadata\.csv:3\."
+    ) as got:
+        read_dataset(tmp_path)
+    assert str(got.value).startswith(f"{tmp_path}: ")
+
+
+def test_a_fault_in_one_of_several_parquet_files_is_found_in_its_file(tmp_path: Path) -> None:
+    folder = write_parquet(tmp_path / "data", image_id=["a"], dx=["mel"], lesion_id=["1"])
+    (folder / "train.parquet").rename(tmp_path / "first.parquet")
+    (folder).rmdir()
+    write_parquet(folder, image_id=["b", "c"], dx=["nv", "wart"], lesion_id=["2", "3"])
+    (tmp_path / "first.parquet").rename(folder / "first.parquet")
+    with pytest.raises(FindingsError, match=r"D004.*'wart'.*Rows: train\.parquet:3\."):
+        read_dataset(folder)
+
+
+def write_paths(folder: Path, *paths: str, table: str = "mine.csv") -> None:
+    rows = "".join(f"{row},{row},nv,{path}\n" for row, path in enumerate(paths))
+    (folder / table).parent.mkdir(parents=True, exist_ok=True)
+    (folder / table).write_text(f"image_id,lesion_id,dx,path\n{rows}")
+
+
+@pytest.mark.parametrize(
+    "path", ["images/a.jpg", "images\\a.jpg", "/kaggle/input/ham/a.jpg", "C:\\ham\\a.jpg"]
+)
+def test_a_path_of_a_table_is_found_wherever_it_was_written(tmp_path: Path, path: str) -> None:
+    held.draw(tmp_path / "images", pd.Series(["a"]))
+    write_paths(tmp_path, path)
+    assert [file.name for file in read_dataset(tmp_path).paths] == ["a.jpg"]
+
+
+def test_a_path_is_relative_to_its_own_table(tmp_path: Path) -> None:
+    for part in ("one", "two"):
+        held.draw(tmp_path / part, pd.Series(["a"]))
+        path = tmp_path / part / "metadata.csv"
+        path.write_text(f"file_name,lesion_id,dx,path\n{part},{part},nv,a.jpg\n")
+    dataset = read_dataset(tmp_path)
+    assert dataset.table[["image_id", "path"]].to_numpy().tolist() == [
+        ["one", "one/a.jpg"],
+        ["two", "two/a.jpg"],
+    ]
+
+
+def test_a_file_that_no_path_names_is_a_finding(tmp_path: Path) -> None:
+    held.draw(tmp_path / "images", pd.Series(["a", "b"]))
+    write_paths(tmp_path, "images/a.jpg")
+    with pytest.raises(FindingsError, match=r"D006.*1 image files without a row in mine\.csv.*Images: b\."):
+        read_dataset(tmp_path)
+
+
+def test_a_table_with_isic_ids_and_malignant_has_a_header(tmp_path: Path) -> None:
+    path = tmp_path / "My_GroundTruth.csv"
+    path.write_text("isic_id,malignant\nISIC_0000001,1\n")
+    with pytest.raises(FindingsError, match="D001"):
+        read_dataset(tmp_path)
+
+
+def test_tables_that_cannot_be_read_harm_nothing_and_are_named_if_nothing_is_found(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "todo.csv").write_bytes(b"")
+    (tmp_path / "notes.csv").write_bytes("notizen,gr\xf6\xdfe\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"notes\.csv: cannot be read as a table.*todo\.csv: cannot be read"):
+        read_dataset(tmp_path)
+    held.draw(tmp_path, pd.Series(["a"]))
+    (tmp_path / "t.csv").write_text("image_id,lesion_id,dx\na,1,mel\n")
+    assert read_dataset(tmp_path).table["dx"].tolist() == ["mel"]

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 import pandas as pd
 
-from lesionwise.data.layouts import Listing
+from lesionwise.data.layouts import PLACE, Listing
 from lesionwise.errors import FindingsError
 from lesionwise.labels import CODES
 
@@ -27,7 +27,7 @@ class Finding:
         severity: An error stops training; a warning does not.
         message: What is wrong, in one clause.
         remedy: What to do.
-        rows: Line numbers in the table file, the header being line 1.
+        rows: Line numbers in the table file, the header being line 1; with the file if there are several.
         ids: Image ids, where the fault belongs to images.
         details: What a reader of the JSON may want beyond that, such as pairs or scores.
     """
@@ -36,7 +36,7 @@ class Finding:
     severity: Literal["error", "warning"]
     message: str
     remedy: str
-    rows: tuple[int, ...] = ()
+    rows: tuple[int | str, ...] = ()
     ids: tuple[str, ...] = ()
     details: tuple[dict[str, Any], ...] = ()
 
@@ -92,7 +92,7 @@ def _missing_columns(listing: Listing, missing: list[str]) -> Finding:
         "D001",
         "error",
         f"expected the columns {', '.join(REQUIRED_COLUMNS)} but {', '.join(missing)} "
-        f"is missing; found {', '.join(map(str, listing.table.columns))}",
+        f"is missing; found {', '.join(str(name) for name in listing.table.columns if name != PLACE)}",
         listing.advice.get(missing[0], f"Rename or add the column in {listing.table_file.name}."),
     )
 
@@ -198,7 +198,8 @@ def _finding(
     if rows.empty:
         return None
     ids = tuple(rows["image_id"].dropna().astype(str))
-    return Finding(code, severity, message, remedy, rows=tuple(int(row) for row in rows.index), ids=ids)
+    places = tuple(rows[PLACE]) if PLACE in rows else tuple(int(row) for row in rows.index)
+    return Finding(code, severity, message, remedy, rows=places, ids=ids)
 
 
 def _shorten(items: list[str]) -> str:

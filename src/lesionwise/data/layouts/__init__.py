@@ -15,13 +15,13 @@ from lesionwise.data.layouts.forms import read_form, read_merged, unreadable_tab
 from lesionwise.data.layouts.ham10000 import read_hmnist, read_images_alone, read_kaggle
 from lesionwise.data.layouts.isic import challenge_parts, read_isic
 from lesionwise.data.layouts.lesions import add_lesions
-from lesionwise.data.layouts.listing import Listing, note_unread
+from lesionwise.data.layouts.listing import PLACE, Listing, note_unread
 from lesionwise.data.layouts.packed import read_dermamnist, read_parquet
 from lesionwise.data.layouts.ph2 import read_ph2
 from lesionwise.errors import DataError
 from lesionwise.names import inert_name
 
-__all__ = ["LAYOUTS", "Listing", "is_data_folder", "read_listing", "real_folder"]
+__all__ = ["LAYOUTS", "PLACE", "Listing", "is_data_folder", "read_listing", "real_folder"]
 
 LAYOUTS: Final[tuple[Callable[[Path], Listing | None], ...]] = (
     read_merged,

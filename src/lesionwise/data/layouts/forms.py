@@ -9,7 +9,8 @@ References:
     DERM12345: Yilmaz et al. (2024), https://doi.org/10.1038/s41597-024-04104-3
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from typing import Final
 import pandas as pd
 
 from lesionwise import tables
-from lesionwise.data.layouts.listing import Listing, find_images, read_table
+from lesionwise.data.layouts.listing import PLACE, Listing, find_images, read_table
 from lesionwise.diagnoses import (
     DERM7PT,
     DERM12345,
@@ -53,6 +54,7 @@ _CONFIRMATION: Final = {
 }
 
 
+_ARCHIVE_IMAGE: Final = re.compile(r"isic_\d+")
 _LOWER_CASE: Final = ("image_type", *(name for name in DIAGNOSIS_COLUMNS if name.islower()))
 """Columns that every form may have, in any case."""
 
@@ -153,7 +155,10 @@ def verify_seven(path: Path) -> None:
         if form.refusal and {*form.columns} <= header:
             raise DataError(f"{path}: this is {form.layout}: {form.refusal}")
     first_row = [name.lower() for name in tables.read_table(path).header]
-    if first_row[0].startswith("isic_") and first_row[1:] in (["benign"], ["malignant"]):  # without a header
+    if _ARCHIVE_IMAGE.fullmatch(first_row[0]) and first_row[1:] in (
+        ["benign"],
+        ["malignant"],
+    ):  # without a header
         raise DataError(f"{path}: this is ISIC 2016: {_TWO_CLASSES}")
 
 
@@ -163,15 +168,18 @@ def listing_of(
     table: pd.DataFrame,
     images: dict[str, Path],
     advice: Mapping[str, str] | None = None,
+    *,
+    several: Sequence[Path] = (),
 ) -> Listing:
     """Return a listing of rows whose diagnoses are of the seven; the others are left out by name.
 
     Args:
         form: The collection.
-        path: The file that the rows come from.
+        path: The file that the rows come from; the folder if there are several.
         table: Text columns by our names; an empty cell is missing.
         images: Path of each image file by image id.
         advice: What to do if a column is missing, by column.
+        several: The files, if there are several.
     """
     used = {*COLUMNS, *DIAGNOSIS_COLUMNS, *form.also.values(), *form.lesion, form.clinical, "image_type"}
     text = table.fillna("")
@@ -185,7 +193,8 @@ def listing_of(
         text["dx_type"] = text["dx_type"].map(lambda word: _CONFIRMATION.get(word.lower(), word))
     rest = text.mask(text == "")
     notes = (*([form.note] if form.note else []), *_licences(rest))
-    columns = describe_columns(path, used) if path.suffix.lower() in SUFFIXES else ""
+    files = [file for file in several or [path] if file.suffix.lower() in SUFFIXES]
+    columns = " ".join(describe_columns(file, used) for file in files)
     return Listing(form.layout, path, rest, images, dict(advice or {}), left_out, notes, columns)
 
 
@@ -199,7 +208,7 @@ def _tables(folder: Path) -> Iterator[Path]:
 def unreadable_tables(folder: Path) -> list[str]:
     """Return why tables of a folder cannot be read, for those that cannot."""
     reasons = []
-    for path in find_tables(folder):
+    for path in _tables(folder):
         try:
             tables.read_table(path)
         except DataError as error:
@@ -221,30 +230,45 @@ def _header(path: Path) -> set[str]:
 def _read(form: Form, paths: list[Path], folder: Path) -> Listing:
     verify_seven(paths[0])
     rows = [_rows(form, path) for path in paths]
-    table = rows[0] if len(rows) == 1 else pd.concat(rows, ignore_index=True)
-    if len(rows) > 1 and ("image_id" not in table or table["image_id"].duplicated().any()):
+    table, several = rows[0], len(rows) > 1
+    if several:
+        for own, path in zip(rows, paths, strict=True):
+            own[PLACE] = [f"{path.relative_to(folder).as_posix()}:{line}" for line in own.index]
+        table = pd.concat(rows, ignore_index=True)
+    if several and ("image_id" not in table or table["image_id"].dropna().duplicated().any()):
         names = ", ".join(path.relative_to(folder).as_posix() for path in paths)
         raise DataError(
             f"{folder}: expected one table with {' and '.join(form.columns)}, or several of different "
             f"images, but found {names}. Keep one there."
         )
-    images = _named_images(table, paths[0]) or find_images([folder])
+    images = _images(table, folder, alone=paths[0].name == "merged.csv")
     if form.clinical in table:
         clinical = {image_id_of(name) for name in table[form.clinical].dropna()} - set(table["image_id"])
         images = {image_id: path for image_id, path in images.items() if image_id not in clinical}
-    return listing_of(form, paths[0], table, images, {"lesion_id": LESIONS_ADVICE})
+    place, advice = (folder if several else paths[0]), {"lesion_id": LESIONS_ADVICE}
+    return listing_of(form, place, table, images, advice, several=paths if several else ())
 
 
-def _named_images(table: pd.DataFrame, path: Path) -> dict[str, Path]:
-    """Return the image files that the column path names, relative to the table, as far as they are there."""
+def _images(table: pd.DataFrame, folder: Path, *, alone: bool) -> dict[str, Path]:
+    """Return the image files of a folder by id: first those that the column path names, then all others.
+
+    A path of another machine stands for the file of its name. Files without a row are kept, for a finding.
+
+    Args:
+        alone: Whether the named files are all that count, as in a merge: the folder holds no images.
+    """
     if "path" not in table:
-        return {}
-    named = table[["image_id", "path"]].dropna()
-    found = {
-        image_id: path.parent / place
-        for image_id, place in zip(named["image_id"], named["path"], strict=True)
-    }
-    return {image_id: place for image_id, place in found.items() if place.is_file()}
+        return find_images([folder])
+    rows = table[["image_id", "path"]].dropna().itertuples(index=False)
+    wanted = {str(image_id): Path(path) for image_id, path in rows}
+    named = {image_id: path for image_id, path in wanted.items() if path.is_file()}
+    if alone:
+        return named
+    found = find_images([folder], but={path.resolve() for path in named.values()})
+    for image_id in wanted.keys() - named.keys():
+        if (file := found.pop(image_id_of(wanted[image_id].name), None)) is not None:
+            named[image_id] = file
+    return found | named
 
 
 def _rows(form: Form, path: Path) -> pd.DataFrame:
@@ -252,8 +276,12 @@ def _rows(form: Form, path: Path) -> pd.DataFrame:
     meant = {*form.columns, *form.also.values(), *form.lesion, form.clinical, *_LOWER_CASE}
     table.columns = [name.lower() if name.lower() in meant else name for name in table.columns]
     table = table.rename(columns={theirs: ours for ours, theirs in form.also.items()})
-    if "image_id" not in table and "path" in table:
-        table["image_id"] = table["path"].map(image_id_of, na_action="ignore")
+    if "path" in table:
+        if "image_id" not in table:
+            table["image_id"] = table["path"].map(image_id_of, na_action="ignore")
+        table["path"] = table["path"].map(
+            lambda place: str(path.parent / place.replace("\\", "/")), na_action="ignore"
+        )
     if "image_id" in form.also:
         table["image_id"] = table["image_id"].map(image_id_of, na_action="ignore")
     if form.labels is not None:

@@ -20,6 +20,8 @@ from lesionwise.names import IMAGE_SUFFIXES, UNREAD_SUFFIXES, image_id_of
 
 OTHER_PARTS: Final = re.compile(r"_(test|validation)(_v2)?_(input|images|data)$", re.IGNORECASE)
 """Names of folders that hold images of another part of a challenge than the one that is trained on."""
+PLACE: Final = "table and line"
+"""Column of a listing from several tables: where each row stands, such as `train/metadata.csv:7`."""
 _MASK: Final = re.compile(r"_(segmentation|superpixels)$", re.IGNORECASE)
 
 
@@ -29,8 +31,9 @@ class Listing:
 
     Attributes:
         layout: Name of the layout.
-        table_file: The file that the rows come from.
-        table: Raw text columns; the index is the line number in `table_file`, the header being 1.
+        table_file: The file that the rows come from; the folder if there are several.
+        table: Raw text columns; the index is the line number in `table_file`, the header being 1. Where there
+            are several files, the column `PLACE` has file and line.
         images: Path of each image file by image id (the file name without its suffix).
         advice: What to do if a column is missing, by column.
         left_out: Image ids whose diagnosis has no counterpart among the seven, or that are no dermatoscopic
@@ -57,7 +60,9 @@ def read_table(path: Path) -> pd.DataFrame:
     return table.mask(table == "")
 
 
-def find_images(folders: Iterable[Path], *, without: re.Pattern[str] | None = None) -> dict[str, Path]:
+def find_images(
+    folders: Iterable[Path], *, without: re.Pattern[str] | None = None, but: Collection[Path] = ()
+) -> dict[str, Path]:
     """Return every image file below the folders by its id; masks are none.
 
     The archive of Kaggle holds its image folders twice, once in lower case: upper case sorts first, so the
@@ -67,12 +72,15 @@ def find_images(folders: Iterable[Path], *, without: re.Pattern[str] | None = No
     Args:
         folders: Where to look.
         without: Pattern of the names of folders that are passed over.
+        but: Files that are passed over, resolved.
     """
     images: dict[str, Path] = {}
     places: dict[str, str] = {}
     for folder in folders:
         for path in walk_files(folder):
             if path.suffix.lower() not in IMAGE_SUFFIXES or _MASK.search(path.stem):
+                continue
+            if but and path.resolve() in but:
                 continue
             inside = path.relative_to(folder)
             if without and any(without.search(part) for part in inside.parts[:-1]):

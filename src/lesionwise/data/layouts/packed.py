@@ -24,7 +24,7 @@ from PIL import Image
 
 from lesionwise.data.known_lesions import known_lesions
 from lesionwise.data.layouts.forms import LESIONS_ADVICE, Form, listing_of
-from lesionwise.data.layouts.listing import Listing, read_table
+from lesionwise.data.layouts.listing import PLACE, Listing, read_table
 from lesionwise.data.storage import import_arrow
 from lesionwise.data.workspace import default_cache_root
 from lesionwise.diagnoses import DIAGNOSIS_COLUMNS
@@ -92,6 +92,8 @@ def read_parquet(folder: Path) -> Listing | None:
         if "image" not in packed.column_names:
             raise DataError(f"{path}: expected a column image but found {', '.join(packed.column_names)}.")
         table = _facts(packed, path)
+        if len(files) > 1:
+            table[PLACE] = [f"{path.relative_to(folder).as_posix()}:{row + 2}" for row in range(len(table))]
         tables.append(table)
         content = partial(_content, packed.column("image"), path)
         images |= write_images(path, table["image_id"].tolist(), content)

@@ -221,7 +221,8 @@ def import_(
     channels: Annotated[
         Literal["rgb", "bgr"],
         typer.Option(
-            "--channels", help="Order of the colours that the model takes; they are put in it last."
+            "--channels",
+            help="Order of the colours that the model takes; the order is changed last, after --std.",
         ),
     ],
     size: Annotated[

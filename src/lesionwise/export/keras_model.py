@@ -19,11 +19,13 @@ from typing import Any, Final
 import numpy as np
 import onnx
 
+from lesionwise.bundle.load import MAX_BYTES
 from lesionwise.errors import BundleError, MissingExtraError
 from lesionwise.export.file_kind import file_kind
 from lesionwise.export.keras2 import Arrays, build_model, fill
 from lesionwise.export.onnx_model import TOLERANCE, Floats, ForeignModel, chosen_size, short, verify_columns
 
+_MAX_TEXT: Final = 16 << 20  # the configuration of EfficientNetB7 has 0.5 MB
 _CODE_CARRIERS: Final = ("Lambda", "TFSMLayer")  # they hold or fetch code
 _SCALERS: Final = ("Rescaling", "Normalization")
 _CAPITALS: Final = re.compile("(.)([A-Z][a-z0-9]+)")
@@ -90,6 +92,7 @@ def _rebuilt(keras: Any, path: Path, suffix: str, config: Any) -> Any:  # noqa: 
             fill(model, _arrays_by_name(file["model_weights"]))
         return model
     with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+        _verify_arrays(file)
         fill(model, _arrays_by_place(file, config))
     return model
 
@@ -197,11 +200,13 @@ def _architecture(path: Path, suffix: str) -> tuple[Any, str]:
     try:
         if suffix == ".keras":
             with zipfile.ZipFile(path) as archive:
+                _verify_members(archive)
                 metadata = json.loads(archive.read("metadata.json"))
                 return json.loads(archive.read("config.json")), str(metadata.get("keras_version", "2"))
         import h5py  # noqa: PLC0415 (comes with Keras)
 
         with h5py.File(path) as file:
+            _verify_arrays(file)
             return json.loads(file.attrs["model_config"]), _text(file.attrs.get("keras_version", "1"))
     except ModuleNotFoundError as error:
         raise MissingExtraError("keras", "h5py") from error
@@ -212,6 +217,33 @@ def _architecture(path: Path, suffix: str) -> tuple[Any, str]:
         ) from error
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise BundleError(f"cannot be read as a Keras model: {short(error)}") from error
+
+
+def _verify_members(archive: zipfile.ZipFile) -> None:
+    """Refuse an archive whose members are far larger than those of a model; nothing is unpacked for that."""
+    members = archive.infolist()
+    for member in members:
+        if member.filename.endswith(".json") and member.file_size > _MAX_TEXT:
+            raise BundleError(
+                f"holds {member.filename} of {member.file_size >> 20} MB; expected at most "
+                f"{_MAX_TEXT >> 20} MB"
+            )
+    _verify_total(sum(member.file_size for member in members))
+
+
+def _verify_arrays(file: Any) -> None:  # noqa: ANN401
+    """Refuse a file whose arrays are far larger than those of a model once they are unpacked."""
+    sizes: list[int] = []
+    file.visititems(lambda _, item: sizes.append(getattr(item, "nbytes", 0)))
+    _verify_total(sum(sizes))
+
+
+def _verify_total(size: int) -> None:
+    if size > MAX_BYTES:
+        raise BundleError(
+            f"holds {size >> 20} MB once it is unpacked; expected at most {MAX_BYTES >> 20} MB, which is "
+            "more than any bundle has"
+        )
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 (bytes of older files)

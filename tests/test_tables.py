@@ -89,3 +89,14 @@ def test_a_table_that_cannot_be_read_says_why(tmp_path: Path, content: bytes, me
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(DataError, match=message):
         list(read_table(tmp_path / "t.csv").rows())
+
+
+def test_empty_cells_behind_the_last_column_change_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("image_id,age,dx\nA,50,mel,\nB,,nv,,\n")
+    expected = [{"image_id": "A", "age": "50", "dx": "mel"}, {"image_id": "B", "age": "", "dx": "nv"}]
+    assert [row for _, row in read_table(path).rows()] == expected
+    assert read_table(path).frame().to_dict("records") == expected
+    path.write_text("image_id,age,dx\nA,50,mel,more\nB,,nv,,\n")
+    with pytest.raises(DataError, match="row 2 has 4 cells but the header has 3"):
+        read_table(path).frame()

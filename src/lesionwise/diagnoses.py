@@ -13,7 +13,6 @@ melanoma of the skin.
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from lesionwise.errors import DataError
 from lesionwise.labels import CODES, NAMES
 
 if TYPE_CHECKING:
@@ -182,36 +181,32 @@ def code_of(name: object) -> str | None:
     return FULL_NAMES.get(text.replace("_", " "))
 
 
-def add_diagnoses(table: "pd.DataFrame", source: str) -> "pd.DataFrame":
+def add_diagnoses(table: "pd.DataFrame") -> "pd.DataFrame":
     """Return a table with the diagnosis of each row, from whichever columns hold it.
 
     Args:
         table: Text columns by our names, an empty cell being "". The diagnosis may stand in `dx`, one column
             for each diagnosis, `diagnosis_1` to `diagnosis_5` or `diagnosis`.
-        source: Name of the table, for messages.
 
     Returns:
         The table with `dx`: a code, "" where none is given, or a word that no map knows; and with `foreign`:
         why a row is left out, which is the name of a diagnosis without a counterpart, or the kind of an image
         that is not dermatoscopic, else "". As it was if no column holds a diagnosis.
-
-    Raises:
-        DataError: If the columns of diagnoses hold no zeros and ones.
     """
-    found = table if {"dx", "foreign"} <= set(table) else _with_diagnoses(table, source)
+    found = table if {"dx", "foreign"} <= set(table) else _with_diagnoses(table)
     if "foreign" in found and "image_type" in found:
         dermatoscopic = found["image_type"].str.lower().isin(_DERMATOSCOPIC)
         return found.assign(foreign=found["foreign"].where(dermatoscopic, found["image_type"]))
     return found
 
 
-def _with_diagnoses(table: "pd.DataFrame", source: str) -> "pd.DataFrame":
+def _with_diagnoses(table: "pd.DataFrame") -> "pd.DataFrame":
     hot = hot_columns(table.columns)
     if "dx" in table:
         words = table["dx"].str.strip()
         return table.assign(dx=words.map(lambda word: code_of(word) or word.lower()), foreign="")
     if hot:
-        return with_map(table, _from_one_hot(table, hot, source), _ONE_HOT)
+        return with_map(table, _from_one_hot(table, hot), _ONE_HOT)
     if _LEVELS[0] in table:
         levels = zip(*(table[name] for name in _LEVELS if name in table), strict=True)
         return with_map(table, map(_archive_name, levels), ISIC_ARCHIVE)
@@ -263,14 +258,13 @@ def malignancy_of(table: "pd.DataFrame") -> "pd.Series | None":
     return table[column].map(lambda cell: words.get(str(cell).strip().lower().removesuffix(".0"), ""))
 
 
-def _from_one_hot(table: "pd.DataFrame", columns: list[str], source: str) -> "pd.Series":
-    """Return the name of the one column that is 1, "" where it is not one."""
-    try:
-        hot = table[columns].astype(float)
-    except ValueError as error:
-        raise DataError(f"{source}: expected 0 or 1 in the columns of diagnoses: {error}.") from error
+def _from_one_hot(table: "pd.DataFrame", columns: list[str]) -> "pd.Series":
+    """Return the name of the one column that is 1, "" where it is not one or a cell is no number."""
+    import pandas as pd  # noqa: PLC0415 (which `predict` lacks)
+
+    hot = table[columns].apply(pd.to_numeric, errors="coerce")
     certain = hot.isin((0, 1)).all(axis=1) & (hot.sum(axis=1) == 1)
-    return hot.idxmax(axis=1).astype(str).where(certain, "")
+    return (hot == 1).idxmax(axis=1).astype(str).where(certain, "")
 
 
 def _archive_name(levels: tuple[str, ...]) -> str:

@@ -96,19 +96,23 @@ class Table:
         """
         ours = {theirs: name for name, theirs in self.names.items()}
         columns = [ours.get(name, name) for name in self.header]
+        for line, cells in self._cells():
+            if any(cells) or len(cells) == 1:
+                filled = [*cells, *[""] * (len(columns) - len(cells))]
+                yield line, {name: _tidy(name, cell) for name, cell in zip(columns, filled, strict=False)}
+
+    def _cells(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield the line number and the cells of each row; empty ones behind the last column are no fault."""
         with _blamed(self.path), self.path.open(encoding=self._encoding, newline="") as file:
             reader = csv.reader(file, delimiter=self._delimiter, skipinitialspace=True)
             next(reader)
             for cells in reader:
-                if any(cells[len(columns) :]):
+                if any(cells[len(self.header) :]):
                     raise DataError(
                         f"{self.path}: row {reader.line_num} has {len(cells)} cells but the header has "
-                        f"{len(columns)}. Put quotes around text that holds a comma."
+                        f"{len(self.header)}. Put quotes around text that holds a comma."
                     )
-                if any(cells) or len(cells) == 1:
-                    filled = [*cells, *[""] * (len(columns) - len(cells))]
-                    pairs = zip(columns, filled, strict=False)
-                    yield reader.line_num, {name: _tidy(name, cell) for name, cell in pairs}
+                yield reader.line_num, cells
 
     def frame(self, *, texts: Collection[str] | None = None, rename: bool = True) -> "pd.DataFrame":
         """Return the whole table, indexed by line number, the header being 1; an empty cell is "".
@@ -117,9 +121,14 @@ class Table:
             texts: Columns that are read as text though they may look like numbers; all if left out. A cell
                 of another column that is empty is missing.
             rename: Use our names for the columns of `COLUMNS`.
+
+        Raises:
+            DataError: If a row has more cells than the header.
         """
         import pandas as pd  # noqa: PLC0415 (which `predict` lacks)
 
+        for _ in self._cells():  # pandas would take surplus cells for an index, and shift the others
+            pass
         numbers = [] if texts is None else [name for name in self.header if name not in texts]
         with _blamed(self.path):
             table = pd.read_csv(
@@ -131,6 +140,8 @@ class Table:
                 na_values={name: [""] for name in numbers},
                 skipinitialspace=True,
                 skip_blank_lines=False,  # they count as lines
+                index_col=False,
+                usecols=range(len(self.header)),
             )
         table.columns = [str(name).strip() for name in table.columns]
         table.index = pd.RangeIndex(2, len(table) + 2)

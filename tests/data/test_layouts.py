@@ -98,3 +98,23 @@ def test_names_of_a_users_table_are_no_formulas(tmp_path: Path) -> None:
     assert set(found.table["image_id"]) == {"'=1+1", "'@SUM(1)", "'-a", "-12"}
     assert set(found.table["lesion_id"]) == {"'=0", "'=1", "'=2", "'=3"}
     assert all(path.is_file() for path in found.paths)
+
+
+def test_an_empty_isic_row_is_a_finding_with_its_line(tmp_path: Path, write_kaggle: WriteKaggle) -> None:
+    folder = to_isic(write_kaggle(tmp_path / "kaggle"), tmp_path / "isic")
+    truth = folder / "truth" / "ISIC2018_Task3_Training_GroundTruth.csv"
+    lines = truth.read_text().splitlines()
+    lines[5] = lines[5].partition(",")[0] + "," * len(CODES)
+    truth.write_text("\n".join([*lines, ""]))
+    with pytest.raises(FindingsError, match=r"D002.*Rows: 6\."):
+        read_dataset(folder)
+
+
+def test_hidden_folders_are_not_searched(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "table.csv").write_text("image_id,lesion_id,dx\na,1,nv\n")
+    hidden = tmp_path / ".ipynb_checkpoints"
+    hidden.mkdir()
+    Image.new("RGB", (9, 9)).save(hidden / "a.png")
+    (hidden / "table.csv").write_text("file_name,lesion_id,dx\na,1,mel\n")
+    assert read_dataset(tmp_path).table["dx"].tolist() == ["nv"]

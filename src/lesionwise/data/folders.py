@@ -14,7 +14,8 @@ _LITTER: Final = "__MACOSX"  # what a Mac puts into a zip beside the files
 def walk_files(folder: Path, on_denied: Callable[[OSError], None] | None = None) -> Iterator[Path]:
     """Yield every file below a folder, those of a folder by name.
 
-    Linked folders are followed. A folder that is met again, as in a loop of links, is passed over.
+    Linked folders are followed. A folder that is met again, as in a loop of links, is passed over, and so are
+    hidden files and folders, such as `.ipynb_checkpoints`.
 
     Args:
         folder: Where to start.
@@ -28,7 +29,7 @@ def walk_files(folder: Path, on_denied: Callable[[OSError], None] | None = None)
             subfolders.clear()
             continue
         met.add(place)
-        subfolders[:] = sorted(name for name in subfolders if name != _LITTER)
+        subfolders[:] = sorted(name for name in subfolders if name != _LITTER and not name.startswith("."))
         for name in sorted(names):
             if not name.startswith("."):
                 yield Path(parent, name)

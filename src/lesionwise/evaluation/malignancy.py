@@ -58,7 +58,7 @@ def read_malignancy(path: Path) -> pd.DataFrame:
     table = tables.read_table(path).frame()
     found = malignancy_of(table)
     if found is None:
-        table = add_diagnoses(table, str(path))
+        table = add_diagnoses(table)
         if "dx" in table:
             kinds = {code: "malignant" if code in MALIGNANT else "benign" for code in INDEX}
             found = table["dx"].map(lambda dx: kinds.get(dx, ""))

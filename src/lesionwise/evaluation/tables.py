@@ -50,7 +50,7 @@ def read_table(path: Path) -> pd.DataFrame:
     twice = table.loc[table["image_id"].duplicated(), "image_id"]
     if len(twice):
         raise DataError(f"{path}: {twice.iloc[0]} stands in more than one row.")
-    table = add_diagnoses(table, str(path))
+    table = add_diagnoses(table)
     if "dx" in table:
         _verify_diagnoses(table, path)
     return table

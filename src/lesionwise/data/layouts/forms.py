@@ -183,7 +183,7 @@ def listing_of(
     """
     used = {*COLUMNS, *DIAGNOSIS_COLUMNS, *form.also.values(), *form.lesion, form.clinical, "image_type"}
     text = table.fillna("")
-    text = add_diagnoses(text, str(path))
+    text = add_diagnoses(text)
     left_out: dict[str, tuple[str, ...]] = {}
     if {"dx", "image_id"} <= set(text):
         why = text["foreign"]
@@ -199,7 +199,8 @@ def listing_of(
 
 
 def _tables(folder: Path) -> Iterator[Path]:
-    for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
+    inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for place in (folder, *inside):
         for path in find_tables(place):
             if path.name != "lesions.csv" and not path.name.startswith("hmnist_"):
                 yield path

@@ -262,7 +262,7 @@ def _from_one_hot(table: "pd.DataFrame", columns: list[str]) -> "pd.Series":
     """Return the name of the one column that is 1, "" where it is not one or a cell is no number."""
     import pandas as pd  # noqa: PLC0415 (which `predict` lacks)
 
-    hot = table[columns].apply(pd.to_numeric, errors="coerce")
+    hot: pd.DataFrame = table[columns].apply(pd.to_numeric, errors="coerce")
     certain = hot.isin((0, 1)).all(axis=1) & (hot.sum(axis=1) == 1)
     return (hot == 1).idxmax(axis=1).astype(str).where(certain, "")
 

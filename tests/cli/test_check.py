@@ -106,3 +106,10 @@ def test_one_table_of_both_parts_is_taken_by_its_column_and_the_note_names_it(
     assert result.exit_code == 1
     assert "TAINTED. Of 1 test images, 1 (100.0%)" in result.output
     assert result.output.count(f"split.csv: read image_id and {column}; left note.") == 2
+
+
+def test_one_file_for_both_lists_needs_a_column_of_parts(tmp_path: Path) -> None:
+    path = tmp_path / "ids.csv"
+    path.write_text("\n".join(["image_id", *siblings()]))
+    result = CliRunner().invoke(app, ["check", "--train", str(path), "--test", str(path)])
+    assert "expected a column such as split but found none" in str(result.exception)

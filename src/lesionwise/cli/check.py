@@ -46,6 +46,7 @@ def check(
     """Judge anybody's split: is a lesion of the test images among the training images? Ends with 1 if so."""
     from lesionwise.data.known_lesions import known_lesions
     from lesionwise.diagnoses import DIAGNOSIS_COLUMNS
+    from lesionwise.errors import DataError
     from lesionwise.evaluation.predictions import read_predictions
     from lesionwise.evaluation.runs.scores import verify_not_test
     from lesionwise.split.check import check_split
@@ -62,6 +63,11 @@ def check(
         if len(header) > 1:
             used = of_table if file is table else ["image_id", *filter(None, [part_column(header)])]
             print_note(describe_columns(file, used), quiet=quiet)
+    if train == test and part_column(read_table(test).header) is None:
+        raise DataError(
+            f"{test}: is given as --train and as --test, so expected a column such as split but found none. "
+            "Name two files, or leave --train out."
+        )
     pairs = []
     if data:
         from lesionwise.data.cache import open_cache

@@ -242,7 +242,7 @@ def _read(form: Form, paths: list[Path], folder: Path) -> Listing:
             f"{folder}: expected one table with {' and '.join(form.columns)}, or several of different "
             f"images, but found {names}. Keep one there."
         )
-    images = _images(table, folder, alone=paths[0].name == "merged.csv")
+    images = _images(table, folder, alone=paths[0].name == MERGED)
     if form.clinical in table:
         clinical = {image_id_of(name) for name in table[form.clinical].dropna()} - set(table["image_id"])
         images = {image_id: path for image_id, path in images.items() if image_id not in clinical}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lesionwise.errors import DataError
 from lesionwise.evaluation.rejection import (
     Rejection,
     accepted_out_of_fold,
@@ -99,3 +100,12 @@ def test_what_belongs_to_cal_has_its_length() -> None:
 def test_diagnoses_are_promised_something_only_where_they_are_known() -> None:
     assert fitted().accepted == {}
     assert sum(kept.images for kept in fitted(np.arange(200) % 7).accepted.values()) == 200
+
+
+def test_a_rejection_without_a_lesion_image_in_cal_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    lesions, foreign = rng.normal(size=(20, 3)), rng.normal(5, 1, size=(20, 3))
+    with pytest.raises(
+        DataError, match="lesion images in cal to set the cut-off of the rejection, but found"
+    ):
+        fit_rejection(lesions, foreign, cal=np.empty((0, 3)))

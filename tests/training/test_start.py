@@ -1,6 +1,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -10,9 +11,10 @@ from lesionwise.errors import LeakError, RecipeError
 from lesionwise.files import read_json
 from lesionwise.recipe import load_recipe
 from lesionwise.run_folder import RunFolder
+from lesionwise.split.split_file import read_split
 from lesionwise.training.fit import fresh_network, load_best_network
 from lesionwise.training.run import train
-from lesionwise.training.start import made_with
+from lesionwise.training.start import made_with, verify_unseen
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,24 @@ def test_a_test_part_that_the_first_training_saw_is_refused(first: RunFolder, dr
     with pytest.raises(LeakError, match=r"test images, such as DRAWN.*made the weights.*Pass \"--split"):
         train(recipe, drawn_folder, out="second", seed=1)
     assert not Path("second", "checkpoints").exists()
+
+
+@pytest.mark.parametrize("held", ["test", "cal"])
+def test_images_that_a_merge_renamed_are_found_among_those_of_the_first_training(
+    first: RunFolder, held: str
+) -> None:
+    rows = read_split(first.split).frame.query("part == 'train'").head(3)
+    table = pd.DataFrame({"image_id": "B-" + rows["image_id"], "lesion_id": "B-" + rows["group"]})
+    part, group = np.repeat(np.array([held]), 3), table["lesion_id"].to_numpy(str)
+    verify_unseen(str(first.path), table, part, group)
+    table["original_image_id"] = rows["image_id"] + ";other"
+    with pytest.raises(LeakError, match=f"3 of 3 {held} images, such as B-"):
+        verify_unseen(str(first.path), table, part, group)
+
+
+def test_cal_of_the_same_split_may_be_used_again(first: RunFolder) -> None:
+    rows = read_split(first.split).frame.assign(lesion_id=lambda frame: frame["group"])
+    verify_unseen(str(first.path), rows, rows["part"].to_numpy(str), rows["group"].to_numpy(str))
 
 
 def test_what_was_trained_before_is_carried_along_from_run_to_run(

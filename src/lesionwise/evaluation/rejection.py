@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 
+from lesionwise.errors import DataError
 from lesionwise.labels import CODES
 
 Floats = NDArray[np.float64]
@@ -88,12 +89,15 @@ def fit_rejection(
         cal_groups: Lesion group of each; left out, every image is a lesion of its own.
 
     Raises:
+        DataError: If `cal` is empty.
         ValueError: If `cal` and what belongs to it are not of one length.
 
     References:
         Hendrycks, Mazeika, Dietterich (2019), https://arxiv.org/abs/1812.04606 (learning from outliers)
     """
     inside, outside, held = (np.asarray(values, float) for values in (lesions, foreign, cal))
+    if not len(held):
+        raise DataError("Expected lesion images in cal to set the cut-off of the rejection, but found none.")
     middle, spread = inside.mean(axis=0), np.maximum(inside.std(axis=0), _LEAST_SCALE)
     model = LogisticRegression(C=_C, class_weight="balanced", max_iter=_MOST_STEPS)
     model.fit(

@@ -6,6 +6,7 @@ carried along, from run to run and into the bundle, and a test part that holds o
 Here: loading, checking and noting. Not here: weights of other people (`lesionwise.models.weights`).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from lesionwise.bundle.description import image_digest
 from lesionwise.bundle.seen import digests_of_seen
+from lesionwise.data.dataset import ORIGINALS
 from lesionwise.errors import LeakError, RecipeError
 from lesionwise.files import read_json, write_json
 from lesionwise.models.network import Network
@@ -58,11 +60,11 @@ def load_start(network: Network, run: RunFolder, recipe: Recipe, state: dict[str
 
 
 def verify_unseen(weights: str, table: pd.DataFrame, part: NDArray[np.str_], group: NDArray[np.str_]) -> None:
-    """Refuse a test part that holds images, or lesions, which the weights were made with.
+    """Refuse a test or cal part that holds images, or lesions, which the weights were made with.
 
     Args:
         weights: As the recipe has it.
-        table: Table of the data, with `image_id` and `lesion_id`.
+        table: Table of the data, with `image_id` and `lesion_id`; of a merge also with `ORIGINALS`.
         part: Part of each image, shape (N,).
         group: Lesion group of each image, shape (N,).
 
@@ -72,15 +74,16 @@ def verify_unseen(weights: str, table: pd.DataFrame, part: NDArray[np.str_], gro
     run = earlier_run(weights)
     if run is None:
         return
-    known = set(made_with(run))
-    tested = np.flatnonzero(part == "test")
-    seen = [row for row in tested if not known.isdisjoint(_digests(table.iloc[row], str(group[row])))]
-    if seen:
+    for held, known in (("test", set(made_with(run))), ("cal", set(_trained_on(run)))):
+        rows = np.flatnonzero(part == held)
+        seen = [row for row in rows if not known.isdisjoint(_digests(table.iloc[row], str(group[row])))]
+        if not seen:
+            continue
         first = table.iloc[seen[0]]
         raise LeakError(
-            f"{len(seen)} of {len(tested)} test images, such as {first['image_id']} of lesion "
+            f"{len(seen)} of {len(rows)} {held} images, such as {first['image_id']} of lesion "
             f"{first['lesion_id']}, or other photographs of their lesions, made the weights that this "
-            f'training starts from ({run.path}). Pass "--split {run.split}", so that its test part stays '
+            f'training starts from ({run.path}). Pass "--split {run.split}", so that test and cal stay '
             "unseen, or other data."
         )
 
@@ -89,16 +92,30 @@ def note_start(run: RunFolder, weights: str) -> None:
     """Carry along which images made the weights that a run starts from."""
     earlier = earlier_run(weights)
     if earlier is not None:
-        write_json(run.start, {"run": earlier.path.name, "made_with": made_with(earlier)})
+        write_json(
+            run.start,
+            {"run": earlier.path.name, "made_with": made_with(earlier), "trained_on": _trained_on(earlier)},
+        )
 
 
 def made_with(run: RunFolder) -> list[str]:
     """Return the digests of all images and lesions that a run was made with, and those of its own start."""
-    rows = read_split(run.split).frame.query("part != 'test'")
-    before = read_json(run.start)["made_with"] if run.start.is_file() else []
+    return _carried(run, "made_with", ("train", "val", "cal"))
+
+
+def _trained_on(run: RunFolder) -> list[str]:
+    """Return the digests without those of cal, which a run that goes on with the same split uses again."""
+    return _carried(run, "trained_on", ("train", "val"))
+
+
+def _carried(run: RunFolder, key: str, parts: Sequence[str]) -> list[str]:
+    rows = read_split(run.split).frame
+    rows = rows[rows["part"].isin(parts)]
+    before = read_json(run.start).get(key, []) if run.start.is_file() else []
     return sorted({*before, *digests_of_seen(rows["image_id"].tolist(), rows["group"].unique().tolist())})
 
 
 def _digests(row: "pd.Series[Any]", group: str) -> set[str]:
-    names = (row["image_id"], image_id_of(row["image_id"]), row["lesion_id"], group)
+    before = [name for column in ORIGINALS if column in row for name in str(row[column]).split(";")]
+    names = (row["image_id"], image_id_of(row["image_id"]), row["lesion_id"], group, *before)
     return {image_digest(name) for name in names if isinstance(name, str)}

@@ -214,7 +214,9 @@ def _with_diagnoses(table: "pd.DataFrame") -> "pd.DataFrame":
         words = table["diagnosis"].str.strip()
         if set(words) <= {*ISIC_CHALLENGE, ""}:
             return with_map(table, words.replace("", _NO_DIAGNOSIS), ISIC_CHALLENGE | {_NO_DIAGNOSIS: None})
-        return with_map(table, words.str.lower(), ISIC_ARCHIVE)
+        words = words.str.lower()
+        ours = set(words) <= {*CODES, ""}
+        return table.assign(dx=words, foreign="") if ours else with_map(table, words, ISIC_ARCHIVE)
     return table
 
 

@@ -16,6 +16,7 @@ from lesionwise.data.known_lesions import known_lesions
 from lesionwise.data.layouts import read_listing
 from lesionwise.data.layouts.isic import part_folder
 from lesionwise.data.merging import merge_folders
+from lesionwise.diagnoses import add_diagnoses
 from lesionwise.errors import DataError, FindingsError
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.tables import join_truth, leave_out_foreign, read_table
@@ -278,6 +279,11 @@ def test_a_merge_into_a_folder_of_its_images_is_refused_or_read(tmp_path: Path) 
         merge_folders([own, other], other / ".." / "other")
     merge_folders([own, other], ham)  # above one, and another layout would read it
     assert read_dataset(ham).table["image_id"].tolist() == ["1", "2"]
+
+
+def test_a_column_diagnosis_may_hold_the_seven_codes() -> None:
+    found = add_diagnoses(pd.DataFrame({"image_id": ["a", "b"], "diagnosis": ["akiec", "NV"]}))
+    assert found[["dx", "foreign"]].to_numpy().tolist() == [["akiec", ""], ["nv", ""]]
 
 
 def test_equal_files_with_two_diagnoses_are_not_merged(tmp_path: Path) -> None:

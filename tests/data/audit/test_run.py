@@ -95,7 +95,7 @@ def test_a_table_without_a_needed_column_is_said_and_nothing_else_is_tried(
 ) -> None:
     folder = write_kaggle(tmp_path / "data", lesions=1)
     path = folder / "HAM10000_metadata.csv"
-    pd.read_csv(path).rename(columns={"dx": "diagnosis"}).to_csv(path, index=False)
+    pd.read_csv(path).rename(columns={"dx": "kind"}).to_csv(path, index=False)
     audit = audit_folder(folder)
     assert list(codes(audit)) == ["D001"]
     assert (audit.images, audit.fails("error")) == (0, True)

@@ -193,7 +193,8 @@ def test_one_image_that_is_named_twice_is_answered_in_words(photographs: Path, d
 
 
 def test_the_head_of_the_table_is_as_wide_as_its_rows(photographs: Path, drawn_model: Path) -> None:
-    head, row, *_ = predict(photographs, "--model", drawn_model).stdout.splitlines()
+    done = predict(photographs / "a.jpg", photographs / "b.jpg", "--model", drawn_model)
+    head, row, *_ = done.stdout.splitlines()
     assert head.index("decision") == row.index("answer")
 
 

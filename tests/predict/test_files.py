@@ -143,7 +143,7 @@ def test_no_table_is_resumed_with_other_settings(
 def test_a_table_without_its_record_is_not_resumed(engine: Engine, folder: Path, tmp_path: Path) -> None:
     predicted(engine, folder, tmp_path / "p.csv")
     (tmp_path / "p.csv.settings.json").unlink()
-    with pytest.raises(DataError, match=r"expected p\.csv\.part\.json beside it"):
+    with pytest.raises(DataError, match=r"expected p\.csv\.settings\.json beside it"):
         predicted(engine, folder, tmp_path / "p.csv", resume=True)
 
 

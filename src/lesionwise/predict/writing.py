@@ -179,8 +179,9 @@ class GrowingTable:
         """
         finished = not self.part.exists() and self.path.exists()
         if resume and finished:
-            kept_record = settings_path(self.path)
-            record = kept_record if kept_record.exists() else self.record  # killed just before it was moved
+            record = settings_path(self.path)
+            if not record.exists() and self.record.exists():  # killed just before it was moved
+                record = self.record
             folder = self._verify_same(record, settings)
             write_json(self.record, read_json(record))
             copy_file(self.path, self.part)

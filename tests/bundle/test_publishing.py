@@ -105,7 +105,9 @@ def test_a_run_is_published_with_the_bundle_of_its_present_weights(
     (run / "checkpoints").mkdir(parents=True)
     (run / "config.toml").write_text("")
     (run / "checkpoints" / "best.ckpt").write_bytes(b"weights")
-    with pytest.raises(RunError, match=r"has no model.onnx. Run .lesionwise bundle export"):
+    with pytest.raises(
+        RunError, match=r"has no model.onnx. Run .lesionwise report .* then .lesionwise bundle export"
+    ):
         publish(run, out)
     made_of = {"data_fingerprint": "0" * 64, "split_fingerprint": "0" * 64, "images": 1, "lesions": 1}
     rest = {"recipes": ({},), "seeds": (0,)}

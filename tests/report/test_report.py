@@ -11,6 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lesionwise.data.cache import data_fingerprint
+from lesionwise.data.dataset import read_dataset
+from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import DataError, RunError
 from lesionwise.evaluation.calibration.record import Calibration, read_calibration, softmax
 from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
@@ -45,9 +48,11 @@ def run(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFold
     data = tmp_path_factory.mktemp("copy") / "data"
     shutil.copytree(drawn_folder, data)
     table = pd.read_csv(data / "HAM10000_metadata.csv")
-    write_text(run.config, load_recipe("small").to_toml())
-    write_json(run.data, {"folder": str(data), "images": len(table), "lesions": 91, "fingerprint": "f" * 64,
-                          "seed": 0, "layout": "kaggle"})  # fmt: skip
+    recipe = load_recipe("small")
+    fingerprint = data_fingerprint(read_dataset(data), recipe.image_size, steps=recipe_steps(recipe))
+    write_text(run.config, recipe.to_toml())
+    write_json(run.data, {"folder": str(data), "images": len(table), "lesions": 91,
+                          "fingerprint": fingerprint, "seed": 0, "layout": "kaggle"})  # fmt: skip
     write_json(run.split.with_suffix(".json"), {"fingerprint": "e" * 64, "images": {"train": 10, "val": 5}})
     write_json(run.environment, {"command": "lesionwise run <small>", "cpus": 2, "machine": "x86_64"})
     history = pd.DataFrame({"epoch": [0, 1, 2], "train_loss": [2.0, 1, 0.5], "val_loss": [2.0, 1.2, 1.1],

@@ -9,7 +9,10 @@ import pytest
 from conftest import ROOT
 
 LABORATORY = ROOT / "benchmarks"
-ELSEWHERE = {"keras", "mapie", "netcal", "skimage", "tensorflow"}  # not of this project; a script says so
+ELSEWHERE = {  # not of this project; a script says so
+    *("crepes", "deel", "keras", "mapie", "monai", "netcal", "pytorch_ood", "skimage", "tensorflow"),
+    "torch_uncertainty",
+}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,12 @@
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+import pytest
 
-from lesionwise.data.dataset import COLUMNS, Dataset, clean_table
+from lesionwise.data.dataset import COLUMNS, Dataset, clean_table, read_dataset
+from lesionwise.errors import DataError
 from lesionwise.labels import CODES
 
 
@@ -37,3 +42,12 @@ def test_cleaning_a_row_does_not_depend_on_the_other_rows() -> None:
     alone = clean_table(raw.iloc[[1]])
     together = clean_table(raw).iloc[[1]].reset_index(drop=True)
     pd.testing.assert_frame_equal(alone, together)
+
+
+def test_a_folder_whose_download_is_not_finished_is_refused(drawn_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "half"
+    shutil.copytree(drawn_folder, folder)
+    read_dataset(folder)
+    (folder / ".download" / "dataverse").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"download is not finished. Run .*again; .* delete .*\.download"):
+        read_dataset(folder)

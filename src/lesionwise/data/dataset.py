@@ -18,7 +18,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from lesionwise.data.findings import Finding, check_listing, raise_findings
+from lesionwise.data.folders import PENDING
 from lesionwise.data.layouts import Listing, read_listing
+from lesionwise.errors import DataError
 from lesionwise.labels import INDEX
 
 COLUMNS = ("image_id", "lesion_id", "dx", "dx_type", "age", "sex", "localization", "path")
@@ -77,10 +79,15 @@ def read_dataset(folder: str | Path, *, without_table: bool = False) -> Dataset:
         The checked and cleaned data set.
 
     Raises:
-        DataError: If no layout recognises the folder.
+        DataError: If no layout recognises the folder, or its download is not finished.
         FindingsError: If the table has faults; the message lists all of them.
     """
     folder = Path(folder)
+    if (folder / PENDING).is_dir():
+        raise DataError(
+            f'{folder}: its download is not finished. Run "lesionwise data download" again; it goes on from '
+            f"there. If the folder holds all that you want, delete {folder / PENDING}."
+        )
     listing = read_listing(folder, without_table=without_table)
     findings = check_listing(listing)
     raise_findings(findings, str(listing.table_file))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+PENDING: Final = ".download"  # in a folder whose download is not finished
 _LITTER: Final = "__MACOSX"  # what a Mac puts into a zip beside the files
 
 

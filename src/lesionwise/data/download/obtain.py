@@ -20,13 +20,13 @@ from lesionwise.data.download.fetch import Patience, fetch
 from lesionwise.data.download.kaggle import copy_from_kaggle
 from lesionwise.data.download.sources import PART_1_LAST, Catalogue, RemoteFile, Set, Source
 from lesionwise.data.download.unpack import Unpacked, unpack_images
+from lesionwise.data.folders import PENDING
 from lesionwise.data.layouts.isic import read_isic
 from lesionwise.data.layouts.listing import read_table
 from lesionwise.errors import DataError, DownloadError
 from lesionwise.files import atomic_path, read_json, write_json, write_text
 from lesionwise.progress import SILENT, Progress
 
-PENDING: Final = ".download"
 METADATA: Final = "HAM10000_metadata.csv"
 COLUMNS: Final = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")
 _TEST_IMAGES: Final = "ISIC2018_Task3_Test_Images"

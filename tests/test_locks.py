@@ -4,9 +4,10 @@ import os
 import pickle
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from typer.testing import CliRunner
@@ -168,14 +169,14 @@ def hold(target: Path, inside: Callable[[], object] = nullcontext) -> None:
 
 
 @pytest.fixture
-def shared(tmp_path: Path) -> Path:
-    """Return a folder that everybody may write, below others that everybody may enter."""
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
-    folder = tmp_path / "shared"
-    folder.mkdir()
-    folder.chmod(0o777)
-    return folder
+def shared() -> Iterator[Path]:
+    """Yield a folder that everybody may write; those of pytest are closed to other users."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "shared").mkdir()
+        (folder / "shared").chmod(0o777)
+        yield folder / "shared"
 
 
 @needs_root

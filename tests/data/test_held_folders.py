@@ -327,8 +327,9 @@ def test_the_referee_takes_every_table_and_knows_ham10000_beside_it(
 def test_a_table_that_contradicts_the_one_that_ships_is_refused(
     tmp_path: Path, lesionwise: Lesionwise
 ) -> None:
-    (tmp_path / "ids.txt").write_text("ISIC_0027419\n")
-    arguments = ["check", "--train", tmp_path / "ids.txt", "--test", tmp_path / "ids.txt", "--table"]
+    for name in ("train.txt", "test.txt"):
+        (tmp_path / name).write_text("ISIC_0027419\n")
+    arguments = ["check", "--train", tmp_path / "train.txt", "--test", tmp_path / "test.txt", "--table"]
     for rows, message in (
         ("ISIC_0027419,X,nv\nISIC_0025030,X,bkl\n", "ISIC_0027419 has another diagnosis"),
         ("ISIC_0027419,X,bkl\nISIC_0025030,Y,bkl\n", "another lesion_id than its lesion"),

@@ -134,10 +134,14 @@ def test_numbers_that_do_not_say_which_class_is_meant_are_refused(
         read_predictions(tmp_path / "p.csv", classes=CODES)
 
 
-def test_two_columns_of_one_diagnosis_are_refused(tmp_path: Path) -> None:
-    table = pd.DataFrame(PROB, columns=CODES).assign(image=IDS, MEL=0.0)
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [("MEL", "each column once but mel stands twice"), ("prob_mel", r"otherwise for mel \(2 columns\)")],
+)
+def test_two_columns_of_one_diagnosis_are_refused(tmp_path: Path, second: str, message: str) -> None:
+    table = pd.DataFrame(PROB, columns=CODES).assign(image=IDS, **{second: 0.0})
     table.to_csv(tmp_path / "p.csv", index=False)
-    with pytest.raises(DataError, match=r"otherwise for mel \(2 columns\)"):
+    with pytest.raises(DataError, match=message):
         read_predictions(tmp_path / "p.csv")
 
 

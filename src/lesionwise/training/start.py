@@ -8,7 +8,7 @@ Here: loading, checking and noting. Not here: weights of other people (`lesionwi
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,11 +19,13 @@ from lesionwise.bundle.seen import digests_of_seen
 from lesionwise.data.dataset import ORIGINALS
 from lesionwise.errors import LeakError, RecipeError
 from lesionwise.files import read_json, write_json
-from lesionwise.models.network import Network
 from lesionwise.names import image_id_of
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder, open_run_folder
 from lesionwise.split.split_file import read_split
+
+if TYPE_CHECKING:
+    from lesionwise.models.network import Network  # which needs torch; a split does not
 
 
 def earlier_run(weights: str) -> RunFolder | None:
@@ -31,7 +33,7 @@ def earlier_run(weights: str) -> RunFolder | None:
     return open_run_folder(Path(weights), "run") if Path(weights).is_dir() else None
 
 
-def load_start(network: Network, run: RunFolder, recipe: Recipe, state: dict[str, Any]) -> None:
+def load_start(network: "Network", run: RunFolder, recipe: Recipe, state: dict[str, Any]) -> None:
     """Give a fresh network the weights of an earlier run, its head and its normalisation included.
 
     Args:

@@ -46,7 +46,7 @@ def exact(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
         more = ["--devices", devices, "--set", "logger=csv"]
         code, said = finish(start(IN_FP32, arguments(EXACT, drawn_folder, run.path, *more), folder))
         assert code == 0, said
-        assert said.count("epoch 1 ") == 1
+        assert said.count("epoch 1  loss") == 1
         assert "arning" not in said
     return runs
 

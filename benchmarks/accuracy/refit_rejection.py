@@ -1,4 +1,4 @@
-"""Learn the rejection of a finished bundle anew, and give it the view in bands; its weights stay as they are.
+"""Learn the rejection of a finished bundle anew; its weights stay as they are.
 
     OMP_NUM_THREADS=1 python benchmarks/accuracy/refit_rejection.py BUNDLE DATA NUMBERS OUT
 
@@ -16,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from lesionwise.bundle.description import Accepted, Description
 from lesionwise.bundle.engine import Engine
@@ -25,7 +24,7 @@ from lesionwise.bundle.load import assemble, read_bundle, write_bundle
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.data.foreign import FOREIGN, change_camera, draw_foreign
 from lesionwise.evaluation.rejection import Rejection, fit_rejection
-from lesionwise.export.graph import Resample, without_traces
+from lesionwise.export.graph import without_traces
 from lesionwise.labels import INDEX
 from lesionwise.split.split_file import read_split
 
@@ -42,10 +41,10 @@ class Sample:
     nv: int
     changed: int
     of_each_kind: int
-    cal_changed: int
 
 
-SAMPLES = {"best": Sample(130, 350, 600, 75, 600), "larger": Sample(70, 70, 350, 45, 400)}
+SAMPLES = {"best": Sample(130, 350, 600, 75), "larger": Sample(70, 70, 350, 45)}
+TRAIN_CAMERAS, CAL_CAMERAS = 1, 3  # seeds, as in `lesionwise.training.rejection`
 
 
 class Pictures:
@@ -58,6 +57,7 @@ class Pictures:
         self.paths = dict(zip(image_ids, dataset.paths, strict=True))
         self.y = dict(zip(image_ids, dataset.table["dx"].map(INDEX), strict=True))
         self.cal = list(frame.index[frame["part"] == "cal"])
+        self.cal_groups = list(frame.loc[self.cal, "group"])
         self.train = self._some(list(frame.index[frame["part"].isin(["train", "val"])]))
 
     def _some(self, image_ids: list[str]) -> list[str]:
@@ -74,9 +74,9 @@ class Pictures:
     def plain(self, image_ids: list[str]) -> Iterator[np.ndarray]:
         yield from map(self.read, image_ids)
 
-    def changed(self, image_ids: list[str]) -> Iterator[np.ndarray]:
+    def changed(self, image_ids: list[str], cameras: int) -> Iterator[np.ndarray]:
         for number, image_id in enumerate(image_ids):
-            yield change_camera(self.read(image_id), np.random.default_rng([1, number]))
+            yield change_camera(self.read(image_id), np.random.default_rng([cameras, number]))
 
     def outsiders(self) -> Iterator[np.ndarray]:
         count = self.sample.of_each_kind
@@ -86,13 +86,12 @@ class Pictures:
                 yield draw_foreign(self.read(image_id), np.random.default_rng([2, place, number]), kind)
 
     def all(self) -> dict[str, Callable[[], Iterator[np.ndarray]]]:
-        some = list(np.random.default_rng(0).permutation(self.cal)[: self.sample.cal_changed])
         return {
             "cal": lambda: self.plain(self.cal),
             "train": lambda: self.plain(self.train),
-            "train-changed": lambda: self.changed(self.train[: self.sample.changed]),
+            "train-changed": lambda: self.changed(self.train[: self.sample.changed], TRAIN_CAMERAS),
             "outsiders": self.outsiders,
-            "cal-changed": lambda: self.changed(some),
+            "cal-changed": lambda: self.changed(self.cal, CAL_CAMERAS),
         }
 
 
@@ -134,70 +133,6 @@ def constant(model: onnx.ModelProto, name: str, values: np.ndarray) -> str:
     return name
 
 
-def with_bands(model: onnx.ModelProto) -> None:
-    """Replace the two matrix products of each view by those of `export.graph.Resample`."""
-    weights = {weight.name: numpy_helper.to_array(weight) for weight in model.graph.initializer}
-    source = {output: node for node in model.graph.node for output in node.output}
-    for last in [node for node in model.graph.node if "view.columns" in "".join(node.input)]:
-        columns = last.input[1]
-        first = source[last.input[0]]
-        cut = source[first.input[1]]
-        pixels, reach = cut.input[0], {2: 0, 3: 0}
-        while source[pixels].op_type == "Slice":
-            node = source[pixels]
-            start, axis = (int(weights[node.input[place]].item()) for place in (1, 3))
-            reach[axis] = start
-            pixels = node.input[0]
-        rows = weights[first.input[0]] * 255
-        seen = Resample(
-            torch.tensor(np.pad(rows, ((0, 0), (reach[2], 0)))),
-            torch.tensor(np.pad(weights[columns].T, ((0, 0), (reach[3], 0)))),
-        )
-        place = list(model.graph.node).index(last)
-        for number, node in enumerate(band_nodes(model, seen, pixels, last.output[0])):
-            model.graph.node.insert(place + number, node)
-        model.graph.node.remove(last)
-
-
-def band_nodes(model: onnx.ModelProto, view: Resample, pixels: str, out: str) -> list[onnx.NodeProto]:
-    """Return the nodes of a view, from pixels (B, 3, H, W), uint8, to the name of its result."""
-    nodes: list[onnx.NodeProto] = []
-
-    def add(kind: str, inputs: list[str], name: str, **how: object) -> str:
-        nodes.append(helper.make_node(kind, inputs, [name], **how))
-        return name
-
-    def part(of: str, first: int, end: int, axis: int, name: str) -> str:
-        ends = [
-            constant(model, f"{name}.{at}", np.array([value])) for at, value in enumerate((first, end, axis))
-        ]
-        return add("Slice", [of, *ends], name)
-
-    def product(lines: torch.Tensor, of: str, name: str) -> str:
-        return add("MatMul", [constant(model, f"{name}.lines", lines.numpy()), of], name)
-
-    name = f"{out}.view"
-    cut = part(pixels, view.left, view.right, 3, f"{name}.cut")
-    tall = []
-    for number, band in enumerate(view.rows):
-        own = part(cut, band.first, band.end, 2, f"{name}.rows.{number}.cut")
-        real = add("Cast", [own], f"{name}.rows.{number}.real", to=TensorProto.FLOAT)
-        tall.append(product(band.lines, real, f"{name}.rows.{number}"))
-    turned = add(
-        "Transpose", [add("Concat", tall, f"{name}.tall", axis=2)], f"{name}.turned", perm=[0, 1, 3, 2]
-    )
-    wide = [
-        product(
-            band.lines,
-            part(turned, band.first, band.end, 2, f"{name}.columns.{number}.cut"),
-            f"{name}.columns.{number}",
-        )
-        for number, band in enumerate(view.columns)
-    ]
-    add("Transpose", [add("Concat", wide, f"{name}.wide", axis=2)], out, perm=[0, 1, 3, 2])
-    return nodes
-
-
 def main() -> None:
     bundle, data, numbers, out = sys.argv[1:]
     engine = Engine(read_bundle(bundle), threads=1)
@@ -216,6 +151,7 @@ def main() -> None:
         cal=found["cal"],
         cal_changed=found["cal-changed"],
         cal_classes=[pictures.y[image_id] for image_id in pictures.cal],
+        cal_groups=pictures.cal_groups,
     )
     kept = Path(numbers) / "embeddings-test.npy"
     accepted = float(np.mean(rejection.score(np.load(kept)) < rejection.cutoff)) if kept.is_file() else None
@@ -235,7 +171,6 @@ def refitted(engine: Engine, rejection: Rejection, accepted: float | None, out: 
     card = (CARDS / f"{engine.description.name}.md").read_text(encoding="utf-8")
     model = onnx.load_from_string(engine.bundle.content)
     with_rejection(model, rejection)
-    with_bands(model)
     prune(model)
     description = engine.description.model_copy(
         update={

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from lesionwise.bundle.description import Description
 from lesionwise.data.collection import PHANTOM_WARNING
@@ -17,6 +17,7 @@ from lesionwise.labels import CODES, MALIGNANT, NAMES
 from lesionwise.page.embed import jpeg_uri
 from lesionwise.page.heatmap import dim_around, lay_colour, positive_part
 from lesionwise.page.palette import DIAGNOSIS_COLORS, DIAGNOSIS_COLORS_DARK
+from lesionwise.page.shell import templates
 from lesionwise.wording import counted, listed
 
 if TYPE_CHECKING:
@@ -159,14 +160,7 @@ def draw_over(pixels: Pixels, values: "Float32s", zoom: float) -> Pixels:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("lesionwise.page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("answers.html")
+    return templates("lesionwise.page").get_template("answers.html")
 
 
 def _pictures(answer: "Answer") -> tuple[str, str]:

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from lesionwise import tables
 from lesionwise.diagnoses import add_diagnoses, malignancy_of
 from lesionwise.errors import DataError
 from lesionwise.evaluation.predictions import Predictions
@@ -21,6 +20,7 @@ from lesionwise.evaluation.scores.bootstrap import Estimate, fraction_estimate
 from lesionwise.evaluation.scores.evaluate import draw_scores
 from lesionwise.evaluation.scores.ranking import binary_auc_score
 from lesionwise.evaluation.scores.weights import Floats
+from lesionwise.evaluation.tables import read_images
 from lesionwise.labels import INDEX, MALIGNANT
 from lesionwise.names import match_names
 
@@ -55,21 +55,18 @@ def read_malignancy(path: Path) -> pd.DataFrame:
     Raises:
         DataError: If the table has no image id, repeats an image, or says nothing of malignancy.
     """
-    table = tables.read_table(path).frame()
+    table = read_images(path)
     found = malignancy_of(table)
     if found is None:
         table = add_diagnoses(table)
         if "dx" in table:
             kinds = {code: "malignant" if code in MALIGNANT else "benign" for code in INDEX}
             found = table["dx"].map(lambda dx: kinds.get(dx, ""))
-    if found is None or "image_id" not in table:
+    if found is None:
         raise DataError(
-            f"{path}: expected a column of image ids ({tables.ID_NAMES}) and benign_malignant, target, "
-            f"diagnosis_1 or a diagnosis, but found {', '.join(table.columns[:8])}."
+            f"{path}: expected benign_malignant, target, diagnosis_1 or a diagnosis, but found "
+            f"{', '.join(table.columns[:8])}."
         )
-    twice = table.loc[table["image_id"].duplicated(), "image_id"]
-    if len(twice):
-        raise DataError(f"{path}: {twice.iloc[0]} stands in more than one row.")
     kept = [name for name in ("image_id", "lesion_id") if name in table]
     return table.assign(malignancy=found)[[*kept, "malignancy"]]
 

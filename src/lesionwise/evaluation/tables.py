@@ -41,6 +41,18 @@ def read_table(path: Path) -> pd.DataFrame:
         DataError: If the file cannot be read, has no image id, repeats an image, or holds a diagnosis that
             is none of the seven and that no map knows.
     """
+    table = add_diagnoses(read_images(path))
+    if "dx" in table:
+        _verify_diagnoses(table, path)
+    return table
+
+
+def read_images(path: Path) -> pd.DataFrame:
+    """Read a table with one row for each image, as text under our names.
+
+    Raises:
+        DataError: If the file cannot be read, has no image id, or repeats an image.
+    """
     table = tables.read_table(path).frame()
     if "image_id" not in table:
         raise DataError(
@@ -50,9 +62,6 @@ def read_table(path: Path) -> pd.DataFrame:
     twice = table.loc[table["image_id"].duplicated(), "image_id"]
     if len(twice):
         raise DataError(f"{path}: {twice.iloc[0]} stands in more than one row.")
-    table = add_diagnoses(table)
-    if "dx" in table:
-        _verify_diagnoses(table, path)
     return table
 
 

@@ -10,6 +10,22 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from lesionwise.page.palette import DARK, DIAGNOSIS_COLORS, DIAGNOSIS_COLORS_DARK, LIGHT
 
 
+def templates(*packages: str, html: bool = True) -> Environment:
+    """Return the templates of some packages; a name that a template uses and nobody gave is an error.
+
+    Args:
+        packages: Import paths of packages with a folder `templates`; the first that has a template gives it.
+        html: Whether values are escaped as HTML needs it; Markdown of our own numbers needs it not.
+    """
+    return Environment(
+        loader=ChoiceLoader([PackageLoader(package) for package in packages]),
+        autoescape=html,  # noqa: S701 (off for Markdown alone)
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
 def render_page(package: str, template: str, **values: Any) -> str:  # noqa: ANN401 (whatever the template names)
     """Return a page as HTML that needs no other file.
 
@@ -17,13 +33,8 @@ def render_page(package: str, template: str, **values: Any) -> str:  # noqa: ANN
         package: Import path of the package whose `templates` folder holds the template.
         template: File name; it extends `shell.html`.
     """
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader(package), PackageLoader("lesionwise.page")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(template).render(
-        light=LIGHT | DIAGNOSIS_COLORS, dark=DARK | DIAGNOSIS_COLORS_DARK, **values
+    return (
+        templates(package, "lesionwise.page")
+        .get_template(template)
+        .render(light=LIGHT | DIAGNOSIS_COLORS, dark=DARK | DIAGNOSIS_COLORS_DARK, **values)
     )

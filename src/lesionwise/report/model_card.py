@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from lesionwise.bundle.licence import licence_in_words, licence_lines
 from lesionwise.data.collection import PHANTOM_WARNING, collection_of
 from lesionwise.errors import RunError
@@ -28,6 +26,7 @@ from lesionwise.experiments.image_facts import run_images
 from lesionwise.explain.record import describe_explanation, read_explanation
 from lesionwise.files import read_json, write_text
 from lesionwise.labels import NAMES
+from lesionwise.page.shell import templates
 from lesionwise.recipe import load_recipe
 from lesionwise.report.confidence import calibration_facts
 from lesionwise.report.summary import main_sentences
@@ -57,13 +56,7 @@ def write_model_card(
             or split, or none is finished.
     """
     open_run_folder(run.path)
-    environment = Environment(
-        loader=PackageLoader("lesionwise.report"),
-        autoescape=False,  # noqa: S701 (Markdown, from our own numbers)
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("lesionwise.report", html=False)
     environment.filters["bullets"] = _bullets
     text = environment.get_template("model_card.md").render(
         **card_facts(load_evaluated(run)),

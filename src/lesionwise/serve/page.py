@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from lesionwise.bundle.description import Description
 from lesionwise.data.heif import READS_HEIC
@@ -18,6 +18,7 @@ from lesionwise.evaluation.calibration.record import POSITIVE, Calibration, Oper
 from lesionwise.labels import CODES, MALIGNANT
 from lesionwise.page.embed import data_uri
 from lesionwise.page.palette import DARK, DIAGNOSIS_COLORS, DIAGNOSIS_COLORS_DARK, LIGHT
+from lesionwise.page.shell import templates
 from lesionwise.serve.examples import Example
 from lesionwise.serve.heatmap import VisiblePart
 from lesionwise.serve.problems import HERE, Problem
@@ -31,13 +32,7 @@ _SHA_SHOWN: Final = 12
 
 @cache
 def _templates() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("lesionwise.serve"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("lesionwise.serve")
     environment.globals.update(t=TEXT, diagnoses=DIAGNOSES, say=say)
     environment.filters.update(percent=percent, promise=promise, fixed=fixed)
     return environment

@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from lesionwise.cli import (
     bundle,
+    bundle_import,
     calibrate,
     check,
     compare,
@@ -130,7 +131,7 @@ _STAGES: Final[dict[str, dict[str, Callable[..., Any] | _Group]]] = {
                 "show": bundle.show,
                 "verify": bundle.verify,
                 "publish": bundle.publish,
-                "import": bundle.import_,
+                "import": bundle_import.import_,
             },
         ),
     },

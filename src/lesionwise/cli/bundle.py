@@ -1,4 +1,4 @@
-"""`lesionwise bundle`: export, show, verify, publish, import."""
+"""`lesionwise bundle`: export, show, verify, publish. Not here: importing (`bundle_import`)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,17 +12,13 @@ from lesionwise.cli.console import Display, TransferDisplay, print_note, print_r
 from lesionwise.cli.extras import require
 from lesionwise.cli.options import (
     Json,
-    LabelledFolder,
-    LesionsOfPictures,
     ModelFile,
     Quiet,
-    TruthOfPictures,
     complete_model,
     folder_option,
     read_text,
     verify_model,
 )
-from lesionwise.errors import LesionwiseError
 from lesionwise.wording import counted
 
 if TYPE_CHECKING:
@@ -88,11 +84,6 @@ LicenceText = Annotated[
     ),
 ]
 
-_RAW = (
-    'Uncalibrated: its probabilities are raw. To calibrate it: "lesionwise calibrate FILE --data DIR --out '
-    'FILE".'
-)
-
 Data = Annotated[
     Path | None,
     folder_option(
@@ -145,7 +136,9 @@ def export(
             quiet=quiet,
         )
     _note_stamp(bundle, quiet=quiet)
-    print_result(f"Bundle: {bundle.path} ({len(bundle.content) / 1e6:.1f} MB)", _record(bundle), as_json=json)
+    print_result(
+        f"Bundle: {bundle.path} ({len(bundle.content) / 1e6:.1f} MB)", bundle_record(bundle), as_json=json
+    )
 
 
 def _card_of(run: "RunFolder", *, quiet: bool) -> Path | None:
@@ -181,134 +174,11 @@ def show(
         lines = [f"{row.claim}: {row.old} → {row.new}" for row in moved] or ["Nothing moved."]
         print_result("\n".join(lines), {"moved": [row._asdict() for row in moved]}, as_json=json)
         return
-    print_result(_describe(bundle), _record(bundle), as_json=json)
+    print_result(_describe(bundle), bundle_record(bundle), as_json=json)
 
 
-def import_(
-    path: Annotated[
-        Path, typer.Argument(help="An ONNX file or a Keras model (.keras, .h5).", metavar="MODEL")
-    ],
-    out: Annotated[Path, typer.Option("--out", help="File to write the bundle to.", metavar="FILE")],
-    classes: Annotated[
-        str,
-        typer.Option(
-            "--classes",
-            help="Codes of the diagnoses in the order of the model's outputs, such as nv,mel,bkl,…; auto "
-            "finds the order that the pictures of --data support.",
-        ),
-    ],
-    gives: Annotated[
-        Literal["probabilities", "logits"], typer.Option("--gives", help="What the model's output is.")
-    ],
-    divide: Annotated[
-        float, typer.Option("--divide", help="Number that pixels from 0 to 255 are divided by first.")
-    ],
-    mean: Annotated[
-        str,
-        typer.Option(
-            "--mean",
-            help="Number that is then subtracted, or three as R,G,B (also with --channels bgr); 0 for none.",
-        ),
-    ],
-    std: Annotated[
-        str,
-        typer.Option(
-            "--std",
-            help="Number that pixels are divided by last, or three as R,G,B (also with --channels bgr); 1 "
-            "for none.",
-        ),
-    ],
-    channels: Annotated[
-        Literal["rgb", "bgr"],
-        typer.Option(
-            "--channels",
-            help="Order of the colours that the model takes; the order is changed last, after --std.",
-        ),
-    ],
-    size: Annotated[
-        str | None, typer.Option("--size", help="Height x width in pixels, where the file leaves them open.")
-    ] = None,
-    data: LabelledFolder = None,
-    truth: TruthOfPictures = None,
-    by: LesionsOfPictures = "lesion",
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name of the model; by default that of its file.")
-    ] = None,
-    licence: Annotated[
-        str,
-        typer.Option(
-            "--licence", help="Licence of the weights, such as CC-BY-NC-4.0; without it, none is stated."
-        ),
-    ] = "",
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Make a bundle of somebody else's model; state what its file does not say."""
-    if classes == "auto" and not data:
-        raise LesionwiseError(
-            "--classes auto needs labelled pictures: pass their folder with --data. --truth is needed only "
-            "where the folder has no table."
-        )
-    if classes != "auto" and (data or truth or by == "image"):
-        raise LesionwiseError(
-            "--data, --truth and --by need --classes auto: they serve to find the order of the classes."
-        )
-    from lesionwise.export.foreign import Conventions, import_model
-    from lesionwise.labels import CODES
-
-    conventions = Conventions(
-        classes=CODES if data else tuple(code.strip() for code in classes.split(",")),
-        gives=gives,
-        divide=divide,
-        mean=_three(mean, "--mean"),
-        std=_three(std, "--std"),
-        channels=channels,
-        size=_size(size) if size else None,
-    )
-    order = None
-    if data:
-        from dataclasses import replace
-
-        from lesionwise.export.foreign import find_classes
-
-        order, notes = find_classes(path, conventions, data, truth, by_image=by == "image")
-        conventions = replace(conventions, classes=order.classes)
-        for note in (*notes, order.describe()):
-            print_note(note, quiet=quiet)
-    made = import_model(path, out, conventions, name=name or path.stem, licence=licence)
-    for note in (*(f"Changed: {change}." for change in made.changes), *made.warnings):
-        print_note(note, quiet=quiet)
-    print_result(
-        f"Bundle: {made.bundle.path} ({len(made.bundle.content) / 1e6:.1f} MB). {_RAW}",
-        {
-            **_record(made.bundle),
-            "changes": list(made.changes),
-            "warnings": list(made.warnings),
-            **({"order": vars(order)} if order else {}),
-        },
-        as_json=json,
-    )
-
-
-def _three(text: str, option: str) -> tuple[float, float, float]:
-    try:
-        values = [float(number) for number in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) not in (1, 3):
-        raise LesionwiseError(f'Expected {option} to be a number or three, as R,G,B, but got "{text}".')
-    red, green, blue = values if len(values) > 1 else values * 3
-    return red, green, blue
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise LesionwiseError(f'Expected --size to be height x width, such as 75x100, but got "{text}".')
-    return int(height), int(width)
-
-
-def _record(bundle: "Bundle") -> dict[str, Any]:
+def bundle_record(bundle: "Bundle") -> dict[str, Any]:
+    """Return what `--json` says of a bundle."""
     return {
         "path": str(bundle.path),
         "bytes": len(bundle.content),

@@ -336,11 +336,7 @@ def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
 
 
 def recipe_text(source: str | Path) -> str:
-    """Return the text of a shipped recipe, or of a `.toml` file.
-
-    Raises:
-        RecipeError: If there is none, or it cannot be read.
-    """
+    """Return the text of a shipped recipe, or of a `.toml` file."""
     if str(source).endswith(".toml"):
         try:
             return Path(source).read_text(encoding="utf-8")

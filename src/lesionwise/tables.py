@@ -63,7 +63,6 @@ class Table:
         path: A file of text: cells between commas, semicolons or tabs; UTF-8, or UTF-16 with its mark.
 
     Attributes:
-        path: The file.
         header: Columns as the file spells them.
         names: What the file calls a column, by our name, for those of `COLUMNS` that it has.
 
@@ -121,9 +120,6 @@ class Table:
             texts: Columns that are read as text though they may look like numbers; all if left out. A cell
                 of another column that is empty is missing.
             rename: Use our names for the columns of `COLUMNS`.
-
-        Raises:
-            DataError: If a row has more cells than the header.
         """
         import pandas as pd  # noqa: PLC0415 (which `predict` lacks)
 
@@ -159,11 +155,7 @@ def read_table(path: Path) -> Table:
 
 
 def verify_header(path: Path, header: Sequence[str]) -> None:
-    """Make sure that no two columns have one name; upper and lower case do not matter.
-
-    Raises:
-        DataError: If two have.
-    """
+    """Make sure that no two columns have one name; upper and lower case do not matter."""
     lowered = [name.lower() for name in header]
     twice = [name for name in header if name and lowered.count(name.lower()) > 1]
     if twice:
@@ -203,7 +195,6 @@ def describe_columns(path: Path, used: Collection[str]) -> str:
     """Return a sentence that says which columns of a table were used, and which were left.
 
     Args:
-        path: The table.
         used: Columns that were used, by our names or as the table spells them.
     """
     return describe_header(path.name, read_table(path).header, used)

@@ -33,7 +33,6 @@ class Engine:
 
     Args:
         bundle: A checked bundle.
-        runtime: "openvino" or "onnxruntime".
         threads: Cores to use; all if left out.
         streams: Calls of `run` that are computed at the same time, if as many threads make them; the cores
             are shared out among them.
@@ -41,14 +40,10 @@ class Engine:
             else, and no other graph in int8.
 
     Attributes:
-        bundle: As given.
-        runtime: As given.
-        streams: As given.
         precision: What it computes in.
 
     Raises:
         BundleError: If the runtime cannot build the graph, or the graph is not of that precision.
-        MissingExtraError: If the runtime is not installed.
     """
 
     def __init__(

@@ -132,8 +132,6 @@ def _seen_by_digest(
     """Return which of the predicted images are among digests.
 
     Args:
-        model: Name of the model.
-        predictions: Predictions with the ids that are to be looked for.
         made_with: Digests of the images and lesions that made it.
         tested_on: Digests of images that are known not to be among them.
     """

@@ -107,12 +107,7 @@ class Pace:
 
 
 class Display(Progress):
-    """What a long command shows: moving bars on a terminal, a line every ten seconds in a log.
-
-    Args:
-        quiet: Show nothing.
-        clock: Returns the time in seconds.
-    """
+    """What a long command shows: moving bars on a terminal, a line every ten seconds in a log."""
 
     _counts: ClassVar[tuple[type[bars.ProgressColumn], ...]] = (bars.MofNCompleteColumn, SpeedColumn)
 

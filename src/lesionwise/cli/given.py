@@ -1,7 +1,4 @@
-"""Predictions of anybody's model: reading them, looking up their training images, and scoring them.
-
-Here: what `evaluate`, `compare` and `report` do with a CSV. Not here: the runs of this package.
-"""
+"""Predictions of anybody's model: reading them, looking up their training images, and scoring them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +95,6 @@ def read_metadata(path: Path, *, quiet: bool) -> "pd.DataFrame":
     """Return a table about images in which `group` holds the lesion groups that splits are made by.
 
     Args:
-        path: The table.
         quiet: Do not print which columns were used and which were left.
     """
     from lesionwise.evaluation.tables import USED, read_table

@@ -26,7 +26,6 @@ class Finding:
         code: Stable name, such as `D002`; see `docs/findings.md`.
         severity: An error stops training; a warning does not.
         message: What is wrong, in one clause.
-        remedy: What to do.
         rows: Line numbers in the table file, the header being line 1; with the file if there are several.
         ids: Image ids, where the fault belongs to images.
         details: What a reader of the JSON may want beyond that, such as pairs or scores.

@@ -34,7 +34,6 @@ class Merged:
     """What a merge found.
 
     Attributes:
-        path: The table.
         images: Number of images of each collection, as far as they count.
         again: Number of images that an earlier collection holds under the same id.
         alike: Number of files whose content an earlier collection holds under another id.

@@ -78,7 +78,6 @@ def evaluate_malignancy(
 
     Args:
         truth: As `read_malignancy` returns it.
-        source: Name of the truth, for messages.
         by_image: Take every image for a lesion of its own.
 
     Raises:

@@ -1,7 +1,4 @@
-"""The predictions CSV: one format for every model and every command, and that of the ISIC challenge.
-
-Here: the record, reading and writing. Not here: truth and lesions from other tables (`tables`), and scores.
-"""
+"""The predictions CSV: one format for every model and every command, and that of the ISIC challenge."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

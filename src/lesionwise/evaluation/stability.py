@@ -48,8 +48,6 @@ class Kept:
     """The share of the images whose answer stays the same after one change.
 
     Attributes:
-        top: Stability of the likeliest diagnosis.
-        decision: Stability of the decision.
         melanoma: Stability of the melanoma flag; None without a threshold.
     """
 
@@ -66,11 +64,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Stability:
-    """How often answers stay the same.
-
-    Attributes:
-        changes: Stability by name of the change.
-    """
+    """How often answers stay the same."""
 
     images: int
     lesions: int

@@ -1,8 +1,4 @@
-"""Tables about images: their true diagnosis, their lesion, and what else is known of them.
-
-Here: reading any of the forms they come in, and joining them to predictions. Not here: the checks that a
-table for training goes through (`lesionwise.data`).
-"""
+"""Tables about images: their true diagnosis, their lesion, and what else is known of them."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -85,7 +81,6 @@ def leave_out_foreign(
     """Return predictions and table without the images whose diagnosis has no counterpart among the seven.
 
     Args:
-        predictions: What a model said.
         table: As `read_table` returns it.
 
     Returns:
@@ -187,11 +182,7 @@ def join_table(predictions: Predictions, table: pd.DataFrame, source: str) -> Pr
 
 
 def rows_of(predictions: Predictions, table: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Return the rows of the predicted images, in their order.
-
-    Raises:
-        DataError: If an image is not in the table.
-    """
+    """Return the rows of the predicted images, in their order."""
     images, known = predictions.image_id.tolist(), table["image_id"].tolist()
     name = match_names(images, known)
     lost = sorted(set(images) - set(name))

@@ -62,11 +62,7 @@ class CrossValidation:
 
 
 def collect(run: RunFolder) -> CrossValidation:
-    """Gather what the finished folds left into the files of the cross-validation.
-
-    Raises:
-        RunError: If it is no folder of a cross-validation.
-    """
+    """Gather what the finished folds left into the files of the cross-validation."""
     record = read_json(run.cross_validation)
     runs = {fold: run.fold(fold) for fold in record["folds"]}
     done = {fold: own for fold, own in runs.items() if is_finished(own)}

@@ -119,9 +119,6 @@ def protocol_split(protocol: str, known: TableData, exam: int, *, seed: int, per
 
     Returns:
         A split whose test part is what the protocol is scored on; stamped where it leaks.
-
-    Raises:
-        SplitError: If a diagnosis has too few lesions left.
     """
     inside, in_exam = in_folds(known.split, known.image_id), _in_exam(known, exam)
     open_to_all = inside & ~in_exam

@@ -1,7 +1,4 @@
-"""Every figure of the page, each with the table that it is drawn from.
-
-Here: which there are. Not here: the tables (`tables`), how they are drawn (`table_figures`, `pixel_figures`).
-"""
+"""Every figure of the page, each with the table that it is drawn from."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

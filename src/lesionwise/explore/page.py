@@ -1,7 +1,4 @@
-"""`explore.html`, and each figure as PNG with its table as CSV.
-
-Here: gathering and writing. Not here: looking (`explore`), drawing (`drawings`).
-"""
+"""`explore.html`, and each figure as PNG with its table as CSV."""
 
 from pathlib import Path
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """What stands out in a data set, in plain sentences whose every number is computed from it.
 
-Here: the sentences. Not here: the tables they are read from (`tables`, `explore`).
-
 They count images, unless they say lesions. A sentence that has nothing to say is left out.
 """
 

@@ -1,8 +1,4 @@
-"""Is a bundle the model that its run was? Compared on the run's own images, before the file is written.
-
-Here: the answers that the run wrote down. Not here: parity with PyTorch (`graph`), and what fewer bits change
-(`precision`).
-"""
+"""Is a bundle the model that its run was? Compared on the run's own images, before the file is written."""
 
 from collections.abc import Sequence
 from pathlib import Path

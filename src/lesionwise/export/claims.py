@@ -1,7 +1,4 @@
-"""What a bundle claims: the scores of its run, and the test images that they rest on.
-
-Here: which of the written scores are those of what the bundle answers. Not here: scoring (`evaluation`).
-"""
+"""What a bundle claims: the scores of its run, and the test images that they rest on."""
 
 from collections.abc import Sequence
 from typing import Final

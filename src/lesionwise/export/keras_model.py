@@ -1,8 +1,4 @@
-"""Keras files (`.keras`, `.h5`) as ONNX, through Keras 3 on its torch backend.
-
-Here: reading them without running what they bring along, and converting. Not here: what differs in files of
-Keras 2 (`keras2`), and what has to be stated about a model (`foreign`).
-"""
+"""Keras files (`.keras`, `.h5`) as ONNX, through Keras 3 on its torch backend."""
 
 import io
 import json

@@ -24,7 +24,6 @@ class WeightsFile:
     """Weights of one network without its classifier, or with one that is not used.
 
     Attributes:
-        state: Every tensor by its name.
         statistics: Mean and standard deviation of RGB in [0, 1] that they were trained with; None where the
             file does not say.
     """

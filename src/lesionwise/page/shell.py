@@ -1,7 +1,4 @@
-"""The HTML shell: one self-contained page, calm and legible, light and dark, on paper and on a phone.
-
-Here: filling templates. Not here: what a page says.
-"""
+"""The HTML shell: one self-contained page, calm and legible, light and dark, on paper and on a phone."""
 
 from typing import Any
 

@@ -1,7 +1,4 @@
-"""Does a bundle score what it claims? Each claim of its card, row by row, on the test images that it names.
-
-Here: running it on them and comparing. Not here: whether the file is whole, which loading it makes sure of.
-"""
+"""Does a bundle score what it claims? Each claim of its card on the test images that it names."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -77,7 +74,6 @@ class ClaimCheck:
     """The result of verifying a bundle.
 
     Attributes:
-        rows: The lines of its card.
         known: Number of test images whose value is known, for each metadata field that the model takes.
     """
 
@@ -158,8 +154,6 @@ def _check_stability(engine: Engine, dataset: Dataset, missing: str) -> list[Row
     What bf16 changes depends on the processor, so it is left out.
 
     Args:
-        engine: Engine of the bundle.
-        dataset: Dataset that may hold the images.
         missing: What the data do not hold besides.
     """
     claim = engine.description.stability

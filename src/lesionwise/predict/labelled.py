@@ -26,7 +26,6 @@ def predict_labelled(
     """Return predictions with truth, lesions and raw outputs, and what was left out, in sentences.
 
     Args:
-        engine: The model.
         folder: Folder of images, with a table in a known layout unless `truth` is given.
         truth: Table of true diagnoses, with `lesion_id` or `group`. Other images of the folder are left out,
             and so are rows whose diagnosis is none of the seven.

@@ -1,7 +1,4 @@
-"""What the numbers say, in sentences for somebody who was not there.
-
-Here: reading an evaluation. Not here: computing it, and laying it out.
-"""
+"""What the numbers say, in sentences for somebody who was not there."""
 
 from typing import Final
 

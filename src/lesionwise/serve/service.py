@@ -1,7 +1,4 @@
-"""From the content of files to answers: admission, decoding, the network, heatmaps.
-
-Here: the one path that the API and the page share. Not here: HTTP (`app`), and answers in words (`page`).
-"""
+"""From the content of files to answers: admission, decoding, the network, heatmaps."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence

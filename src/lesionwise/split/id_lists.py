@@ -1,7 +1,4 @@
-"""What the referee is given: lists of image ids, and which image shows which lesion.
-
-Here: reading them from the files that people have. Not here: judging them (`check`).
-"""
+"""What the referee is given: lists of image ids, and which image shows which lesion."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,7 +20,6 @@ def read_ids(path: Path, part: Literal["train", "test"]) -> list[str]:
     """Read image ids: one in each line of a text file, or the column of ids of a table.
 
     Args:
-        path: The file.
         part: The rows to take of a table that names the part of each image in a column such as `split`.
 
     Raises:

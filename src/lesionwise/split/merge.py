@@ -1,8 +1,4 @@
-"""Pairs that a person has confirmed to show one lesion, joined on top of the frozen rule.
-
-Here: reading them, and refusing to join too much.
-Not here: the rule itself (`groups`), finding pairs (the audit).
-"""
+"""Pairs that a person has confirmed to show one lesion, joined on top of the frozen rule."""
 
 from pathlib import Path
 from typing import Final
@@ -23,7 +19,6 @@ def read_pairs(path: Path) -> list[Pair]:
     """Read confirmed pairs from a CSV with the columns image_id and other_image_id, as the audit writes it.
 
     Raises:
-        DataError: If it is not a CSV.
         SplitError: If a column is missing, a cell empty, or an image paired with itself.
     """
     pairs: list[Pair] = []

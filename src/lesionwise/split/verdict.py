@@ -1,7 +1,4 @@
-"""What the referee found, in sentences that can be quoted.
-
-Here: the text. Not here: finding it (`check`).
-"""
+"""What the referee found, in sentences that can be quoted."""
 
 from typing import Final
 

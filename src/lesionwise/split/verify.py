@@ -1,7 +1,4 @@
-"""The refusal: a split with one lesion on two sides is not used.
-
-Here: holding a split against its table. Not here: judging somebody else's lists of ids.
-"""
+"""The refusal: a split with one lesion on two sides is not used."""
 
 from collections.abc import Iterable
 

@@ -195,7 +195,6 @@ def fresh_network(recipe: Recipe, *, weights: str = FRESH) -> Network:
     """Return the recipe's network as it starts, after trying it on the sizes that it will meet.
 
     Args:
-        recipe: What is about to be trained.
         weights: As in the recipe: "none", "published", a safetensors file, or the folder of another run.
     """
     statistics = (recipe.mean, recipe.std) if recipe.mean and recipe.std else None

@@ -1,7 +1,4 @@
-"""From a data folder to what training reads: pixels, table and a verified split, row by row.
-
-Here: the stages before training, in order. Not here: the stages (`lesionwise.data`, `lesionwise.split`).
-"""
+"""From a data folder to what training reads: pixels, table and a verified split, row by row."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

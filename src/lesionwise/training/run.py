@@ -97,9 +97,6 @@ def train(
         resume: Continue the run in `out` where it stopped.
         execution: Where and how it runs, and who receives its progress.
 
-    Returns:
-        The run folder.
-
     Raises:
         LesionwiseError: If recipe, data or split cannot be used; the message says what to do.
     """
@@ -185,11 +182,7 @@ def _prepare_run(
 def prepare_again(
     run: RunFolder, execution: Execution = Execution()
 ) -> tuple[Recipe, TrainingData, str | None]:
-    """Return recipe and data of a run, and where its split came from.
-
-    Raises:
-        RunError: If the data is not what the run was trained with.
-    """
+    """Return recipe and data of a run, and where its split came from."""
     recipe = load_recipe(open_run_folder(run.path, "run").config)
     facts = read_json(run.data)
     folder = Path(facts["folder"])

@@ -38,9 +38,6 @@ def load_start(network: "Network", run: RunFolder, recipe: Recipe, state: dict[s
 
     Args:
         network: As the recipe makes it.
-        run: The earlier run.
-        recipe: What is about to be trained.
-        state: State of the network of the earlier run.
     """
     earlier = load_recipe(run.config)
     same = ("model", "model_args", "layers", "directions", "metadata", "metadata_hidden")
@@ -67,11 +64,6 @@ def verify_unseen(weights: str, table: pd.DataFrame, part: NDArray[np.str_], gro
     Args:
         weights: As the recipe has it.
         table: Table of the data, with `image_id` and `lesion_id`; of a merge also with `ORIGINALS`.
-        part: Part of each image, shape (N,).
-        group: Lesion group of each image, shape (N,).
-
-    Raises:
-        LeakError: If it does; the message names an image.
     """
     run = earlier_run(weights)
     if run is None:

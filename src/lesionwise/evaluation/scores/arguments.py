@@ -25,7 +25,6 @@ def scoring_arrays(
     Args:
         y_true: Codes, or indices into `classes`.
         y_prob: Probabilities: an array with columns in the order of `classes`, or a DataFrame with names.
-        groups: Lesion of each image.
         classes: Codes; all seven in our order if left out.
 
     Raises:

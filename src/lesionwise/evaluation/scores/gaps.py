@@ -124,9 +124,6 @@ def accuracy_given_diagnosis_gap(
     Args:
         outside: Positions of the others.
 
-    Returns:
-        A number, or shape (R,).
-
     References:
         Direct standardisation: Kitagawa (1955), https://doi.org/10.1080/01621459.1955.10501299
     """

@@ -81,8 +81,6 @@ class Processes:
 
     Attributes:
         rank: Number of this process, from 0 on.
-        devices: Processes of each machine.
-        nodes: Machines.
         fabric: Lightning's connection between them; None where there is one alone.
     """
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from unicodedata import normalize
 
 from lesionwise.errors import DataError
-from lesionwise.wording import listed
+from lesionwise.wording import counted, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,8 +108,8 @@ class Table:
             for cells in reader:
                 if any(cells[len(self.header) :]):
                     raise DataError(
-                        f"{self.path}: row {reader.line_num} has {len(cells)} cells but the header has "
-                        f"{len(self.header)}. Put quotes around text that holds a comma."
+                        f"{self.path}: row {reader.line_num} has {counted(len(cells), 'cell')} but the "
+                        f"header has {len(self.header)}. Put quotes around text that holds a comma."
                     )
                 yield reader.line_num, cells
 

@@ -85,7 +85,7 @@ def test_ids_of_dermamnist_that_do_not_fit_its_labels_are_refused(tmp_path: Path
     path = tmp_path / "data" / "dermamnist_split_info.csv"
     info = pd.read_csv(path)
     info.assign(image_id=info["image_id"].to_numpy()[::-1]).to_csv(path, index=False)
-    with pytest.raises(DataError, match="images differ"):
+    with pytest.raises(DataError, match=r"images? differs?"):
         read_dataset(tmp_path / "data")
 
 
@@ -505,7 +505,7 @@ def test_a_path_is_relative_to_its_own_table(tmp_path: Path) -> None:
 def test_a_file_that_no_path_names_is_a_finding(tmp_path: Path) -> None:
     held.draw(tmp_path / "images", pd.Series(["a", "b"]))
     write_paths(tmp_path, "images/a.jpg")
-    with pytest.raises(FindingsError, match=r"D006.*1 image files without a row in mine\.csv.*Images: b\."):
+    with pytest.raises(FindingsError, match=r"D006.*1 image file without a row in mine\.csv.*Images: b\."):
         read_dataset(tmp_path)
 
 

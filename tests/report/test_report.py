@@ -273,7 +273,7 @@ def test_a_calibrated_run_says_what_its_probabilities_are_good_for(run: RunFolde
 def test_what_was_not_promised_is_named(run: RunFolder, tmp_path: Path) -> None:
     text = _calibrated(run, tmp_path / "bold", coverage=0.975, points=[("melanoma", "sensitivity", 0.995)])
     assert "No promise for akiec (13 lesions in <em>cal</em>), bcc" in text
-    assert "39 lesions are the least that allow one" in text
+    assert "a promise needs 39 lesions" in text
     assert "97.5 of 100 have it in the set" in text
     assert "sensitivity 99.5 %" in text
     assert "too few lesions in cal" in text

@@ -20,6 +20,7 @@ from lesionwise.bundle.runtimes import Arrays, Pixels, Run, Runtime, start
 from lesionwise.data.images import fit_image, read_image
 from lesionwise.data.metadata import Record
 from lesionwise.errors import BundleError, DataError, ImageError
+from lesionwise.wording import counted
 
 BATCH: Final = 8  # larger ones are slower on a CPU, whose caches they overflow, and take more memory
 _KEPT: Final = 64  # images without a file whose pixels are kept to be shown: 200 KB each
@@ -223,8 +224,9 @@ class Engine:
             if not np.isfinite(values).all():
                 odd = int((~np.isfinite(values).reshape(len(values), -1).all(axis=1)).sum())
                 raise BundleError(
-                    f"{self.bundle.path}: its {name} are no numbers for {odd} of {len(values)} images. "
-                    "The model is damaged or has a wrong description of its pixels; do not use it."
+                    f"{self.bundle.path}: its {name} are no numbers for {odd} of "
+                    f"{counted(len(values), 'image')}. The model is damaged or has a wrong description of "
+                    "its pixels; do not use it."
                 )
         return Answers(
             self.description,

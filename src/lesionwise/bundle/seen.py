@@ -71,7 +71,7 @@ class Seen:
         )
         if not self.reasons:
             known = counted(self.images - self.unknown, "image")
-            return f"{self.model} was made with none of the {known} whose ids are in its data.{unknown}"
+            return f"{self.model} was made with none of the {known} in its data.{unknown}"
         counts = [(reason, list(self.reasons.values()).count(reason)) for reason in REASONS]
         parts = ", ".join(f"{count:,} {reason}" for reason, count in counts if count)
         images = counted(self.images, "image")

@@ -130,9 +130,10 @@ def export(
     check = bundle.description.precision_check
     if check:
         print_note(
-            f"{precision} changes the decision, diagnosis or set of {check.changed} of {check.images} images "
-            f"of cal; probabilities by up to {check.largest_difference:.3f}. Scores on val are its "
-            "own; it claims none on test, which was read for fp32.",
+            f"{precision} changes the decision, diagnosis or set of {check.changed} of "
+            f"{counted(check.images, 'image')} of cal; probabilities by up to "
+            f"{check.largest_difference:.3f}. Scores on val are its own; it claims none on test, which was "
+            "read for fp32.",
             quiet=quiet,
         )
     _note_stamp(bundle, quiet=quiet)
@@ -225,7 +226,7 @@ def _facts(bundle: "Bundle") -> dict[str, str]:
         "image": reading,
         "outputs": ", ".join(description.outputs),
         "precision": description.precision
-        + (f" ({check.changed} of {check.images} decisions on cal changed)" if check else ""),
+        + (f" ({check.changed} of {counted(check.images, 'decision')} on cal changed)" if check else ""),
         **_calibration_facts(description.calibration),
     }
     if made:
@@ -311,7 +312,7 @@ def _describe_known(found: "ClaimCheck") -> list[str]:
     if not found.known:
         return []
     counts = ", ".join(f"{name} of {count:,}" for name, count in found.known.items())
-    lines = [f"Of {found.images:,} test images the data state {counts}."]
+    lines = [f"Of {counted(found.images, 'test image')} the data state {counts}."]
     if missing := " and ".join(found.missing_metadata):
         lines.append(
             f"The claim rests on {missing}, which the data do not state. Without it the "

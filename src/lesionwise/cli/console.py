@@ -170,7 +170,9 @@ class Display(Progress):
         if speed and self._is_due():
             seconds = (total - done) / speed
             seconds += max(0, self._epochs - epoch - 1) * (self._epoch_s or total / speed)
-            self._print_line(f"{title}  {done:,}/{total:,} images  {_speed(speed)}  {_left(seconds)}")
+            self._print_line(
+                f"{title}  {done:,}/{counted(total, 'image')}  {_speed(speed)}  {_left(seconds)}"
+            )
 
     @override
     def on_epoch(self, row: dict[str, float]) -> None:
@@ -304,8 +306,8 @@ def describe_check(check: "CalibrationCheck") -> str:
         f"model ({band})"
     )
     lines += [
-        f"  {'sets, ' + row['diagnosis']:23} {row['covered']} of {row['lesions']} lesions covered "
-        f"({row['coverage']:.3f}; a promise just kept shows {row['low']:.3f} to {row['high']:.3f})"
+        f"  {'sets, ' + row['diagnosis']:23} {row['covered']} of {counted(row['lesions'], 'lesion')} "
+        f"covered ({row['coverage']:.3f}; a promise just kept shows {row['low']:.3f} to {row['high']:.3f})"
         for row in check.coverage
     ]
     for point in check.points:

@@ -167,8 +167,12 @@ def merge(
 
 def _describe_check(folder: Path, found: Any) -> str:  # noqa: ANN401 (a FolderCheck, imported late)
     verdict = "complete" if found.complete else f"NOT COMPLETE: {found.summary}"
-    counts = f" {found.found:,} image files, {found.expected:,} expected." if found.expected else ""
-    extra = f"{len(found.extra):,} image files do not belong to the set." if found.extra else ""
+    counts = f" {counted(found.found, 'image file')}, {found.expected:,} expected." if found.expected else ""
+    extra = (
+        f"{counted(len(found.extra), 'image file does', 'image files do')} not belong to the set."
+        if found.extra
+        else ""
+    )
     return "\n".join(
         [f"{folder}: {verdict}.{counts}", *(f"  {line}" for line in (*found.notes, extra) if line)]
     )
@@ -179,8 +183,8 @@ def _describe_audit(found: Any) -> str:  # noqa: ANN401 (an Audit, imported late
     counts = f"{counted(found.images, 'image')} of {counted(found.lesions, 'lesion')}, layout {found.layout}"
     known = found.known_pairs
     search = (
-        f"The search for near-duplicates finds {known['known_found']} of {known['known']} pairs that are "
-        f"known, among {known['candidates']} candidates."
+        f"The search for near-duplicates finds {known['known_found']} of "
+        f"{counted(known['known'], 'known pair')}, among {counted(known['candidates'], 'candidate')}."
         if known.get("known")
         else ""
     )

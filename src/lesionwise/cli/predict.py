@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 _SOME_FAILED = 1
 _SUFFIXES = (".csv", ".parquet")
 _OPTIONS = {"age": "--age", "sex": "--sex", "localization": "--site"}
-_FINISHED = (
-    "{}: is finished; nothing is left to do. All {} images are in it. Leave --resume out to predict anew."
-)
+_FINISHED = "{}: is finished and holds {}. Nothing is left to do. Leave --resume out to predict anew."
 
 
 Places = Annotated[
@@ -341,7 +339,7 @@ def _report(tally: "Tally", output: "Output", *, as_json: bool) -> None:
     repeated = f", {tally.repeated} named again and left out" if tally.repeated else ""
     failed = f"; {tally.failed} could not be predicted: {errors}" if tally.failed else ""
     if tally.kept and not (tally.predicted or tally.failed):
-        text = _FINISHED.format(out, tally.kept)
+        text = _FINISHED.format(out, counted(tally.kept, "image"))
     else:
         text = f"Predicted {counted(tally.predicted, 'image')}{kept}{repeated}: {out}{failed}"
         counts = describe_counts(tally.by_decision)

@@ -10,6 +10,7 @@ from lesionwise.cli.console import Display, print_note, print_result
 from lesionwise.cli.extras import require
 from lesionwise.cli.options import DeviceOption, Json, Quiet, RunArgument
 from lesionwise.errors import LesionwiseError
+from lesionwise.wording import counted
 
 if TYPE_CHECKING:
     from lesionwise.evaluation.stability import Stability
@@ -117,7 +118,7 @@ def _lines(found: "Stability") -> list[str]:
         for change, kept in found.changes.items()
     ]
     return [
-        f"{found.images} images of {found.lesions} lesions of cal",
+        f"{counted(found.images, 'image')} of {counted(found.lesions, 'lesion')} of cal",
         head,
         *rows,
         *describe_stability(found),

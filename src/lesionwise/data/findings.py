@@ -12,6 +12,7 @@ import pandas as pd
 from lesionwise.data.layouts import PLACE, Listing
 from lesionwise.errors import FindingsError
 from lesionwise.labels import CODES
+from lesionwise.wording import counted
 
 REQUIRED_COLUMNS: Final = ("lesion_id", "image_id", "dx")
 OLDEST_YEARS: Final = 110
@@ -136,7 +137,7 @@ def _images_without_row(listing: Listing) -> Finding | None:
     return Finding(
         "D006",
         "error",
-        f"{len(extra)} image files without a row in {listing.table_file.name}",
+        f"{counted(len(extra), 'image file')} without a row in {listing.table_file.name}",
         "Add the rows, or move the files away.",
         ids=tuple(extra),
     )

@@ -138,8 +138,8 @@ def join_truth(predictions: Predictions, truth: pd.DataFrame, source: str) -> Pr
                 "files, or name both in the truth as the predictions do."
             )
         raise DataError(
-            f"{source}: {len(unpredicted)} of {counted(len(images), 'image')}, such as {lost}, have no "
-            f"prediction; the predictions name images such as {min(predicted)}. Predict them too, or pass a "
+            f"{source}: no prediction for {len(unpredicted)} of {counted(len(images), 'image')}, such as "
+            f"{lost}; the predictions name images such as {min(predicted)}. Predict them too, or pass a "
             "truth of the predicted images only."
         )
     return join_table(predictions, truth, source)
@@ -188,8 +188,8 @@ def rows_of(predictions: Predictions, table: pd.DataFrame, source: str) -> pd.Da
     lost = sorted(set(images) - set(name))
     if lost:
         raise DataError(
-            f"{source}: {len(lost)} of {len(images)} predicted images, such as {lost[0]}, are not in it; it "
-            f"names images such as {min(known, default='none')}."
+            f"{source}: lacks {len(lost)} of {counted(len(images), 'predicted image')}, such as {lost[0]}; "
+            f"it names images such as {min(known, default='none')}."
         )
     rows: pd.DataFrame = table.set_index("image_id", drop=False).loc[[name[image] for image in images]]
     return rows.reset_index(drop=True)

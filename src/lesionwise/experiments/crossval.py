@@ -33,6 +33,7 @@ from lesionwise.split.assign import FOLDS
 from lesionwise.split.folds import fold_everything, fold_numbers, fold_split, verify_whole
 from lesionwise.split.split_file import Split, read_split
 from lesionwise.training.prepare import TableData, verify_diagnoses
+from lesionwise.wording import counted
 
 
 @dataclass(frozen=True)
@@ -241,8 +242,8 @@ def _choose(numbers: list[int], folds: int | list[int] | None, source: Path) -> 
     shown = ", ".join(map(str, numbers))
     if isinstance(folds, int) and folds != len(numbers):
         raise SplitError(
-            f"{source}: has {len(numbers)} folds beside test ({shown}), not {folds}. Leave --folds out for "
-            f"all of them, or name those to run now with a comma: "
+            f"{source}: has {counted(len(numbers), 'fold')} beside test ({shown}), not {folds}. Leave "
+            "--folds out for all of them, or name those to run now with a comma: "
             f'"--folds {numbers[0]}," or "--folds {numbers[0]},{numbers[1]}".'
         )
     if folds is None or isinstance(folds, int):

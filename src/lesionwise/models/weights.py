@@ -12,6 +12,7 @@ from typing import Any, Final
 from torch import Tensor, nn
 
 from lesionwise.errors import RecipeError
+from lesionwise.wording import counted
 
 PUBLISHED: Final = "published"
 FRESH: Final = "none"
@@ -45,8 +46,8 @@ class WeightsFile:
         ]
         if missing:
             raise RecipeError(
-                f"{self.path}: has no {missing[0]} ({len(missing)} of the network's tensors are missing). "
-                "It belongs to another network, or was saved under other names than timm's."
+                f"{self.path}: has no {missing[0]} and lacks {counted(len(missing), 'tensor')} of the "
+                "network. It belongs to another network, or was saved under other names than timm's."
             )
 
 

@@ -21,6 +21,7 @@ from lesionwise.evaluation.scores.evaluate import evaluate
 from lesionwise.evaluation.stability import ASPECTS, Kept
 from lesionwise.predict.stability import BF16, stability_of
 from lesionwise.split.groups import lesion_groups
+from lesionwise.wording import counted
 
 TOLERANCE: Final = 2e-3
 """By how much a score may differ: four of 2,004 images, for another processor's rounding."""
@@ -101,9 +102,9 @@ class ClaimCheck:
         summary = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
         needs = " and ".join(dict.fromkeys(row.missing for row in self.rows if row.missing))
         if counts["confirmed"] == len(self.rows):
-            return f"CONFIRMED, all {len(self.rows)} rows."
+            return f"CONFIRMED: {counted(len(self.rows), 'row agrees', 'rows agree')}."
         if counts["refuted"]:
-            return f"REFUTED in {counts['refuted']} of {len(self.rows)} rows ({summary})."
+            return f"REFUTED in {counts['refuted']} of {counted(len(self.rows), 'row')} ({summary})."
         verdict = "CONFIRMED" if self.confirmed else "NOT VERIFIED"
         return f"{verdict}: {summary}. The rest needs {needs}."
 
@@ -129,8 +130,8 @@ def check_claims(engine: Engine, dataset: Dataset) -> ClaimCheck:
     rows = _rows_of(dataset, digests)
     if len(rows) < len(digests):
         raise DataError(
-            f"{dataset.folder}: lacks {len(digests) - len(rows)} of the {len(digests)} images that the "
-            "bundle names. Pass the data that it was tested on."
+            f"{dataset.folder}: lacks {len(digests) - len(rows)} of {counted(len(digests), 'image')} that "
+            "the bundle names. Pass the data that it was tested on."
         )
     paths = dataset.paths
     encoding = engine.description.metadata
@@ -161,7 +162,7 @@ def _check_stability(engine: Engine, dataset: Dataset, missing: str) -> list[Row
         return []
     rows, all_images = _rows_of(dataset, claim.measured_on), len(claim.measured_on)
     if len(rows) < all_images:
-        missing = f"{all_images - len(rows)} of the {all_images} images of cal"
+        missing = f"{all_images - len(rows)} of {counted(all_images, 'image')} of cal"
     found = {} if missing else stability_of(engine, dataset, rows, _groups_of(dataset, rows)).changes
     shares = {
         (change, aspect): share.value

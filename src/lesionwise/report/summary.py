@@ -64,8 +64,7 @@ def _melanomas(evaluation: Evaluation) -> str:
         if total - found == 1:
             sentence += f" The one that was missed was {called}"
         else:
-            were = "was" if missed[worst] == 1 else "were"
-            sentence += f" Of the {total - found} missed, {missed[worst]} {were} {called}"
+            sentence += f" Of the {total - found} missed, {counted(missed[worst], 'was', 'were')} {called}"
     return sentence
 
 
@@ -88,8 +87,8 @@ def _calibration(ece: Estimate, reliability: pd.DataFrame) -> str:
     if ece.low == 0:
         return f"Its stated confidence cannot be told from how often it is right ({_range(ece)} off)."
     return (
-        f"Its stated confidence is {100 * ece.value:.0f} points off on average ({_range(ece)}); "
-        f"on the whole it is {direction} by {100 * abs(gap):.0f}."
+        f"Its stated confidence is off by {counted(round(100 * ece.value), 'point')} on average "
+        f"({_range(ece)}); on the whole it is {direction} by {100 * abs(gap):.0f}."
     )
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from lesionwise.errors import SplitError
 from lesionwise.split.groups import Pair, lesion_groups
 from lesionwise.tables import read_table
+from lesionwise.wording import counted
 
 MOST_IMAGES: Final = 6
 """No lesion of HAM10000 has more photographs; a longer chain is a sign of one wrong pair among right ones."""
@@ -52,6 +53,7 @@ def verify_merge(
     if large and not force:
         images = ", ".join(group.index[group == large[0]])
         raise SplitError(
-            f"{source}: joins {sizes[large[0]]} images to one lesion ({images}); {len(large)} groups are "
-            f"over {MOST_IMAGES}. One pair among them may be wrong. Take it out, or pass --force."
+            f"{source}: joins {sizes[large[0]]} images to one lesion ({images}); "
+            f"{counted(len(large), 'group has', 'groups have')} more than {MOST_IMAGES}. One pair among "
+            "them may be wrong. Take it out, or pass --force."
         )

@@ -37,6 +37,7 @@ from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.probe import fit_probe
 from lesionwise.training.rejection import write_numbers
 from lesionwise.training.start import note_start
+from lesionwise.wording import counted
 
 _OPEN_SCHEDULES: Final = ("constant", "plateau")  # whose rate does not depend on the number of epochs
 _MADE_OF_WEIGHTS: Final = ("calibration.json", "scores.json", "explanation.json", "robustness.json")
@@ -233,7 +234,7 @@ def _is_longer(run: RunFolder, recipe: Recipe) -> bool:
     if recipe.schedule not in _OPEN_SCHEDULES:
         raise RunError(
             f"{run.path}: epochs was {before}, now {recipe.epochs}, but its {recipe.schedule} schedule "
-            f"spreads the learning rate over {before} epochs. Train anew with another --out."
+            f"spreads the learning rate over {counted(before, 'epoch')}. Train anew with another --out."
         )
     if run.predictions("test").exists():
         raise RunError(

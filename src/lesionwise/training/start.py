@@ -23,6 +23,7 @@ from lesionwise.names import image_id_of
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder, open_run_folder
 from lesionwise.split.split_file import read_split
+from lesionwise.wording import counted
 
 if TYPE_CHECKING:
     from lesionwise.models.network import Network  # which needs torch; a split does not
@@ -75,7 +76,7 @@ def verify_unseen(weights: str, table: pd.DataFrame, part: NDArray[np.str_], gro
             continue
         first = table.iloc[seen[0]]
         raise LeakError(
-            f"{len(seen)} of {len(rows)} {held} images, such as {first['image_id']} of lesion "
+            f"{len(seen)} of {counted(len(rows), f'{held} image')}, such as {first['image_id']} of lesion "
             f"{first['lesion_id']}, or other photographs of their lesions, made the weights that this "
             f'training starts from ({run.path}). Pass "--split {run.split}", so that test and cal stay '
             "unseen, or other data."

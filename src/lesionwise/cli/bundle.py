@@ -15,7 +15,9 @@ from lesionwise.cli.options import (
     ModelFile,
     Quiet,
     complete_model,
+    file_option,
     folder_option,
+    model_option,
     read_text,
     verify_model,
 )
@@ -56,9 +58,9 @@ Licence = Annotated[
 ]
 Card = Annotated[
     Path | None,
-    typer.Option(
+    file_option(
         "--card",
-        help="Markdown file with what a reader must know, such as the model card; it becomes part of the "
+        "Markdown file with what a reader must know, such as the model card; it becomes part of the "
         "bundle; by default model_card.md in the run's folder.",
     ),
 ]
@@ -77,10 +79,8 @@ Source = Annotated[
 Folder = Annotated[Path, typer.Argument(help="Folder to make.", metavar="DIR")]
 LicenceText = Annotated[
     Path | None,
-    typer.Option(
-        "--licence-text",
-        help="File with the text of the licence, where it is not one of Creative Commons.",
-        metavar="FILE",
+    file_option(
+        "--licence-text", "File with the text of the licence, where it is not one of Creative Commons."
     ),
 ]
 
@@ -161,7 +161,7 @@ def show(
     path: File = None,
     against: Annotated[
         Path | None,
-        typer.Option("--against", help="An older bundle: show only what moved since.", metavar="FILE"),
+        model_option("--against", "An older bundle: show only what moved since."),
     ] = None,
     json: Json = False,
 ) -> None:

@@ -261,10 +261,12 @@ def test_a_merge_says_what_each_collection_left_out_and_which_licences_it_has(
     own = write_own(tmp_path / "own", ["1,8,nv"], 500)
     ended = lesionwise("data", "merge", own, tmp_path / "archive", "--out", tmp_path / "all", "--json")
     notes = json.loads(ended.out)["notes"]
-    assert len(notes) == 2
-    assert "ISIC archive: D008 warning" in notes[0]
-    assert "1 of porokeratosis" in notes[0]
-    assert "ISIC archive: Licences: CC-BY of 112 images" in notes[1]
+    assert len(notes) == 4
+    assert notes[0] == "own: own.csv: read image_id, lesion_id and dx."
+    assert "ISIC archive: D008 warning" in notes[1]
+    assert "1 of porokeratosis" in notes[1]
+    assert "ISIC archive: Licences: CC-BY of 112 images" in notes[2]
+    assert "ISIC archive: metadata.csv: read isic_id as image_id" in notes[3]
     assert all(note in ended.err for note in notes)
 
 

@@ -285,8 +285,7 @@ def verify(data: Data = None, model: ModelFile = None, json: Json = False, quiet
 
     engine = load_model(model)
     dataset = read_dataset(data or _download(quiet=quiet), without_table=True)
-    for note in dataset.notes:
-        print_note(note, quiet=quiet)
+    Display(quiet=quiet).on_data(dataset.about)
     found = check_claims(engine, dataset)
     width = 2 + max(len(row.score) for row in found.rows)
     lines = _describe_known(found) + [

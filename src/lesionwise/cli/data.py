@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from lesionwise.cli.console import Display, TransferDisplay, print_about, print_note, print_result
+from lesionwise.cli.console import Display, TransferDisplay, print_columns, print_note, print_result
 from lesionwise.cli.extras import require
 from lesionwise.cli.options import (
     ByOption,
@@ -263,16 +263,17 @@ def split(
     folder = with_part(folder, part)
     from lesionwise.execution import Execution
     from lesionwise.files import sole_writer
-    from lesionwise.split.merge import read_pairs, verify_merge
+    from lesionwise.split.merge import PAIR_COLUMNS, read_pairs, verify_merge
     from lesionwise.split.split_file import verify_replaceable, write_split
     from lesionwise.training.prepare import prepare
 
     pairs = read_pairs(merge) if merge else []
+    if merge:
+        print_columns(merge, PAIR_COLUMNS, quiet=quiet)
     with Display(quiet=quiet) as display:
         execution = Execution(workers=workers, progress=display)
         unit = split_or_unit(verify, by)
         data = prepare(folder, split=unit, seed=seed, merge=pairs, execution=execution)
-    print_about(data.dataset, quiet=quiet)
     if merge:
         verify_merge(data.dataset.table, pairs, force=force, source=str(merge))
     counts = {part: int(count) for part, count in data.split.frame["part"].value_counts().items()}
@@ -329,7 +330,6 @@ def explore(
     with Display(quiet=quiet) as display:
         execution = Execution(workers=workers, progress=display)
         found = explore_folder(folder, recipe=loaded, execution=execution)
-    print_about(found.dataset, quiet=quiet)
     page = write_exploration(found, out, force=force)
     value = {
         "page": str(page),

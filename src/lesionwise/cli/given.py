@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from lesionwise.cli.console import describe_evaluation, print_note, verdict_on
+from lesionwise.cli.console import describe_evaluation, print_columns, print_note, verdict_on
 from lesionwise.cli.options import By, file_option, model_option
 from lesionwise.errors import LesionwiseError
 from lesionwise.wording import counted
@@ -99,10 +99,9 @@ def read_metadata(path: Path, *, quiet: bool) -> "pd.DataFrame":
     """
     from lesionwise.evaluation.tables import USED, read_table
     from lesionwise.split.groups import lesion_groups
-    from lesionwise.tables import describe_columns
 
     table = read_table(path)
-    print_note(describe_columns(path, USED), quiet=quiet)
+    print_columns(path, USED, quiet=quiet)
     if "lesion_id" in table and "group" not in table and (table["lesion_id"] != "").all():
         table["group"] = lesion_groups(table)
     return table

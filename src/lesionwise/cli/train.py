@@ -142,8 +142,6 @@ def train_shown(train: "Callable[..., RunFolder]", execution: "Execution", *, qu
         run = train(execution=replace(execution, progress=display))
     if not is_first_process():
         raise typer.Exit
-    for remark in read_json(run.data)["remarks"]:
-        print_note(remark, quiet=quiet)
     parts = read_json(run.timing)["train"]["parts"]
     total = sum(parts.values())
     if total:

@@ -49,6 +49,11 @@ class Dataset:
     columns: str = ""
 
     @property
+    def about(self) -> tuple[str, ...]:
+        """What a user should know: warnings, notes, and which columns were used, a sentence each."""
+        return tuple(str(line) for line in (*self.warnings, *self.notes, self.columns) if line)
+
+    @property
     def y(self) -> NDArray[np.int64]:
         """Class index of each image, shape (N,)."""
         return np.asarray(self.table["dx"].map(INDEX), np.int64)

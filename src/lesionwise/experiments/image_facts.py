@@ -21,6 +21,7 @@ from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import DataError, ImageError
 from lesionwise.evaluation.predictions import read_predictions
 from lesionwise.files import read_json
+from lesionwise.progress import SILENT, Progress
 from lesionwise.recipe import load_recipe
 from lesionwise.run_folder import RunFolder
 
@@ -76,7 +77,7 @@ def is_data_of(run: RunFolder, dataset: Dataset) -> bool:
     return bool(noted == data_fingerprint(dataset, recipe.image_size, steps=recipe_steps(recipe)))
 
 
-def about_part(run: RunFolder, part: str) -> tuple[pd.DataFrame | None, str]:
+def about_part(run: RunFolder, part: str, *, progress: Progress = SILENT) -> tuple[pd.DataFrame | None, str]:
     """Return what is known about the predicted images of a part, and why if nothing is.
 
     Returns:
@@ -85,6 +86,7 @@ def about_part(run: RunFolder, part: str) -> tuple[pd.DataFrame | None, str]:
     ids = read_predictions(run.predictions(part)).image_id.tolist()
     images = run_images(run, ids)
     if images.dataset is not None:
+        progress.on_data(images.dataset.about)
         return about_images(images.dataset, ids), ""
     place = f"{images.folder}: " if images.folder else ""
     return None, images.missing and f"{place}{images.missing} No subgroups are scored."

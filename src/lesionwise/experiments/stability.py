@@ -60,6 +60,7 @@ def _measure(
     engine: Engine, folder: Path, split: Split, fingerprint: str | None, progress: Progress
 ) -> Stability:
     dataset = read_dataset(folder)
+    progress.on_data(dataset.about)
     lesions = split.frame.loc[split.frame["part"] == PART].set_index("image_id")["group"]
     ids = dataset.table["image_id"]
     rows = np.flatnonzero(ids.isin(lesions.index))

@@ -83,6 +83,7 @@ def explore_folder(
             colour and texture do.
     """
     dataset = read_dataset(folder)
+    execution.progress.on_data(dataset.about)
     cache = open_cache(dataset, SIZE, execution=execution)
     sizes = _sizes(dataset.paths, execution.workers)
     look = look_at_images(dataset, cache, execution)

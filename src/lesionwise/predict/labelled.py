@@ -14,9 +14,10 @@ from lesionwise.data.dataset import read_dataset
 from lesionwise.data.pictures import find_pictures
 from lesionwise.errors import DataError
 from lesionwise.evaluation.predictions import Predictions
-from lesionwise.evaluation.tables import describe_foreign, join_table, read_table, without_foreign
+from lesionwise.evaluation.tables import USED, describe_foreign, join_table, read_table, without_foreign
 from lesionwise.names import match_names
 from lesionwise.split.groups import lesion_groups
+from lesionwise.tables import describe_columns
 from lesionwise.wording import counted
 
 
@@ -37,10 +38,13 @@ def predict_labelled(
     if truth is None:
         dataset = read_dataset(folder, without_table=True)
         table, names, paths = dataset.table, dataset.table["image_id"].tolist(), dataset.paths
-        notes = tuple(map(str, dataset.warnings))
+        notes = dataset.about
     else:
         table, counts = without_foreign(read_table(truth))
-        notes = (describe_foreign(counts, str(truth)),) if counts else ()
+        notes = (
+            describe_columns(truth, USED),
+            *([describe_foreign(counts, str(truth))] if counts else []),
+        )
         names, paths = _pictures_of(table, folder, truth)
     table = _with_groups(table, str(truth or folder), by_image=by_image)
     answers = engine.predict(paths)

@@ -13,7 +13,7 @@ from lesionwise.wording import counted
 MOST_IMAGES: Final = 6
 """No lesion of HAM10000 has more photographs; a longer chain is a sign of one wrong pair among right ones."""
 
-_COLUMNS: Final = ("image_id", "other_image_id")
+PAIR_COLUMNS: Final = ("image_id", "other_image_id")
 
 
 def read_pairs(path: Path) -> list[Pair]:
@@ -24,11 +24,11 @@ def read_pairs(path: Path) -> list[Pair]:
     """
     pairs: list[Pair] = []
     for line, row in read_table(path).rows():
-        if not set(_COLUMNS) <= set(row):
+        if not set(PAIR_COLUMNS) <= set(row):
             raise SplitError(
-                f"{path}: expected the columns {' and '.join(_COLUMNS)} but found {', '.join(row)}."
+                f"{path}: expected the columns {' and '.join(PAIR_COLUMNS)} but found {', '.join(row)}."
             )
-        first, second = (row[name] for name in _COLUMNS)
+        first, second = (row[name] for name in PAIR_COLUMNS)
         if not first or not second or first == second:
             raise SplitError(f"{path}: row {line} does not name two images.")
         pairs.append((first, second))

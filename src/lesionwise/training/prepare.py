@@ -133,6 +133,7 @@ def prepare(
             raises where the work to come would fail. Not called where copies of images are made.
     """
     dataset = read_dataset(folder)
+    execution.progress.on_data(dataset.about)
     size, steps = (recipe.image_size, recipe_steps(recipe)) if recipe else (COMPARE_SIZE, ())
     given = read_split(split) if isinstance(split, Path) else None
     by: By = "lesion" if isinstance(split, Path) else split

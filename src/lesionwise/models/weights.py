@@ -58,13 +58,8 @@ def read_weights(path: str | Path) -> WeightsFile:
     path = Path(path)
     if not path.is_file():
         raise RecipeError(
-            f'Expected weights to be "{PUBLISHED}", "{FRESH}", a safetensors file or a run folder but there '
-            f'is no "{path}".'
-        )
-    if path.suffix == ".onnx":
-        raise RecipeError(
-            f"{path}: the network of a bundle is compiled for answering and cannot be trained on. Name the "
-            "run folder that it was exported from."
+            f'Expected weights to be "{PUBLISHED}", "{FRESH}", a safetensors file, a bundle or a run folder '
+            f'but there is no "{path}".'
         )
     try:
         with safe_open(path, "pt") as file:

@@ -146,7 +146,7 @@ def prepare(
         verify_diagnoses(dataset.y, part, source=str(split if given else folder))
         known = TableData(dataset, early, _groups(dataset, early, merge), part)
         if recipe:
-            verify_unseen(recipe.weights, dataset.table, part, known.group)
+            verify_unseen(recipe.weights, dataset.table, part, known.group, early)
         if verify:
             verify(known)
     cache = open_cache(dataset, size, steps=steps, execution=execution)
@@ -163,7 +163,7 @@ def prepare(
     verify_diagnoses(dataset.y, part, source=str(split if given else folder))
     group = _groups(dataset, used, pairs)
     if recipe:
-        verify_unseen(recipe.weights, dataset.table, part, group)
+        verify_unseen(recipe.weights, dataset.table, part, group, used)
     return TrainingData(dataset, used, group, part, cache)
 
 

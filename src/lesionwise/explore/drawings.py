@@ -98,7 +98,7 @@ def _share_drawings(found: Exploration) -> dict[str, Drawing]:
             "Spread of age in each diagnosis",
         ),
         "sex-diagnosis": Drawing(
-            lambda: draw.plot_shares(sexes, draw.SEX_COLORS, "part of the diagnosis's images"),
+            lambda: draw.plot_shares(sexes, draw.SEX_COLORS, "share of the images of the diagnosis"),
             sexes.reset_index(),
             "Sex in each diagnosis",
         ),

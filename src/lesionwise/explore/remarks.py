@@ -84,7 +84,7 @@ def _siblings(table: pd.DataFrame) -> Iterator[str]:
         return
     top = counts[counts["images"] >= _ENOUGH].sort_values("share_sharing").tail(1)
     most = "".join(
-        f", of {code} images {share:.0%}"
+        f" ({share:.0%} of the {code} images)"
         for code, share in zip(top["diagnosis"], top["share_sharing"], strict=True)
     )
     yield (

@@ -122,7 +122,7 @@ def plot_coverage(table: pd.DataFrame, promised: float) -> Figure:
             axes.plot([found["low"], found["high"]], [row, row], color=color, lw=7, alpha=_BAND_ALPHA,
                       solid_capstyle="butt")  # fmt: skip
             axes.plot(found["coverage"], row, "o", color=color, ms=6.5)
-            counts = f"{found['covered']} of {found['lesions']}"
+            counts = f"{found['covered']:,} of {found['lesions']:,}"
             axes.text(1.03, row, counts, va="center", fontsize=9, color=LIGHT["quiet"])
         names = ["all together" if code == ALL else code for code in table["diagnosis"]]
         axes.set_yticks(range(len(table)), names)

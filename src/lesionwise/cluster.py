@@ -1,7 +1,4 @@
-"""Ray: joining a cluster, or starting one on this machine for the length of a command.
-
-Here: the connection, quiet and private. Not here: the work (`experiments.sharing`, `predict.ray`).
-"""
+"""Ray: joining a cluster, or starting one on this machine for the length of a command."""
 
 import logging
 import os
@@ -54,11 +51,7 @@ def joined() -> Iterator["ModuleType"]:
 
 
 def _import_ray(*, own: bool) -> "ModuleType":
-    """Import Ray with the settings that it reads at that time, as every process does that it starts.
-
-    Args:
-        own: The cluster will be one of this command alone.
-    """
+    """Import Ray with the settings that it reads at that time, as every process does that it starts."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # without it Ray warns about GPUs
     if own:

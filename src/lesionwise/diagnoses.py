@@ -224,9 +224,7 @@ def with_map(table: "pd.DataFrame", names: Iterable[str], labels: LabelMap) -> "
     """Return a table with `dx` and `foreign` by what a collection calls its diagnoses.
 
     Args:
-        table: The rows.
         names: What the diagnosis of each row is called, "" if none is given.
-        labels: Their map.
     """
     rows = [_by_map(name, labels) for name in names]
     return table.assign(dx=[dx for dx, _ in rows], foreign=[foreign for _, foreign in rows])

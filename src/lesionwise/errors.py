@@ -36,7 +36,6 @@ class FindingsError(DataError):
     """A check of the data found faults; the message lists every one.
 
     Args:
-        message: The faults as text.
         findings: The same as records of `lesionwise.data.findings`, with nothing shortened.
     """
 

@@ -1,7 +1,4 @@
-"""Files written whole or not at all, JSON, and hashes.
-
-Here: what every room that writes a file uses. Not here: which files a run has (`run_folder`).
-"""
+"""Files written whole or not at all, JSON, and hashes."""
 
 import errno
 import json
@@ -40,7 +37,6 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     Raises:
         RunError: If something is there already.
-        BusyError: If another process makes the same folder.
     """
     whole = path.resolve()
     temporary = whole.with_name(f".{whole.name}.part")
@@ -91,9 +87,6 @@ def sole_writer(*targets: Path) -> Iterator[None]:
 
     A killed process holds nothing. The lock of a target lies beside it, and that of a folder inside it as
     well: a user may be allowed to write in the one place and not in the other. Every user may open it.
-
-    Args:
-        targets: What the block writes.
 
     Raises:
         BusyError: If another process writes one of them, or if nobody can know, because the lock belongs to

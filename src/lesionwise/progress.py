@@ -1,5 +1,6 @@
 """Progress of a long piece of work. Drawing it is the command line's job (`cli.console`)."""
 
+from collections.abc import Sequence
 from typing import Final
 
 
@@ -11,6 +12,13 @@ class Progress:
 
         Args:
             title: Such as "fold 2 of 1, 2, 3".
+        """
+
+    def on_data(self, about: Sequence[str]) -> None:
+        """Receive what a user should know of the data that is read, such as the columns that are used.
+
+        Args:
+            about: Sentences.
         """
 
     def on_work(self, title: str, done: int, total: int) -> None:

@@ -7,7 +7,7 @@ Not here: what the keys do (`lesionwise.models`, `lesionwise.training`) and wher
 
 import json
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -40,7 +40,8 @@ class Recipe(BaseModel):
         model: Name in the registry of `lesionwise.models`, or `timm:` and a name of the timm library.
         model_args: Passed to `timm.create_model`, such as `drop_path_rate`.
         weights: "none" trains from scratch, "published" fetches what the hub has for the model, anything else
-            is the path of a safetensors file, or of a run folder to go on from, kept as an absolute one.
+            is the path of a safetensors file, or of a run folder or a bundle to go on from, kept as an
+            absolute one; or the name of a bundle that ships.
         mean: Mean of RGB in [0, 1], to normalise with; left out: that which the weights were trained with, or
             for fresh weights that of `train`.
         std: The same for the standard deviation.
@@ -227,8 +228,12 @@ class Recipe(BaseModel):
     @field_validator("weights")
     @classmethod
     def _make_absolute(cls, weights: str) -> str:
-        """Keep a path that holds in every working directory: a fold may run in another one."""
-        return weights if weights in {"none", "published"} else str(Path(weights).absolute())
+        """Keep a path that holds in every working directory: a fold may run in another one.
+
+        A word that names no file here stays as it is: it may be a bundle that ships.
+        """
+        is_word = Path(weights).name == weights and "." not in weights and not Path(weights).exists()
+        return weights if is_word else str(Path(weights).absolute())
 
     @model_validator(mode="after")
     def _verify_probe(self) -> "Recipe":
@@ -329,6 +334,11 @@ def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{source}: not valid TOML: {error}.") from error
     values |= dict(_parse_override(text) for text in overrides)
+    return parse_recipe(values, source)
+
+
+def parse_recipe(values: Mapping[str, Any], source: str | Path) -> Recipe:
+    """Return the recipe of some keys. `source`: where they are from, for messages."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
@@ -336,11 +346,7 @@ def load_recipe(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
 
 
 def recipe_text(source: str | Path) -> str:
-    """Return the text of a shipped recipe, or of a `.toml` file.
-
-    Raises:
-        RecipeError: If there is none, or it cannot be read.
-    """
+    """Return the text of a shipped recipe, or of a `.toml` file."""
     if str(source).endswith(".toml"):
         try:
             return Path(source).read_text(encoding="utf-8")

@@ -1,7 +1,4 @@
-"""What a run notes of itself: what each stage cost, and on what it ran.
-
-Here: `timing.json` and the contents of `environment.json`. Not here: where they lie (`run_folder`).
-"""
+"""What a run notes of itself: what each stage cost, and on what it ran."""
 
 import os
 import platform

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from unicodedata import normalize
 
 from lesionwise.errors import DataError
-from lesionwise.wording import listed
+from lesionwise.wording import counted, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +63,6 @@ class Table:
         path: A file of text: cells between commas, semicolons or tabs; UTF-8, or UTF-16 with its mark.
 
     Attributes:
-        path: The file.
         header: Columns as the file spells them.
         names: What the file calls a column, by our name, for those of `COLUMNS` that it has.
 
@@ -109,8 +108,8 @@ class Table:
             for cells in reader:
                 if any(cells[len(self.header) :]):
                     raise DataError(
-                        f"{self.path}: row {reader.line_num} has {len(cells)} cells but the header has "
-                        f"{len(self.header)}. Put quotes around text that holds a comma."
+                        f"{self.path}: row {reader.line_num} has {counted(len(cells), 'cell')} but the "
+                        f"header has {len(self.header)}. Put quotes around text that holds a comma."
                     )
                 yield reader.line_num, cells
 
@@ -121,9 +120,6 @@ class Table:
             texts: Columns that are read as text though they may look like numbers; all if left out. A cell
                 of another column that is empty is missing.
             rename: Use our names for the columns of `COLUMNS`.
-
-        Raises:
-            DataError: If a row has more cells than the header.
         """
         import pandas as pd  # noqa: PLC0415 (which `predict` lacks)
 
@@ -159,11 +155,7 @@ def read_table(path: Path) -> Table:
 
 
 def verify_header(path: Path, header: Sequence[str]) -> None:
-    """Make sure that no two columns have one name; upper and lower case do not matter.
-
-    Raises:
-        DataError: If two have.
-    """
+    """Make sure that no two columns have one name; upper and lower case do not matter."""
     lowered = [name.lower() for name in header]
     twice = [name for name in header if name and lowered.count(name.lower()) > 1]
     if twice:
@@ -203,7 +195,6 @@ def describe_columns(path: Path, used: Collection[str]) -> str:
     """Return a sentence that says which columns of a table were used, and which were left.
 
     Args:
-        path: The table.
         used: Columns that were used, by our names or as the table spells them.
     """
     return describe_header(path.name, read_table(path).header, used)

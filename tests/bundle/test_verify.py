@@ -174,14 +174,14 @@ def test_stability_is_checked_where_all_its_images_are_there(make_bundle: MakeBu
         engine.bundle, description=engine.description.model_copy(update={"stability": claim})
     )
     whole = check_claims(engine, drawn)
-    assert whole.verdict() == f"CONFIRMED, all {len(whole.rows)} rows."
+    assert whole.verdict() == f"CONFIRMED: {len(whole.rows)} rows agree."
     lacking = replace(drawn, table=drawn.table.drop(others[:2]).reset_index(drop=True))
     found = check_claims(engine, lacking)
     unchecked = [row for row in found.rows if row.missing]
     assert {row.part for row in unchecked} == {"cal"}
     assert len(unchecked) == sum(row.part == "cal" for row in whole.rows) > 0
     assert found.confirmed
-    assert found.verdict().endswith(f"The rest needs 2 of the {len(others)} images of cal.")
+    assert found.verdict().endswith(f"The rest needs 2 of {len(others)} images of cal.")
     assert found.verdict().startswith(f"CONFIRMED: {len(found.rows) - len(unchecked)} confirmed, ")
 
 
@@ -200,7 +200,7 @@ def test_images_of_ham10000_need_no_table(tmp_path: Path) -> None:
 def test_data_without_the_images_is_refused(make_bundle: MakeBundle, drawn: Dataset) -> None:
     bundle = claiming(make_bundle, drawn)
     part = Dataset(drawn.folder, drawn.layout, drawn.table.iloc[5:].reset_index(drop=True))
-    with pytest.raises(DataError, match=r"lacks 3 of the \d+ images that the bundle names\."):
+    with pytest.raises(DataError, match=r"lacks 3 of \d+ images that the bundle names\."):
         check_claims(Engine(bundle, threads=1), part)
 
 

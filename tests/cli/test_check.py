@@ -30,7 +30,7 @@ def test_a_tainted_test_set_ends_with_1_and_says_so(tmp_path: Path) -> None:
     first, second, *_ = siblings()
     result = CliRunner().invoke(app, write_lists(tmp_path, [first], [second]))
     assert result.exit_code == 1
-    assert result.output.startswith("TAINTED. Of 1 test images, 1 (100.0%)")
+    assert result.output.startswith("TAINTED. Of 1 test image, 1 (100.0%) shows")
 
 
 def test_a_clean_test_set_ends_with_0(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_one_table_of_both_parts_is_taken_by_its_column_and_the_note_names_it(
     path.write_text(f"image_id,{column},note\n{first},train,x\n{second},test,y\n")
     result = CliRunner().invoke(app, ["check", "--train", str(path), "--test", str(path)])
     assert result.exit_code == 1
-    assert "TAINTED. Of 1 test images, 1 (100.0%)" in result.output
+    assert "TAINTED. Of 1 test image, 1 (100.0%) shows" in result.output
     assert result.output.count(f"split.csv: read image_id and {column}; left note.") == 2
 
 

@@ -70,7 +70,7 @@ def test_verify_of_a_whole_folder_ends_with_0_and_says_what_is_known(
     assert code == 0
     assert "complete. 10,016 image files, 10,015 expected." in output
     assert "All is well." in output
-    assert "1 image files do not belong to the set." in output
+    assert "1 image file does not belong to the set." in output
 
 
 def test_lesions_are_declared_only_by_an_explicit_word(tmp_path: Path) -> None:

@@ -258,20 +258,20 @@ def test_a_finished_parquet_is_resumed_like_a_csv(image: Path, tmp_path: Path) -
     assert predict(image, "--out", out, "--quiet").exit_code == 0
     assert sorted(path.name for path in tmp_path.glob("p.*")) == ["p.parquet", "p.parquet.settings.json"]
     done = predict(image, "--out", out, "--resume", "--quiet")
-    assert "is finished; nothing is left to do. All 1 images are in it" in done.output
+    assert "is finished and holds 1 image. Nothing is left to do." in done.output
     refused = predict(image, "--out", out, "--resume", "--tta", "--quiet")
     assert "--tta was off, now on" in str(refused.exception)
     assert sorted(path.name for path in tmp_path.glob("p.*")) == ["p.parquet", "p.parquet.settings.json"]
     added = predict(image, other, "--out", out, "--resume", "--quiet", "--json")
     assert (json.loads(added.stdout)["predicted"], json.loads(added.stdout)["kept"]) == (1, 1)
     done = predict(image, other, "--out", out, "--resume", "--quiet")
-    assert "All 2 images are in it" in done.output
+    assert "holds 2 images" in done.output
 
 
 def test_the_challenge_format_is_resumed_from_the_same_places_alone(image: Path, tmp_path: Path) -> None:
     options = ("--out", tmp_path / "p.csv", "--format", "isic", "--quiet")
     assert predict(image, *options).exit_code == 0
-    assert "nothing is left to do" in predict(image, *options, "--resume").output
+    assert "Nothing is left to do" in predict(image, *options, "--resume").output
     (tmp_path / "other").mkdir()
     shutil.copy(image, tmp_path / "other" / "one.png")
     refused = predict(tmp_path / "other", *options, "--resume")

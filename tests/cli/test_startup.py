@@ -1,11 +1,16 @@
+import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from conftest import ROOT, Lesionwise
+from lesionwise.cli.app import app
 
 COMMANDS: list[tuple[str, float]] = runpy.run_path(str(ROOT / "benchmarks" / "speed" / "startup.py"))[
     "COMMANDS"
@@ -59,6 +64,59 @@ def test_the_name_that_was_meant_is_offered(command: str, meant: str, lesionwise
     refused = lesionwise(*command.split())
     assert refused.code == 2
     assert f'Did you mean "{meant}"?' in refused.err
+
+
+WRITTEN = {"--out", "--errors", "--heatmaps"}
+
+
+def _options(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    for sub, inner in getattr(command, "commands", {}).items():
+        yield from _options(inner, f"{name} {sub}".strip())
+    if not hasattr(command, "commands"):
+        yield from ((f"{name} {option.opts[0]}", option) for option in command.params)
+
+
+def test_every_option_that_names_a_file_to_read_is_verified_before_the_work() -> None:
+    named = [
+        (name, option)
+        for name, option in _options(typer.main.get_command(app))
+        if option.opts[0].startswith("--") and option.metavar in {"FILE", "DIR", "CSV"}
+    ]
+    assert len(named) > 40
+    read = [(name, option) for name, option in named if option.opts[0] not in WRITTEN]
+    folders = [
+        (name, option) for name, option in named if (option.opts[0], option.metavar) == ("--out", "DIR")
+    ]
+    assert [name for name, option in (*read, *folders) if option.callback is None] == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run --out used",
+        "run --out file",
+        "train small --data data --out used",
+        "train small --data data --out file/run",
+        "cross-validate small --data data --out file",
+        "leakage small --data data --out file",
+        "data explore data --out used",
+        "data explore data --out file",
+        "data audit data --out file",
+        "data split data --out used",
+        "data merge data data --out file",
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(
+    command: str, lesionwise: Lesionwise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("data").mkdir()  # which would be refused as no data folder if it was read
+    Path("used").mkdir()
+    Path("used/mine.txt").touch()
+    Path("file").touch()
+    monkeypatch.setattr("lesionwise.data.phantom.write_phantom", None)
+    refused = lesionwise(*command.split())
+    assert refused.code == 2
+    assert re.search(r"(used|file): (is not empty|expected (a folder|--out))", refused.err)
 
 
 def test_a_cache_that_cannot_be_written_names_its_variable(

@@ -89,7 +89,7 @@ def test_predictions_that_were_left_out_are_missed(mine: Predictions) -> None:
     truth = pd.DataFrame({"image_id": [*mine.image_id, "HARD_1", "HARD_2"], "dx": "nv"})
     with pytest.raises(
         DataError,
-        match=r"truth\.csv: 2 of 289 images, such as HARD_1, have no prediction; .* such as ISIC_0000000",
+        match=r"truth\.csv: no prediction for 2 of 289 images, such as HARD_1; .* such as ISIC_0000000",
     ):
         join_truth(mine, truth, "truth.csv")
 
@@ -103,7 +103,7 @@ def test_images_that_a_table_does_not_know_are_named(mine: Predictions) -> None:
     table = pd.DataFrame({"image_id": mine.image_id[1:]})
     with pytest.raises(
         DataError,
-        match=r"meta\.csv: 1 of 287 predicted images, such as ISIC_0000000, .* such as ISIC_0000001",
+        match=r"meta\.csv: lacks 1 of 287 predicted images, such as ISIC_0000000; .* such as ISIC_0000001",
     ):
         join_table(mine, table, "meta.csv")
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from conftest import WriteKaggle, make_recipe
-from lesionwise.errors import DataError, RecipeError
+from lesionwise.errors import DataError, RecipeError, RunError
 from lesionwise.explore.explore import Exploration, explore_folder
 from lesionwise.explore.page import write_exploration
 from lesionwise.labels import CODES
@@ -133,7 +133,7 @@ def test_a_folder_of_other_data_is_written_over_only_when_told_to(
         write_exploration(other, out)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
-    with pytest.raises(DataError, match="is not empty and holds no exploration"):
+    with pytest.raises(RunError, match="is not empty and holds no exploration"):
         write_exploration(one, tmp_path / "mine")
     assert (out / "explore.html").read_bytes() == page
     write_exploration(other, out, force=True)

@@ -51,9 +51,9 @@ def test_the_part_explained_by_diagnosis_is_one_without_noise_and_small_without_
 def test_imbalance_and_siblings_are_told_with_their_numbers() -> None:
     data = table(30, 90, lesion_id=[f"l{row // 2}" for row in range(30)] + [f"n{row}" for row in range(90)])
     said = text(data, measures(120))
-    assert "75 % of the 120 images are nv (melanocytic nevus), 3 times as many as mel" in said
+    assert "75 % of 120 images are nv (melanocytic nevus), 3 times as many as mel" in said
     assert "120 images show 105 lesions: 25 % of the images share their lesion with another" in said
-    assert "of mel images 100 %" in said
+    assert "(100 % of the mel images)" in said
 
 
 def test_a_way_of_confirmation_that_gives_a_diagnosis_away_is_named() -> None:
@@ -74,7 +74,7 @@ def test_age_sex_site_and_gaps_are_told() -> None:
     assert "40 years for nv and 70 for mel" in said
     assert "40 % of the images with a known sex are of men: 0 % for nv, 80 % for mel" in said
     assert "80 % of mel images are of the face, against 40 % of all" in said
-    assert "Missing: age of 1 images" in said
+    assert "Images without a value: age 1." in said
 
 
 def test_the_measure_that_separates_melanoma_best_is_named() -> None:

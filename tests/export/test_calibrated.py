@@ -88,7 +88,7 @@ def test_a_table_of_truths_stands_in_for_a_known_layout(
     drawn.table[["image_id", "dx", "lesion_id"]].to_csv(truth, index=False)
     assert lesionwise(*command).code == 0
     pd.concat([drawn.table, drawn.table.head(1).assign(image_id="lost")]).to_csv(truth, index=False)
-    assert "such as lost, are not in" in lesionwise(*command).err
+    assert "such as lost. Leave these rows out" in lesionwise(*command).err
 
 
 def test_pictures_with_a_diagnosis_that_is_none_of_the_seven_are_left_out_and_counted(

@@ -218,8 +218,9 @@ def test_a_model_that_is_not_calibrated_is_said_to_be_so(run: RunFolder) -> None
     assert check.band.verdict == "above"
     text = write_model_card(run).read_text(encoding="utf-8")
     assert (
-        f"the ece is {check.band.value:.3f}; a perfectly calibrated model shows\n{check.band.low:.3f} to "
-        f"{check.band.high:.3f} in 95 of 100 cases. **This one lies above: it is not calibrated.**"
+        f"the ece is {check.band.value:.3f}; that of a perfectly calibrated model is\n"
+        f"{check.band.low:.3f} to {check.band.high:.3f} in 95 of 100 cases. "
+        "**This ece is larger: the model is not calibrated.**"
     ) in text
     for row in check.shares:
         excess = f"{100 * row['excess']:+.1f} ({100 * row['low']:+.1f} to {100 * row['high']:+.1f})"

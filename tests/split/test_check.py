@@ -97,7 +97,7 @@ def test_repeats_in_the_training_list_are_fine_and_in_the_test_list_are_told() -
     check = check_split(["a1", "a1", "b1"], ["c1", "c1", "d1"], TABLE)
     assert check.clean
     assert (check.train_images, check.test_images, check.repeated) == (2, 2, 1)
-    assert "names images again in 1 rows" in describe_check(check)
+    assert "names images again in 1 row." in describe_check(check)
 
 
 def test_the_verdict_can_be_quoted() -> None:
@@ -168,13 +168,13 @@ def test_a_test_image_without_a_prediction_is_refused() -> None:
     table = big_table()
     ids = table["image_id"].tolist()
     with pytest.raises(
-        DataError, match=r"1 of 84 test images, such as vasc5y, .* name images such as akiec0x"
+        DataError, match=r"1 of 84 test images, such as vasc5y; .* name images such as akiec0x"
     ):
         check_split(ids[:1], ids, table, predictions=predict(ids[:-1], table, right=set()))
 
 
 def test_ids_outside_the_table_are_refused_with_the_remedy() -> None:
-    with pytest.raises(DataError, match=r"1 of the 2 test images, such as zz, .*--table"):
+    with pytest.raises(DataError, match=r"1 of 2 test images, such as zz; .*--table"):
         check_split(["a1"], ["b1", "zz"], TABLE)
     with pytest.raises(DataError, match="the list is empty"):
         check_split([], ["b1"], TABLE)

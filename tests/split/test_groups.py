@@ -66,7 +66,7 @@ def test_a_missing_column_is_refused() -> None:
 
 
 def test_an_empty_lesion_id_is_refused() -> None:
-    with pytest.raises(ValueError, match="1 are empty"):
+    with pytest.raises(ValueError, match="1 is empty"):
         lesion_groups(pd.DataFrame({"image_id": ["a", "b"], "lesion_id": ["L1", None]}))
 
 

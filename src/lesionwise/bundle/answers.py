@@ -113,7 +113,6 @@ class Answers(Sequence[Answer]):
         embedding: Shape (N, D); None if the model gives none.
         ood_score: How unlike a lesion image, shape (N,); None if the model gives none.
         cam: What each place adds to each logit, shape (N, C, h, w); None if the model gives none.
-        names: The name of each image.
         image_ids: The id that a table of paths gives each image; empty where none gives one.
         sources: Where the pixels of each image are, as far as they were kept.
         left_out: Reason by name, for images that could not be read and were to be skipped.

@@ -84,8 +84,6 @@ class Provenance(_Record):
     Attributes:
         data_fingerprint: SHA-256 over ids, diagnoses, lesions and contents of the images.
         split_fingerprint: SHA-256 of the split.
-        images: Images of the data set.
-        lesions: Their lesions.
         recipes: The resolved recipe of each member.
         seeds: The seed of each member.
         checkpoints: SHA-256 of the weights of each member.
@@ -135,9 +133,7 @@ class PointScores(_Record):
     """What an operating point gave on a part, each lesion counting once.
 
     Attributes:
-        question: As in the calibration.
-        aim: The same.
-        at_least: The same; these three tell which point it is.
+        at_least: With question and aim, as in the calibration: these three tell which point it is.
         sensitivity: None where there is no threshold, or no lesion on that side.
         specificity: The same.
     """
@@ -161,7 +157,6 @@ class SetScores(_Record):
 
     Attributes:
         coverage: Coverage by diagnosis with a promise, and of all of these together.
-        mean: Diagnoses in a set.
         single: Part of the images whose set holds at most one diagnosis with a promise.
     """
 
@@ -174,8 +169,6 @@ class PartScores(_Record):
     """The scores of one part of the split.
 
     Attributes:
-        lesions: Their lesions, which the intervals resample.
-        overall: Scores by name.
         per_class: Scores by diagnosis, then by score.
         points: Scores of the operating points; none if that was not measured.
         sets: Scores of the prediction sets; None if that was not measured.
@@ -195,8 +188,6 @@ class KeptShares(_Record):
     """The share of the images whose answer stays the same after one change.
 
     Attributes:
-        top: Stability of the likeliest diagnosis.
-        decision: Stability of the decision.
         melanoma: Stability of the melanoma flag; None without a threshold.
     """
 
@@ -209,8 +200,6 @@ class StabilityScores(_Record):
     """How often answers stay the same on `cal` when pictures hardly change.
 
     Attributes:
-        lesions: Their lesions, which the intervals resample.
-        changes: Stability by name of the change.
         measured_on: The images, as `image_digest` gives them.
     """
 
@@ -237,8 +226,6 @@ class Description(_Record):
     """All that a bundle says about itself.
 
     Attributes:
-        schema_version: Version of this record.
-        name: Name of the model.
         classes: Diagnosis codes in the order of the outputs.
         input: Rule that turns a picture into the input.
         metadata: How what is known besides the picture becomes the second input, `metadata` (N, M), in which

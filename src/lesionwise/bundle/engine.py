@@ -20,6 +20,7 @@ from lesionwise.bundle.runtimes import Arrays, Pixels, Run, Runtime, start
 from lesionwise.data.images import fit_image, read_image
 from lesionwise.data.metadata import Record
 from lesionwise.errors import BundleError, DataError, ImageError
+from lesionwise.wording import counted
 
 BATCH: Final = 8  # larger ones are slower on a CPU, whose caches they overflow, and take more memory
 _KEPT: Final = 64  # images without a file whose pixels are kept to be shown: 200 KB each
@@ -33,7 +34,6 @@ class Engine:
 
     Args:
         bundle: A checked bundle.
-        runtime: "openvino" or "onnxruntime".
         threads: Cores to use; all if left out.
         streams: Calls of `run` that are computed at the same time, if as many threads make them; the cores
             are shared out among them.
@@ -41,14 +41,10 @@ class Engine:
             else, and no other graph in int8.
 
     Attributes:
-        bundle: As given.
-        runtime: As given.
-        streams: As given.
         precision: What it computes in.
 
     Raises:
         BundleError: If the runtime cannot build the graph, or the graph is not of that precision.
-        MissingExtraError: If the runtime is not installed.
     """
 
     def __init__(
@@ -228,8 +224,9 @@ class Engine:
             if not np.isfinite(values).all():
                 odd = int((~np.isfinite(values).reshape(len(values), -1).all(axis=1)).sum())
                 raise BundleError(
-                    f"{self.bundle.path}: its {name} are no numbers for {odd} of {len(values)} images. "
-                    "The model is damaged or has a wrong description of its pixels; do not use it."
+                    f"{self.bundle.path}: its {name} are no numbers for {odd} of "
+                    f"{counted(len(values), 'image')}. The model is damaged or has a wrong description of "
+                    "its pixels; do not use it."
                 )
         return Answers(
             self.description,

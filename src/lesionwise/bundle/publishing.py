@@ -55,11 +55,7 @@ Its text: https://creativecommons.org/licenses/{kind}/{version}/legalcode
 
 @dataclass(frozen=True)
 class Publication:
-    """What was laid out.
-
-    Attributes:
-        files: Their names, checksums last.
-    """
+    """What was laid out."""
 
     folder: Path
     files: tuple[str, ...]

@@ -1,8 +1,4 @@
-"""Answers as a person reads them: sentences and rows for a terminal, HTML for a notebook.
-
-Here: what `lesionwise predict` prints and what a notebook shows. Not here: the numbers (`answers`), and the
-page of the service (`lesionwise.serve`).
-"""
+"""Answers as a person reads them: sentences and rows for a terminal, HTML for a notebook."""
 
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -83,13 +79,7 @@ def table_head(width: int) -> str:
 
 
 def table_row(answer: "Answer", width: int, name: str = "") -> str:
-    """Return an answer as a row of a table.
-
-    Args:
-        answer: The answer.
-        width: Width of the column of names.
-        name: Name to show; that of the answer by default.
-    """
+    """Return an answer as a row of a table."""
     shown = name or answer.name
     shown = f"…{shown[1 - width :]}" if len(shown) > width else shown
     held = "not calibrated"
@@ -120,12 +110,7 @@ def warnings_about(description: Description) -> list[str]:
 
 
 def answers_html(answers: Sequence["Answer"], description: Description) -> str:
-    """Return answers as HTML for a notebook: image, heatmap and bars of the first ones.
-
-    Args:
-        answers: What is shown.
-        description: Description of the bundle that answered.
-    """
+    """Return answers as HTML for a notebook: image, heatmap and bars of the first ones."""
     return _template().render(
         answers=[
             (answer, decision_in_words(answer), *_pictures(answer)) for answer in answers[:_IN_NOTEBOOK]
@@ -150,7 +135,6 @@ def draw_over(pixels: Pixels, values: "Float32s", zoom: float) -> Pixels:
     Args:
         pixels: The image as the network was given it, shape (H, W, 3).
         values: What each place adds to a logit, shape of any size.
-        zoom: Magnification that the description names.
     """
     seen = centred_slices((pixels.shape[0], pixels.shape[1]), zoom)
     drawn = dim_around(pixels, seen)

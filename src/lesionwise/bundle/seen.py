@@ -71,7 +71,7 @@ class Seen:
         )
         if not self.reasons:
             known = counted(self.images - self.unknown, "image")
-            return f"{self.model} was made with none of the {known} whose ids are in its data.{unknown}"
+            return f"{self.model} was made with none of the {known} in its data.{unknown}"
         counts = [(reason, list(self.reasons.values()).count(reason)) for reason in REASONS]
         parts = ", ".join(f"{count:,} {reason}" for reason, count in counts if count)
         images = counted(self.images, "image")
@@ -110,13 +110,13 @@ def seen_images(description: Description, predictions: Predictions) -> Seen | No
     if provenance is None:
         digests = description.calibrated_on
         return _seen_by_digest(description.name, predictions, digests) if digests else None
-    made_with = _ham10000_made_with(provenance)
-    if made_with is not None:
+    images = _ham10000_made_with(provenance)
+    if images is not None:
         known = known_lesions()
         theirs = set(known["image_id"])
         # Copies of an image in several folders are all that image, so several may have one name.
         name = {image: bare for image in ids if (bare := image_id_of(image)) in theirs}
-        found = find_taint(made_with, list(name.values()), known)
+        found = find_taint(images, list(name.values()), known)
         reasons = {image: found[bare] for image, bare in name.items() if bare in found}
         if provenance.seen:  # what the weights were trained on before HAM10000
             reasons = _seen_by_digest(description.name, predictions, provenance.seen).reasons | reasons
@@ -126,18 +126,28 @@ def seen_images(description: Description, predictions: Predictions) -> Seen | No
     return _seen_by_digest(description.name, predictions, provenance.seen, provenance.test_images)
 
 
+def made_with(description: Description) -> frozenset[str] | None:
+    """Return the digests of the images and lesions that a model was made with; None if it does not say."""
+    provenance = description.provenance
+    images = None if provenance is None else _ham10000_made_with(provenance)
+    seen = provenance.seen if provenance else None
+    if images is None:
+        return frozenset(seen) if seen else None
+    known = known_lesions()
+    lesions = known.loc[known["image_id"].isin(images), "lesion_id"].unique()
+    return frozenset({*digests_of_seen(images, lesions.tolist()), *(seen or ())})
+
+
 def _seen_by_digest(
-    model: str, predictions: Predictions, made_with: Sequence[str], tested_on: Sequence[str] = ()
+    model: str, predictions: Predictions, known: Sequence[str], tested_on: Sequence[str] = ()
 ) -> Seen:
     """Return which of the predicted images are among digests.
 
     Args:
-        model: Name of the model.
-        predictions: Predictions with the ids that are to be looked for.
-        made_with: Digests of the images and lesions that made it.
+        known: Digests of the images and lesions that made it.
         tested_on: Digests of images that are known not to be among them.
     """
-    ids, digests = predictions.image_id.tolist(), set(made_with)
+    ids, digests = predictions.image_id.tolist(), set(known)
     groups = [None] * len(ids) if predictions.group is None else predictions.group.tolist()
     reasons = {}
     unknown = 0

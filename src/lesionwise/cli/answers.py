@@ -1,8 +1,4 @@
-"""The answers of `lesionwise predict` on the screen, or as JSON, where no table is written.
-
-Here: printing them as they come, and what could not be used. Not here: how an answer reads
-(`lesionwise.bundle.rendering`).
-"""
+"""The answers of `lesionwise predict` on the screen, or as JSON, where no table is written."""
 
 import shlex
 import sys
@@ -41,19 +37,7 @@ def print_answers(
     as_json: bool,
     quiet: bool,
 ) -> Tally:
-    """Predict images and print each answer as soon as it is there; JSON is printed at the end.
-
-    Args:
-        engine: The model.
-        pictures: What to predict.
-        options: Further arguments of `answer_pictures`.
-        on_answers: As for `Output`.
-        as_json: Print JSON.
-        quiet: Print no notes.
-
-    Returns:
-        What became of the images.
-    """
+    """Predict images and print each answer as soon as it is there; JSON is printed at the end."""
     tally, results = Tally(), []
     faults: list[list[str]] = []
     first = next(iter(pictures))

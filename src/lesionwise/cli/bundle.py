@@ -15,7 +15,9 @@ from lesionwise.cli.options import (
     ModelFile,
     Quiet,
     complete_model,
+    file_option,
     folder_option,
+    model_option,
     read_text,
     verify_model,
 )
@@ -56,9 +58,9 @@ Licence = Annotated[
 ]
 Card = Annotated[
     Path | None,
-    typer.Option(
+    file_option(
         "--card",
-        help="Markdown file with what a reader must know, such as the model card; it becomes part of the "
+        "Markdown file with what a reader must know, such as the model card; it becomes part of the "
         "bundle; by default model_card.md in the run's folder.",
     ),
 ]
@@ -77,10 +79,8 @@ Source = Annotated[
 Folder = Annotated[Path, typer.Argument(help="Folder to make.", metavar="DIR")]
 LicenceText = Annotated[
     Path | None,
-    typer.Option(
-        "--licence-text",
-        help="File with the text of the licence, where it is not one of Creative Commons.",
-        metavar="FILE",
+    file_option(
+        "--licence-text", "File with the text of the licence, where it is not one of Creative Commons."
     ),
 ]
 
@@ -130,9 +130,10 @@ def export(
     check = bundle.description.precision_check
     if check:
         print_note(
-            f"{precision} changes the decision, diagnosis or set of {check.changed} of {check.images} images "
-            f"of cal; probabilities by up to {check.largest_difference:.3f}. Scores on val are its "
-            "own; it claims none on test, which was read for fp32.",
+            f"{precision} changes the decision, diagnosis or set of {check.changed} of "
+            f"{counted(check.images, 'image')} of cal; probabilities by up to "
+            f"{check.largest_difference:.3f}. Scores on val are its own; it claims none on test, which was "
+            "read for fp32.",
             quiet=quiet,
         )
     _note_stamp(bundle, quiet=quiet)
@@ -160,7 +161,7 @@ def show(
     path: File = None,
     against: Annotated[
         Path | None,
-        typer.Option("--against", help="An older bundle: show only what moved since.", metavar="FILE"),
+        model_option("--against", "An older bundle: show only what moved since."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -225,7 +226,7 @@ def _facts(bundle: "Bundle") -> dict[str, str]:
         "image": reading,
         "outputs": ", ".join(description.outputs),
         "precision": description.precision
-        + (f" ({check.changed} of {check.images} decisions on cal changed)" if check else ""),
+        + (f" ({check.changed} of {counted(check.images, 'decision')} on cal changed)" if check else ""),
         **_calibration_facts(description.calibration),
     }
     if made:
@@ -284,8 +285,7 @@ def verify(data: Data = None, model: ModelFile = None, json: Json = False, quiet
 
     engine = load_model(model)
     dataset = read_dataset(data or _download(quiet=quiet), without_table=True)
-    for note in dataset.notes:
-        print_note(note, quiet=quiet)
+    Display(quiet=quiet).on_data(dataset.about)
     found = check_claims(engine, dataset)
     width = 2 + max(len(row.score) for row in found.rows)
     lines = _describe_known(found) + [
@@ -311,7 +311,7 @@ def _describe_known(found: "ClaimCheck") -> list[str]:
     if not found.known:
         return []
     counts = ", ".join(f"{name} of {count:,}" for name, count in found.known.items())
-    lines = [f"Of {found.images:,} test images the data state {counts}."]
+    lines = [f"Of {counted(found.images, 'test image')} the data state {counts}."]
     if missing := " and ".join(found.missing_metadata):
         lines.append(
             f"The claim rests on {missing}, which the data do not state. Without it the "

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lesionwise.cli import given
-from lesionwise.cli.console import Display, print_about, print_note, print_result
+from lesionwise.cli.console import Display, print_columns, print_result
 from lesionwise.cli.options import Json, Part, Quiet, Workers, file_option, folder_option, with_part
 
 
@@ -52,7 +52,7 @@ def check(
     from lesionwise.split.check import check_split
     from lesionwise.split.id_lists import part_column, read_ids, read_lesion_table
     from lesionwise.split.verdict import describe_check
-    from lesionwise.tables import describe_columns, read_table
+    from lesionwise.tables import read_table
 
     order = classes.split(",") if classes else None
     if predictions:
@@ -62,7 +62,7 @@ def check(
         header = read_table(file).header
         if len(header) > 1:
             used = of_table if file is table else ["image_id", *filter(None, [part_column(header)])]
-            print_note(describe_columns(file, used), quiet=quiet)
+            print_columns(file, used, quiet=quiet)
     if train == test and part_column(read_table(test).header) is None:
         raise DataError(
             f"{test}: is given as --train and as --test, so expected a column such as split but found none. "
@@ -76,8 +76,8 @@ def check(
         from lesionwise.execution import Execution
 
         dataset = read_dataset(with_part(data, part))
-        print_about(dataset, quiet=quiet)
         with Display(quiet=quiet) as display:
+            display.on_data(dataset.about)
             execution = Execution(workers=workers, progress=display)
             cache = open_cache(dataset, COMPARE_SIZE, execution=execution)
         pairs = identical_images(dataset, cache.pixels)

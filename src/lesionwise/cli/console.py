@@ -14,13 +14,13 @@ from rich.text import Text
 from typing_extensions import override
 
 from lesionwise.progress import Progress
+from lesionwise.tables import describe_columns
 from lesionwise.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
-    from lesionwise.data.dataset import Dataset
     from lesionwise.evaluation.calibration.check import CalibrationCheck
     from lesionwise.evaluation.scores.evaluate import Evaluation
 
@@ -46,11 +46,15 @@ def print_note(text: str, *, quiet: bool = False) -> None:
         _notes.print(text, markup=False)
 
 
-def print_about(dataset: "Dataset", *, quiet: bool = False) -> None:
-    """Print what a user should know of a data set, and which columns of its table were used."""
-    for line in (*dataset.warnings, *dataset.notes, dataset.columns):
-        if str(line):
-            print_note(str(line), quiet=quiet)
+def print_columns(path: "Path", used: "Collection[str]", *, quiet: bool = False) -> None:
+    """Print which columns of a table are used, and which are left.
+
+    Args:
+        path: The table.
+        used: Columns that the command uses, by our names or as the table spells them.
+        quiet: Print nothing.
+    """
+    print_note(describe_columns(path, used), quiet=quiet)
 
 
 def print_error(text: str) -> None:
@@ -107,12 +111,7 @@ class Pace:
 
 
 class Display(Progress):
-    """What a long command shows: moving bars on a terminal, a line every ten seconds in a log.
-
-    Args:
-        quiet: Show nothing.
-        clock: Returns the time in seconds.
-    """
+    """What a long command shows: moving bars on a terminal, a line every ten seconds in a log."""
 
     _counts: ClassVar[tuple[type[bars.ProgressColumn], ...]] = (bars.MofNCompleteColumn, SpeedColumn)
 
@@ -127,6 +126,7 @@ class Display(Progress):
             disable=quiet or not _notes.is_terminal,
             transient=True,
         )
+        self._shown: set[str] = set()
         self._tasks: dict[str, bars.TaskID] = {}
         self._stage: bars.TaskID | None = None
         self._clock = clock
@@ -145,6 +145,13 @@ class Display(Progress):
     @override
     def on_run(self, title: str) -> None:
         print_note(title, quiet=self.quiet)
+
+    @override
+    def on_data(self, about: "Sequence[str]") -> None:
+        for line in about:
+            if line not in self._shown:  # every fold reads the same data
+                print_note(line, quiet=self.quiet)
+        self._shown.update(about)
 
     @override
     def on_stage(self, title: str, number: int, total: int) -> None:
@@ -175,7 +182,9 @@ class Display(Progress):
         if speed and self._is_due():
             seconds = (total - done) / speed
             seconds += max(0, self._epochs - epoch - 1) * (self._epoch_s or total / speed)
-            self._print_line(f"{title}  {done:,}/{total:,} images  {_speed(speed)}  {_left(seconds)}")
+            self._print_line(
+                f"{title}  {done:,}/{counted(total, 'image')}  {_speed(speed)}  {_left(seconds)}"
+            )
 
     @override
     def on_epoch(self, row: dict[str, float]) -> None:
@@ -309,8 +318,8 @@ def describe_check(check: "CalibrationCheck") -> str:
         f"model ({band})"
     )
     lines += [
-        f"  {'sets, ' + row['diagnosis']:23} {row['covered']} of {row['lesions']} lesions covered "
-        f"({row['coverage']:.3f}; a promise just kept shows {row['low']:.3f} to {row['high']:.3f})"
+        f"  {'sets, ' + row['diagnosis']:23} {row['covered']} of {counted(row['lesions'], 'lesion')} "
+        f"covered ({row['coverage']:.3f}; a promise just kept shows {row['low']:.3f} to {row['high']:.3f})"
         for row in check.coverage
     ]
     for point in check.points:

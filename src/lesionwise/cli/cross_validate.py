@@ -9,6 +9,7 @@ from lesionwise.cli import options
 from lesionwise.cli.console import Display, print_result
 from lesionwise.cli.extras import require
 from lesionwise.errors import LesionwiseError
+from lesionwise.wording import counted
 
 if TYPE_CHECKING:
     from lesionwise.experiments.crossval import CrossValidation
@@ -76,8 +77,8 @@ def describe_folds(result: "CrossValidation") -> str:
             "agree (interval of Nadeau and Bengio)."
         )
         lines.append(
-            f"Pooled: the {result.pooled.images} held-out predictions as one set, as sure as their "
-            f"{result.pooled.lesions} lesions allow."
+            f"Pooled: {counted(result.pooled.images, 'held-out prediction')} as one set, as sure as "
+            f"{counted(result.pooled.lesions, 'lesion allows', 'lesions allow')}."
         )
     return "\n".join(lines)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from lesionwise.cli.console import Display, TransferDisplay, print_about, print_note, print_result
+from lesionwise.cli.console import Display, TransferDisplay, print_columns, print_note, print_result
 from lesionwise.cli.extras import require
 from lesionwise.cli.options import (
     ByOption,
@@ -16,8 +16,11 @@ from lesionwise.cli.options import (
     Seed,
     Set,
     Workers,
+    file_option,
+    out_option,
     split_or_unit,
     verify_data_folder,
+    verify_out_file,
     with_part,
 )
 from lesionwise.errors import DataError, RecipeError
@@ -30,7 +33,7 @@ DownloadedSet = Annotated[
 
 
 def download(
-    out: Annotated[Path, typer.Option("--out", help="Folder to fill.", metavar="DIR")],
+    out: Annotated[Path, out_option("Folder to fill.")],
     source: Annotated[
         Literal["auto", "dataverse", "isic", "kaggle"],
         typer.Option("--source", help="Source to download from; auto asks one after the other."),
@@ -72,10 +75,7 @@ def verify(folder: DataFolder, wanted: DownloadedSet = "train", json: Json = Fal
 def audit(
     folder: DataFolder,
     part: Part = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Folder for audit.html, audit.json and pairs.csv.", metavar="DIR"),
-    ] = None,
+    out: Annotated[Path | None, out_option("Folder for audit.html, audit.json and pairs.csv.")] = None,
     fail_on: Annotated[
         Literal["error", "warning", "never"],
         typer.Option("--fail-on", help="Least severity at which the command ends with 1."),
@@ -134,7 +134,7 @@ def merge(
         list[Path],
         typer.Argument(help="Data folders, or parts as DIR/ISIC2018_Task3_Test.", metavar="DIR DIR..."),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder for merged.csv.", metavar="DIR")],
+    out: Annotated[Path, out_option("Folder for merged.csv.")],
     json: Json = False,
 ) -> None:
     """Make one data folder of several collections; an image that two of them hold counts once."""
@@ -167,8 +167,12 @@ def merge(
 
 def _describe_check(folder: Path, found: Any) -> str:  # noqa: ANN401 (a FolderCheck, imported late)
     verdict = "complete" if found.complete else f"NOT COMPLETE: {found.summary}"
-    counts = f" {found.found:,} image files, {found.expected:,} expected." if found.expected else ""
-    extra = f"{len(found.extra):,} image files do not belong to the set." if found.extra else ""
+    counts = f" {counted(found.found, 'image file')}, {found.expected:,} expected." if found.expected else ""
+    extra = (
+        f"{counted(len(found.extra), 'image file does', 'image files do')} not belong to the set."
+        if found.extra
+        else ""
+    )
     return "\n".join(
         [f"{folder}: {verdict}.{counts}", *(f"  {line}" for line in (*found.notes, extra) if line)]
     )
@@ -179,8 +183,8 @@ def _describe_audit(found: Any) -> str:  # noqa: ANN401 (an Audit, imported late
     counts = f"{counted(found.images, 'image')} of {counted(found.lesions, 'lesion')}, layout {found.layout}"
     known = found.known_pairs
     search = (
-        f"The search for near-duplicates finds {known['known_found']} of {known['known']} pairs that are "
-        f"known, among {known['candidates']} candidates."
+        f"The search for near-duplicates finds {known['known_found']} of "
+        f"{counted(known['known'], 'known pair')}, among {counted(known['candidates'], 'candidate')}."
         if known.get("known")
         else ""
     )
@@ -229,20 +233,21 @@ def phantom(
 def split(
     folder: DataFolder,
     part: Part = None,
-    out: Annotated[Path, typer.Option("--out", help="File to write.", metavar="FILE")] = Path("split.csv"),
+    out: Annotated[
+        Path, typer.Option("--out", help="File to write.", metavar="FILE", callback=verify_out_file)
+    ] = Path("split.csv"),
     by: ByOption = "lesion",
     seed: Seed = 0,
     workers: Workers = None,
     verify: Annotated[
-        Path | None,
-        typer.Option("--verify", help="Verify this split against the data instead.", metavar="FILE"),
+        Path | None, file_option("--verify", "Verify this split against the data instead.")
     ] = None,
     merge: Annotated[
         Path | None,
-        typer.Option(
+        file_option(
             "--merge",
-            help="Pairs of images that you confirmed to show one lesion; their lesions are joined.",
-            metavar="CSV",
+            "Pairs of images that you confirmed to show one lesion; their lesions are joined.",
+            "CSV",
         ),
     ] = None,
     force: Annotated[
@@ -258,16 +263,17 @@ def split(
     folder = with_part(folder, part)
     from lesionwise.execution import Execution
     from lesionwise.files import sole_writer
-    from lesionwise.split.merge import read_pairs, verify_merge
+    from lesionwise.split.merge import PAIR_COLUMNS, read_pairs, verify_merge
     from lesionwise.split.split_file import verify_replaceable, write_split
     from lesionwise.training.prepare import prepare
 
     pairs = read_pairs(merge) if merge else []
+    if merge:
+        print_columns(merge, PAIR_COLUMNS, quiet=quiet)
     with Display(quiet=quiet) as display:
         execution = Execution(workers=workers, progress=display)
         unit = split_or_unit(verify, by)
         data = prepare(folder, split=unit, seed=seed, merge=pairs, execution=execution)
-    print_about(data.dataset, quiet=quiet)
     if merge:
         verify_merge(data.dataset.table, pairs, force=force, source=str(merge))
     counts = {part: int(count) for part, count in data.split.frame["part"].value_counts().items()}
@@ -291,12 +297,7 @@ def split(
 def explore(
     folder: DataFolder,
     part: Part = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", help="Folder for explore.html and figures/; by default explore/.", metavar="DIR"
-        ),
-    ] = None,
+    out: Annotated[Path, out_option("Folder for explore.html and figures/.")] = Path("explore"),
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -311,8 +312,12 @@ def explore(
 ) -> None:
     """Show what a data folder holds: its table, its pixels, its masks, and what stands out."""
     folder = with_part(folder, part)
+    from lesionwise.explore import RECORD
     from lesionwise.recipe import load_recipe
+    from lesionwise.run_folder import claim_own_folder
 
+    if not force:
+        claim_own_folder(out / RECORD, what="exploration")
     if set_ and not recipe:
         raise RecipeError("Expected --recipe where a key of it is set.")
     loaded = load_recipe(recipe, set_ or []) if recipe else None
@@ -325,8 +330,7 @@ def explore(
     with Display(quiet=quiet) as display:
         execution = Execution(workers=workers, progress=display)
         found = explore_folder(folder, recipe=loaded, execution=execution)
-    print_about(found.dataset, quiet=quiet)
-    page = write_exploration(found, out or Path("explore"), force=force)
+    page = write_exploration(found, out, force=force)
     value = {
         "page": str(page),
         "images": len(found.dataset.table),

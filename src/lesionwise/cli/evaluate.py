@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lesionwise.cli import given
-from lesionwise.cli.console import Display, describe_check, describe_evaluation, print_note, print_result
+from lesionwise.cli.console import (
+    Display,
+    describe_check,
+    describe_evaluation,
+    print_columns,
+    print_note,
+    print_result,
+)
 from lesionwise.cli.extras import require
 from lesionwise.cli.options import By, Device, DeviceOption, Json, Out, Quiet
 from lesionwise.errors import LesionwiseError
@@ -121,7 +128,6 @@ def _evaluate_malignant(
     from lesionwise.evaluation.malignancy import evaluate_malignancy, read_malignancy
     from lesionwise.evaluation.predictions import read_predictions
     from lesionwise.evaluation.runs.scores import verify_not_test
-    from lesionwise.tables import describe_columns
 
     if truth is None:
         raise LesionwiseError(
@@ -131,7 +137,7 @@ def _evaluate_malignant(
     predictions = read_predictions(source, normalise=normalise, classes=classes)
     known = read_malignancy(truth)
     used = ("image_id", "lesion_id", "benign_malignant", "target", *DIAGNOSIS_COLUMNS)
-    print_note(describe_columns(truth, used), quiet=quiet)
+    print_columns(truth, used, quiet=quiet)
     if by == "image":
         print_note(given.BY_IMAGE, quiet=quiet)
     found = evaluate_malignancy(predictions, known, str(truth), by_image=by == "image")
@@ -168,7 +174,7 @@ def _evaluate_run(
         print_note(note, quiet=quiet)
     if collection_of(read_run_predictions(run, part).image_id) == "phantom":
         print_note(PHANTOM_WARNING, quiet=quiet)
-    known, missing = about_part(run, part) if table is None else (table, "")
+    known, missing = about_part(run, part, progress=Display(quiet=quiet)) if table is None else (table, "")
     if missing:
         print_note(missing, quiet=quiet)
     return evaluate_part(run, part, table=known), part, read_check(run, part)

@@ -1,7 +1,4 @@
-"""Predictions of anybody's model: reading them, looking up their training images, and scoring them.
-
-Here: what `evaluate`, `compare` and `report` do with a CSV. Not here: the runs of this package.
-"""
+"""Predictions of anybody's model: reading them, looking up their training images, and scoring them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from lesionwise.cli.console import describe_evaluation, print_note, verdict_on
+from lesionwise.cli.console import describe_evaluation, print_columns, print_note, verdict_on
 from lesionwise.cli.options import By, file_option, model_option
 from lesionwise.errors import LesionwiseError
 from lesionwise.wording import counted
@@ -98,15 +95,13 @@ def read_metadata(path: Path, *, quiet: bool) -> "pd.DataFrame":
     """Return a table about images in which `group` holds the lesion groups that splits are made by.
 
     Args:
-        path: The table.
         quiet: Do not print which columns were used and which were left.
     """
     from lesionwise.evaluation.tables import USED, read_table
     from lesionwise.split.groups import lesion_groups
-    from lesionwise.tables import describe_columns
 
     table = read_table(path)
-    print_note(describe_columns(path, USED), quiet=quiet)
+    print_columns(path, USED, quiet=quiet)
     if "lesion_id" in table and "group" not in table and (table["lesion_id"] != "").all():
         table["group"] = lesion_groups(table)
     return table

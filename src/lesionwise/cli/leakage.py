@@ -7,6 +7,7 @@ from lesionwise.cli import options
 from lesionwise.cli.console import Display, print_result
 from lesionwise.cli.extras import require
 from lesionwise.labels import LEAKY_STAMP
+from lesionwise.wording import counted
 
 if TYPE_CHECKING:
     from lesionwise.experiments.leakage_scores import Measurement, Outcome
@@ -67,10 +68,10 @@ def describe_outcomes(outcomes: "list[Outcome]") -> str:
         stamp = f"  {LEAKY_STAMP}" if outcome.leaky else ""
         share = outcome.tainted / outcome.own.images
         copies = f", {outcome.repeated:,} of them the very photograph" if outcome.repeated else ""
-        taint = f"{outcome.tainted:,} ({share:.0%}) show a lesion that was trained on{copies}"
+        shows = counted(outcome.tainted, f"({share:.0%}) shows", f"({share:.0%}) show")
         lines = [
             f"{outcome.title}{stamp}",
-            f"  of {outcome.own.images:,} test images {taint}",
+            f"  of {counted(outcome.own.images, 'test image')} {shows} a lesion that was trained on{copies}",
             _line("what a notebook reports", outcome.own),
         ]
         if outcome.leaky:
@@ -87,4 +88,4 @@ def _line(title: str, measured: "Measurement") -> str:
     note = [f"({measured.note})"] if measured.note else []
     if measured.baseline is not None:
         note.append(f"[commonest alone {measured.baseline:.3f}]")
-    return f"  {title:24} {measured.images:6,} images: {'  '.join([*scores, *note])}"
+    return f"  {title:24} {counted(measured.images, 'image'):>13}: {'  '.join([*scores, *note])}"

@@ -19,7 +19,7 @@ def verify_data_folder(folder: Path | None) -> Path | None:
 def _is_part(folder: Path) -> bool:
     """Return whether a path stands for one part of a challenge: a folder, and how the files begin."""
     parent = folder.parent
-    if not parent.is_dir() or not any(other.name.startswith(folder.name) for other in parent.iterdir()):
+    if not parent.is_dir() or not any(other.name.startswith(f"{folder.name}_") for other in parent.iterdir()):
         return False
     from lesionwise.data.layouts import is_data_folder  # pandas, for which a typo must not wait
 
@@ -35,10 +35,33 @@ def with_part(folder: Path, part: str | None) -> Path:
     return part_folder(folder, part)
 
 
+def verify_folder(folder: Path | None) -> Path | None:
+    """Return a folder of other things than data, which exists."""
+    if folder and not folder.is_dir():
+        raise LesionwiseError(f"{folder}: expected a folder but found none.{_near(folder)}")
+    return folder
+
+
 def verify_file(path: Path | None) -> Path | None:
     """Return the path of a file that exists."""
     if path and not path.is_file():
         raise LesionwiseError(f"{path}: expected a file but found none.{_near(path)}")
+    return path
+
+
+def verify_out_folder(folder: Path | None) -> Path | None:
+    """Return a folder that can be made or written to, so that this is known before the work."""
+    for place in (folder, *folder.parents) if folder else ():
+        if place.is_file():
+            raise LesionwiseError(f"{place}: expected a folder to write to but found a file.")
+    return folder
+
+
+def verify_out_file(path: Path) -> Path:
+    """Return a path that a file can be written to."""
+    if path.is_dir():
+        raise LesionwiseError(f"{path}: expected --out to name a file but it is a folder.")
+    verify_out_folder(path.parent)
     return path
 
 
@@ -94,6 +117,11 @@ def folder_option(name: str, what: str) -> Any:  # noqa: ANN401 (the same)
     return typer.Option(name, help=what, metavar="DIR", callback=verify_data_folder)
 
 
+def out_option(what: str) -> Any:  # noqa: ANN401 (the same)
+    """Return an option that names a folder for results."""
+    return typer.Option("--out", help=what, metavar="DIR", callback=verify_out_folder)
+
+
 def model_option(name: str, what: str) -> Any:  # noqa: ANN401 (the same)
     """Return an option that names a bundle, or a model that ships."""
     return typer.Option(name, help=what, metavar="FILE", callback=verify_model, autocompletion=complete_model)
@@ -138,7 +166,7 @@ LesionsOfPictures = Annotated[
 OptionalData = Annotated[
     Path | None, folder_option("--data", "Folder of images with its table; without it, drawn phantoms.")
 ]
-Out = Annotated[Path | None, typer.Option("--out", help="Folder for the results.", metavar="DIR")]
+Out = Annotated[Path | None, out_option("Folder for the results.")]
 SplitFile = Annotated[Path | None, file_option("--split", "A split.csv to use; without it one is made.")]
 ModelFile = Annotated[
     Path | None, model_option("--model", "A bundle, or one that ships: best (the default), larger.")

@@ -10,7 +10,16 @@ import typer
 
 from lesionwise.cli.bundle import Precision
 from lesionwise.cli.console import Display, print_note, print_result
-from lesionwise.cli.options import EngineName, EngineOption, Json, ModelFile, Quiet, Resume, Workers
+from lesionwise.cli.options import (
+    EngineName,
+    EngineOption,
+    Json,
+    ModelFile,
+    Quiet,
+    Resume,
+    Workers,
+    file_option,
+)
 from lesionwise.errors import DataError, LesionwiseError
 from lesionwise.names import image_id_of
 from lesionwise.wording import counted, did_you_mean, listed
@@ -27,9 +36,7 @@ if TYPE_CHECKING:
 _SOME_FAILED = 1
 _SUFFIXES = (".csv", ".parquet")
 _OPTIONS = {"age": "--age", "sex": "--sex", "localization": "--site"}
-_FINISHED = (
-    "{}: is finished; nothing is left to do. All {} images are in it. Leave --resume out to predict anew."
-)
+_FINISHED = "{}: is finished and holds {}. Nothing is left to do. Leave --resume out to predict anew."
 
 
 Places = Annotated[
@@ -86,10 +93,9 @@ PrecisionOption = Annotated[
 ]
 MetadataFile = Annotated[
     Path | None,
-    typer.Option(
+    file_option(
         "--metadata",
-        help="A table of image ids or path with age, sex, localization, for a model that takes them.",
-        metavar="FILE",
+        "A table of image ids or paths with age, sex, localization, for a model that takes them.",
     ),
 ]
 Tta = Annotated[
@@ -140,6 +146,7 @@ def predict(
         from lesionwise.data.storage import import_arrow
 
         import_arrow()
+    _verify_record(record, model)
     from lesionwise.bundle.engine import load_model
     from lesionwise.bundle.rendering import warnings_about
     from lesionwise.data.workspace import usable_cores
@@ -243,19 +250,26 @@ def _read_known(metadata: Path | None, record: "Record", engine: "Engine") -> "M
     from lesionwise.predict.metadata import read_metadata_table, same_for_all
 
     table = read_metadata_table(metadata, engine) if metadata else None
+    return same_for_all(record, engine, table) if record else table
+
+
+def _verify_record(record: "Record", model: Path | None) -> None:
+    """Make sure that a model takes what was given; a typo must not wait for the runtime."""
     if not record:
-        return table
-    encoding = engine.description.metadata
+        return
+    from lesionwise.bundle.load import read_bundle
+
+    description = read_bundle(model).description
+    encoding = description.metadata
     for name, value in record.items():
         option = _OPTIONS[name]
         if encoding is None or name not in encoding.names:
             takes = f"it takes {listed(encoding.names)}" if encoding else "it is a model of images alone"
-            raise DataError(f"{option}: {engine.description.name} does not use it: {takes}. Leave it out.")
+            raise DataError(f"{option}: {description.name} does not use it: {takes}. Leave it out.")
         own = next(field for field in encoding.fields if field.name == name)
         if own.encode(value) is None:
             near = did_you_mean(str(value), getattr(own, "words", ()))
             raise DataError(f'Expected {option} to be {own.expected} but got "{value}".{near}')
-    return same_for_all(record, engine, table)
 
 
 def _note_unused(engine: "Engine", places: list[str], *, quiet: bool) -> None:
@@ -317,7 +331,7 @@ def _verify_names(
     heatmaps: Path | None,
 ) -> None:
     """Make sure that a result has a known format, and takes the place of nothing that is read."""
-    for option, path in (("--out", out), ("--errors", errors), ("--model", model), ("--metadata", metadata)):
+    for option, path in (("--out", out), ("--errors", errors), ("--model", model)):
         if path and path.is_dir():
             raise LesionwiseError(f"{path}: expected {option} to name a file but it is a folder.")
     if heatmaps and heatmaps.exists() and not heatmaps.is_dir():
@@ -341,7 +355,7 @@ def _report(tally: "Tally", output: "Output", *, as_json: bool) -> None:
     repeated = f", {tally.repeated} named again and left out" if tally.repeated else ""
     failed = f"; {tally.failed} could not be predicted: {errors}" if tally.failed else ""
     if tally.kept and not (tally.predicted or tally.failed):
-        text = _FINISHED.format(out, tally.kept)
+        text = _FINISHED.format(out, counted(tally.kept, "image"))
     else:
         text = f"Predicted {counted(tally.predicted, 'image')}{kept}{repeated}: {out}{failed}"
         counts = describe_counts(tally.by_decision)

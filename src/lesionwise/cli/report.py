@@ -7,7 +7,7 @@ import typer
 
 from lesionwise.cli import given
 from lesionwise.cli.console import Display, print_note, print_result
-from lesionwise.cli.options import Json, Out, Quiet, read_text
+from lesionwise.cli.options import Json, Out, Quiet, file_option, read_text
 from lesionwise.errors import LesionwiseError
 
 if TYPE_CHECKING:
@@ -30,10 +30,8 @@ Folds = Annotated[
 ]
 Notes = Annotated[
     Path | None,
-    typer.Option(
-        "--notes",
-        help="With --card: a Markdown file with what only its makers know; it is copied unchanged.",
-        metavar="FILE",
+    file_option(
+        "--notes", "With --card: a Markdown file with what only its makers know; it is copied unchanged."
     ),
 ]
 

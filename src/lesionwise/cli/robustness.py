@@ -8,8 +8,9 @@ import typer
 
 from lesionwise.cli.console import Display, print_note, print_result
 from lesionwise.cli.extras import require
-from lesionwise.cli.options import DeviceOption, Json, Quiet, RunArgument
+from lesionwise.cli.options import DeviceOption, Json, Quiet, RunArgument, file_option, folder_option
 from lesionwise.errors import LesionwiseError
+from lesionwise.wording import counted
 
 if TYPE_CHECKING:
     from lesionwise.evaluation.stability import Stability
@@ -20,13 +21,11 @@ Model = Annotated[
 ]
 DataFolder = Annotated[
     Path | None,
-    typer.Option(
-        "--data", help="Folder of the images; where they were in training for a run.", metavar="DIR"
-    ),
+    folder_option("--data", "Folder of the images; where they were in training for a run."),
 ]
 SplitFile = Annotated[
     Path | None,
-    typer.Option("--split", help="For a bundle: the split.csv that it was made with.", metavar="FILE"),
+    file_option("--split", "For a bundle: the split.csv that it was made with."),
 ]
 
 
@@ -117,7 +116,7 @@ def _lines(found: "Stability") -> list[str]:
         for change, kept in found.changes.items()
     ]
     return [
-        f"{found.images} images of {found.lesions} lesions of cal",
+        f"{counted(found.images, 'image')} of {counted(found.lesions, 'lesion')} of cal",
         head,
         *rows,
         *describe_stability(found),

@@ -16,7 +16,7 @@ from lesionwise.cli.console import (
     remember_folder,
 )
 from lesionwise.cli.extras import require
-from lesionwise.cli.train import train_shown
+from lesionwise.cli.train import train_shown, verify_run_out
 from lesionwise.errors import RunError
 
 _PHANTOM_ROOT = Path(".lesionwise")
@@ -50,16 +50,17 @@ def run(
     if data is None and devices * nodes > 1:
         raise RunError('Expected --data: several processes draw no phantoms. "lesionwise data phantom" does.')
     from lesionwise.recipe import load_recipe
+    from lesionwise.run_folder import next_run_path, run_to_write
 
     name, unit = recipe or ("small" if data else "phantom"), options.split_or_unit(split, by)
     resolved = load_recipe(name, set_ or ())
+    verify_run_out(out, resume=resume, runs=devices * nodes)
     require("torch")
     from lesionwise.evaluation.runs.predictions import describe_unscored
     from lesionwise.evaluation.runs.scores import evaluate_part, read_check
     from lesionwise.execution import Execution
     from lesionwise.experiments.image_facts import about_part
     from lesionwise.report.html import write_report
-    from lesionwise.run_folder import next_run_path, run_to_write
     from lesionwise.run_record import timed_stage
     from lesionwise.training.run import train
 

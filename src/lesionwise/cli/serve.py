@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lesionwise.cli.console import print_note, print_result
-from lesionwise.cli.options import ModelFile, Quiet
+from lesionwise.cli.options import ModelFile, Quiet, verify_folder
 
 Host = Annotated[
     str, typer.Option("--host", help="Address to listen at; the default answers this machine only.")
@@ -21,6 +21,7 @@ ExamplesFolder = Annotated[
         "--examples",
         help="Folder of images that the page offers for trying; three drawn ones by default.",
         metavar="DIR",
+        callback=verify_folder,
     ),
 ]
 Token = Annotated[

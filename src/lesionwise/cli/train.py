@@ -55,6 +55,7 @@ def train(
                 f"{out}: continues with its own recipe, which differs from {recipe} in {', '.join(others)}."
             )
             print_note(note, quiet=quiet)
+    verify_run_out(out, resume=resume, runs=seeds * devices * nodes)
     require("torch")
     unit = options.split_or_unit(split, by)
     execution = Execution(device=device, devices=devices, nodes=nodes, workers=workers)
@@ -86,6 +87,14 @@ def train(
     remember_folder(folder)
     text, value = _train_seeds(resolved, folder, train_next, seeds=seeds, first=seed, split=split)
     print_result(text, value, as_json=json)
+
+
+def verify_run_out(out: Path | None, *, resume: bool, runs: int) -> None:
+    """Make sure before the work that one run can start in --out; several are verified one by one."""
+    from lesionwise.run_folder import claim_run_folder
+
+    if out and runs == 1:
+        claim_run_folder(out, resume=resume)
 
 
 def _own_recipe(out: Path, named: "Recipe") -> "Recipe":
@@ -133,8 +142,6 @@ def train_shown(train: "Callable[..., RunFolder]", execution: "Execution", *, qu
         run = train(execution=replace(execution, progress=display))
     if not is_first_process():
         raise typer.Exit
-    for remark in read_json(run.data)["remarks"]:
-        print_note(remark, quiet=quiet)
     parts = read_json(run.timing)["train"]["parts"]
     total = sum(parts.values())
     if total:

@@ -107,17 +107,7 @@ def data_fingerprint(
     steps: tuple[str, ...] = (),
     execution: Execution = Execution(),
 ) -> str:
-    """Return the fingerprint of a data set, with hashes from its cache where that is whole.
-
-    Args:
-        dataset: The images.
-        size: Height and width of the images in the cache, in pixels.
-        steps: Preprocessing of the images in the cache.
-        execution: Its `cache_root` and `workers` are used.
-
-    Raises:
-        ImageError: If a file cannot be read.
-    """
+    """Return the fingerprint of a data set, with hashes from its cache where that is whole."""
     builder = _builder(dataset, size, steps, execution)
     hashes = builder.noted_hashes()
     if len(hashes) < len(builder.paths):

@@ -1,7 +1,4 @@
-"""Which collection of images a data set is, as far as its image ids tell.
-
-Here: the two that the package knows by name. Not here: their images (`download`, `phantom`).
-"""
+"""Which collection of images a data set is, as far as its image ids tell."""
 
 from collections.abc import Iterable
 from typing import Final, Literal

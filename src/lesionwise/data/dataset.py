@@ -35,12 +35,9 @@ class Dataset:
     """A checked, cleaned collection of images.
 
     Attributes:
-        folder: Folder that it was read from.
-        layout: Name of the layout that was recognised.
         table: One row per image, sorted by image id, columns as in `COLUMNS` and, where they are known,
             `OPTIONAL_COLUMNS`; `path` is relative to the folder for files inside it.
         warnings: Findings that do not stop training, such as rows that were left out.
-        notes: What a user of this collection should know, in sentences.
         columns: Which columns of its table were used and which were left, as a sentence.
     """
 
@@ -50,6 +47,11 @@ class Dataset:
     warnings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
     columns: str = ""
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """What a user should know: warnings, notes, and which columns were used, a sentence each."""
+        return tuple(str(line) for line in (*self.warnings, *self.notes, self.columns) if line)
 
     @property
     def y(self) -> NDArray[np.int64]:

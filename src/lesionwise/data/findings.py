@@ -12,6 +12,7 @@ import pandas as pd
 from lesionwise.data.layouts import PLACE, Listing
 from lesionwise.errors import FindingsError
 from lesionwise.labels import CODES
+from lesionwise.wording import counted
 
 REQUIRED_COLUMNS: Final = ("lesion_id", "image_id", "dx")
 OLDEST_YEARS: Final = 110
@@ -26,7 +27,6 @@ class Finding:
         code: Stable name, such as `D002`; see `docs/findings.md`.
         severity: An error stops training; a warning does not.
         message: What is wrong, in one clause.
-        remedy: What to do.
         rows: Line numbers in the table file, the header being line 1; with the file if there are several.
         ids: Image ids, where the fault belongs to images.
         details: What a reader of the JSON may want beyond that, such as pairs or scores.
@@ -137,7 +137,7 @@ def _images_without_row(listing: Listing) -> Finding | None:
     return Finding(
         "D006",
         "error",
-        f"{len(extra)} image files without a row in {listing.table_file.name}",
+        f"{counted(len(extra), 'image file')} without a row in {listing.table_file.name}",
         "Add the rows, or move the files away.",
         ids=tuple(extra),
     )

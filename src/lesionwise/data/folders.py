@@ -1,7 +1,4 @@
-"""The files below a folder, in a stable order.
-
-Here: walking. Not here: which of them are images that count (`layouts`, `predict.sources`).
-"""
+"""The files below a folder, in a stable order."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -19,7 +16,6 @@ def walk_files(folder: Path, on_denied: Callable[[OSError], None] | None = None)
     hidden files and folders, such as `.ipynb_checkpoints`.
 
     Args:
-        folder: Where to start.
         on_denied: Called with the error of each folder that cannot be read.
     """
     met: set[tuple[int, int]] = set()

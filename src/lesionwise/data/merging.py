@@ -34,11 +34,10 @@ class Merged:
     """What a merge found.
 
     Attributes:
-        path: The table.
         images: Number of images of each collection, as far as they count.
         again: Number of images that an earlier collection holds under the same id.
         alike: Number of files whose content an earlier collection holds under another id.
-        notes: What was left out of each collection, and what a user of it should know, in sentences.
+        notes: What a user should know of each collection, such as what was left out, in sentences.
     """
 
     path: Path
@@ -85,7 +84,7 @@ def merge_folders(folders: Sequence[Path], out: Path) -> Merged:
             rows[image_id] = row
             kept += 1
         merged.images[name] = kept
-        merged.notes += [f"{name}: {line}" for line in (*dataset.warnings, *dataset.notes)]
+        merged.notes += [f"{name}: {line}" for line in dataset.about]
     merged.alike = _join_alike(list(rows.values()), joined)
     table = pd.DataFrame(rows.values())
     table["lesion_id"] = table["lesion_id"].map(joined.first)

@@ -41,7 +41,6 @@ class NumberField(_Part):
     """A number, as two: how far it lies from the middle, and whether it is known.
 
     Attributes:
-        unit: Unit of the number.
         middle: What becomes 0.
         scale: How far from it becomes 1.
         most: Larger ones, and those below 0, are refused.

@@ -1,7 +1,4 @@
-"""Is one model better than another, on the same images: differences with intervals, and McNemar's test.
-
-Here: comparing predictions. Not here: reading them (`predictions`).
-"""
+"""Is one model better than another, on the same images: differences with intervals, and McNemar's test."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace

@@ -25,6 +25,7 @@ from lesionwise.diagnoses import code_of
 from lesionwise.errors import DataError
 from lesionwise.labels import CODES
 from lesionwise.tables import ID_NAMES, names_of
+from lesionwise.wording import counted
 
 _VALUE: Final = r"(?:prob(?:abilit(?:y|ies))?|logit)s?"
 _NUMBERED: Final = re.compile(rf"(?:({_VALUE})_)?(?:class_)?(\d+)")
@@ -42,7 +43,6 @@ def in_our_form(table: pd.DataFrame, source: str, classes: Sequence[str] | None 
             named by its code in any case (`mel`, `MEL`, `prob_mel`, `melanoma`) or numbered (`prob_0`, `0`,
             `probability_class_0`), or one column of lists (`prob`, `predictions.logits`). Logits become
             probabilities by softmax.
-        source: Name of the file, for messages.
         classes: The diagnoses that the model knows, in the order of numbers or lists. What these mean is
             never guessed. A diagnosis that is left out gets a probability of 0.
 
@@ -72,7 +72,7 @@ def in_our_form(table: pd.DataFrame, source: str, classes: Sequence[str] | None 
     absent = [code for code in CODES if code not in named and not by_code[code]]
     table = table.assign(**{f"prob_{code}": 0.0 for code in absent})
     by_code |= {code: [f"prob_{code}"] for code in absent}
-    odd = [f"{code} ({len(found)} columns)" for code, found in by_code.items() if len(found) != 1]
+    odd = [f"{code} ({counted(len(found), 'column')})" for code, found in by_code.items() if len(found) != 1]
     if odd:
         raise DataError(
             f"{source}: expected one column of probabilities for each diagnosis (mel, MEL or prob_mel) but "
@@ -151,8 +151,8 @@ def _from_order(
     codes = [code_of(name) for name in order]
     if not order or None in codes:
         raise DataError(
-            f"{source}: has probabilities of {width} classes in order, without their names. Say which "
-            f"diagnosis each is with --classes, such as --classes {','.join(CODES)}."
+            f"{source}: has probabilities of {counted(width, 'class', 'classes')} in order, without their "
+            f"names. Say which diagnosis each is with --classes, such as --classes {','.join(CODES)}."
         )
     if len(set(codes)) != width:
         raise DataError(

@@ -23,6 +23,7 @@ from lesionwise.evaluation.scores.weights import Floats
 from lesionwise.evaluation.tables import read_images
 from lesionwise.labels import INDEX, MALIGNANT
 from lesionwise.names import match_names
+from lesionwise.wording import counted
 
 _MALIGNANT: Final = [INDEX[code] for code in MALIGNANT]
 
@@ -78,7 +79,6 @@ def evaluate_malignancy(
 
     Args:
         truth: As `read_malignancy` returns it.
-        source: Name of the truth, for messages.
         by_image: Take every image for a lesion of its own.
 
     Raises:
@@ -90,8 +90,8 @@ def evaluate_malignancy(
     lost = wanted.loc[~wanted["image_id"].isin(list(name)), "image_id"]
     if len(lost):
         raise DataError(
-            f"{source}: {len(lost)} of {len(wanted)} images, such as {lost.iloc[0]}, have no prediction; the "
-            f"predictions name images such as {min(images)}."
+            f"{source}: no prediction for {len(lost)} of {counted(len(wanted), 'image')}, such as "
+            f"{lost.iloc[0]}; the predictions name images such as {min(images)}."
         )
     place = {image: row for row, image in enumerate(images)}
     rows = [place[name[image]] for image in wanted["image_id"]]

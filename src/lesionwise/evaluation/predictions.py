@@ -1,7 +1,4 @@
-"""The predictions CSV: one format for every model and every command, and that of the ISIC challenge.
-
-Here: the record, reading and writing. Not here: truth and lesions from other tables (`tables`), and scores.
-"""
+"""The predictions CSV: one format for every model and every command, and that of the ISIC challenge."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +13,7 @@ from lesionwise.evaluation.forms import in_our_form
 from lesionwise.files import write_text
 from lesionwise.labels import CODES, INDEX
 from lesionwise.tables import COLUMNS, read_table
+from lesionwise.wording import counted
 
 Floats = NDArray[np.float64]
 PROB_COLUMNS = [f"prob_{code}" for code in CODES]
@@ -129,8 +127,8 @@ def _verify_filled(table: pd.DataFrame, column: str, path: Path) -> None:
     empty = np.flatnonzero(table[column].fillna("").str.strip() == "")
     if len(empty):
         raise DataError(
-            f"{path}: expected {column} in every row but row {empty[0] + 2} has none; {len(empty)} rows do. "
-            "Fill them in, or leave the rows out."
+            f"{path}: expected {column} in every row but row {empty[0] + 2} has none; "
+            f"{counted(len(empty), 'row does', 'rows do')}. Fill them in, or leave the rows out."
         )
 
 

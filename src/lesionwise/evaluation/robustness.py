@@ -45,7 +45,6 @@ class Changed:
 
     Attributes:
         strength: 1 to 3.
-        scores: Scores by name.
         differences: Score less that on the plain photographs, with the same resampled lesions.
         together: The difference of the main score with an interval that holds for all changes at once.
         same_answer: Part of the images whose answer did not change.
@@ -70,7 +69,6 @@ class Robustness:
 
     Attributes:
         plain: The scores on the same photographs, unchanged.
-        changed: Each change at each strength.
     """
 
     images: int
@@ -112,9 +110,6 @@ def measure_robustness(
     Args:
         plain: Class probabilities of the unchanged photographs, shape (N, C).
         changed: Name, strength and class probabilities of each change.
-
-    Raises:
-        ValueError: If a diagnosis has no image.
     """
     truth, base = np.asarray(y_true), np.asarray(plain, float)
     options: dict[str, Any] = {"resamples": resamples, "seed": seed}

@@ -17,6 +17,7 @@ from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, draw_mea
 from lesionwise.evaluation.scores.weights import Lesions, Truth
 from lesionwise.files import read_json, write_json
 from lesionwise.run_folder import RunFolder
+from lesionwise.wording import counted
 
 ASPECTS: Final = {
     "top": "likeliest diagnosis",
@@ -48,8 +49,6 @@ class Kept:
     """The share of the images whose answer stays the same after one change.
 
     Attributes:
-        top: Stability of the likeliest diagnosis.
-        decision: Stability of the decision.
         melanoma: Stability of the melanoma flag; None without a threshold.
     """
 
@@ -66,11 +65,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Stability:
-    """How often answers stay the same.
-
-    Attributes:
-        changes: Stability by name of the change.
-    """
+    """How often answers stay the same."""
 
     images: int
     lesions: int
@@ -129,8 +124,8 @@ def describe_stability(found: Stability) -> list[str]:
     lost = sorted((1 - kept.top.value, change) for change, kept in found.changes.items())
     (least, mildest), (most, strongest) = lost[0], lost[-1]
     diagnoses = (
-        f"{strongest} gives {100 * most:.1f} % of {found.images} images another likeliest diagnosis, "
-        f"{mildest} {100 * least:.1f} %."
+        f"{strongest} gives {100 * most:.1f} % of {counted(found.images, 'image')} another likeliest "
+        f"diagnosis, {mildest} {100 * least:.1f} %."
     )
     return [diagnoses, *_flags(found)]
 

@@ -1,8 +1,4 @@
-"""Tables about images: their true diagnosis, their lesion, and what else is known of them.
-
-Here: reading any of the forms they come in, and joining them to predictions. Not here: the checks that a
-table for training goes through (`lesionwise.data`).
-"""
+"""Tables about images: their true diagnosis, their lesion, and what else is known of them."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -85,7 +81,6 @@ def leave_out_foreign(
     """Return predictions and table without the images whose diagnosis has no counterpart among the seven.
 
     Args:
-        predictions: What a model said.
         table: As `read_table` returns it.
 
     Returns:
@@ -143,8 +138,8 @@ def join_truth(predictions: Predictions, truth: pd.DataFrame, source: str) -> Pr
                 "files, or name both in the truth as the predictions do."
             )
         raise DataError(
-            f"{source}: {len(unpredicted)} of {counted(len(images), 'image')}, such as {lost}, have no "
-            f"prediction; the predictions name images such as {min(predicted)}. Predict them too, or pass a "
+            f"{source}: no prediction for {len(unpredicted)} of {counted(len(images), 'image')}, such as "
+            f"{lost}; the predictions name images such as {min(predicted)}. Predict them too, or pass a "
             "truth of the predicted images only."
         )
     return join_table(predictions, truth, source)
@@ -187,18 +182,14 @@ def join_table(predictions: Predictions, table: pd.DataFrame, source: str) -> Pr
 
 
 def rows_of(predictions: Predictions, table: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Return the rows of the predicted images, in their order.
-
-    Raises:
-        DataError: If an image is not in the table.
-    """
+    """Return the rows of the predicted images, in their order."""
     images, known = predictions.image_id.tolist(), table["image_id"].tolist()
     name = match_names(images, known)
     lost = sorted(set(images) - set(name))
     if lost:
         raise DataError(
-            f"{source}: {len(lost)} of {len(images)} predicted images, such as {lost[0]}, are not in it; it "
-            f"names images such as {min(known, default='none')}."
+            f"{source}: lacks {len(lost)} of {counted(len(images), 'predicted image')}, such as {lost[0]}; "
+            f"it names images such as {min(known, default='none')}."
         )
     rows: pd.DataFrame = table.set_index("image_id", drop=False).loc[[name[image] for image in images]]
     return rows.reset_index(drop=True)

@@ -33,6 +33,7 @@ from lesionwise.split.assign import FOLDS
 from lesionwise.split.folds import fold_everything, fold_numbers, fold_split, verify_whole
 from lesionwise.split.split_file import Split, read_split
 from lesionwise.training.prepare import TableData, verify_diagnoses
+from lesionwise.wording import counted
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,7 @@ class CrossValidation:
 
 
 def collect(run: RunFolder) -> CrossValidation:
-    """Gather what the finished folds left into the files of the cross-validation.
-
-    Raises:
-        RunError: If it is no folder of a cross-validation.
-    """
+    """Gather what the finished folds left into the files of the cross-validation."""
     record = read_json(run.cross_validation)
     runs = {fold: run.fold(fold) for fold in record["folds"]}
     done = {fold: own for fold, own in runs.items() if is_finished(own)}
@@ -245,8 +242,8 @@ def _choose(numbers: list[int], folds: int | list[int] | None, source: Path) -> 
     shown = ", ".join(map(str, numbers))
     if isinstance(folds, int) and folds != len(numbers):
         raise SplitError(
-            f"{source}: has {len(numbers)} folds beside test ({shown}), not {folds}. Leave --folds out for "
-            f"all of them, or name those to run now with a comma: "
+            f"{source}: has {counted(len(numbers), 'fold')} beside test ({shown}), not {folds}. Leave "
+            "--folds out for all of them, or name those to run now with a comma: "
             f'"--folds {numbers[0]}," or "--folds {numbers[0]},{numbers[1]}".'
         )
     if folds is None or isinstance(folds, int):

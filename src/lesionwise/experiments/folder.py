@@ -32,7 +32,6 @@ class HeldOut:
     """One run of an experiment, which holds images out; it can be sent to another machine.
 
     Attributes:
-        data: Folder of images with its table.
         out: Its run folder, which may have been started.
         split: What the run sees; its test part is held out.
     """
@@ -73,7 +72,6 @@ class Experiment:
     """Several runs of one recipe on one data folder, and the folder that they are kept in.
 
     Attributes:
-        data: Folder of images with its table.
         record: The file in it that says what it holds.
     """
 
@@ -99,7 +97,6 @@ class Experiment:
         """Read the data: with the split of a folder that is continued, else with the one that is given.
 
         Args:
-            split: The split that is given, if any.
             verify: Called with what the table alone tells, before images are read.
         """
         return prepare(

@@ -1,8 +1,4 @@
-"""All that is known about the images of a run apart from their diagnosis: the table, and the skin's tone.
-
-Here: gathering it for scores of subgroups. Not here: the scores
-(`lesionwise.evaluation.scores.subgroups`); no model is given any of it.
-"""
+"""All that is known about the images of a run apart from their diagnosis: the table, and the skin's tone."""
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +21,7 @@ from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import DataError, ImageError
 from lesionwise.evaluation.predictions import read_predictions
 from lesionwise.files import read_json
+from lesionwise.progress import SILENT, Progress
 from lesionwise.recipe import load_recipe
 from lesionwise.run_folder import RunFolder
 
@@ -72,15 +69,7 @@ def run_images(run: RunFolder, image_ids: Iterable[str]) -> RunImages:
 
 
 def is_data_of(run: RunFolder, dataset: Dataset) -> bool:
-    """Return whether a data set is the one that a run was trained with, by the contents of its files.
-
-    Args:
-        run: A trained run.
-        dataset: The data set.
-
-    Raises:
-        ImageError: If a file cannot be read.
-    """
+    """Return whether a data set is the one that a run was trained with, by the contents of its files."""
     noted = read_json(run.data).get("fingerprint")
     if noted is None:
         return True
@@ -88,21 +77,16 @@ def is_data_of(run: RunFolder, dataset: Dataset) -> bool:
     return bool(noted == data_fingerprint(dataset, recipe.image_size, steps=recipe_steps(recipe)))
 
 
-def about_part(run: RunFolder, part: str) -> tuple[pd.DataFrame | None, str]:
+def about_part(run: RunFolder, part: str, *, progress: Progress = SILENT) -> tuple[pd.DataFrame | None, str]:
     """Return what is known about the predicted images of a part, and why if nothing is.
-
-    Args:
-        run: A trained run, an ensemble or a cross-validation.
 
     Returns:
         The table and an empty text, or None and what a user should know; nothing for a run without data.
-
-    Raises:
-        DataError: If the predictions or the data are damaged.
     """
     ids = read_predictions(run.predictions(part)).image_id.tolist()
     images = run_images(run, ids)
     if images.dataset is not None:
+        progress.on_data(images.dataset.about)
         return about_images(images.dataset, ids), ""
     place = f"{images.folder}: " if images.folder else ""
     return None, images.missing and f"{place}{images.missing} No subgroups are scored."
@@ -117,11 +101,7 @@ def _trained(run: RunFolder) -> RunFolder:
 
 
 def about_images(dataset: Dataset, image_ids: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of some images, with the estimated typology angle of their skin as `skin_tone`.
-
-    Raises:
-        KeyError: If an image is not in the data set.
-    """
+    """Return the rows of some images, with the estimated typology angle of their skin as `skin_tone`."""
     known = dataset.table.set_index("image_id", drop=False).loc[list(image_ids)].reset_index(drop=True)
     masks = find_masks(dataset.folder)
     paths = [dataset.folder / path for path in known["path"]]

@@ -62,7 +62,8 @@ def measure_leakage(
 
     Args:
         split: A split by lesion, whose test part is left alone; one is made if left out.
-        per_class: Number of images to draw of each class where a protocol resamples.
+        per_class: Number of images to draw of each class where a protocol resamples; at most as many as the
+            commonest class has.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     folder = RunFolder(Path(out))
@@ -119,16 +120,14 @@ def protocol_split(protocol: str, known: TableData, exam: int, *, seed: int, per
 
     Returns:
         A split whose test part is what the protocol is scored on; stamped where it leaks.
-
-    Raises:
-        SplitError: If a diagnosis has too few lesions left.
     """
     inside, in_exam = in_folds(known.split, known.image_id), _in_exam(known, exam)
     open_to_all = inside & ~in_exam
     dataset = grouped_dataset(known, open_to_all)
     left_out = int((~open_to_all).sum())
     if protocol in {"resampled", "augmented"}:
-        copies = draw_copies(dataset, per_class=per_class, seed=seed)
+        commonest = int(np.bincount(dataset.y).max())
+        copies = draw_copies(dataset, per_class=min(per_class, commonest), seed=seed)
         if protocol == "augmented":
             copies = augmented_copies(copies, _AUGMENTED_TIMES)
         dataset, left_out = copied_dataset(dataset, copies)[0], 0

@@ -20,6 +20,7 @@ from lesionwise.predict.stability import stability_of
 from lesionwise.progress import SILENT, Progress
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.split_file import Split, read_split
+from lesionwise.wording import counted
 
 PART: Final = "cal"
 
@@ -59,13 +60,14 @@ def _measure(
     engine: Engine, folder: Path, split: Split, fingerprint: str | None, progress: Progress
 ) -> Stability:
     dataset = read_dataset(folder)
+    progress.on_data(dataset.about)
     lesions = split.frame.loc[split.frame["part"] == PART].set_index("image_id")["group"]
     ids = dataset.table["image_id"]
     rows = np.flatnonzero(ids.isin(lesions.index))
     if len(rows) < len(lesions) or not len(rows):
         raise DataError(
-            f"{folder}: has {len(rows)} of the {len(lesions)} {PART} images of the split. Pass the data that "
-            "the model was made with."
+            f"{folder}: has {len(rows)} of {counted(len(lesions), f'{PART} image')} of the split. Pass the "
+            "data that the model was made with."
         )
     rule = engine.description.input
     found = data_fingerprint(dataset, rule.size, steps=rule.steps)

@@ -41,11 +41,7 @@ class Method(StrEnum):
 
 
 def choose_method(network: Network, size: tuple[int, int]) -> Method:
-    """Return the way in which a network can be explained.
-
-    Raises:
-        RunError: If what lies below its head has no places.
-    """
+    """Return the way in which a network can be explained."""
     if isinstance(network.head, PooledHead):
         return Method.cam
     with torch.inference_mode():

@@ -1,8 +1,4 @@
-"""Figures of the tests of the maps, each drawn from a table that is written beside it.
-
-Here: deletion and insertion, and the cascade of shuffled layers. Not here: the numbers (`record`) and the
-look (`lesionwise.page`).
-"""
+"""Figures of the tests of the maps, each drawn from a table that is written beside it."""
 
 from pathlib import Path
 from typing import Any, Final

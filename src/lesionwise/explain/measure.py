@@ -1,8 +1,4 @@
-"""Testing the maps of a network on a set of images: pointing, deletion and insertion, shuffled weights.
-
-Here: going through the images once for each test. Not here: the tests themselves (`pointing`, `deletion`,
-`sanity`) and files (`run`).
-"""
+"""Testing the maps of a network on a set of images: pointing, deletion and insertion, shuffled weights."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -40,9 +36,7 @@ class Explained:
     """Some images with their maps.
 
     Attributes:
-        network: Network in evaluation mode.
         recipe: Says which part of an image is looked at.
-        method: How the maps are made.
         pixels: RGB of all images, shape (M, H, W, 3).
         rows: Those explained, shape (N,).
         classes: The class explained in each, which is the likeliest one, shape (N,).
@@ -81,9 +75,6 @@ def explain_images(
 
     Args:
         y_prob: What the model answers for them, shape (N, C).
-
-    Raises:
-        RunError: If the network has no places to map.
     """
     keep_memory()
     network = network.cpu().eval()

@@ -1,8 +1,4 @@
-"""Photographs with their maps over them, as files.
-
-Here: which images are worth showing, and drawing them. Not here: maps (`cam`), colours
-(`lesionwise.page.heatmap`) and the page.
-"""
+"""Photographs with their maps over them, as files."""
 
 from pathlib import Path
 from typing import Final

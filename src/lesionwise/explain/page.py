@@ -1,7 +1,4 @@
-"""The page of `lesionwise explain`: what the tests of the maps gave, and images with their maps.
-
-Here: gathering files into one page. Not here: measuring and drawing.
-"""
+"""The page of `lesionwise explain`: what the tests of the maps gave, and images with their maps."""
 
 from pathlib import Path
 from typing import Final

@@ -1,7 +1,4 @@
-"""`explanation.json`: how a run's maps are made, and what came out when they were tested.
-
-Here: the record, reading and writing. Not here: measuring (`measure`).
-"""
+"""`explanation.json`: how a run's maps are made, and what came out when they were tested."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -26,7 +23,6 @@ class Explanation:
         pointing: Maps against lesion masks; None where the data has no masks.
         by_diagnosis: The same of each true diagnosis with enough lesions.
         curves: Mean probability of the explained class after each step, by "<deletion|insertion>-<order>".
-        areas: The area under each of them.
         gains: By "<deletion|insertion>-<order>", what the map's own order is better by than that other one;
             above zero is in its favour.
         cascade: Similarity of the maps to those of the trained network as more layers are shuffled, each

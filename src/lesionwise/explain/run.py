@@ -1,7 +1,4 @@
-"""`lesionwise explain`: maps of a run's images, their tests, overlays and the page.
-
-Here: the order of the steps and what each leaves in the run folder. Not here: the steps.
-"""
+"""`lesionwise explain`: maps of a run's images, their tests, overlays and the page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

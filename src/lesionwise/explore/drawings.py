@@ -1,7 +1,4 @@
-"""Every figure of the page, each with the table that it is drawn from.
-
-Here: which there are. Not here: the tables (`tables`), how they are drawn (`table_figures`, `pixel_figures`).
-"""
+"""Every figure of the page, each with the table that it is drawn from."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,7 +98,7 @@ def _share_drawings(found: Exploration) -> dict[str, Drawing]:
             "Spread of age in each diagnosis",
         ),
         "sex-diagnosis": Drawing(
-            lambda: draw.plot_shares(sexes, draw.SEX_COLORS, "part of the diagnosis's images"),
+            lambda: draw.plot_shares(sexes, draw.SEX_COLORS, "share of the images of the diagnosis"),
             sexes.reset_index(),
             "Sex in each diagnosis",
         ),

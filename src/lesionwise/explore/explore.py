@@ -1,8 +1,4 @@
-"""From a data folder to what is known of it: what `lesionwise data explore` looks at, in order.
-
-Here: the order of the steps, and one pass over all images. Not here: what is measured
-(`pixels`, `abcd`), and the page (`page`).
-"""
+"""From a data folder to what is known of it: what `lesionwise data explore` looks at, in order."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -48,7 +44,6 @@ class Exploration:
         sizes: Width and height of each image file, in pixels.
         mapped: The map of features; None for fewer than three images.
         features: What the map rests on, in words.
-        remarks: What stands out.
     """
 
     dataset: Dataset
@@ -88,6 +83,7 @@ def explore_folder(
             colour and texture do.
     """
     dataset = read_dataset(folder)
+    execution.progress.on_data(dataset.about)
     cache = open_cache(dataset, SIZE, execution=execution)
     sizes = _sizes(dataset.paths, execution.workers)
     look = look_at_images(dataset, cache, execution)
@@ -108,9 +104,6 @@ def look_at_images(dataset: Dataset, cache: ImageCache, execution: Execution = E
 
     Args:
         cache: The images of the data set at `pixels.SIZE`, in its order.
-
-    Returns:
-        What was measured; images without a mask have NaN in the columns that need one.
     """
     y, image_ids = dataset.y, dataset.table["image_id"].to_list()
     names = (*COLOR_MEASURES, *MASK_MEASURES)

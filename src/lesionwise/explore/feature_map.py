@@ -1,8 +1,4 @@
-"""The map: every image as a point, near those that look like it, by features that no diagnosis has shaped.
-
-Here: standardising, the first two principal components, and how well neighbours agree. Not here: where the
-features come from (`pixels`, or `network` with somebody's weights).
-"""
+"""The map: every image as a point, near those that look like it, by features that no diagnosis has shaped."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,7 +1,4 @@
-"""Small pictures for the page: samples of each diagnosis, and one sheet that holds the map's thumbnails.
-
-Here: choosing images by seed and encoding them. Not here: the page.
-"""
+"""Small pictures for the page: samples of each diagnosis, and one sheet that holds the map's thumbnails."""
 
 from typing import Final
 

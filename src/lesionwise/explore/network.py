@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from lesionwise.errors import RecipeError
 from lesionwise.explore.pixels import SIZE, Float, blocks
-from lesionwise.labels import CODES
-from lesionwise.models.registry import TimmOptions, create_model
 from lesionwise.models.weights import FRESH
 from lesionwise.progress import SILENT, Progress
 from lesionwise.recipe import Recipe
+from lesionwise.training.fit import fresh_network
 
 
 def network_features(pixels: NDArray[np.uint8], recipe: Recipe, *, progress: Progress = SILENT) -> Float:
@@ -24,16 +23,8 @@ def network_features(pixels: NDArray[np.uint8], recipe: Recipe, *, progress: Pro
             f'Expected a recipe that starts from trained weights but {recipe.model} has weights = "{FRESH}". '
             "Name another, such as mobilenetv2, or leave --recipe out."
         )
-    statistics = (recipe.mean, recipe.std) if recipe.mean and recipe.std else None
-    network = create_model(
-        recipe.model,
-        num_classes=len(CODES),
-        image_size=SIZE,
-        drop_rate=0.0,
-        weights=recipe.weights,
-        statistics=statistics,
-        options=TimmOptions(recipe.model_args),
-    ).eval()
+    small = {"image_size": SIZE, "train_size": None, "eval_size": None, "layers": ()}
+    network = fresh_network(recipe.model_copy(update=small), weights=recipe.weights).eval()
     found = []
     with torch.inference_mode():
         for part in blocks(len(pixels)):

@@ -1,7 +1,4 @@
-"""`explore.html`, and each figure as PNG with its table as CSV.
-
-Here: gathering and writing. Not here: looking (`explore`), drawing (`drawings`).
-"""
+"""`explore.html`, and each figure as PNG with its table as CSV."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -11,17 +8,17 @@ from markupsafe import Markup
 
 from lesionwise.data.collection import collection_of
 from lesionwise.errors import DataError
-from lesionwise.explore import gallery, tables
+from lesionwise.explore import RECORD, gallery, tables
 from lesionwise.explore.drawings import Drawing, all_drawings, axes_names
 from lesionwise.explore.explore import Exploration
-from lesionwise.files import atomic_path, is_used, read_json, sole_writer, write_json, write_text
+from lesionwise.files import atomic_path, read_json, sole_writer, write_json, write_text
 from lesionwise.labels import CODES, NAMES
 from lesionwise.page.embed import jpeg_uri
 from lesionwise.page.palette import LIGHT
 from lesionwise.page.shell import render_page
 from lesionwise.page.theme import figure_style, figure_svg
+from lesionwise.run_folder import claim_own_folder
 
-_RECORD: Final = "explore.json"  # whose data the folder shows
 _DPI: Final = 160
 _SHOWN_OTHERWISE: Final = frozenset({"samples", "map"})  # the page has pictures and a map of its own
 _BOX: Final = (960, 660, 20)  # width, height and margin of the page's map, whose box is 1000 by 700
@@ -32,7 +29,8 @@ def write_exploration(found: Exploration, out: Path, *, force: bool = False) -> 
     """Write `explore.html`, and each figure as PNG with its table as CSV, and return the path of the page.
 
     Raises:
-        DataError: If the folder holds an exploration of other data, or something else.
+        DataError: If the folder holds an exploration of other data.
+        RunError: If it holds something else.
     """
     with sole_writer(out):
         if not force:
@@ -41,7 +39,7 @@ def write_exploration(found: Exploration, out: Path, *, force: bool = False) -> 
 
 
 def _write_page(found: Exploration, out: Path) -> Path:
-    write_json(out / _RECORD, {"data": found.cache.fingerprint})
+    write_json(out / RECORD, {"data": found.cache.fingerprint})
     table = found.dataset.table
     page = render_page(
         "lesionwise.explore",
@@ -70,14 +68,9 @@ def _write_page(found: Exploration, out: Path) -> Path:
 
 
 def _verify_replaceable(out: Path, found: Exploration) -> None:
-    record = out / _RECORD
-    if not is_used(out):
-        return
-    if not record.is_file():
-        raise DataError(
-            f"{out}: is not empty and holds no exploration. Pass another --out, or --force to write there."
-        )
-    if read_json(record).get("data") != found.cache.fingerprint:
+    record = out / RECORD
+    claim_own_folder(record, what="exploration")
+    if record.is_file() and read_json(record).get("data") != found.cache.fingerprint:
         raise DataError(
             f"{out}: holds the exploration of other data. Pass another --out, or --force to write over it."
         )

@@ -1,7 +1,4 @@
-"""Figures that show pixels: mean images, samples of each class, the map of features.
-
-Here: drawing. Not here: measuring (`pixels`), choosing images (`gallery`), placing points (`feature_map`).
-"""
+"""Figures that show pixels: mean images, samples of each class, the map of features."""
 
 from collections.abc import Mapping
 

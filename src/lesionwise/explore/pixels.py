@@ -82,11 +82,7 @@ class ClassSums:
 
 
 def color_measures(lab: Float) -> dict[str, NDArray[np.float64]]:
-    """Return light and colour of each image of a block.
-
-    Returns:
-        A value for each image by name, each of shape (B,).
-    """
+    """Return light and colour of each image of a block."""
     mean = lab.mean(axis=(1, 2), dtype=np.float64)
     values = (mean[:, 0], mean[:, 1], mean[:, 2], lab[..., 0].std(axis=(1, 2), dtype=np.float64))
     return dict(zip(COLOR_MEASURES, values, strict=True))

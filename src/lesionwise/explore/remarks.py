@@ -1,7 +1,5 @@
 """What stands out in a data set, in plain sentences whose every number is computed from it.
 
-Here: the sentences. Not here: the tables they are read from (`tables`, `explore`).
-
 They count images, unless they say lesions. A sentence that has nothing to say is left out.
 """
 
@@ -18,6 +16,7 @@ from lesionwise.explore.abcd import MASK_MEASURES
 from lesionwise.explore.feature_map import FeatureMap
 from lesionwise.explore.pixels import COLOR_MEASURES
 from lesionwise.labels import CODES, NAMES
+from lesionwise.wording import counted
 
 _ENOUGH: Final = 20  # images from which a part is worth a sentence
 _CLEAR_LIFT: Final = 1.5
@@ -72,9 +71,9 @@ def _imbalance(table: pd.DataFrame) -> Iterator[str]:
     first, last = str(counts.index[0]), str(counts.index[-1])
     if counts.iloc[0] >= 2 * counts.iloc[-1]:
         yield (
-            f"{counts.iloc[0] / len(table):.0%} of the {len(table):,} images are {first} ({NAMES[first]}), "
-            f"{counts.iloc[0] / counts.iloc[-1]:.0f} times as many as {last}. Accuracy rewards calling "
-            f"everything {first}; use balanced accuracy."
+            f"{counts.iloc[0] / len(table):.0%} of {counted(len(table), 'image')} are {first} "
+            f"({NAMES[first]}), {counts.iloc[0] / counts.iloc[-1]:.0f} times as many as {last}. Accuracy "
+            f"rewards calling everything {first}; use balanced accuracy."
         )
 
 
@@ -85,12 +84,13 @@ def _siblings(table: pd.DataFrame) -> Iterator[str]:
         return
     top = counts[counts["images"] >= _ENOUGH].sort_values("share_sharing").tail(1)
     most = "".join(
-        f", of {code} images {share:.0%}"
+        f" ({share:.0%} of the {code} images)"
         for code, share in zip(top["diagnosis"], top["share_sharing"], strict=True)
     )
     yield (
-        f"{len(table):,} images show {lesions:,} lesions: {shared / len(table):.0%} of the images share "
-        f"their lesion with another{most}. Split by lesion, or the score measures memory."
+        f"{counted(len(table), 'image shows', 'images show')} {counted(lesions, 'lesion')}: "
+        f"{shared / len(table):.0%} of the images share their lesion with another{most}. Split by lesion, "
+        "or the score measures memory."
     )
 
 
@@ -156,9 +156,9 @@ def _missing(table: pd.DataFrame) -> Iterator[str]:
         "age": int(table["age"].isna().sum()),
         **{name: int((table[name] == tables.UNKNOWN).sum()) for name in ("sex", "localization", "dx_type")},
     }
-    gaps = [f"{name} of {count:,}" for name, count in lacking.items() if count]
+    gaps = [f"{name} {count:,}" for name, count in lacking.items() if count]
     if gaps:
-        yield f"Missing: {', '.join(gaps)} images. Nothing is filled in."
+        yield f"Images without a value: {', '.join(gaps)}. Nothing is filled in."
 
 
 def _colors(measures: pd.DataFrame, dx: NDArray[np.str_]) -> Iterator[str]:

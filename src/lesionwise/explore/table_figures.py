@@ -1,7 +1,4 @@
-"""Figures of the table: counts, ages, sexes, sites, what is missing.
-
-Here: drawing what `tables` returns. Not here: pixels (`pixel_figures`) and the look (`lesionwise.page`).
-"""
+"""Figures of the table: counts, ages, sexes, sites, what is missing."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final

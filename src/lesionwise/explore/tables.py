@@ -1,7 +1,5 @@
 """What the table of a data set holds, as small tables: each is the CSV of one figure.
 
-Here: counting. Not here: pixels (`pixels`, `masks`) and drawing (`table_figures`).
-
 `dx_type` is counted because it must be understood, and never shown to a model: it says how the diagnosis was
 made, and only some diagnoses were made in some ways.
 """

@@ -1,8 +1,4 @@
-"""Calibrating an imported model with labelled pictures.
-
-Here: fitting on the answers of a bundle, and writing a bundle whose graph scales them. Not here: the fitting
-itself (`lesionwise.evaluation.runs.calibrate`), and our own models, which are calibrated in their runs.
-"""
+"""Calibrating an imported model with labelled pictures."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +25,6 @@ class Wishes:
     """What is fitted.
 
     Attributes:
-        method: Method of scaling.
-        rule: Rule of the prediction sets.
-        coverage: Coverage that the sets promise.
         points: Question, aim and how much of it, for each operating point.
     """
 
@@ -59,8 +52,6 @@ def calibrate_bundle(engine: Engine, predictions: Predictions, out: Path, wishes
         engine: The imported bundle.
         predictions: Its answers for labelled pictures, with truth, lesions and raw outputs. The model must
             not have been trained on them.
-        out: Path to write to.
-        wishes: What is fitted.
 
     Raises:
         BundleError: If the model is not an imported one, or the copy does not answer as it should.

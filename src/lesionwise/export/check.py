@@ -1,8 +1,4 @@
-"""Is a bundle the model that its run was? Compared on the run's own images, before the file is written.
-
-Here: the answers that the run wrote down. Not here: parity with PyTorch (`graph`), and what fewer bits change
-(`precision`).
-"""
+"""Is a bundle the model that its run was? Compared on the run's own images, before the file is written."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +13,7 @@ from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.evaluation.runs.predictions import read_run_predictions
 from lesionwise.files import read_json
 from lesionwise.run_folder import RunFolder
+from lesionwise.wording import counted
 
 TOLERANCE: Final = 0.02
 """By how much a probability may differ from the one that the run wrote: a GPU rounds coarser."""
@@ -50,8 +47,9 @@ def verify_as_predicted(engine: Engine, run: RunFolder, runs: Sequence[RunFolder
     difference = float(np.max(differences))
     if not difference <= TOLERANCE:
         raise BundleError(
-            f"{engine.bundle.path}: was not written: on {len(rows)} images of {part} its probabilities "
-            f"differ by up to {difference:.2g} from those in {run.predictions(part)}. Weights, a member or "
-            f"the images in {folder} were changed since. Make the run or the ensemble anew."
+            f"{engine.bundle.path}: was not written: on {counted(len(rows), 'image')} of {part} its "
+            f"probabilities differ by up to {difference:.2g} from those in {run.predictions(part)}. "
+            f"Weights, a member or the images in {folder} were changed since. Make the run or the ensemble "
+            "anew."
         )
     return len(rows)

@@ -1,7 +1,4 @@
-"""What a bundle claims: the scores of its run, and the test images that they rest on.
-
-Here: which of the written scores are those of what the bundle answers. Not here: scoring (`evaluation`).
-"""
+"""What a bundle claims: the scores of its run, and the test images that they rest on."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -83,11 +80,11 @@ def digests_of_made_with(split: Split, runs: Sequence[RunFolder]) -> tuple[str, 
     """
     rows = split.frame[split.frame["part"] != "test"]
     before = {digest for run in runs if run.start.is_file() for digest in read_json(run.start)["made_with"]}
+    own = digests_of_seen(rows["image_id"].tolist(), rows["group"].unique().tolist())
+    before -= set(own)
     if len(rows) + len(before) > _MOST_SEEN or (split.fingerprint == REFERENCE_SPLIT and not before):
         return None
-    return tuple(
-        sorted({*before, *digests_of_seen(rows["image_id"].tolist(), rows["group"].unique().tolist())})
-    )
+    return tuple(sorted({*before, *own}))
 
 
 def claimed_stability(run: RunFolder, split: Split) -> StabilityScores | None:

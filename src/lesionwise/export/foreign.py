@@ -75,7 +75,6 @@ class Imported:
     """A foreign model that became a bundle.
 
     Attributes:
-        bundle: The bundle, written.
         changes: What was changed in its graph, in words.
         warnings: What makes it likely that a convention is wrong.
     """
@@ -94,10 +93,7 @@ def import_model(
 
     Args:
         path: An ONNX file or a Keras model, with one image input and one output of seven columns.
-        out: Path to write the bundle to.
         conventions: What the file itself does not state.
-        name: Name of the model.
-        licence: Licence of its weights, in words.
 
     Raises:
         BundleError: If the file is damaged or not such a model, or the conventions do not fit it.
@@ -138,11 +134,7 @@ def find_classes(
     """Return the order of a model's classes that labelled pictures support, and what was left out of them.
 
     Args:
-        path: The model.
         conventions: What the file itself does not state; the classes are not looked at.
-        folder: Folder of labelled pictures.
-        truth: Table of their diagnoses, where the folder has none.
-        by_image: Whether each picture counts as a lesion of its own.
 
     Raises:
         BundleError: If the model cannot be imported, or the pictures do not settle the order.
@@ -165,8 +157,6 @@ def prepare(pixels: NDArray[np.uint8], port: ImagePort, conventions: Conventions
 
     Args:
         pixels: RGB, shape (N, H, W, 3).
-        port: The input of the model.
-        conventions: What its maker says about it.
     """
     divided = pixels.astype(np.float32) / np.float32(conventions.divide)
     scaled = (divided - np.array(conventions.mean, np.float32)) / np.array(conventions.std, np.float32)

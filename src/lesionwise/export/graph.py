@@ -170,7 +170,6 @@ class Exported(NamedTuple):
 
     Attributes:
         content: The file, without a description.
-        outputs: Their names, in order.
     """
 
     content: bytes

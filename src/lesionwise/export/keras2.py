@@ -37,10 +37,6 @@ Arrays = Mapping[str, list[np.ndarray[Any, Any]]]
 def build_model(keras: Any, config: Any) -> Any:  # noqa: ANN401 (a module and a model without types, and JSON)
     """Return the network of a configuration that Keras 1 or 2 wrote; its weights are still random.
 
-    Args:
-        keras: The module.
-        config: The whole configuration.
-
     Raises:
         BundleError: If it has a layer, a setting or a function that Keras 3 does not have.
     """
@@ -51,7 +47,6 @@ def fill(model: Any, arrays: Arrays) -> None:  # noqa: ANN401
     """Give a network the arrays of its file.
 
     Args:
-        model: From `build_model`.
         arrays: Arrays by name of the layer.
 
     Raises:
@@ -104,11 +99,7 @@ def _settings_of(layer: type) -> set[str]:
 
 
 class _Builder:
-    """Builds networks.
-
-    Args:
-        keras: The module.
-    """
+    """Builds networks."""
 
     def __init__(self, keras: Any) -> None:  # noqa: ANN401
         self.keras = keras

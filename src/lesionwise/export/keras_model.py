@@ -1,8 +1,4 @@
-"""Keras files (`.keras`, `.h5`) as ONNX, through Keras 3 on its torch backend.
-
-Here: reading them without running what they bring along, and converting. Not here: what differs in files of
-Keras 2 (`keras2`), and what has to be stated about a model (`foreign`).
-"""
+"""Keras files (`.keras`, `.h5`) as ONNX, through Keras 3 on its torch backend."""
 
 import io
 import json
@@ -24,6 +20,7 @@ from lesionwise.errors import BundleError, MissingExtraError
 from lesionwise.export.file_kind import file_kind
 from lesionwise.export.keras2 import Arrays, build_model, fill
 from lesionwise.export.onnx_model import TOLERANCE, Floats, ForeignModel, chosen_size, short, verify_columns
+from lesionwise.wording import counted
 
 _MAX_TEXT: Final = 16 << 20  # the configuration of EfficientNetB7 has 0.5 MB
 _CODE_CARRIERS: Final = ("Lambda", "TFSMLayer")  # they hold or fetch code
@@ -138,7 +135,8 @@ def _verify_shape(model: Any) -> tuple[int | None, ...]:  # noqa: ANN401
     """Return the shape of the one image input, with None for what is open."""
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise BundleError(
-            f"has {len(model.inputs)} inputs and {len(model.outputs)} outputs; expected one of each"
+            f"has {counted(len(model.inputs), 'input')} and {counted(len(model.outputs), 'output')}; "
+            "expected one of each"
         )
     shape = tuple(model.inputs[0].shape)
     if len(shape) != 4 or 3 not in (shape[1], shape[3]):  # noqa: PLR2004 (N, and H, W, 3 or 3, H, W)

@@ -65,9 +65,7 @@ class ImagePort:
     """The input of a model.
 
     Attributes:
-        name: Its name.
         layout: Where the channels stand.
-        size: Height and width in pixels.
         kind: Kind of its numbers, as `TensorProto.DataType`.
         batch: Number of images at a time; None for any.
     """
@@ -116,7 +114,6 @@ def image_port(model: Any, size: tuple[int, int] | None) -> ImagePort:  # noqa: 
 
     Args:
         model: The model.
-        size: Height and width of its images in pixels, where it takes any.
 
     Raises:
         BundleError: If there are several, or it takes no colour images of a size that a bundle can have.
@@ -172,7 +169,6 @@ def answer_of(model: Any, port: ImagePort) -> Answer:  # noqa: ANN401
     """Return the function that runs a model as it is, on ONNX Runtime or on the reference of ONNX.
 
     Args:
-        model: The model.
         port: Its input; a model of several images at a time gets the same one several times.
 
     Raises:

@@ -55,9 +55,6 @@ def in_half(content: bytes) -> bytes:
     """Return a graph whose large weights are stored as float16 and turned into float32 as they are loaded.
 
     A layer with a weight that is too large for float16 stays as it is.
-
-    Raises:
-        BundleError: If no weight is large.
     """
     model = onnx.load_from_string(content)
     casts = []

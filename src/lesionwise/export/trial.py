@@ -1,8 +1,4 @@
-"""Does a bundle answer as the file that it was made of? Found out on pictures, before it is written.
-
-Here: drawn pictures, the answers of both, and what is odd about them. Not here: running the file as it came
-(`onnx_model`, `keras_model`).
-"""
+"""Does a bundle answer as the file that it was made of? Found out on pictures, before it is written."""
 
 from collections.abc import Callable
 from functools import cache
@@ -49,9 +45,7 @@ def answers_of_file(
     """Return what the file itself answers, picture by picture, with the difference that is allowed.
 
     Args:
-        foreign: The model.
         prepare: Function from pixels to the input of the model.
-        pictures: Shape (N, H, W, 3).
 
     Raises:
         BundleError: If the answers are not finite rows of seven; the message does not name the file.
@@ -96,8 +90,6 @@ def verify_answers(
     """Make sure that a bundle answers as the file that it was made of.
 
     Args:
-        engine: The bundle.
-        pictures: Shape (N, H, W, 3).
         expected: Probabilities in our order, shape (N, C), with the difference that is allowed.
         model: The graph, in which the cause is looked for.
     """

@@ -1,7 +1,4 @@
-"""How far below the head each weight lies, for learning rates that fall with the depth.
-
-Here: counting layers; a stage of a convolutional network is one, a block of a transformer is one.
-"""
+"""How far below the head each weight lies, for learning rates that fall with the depth."""
 
 from lesionwise.errors import RecipeError
 from lesionwise.models.backbones import TimmFeatures

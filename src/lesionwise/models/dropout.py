@@ -1,7 +1,4 @@
-"""Dropout that does not cost a fifth of a training step on a CPU.
-
-Here: `Dropout`, the same law as `torch.nn.Dropout`. Not here: where networks put it.
-"""
+"""Dropout that does not cost a fifth of a training step on a CPU."""
 
 import torch
 from torch import Tensor, nn

@@ -1,7 +1,4 @@
-"""What age, sex and site add to the logits of an image.
-
-Here: the term. Not here: how they become numbers (`lesionwise.data.metadata`).
-"""
+"""What age, sex and site add to the logits of an image."""
 
 from torch import Tensor, nn
 from typing_extensions import override

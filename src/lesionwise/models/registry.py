@@ -104,7 +104,7 @@ def create_model(
         raise RecipeError(f'Expected model to be one of {known} or timm:<name> but got "{name}".')
     if weights != FRESH:
         raise RecipeError(
-            f'{name} starts from fresh weights, or from those of a run: expected weights to be "{FRESH}" or '
-            f'a run folder but got "{weights}".'
+            f"{name} starts from fresh weights, or from those of a run or a bundle: expected weights to be "
+            f'"{FRESH}", a run folder or a bundle but got "{weights}".'
         )
     return MODELS[name](**shape)

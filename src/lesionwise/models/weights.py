@@ -12,6 +12,7 @@ from typing import Any, Final
 from torch import Tensor, nn
 
 from lesionwise.errors import RecipeError
+from lesionwise.wording import counted
 
 PUBLISHED: Final = "published"
 FRESH: Final = "none"
@@ -24,7 +25,6 @@ class WeightsFile:
     """Weights of one network without its classifier, or with one that is not used.
 
     Attributes:
-        state: Every tensor by its name.
         statistics: Mean and standard deviation of RGB in [0, 1] that they were trained with; None where the
             file does not say.
     """
@@ -46,8 +46,8 @@ class WeightsFile:
         ]
         if missing:
             raise RecipeError(
-                f"{self.path}: has no {missing[0]} ({len(missing)} of the network's tensors are missing). "
-                "It belongs to another network, or was saved under other names than timm's."
+                f"{self.path}: has no {missing[0]} and lacks {counted(len(missing), 'tensor')} of the "
+                "network. It belongs to another network, or was saved under other names than timm's."
             )
 
 
@@ -58,13 +58,8 @@ def read_weights(path: str | Path) -> WeightsFile:
     path = Path(path)
     if not path.is_file():
         raise RecipeError(
-            f'Expected weights to be "{PUBLISHED}", "{FRESH}", a safetensors file or a run folder but there '
-            f'is no "{path}".'
-        )
-    if path.suffix == ".onnx":
-        raise RecipeError(
-            f"{path}: the network of a bundle is compiled for answering and cannot be trained on. Name the "
-            "run folder that it was exported from."
+            f'Expected weights to be "{PUBLISHED}", "{FRESH}", a safetensors file, a bundle or a run folder '
+            f'but there is no "{path}".'
         )
     try:
         with safe_open(path, "pt") as file:

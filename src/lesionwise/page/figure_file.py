@@ -16,7 +16,6 @@ def write_figure(folder: Path, name: str, figure: Figure, table: pd.DataFrame, t
     Args:
         folder: Where both go, as `<name>.svg` and `<name>.csv`.
         name: Name of the figure; sets its ids apart from those of others on the page.
-        figure: Drawn inside `figure_style`.
     """
     svg = figure_svg(figure, name=name, title=title)
     write_text(folder / f"{name}.svg", svg)

@@ -1,29 +1,31 @@
-"""The HTML shell: one self-contained page, calm and legible, light and dark, on paper and on a phone.
-
-Here: filling templates. Not here: what a page says.
-"""
+"""The HTML shell: one self-contained page, calm and legible, light and dark, on paper and on a phone."""
 
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from lesionwise.page.palette import DARK, DIAGNOSIS_COLORS, DIAGNOSIS_COLORS_DARK, LIGHT
+from lesionwise.wording import counted
 
 
 def templates(*packages: str, html: bool = True) -> Environment:
     """Return the templates of some packages; a name that a template uses and nobody gave is an error.
 
+    The filter `counted` writes a number with its noun.
+
     Args:
         packages: Import paths of packages with a folder `templates`; the first that has a template gives it.
         html: Whether values are escaped as HTML needs it; Markdown of our own numbers needs it not.
     """
-    return Environment(
+    made = Environment(
         loader=ChoiceLoader([PackageLoader(package) for package in packages]),
         autoescape=html,  # noqa: S701 (off for Markdown alone)
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["counted"] = counted
+    return made
 
 
 def render_page(package: str, template: str, **values: Any) -> str:  # noqa: ANN401 (whatever the template names)

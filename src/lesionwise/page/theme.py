@@ -31,6 +31,7 @@ _STYLE: Final[dict[Any, Any]] = {  # matplotlib's own key type is a list of all 
     "axes.titlecolor": LIGHT["ink"],
     "figure.facecolor": "none",
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.08,  # inches: a browser's letters may be taller
     "font.family": "sans-serif",
     "font.size": 10,
     "grid.color": LIGHT["line"],

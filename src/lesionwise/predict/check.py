@@ -1,7 +1,4 @@
-"""Does a bundle score what it claims? Each claim of its card, row by row, on the test images that it names.
-
-Here: running it on them and comparing. Not here: whether the file is whole, which loading it makes sure of.
-"""
+"""Does a bundle score what it claims? Each claim of its card on the test images that it names."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,6 +21,7 @@ from lesionwise.evaluation.scores.evaluate import evaluate
 from lesionwise.evaluation.stability import ASPECTS, Kept
 from lesionwise.predict.stability import BF16, stability_of
 from lesionwise.split.groups import lesion_groups
+from lesionwise.wording import counted
 
 TOLERANCE: Final = 2e-3
 """By how much a score may differ: four of 2,004 images, for another processor's rounding."""
@@ -77,7 +75,6 @@ class ClaimCheck:
     """The result of verifying a bundle.
 
     Attributes:
-        rows: The lines of its card.
         known: Number of test images whose value is known, for each metadata field that the model takes.
     """
 
@@ -105,9 +102,9 @@ class ClaimCheck:
         summary = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
         needs = " and ".join(dict.fromkeys(row.missing for row in self.rows if row.missing))
         if counts["confirmed"] == len(self.rows):
-            return f"CONFIRMED, all {len(self.rows)} rows."
+            return f"CONFIRMED: {counted(len(self.rows), 'row agrees', 'rows agree')}."
         if counts["refuted"]:
-            return f"REFUTED in {counts['refuted']} of {len(self.rows)} rows ({summary})."
+            return f"REFUTED in {counts['refuted']} of {counted(len(self.rows), 'row')} ({summary})."
         verdict = "CONFIRMED" if self.confirmed else "NOT VERIFIED"
         return f"{verdict}: {summary}. The rest needs {needs}."
 
@@ -133,8 +130,8 @@ def check_claims(engine: Engine, dataset: Dataset) -> ClaimCheck:
     rows = _rows_of(dataset, digests)
     if len(rows) < len(digests):
         raise DataError(
-            f"{dataset.folder}: lacks {len(digests) - len(rows)} of the {len(digests)} images that the "
-            "bundle names. Pass the data that it was tested on."
+            f"{dataset.folder}: lacks {len(digests) - len(rows)} of {counted(len(digests), 'image')} that "
+            "the bundle names. Pass the data that it was tested on."
         )
     paths = dataset.paths
     encoding = engine.description.metadata
@@ -158,8 +155,6 @@ def _check_stability(engine: Engine, dataset: Dataset, missing: str) -> list[Row
     What bf16 changes depends on the processor, so it is left out.
 
     Args:
-        engine: Engine of the bundle.
-        dataset: Dataset that may hold the images.
         missing: What the data do not hold besides.
     """
     claim = engine.description.stability
@@ -167,7 +162,7 @@ def _check_stability(engine: Engine, dataset: Dataset, missing: str) -> list[Row
         return []
     rows, all_images = _rows_of(dataset, claim.measured_on), len(claim.measured_on)
     if len(rows) < all_images:
-        missing = f"{all_images - len(rows)} of the {all_images} images of cal"
+        missing = f"{all_images - len(rows)} of {counted(all_images, 'image')} of cal"
     found = {} if missing else stability_of(engine, dataset, rows, _groups_of(dataset, rows)).changes
     shares = {
         (change, aspect): share.value

@@ -98,7 +98,6 @@ class Decoded:
     Attributes:
         pictures: Those that could be.
         pixels: As the graph takes them, shape (B, H, W, 3); None if none of them could be read.
-        faults: Rows of the table of errors.
         several: How many of them hold several pictures, of which the first is read.
     """
 
@@ -113,9 +112,7 @@ class Output:
     """Where predictions go.
 
     Attributes:
-        table: The CSV of predictions.
         errors: The CSV of images that could not be predicted, with reasons; not written if there are none.
-        format_: Format of the predictions.
         resume: Keep what an interrupted call left beside `table`.
         on_answers: Called with each batch: pictures, pixels (B, H, W, 3) and answers.
         settings: What a resumed call must share besides the settings of the model, as JSON values.
@@ -182,11 +179,8 @@ def answer_pictures(
     """Yield batches of pictures in their order, each with its answers; None where none could be read.
 
     Args:
-        engine: The model.
         pictures: What to predict, read lazily.
         tta: Average over flips; see `views`.
-        metadata: What is known of the images besides, for a model that takes it.
-        workers: Decoding threads; the number of usable cores if left out.
     """
     workers = workers or usable_cores()
     with ThreadPoolExecutor(workers) as decoders, ThreadPoolExecutor(engine.streams) as network:

@@ -1,7 +1,4 @@
-"""What the model looked at, drawn over each image that is predicted.
-
-Here: one PNG an image. Not here: the drawing (`lesionwise.bundle.rendering`).
-"""
+"""What the model looked at, drawn over each image that is predicted."""
 
 from pathlib import Path
 

@@ -14,9 +14,10 @@ from lesionwise.data.dataset import read_dataset
 from lesionwise.data.pictures import find_pictures
 from lesionwise.errors import DataError
 from lesionwise.evaluation.predictions import Predictions
-from lesionwise.evaluation.tables import describe_foreign, join_table, read_table, without_foreign
+from lesionwise.evaluation.tables import USED, describe_foreign, join_table, read_table, without_foreign
 from lesionwise.names import match_names
 from lesionwise.split.groups import lesion_groups
+from lesionwise.tables import describe_columns
 from lesionwise.wording import counted
 
 
@@ -26,7 +27,6 @@ def predict_labelled(
     """Return predictions with truth, lesions and raw outputs, and what was left out, in sentences.
 
     Args:
-        engine: The model.
         folder: Folder of images, with a table in a known layout unless `truth` is given.
         truth: Table of true diagnoses, with `lesion_id` or `group`. Other images of the folder are left out,
             and so are rows whose diagnosis is none of the seven.
@@ -38,10 +38,13 @@ def predict_labelled(
     if truth is None:
         dataset = read_dataset(folder, without_table=True)
         table, names, paths = dataset.table, dataset.table["image_id"].tolist(), dataset.paths
-        notes = tuple(map(str, dataset.warnings))
+        notes = dataset.about
     else:
         table, counts = without_foreign(read_table(truth))
-        notes = (describe_foreign(counts, str(truth)),) if counts else ()
+        notes = (
+            describe_columns(truth, USED),
+            *([describe_foreign(counts, str(truth))] if counts else []),
+        )
         names, paths = _pictures_of(table, folder, truth)
     table = _with_groups(table, str(truth or folder), by_image=by_image)
     answers = engine.predict(paths)
@@ -60,8 +63,8 @@ def _pictures_of(table: pd.DataFrame, folder: Path, truth: Path) -> tuple[list[s
     missing = sorted(set(table["image_id"]) - set(known.values()))
     if missing:
         raise DataError(
-            f"{truth}: {len(missing)} of {counted(len(table), 'image')}, such as {missing[0]}, are not in "
-            f"{folder}. Leave these rows out, or name the folder that has them."
+            f"{truth}: {folder} lacks {len(missing)} of {counted(len(table), 'image')}, such as "
+            f"{missing[0]}. Leave these rows out, or name the folder that has them."
         )
     return list(known), [pictures[name] for name in known]
 

@@ -63,8 +63,6 @@ def same_for_all(record: Record, engine: Engine, table: MetadataTable | None = N
     """Return a table in which one record holds for every picture that has no row of its own.
 
     Args:
-        record: Value by name of the field.
-        engine: The model.
         table: The table that it is added to; empty if left out.
 
     Raises:

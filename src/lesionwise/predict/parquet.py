@@ -1,8 +1,4 @@
-"""Predictions as Parquet.
-
-Here: the finished table as one file, and back. Not here: the rows (`writing`), and importing Arrow
-(`data.storage`).
-"""
+"""Predictions as Parquet."""
 
 import csv
 from collections.abc import Iterator
@@ -47,9 +43,6 @@ def unpack(out: Path, table: Path) -> None:
     Args:
         out: The file, with its record beside it.
         table: The CSV, which must not be there.
-
-    Raises:
-        DataError: If the file is no Parquet file.
     """
     if settings_path(out).exists():
         copy_file(settings_path(out), settings_path(table))
@@ -64,7 +57,6 @@ def pack(table: Path, out: Path) -> None:
 
     Args:
         table: The CSV, with its record beside it.
-        out: The file.
     """
     settings_path(out).unlink(missing_ok=True)
     write_parquet(table, out)

@@ -82,7 +82,6 @@ class Kept:
     """The rows that an earlier call left, as 64-bit hashes; none by default.
 
     Attributes:
-        table: The table.
         folder: Folder that relative paths in its rows start from.
         rows: Hash of the file by that of the image_id.
         files: The hashes of all files; None where a table has no paths.
@@ -118,7 +117,6 @@ def absolute_path(path: str, folder: str = "") -> str:
     """Return the path of a picture from the root; an address in object storage stays as it is.
 
     Args:
-        path: The path.
         folder: Folder that a relative path starts from; the working directory if left out.
     """
     folder = folder or str(Path.cwd())
@@ -170,9 +168,6 @@ class GrowingTable:
             settings: What a call must share with the one that it goes on after.
             resume: Go on after the rows that an earlier call left, less one that was cut; also of one that
                 ended, for images that came since.
-
-        Returns:
-            What is kept.
 
         Raises:
             DataError: If the rows to keep were made with other settings or have other columns.
@@ -265,21 +260,13 @@ def _shown(value: object) -> str:
 
 
 def prediction_table(path: Path, format_: Format) -> GrowingTable:
-    """Return the table of predictions.
-
-    Raises:
-        DataError: If the name of its record belongs to something else.
-    """
+    """Return the table of predictions."""
     verify_record(path)
     return GrowingTable(path, _COLUMNS[format_])
 
 
 def verify_record(table: Path) -> None:
-    """Make sure that the name of a table's record is free, or that of an earlier record.
-
-    Raises:
-        DataError: If it belongs to something else.
-    """
+    """Make sure that the name of a table's record is free, or that of an earlier record."""
     record = settings_path(table)
     found = read_json(record) if record.exists() else {"settings": {}}
     if not isinstance(found, dict) or "settings" not in found:

@@ -1,8 +1,4 @@
-"""The part of the report that says what the probabilities are good for.
-
-Here: which tables and figures it has. Not here: drawing them (`curve_figures`), writing them and laying them
-out (`html`).
-"""
+"""The part of the report that says what the probabilities are good for."""
 
 from typing import Any
 

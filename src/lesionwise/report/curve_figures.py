@@ -1,8 +1,4 @@
-"""Figures of what probabilities are good for: curves over all thresholds, reliability, prediction sets.
-
-Here: drawing. Not here: the tables (`curves`, `selective`, `conformal` and `decision_curve` of
-`lesionwise.evaluation`) and the look (`lesionwise.page`).
-"""
+"""Figures of what probabilities are good for: curves over all thresholds, reliability, prediction sets."""
 
 from typing import Any, Final
 
@@ -26,12 +22,7 @@ _UNDEFINED: Final = "not defined here"
 
 
 def plot_roc(table: pd.DataFrame, evaluation: Evaluation) -> Figure:
-    """Draw the ROC curve of each diagnosis in a panel of its own, with its band and its area.
-
-    Args:
-        table: As `roc_table` returns it.
-        evaluation: Holds the areas.
-    """
+    """Draw the ROC curve of each diagnosis in a panel of its own, with its band and its area."""
     with figure_style():
         figure, panels = _panels("false positive rate", "sensitivity", "no better than chance")
         for axes, code in zip(panels, CODES, strict=True):
@@ -44,12 +35,7 @@ def plot_roc(table: pd.DataFrame, evaluation: Evaluation) -> Figure:
 
 
 def plot_precision_recall(table: pd.DataFrame, evaluation: Evaluation) -> Figure:
-    """Draw precision at each recall of each diagnosis in a panel of its own, with its band.
-
-    Args:
-        table: As `precision_recall_table` returns it.
-        evaluation: Holds how common each diagnosis is, and the average precision.
-    """
+    """Draw precision at each recall of each diagnosis in a panel of its own, with its band."""
     with figure_style():
         figure, panels = _panels("recall", "precision", "how common it is")
         for axes, code in zip(panels, CODES, strict=True):
@@ -66,7 +52,6 @@ def plot_reliability(table: pd.DataFrame, before: pd.DataFrame | None = None) ->
     """Draw accuracy against confidence, with the line on which they agree.
 
     Args:
-        table: As `reliability_table` returns it.
         before: The same before calibration; drawn as rings.
     """
     with figure_style():
@@ -125,12 +110,7 @@ def _note(axes: Axes, text: str) -> None:
 
 
 def plot_coverage(table: pd.DataFrame, promised: float) -> Figure:
-    """Draw the coverage of each diagnosis on the range that a promise just kept shows.
-
-    Args:
-        table: As `set_coverage_table` returns it.
-        promised: The coverage that the sets promise.
-    """
+    """Draw the coverage of each diagnosis on the range that a promise just kept shows."""
     with figure_style():
         figure = Figure(figsize=(5.6, 0.5 + 0.36 * len(table)))
         axes = figure.subplots()
@@ -142,7 +122,7 @@ def plot_coverage(table: pd.DataFrame, promised: float) -> Figure:
             axes.plot([found["low"], found["high"]], [row, row], color=color, lw=7, alpha=_BAND_ALPHA,
                       solid_capstyle="butt")  # fmt: skip
             axes.plot(found["coverage"], row, "o", color=color, ms=6.5)
-            counts = f"{found['covered']} of {found['lesions']}"
+            counts = f"{found['covered']:,} of {found['lesions']:,}"
             axes.text(1.03, row, counts, va="center", fontsize=9, color=LIGHT["quiet"])
         names = ["all together" if code == ALL else code for code in table["diagnosis"]]
         axes.set_yticks(range(len(table)), names)
@@ -155,11 +135,7 @@ def plot_coverage(table: pd.DataFrame, promised: float) -> Figure:
 
 
 def plot_decision_curve(table: pd.DataFrame) -> Figure:
-    """Draw the net benefit of the model beside that of acting on everybody and on nobody.
-
-    Args:
-        table: As `decision_curve_table` returns it.
-    """
+    """Draw the net benefit of the model beside that of acting on everybody and on nobody."""
     with figure_style():
         figure = Figure(figsize=(9.6, 3.4))
         panels = figure.subplots(1, len(QUESTIONS))
@@ -182,11 +158,7 @@ def plot_decision_curve(table: pd.DataFrame) -> Figure:
 
 
 def plot_risk_coverage(table: pd.DataFrame) -> Figure:
-    """Draw the error among the images that are answered against how many are.
-
-    Args:
-        table: As `risk_coverage_table` returns it.
-    """
+    """Draw the error among the images that are answered against how many are."""
     with figure_style():
         figure = Figure(figsize=(5.6, 3.4))
         axes = figure.subplots()

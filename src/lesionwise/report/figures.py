@@ -96,7 +96,7 @@ def plot_wrong(table: pd.DataFrame) -> Figure:
         for row, (code, images, wrong, fraction, low, high) in enumerate(table.itertuples(index=False)):
             axes.barh(row, fraction, height=0.62, color=DIAGNOSIS_COLORS[code], alpha=0.85)
             axes.plot([low, high], [row, row], color=LIGHT["ink"], lw=1.2, solid_capstyle="butt")
-            axes.text(1.03, row, f"{wrong} of {images}", va="center", color=LIGHT["quiet"], fontsize=9)
+            axes.text(1.03, row, f"{wrong:,} of {images:,}", va="center", color=LIGHT["quiet"], fontsize=9)
         axes.set_yticks(range(len(table)), table["diagnosis"])
         axes.set(xlim=(0, 1), ylim=(len(table) - 0.5, -0.5), xlabel="images called something else")
         axes.xaxis.set_major_formatter(PercentFormatter(1))

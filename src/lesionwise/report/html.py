@@ -1,8 +1,4 @@
-"""`report.html`: what was done, on which data, what came out, and how to do it again.
-
-Here: gathering the files of a run into one page, with the thumbnails of misclassified images. Not here:
-computing a score, drawing a figure.
-"""
+"""`report.html`: what was done, on which data, what came out, and how to do it again."""
 
 import tomllib
 from collections.abc import Iterable

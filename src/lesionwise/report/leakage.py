@@ -1,7 +1,4 @@
-"""The page and the figure of a leakage measurement.
-
-Here: reading `leakage.json` and drawing it. Not here: measuring (`lesionwise.experiments.leakage`).
-"""
+"""The page and the figure of a leakage measurement."""
 
 from pathlib import Path
 from typing import Any, Final

@@ -1,7 +1,4 @@
-"""What the numbers say, in sentences for somebody who was not there.
-
-Here: reading an evaluation. Not here: computing it, and laying it out.
-"""
+"""What the numbers say, in sentences for somebody who was not there."""
 
 from typing import Final
 
@@ -48,8 +45,8 @@ def _against_baseline(evaluation: Evaluation) -> str:
     always = f"always answering {NAMES[commonest]} ({commonest}: {floor:.3f})"
     return (
         f"By {evaluation.title('balanced_accuracy')} it is {verdict} {always}. "
-        f"That answer is right for {_percent(evaluation.baseline['accuracy'])} of these images, the model's "
-        f"for {_percent(evaluation.overall['accuracy'].value)}."
+        f"That answer is right for {_percent(evaluation.baseline['accuracy'])} of these images; the model is "
+        f"right for {_percent(evaluation.overall['accuracy'].value)}."
     )
 
 
@@ -67,8 +64,7 @@ def _melanomas(evaluation: Evaluation) -> str:
         if total - found == 1:
             sentence += f" The one that was missed was {called}"
         else:
-            were = "was" if missed[worst] == 1 else "were"
-            sentence += f" Of the {total - found} missed, {missed[worst]} {were} {called}"
+            sentence += f" Of the {total - found} missed, {counted(missed[worst], 'was', 'were')} {called}"
     return sentence
 
 
@@ -89,10 +85,10 @@ def _calibration(ece: Estimate, reliability: pd.DataFrame) -> str:
     gap = np.average(reliability["confidence"] - reliability["accuracy"], weights=reliability["images"])
     direction = "too sure of itself" if gap > 0 else "too modest"
     if ece.low == 0:
-        return f"Its stated confidence cannot be told from how often it is right ({_range(ece)} off)."
+        return f"No error of its stated confidence was found beyond chance ({_range(ece)} on average)."
     return (
-        f"Its stated confidence is {100 * ece.value:.0f} points off on average ({_range(ece)}); "
-        f"on the whole it is {direction} by {100 * abs(gap):.0f}."
+        f"Its stated confidence is off by {counted(round(100 * ece.value), 'point')} on average "
+        f"({_range(ece)}); on the whole it is {direction} by {100 * abs(gap):.0f}."
     )
 
 

@@ -1,7 +1,4 @@
-"""Where the model looked and what breaks it, for the report, where a run has measured it.
-
-Here: gathering and drawing what `lesionwise explain`, `robustness` and `stability` left. Not here: measuring.
-"""
+"""Where the model looked and what breaks it, for the report, where a run has measured it."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

@@ -1,7 +1,4 @@
-"""The API: addresses for programs, and what the OpenAPI document says of them.
-
-Here: routes. Not here: what they do with images (`service`), and the page (`page_routes`).
-"""
+"""The API: addresses for programs, and what the OpenAPI document says of them."""
 
 from copy import deepcopy
 from http import HTTPStatus

@@ -1,7 +1,4 @@
-"""The application: API, page, reference and refusals put together.
-
-Here: what holds for all addresses. Not here: single ones (`api_routes`, `page_routes`).
-"""
+"""The application: API, page, reference and refusals put together."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager

@@ -19,6 +19,7 @@ from lesionwise.serve.guard import LOG
 from lesionwise.serve.limits import Limits
 from lesionwise.serve.metrics import Metrics
 from lesionwise.serve.problems import MEDIA_TYPE, Problem
+from lesionwise.wording import counted
 
 _AFTER_BODY_S: Final = 10.0  # beyond the application's own limit, which answers more kindly
 
@@ -40,7 +41,11 @@ class Connection(HttpToolsProtocol):
         """Begin to wait for a request, unless there are too many who do."""
         super().connection_made(transport)
         if len(self.connections) > self._limits.connections:
-            self._refuse(Problem("busy", f"{self._limits.connections} connections are open."))
+            self._refuse(
+                Problem(
+                    "busy", f"{counted(self._limits.connections, 'connection is', 'connections are')} open."
+                )
+            )
             return
         self._expect(self._limits.head_s, self._end_head)
 

@@ -59,7 +59,6 @@ def answer(content: bytes, *, preview: bool, settings: dict[str, Any]) -> bytes:
     """Return what is found in a file: one line of JSON, then the network's pixels, then the preview.
 
     Args:
-        content: The bytes of the file.
         preview: Whether a picture for people is wanted, upright and without metadata.
         settings: As `main` takes them; `seconds` is not needed.
     """

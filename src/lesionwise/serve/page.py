@@ -1,7 +1,4 @@
-"""The page as HTML: the numbers of an answer in words and shapes.
-
-Here: filling templates. Not here: the words (`strings`), the looks (`static/page.css`).
-"""
+"""The page as HTML: the numbers of an answer in words and shapes."""
 
 import json
 from collections.abc import Sequence

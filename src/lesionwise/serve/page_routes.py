@@ -1,7 +1,4 @@
-"""The page: addresses for people, with and without JavaScript.
-
-Here: routes. Not here: how answers look (`page`), and the API (`api_routes`).
-"""
+"""The page: addresses for people, with and without JavaScript."""
 
 import secrets
 from collections.abc import Mapping, Sequence

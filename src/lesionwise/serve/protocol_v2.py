@@ -29,6 +29,7 @@ from lesionwise.serve.api_routes import problems
 from lesionwise.serve.problems import Problem
 from lesionwise.serve.service import Service
 from lesionwise.serve.uploads import Budget, arriving, verify_length
+from lesionwise.wording import counted
 
 PREFIX: Final = "/v2"
 INPUT: Final = "image"
@@ -221,7 +222,8 @@ def _add_model(router: APIRouter, service: Service, budget: Budget) -> None:
             wanted = [one.name for one in asked.outputs] or list(_outputs(service))
             if unknown := set(wanted) - set(_outputs(service)):
                 raise Problem(
-                    "bad-request", f"There are {len(unknown)} outputs that the model does not have."
+                    "bad-request",
+                    f"Of the outputs that were asked for, the model lacks {len(unknown)}.",
                 )
             metadata = _metadata_of(asked.parameters, service)
             if isinstance(images, np.ndarray):
@@ -297,7 +299,9 @@ def _parse(
     if tensor.name != INPUT:
         raise Problem("bad-request", f"Expected the input “{INPUT}”.")
     if not tensor.shape or not 1 <= tensor.shape[0] <= service.limits.images:
-        raise Problem("too-many-images", f"Expected 1 to {service.limits.images} images in a request.")
+        raise Problem(
+            "too-many-images", f"Expected at most {counted(service.limits.images, 'image')} in a request."
+        )
     binary = body[length:] if "binary_data_size" in tensor.parameters else None
     if binary is not None and tensor.parameters["binary_data_size"] != len(binary):
         raise Problem("bad-request", "binary_data_size is not the number of bytes behind the JSON part.")
@@ -307,7 +311,7 @@ def _parse(
         raise Problem("bad-request", "Expected images as BYTES or UINT8.")
     images = list(_elements(binary)) if binary is not None else [_decoded(one) for one in tensor.data or ()]
     if math.prod(tensor.shape) != len(images):
-        raise Problem("bad-request", f"There are {len(images)} images and a shape of other size.")
+        raise Problem("bad-request", f"The shape does not fit {counted(len(images), 'image')}.")
     return asked, images
 
 
@@ -320,7 +324,7 @@ def _verify_values(text: bytes, service: Service) -> None:
     if sum(text.count(mark) for mark in (b",", b"[", b"{")) > most:
         raise Problem(
             "too-many-bytes",
-            f"The JSON part has more than {most:,} values: send a binary tensor, or files as BYTES.",
+            f"The JSON part has more than {counted(most, 'value')}: send a binary tensor, or files as BYTES.",
         )
 
 

@@ -1,7 +1,4 @@
-"""Listening: a socket, a warning where it is open to others, and a server that ends politely.
-
-Here: everything between the application and the network. Not here: the application (`app`).
-"""
+"""Listening: a socket, a warning where it is open to others, and a server that ends politely."""
 
 import asyncio
 import ctypes

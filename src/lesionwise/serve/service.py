@@ -1,7 +1,4 @@
-"""From the content of files to answers: admission, decoding, the network, heatmaps.
-
-Here: the one path that the API and the page share. Not here: HTTP (`app`), and answers in words (`page`).
-"""
+"""From the content of files to answers: admission, decoding, the network, heatmaps."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +26,7 @@ from lesionwise.serve.limits import Limits
 from lesionwise.serve.metrics import Metrics
 from lesionwise.serve.problems import Problem
 from lesionwise.serve.uploads import verify_kind
+from lesionwise.wording import counted
 
 MAX_DECODERS: Final = 4
 MAX_STREAMS: Final = 4
@@ -169,7 +167,7 @@ class Service:
         if not self._started:
             raise Problem("not-ready", "The model is being loaded.")
         if self.waiting >= self.limits.waiting:
-            raise Problem("not-ready", f"{self.waiting} images are being answered.")
+            raise Problem("not-ready", f"{counted(self.waiting, 'image is', 'images are')} being answered.")
         if not await self.decoders.answers():
             raise Problem("not-ready", "No decoder answers.")
 
@@ -250,7 +248,7 @@ class Service:
     @contextmanager
     def _admit(self, count: int) -> Iterator[None]:
         if self.waiting and self.waiting + count > self.limits.waiting:
-            raise Problem("busy", f"{self.waiting} images are being answered.")
+            raise Problem("busy", f"{counted(self.waiting, 'image is', 'images are')} being answered.")
         self.waiting += count
         self.metrics.waiting.set(self.waiting)
         try:

@@ -20,6 +20,7 @@ from lesionwise.data.dicom import is_dicom
 from lesionwise.data.heif import READS_HEIC, is_avif, is_heic
 from lesionwise.serve.limits import Limits
 from lesionwise.serve.problems import Problem
+from lesionwise.wording import counted
 
 FIELD: Final = "image"
 VALUE_BYTES: Final = 64  # of a field that says something of the images
@@ -269,7 +270,10 @@ class _Form:
                 "bad-name", "A file name holds a path or control characters.", image=len(self.images)
             )
         if len(self.images) == self._limits.images:
-            raise Problem("too-many-images", f"At most {self._limits.images} images are read at once.")
+            raise Problem(
+                "too-many-images",
+                f"At most {counted(self._limits.images, 'image is', 'images are')} read at once.",
+            )
         self._content = bytearray()
 
     def _add(self, data: bytes, start: int, end: int) -> None:

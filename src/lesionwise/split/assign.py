@@ -107,11 +107,7 @@ def make_split(
 
 
 def deal_held_out(y: NDArray[np.int64], unit: NDArray[np.str_], *, seed: int) -> NDArray[np.object_]:
-    """Return "val" for one ninth of the images, "cal" for another and "train" for the rest, shape (N,).
-
-    Raises:
-        SplitError: If one of the three lacked a diagnosis however they were dealt.
-    """
+    """Return "val" for one ninth of the images, "cal" for another and "train" for the rest, shape (N,)."""
     return deal(y, unit, HELD_OUT, ("val", "cal"), seed=seed)[1]
 
 

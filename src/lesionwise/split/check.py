@@ -172,8 +172,8 @@ def _known_names(ids: Sequence[str], group: Mapping[str, str], name: str) -> lis
     unknown = sorted(set(different) - set(known))
     if unknown:
         raise DataError(
-            f"{len(unknown)} of the {len(different)} {name} images, such as {unknown[0]}, are not in the "
-            f"table of lesions, which names images such as {next(iter(group), 'none')}, so they cannot be "
+            f"the table of lesions lacks {len(unknown)} of {counted(len(different), f'{name} image')}, such "
+            f"as {unknown[0]}; it names images such as {next(iter(group), 'none')}, so they cannot be "
             "judged. The table that ships with the package is that of HAM10000; give the table of other "
             "images with --table (image_id,lesion_id,dx)."
         )
@@ -224,7 +224,7 @@ def _score(
     lost = sorted(set(tested) - set(name))
     if lost:
         raise DataError(
-            f"{len(lost)} of {len(tested)} test images, such as {lost[0]}, have no prediction; the "
+            f"no prediction for {len(lost)} of {counted(len(tested), 'test image')}, such as {lost[0]}; the "
             f"predictions name images such as {min(predicted)}. Predict all of them."
         )
     row = {image: number for number, image in enumerate(predicted)}

@@ -17,6 +17,7 @@ from lesionwise.errors import SplitError
 from lesionwise.labels import CODES
 from lesionwise.split.assign import HELD_OUT, LesionKFold, deal_held_out
 from lesionwise.split.split_file import PARTS, Split
+from lesionwise.wording import counted
 
 _LEAST_FOLDS = 2
 
@@ -25,8 +26,9 @@ def verify_whole(split: Split, source: str = "split.csv") -> None:
     """Refuse to fold the split of a fold: what it leaves out is the final exam, and must stay out."""
     if split.meta.get("held_out") or split.meta.get("left_out"):
         raise SplitError(
-            f"{source}: is what one fold sees ({split.meta.get('left_out', 0)} images are left out). "
-            "Pass the split that was folded."
+            f"{source}: is what one fold sees "
+            f"({counted(split.meta.get('left_out', 0), 'image is', 'images are')} left out). Pass the split "
+            "that was folded."
         )
 
 

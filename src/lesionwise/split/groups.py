@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 
 from lesionwise.data.known_lesions import known_siblings
 from lesionwise.names import archive_id
+from lesionwise.wording import counted
 
 Pair = tuple[str, str]
 
@@ -70,7 +71,8 @@ def lesion_groups(table: pd.DataFrame, pairs: Iterable[Pair] = ()) -> NDArray[np
         )
     if table["lesion_id"].isna().any():
         raise ValueError(
-            f"Expected a lesion_id in every row but {table['lesion_id'].isna().sum()} are empty."
+            "Expected a lesion_id in every row but "
+            f"{counted(int(table['lesion_id'].isna().sum()), 'is', 'are')} empty."
         )
     lesions, lesion = np.unique(table["lesion_id"].to_numpy(str), return_inverse=True)
     lesion_of = dict(zip(table["image_id"], lesion, strict=True))

@@ -1,7 +1,4 @@
-"""What the referee is given: lists of image ids, and which image shows which lesion.
-
-Here: reading them from the files that people have. Not here: judging them (`check`).
-"""
+"""What the referee is given: lists of image ids, and which image shows which lesion."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +12,7 @@ from lesionwise.evaluation.tables import read_table as read_truth
 from lesionwise.names import image_id_of
 from lesionwise.split.groups import lesion_groups
 from lesionwise.tables import ID_NAMES, Table, read_table
+from lesionwise.wording import counted
 
 _PART_COLUMNS: Final = ("split", "part", "set", "subset", "partition")
 
@@ -23,7 +21,6 @@ def read_ids(path: Path, part: Literal["train", "test"]) -> list[str]:
     """Read image ids: one in each line of a text file, or the column of ids of a table.
 
     Args:
-        path: The file.
         part: The rows to take of a table that names the part of each image in a column such as `split`.
 
     Raises:
@@ -86,7 +83,10 @@ def read_lesion_table(path: Path) -> pd.DataFrame:
         table = table[table["foreign"] == ""]
     empty = table.index[(table[columns] == "").any(axis=1)]
     if len(empty):
-        raise DataError(f"{path}: row {empty[0]} has an empty cell; {len(empty)} rows do. Fill them in.")
+        raise DataError(
+            f"{path}: row {empty[0]} has an empty cell; {counted(len(empty), 'row does', 'rows do')}. Fill "
+            "them in."
+        )
     return _with_shipped(table[columns], path)
 
 
@@ -116,6 +116,7 @@ def _verify_same(same: "pd.Series[bool]", table: pd.DataFrame, fault: str, path:
     if not same.all():
         image = table.loc[~same, "image_id"].iloc[0]
         raise DataError(
-            f"{path}: {image} {fault} in HAM10000, whose table ships. {int((~same).sum())} rows differ from "
-            "it. Correct them, or leave the images of HAM10000 out: the package knows them."
+            f"{path}: {image} {fault} in HAM10000, whose table ships. "
+            f"{counted(int((~same).sum()), 'row differs', 'rows differ')} from it. Correct them, or leave "
+            "the images of HAM10000 out: the package knows them."
         )

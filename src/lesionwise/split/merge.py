@@ -1,8 +1,4 @@
-"""Pairs that a person has confirmed to show one lesion, joined on top of the frozen rule.
-
-Here: reading them, and refusing to join too much.
-Not here: the rule itself (`groups`), finding pairs (the audit).
-"""
+"""Pairs that a person has confirmed to show one lesion, joined on top of the frozen rule."""
 
 from pathlib import Path
 from typing import Final
@@ -12,27 +8,27 @@ import pandas as pd
 from lesionwise.errors import SplitError
 from lesionwise.split.groups import Pair, lesion_groups
 from lesionwise.tables import read_table
+from lesionwise.wording import counted
 
 MOST_IMAGES: Final = 6
 """No lesion of HAM10000 has more photographs; a longer chain is a sign of one wrong pair among right ones."""
 
-_COLUMNS: Final = ("image_id", "other_image_id")
+PAIR_COLUMNS: Final = ("image_id", "other_image_id")
 
 
 def read_pairs(path: Path) -> list[Pair]:
     """Read confirmed pairs from a CSV with the columns image_id and other_image_id, as the audit writes it.
 
     Raises:
-        DataError: If it is not a CSV.
         SplitError: If a column is missing, a cell empty, or an image paired with itself.
     """
     pairs: list[Pair] = []
     for line, row in read_table(path).rows():
-        if not set(_COLUMNS) <= set(row):
+        if not set(PAIR_COLUMNS) <= set(row):
             raise SplitError(
-                f"{path}: expected the columns {' and '.join(_COLUMNS)} but found {', '.join(row)}."
+                f"{path}: expected the columns {' and '.join(PAIR_COLUMNS)} but found {', '.join(row)}."
             )
-        first, second = (row[name] for name in _COLUMNS)
+        first, second = (row[name] for name in PAIR_COLUMNS)
         if not first or not second or first == second:
             raise SplitError(f"{path}: row {line} does not name two images.")
         pairs.append((first, second))
@@ -57,6 +53,7 @@ def verify_merge(
     if large and not force:
         images = ", ".join(group.index[group == large[0]])
         raise SplitError(
-            f"{source}: joins {sizes[large[0]]} images to one lesion ({images}); {len(large)} groups are "
-            f"over {MOST_IMAGES}. One pair among them may be wrong. Take it out, or pass --force."
+            f"{source}: joins {sizes[large[0]]} images to one lesion ({images}); "
+            f"{counted(len(large), 'group has', 'groups have')} more than {MOST_IMAGES}. One pair among "
+            "them may be wrong. Take it out, or pass --force."
         )

@@ -1,7 +1,4 @@
-"""The split on disk: `split.csv` with `split.json` beside it.
-
-Here: the record, reading and writing. Not here: making one (`assign`) and judging it (`verify`).
-"""
+"""The split on disk: `split.csv` with `split.json` beside it."""
 
 from dataclasses import dataclass, field
 from hashlib import sha256

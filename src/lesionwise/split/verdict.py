@@ -1,12 +1,10 @@
-"""What the referee found, in sentences that can be quoted.
-
-Here: the text. Not here: finding it (`check`).
-"""
+"""What the referee found, in sentences that can be quoted."""
 
 from typing import Final
 
 from lesionwise.evaluation.scores.evaluate import Evaluation
 from lesionwise.split.check import REASONS, SplitCheck
+from lesionwise.wording import counted
 
 _SHOWN: Final = 5  # lesions and pairs named; the JSON holds all
 _MEANING: Final = {
@@ -25,30 +23,36 @@ def describe_check(check: SplitCheck) -> str:
 
 
 def _verdict(check: SplitCheck) -> str:
-    lists = f"{check.train_images:,} training and {check.test_images:,} test images"
-    again = f" (The test list names images again in {check.repeated:,} rows.)" if check.repeated else ""
+    lists = f"{check.train_images:,} training and {counted(check.test_images, 'test image')}"
+    again = (
+        f" (The test list names images again in {counted(check.repeated, 'row')}.)" if check.repeated else ""
+    )
     if check.assumed:
         return _verdict_without_training_list(check)
     if check.clean:
         return f"CLEAN. Among {lists}, no test image shows a lesion that was trained on.{again}"
     return (
-        f"TAINTED. Of {check.test_images:,} test images, {len(check.tainted):,} ({check.share:.1%}) show a "
-        f"lesion that is also among the {check.train_images:,} training images.{again} Scores on this test "
-        "set do not say how well the model does on lesions it has not seen."
+        f"TAINTED. {_tainted(check)} {counted(check.train_images, 'training image')}.{again} Scores on this "
+        "test set do not say how well the model does on lesions it has not seen."
     )
 
 
 def _verdict_without_training_list(check: SplitCheck) -> str:
     if check.clean:
         return (
-            f"CLEAN, whatever was trained on: none of the {check.test_images:,} test images shows a lesion "
-            "that another image of the table shows."
+            f"CLEAN, whatever was trained on: of {counted(check.test_images, 'test image')}, none shows a "
+            "lesion that another image of the table shows."
         )
     return (
-        f"TAINTED if the rest was trained on. Of {check.test_images:,} test images, {len(check.tainted):,} "
-        f"({check.share:.1%}) show a lesion that is also among the {check.train_images:,} other images of "
-        "the table. No list of training images was given, so this is the most that can be tainted."
+        f"TAINTED if the rest was trained on. {_tainted(check)} "
+        f"{counted(check.train_images, 'other image')} of the table. No list of training images was given, "
+        "so this is the most that can be tainted."
     )
+
+
+def _tainted(check: SplitCheck) -> str:
+    shows = counted(len(check.tainted), f"({check.share:.1%}) shows", f"({check.share:.1%}) show")
+    return f"Of {counted(check.test_images, 'test image')}, {shows} a lesion that is also among the"
 
 
 def _reasons(check: SplitCheck) -> str:
@@ -68,7 +72,7 @@ def _classes(check: SplitCheck) -> str:
 
 
 def _places(check: SplitCheck) -> str:
-    lines = [f"{len(check.lesions):,} lesions stand on both sides, such as:"]
+    lines = [f"{counted(len(check.lesions), 'lesion is', 'lesions are')} on both sides, such as:"]
     for lesion, sides in list(check.lesions.items())[:_SHOWN]:
         lines.append(
             f"  {lesion}: {', '.join(sides['test'])} in test, {', '.join(sides['train'])} in training"
@@ -97,7 +101,7 @@ def _scores(check: SplitCheck) -> str:
 def _score_line(part: str, evaluation: Evaluation) -> str:
     overall = evaluation.overall
     return (
-        f"  {part:8} {evaluation.images:,} images of {evaluation.lesions:,} lesions: "
-        f"{evaluation.title('balanced_accuracy')} {overall['balanced_accuracy']}, "
-        f"accuracy {overall['accuracy']}"
+        f"  {part:8} {counted(evaluation.images, 'image')} of {counted(evaluation.lesions, 'lesion')}: "
+        f"{evaluation.title('balanced_accuracy')} {overall['balanced_accuracy']}, accuracy "
+        f"{overall['accuracy']}"
     )

@@ -1,7 +1,4 @@
-"""The refusal: a split with one lesion on two sides is not used.
-
-Here: holding a split against its table. Not here: judging somebody else's lists of ids.
-"""
+"""The refusal: a split with one lesion on two sides is not used."""
 
 from collections.abc import Iterable
 
@@ -56,7 +53,9 @@ def _verify_together(grouped: pd.DataFrame, column: str, source: str) -> None:
     if cut.empty:
         return
     lesion, where = cut.index[0], " and ".join(map(str, sorted(cut.iloc[0])))
-    more = f" {len(cut) - 1} other lesions leak too." if len(cut) > 1 else ""
+    more = (
+        f" {counted(len(cut) - 1, 'other lesion leaks', 'other lesions leak')} too." if len(cut) > 1 else ""
+    )
     place = where if column == "part" else f"folds {where}"
     raise LeakError(
         f'{source}: lesion {lesion} is in {place}.{more} Run "lesionwise data split" again, '

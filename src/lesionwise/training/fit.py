@@ -35,7 +35,8 @@ from lesionwise.training.loop.processes import Processes, quiet_lightning
 from lesionwise.training.loop.tracking import make_logger
 from lesionwise.training.loop.trainer import has_stopped, honest_exit, make_trainer
 from lesionwise.training.prepare import TrainingData
-from lesionwise.training.start import earlier_run, load_start
+from lesionwise.training.start import earlier_bundle, earlier_run
+from lesionwise.training.start_weights import load_bundle, load_run, settle
 from lesionwise.training.step.augment import evaluation_view
 from lesionwise.training.step.datamodule import ImageDataModule, ImageRows, channel_statistics
 from lesionwise.training.step.module import LastLayerModule, LesionModule
@@ -66,6 +67,8 @@ def fit(
     network = read_network(last, recipe) if last else fresh_network(recipe, weights=recipe.weights)
     if recipe.weights == FRESH and not recipe.mean:
         network.set_statistics(*processes.first(lambda: channel_statistics(data.pixels, train_rows)))
+    if not last and not are_constant(recipe) and earlier_bundle(recipe.weights):
+        settle(network, recipe, data, seed=seed, device=device)
     counts = torch.bincount(torch.from_numpy(data.y[train_rows]), minlength=len(CODES))
     clock = StepClock()
     seen = _seen(network, recipe, data, processes, execution, clock=clock)
@@ -195,18 +198,18 @@ def fresh_network(recipe: Recipe, *, weights: str = FRESH) -> Network:
     """Return the recipe's network as it starts, after trying it on the sizes that it will meet.
 
     Args:
-        recipe: What is about to be trained.
-        weights: As in the recipe: "none", "published", a safetensors file, or the folder of another run.
+        weights: As in the recipe: "none", "published", a safetensors file, the folder of another run, or a
+            bundle.
     """
     statistics = (recipe.mean, recipe.std) if recipe.mean and recipe.std else None
-    earlier = earlier_run(weights)
+    earlier, bundle = earlier_run(weights), earlier_bundle(weights)
     try:
         network = create_model(
             recipe.model,
             num_classes=len(CODES),
             image_size=recipe.crop_size,
             drop_rate=recipe.drop_rate,
-            weights=FRESH if earlier else weights,
+            weights=FRESH if earlier or bundle else weights,
             statistics=statistics,
             options=TimmOptions(recipe.model_args, recipe.layers, recipe.directions),
         )
@@ -224,5 +227,7 @@ def fresh_network(recipe: Recipe, *, weights: str = FRESH) -> Network:
             "evaluation. Change image_size, train_size or eval_size."
         ) from error
     if earlier:
-        load_start(network, earlier, recipe, _network_state(earlier.best))
+        load_run(network, earlier, recipe, _network_state(earlier.best))
+    elif bundle:
+        load_bundle(network, bundle, recipe)
     return network.train()

@@ -30,12 +30,7 @@ _NAME: Final = "test-ledger.csv"
 
 @dataclass(frozen=True)
 class Look:
-    """One look at the test images of a split.
-
-    Attributes:
-        number: Number of looks in the ledger, this one included.
-        ledger: Path of the ledger.
-    """
+    """One look at the test images of a split."""
 
     number: int
     ledger: Path
@@ -45,9 +40,6 @@ def predict_test_together(run: RunFolder, execution: Execution = Execution()) ->
     """Predict the test part; of an ensemble with each member, and note each look in the ledger.
 
     Where the test part is a fold that was held out, and not the final exam, there is no look to note.
-
-    Raises:
-        RunError: If a member or the data is no longer what it was.
     """
     members = ensemble_members(run)
     if not members and "held_out" in read_split(run.split).meta:
@@ -62,11 +54,7 @@ def predict_test_together(run: RunFolder, execution: Execution = Execution()) ->
 
 
 def predict_test(run: RunFolder, execution: Execution = Execution()) -> Look:
-    """Predict the test part of a run, and note the look in the ledger.
-
-    Raises:
-        RunError: If the data is not what the run was trained with.
-    """
+    """Predict the test part of a run, and note the look in the ledger."""
     recipe, prepared, origin = prepare_again(run, execution)
     device = choose_device(execution.device)
     ledger = _ledger_path(run, origin)

@@ -1,7 +1,4 @@
-"""From a data folder to what training reads: pixels, table and a verified split, row by row.
-
-Here: the stages before training, in order. Not here: the stages (`lesionwise.data`, `lesionwise.split`).
-"""
+"""From a data folder to what training reads: pixels, table and a verified split, row by row."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -136,6 +133,7 @@ def prepare(
             raises where the work to come would fail. Not called where copies of images are made.
     """
     dataset = read_dataset(folder)
+    execution.progress.on_data(dataset.about)
     size, steps = (recipe.image_size, recipe_steps(recipe)) if recipe else (COMPARE_SIZE, ())
     given = read_split(split) if isinstance(split, Path) else None
     by: By = "lesion" if isinstance(split, Path) else split
@@ -148,7 +146,7 @@ def prepare(
         verify_diagnoses(dataset.y, part, source=str(split if given else folder))
         known = TableData(dataset, early, _groups(dataset, early, merge), part)
         if recipe:
-            verify_unseen(recipe.weights, dataset.table, part, known.group)
+            verify_unseen(recipe.weights, dataset.table, part, known.group, early)
         if verify:
             verify(known)
     cache = open_cache(dataset, size, steps=steps, execution=execution)
@@ -165,7 +163,7 @@ def prepare(
     verify_diagnoses(dataset.y, part, source=str(split if given else folder))
     group = _groups(dataset, used, pairs)
     if recipe:
-        verify_unseen(recipe.weights, dataset.table, part, group)
+        verify_unseen(recipe.weights, dataset.table, part, group, used)
     return TrainingData(dataset, used, group, part, cache)
 
 

@@ -37,6 +37,7 @@ from lesionwise.training.prepare import TrainingData, prepare
 from lesionwise.training.probe import fit_probe
 from lesionwise.training.rejection import write_numbers
 from lesionwise.training.start import note_start
+from lesionwise.wording import counted
 
 _OPEN_SCHEDULES: Final = ("constant", "plateau")  # whose rate does not depend on the number of epochs
 _MADE_OF_WEIGHTS: Final = ("calibration.json", "scores.json", "explanation.json", "robustness.json")
@@ -96,9 +97,6 @@ def train(
         seed: Seed of split, weights, order, augmentation and dropout.
         resume: Continue the run in `out` where it stopped.
         execution: Where and how it runs, and who receives its progress.
-
-    Returns:
-        The run folder.
 
     Raises:
         LesionwiseError: If recipe, data or split cannot be used; the message says what to do.
@@ -185,11 +183,7 @@ def _prepare_run(
 def prepare_again(
     run: RunFolder, execution: Execution = Execution()
 ) -> tuple[Recipe, TrainingData, str | None]:
-    """Return recipe and data of a run, and where its split came from.
-
-    Raises:
-        RunError: If the data is not what the run was trained with.
-    """
+    """Return recipe and data of a run, and where its split came from."""
     recipe = load_recipe(open_run_folder(run.path, "run").config)
     facts = read_json(run.data)
     folder = Path(facts["folder"])
@@ -240,7 +234,7 @@ def _is_longer(run: RunFolder, recipe: Recipe) -> bool:
     if recipe.schedule not in _OPEN_SCHEDULES:
         raise RunError(
             f"{run.path}: epochs was {before}, now {recipe.epochs}, but its {recipe.schedule} schedule "
-            f"spreads the learning rate over {before} epochs. Train anew with another --out."
+            f"spreads the learning rate over {counted(before, 'epoch')}. Train anew with another --out."
         )
     if run.predictions("test").exists():
         raise RunError(

@@ -1,31 +1,49 @@
-"""Going on from another run: its weights, and the images that made them.
+"""Going on from an earlier training: its weights, and the images that made them.
 
-A network that starts from another run's weights was trained on that run's images too. Their digests are
-carried along, from run to run and into the bundle, and a test part that holds one of them is refused.
+A network that starts from a run, or from the network of a bundle, was trained on other images too. Their
+digests are carried along, from run to run and into the bundle, and a test part that holds one is refused.
 
-Here: loading, checking and noting. Not here: weights of other people (`lesionwise.models.weights`).
+Here: finding, checking and noting. Not here: loading its weights (`start_weights`), and weights of other
+people (`lesionwise.models.weights`).
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from lesionwise.bundle.description import image_digest
+from lesionwise.bundle.load import SHIPPED, Bundle, read_bundle
 from lesionwise.bundle.seen import digests_of_seen
+from lesionwise.bundle.seen import made_with as made_with_of
 from lesionwise.data.dataset import ORIGINALS
-from lesionwise.errors import LeakError, RecipeError
-from lesionwise.files import read_json, write_json
+from lesionwise.data.known_lesions import REFERENCE_SPLIT
+from lesionwise.errors import BundleError, LeakError, RecipeError
+from lesionwise.files import file_sha256, read_json, write_json
 from lesionwise.names import image_id_of
-from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder, open_run_folder
-from lesionwise.split.split_file import read_split
+from lesionwise.split.split_file import Split, read_split
+from lesionwise.wording import counted
 
-if TYPE_CHECKING:
-    from lesionwise.models.network import Network  # which needs torch; a split does not
+
+@dataclass(frozen=True)
+class Origin:
+    """Which images made the weights that a training starts from.
+
+    Attributes:
+        path: Run folder or bundle.
+        split: How to pass the split that keeps test and cal unseen.
+        made_with: Digests of all images and lesions that it was made with, also before.
+        trained_on: The same without cal, which a run that goes on with the same split uses again.
+    """
+
+    path: Path
+    split: str
+    made_with: frozenset[str]
+    trained_on: frozenset[str]
 
 
 def earlier_run(weights: str) -> RunFolder | None:
@@ -33,88 +51,99 @@ def earlier_run(weights: str) -> RunFolder | None:
     return open_run_folder(Path(weights), "run") if Path(weights).is_dir() else None
 
 
-def load_start(network: "Network", run: RunFolder, recipe: Recipe, state: dict[str, Any]) -> None:
-    """Give a fresh network the weights of an earlier run, its head and its normalisation included.
+def earlier_bundle(weights: str) -> Bundle | None:
+    """Return the bundle whose weights a recipe names, None if it names none, or none that is there any more.
 
-    Args:
-        network: As the recipe makes it.
-        run: The earlier run.
-        recipe: What is about to be trained.
-        state: State of the network of the earlier run.
+    Raises:
+        RecipeError: If it cannot be read.
     """
-    earlier = load_recipe(run.config)
-    same = ("model", "model_args", "layers", "directions", "metadata", "metadata_hidden")
-    other = [key for key in same if getattr(earlier, key) != getattr(recipe, key)]
-    if other:
-        key = other[0]
-        raise RecipeError(
-            f"weights: {run.path} was trained with {key}={getattr(earlier, key)!r}, but this recipe has "
-            f"{getattr(recipe, key)!r}. Set {key} as it was there."
-        )
+    path = Path(weights)
+    is_bundle = path.is_file() and path.suffix == ".onnx"
+    if not is_bundle and (path.exists() or weights not in SHIPPED):
+        return None
     try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise RecipeError(
-            f"weights: the network of {run.path} does not fit this recipe's; it depends on the size of its "
-            f"images. Set image_size, train_size and eval_size as they were there, {earlier.image_size}, "
-            f"{earlier.train_size} and {earlier.eval_size}."
-        ) from error
+        return read_bundle(weights)
+    except BundleError as error:
+        raise RecipeError(f"weights: {error}") from error
 
 
-def verify_unseen(weights: str, table: pd.DataFrame, part: NDArray[np.str_], group: NDArray[np.str_]) -> None:
+def verify_unseen(
+    weights: str, table: pd.DataFrame, part: NDArray[np.str_], group: NDArray[np.str_], split: Split
+) -> None:
     """Refuse a test or cal part that holds images, or lesions, which the weights were made with.
 
     Args:
         weights: As the recipe has it.
         table: Table of the data, with `image_id` and `lesion_id`; of a merge also with `ORIGINALS`.
-        part: Part of each image, shape (N,).
-        group: Lesion group of each image, shape (N,).
 
     Raises:
         LeakError: If it does; the message names an image.
     """
-    run = earlier_run(weights)
-    if run is None:
+    origin = _origin(weights, split)
+    if origin is None:
         return
-    for held, known in (("test", set(made_with(run))), ("cal", set(_trained_on(run)))):
+    for held, known in (("test", origin.made_with), ("cal", origin.trained_on)):
         rows = np.flatnonzero(part == held)
         seen = [row for row in rows if not known.isdisjoint(_digests(table.iloc[row], str(group[row])))]
         if not seen:
             continue
         first = table.iloc[seen[0]]
         raise LeakError(
-            f"{len(seen)} of {len(rows)} {held} images, such as {first['image_id']} of lesion "
+            f"{len(seen)} of {counted(len(rows), f'{held} image')}, such as {first['image_id']} of lesion "
             f"{first['lesion_id']}, or other photographs of their lesions, made the weights that this "
-            f'training starts from ({run.path}). Pass "--split {run.split}", so that test and cal stay '
+            f"training starts from ({origin.path}). Pass {origin.split}, so that test and cal stay "
             "unseen, or other data."
         )
 
 
 def note_start(run: RunFolder, weights: str) -> None:
     """Carry along which images made the weights that a run starts from."""
-    earlier = earlier_run(weights)
-    if earlier is not None:
-        write_json(
-            run.start,
-            {"run": earlier.path.name, "made_with": made_with(earlier), "trained_on": _trained_on(earlier)},
-        )
+    origin = _origin(weights, read_split(run.split))
+    if origin is not None:
+        carried = {"made_with": sorted(origin.made_with), "trained_on": sorted(origin.trained_on)}
+        # A run has no hash, and a bundle's name may stand for another file tomorrow.
+        sha256 = file_sha256(origin.path) if origin.path.is_file() else None
+        write_json(run.start, {"run": origin.path.name, "sha256": sha256, **carried})
 
 
 def made_with(run: RunFolder) -> list[str]:
     """Return the digests of all images and lesions that a run was made with, and those of its own start."""
-    return _carried(run, "made_with", ("train", "val", "cal"))
+    return sorted(_carried(run, "made_with", "train", "val", "cal"))
 
 
-def _trained_on(run: RunFolder) -> list[str]:
-    """Return the digests without those of cal, which a run that goes on with the same split uses again."""
-    return _carried(run, "trained_on", ("train", "val"))
+def _origin(weights: str, split: Split) -> Origin | None:
+    run, bundle = earlier_run(weights), earlier_bundle(weights)
+    if run is not None:
+        everything = _carried(run, "made_with", "train", "val", "cal")
+        trained_on = _carried(run, "trained_on", "train", "val")
+        return Origin(run.path, f'"--split {run.split}"', everything, trained_on)
+    return None if bundle is None else _origin_of_bundle(bundle, split)
 
 
-def _carried(run: RunFolder, key: str, parts: Sequence[str]) -> list[str]:
-    rows = read_split(run.split).frame
-    rows = rows[rows["part"].isin(parts)]
+def _origin_of_bundle(bundle: Bundle, split: Split) -> Origin:
+    """Return the images behind a bundle, which does not say which of them are its cal."""
+    provenance, everything = bundle.description.provenance, made_with_of(bundle.description)
+    if everything is None or provenance is None:
+        raise LeakError(
+            f"{bundle.path}: does not say which images made it, so whether test is new to it is not known. "
+            "Start from the run folder that it was exported from."
+        )
+    theirs = provenance.split_fingerprint
+    trained_on = everything - _digests_of(split, "cal") if theirs == split.fingerprint else everything
+    file = (
+        "benchmarks/reference_split.csv of lesionwise" if theirs == REFERENCE_SPLIT else "its own split.csv"
+    )
+    return Origin(bundle.path, f'"--split" with {file}', everything, trained_on)
+
+
+def _carried(run: RunFolder, key: str, *parts: str) -> frozenset[str]:
     before = read_json(run.start).get(key, []) if run.start.is_file() else []
-    return sorted({*before, *digests_of_seen(rows["image_id"].tolist(), rows["group"].unique().tolist())})
+    return _digests_of(read_split(run.split), *parts).union(before)
+
+
+def _digests_of(split: Split, *parts: str) -> frozenset[str]:
+    rows = split.frame[split.frame["part"].isin(parts)]
+    return frozenset(digests_of_seen(rows["image_id"].tolist(), rows["group"].unique().tolist()))
 
 
 def _digests(row: "pd.Series[Any]", group: str) -> set[str]:

@@ -28,7 +28,7 @@ def test_a_whole_folder_is_complete_and_nothing_is_said_that_is_not_known(tmp_pa
     found = check_folder(write_folder(tmp_path / "data"), catalogue=CATALOGUE)
     assert found.complete
     assert (found.expected, found.found, found.originals, found.reencoded) == (6, 6, 0, 0)
-    assert any("single files cannot be held against them" in note for note in found.notes)
+    assert any("cannot confirm single files" in note for note in found.notes)
 
 
 def test_copies_that_were_saved_again_are_called_that(tmp_path: Path) -> None:

@@ -68,8 +68,8 @@ EVEN = np.full((2, 7), 1 / 7)
             "y_true and y_prob to have the same index",
         ),
         ({"groups": ["a"]}, "a group for each of 2 images"),
-        ({"groups": [1.0, np.nan]}, "1 of 2 are missing"),
-        ({"groups": ["a", None]}, "1 of 2 are missing"),
+        ({"groups": [1.0, np.nan]}, "1 is missing"),
+        ({"groups": ["a", None]}, "1 is missing"),
     ],
 )  # fmt: skip
 def test_what_could_mean_two_things_is_refused(arguments: dict[str, object], message: str) -> None:

@@ -1,7 +1,5 @@
 """The audit as a page: what was found, the images that show it, and how to go on.
 
-Here: gathering. Not here: finding (`run`), and the look of the page (`lesionwise.page`).
-
 The page holds small copies of the user's own images, and is the user's to share or not.
 """
 

@@ -40,7 +40,6 @@ class Measure:
         bad: Whether low or high values are reported.
         threshold: The value itself is not reported.
         message: What a reported image is, after its number.
-        remedy: What to do.
     """
 
     name: str

@@ -1,7 +1,4 @@
-"""The audit: every check of a data folder, the faults of its table and of its pixels, none of them raised.
-
-Here: the order of things, and the record. Not here: the checks, and the page (`page`).
-"""
+"""The audit: every check of a data folder, the faults of its table and of its pixels, none of them raised."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -53,7 +50,6 @@ class Audit:
         shortcuts: How well the table alone predicts the diagnosis.
         known_pairs: Of the pairs that are known to be one lesion, how many the search for near-duplicates
             found, of how many, among how many candidates.
-        notes: What a user of this collection should know.
         columns: Which columns of its table were used and which were left, as a sentence.
         cache: The pixels, for the page; None if none could be read.
     """
@@ -104,9 +100,6 @@ def audit_folder(
 
     Args:
         joined: Pairs of image ids that are known to be one lesion and are joined by every split.
-
-    Raises:
-        DataError: If the folder is no data folder at all.
     """
     listing = read_listing(folder)
     findings = check_listing(listing)

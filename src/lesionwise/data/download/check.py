@@ -23,6 +23,7 @@ from lesionwise.data.layouts.listing import find_images, read_table
 from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import DataError, ImageError, RunError
 from lesionwise.files import file_sha256, read_json
+from lesionwise.wording import counted
 
 RECEIPT: Final = "lesionwise-download.json"
 TEST_TRUTH: Final = "ISIC2018_Task3_Test_GroundTruth.csv"
@@ -119,7 +120,9 @@ def _expected_ids(folder: Path, wanted: Set, catalogue: Catalogue) -> tuple[list
     table = read_table(truth)
     ids = table["image_id"].dropna().tolist() if "image_id" in table else []
     wanted_images = (catalogue.test_images, catalogue.test_images - 1)
-    fault = [] if len(set(ids)) in wanted_images else [f"{TEST_TRUTH} names {len(set(ids)):,} images"]
+    fault = (
+        [] if len(set(ids)) in wanted_images else [f"{TEST_TRUTH} names {counted(len(set(ids)), 'image')}"]
+    )
     return ids, fault, []
 
 
@@ -180,16 +183,20 @@ def _image_notes(states: dict[str, str]) -> list[str]:
     counts = {name: sum(state == name for state in states.values()) for name in _SOUND}
     notes = []
     if counts["original"]:
-        notes.append(f"{counts['original']:,} images have the bytes that came out of the verified archive.")
+        notes.append(
+            f"{counted(counts['original'], 'image has', 'images have')} the bytes that came out of the "
+            "verified archive."
+        )
     if counts["reencoded"]:
         notes.append(
-            f"{counts['reencoded']:,} images were saved again with loss (the originals are JPEG of quality "
-            "100): they decode, but official checksums cannot speak for them."
+            f"{counted(counts['reencoded'], 'image was', 'images were')} saved again with loss (the "
+            "originals are JPEG of quality 100). What is decoded is sound, but official checksums cannot "
+            "confirm it."
         )
     if counts["sound"]:
         notes.append(
-            f"{counts['sound']:,} images decode and may be originals; official checksums are of the "
-            "archives, so single files cannot be held against them."
+            f"{counted(counts['sound'], 'image decodes', 'images decode')} and may be original; official "
+            "checksums are of the archives, so they cannot confirm single files."
         )
     return notes
 

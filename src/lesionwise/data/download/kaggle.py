@@ -1,7 +1,4 @@
-"""HAM10000 from Kaggle, through Kaggle's own client.
-
-Here: taking its folder over into ours. Not here: anything of its protocol. Public sets need no login.
-"""
+"""HAM10000 from Kaggle, through Kaggle's own client."""
 
 import shutil
 from collections.abc import Callable
@@ -19,11 +16,7 @@ from lesionwise.progress import SILENT, Progress
 
 
 def copy_from_kaggle(out: Path, place: Callable[[str], str], *, progress: Progress = SILENT) -> Unpacked:
-    """Have kagglehub download the set, and copy it without its lower-case twins.
-
-    Raises:
-        DownloadError: If it does not hand the set out.
-    """
+    """Have kagglehub download the set, and copy it without its lower-case twins."""
     try:
         kagglehub = import_module("kagglehub")
     except ModuleNotFoundError as error:

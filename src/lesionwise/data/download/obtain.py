@@ -209,7 +209,9 @@ def _verify_columns(path: Path) -> None:
     missing = [column for column in COLUMNS if column not in found]
     if missing:
         path.unlink()
-        raise DownloadError(f"{path.name}: expected the columns {', '.join(COLUMNS)}; {missing} are missing.")
+        raise DownloadError(
+            f"{path.name}: expected the columns {', '.join(COLUMNS)} but lacks {', '.join(missing)}."
+        )
 
 
 def _table_of(path: Path) -> Path:

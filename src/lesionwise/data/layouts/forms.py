@@ -72,7 +72,6 @@ class Form:
         clinical: Its column that names a clinical photograph of the same lesion.
         deep: Its table may stand in a folder of the folder, too.
         refusal: Why it is no data folder.
-        note: What a user should know.
     """
 
     layout: str
@@ -174,10 +173,8 @@ def listing_of(
     """Return a listing of rows whose diagnoses are of the seven; the others are left out by name.
 
     Args:
-        form: The collection.
         path: The file that the rows come from; the folder if there are several.
         table: Text columns by our names; an empty cell is missing.
-        images: Path of each image file by image id.
         advice: What to do if a column is missing, by column.
         several: The files, if there are several.
     """

@@ -11,6 +11,7 @@ from lesionwise.data.layouts.forms import Form, listing_of
 from lesionwise.data.layouts.listing import OTHER_PARTS, Listing, find_images, read_table
 from lesionwise.data.layouts.packed import png, write_images
 from lesionwise.errors import DataError
+from lesionwise.wording import counted
 
 METADATA_NAMES: Final = ("HAM10000_metadata.csv", "HAM10000_metadata.tab", "HAM10000_metadata")
 # Order of the labels in hmnist_*.csv, which is not ours. Every row is held against the metadata.
@@ -90,13 +91,16 @@ def _read_hmnist_values(path: Path) -> pd.DataFrame:
 
 def _verify_rows(label: "pd.Series[int]", table: pd.DataFrame, path: Path, metadata: Path) -> None:
     if len(label) != len(table):
-        raise DataError(f"{path}: expected the {len(table)} rows of {metadata.name} but found {len(label)}.")
+        raise DataError(
+            f"{path}: expected {counted(len(table), 'row')} as in {metadata.name} but found {len(label)}."
+        )
     codes = label.map(dict(enumerate(_HMNIST_CODES))).to_numpy()
     wrong = np.flatnonzero(codes != table["dx"].to_numpy())
     if len(wrong):
         raise DataError(
             f"{path}: row {wrong[0] + 2} is {codes[wrong[0]]} but {metadata.name} says "
-            f"{table['dx'].iloc[wrong[0]]}; {len(wrong)} rows differ. Take both files from one archive."
+            f"{table['dx'].iloc[wrong[0]]}; {counted(len(wrong), 'row differs', 'rows differ')}. Take both "
+            "files from one archive."
         )
 
 
@@ -105,4 +109,6 @@ def _image_shape(path: Path, values: int) -> tuple[int, ...]:
         side = round((values / (channels or (1,))[0]) ** 0.5)
         if side * side * (channels or (1,))[0] == values:
             return (side, side, *channels)
-    raise DataError(f"{path}: expected the pixels of a square image in each row but found {values} values.")
+    raise DataError(
+        f"{path}: expected the pixels of a square image in each row but found {counted(values, 'value')}."
+    )

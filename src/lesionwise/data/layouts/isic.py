@@ -46,7 +46,6 @@ def part_folder(folder: Path, part: str) -> Path:
     """Return the path that stands for one part of a folder: the folder, and how the part's files begin.
 
     Args:
-        folder: Holds several parts.
         part: Name of the part, or what only its name holds, in any case.
 
     Raises:

@@ -30,7 +30,6 @@ class Listing:
     """What a data folder holds, not checked yet.
 
     Attributes:
-        layout: Name of the layout.
         table_file: The file that the rows come from; the folder if there are several.
         table: Raw text columns; the index is the line number in `table_file`, the header being 1. Where there
             are several files, the column `PLACE` has file and line.
@@ -70,7 +69,6 @@ def find_images(
     fault, since which is meant cannot be guessed.
 
     Args:
-        folders: Where to look.
         without: Pattern of the names of folders that are passed over.
         but: Files that are passed over, resolved.
     """

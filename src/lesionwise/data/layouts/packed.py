@@ -33,6 +33,7 @@ from lesionwise.files import atomic_path
 from lesionwise.labels import CODES
 from lesionwise.names import image_id_of
 from lesionwise.tables import COLUMNS, describe_header, names_of, verify_header
+from lesionwise.wording import counted
 
 SPLIT_INFO: Final = "dermamnist_split_info.csv"
 _PARTS: Final = ("train", "val", "test")
@@ -62,7 +63,11 @@ def read_dermamnist(folder: Path) -> Listing | None:
     numbers = np.concatenate(labels)
     wrong = numbers[~np.isin(numbers, range(len(CODES)))]
     if len(wrong) or len(numbers) != len(pixels):
-        reason = f"label {wrong[0]}" if len(wrong) else f"{len(numbers)} labels of {len(pixels)} images"
+        reason = (
+            f"label {wrong[0]}"
+            if len(wrong)
+            else f"{counted(len(numbers), 'label')} of {counted(len(pixels), 'image')}"
+        )
         raise DataError(
             f"{path}: expected one label from 0 to {len(CODES) - 1} for each image but found {reason}."
         )
@@ -111,7 +116,7 @@ def read_parquet(folder: Path) -> Listing | None:
 def _named(info: pd.DataFrame, table: pd.DataFrame, path: Path) -> list[str]:
     """Return the ids of all images in the order of the `.npz`, held against its labels."""
     if not {"split", "index", "image_id"} <= set(info) or len(info) != len(table):
-        raise DataError(f"{path}: expected split, index and image_id of {len(table)} images.")
+        raise DataError(f"{path}: expected split, index and image_id of {counted(len(table), 'image')}.")
     place = {
         f"{part}_{int(row):05d}": name for part, row, name in info[["split", "index", "image_id"]].to_numpy()
     }
@@ -121,8 +126,8 @@ def _named(info: pd.DataFrame, table: pd.DataFrame, path: Path) -> list[str]:
     if len(wrong):
         raise DataError(
             f"{path}: calls {table['image_id'].iloc[wrong[0]]} {ids[wrong[0]] or 'nothing'}, which is "
-            f"{dx[wrong[0]]} and not {table['dx'].iloc[wrong[0]]}; {len(wrong)} images differ. Take the "
-            "list of this file."
+            f"{dx[wrong[0]]} and not {table['dx'].iloc[wrong[0]]}; "
+            f"{counted(len(wrong), 'image differs', 'images differ')}. Take the list of this file."
         )
     return ids
 

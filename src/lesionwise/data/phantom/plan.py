@@ -128,7 +128,6 @@ class PlannedLesion:
 
     Args:
         number: Its number, 1 or more; with the seed it decides all of its pictures.
-        image_ids: One for each photograph.
         age: In years, in steps of five, as HAM10000 spells it; empty if missing.
         localization: Site on the body, or `unknown`.
     """

@@ -66,9 +66,6 @@ def write_phantom(
             small sets. With more than one, a script must call this below
             `if __name__ == "__main__":`, because workers import it.
 
-    Returns:
-        The folder, `out`.
-
     Raises:
         RunError: If `out` is a file or a folder that is not empty.
         ValueError: If a number is out of its range, or `imbalance` is not one of its names.

@@ -191,12 +191,8 @@ class Calibration(_Record):
     """All that was learnt on `cal`.
 
     Attributes:
-        schema_version: Version of this record.
-        scaling: Scaling from logits to probabilities.
-        prediction_sets: Rule from probabilities to sets.
         operating_points: Thresholds from probabilities to decisions; the first of a question is the one that
             is served.
-        lesions: Their lesions.
         fingerprint: SHA-256 of the image ids, truths, lesions and logits that all of it was fitted on.
         split_fingerprint: Fingerprint of the split whose `cal` part they are; None if there was no split.
         stamp: "LEAKY SPLIT" if lesions of `cal` were trained on: then nothing here keeps its promise.
@@ -222,11 +218,7 @@ class Calibration(_Record):
 
 
 def read_calibration(path: Path) -> Calibration:
-    """Read a `calibration.json`.
-
-    Raises:
-        RunError: If it is missing, damaged, or of a schema that is not known here.
-    """
+    """Read a `calibration.json`."""
     try:
         return Calibration.model_validate(read_json(path))
     except ValidationError as error:

@@ -34,9 +34,6 @@ def claim_ensemble_folder(path: Path, runs: Sequence[RunFolder] = ()) -> RunFold
 
     Args:
         runs: The members. An ensemble of the same that was not scored yet is made again.
-
-    Raises:
-        RunError: If something else is there, or an ensemble that is finished.
     """
     out = RunFolder(path)
     claim_own_folder(out.ensemble, what="unfinished ensemble")
@@ -54,9 +51,6 @@ def make_ensemble(runs: Sequence[RunFolder], out: RunFolder) -> list[str]:
 
     Args:
         runs: Two or more, trained or cross-validated on the same split.
-
-    Raises:
-        RunError: If the runs do not belong together; the message says why.
     """
     _verify_different(runs)
     _verify_same_split(runs)

@@ -37,8 +37,6 @@ class EvaluatedRun:
         source: Name of the file that somebody's predictions came from.
         seen: Which of their images the model was made with, in a sentence; None if that was not asked.
         data: Facts about the data; None if the folder has none, like all that follow.
-        environment: Command, software and hardware.
-        timing: Seconds of each stage.
     """
 
     folder: RunFolder

@@ -28,11 +28,7 @@ def has_numbers(run: RunFolder) -> bool:
 
 
 def run_rejection(run: RunFolder) -> Rejection | None:
-    """Return what a run rejects, or an ensemble; None where its folder lacks what that is learnt from.
-
-    Raises:
-        RunError: If the arrays cannot be read or do not fit each other.
-    """
+    """Return what a run rejects, or an ensemble; None where its folder lacks what that is learnt from."""
     members = made_of(run)
     return fit_members(members) if all(map(has_numbers, members)) else None
 

@@ -1,7 +1,4 @@
-"""`scores.json`: the evaluation of each part of a run that was looked at.
-
-Here: from predictions CSVs to evaluations and the scores file. Not here: predicting.
-"""
+"""`scores.json`: the evaluation of each part of a run that was looked at."""
 
 import shutil
 from dataclasses import replace
@@ -41,9 +38,6 @@ def evaluate_part(run: RunFolder, part: str, *, table: pd.DataFrame | None = Non
 
     Args:
         table: As `tables.read_table` returns it, for subgroups.
-
-    Raises:
-        DataError: If the predictions are missing, damaged, or without truth and groups.
     """
     path, predictions = run.predictions(part), read_run_predictions(run, part)
     evaluation = evaluate_predictions(predictions, str(path), table=table)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from lesionwise.diagnoses import code_of
 from lesionwise.evaluation.scores.weights import Floats, Integers, check_arguments, check_probabilities
 from lesionwise.labels import CODES, INDEX
+from lesionwise.wording import counted
 
 
 def scoring_arrays(
@@ -25,7 +26,6 @@ def scoring_arrays(
     Args:
         y_true: Codes, or indices into `classes`.
         y_prob: Probabilities: an array with columns in the order of `classes`, or a DataFrame with names.
-        groups: Lesion of each image.
         classes: Codes; all seven in our order if left out.
 
     Raises:
@@ -47,11 +47,13 @@ def scoring_arrays(
     missing = int(pd.isna(lesions).sum())
     if missing:
         raise ValueError(
-            f"Expected a group for each image but {missing} of {lesions.size} are missing. Give an image "
+            f"Expected a group for each image but {counted(missing, 'is', 'are')} missing. Give an image "
             "whose lesion is unknown a group of its own, such as its id."
         )
     if lesions.shape != truth.shape:
-        raise ValueError(f"Expected a group for each of {len(truth)} images but got shape {lesions.shape}.")
+        raise ValueError(
+            f"Expected a group for each of {counted(len(truth), 'image')} but got shape {lesions.shape}."
+        )
     return truth, prob, lesions
 
 

@@ -22,9 +22,6 @@ def confusion_matrix(y_true: Truth, y_prob: Probs, weights: Weights | None = Non
 
     Returns:
         Counts with true classes as rows, shape (C, C), or (R, C, C) with weights.
-
-    Raises:
-        ValueError: If the shapes do not fit or a class index is out of range.
     """
     truth, prob = check_arguments(y_true, y_prob)
     classes = prob.shape[1]
@@ -36,9 +33,6 @@ def accuracy_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None)
     """Return the fraction of samples whose most probable class is right.
 
     It rewards a model for always answering the commonest class: "nv" alone reaches 0.669 on HAM10000.
-
-    Returns:
-        A number in [0, 1], or one per resample, shape (R,).
     """
     return accuracy_of(confusion_matrix(y_true, y_prob, weights))
 

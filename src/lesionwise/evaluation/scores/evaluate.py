@@ -74,11 +74,8 @@ class Evaluation:
     """Everything known about one model on one set of images.
 
     Attributes:
-        images: Number of images.
-        lesions: Number of lesions among them.
         overall: Estimate by score; `ece` is corrected for what chance adds to it.
         per_class: Estimate by score, by diagnosis.
-        support: Images by diagnosis.
         confusion: Counts with true classes as rows, shape (C, C).
         baseline: What a model would score that knows nothing but how common each diagnosis is.
         resampled_by: "lesion", or "image" where the lesions are not known and intervals come out too narrow.

@@ -1,8 +1,4 @@
-"""The mean of a score over folds or seeds, and how far it can be trusted.
-
-Not here: the interval of one set of predictions (`bootstrap`).
-Letters: J folds that were run.
-"""
+"""The mean of a score over folds or seeds, and how far it can be trusted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +14,8 @@ class Spread:
     """Several values of one score.
 
     Attributes:
-        mean: Their mean.
         deviation: Their standard deviation with J - 1 in the denominator; None of a single one.
         low: Lower bound of the 95 % interval of the mean; None of a single one.
-        high: Upper bound.
-        each: The values.
     """
 
     mean: float

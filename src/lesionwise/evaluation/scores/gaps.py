@@ -29,6 +29,7 @@ from lesionwise.evaluation.scores.subgroups import (
     subgroup_values,
 )
 from lesionwise.evaluation.scores.weights import Floats, Integers, Lesions, Probs, Truth, sum_by
+from lesionwise.wording import counted
 
 ADJUSTED: Final = "accuracy_given_diagnosis"
 _SAID: Final = {
@@ -90,10 +91,10 @@ def describe_gaps(gaps: list[dict[str, Any]]) -> list[str]:
     if not gaps:
         return []
     clear = sorted((row for row in gaps if row["beyond_chance"]), key=lambda row: row["gap"]["value"])
-    held = f"{len(gaps)} gaps were looked at, with 95 % intervals that hold for all of them at once"
+    held = f"{counted(len(gaps), 'gap was', 'gaps were')} looked at, with 95 % intervals that hold for all"
     if not clear:
         return [f"No gap between subgroups is larger than chance; {held}."]
-    sentences = [f"{held[0].upper()}{held[1:]}; {len(clear)} are larger than chance."]
+    sentences = [f"{held[0].upper()}{held[1:]}; {counted(len(clear), 'is', 'are')} larger than chance."]
     by_subgroup: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in clear:
         by_subgroup.setdefault((row["column"], row["value"]), []).append(row)
@@ -123,9 +124,6 @@ def accuracy_given_diagnosis_gap(
 
     Args:
         outside: Positions of the others.
-
-    Returns:
-        A number, or shape (R,).
 
     References:
         Direct standardisation: Kitagawa (1955), https://doi.org/10.1080/01621459.1955.10501299

@@ -70,9 +70,6 @@ def expected_calibration_error(
     Args:
         bins: Number of bins, all with the same number of samples.
 
-    Returns:
-        A number in [0, 1], or shape (R,).
-
     References:
         Naeini, Cooper, Hauskrecht (2015), https://doi.org/10.1609/aaai.v29i1.9602; equal-mass bins after
         Nixon et al. (2019), https://arxiv.org/abs/1904.01685
@@ -171,8 +168,6 @@ class EceBand:
 
     Attributes:
         value: As it falls out of the sample, nothing taken off.
-        low: Lower bound of the band.
-        high: Upper bound.
     """
 
     value: float

@@ -73,9 +73,6 @@ def _rank(positive: NDArray[np.bool_], score: Floats, weights: Weights | None) -
 
     Everything is between two such scores or tied with one, which makes 2 K + 1 steps of the ladder that a
     single pass over the samples fills.
-
-    Returns:
-        As `climb` does.
     """
     cell, levels = ladder_cells(positive, score)
     return climb(sum_by(cell, 3 * levels + 1, weights))

@@ -31,7 +31,6 @@ class _Table:
 
     Attributes:
         cell: Cell of each image, shape (N,), values in [0, K).
-        cells: Number K of cells.
         values: What each image adds, shape (N,); 1 if None.
     """
 

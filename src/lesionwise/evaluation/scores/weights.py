@@ -49,9 +49,6 @@ def check_probabilities(y_prob: Floats, tolerance: float = 1e-3) -> None:
 
     Args:
         tolerance: Largest accepted distance of a sum from 1; four written decimals stay within the default.
-
-    Raises:
-        ValueError: If a number is negative or a row does not sum to 1.
     """
     fine = (y_prob >= 0) & (np.abs(y_prob.sum(axis=1, keepdims=True) - 1) < tolerance)
     if not fine.all():

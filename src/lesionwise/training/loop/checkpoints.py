@@ -1,7 +1,5 @@
 """Checkpoints on disk: written whole beside their target, and compared with their checksums when read.
 
-Here: files. Not here: which epoch is kept (`trainer`) and what a checkpoint holds.
-
 Lightning writes a checkpoint to the system's temporary folder first; where that is another disk, moving it is
 copying it, and a kill leaves a part under the final name. And PyTorch reads changed weights without a word,
 although its files, which are zips, hold a checksum of each tensor.

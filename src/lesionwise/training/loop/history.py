@@ -1,7 +1,4 @@
-"""What a training tells while it runs: a row of `history.csv` per epoch, its progress, and where time goes.
-
-Here: Lightning callbacks that only look. Not here: what is measured (`module`) and drawing it.
-"""
+"""What a training reports while it runs: a row of `history.csv` per epoch, progress, and where time goes."""
 
 import math
 from pathlib import Path
@@ -83,7 +80,6 @@ class StepClock(L.Callback):
     Attributes:
         seconds: Seconds by part: load, augment, forward and backward, optimizer step; what happens once
             besides.
-        images: Images that were trained on.
     """
 
     def __init__(self) -> None:

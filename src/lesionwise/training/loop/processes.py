@@ -26,6 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lesionwise.errors import RunError
 from lesionwise.recipe import Recipe
+from lesionwise.wording import counted
 
 _TALKATIVE: Final = (
     "lightning.pytorch",
@@ -81,8 +82,6 @@ class Processes:
 
     Attributes:
         rank: Number of this process, from 0 on.
-        devices: Processes of each machine.
-        nodes: Machines.
         fabric: Lightning's connection between them; None where there is one alone.
     """
 
@@ -166,8 +165,8 @@ def verify_share(recipe: Recipe, processes: int) -> None:
         lower = higher - unit
         raise RunError(
             f"batch_size = {recipe.batch_size} counts the images of a step of all processes together, which "
-            f"{processes} processes{why} cannot share evenly. "
-            f"Set it to {f'{lower} or ' if lower else ''}{higher}, or change --devices."
+            f"{counted(processes, 'process', 'processes')}{why} cannot share evenly. Set it to "
+            f"{f'{lower} or ' if lower else ''}{higher}, or change --devices."
         )
 
 
@@ -263,7 +262,7 @@ def _verify_started(devices: int, nodes: int) -> None:
             raise RunError(str(error)) from error
         if started != devices * nodes:
             raise RunError(
-                f"{name} started {started} processes, but --devices {devices} and --nodes {nodes} ask for "
-                f"{devices * nodes}: one for each device of each node."
+                f"{name} started {counted(started, 'process', 'processes')}, but --devices {devices} and "
+                f"--nodes {nodes} ask for {devices * nodes}: one for each device of each node."
             )
         return

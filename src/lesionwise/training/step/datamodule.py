@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from lesionwise.errors import RunError
 from lesionwise.recipe import Recipe
 from lesionwise.training.step.sampling import EpochSampler, SharedBatches
+from lesionwise.wording import counted
 
 
 class Batch(NamedTuple):
@@ -90,8 +91,9 @@ class ImageDataModule(L.LightningDataModule):
         watched = len(val) if val else processes
         if processes > 1 and (len(train) < recipe.batch_size or watched < processes):
             raise RunError(
-                f"{processes} processes share a batch_size of {recipe.batch_size}, but train has "
-                f"{len(train)} images and val {watched}. Lower batch_size, or train with fewer --devices."
+                f"{counted(processes, 'process shares', 'processes share')} a batch_size of "
+                f"{recipe.batch_size}, but train has {counted(len(train), 'image')} and val {watched}. "
+                "Lower batch_size, or train with fewer --devices."
             )
         self.train = train
         self.val = val

@@ -72,7 +72,6 @@ class Loss:
         """Return the mean loss of a batch.
 
         Args:
-            logits: Raw outputs, shape (B, C).
             targets: Probabilities of the classes, shape (B, C); rows sum to 1.
         """
         log_prob = F.log_softmax(logits.float() + self.log_frequency, dim=1)

@@ -24,7 +24,6 @@ def mix(
     """Return mixed images and targets, or both as they are where the recipe mixes nothing.
 
     Args:
-        images: Values in [0, 1], shape (B, 3, H, W).
         targets: Probabilities of the classes, shape (B, C).
         recipe: Its `mixup` and `cutmix`; with both, each batch takes one at even odds.
 

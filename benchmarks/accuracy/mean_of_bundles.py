@@ -4,7 +4,7 @@
 
 Each network is taken out of its graph. Its channels are scaled to the length of the ImageNet weights that
 both began with, because a folded graph has lost that scale; then batch norm is given its statistics. The
-weights are averaged, and the mean is given new statistics. OUT is what a training can start from (weights=OUT).
+weights are averaged, and the mean is given new statistics. A training can start from OUT (`weights=OUT`).
 """
 
 import shutil

@@ -266,7 +266,7 @@ def _score_table(description: "Description") -> Table:
 
 
 def publish(source: Source, folder: Folder, licence_text: LicenceText = None, json: Json = False) -> None:
-    """Lay a model out for a model hub: bundle, card, licence, checksums. Nothing is uploaded."""
+    """Write a folder for a model hub: bundle, card, licence, checksums. Nothing is uploaded."""
     from lesionwise.bundle.publishing import publish as lay_out
 
     made = lay_out(source, folder, licence_text=licence_text)

@@ -43,7 +43,7 @@ def check(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Judge anybody's split: is a lesion of the test images among the training images? Ends with 1 if so."""
+    """Check any split: does a lesion of the test images appear in training too? Ends with 1 if so."""
     from lesionwise.data.known_lesions import known_lesions
     from lesionwise.diagnoses import DIAGNOSIS_COLUMNS
     from lesionwise.errors import DataError

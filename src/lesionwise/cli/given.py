@@ -26,7 +26,7 @@ TableOption = Annotated[
     Path | None, file_option("--table", "Metadata: lesion_id, and age, sex, … for subgroups.", "CSV")
 ]
 Normalise = Annotated[
-    bool, typer.Option("--normalise", help="Divide each row of a CSV's confidences by its sum.")
+    bool, typer.Option("--normalise", help="Divide each row of the CSV's confidences by its sum.")
 ]
 ResampleBy = Annotated[
     By,

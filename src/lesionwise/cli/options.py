@@ -167,7 +167,9 @@ OptionalData = Annotated[
     Path | None, folder_option("--data", "Folder of images with its table; without it, drawn phantoms.")
 ]
 Out = Annotated[Path | None, out_option("Folder for the results.")]
-SplitFile = Annotated[Path | None, file_option("--split", "A split.csv to use; without it one is made.")]
+SplitFile = Annotated[
+    Path | None, file_option("--split", "The split.csv to use; without it, a split is made.")
+]
 ModelFile = Annotated[
     Path | None, model_option("--model", "A bundle, or one that ships: best (the default), larger.")
 ]
@@ -175,7 +177,7 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.", 
 Workers = Annotated[
     int | None,
     typer.Option(
-        "--workers", help="Number of threads that decode images; one for each core by default.", min=1
+        "--workers", help="Number of threads that prepare images; one for each core by default.", min=1
     ),
 ]
 Devices = Annotated[

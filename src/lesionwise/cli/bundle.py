@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from lesionwise.cli.console import Display, TransferDisplay, print_note, print_result
+from lesionwise.cli.console import Display, TransferDisplay, print_about, print_note, print_result
 from lesionwise.cli.extras import require
 from lesionwise.cli.options import (
     Json,
@@ -285,7 +285,7 @@ def verify(data: Data = None, model: ModelFile = None, json: Json = False, quiet
 
     engine = load_model(model)
     dataset = read_dataset(data or _download(quiet=quiet), without_table=True)
-    Display(quiet=quiet).on_data(dataset.about)
+    print_about(dataset.about, quiet=quiet)
     found = check_claims(engine, dataset)
     width = 2 + max(len(row.score) for row in found.rows)
     lines = _describe_known(found) + [

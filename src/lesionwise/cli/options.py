@@ -49,6 +49,11 @@ def verify_file(path: Path | None) -> Path | None:
     return path
 
 
+def verify_table(path: Path | None) -> Path | None:
+    """Return the path of a table, or of a data folder with one."""
+    return path if path and (path.exists() or _is_part(path)) else verify_file(path)
+
+
 def verify_out_folder(folder: Path | None) -> Path | None:
     """Return a folder that can be made or written to, so that this is known before the work."""
     for place in (folder, *folder.parents) if folder else ():
@@ -110,6 +115,11 @@ def complete_model(start: str) -> list[str]:
 def file_option(name: str, what: str, metavar: str = "FILE") -> Any:  # noqa: ANN401 (as typer types its options)
     """Return an option that names a file which must exist."""
     return typer.Option(name, help=what, metavar=metavar, callback=verify_file)
+
+
+def table_option(name: str, what: str) -> Any:  # noqa: ANN401 (the same)
+    """Return an option that names a table, or a data folder with one, which must exist."""
+    return typer.Option(name, help=what, metavar="FILE|DIR", callback=verify_table)
 
 
 def folder_option(name: str, what: str) -> Any:  # noqa: ANN401 (the same)

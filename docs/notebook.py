@@ -1,9 +1,10 @@
 """Write `docs/tutorial.ipynb` from `docs/tutorial.md`: `python docs/notebook.py`.
 
 Text becomes a cell of text, a block of commands one cell of shell lines, and a block of Python one cell of
-code. A shell variable becomes a variable of Python, which Jupyter puts into the shell lines. A link to
-another page becomes the name of its file, because a notebook in Colab has no other pages beside it. A test
-compares the notebook with the page, so run this after a change of the page.
+code; what its last line prints is shown instead, as notebooks do. A shell variable becomes a variable of
+Python, which Jupyter puts into the shell lines. A link to another page becomes the name of its file, because
+a notebook in Colab has no other pages beside it. A test compares the notebook with the page, so run this
+after a change of the page.
 """
 
 import json
@@ -15,6 +16,7 @@ PAGE = Path(__file__).with_name("tutorial.md")
 NOTEBOOK = PAGE.with_suffix(".ipynb")
 _SET = re.compile(r"^([A-Z]+)=")
 _LINK = re.compile(r"\[([^]]+)\]\((?!https?:)([^)]+)\)")
+_PRINTED = re.compile(r"^print\((\w+)\)\Z", re.MULTILINE)  # the last line, which a notebook shows by itself
 _BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 
 
@@ -50,7 +52,7 @@ def _cell(number: int, kind: str, text: str) -> dict[str, Any]:
         lines = text.splitlines()
         shown = "\n".join(_SET.sub(r"\1 = ", line) if _SET.match(line) else f"!{line}" for line in lines)
     else:
-        shown = _LINK.sub(r"\1 (`docs/\2`)", text) if kind == "text" else text
+        shown = _LINK.sub(r"\1 (`docs/\2`)", text) if kind == "text" else _PRINTED.sub(r"\1", text)
     cell = {"id": f"cell-{number}", "metadata": {}, "source": shown.splitlines(keepends=True)}
     if kind == "text":
         return {"cell_type": "markdown", **cell}

@@ -29,6 +29,7 @@ def test_the_notebook_stands_alone_and_its_address_is_a_variable_to_set() -> Non
     assert texts[1] == 'ADDRESS = "https://…"\n!pip install "lesionwise[train] @ git+$ADDRESS"'
     assert not [text for text in texts if re.search(r"\]\((?!https?:)", text)]
     assert "Installing (`docs/install.md`)" in texts[2]
+    assert sum(text.endswith("\nanswers") for text in texts) == 1  # with images, bars and maps
 
 
 def test_no_shell_takes_an_option_of_the_tutorial_for_a_pattern() -> None:

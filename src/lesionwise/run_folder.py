@@ -58,6 +58,8 @@ class RunFolder:
     """The split of this run."""
     split_facts = _Inside("split.json")
     """How it was made, and its fingerprint."""
+    originals = _Inside("originals.csv")
+    """What images and lesions of a merge were called in their own collections; only its runs have it."""
     history = _Inside("history.csv")
     """One row per epoch."""
     timing = _Inside("timing.json")

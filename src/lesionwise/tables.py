@@ -1,12 +1,14 @@
 """Tables about images as people have them: one reader, and one set of column names for every command.
 
 Here: what separates the cells, the encoding, and what a column is called elsewhere. Not here: what the
-values mean (`diagnoses`), and the tables of a split, which the package writes for itself.
+values mean (`diagnoses`), how a file packs a table with its images (`packed`), and the tables of a split,
+which the package writes for itself.
 
 Rows are streamed with the standard library alone, so that `predict` needs no pandas.
 """
 
 import csv
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from unicodedata import normalize
 
 from lesionwise.errors import DataError
+from lesionwise.packed import PARQUET, Columns, Packed, open_packed
 from lesionwise.wording import counted, listed
 
 if TYPE_CHECKING:
@@ -51,27 +54,72 @@ SITES: Final = {
 """Sites of the ISIC archive and of MILK10k that HAM10000 has a word for."""
 WIDE_SITES: Final = ("head/neck", "head_neck_face", "oral/genital")
 """Sites of theirs that are several of HAM10000's: a model cannot be told which one."""
+PACKED_SUFFIXES: Final = (PARQUET, ".npz")
+"""Ends of names of files that pack a table with its images."""
+DERMAMNIST_IDS: Final = "dermamnist_split_info.csv"
+"""The list of the ids of DermaMNIST's images, as Abhishek et al. (2025) publish it."""
 _MARKS: Final = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _DELIMITERS: Final = ",\t;"
 _SHOWN: Final = 12  # columns that a note names
 
 
-class Table:
+class Table(ABC):
     """A table whose header was read.
-
-    Args:
-        path: A file of text: cells between commas, semicolons or tabs; UTF-8, or UTF-16 with its mark.
 
     Attributes:
         header: Columns as the file spells them.
         names: What the file calls a column, by our name, for those of `COLUMNS` that it has.
-
-    Raises:
-        DataError: If it cannot be read, is empty, or names a column twice.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, header: Sequence[str]) -> None:
+        verify_header(path, header)
         self.path = path
+        self.header = tuple(header)
+        self.names = names_of(header)
+
+    def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """Yield the line number and the cells of each row by column; `COLUMNS` go by our names."""
+        ours = {theirs: name for name, theirs in self.names.items()}
+        columns = [ours.get(name, name) for name in self.header]
+        for line, cells in self._cells():
+            if any(cells) or len(cells) == 1:
+                filled = [*cells, *[""] * (len(columns) - len(cells))]
+                yield line, {name: _tidy(name, cell) for name, cell in zip(columns, filled, strict=False)}
+
+    def frame(self, *, texts: Collection[str] | None = None, rename: bool = True) -> "pd.DataFrame":
+        """Return the whole table, indexed by line number, the header being 1; an empty cell is "".
+
+        Args:
+            texts: Columns that are read as text though they may look like numbers; all if left out. A cell
+                of another column that is empty is missing.
+            rename: Use our names for the columns of `COLUMNS`.
+        """
+        import pandas as pd  # noqa: PLC0415 (which `predict` lacks)
+
+        table = self._frame(texts)
+        table.index = pd.RangeIndex(2, len(table) + 2)
+        table = table[~(table.isna() | (table == "")).all(axis=1)]
+        for name in ("image_id", "path", "localization"):
+            theirs = self.names.get(name)
+            if theirs is not None and table[theirs].dtype.kind not in "iufb":
+                table = table.assign(**{theirs: [_tidy(name, str(cell)) for cell in table[theirs]]})
+        return (
+            table.rename(columns={theirs: name for name, theirs in self.names.items()}) if rename else table
+        )
+
+    @abstractmethod
+    def _cells(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield the line number and the cells of each row."""
+
+    @abstractmethod
+    def _frame(self, texts: Collection[str] | None) -> "pd.DataFrame":
+        """Return the columns as the file spells them; an empty cell of text is ""."""
+
+
+class TextTable(Table):
+    """A file of text: cells between commas, semicolons or tabs; UTF-8, or UTF-16 with its mark."""
+
+    def __init__(self, path: Path) -> None:
         with _blamed(path):
             with path.open("rb") as file:
                 start = file.read(64)
@@ -81,24 +129,10 @@ class Table:
         self._delimiter = max(_DELIMITERS, key=_outside_quotes(first).count)
         with _blamed(path):
             cells = next(csv.reader([first], delimiter=self._delimiter, skipinitialspace=True), [])
-        self.header = tuple(cell.strip() for cell in cells)
-        if not any(self.header):
+        header = [cell.strip() for cell in cells]
+        if not any(header):
             raise DataError(f"{path}: cannot be read as a table: it is empty, or its first line is.")
-        verify_header(path, self.header)
-        self.names = names_of(self.header)
-
-    def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """Yield the line number and the cells of each row by column; `COLUMNS` go by our names.
-
-        Raises:
-            DataError: If a row has more cells than the header.
-        """
-        ours = {theirs: name for name, theirs in self.names.items()}
-        columns = [ours.get(name, name) for name in self.header]
-        for line, cells in self._cells():
-            if any(cells) or len(cells) == 1:
-                filled = [*cells, *[""] * (len(columns) - len(cells))]
-                yield line, {name: _tidy(name, cell) for name, cell in zip(columns, filled, strict=False)}
+        super().__init__(path, header)
 
     def _cells(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the line number and the cells of each row; empty ones behind the last column are no fault."""
@@ -113,14 +147,7 @@ class Table:
                     )
                 yield reader.line_num, cells
 
-    def frame(self, *, texts: Collection[str] | None = None, rename: bool = True) -> "pd.DataFrame":
-        """Return the whole table, indexed by line number, the header being 1; an empty cell is "".
-
-        Args:
-            texts: Columns that are read as text though they may look like numbers; all if left out. A cell
-                of another column that is empty is missing.
-            rename: Use our names for the columns of `COLUMNS`.
-        """
+    def _frame(self, texts: Collection[str] | None) -> "pd.DataFrame":
         import pandas as pd  # noqa: PLC0415 (which `predict` lacks)
 
         for _ in self._cells():  # pandas would take surplus cells for an index, and shift the others
@@ -139,19 +166,54 @@ class Table:
                 index_col=False,
                 usecols=range(len(self.header)),
             )
-        table.columns = [str(name).strip() for name in table.columns]
-        table.index = pd.RangeIndex(2, len(table) + 2)
-        table = table[~(table.isna() | (table == "")).all(axis=1)]
-        ours = {theirs: name for name, theirs in names_of(table.columns).items()}
-        for theirs, name in ours.items():
-            if name in ("image_id", "path", "localization") and table[theirs].dtype.kind not in "iufb":
-                table = table.assign(**{theirs: [_tidy(name, str(cell)) for cell in table[theirs]]})
-        return table.rename(columns=ours) if rename else table
+        return table.set_axis(self.header, axis=1)
+
+
+class PackedTable(Table):
+    """The table of a Parquet file or of DermaMNIST; see `lesionwise.packed`.
+
+    A column `label` holds diagnoses where no other does. Images have the ids of a column, else their names;
+    those of DermaMNIST have the ids of HAM10000 where the list of them lies beside the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._packed: Packed = open_packed(path)
+        super().__init__(path, self._packed.header)
+        images = self._packed.has_images
+        self.names = names_of(name for name in self.header if not (images and name == "image"))
+        if images:
+            self.names.setdefault("image_id", "image")
+        if "label" in self.header:
+            self.names.setdefault("dx", "label")
+        self._ids = {} if path.suffix.lower() == PARQUET else _listed_ids(path.with_name(DERMAMNIST_IDS))
+
+    def _cells(self) -> Iterator[tuple[int, list[str]]]:
+        rows = (cells for part in self._rows(None) for cells in zip(*part.values(), strict=True))
+        for line, cells in enumerate(rows, 2):
+            yield line, ["" if cell is None else cell for cell in cells]
+
+    def _frame(self, texts: Collection[str] | None) -> "pd.DataFrame":
+        import pandas as pd  # noqa: PLC0415 (which `predict` lacks)
+
+        parts = [pd.DataFrame(rows) for rows in self._rows(texts)] or [pd.DataFrame(columns=[*self.header])]
+        table = pd.concat(parts, ignore_index=True)
+        words = table.select_dtypes(exclude="number").columns
+        return table.assign(**{str(name): table[name].fillna("").astype(object) for name in words})
+
+    def _rows(self, texts: Collection[str] | None) -> Iterator[Columns]:
+        for rows in self._packed.columns(texts):
+            if self._ids:
+                rows["image"] = [self._ids.get(name, "") for name in rows["image"]]
+            yield rows
 
 
 def read_table(path: Path) -> Table:
-    """Return a table whose header was read."""
-    return Table(path)
+    """Return a table whose header was read.
+
+    Args:
+        path: A file of text, a Parquet file, or DermaMNIST's `.npz`.
+    """
+    return PackedTable(path) if path.suffix.lower() in PACKED_SUFFIXES else TextTable(path)
 
 
 def verify_header(path: Path, header: Sequence[str]) -> None:
@@ -197,21 +259,22 @@ def describe_columns(path: Path, used: Collection[str]) -> str:
     Args:
         used: Columns that were used, by our names or as the table spells them.
     """
-    return describe_header(path.name, read_table(path).header, used)
-
-
-def describe_header(name: str, header: Sequence[str], used: Collection[str]) -> str:
-    """Return the sentence of `describe_columns` for a table whose header is known.
-
-    Example:
-        >>> describe_header("t.csv", ["isic_id", "sex", "note"], ["image_id", "sex"])
-        't.csv: read isic_id as image_id and sex; left note.'
-    """
-    ours = {theirs: own for own, theirs in names_of(header).items()}
-    own = [column for column in header if column in used or ours.get(column) in used]
+    table = read_table(path)
+    ours = {theirs: own for own, theirs in table.names.items()}
+    own = [column for column in table.header if column in used or ours.get(column) in used]
     read = [f"{column} as {ours[column]}" if ours.get(column, column) != column else column for column in own]
-    left = [column or "(no name)" for column in header if column not in own]
-    return f"{name}: read {listed(read) or 'no column'}{f'; left {_shortened(left)}' if left else ''}."
+    left = [column or "(no name)" for column in table.header if column not in own]
+    return f"{path.name}: read {listed(read) or 'no column'}{f'; left {_shortened(left)}' if left else ''}."
+
+
+def _listed_ids(path: Path) -> dict[str, str]:
+    """Return the ids of HAM10000 of DermaMNIST's images by part and row, where the list of them is there."""
+    if not path.is_file():
+        return {}
+    table = TextTable(path)
+    if not {"split", "index", "image_id"} <= set(table.header):
+        raise DataError(f"{path}: expected split, index and image_id but found {', '.join(table.header)}.")
+    return {f"{row['split']}_{row['index'].zfill(5)}": row["image_id"] for _, row in table.rows()}
 
 
 def _shortened(names: list[str]) -> str:

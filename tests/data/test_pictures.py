@@ -49,7 +49,7 @@ def test_a_zip_gives_its_images_and_leaves_out_what_macos_adds(tmp_path: Path) -
 
 
 def test_a_member_that_unpacks_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lesionwise.data.pictures.MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("lesionwise.data.containers.MAX_BYTES", 1 << 20)
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.jpg", bytes(2 << 20))
     picture = next(iter(find_pictures([str(tmp_path / "bomb.zip")])))

@@ -69,7 +69,7 @@ def test_pictures_inside_a_zip_cannot_be_sent_to_other_machines(folder: Path, tm
     with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
         archive.write(folder / "b.png", "b.png")
     for picture in find_pictures([str(tmp_path / "z.zip")]):
-        with pytest.raises(DataError, match="Unpack the zip"):
+        with pytest.raises(DataError, match="Unpack its file"):
             _pack(picture)
 
 

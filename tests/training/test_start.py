@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from conftest import WriteKaggle, make_recipe
+from lesionwise.bundle.description import image_digest
 from lesionwise.bundle.load import read_bundle
 from lesionwise.bundle.seen import digests_of_seen
 from lesionwise.errors import LeakError, RecipeError
@@ -17,7 +18,7 @@ from lesionwise.files import read_json
 from lesionwise.models.unfold import measure_statistics
 from lesionwise.recipe import load_recipe
 from lesionwise.run_folder import RunFolder
-from lesionwise.split.split_file import read_split
+from lesionwise.split.split_file import read_split, write_split
 from lesionwise.training.fit import fresh_network, load_best_network
 from lesionwise.training.run import train
 from lesionwise.training.start import made_with, verify_unseen
@@ -57,6 +58,21 @@ def test_images_that_a_merge_renamed_are_found_among_those_of_the_first_training
     table["original_image_id"] = rows["image_id"] + ";other"
     with pytest.raises(LeakError, match=f"3 of 3 {held} images, such as B-"):
         verify_unseen(str(first.path), table, part, group, split)
+
+
+def test_a_run_of_a_merge_carries_the_names_that_its_images_had_before(
+    first: RunFolder, tmp_path: Path
+) -> None:
+    run = RunFolder(tmp_path / "merged")
+    split = read_split(first.split)
+    write_split(split, run.split)
+    rows = split.frame[split.frame["part"].isin(["train", "test"])].groupby("part").head(1)
+    originals = {"image_id": rows["image_id"], "original_image_id": "CLINIC_" + rows["part"]}
+    pd.DataFrame({**originals, "original_lesion_id": "LESION_" + rows["part"] + ";X"}).to_csv(
+        run.originals, index=False
+    )
+    named = {image_digest(name) for name in ("CLINIC_train", "LESION_train", "X")}
+    assert set(made_with(run)) == set(made_with(first)) | named
 
 
 def test_cal_of_the_same_split_may_be_used_again(first: RunFolder) -> None:

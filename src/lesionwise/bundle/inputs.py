@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL.Image import Image as PillowImage
 from typing_extensions import TypeIs
 
+from lesionwise.data.containers import is_image_name
 from lesionwise.data.images import Pixels, rgb_pixels
-from lesionwise.data.pictures import TABLES_OF_IMAGES, find_pictures, is_image_name
+from lesionwise.data.pictures import TABLES_OF_IMAGES, find_pictures
 from lesionwise.data.storage import SCHEME
 from lesionwise.errors import ImageError
 

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from lesionwise.cli.console import Display, TransferDisplay, print_note, print_result
+from lesionwise.cli.console import Display, TransferDisplay, print_about, print_note, print_result
 from lesionwise.cli.extras import require
 from lesionwise.cli.options import (
     Json,
@@ -266,7 +266,7 @@ def _score_table(description: "Description") -> Table:
 
 
 def publish(source: Source, folder: Folder, licence_text: LicenceText = None, json: Json = False) -> None:
-    """Lay a model out for a model hub: bundle, card, licence, checksums. Nothing is uploaded."""
+    """Write a folder for a model hub: bundle, card, licence, checksums. Nothing is uploaded."""
     from lesionwise.bundle.publishing import publish as lay_out
 
     made = lay_out(source, folder, licence_text=licence_text)
@@ -285,7 +285,7 @@ def verify(data: Data = None, model: ModelFile = None, json: Json = False, quiet
 
     engine = load_model(model)
     dataset = read_dataset(data or _download(quiet=quiet), without_table=True)
-    Display(quiet=quiet).on_data(dataset.about)
+    print_about(dataset.about, quiet=quiet)
     found = check_claims(engine, dataset)
     width = 2 + max(len(row.score) for row in found.rows)
     lines = _describe_known(found) + [

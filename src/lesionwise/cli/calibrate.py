@@ -70,7 +70,7 @@ def calibrate(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fit temperature, prediction sets and thresholds on cal, or an imported bundle on labelled pictures."""
+    """Fit temperature, prediction sets and thresholds of a run on cal, of an imported bundle on pictures."""
     from lesionwise.bundle.load import SHIPPED
 
     if str(run) in SHIPPED and not run.exists():

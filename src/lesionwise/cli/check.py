@@ -35,7 +35,11 @@ def check(
         file_option("--table", "image_id,lesion_id,dx of images besides those of HAM10000.", "CSV"),
     ] = None,
     data: Annotated[
-        Path | None, folder_option("--data", "Folder of the images, to find identical ones as well.")
+        Path | None,
+        folder_option(
+            "--data",
+            "Folder of the images: names their lesions if --table does not, and shows identical ones.",
+        ),
     ] = None,
     classes: given.Classes = "",
     part: Part = None,
@@ -43,14 +47,14 @@ def check(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Judge anybody's split: is a lesion of the test images among the training images? Ends with 1 if so."""
+    """Check any split: does a lesion of the test images appear in training too? Ends with 1 if so."""
     from lesionwise.data.known_lesions import known_lesions
     from lesionwise.diagnoses import DIAGNOSIS_COLUMNS
     from lesionwise.errors import DataError
     from lesionwise.evaluation.predictions import read_predictions
     from lesionwise.evaluation.runs.scores import verify_not_test
     from lesionwise.split.check import check_split
-    from lesionwise.split.id_lists import part_column, read_ids, read_lesion_table
+    from lesionwise.split.id_lists import part_column, read_ids, read_lesion_table, with_shipped
     from lesionwise.split.verdict import describe_check
     from lesionwise.tables import read_table
 
@@ -68,7 +72,7 @@ def check(
             f"{test}: is given as --train and as --test, so expected a column such as split but found none. "
             "Name two files, or leave --train out."
         )
-    pairs = []
+    pairs, known = [], read_lesion_table(table) if table else known_lesions()
     if data:
         from lesionwise.data.cache import open_cache
         from lesionwise.data.dataset import read_dataset
@@ -81,10 +85,11 @@ def check(
             execution = Execution(workers=workers, progress=display)
             cache = open_cache(dataset, COMPARE_SIZE, execution=execution)
         pairs = identical_images(dataset, cache.pixels)
+        known = known if table else with_shipped(dataset.table[["image_id", "lesion_id", "dx"]], data)
     result = check_split(
         read_ids(train, "train") if train else None,
         read_ids(test, "test"),
-        read_lesion_table(table) if table else known_lesions(),
+        known,
         pairs=pairs,
         predictions=read_predictions(predictions, classes=order) if predictions else None,
     )

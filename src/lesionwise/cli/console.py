@@ -18,7 +18,7 @@ from lesionwise.tables import describe_columns
 from lesionwise.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from pathlib import Path
 
     from lesionwise.evaluation.calibration.check import CalibrationCheck
@@ -44,6 +44,12 @@ def print_note(text: str, *, quiet: bool = False) -> None:
     """Print what a user may want to know on the way."""
     if not quiet:
         _notes.print(text, markup=False)
+
+
+def print_about(about: "Iterable[str]", *, quiet: bool = False) -> None:
+    """Print what a user should know of the data that a command reads, a line for each sentence."""
+    for line in about:
+        print_note(line, quiet=quiet)
 
 
 def print_columns(path: "Path", used: "Collection[str]", *, quiet: bool = False) -> None:
@@ -148,10 +154,8 @@ class Display(Progress):
 
     @override
     def on_data(self, about: "Sequence[str]") -> None:
-        for line in about:
-            if line not in self._shown:  # every fold reads the same data
-                print_note(line, quiet=self.quiet)
-        self._shown.update(about)
+        print_about([line for line in about if line not in self._shown], quiet=self.quiet)
+        self._shown.update(about)  # every fold reads the same data
 
     @override
     def on_stage(self, title: str, number: int, total: int) -> None:

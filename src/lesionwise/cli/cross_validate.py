@@ -36,7 +36,7 @@ def cross_validate(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train once per fold and predict the fold held out; the same command continues a stopped one."""
+    """Train once for each fold and predict the fold held out; the same command continues a stopped run."""
     from lesionwise.recipe import load_recipe
 
     resolved = load_recipe(recipe, set_ or ())

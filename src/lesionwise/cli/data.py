@@ -42,7 +42,7 @@ def download(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Download HAM10000 (2.8 GB), verified; go on where an earlier download stopped."""
+    """Download and verify HAM10000 (2.8 GB); continue an earlier download that stopped."""
     from lesionwise.data.download import sources
     from lesionwise.data.download.obtain import download_set
 
@@ -62,7 +62,7 @@ def download(
 
 
 def verify(folder: DataFolder, wanted: DownloadedSet = "train", json: Json = False) -> None:
-    """Say whether a folder holds the whole of HAM10000, unharmed. Ends with 1 if not."""
+    """Check that a folder holds all of HAM10000, undamaged. Ends with 1 if not."""
     from lesionwise.data.download import sources
     from lesionwise.data.download.check import check_folder
 
@@ -84,7 +84,7 @@ def audit(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Look for all that is wrong, odd or tempting in a data folder. Ends with 1 if there are errors."""
+    """Find errors, oddities and shortcuts in a data folder. Ends with 1 if there are errors."""
     folder = with_part(folder, part)
     from lesionwise.data.audit.run import audit_folder
     from lesionwise.execution import Execution
@@ -215,7 +215,7 @@ def phantom(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw a data set in the layout of HAM10000, to try things on."""
+    """Draw a data set in the layout of HAM10000, for trials."""
     from lesionwise.data.phantom import write_phantom
 
     with Display(quiet=quiet) as display:
@@ -301,7 +301,9 @@ def explore(
     recipe: Annotated[
         str | None,
         typer.Option(
-            "--recipe", help="Place images on the map by a recipe's network and weights.", metavar="RECIPE"
+            "--recipe",
+            help="Place the images on the map by the network and weights of a recipe.",
+            metavar="RECIPE",
         ),
     ] = None,
     set_: Set = None,

@@ -15,7 +15,7 @@ def ensemble(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Average the calibrated answers of runs on one split; the result is a run for all that follows."""
+    """Average the calibrated answers of runs on one split; the result can be used like a run."""
     from lesionwise.files import sole_writer
     from lesionwise.run_folder import folders_of, next_run_path, open_run_folder
 

@@ -39,13 +39,13 @@ def evaluate(
     malignant: Annotated[
         bool,
         typer.Option(
-            "--malignant", help="Score malignant against benign only; the truth needs to say no more."
+            "--malignant", help="Score malignant against benign only; a truth of these two is enough."
         ),
     ] = False,
     out: Out = None,
     force: given.Force = False,
     final: Annotated[
-        bool, typer.Option("--final", help="Read the test part, and note it in the ledger.")
+        bool, typer.Option("--final", help="Score the test part, and record this in the ledger.")
     ] = False,
     changes: Annotated[
         list[str] | None,

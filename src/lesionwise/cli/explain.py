@@ -37,7 +37,7 @@ def explain(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show where a run's model looked, and test whether the maps can be believed."""
+    """Show where a run's model looked, and test whether the maps can be trusted."""
     from lesionwise.run_folder import open_run_folder, run_to_write
 
     if part not in _PARTS:

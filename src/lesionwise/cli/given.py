@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from lesionwise.cli.console import describe_evaluation, print_columns, print_note, verdict_on
-from lesionwise.cli.options import By, file_option, model_option
+from lesionwise.cli.console import describe_evaluation, print_about, print_columns, print_note, verdict_on
+from lesionwise.cli.options import By, model_option, table_option
 from lesionwise.errors import LesionwiseError
 from lesionwise.wording import counted
 
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 
 TruthOption = Annotated[
     Path | None,
-    file_option("--truth", "True diagnoses of a CSV: ISIC ground truth, or image_id and dx.", "CSV"),
+    table_option(
+        "--truth", "True diagnoses of a CSV: ISIC ground truth, image_id and dx, or a data folder with them."
+    ),
 ]
 TableOption = Annotated[
-    Path | None, file_option("--table", "Metadata: lesion_id, and age, sex, … for subgroups.", "CSV")
+    Path | None,
+    table_option("--table", "Metadata: lesion_id, and age, sex, … for subgroups; a table or a data folder."),
 ]
 Normalise = Annotated[
-    bool, typer.Option("--normalise", help="Divide each row of a CSV's confidences by its sum.")
+    bool, typer.Option("--normalise", help="Divide each row of the CSV's confidences by its sum.")
 ]
 ResampleBy = Annotated[
     By,
@@ -100,11 +103,29 @@ def read_metadata(path: Path, *, quiet: bool) -> "pd.DataFrame":
     from lesionwise.evaluation.tables import USED, read_table
     from lesionwise.split.groups import lesion_groups
 
+    if not path.is_file():
+        return _read_folder(path, quiet=quiet)
     table = read_table(path)
     print_columns(path, USED, quiet=quiet)
     if "lesion_id" in table and "group" not in table and (table["lesion_id"] != "").all():
         table["group"] = lesion_groups(table)
     return table
+
+
+def _read_folder(folder: Path, *, quiet: bool) -> "pd.DataFrame":
+    """Return the same of a data folder; `foreign` says why an image has none of the seven diagnoses."""
+    import pandas as pd
+
+    from lesionwise.data.dataset import read_dataset
+    from lesionwise.split.groups import lesion_groups
+
+    dataset = read_dataset(folder, without_table=True)
+    print_about(dataset.about, quiet=quiet)
+    known = dataset.table.astype(object).where(dataset.table.notna(), "").astype(str)
+    known = known.assign(group=lesion_groups(dataset.table), foreign="")
+    foreign = [(name, kind) for kind, names in dataset.left_out.items() for name in names]
+    lost = pd.DataFrame(foreign, columns=["image_id", "foreign"], dtype=str)
+    return pd.concat([known, lost], ignore_index=True).fillna("")
 
 
 def read_csv(source: Path, known: Known, *, quiet: bool) -> Given:

@@ -34,7 +34,7 @@ def leakage(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Show what a leak is worth: one recipe under four ways of splitting. Three of them LEAK, on purpose."""
+    """Measure what a leak is worth: one recipe, four kinds of split. Three of them LEAK, on purpose."""
     from lesionwise.recipe import load_recipe
 
     resolved = load_recipe(recipe, set_ or ())

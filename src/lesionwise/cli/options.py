@@ -49,6 +49,11 @@ def verify_file(path: Path | None) -> Path | None:
     return path
 
 
+def verify_table(path: Path | None) -> Path | None:
+    """Return the path of a table, or of a data folder with one."""
+    return path if path and (path.exists() or _is_part(path)) else verify_file(path)
+
+
 def verify_out_folder(folder: Path | None) -> Path | None:
     """Return a folder that can be made or written to, so that this is known before the work."""
     for place in (folder, *folder.parents) if folder else ():
@@ -112,6 +117,11 @@ def file_option(name: str, what: str, metavar: str = "FILE") -> Any:  # noqa: AN
     return typer.Option(name, help=what, metavar=metavar, callback=verify_file)
 
 
+def table_option(name: str, what: str) -> Any:  # noqa: ANN401 (the same)
+    """Return an option that names a table, or a data folder with one, which must exist."""
+    return typer.Option(name, help=what, metavar="FILE|DIR", callback=verify_table)
+
+
 def folder_option(name: str, what: str) -> Any:  # noqa: ANN401 (the same)
     """Return an option that names a folder which must exist."""
     return typer.Option(name, help=what, metavar="DIR", callback=verify_data_folder)
@@ -167,7 +177,9 @@ OptionalData = Annotated[
     Path | None, folder_option("--data", "Folder of images with its table; without it, drawn phantoms.")
 ]
 Out = Annotated[Path | None, out_option("Folder for the results.")]
-SplitFile = Annotated[Path | None, file_option("--split", "A split.csv to use; without it one is made.")]
+SplitFile = Annotated[
+    Path | None, file_option("--split", "The split.csv to use; without it, a split is made.")
+]
 ModelFile = Annotated[
     Path | None, model_option("--model", "A bundle, or one that ships: best (the default), larger.")
 ]
@@ -175,7 +187,7 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.", 
 Workers = Annotated[
     int | None,
     typer.Option(
-        "--workers", help="Number of threads that decode images; one for each core by default.", min=1
+        "--workers", help="Number of threads that prepare images; one for each core by default.", min=1
     ),
 ]
 Devices = Annotated[

@@ -143,7 +143,7 @@ def predict(
         _refuse(local, "is for --engine local; leave one of the two out.")
         _refuse({"--engine ray": out is None}, "writes a table. Add --out FILE.csv.")
     if out and out.suffix.lower() == ".parquet":
-        from lesionwise.data.storage import import_arrow
+        from lesionwise.packed import import_arrow
 
         import_arrow()
     _verify_record(record, model)

@@ -35,7 +35,7 @@ class Header(NamedTuple):
 
 
 def recipes(name: Name = None, json: Json = False) -> None:
-    """List the recipes that ship with their cost and measured scores; or one of them with all its keys."""
+    """List the included recipes with cost and measured scores, or show one with all its keys."""
     from lesionwise.recipe import load_recipe, recipe_names, recipe_text
 
     if name is None:

@@ -9,7 +9,7 @@ gives the same table from any layout.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Dataset:
             `OPTIONAL_COLUMNS`; `path` is relative to the folder for files inside it.
         warnings: Findings that do not stop training, such as rows that were left out.
         columns: Which columns of its table were used and which were left, as a sentence.
+        left_out: Image ids that are in no row, by their diagnosis or kind; see `layouts.Listing`.
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class Dataset:
     warnings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
     columns: str = ""
+    left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def about(self) -> tuple[str, ...]:
@@ -101,7 +103,8 @@ def dataset_of(listing: Listing, folder: Path, findings: Iterable[Finding] = ())
     table = clean_table(listing.table)
     table["path"] = [_relative(listing.images[image], folder) for image in table["image_id"]]
     kept = [*COLUMNS, *(name for name in OPTIONAL_COLUMNS if name in table)]
-    return Dataset(folder, listing.layout, table[kept], tuple(findings), listing.notes, listing.columns)
+    notes, columns = listing.notes, listing.columns
+    return Dataset(folder, listing.layout, table[kept], tuple(findings), notes, columns, listing.left_out)
 
 
 def clean_table(raw: pd.DataFrame) -> pd.DataFrame:

@@ -10,9 +10,14 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from io import BytesIO
+from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pandas as pd
+
+from lesionwise.errors import DataError
+from lesionwise.wording import counted
 
 HAM10000_IMAGES: Final = 10_015
 HAM10000_LESIONS: Final = 7_470
@@ -40,6 +45,19 @@ def reference_parts() -> dict[str, str]:
     """Return the part of each image of HAM10000 in the reference split: train, val, cal or test."""
     table = _table()
     return dict(zip(table["image_id"], table["reference_part"], strict=True))
+
+
+def verify_listed(image_ids: "pd.Series[str]", dx: "pd.Series[str]", source: Path) -> None:
+    """Make sure that images that a list calls by ids of HAM10000 have the diagnoses of these images."""
+    known = known_lesions().set_index("image_id")["dx"].reindex(image_ids).to_numpy()
+    wrong = np.flatnonzero(known != dx.to_numpy())
+    if len(wrong):
+        name, first = image_ids.iloc[wrong[0]], wrong[0]
+        raise DataError(
+            f"{source}: calls image {first + 1} {name or 'nothing'}, which is {known[first]} and not "
+            f"{dx.iloc[first]}; {counted(len(wrong), 'image differs', 'images differ')}. Take the list of "
+            "this file."
+        )
 
 
 @cache

@@ -1,22 +1,20 @@
-"""Finding the images that a user names: files, folders, patterns, zips, tables of paths, addresses.
+"""Finding the images that a user names: files, folders, patterns, containers, tables of paths, addresses.
 
 Here: from what was typed to pictures, one after another, in a stable order. Not here: decoding them.
 """
 
 import filecmp
 import glob
-import lzma
 import re
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path
 from typing import Final
 
+from lesionwise.data.containers import CONTAINERS, holds_images, is_image_name, refuse_unread
 from lesionwise.data.folders import walk_files
-from lesionwise.data.images import MAX_BYTES, read_content
+from lesionwise.data.images import read_content
 from lesionwise.data.storage import SCHEME, find_stored
 from lesionwise.errors import DataError, ImageError
 from lesionwise.names import IMAGE_SUFFIXES, UNREAD_SUFFIXES, image_id_of, inert_name, shortest_names
@@ -24,14 +22,9 @@ from lesionwise.tables import SUFFIXES, read_table
 
 PATH_COLUMN: Final = "path"
 ID_COLUMN: Final = "image_id"
-TABLES_OF_IMAGES: Final = (".zip", *SUFFIXES)
+TABLES_OF_IMAGES: Final = (*SUFFIXES, *CONTAINERS)
 """Suffixes of files that hold or name several images."""
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # controls; bytes that are no UTF-8
-
-_BAD_MEMBER: Final = (  # what unpacking damage raises
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError),
-    *(OSError, EOFError, ValueError),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +53,9 @@ class Pictures:
     escaped in names (`\n`, `\udcff`): results are tables.
 
     Args:
-        places: Files, folders, patterns with `*`, zips, or CSVs with a column `path` and, if wanted,
-            `image_id`; paths in a CSV are relative to it. Addresses such as `s3://bucket/folder`, too.
+        places: Files, folders, patterns with `*`, files that hold several images (`containers`), or tables
+            with a column `path` and, if wanted, `image_id`; paths in a table are relative to it. Addresses
+            such as `s3://bucket/folder`, too.
 
     Raises:
         DataError: If a place does not exist or holds no image.
@@ -105,7 +99,9 @@ class Pictures:
                 found = True
                 yield replace(picture, image_id=_printable(picture.image_id), path=_printable(picture.path))
             if not found:
-                raise DataError(f"{place}: holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+                raise DataError(
+                    f"{place}: holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).{_advice(Path(place))}"
+                )
 
 
 def find_pictures(places: Sequence[str]) -> Pictures:
@@ -120,6 +116,12 @@ def verify_places(places: Sequence[str]) -> None:
             raise DataError(
                 f"{place}: expected a file, a folder, a pattern, a zip or a CSV, but there is none."
             )
+
+
+def _advice(place: Path) -> str:
+    """Return which files of a folder hold images, where no other file is one."""
+    packed = [path for path in walk_files(place) if path.suffix.lower() in CONTAINERS]
+    return f" Name {packed[0]} instead, which may hold several." if packed else ""
 
 
 def _twins(paths: Sequence[str]) -> dict[str, str]:
@@ -146,9 +148,11 @@ def _pictures_of(place: str) -> Iterator[Picture]:
     elif path.is_dir():
         yield from _in_folder(path)
     elif path.is_file():
-        readers = {".zip": _in_zip, **dict.fromkeys(SUFFIXES, _in_table)}
-        reader = readers.get(path.suffix.lower(), _alone)
-        yield from reader(path)
+        if holds_images(path):
+            for inside, read in CONTAINERS[path.suffix.lower()](path):
+                yield Picture(image_id_of(inside), f"{path}!{inside}", read)
+        else:
+            yield from (_in_table if path.suffix.lower() in TABLES_OF_IMAGES else _alone)(path)
     elif glob.has_magic(place):
         for match in sorted(glob.glob(place, recursive=True)):  # noqa: PTH207 (a Path cannot start with a pattern)
             yield from _pictures_of(match)
@@ -171,38 +175,15 @@ def _in_folder(folder: Path) -> Iterator[Picture]:
 
 def _reader(path: Path) -> Callable[[], bytes]:
     suffix = path.suffix.lower()
-    return partial(_refuse, suffix) if suffix in UNREAD_SUFFIXES else partial(read_content, path.absolute())
-
-
-def _refuse(suffix: str) -> bytes:
-    raise ImageError(f"is a {suffix} file, which is not read. Convert it to PNG or JPEG")
+    return (
+        partial(refuse_unread, suffix)
+        if suffix in UNREAD_SUFFIXES
+        else partial(read_content, path.absolute())
+    )
 
 
 def _deny(error: OSError) -> bytes:
     raise ImageError(f"is a folder that cannot be read: {error.strerror}") from error
-
-
-def _in_zip(path: Path) -> Iterator[Picture]:
-    try:
-        archive = zipfile.ZipFile(path)  # closed with the last picture that reads from it
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:  # a name that is no UTF-8, too
-        raise DataError(f"{path}: is not a readable zip: {error}.") from error
-    for member in archive.infolist():
-        name = PurePosixPath(member.filename)
-        if not member.is_dir() and is_image_name(name) and "__MACOSX" not in name.parts:
-            suffix = name.suffix.lower()
-            unread = suffix in UNREAD_SUFFIXES
-            read = partial(_refuse, suffix) if unread else partial(_read_member, archive, member)
-            yield Picture(image_id_of(name.name), f"{path}!{member.filename}", read)
-
-
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    if member.file_size > MAX_BYTES:
-        raise ImageError(f"unpacks to {member.file_size >> 20} MiB; at most {MAX_BYTES >> 20} are read")
-    try:
-        return archive.read(member)
-    except _BAD_MEMBER as error:
-        raise ImageError(f"cannot be unpacked: {error}") from error
 
 
 def _in_table(path: Path) -> Iterator[Picture]:
@@ -223,8 +204,3 @@ def _in_table(path: Path) -> Iterator[Picture]:
 
 def _printable(name: str) -> str:
     return inert_name(_UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), name))
-
-
-def is_image_name(name: PurePath) -> bool:
-    """Return whether a file is called like a picture."""
-    return name.suffix.lower() in IMAGE_SUFFIXES | UNREAD_SUFFIXES and not name.name.startswith(".")

@@ -1,20 +1,17 @@
 """Images in object storage: `s3://`, `gs://` and whatever else Arrow opens.
 
-Arrow finds the credentials by itself. Here also: importing Arrow. Not here: files of this machine
-(`pictures`).
+Arrow finds the credentials by itself. Not here: files of this machine (`pictures`).
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from lesionwise.data.images import MAX_BYTES
-from lesionwise.errors import DataError, ImageError, MissingExtraError
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from lesionwise.errors import DataError, ImageError
+from lesionwise.packed import import_arrow
 
 SCHEME: Final = "://"
 
@@ -50,16 +47,6 @@ def _read(system: Any, path: str) -> bytes:  # noqa: ANN401 (Arrow's)
             return bytes(file.read())
     except (OSError, ValueError) as error:
         raise ImageError(f"cannot be read: {error}") from error
-
-
-def import_arrow(part: str = "") -> "ModuleType":
-    """Return Arrow, or a part of it. `part`: such as "parquet"."""
-    from importlib import import_module  # noqa: PLC0415 (an extra)
-
-    try:
-        return import_module(f"pyarrow.{part}" if part else "pyarrow")
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("arrow", "pyarrow") from error
 
 
 @contextmanager

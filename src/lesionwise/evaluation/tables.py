@@ -53,7 +53,8 @@ def read_images(path: Path) -> pd.DataFrame:
     if "image_id" not in table:
         raise DataError(
             f"{path}: expected a column of image ids ({tables.ID_NAMES}) but found "
-            f"{', '.join(table.columns[:8])}."
+            f"{', '.join(table.columns[:8])}. Where several files name images, lesions and diagnoses, pass "
+            "their folder."
         )
     twice = table.loc[table["image_id"].duplicated(), "image_id"]
     if len(twice):

@@ -26,7 +26,7 @@ from lesionwise.training.run import learn_from_cal, prepare_again
 LOOKING: Final = ("image_size", "eval_size", "eval_zoom", "tta", "calibration")
 """Recipe keys that can be changed when the weights are there: they decide what is seen and said then."""
 
-_TOLD: Final = ("split.csv", "split.json", "history.csv")
+_KEPT: Final = ("split.csv", "split.json", "start.json", "originals.csv", "history.csv")
 
 
 def reevaluate(
@@ -119,7 +119,7 @@ def _begin(run: RunFolder, recipe: Recipe, own: RunFolder) -> None:
     write_text(own.config, recipe.to_toml())
     trained_in = read_json(run.environment)  # versions are those that trained it
     write_json(own.environment, {**trained_in, "command": describe_environment()["command"]})
-    for name in _TOLD:
+    for name in _KEPT:
         if (run.path / name).is_file():
             copy_file(run.path / name, own.path / name)
     if run.data.is_file():  # looks at test are counted where those of the first run are

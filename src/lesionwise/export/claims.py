@@ -17,6 +17,7 @@ from lesionwise.evaluation.stability import read_stability
 from lesionwise.files import read_json
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.split_file import Split
+from lesionwise.training.start import made_with
 
 _OF_THE_LIKELIEST: Final = (
     *("balanced_accuracy", "accuracy", "macro_precision", "macro_recall", "macro_f1"),
@@ -76,12 +77,11 @@ def digests_of_made_with(split: Split, runs: Sequence[RunFolder]) -> tuple[str, 
 
     Args:
         split: Split of the run.
-        runs: The members, or the run alone: what they started from counts as well.
+        runs: The members, or the run alone: what they started from counts as well, and earlier names.
     """
     rows = split.frame[split.frame["part"] != "test"]
-    before = {digest for run in runs if run.start.is_file() for digest in read_json(run.start)["made_with"]}
     own = digests_of_seen(rows["image_id"].tolist(), rows["group"].unique().tolist())
-    before -= set(own)
+    before = {digest for run in runs for digest in made_with(run)} - set(own)
     if len(rows) + len(before) > _MOST_SEEN or (split.fingerprint == REFERENCE_SPLIT and not before):
         return None
     return tuple(sorted({*before, *own}))

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from lesionwise.data.storage import import_arrow
 from lesionwise.errors import DataError
 from lesionwise.files import atomic_path, copy_file
+from lesionwise.packed import import_arrow
 from lesionwise.predict.writing import number_text, settings_path
 
 PARQUET: Final = ".parquet"

@@ -117,7 +117,7 @@ def _pack(picture: Picture) -> bytes:
         return pickle.dumps(picture)
     except TypeError as error:
         raise DataError(
-            f"{picture.path}: cannot be sent to other machines. Unpack the zip, and name its folder."
+            f"{picture.path}: cannot be sent to other machines. Unpack its file, and name the folder."
         ) from error
 
 

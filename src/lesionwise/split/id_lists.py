@@ -87,10 +87,10 @@ def read_lesion_table(path: Path) -> pd.DataFrame:
             f"{path}: row {empty[0]} has an empty cell; {counted(len(empty), 'row does', 'rows do')}. Fill "
             "them in."
         )
-    return _with_shipped(table[columns], path)
+    return with_shipped(table[columns], path)
 
 
-def _with_shipped(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+def with_shipped(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Return a table with HAM10000's names for its lesions, and the images of HAM10000 that it does not name.
 
     Other names for the lesions of HAM10000 are fine, as the ISIC archive has them; another grouping is not.

@@ -10,6 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import pandas as pd
+
+from lesionwise.data.dataset import ORIGINALS
 from lesionwise.errors import RunError, SplitError
 from lesionwise.evaluation.runs.calibrate import calibrate_run
 from lesionwise.evaluation.runs.rejection import has_numbers
@@ -265,6 +268,7 @@ def _describe(
     write_text(run.config, recipe.to_toml())  # first: it makes the folder a run
     write_split(data.split, run.split)
     write_json(run.environment, describe_environment())
+    _note_originals(run, data.dataset.table)
     write_json(
         run.data,
         {
@@ -278,6 +282,13 @@ def _describe(
             "seed": seed,
         },
     )
+
+
+def _note_originals(run: RunFolder, table: pd.DataFrame) -> None:
+    """Write what the images and lesions of a merge were called before, which the split does not say."""
+    if set(ORIGINALS) <= set(table):
+        columns = table[["image_id", *ORIGINALS]]
+        write_text(run.originals, str(columns.to_csv(index=False, lineterminator="\n")))
 
 
 def _may_be_served(recipe: Recipe, data: TrainingData) -> bool:

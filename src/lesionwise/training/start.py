@@ -26,6 +26,7 @@ from lesionwise.files import file_sha256, read_json, write_json
 from lesionwise.names import image_id_of
 from lesionwise.run_folder import RunFolder, open_run_folder
 from lesionwise.split.split_file import Split, read_split
+from lesionwise.tables import read_table
 from lesionwise.wording import counted
 
 
@@ -92,7 +93,8 @@ def verify_unseen(
             f"{len(seen)} of {counted(len(rows), f'{held} image')}, such as {first['image_id']} of lesion "
             f"{first['lesion_id']}, or other photographs of their lesions, made the weights that this "
             f"training starts from ({origin.path}). Pass {origin.split}, so that test and cal stay "
-            "unseen, or other data."
+            "unseen, or other data. If yours are other images that have the same ids by chance, put a word "
+            "in front of their image and lesion ids."
         )
 
 
@@ -138,7 +140,18 @@ def _origin_of_bundle(bundle: Bundle, split: Split) -> Origin:
 
 def _carried(run: RunFolder, key: str, *parts: str) -> frozenset[str]:
     before = read_json(run.start).get(key, []) if run.start.is_file() else []
-    return _digests_of(read_split(run.split), *parts).union(before)
+    split = read_split(run.split)
+    return _digests_of(split, *parts).union(before, _digests_of_originals(run, split, *parts))
+
+
+def _digests_of_originals(run: RunFolder, split: Split, *parts: str) -> frozenset[str]:
+    """Return the digests of the names that images and lesions of a merge had before."""
+    if not run.originals.is_file():
+        return frozenset()
+    table = read_table(run.originals).frame()
+    rows = table[table["image_id"].isin(split.image_ids(*parts))]
+    names = {name for column in ORIGINALS for cell in rows[column] for name in cell.split(";")}
+    return frozenset(map(image_digest, names))
 
 
 def _digests_of(split: Split, *parts: str) -> frozenset[str]:

@@ -16,7 +16,7 @@ from lesionwise.data.layouts.ham10000 import read_hmnist, read_images_alone, rea
 from lesionwise.data.layouts.isic import challenge_parts, read_isic
 from lesionwise.data.layouts.lesions import add_lesions
 from lesionwise.data.layouts.listing import PLACE, Listing, note_unread
-from lesionwise.data.layouts.packed import read_dermamnist, read_parquet
+from lesionwise.data.layouts.packed import read_dermamnist, read_parquet, refuse_hdf5
 from lesionwise.data.layouts.ph2 import read_ph2
 from lesionwise.errors import DataError
 from lesionwise.names import inert_name
@@ -33,6 +33,7 @@ LAYOUTS: Final[tuple[Callable[[Path], Listing | None], ...]] = (
     read_dermamnist,
     read_parquet,
     read_class_folders,
+    refuse_hdf5,
 )
 
 

@@ -30,7 +30,7 @@ from lesionwise.diagnoses import (
 )
 from lesionwise.errors import DataError
 from lesionwise.names import image_id_of
-from lesionwise.tables import COLUMNS, SUFFIXES, describe_columns, find_tables
+from lesionwise.tables import COLUMNS, PACKED_SUFFIXES, SUFFIXES, describe_columns, find_tables
 from lesionwise.wording import counted
 
 MERGED: Final = "merged.csv"
@@ -40,10 +40,11 @@ LESIONS_ADVICE: Final = (
     "of one lesion cannot be kept together. If no lesion was photographed twice, say so: "
     '"lesionwise data lesions DIR --each-image".'
 )
-_TWO_CLASSES: Final = (
+TWO_CLASSES: Final = (
     "its table says malignant or benign only, not which of the seven diagnoses, so nothing is trained on it. "
     "Use it as a truth: lesionwise evaluate PREDICTIONS --truth TABLE --malignant."
 )
+"""Why a collection that says malignant or benign only is no data folder, after its name and a colon."""
 _CONFIRMATION: Final = {
     "histopathology": "histo",
     "serial imaging showing no change": "follow_up",
@@ -104,8 +105,12 @@ FORMS: Final = (
         "HAM10000 is outside its field here, and its scores say so.",
     ),
     Form("BCN20000", ("bcn_filename", "diagnosis")),
-    Form("ISIC 2020", ("image_name", "benign_malignant", "target"), refusal=_TWO_CLASSES),
-    Form("ISIC 2024", ("isic_id", "target"), refusal=_TWO_CLASSES),
+    Form("ISIC 2020", ("image_name", "benign_malignant", "target"), refusal=TWO_CLASSES),
+    Form(
+        "ISIC 2024",
+        ("isic_id", "target"),
+        refusal=f"{TWO_CLASSES} Its images: lesionwise predict train-image.hdf5 --out PREDICTIONS.",
+    ),
     Form(
         "ISIC 2017",
         ("image_id", "melanoma", "seborrheic_keratosis"),
@@ -158,7 +163,7 @@ def verify_seven(path: Path) -> None:
         ["benign"],
         ["malignant"],
     ):  # without a header
-        raise DataError(f"{path}: this is ISIC 2016: {_TWO_CLASSES}")
+        raise DataError(f"{path}: this is ISIC 2016: {TWO_CLASSES}")
 
 
 def listing_of(
@@ -190,7 +195,7 @@ def listing_of(
         text["dx_type"] = text["dx_type"].map(lambda word: _CONFIRMATION.get(word.lower(), word))
     rest = text.mask(text == "")
     notes = (*([form.note] if form.note else []), *_licences(rest))
-    files = [file for file in several or [path] if file.suffix.lower() in SUFFIXES]
+    files = [file for file in several or [path] if file.suffix.lower() in (*SUFFIXES, *PACKED_SUFFIXES)]
     columns = " ".join(describe_columns(file, used) for file in files)
     return Listing(form.layout, path, rest, images, dict(advice or {}), left_out, notes, columns)
 

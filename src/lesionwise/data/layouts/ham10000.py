@@ -1,5 +1,6 @@
 """HAM10000 as Kaggle and Dataverse give it: a metadata CSV and folders of images; and its `hmnist_*.csv`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -9,8 +10,9 @@ import pandas as pd
 from lesionwise.data.known_lesions import known_lesions
 from lesionwise.data.layouts.forms import Form, listing_of
 from lesionwise.data.layouts.listing import OTHER_PARTS, Listing, find_images, read_table
-from lesionwise.data.layouts.packed import png, write_images
+from lesionwise.data.layouts.packed import write_images
 from lesionwise.errors import DataError
+from lesionwise.packed import png
 from lesionwise.wording import counted
 
 METADATA_NAMES: Final = ("HAM10000_metadata.csv", "HAM10000_metadata.tab", "HAM10000_metadata")
@@ -60,7 +62,8 @@ def read_hmnist(folder: Path) -> Listing | None:
     _verify_rows(values["label"], table, largest, metadata)
     pixels = values.drop(columns="label").to_numpy(np.uint8)
     shape = _image_shape(largest, pixels.shape[1])
-    images = write_images(largest, table["image_id"].tolist(), lambda row: png(pixels[row].reshape(shape)))
+    packed = (partial(png, row.reshape(shape)) for row in pixels)
+    images = write_images(largest, table["image_id"].tolist(), packed)
     return listing_of(Form("hmnist", ()), metadata, table, images)
 
 

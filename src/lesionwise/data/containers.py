@@ -1,0 +1,117 @@
+"""Files that hold several images: zips, Parquet, HDF5 as of ISIC 2024, and DermaMNIST's `.npz`.
+
+Here: the images of one such file by name, each read when it is wanted. Not here: folders, and tables that
+name images (`pictures`).
+"""
+
+import lzma
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any, Final
+
+import numpy as np
+
+from lesionwise.data.images import MAX_BYTES
+from lesionwise.errors import DataError, ImageError, MissingExtraError
+from lesionwise.names import IMAGE_SUFFIXES, UNREAD_SUFFIXES
+from lesionwise.packed import PARQUET, ReadImage, open_packed
+from lesionwise.tables import DERMAMNIST_IDS, PACKED_SUFFIXES, read_table
+
+HDF5_SUFFIXES: Final = (".hdf5", ".h5")
+_BAD_MEMBER: Final = (  # what unpacking damage raises
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError),
+    *(OSError, EOFError, ValueError),
+)
+
+
+def is_image_name(name: PurePath) -> bool:
+    """Return whether a file is called like a picture."""
+    return name.suffix.lower() in IMAGE_SUFFIXES | UNREAD_SUFFIXES and not name.name.startswith(".")
+
+
+def refuse_unread(suffix: str) -> bytes:
+    """Raise for a picture of a kind that is not read."""
+    raise ImageError(f"is a {suffix} file, which is not read. Convert it to PNG or JPEG")
+
+
+def holds_images(path: Path) -> bool:
+    """Return whether a file is called as those that hold several images; of Parquet files some are tables."""
+    suffix = path.suffix.lower()
+    return suffix in CONTAINERS and (suffix != PARQUET or open_packed(path).has_images)
+
+
+def _in_zip(path: Path) -> Iterator[tuple[str, ReadImage]]:
+    try:
+        archive = zipfile.ZipFile(path)  # closed with the last picture that reads from it
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:  # a name that is no UTF-8, too
+        raise DataError(f"{path}: is not a readable zip: {error}.") from error
+    for member in archive.infolist():
+        name = PurePosixPath(member.filename)
+        if not member.is_dir() and is_image_name(name) and "__MACOSX" not in name.parts:
+            suffix = name.suffix.lower()
+            unread = suffix in UNREAD_SUFFIXES
+            yield (
+                member.filename,
+                partial(refuse_unread, suffix) if unread else partial(_read_member, archive, member),
+            )
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    if member.file_size > MAX_BYTES:
+        raise ImageError(f"unpacks to {member.file_size >> 20} MiB; at most {MAX_BYTES >> 20} are read")
+    try:
+        return archive.read(member)
+    except _BAD_MEMBER as error:
+        raise ImageError(f"cannot be unpacked: {error}") from error
+
+
+def _in_packed(path: Path) -> Iterator[tuple[str, ReadImage]]:
+    table = read_table(path)
+    if table.names.get("image_id") is None:
+        raise DataError(f"{path}: expected images but found the columns {', '.join(table.header)}.")
+    if path.with_name(DERMAMNIST_IDS).is_file() and path.suffix.lower() != PARQUET:
+        from lesionwise.data.known_lesions import verify_listed  # noqa: PLC0415 (pandas)
+
+        frame = table.frame()
+        verify_listed(frame["image_id"], frame["dx"], path.with_name(DERMAMNIST_IDS))
+    names = [row["image_id"] or f"row {line}" for line, row in table.rows()]
+    [(name, times)] = Counter(names).most_common(1) or [("", 0)]
+    if times > 1:
+        raise DataError(f"{path}: expected each image once but {name} stands in {times} rows.")
+    yield from zip(names, open_packed(path).images(), strict=True)
+
+
+def _in_hdf5(path: Path) -> Iterator[tuple[str, ReadImage]]:
+    try:
+        import h5py  # noqa: PLC0415 (an extra)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("keras", "h5py") from error
+    try:
+        file = h5py.File(path, "r")  # closed with the last picture that reads from it
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read as HDF5: {error}. Get the file again.") from error
+    for name in file:
+        yield name, partial(_read_dataset, file, name)
+
+
+def _read_dataset(file: Any, name: str) -> bytes:  # noqa: ANN401 (of h5py, an extra)
+    """Return the bytes of an image file, which ISIC 2024 keeps as one scalar for each image."""
+    dataset = file[name]
+    if not hasattr(dataset, "dtype") or dataset.ndim > 1 or (dataset.ndim and dataset.dtype != np.uint8):
+        raise ImageError("expected the bytes of an image file, as in train-image.hdf5 of ISIC 2024")
+    if dataset.nbytes > MAX_BYTES:
+        raise ImageError(f"has {dataset.nbytes >> 20} MiB; at most {MAX_BYTES >> 20} are read")
+    value = dataset[()]
+    return value if isinstance(value, bytes) else np.asarray(value).tobytes()
+
+
+CONTAINERS: Final[dict[str, Callable[[Path], Iterator[tuple[str, ReadImage]]]]] = {
+    ".zip": _in_zip,
+    **dict.fromkeys(PACKED_SUFFIXES, _in_packed),
+    **dict.fromkeys(HDF5_SUFFIXES, _in_hdf5),
+}
+"""What yields the name and a reader of each image of a file, by the end of the name of the file."""

@@ -1,0 +1,254 @@
+"""Files that pack images with their table: Parquet of model hubs, and DermaMNIST's `.npz`.
+
+Here: their columns and their images, and importing Arrow, which is an extra. Not here: what columns are
+called (`tables`), and files that pack images alone (`data.containers`).
+
+References:
+    DermaMNIST: Yang et al. (2023), https://doi.org/10.1038/s41597-022-01721-8
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from importlib import import_module
+from io import BytesIO
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from typing_extensions import override
+
+from lesionwise.errors import DataError, ImageError, MissingExtraError
+from lesionwise.labels import CODES
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+ReadImage = Callable[[], bytes]
+Columns = dict[str, Sequence[Any] | NDArray[Any]]
+
+PARQUET: Final = ".parquet"
+PARTS: Final = ("train", "val", "test")
+"""Parts of DermaMNIST, in the order of their rows."""
+_IMAGE: Final = "image"
+_ROWS: Final = 1024  # of a table that are read at a time
+_IMAGES: Final = 32
+
+
+class Packed(ABC):
+    """A file that packs a table, and images if it has any.
+
+    Attributes:
+        header: Its columns. Where images are packed, `image` is the name of each image.
+        has_images: Whether it packs images.
+    """
+
+    header: tuple[str, ...]
+    has_images: bool
+
+    @abstractmethod
+    def columns(self, texts: Collection[str] | None = None) -> Iterator[Columns]:
+        """Yield some rows after the other, as the values of each column; a missing one is None, or NaN.
+
+        Args:
+            texts: Columns that are read as text; all if left out.
+        """
+
+    @abstractmethod
+    def images(self) -> Iterator[ReadImage]:
+        """Yield what reads the file of each image, in the order of the rows."""
+
+
+def open_packed(path: Path) -> Packed:
+    """Return the table of a Parquet file or of DermaMNIST.
+
+    Raises:
+        DataError: If the file cannot be read.
+        MissingExtraError: If Arrow is not installed, for a Parquet file.
+    """
+    return Parquet(path) if path.suffix.lower() == PARQUET else DermaMnist(path)
+
+
+class Parquet(Packed):
+    """A Parquet file: columns of text and numbers, and `image` with bytes, alone or beside a path.
+
+    Numbered labels are given by the names that the library `datasets` notes in the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        types = import_arrow().types
+        with self._open() as file:
+            schema = file.schema_arrow
+        nested = {field.name for field in schema if types.is_nested(field.type)}
+        binary = {field.name for field in schema if _is_binary(field.type)}
+        self.has_images = _IMAGE in nested | binary
+        self._has_paths = _IMAGE in nested and schema.field(_IMAGE).type.get_field_index("path") >= 0
+        lost = (nested | binary) - {_IMAGE}
+        self.header = tuple(name for name in schema.names if name not in lost)
+        self._label_names = _label_names(schema.metadata or {})
+
+    @override
+    def columns(self, texts: Collection[str] | None = None) -> Iterator[Columns]:
+        first = 0
+        wanted = [name for name in self.header if name != _IMAGE or not self.has_images]
+        read = [*wanted, *([f"{_IMAGE}.path"] if self._has_paths else [])]
+        with self._open() as file:
+            for batch in file.iter_batches(_ROWS, columns=read):
+                rows = {name: self._values(batch.column(name), name, texts) for name in wanted}
+                if self.has_images:
+                    paths = batch.column(_IMAGE).to_pylist() if self._has_paths else [{}] * len(batch)
+                    rows[_IMAGE] = [
+                        (path or {}).get("path") or f"{self.path.stem}_{row:05d}"
+                        for row, path in enumerate(paths, first)
+                    ]
+                first += len(batch)
+                yield {name: rows[name] for name in self.header}
+
+    @override
+    def images(self) -> Iterator[ReadImage]:
+        if _IMAGE not in self.header:
+            raise DataError(
+                f"{self.path}: expected a column {_IMAGE} but found {', '.join(self.header) or 'none'}."
+            )
+        with self._open() as file:
+            for batch in file.iter_batches(_IMAGES, columns=[_IMAGE]):
+                yield from (partial(_content, cell) for cell in batch.column(0))
+
+    def _open(self) -> Any:  # noqa: ANN401 (Arrow's)
+        try:
+            return import_arrow("parquet").ParquetFile(self.path)
+        except (OSError, ValueError) as error:  # Arrow's own errors are both
+            raise DataError(
+                f"{self.path}: cannot be read as Parquet: {error}. Get the file again."
+            ) from error
+
+    def _values(self, column: Any, name: str, texts: Collection[str] | None) -> Any:  # noqa: ANN401 (Arrow's)
+        if name in self._label_names:
+            return [_named(label, self._label_names[name]) for label in column.to_pylist()]
+        if texts is None or name in texts or not _is_number(column.type):
+            return column.cast(import_arrow().string()).to_pylist()
+        return column.to_numpy(zero_copy_only=False)
+
+
+class DermaMnist(Packed):
+    """DermaMNIST of any size: `train_images`, `train_labels` and so on, without ids."""
+
+    header: tuple[str, ...] = (_IMAGE, "dx", "split")
+    has_images = True
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with np.load(path) as packed:
+                self._labels = [packed[f"{part}_labels"].ravel() for part in PARTS]
+        except (OSError, TypeError, ValueError, KeyError, BadZipFile) as error:
+            raise DataError(
+                f"{path}: expected train_images, train_labels and so on of DermaMNIST but {error}."
+            ) from error
+        numbers = np.concatenate(self._labels)
+        wrong = numbers[~np.isin(numbers, range(len(CODES)))]
+        if len(wrong):
+            raise DataError(
+                f"{path}: expected one label from 0 to {len(CODES) - 1} for each image but found label "
+                f"{wrong[0]}."
+            )
+
+    @override
+    def columns(self, texts: Collection[str] | None = None) -> Iterator[Columns]:
+        del texts  # all are
+        for part, labels in zip(PARTS, self._labels, strict=True):
+            names = [f"{part}_{row:05d}" for row in range(len(labels))]
+            yield {
+                _IMAGE: names,
+                "dx": np.asarray(CODES)[labels].tolist(),
+                "split": [part] * len(labels),
+            }
+
+    @override
+    def images(self) -> Iterator[ReadImage]:
+        for part, labels in zip(PARTS, self._labels, strict=True):
+            pixels = _Pixels(self.path, f"{part}_images", len(labels))
+            yield from (partial(pixels.png, row) for row in range(len(labels)))
+
+
+class _Pixels:
+    """The images of a part, which are unpacked together when the first is read."""
+
+    def __init__(self, path: Path, name: str, count: int) -> None:
+        self._path, self._name, self._count = path, name, count
+        self._pixels: NDArray[np.uint8] | None = None
+        self._lock = Lock()  # several threads read
+
+    def png(self, row: int) -> bytes:
+        with self._lock:
+            if self._pixels is None:
+                self._pixels = self._unpack()
+        return png(self._pixels[row])
+
+    def _unpack(self) -> NDArray[np.uint8]:
+        try:
+            with np.load(self._path) as packed:
+                pixels: NDArray[np.uint8] = packed[self._name]
+        except (OSError, TypeError, ValueError, KeyError, BadZipFile) as error:
+            raise DataError(f"{self._path}: expected {self._name} but {error}.") from error
+        if len(pixels) != self._count:
+            raise DataError(
+                f"{self._path}: expected one label for each image but found {self._count} labels of "
+                f"{len(pixels)} images in {self._name}."
+            )
+        return pixels
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """Return pixels as a PNG file."""
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def import_arrow(part: str = "") -> "ModuleType":
+    """Return Arrow, or a part of it. `part`: such as "parquet"."""
+    try:
+        return import_module(f"pyarrow.{part}" if part else "pyarrow")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("arrow", "pyarrow") from error
+
+
+def _is_binary(kind: Any) -> bool:  # noqa: ANN401 (Arrow's)
+    types = import_arrow().types
+    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))
+
+
+def _is_number(kind: Any) -> bool:  # noqa: ANN401 (Arrow's)
+    types = import_arrow().types
+    return bool(types.is_integer(kind) or types.is_floating(kind))
+
+
+def _label_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
+    """Return the names of numbered labels by column, as the library `datasets` writes them."""
+    features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    return {name: feature["names"] for name, feature in features.items() if "names" in feature}
+
+
+def _named(label: object, names: list[str]) -> str | None:
+    """Return the name of a numbered label; None for a number that has none, such as -1 for "unlabelled"."""
+    if isinstance(label, int):
+        return names[label] if 0 <= label < len(names) else None
+    return None if label is None else str(label)
+
+
+def _content(cell: Any) -> bytes:  # noqa: ANN401 (a value of Arrow)
+    """Return the file of an image: its cell is the bytes, or holds them beside a path."""
+    value = cell.as_py()
+    content = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(content, bytes):
+        raise ImageError(
+            "has no bytes in its row. Export the images with their bytes embedded, not with paths alone"
+        )
+    return content

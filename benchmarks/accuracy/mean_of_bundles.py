@@ -1,6 +1,7 @@
-"""Make a run folder of the mean of the two MobileNetV2 that the bundles of commit fc5dfbd hold.
+"""Make a run folder of the mean of networks that bundles hold, such as both MobileNetV2 of commit fc5dfbd.
 
     python benchmarks/accuracy/mean_of_bundles.py RECIPE DATA IMAGENET.safetensors OUT BEST.onnx LARGER.onnx
+    python benchmarks/accuracy/mean_of_bundles.py RECIPE DATA none OUT LARGER.onnx:1    # its second network
 
 Each network is taken out of its graph. Its channels are scaled to the length of the ImageNet weights that
 both began with, because a folded graph has lost that scale; then batch norm is given its statistics. The
@@ -60,12 +61,15 @@ def main(recipe_file: str, folder: str, imagenet: str, out: str, *bundles: str) 
     """Write the run folder."""
     recipe = load_recipe(recipe_file, ["weights=none"])
     data = prepare(Path(folder), recipe, split=SPLIT)
-    first = dict(read_weights(imagenet).state)
+    first = {} if imagenet == "none" else dict(read_weights(imagenet).state)
     states = []
     for seed, bundle in enumerate(bundles):
+        path, _, member = bundle.partition(":")
         network = fresh_network(recipe)
-        network.load_state_dict(unfold(Path(bundle).read_bytes(), network, recipe.crop_size))
-        scale_as(network, first)
+        content = Path(path).read_bytes()
+        network.load_state_dict(unfold(content, network, recipe.crop_size, member=int(member or 0)))
+        if first:
+            scale_as(network, first)
         measure_statistics(network, views(recipe, data, seed))
         states.append(network.state_dict())
     mean = {name: sum(state[name] for state in states) / len(states) for name in states[0]}

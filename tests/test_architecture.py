@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 import lesionwise
 from conftest import ROOT
 from lesionwise.cli.app import app
+from lesionwise.errors import MissingExtraError
 from lesionwise.recipe import load_recipe, recipe_names
 
 SOURCES = sorted((ROOT / "src" / "lesionwise").rglob("*.py"))
@@ -40,6 +41,20 @@ def test_the_public_names_are_these() -> None:
 def test_an_unknown_public_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = lesionwise.nothing
+
+
+@pytest.mark.parametrize(("name", "extra"), [("read_dataset", "eval"), ("train", "train")])
+def test_a_public_name_that_needs_an_extra_names_it(
+    name: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = {"eval": "pandas", "train": "torch"}[extra]
+
+    def lacks(_: str) -> None:
+        raise ModuleNotFoundError(name=missing)
+
+    monkeypatch.setattr(lesionwise, "import_module", lacks)
+    with pytest.raises(MissingExtraError, match=rf'pip install "lesionwise\[{extra}\]"'):
+        getattr(lesionwise, name)
 
 
 def test_every_file_says_what_it_is() -> None:

@@ -52,7 +52,15 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 (whatever the name stands for
         return version("lesionwise")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        from lesionwise.errors import EXTRA_OF_MODULE, MissingExtraError  # noqa: PLC0415 (for errors alone)
+
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRA_OF_MODULE:
+            raise
+        raise MissingExtraError(EXTRA_OF_MODULE[module], module) from error
 
 
 def __dir__() -> list[str]:

@@ -19,7 +19,7 @@ Not here: what a caller of a function did wrong in Python, which is a `ValueErro
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class LesionwiseError(Exception):
@@ -88,6 +88,25 @@ class RunError(LesionwiseError):
 
 class BusyError(LesionwiseError):
     """Another process writes what a command is to write."""
+
+
+EXTRA_OF_MODULE: Final = {
+    **dict.fromkeys(("matplotlib", "pandas", "scipy", "sklearn"), "eval"),
+    **dict.fromkeys(
+        ("lightning", "onnx", "onnxscript", "safetensors", "tensorboard", "timm", "torch"), "train"
+    ),
+    "cv2": "hair",
+    **dict.fromkeys(("h5py", "keras"), "keras"),
+    "onnxruntime": "onnxruntime",
+    **dict.fromkeys(("alembic", "mlflow", "sqlalchemy"), "mlflow"),
+    "kagglehub": "kaggle",
+    "pillow_heif": "heif",
+    "pydicom": "dicom",
+    "ngrok": "share",
+    "pyarrow": "arrow",
+    "ray": "ray",
+}
+"""Which extra brings a module that is missing."""
 
 
 class MissingExtraError(LesionwiseError):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from lesionwise.cli.extras import EXTRA_OF_MODULE
+from lesionwise.errors import EXTRA_OF_MODULE
 
 _MODULES = {
     "scikit-learn": "sklearn",

@@ -124,7 +124,7 @@ def test_two_files_of_one_id_are_not_chosen_between(tmp_path: Path, write_kaggle
 
 def test_two_csv_files_with_images_are_not_chosen_between(tmp_path: Path) -> None:
     for name in ("a.csv", "b.csv"):
-        (tmp_path / name).write_text("image_id,dx,lesion_id\n1,mel,1\n")
+        (tmp_path / name).write_text(f"image_id,dx,lesion_id\n1,mel,{name}\n")
     with pytest.raises(DataError, match=r"found a\.csv, b\.csv"):
         read_dataset(tmp_path)
 

@@ -478,3 +478,42 @@ def test_tables_that_cannot_be_read_harm_nothing_and_are_named_if_nothing_is_fou
     held.draw(tmp_path, pd.Series(["a"]))
     (tmp_path / "t.csv").write_text("image_id,lesion_id,dx\na,1,mel\n")
     assert read_dataset(tmp_path).table["dx"].tolist() == ["mel"]
+
+
+def test_a_folder_that_holds_nothing_but_a_folder_is_that_folder(
+    tmp_path: Path, lesionwise: Lesionwise
+) -> None:
+    held.kaggle(tmp_path / "ham" / "ham")
+    (tmp_path / "ham" / "__MACOSX").mkdir()
+    assert len(read_dataset(tmp_path / "ham").table) == len(held.rows())
+    held.draw(tmp_path / "own" / "own", pd.Series(["a"]))
+    (tmp_path / "own" / "own" / "t.csv").write_text("image_id,dx\na,mel\n")
+    assert lesionwise("data", "lesions", tmp_path / "own", "--each-image").code == 0
+    assert read_dataset(tmp_path / "own").table["lesion_id"].tolist() == ["a"]
+    held.draw(tmp_path / "classes" / "mel", pd.Series(["a"]))
+    assert read_listing(tmp_path / "classes").table["dx"].tolist() == ["mel"]
+
+
+def test_the_metadata_of_ham10000_may_be_named_in_any_case(tmp_path: Path) -> None:
+    held.kaggle(tmp_path).rename(tmp_path / "ham10000_METADATA.CSV")
+    assert len(read_dataset(tmp_path).table) == len(held.rows())
+
+
+def test_a_table_that_was_downloaded_twice_counts_once(tmp_path: Path) -> None:
+    path = held.archive(tmp_path)
+    (tmp_path / "metadata (1).csv").write_bytes(path.read_bytes())
+    dataset = read_dataset(tmp_path)
+    assert len(dataset.table) == len(held.rows())
+    assert dataset.columns.startswith("metadata.csv: read")
+
+
+def test_files_that_hold_no_table_of_images_harm_nothing_and_are_named_if_nothing_is_found(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "t.xlsx").write_bytes(b"PK")
+    parquet.write_table(pa.table({"image_id": ["a"], "prob_nv": [1.0]}), tmp_path / "p.parquet")
+    with pytest.raises(DataError, match=r"t\.xlsx: is a workbook.*") as got:
+        read_dataset(tmp_path)
+    assert "p.parquet: expected the bytes of each image" in str(got.value)
+    held.class_folders(tmp_path)
+    assert len(read_dataset(tmp_path).table) == len(held.rows())

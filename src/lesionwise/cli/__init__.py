@@ -9,9 +9,8 @@ import sys
 from pathlib import Path
 from shutil import disk_usage
 
-from lesionwise.cli.extras import EXTRA_OF_MODULE
 from lesionwise.data.workspace import default_cache_root
-from lesionwise.errors import LesionwiseError, MissingExtraError
+from lesionwise.errors import EXTRA_OF_MODULE, LesionwiseError, MissingExtraError
 
 _INTERRUPTED = 130  # what shells give for Ctrl-C
 

@@ -14,7 +14,6 @@ from rich.text import Text
 from typing_extensions import override
 
 from lesionwise.progress import Progress
-from lesionwise.tables import describe_columns
 from lesionwise.wording import counted
 
 if TYPE_CHECKING:
@@ -60,6 +59,8 @@ def print_columns(path: "Path", used: "Collection[str]", *, quiet: bool = False)
         used: Columns that the command uses, by our names or as the table spells them.
         quiet: Print nothing.
     """
+    from lesionwise.tables import describe_columns
+
     print_note(describe_columns(path, used), quiet=quiet)
 
 

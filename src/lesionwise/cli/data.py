@@ -112,7 +112,7 @@ def lesions(
 ) -> None:
     """Declare that no lesion was photographed twice, for a folder that does not name its lesions."""
     folder = with_part(folder, part)
-    from lesionwise.data.layouts import read_listing
+    from lesionwise.data.layouts import read_listing, real_folder
     from lesionwise.data.layouts.lesions import declare_own_lesions
 
     if not each_image:
@@ -125,7 +125,7 @@ def lesions(
     if "lesion_id" in table and table["lesion_id"].notna().all():
         raise DataError(f"{folder}: names the lesion of every image already ({listing.table_file.name}).")
     nameless = table["image_id"][table["lesion_id"].isna()] if "lesion_id" in table else table["image_id"]
-    path = declare_own_lesions(folder, nameless.dropna().unique())
+    path = declare_own_lesions(real_folder(folder), nameless.dropna().unique())
     print_result(f"{path}: {counted(len(nameless), 'image')}, each a lesion of its own, by your word.")
 
 

@@ -1,26 +1,8 @@
-"""Which extra brings a module that is missing."""
+"""Refusing a command at once where the module that it needs is missing."""
 
 from importlib.util import find_spec
-from typing import Final
 
-from lesionwise.errors import MissingExtraError
-
-EXTRA_OF_MODULE: Final = {
-    **dict.fromkeys(("matplotlib", "pandas", "scipy", "sklearn"), "eval"),
-    **dict.fromkeys(
-        ("lightning", "onnx", "onnxscript", "safetensors", "tensorboard", "timm", "torch"), "train"
-    ),
-    "cv2": "hair",
-    **dict.fromkeys(("h5py", "keras"), "keras"),
-    "onnxruntime": "onnxruntime",
-    **dict.fromkeys(("alembic", "mlflow", "sqlalchemy"), "mlflow"),
-    "kagglehub": "kaggle",
-    "pillow_heif": "heif",
-    "pydicom": "dicom",
-    "ngrok": "share",
-    "pyarrow": "arrow",
-    "ray": "ray",
-}
+from lesionwise.errors import EXTRA_OF_MODULE, MissingExtraError
 
 
 def require(module: str) -> None:

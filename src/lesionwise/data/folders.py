@@ -26,7 +26,12 @@ def walk_files(folder: Path, on_denied: Callable[[OSError], None] | None = None)
             subfolders.clear()
             continue
         met.add(place)
-        subfolders[:] = sorted(name for name in subfolders if name != _LITTER and not name.startswith("."))
+        subfolders[:] = sorted(name for name in subfolders if not is_litter(name))
         for name in sorted(names):
-            if not name.startswith("."):
+            if not is_litter(name):
                 yield Path(parent, name)
+
+
+def is_litter(name: str) -> bool:
+    """Return whether a file or folder is hidden, or what a Mac puts beside others."""
+    return name == _LITTER or name.startswith(".")

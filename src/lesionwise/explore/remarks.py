@@ -47,7 +47,7 @@ def main_remarks(
     if mapped:
         sentences.append(
             f"By {features} alone, the most similar image of another lesion has the same diagnosis in "
-            f"{mapped.agreement:.0%} of cases, each diagnosis weighing the same; chance gives "
+            f"{mapped.agreement:.0%} of cases, with equal weight for each diagnosis; chance gives "
             f"{mapped.chance:.0%}."
         )
     return [sentence.replace("%", "\u00a0%") for sentence in sentences]

@@ -47,6 +47,7 @@ def plot_diagnoses(table: pd.DataFrame) -> Figure:
         _rows(axes, list(table["diagnosis"]))
         axes.set(xlim=(0, max(1, table["images"].max()) * 1.32), xlabel="images (full), lesions (pale)")
         _count_on(axes.xaxis)
+        axes.grid(visible=False)  # the values stand at the bars, and a line would cross them
     return figure
 
 
@@ -71,6 +72,7 @@ def plot_counts(table: pd.DataFrame, column: str, label: str, *, sort_values: bo
         _rows(axes, [str(value) for value in shown[column]])
         axes.set(xlim=(0, max(1.0, left.max(initial=1.0)) * 1.12), xlabel=label)
         _count_on(axes.xaxis)
+        axes.grid(visible=False)  # the values stand at the bars, and a line would cross them
         diagnosis_legend(figure, axes)
     return figure
 
@@ -162,6 +164,7 @@ def plot_sizes(table: pd.DataFrame) -> Figure:
         _rows(axes, list(shown["size_px"]))
         axes.set(xlim=(0, shown["images"].max() * 1.14), xlabel="images")
         _count_on(axes.xaxis)
+        axes.grid(visible=False)  # the values stand at the bars, and a line would cross them
     return figure
 
 

@@ -16,6 +16,7 @@ References:
 """
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,11 +52,16 @@ class Candidate:
 
 
 def near_duplicates(
-    grey: NDArray[np.float16], lesion: NDArray[np.intp], *, least: float = SAME_LESION_CORRELATION
+    grey: NDArray[np.float16],
+    lesion: NDArray[np.intp],
+    *,
+    least: float = SAME_LESION_CORRELATION,
+    workers: int = 1,
 ) -> list[Candidate]:
     """Return pairs of images of different lesions that look like one lesion, the likeliest first."""
-    pairs, mirrored = _nearest(_hashes(grey), lesion)
-    correlation = _correlate(grey, pairs, mirrored)
+    with ThreadPoolExecutor(workers) as pool:
+        pairs, mirrored = _nearest(_hashes(grey, pool), lesion, pool)
+        correlation = _correlate(grey, pairs, mirrored, pool)
     found = [
         Candidate(int(first), int(second), float(value))
         for (first, second), value in zip(pairs, correlation, strict=True)
@@ -120,16 +126,18 @@ def _near_finding(new: list[Candidate], image_ids: NDArray[np.str_], dx: NDArray
     )
 
 
-def _hashes(grey: NDArray[np.float16]) -> tuple[Grey, Grey]:
+def _hashes(grey: NDArray[np.float16], pool: Executor) -> tuple[Grey, Grey]:
     """Return a unit vector for each image and for its mirror image, each of shape (N, D)."""
     height, width = grey.shape[1:]
     window = np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)
     columns = np.r_[0 : _FREQUENCIES + 1, -_FREQUENCIES:0]
-    blocks = []
-    for block in _blocks(grey):
+
+    def measure(rows: slice) -> Grey:
+        block = grey[rows].astype(np.float32)
         spectrum = fft.fft2((block - block.mean(axis=(1, 2), keepdims=True)) * window)
-        blocks.append(np.log1p(np.abs(spectrum[:, :_FREQUENCIES][:, :, columns])))
-    strength = np.concatenate(blocks)
+        return np.asarray(np.log1p(np.abs(spectrum[:, :_FREQUENCIES][:, :, columns])))
+
+    strength = np.concatenate(list(pool.map(measure, _blocks(len(grey)))))
     strength = (strength - strength.mean(axis=0)) / (strength.std(axis=0) + 1e-6)
     mirror = strength[:, :, np.r_[0, len(columns) - 1 : 0 : -1]]
     return _unit(strength), _unit(mirror)
@@ -142,61 +150,71 @@ def _unit(features: Grey) -> Grey:
 
 
 def _nearest(
-    hashes: tuple[Grey, Grey], lesion: NDArray[np.intp]
+    hashes: tuple[Grey, Grey], lesion: NDArray[np.intp], pool: Executor
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Return each image's nearest of another lesion, as pairs (M, 2), and whether it is mirrored."""
     straight, mirror = hashes
-    found: dict[tuple[int, int], bool] = {}
-    for start in range(0, len(lesion), _BLOCK):
-        rows = slice(start, start + _BLOCK)
+
+    def look(rows: slice) -> list[tuple[int, int, bool]]:
         likeness, mirrored = straight[rows] @ straight.T, straight[rows] @ mirror.T
         best = np.maximum(likeness, mirrored)
         best[lesion[rows, None] == lesion[None]] = -np.inf
-        for offset, nearest in enumerate(best.argmax(axis=1)):
-            row = start + offset
-            if np.isfinite(best[offset, nearest]):
-                pair = (min(row, int(nearest)), max(row, int(nearest)))
-                found.setdefault(pair, bool(mirrored[offset, nearest] > likeness[offset, nearest]))
+        return [
+            (rows.start + row, int(other), bool(mirrored[row, other] > likeness[row, other]))
+            for row, other in enumerate(best.argmax(axis=1))
+            if np.isfinite(best[row, other])
+        ]
+
+    found: dict[tuple[int, int], bool] = {}
+    for part in pool.map(look, _blocks(len(lesion))):
+        for row, other, turned in part:
+            found.setdefault((min(row, other), max(row, other)), turned)
     pairs = np.array(list(found), dtype=np.intp).reshape(-1, 2)
     return pairs, np.array(list(found.values()), dtype=bool)
 
 
 def _correlate(
-    grey: NDArray[np.float16], pairs: NDArray[np.intp], mirrored: NDArray[np.bool_]
+    grey: NDArray[np.float16], pairs: NDArray[np.intp], mirrored: NDArray[np.bool_], pool: Executor
 ) -> NDArray[np.float64]:
     """Return the highest correlation of each pair over all shifts, also turned by half, shape (M,)."""
-    spectra, norms = _fine_spectra(grey)
+    spectra, norms = _fine_spectra(grey, pool)
     shape, height = grey.shape[1:], grey.shape[1]
     upside_down = np.r_[0, height - 1 : 0 : -1]
-    best = np.zeros(len(pairs))
-    for start in range(0, len(pairs), _BLOCK):
-        block = slice(start, start + _BLOCK)
+
+    def correlate(block: slice) -> NDArray[np.float64]:
         first, second = spectra[pairs[block, 0]], spectra[pairs[block, 1]].copy()
         turned = mirrored[block]
         second[turned] = second[turned][:, upside_down]
         peaks = [fft.irfft2(first * other, shape).max(axis=(1, 2)) for other in (np.conj(second), second)]
         scale = norms[pairs[block, 0]] * norms[pairs[block, 1]]
-        best[block] = np.maximum(*peaks) / np.maximum(scale, 1e-9)
-    return best
+        return np.asarray(np.maximum(*peaks) / np.maximum(scale, 1e-9), dtype=np.float64)
+
+    return np.concatenate([np.zeros(0), *pool.map(correlate, _blocks(len(pairs)))])
 
 
-def _fine_spectra(grey: NDArray[np.float16]) -> tuple[NDArray[np.complex64], Grey]:
+def _fine_spectra(grey: NDArray[np.float16], pool: Executor) -> tuple[NDArray[np.complex64], Grey]:
     """Return the softened spectrum of the fine structure of each image, and its norm."""
     height, width = grey.shape[1:]
     window = np.sqrt(np.outer(np.hanning(height), np.hanning(width))).astype(np.float32)
     spectra = np.empty((len(grey), height, width // 2 + 1), dtype=np.complex64)
     norms = np.empty(len(grey), dtype=np.float32)
-    start = 0
-    for block in _blocks(grey):
+    # A real image has each frequency twice, but for the first column and the last of an even width.
+    times = np.full(width // 2 + 1, 2, dtype=np.float32)
+    times[[0, -1] if width % 2 == 0 else [0]] = 1
+
+    def measure(rows: slice) -> None:
+        block = grey[rows].astype(np.float32)
         fine = _blur(block, _FINE_PX) - _blur(block, _COARSE_PX)
         fine /= np.sqrt(_blur(fine**2, _CONTRAST_PX)) + _FAINT
         fine = (fine - fine.mean(axis=(1, 2), keepdims=True)) * window
         spectrum = fft.rfft2(fine)
         spectrum /= np.sqrt(np.abs(spectrum)) + 1e-3
-        rows = slice(start, start + len(block))
         spectra[rows] = spectrum
-        norms[rows] = np.sqrt((fft.irfft2(spectrum, (height, width)) ** 2).sum(axis=(1, 2)))
-        start += len(block)
+        power = (spectrum.real**2 + spectrum.imag**2) @ times
+        norms[rows] = np.sqrt(power.sum(axis=1) / (height * width))  # Parseval
+
+    for _ in pool.map(measure, _blocks(len(grey))):
+        pass
     return spectra, norms
 
 
@@ -204,6 +222,5 @@ def _blur(block: Grey, sigma_px: float) -> Grey:
     return np.asarray(ndimage.gaussian_filter(block, (0, sigma_px, sigma_px)), dtype=np.float32)
 
 
-def _blocks(grey: NDArray[np.float16]) -> Iterator[Grey]:
-    for start in range(0, len(grey), _BLOCK):
-        yield grey[start : start + _BLOCK].astype(np.float32)
+def _blocks(count: int) -> Iterator[slice]:
+    return (slice(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK))

@@ -8,6 +8,7 @@ kernels are meant for images of 225 x 300 px, as the audit has them.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal
 
 import numpy as np
@@ -196,11 +197,12 @@ def hair(hat: Grey) -> float:
         (hat > _HAIR_DEPTH) & (_radius(hat.shape) < _INSIDE),  # not the edge of a vignette
         structure=np.ones((3, 3)),
     )
-    areas = np.bincount(lines.ravel())[1:]
+    areas, boxes = np.bincount(lines.ravel())[1:], ndimage.find_objects(lines)
     total = 0.0
-    for area, box in zip(areas, ndimage.find_objects(lines), strict=True):
-        length = float(np.hypot(box[0].stop - box[0].start, box[1].stop - box[1].start))
-        if length >= _HAIR_LENGTH_PX and area / length < _HAIR_WIDTH_PX:
+    for row in np.flatnonzero(areas > _HAIR_LENGTH_PX / np.sqrt(2)):  # fewer pixels do not reach that far
+        tall, wide = boxes[row]
+        length = float(np.hypot(tall.stop - tall.start, wide.stop - wide.start))
+        if length >= _HAIR_LENGTH_PX and areas[row] / length < _HAIR_WIDTH_PX:
             total += length
     return total / float(np.hypot(height, width))
 
@@ -258,9 +260,11 @@ def _close_rows(grey: Pixels) -> Pixels:
 
 def _gradient(grey: Grey) -> Grey:
     corner = grey[:-1, :-1]
-    return np.asarray(np.hypot(grey[1:, :-1] - corner, grey[:-1, 1:] - corner), dtype=np.float32)
+    down, right = grey[1:, :-1] - corner, grey[:-1, 1:] - corner
+    return np.asarray(np.sqrt(down * down + right * right))  # np.hypot takes ten times as long
 
 
+@cache
 def _radius(shape: tuple[int, ...]) -> Grey:
     """Return the distance from the centre, 1 at the middle of each side."""
     rows, columns = (np.linspace(-1, 1, side, dtype=np.float32) for side in shape)

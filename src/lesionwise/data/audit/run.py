@@ -114,7 +114,7 @@ def audit_folder(
         look = _look(cache.pixels, execution)
         ids, dx = table["image_id"].to_numpy(str), table["dx"].to_numpy(str)
         findings += quality_findings(look.measures, ids)
-        candidates = _candidates(look, table)
+        candidates = _candidates(look, table, execution.workers or usable_cores())
         identical = identical_rows(dataset.paths, cache.pixels)
         joined = list(joined)
         findings += duplicate_findings(identical, candidates, image_ids=ids, dx=dx, joined=joined)
@@ -204,11 +204,11 @@ def _with_raw_columns(table: pd.DataFrame, raw: pd.DataFrame) -> pd.DataFrame:
     return table.assign(dataset=table["image_id"].map(raw.set_index("image_id")["dataset"]))
 
 
-def _candidates(look: _Look, table: pd.DataFrame) -> list[Candidate]:
+def _candidates(look: _Look, table: pd.DataFrame, workers: int) -> list[Candidate]:
     if len(table) < _SMALLEST:
         return []
     lesion = np.unique(table["lesion_id"].to_numpy(str), return_inverse=True)[1]
-    return near_duplicates(look.grey, lesion)
+    return near_duplicates(look.grey, lesion, workers=workers)
 
 
 def _known_pairs(candidates: list[Candidate], ids: NDArray[np.str_], joined: list[Pair]) -> dict[str, int]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from lesionwise.data.folders import is_litter
 from lesionwise.data.layouts.folders import read_class_folders
 from lesionwise.data.layouts.forms import read_form, read_merged, unreadable_tables
 from lesionwise.data.layouts.ham10000 import read_hmnist, read_images_alone, read_kaggle
@@ -18,6 +19,7 @@ from lesionwise.data.layouts.lesions import add_lesions
 from lesionwise.data.layouts.listing import PLACE, Listing, note_unread
 from lesionwise.data.layouts.packed import read_dermamnist, read_parquet, refuse_hdf5
 from lesionwise.data.layouts.ph2 import read_ph2
+from lesionwise.diagnoses import code_of
 from lesionwise.errors import DataError
 from lesionwise.names import inert_name
 
@@ -50,6 +52,7 @@ def read_listing(folder: Path, *, without_table: bool = False) -> Listing:
     """
     if not is_data_folder(folder):
         raise DataError(f"{folder}: expected a data folder but found none.")
+    folder = real_folder(folder) if folder.is_dir() else folder
     for read in (*LAYOUTS, *((read_images_alone,) if without_table else ())):
         listing = read(folder)
         if listing is not None:
@@ -65,8 +68,15 @@ def read_listing(folder: Path, *, without_table: bool = False) -> Listing:
 
 
 def real_folder(folder: Path) -> Path:
-    """Return the folder in which the files of a data folder, or of one part of a challenge, are."""
-    return folder if folder.is_dir() else folder.parent
+    """Return the folder in which the files of a data folder, or of one part of a challenge, are.
+
+    An archive may unpack to a folder that holds nothing but another folder, which is then meant.
+    """
+    if not folder.is_dir():
+        return folder.parent
+    shown = [path for path in folder.iterdir() if not is_litter(path.name)]
+    alone = len(shown) == 1 and shown[0].is_dir() and not shown[0].is_symlink()
+    return real_folder(shown[0]) if alone and code_of(shown[0].name) is None else folder
 
 
 def is_data_folder(folder: Path) -> bool:

@@ -9,6 +9,7 @@ References:
     DERM12345: Yilmaz et al. (2024), https://doi.org/10.1038/s41597-024-04104-3
 """
 
+import filecmp
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from lesionwise.diagnoses import (
 )
 from lesionwise.errors import DataError
 from lesionwise.names import image_id_of
+from lesionwise.packed import PARQUET
 from lesionwise.tables import COLUMNS, PACKED_SUFFIXES, SUFFIXES, describe_columns, find_tables
 from lesionwise.wording import counted
 
@@ -56,6 +58,7 @@ _CONFIRMATION: Final = {
 
 
 _ARCHIVE_IMAGE: Final = re.compile(r"isic_\d+")
+_WORKBOOKS: Final = (".xlsx", ".xls", ".ods")
 _LOWER_CASE: Final = ("image_type", *(name for name in DIAGNOSIS_COLUMNS if name.islower()))
 """Columns that every form may have, in any case."""
 
@@ -148,7 +151,7 @@ def read_form(folder: Path) -> Listing | None:
             if {*form.columns} <= header and (form.deep or path.parent == folder)
         ]
         if fitting:
-            return _read(form, fitting, folder)
+            return _read(form, _different(fitting), folder)
     return None
 
 
@@ -208,6 +211,15 @@ def _tables(folder: Path) -> Iterator[Path]:
                 yield path
 
 
+def _different(paths: list[Path]) -> list[Path]:
+    """Return the first of each group of files with the same content, such as a download that was repeated."""
+    kept: list[Path] = []
+    for path in sorted(paths, key=lambda path: (len(path.name), path)):
+        if not any(filecmp.cmp(path, other, shallow=False) for other in kept):
+            kept.append(path)
+    return sorted(kept)
+
+
 def unreadable_tables(folder: Path) -> list[str]:
     """Return why tables of a folder cannot be read, for those that cannot."""
     reasons = []
@@ -216,6 +228,14 @@ def unreadable_tables(folder: Path) -> list[str]:
             tables.read_table(path)
         except DataError as error:
             reasons.append(str(error))
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in _WORKBOOKS:
+            reasons.append(f'{path}: is a workbook, which is not read. Save it as "CSV UTF-8".')
+        if path.suffix.lower() == PARQUET:
+            reasons.append(
+                f"{path}: expected the bytes of each image in a column image but found none. Export the "
+                "images with their bytes embedded."
+            )
     return reasons
 
 

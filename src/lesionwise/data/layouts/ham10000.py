@@ -22,7 +22,9 @@ _HMNIST_CODES: Final = ("akiec", "bcc", "bkl", "df", "nv", "vasc", "mel")
 
 def metadata_file(folder: Path) -> Path | None:
     """Return the metadata of HAM10000 in a folder, if it is there."""
-    return next((folder / name for name in METADATA_NAMES if (folder / name).is_file()), None)
+    names = [name.lower() for name in METADATA_NAMES]
+    found = [path for path in folder.glob("*") if path.name.lower() in names and path.is_file()]
+    return min(found, key=lambda path: names.index(path.name.lower()), default=None)
 
 
 def read_kaggle(folder: Path) -> Listing | None:

@@ -50,23 +50,19 @@ def read_dermamnist(folder: Path) -> Listing | None:
 
 def read_parquet(folder: Path) -> Listing | None:
     """Read Parquet files of a model hub: `image` with its bytes, `dx` or `label`, and what else they hold."""
-    files = sorted([*folder.glob(f"*{PARQUET}"), *folder.glob(f"data/*{PARQUET}")])
+    found = sorted([*folder.glob(f"*{PARQUET}"), *folder.glob(f"data/*{PARQUET}")])
+    packed = {path: open_packed(path) for path in found}
+    files = [path for path in found if packed[path].has_images]
     if not files:
         return None
     tables: list[pd.DataFrame] = []
     images: dict[str, Path] = {}
     for path in files:
-        packed = open_packed(path)
-        if not packed.has_images:
-            raise DataError(
-                f"{path}: expected the bytes of each image in a column image but found the columns "
-                f"{', '.join(packed.header)}. Export the images with their bytes embedded."
-            )
         table = read_table(path)
         if len(files) > 1:
             table[PLACE] = [f"{path.relative_to(folder).as_posix()}:{line}" for line in table.index]
         tables.append(table)
-        images |= write_images(path, table["image_id"].tolist(), packed.images())
+        images |= write_images(path, table["image_id"].tolist(), packed[path].images())
     joined = pd.concat(tables, ignore_index=True)
     named = joined["image_id"].dropna()
     if named.duplicated().any():

@@ -54,7 +54,7 @@ def main(run_path: str, *files: str) -> None:
     }
     full = answers[f"{files[0]} on openvino"]
     for name, own in answers.items():
-        print(name, count_changes(full, own))
+        print(name, count_changes(full, own, said.y_true))
     named = [
         (name, replace(said, y_prob=answers[f"{name} on openvino"].probabilities.astype(float)))
         for name in files

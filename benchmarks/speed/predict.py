@@ -1,8 +1,9 @@
 """`predict` beside its parts and beside a plain PyTorch loop, in turn on the same files.
 
-    python benchmarks/speed/predict.py FOLDER MODEL RUN [ROUNDS]
+    python benchmarks/speed/predict.py FOLDER MODEL ROUNDS [RUN]
 
-FOLDER holds images, MODEL is a bundle and RUN the run that it was exported from.
+FOLDER holds images, MODEL is a bundle and RUN the run that it was exported from; without it the loop is left
+out.
 """
 
 import statistics
@@ -74,17 +75,18 @@ def timed(job: Callable[[], None], count: int) -> float:
     return count / (perf_counter() - started)
 
 
-def main(folder: str, model: str, run: str, rounds: int = 3) -> None:
+def main(folder: str, model: str, rounds: str, run: str = "") -> None:
     engine = load_model(model, streams=usable_cores())
     paths = sorted(Path(folder).rglob("*.jpg"))
     jobs = {
         "decoding alone": partial(decoding, engine, paths),
         "network alone": partial(network, engine, paths),
         "predict": partial(whole, engine, folder),
-        "PyTorch DataLoader loop": partial(plain_loop, run, paths),
     }
+    if run:
+        jobs["PyTorch DataLoader loop"] = partial(plain_loop, run, paths)
     speeds: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(rounds):
+    for _ in range(int(rounds)):
         for name, job in jobs.items():
             speeds[name].append(timed(job, len(paths)))
     ours = statistics.median(speeds["predict"])
@@ -96,4 +98,4 @@ def main(folder: str, model: str, run: str, rounds: int = 3) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], *map(int, sys.argv[4:]))
+    main(*sys.argv[1:])

@@ -25,6 +25,7 @@ from typing_extensions import override
 
 from lesionwise.errors import DataError, ImageError, MissingExtraError
 from lesionwise.labels import CODES
+from lesionwise.wording import counted
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -199,8 +200,8 @@ class _Pixels:
             raise DataError(f"{self._path}: expected {self._name} but {error}.") from error
         if len(pixels) != self._count:
             raise DataError(
-                f"{self._path}: expected one label for each image but found {self._count} labels of "
-                f"{len(pixels)} images in {self._name}."
+                f"{self._path}: expected one label for each image but found "
+                f"{counted(self._count, 'label')} of {counted(len(pixels), 'image')} in {self._name}."
             )
         return pixels
 

@@ -1,11 +1,16 @@
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
-from conftest import ROOT
+from bundle.conftest import MakeBundle
+from bundle.small_model import images
+from conftest import ROOT, Lesionwise
+from lesionwise.bundle.description import PrecisionCheck
 from lesionwise.bundle.load import CHECKSUM_KEY, KEY, open_content, read_bundle, seal
 from lesionwise.bundle.onnx_file import metadata_entry, read_metadata
 from lesionwise.cli.app import app
@@ -99,3 +104,34 @@ def test_help_speaks_of_the_pictures_of_this_command(command: list[str]) -> None
     assert "True diagnoses of the pictures of --data" in shown
     for wrong in ("What intervals resample", "that of the card", "that of its recipe", "of a CSV"):
         assert wrong not in shown
+
+
+def test_benchmark_prints_a_row_for_each_way_and_the_processor(
+    make_bundle: MakeBundle, lesionwise: Lesionwise, tmp_path: Path
+) -> None:
+    bundle = make_bundle()
+    found = json.loads(lesionwise("bundle", "benchmark", bundle.path, "--seconds", 0.01, "--json").out)
+    assert found["processor"]
+    assert found["drawn"]
+    assert {(row["runtime"], row["precision"]) for row in found["paces"]} >= {("openvino", "fp32")}
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, pixels in enumerate(images(3)):
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    shown = lesionwise("bundle", "benchmark", bundle.path, "--images", folder, "--seconds", 0.01)
+    assert shown.code == 0, shown.err
+    assert "another top answer than the first row, of 3 images." in shown.out
+    assert re.search(r"openvino +fp32 +1 +8 +[\d.]+ +0.0%", shown.out)
+
+
+def test_show_states_what_each_precision_changes_and_what_auto_makes_of_it(
+    make_bundle: MakeBundle, lesionwise: Lesionwise
+) -> None:
+    few = PrecisionCheck(
+        images=869, changed=4, largest_difference=0.01, top_changed=2, balanced_accuracy_change=-0.0012
+    )
+    many = few.model_copy(update={"top_changed": 60})
+    bundle = make_bundle(precisions={"bf16": few, "int8": many})
+    shown = " ".join(lesionwise("bundle", "show", bundle.path).out.split())
+    assert "2 of 869 top answers on cal changed, balanced accuracy by -0.0012: auto may choose it" in shown
+    assert "60 of 869 top answers on cal changed, balanced accuracy by -0.0012: too much for auto" in shown

@@ -93,6 +93,21 @@ def photographs(tmp_path: Path) -> Path:
     return tmp_path / "photographs"
 
 
+@pytest.mark.parametrize("table", [False, True])
+def test_the_last_line_and_the_json_state_the_precision(
+    photographs: Path, drawn_model: Path, tmp_path: Path, *, table: bool
+) -> None:
+    where = ["--out", tmp_path / "p.csv"] if table else []
+    wished = ["--model", drawn_model, "--precision", "auto", *where]
+    done = predict(photographs / "a.jpg", *wished)
+    assert done.exit_code == 0, done.output
+    assert done.stderr.splitlines()[-1] == "Computed in fp32."
+    assert json.loads(predict(photographs / "a.jpg", *wished, "--json").stdout)["precision"] == "fp32"
+    refused = predict(photographs / "a.jpg", "--model", drawn_model, "--precision", "int8", *where)
+    assert isinstance(refused.exception, LesionwiseError)
+    assert "can be computed in fp32 or bf16, and not in int8" in str(refused.exception)
+
+
 def test_one_image_is_answered_in_words(photographs: Path, drawn_model: Path) -> None:
     done = predict(photographs / "a.jpg", "--model", drawn_model)
     assert done.exit_code == 0

@@ -69,7 +69,7 @@ def test_a_run_is_exported_so_and_what_changes_is_counted(
     check = half.description.precision_check
     assert check
     assert 0 < check.largest_difference < 2e-3
-    with pytest.raises(BundleError, match="cannot be run in fp16"):
+    with pytest.raises(BundleError, match="and not in fp16"):
         Engine(full, precision="fp16")
     assert Engine(half).precision == "fp16"
 

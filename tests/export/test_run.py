@@ -13,6 +13,7 @@ import pytest
 from conftest import make_recipe
 from lesionwise import load_model, read_dataset
 from lesionwise.bundle.description import PartScores, Precision, Score, image_digest
+from lesionwise.bundle.precision import FASTEST_FIRST, has_instructions
 from lesionwise.bundle.seen import seen_images
 from lesionwise.errors import BundleError, RunError
 from lesionwise.evaluation.calibration.check import check_calibration
@@ -24,6 +25,7 @@ from lesionwise.evaluation.runs.ensemble import make_ensemble
 from lesionwise.evaluation.runs.predictions import read_run_predictions, run_calibration
 from lesionwise.evaluation.runs.rejection import run_rejection
 from lesionwise.evaluation.runs.scores import evaluate_part, read_check
+from lesionwise.evaluation.scores.decision import balanced_accuracy_score
 from lesionwise.execution import Execution
 from lesionwise.export.claims import claimed_scores
 from lesionwise.export.run import export_run
@@ -153,12 +155,38 @@ def test_an_exported_ensemble_answers_as_it_did_and_names_no_image(
     assert description.provenance.test_images == ()
 
 
+def test_each_faster_precision_is_measured_and_stated(run: RunFolder, tmp_path: Path) -> None:
+    full = export_run(run, tmp_path / "full.onnx")
+    available = {name for name in FASTEST_FIRST if has_instructions(name)}
+    assert set(full.description.precisions) == available
+    written = read_run_predictions(run, "cal")
+    assert written.y_true is not None
+    for name, check in full.description.precisions.items():
+        assert check.images == len(written.image_id)
+        low = load_model(full.path, threads=1, precision=name)
+        assert low.precision == name
+        folder = read_dataset(Path(read_json(run.data)["folder"]))
+        paths = dict(zip(folder.table["image_id"], folder.paths, strict=True))
+        found = low.predict(paths[image] for image in written.image_id).probabilities
+        off = np.abs(found - written.y_prob).max()
+        assert off == pytest.approx(check.largest_difference, abs=1e-4)
+        assert check.top_changed == (found.argmax(1) != written.y_prob.argmax(1)).sum()
+        scores = [balanced_accuracy_score(written.y_true, prob) for prob in (found, written.y_prob)]
+        assert check.balanced_accuracy_change == pytest.approx(scores[0] - scores[1], abs=1e-9)
+
+
+def test_without_the_data_no_precision_is_stated(run: RunFolder, tmp_path: Path) -> None:
+    write_json(run.data, {**read_json(run.data), "folder": str(tmp_path / "gone")})
+    description = export_run(run, tmp_path / "full.onnx").description
+    assert (description.precisions, description.int8_ranges) == ({}, {})
+
+
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
 def test_fewer_bits_are_counted_and_claim_what_they_score(
     run: RunFolder, drawn_folder: Path, home: Path, precision: Precision
 ) -> None:
-    if precision == "int8":
-        pytest.importorskip("onnxruntime")
+    if not has_instructions(precision):
+        pytest.skip(f"this processor has no instructions for {precision}")
     predict_test(run, execution=Execution(cache_root=home / "cache"))
     evaluate_part(run, "test")
     out = run.path / "model.onnx"
@@ -186,16 +214,11 @@ def test_fewer_bits_are_counted_and_claim_what_they_score(
     assert description.scores["val"].overall["log_loss"].value == pytest.approx(loss, abs=1e-5)
 
 
-def test_an_ensemble_is_exported_in_eight_bits(runs: list[RunFolder], home: Path, tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
+def test_an_ensemble_has_eight_bits_for_each_member(runs: list[RunFolder], tmp_path: Path) -> None:
     both = RunFolder(tmp_path / "both")
     make_ensemble(runs, both)
-    full = export_run(both, tmp_path / "fp32.onnx")
-    low = export_run(
-        both, tmp_path / "int8.onnx", precision="int8", execution=Execution(cache_root=home / "cache")
-    )
-    assert len(low.content) < 0.6 * len(full.content)
-    assert low.description.precision_check
+    alone = export_run(runs[0], tmp_path / "alone.onnx").description
+    assert len(export_run(both, tmp_path / "fp32.onnx").description.int8_ranges) == 2 * len(alone.int8_ranges)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "int8"])

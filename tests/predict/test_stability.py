@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from conftest import NotedProgress
+from lesionwise.bundle import precision
 from lesionwise.bundle.engine import Engine
 from lesionwise.data.dataset import Dataset
 from lesionwise.data.harmless import HARMLESS
@@ -16,7 +17,7 @@ ROWS = np.arange(0, 60, 3)
 def test_every_change_is_held_against_the_picture_it_was_made_of(
     engine: Engine, drawn: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stability, "computes_bf16", lambda: False)
+    monkeypatch.setattr(precision, "has_instructions", lambda _: False)
     groups = lesion_groups(drawn.table)[ROWS]
     noted = NotedProgress()
     found = stability_of(engine, drawn, ROWS, groups, progress=noted)
@@ -42,7 +43,7 @@ def test_every_change_is_held_against_the_picture_it_was_made_of(
 def test_bf16_is_a_row_where_the_processor_has_it(
     engine: Engine, drawn: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stability, "computes_bf16", lambda: True)
+    monkeypatch.setattr(precision, "has_instructions", lambda _: True)
     monkeypatch.setattr(stability, "HARMLESS", {})
     monkeypatch.setattr(stability, "_WAYS", ("file", "pixels"))
     found = stability_of(engine, drawn, ROWS[:7], lesion_groups(drawn.table)[ROWS[:7]])

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
 from lesionwise.bundle.answers import Answers
-from lesionwise.bundle.description import Description
+from lesionwise.bundle.description import Description, Precision
 from lesionwise.bundle.engine import Engine, load_model
 from lesionwise.bundle.load import Bundle
 from lesionwise.bundle.runtimes import Arrays
@@ -46,6 +46,10 @@ class Slowed:
     @property
     def description(self) -> Description:
         return self._engine.description
+
+    @property
+    def precision(self) -> Precision:
+        return self._engine.precision
 
     @property
     def streams(self) -> int:

@@ -172,6 +172,7 @@ def test_the_model_describes_itself(client: TestClient, engine: Engine) -> None:
     assert info.description == engine.description
     assert [one.code for one in info.diagnoses] == list(CODES)
     assert info.sha256 == engine.bundle.sha256
+    assert info.precision == engine.precision == "fp32"
 
 
 def test_health_is_told(client: TestClient) -> None:

@@ -215,11 +215,15 @@ class PrecisionCheck(_Record):
     Attributes:
         changed: Those whose decision, likeliest diagnosis or prediction set is another.
         largest_difference: Between two probabilities.
+        top_changed: Those whose likeliest diagnosis is another; None in older files.
+        balanced_accuracy_change: Balanced accuracy less that of fp32, each image counting once; the same.
     """
 
     images: Count
     changed: Count
     largest_difference: Annotated[float, Field(ge=0, le=1)]
+    top_changed: Count | None = None
+    balanced_accuracy_change: Annotated[float, Field(ge=-1, le=1)] | None = None
 
 
 class Description(_Record):
@@ -234,9 +238,14 @@ class Description(_Record):
             where the model has them `embedding` (N, D), `ood_score` (N,), `cam` (N, C, h, w).
         logits_are: What the raw outputs of this model are: those of the last layer, or the logarithm of
             probabilities, where several members were averaged or a foreign model gives nothing else.
-        precision: What the graph is run in; fp16 and int8 are matters of the graph itself: fp16 stores large
-            weights so and runs in fp32, and so do the other parts of a graph in int8.
+        precision: What the graph is computed in by default. fp16 is a matter of the file: it stores large
+            weights so, and they are computed with in fp32.
         precision_check: What that changed; None for fp32.
+        precisions: What each other precision that the file can be computed in changes; those that were not
+            measured are missing.
+        int8_ranges: Least and greatest value that each convolution is given on `cal`, by the name of its
+            weights: what int8 rounds within. Without any the file cannot be computed in int8, unless that is
+            its own precision, as in older files with a graph of integers.
         calibration: Rule from logits to probabilities, sets and operating points; None if it was never
             calibrated.
         calibrated_on: The images and lesions that an imported model was calibrated on, as `image_digest`
@@ -265,6 +274,8 @@ class Description(_Record):
     logits_are: Literal["last layer", "log of probability"] = "last layer"
     precision: Precision = "fp32"
     precision_check: PrecisionCheck | None = None
+    precisions: dict[Precision, PrecisionCheck] = {}
+    int8_ranges: dict[Line, tuple[float, float]] = {}
     calibration: Calibration | None = None
     calibrated_on: tuple[Digest, ...] = ()
     ood_cutoff: float | None = None
@@ -293,6 +304,13 @@ class Description(_Record):
         if len(set(outputs)) != len(outputs) or not {"probabilities", "logits"} <= set(outputs):
             raise ValueError("Expected probabilities, logits and others, each once")
         return outputs
+
+    @field_validator("int8_ranges")
+    @classmethod
+    def _not_empty(cls, ranges: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        if any(least >= greatest for least, greatest in ranges.values()):
+            raise ValueError("Expected the least value of a range before the greatest")
+        return ranges
 
     @property
     def learnt_from(self) -> Collection | None:

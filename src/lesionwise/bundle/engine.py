@@ -13,9 +13,10 @@ from typing import Final, cast
 import numpy as np
 
 from lesionwise.bundle.answers import Answers, Float32s, Source
-from lesionwise.bundle.description import Description, Precision
+from lesionwise.bundle.description import Description
 from lesionwise.bundle.inputs import Image, NamedImage, Read, named_images
 from lesionwise.bundle.load import Bundle, read_bundle
+from lesionwise.bundle.precision import Wished, choose_precision
 from lesionwise.bundle.runtimes import Arrays, Pixels, Run, Runtime, start
 from lesionwise.data.images import fit_image, read_image
 from lesionwise.data.metadata import Record
@@ -37,14 +38,14 @@ class Engine:
         threads: Cores to use; all if left out.
         streams: Calls of `run` that are computed at the same time, if as many threads make them; the cores
             are shared out among them.
-        precision: What to compute in; as the bundle says if left out. A graph in int8 can be run in nothing
-            else, and no other graph in int8.
+        precision: What to compute in; the bundle's own if left out. "auto" is the fastest that, by the
+            bundle's own measurement, changes hardly an answer, and that the processor has instructions for.
 
     Attributes:
         precision: What it computes in.
 
     Raises:
-        BundleError: If the runtime cannot build the graph, or the graph is not of that precision.
+        BundleError: If the runtime cannot build the graph, or the bundle does not offer that precision.
     """
 
     def __init__(
@@ -54,14 +55,13 @@ class Engine:
         runtime: Runtime = "openvino",
         threads: int | None = None,
         streams: int = 1,
-        precision: Precision | None = None,
+        precision: Wished | None = None,
     ) -> None:
         self.bundle = bundle
         self.runtime = runtime
         self.streams = streams
-        self.precision = precision or self.description.precision
-        _verify_precision(bundle, self.precision)
         try:
+            self.precision = choose_precision(self.description, precision, runtime)
             self._run: Run = start(
                 runtime,
                 bundle.content,
@@ -69,6 +69,7 @@ class Engine:
                 precision=self.precision,
                 threads=threads,
                 streams=streams,
+                ranges=self.description.int8_ranges,
             )
         except BundleError as error:
             raise BundleError(f"{bundle.path}: {error}.") from error
@@ -255,22 +256,13 @@ def _paired(images: Iterable[NamedImage], metadata: Iterable[Record | None]) -> 
         yield cast("NamedImage", image), cast("Record | None", record)
 
 
-def _verify_precision(bundle: Bundle, wished: Precision) -> None:
-    held = bundle.description.precision
-    if held != wished and (held == "int8" or wished in {"int8", "fp16"}):
-        raise BundleError(
-            f"{bundle.path}: is made for {held} and cannot be run in {wished}: fewer bits are in the file "
-            f'itself. Make that one with "lesionwise bundle export RUN --precision {wished}".'
-        )
-
-
 def load_model(
     path: str | Path | None = None,
     *,
     runtime: Runtime = "openvino",
     threads: int | None = None,
     streams: int = 1,
-    precision: Precision | None = None,
+    precision: Wished | None = None,
 ) -> Engine:
     """Return a model that answers: `load_model("model.onnx").predict(["mole.jpg"]).probabilities`.
 
@@ -282,7 +274,8 @@ def load_model(
         runtime: "openvino", or "onnxruntime" where that extra is installed.
         threads: Cores to use; all if left out.
         streams: Batches that several threads may have computed at the same time.
-        precision: "fp32" or "bf16"; what the bundle says if left out, and always for one in int8.
+        precision: "fp32", "bf16" or "int8", or "auto" for the fastest that changes hardly an answer; the
+            bundle's own, which is fp32 for the models that ship, if left out.
 
     Raises:
         BundleError: If the file is no bundle, damaged, or cannot be run, or not so.

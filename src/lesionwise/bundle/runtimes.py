@@ -8,12 +8,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lesionwise.bundle.description import Precision
+from lesionwise.bundle.int8 import Ranges, round_convolutions
 from lesionwise.bundle.texts import printable
 from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import BundleError, MissingExtraError
@@ -24,11 +26,13 @@ Pixels = NDArray[np.uint8]
 Arrays = dict[str, NDArray[np.float32]]
 Inputs = Mapping[str, NDArray[np.uint8] | NDArray[np.float32]]
 Run = Callable[[Inputs], Arrays]
+NO_RANGES: Final[Ranges] = MappingProxyType({})
 
 _FIRST: Final = threading.Lock()
 """Each thread's first call is alone: OpenVINO's bindings set themselves up for numpy at the first of all, and
 two threads that do so at once wait for each other for ever, one with Python's lock and one with theirs."""
 _TELEMETRY: Final = "openvino_telemetry"
+_AT_ONCE: Final = 2  # images of a batch: what a network makes of more does not fit into a core's cache
 _ONLY_ERRORS: Final = 3  # of ONNX Runtime's log levels
 
 
@@ -40,11 +44,13 @@ def start(
     precision: Precision,
     threads: int | None,
     streams: int = 1,
+    ranges: Ranges = NO_RANGES,
 ) -> Run:
     """Return the function that runs a graph: arrays by the name of the input in, one for each output out.
 
     Args:
         precision: What it is computed in; ONNX Runtime's CPU kernels know no bf16 and take fp32.
+        ranges: For int8, the ranges of what convolutions are given; without any the graph is run as it is.
         threads: On how many cores; all if None.
         streams: Calls from as many threads are computed at the same time, each on its part of the cores. All
             cores for one call answer it soonest; a core for each call answers more of them, because the
@@ -53,21 +59,17 @@ def start(
     Raises:
         BundleError: If the runtime cannot build the graph; the function raises it if it cannot be run.
     """
-    starter = {"openvino": _start_openvino, "onnxruntime": _start_onnxruntime}[runtime]
     with _refusal(f"{runtime} cannot build its graph"):
-        run = starter(content, names, precision, threads, streams)
+        if runtime == "openvino":
+            run = _start_openvino(content, names, precision, threads, streams, ranges)
+        else:
+            run = _start_onnxruntime(content, names, threads, streams)
 
     def guarded(inputs: Inputs) -> Arrays:
         with _refusal(f"{runtime} cannot run its graph"):
             return run(inputs)
 
     return guarded
-
-
-def computes_bf16() -> bool:
-    """Return whether OpenVINO computes in bf16 on this processor; elsewhere it falls back to fp32."""
-    found = _import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return "BF16" in found
 
 
 @contextmanager
@@ -83,17 +85,26 @@ def _refusal(what: str) -> Iterator[None]:
 
 
 def _start_openvino(
-    content: bytes, names: tuple[str, ...], precision: Precision, threads: int | None, streams: int
+    content: bytes,
+    names: tuple[str, ...],
+    precision: Precision,
+    threads: int | None,
+    streams: int,
+    ranges: Ranges,
 ) -> Run:
-    openvino = _import_openvino()
+    openvino = import_openvino()
+    rounded = precision == "int8" and ranges  # its other layers run in bf16 where the processor does
     settings: dict[str, Any] = {
         **({"NUM_STREAMS": streams} if streams > 1 else {"PERFORMANCE_HINT": "LATENCY"}),
         # Left alone, OpenVINO computes in bf16 wherever the processor can, and answers change.
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" or rounded else "f32",
         **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
     }
     core = openvino.Core()
-    compiled = core.compile_model(core.read_model(content), "CPU", settings)
+    model = core.read_model(content)
+    if rounded:
+        round_convolutions(model, ranges)
+    compiled = core.compile_model(model, "CPU", settings)
     own = threading.local()  # a request is one thread's
 
     def run(inputs: Inputs) -> Arrays:
@@ -104,16 +115,20 @@ def _start_openvino(
         return infer(inputs)
 
     def infer(inputs: Inputs) -> Arrays:
-        results = own.request.infer(dict(inputs))
-        return {name: np.array(results[place]) for place, name in enumerate(names)}
+        count = len(inputs["image"])
+        found = []
+        for start in range(0, count, _AT_ONCE):
+            some = {name: values[start : start + _AT_ONCE] for name, values in inputs.items()}
+            results = own.request.infer(some)
+            found.append([np.array(results[place]) for place in range(len(names))])
+        return {
+            name: np.concatenate(parts) for name, parts in zip(names, zip(*found, strict=True), strict=True)
+        }
 
     return run
 
 
-def _start_onnxruntime(
-    content: bytes, names: tuple[str, ...], precision: Precision, threads: int | None, streams: int
-) -> Run:
-    del precision
+def _start_onnxruntime(content: bytes, names: tuple[str, ...], threads: int | None, streams: int) -> Run:
     try:
         import onnxruntime  # noqa: PLC0415 (an extra)
     except ModuleNotFoundError as error:
@@ -128,7 +143,7 @@ def _start_onnxruntime(
     return lambda inputs: dict(zip(names, session.run(list(names), dict(inputs)), strict=True))
 
 
-def _import_openvino() -> Any:  # noqa: ANN401 (a module without types)
+def import_openvino() -> Any:  # noqa: ANN401 (a module without types)
     """Import OpenVINO without its telemetry, which is on by default and sends an event at import."""
     with _hidden(_TELEMETRY):
         import openvino  # noqa: PLC0415 (a quarter of a second, and only after telemetry is out of the way)

@@ -66,6 +66,7 @@ def print_answers(
         "left_out": [dict(zip(("image_id", "path", "reason"), fault, strict=True)) for fault in faults],
         **tally.to_json(),
         "model": {"name": engine.description.name, "sha256": engine.bundle.sha256},
+        "precision": engine.precision,
     }
     summary = _summary(tally, faults, alone=alone)
     if summary or as_json:

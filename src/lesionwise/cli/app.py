@@ -125,10 +125,11 @@ _STAGES: Final[dict[str, dict[str, Callable[..., Any] | _Group]]] = {
         "predict": predict.predict,
         "serve": serve.serve,
         "bundle": _Group(
-            "Make a model file (one .onnx file that describes itself), look into it, check it, publish it.",
+            "Make a model file (an .onnx file that describes itself), look into, time, check and publish it.",
             {
                 "export": bundle.export,
                 "show": bundle.show,
+                "benchmark": bundle.benchmark,
                 "verify": bundle.verify,
                 "publish": bundle.publish,
                 "import": bundle_import.import_,

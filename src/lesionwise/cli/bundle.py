@@ -1,5 +1,6 @@
-"""`lesionwise bundle`: export, show, verify, publish. Not here: importing (`bundle_import`)."""
+"""`lesionwise bundle`: export, show, benchmark, verify, publish. Not here: importing (`bundle_import`)."""
 
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from lesionwise.predict.check import ClaimCheck
     from lesionwise.run_folder import RunFolder
 
-Precision = Literal["fp32", "bf16"]
+_DRAWN = 35  # five of each diagnosis
+_MOST_IMAGES = 200
 Run = Annotated[Path, typer.Argument(help="A run folder, or that of an ensemble.", metavar="RUN")]
 File = Annotated[
     Path | None,
@@ -68,8 +70,8 @@ PrecisionOption = Annotated[
     Literal["fp32", "bf16", "fp16", "int8"],
     typer.Option(
         "--precision",
-        help="Number format to compute in; bf16 is quicker on some processors. fp16 stores weights in it and "
-        "computes in fp32; int8 is smaller still. All three change answers.",
+        help="Number format that the bundle is computed in by default. fp16 stores weights in it and "
+        "computes in fp32. All but fp32 change answers.",
     ),
 ]
 
@@ -84,6 +86,13 @@ LicenceText = Annotated[
     ),
 ]
 
+ImagesFolder = Annotated[
+    Path | None,
+    folder_option("--images", "Folder of images to answer, up to 200 of them; drawn ones by default."),
+]
+Seconds = Annotated[
+    float, typer.Option("--seconds", help="Seconds that each row of the table is measured for.", min=0.0)
+]
 Data = Annotated[
     Path | None,
     folder_option(
@@ -227,6 +236,7 @@ def _facts(bundle: "Bundle") -> dict[str, str]:
         "outputs": ", ".join(description.outputs),
         "precision": description.precision
         + (f" ({check.changed} of {counted(check.images, 'decision')} on cal changed)" if check else ""),
+        **_precision_facts(description),
         **_calibration_facts(description.calibration),
     }
     if made:
@@ -234,6 +244,20 @@ def _facts(bundle: "Bundle") -> dict[str, str]:
         facts["data"] = f"{counts}, {made.data_fingerprint[:12]}"
         facts["split"] = made.split_fingerprint[:12]
     return facts
+
+
+def _precision_facts(description: "Description") -> dict[str, str]:
+    from lesionwise.bundle.precision import keeps_promise
+
+    found = {}
+    for name, check in description.precisions.items():
+        change = check.balanced_accuracy_change or 0
+        auto = "auto may choose it" if keeps_promise(check) else "too much for auto"
+        found[f"in {name}"] = (
+            f"{check.top_changed} of {counted(check.images, 'top answer')} on cal changed, balanced accuracy "
+            f"by {change:+.4f}: {auto}"
+        )
+    return found
 
 
 def _calibration_facts(calibration: "Calibration | None") -> dict[str, str]:
@@ -275,6 +299,53 @@ def publish(source: Source, folder: Folder, licence_text: LicenceText = None, js
         {"folder": str(made.folder), "files": list(made.files), "sha256": made.sha256},
         as_json=json,
     )
+
+
+def benchmark(
+    bundle: File = None,
+    images: ImagesFolder = None,
+    seconds: Seconds = 1.0,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure how fast this machine answers with a bundle, and what each precision changes."""
+    from dataclasses import asdict
+
+    import numpy as np
+
+    from lesionwise.bundle.benchmark import draw_images, measure_paces, processor_name
+    from lesionwise.bundle.engine import load_model
+    from lesionwise.data.pictures import find_pictures
+    from lesionwise.data.workspace import usable_cores
+
+    engine = load_model(bundle)
+    if images:
+        pictures = islice(find_pictures([str(images)]), _MOST_IMAGES)
+        pixels = np.stack([engine.read(picture.read()) for picture in pictures])
+    else:
+        pixels = draw_images(engine.description.input.size, _DRAWN)
+    with Display(quiet=quiet) as display:
+        paces = measure_paces(engine.bundle, pixels, seconds=seconds, progress=display)
+    table = Table(box=None, pad_edge=False, title_justify="left")
+    for title in ("runtime", "precision", "streams", "batch", "images/s", "changed", "largest difference"):
+        table.add_column(title, justify="left" if title in {"runtime", "precision"} else "right")
+    for pace in paces:
+        numbers = f"{pace.images_per_s:.1f}", f"{pace.changed:.1%}", f"{pace.largest_difference:.1g}"
+        table.add_row(pace.runtime, pace.precision, str(pace.streams), str(pace.batch), *numbers)
+    measured_on = counted(len(pixels), "image" if images else "drawn image")
+    machine = {"processor": processor_name(), "cores": usable_cores()}
+    head = (
+        f"{engine.description.name} on {machine['processor']}, {counted(usable_cores(), 'core')}. Without "
+        f"decoding; changed: another top answer than the first row, of {measured_on}."
+    )
+    value = {
+        **machine,
+        "model": engine.bundle.sha256,
+        "images": len(pixels),
+        "drawn": images is None,
+        "paces": [asdict(pace) for pace in paces],
+    }
+    print_result(Group(Text(head), "", table), value, as_json=json)
 
 
 def verify(data: Data = None, model: ModelFile = None, json: Json = False, quiet: Quiet = False) -> None:

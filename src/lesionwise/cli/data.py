@@ -138,12 +138,12 @@ def merge(
     json: Json = False,
 ) -> None:
     """Make one data folder of several collections; an image that two of them hold counts once."""
-    from lesionwise.data.merging import merge_folders
-
     if len(folders) < 2:  # noqa: PLR2004 (one is merged already)
         raise DataError("Expected two data folders or more to merge.")
     for folder in folders:
         verify_data_folder(folder)
+    from lesionwise.data.merging import merge_folders
+
     done = merge_folders(folders, out)
     for note in done.notes:
         print_note(note)

@@ -183,6 +183,14 @@ SplitFile = Annotated[
 ModelFile = Annotated[
     Path | None, model_option("--model", "A bundle, or one that ships: best (the default), larger.")
 ]
+PrecisionOption = Annotated[
+    Literal["auto", "fp32", "bf16", "int8"] | None,
+    typer.Option(
+        "--precision",
+        help="Number format to compute in; by default the one that the bundle states. auto is the fastest "
+        "that changes hardly an answer, as the bundle measured it, and that this processor has.",
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.", min=0, max=2**31 - 1)]
 Workers = Annotated[
     int | None,

@@ -1,20 +1,20 @@
 """`lesionwise predict`."""
 
 import shlex
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lesionwise.cli.bundle import Precision
 from lesionwise.cli.console import Display, print_note, print_result
 from lesionwise.cli.options import (
     EngineName,
     EngineOption,
     Json,
     ModelFile,
+    PrecisionOption,
     Quiet,
     Resume,
     Workers,
@@ -25,7 +25,7 @@ from lesionwise.names import image_id_of
 from lesionwise.wording import counted, did_you_mean, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from lesionwise.bundle.engine import Engine
     from lesionwise.data.metadata import Record
@@ -82,14 +82,6 @@ FormatOption = Annotated[
 Heatmaps = Annotated[
     Path | None,
     typer.Option("--heatmaps", help="Draw what the model looked at over each image, as PNGs.", metavar="DIR"),
-]
-PrecisionOption = Annotated[
-    Precision | None,
-    typer.Option(
-        "--precision",
-        help="Number format to compute in; by default the one that the bundle states. bf16 is quicker on "
-        "some processors.",
-    ),
 ]
 MetadataFile = Annotated[
     Path | None,
@@ -183,20 +175,23 @@ def predict(
         asked = {"PATH": [absolute_path(place) for place in places]} if format_ == "isic" else {}
         output = Output(out, errors_file, format_, resume=resume, on_answers=drawn, settings=asked)
         work = _choose_work(engine, workers, known)
-        tally = _write_table(partial(work, loaded, tta=tta), pictures, output, as_json=json, quiet=quiet)
+        with _written_table(output) as opened, Display(quiet=quiet) as display:
+            tally = work(
+                loaded,
+                pictures,
+                opened,
+                tta=tta,
+                on_done=lambda done: display.on_work("predicting images", done, len(pictures)),
+            )
+        _report(tally, output, loaded.precision, as_json=json)
+    print_note(f"Computed in {loaded.precision}.", quiet=quiet or json)
     if tally.failed:
         raise typer.Exit(_SOME_FAILED)
 
 
-def _write_table(
-    work: "Callable[..., Tally]",
-    pictures: "Pictures",
-    output: "Output",
-    *,
-    as_json: bool,
-    quiet: bool,
-) -> "Tally":
-    """Predict into a table, and report how many images got which answer."""
+@contextmanager
+def _written_table(output: "Output") -> "Iterator[Output]":
+    """Give where rows go until all are there; a Parquet file is packed at the end."""
     from dataclasses import replace
 
     from lesionwise.files import sole_writer
@@ -204,25 +199,18 @@ def _write_table(
     from lesionwise.predict.writing import part_path, verify_record
 
     out = output.table
-    columnar = out.suffix.lower() == PARQUET
-    table = out.with_name(f"{out.name}.rows") if columnar else out
     verify_record(out)
+    if out.suffix.lower() != PARQUET:
+        yield output
+        return
+    table = out.with_name(f"{out.name}.rows")
     with ExitStack() as held:
-        if columnar:
-            held.enter_context(sole_writer(out))
-            if output.resume and out.exists() and not (table.exists() or part_path(table).exists()):
-                held.callback(remove, table)
-                unpack(out, table)
-        display = held.enter_context(Display(quiet=quiet))
-        tally = work(
-            pictures,
-            replace(output, table=table),
-            on_done=lambda done: display.on_work("predicting images", done, len(pictures)),
-        )
-        if columnar:
-            pack(table, out)
-    _report(tally, output, as_json=as_json)
-    return tally
+        held.enter_context(sole_writer(out))
+        if output.resume and out.exists() and not (table.exists() or part_path(table).exists()):
+            held.callback(remove, table)
+            unpack(out, table)
+        yield replace(output, table=table)
+        pack(table, out)
 
 
 def _choose_work(
@@ -347,7 +335,7 @@ def _verify_names(
             raise LesionwiseError(f"{path}: expected {option} to end in {' or '.join(suffixes)}, as {names}.")
 
 
-def _report(tally: "Tally", output: "Output", *, as_json: bool) -> None:
+def _report(tally: "Tally", output: "Output", precision: str, *, as_json: bool) -> None:
     from lesionwise.bundle.rendering import describe_counts, describe_several
 
     out, errors = output.table, output.errors
@@ -367,5 +355,6 @@ def _report(tally: "Tally", output: "Output", *, as_json: bool) -> None:
         "out": str(out),
         **tally.to_json(),
         "errors": str(errors) if tally.failed else None,
+        "precision": precision,
     }
     print_result(text, value, as_json=as_json)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lesionwise.cli.console import print_note, print_result
-from lesionwise.cli.options import ModelFile, Quiet, verify_folder
+from lesionwise.cli.options import ModelFile, PrecisionOption, Quiet, verify_folder
 
 Host = Annotated[
     str, typer.Option("--host", help="Address to listen at; the default answers this machine only.")
@@ -71,6 +71,7 @@ def serve(
     examples: ExamplesFolder = None,
     token: Token = None,
     threads: Threads = None,
+    precision: PrecisionOption = None,
     drain: Drain = 5.0,
     share: Share = False,
     quiet: Quiet = False,
@@ -92,10 +93,10 @@ def serve(
         print_note(f"Warning: {WARNING}")
     listening = open_socket(host, port)
     limits = Limits()
-    engine = load_model(model, threads=threads, streams=streams_for(threads))
+    engine = load_model(model, threads=threads, streams=streams_for(threads), precision=precision)
     if model_sha256:
         verify_pinned(engine.bundle, model_sha256)
-    alone = Engine(engine.bundle, threads=threads) if engine.streams > 1 else None
+    alone = Engine(engine.bundle, threads=threads, precision=precision) if engine.streams > 1 else None
     service = Service(engine, alone=alone, limits=limits)
     app = create_app(
         service,
@@ -111,7 +112,7 @@ def serve(
 
     def on_start() -> None:
         name = service.model_brief()["name"]
-        print_result(f"{places} answers with {name}; Ctrl-C stops it.")
+        print_result(f"{places} answers with {name} in {engine.precision}; Ctrl-C stops it.")
 
     with suppress(KeyboardInterrupt), public as elsewhere:  # it is raised again once the last answer is out
         places = f"{address}, shared as {elsewhere}," if elsewhere else address

@@ -12,6 +12,7 @@ opened without a lock and without writing, so it may lie on a read-only disk.
 """
 
 import errno
+import mmap
 import os
 import re
 import zlib
@@ -98,6 +99,16 @@ def open_cache(
             ) from error
     pixels = np.load(builder.pixels, mmap_mode="r")
     return ImageCache(pixels, _fingerprint(dataset, builder.noted_hashes()), folder)
+
+
+def release_pages(pixels: NDArray[Any]) -> None:
+    """Let go of what was read of a memory map.
+
+    The system keeps it in its cache of files as before. But it no longer counts as memory of this process,
+    which would grow to the size of the file.
+    """
+    if isinstance(pixels.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        pixels.base.madvise(mmap.MADV_DONTNEED)
 
 
 def data_fingerprint(

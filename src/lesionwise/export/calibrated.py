@@ -74,6 +74,7 @@ def calibrate_bundle(engine: Engine, predictions: Predictions, out: Path, wishes
     description = engine.description.model_copy(
         update={
             "calibration": calibration,
+            "precisions": {},  # were measured with another calibration
             "calibrated_on": digests_of_seen(predictions.image_id.tolist(), groups.tolist()),
         }
     )

@@ -1,54 +1,43 @@
-"""A bundle with fewer bits than fp32: what that changes is counted before the file is written.
+"""What other number formats than fp32 change, measured on the run's own images before the file is written.
 
-Here: rewriting the graph, and counting on the run's own `cal` and `val` images. Not here: a graph that the
-engine computes in bf16 (`lesionwise.bundle`).
+Here: the ranges of int8, counting on `cal` and `val`, and weights stored in fp16. Not here: computing in a
+format (`lesionwise.bundle.int8`), and choosing one (`lesionwise.bundle.precision`).
 
-int8 is ONNX Runtime's quantisation of the convolutions. Each weight is stored as an integer with a scale for
-its output channel; what goes into a convolution is rounded to 256 steps between the least and the greatest
-value that the given images led to. What comes out is not rounded again: that would be quicker on ONNX Runtime
-alone, and change half as many answers more. Normalisation, view, head, calibration and the rejection score
-stay as they are, and so does the first convolution: it is cheap, and rounding what it sees was a third of the
-harm. fp16 stores weights in sixteen bits and computes in thirty-two: the file has little more than half the
-size, and the answers hardly change.
-
-References:
-    https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
+fp16 stores weights in sixteen bits and computes in thirty-two: the file has little more than half the size,
+and the answers hardly change.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from lesionwise.bundle.answers import Answers
+from lesionwise.bundle.answers import Answers, Float32s
 from lesionwise.bundle.description import Description, PartScores, Precision, PrecisionCheck
 from lesionwise.bundle.engine import BATCH, Engine
+from lesionwise.bundle.int8 import find_convolutions
 from lesionwise.bundle.load import Bundle, assemble
-from lesionwise.errors import BundleError, MissingExtraError, RunError
+from lesionwise.bundle.precision import FASTEST_FIRST, computable_precisions, has_instructions
+from lesionwise.bundle.runtimes import Pixels, import_openvino
+from lesionwise.data.dataset import read_dataset
+from lesionwise.errors import BundleError, RunError
+from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.runs.predictions import read_run_predictions
-from lesionwise.execution import Execution
+from lesionwise.evaluation.scores.decision import balanced_accuracy_score
 from lesionwise.export.claims import scores_of
 from lesionwise.export.graph import without_traces
 from lesionwise.files import read_json
 from lesionwise.run_folder import RunFolder
-from lesionwise.training.prepare import TrainingData
-from lesionwise.training.run import prepare_again
 
 _EXACT: Final = ("rejection.", ".view.")  # in the name of a weight: rejection and view stay as they are
 _FEWEST: Final = 1024  # numbers of a tensor: smaller ones, such as scales and offsets, cost no bytes
-
-Batch = Mapping[str, NDArray[Any]]
-
-_OPERATOR: Final = "Conv"
-_FEATURES: Final = ".network.features."  # in the name that PyTorch's exporter gives a weight
-_COLOURS: Final = 3  # inputs of the convolution that sees the image
-_SEEN: Final = ("onnx.quant.pre_process", "onnxruntime.quant")  # else it advises what was done at export
+_NARROWEST: Final = 1e-6  # range of an input that is always the same
+_RANGED: Final = 256  # images whose values set the ranges of int8
 
 
 def in_half(content: bytes) -> bytes:
@@ -78,75 +67,8 @@ def in_half(content: bytes) -> bytes:
     return without_traces(model)
 
 
-def to_int8(content: bytes, batches: Iterable[Batch]) -> bytes:
-    """Return a graph with its convolutions in eight bits; inputs and outputs are named as before.
-
-    Weights use seven of the eight bits: processors without VNNI instructions add up two products in sixteen
-    bits, which eight would overflow, and the same file would answer otherwise there.
-
-    Args:
-        batches: Images as the graph takes them, an array by the name of each input: their values set the
-            ranges. All of `cal`, read as always.
-    """
-    tools = _quantisation()
-    model = onnx.load_from_string(content)
-    nodes = _convolutions(model)
-    if not nodes:
-        raise BundleError(
-            "int8 is for convolutions, and this model has none behind its first one. Export it in fp32 or "
-            "bf16."
-        )
-    model.metadata_props.add(key=_SEEN[0], value=_SEEN[1])
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "int8.onnx"
-        tools.quantize_static(
-            model,
-            path,
-            _Reader(batches),
-            quant_format=tools.QuantFormat.QDQ,
-            op_types_to_quantize=[_OPERATOR],
-            nodes_to_quantize=nodes,
-            per_channel=True,
-            reduce_range=True,
-            activation_type=tools.QuantType.QUInt8,
-            weight_type=tools.QuantType.QInt8,
-            calibrate_method=tools.CalibrationMethod.MinMax,
-            extra_options={"OpTypesToExcludeOutputQuantization": [_OPERATOR]},
-        )
-        return without_traces(onnx.load(path))
-
-
-def _convolutions(model: onnx.ModelProto) -> list[str]:
-    """Return the names of the convolutions behind the first of each network."""
-    weights = {weight.name: weight.dims for weight in model.graph.initializer if _FEATURES in weight.name}
-    return [
-        node.name
-        for node in model.graph.node
-        if node.op_type == _OPERATOR and node.input[1] in weights and weights[node.input[1]][1] != _COLOURS
-    ]
-
-
-class _Reader:
-    """Hands out the batches one by one, then None; the quantiser asks for no more than that."""
-
-    def __init__(self, batches: Iterable[Batch]) -> None:
-        self._waiting = iter(batches)
-
-    def get_next(self) -> Batch | None:
-        """Return the next batch."""
-        return next(self._waiting, None)
-
-
-def _quantisation() -> Any:  # noqa: ANN401 (a package without types)
-    try:
-        from onnxruntime import quantization  # noqa: PLC0415 (an extra)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("onnxruntime", error.name or "onnxruntime") from error
-    return quantization
-
-
 def verify_countable(run: RunFolder, precision: Precision) -> None:
-    """Make sure that a precision can be made and its changes counted, before the work that ends in it."""
+    """Make sure that a file in another format can be made, before the work that ends in it."""
     if precision == "fp32":
         return
     folder = Path(read_json(run.data)["folder"])
@@ -155,87 +77,178 @@ def verify_countable(run: RunFolder, precision: Precision) -> None:
             f"{run.path}: what {precision} changes is counted on the images of cal, but there is no folder "
             f"{folder} any more. Put the data back, or export in fp32."
         )
-    if precision == "int8":
-        _quantisation()
+    if precision in FASTEST_FIRST and not has_instructions(precision):
+        raise RunError(
+            f"{run.path}: what {precision} changes cannot be counted here, because this processor lacks "
+            "instructions for it. Export on another machine, or in fp32."
+        )
 
 
-def quantize_bundle(
-    full: Engine,
-    graph: bytes,
-    run: RunFolder,
-    member: RunFolder,
-    precision: Precision,
-    *,
-    execution: Execution = Execution(),
+def with_precisions(full: Engine, graph: bytes, run: RunFolder, member: RunFolder) -> Bundle:
+    """Return a bundle that states what each faster format changes on `cal`, not written yet.
+
+    Formats that this processor has no instructions for are left out, and so are all where the images are
+    gone: "auto" never chooses what was not measured.
+
+    Args:
+        full: The bundle in fp32.
+        graph: Its ONNX file, without a description.
+        member: A run that knows the data folder.
+    """
+    if not Path(read_json(member.data)["folder"]).is_dir():
+        return full.bundle
+    cal = _read_images(full, run, member, "cal")
+    if not cal.paths:
+        return full.bundle
+    description = full.description.model_copy(update={"int8_ranges": measure_ranges(graph, cal)})
+    bundle = assemble(graph, description, full.bundle.path)
+    computable = computable_precisions(description)
+    lower = [Engine(bundle, precision=name) for name in FASTEST_FIRST if name in computable]
+    before, *after = _answers([full, *lower], cal)
+    checks = {
+        engine.precision: count_changes(before, found, cal.y_true)
+        for engine, found in zip(lower, after, strict=True)
+    }
+    return assemble(graph, description.model_copy(update={"precisions": checks}), bundle.path)
+
+
+def in_precision(
+    full: Bundle, graph: bytes, run: RunFolder, member: RunFolder, precision: Precision
 ) -> Bundle:
-    """Return a bundle in another precision, not written yet, with what that changes in its description.
+    """Return a bundle that is computed in another format by default, not written yet.
 
     It keeps the calibration of fp32. Its scores are its own: those on `val` are worked out anew, those on
     `test` were another file's and are left out, because an export does not read `test`.
+
+    Args:
+        full: As `with_precisions` returns it.
+
+    Raises:
+        BundleError: If the model has nothing that the format is for.
     """
-    recipe, data, _ = prepare_again(member, execution)
-    metadata = data.metadata(recipe.metadata)
-    cal = data.rows("cal")
-    if precision == "int8":
-        graph = to_int8(graph, _inputs(data, metadata, cal))
+    if precision == "int8" and not full.description.int8_ranges:
+        raise BundleError(
+            "int8 is for convolutions, and this model has none behind its first one. Export it in fp32 or "
+            "bf16."
+        )
+    description = _unscored(full.description, precision)
     if precision == "fp16":
         graph = in_half(graph)
-    description = _unscored(full.description, precision)
-    low = Engine(assemble(graph, description, full.bundle.path))
-    counted = count_changes(_answers(full, data, metadata, cal), _answers(low, data, metadata, cal))
+    low = Engine(assemble(graph, description, full.path))
+    check = full.description.precisions.get(precision)
+    if check is None:
+        cal = _read_images(low, run, member, "cal")
+        before, after = _answers([Engine(full), low], cal)
+        check = count_changes(before, after, cal.y_true)
     has_val = run.predictions("val").is_file()
-    scores = {"val": _val_scores(low, run, data, metadata)} if has_val else {}
-    description = description.model_copy(update={"precision_check": counted, "scores": scores})
-    return assemble(graph, description, full.bundle.path)
+    scores = {"val": _val_scores(low, run, member)} if has_val else {}
+    return assemble(
+        graph, description.model_copy(update={"precision_check": check, "scores": scores}), full.path
+    )
 
 
-def count_changes(before: Answers, after: Answers) -> PrecisionCheck:
-    """Count the images that get another answer."""
+@dataclass(frozen=True)
+class _Images:
+    """The images of a part that the run predicted, and that are files.
+
+    Attributes:
+        predictions: What the run wrote of them.
+    """
+
+    engine: Engine
+    paths: Sequence[Path]
+    metadata: Float32s | None
+    predictions: Predictions
+
+    @property
+    def y_true(self) -> NDArray[np.int64]:
+        """Class index of each image."""
+        if self.predictions.y_true is None:
+            raise RunError("Expected the predictions of a run to hold the diagnoses.")
+        return self.predictions.y_true
+
+    def batches(self, most: int | None = None) -> Iterator[tuple[Pixels, Float32s | None]]:
+        """Yield pixels, and what is known besides.
+
+        Args:
+            most: Take no more images than these, spread evenly.
+        """
+        rows = range(0, len(self.paths), -(-len(self.paths) // most) if most else 1)
+        for start in range(0, len(rows), BATCH):
+            some = rows[start : start + BATCH]
+            pixels = np.stack([self.engine.read(self.paths[row]) for row in some])
+            yield pixels, None if self.metadata is None else self.metadata[some]
+
+
+def _read_images(engine: Engine, run: RunFolder, member: RunFolder, part: str) -> _Images:
+    dataset = read_dataset(Path(read_json(member.data)["folder"]))
+    place = {name: row for row, name in enumerate(dataset.table["image_id"])}
+    predictions = read_run_predictions(run, part)
+    predictions = predictions.take(np.array([name in place for name in predictions.image_id]))  # no copies
+    rows = [place[name] for name in predictions.image_id]
+    encoding = engine.description.metadata
+    known = engine.encode(encoding.known(dataset.records(rows, encoding.names))) if encoding else None
+    return _Images(engine, [dataset.paths[row] for row in rows], known, predictions)
+
+
+def measure_ranges(graph: bytes, images: _Images) -> dict[str, tuple[float, float]]:
+    """Return the least and greatest value that each convolution is given, by the name of its weights."""
+    openvino = import_openvino()
+    core = openvino.Core()
+    model = core.read_model(graph)
+    layers = find_convolutions(model)
+    if not layers:
+        return {}
+    outputs = len(model.outputs)
+    for reduce in (openvino.opset13.reduce_min, openvino.opset13.reduce_max):
+        for layer in layers.values():
+            model.add_outputs(reduce(layer.input_value(0), np.arange(4)).output(0))
+    run = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    found = []
+    for pixels, known in images.batches(_RANGED):
+        results = run({"image": pixels, **({} if known is None else {"metadata": known})})
+        found.append([float(results[place]) for place in range(outputs, outputs + 2 * len(layers))])
+    least = np.min(found, axis=0)[: len(layers)]
+    greatest = np.maximum(np.max(found, axis=0)[len(layers) :], least + _NARROWEST)
+    return dict(zip(layers, zip(least.tolist(), greatest.tolist(), strict=True), strict=True))
+
+
+def count_changes(before: Answers, after: Answers, y_true: NDArray[np.int64]) -> PrecisionCheck:
+    """Count the images that get another answer.
+
+    Args:
+        y_true: Class index of each image, shape (N,).
+    """
     then, now = before.decisions, after.decisions
-    changed = (then.decision != now.decision) | (then.top != now.top)
+    top = then.top != now.top
+    changed = (then.decision != now.decision) | top
     if then.prediction_set is not None and now.prediction_set is not None:
         changed |= (then.prediction_set != now.prediction_set).any(axis=1)
     if then.above_melanoma_threshold is not None and now.above_melanoma_threshold is not None:
         changed |= then.above_melanoma_threshold != now.above_melanoma_threshold
+    scores = [float(balanced_accuracy_score(y_true, one.probabilities)) for one in (before, after)]
     return PrecisionCheck(
         images=len(before),
         changed=int(changed.sum()),
         largest_difference=float(np.abs(before.probabilities - after.probabilities).max()),
+        top_changed=int(top.sum()),
+        balanced_accuracy_change=scores[1] - scores[0],
     )
 
 
-def _val_scores(
-    engine: Engine, run: RunFolder, data: TrainingData, metadata: NDArray[np.float32] | None
-) -> PartScores:
-    predictions = read_run_predictions(run, "val")
-    place = {name: row for row, name in enumerate(data.image_id)}
-    rows = np.array([place[name] for name in predictions.image_id])
-    found = _answers(engine, data, metadata, rows)
+def _val_scores(engine: Engine, run: RunFolder, member: RunFolder) -> PartScores:
+    val = _read_images(engine, run, member, "val")
+    [found] = _answers([engine], val)
     predictions = replace(
-        predictions, y_prob=found.probabilities.astype(float), logits=found.logits.astype(float)
+        val.predictions, y_prob=found.probabilities.astype(float), logits=found.logits.astype(float)
     )
     return scores_of(predictions, str(run.predictions("val")))
 
 
-def _answers(
-    engine: Engine, data: TrainingData, metadata: NDArray[np.float32] | None, rows: NDArray[np.int64]
-) -> Answers:
-    batches = _split(rows)
-    return engine.answers(
-        [engine.run(data.pixels[some], None if metadata is None else metadata[some]) for some in batches]
-    )
-
-
-def _inputs(
-    data: TrainingData, metadata: NDArray[np.float32] | None, rows: NDArray[np.int64]
-) -> Iterator[Batch]:
-    """Yield what the graph is given for some images, an array by the name of each input."""
-    for some in _split(rows):
-        yield {"image": data.pixels[some], **({} if metadata is None else {"metadata": metadata[some]})}
-
-
-def _split(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    return [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+def _answers(engines: Sequence[Engine], images: _Images) -> list[Answers]:
+    """Return the answers of several engines, which are given each batch in turn."""
+    found = [[engine.run(*batch) for engine in engines] for batch in images.batches()]
+    return [engine.answers(own) for engine, own in zip(engines, zip(*found, strict=True), strict=True)]
 
 
 def _unscored(description: Description, precision: Precision) -> Description:
@@ -244,6 +257,8 @@ def _unscored(description: Description, precision: Precision) -> Description:
     return description.model_copy(
         update={
             "precision": precision,
+            "precisions": {},
+            "int8_ranges": description.int8_ranges if precision == "int8" else {},
             "scores": {},
             "stability": None,
             "ood_accepted": {},

@@ -43,7 +43,7 @@ from lesionwise.export.claims import (
     digests_of_test,
 )
 from lesionwise.export.graph import BundleGraph, Member, Resample, Whole, to_onnx, verify_parity
-from lesionwise.export.precision import quantize_bundle, verify_countable
+from lesionwise.export.precision import in_precision, verify_countable, with_precisions
 from lesionwise.files import file_sha256, read_json
 from lesionwise.labels import LEAKY_STAMP
 from lesionwise.models.rejection import RejectionScore
@@ -57,7 +57,7 @@ from lesionwise.training.rejection import write_numbers
 from lesionwise.training.run import prepare_again
 from lesionwise.training.step.augment import evaluation_view
 
-_STAGES: Final = 6  # that export reports; fewer bits are one more
+_STAGES: Final = 7  # that export reports; another precision than fp32 is one more
 _PROBES: Final = 16  # white lines drawn at a time
 
 
@@ -79,7 +79,8 @@ def export_run(
 
     Args:
         run: A trained run, or the folder that `lesionwise ensemble` made of several.
-        precision: What it will be run in; below fp32 the changes on `cal` are counted, which needs the data.
+        precision: What it is computed in by default; any but fp32 needs the data. If the data folder is still
+            there, what bf16 and int8 change on `cal` is measured and stated in any case.
 
     Raises:
         RunError: If a run lacks something, or runs do not fit each other.
@@ -129,9 +130,11 @@ def export_run(
     verify_parity(graph, engine)
     stages.begin("comparing its answers with those of the run")
     verify_as_predicted(engine, run, runs)
+    stages.begin("measuring what bf16 and int8 change")
+    bundle = with_precisions(engine, exported.content, run, runs[0])
     if precision != "fp32":
-        stages.begin(f"counting what {precision} changes")
-        bundle = quantize_bundle(engine, exported.content, run, runs[0], precision, execution=execution)
+        stages.begin(f"measuring the bundle in {precision}")
+        bundle = in_precision(bundle, exported.content, run, runs[0], precision)
     write_bundle(bundle)
     return bundle
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lesionwise.bundle.decide import decide
 from lesionwise.bundle.engine import BATCH, Engine
-from lesionwise.bundle.runtimes import computes_bf16
+from lesionwise.bundle.precision import computable_precisions
 from lesionwise.data.dataset import Dataset
 from lesionwise.data.harmless import HARMLESS, SAVED, change
 from lesionwise.data.images import open_image
@@ -90,7 +90,7 @@ def stability_of(
 def _one_core_each(engine: Engine) -> _Models:
     """Return the model with a stream for each core: a picture is read and answered by one thread alone."""
     options: dict[str, Any] = {"runtime": engine.runtime, "streams": usable_cores()}
-    as_bf16 = engine.runtime == "openvino" and engine.description.precision != "int8" and computes_bf16()
+    as_bf16 = engine.runtime == "openvino" and "bf16" in computable_precisions(engine.description)
     return _Models(
         Engine(engine.bundle, precision=engine.precision, **options),
         Engine(engine.bundle, precision="bf16", **options) if as_bf16 else None,

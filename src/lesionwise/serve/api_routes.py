@@ -154,6 +154,7 @@ def _add_model(router: APIRouter, service: Service) -> None:
         return brief | {
             "diagnoses": diagnoses,
             "limits": limits,
+            "precision": service.engine.precision,
             "description": service.engine.description,
         }
 

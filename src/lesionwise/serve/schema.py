@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lesionwise.bundle.description import Description
+from lesionwise.bundle.description import Description, Precision
 
 Code = Literal["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
 Part = Annotated[float, Field(ge=0, le=1)]
@@ -120,6 +120,7 @@ class ModelInfo(_Record):
     version: str
     diagnoses: list[Diagnosis]
     limits: Bounds
+    precision: Annotated[Precision, Field(description="What the network is computed in here.")]
     description: Annotated[Description, Field(description="What the bundle says about itself.")]
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lesionwise import __version__
 from lesionwise.bundle.answers import Answers
-from lesionwise.bundle.description import Description
+from lesionwise.bundle.description import Description, Precision
 from lesionwise.bundle.load import Bundle, verify_servable
 from lesionwise.bundle.runtimes import Arrays
 from lesionwise.data.metadata import is_unknown
@@ -47,6 +47,10 @@ class ServedEngine(Protocol):
     @property
     def description(self) -> Description:
         """What the bundle says about itself."""
+
+    @property
+    def precision(self) -> Precision:
+        """What it computes in."""
 
     @property
     def streams(self) -> int:

@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -35,6 +38,28 @@ def test_an_epoch_shows_every_training_image_at_most_once_and_val_in_order() -> 
     assert np.concatenate([batch.rows for batch in module.val_dataloader() if batch]).tolist() == list(
         range(33, 40)
     )
+
+
+def test_a_batch_that_was_read_leaves_no_page_of_the_file_in_memory(tmp_path: Path) -> None:
+    if not Path("/proc/self/smaps").is_file():
+        pytest.skip("needs Linux")
+    pixels = np.lib.format.open_memmap(
+        tmp_path / "pixels.npy", mode="w+", dtype=np.uint8, shape=(64, 64, 64, 3)
+    )
+    pixels[:] = 7
+    pixels.flush()
+    mapped = np.load(tmp_path / "pixels.npy", mmap_mode="r")
+    del pixels
+
+    def resident_kb() -> int:
+        entry = Path("/proc/self/smaps").read_text().partition(str(tmp_path / "pixels.npy"))[2]
+        return int(re.search(r"\nRss:\s+(\d+)", entry)[1])  # type: ignore[index]
+
+    assert mapped.sum() == 7 * mapped.size
+    assert resident_kb() > 500
+    batch = ImageRows(mapped, np.arange(64) % 7, np.arange(64)).__getitems__([3, 60])
+    assert (batch.images == 7).all()
+    assert resident_kb() == 0
 
 
 def test_a_part_smaller_than_a_batch_still_trains() -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from lesionwise.data.cache import release_pages
 from lesionwise.errors import RunError
 from lesionwise.recipe import Recipe
 from lesionwise.training.step.sampling import EpochSampler, SharedBatches
@@ -63,6 +64,7 @@ class ImageRows(Dataset[Batch]):
             images = self.pixels[torch.from_numpy(rows).to(self.pixels.device)]
         else:
             images = torch.from_numpy(self.pixels[rows])
+            release_pages(self.pixels)
         return Batch(images, torch.from_numpy(self.y[rows]), rows)
 
 

@@ -100,7 +100,7 @@ class Parquet(Packed):
         wanted = [name for name in self.header if name != _IMAGE or not self.has_images]
         read = [*wanted, *([f"{_IMAGE}.path"] if self._has_paths else [])]
         with self._open() as file:
-            for batch in file.iter_batches(_ROWS, columns=read):
+            for batch in self._batches(file, _ROWS, read):
                 rows = {name: self._values(batch.column(name), name, texts) for name in wanted}
                 if self.has_images:
                     paths = batch.column(_IMAGE).to_pylist() if self._has_paths else [{}] * len(batch)
@@ -118,16 +118,24 @@ class Parquet(Packed):
                 f"{self.path}: expected a column {_IMAGE} but found {', '.join(self.header) or 'none'}."
             )
         with self._open() as file:
-            for batch in file.iter_batches(_IMAGES, columns=[_IMAGE]):
+            for batch in self._batches(file, _IMAGES, [_IMAGE]):
                 yield from (partial(_content, cell) for cell in batch.column(0))
 
     def _open(self) -> Any:  # noqa: ANN401 (Arrow's)
         try:
             return import_arrow("parquet").ParquetFile(self.path)
         except (OSError, ValueError) as error:  # Arrow's own errors are both
-            raise DataError(
-                f"{self.path}: cannot be read as Parquet: {error}. Get the file again."
-            ) from error
+            raise self._unreadable(error) from error
+
+    def _batches(self, file: Any, rows: int, columns: list[str]) -> Iterator[Any]:  # noqa: ANN401 (Arrow's)
+        try:
+            yield from file.iter_batches(rows, columns=columns)
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> DataError:
+        reason = str(error).rstrip(".")
+        return DataError(f"{self.path}: cannot be read as Parquet: {reason}. Get the file again.")
 
     def _values(self, column: Any, name: str, texts: Collection[str] | None) -> Any:  # noqa: ANN401 (Arrow's)
         if name in self._label_names:
@@ -233,7 +241,11 @@ def _is_number(kind: Any) -> bool:  # noqa: ANN401 (Arrow's)
 
 def _label_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
     """Return the names of numbered labels by column, as the library `datasets` writes them."""
-    features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    try:
+        noted = json.loads(metadata.get(b"huggingface", b"{}"))
+    except ValueError:
+        return {}
+    features = ((noted or {}).get("info") or {}).get("features") or {}
     return {name: feature["names"] for name, feature in features.items() if "names" in feature}
 
 

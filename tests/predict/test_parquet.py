@@ -1,12 +1,14 @@
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from lesionwise.bundle.engine import Engine
 from lesionwise.data.pictures import find_pictures
 from lesionwise.errors import DataError
+from lesionwise.packed import open_packed
 from lesionwise.predict.files import Output, predict_files
 from lesionwise.predict.parquet import pack, unpack, write_parquet
 
@@ -49,3 +51,26 @@ def test_a_parquet_file_is_unpacked_to_the_csv_that_it_was_made_of(
     with pytest.raises(DataError, match="cannot be read as Parquet"):
         unpack(tmp_path / "broken.parquet", tmp_path / "q.csv")
     assert not (tmp_path / "q.csv").exists()
+
+
+@needs_arrow
+def test_a_parquet_file_that_is_damaged_within_is_named(tmp_path: Path) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rows = [np.random.default_rng(row).bytes(2_000) for row in range(8)]
+    path = tmp_path / "images.parquet"
+    parquet.write_table(arrow.table({"image": rows}), path, compression="snappy", use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    content[4:400] = bytes(396)  # the first page; the footer stays whole
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"images\.parquet: cannot be read as Parquet"):
+        list(open_packed(path).images())
+
+
+@needs_arrow
+@pytest.mark.parametrize("noted", [b'{"info": null}', b"no JSON"])
+def test_a_parquet_file_may_note_nothing_of_its_labels(tmp_path: Path, noted: bytes) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = arrow.table({"label": [0, 1]}).replace_schema_metadata({b"huggingface": noted})
+    parquet.write_table(table, tmp_path / "labels.parquet")
+    (columns,) = open_packed(tmp_path / "labels.parquet").columns()
+    assert [int(label) for label in columns["label"]] == [0, 1]

@@ -54,6 +54,7 @@ def check(
     from lesionwise.evaluation.predictions import read_predictions
     from lesionwise.evaluation.runs.scores import verify_not_test
     from lesionwise.split.check import check_split
+    from lesionwise.split.groups import lesion_groups
     from lesionwise.split.id_lists import part_column, read_ids, read_lesion_table, with_shipped
     from lesionwise.split.verdict import describe_check
     from lesionwise.tables import read_table
@@ -62,7 +63,7 @@ def check(
     if predictions:
         verify_not_test(predictions)
     of_table = ["image_id", "lesion_id", *DIAGNOSIS_COLUMNS]
-    for file in filter(None, (train, test, table)):
+    for file in dict.fromkeys(filter(None, (train, test, table))):
         header = read_table(file).header
         if len(header) > 1:
             used = of_table if file is table else ["image_id", *filter(None, [part_column(header)])]
@@ -85,7 +86,9 @@ def check(
             execution = Execution(workers=workers, progress=display)
             cache = open_cache(dataset, COMPARE_SIZE, execution=execution)
         pairs = identical_images(dataset, cache.pixels)
-        known = known if table else with_shipped(dataset.table[["image_id", "lesion_id", "dx"]], data)
+        if not table:
+            lesions = dataset.table[["image_id", "dx"]].assign(lesion_id=lesion_groups(dataset.table))
+            known = with_shipped(lesions, data)
     result = check_split(
         read_ids(train, "train") if train else None,
         read_ids(test, "test"),

@@ -44,7 +44,7 @@ def verify_folder(folder: Path | None) -> Path | None:
 
 def verify_file(path: Path | None) -> Path | None:
     """Return the path of a file that exists."""
-    if path and not path.is_file():
+    if path and (path.is_dir() or not path.exists()):  # a pipe is a file too
         raise LesionwiseError(f"{path}: expected a file but found none.{_near(path)}")
     return path
 

@@ -81,7 +81,10 @@ def _in_packed(path: Path) -> Iterator[tuple[str, ReadImage]]:
     names = [row["image_id"] or f"row {line}" for line, row in table.rows()]
     [(name, times)] = Counter(names).most_common(1) or [("", 0)]
     if times > 1:
-        raise DataError(f"{path}: expected each image once but {name} stands in {times} rows.")
+        raise DataError(
+            f"{path}: expected each image once but {name} stands in {times} rows. "
+            "Add a column image_id with one name for each row."
+        )
     yield from zip(names, open_packed(path).images(), strict=True)
 
 
@@ -100,7 +103,13 @@ def _in_hdf5(path: Path) -> Iterator[tuple[str, ReadImage]]:
 
 def _read_dataset(file: Any, name: str) -> bytes:  # noqa: ANN401 (of h5py, an extra)
     """Return the bytes of an image file, which ISIC 2024 keeps as one scalar for each image."""
-    dataset = file[name]
+    try:
+        return _bytes_of(file[name])
+    except (OSError, KeyError) as error:  # what h5py raises for damage
+        raise ImageError(f"cannot be read from its file: {error}") from error
+
+
+def _bytes_of(dataset: Any) -> bytes:  # noqa: ANN401 (of h5py, an extra)
     if not hasattr(dataset, "dtype") or dataset.ndim > 1 or (dataset.ndim and dataset.dtype != np.uint8):
         raise ImageError("expected the bytes of an image file, as in train-image.hdf5 of ISIC 2024")
     if dataset.nbytes > MAX_BYTES:

@@ -1,5 +1,6 @@
 """`lesionwise bundle`: export, show, benchmark, verify, publish. Not here: importing (`bundle_import`)."""
 
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -103,6 +104,7 @@ Push = Annotated[
         metavar="OWNER/NAME",
     ),
 ]
+
 ImagesFolder = Annotated[
     Path | None,
     folder_option("--images", "Folder of images to answer, up to 200 of them; drawn ones by default."),
@@ -324,7 +326,7 @@ def publish(
         source,
         folder,
         licence_text=licence_text,
-        page=None if page is None else lambda bundle: device_page(bundle, page),
+        page=None if page is None else partial(device_page, package=page),
     )
     sent = send(made.folder, push) if push else ()
     then = f"Sent: {', '.join(sent)}." if sent else "Look through README.md, then upload the folder."

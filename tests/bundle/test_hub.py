@@ -129,6 +129,11 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     server = Hub()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setattr(constants, "ENDPOINT", server.address)
+    monkeypatch.setattr(  # made from the endpoint when the client is imported
+        constants,
+        "HUGGINGFACE_CO_URL_TEMPLATE",
+        f"{server.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}",
+    )
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_TOKEN", "hf_drawn")
     yield server

@@ -174,7 +174,8 @@ def test_the_model_that_ships_answers_as_in_predict(open_device_page: OpenDevice
     page.locator("select[name=sex]").select_option("female")
     page.locator("input[name=age]").fill("45")
     found = ask(page, *files)
-    answers = load_model("best").predict(files, {"sex": "female", "age": 45})
+    known: dict[str, str | float | None] = {"sex": "female", "age": 45}
+    answers = load_model("best").predict(files, known)
     for one, answer in zip(found, answers, strict=True):
         assert one["probabilities"] == pytest.approx(answer.probabilities, abs=1e-4)
         assert (one["decision"], one["prediction_set"]) == (

@@ -99,6 +99,7 @@ EXTRA_OF_MODULE: Final = {
     **dict.fromkeys(("h5py", "keras"), "keras"),
     "onnxruntime": "onnxruntime",
     **dict.fromkeys(("alembic", "mlflow", "sqlalchemy"), "mlflow"),
+    "huggingface_hub": "hub",
     "kagglehub": "kaggle",
     "pillow_heif": "heif",
     "pydicom": "dicom",

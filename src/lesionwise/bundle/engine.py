@@ -270,7 +270,7 @@ def load_model(
 
     Args:
         path: A bundle, as `lesionwise bundle export` writes it, or the name of one that ships. The default
-            is `best`.
+            is `best`. `hub:owner/name`, or better `hub:owner/name@revision`, fetches one from a model hub.
         runtime: "openvino", or "onnxruntime" where that extra is installed.
         threads: Cores to use; all if left out.
         streams: Batches that several threads may have computed at the same time.

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from lesionwise.bundle.description import Description, parse_description
+from lesionwise.bundle.hub import PREFIX, fetch
 from lesionwise.bundle.onnx_file import (
     FLOAT,
     UINT8,
@@ -61,7 +62,7 @@ def read_bundle(path: str | Path | None = None) -> Bundle:
 
     Args:
         path: The file, or the name of one that ships with the package, unless a file is called so; left
-            out, `best`.
+            out, `best`. Or `hub:owner/name@revision`, one at a model hub.
 
     Raises:
         BundleError: If it cannot be read, is damaged, foreign, of a newer schema, or needs other files.
@@ -69,7 +70,7 @@ def read_bundle(path: str | Path | None = None) -> Bundle:
     if path is None or (str(path) in SHIPPED and not Path(path).is_file()):
         with as_file(files("lesionwise") / "weights" / f"{path or SHIPPED[0]}.onnx") as shipped:
             return read_bundle(shipped)
-    path = Path(path)
+    path = fetch(str(path)) if str(path).startswith(PREFIX) else Path(path)
     verify_bundle_path(path)
     try:
         content = read_content(path)
@@ -82,7 +83,7 @@ def read_bundle(path: str | Path | None = None) -> Bundle:
 
 def verify_bundle_path(path: Path) -> None:
     """Make sure that a bundle exists, or that a model of that name ships."""
-    if str(path) not in SHIPPED and not path.exists():
+    if str(path) not in SHIPPED and not str(path).startswith(PREFIX) and not path.exists():
         raise BundleError(
             f"{path}: expected a bundle, or one of the models that ship ({', '.join(SHIPPED)}), but there is "
             f"no such file.{did_you_mean(str(path), SHIPPED)}"

@@ -1,25 +1,25 @@
 """A folder ready for a model hub: the bundle, its card with the header that hubs read, checksums, licence.
 
-Here: what may be published, and the files. Not here: uploading, which is the hub's own tool's job.
+Here: what may be published, and the files. Not here: uploading (`hub`).
 """
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from lesionwise.bundle.description import Description
+from lesionwise.bundle.hub import MODEL, PAGE, SUMS
 from lesionwise.bundle.licence import LICENCE_FILE, creative_commons, licence_in_words, licence_lines
 from lesionwise.bundle.load import Bundle, read_bundle
 from lesionwise.errors import BundleError, RunError
 from lesionwise.files import atomic_folder, file_sha256
 from lesionwise.run_folder import RunFolder, open_run_folder
 
-MODEL: Final = "model.onnx"
 CARD: Final = "README.md"
-SUMS: Final = "SHA256SUMS"
 _HUB_SCORES: Final = {
     "balanced_accuracy": "balanced_accuracy",
     "accuracy": "accuracy",
@@ -62,13 +62,20 @@ class Publication:
     sha256: str
 
 
-def publish(source: Path, folder: Path, *, licence_text: Path | None = None) -> Publication:
+def publish(
+    source: Path,
+    folder: Path,
+    *,
+    licence_text: Path | None = None,
+    page: Callable[[Bundle], Mapping[str, bytes]] | None = None,
+) -> Publication:
     """Lay out a run or a bundle for a model hub.
 
     Args:
         source: A bundle, or a run folder whose `model.onnx` was exported from its present weights.
         folder: Does not exist yet, or is empty; it is there whole or not at all.
         licence_text: The text of the licence, for one that is not of Creative Commons.
+        page: Makes the files of a page that runs the bundle; they go into the folder `page`.
 
     Raises:
         BundleError: If the bundle is stamped as leaky, or lacks card, calibration or licence.
@@ -82,9 +89,12 @@ def publish(source: Path, folder: Path, *, licence_text: Path | None = None) -> 
         CARD: _card(description).encode(),
         LICENCE_FILE: _licence_text(bundle, licence_text).encode(),
     }
-    sums = "".join(f"{sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
-    _write(folder, {**files, SUMS: sums.encode()})
-    return Publication(folder, (*files, SUMS), bundle.sha256)
+    files[SUMS] = _sums(files)
+    if page is not None:
+        own = {**page(bundle), LICENCE_FILE: files[LICENCE_FILE]}
+        files |= {f"{PAGE}/{name}": content for name, content in {**own, SUMS: _sums(own)}.items()}
+    _write(folder, files)
+    return Publication(folder, tuple(files), bundle.sha256)
 
 
 def verify_publishable(bundle: Bundle) -> None:
@@ -106,6 +116,10 @@ def verify_publishable(bundle: Bundle) -> None:
                 f"{bundle.path}: has no {thing}. "
                 'Run "lesionwise report RUN --card --licence NAME", then "lesionwise bundle export RUN".'
             )
+
+
+def _sums(files: Mapping[str, bytes]) -> bytes:
+    return "".join(f"{sha256(content).hexdigest()}  {name}\n" for name, content in files.items()).encode()
 
 
 def _bundle_of(source: Path) -> Bundle:
@@ -199,4 +213,6 @@ def _licence_text(bundle: Bundle, given: Path | None) -> str:
 def _write(folder: Path, files: dict[str, bytes]) -> None:
     with atomic_folder(folder) as growing:
         for name, content in files.items():
-            (growing / name).write_bytes(content)
+            path = growing / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)

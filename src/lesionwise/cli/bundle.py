@@ -1,5 +1,6 @@
 """`lesionwise bundle`: export, show, benchmark, verify, publish. Not here: importing (`bundle_import`)."""
 
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -86,6 +87,24 @@ LicenceText = Annotated[
     ),
 ]
 
+Page = Annotated[
+    Path | None,
+    folder_option(
+        "--page",
+        "Also write the folder page: a page that runs the model on the visitor's own device. The value is "
+        "the folder of npm's onnxruntime-web, such as node_modules/onnxruntime-web.",
+    ),
+]
+Push = Annotated[
+    str | None,
+    typer.Option(
+        "--push",
+        help="Send the folder to this place at a model hub, with the hub's client and its token; the page "
+        "becomes a static space. What is new there is private at first.",
+        metavar="OWNER/NAME",
+    ),
+]
+
 ImagesFolder = Annotated[
     Path | None,
     folder_option("--images", "Folder of images to answer, up to 200 of them; drawn ones by default."),
@@ -93,6 +112,7 @@ ImagesFolder = Annotated[
 Seconds = Annotated[
     float, typer.Option("--seconds", help="Seconds that each row of the table is measured for.", min=0.0)
 ]
+
 Data = Annotated[
     Path | None,
     folder_option(
@@ -289,14 +309,30 @@ def _score_table(description: "Description") -> Table:
     return table
 
 
-def publish(source: Source, folder: Folder, licence_text: LicenceText = None, json: Json = False) -> None:
-    """Write a folder for a model hub: bundle, card, licence, checksums. Nothing is uploaded."""
+def publish(
+    source: Source,
+    folder: Folder,
+    licence_text: LicenceText = None,
+    page: Page = None,
+    push: Push = None,
+    json: Json = False,
+) -> None:
+    """Write a folder for a model hub: bundle, card, licence, checksums. Only --push uploads it."""
+    from lesionwise.bundle.hub import push as send
     from lesionwise.bundle.publishing import publish as lay_out
+    from lesionwise.serve.device_page import device_page
 
-    made = lay_out(source, folder, licence_text=licence_text)
+    made = lay_out(
+        source,
+        folder,
+        licence_text=licence_text,
+        page=None if page is None else partial(device_page, package=page),
+    )
+    sent = send(made.folder, push) if push else ()
+    then = f"Sent: {', '.join(sent)}." if sent else "Look through README.md, then upload the folder."
     print_result(
-        f"{made.folder}: {', '.join(made.files)}. Look through README.md, then upload the folder.",
-        {"folder": str(made.folder), "files": list(made.files), "sha256": made.sha256},
+        f"{made.folder}: {', '.join(made.files)}. {then}",
+        {"folder": str(made.folder), "files": list(made.files), "sha256": made.sha256, "sent": list(sent)},
         as_json=json,
     )
 

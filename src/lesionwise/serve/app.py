@@ -69,7 +69,7 @@ def create_app(
     app = Application(
         title="lesionwise",
         version=__version__,
-        description=_ABOUT.format(lead=about(service)["lead"]),
+        description=_ABOUT.format(lead=about(service.engine.description)["lead"]),
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

@@ -1,7 +1,7 @@
 """The page as HTML: the numbers of an answer in words and shapes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -10,6 +10,7 @@ from typing import Any, Final
 from jinja2 import Environment
 
 from lesionwise.bundle.description import Description
+from lesionwise.bundle.load import Bundle
 from lesionwise.data.heif import READS_HEIC
 from lesionwise.evaluation.calibration.record import POSITIVE, Calibration, OperatingPoint
 from lesionwise.labels import CODES, MALIGNANT
@@ -18,6 +19,7 @@ from lesionwise.page.palette import DARK, DIAGNOSIS_COLORS, DIAGNOSIS_COLORS_DAR
 from lesionwise.page.shell import templates
 from lesionwise.serve.examples import Example
 from lesionwise.serve.heatmap import VisiblePart
+from lesionwise.serve.limits import Limits
 from lesionwise.serve.problems import HERE, Problem
 from lesionwise.serve.service import Answer, Service
 from lesionwise.serve.strings import DIAGNOSES, TEXT
@@ -90,26 +92,35 @@ def render_page(
         _templates()
         .get_template("page.html")
         .render(
-            model=describe_model(service),
+            model=describe_model(service.engine.bundle),
             limits=service.limits,
             examples=[example.name for example in examples],
             drawn=any(example.drawn for example in examples),
             results=results or [],
             base=HERE,
-            about=about(service),
+            about=about(service.engine.description),
+            device=None,
         )
     )
+
+
+def render_device_page(bundle: Bundle, facts: Mapping[str, Any]) -> str:
+    """Return the page that runs a bundle on the visitor's device. `facts`: what its script must know."""
+    values = {"model": describe_model(bundle), "limits": Limits(), "about": about(bundle.description)}
+    page = _templates().get_template("page.html")
+    return page.render(**values, device=facts, examples=[], drawn=False, results=[], base="./")
 
 
 def render_results(service: Service, results: list[dict[str, Any]]) -> str:
     """Return results alone, to be put into the page by its script."""
     page = _templates().get_template("results.html")
-    return page.render(model=describe_model(service), results=results, about=about(service))
+    return page.render(
+        model=describe_model(service.engine.bundle), results=results, about=about(service.engine.description)
+    )
 
 
-def about(service: Service) -> dict[str, Any]:
+def about(description: Description) -> dict[str, Any]:
     """Return what every page says of the model, all of it from its description."""
-    description = service.engine.description
     calibrated = description.calibration is not None
     lead = say("lead", answers=TEXT["lead_calibrated" if calibrated else "lead_uncalibrated"])
     return {
@@ -134,13 +145,13 @@ def _limits(description: Description) -> str:
 def render_reference(service: Service, document: dict[str, Any], kinds: object) -> str:
     """Return the API's page."""
     page = _templates().get_template("reference.html")
-    return page.render(api=document, kinds=kinds, base=HERE, about=about(service))
+    return page.render(api=document, kinds=kinds, base=HERE, about=about(service.engine.description))
 
 
 def render_lost(service: Service, problem: Problem, base: str) -> str:
     """Return the page for an address that leads nowhere."""
     page = _templates().get_template("lost.html")
-    return page.render(problem=problem.document(base), base=base, about=about(service))
+    return page.render(problem=problem.document(base), base=base, about=about(service.engine.description))
 
 
 def describe(service: Service, found: list[Answer | Problem], *, key: str) -> list[dict[str, Any]]:
@@ -193,28 +204,28 @@ def _describe_answer(service: Service, answer: Answer) -> dict[str, Any]:
 
 
 def _rows(result: dict[str, Any], calibration: Calibration | None) -> list[dict[str, Any]]:
-    unpromised = _unpromised(calibration)
+    never = unpromised(calibration)
     ranked = sorted(CODES, key=lambda code: -result["probabilities"][code])
     return [
         {
             "code": code,
             "probability": result["probabilities"][code],
             "malignant": code in MALIGNANT,
-            "tag": _tag(code, result, unpromised),
+            "tag": _tag(code, result, never),
         }
         for code in ranked
     ]
 
 
-def _tag(code: str, result: dict[str, Any], unpromised: list[str]) -> str:
+def _tag(code: str, result: dict[str, Any], never: list[str]) -> str:
     """Return whether a diagnosis is excluded: "in_set", "out_of_set" or "no_promise"."""
-    if code in unpromised and code != result["top"]:
+    if code in never and code != result["top"]:
         return "no_promise"
     held = result["prediction_set"]
     return "in_set" if held is None or code in held or code == result["top"] else "out_of_set"
 
 
-def _unpromised(calibration: Calibration | None) -> list[str]:
+def unpromised(calibration: Calibration | None) -> list[str]:
     """Return the diagnoses of which `cal` holds too few to exclude them ever."""
     classes = calibration.prediction_sets.classes if calibration else {}
     return [code for code in CODES if code in classes and isinstance(classes[code].quantile, str)]
@@ -232,12 +243,12 @@ def describe_set(result: dict[str, Any], calibration: Calibration | None) -> dic
     """Return the prediction set in words; None if the model has none."""
     if calibration is None or result["prediction_set"] is None:
         return None
-    unpromised = _unpromised(calibration)
-    promised = [code for code in result["prediction_set"] if code not in unpromised]
+    never = unpromised(calibration)
+    promised = [code for code in result["prediction_set"] if code not in never]
     return {
         "names": _names(promised or result["prediction_set"][:1]),
         "coverage": promise(result["coverage"]),
-        "no_promise": _names(unpromised),
+        "no_promise": _names(never),
         "out_of_order": _is_out_of_order(_rows(result, calibration)),
     }
 
@@ -256,25 +267,33 @@ def describe_operating_point(
     result: dict[str, Any], calibration: Calibration | None
 ) -> dict[str, Any] | None:
     """Return whether melanoma is to be raised and what that is worth; None if there is no threshold."""
+    point = describe_point(calibration)
+    if point is None:
+        return None
+    return {
+        **point,
+        "above": result["above_melanoma_threshold"],
+        "probability": f"{100 * result['probabilities']['mel']:.1f}\N{NO-BREAK SPACE}%",
+        "threshold": f"{100 * point['threshold']:.1f}\N{NO-BREAK SPACE}%",
+    }
+
+
+def describe_point(calibration: Calibration | None) -> dict[str, Any] | None:
+    """Return the threshold for melanoma, and in words what it is worth; None if there is none."""
     point = calibration.operating_point("melanoma") if calibration else None
     if point is None or isinstance(point.threshold, str) or not point.sensitivity or not point.specificity:
         return None
-    return {
-        "above": result["above_melanoma_threshold"],
-        "probability": f"{100 * result['probabilities']['mel']:.1f}\N{NO-BREAK SPACE}%",
-        "threshold": f"{100 * point.threshold:.1f}\N{NO-BREAK SPACE}%",
-        "sensitivity": _interval(point.sensitivity),
-        "specificity": _interval(point.specificity),
-    }
+    worth = {"sensitivity": _interval(point.sensitivity), "specificity": _interval(point.specificity)}
+    return {"threshold": point.threshold, **worth}
 
 
 def _interval(given: Any) -> str:  # noqa: ANN401 (a score of a part or an interval of a point)
     return f"{percent(given.value)} ({percent(given.low)} to {percent(given.high)})"
 
 
-def describe_model(service: Service) -> dict[str, Any]:
+def describe_model(bundle: Bundle) -> dict[str, Any]:
     """Return what the page says of the model."""
-    description = service.engine.description
+    description = bundle.description
     part = next((name for name in ("test", "val") if name in description.scores), None)
     scores = description.scores[part] if part else None
     main = scores.overall.get("balanced_accuracy") if scores else None
@@ -285,8 +304,8 @@ def describe_model(service: Service) -> dict[str, Any]:
     )
     return {
         "name": description.name,
-        "sha256": service.model_brief()["sha256"],
-        "sha": service.model_brief()["sha256"][:_SHA_SHOWN],
+        "sha256": bundle.sha256,
+        "sha": bundle.sha256[:_SHA_SHOWN],
         "version": description.package_version,
         "metadata": description.metadata.fields if description.metadata else (),
         "made": description.created.isoformat(),

@@ -1,6 +1,7 @@
 // What the page does beyond forms and links: dropping, pasting, several images at once, folding, asking again,
 // one table of all, opacity, copying.
-// Results are HTML from the service; every sentence comes from the page (data- attributes of the form).
+// Results are HTML from the service, or from `device.js` on a page without one; every sentence comes from the page
+// (data- attributes of the form).
 "use strict";
 
 const form = document.getElementById("ask");
@@ -81,7 +82,7 @@ function pump() {
     if (!next.card.isConnected) continue;
     working += 1;
     announce(fill(form.dataset.reading, { name: next.name }));
-    next.ask().catch(() => refuse(next.card, form.dataset.unreachable)).finally(() => { working -= 1; pump(); });
+    next.ask().catch((error) => refuse(next.card, globalThis.device ? error.message : form.dataset.unreachable)).finally(() => { working -= 1; pump(); });
   }
 }
 
@@ -123,6 +124,10 @@ async function send(file, values, card) {
     refuse(card, fill(form.dataset.tooLarge, { name: card.dataset.name }));
     return;
   }
+  if (globalThis.device) {
+    put(await globalThis.device.answer(file, values, card.dataset.name), card);
+    return;
+  }
   const body = new FormData();
   body.append("image", file, "image");
   for (const [name, value] of values) body.append(name, value);
@@ -141,15 +146,19 @@ async function request(address, options, card) {
     const html = new DOMParser().parseFromString(await answer.text(), "text/html");
     const found = html.querySelector("article.result");
     if (!found) throw new Error("no result");
-    if (!card.isConnected) return;
-    found.dataset.name = card.dataset.name;
-    jobs.set(found, jobs.get(card));
-    if (card.classList.contains("folded")) fold(found, true);
-    for (const place of found.querySelectorAll(".file")) place.textContent = card.dataset.name;
-    card.replaceWith(found);
-    settle(found);
+    put(found, card);
     return;
   }
+}
+
+function put(found, card) {
+  if (!card.isConnected) return;
+  found.dataset.name = card.dataset.name;
+  jobs.set(found, jobs.get(card));
+  if (card.classList.contains("folded")) fold(found, true);
+  for (const place of found.querySelectorAll(".file")) place.textContent = card.dataset.name;
+  card.replaceWith(found);
+  settle(found);
 }
 
 function fold(card, folded) {

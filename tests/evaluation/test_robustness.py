@@ -9,9 +9,8 @@ from lesionwise.evaluation.robustness import (
     Robustness,
     describe_robustness,
     measure_robustness,
-    read_robustness,
-    write_robustness,
 )
+from lesionwise.files import read_part, write_part
 from lesionwise.run_folder import RunFolder
 
 SAMPLE = simulate(200, skill=3)
@@ -58,11 +57,11 @@ def test_a_model_that_nothing_breaks_is_said_to_be_so() -> None:
 
 def test_the_record_is_written_by_part(found: Robustness, tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    assert read_robustness(run, "val") is None
-    write_robustness(run, "val", found)
-    write_robustness(run, "cal", found)
-    assert read_robustness(run, "val") == found
-    assert read_robustness(run, "test") is None
+    assert read_part(run.robustness, "val", Robustness) is None
+    write_part(run.robustness, "val", found)
+    write_part(run.robustness, "cal", found)
+    assert read_part(run.robustness, "val", Robustness) == found
+    assert read_part(run.robustness, "test", Robustness) is None
     assert set(json.loads(run.robustness.read_text())["parts"]) == {"val", "cal"}
 
 

@@ -17,7 +17,7 @@ from lesionwise.errors import RunError
 from lesionwise.evaluation.calibration.check import CalibrationCheck
 from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
-from lesionwise.evaluation.robustness import measure_robustness, write_robustness
+from lesionwise.evaluation.robustness import measure_robustness
 from lesionwise.evaluation.runs.calibrate import calibrate_run
 from lesionwise.evaluation.runs.predictions import read_run_predictions
 from lesionwise.evaluation.runs.rejection import fit_members
@@ -25,7 +25,7 @@ from lesionwise.evaluation.runs.scores import OUT_OF_FOLD, evaluate_part, read_c
 from lesionwise.evaluation.scores.bootstrap import Estimate
 from lesionwise.evaluation.scores.evaluate import PER_CLASS
 from lesionwise.evaluation.scores.subgroups import SCORES
-from lesionwise.files import read_json, write_json, write_text
+from lesionwise.files import read_json, write_json, write_part, write_text
 from lesionwise.labels import CODES
 from lesionwise.report.model_card import _making, write_model_card
 from lesionwise.run_folder import RunFolder
@@ -112,7 +112,7 @@ def test_what_breaks_it_says_on_which_images(run: RunFolder) -> None:
     changes = [("blur", 1, right), ("blur", 2, np.roll(right, 1, axis=1))]
     found = measure_robustness(y, right, changes, np.arange(70).astype(str))
     for part, said in (("cal", "on `cal`, whose images fitted its calibration."), ("val", "on `val`.")):
-        write_robustness(run, part, found)
+        write_part(run.robustness, part, found)
         text = write_model_card(run).read_text(encoding="utf-8")
         assert f"Ten changes of the photographs at three strengths, {said}" in text
         assert "First to break it is blur at strength 2" in text

@@ -18,6 +18,7 @@ from lesionwise.evaluation.scores.bootstrap import (
 )
 from lesionwise.evaluation.scores.evaluate import OVERALL, Measured, mean_title, measure
 from lesionwise.evaluation.scores.weights import Truth
+from lesionwise.files import JsonRecord
 from lesionwise.names import match_names
 from lesionwise.wording import counted
 
@@ -43,7 +44,7 @@ class McNemar:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(JsonRecord):
     """A model held against the first.
 
     Attributes:
@@ -59,10 +60,6 @@ class Comparison:
     diagnoses: int
     differences: dict[str, Estimate]
     mcnemar: McNemar
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain dictionaries."""
-        return asdict(self)
 
 
 def mcnemar(y_true: Truth, first: ArrayLike, second: ArrayLike) -> McNemar:
@@ -150,7 +147,6 @@ def compare(
     *,
     by: Literal["lesion", "image"] = "lesion",
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Contest:
     """Hold each model against the first and rank all, on the same images and the same resampled lesions.
 
@@ -166,7 +162,7 @@ def compare(
     (reference, first), *others = aligned
     truth, groups = _known(reference, first)
     measured = {
-        name: measure(truth, one.y_prob, groups, resamples=resamples, seed=seed) for name, one in aligned
+        name: measure(truth, one.y_prob, groups, resamples=resamples, seed=0) for name, one in aligned
     }
     base = measured[reference]
     diagnoses, lesions = len(np.unique(truth)), int(base.lesion.max()) + 1

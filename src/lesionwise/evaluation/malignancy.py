@@ -7,7 +7,7 @@ diagnoses (`scores.evaluate`).
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from lesionwise.evaluation.scores.evaluate import draw_scores
 from lesionwise.evaluation.scores.ranking import binary_auc_score
 from lesionwise.evaluation.scores.weights import Floats
 from lesionwise.evaluation.tables import read_images
+from lesionwise.files import JsonRecord
 from lesionwise.labels import INDEX, MALIGNANT
 from lesionwise.names import match_names
 from lesionwise.wording import counted
@@ -29,7 +30,7 @@ _MALIGNANT: Final = [INDEX[code] for code in MALIGNANT]
 
 
 @dataclass(frozen=True)
-class MalignancyScores:
+class MalignancyScores(JsonRecord):
     """Scores of malignant against benign, each with its interval, and what they rest on.
 
     Attributes:
@@ -41,10 +42,6 @@ class MalignancyScores:
     malignant: int
     lesions: int
     unknown: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain dictionaries."""
-        return {**vars(self), "scores": {name: vars(value) for name, value in self.scores.items()}}
 
 
 def read_malignancy(path: Path) -> pd.DataFrame:

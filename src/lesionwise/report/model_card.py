@@ -13,7 +13,7 @@ from lesionwise.bundle.licence import licence_in_words, licence_lines
 from lesionwise.data.collection import PHANTOM_WARNING, collection_of
 from lesionwise.errors import RunError
 from lesionwise.evaluation.rejection import ACCEPT, ACCEPT_EACH
-from lesionwise.evaluation.robustness import describe_robustness, read_robustness
+from lesionwise.evaluation.robustness import Robustness, describe_robustness
 from lesionwise.evaluation.runs.ensemble import made_of
 from lesionwise.evaluation.runs.evaluated import EvaluatedRun, load_evaluated
 from lesionwise.evaluation.runs.rejection import run_rejection
@@ -23,7 +23,7 @@ from lesionwise.evaluation.scores.gaps import describe_gaps
 from lesionwise.evaluation.scores.subgroups import describe_subgroup
 from lesionwise.evaluation.stability import read_stability
 from lesionwise.experiments.image_facts import run_images
-from lesionwise.explain.record import describe_explanation, read_explanation
+from lesionwise.explain.record import Explanation, describe_explanation
 from lesionwise.files import read_json, write_text
 from lesionwise.labels import NAMES
 from lesionwise.page.shell import templates
@@ -72,8 +72,8 @@ def write_model_card(
 def card_facts(found: EvaluatedRun) -> dict[str, Any]:
     """Return all that the card says; None where something was not measured."""
     run, part, evaluation, calibration = found.folder, found.part, found.evaluation, found.calibration
-    _, explanation = shown_part(read_explanation, run, part)
-    broken_on, robustness = shown_part(read_robustness, run, part)
+    _, explanation = shown_part(run.explanation, part, Explanation)
+    broken_on, robustness = shown_part(run.robustness, part, Robustness)
     members = made_of(run)
     if any(member.kind != "run" for member in members):
         raise RunError(

@@ -24,13 +24,14 @@ from lesionwise.evaluation.scores.bootstrap import (
 from lesionwise.evaluation.scores.evaluate import draw_scores
 from lesionwise.evaluation.scores.probability import EceBand, ece_band
 from lesionwise.evaluation.scores.weights import Lesions, Probs, Truth, check_arguments
+from lesionwise.files import JsonRecord
 from lesionwise.labels import CODES
 
 _LOSSES = {"log_loss": probability.log_loss, "brier": probability.brier_loss}
 
 
 @dataclass(frozen=True)
-class CalibrationCheck:
+class CalibrationCheck(JsonRecord):
     """What was promised and what came.
 
     Attributes:
@@ -42,7 +43,7 @@ class CalibrationCheck:
         coverage: Rows of `set_coverage.set_coverage_table`.
         sizes: As `set_coverage.set_sizes` returns them.
         points: Each operating point as the calibration has it, with `found`: what was measured.
-        scaling: As the calibration has it; None in older files.
+        scaling: As the calibration has it.
         prediction_sets: The same.
     """
 
@@ -54,49 +55,27 @@ class CalibrationCheck:
     coverage: list[dict[str, Any]]
     sizes: dict[str, float]
     points: list[dict[str, Any]]
-    scaling: dict[str, Any] | None = None
-    prediction_sets: dict[str, Any] | None = None
+    scaling: dict[str, Any]
+    prediction_sets: dict[str, Any]
 
     @property
-    def method(self) -> str | None:
-        """Name of the scaling, None if it was not noted."""
-        return self.scaling["method"] if self.scaling else None
+    def method(self) -> str:
+        """Name of the scaling."""
+        return str(self.scaling["method"])
 
     def is_of(self, calibration: Calibration) -> bool:
-        """Return whether the probabilities that were checked are those of a calibration.
-
-        Where no scaling was noted the thresholds stand for it: with another they would be other numbers.
-        """
-        if self.fingerprint != calibration.fingerprint:
-            return False
-        if self.scaling is not None:
-            return self.scaling == calibration.scaling.model_dump(mode="json")
-        return bool(self.points) and self._has_thresholds_of(calibration)
+        """Return whether the probabilities that were checked are those of a calibration."""
+        same = self.scaling == calibration.scaling.model_dump(mode="json")
+        return same and self.fingerprint == calibration.fingerprint
 
     def decides_as(self, calibration: Calibration) -> bool:
         """Return whether the thresholds and sets that were checked are those of a calibration, too.
 
-        With one scaling, others can be asked for. Where no sets were noted the thresholds stand for them.
+        With one scaling, others can be asked for.
         """
-        sets = calibration.prediction_sets.model_dump(mode="json")
-        return self._has_thresholds_of(calibration) and self.prediction_sets in (None, sets)
-
-    def _has_thresholds_of(self, calibration: Calibration) -> bool:
         noted = [point["threshold"] for point in self.points]
-        return noted == [point.threshold for point in calibration.operating_points]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain dictionaries and lists, as `scores.json` holds them."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "CalibrationCheck":
-        """Return the check that `to_json` wrote."""
-        losses = {
-            side: {name: Estimate(**estimate) for name, estimate in value[side].items()}
-            for side in ("before", "after")
-        }
-        return cls(**{**value, **losses, "band": EceBand(**value["band"])})
+        same = noted == [point.threshold for point in calibration.operating_points]
+        return same and self.prediction_sets == calibration.prediction_sets.model_dump(mode="json")
 
 
 def check_calibration(
@@ -127,7 +106,7 @@ def check_calibration(
 
 
 def stated_share_table(
-    y_true: Truth, y_prob: Probs, groups: Lesions, *, resamples: int = RESAMPLES, seed: int = 0
+    y_true: Truth, y_prob: Probs, groups: Lesions, *, resamples: int = RESAMPLES
 ) -> pd.DataFrame:
     """Return how common each diagnosis is stated to be on average, and how common it is.
 
@@ -144,7 +123,7 @@ def stated_share_table(
     one_stratum = np.zeros(len(truth), np.int64)
     drawn = [
         (weights @ excess) / weights.sum(axis=1, keepdims=True)
-        for weights in resample_weights(groups, one_stratum, resamples=resamples, seed=seed)
+        for weights in resample_weights(groups, one_stratum, resamples=resamples)
     ]
     low, high = percentile_interval(np.concatenate(drawn))
     stated, found = prob.mean(axis=0), np.bincount(truth, minlength=len(CODES)) / len(truth)

@@ -86,7 +86,6 @@ def measure_point(
     groups: Lesions,
     *,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> dict[str, Estimate]:
     """Return sensitivity and specificity of a threshold, each lesion counting once; empty without one.
 
@@ -96,9 +95,8 @@ def measure_point(
     if called is None:
         return {}
     lesions, positive = np.asarray(groups), is_positive(y_true, point.question)
-    weights = np.concatenate(
-        list(resample_weights(lesions, positive.astype(np.int64), resamples=resamples, seed=seed))
-    )
+    strata = positive.astype(np.int64)
+    weights = np.concatenate(list(resample_weights(lesions, strata, resamples=resamples)))
     found = {}
     for name, side, right in (("sensitivity", positive, called), ("specificity", ~positive, ~called)):
         if not side.any():

@@ -42,13 +42,7 @@ Gap = Callable[[Floats | None], Floats]
 
 
 def evaluate_gaps(
-    y_true: Truth,
-    y_prob: Probs,
-    groups: Lesions,
-    table: pd.DataFrame,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    y_true: Truth, y_prob: Probs, groups: Lesions, table: pd.DataFrame, *, resamples: int = RESAMPLES
 ) -> list[dict[str, Any]]:
     """Hold each subgroup against all other images whose value is known.
 
@@ -77,7 +71,7 @@ def evaluate_gaps(
     found = np.array([float(gap(None)) for gap in gaps])
     drawn = [
         np.stack([gap(np.asarray(weights, float)) for gap in gaps], axis=1)
-        for weights in resample_weights(lesions, truth, resamples=resamples, seed=seed)
+        for weights in resample_weights(lesions, truth, resamples=resamples)
     ]
     estimates = simultaneous_estimates(found, np.nan_to_num(np.concatenate(drawn)))
     return [

@@ -72,7 +72,8 @@ def decode_jpeg(content: bytes, *, height: int = 1, width: int = 1, colours: str
                 raise
             return decode(_without_stray_bytes(content))
     except ValueError as error:
-        raise DamagedImageError(f"is damaged: {_first_line(error)}") from error
+        reason = str(error).partition("\n")[0]
+        raise DamagedImageError(f"is damaged: {reason}") from error
 
 
 def verify_compressed_data(content: bytes, image: Image.Image) -> None:
@@ -241,7 +242,3 @@ def _components(jpeg: bytes) -> int:
     """Return the number of colours in the header of a JPEG; 0 if it has no header of that kind."""
     frame = re.search(rb"\xff[\xc0-\xc2]\x00.\x08.{4}(.)", jpeg, re.DOTALL)
     return frame[1][0] if frame else 0
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

@@ -20,11 +20,9 @@ from lesionwise.evaluation.scores.bootstrap import Estimate, fraction_estimate
 from lesionwise.evaluation.scores.evaluate import draw_scores
 from lesionwise.evaluation.scores.ranking import binary_auc_score
 from lesionwise.evaluation.scores.weights import Floats
-from lesionwise.evaluation.tables import read_images
+from lesionwise.evaluation.tables import predicted, read_images
 from lesionwise.files import JsonRecord
 from lesionwise.labels import INDEX, MALIGNANT
-from lesionwise.names import match_names
-from lesionwise.wording import counted
 
 _MALIGNANT: Final = [INDEX[code] for code in MALIGNANT]
 
@@ -82,26 +80,16 @@ def evaluate_malignancy(
         DataError: If an image of the truth has no prediction, a lesion is not known, or all are of one kind.
     """
     wanted = truth[truth["malignancy"] != ""]
-    images = predictions.image_id.tolist()
-    name = match_names(wanted["image_id"].tolist(), images)
-    lost = wanted.loc[~wanted["image_id"].isin(list(name)), "image_id"]
-    if len(lost):
-        raise DataError(
-            f"{source}: no prediction for {len(lost)} of {counted(len(wanted), 'image')}, such as "
-            f"{lost.iloc[0]}; the predictions name images such as {min(images)}."
-        )
-    place = {image: row for row, image in enumerate(images)}
-    rows = [place[name[image]] for image in wanted["image_id"]]
-    lesions = _lesions(predictions, wanted, rows, source, by_image=by_image)
+    said = predicted(predictions, wanted["image_id"].tolist(), source)
+    lesions = _lesions(said, wanted, source, by_image=by_image)
     y_true = (wanted["malignancy"] == "malignant").to_numpy(np.int64)
     if len(set(y_true.tolist())) < 2:  # noqa: PLR2004 (malignant and benign)
         raise DataError(f"{source}: expected malignant and benign images but found one kind only.")
-    y_prob = predictions.y_prob[rows]
-    drawn = draw_scores(_SCORES, y_true, y_prob, lesions)
+    drawn = draw_scores(_SCORES, y_true, said.y_prob, lesions)
     sides = {kind: len(np.unique(lesions[y_true == kind])) for kind in (0, 1)}
     rests_on = {"malignant_auc": min(sides.values()), "sensitivity": sides[1], "specificity": sides[0]}
     scores = {
-        name: fraction_estimate(float(score(y_true, y_prob, None)), drawn[name], rests_on[name])
+        name: fraction_estimate(float(score(y_true, said.y_prob, None)), drawn[name], rests_on[name])
         for name, score in _SCORES.items()
     }
     return MalignancyScores(
@@ -109,13 +97,11 @@ def evaluate_malignancy(
     )
 
 
-def _lesions(
-    predictions: Predictions, truth: pd.DataFrame, rows: list[int], source: str, *, by_image: bool
-) -> NDArray[np.str_]:
+def _lesions(said: Predictions, truth: pd.DataFrame, source: str, *, by_image: bool) -> NDArray[np.str_]:
     if by_image:
         return truth["image_id"].to_numpy(str)
-    if predictions.group is not None:
-        return predictions.group[rows]
+    if said.group is not None:
+        return said.group
     if "lesion_id" in truth and (truth["lesion_id"] != "").all():
         return truth["lesion_id"].to_numpy(str)
     raise DataError(

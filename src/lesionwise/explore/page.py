@@ -9,11 +9,12 @@ from markupsafe import Markup
 from lesionwise.data.collection import collection_of
 from lesionwise.errors import DataError
 from lesionwise.explore import RECORD, gallery, tables
-from lesionwise.explore.drawings import Drawing, all_drawings, axes_names
+from lesionwise.explore.drawings import all_drawings, axes_names
 from lesionwise.explore.explore import Exploration
 from lesionwise.files import atomic_path, read_json, sole_writer, write_json, write_text
 from lesionwise.labels import CODES, NAMES
 from lesionwise.page.embed import jpeg_uri
+from lesionwise.page.figure_file import Drawing
 from lesionwise.page.palette import LIGHT
 from lesionwise.page.shell import render_page
 from lesionwise.page.theme import figure_style, figure_svg
@@ -78,14 +79,13 @@ def _verify_replaceable(out: Path, found: Exploration) -> None:
 
 def _write(folder: Path, name: str, drawing: Drawing) -> Markup:
     """Write a figure and its table, and return it as SVG."""
-    folder.mkdir(parents=True, exist_ok=True)
-    figure = drawing.draw()
+    figure, table, title = drawing
     with atomic_path(folder / f"{name}.png") as temporary, figure_style():
         figure.savefig(temporary, format="png", dpi=_DPI, facecolor=LIGHT["ground"])
-    write_text(folder / f"{name}.csv", drawing.table.to_csv(index=False))
+    write_text(folder / f"{name}.csv", table.to_csv(index=False))
     if name in _SHOWN_OTHERWISE:
         return Markup()
-    return Markup(figure_svg(figure, name=name, title=drawing.title))  # noqa: S704 (matplotlib escapes texts)
+    return Markup(figure_svg(figure, name=name, title=title))  # noqa: S704 (matplotlib escapes texts)
 
 
 def _samples(found: Exploration) -> dict[str, list[dict[str, str]]]:

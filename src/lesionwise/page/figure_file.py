@@ -9,6 +9,9 @@ from matplotlib.figure import Figure
 from lesionwise.files import write_text
 from lesionwise.page.theme import figure_svg
 
+Drawing = tuple[Figure, pd.DataFrame, str]
+"""A figure, the table that it is drawn from, and a title for those who cannot see it."""
+
 
 def write_figure(folder: Path, name: str, figure: Figure, table: pd.DataFrame, title: str) -> Markup:
     """Write a figure as SVG and its table as CSV, and return the drawing for the page.

@@ -159,7 +159,7 @@ def predict_files(
             if answers is not None and batch.pixels is not None:
                 if output.on_answers:  # before the rows, after which a resumed call goes on
                     output.on_answers(batch.pictures, batch.pixels, answers)
-                table.append(table_rows(output.format_, batch.pictures, answers, engine.bundle))
+                table.append(table_rows(output.format_, batch.pictures, answers))
             tally.add(batch, answers)
             if on_done:
                 on_done(tally.done)

@@ -132,7 +132,7 @@ def _answer_block(
         decoded, answers = answer(engine, decode(engine, pictures), tta=tta)
         results |= {fault[0]: {"fault": fault} for fault in decoded.faults}
         if answers is not None:
-            rows = table_rows(format_, decoded.pictures, answers, bundle)
+            rows = table_rows(format_, decoded.pictures, answers)
             said = map(str, answers.decisions.decision)
             results |= {row[0]: {"row": row, "said": one} for row, one in zip(rows, said, strict=True)}
     except LesionwiseError as error:  # of the model, hence of every picture

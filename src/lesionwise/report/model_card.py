@@ -57,7 +57,7 @@ def write_model_card(
     """
     open_run_folder(run.path)
     environment = templates("lesionwise.report", html=False)
-    environment.filters["bullets"] = _bullets
+    environment.filters["bullets"] = lambda sentences: "\n".join(f"- {one}" for one in sentences)
     text = environment.get_template("model_card.md").render(
         **card_facts(load_evaluated(run)),
         licence=licence_in_words(licence),
@@ -190,7 +190,3 @@ def _without_folders(command: str) -> str:
     if shlex.join(words) == command:
         return shlex.join(_FOLDERS.sub("", word) for word in words)
     return " ".join(_FOLDERS.sub("", word) for word in command.split(" "))
-
-
-def _bullets(sentences: Sequence[str]) -> str:
-    return "\n".join(f"- {sentence}" for sentence in sentences)

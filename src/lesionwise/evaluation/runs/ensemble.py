@@ -21,7 +21,7 @@ from lesionwise.evaluation.predictions import Predictions, write_predictions
 from lesionwise.evaluation.runs.predictions import read_run_predictions, run_calibration
 from lesionwise.evaluation.runs.scores import OUT_OF_FOLD
 from lesionwise.files import file_sha256, read_json, write_json, write_text
-from lesionwise.run_folder import RunFolder, claim_own_folder, open_run_folder, read_split_facts
+from lesionwise.run_folder import RunFolder, claim_own_folder, open_run_folder, verify_same_split
 from lesionwise.run_record import describe_environment
 
 PARTS: Final = ("val", "cal", OUT_OF_FOLD)
@@ -53,7 +53,7 @@ def make_ensemble(runs: Sequence[RunFolder], out: RunFolder) -> list[str]:
         runs: Two or more, trained or cross-validated on the same split.
     """
     _verify_different(runs)
-    _verify_same_split(runs)
+    verify_same_split(runs)
     parts = _common_parts(runs)
     averaged = {part: average(runs, part) for part in parts}  # before anything is written
     members = [str(run.path.resolve()) for run in runs]
@@ -83,7 +83,7 @@ def ensemble_members(run: RunFolder) -> list[RunFolder]:
     found = []
     for member in read_json(run.ensemble)["members"]:
         own = open_run_folder(Path(member["run"]))
-        if member.get("state", _state(own)) != _state(own):
+        if member["state"] != _state(own):
             raise RunError(
                 f"{own.path}: was trained or calibrated anew after {run.path} was made of it. "
                 'Make the ensemble anew with "lesionwise ensemble" and another --out.'
@@ -158,16 +158,6 @@ def _verify_different(runs: Sequence[RunFolder]) -> None:
     twice = next((path for path in paths if paths.count(path) > 1), None)
     if twice:
         raise RunError(f"{twice}: is named twice. A run counts once.")
-
-
-def _verify_same_split(runs: Sequence[RunFolder]) -> None:
-    prints = [str(read_split_facts(run)["fingerprint"]) for run in runs]
-    for run, fingerprint in zip(runs, prints, strict=True):
-        if fingerprint != prints[0]:
-            raise RunError(
-                f"{run.path}: was made with split {fingerprint[:12]}, {runs[0].path} with {prints[0][:12]}. "
-                "One model's images may be in the other's training set. Train all with the same --split."
-            )
 
 
 def _common_parts(runs: Sequence[RunFolder]) -> list[str]:

@@ -1,8 +1,7 @@
 """The run folder: the files in which the stages of a run meet.
 
-Here: the one place that knows file names, and claiming a folder. Not here: what the files hold, which
-belongs to the stage that writes them, writing them whole (`files`), and what every stage notes of itself
-(`run_record`).
+Not here: what the files hold, which belongs to the stage that writes them, writing them whole (`files`), and
+what every stage notes of itself (`run_record`).
 """
 
 import re

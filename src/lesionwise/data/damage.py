@@ -1,7 +1,6 @@
 """Damage that image decoders pass over.
 
-Here: a JPEG decoded without repairs, and checks of the compressed data of other formats. Not
-here: the rule by which an image is read (`images`).
+Not here: the rule by which an image is read (`images`).
 
 A decoder made for viewers fills what is missing with grey and reports nothing; a diagnosis must not rest on
 such pixels. Not found, because nothing in the file contradicts it: changed bytes of uncompressed pixels, and

@@ -1,6 +1,5 @@
 """Coded findings: what is wrong with a data folder, where, and what to do about it.
 
-Here: the record, its text, and the checks that need the table alone.
 Not here: reading a folder (`layouts`) and judging pixels.
 """
 

@@ -1,7 +1,6 @@
 """Reading one image: the same function for training and for serving.
 
-Here: `read_image`, from a file or bytes to the pixels that a model sees. Not here: keeping them (`cache`),
-and anything random.
+Not here: keeping them (`cache`), and anything random.
 
 The rule, which bundles name as `IMAGE_RULE`: apply the EXIF orientation; decode a JPEG at the smallest eighth
 of its size that still covers the target, and scale all other pictures down in the same way (`block_scaling`);

@@ -1,7 +1,6 @@
 """Saving a picture as JPEG and reading it again, as an everyday program does.
 
-Here: the loss alone, for augmentation and for changed photographs. Not here: reading a file as a model sees
-it (`images`), which decodes at a smaller scale.
+Not here: reading a file as a model sees it (`images`), which decodes at a smaller scale.
 """
 
 import io

@@ -9,8 +9,7 @@
 | linear probes of foundation models | `filename,…,probability_class_0,…` |
 | ISIC challenge | `image,MEL,NV,BCC,AKIEC,BKL,DF,VASC` |
 
-Here: finding ids and probabilities by the names of columns. Not here: whether they are probabilities
-(`predictions`). Letters: K classes of the model.
+Not here: whether they are probabilities (`predictions`). Letters: K classes of the model.
 """
 
 import re

@@ -1,7 +1,6 @@
 """Malignant against benign: scores on a truth that says no more than that, such as ISIC 2020 and 2024.
 
-Here: reading such a truth, and scoring the sum of the malignant probabilities. Not here: scores of the seven
-diagnoses (`scores.evaluate`).
+The score is the sum of the malignant probabilities. Not here: the seven diagnoses (`scores.evaluate`).
 """
 
 from collections.abc import Callable, Mapping

@@ -1,7 +1,6 @@
 """How much a score loses on changed photographs, and what breaks a model first.
 
-Here: from predictions of the same images, plain and changed, to differences with intervals. Not here:
-changing photographs (`lesionwise.data.perturbations`) and predicting them
+Not here: changing photographs (`lesionwise.data.perturbations`) and predicting them
 (`lesionwise.experiments.robustness`).
 """
 

@@ -1,7 +1,6 @@
 """Cross-validation by lesion: a run for each fold, and the predictions of every held-out image in one file.
 
-Here: which folds there are, what one of them leaves, and the scores of all and their mean. Not here: what a
-fold's run sees (`lesionwise.split.folds`) and training it (`training.run`).
+Not here: what a fold's run sees (`lesionwise.split.folds`) and training it (`training.run`).
 
 The folder is a run folder whose part is `out-of-fold`, with a run folder for each fold inside:
 

@@ -1,7 +1,6 @@
 """A folder of several runs that one command makes and continues: a cross-validation, a leakage measurement.
 
-Here: how such a folder starts, that it is continued as it started, and one of its runs. Not here: which
-images each run holds out (`crossval`, `leakage`), and where the runs are done (`sharing`).
+Not here: which images each run holds out (`crossval`, `leakage`), and where the runs are done (`sharing`).
 The record says what the folder holds. It is written first, which makes the folder one of its kind, and the
 split last: a folder without a split has not started.
 """
@@ -111,8 +110,8 @@ class Experiment:
         """
         if self.recipe.defect_resample_before_split:
             raise SplitError(
-                f"defect_resample_before_split makes a split of its own, which a {what} does as well. Leave the"
-                " key out."
+                f"defect_resample_before_split makes a split of its own, as a {what} does. Leave that key "
+                "out."
             )
         claim_own_folder(self.record, what=what)
         if self.started:

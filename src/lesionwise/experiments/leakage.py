@@ -86,7 +86,7 @@ def _finish_protocols(experiment: Experiment, split: str | Path | None, per_clas
         }
 
     given = Path(split) if split else None
-    known = experiment.read(given, deal, what="leakage measurement", per_class=per_class)
+    known = experiment.read(given, deal, what="measurement", per_class=per_class)
     splits = deal(known)
     if not experiment.started:
         experiment.start(known, known.split, per_class=per_class, outcomes=[])

@@ -1,8 +1,7 @@
 """Evaluating trained weights again at another size, zoom or number of views.
 
-Here: which recipe keys can be changed, and the new run folder. Its `reread.json` says whose weights it has
-and what they were trained with. Not here: predicting (`lesionwise.training.fit`) and calibrating, which is
-done again because the answers change.
+Not here: predicting (`lesionwise.training.fit`) and calibrating, which is done again because the answers
+change.
 """
 
 from collections.abc import Sequence

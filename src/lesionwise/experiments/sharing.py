@@ -1,7 +1,6 @@
 """Doing the runs of an experiment: one after another in this process, or on the machines of a Ray cluster.
 
-Here: with Ray one task for each run, what a task may use, and what becomes of its errors. Not here: the runs
-(`folder`) and the connection (`lesionwise.cluster`).
+Not here: the runs (`folder`) and the connection (`lesionwise.cluster`).
 
 Ray tasks write into the same folders as a command without Ray, which all machines must see under one path. A
 task whose machine is lost starts again elsewhere and goes on from the last checkpoint.

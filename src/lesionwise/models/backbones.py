@@ -1,7 +1,6 @@
 """`timm:<any>`: the networks of the timm library as features, with published weights or fresh ones.
 
-Here: making a timm network give a feature map, whatever its own shape is, and the head on top. Not here:
-where weights come from (`weights`).
+Not here: where weights come from (`weights`).
 
 References:
     Wightman (2019), PyTorch Image Models, https://doi.org/10.5281/zenodo.4414861 (Apache-2.0)

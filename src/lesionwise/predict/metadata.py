@@ -1,7 +1,6 @@
 """What is known of images besides: a table with a row for each that something is known of.
 
-Here: reading it, and finding the rows of pictures. Not here: how values become numbers
-(`lesionwise.data.metadata`).
+Not here: how values become numbers (`lesionwise.data.metadata`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,8 +1,7 @@
 """The tables that `predict` writes: predictions, in our form or the ISIC challenge's, and errors.
 
-Here: rows and files. A table grows under another name until it is whole;
-`--resume` reads that one. A record beside the table keeps the settings that its rows were made with.
-Not here: what the numbers mean.
+A table grows under another name until it is whole; `--resume` reads that one. A record beside the table keeps
+the settings that its rows were made with. Not here: what the numbers mean.
 
     p.csv.part   p.csv.part.json       while it grows
     p.csv        p.csv.settings.json   when it is whole

@@ -1,7 +1,6 @@
 """The split of one fold: held out as its test part, the other folds as train, val and cal.
 
-Here: which folds there are and what each run of a cross-validation may see. Not here: training them
-(`lesionwise.experiments.crossval`).
+Not here: training them (`lesionwise.experiments.crossval`).
 
 The test part of the split that is folded is in none of these splits: it is neither trained on nor predicted.
 """

@@ -1,7 +1,6 @@
 """One training: from a run folder with a split to its best weights and predictions.
 
-Here: what a training is made of, and predicting with what it found. Not here: the step (`module`), the loop
-around it (`trainer`) and reading data (`prepare`).
+Not here: the step (`module`), the loop around it (`trainer`) and reading data (`prepare`).
 """
 
 from functools import partial

@@ -1,7 +1,6 @@
 """Operating points: thresholds for a yes or no, at a chosen sensitivity or specificity.
 
-Here: choosing them on `cal` and measuring them on any part. Not here: deciding with them (`record`).
-Letters: n lesions on one side of the question.
+Not here: deciding with them (`record`). Letters: n lesions on one side of the question.
 
 Each lesion counts once; its photographs share its vote. So the sensitivity is the chance that a photograph
 of a melanoma is called: a lesion drawn first, one of its photographs then.

@@ -1,7 +1,6 @@
 """An ensemble: the mean of what several runs on one split answer.
 
-Here: refusing runs that do not belong together, and averaging. Not here: predicting the test part with all of
-them (`lesionwise.training.ledger`).
+Not here: predicting the test part with all of them (`lesionwise.training.ledger`).
 
 The folder is a run folder without weights: evaluate, report, compare and calibrate take it as any other. Its
 `logit_` columns are the logarithms of the mean probabilities.

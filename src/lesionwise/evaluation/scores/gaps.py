@@ -1,7 +1,6 @@
 """Gaps between subgroups that are larger than chance, all of them looked at together.
 
-Here: each subgroup against everybody else known, with intervals that hold for all gaps at once, and what to
-make of them in sentences. Not here: the scores of each (`subgroups`).
+Not here: the scores of each (`subgroups`).
 
 Lesions are resampled over the whole set, once for both sides of every gap: a lesion whose photographs stand
 on both sides moves both. The gap in accuracy is given a second time with the diagnoses held equal: what the

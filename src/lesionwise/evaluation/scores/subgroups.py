@@ -1,7 +1,6 @@
 """Scores of subgroups: does the model serve women and men, young and old, face and back alike.
 
-Here: cutting the images by what the table says and scoring each part. Not here: joining the table (`tables`)
-and which gaps are larger than chance (`gaps`).
+Not here: joining the table (`tables`) and which gaps are larger than chance (`gaps`).
 
 Subgroups differ in which diagnoses they hold, and so in how hard they are: a gap between two of them is a
 question, not yet a finding. Every score has its counts beside it, and small subgroups get no score.

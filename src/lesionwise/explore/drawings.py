@@ -7,10 +7,9 @@ from lesionwise.explore import table_figures as draw
 from lesionwise.explore.abcd import MASK_MEASURES
 from lesionwise.explore.explore import Exploration
 from lesionwise.explore.feature_map import FeatureMap
-from lesionwise.explore.gallery import SAMPLES, sample_rows
 from lesionwise.explore.pixels import COLOR_MEASURES
 from lesionwise.labels import CODES
-from lesionwise.page.figure_file import Drawing
+from lesionwise.page.theme import Drawing
 
 
 def all_drawings(found: Exploration) -> dict[str, Drawing]:
@@ -72,7 +71,7 @@ def _pixel_drawings(found: Exploration) -> dict[str, Drawing]:
     mean, deviation = found.look.mean, found.look.deviation
     images = {code: int((found.dx == code).sum()) for code in CODES}
     colors = tables.spread_table(found.look.measures[list(COLOR_MEASURES)], found.dx)
-    samples = sample_rows(found.dx, found.lesion, count=SAMPLES)
+    samples = pixel_figures.sample_rows(found.dx, found.lesion, count=pixel_figures.SAMPLES)
     chosen = [row for rows in samples.values() for row in rows]
     return {
         "samples": (pixel_figures.plot_samples(samples, found.cache.pixels),

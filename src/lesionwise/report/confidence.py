@@ -12,7 +12,7 @@ from lesionwise.evaluation.calibration.scaling import stops_at_limit
 from lesionwise.evaluation.runs.evaluated import EvaluatedRun
 from lesionwise.evaluation.scores.curves import reliability_table
 from lesionwise.evaluation.scores.selective import risk_coverage_table
-from lesionwise.page.figure_file import Drawing
+from lesionwise.page.theme import Drawing
 from lesionwise.report import curve_figures
 
 

@@ -22,8 +22,8 @@ from lesionwise.experiments.image_facts import RunImages, run_images
 from lesionwise.files import write_text
 from lesionwise.labels import CODES, INDEX, NAMES
 from lesionwise.page.embed import jpeg_uri
-from lesionwise.page.figure_file import Drawing, write_figure
 from lesionwise.page.shell import render_page
+from lesionwise.page.theme import Drawing, write_figure
 from lesionwise.progress import SILENT, Progress, Stages
 from lesionwise.report import curve_figures, figures, summary
 from lesionwise.report.confidence import confidence_drawings, confidence_facts

@@ -15,9 +15,8 @@ from lesionwise.explain.overlay import overlay_path
 from lesionwise.explain.record import Explanation, describe_explanation
 from lesionwise.files import Record, read_part
 from lesionwise.page.embed import data_uri
-from lesionwise.page.figure_file import write_figure
 from lesionwise.page.palette import LIGHT
-from lesionwise.page.theme import figure_style
+from lesionwise.page.theme import figure_style, write_figure
 from lesionwise.run_folder import RunFolder
 
 _COLUMNS = 5

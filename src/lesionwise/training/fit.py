@@ -19,8 +19,7 @@ from lesionwise.evaluation.predictions import Floats, Predictions, write_predict
 from lesionwise.evaluation.runs.predictions import run_probabilities
 from lesionwise.execution import Execution
 from lesionwise.labels import CODES
-from lesionwise.models.metadata import MetadataTerm
-from lesionwise.models.network import Network
+from lesionwise.models.network import MetadataTerm, Network
 from lesionwise.models.registry import TimmOptions, create_model
 from lesionwise.models.weights import FRESH
 from lesionwise.progress import SILENT, Progress

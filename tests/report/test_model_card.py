@@ -115,7 +115,7 @@ def test_what_breaks_it_says_on_which_images(run: RunFolder) -> None:
         write_part(run.robustness, part, found)
         text = write_model_card(run).read_text(encoding="utf-8")
         assert f"Ten changes of the photographs at three strengths, {said}" in text
-        assert "First to break it is blur at strength 2" in text
+        assert "The first change to break it is blur at strength 2" in text
 
 
 def test_the_header_is_what_hubs_read(run: RunFolder) -> None:
@@ -349,11 +349,13 @@ def test_folds_of_another_split_or_without_a_score_are_refused(run: RunFolder) -
     with pytest.raises(RunError, match="folds: has no finished fold yet"):
         write_model_card(run, folds=folds)
     write_json(folds.split.with_suffix(".json"), {"fingerprint": "c" * 64, "by": "image"})
-    with pytest.raises(RunError, match="are folds of split cccccccccccc, but the run's is bbbbbbbbbbbb"):
+    with pytest.raises(
+        RunError, match="cross-validates split cccccccccccc, but the run's split is bbbbbbbbbbbb"
+    ):
         write_model_card(run, folds=folds)
 
 
 def test_folds_of_another_model_are_refused(run: RunFolder) -> None:
     evaluate_part(run, "val")
-    with pytest.raises(RunError, match="folds: was cross-validated with seed-mlp, not small"):
+    with pytest.raises(RunError, match="folds: cross-validates seed-mlp, but the run is of small"):
         write_model_card(run, folds=folds_beside(run, model="seed-mlp"))

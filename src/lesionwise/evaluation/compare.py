@@ -237,9 +237,9 @@ def _as_named_by(first: Predictions, reference: str, other: Predictions, name: s
     if len(match) < max(len(ours), len(theirs)):
         odd = sorted(set(ours) - set(match)) + sorted(set(theirs) - set(match.values()))
         raise DataError(
-            f"{name}: {counted(len(odd), 'image')}, such as {odd[0]}, missing from it or from {reference}; "
-            f"it names images such as {min(theirs)}, {reference} such as {ours[0]}. Models are compared on "
-            "the same images only."
+            f"{name}: expected the images of {reference} but {counted(len(odd), 'image')}, such as {odd[0]}, "
+            f"{'is' if len(odd) == 1 else 'are'} in only one of the two. {name} names images such as "
+            f"{min(theirs)}, {reference} such as {ours[0]}. Models are compared on the same images only."
         )
     place = {image: row for row, image in enumerate(theirs)}
     rows = np.array([place[match[image]] for image in ours], np.int64)

@@ -130,16 +130,17 @@ def describe_robustness(found: Robustness) -> list[str]:
     sentences = []
     if broken:
         sentences.append(
-            f"First to break it is {broken[0].name} at strength {broken[0].strength}: balanced accuracy "
-            f"{_signed(broken[0].together)}; {100 * broken[0].same_answer:.0f} % of the answers stay."
+            f"The first change to break it is {broken[0].name} at strength {broken[0].strength}: balanced "
+            f"accuracy {_signed(broken[0].together)}; {100 * broken[0].same_answer:.0f} % of the answers "
+            "stay the same."
         )
         later = [f"{row.name} at {row.strength} ({row.together.value:+.2f})" for row in broken[1:]]
         if later:
             sentences.append(f"Then {listed(later)}.")
     else:
-        sentences.append("Nothing that was tried lowers balanced accuracy by more than chance.")
+        sentences.append("None of the changes lowers balanced accuracy by more than chance.")
     if unbroken:
-        sentences.append(f"At no strength does a loss by {listed(unbroken)} stand out from chance.")
+        sentences.append(f"At every strength, the loss by {listed(unbroken)} is within chance.")
     if broken and lost is not broken[0]:
         sentences.append(
             f"The greatest loss is by {lost.name} at strength {lost.strength}: {_signed(lost.together)}."
@@ -149,7 +150,7 @@ def describe_robustness(found: Robustness) -> list[str]:
 
 def _scores(truth: NDArray[np.int64], prob: NDArray[np.float64]) -> dict[str, float]:
     if len(np.unique(truth)) < len(CODES):
-        raise ValueError("Expected images of every diagnosis: balanced accuracy is undefined without.")
+        raise ValueError("Expected images of every diagnosis: without them, balanced accuracy is undefined.")
     return {name: float(score(truth, prob, None)) for name, score in SCORES.items()}
 
 

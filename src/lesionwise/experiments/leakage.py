@@ -135,7 +135,9 @@ def protocol_split(protocol: str, known: TableData, exam: int, *, seed: int, per
     try:
         made = make_split(dataset, by="lesion" if protocol == "lesion-split" else "image", seed=seed)
     except SplitError as error:
-        raise SplitError(f"Beside test and the exam (fold {exam}), for {protocol}: {error}") from error
+        raise SplitError(
+            f"{protocol}, on the images outside test and the exam (fold {exam}): {error}"
+        ) from error
     own: dict[str, Any] = {"of": known.split.fingerprint, "held_out": PROTOCOLS[protocol]}
     return Split(made.frame, {**made.meta, **own, "left_out": left_out})
 
@@ -147,6 +149,8 @@ def _in_exam(known: TableData, exam: int) -> NDArray[np.bool_]:
 
 def _exam_fold(known: TableData, source: str) -> int:
     if known.split.leaky:
-        raise SplitError("Expected a split by lesion, so that the exam is clean, but it says that it leaks.")
+        raise SplitError(
+            "Expected a split by lesion, so that the exam is clean, but this one is by image and leaks."
+        )
     verify_whole(known.split, source)
     return fold_numbers(known.split, source)[0]

@@ -112,7 +112,7 @@ def _model(run: RunFolder, part: str, execution: Execution) -> _Model:
         other.fingerprint != first.fingerprint or not np.array_equal(other.ids, first.ids)
         for other in members
     ):
-        raise RunError(f"{run.path}: its members have not the same images in {part} any more.")
+        raise RunError(f"{run.path}: its members no longer have the same images in {part}.")
 
     def answer(images: Mapping[_Look, Pixels]) -> Floats:
         return run_probabilities(run, mean_logits([member.answer(images) for member in members]))

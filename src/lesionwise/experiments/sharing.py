@@ -93,6 +93,6 @@ def _raise(ray: "ModuleType", reference: Any, run: HeldOut) -> None:  # noqa: AN
         raise
     except ray.exceptions.RayError as error:
         reason = str(error).strip().partition("\n")[0]
-        raise RunError(f"{run.out}: Ray gave up: {reason}. The same command goes on from here.") from error
+        raise RunError(f"{run.out}: Ray gave up: {reason}. Run the same command to continue.") from error
     if message is not None:
         raise RunError(message)

@@ -48,7 +48,7 @@ def choose_method(network: Network, size: tuple[int, int]) -> Method:
         features = network.eval().features(torch.zeros(1, 3, *size))
     if features.ndim != _MAP_AXES:
         raise RunError(
-            f"Expected features with places but theirs is the shape {tuple(features.shape)}: there is no map."
+            f"Expected features with places but got the shape {tuple(features.shape)}, which gives no map."
         )
     sees_single_pixels = tuple(features.shape[1:3]) == size  # (1, H, W, D), a place for each pixel
     return Method.hires_cam if sees_single_pixels else Method.grad_cam

@@ -68,7 +68,7 @@ def _pointing(found: Pointing) -> str:
         if own.value > found.ratio_of_others.value - 1 and own.low > 0
         else "so the larger part of it comes from lesions lying in the middle, and the rest is aim"
         if own.low > 0
-        else "so it cannot be told from the habit of photographing lesions in the middle"
+        else "so it cannot be distinguished from the habit of photographing lesions in the middle"
     )
     return (
         f"{aim} of the map lies on the lesion than chance would put there: {_percent(found.share)} of it on "

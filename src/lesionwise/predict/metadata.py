@@ -69,7 +69,7 @@ def same_for_all(record: Record, engine: Engine, table: MetadataTable | None = N
     """
     numbers = engine.encode([record])
     if numbers is None:
-        raise DataError(f"{engine.bundle.path}: is a model of images alone.")
+        raise DataError(f"{engine.bundle.path}: takes no metadata, only images.")
     words = " ".join(f"{name}={value}" for name, value in sorted(record.items()))
     if table is None:
         return MetadataTable(words, ID_COLUMN, {}, {}, numbers)
@@ -95,7 +95,7 @@ def read_metadata_table(path: Path, engine: Engine) -> MetadataTable:
     """
     encoding = engine.description.metadata
     if encoding is None:
-        raise DataError(f"{engine.bundle.path}: is a model of images alone. Leave --metadata out.")
+        raise DataError(f"{engine.bundle.path}: takes no metadata, only images. Leave --metadata out.")
     table = read_table(path)
     key = _key_column(table, encoding)
     places: dict[str, int] = {}

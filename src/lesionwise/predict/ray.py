@@ -88,7 +88,7 @@ def _share_out(
             yield found
     except ray.exceptions.RayError as error:
         reason = str(error).strip().rpartition("\n")[2]
-        raise LesionwiseError(f"Ray gave up: {reason}. Pass --resume to go on from here.") from error
+        raise LesionwiseError(f"Ray gave up: {reason}. Pass --resume to continue.") from error
     if next(names, None) is not None:
         raise LesionwiseError("Ray gave back fewer images than it was given. Pass --resume.")
 

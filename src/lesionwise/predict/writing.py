@@ -76,8 +76,8 @@ class Kept:
         relative = SCHEME not in picture.path and not os.path.isabs(picture.path)  # noqa: PTH117 (fast)
         if relative and self.folder != str(Path.cwd()):
             raise DataError(
-                f"{self.table}: was started in {self.folder}, where its relative paths begin. Resume it from "
-                f"there, or name the images by absolute paths instead of {picture.path}."
+                f"{self.table}: was started in {self.folder}, and its relative paths start there. Resume it "
+                f"there, or name images by absolute paths instead of {picture.path}."
             )
         file = hash(absolute_path(picture.path, self.folder))
         return self.rows.get(hash(picture.image_id)) == file if picture.named else file in self.files

@@ -77,7 +77,7 @@ def card_facts(found: EvaluatedRun) -> dict[str, Any]:
     members = made_of(run)
     if any(member.kind != "run" for member in members):
         raise RunError(
-            f"{run.path}: is of cross-validations, which answer nothing. Their ensemble is for --folds."
+            f"{run.path}: combines cross-validations, which give no answers of their own. Pass it to --folds."
         )
     rejection = run_rejection(run)
     collection = collection_of(read_split(run.split).frame["image_id"]) if run.split.is_file() else None
@@ -150,7 +150,7 @@ def _folds_facts(run: RunFolder, folds: RunFolder) -> dict[str, Any]:
     own, theirs = ([load_recipe(each.config).published() for each in made_of(of)] for of in (run, folds))
     ours, others = (", ".join(recipe["model"] for recipe in recipes) for recipes in (own, theirs))
     if ours != others:
-        raise RunError(f"{folds.path}: was cross-validated with {others}, not {ours}.")
+        raise RunError(f"{folds.path}: cross-validates {others}, but the run is of {ours}.")
     _verify_same_exam(run, folds)
     parts = read_json(folds.scores)["parts"] if folds.scores.is_file() else {}
     if OUT_OF_FOLD not in parts:
@@ -176,7 +176,7 @@ def _verify_same_exam(run: RunFolder, folds: RunFolder) -> None:
     own, theirs = (read_split_facts(each)["fingerprint"] for each in (run, folds))
     if own != theirs:
         raise RunError(
-            f"{folds.path}: are folds of split {theirs[:12]}, but the run's is {own[:12]}. "
+            f"{folds.path}: cross-validates split {theirs[:12]}, but the run's split is {own[:12]}. "
             "Cross-validate with the split of the run, so that its test part stays unseen."
         )
 

@@ -24,9 +24,9 @@ def verify_whole(split: Split, source: str = "split.csv") -> None:
     """Refuse to fold the split of a fold: what it leaves out is the final exam, and must stay out."""
     if split.meta.get("held_out") or split.meta.get("left_out"):
         raise SplitError(
-            f"{source}: is what one fold sees "
+            f"{source}: is the split of a single fold "
             f"({counted(split.meta.get('left_out', 0), 'image is', 'images are')} left out). Pass the split "
-            "that was folded."
+            "that the folds were made from."
         )
 
 

@@ -74,7 +74,7 @@ def ensemble_members(run: RunFolder) -> list[RunFolder]:
     """Return the runs that an ensemble was made of; none if it is no ensemble.
 
     Raises:
-        RunError: If one of them is no longer there, or was trained or calibrated anew since: the averages
+        RunError: If one of them is no longer there, or was trained or calibrated again since: the averages
             that are written would be of another model than those to come.
     """
     if not run.ensemble.is_file():
@@ -84,8 +84,8 @@ def ensemble_members(run: RunFolder) -> list[RunFolder]:
         own = open_run_folder(Path(member["run"]))
         if member["state"] != _state(own):
             raise RunError(
-                f"{own.path}: was trained or calibrated anew after {run.path} was made of it. "
-                'Make the ensemble anew with "lesionwise ensemble" and another --out.'
+                f"{own.path}: was trained or calibrated again after {run.path} was made from it. "
+                'Make the ensemble again with "lesionwise ensemble" and another --out.'
             )
         found.append(own)
     return found
@@ -170,8 +170,8 @@ def _common_parts(runs: Sequence[RunFolder]) -> list[str]:
     for run, parts in zip(runs, has, strict=True):
         if parts != has[0]:
             raise RunError(
-                f"{run.path}: has predictions of {', '.join(parts)}, {runs[0].path} of {', '.join(has[0])}. "
-                "Average runs that trained on val with such alone, and cross-validations with "
-                "cross-validations."
+                f"{run.path}: has predictions of {', '.join(parts)}, but {runs[0].path} of "
+                f"{', '.join(has[0])}. Combine runs that trained on val, or cross-validations, only with one "
+                "another."
             )
     return has[0]

@@ -56,5 +56,5 @@ def fit_members(runs: Sequence[RunFolder]) -> Rejection:
     except (OSError, ValueError) as error:
         raise RunError(
             f"{runs[0].path}: the embeddings of {', '.join(SEEN)} cannot be read: {error}. Delete the files "
-            "embeddings-*.npy; the export makes them anew."
+            "embeddings-*.npy; the export makes them again."
         ) from error

@@ -1,7 +1,7 @@
 """What is known of a lesion besides its image: age, sex and site, as numbers that a model can take.
 
 Here: the encoding, with numpy alone, for training and for serving; a bundle holds it as it is. Not here:
-what a model makes of the numbers (`models.metadata`). What is not known is all zeros, and adds nothing.
+what a model makes of the numbers (`models.network`). What is not known is all zeros, and adds nothing.
 
 `dx_type` and `dataset` have no encoding: they tell how a diagnosis was made.
 """

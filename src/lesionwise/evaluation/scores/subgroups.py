@@ -100,7 +100,7 @@ def skin_tone_band(angle: pd.Series) -> pd.Series:
     return _bands(angle, SKIN_TONES, most=90.001)
 
 
-def _bands(values: pd.Series, names: Mapping[float, str], *, most: float) -> pd.Series:
+def _bands(values: pd.Series, names: Mapping[int, str], *, most: float) -> pd.Series:
     numbers = pd.to_numeric(values, errors="coerce")
     bands = pd.cut(numbers, [*names, most], right=False, labels=list(names.values()))
     return bands.astype(object).where(bands.notna(), UNKNOWN).astype(str)

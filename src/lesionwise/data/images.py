@@ -183,11 +183,7 @@ def rgb_pixels(image: Image.Image) -> Pixels:
 
 
 def image_sides(source: Path | bytes) -> tuple[int, int]:
-    """Return width and height of an image as it is stored, from its header alone.
-
-    Raises:
-        ImageError: If it is no image of a known format, or damaged.
-    """
+    """Return width and height of an image as it is stored, from its header alone."""
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
             head = file.read(1024)

@@ -46,9 +46,6 @@ def read_malignancy(path: Path) -> pd.DataFrame:
 
     Returns:
         `image_id`, `malignancy` ("malignant", "benign" or "") and, if there, `lesion_id`.
-
-    Raises:
-        DataError: If the table has no image id, repeats an image, or says nothing of malignancy.
     """
     table = read_images(path)
     found = malignancy_of(table)

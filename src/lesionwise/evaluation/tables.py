@@ -44,11 +44,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def read_images(path: Path) -> pd.DataFrame:
-    """Read a table with one row for each image, as text under our names.
-
-    Raises:
-        DataError: If the file cannot be read, has no image id, or repeats an image.
-    """
+    """Read a table with one row for each image, as text under our names."""
     table = tables.read_table(path).frame()
     if "image_id" not in table:
         raise DataError(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock
 
@@ -116,7 +116,7 @@ class Experiment:
         claim_own_folder(self.record, what=what)
         if self.started:
             self._verify_same_settings(split, settings)
-        own = (self.folder.split if self.started else split) or "lesion"
+        own: Path | Literal["lesion"] = (self.folder.split if self.started else split) or "lesion"
         data = prepare(
             self.data, self.recipe, split=own, seed=self.seed, verify=verify, execution=self.execution
         )

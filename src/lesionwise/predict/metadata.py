@@ -88,10 +88,6 @@ def read_metadata_table(path: Path, engine: Engine) -> MetadataTable:
             under any name of `lesionwise.tables.COLUMNS`; an empty field, "unknown" or a site that is several
             of the model's is not known. Other columns are not looked at. An image whose id is in no row is
             looked for among the ends of the ids there.
-
-    Raises:
-        DataError: If the model takes no metadata, the table has none of its columns, names an image twice, or
-            holds a value that the model does not know.
     """
     encoding = engine.description.metadata
     if encoding is None:

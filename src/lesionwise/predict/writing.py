@@ -286,6 +286,6 @@ def _drop_cut_line(path: Path) -> None:
         file.truncate(end)
 
 
-def number_text(value: float) -> str:
+def number_text(value: "float | np.floating[Any]") -> str:
     """Return a number as a table has it, with seven digits; nothing for one that is missing."""
     return "" if value != value else f"{float(value):.7g}"  # noqa: PLR0124 (NaN)

@@ -117,11 +117,7 @@ def kept_together(frame: pd.DataFrame) -> list[Pair]:
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """Read confirmed pairs from a CSV with the columns image_id and other_image_id, as the audit writes it.
-
-    Raises:
-        SplitError: If a column is missing, a cell empty, or an image paired with itself.
-    """
+    """Read confirmed pairs from a CSV with the columns `PAIR_COLUMNS`, as the audit writes it."""
     pairs: list[Pair] = []
     for line, row in read_table(path).rows():
         if not set(PAIR_COLUMNS) <= set(row):
@@ -138,11 +134,7 @@ def read_pairs(path: Path) -> list[Pair]:
 def verify_merge(
     table: pd.DataFrame, merge: list[Pair], *, force: bool = False, source: str = "pairs"
 ) -> None:
-    """Make sure that confirmed pairs join images of this table, and not too many.
-
-    Raises:
-        SplitError: If a pair names an image that is not in the table, or joins more than six images.
-    """
+    """Make sure that confirmed pairs join images of this table, and not too many."""
     unknown = sorted({image for pair in merge for image in pair} - set(table["image_id"]))
     if unknown:
         raise SplitError(f"{source}: {', '.join(unknown[:5])} is not in the data.")

@@ -108,25 +108,22 @@ def warnings_about(description: Description) -> list[str]:
 
 def answers_html(answers: Sequence["Answer"], description: Description) -> str:
     """Return answers as HTML for a notebook: image, heatmap and bars of the first ones."""
-    return (
-        templates("lesionwise.page")
-        .get_template("answers.html")
-        .render(
-            answers=[
-                (answer, decision_in_words(answer), *_pictures(answer)) for answer in answers[:_IN_NOTEBOOK]
-            ],
-            more=max(0, len(answers) - _IN_NOTEBOOK),
-            name=description.name,
-            calibrated=description.calibration is not None,
-            warnings=[*warnings_about(description), DISCLAIMER],
-            codes=CODES,
-            names=NAMES,
-            malignant=MALIGNANT,
-            colors=DIAGNOSIS_COLORS,
-            dark=DIAGNOSIS_COLORS_DARK,
-            sets=_set_in_words,
-            melanoma=_melanoma_in_words,
-        )
+    template = templates("lesionwise.page").get_template("answers.html")
+    return template.render(
+        answers=[
+            (answer, decision_in_words(answer), *_pictures(answer)) for answer in answers[:_IN_NOTEBOOK]
+        ],
+        more=max(0, len(answers) - _IN_NOTEBOOK),
+        name=description.name,
+        calibrated=description.calibration is not None,
+        warnings=[*warnings_about(description), DISCLAIMER],
+        codes=CODES,
+        names=NAMES,
+        malignant=MALIGNANT,
+        colors=DIAGNOSIS_COLORS,
+        dark=DIAGNOSIS_COLORS_DARK,
+        sets=_set_in_words,
+        melanoma=_melanoma_in_words,
     )
 
 

@@ -57,7 +57,7 @@ def test_looks_at_test_are_counted_with_those_of_the_first_run(run: RunFolder, t
 
 
 def test_what_is_trained_cannot_be_changed_afterwards(run: RunFolder, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"epochs, ema decides what is trained.*train the recipe anew"):
+    with pytest.raises(RecipeError, match=r"epochs, ema decides what is trained.*train the recipe again"):
         reevaluate(run.path, ["epochs=9", "ema=0.5", "tta=4"], tmp_path / "other")
     with pytest.raises(RecipeError, match="Expected --set to change"):
         reevaluate(run.path, [], tmp_path / "other")

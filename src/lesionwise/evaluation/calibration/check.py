@@ -43,7 +43,7 @@ class CalibrationCheck(JsonRecord):
         coverage: Rows of `set_coverage.set_coverage_table`.
         sizes: As `set_coverage.set_sizes` returns them.
         points: Each operating point as the calibration has it, with `found`: what was measured.
-        scaling: As the calibration has it.
+        scaling: As the calibration has it; None in older files.
         prediction_sets: The same.
     """
 
@@ -55,27 +55,36 @@ class CalibrationCheck(JsonRecord):
     coverage: list[dict[str, Any]]
     sizes: dict[str, float]
     points: list[dict[str, Any]]
-    scaling: dict[str, Any]
-    prediction_sets: dict[str, Any]
+    scaling: dict[str, Any] | None = None
+    prediction_sets: dict[str, Any] | None = None
 
     @property
-    def method(self) -> str:
-        """Name of the scaling."""
-        return str(self.scaling["method"])
+    def method(self) -> str | None:
+        """Name of the scaling, None if it was not noted."""
+        return self.scaling["method"] if self.scaling else None
 
     def is_of(self, calibration: Calibration) -> bool:
-        """Return whether the probabilities that were checked are those of a calibration."""
-        same = self.scaling == calibration.scaling.model_dump(mode="json")
-        return same and self.fingerprint == calibration.fingerprint
+        """Return whether the probabilities that were checked are those of a calibration.
+
+        Where no scaling was noted the thresholds stand for it: with another they would be other numbers.
+        """
+        if self.fingerprint != calibration.fingerprint:
+            return False
+        if self.scaling is not None:
+            return self.scaling == calibration.scaling.model_dump(mode="json")
+        return bool(self.points) and self._has_thresholds_of(calibration)
 
     def decides_as(self, calibration: Calibration) -> bool:
         """Return whether the thresholds and sets that were checked are those of a calibration, too.
 
-        With one scaling, others can be asked for.
+        With one scaling, others can be asked for. Where no sets were noted the thresholds stand for them.
         """
+        sets = calibration.prediction_sets.model_dump(mode="json")
+        return self._has_thresholds_of(calibration) and self.prediction_sets in (None, sets)
+
+    def _has_thresholds_of(self, calibration: Calibration) -> bool:
         noted = [point["threshold"] for point in self.points]
-        same = noted == [point.threshold for point in calibration.operating_points]
-        return same and self.prediction_sets == calibration.prediction_sets.model_dump(mode="json")
+        return noted == [point.threshold for point in calibration.operating_points]
 
 
 def check_calibration(

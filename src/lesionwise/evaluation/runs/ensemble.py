@@ -82,7 +82,7 @@ def ensemble_members(run: RunFolder) -> list[RunFolder]:
     found = []
     for member in read_json(run.ensemble)["members"]:
         own = open_run_folder(Path(member["run"]))
-        if member["state"] != _state(own):
+        if member.get("state", _state(own)) != _state(own):
             raise RunError(
                 f"{own.path}: was trained or calibrated again after {run.path} was made from it. "
                 'Make the ensemble again with "lesionwise ensemble" and another --out.'

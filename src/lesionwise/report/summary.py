@@ -77,7 +77,8 @@ def _extremes(evaluation: Evaluation) -> str:
     if len(never) > 1:
         return f"{sentence}and {listed(never)} never."
     return (
-        f"{sentence}{NAMES[worst]} worst ({worst}, {_percent(recall[worst])} of {evaluation.support[worst]})."
+        f"{sentence}and {NAMES[worst]} worst "
+        f"({worst}, {_percent(recall[worst])} of {evaluation.support[worst]})."
     )
 
 

@@ -1,8 +1,7 @@
 """What tables call the seven diagnoses, and what of theirs has no counterpart.
 
-Here: one map for each collection, from its name to a code or to None, and finding the diagnosis of each row,
-however many columns it stands in. A name that stands in no map is not guessed: it stays as it is and becomes
-a finding. Not here: reading tables (`tables`).
+A name that stands in no map is not guessed: it stays as it is and becomes a finding. Not here: reading
+tables (`tables`).
 
 None means that the diagnosis is none of the seven as HAM10000 defines them (Tschandl et al. 2018, table 1):
 `akiec` is actinic keratosis and intraepithelial carcinoma (Bowen's disease) but not invasive squamous cell

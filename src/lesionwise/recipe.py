@@ -1,6 +1,5 @@
 """A recipe: everything that decides what a training run does, as one flat, checked table.
 
-Here: the schema, reading from TOML, overriding from the command line, writing the resolved form.
 Not here: what the keys do (`lesionwise.models`, `lesionwise.training`) and where data and results live
 (command-line options: a recipe can be run on any data).
 """

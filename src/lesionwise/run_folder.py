@@ -1,12 +1,11 @@
 """The run folder: the files in which the stages of a run meet.
 
-Here: the one place that knows file names, and claiming a folder. Not here: what the files hold, which
-belongs to the stage that writes them, writing them whole (`files`), and what every stage notes of itself
-(`run_record`).
+Not here: what the files hold, which belongs to the stage that writes them, writing them whole (`files`), and
+what every stage notes of itself (`run_record`).
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,6 +177,17 @@ def read_split_facts(run: RunFolder) -> dict[str, Any]:
     if run.split.is_file():
         verify_split_unchanged(run.split, str(facts.get("fingerprint")), file_sha256(run.split))
     return facts
+
+
+def verify_same_split(runs: Sequence[RunFolder]) -> None:
+    """Make sure that runs were made with one split, so that none was trained on another's test images."""
+    prints = [str(read_split_facts(run)["fingerprint"]) for run in runs]
+    for run, fingerprint in zip(runs, prints, strict=True):
+        if fingerprint != prints[0]:
+            raise RunError(
+                f"{run.path}: was made with split {fingerprint[:12]}, {runs[0].path} with {prints[0][:12]}. "
+                "One model's images may be in the other's training set. Train all with the same --split."
+            )
 
 
 def verify_split_unchanged(path: Path, noted: str, found: str) -> None:

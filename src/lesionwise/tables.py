@@ -17,7 +17,7 @@ from unicodedata import normalize
 
 from lesionwise.errors import DataError
 from lesionwise.packed import PARQUET, Columns, Packed, open_packed
-from lesionwise.wording import counted, listed
+from lesionwise.wording import counted, listed, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,7 +126,7 @@ class TextTable(Table):
             self._encoding = _encoding_of(start)
             with path.open(encoding=self._encoding, newline="") as text:
                 first = text.readline()
-        self._delimiter = max(_DELIMITERS, key=_outside_quotes(first).count)
+        self._delimiter = max(_DELIMITERS, key="".join(first.split('"')[::2]).count)  # outside quotes
         with _blamed(path):
             cells = next(csv.reader([first], delimiter=self._delimiter, skipinitialspace=True), [])
         header = [cell.strip() for cell in cells]
@@ -264,7 +264,8 @@ def describe_columns(path: Path, used: Collection[str]) -> str:
     own = [column for column in table.header if column in used or ours.get(column) in used]
     read = [f"{column} as {ours[column]}" if ours.get(column, column) != column else column for column in own]
     left = [column or "(no name)" for column in table.header if column not in own]
-    return f"{path.name}: read {listed(read) or 'no column'}{f'; left {_shortened(left)}' if left else ''}."
+    shown = shortened(left) if len(left) > _SHOWN else listed(left)
+    return f"{path.name}: read {listed(read) or 'no column'}{f'; left {shown}' if left else ''}."
 
 
 def _listed_ids(path: Path) -> dict[str, str]:
@@ -275,11 +276,6 @@ def _listed_ids(path: Path) -> dict[str, str]:
     if not {"split", "index", "image_id"} <= set(table.header):
         raise DataError(f"{path}: expected split, index and image_id but found {', '.join(table.header)}.")
     return {f"{row['split']}_{row['index'].zfill(5)}": row["image_id"] for _, row in table.rows()}
-
-
-def _shortened(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return (", ".join(names[:_SHOWN]) + more) if more else listed(names)
 
 
 def _tidy(column: str, cell: str) -> str:
@@ -296,10 +292,6 @@ def _encoding_of(start: bytes) -> str:
     if b"\0" in start[1:2]:
         return "utf-16-le"
     return "utf-16-be" if b"\0" in start[:1] else "utf-8"
-
-
-def _outside_quotes(line: str) -> str:
-    return "".join(line.split('"')[::2])
 
 
 @contextmanager

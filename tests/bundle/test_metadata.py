@@ -12,7 +12,7 @@ from lesionwise.data.metadata import Record, encoding_of
 from lesionwise.errors import BundleError, DataError
 from lesionwise.export.graph import BundleGraph, Exported, Member, to_onnx, verify_parity
 from lesionwise.export.run import view
-from lesionwise.models.metadata import MetadataTerm
+from lesionwise.models.network import MetadataTerm
 
 FIELDS = encoding_of(("age", "sex", "localization"))
 OUTPUTS = ("probabilities", "logits", "embedding", "cam")

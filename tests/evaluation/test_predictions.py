@@ -65,7 +65,7 @@ def test_predictions_that_cannot_be_used_say_why(
 
 def test_missing_columns_are_named(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("image_id,prob_mel\nA,1\n")
-    with pytest.raises(DataError, match=r"otherwise for akiec \(0 columns\), bcc"):
+    with pytest.raises(DataError, match=r"found akiec \(0 columns\), bcc"):
         read_predictions(tmp_path / "p.csv")
     (tmp_path / "p.csv").write_text("who,prob_mel\nA,1\n")
     with pytest.raises(DataError, match="expected a column of image ids"):

@@ -93,7 +93,7 @@ def test_no_image_sets_the_cutoff_of_its_own_lesion_nor_of_itself_by_another_cam
 
 
 def test_what_belongs_to_cal_has_its_length() -> None:
-    with pytest.raises(ValueError, match=r"one length of all that belongs to cal, got \[150, 200\]"):
+    with pytest.raises(ValueError, match=r"arrays of one length for cal but got \[150, 200\]"):
         fit_rejection(drawn(300, 0), drawn(200, 1, 25), cal=drawn(200, 2), cal_changed=drawn(150, 2))
 
 

@@ -9,9 +9,8 @@ from lesionwise.evaluation.robustness import (
     Robustness,
     describe_robustness,
     measure_robustness,
-    read_robustness,
-    write_robustness,
 )
+from lesionwise.files import read_part, write_part
 from lesionwise.run_folder import RunFolder
 
 SAMPLE = simulate(200, skill=3)
@@ -44,25 +43,25 @@ def test_differences_are_paired_and_what_changes_nothing_costs_nothing(found: Ro
 
 def test_what_breaks_first_is_the_weakest_change_that_costs_more_than_chance(found: Robustness) -> None:
     first, then, rest, most = describe_robustness(found)
-    assert first.startswith("First to break it is hair at strength 1: balanced accuracy -0.")
+    assert first.startswith("The first change to break it is hair at strength 1: balanced accuracy -0.")
     assert then.startswith("Then blur at 2 (-0.")
-    assert rest == "At no strength does a loss by noise stand out from chance."
+    assert rest == "At every strength, the loss by noise is within chance."
     assert most.startswith("The greatest loss is by blur at strength 2")
 
 
 def test_a_model_that_nothing_breaks_is_said_to_be_so() -> None:
     changed = [("blur", 1, _shuffled(0))]
     found = measure_robustness(SAMPLE.y_true, SAMPLE.y_prob, changed, SAMPLE.groups, resamples=50)
-    assert describe_robustness(found)[0].startswith("Nothing that was tried")
+    assert describe_robustness(found)[0].startswith("None of the changes lowers")
 
 
 def test_the_record_is_written_by_part(found: Robustness, tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    assert read_robustness(run, "val") is None
-    write_robustness(run, "val", found)
-    write_robustness(run, "cal", found)
-    assert read_robustness(run, "val") == found
-    assert read_robustness(run, "test") is None
+    assert read_part(run.robustness, "val", Robustness) is None
+    write_part(run.robustness, "val", found)
+    write_part(run.robustness, "cal", found)
+    assert read_part(run.robustness, "val", Robustness) == found
+    assert read_part(run.robustness, "test", Robustness) is None
     assert set(json.loads(run.robustness.read_text())["parts"]) == {"val", "cal"}
 
 

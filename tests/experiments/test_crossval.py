@@ -239,7 +239,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_one_fold_sees_cannot_be_folded(crossed: CrossValidation, folder: Path, tmp_path: Path) -> None:
     for split in (crossed.run.path / "splits" / "fold-1.csv", crossed.run.path / "fold-1" / "split.csv"):
-        with pytest.raises(SplitError, match="is what one fold sees"):
+        with pytest.raises(SplitError, match="is the split of a single fold"):
             cross_validate(make_recipe(**RECIPE), folder, out=tmp_path / "out", split=split)
     assert not (tmp_path / "out").exists()
 

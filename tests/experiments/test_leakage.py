@@ -207,7 +207,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_written(
     write_split(make_split(dataset, by="image"), tmp_path / "leaky.csv")
     with pytest.raises(SplitError, match="Expected a split by lesion"):
         measure_leakage(make_recipe(**RECIPE), folder, out=tmp_path / "out", split=tmp_path / "leaky.csv")
-    with pytest.raises(SplitError, match="two protocols resample"):
+    with pytest.raises(SplitError, match="as a measurement does"):
         measure_leakage(make_recipe(defect_resample_before_split=50), folder, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
     (tmp_path / "out").mkdir()
@@ -229,7 +229,7 @@ def test_what_one_fold_sees_leaves_the_final_exam_out_and_is_refused(
     measured: tuple[Path, dict[str, Outcome]], folder: Path, tmp_path: Path
 ) -> None:
     split = measured[0] / "lesion-split" / "split.csv"
-    with pytest.raises(SplitError, match="is what one fold sees"):
+    with pytest.raises(SplitError, match="is the split of a single fold"):
         measure_leakage(make_recipe(**RECIPE), folder, out=tmp_path / "out", split=split)
     assert not (tmp_path / "out").exists()
 
@@ -249,7 +249,9 @@ def test_too_few_lesions_for_a_protocol_are_found_before_an_image_is_read(
     drawn_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training_prepare, "open_cache", lambda *_, **__: pytest.fail("read the images"))
-    with pytest.raises(SplitError, match=r"Beside test and the exam \(fold 1\), for lesion-split: Expected"):
+    with pytest.raises(
+        SplitError, match=r"lesion-split, on the images outside test and the exam \(fold 1\): Expected"
+    ):
         measure_leakage(make_recipe(**RECIPE), drawn_folder, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

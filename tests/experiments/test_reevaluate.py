@@ -57,7 +57,7 @@ def test_looks_at_test_are_counted_with_those_of_the_first_run(run: RunFolder, t
 
 
 def test_what_is_trained_cannot_be_changed_afterwards(run: RunFolder, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"epochs, ema decides what is trained.*train the recipe anew"):
+    with pytest.raises(RecipeError, match=r"epochs, ema decides what is trained.*train the recipe again"):
         reevaluate(run.path, ["epochs=9", "ema=0.5", "tta=4"], tmp_path / "other")
     with pytest.raises(RecipeError, match="Expected --set to change"):
         reevaluate(run.path, [], tmp_path / "other")
@@ -74,7 +74,7 @@ def test_an_own_folder_and_trained_weights_are_needed(
     write_text(bare / "config.toml", run.config.read_text())
     ended = lesionwise("evaluate", bare, "--set", "tta=4", "--out", tmp_path / "other")
     assert ended.code == 2
-    assert "not trained to its end" in ended.err
+    assert "has not finished training" in ended.err
 
 
 def test_a_network_for_one_size_is_refused_at_another(drawn_folder: Path, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_the_card_of_an_ensemble_shows_its_folds_apart(drawn_folder: Path, tmp_p
         make_ensemble(members, both[name])
     evaluate_part(both["folds"], "out-of-fold")
     evaluate_part(both["runs"], "val")
-    with pytest.raises(RunError, match="are folds of split"):
+    with pytest.raises(RunError, match="cross-validates split"):
         write_model_card(both["runs"], folds=both["folds"])
     for folder, part in ((both["folds"], "out-of-fold"), (both["runs"], "val")):
         known, _ = about_part(folder, part)
@@ -162,5 +162,5 @@ def test_the_card_of_an_ensemble_shows_its_folds_apart(drawn_folder: Path, tmp_p
     card = write_model_card(both["runs"], folds=both["folds"]).read_text(encoding="utf-8")
     assert "They are those of a model made the same way, each scored on a fold (1)" in " ".join(card.split())
     assert "| score | all folds as one |" in card
-    with pytest.raises(RunError, match="cross-validations, which answer nothing"):
+    with pytest.raises(RunError, match="combines cross-validations, which give no answers of their own"):
         write_model_card(both["folds"])

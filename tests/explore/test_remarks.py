@@ -7,7 +7,7 @@ import pytest
 from lesionwise.explore.abcd import MASK_MEASURES
 from lesionwise.explore.feature_map import FeatureMap
 from lesionwise.explore.pixels import COLOR_MEASURES
-from lesionwise.explore.remarks import explained_by_diagnosis, main_remarks, rank_separation
+from lesionwise.explore.remarks import explained_by_diagnosis, main_remarks
 
 
 def table(mel: int, nv: int, **columns: object) -> pd.DataFrame:
@@ -33,13 +33,6 @@ def measures(count: int, **columns: object) -> pd.DataFrame:
 def text(data: pd.DataFrame, pixels: pd.DataFrame, mapped: FeatureMap | None = None) -> str:
     said = main_remarks(data, pixels, mapped, features="colour")
     return "\n".join(said).replace("\u00a0", " ")
-
-
-def test_the_separation_is_the_area_under_the_roc_curve() -> None:
-    rng = np.random.default_rng(0)
-    first, second = rng.integers(0, 9, 30).astype(float), rng.integers(0, 7, 20).astype(float)
-    slow = np.mean([(a > b) + 0.5 * (a == b) for a in first for b in second])
-    assert rank_separation(first, second) == pytest.approx(slow)
 
 
 def test_the_part_explained_by_diagnosis_is_one_without_noise_and_small_without_a_difference() -> None:

@@ -7,10 +7,15 @@ import torch
 from safetensors.torch import save_file
 
 from lesionwise.errors import RecipeError
-from lesionwise.models.backbones import TimmFeatures, backbone
+from lesionwise.models.backbones import TimmFeatures
+from lesionwise.models.network import Network
 from lesionwise.models.registry import TimmOptions, create_model
 
 SIZE = (64, 96)
+
+
+def network_of(name: str, **options: Any) -> Network:
+    return create_model(f"timm:{name}", num_classes=7, image_size=SIZE, drop_rate=0.0, **options)
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +70,12 @@ def test_a_network_without_a_map_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(made, "forward_features", lambda images: straight(images)[:, :-1])
     monkeypatch.setattr(timm, "create_model", lambda *_, **__: made)
     with pytest.raises(RecipeError, match=r"features of shape \(1, 24, 64\), which are no map of 4x6 places"):
-        backbone("test_vit", num_classes=7, image_size=SIZE)
+        network_of("test_vit")
 
 
 def test_a_file_gives_weights_and_their_statistics(weights_file: Path) -> None:
-    network = backbone("test_resnet", num_classes=7, image_size=SIZE, weights=str(weights_file))
-    fresh = backbone("test_resnet", num_classes=7, image_size=SIZE)
+    network = network_of("test_resnet", weights=str(weights_file))
+    fresh = network_of("test_resnet")
     torch.manual_seed(7)
     reference = timm.create_model("test_resnet", num_classes=0)
     for name, value in reference.state_dict().items():
@@ -84,15 +89,15 @@ def test_a_file_that_does_not_say_its_statistics_needs_them(tmp_path: Path) -> N
     silent = tmp_path / "silent.safetensors"
     save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), silent)
     with pytest.raises(RecipeError, match=r"does not say how images were normalised\. Set mean and std"):
-        backbone("test_resnet", num_classes=7, image_size=SIZE, weights=str(silent))
+        network_of("test_resnet", weights=str(silent))
     told = ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
-    network = backbone("test_resnet", num_classes=7, image_size=SIZE, weights=str(silent), statistics=told)
+    network = network_of("test_resnet", weights=str(silent), statistics=told)
     torch.testing.assert_close(network.mean.flatten(), torch.tensor(told[0]))
 
 
 def test_a_file_of_another_network_is_refused(weights_file: Path) -> None:
     with pytest.raises(RecipeError, match=r"tiny\.safetensors: has no .* and lacks \d+ tensors"):
-        backbone("test_convnext", num_classes=7, image_size=SIZE, weights=str(weights_file))
+        network_of("test_convnext", weights=str(weights_file))
 
 
 @pytest.mark.parametrize(("content", "message"), [(None, "there is no"), (b"pickle", "cannot be read as")])
@@ -101,7 +106,7 @@ def test_what_is_no_safetensors_file_is_refused(content: bytes | None, message: 
     if content:
         path.write_bytes(content)
     with pytest.raises(RecipeError, match=message):
-        backbone("test_resnet", num_classes=7, image_size=SIZE, weights=str(path))
+        network_of("test_resnet", weights=str(path))
 
 
 def test_where_the_hub_cannot_be_reached_the_error_says_what_to_fetch(
@@ -116,7 +121,7 @@ def test_where_the_hub_cannot_be_reached_the_error_says_what_to_fetch(
         match=r"fetch model\.safetensors of timm/resnet18\.a1_in1k .*mean=\[0\.485.*"
         'neither a probe nor freeze = "all", can start from scratch instead, with weights=none',
     ):
-        backbone("resnet18", num_classes=7, image_size=SIZE, weights="published")
+        network_of("resnet18", weights="published")
 
 
 def test_for_weights_that_no_hub_has_the_error_names_their_address(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +130,7 @@ def test_for_weights_that_no_hub_has_the_error_names_their_address(monkeypatch: 
 
     monkeypatch.setattr(timm, "create_model", unreachable)
     with pytest.raises(RecipeError, match=r"fetch https://\S+\.pth and save its tensors as safetensors; "):
-        backbone("legacy_seresnet18", num_classes=7, image_size=SIZE, weights="published")
+        network_of("legacy_seresnet18", weights="published")
 
 
 def test_published_weights_come_with_their_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +142,7 @@ def test_published_weights_come_with_their_statistics(monkeypatch: pytest.Monkey
         return made
 
     monkeypatch.setattr(timm, "create_model", create)
-    network = backbone("test_resnet", num_classes=7, image_size=SIZE, weights="published")
+    network = network_of("test_resnet", weights="published")
     assert asked["pretrained"] is True
     torch.testing.assert_close(network.std.flatten(), torch.tensor(made.pretrained_cfg["std"]))
 
@@ -158,7 +163,7 @@ def test_a_wrong_name_or_argument_is_refused(name: str, arguments: dict[str, int
 
 
 def test_arguments_reach_the_network() -> None:
-    network = backbone("mobilenetv2_050", num_classes=7, image_size=SIZE, arguments={"pad_type": "same"})
+    network = network_of("mobilenetv2_050", options=TimmOptions({"pad_type": "same"}))
     kinds = {type(layer).__name__ for layer in network.modules()}
     assert "Conv2dSame" in kinds
 

@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from lesionwise.models.metadata import MetadataTerm
-from lesionwise.models.network import Network
+from lesionwise.models.network import MetadataTerm, Network
 from lesionwise.models.registry import create_model
 
 SIZE = (48, 64)

@@ -200,7 +200,7 @@ def test_relative_paths_are_known_by_the_folder_that_they_start_from(
     monkeypatch.chdir(tmp_path / "one")
     predicted(engine, Path("images"), out)
     monkeypatch.chdir(tmp_path / "two")
-    with pytest.raises(DataError, match=r"was started in .*one, where its relative paths begin"):
+    with pytest.raises(DataError, match=r"was started in .*one, and its relative paths start there"):
         predicted(engine, Path("images"), out, resume=True)
     assert predicted(engine, tmp_path / "one" / "images", out, resume=True) == {"kept": COUNT}
 

@@ -81,7 +81,7 @@ def test_a_table_that_cannot_be_used_is_refused_with_its_row(
 
 
 def test_a_model_of_images_alone_takes_no_table(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"images alone\. Leave --metadata out"):
+    with pytest.raises(DataError, match=r"takes no metadata, only images\. Leave --metadata out"):
         read_metadata_table(tmp_path / "known.csv", load_model(write_bundle(tmp_path / "m.onnx"), threads=1))
 
 

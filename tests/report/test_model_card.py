@@ -17,7 +17,7 @@ from lesionwise.errors import RunError
 from lesionwise.evaluation.calibration.check import CalibrationCheck
 from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
-from lesionwise.evaluation.robustness import measure_robustness, write_robustness
+from lesionwise.evaluation.robustness import measure_robustness
 from lesionwise.evaluation.runs.calibrate import calibrate_run
 from lesionwise.evaluation.runs.predictions import read_run_predictions
 from lesionwise.evaluation.runs.rejection import fit_members
@@ -25,7 +25,7 @@ from lesionwise.evaluation.runs.scores import OUT_OF_FOLD, evaluate_part, read_c
 from lesionwise.evaluation.scores.bootstrap import Estimate
 from lesionwise.evaluation.scores.evaluate import PER_CLASS
 from lesionwise.evaluation.scores.subgroups import SCORES
-from lesionwise.files import read_json, write_json, write_text
+from lesionwise.files import read_json, write_json, write_part, write_text
 from lesionwise.labels import CODES
 from lesionwise.report.model_card import _making, write_model_card
 from lesionwise.run_folder import RunFolder
@@ -112,10 +112,10 @@ def test_what_breaks_it_says_on_which_images(run: RunFolder) -> None:
     changes = [("blur", 1, right), ("blur", 2, np.roll(right, 1, axis=1))]
     found = measure_robustness(y, right, changes, np.arange(70).astype(str))
     for part, said in (("cal", "on `cal`, whose images fitted its calibration."), ("val", "on `val`.")):
-        write_robustness(run, part, found)
+        write_part(run.robustness, part, found)
         text = write_model_card(run).read_text(encoding="utf-8")
         assert f"Ten changes of the photographs at three strengths, {said}" in text
-        assert "First to break it is blur at strength 2" in text
+        assert "The first change to break it is blur at strength 2" in text
 
 
 def test_the_header_is_what_hubs_read(run: RunFolder) -> None:
@@ -349,11 +349,13 @@ def test_folds_of_another_split_or_without_a_score_are_refused(run: RunFolder) -
     with pytest.raises(RunError, match="folds: has no finished fold yet"):
         write_model_card(run, folds=folds)
     write_json(folds.split.with_suffix(".json"), {"fingerprint": "c" * 64, "by": "image"})
-    with pytest.raises(RunError, match="are folds of split cccccccccccc, but the run's is bbbbbbbbbbbb"):
+    with pytest.raises(
+        RunError, match="cross-validates split cccccccccccc, but the run's split is bbbbbbbbbbbb"
+    ):
         write_model_card(run, folds=folds)
 
 
 def test_folds_of_another_model_are_refused(run: RunFolder) -> None:
     evaluate_part(run, "val")
-    with pytest.raises(RunError, match="folds: was cross-validated with seed-mlp, not small"):
+    with pytest.raises(RunError, match="folds: cross-validates seed-mlp, but the run is of small"):
         write_model_card(run, folds=folds_beside(run, model="seed-mlp"))

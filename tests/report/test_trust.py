@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 
 from evaluation.simulation import simulate
-from lesionwise.evaluation.robustness import measure_robustness, write_robustness
+from lesionwise.evaluation.robustness import measure_robustness
 from lesionwise.evaluation.scores.bootstrap import Estimate
 from lesionwise.explain.overlay import overlay_path
-from lesionwise.explain.record import Explanation, write_explanation
+from lesionwise.explain.record import Explanation
+from lesionwise.files import write_part
 from lesionwise.report.trust import (
     explanation_facts,
     overlays,
@@ -58,8 +59,8 @@ def test_what_was_not_measured_has_no_section_and_no_figure(run: RunFolder) -> N
 
 
 def test_a_report_on_test_falls_back_to_what_was_measured_on_val_and_says_so(run: RunFolder) -> None:
-    write_explanation(run, "val", EXPLANATION)
-    write_robustness(run, "val", ROBUSTNESS)
+    write_part(run.explanation, "val", EXPLANATION)
+    write_part(run.robustness, "val", ROBUSTNESS)
     drawn: dict[str, Markup] = {}
     for facts in (explanation_facts(run, "test", drawn), robustness_facts(run, "test", drawn)):
         assert facts is not None
@@ -73,8 +74,8 @@ def test_a_report_on_test_falls_back_to_what_was_measured_on_val_and_says_so(run
 
 def test_what_was_measured_on_the_part_itself_comes_first(run: RunFolder) -> None:
     for part in ("val", "test"):
-        write_explanation(run, part, EXPLANATION)
-        write_robustness(run, part, ROBUSTNESS)
+        write_part(run.explanation, part, EXPLANATION)
+        write_part(run.robustness, part, ROBUSTNESS)
     for facts in (explanation_facts(run, "test", {}), robustness_facts(run, "test", {})):
         assert facts is not None
         assert facts["part"] == "test"
@@ -91,7 +92,7 @@ def test_the_figure_has_a_panel_for_each_change_and_marks_what_is_beyond_chance(
 
 
 def test_a_whole_table_is_written_beside_the_figure(run: RunFolder) -> None:
-    write_robustness(run, "val", ROBUSTNESS)
+    write_part(run.robustness, "val", ROBUSTNESS)
     robustness_facts(run, "val", {})
     written = pd.read_csv(run.figures / "robustness-val.csv")
     assert written["difference"].to_numpy() == pytest.approx(robustness_table(ROBUSTNESS)["difference"])

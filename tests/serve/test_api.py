@@ -141,7 +141,7 @@ def test_a_model_that_was_never_calibrated_has_no_sets(tmp_path: Path) -> None:
 def test_a_model_with_fewer_bits_than_were_tested_points_to_its_card(tmp_path: Path) -> None:
     check = {"images": 1200, "changed": 4, "largest_difference": 0.01}
     facts = {"scores": {}, "precision": "fp16", "precision_check": check}
-    for card, said in (("Read me.", "has (fp16)"), ("", "Nobody knows how good it is.")):
+    for card, said in (("Read me.", "lower precision (fp16)"), ("", "Nobody knows how good it is.")):
         path = write_bundle(tmp_path / f"half{len(card)}.onnx", card=card, **facts)
         with open_client(load_model(path, threads=1)) as client:
             page = client.get("/").text

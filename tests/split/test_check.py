@@ -168,7 +168,7 @@ def test_a_test_image_without_a_prediction_is_refused() -> None:
     table = big_table()
     ids = table["image_id"].tolist()
     with pytest.raises(
-        DataError, match=r"1 of 84 test images, such as vasc5y; .* name images such as akiec0x"
+        DataError, match=r"no prediction for 1 of 84 images, such as vasc5y; .* name images such as akiec0x"
     ):
         check_split(ids[:1], ids, table, predictions=predict(ids[:-1], table, right=set()))
 

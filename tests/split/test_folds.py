@@ -90,5 +90,8 @@ def test_what_one_fold_sees_is_not_folded_again(many: Dataset) -> None:
     whole = make_split(many, seed=1)
     verify_whole(whole)
     own = fold_split(whole, 1, many, lesion_groups(many.table), seed=0)
-    with pytest.raises(SplitError, match=r"f\.csv: is what one fold sees .* Pass the split that was folded"):
+    with pytest.raises(
+        SplitError,
+        match=r"f\.csv: is the split of a single fold .* Pass the split that the folds were made from",
+    ):
         verify_whole(own, "f.csv")

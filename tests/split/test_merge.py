@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from lesionwise.cli.app import app
 from lesionwise.errors import SplitError
-from lesionwise.split.merge import read_pairs, verify_merge
+from lesionwise.split.groups import read_pairs, verify_merge
 from lesionwise.split.split_file import read_split
 
 TABLE = pd.DataFrame(

@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 Float32s = NDArray[np.float32]
 Source = Path | Pixels | Callable[[], bytes]
 """Where the pixels of an answered image are: its file, what the network was given, or what reads it."""
+COLUMNS: Final = (
+    *("image_id", "path", "decision", "top", "malignant_probability", "prediction_set", "ood_score"),
+    *(f"prob_{code}" for code in CODES),
+    *(f"logit_{code}" for code in CODES),
+    *("model", "model_sha256"),
+)
+"""Columns of a predictions CSV."""
 _DIGITS: Final = 6
 
 
@@ -162,22 +169,28 @@ class Answers(Sequence[Answer]):
             import pandas as pd  # noqa: PLC0415 (an extra)
         except ModuleNotFoundError as error:
             raise MissingExtraError("eval", "pandas") from error
-        said = self.decisions
-        sets = [" ".join(said.prediction_codes(row) or ()) for row in range(len(self))]
-        columns = {
-            "image_id": self._unique_ids(),
-            "path": list(map(inert_name, self._all_names)),
-            "decision": said.decision,
-            "top": said.top,
-            "malignant_probability": said.malignant_probability,
-            "prediction_set": sets,
-            "ood_score": np.full(len(self), np.nan) if self.ood_score is None else self.ood_score,
-            **{f"prob_{code}": self.probabilities[:, place] for place, code in enumerate(CODES)},
-            **{f"logit_{code}": self.logits[:, place] for place, code in enumerate(CODES)},
-            "model": inert_name(self.description.name),
-            "model_sha256": self.sha256,
-        }
-        return pd.DataFrame(columns, index=range(len(self)))
+        columns = self.columns(self._unique_ids(), list(map(inert_name, self._all_names)))
+        return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+
+    def columns(self, image_ids: Sequence[str], paths: Sequence[str]) -> list[Sequence[str] | NDArray[Any]]:
+        """Return the columns of a predictions CSV in the order of `COLUMNS`, each of length N.
+
+        Each row names the model: a score can then be checked against what it was trained on.
+        """
+        said, rows = self.decisions, len(self)
+        return [
+            image_ids,
+            paths,
+            said.decision,
+            said.top,
+            said.malignant_probability,
+            [" ".join(said.prediction_codes(row) or ()) for row in range(rows)],
+            np.full(rows, np.nan) if self.ood_score is None else self.ood_score,
+            *self.probabilities.T,
+            *self.logits.T,
+            [inert_name(self.description.name)] * rows,
+            [self.sha256] * rows,
+        ]
 
     def __repr__(self) -> str:
         from lesionwise.bundle.rendering import describe_answers  # noqa: PLC0415 (which needs this record)

@@ -1,10 +1,7 @@
 """Answers as a person reads them: sentences and rows for a terminal, HTML for a notebook."""
 
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Final
-
-from jinja2 import Template
 
 from lesionwise.bundle.description import Description
 from lesionwise.data.collection import PHANTOM_WARNING
@@ -111,7 +108,8 @@ def warnings_about(description: Description) -> list[str]:
 
 def answers_html(answers: Sequence["Answer"], description: Description) -> str:
     """Return answers as HTML for a notebook: image, heatmap and bars of the first ones."""
-    return _template().render(
+    template = templates("lesionwise.page").get_template("answers.html")
+    return template.render(
         answers=[
             (answer, decision_in_words(answer), *_pictures(answer)) for answer in answers[:_IN_NOTEBOOK]
         ],
@@ -140,11 +138,6 @@ def draw_over(pixels: Pixels, values: "Float32s", zoom: float) -> Pixels:
     drawn = dim_around(pixels, seen)
     drawn[seen] = lay_colour(pixels[seen], positive_part(values))
     return drawn
-
-
-@cache
-def _template() -> Template:
-    return templates("lesionwise.page").get_template("answers.html")
 
 
 def _pictures(answer: "Answer") -> tuple[str, str]:

@@ -8,7 +8,7 @@ import typer
 from lesionwise.cli import given
 from lesionwise.cli.console import print_note, print_result
 from lesionwise.cli.options import By, Json, Quiet, complete_model, verify_models
-from lesionwise.errors import LesionwiseError, RunError
+from lesionwise.errors import LesionwiseError
 from lesionwise.names import match_names
 from lesionwise.wording import counted
 
@@ -49,7 +49,9 @@ def compare(
     """Compare models on the same images (runs by their val parts): paired differences, ranks, a verdict."""
     if len(sources) < 2:  # noqa: PLR2004 (one has nothing to be compared with)
         raise LesionwiseError("Expected at least two runs or CSVs but got one.")
-    _verify_same_split([source for source in sources if not source.is_file()])
+    from lesionwise.run_folder import open_run_folder, verify_same_split
+
+    verify_same_split([open_run_folder(source) for source in sources if not source.is_file()])
     from lesionwise.evaluation.compare import compare as compare_predictions
 
     if by == "image":
@@ -130,18 +132,6 @@ def _describe_contest(contest: "Contest", by: By, *, judged: bool = True) -> str
         lines.append(f"  {one.rank}  ({places})  {one.name:{width}}  {one.score:.3f}{behind}")
     verdict = [f"Verdict: {contest.verdict()}"] if judged else []
     return "\n\n".join([*blocks, "\n".join(lines), *verdict])
-
-
-def _verify_same_split(runs: list[Path]) -> None:
-    from lesionwise.run_folder import open_run_folder, read_split_facts
-
-    prints = {run: read_split_facts(open_run_folder(run))["fingerprint"] for run in runs}
-    for run, fingerprint in prints.items():
-        if fingerprint != prints[runs[0]]:
-            raise RunError(
-                f"{run}: was made with split {fingerprint[:12]}, {runs[0]} with {prints[runs[0]][:12]}. "
-                "One model's images may be in the other's training set. Train both with the same --split."
-            )
 
 
 def _describe(comparison: "Comparison", by: By) -> str:

@@ -263,7 +263,7 @@ def split(
     folder = with_part(folder, part)
     from lesionwise.execution import Execution
     from lesionwise.files import sole_writer
-    from lesionwise.split.merge import PAIR_COLUMNS, read_pairs, verify_merge
+    from lesionwise.split.groups import PAIR_COLUMNS, read_pairs, verify_merge
     from lesionwise.split.split_file import verify_replaceable, write_split
     from lesionwise.training.prepare import prepare
 

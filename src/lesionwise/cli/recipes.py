@@ -70,7 +70,8 @@ def describe_keys() -> list[dict[str, Any]]:
     from lesionwise.recipe import Recipe
 
     schema = Recipe.model_json_schema()
-    found = re.findall(r"^ {8}(\w+): (.+?)(?=^ {8}\w+: |\Z)", _attributes(Recipe), re.MULTILINE | re.DOTALL)
+    documented = (Recipe.__doc__ or "").partition("Attributes:\n")[2].rstrip() + "\n"
+    found = re.findall(r"^ {8}(\w+): (.+?)(?=^ {8}\w+: |\Z)", documented, re.MULTILINE | re.DOTALL)
     sentences = {key: " ".join(text.split()) for key, text in found}
     return [
         {
@@ -82,10 +83,6 @@ def describe_keys() -> list[dict[str, Any]]:
         }
         for key, facts in schema["properties"].items()
     ]
-
-
-def _attributes(documented: type) -> str:
-    return (documented.__doc__ or "").partition("Attributes:\n")[2].rstrip() + "\n"
 
 
 def _type(facts: dict[str, Any]) -> str:

@@ -44,15 +44,16 @@ def robustness(
 
     open_run_folder(run, "run", "ensemble")
     require("torch")
-    from lesionwise.evaluation.robustness import describe_robustness, write_robustness
+    from lesionwise.evaluation.robustness import describe_robustness
     from lesionwise.execution import Execution
     from lesionwise.experiments.robustness import perturbed_part
+    from lesionwise.files import write_part
     from lesionwise.run_record import timed_stage
 
     with run_to_write(run, "run", "ensemble") as folder, Display(quiet=quiet) as display:
         with timed_stage(folder, f"robustness on {part}"):
             found = perturbed_part(folder, part, execution=Execution(device, progress=display))
-        write_robustness(folder, part, found)
+        write_part(folder.robustness, part, found)
     lines = [f"{part}, on changed photographs:", *(f"  {line}" for line in describe_robustness(found))]
     print_result("\n".join(lines), found.to_json(), as_json=json)
 

@@ -4,8 +4,7 @@ A JPEG holds its picture in blocks of 8x8 pixels. A decoder that is asked for k 
 block into k x k pixels and never computes the others. No filter that slides over the picture does the same:
 BICUBIC, HAMMING or BOX leave twice the difference, and more where the sides are no multiple of 8.
 
-Here: the same linear map for pixels that are decoded already. Not here: decoding and the cut that follows
-(`images`). Letters: k eighths of a side.
+Not here: decoding and the cut that follows (`images`). Letters: k eighths of a side.
 """
 
 from functools import cache

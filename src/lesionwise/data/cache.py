@@ -1,6 +1,5 @@
 """The image cache: every image of a data set, decoded once, as one memory-mapped array.
 
-Here: building it in parallel, continuing after an interruption, opening it, and the data's fingerprint.
 Not here: how one image is read (`images`).
 
 A cache folder is named by what it was made from (ids, file sizes and times, target size, image rule), so a

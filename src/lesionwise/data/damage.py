@@ -1,7 +1,6 @@
 """Damage that image decoders pass over.
 
-Here: a JPEG decoded without repairs, and checks of the compressed data of other formats. Not
-here: the rule by which an image is read (`images`).
+Not here: the rule by which an image is read (`images`).
 
 A decoder made for viewers fills what is missing with grey and reports nothing; a diagnosis must not rest on
 such pixels. Not found, because nothing in the file contradicts it: changed bytes of uncompressed pixels, and
@@ -72,7 +71,8 @@ def decode_jpeg(content: bytes, *, height: int = 1, width: int = 1, colours: str
                 raise
             return decode(_without_stray_bytes(content))
     except ValueError as error:
-        raise DamagedImageError(f"is damaged: {_first_line(error)}") from error
+        reason = str(error).partition("\n")[0]
+        raise DamagedImageError(f"is damaged: {reason}") from error
 
 
 def verify_compressed_data(content: bytes, image: Image.Image) -> None:
@@ -241,7 +241,3 @@ def _components(jpeg: bytes) -> int:
     """Return the number of colours in the header of a JPEG; 0 if it has no header of that kind."""
     frame = re.search(rb"\xff[\xc0-\xc2]\x00.\x08.{4}(.)", jpeg, re.DOTALL)
     return frame[1][0] if frame else 0
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

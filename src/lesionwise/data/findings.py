@@ -1,6 +1,5 @@
 """Coded findings: what is wrong with a data folder, where, and what to do about it.
 
-Here: the record, its text, and the checks that need the table alone.
 Not here: reading a folder (`layouts`) and judging pixels.
 """
 
@@ -12,7 +11,7 @@ import pandas as pd
 from lesionwise.data.layouts import PLACE, Listing
 from lesionwise.errors import FindingsError
 from lesionwise.labels import CODES
-from lesionwise.wording import counted
+from lesionwise.wording import counted, shortened
 
 REQUIRED_COLUMNS: Final = ("lesion_id", "image_id", "dx")
 OLDEST_YEARS: Final = 110
@@ -56,9 +55,9 @@ class Finding:
     def __str__(self) -> str:
         places = ""
         if self.rows:
-            places = f" Rows: {_shorten([str(row) for row in self.rows])}."
+            places = f" Rows: {shortened([str(row) for row in self.rows])}."
         elif self.ids:
-            places = f" Images: {_shorten(list(self.ids))}."
+            places = f" Images: {shortened(self.ids)}."
         return f"{self.code} {self.severity}: {self.message}.{places} {self.remedy}"
 
 
@@ -200,8 +199,3 @@ def _finding(
     ids = tuple(rows["image_id"].dropna().astype(str))
     places = tuple(rows[PLACE]) if PLACE in rows else tuple(int(row) for row in rows.index)
     return Finding(code, severity, message, remedy, rows=places, ids=ids)
-
-
-def _shorten(items: list[str]) -> str:
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return ", ".join(items[:_SHOWN]) + more

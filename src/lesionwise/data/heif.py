@@ -1,7 +1,6 @@
 """HEIC and AVIF: the files of phones.
 
-Here: knowing them by their first bytes, and a reader for HEIC, which needs the extra `heif`; AVIF is read by
-Pillow itself. Not here: what is done with them (`images`).
+HEIC needs the extra `heif`; AVIF is read by Pillow itself. Not here: what is done with them (`images`).
 """
 
 from functools import cache

@@ -1,7 +1,6 @@
 """Reading one image: the same function for training and for serving.
 
-Here: `read_image`, from a file or bytes to the pixels that a model sees. Not here: keeping them (`cache`),
-and anything random.
+Not here: keeping them (`cache`), and anything random.
 
 The rule, which bundles name as `IMAGE_RULE`: apply the EXIF orientation; decode a JPEG at the smallest eighth
 of its size that still covers the target, and scale all other pictures down in the same way (`block_scaling`);
@@ -184,11 +183,7 @@ def rgb_pixels(image: Image.Image) -> Pixels:
 
 
 def image_sides(source: Path | bytes) -> tuple[int, int]:
-    """Return width and height of an image as it is stored, from its header alone.
-
-    Raises:
-        ImageError: If it is no image of a known format, or damaged.
-    """
+    """Return width and height of an image as it is stored, from its header alone."""
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
             head = file.read(1024)

@@ -1,7 +1,6 @@
 """Saving a picture as JPEG and reading it again, as an everyday program does.
 
-Here: the loss alone, for augmentation and for changed photographs. Not here: reading a file as a model sees
-it (`images`), which decodes at a smaller scale.
+Not here: reading a file as a model sees it (`images`), which decodes at a smaller scale.
 """
 
 import io
@@ -10,6 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from lesionwise.page.embed import encoded
 
 _COARSE_COLOURS: Final = 2  # Pillow's number for 4:2:0, its own choice and that of most programs
 
@@ -20,9 +21,7 @@ def jpeg_file(pixels: NDArray[np.uint8], quality: int) -> bytes:
     Pillow uses the precise transform of libjpeg, as nearly every program does. `simplejpeg` would be faster,
     but below quality 96 it always uses the fast transform, which gives other pictures.
     """
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=_COARSE_COLOURS)
-    return file.getvalue()
+    return encoded(pixels, "JPEG", quality=quality, subsampling=_COARSE_COLOURS)
 
 
 def recompress(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:

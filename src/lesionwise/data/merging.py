@@ -1,7 +1,6 @@
 """Several collections as one data folder.
 
-Here: one table of all their images, each counted once, and lesions joined across collections. Not here:
-groups within one collection, and pixels (`lesionwise.split.groups`, `identical`).
+Not here: groups within one collection, and pixels (`lesionwise.split.groups`, `identical`).
 """
 
 import re

@@ -1,7 +1,7 @@
 """What is known of a lesion besides its image: age, sex and site, as numbers that a model can take.
 
 Here: the encoding, with numpy alone, for training and for serving; a bundle holds it as it is. Not here:
-what a model makes of the numbers (`models.metadata`). What is not known is all zeros, and adds nothing.
+what a model makes of the numbers (`models.network`). What is not known is all zeros, and adds nothing.
 
 `dx_type` and `dataset` have no encoding: they tell how a diagnosis was made.
 """
@@ -132,7 +132,8 @@ class Encoding(_Part):
         Raises:
             DataError: If a value is none that its field may have; the message does not say of which image.
         """
-        return _stacked([self._row(record) for record in records], self.length)
+        rows = [self._row(record) for record in records]
+        return np.asarray(rows, np.float32).reshape(len(rows), self.length)
 
     def known(self, records: Iterable[Record]) -> list[Record]:
         """Return records of a data folder as `encode` takes them: odd values count as not known."""
@@ -183,10 +184,6 @@ def is_unknown(value: Value) -> bool:
     if isinstance(value, float):
         return math.isnan(value)
     return value is None or str(value).strip().lower() in UNKNOWN
-
-
-def _stacked(rows: list[list[float]], length: int) -> Float32s:
-    return np.asarray(rows, np.float32).reshape(len(rows), length)
 
 
 def _shown(value: object) -> str:

@@ -1,8 +1,7 @@
 """What may be done to an image before a network sees it: three pure functions, named in recipe and bundle.
 
-Here: the steps, their order, and the name of the rule that they make. Not here: reading the file (`images`,
-which calls both halves) and anything random. All are off unless a recipe asks for them; what each is worth
-to a network, `benchmarks/accuracy/preprocessing.sh` measures.
+Not here: reading the file (`images`, which calls both halves) and anything random. All are off unless a
+recipe asks for them; what each is worth to a network, `benchmarks/accuracy/preprocessing.sh` measures.
 
 A step's name carries a version: whoever changes what a step computes gives it another, so that old caches and
 bundles are not taken for new ones.

@@ -1,7 +1,6 @@
 """How light the skin around a lesion is: an estimate from the photograph, since no table says it.
 
-Here: the individual typology angle. Not here: its bands and their scores
-(`lesionwise.evaluation.scores.subgroups`).
+Not here: its bands and their scores (`lesionwise.evaluation.scores.subgroups`).
 
 The angle was made for a colorimeter on skin. A photograph adds its lamp, its white balance and its JPEG, and
 dermatoscopes press the blood out of the skin: a band may be off by one or two, and the same skin may fall

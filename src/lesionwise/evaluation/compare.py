@@ -18,6 +18,7 @@ from lesionwise.evaluation.scores.bootstrap import (
 )
 from lesionwise.evaluation.scores.evaluate import OVERALL, Measured, mean_title, measure
 from lesionwise.evaluation.scores.weights import Truth
+from lesionwise.files import JsonRecord
 from lesionwise.names import match_names
 from lesionwise.wording import counted
 
@@ -43,7 +44,7 @@ class McNemar:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(JsonRecord):
     """A model held against the first.
 
     Attributes:
@@ -59,10 +60,6 @@ class Comparison:
     diagnoses: int
     differences: dict[str, Estimate]
     mcnemar: McNemar
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain dictionaries."""
-        return asdict(self)
 
 
 def mcnemar(y_true: Truth, first: ArrayLike, second: ArrayLike) -> McNemar:
@@ -150,7 +147,6 @@ def compare(
     *,
     by: Literal["lesion", "image"] = "lesion",
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Contest:
     """Hold each model against the first and rank all, on the same images and the same resampled lesions.
 
@@ -166,7 +162,7 @@ def compare(
     (reference, first), *others = aligned
     truth, groups = _known(reference, first)
     measured = {
-        name: measure(truth, one.y_prob, groups, resamples=resamples, seed=seed) for name, one in aligned
+        name: measure(truth, one.y_prob, groups, resamples=resamples, seed=0) for name, one in aligned
     }
     base = measured[reference]
     diagnoses, lesions = len(np.unique(truth)), int(base.lesion.max()) + 1
@@ -241,9 +237,9 @@ def _as_named_by(first: Predictions, reference: str, other: Predictions, name: s
     if len(match) < max(len(ours), len(theirs)):
         odd = sorted(set(ours) - set(match)) + sorted(set(theirs) - set(match.values()))
         raise DataError(
-            f"{name}: {counted(len(odd), 'image')}, such as {odd[0]}, missing from it or from {reference}; "
-            f"it names images such as {min(theirs)}, {reference} such as {ours[0]}. Models are compared on "
-            "the same images only."
+            f"{name}: expected the images of {reference} but {counted(len(odd), 'image')}, such as {odd[0]}, "
+            f"{'is' if len(odd) == 1 else 'are'} in only one of the two. {name} names images such as "
+            f"{min(theirs)}, {reference} such as {ours[0]}. Models are compared on the same images only."
         )
     place = {image: row for row, image in enumerate(theirs)}
     rows = np.array([place[match[image]] for image in ours], np.int64)

@@ -9,8 +9,7 @@
 | linear probes of foundation models | `filename,…,probability_class_0,…` |
 | ISIC challenge | `image,MEL,NV,BCC,AKIEC,BKL,DF,VASC` |
 
-Here: finding ids and probabilities by the names of columns. Not here: whether they are probabilities
-(`predictions`). Letters: K classes of the model.
+Not here: whether they are probabilities (`predictions`). Letters: K classes of the model.
 """
 
 import re
@@ -76,7 +75,7 @@ def in_our_form(table: pd.DataFrame, source: str, classes: Sequence[str] | None 
     if odd:
         raise DataError(
             f"{source}: expected one column of probabilities for each diagnosis (mel, MEL or prob_mel) but "
-            f"found otherwise for {', '.join(odd)}. If the model knows only some of the seven, name those "
+            f"found {', '.join(odd)}. If the model knows only some of the seven, name those "
             "with --classes."
         )
     return table.rename(columns={found[0]: f"prob_{code}" for code, found in by_code.items()})
@@ -105,7 +104,7 @@ def _ordered(table: pd.DataFrame, source: str) -> NDArray[np.float64] | None:
     except ValueError as error:
         raise DataError(
             f"{source}: expected as many numbers in each row of {name} as the model has classes, such as "
-            f"[0.7 0.3], but they cannot be read so: {error}."
+            f"[0.7 0.3], but cannot read them: {error}."
         ) from error
 
 

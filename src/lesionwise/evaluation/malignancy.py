@@ -1,13 +1,12 @@
 """Malignant against benign: scores on a truth that says no more than that, such as ISIC 2020 and 2024.
 
-Here: reading such a truth, and scoring the sum of the malignant probabilities. Not here: scores of the seven
-diagnoses (`scores.evaluate`).
+The score is the sum of the malignant probabilities. Not here: the seven diagnoses (`scores.evaluate`).
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -20,16 +19,15 @@ from lesionwise.evaluation.scores.bootstrap import Estimate, fraction_estimate
 from lesionwise.evaluation.scores.evaluate import draw_scores
 from lesionwise.evaluation.scores.ranking import binary_auc_score
 from lesionwise.evaluation.scores.weights import Floats
-from lesionwise.evaluation.tables import read_images
+from lesionwise.evaluation.tables import predicted, read_images
+from lesionwise.files import JsonRecord
 from lesionwise.labels import INDEX, MALIGNANT
-from lesionwise.names import match_names
-from lesionwise.wording import counted
 
 _MALIGNANT: Final = [INDEX[code] for code in MALIGNANT]
 
 
 @dataclass(frozen=True)
-class MalignancyScores:
+class MalignancyScores(JsonRecord):
     """Scores of malignant against benign, each with its interval, and what they rest on.
 
     Attributes:
@@ -42,19 +40,12 @@ class MalignancyScores:
     lesions: int
     unknown: int
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain dictionaries."""
-        return {**vars(self), "scores": {name: vars(value) for name, value in self.scores.items()}}
-
 
 def read_malignancy(path: Path) -> pd.DataFrame:
     """Read which images are malignant: from `benign_malignant`, `target`, `diagnosis_1` or a diagnosis.
 
     Returns:
         `image_id`, `malignancy` ("malignant", "benign" or "") and, if there, `lesion_id`.
-
-    Raises:
-        DataError: If the table has no image id, repeats an image, or says nothing of malignancy.
     """
     table = read_images(path)
     found = malignancy_of(table)
@@ -85,26 +76,16 @@ def evaluate_malignancy(
         DataError: If an image of the truth has no prediction, a lesion is not known, or all are of one kind.
     """
     wanted = truth[truth["malignancy"] != ""]
-    images = predictions.image_id.tolist()
-    name = match_names(wanted["image_id"].tolist(), images)
-    lost = wanted.loc[~wanted["image_id"].isin(list(name)), "image_id"]
-    if len(lost):
-        raise DataError(
-            f"{source}: no prediction for {len(lost)} of {counted(len(wanted), 'image')}, such as "
-            f"{lost.iloc[0]}; the predictions name images such as {min(images)}."
-        )
-    place = {image: row for row, image in enumerate(images)}
-    rows = [place[name[image]] for image in wanted["image_id"]]
-    lesions = _lesions(predictions, wanted, rows, source, by_image=by_image)
+    said = predicted(predictions, wanted["image_id"].tolist(), source)
+    lesions = _lesions(said, wanted, source, by_image=by_image)
     y_true = (wanted["malignancy"] == "malignant").to_numpy(np.int64)
     if len(set(y_true.tolist())) < 2:  # noqa: PLR2004 (malignant and benign)
         raise DataError(f"{source}: expected malignant and benign images but found one kind only.")
-    y_prob = predictions.y_prob[rows]
-    drawn = draw_scores(_SCORES, y_true, y_prob, lesions)
+    drawn = draw_scores(_SCORES, y_true, said.y_prob, lesions)
     sides = {kind: len(np.unique(lesions[y_true == kind])) for kind in (0, 1)}
     rests_on = {"malignant_auc": min(sides.values()), "sensitivity": sides[1], "specificity": sides[0]}
     scores = {
-        name: fraction_estimate(float(score(y_true, y_prob, None)), drawn[name], rests_on[name])
+        name: fraction_estimate(float(score(y_true, said.y_prob, None)), drawn[name], rests_on[name])
         for name, score in _SCORES.items()
     }
     return MalignancyScores(
@@ -112,13 +93,11 @@ def evaluate_malignancy(
     )
 
 
-def _lesions(
-    predictions: Predictions, truth: pd.DataFrame, rows: list[int], source: str, *, by_image: bool
-) -> NDArray[np.str_]:
+def _lesions(said: Predictions, truth: pd.DataFrame, source: str, *, by_image: bool) -> NDArray[np.str_]:
     if by_image:
         return truth["image_id"].to_numpy(str)
-    if predictions.group is not None:
-        return predictions.group[rows]
+    if said.group is not None:
+        return said.group
     if "lesion_id" in truth and (truth["lesion_id"] != "").all():
         return truth["lesion_id"].to_numpy(str)
     raise DataError(

@@ -115,7 +115,7 @@ def fit_rejection(
     changed = None if cal_changed is None else (np.asarray(cal_changed, float) - middle) @ direction + offset
     lengths = {len(values) for values in (score, classes, changed, groups) if values is not None}
     if len(lengths) > 1:
-        raise ValueError(f"Expected one length of all that belongs to cal, got {sorted(lengths)}")
+        raise ValueError(f"Expected arrays of one length for cal but got {sorted(lengths)}")
     accepted = {} if classes is None else accepted_out_of_fold(score, classes, changed, groups)
     return Rejection(middle, direction, offset, rejecting_cutoff(score, classes, changed), accepted)
 

@@ -1,13 +1,12 @@
 """How much a score loses on changed photographs, and what breaks a model first.
 
-Here: from predictions of the same images, plain and changed, to differences with intervals. Not here:
-changing photographs (`lesionwise.data.perturbations`) and predicting them
+Not here: changing photographs (`lesionwise.data.perturbations`) and predicting them
 (`lesionwise.experiments.robustness`).
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,9 +22,8 @@ from lesionwise.evaluation.scores.evaluate import Scores, draw_scores
 from lesionwise.evaluation.scores.ranking import macro_auc_score
 from lesionwise.evaluation.scores.subgroups import malignant_auc_score, melanoma_recall_score
 from lesionwise.evaluation.scores.weights import Lesions, Truth
-from lesionwise.files import read_json, write_json
+from lesionwise.files import JsonRecord
 from lesionwise.labels import CODES
-from lesionwise.run_folder import RunFolder
 from lesionwise.wording import listed
 
 SCORES: Final[Scores] = {
@@ -64,7 +62,7 @@ class Changed:
 
 
 @dataclass(frozen=True)
-class Robustness:
+class Robustness(JsonRecord):
     """What changed photographs cost a model.
 
     Attributes:
@@ -76,25 +74,6 @@ class Robustness:
     plain: dict[str, float]
     changed: list[Changed]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain dictionaries and lists, as `robustness.json` holds them."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Robustness":
-        """Return the record that `to_json` wrote."""
-        changed = [
-            Changed(
-                **{
-                    **of,
-                    "differences": {name: Estimate(**by) for name, by in of["differences"].items()},
-                    "together": Estimate(**of["together"]),
-                }
-            )
-            for of in value["changed"]
-        ]
-        return cls(**{**value, "changed": changed})
-
 
 def measure_robustness(
     y_true: Truth,
@@ -103,7 +82,6 @@ def measure_robustness(
     groups: Lesions,
     *,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Robustness:
     """Hold the predictions of changed photographs against those of the plain ones.
 
@@ -112,13 +90,13 @@ def measure_robustness(
         changed: Name, strength and class probabilities of each change.
     """
     truth, base = np.asarray(y_true), np.asarray(plain, float)
-    options: dict[str, Any] = {"resamples": resamples, "seed": seed}
     scores = _scores(truth, base)
-    drawn = draw_scores(SCORES, truth, base, groups, **options)
+    drawn = draw_scores(SCORES, truth, base, groups, resamples=resamples)
     rows, main = [], []
     for name, strength, y_prob in changed:
         prob = np.asarray(y_prob, float)
-        found, resampled = _scores(truth, prob), draw_scores(SCORES, truth, prob, groups, **options)
+        found = _scores(truth, prob)
+        resampled = draw_scores(SCORES, truth, prob, groups, resamples=resamples)
         moved = {score: resampled[score] - drawn[score] for score in SCORES}
         differences = {score: spread_estimate(found[score] - scores[score], moved[score]) for score in SCORES}
         same = float((prob.argmax(axis=1) == base.argmax(axis=1)).mean())
@@ -152,16 +130,17 @@ def describe_robustness(found: Robustness) -> list[str]:
     sentences = []
     if broken:
         sentences.append(
-            f"First to break it is {broken[0].name} at strength {broken[0].strength}: balanced accuracy "
-            f"{_signed(broken[0].together)}; {100 * broken[0].same_answer:.0f} % of the answers stay."
+            f"The first change to break it is {broken[0].name} at strength {broken[0].strength}: balanced "
+            f"accuracy {_signed(broken[0].together)}; {100 * broken[0].same_answer:.0f} % of the answers "
+            "stay the same."
         )
         later = [f"{row.name} at {row.strength} ({row.together.value:+.2f})" for row in broken[1:]]
         if later:
             sentences.append(f"Then {listed(later)}.")
     else:
-        sentences.append("Nothing that was tried lowers balanced accuracy by more than chance.")
+        sentences.append("None of the changes lowers balanced accuracy by more than chance.")
     if unbroken:
-        sentences.append(f"At no strength does a loss by {listed(unbroken)} stand out from chance.")
+        sentences.append(f"At every strength, the loss by {listed(unbroken)} is within chance.")
     if broken and lost is not broken[0]:
         sentences.append(
             f"The greatest loss is by {lost.name} at strength {lost.strength}: {_signed(lost.together)}."
@@ -169,23 +148,9 @@ def describe_robustness(found: Robustness) -> list[str]:
     return sentences
 
 
-def read_robustness(run: RunFolder, part: str) -> Robustness | None:
-    """Return what was measured on a part, or None where nothing was."""
-    if not run.robustness.is_file():
-        return None
-    parts = read_json(run.robustness)["parts"]
-    return Robustness.from_json(parts[part]) if part in parts else None
-
-
-def write_robustness(run: RunFolder, part: str, found: Robustness) -> None:
-    """Add what was measured on a part to `robustness.json`."""
-    earlier = read_json(run.robustness)["parts"] if run.robustness.is_file() else {}
-    write_json(run.robustness, {"parts": {**earlier, part: found.to_json()}})
-
-
 def _scores(truth: NDArray[np.int64], prob: NDArray[np.float64]) -> dict[str, float]:
     if len(np.unique(truth)) < len(CODES):
-        raise ValueError("Expected images of every diagnosis: balanced accuracy is undefined without.")
+        raise ValueError("Expected images of every diagnosis: without them, balanced accuracy is undefined.")
     return {name: float(score(truth, prob, None)) for name, score in SCORES.items()}
 
 

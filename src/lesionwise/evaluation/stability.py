@@ -7,15 +7,15 @@ looked at as often as one likes.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, draw_means, fraction_estimate
 from lesionwise.evaluation.scores.weights import Lesions, Truth
-from lesionwise.files import read_json, write_json
+from lesionwise.files import JsonRecord, read_json, write_json
 from lesionwise.run_folder import RunFolder
 from lesionwise.wording import counted
 
@@ -64,25 +64,12 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Stability:
+class Stability(JsonRecord):
     """How often answers stay the same."""
 
     images: int
     lesions: int
     changes: dict[str, Kept]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain dictionaries, as `scores.json` holds them."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Stability":
-        """Return the record that `to_json` wrote."""
-        changes = {
-            change: Kept(**{name: share and Estimate(**share) for name, share in shares.items()})
-            for change, shares in value["changes"].items()
-        }
-        return cls(**{**value, "changes": changes})
 
 
 def measure_stability(
@@ -91,7 +78,6 @@ def measure_stability(
     groups: Lesions,
     *,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Stability:
     """Return the share of the images whose answer each change leaves as it is.
 
@@ -106,7 +92,7 @@ def measure_stability(
         if getattr(before, aspect) is not None
     }
     kept = np.stack(list(same.values()), axis=1).astype(float)
-    drawn = draw_means(kept, groups, y_true, resamples=resamples, seed=seed)
+    drawn = draw_means(kept, groups, y_true, resamples=resamples)
     lesions = len(np.unique(np.asarray(groups)))
     shares: dict[str, dict[str, Estimate]] = {}
     for column, (change, aspect) in enumerate(same):
@@ -127,27 +113,23 @@ def describe_stability(found: Stability) -> list[str]:
         f"{strongest} gives {100 * most:.1f} % of {counted(found.images, 'image')} another likeliest "
         f"diagnosis, {mildest} {100 * least:.1f} %."
     )
-    return [diagnoses, *_flags(found)]
-
-
-def _flags(found: Stability) -> list[str]:
     flags = [(kept.melanoma.value, change) for change, kept in found.changes.items() if kept.melanoma]
     if not flags:
-        return []
+        return [diagnoses]
     kept, change = min(flags)
-    return [f"The melanoma flag changes most often with {change}: for {100 * (1 - kept):.1f} %."]
+    return [diagnoses, f"The melanoma flag changes most often with {change}: for {100 * (1 - kept):.1f} %."]
 
 
-def read_stability(run: RunFolder, part: str = "cal") -> Stability | None:
-    """Return what was measured on a part, or None where nothing was."""
+def read_stability(run: RunFolder) -> Stability | None:
+    """Return what was measured on `cal`, or None where nothing was."""
     found = read_json(run.scores).get(STABILITY, {}) if run.scores.is_file() else {}
-    return Stability.from_json(found[part]) if part in found else None
+    return Stability.from_json(found["cal"]) if "cal" in found else None
 
 
-def write_stability(run: RunFolder, found: Stability, part: str = "cal") -> None:
-    """Add what was measured on a part to `scores.json`."""
+def write_stability(run: RunFolder, found: Stability) -> None:
+    """Add what was measured on `cal` to `scores.json`."""
     earlier = read_json(run.scores) if run.scores.is_file() else {"parts": {}}
-    write_json(run.scores, {**earlier, STABILITY: {**earlier.get(STABILITY, {}), part: found.to_json()}})
+    write_json(run.scores, {**earlier, STABILITY: {"cal": found.to_json()}})
 
 
 def drop_stability(run: RunFolder) -> None:

@@ -1,6 +1,6 @@
 """Tables about images: their true diagnosis, their lesion, and what else is known of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -44,11 +44,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def read_images(path: Path) -> pd.DataFrame:
-    """Read a table with one row for each image, as text under our names.
-
-    Raises:
-        DataError: If the file cannot be read, has no image id, or repeats an image.
-    """
+    """Read a table with one row for each image, as text under our names."""
     table = tables.read_table(path).frame()
     if "image_id" not in table:
         raise DataError(
@@ -128,22 +124,33 @@ def join_truth(predictions: Predictions, truth: pd.DataFrame, source: str) -> Pr
     """
     if "dx" not in truth:
         raise DataError(f"{source}: expected a diagnosis (dx, or the seven one-hot columns) but found none.")
-    images, predicted = truth["image_id"].tolist(), predictions.image_id.tolist()
-    unpredicted = sorted(set(images) - set(match_names(images, predicted)))
-    if unpredicted:
-        lost = unpredicted[0]
-        alike = [name for name in predicted if is_end_of(lost, name)]
+    predicted(predictions, truth["image_id"].tolist(), source)
+    return join_table(predictions, truth, source)
+
+
+def predicted(predictions: Predictions, images: Sequence[str], source: str) -> Predictions:
+    """Return the predictions of some images, in their order.
+
+    Raises:
+        DataError: If an image has no prediction, or its name fits several.
+    """
+    names = predictions.image_id.tolist()
+    match = match_names(images, names)
+    lost = sorted(set(images) - set(match))
+    if lost:
+        alike = [name for name in names if is_end_of(lost[0], name)]
         if len(alike) > 1:
             raise DataError(
-                f"{source}: {lost} fits several predictions, {' and '.join(alike[:2])}. Predict one of these "
-                "files, or name both in the truth as the predictions do."
+                f"{source}: {lost[0]} fits several predictions, {' and '.join(alike[:2])}. Predict one of "
+                "these files, or name both in the truth as the predictions do."
             )
         raise DataError(
-            f"{source}: no prediction for {len(unpredicted)} of {counted(len(images), 'image')}, such as "
-            f"{lost}; the predictions name images such as {min(predicted)}. Predict them too, or pass a "
+            f"{source}: no prediction for {len(lost)} of {counted(len(images), 'image')}, such as "
+            f"{lost[0]}; the predictions name images such as {min(names)}. Predict them too, or pass a "
             "truth of the predicted images only."
         )
-    return join_table(predictions, truth, source)
+    place = {name: row for row, name in enumerate(names)}
+    return predictions.take(np.array([place[match[image]] for image in images], np.int64))
 
 
 def join_table(predictions: Predictions, table: pd.DataFrame, source: str) -> Predictions:

@@ -1,7 +1,6 @@
 """Cross-validation by lesion: a run for each fold, and the predictions of every held-out image in one file.
 
-Here: which folds there are, what one of them leaves, and the scores of all and their mean. Not here: what a
-fold's run sees (`lesionwise.split.folds`) and training it (`training.run`).
+Not here: what a fold's run sees (`lesionwise.split.folds`) and training it (`training.run`).
 
 The folder is a run folder whose part is `out-of-fold`, with a run folder for each fold inside:
 
@@ -28,7 +27,7 @@ from lesionwise.experiments.folder import Experiment, HeldOut
 from lesionwise.experiments.sharing import finish_all
 from lesionwise.files import read_json, sole_writer, write_json, write_text
 from lesionwise.recipe import Recipe, load_recipe
-from lesionwise.run_folder import RunFolder, claim_own_folder
+from lesionwise.run_folder import RunFolder
 from lesionwise.split.assign import FOLDS
 from lesionwise.split.folds import fold_everything, fold_numbers, fold_split, verify_whole
 from lesionwise.split.split_file import Split, read_split
@@ -194,22 +193,11 @@ class _Dealt:
 
 def _start(experiment: Experiment, split: Path | None, folds: int | list[int] | None) -> _Dealt:
     """Return the folds of a new cross-validation, or of one that is continued."""
-    run, started = experiment.folder, experiment.started
-    if experiment.recipe.defect_resample_before_split:
-        raise SplitError(
-            'defect_resample_before_split makes a split of its own, not folds. See "lesionwise leakage".'
-        )
-    claim_own_folder(run.cross_validation, what="cross-validation")
-    if started:
-        experiment.verify_same_settings(split)
     deal = partial(_deal, experiment, split, folds)
-    data = experiment.prepare(split, deal)
-    if started:
-        experiment.verify_same_data(data)
+    data = experiment.read(split, deal, what="cross-validation")
     dealt = deal(data)
-    if not started:
-        numbers = fold_numbers(dealt.split)
-        experiment.start(data, dealt.split, folds=numbers, done=[])
+    if not experiment.started:
+        experiment.start(data, dealt.split, folds=fold_numbers(dealt.split), done=[])
     return dealt
 
 

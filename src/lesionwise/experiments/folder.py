@@ -1,7 +1,6 @@
 """A folder of several runs that one command makes and continues: a cross-validation, a leakage measurement.
 
-Here: how such a folder starts, that it is continued as it started, and one of its runs. Not here: which
-images each run holds out (`crossval`, `leakage`), and where the runs are done (`sharing`).
+Not here: which images each run holds out (`crossval`, `leakage`), and where the runs are done (`sharing`).
 The record says what the folder holds. It is written first, which makes the folder one of its kind, and the
 split last: a folder without a split has not started.
 """
@@ -10,15 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock
 
 from lesionwise.data.workspace import default_cache_root
+from lesionwise.errors import SplitError
 from lesionwise.execution import Execution
 from lesionwise.files import read_json, write_json, write_text
 from lesionwise.recipe import Recipe
-from lesionwise.run_folder import RunFolder, verify_not_reread, verify_same_start
+from lesionwise.run_folder import RunFolder, claim_own_folder, verify_not_reread, verify_same_start
 from lesionwise.run_record import describe_environment
 from lesionwise.split.split_file import Split, is_other_split, write_split
 from lesionwise.training.ledger import predict_held_out
@@ -93,23 +93,39 @@ class Experiment:
         device = choose_device(self.execution.device) if local else None
         verify_recipe(self.recipe, device, resumed=self.started)
 
-    def prepare(self, split: Path | None, verify: Callable[[TableData], object]) -> TrainingData:
-        """Read the data: with the split of a folder that is continued, else with the one that is given.
+    def read(
+        self,
+        split: Path | None,
+        verify: Callable[[TableData], object],
+        *,
+        what: str,
+        **settings: Any,  # noqa: ANN401 (JSON values)
+    ) -> TrainingData:
+        """Read the data of a new folder, or of one that is continued, which must be as it started.
 
         Args:
             verify: Called with what the table alone tells, before images are read.
+            what: What the folder holds, for messages.
+            settings: Settings beside the seed that must be the same.
         """
-        return prepare(
-            self.data,
-            self.recipe,
-            split=(self.folder.split if self.started else split) or "lesion",
-            seed=self.seed,
-            verify=verify,
-            execution=self.execution,
+        if self.recipe.defect_resample_before_split:
+            raise SplitError(
+                f"defect_resample_before_split makes a split of its own, as a {what} does. Leave that key "
+                "out."
+            )
+        claim_own_folder(self.record, what=what)
+        if self.started:
+            self._verify_same_settings(split, settings)
+        own: Path | Literal["lesion"] = (self.folder.split if self.started else split) or "lesion"
+        data = prepare(
+            self.data, self.recipe, split=own, seed=self.seed, verify=verify, execution=self.execution
         )
+        if self.started:
+            changed = data.is_other_than(read_json(self.record), self.recipe.metadata)
+            verify_same_start(self.folder.path, {"content of --data": changed})
+        return data
 
-    def verify_same_settings(self, split: Path | None, **settings: Any) -> None:  # noqa: ANN401 (JSON values)
-        """Make sure that a folder is continued with the settings it started with."""
+    def _verify_same_settings(self, split: Path | None, settings: dict[str, Any]) -> None:
         verify_not_reread(self.folder)
         kept, now = read_json(self.record), {"seed": self.seed, **settings}
         verify_same_start(
@@ -120,11 +136,6 @@ class Experiment:
                 "--split": is_other_split(split, self.folder.split),
             },
         )
-
-    def verify_same_data(self, data: TrainingData) -> None:
-        """Make sure that the data is what the folder started with."""
-        changed = data.is_other_than(read_json(self.record), self.recipe.metadata)
-        verify_same_start(self.folder.path, {"content of --data": changed})
 
     def start(self, data: TrainingData, split: Split, **facts: Any) -> None:  # noqa: ANN401 (JSON values)
         """Write the files that a new folder starts with."""

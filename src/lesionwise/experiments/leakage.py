@@ -11,7 +11,6 @@ on it. The rest is what the four protocols deal out, each in its own way.
     <protocol>/             its run folder; with predictions-exam.csv it is finished, and never repeated
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -33,14 +32,14 @@ from lesionwise.experiments.leakage_scores import (
 from lesionwise.experiments.sharing import finish_all
 from lesionwise.files import sole_writer
 from lesionwise.recipe import Recipe, load_recipe
-from lesionwise.run_folder import RunFolder, claim_own_folder
+from lesionwise.run_folder import RunFolder
 from lesionwise.split.assign import make_split
 from lesionwise.split.folds import fold_numbers, in_folds, verify_whole
 from lesionwise.split.split_file import Split
 from lesionwise.training.defects import augmented_copies, copied_dataset, draw_copies
 from lesionwise.training.fit import write_part_predictions
 from lesionwise.training.loop.hardware import choose_device
-from lesionwise.training.prepare import TableData, TrainingData, prepare
+from lesionwise.training.prepare import TableData, prepare
 
 PER_CLASS: Final = 500  # what the seeds' notebooks draw of each class
 _AUGMENTED_TIMES: Final = 3  # three changed copies beside each drawn image
@@ -86,7 +85,8 @@ def _finish_protocols(experiment: Experiment, split: str | Path | None, per_clas
             if not run.predictions(EXAM).exists()
         }
 
-    known = _read(experiment, Path(split) if split else None, per_class, deal)
+    given = Path(split) if split else None
+    known = experiment.read(given, deal, what="measurement", per_class=per_class)
     splits = deal(known)
     if not experiment.started:
         experiment.start(known, known.split, per_class=per_class, outcomes=[])
@@ -109,7 +109,8 @@ def finish_protocol(protocol: HeldOut) -> None:
         protocol.finish()
         whole = RunFolder(run.path.parent).split
         known = prepare(protocol.data, protocol.recipe, split=whole, execution=protocol.execution)
-        seen = _exam_only(known, _exam_fold(known, str(whole)))
+        in_exam = _in_exam(known, _exam_fold(known, str(whole)))
+        seen = replace(known, part=np.where(in_exam, EXAM, ""))
         device = choose_device(protocol.execution.device)
         progress = protocol.execution.progress
         write_part_predictions(run, protocol.recipe, seen, (EXAM,), device=device, progress=progress)
@@ -134,13 +135,11 @@ def protocol_split(protocol: str, known: TableData, exam: int, *, seed: int, per
     try:
         made = make_split(dataset, by="lesion" if protocol == "lesion-split" else "image", seed=seed)
     except SplitError as error:
-        raise SplitError(f"Beside test and the exam (fold {exam}), for {protocol}: {error}") from error
+        raise SplitError(
+            f"{protocol}, on the images outside test and the exam (fold {exam}): {error}"
+        ) from error
     own: dict[str, Any] = {"of": known.split.fingerprint, "held_out": PROTOCOLS[protocol]}
     return Split(made.frame, {**made.meta, **own, "left_out": left_out})
-
-
-def _exam_only(known: TrainingData, exam: int) -> TrainingData:
-    return replace(known, part=np.where(_in_exam(known, exam), EXAM, ""))
 
 
 def _in_exam(known: TableData, exam: int) -> NDArray[np.bool_]:
@@ -148,23 +147,10 @@ def _in_exam(known: TableData, exam: int) -> NDArray[np.bool_]:
     return np.asarray(fold == exam) & in_folds(known.split, known.image_id)
 
 
-def _read(
-    experiment: Experiment, split: Path | None, per_class: int, verify: Callable[[TableData], object]
-) -> TrainingData:
-    """Return the data of a new measurement, or of one that is continued, which must be the same."""
-    if experiment.recipe.defect_resample_before_split:
-        raise SplitError("Expected a recipe without defect_resample_before_split: two protocols resample.")
-    claim_own_folder(experiment.record, what="measurement")
-    if experiment.started:
-        experiment.verify_same_settings(split, per_class=per_class)
-    known = experiment.prepare(split, verify)
-    if experiment.started:
-        experiment.verify_same_data(known)
-    return known
-
-
 def _exam_fold(known: TableData, source: str) -> int:
     if known.split.leaky:
-        raise SplitError("Expected a split by lesion, so that the exam is clean, but it says that it leaks.")
+        raise SplitError(
+            "Expected a split by lesion, so that the exam is clean, but this one is by image and leaks."
+        )
     verify_whole(known.split, source)
     return fold_numbers(known.split, source)[0]

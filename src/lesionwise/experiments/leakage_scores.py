@@ -1,7 +1,6 @@
 """The results of the protocols of a leakage measurement.
 
-Here: scoring a run on its own test part, on the clean rest of that and on the exam, and the files with the
-scores. Not here: making the runs (`leakage`).
+Not here: making the runs (`leakage`).
 """
 
 from dataclasses import asdict, dataclass, replace

@@ -1,8 +1,7 @@
 """Evaluating trained weights again at another size, zoom or number of views.
 
-Here: which recipe keys can be changed, and the new run folder. Its `reread.json` says whose weights it has
-and what they were trained with. Not here: predicting (`lesionwise.training.fit`) and calibrating, which is
-done again because the answers change.
+Not here: predicting (`lesionwise.training.fit`) and calibrating, which is done again because the answers
+change.
 """
 
 from collections.abc import Sequence
@@ -93,7 +92,7 @@ def _looking_otherwise(run: RunFolder, changes: Sequence[str]) -> Recipe:
     if others:
         raise RecipeError(
             f"{run.path}: {', '.join(others)} decides what is trained. Only {', '.join(LOOKING)} can be "
-            "changed afterwards; for the rest, train the recipe anew."
+            "changed afterwards; for the rest, train the recipe again."
         )
     return recipe
 
@@ -101,13 +100,15 @@ def _looking_otherwise(run: RunFolder, changes: Sequence[str]) -> Recipe:
 def _verify_trained(run: RunFolder, recipe: Recipe) -> None:
     """Make sure that there are weights, and that they fit what the network would look at."""
     if not run.predictions("cal").is_file() or not run.best.is_file():
-        raise RunError(f"{run.path}: is not trained to its end, or its weights are gone.")
+        raise RunError(
+            f"{run.path}: has not finished training, or its weights are missing. Train it with --resume."
+        )
     read_network(run.best, load_recipe(run.config))
     try:
         read_network(run.best, recipe)
     except RuntimeError as error:
         raise RecipeError(
-            f"{run.path}: {recipe.model} has other weights for images of {recipe.image_size}. Train it anew."
+            f"{run.path}: {recipe.model} has other weights for images of {recipe.image_size}. Train it again."
         ) from error
 
 

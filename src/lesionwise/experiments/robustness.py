@@ -39,13 +39,7 @@ _JOBS: Final = [(name, strength) for name in PERTURBATIONS for strength in STREN
 Pixels = NDArray[np.uint8]
 
 
-def perturbed_part(
-    run: RunFolder,
-    part: str,
-    *,
-    seed: int = 0,
-    execution: Execution = Execution(),
-) -> Robustness:
+def perturbed_part(run: RunFolder, part: str, *, execution: Execution = Execution()) -> Robustness:
     """Return what each change at each strength costs a run on a part.
 
     Args:
@@ -62,7 +56,7 @@ def perturbed_part(
             f'Run "lesionwise evaluate {run.path} --final", which notes the look.'
         )
     model = _model(run, part, replace(execution, device=choose_device(execution.device)))
-    plain, *changed = map(model.answer, _changed_images(model, seed, execution))
+    plain, *changed = map(model.answer, _changed_images(model, execution))
     named = [(name, strength, prob) for (name, strength), prob in zip(_JOBS, changed, strict=True)]
     return measure_robustness(model.truth, plain, named, model.groups)
 
@@ -118,7 +112,7 @@ def _model(run: RunFolder, part: str, execution: Execution) -> _Model:
         other.fingerprint != first.fingerprint or not np.array_equal(other.ids, first.ids)
         for other in members
     ):
-        raise RunError(f"{run.path}: its members have not the same images in {part} any more.")
+        raise RunError(f"{run.path}: its members no longer have the same images in {part}.")
 
     def answer(images: Mapping[_Look, Pixels]) -> Floats:
         return run_probabilities(run, mean_logits([member.answer(images) for member in members]))
@@ -152,13 +146,13 @@ def _network(run: RunFolder, part: str, execution: Execution) -> _Model:
     )
 
 
-def _changed_images(model: _Model, seed: int, execution: Execution) -> Iterator[dict[_Look, Pixels]]:
+def _changed_images(model: _Model, execution: Execution) -> Iterator[dict[_Look, Pixels]]:
     """Yield the images (N, H, W, 3) as each network reads them: unchanged, then after each change."""
     looks = sorted(model.looks)
     with ThreadPoolExecutor(execution.workers or usable_cores()) as pool:
         photographs = list(pool.map(_read, model.paths))
         for number, job in enumerate((None, *_JOBS)):
-            read = partial(_read_changed, job=job, seed=seed, looks=looks)
+            read = partial(_read_changed, job=job, looks=looks)
             found = zip(*pool.map(read, photographs, model.ids.tolist()), strict=True)
             yield {look: np.stack(images) for look, images in zip(looks, found, strict=True)}
             if job:
@@ -168,10 +162,10 @@ def _changed_images(model: _Model, seed: int, execution: Execution) -> Iterator[
 
 
 def _read_changed(
-    photograph: Pixels, image_id: str, *, job: tuple[str, int] | None, seed: int, looks: Sequence[_Look]
+    photograph: Pixels, image_id: str, *, job: tuple[str, int] | None, looks: Sequence[_Look]
 ) -> list[Pixels]:
     """Return one photograph, once changed, as each network reads it."""
-    changed = perturb(photograph, *job, image_id=image_id, seed=seed) if job else photograph
+    changed = perturb(photograph, *job, image_id=image_id, seed=0) if job else photograph
     return [fit_image(changed, look.size, steps=look.steps) for look in looks]
 
 

@@ -36,7 +36,7 @@ def train_seeds(
     """
     if recipe.defect_resample_before_split:
         raise SplitError(
-            "defect_resample_before_split draws other copies for each seed, so that no split is the same."
+            "defect_resample_before_split draws other copies for each seed: no split is shared. Leave it out."
         )
     if recipe.train_on_val:
         raise RecipeError(

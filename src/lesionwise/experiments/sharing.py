@@ -1,7 +1,6 @@
 """Doing the runs of an experiment: one after another in this process, or on the machines of a Ray cluster.
 
-Here: with Ray one task for each run, what a task may use, and what becomes of its errors. Not here: the runs
-(`folder`) and the connection (`lesionwise.cluster`).
+Not here: the runs (`folder`) and the connection (`lesionwise.cluster`).
 
 Ray tasks write into the same folders as a command without Ray, which all machines must see under one path. A
 task whose machine is lost starts again elsewhere and goes on from the last checkpoint.
@@ -94,6 +93,6 @@ def _raise(ray: "ModuleType", reference: Any, run: HeldOut) -> None:  # noqa: AN
         raise
     except ray.exceptions.RayError as error:
         reason = str(error).strip().partition("\n")[0]
-        raise RunError(f"{run.out}: Ray gave up: {reason}. The same command goes on from here.") from error
+        raise RunError(f"{run.out}: Ray gave up: {reason}. Run the same command to continue.") from error
     if message is not None:
         raise RunError(message)

@@ -1,7 +1,6 @@
 """Measuring how stable the answers of a bundle, or of a run's bundle, are on `cal`.
 
-Here: which images they are, from a run folder or from a data folder and a split. Not here: asking the model
-(`lesionwise.predict.stability`) and making a run's bundle (`lesionwise.export`).
+Not here: asking the model (`lesionwise.predict.stability`) and making a run's bundle (`lesionwise.export`).
 """
 
 from pathlib import Path

@@ -48,9 +48,10 @@ def choose_method(network: Network, size: tuple[int, int]) -> Method:
         features = network.eval().features(torch.zeros(1, 3, *size))
     if features.ndim != _MAP_AXES:
         raise RunError(
-            f"Expected features with places but theirs is the shape {tuple(features.shape)}: there is no map."
+            f"Expected features with places but got the shape {tuple(features.shape)}, which gives no map."
         )
-    return Method.hires_cam if _sees_single_pixels(features, size) else Method.grad_cam
+    sees_single_pixels = tuple(features.shape[1:3]) == size  # (1, H, W, D), a place for each pixel
+    return Method.hires_cam if sees_single_pixels else Method.grad_cam
 
 
 def class_maps(network: Network, images: Tensor, classes: Tensor, method: Method) -> Tensor:
@@ -70,11 +71,6 @@ def class_maps(network: Network, images: Tensor, classes: Tensor, method: Method
     if method is Method.hires_cam:
         return (features * gradient).sum(3)
     return (features * gradient.mean((2, 3), keepdim=True)).sum(1)
-
-
-def _sees_single_pixels(features: Tensor, size: tuple[int, int]) -> bool:
-    """Whether features (1, H, W, D) have their channels last and a place for each pixel."""
-    return tuple(features.shape[1:3]) == size
 
 
 def _pick(maps: Tensor, classes: Tensor) -> Tensor:

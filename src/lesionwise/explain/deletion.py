@@ -1,7 +1,7 @@
 """Does a map matter to the model: what its answer becomes as places are taken away or put in.
 
-Here: deletion and insertion in the order of a map, in random order, and in the order of another image's map,
-which knows where lesions lie but not this one. Not here: maps (`cam`).
+Places go in the order of the map, in random order, and in the order of another image's map, which knows where
+lesions lie but not this one. Not here: maps (`cam`).
 
 A place is taken away by painting it in the mean colour of the image. A faithful map takes the certainty away
 sooner than chance does, and brings it back sooner. Letters: K steps.

@@ -9,9 +9,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from lesionwise.explain.record import MODES, Explanation
-from lesionwise.page.figure_file import write_figure
 from lesionwise.page.palette import LIGHT
-from lesionwise.page.theme import figure_style
+from lesionwise.page.theme import figure_style, write_figure
 
 _ORDERS: Final = {
     "own": ("the map's order", "accent", "-", "o"),

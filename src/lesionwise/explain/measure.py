@@ -16,7 +16,7 @@ from lesionwise.evaluation.scores.subgroups import LEAST_LESIONS
 from lesionwise.explain.cam import Method, choose_method, class_maps, stretch_maps
 from lesionwise.explain.deletion import ORDERS, answer_curves, area_under, cell_values
 from lesionwise.explain.pointing import Pointing, Shares, measure_shares, others, summarise
-from lesionwise.explain.record import MODES, Explanation
+from lesionwise.explain.record import MODES, Explanation, Stage
 from lesionwise.explain.sanity import randomised, rank_similarity
 from lesionwise.labels import CODES
 from lesionwise.models.network import Network
@@ -189,9 +189,9 @@ def _cascade(
     y_true: Integers,
     groups: NDArray[np.str_],
     progress: Progress,
-) -> list[dict[str, object]]:
+) -> list[Stage]:
     own = explained.maps[torch.from_numpy(some)]
-    stages: list[dict[str, object]] = []
+    stages: list[Stage] = []
     for layers, network in randomised(explained.network):
         maps = [
             class_maps(network, views, classes, explained.method)

@@ -7,13 +7,13 @@ therefore comes with the same for the map of *another* image, drawn at random, w
 centring explains alone.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, draw_means, spread_estimate
+from lesionwise.files import JsonRecord
 
 Floats = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ class Shares:
 
 
 @dataclass(frozen=True)
-class Pointing:
+class Pointing(JsonRecord):
     """How much a model's maps lie on lesions, over a set of images.
 
     Attributes:
@@ -64,18 +64,6 @@ class Pointing:
     hit_rate: Estimate
     hit_rate_of_others: Estimate
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain dictionaries."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Pointing":
-        """Return what `to_json` wrote."""
-        read: dict[str, Any] = {
-            name: Estimate(**of) if isinstance(of, dict) else of for name, of in value.items()
-        }
-        return cls(**read)
-
 
 def measure_shares(
     maps: NDArray[np.float32], masks: NDArray[np.float32], other_maps: NDArray[np.float32]
@@ -87,12 +75,7 @@ def measure_shares(
 
 
 def summarise(
-    shares: Shares,
-    y_true: ArrayLike,
-    groups: ArrayLike,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    shares: Shares, y_true: ArrayLike, groups: ArrayLike, *, resamples: int = RESAMPLES
 ) -> Pointing:
     """Return means over images with intervals that resample lesions.
 
@@ -108,7 +91,7 @@ def summarise(
     names = list(vars(shares))
     columns = np.column_stack([getattr(shares, name) for name in names])[kept]
     truth, lesions = np.asarray(y_true)[kept], np.asarray(groups)[kept]
-    drawn = draw_means(columns, lesions, truth, resamples=resamples, seed=seed)
+    drawn = draw_means(columns, lesions, truth, resamples=resamples)
     means = dict(zip(names, columns.mean(axis=0).tolist(), strict=True))
     samples = dict(zip(names, drawn.T, strict=True))
     ratios = {name: means[name] / means["area"] for name in ("own", "other")}

@@ -1,19 +1,27 @@
 """`explanation.json`: how a run's maps are made, and what came out when they were tested."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
+
+from typing_extensions import TypedDict
 
 from lesionwise.evaluation.scores.bootstrap import Estimate
 from lesionwise.explain.pointing import Pointing
-from lesionwise.files import read_json, write_json
-from lesionwise.run_folder import RunFolder
+from lesionwise.files import JsonRecord
 
 MODES: Final = ("deletion", "insertion")
 """Taking places away, and putting them back."""
 
 
+class Stage(TypedDict):
+    """Which layers are shuffled, and how similar the maps still are."""
+
+    layers: str
+    similarity: Estimate
+
+
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(JsonRecord):
     """Everything known about the maps of one model on one part.
 
     Attributes:
@@ -25,8 +33,7 @@ class Explanation:
         curves: Mean probability of the explained class after each step, by "<deletion|insertion>-<order>".
         gains: By "<deletion|insertion>-<order>", what the map's own order is better by than that other one;
             above zero is in its favour.
-        cascade: Similarity of the maps to those of the trained network as more layers are shuffled, each
-            `layers` with `similarity`.
+        cascade: Similarity of the maps to those of the trained network as more layers are shuffled.
         sample: How many of the images curves and cascade rest on, taken at even steps.
     """
 
@@ -40,39 +47,8 @@ class Explanation:
     curves: dict[str, list[float]]
     areas: dict[str, Estimate]
     gains: dict[str, Estimate]
-    cascade: list[dict[str, Any]]
+    cascade: list[Stage]
     sample: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain dictionaries and lists, as `explanation.json` holds them."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Explanation":
-        """Return the record that `to_json` wrote."""
-        estimates: dict[str, Any] = {
-            key: {name: Estimate(**of) for name, of in value[key].items()} for key in ("areas", "gains")
-        }
-        pointing = Pointing.from_json(value["pointing"]) if value["pointing"] else None
-        by_diagnosis = {code: Pointing.from_json(of) for code, of in value["by_diagnosis"].items()}
-        cascade = [{**stage, "similarity": Estimate(**stage["similarity"])} for stage in value["cascade"]]
-        sizes = {key: tuple(value[key]) for key in ("places", "view")}
-        read = {"pointing": pointing, "by_diagnosis": by_diagnosis, "cascade": cascade}
-        return cls(**{**value, **estimates, **read, **sizes})
-
-
-def read_explanation(run: RunFolder, part: str) -> Explanation | None:
-    """Return what was measured on a part, or None where nothing was."""
-    if not run.explanation.is_file():
-        return None
-    parts = read_json(run.explanation)["parts"]
-    return Explanation.from_json(parts[part]) if part in parts else None
-
-
-def write_explanation(run: RunFolder, part: str, explanation: Explanation) -> None:
-    """Add what was measured on a part to `explanation.json`."""
-    earlier = read_json(run.explanation)["parts"] if run.explanation.is_file() else {}
-    write_json(run.explanation, {"parts": {**earlier, part: explanation.to_json()}})
 
 
 def describe_explanation(explanation: Explanation) -> list[str]:
@@ -92,7 +68,7 @@ def _pointing(found: Pointing) -> str:
         if own.value > found.ratio_of_others.value - 1 and own.low > 0
         else "so the larger part of it comes from lesions lying in the middle, and the rest is aim"
         if own.low > 0
-        else "so it cannot be told from the habit of photographing lesions in the middle"
+        else "so it cannot be distinguished from the habit of photographing lesions in the middle"
     )
     return (
         f"{aim} of the map lies on the lesion than chance would put there: {_percent(found.share)} of it on "

@@ -18,8 +18,8 @@ from lesionwise.execution import Execution
 from lesionwise.explain.measure import Explained, explain_images, lesion_shares_of, measure
 from lesionwise.explain.overlay import worth_showing, write_overlays
 from lesionwise.explain.page import write_page
-from lesionwise.explain.record import Explanation, read_explanation, write_explanation
-from lesionwise.files import write_text
+from lesionwise.explain.record import Explanation
+from lesionwise.files import read_part, write_part, write_text
 from lesionwise.labels import CODES
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
@@ -76,10 +76,10 @@ def explain_run(
     explained = explain_images(network, recipe, data.pixels, rows, answers, progress=progress)
     masks, kept = find_masks(data.dataset.folder), _kept_part(recipe, data)
     if image_ids:
-        record = read_explanation(run, part)
+        record = read_part(run.explanation, part, Explanation)
     else:
         record = measure(explained, ids, data.y[rows], groups, masks, kept=kept, progress=progress)
-        write_explanation(run, part, record)
+        write_part(run.explanation, part, record)
     table = _table(explained, data)
     if masks:
         shares = lesion_shares_of(explained, ids, masks, kept)

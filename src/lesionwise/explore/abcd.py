@@ -1,7 +1,6 @@
 """The ABCD of dermatoscopy as numbers, from images and the masks of their lesions.
 
-Here: what is measured under a mask. Not here: finding masks (`lesionwise.data.masks`), and what needs none
-(`pixels`).
+Not here: finding masks (`lesionwise.data.masks`), and what needs none (`pixels`).
 
 These are descriptions, not the score that a dermatologist gives: the size of a lesion in millimetres is not
 known, and differential structures are reduced to "how much fine detail". All are taken at the cached size.

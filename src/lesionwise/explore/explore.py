@@ -1,6 +1,5 @@
 """From a data folder to what is known of it: what `lesionwise data explore` looks at, in order."""
 
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +84,8 @@ def explore_folder(
     dataset = read_dataset(folder)
     execution.progress.on_data(dataset.about)
     cache = open_cache(dataset, SIZE, execution=execution)
-    sizes = _sizes(dataset.paths, execution.workers)
+    with ThreadPoolExecutor(execution.workers or usable_cores()) as pool:
+        sizes = list(pool.map(image_sides, dataset.paths))
     look = look_at_images(dataset, cache, execution)
     features, told, short = look.features, f"{_FEATURES} numbers of colour and texture", "colour and texture"
     if recipe:
@@ -129,9 +129,3 @@ def look_at_images(dataset: Dataset, cache: ImageCache, execution: Execution = E
 
     in_threads(work, len(y), execution)
     return Look(pd.DataFrame(measured), features, sums.mean(), sums.deviation())
-
-
-def _sizes(paths: Iterable[Path], workers: int | None) -> list[tuple[int, int]]:
-    """Return width and height of each file, from its header."""
-    with ThreadPoolExecutor(workers or usable_cores()) as pool:
-        return list(pool.map(image_sides, paths))

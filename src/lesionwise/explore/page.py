@@ -8,15 +8,15 @@ from markupsafe import Markup
 
 from lesionwise.data.collection import collection_of
 from lesionwise.errors import DataError
-from lesionwise.explore import RECORD, gallery, tables
-from lesionwise.explore.drawings import Drawing, all_drawings, axes_names
+from lesionwise.explore import RECORD, pixel_figures, tables
+from lesionwise.explore.drawings import all_drawings, axes_names
 from lesionwise.explore.explore import Exploration
 from lesionwise.files import atomic_path, read_json, sole_writer, write_json, write_text
 from lesionwise.labels import CODES, NAMES
 from lesionwise.page.embed import jpeg_uri
 from lesionwise.page.palette import LIGHT
 from lesionwise.page.shell import render_page
-from lesionwise.page.theme import figure_style, figure_svg
+from lesionwise.page.theme import Drawing, figure_style, figure_svg
 from lesionwise.run_folder import claim_own_folder
 
 _DPI: Final = 160
@@ -59,8 +59,8 @@ def _write_page(found: Exploration, out: Path) -> Path:
         samples=_samples(found),
         features=found.features,
         map=_interactive_map(found),
-        tile=gallery.TILE,
-        mapped_most=gallery.MAPPED,
+        tile=pixel_figures.TILE,
+        mapped_most=pixel_figures.MAPPED,
     )
     path = out / "explore.html"
     write_text(path, page)
@@ -78,23 +78,22 @@ def _verify_replaceable(out: Path, found: Exploration) -> None:
 
 def _write(folder: Path, name: str, drawing: Drawing) -> Markup:
     """Write a figure and its table, and return it as SVG."""
-    folder.mkdir(parents=True, exist_ok=True)
-    figure = drawing.draw()
+    figure, table, title = drawing
     with atomic_path(folder / f"{name}.png") as temporary, figure_style():
         figure.savefig(temporary, format="png", dpi=_DPI, facecolor=LIGHT["ground"])
-    write_text(folder / f"{name}.csv", drawing.table.to_csv(index=False))
+    write_text(folder / f"{name}.csv", table.to_csv(index=False))
     if name in _SHOWN_OTHERWISE:
         return Markup()
-    return Markup(figure_svg(figure, name=name, title=drawing.title))  # noqa: S704 (matplotlib escapes texts)
+    return Markup(figure_svg(figure, name=name, title=title))  # noqa: S704 (matplotlib escapes texts)
 
 
 def _samples(found: Exploration) -> dict[str, list[dict[str, str]]]:
     """Return some images of each diagnosis that has any."""
-    chosen = gallery.sample_rows(found.dx, found.lesion, count=gallery.SAMPLES)
+    chosen = pixel_figures.sample_rows(found.dx, found.lesion, count=pixel_figures.SAMPLES)
     ids = found.dataset.table["image_id"].to_list()
     return {
         code: [
-            {"id": ids[row], "source": jpeg_uri(found.cache.pixels[row], quality=gallery.QUALITY)}
+            {"id": ids[row], "source": jpeg_uri(found.cache.pixels[row], quality=pixel_figures.QUALITY)}
             for row in rows
         ]
         for code, rows in chosen.items()
@@ -106,9 +105,9 @@ def _interactive_map(found: Exploration) -> dict[str, Any] | None:
     """Return what the page's map needs: points in its box, and the sheet of thumbnails."""
     if not found.mapped:
         return None
-    chosen = gallery.sample_rows(found.dx, found.lesion, count=gallery.MAPPED)
+    chosen = pixel_figures.sample_rows(found.dx, found.lesion, count=pixel_figures.MAPPED)
     rows = [row for code in sorted(CODES, key=lambda code: -len(chosen[code])) for row in chosen[code]]
-    sheet, across = gallery.thumbnail_sheet(found.cache.pixels, rows)
+    sheet, across = pixel_figures.thumbnail_sheet(found.cache.pixels, rows)
     low, high = np.quantile(found.mapped.points, _OUTLIERS, axis=0)
     inside = np.clip((found.mapped.points[rows] - low) / np.maximum(high - low, 1e-6), 0, 1)
     width, height, margin = _BOX

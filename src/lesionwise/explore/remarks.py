@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
+from lesionwise.evaluation.scores.ranking import binary_auc_score
 from lesionwise.explore import tables
 from lesionwise.explore.abcd import MASK_MEASURES
 from lesionwise.explore.feature_map import FeatureMap
@@ -51,12 +51,6 @@ def main_remarks(
             f"{mapped.chance:.0%}."
         )
     return [sentence.replace("%", "\u00a0%") for sentence in sentences]
-
-
-def rank_separation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Return how often a value of the first is above one of the second: the area under the ROC curve."""
-    ranks = rankdata(np.concatenate([first, second]))[: len(first)]
-    return float((ranks.sum() - len(first) * (len(first) + 1) / 2) / (len(first) * len(second)))
 
 
 def explained_by_diagnosis(values: NDArray[np.float64], dx: NDArray[np.str_]) -> float:
@@ -181,7 +175,8 @@ def _melanoma(measures: pd.DataFrame, dx: NDArray[np.str_]) -> Iterator[str]:
         mel, nv = (values[(dx == code) & np.isfinite(values)] for code in ("mel", "nv"))
         if min(len(mel), len(nv)) < _ENOUGH:
             return
-        separations[name] = rank_separation(mel, nv)
+        both = np.concatenate([mel, nv])
+        separations[name] = float(binary_auc_score(np.arange(len(both)) < len(mel), both))
     name = max(separations, key=lambda measure: abs(separations[measure] - _EVEN))
     words = {"area": "size", "colors": "variety of colours", "detail": "amount of fine detail",
              "border": "irregularity of the border", "against_skin": "contrast with the skin"}  # fmt: skip

@@ -95,7 +95,7 @@ def read_onnx(path: Path, size: tuple[int, int] | None) -> ForeignModel:
         raise BundleError(f"is of opset {opset}; export it with opset {_OLDEST_OPSET} or later")
     model, changes = original, []
     answers = [(answer_of(original, port), TOLERANCE)]
-    if _holds_halves(model):
+    if any(tensor.data_type in _HALVES for tensor in model.graph.initializer):
         model, in_fp32 = _in_fp32(model), replace(port, kind=TensorProto.FLOAT)
         answers = [(answers[0][0], _HALF_TOLERANCE), (answer_of(model, in_fp32), TOLERANCE)]
         changes.append("it computes in fp32 now; its weights had sixteen bits")
@@ -286,10 +286,6 @@ def _converted(model: Any) -> Any:  # noqa: ANN401
             f"is of opset {_opset(model)} and cannot be brought to {_OPSET}: {short(error)}. Export it with "
             f"opset {_OPSET} or later"
         ) from error
-
-
-def _holds_halves(model: Any) -> bool:  # noqa: ANN401
-    return any(tensor.data_type in _HALVES for tensor in model.graph.initializer)
 
 
 def _in_fp32(model: Any) -> Any:  # noqa: ANN401

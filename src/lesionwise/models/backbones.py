@@ -1,7 +1,6 @@
 """`timm:<any>`: the networks of the timm library as features, with published weights or fresh ones.
 
-Here: making a timm network give a feature map, whatever its own shape is, and the head on top. Not here:
-where weights come from (`weights`).
+Not here: where weights come from (`weights`).
 
 References:
     Wightman (2019), PyTorch Image Models, https://doi.org/10.5281/zenodo.4414861 (Apache-2.0)
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lesionwise.errors import RecipeError
-from lesionwise.models.network import Head, Network, PooledHead
+from lesionwise.models.network import Head, Network
 from lesionwise.models.weights import (
     FRESH,
     PUBLISHED,
@@ -30,37 +29,6 @@ Arguments = Mapping[str, bool | int | float | str]
 
 _MAP_AXES: Final = 4
 _TOKEN_AXES: Final = 3
-
-
-def backbone(
-    name: str,
-    *,
-    num_classes: int,
-    image_size: tuple[int, int],
-    drop_rate: float = 0.0,
-    weights: str = FRESH,
-    statistics: Statistics | None = None,
-    arguments: Arguments | None = None,
-) -> Network:
-    """Return a timm network with our pooled head on its features, so that class activation maps are exact.
-
-    Layers that timm puts between the features and its classifier are left out.
-
-    Args:
-        name: timm's name, such as "mobilenetv2_100" or "convnext_atto.d2_in1k".
-        image_size: Height and width of its images, in pixels; some transformers fit no other.
-        weights: "published", "none", or the path of a safetensors file.
-        statistics: Mean and standard deviation of RGB in [0, 1] that a file of weights was trained with,
-            where it does not say so itself.
-        arguments: Passed to `timm.create_model`.
-
-    Raises:
-        RecipeError: If the name, an argument or the weights cannot be used, or the network gives no map.
-    """
-    features = TimmFeatures(
-        name, image_size=image_size, weights=weights, statistics=statistics, arguments=arguments
-    )
-    return features.under(PooledHead(features.num_features, num_classes, drop_rate))
 
 
 class TimmFeatures(nn.Module):

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
-from lesionwise.models.metadata import MetadataTerm  # noqa: TC001 (torch reads it)
 from lesionwise.models.views import VIEWS, turn, turn_back
 
 
@@ -50,6 +49,30 @@ class Head(nn.Module):
         """Return logits (B, C) of the network's features."""
         logits: Tensor = self.linear(self.drop(self.embed(features)))
         return logits
+
+
+class MetadataTerm(nn.Module):
+    """A small network beside the image's, whose answer is added to the logits.
+
+    Because it is added, the class activation maps of the image stay exact: their mean is what the image says.
+    No layer has a bias and all that is unknown is zero, so that without metadata nothing is added.
+
+    Args:
+        hidden: Units between; none makes the term linear.
+    """
+
+    def __init__(self, numbers: int, num_classes: int, *, hidden: int = 32) -> None:
+        super().__init__()
+        self.numbers = numbers
+        self.deep = nn.Sequential(nn.Linear(numbers, hidden, bias=False), nn.ReLU()) if hidden else None
+        self.linear = nn.Linear(hidden or numbers, num_classes, bias=False)
+        nn.init.zeros_(self.linear.weight)  # training starts from what the image says alone
+
+    @override
+    def forward(self, metadata: Tensor) -> Tensor:
+        """Return what is added to the logits, shape (B, C), of encoded metadata (B, M)."""
+        added: Tensor = self.linear(self.deep(metadata) if self.deep else metadata)
+        return added
 
 
 class Network(nn.Module):
@@ -98,7 +121,9 @@ class Network(nn.Module):
         views = VIEWS[self.views]
         seen = images if len(views) == 1 else torch.cat([turn(images, view) for view in views])
         features = self._features(seen)
-        embedding = _mean_of(self.head.embed(features), len(views))
+        embedding = self.head.embed(features)
+        if len(views) > 1:
+            embedding = embedding.reshape(len(views), -1, embedding.shape[1]).mean(0)
         cam = self.head.cam(features)
         if cam is not None and len(views) > 1:
             maps = cam.reshape(len(views), -1, *cam.shape[1:])
@@ -122,10 +147,6 @@ class Network(nn.Module):
     def _features(self, images: Tensor) -> Tensor:
         features: Tensor = self.features((images - self.mean) / self.std)
         return features
-
-
-def _mean_of(embeddings: Tensor, views: int) -> Tensor:
-    return embeddings if views == 1 else embeddings.reshape(views, -1, embeddings.shape[1]).mean(0)
 
 
 class PooledHead(Head):

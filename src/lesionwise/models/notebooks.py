@@ -20,10 +20,7 @@ def seed_mlp(*, num_classes: int, image_size: tuple[int, int], drop_rate: float 
     """Return the notebooks' network.
 
     Its dense layers meet an image of height, width and channels and so work on the channels of each pixel
-    alone; only after flattening does it see where a pixel is.
-
-    Args:
-        drop_rate: Dropout after the first two layers, .3 in the notebooks.
+    alone; only after flattening does it see where a pixel is. Dropout comes after the first two layers.
     """
     features = nn.Sequential(
         ChannelsLast(),
@@ -45,11 +42,7 @@ class ChannelsLast(nn.Module):
 
 
 def seed_cnn(*, num_classes: int, image_size: tuple[int, int], drop_rate: float = 0.5) -> Network:
-    """Return the notebooks' network: two blocks of two convolutions, then a dense layer.
-
-    Args:
-        drop_rate: Dropout before the last layer, .5 in the notebooks.
-    """
+    """Return the notebooks' network: two blocks of two convolutions, a dense layer, then dropout."""
     height, width = image_size[0] // 4, image_size[1] // 4
     features = nn.Sequential(
         *_convolutions(3, 32), Dropout(0.25),
@@ -70,9 +63,6 @@ def seed_cnn_256(*, num_classes: int, image_size: tuple[int, int], drop_rate: fl
     """Return the notebooks' network: 256, 128 and 64 filters, each pooled and dropped out.
 
     Convolutions are unpadded and the layer of 32 is linear, as in the notebooks.
-
-    Args:
-        drop_rate: Dropout after each pooling, .3 in the notebooks.
     """
     layers: list[nn.Module] = []
     height, width = image_size
@@ -97,7 +87,6 @@ def seed_vgg16(
     trained with; here it is what the weights at hand were trained with.
 
     Args:
-        drop_rate: Dropout before the last layer; none in the notebooks.
         weights: "none", "published", or the path of a safetensors file of timm's vgg16.
 
     References:

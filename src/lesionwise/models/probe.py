@@ -1,8 +1,6 @@
 """A linear probe: how far features that were learned elsewhere carry, without changing them.
 
-Here: fitting the last layer to features, its strength of regularisation chosen within `train` by lesion; the
-main directions of many features. Not here: computing and keeping them (`lesionwise.training.features`).
-Letters: K directions.
+Not here: computing and keeping them (`lesionwise.training.features`). Letters: K directions.
 
 References:
     Alain and Bengio (2016), https://arxiv.org/abs/1610.01644

@@ -1,15 +1,16 @@
 """Models by name: our own, those of the notebooks, and `timm:<any>`.
 
-A new model is a function with the arguments of `ModelFactory` in a file of its own, and its line here.
+A new model is a function of `num_classes`, `image_size` and `drop_rate` in a file of its own, and its line
+here.
 """
 
-from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
 from lesionwise.errors import RecipeError
-from lesionwise.models.backbones import Arguments, TimmFeatures, backbone
+from lesionwise.models.backbones import Arguments, TimmFeatures
 from lesionwise.models.layers import layered
-from lesionwise.models.network import Network
+from lesionwise.models.network import Network, PooledHead
 from lesionwise.models.notebooks import seed_cnn, seed_cnn_256, seed_mlp, seed_vgg16
 from lesionwise.models.small import small
 from lesionwise.models.weights import FRESH, Statistics
@@ -17,37 +18,14 @@ from lesionwise.models.weights import FRESH, Statistics
 _TIMM: Final = "timm:"
 
 
-class ModelFactory(Protocol):
-    """Makes a network with fresh weights."""
-
-    def __call__(self, *, num_classes: int, image_size: tuple[int, int], drop_rate: float) -> Network:
-        """Return the network for images of this height and width."""
-
-
-class PretrainedFactory(Protocol):
-    """Makes a network on features that can be had trained."""
-
-    def __call__(
-        self,
-        *,
-        num_classes: int,
-        image_size: tuple[int, int],
-        drop_rate: float,
-        weights: str = FRESH,
-        statistics: Statistics | None = None,
-    ) -> Network:
-        """Return the network for images of this height and width."""
-
-
-MODELS: Final[dict[str, ModelFactory]] = {
+MODELS: Final[dict[str, Callable[..., Network]]] = {
     "seed-cnn": seed_cnn,
     "seed-cnn-256": seed_cnn_256,
     "seed-mlp": seed_mlp,
     "small": small,
 }
-
-
-PRETRAINED: Final[dict[str, PretrainedFactory]] = {"seed-vgg16": seed_vgg16}
+PRETRAINED: Final[dict[str, Callable[..., Network]]] = {"seed-vgg16": seed_vgg16}
+"""Those on features that can be had trained; they take `weights` and `statistics` besides."""
 
 
 class TimmOptions(NamedTuple):
@@ -77,28 +55,30 @@ def create_model(
     """Return a network with fresh weights, or with features that somebody trained and a fresh head.
 
     Args:
-        name: One of `MODELS` or `PRETRAINED`, or `timm:` and a name of the timm library.
-        image_size: Height and width of the images it will see, in pixels.
+        name: One of `MODELS` or `PRETRAINED`, or `timm:` and a name of the timm library, such as
+            "timm:mobilenetv2_100" or "timm:convnext_atto.d2_in1k". Of these the features are taken, without
+            the layers before timm's classifier, under our pooled head: class activation maps are exact.
+        image_size: Height and width of the images it will see, in pixels; some transformers fit no other.
         weights: "none", "published", or the path of a safetensors file.
+        statistics: Mean and standard deviation of RGB in [0, 1] that a file of weights was trained with,
+            where it does not say so itself.
 
     Raises:
-        RecipeError: If there is no model of that name, or no such weights.
+        RecipeError: If there is no model of that name, an option or the weights cannot be used, or a network
+            of timm gives no map.
     """
     shape: dict[str, Any] = {"num_classes": num_classes, "image_size": image_size, "drop_rate": drop_rate}
+    start: dict[str, Any] = {"weights": weights, "statistics": statistics}
     if name.startswith(_TIMM):
-        start: dict[str, Any] = {
-            "weights": weights,
-            "statistics": statistics,
-            "arguments": options.arguments,
-        }
+        timm_name, arguments = name.removeprefix(_TIMM), options.arguments
+        features = TimmFeatures(timm_name, image_size=image_size, arguments=arguments, **start)
         if options.layers:
-            body = TimmFeatures(name.removeprefix(_TIMM), image_size=image_size, **start)
-            return layered(body, options.layers, options.directions, num_classes)
-        return backbone(name.removeprefix(_TIMM), **shape, **start)
+            return layered(features, options.layers, options.directions, num_classes)
+        return features.under(PooledHead(features.num_features, num_classes, drop_rate))
     if options.arguments or options.layers:
         raise RecipeError(f"model_args and layers go with timm:<name>; {name} takes none.")
     if name in PRETRAINED:
-        return PRETRAINED[name](**shape, weights=weights, statistics=statistics)
+        return PRETRAINED[name](**shape, **start)
     if name not in MODELS:
         known = ", ".join([*MODELS, *PRETRAINED])
         raise RecipeError(f'Expected model to be one of {known} or timm:<name> but got "{name}".')

@@ -1,7 +1,6 @@
 """Test-time views: a dermatoscopic image has no up and no left, so its mirror images are the same lesion.
 
-Here: which views there are, and turning images to them and maps back. Not here: averaging (`network`).
-Letters: C channels.
+Not here: averaging (`network`). Letters: C channels.
 """
 
 from typing import Final, NamedTuple

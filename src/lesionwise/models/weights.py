@@ -1,6 +1,5 @@
 """Weights that somebody trained elsewhere: a file, and what must be known to use it.
 
-Here: reading a safetensors file with the statistics it was trained with, and saying where others come from.
 Not here: networks. Never pickle: a weights file is data, not a program.
 """
 

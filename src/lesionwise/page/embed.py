@@ -2,6 +2,7 @@
 
 import base64
 import io
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,13 @@ def data_uri(content: bytes, media_type: str = "image/jpeg") -> str:
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
+def encoded(pixels: NDArray[np.uint8], format_: str, **options: Any) -> bytes:  # noqa: ANN401 (Pillow's)
+    """Return the content of the file that Pillow makes of an image: "JPEG" or "PNG"."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format_, **options)
+    return file.getvalue()
+
+
 def jpeg_uri(pixels: NDArray[np.uint8], *, quality: int) -> str:
     """Return an image as an address that holds it as JPEG."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
-    return data_uri(buffer.getvalue())
+    return data_uri(encoded(pixels, "JPEG", quality=quality))

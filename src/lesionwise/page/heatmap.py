@@ -1,7 +1,6 @@
 """Maps laid over photographs: as colour with opacity, or as contours for print.
 
-Here: from values to pixels, with numpy and Pillow alone, so that a service can do it too. Not here: what the
-values mean.
+Not here: what the values mean.
 
 The colours are viridis, which rises evenly in lightness: a step in the map looks the same wherever it is, to
 any colour vision, and in grey. Opacity rises with the value, so that skin without evidence stays as it was.

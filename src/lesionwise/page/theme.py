@@ -1,6 +1,6 @@
 """Figures as SVG that follow the page: the same drawing in a light and in a dark scheme.
 
-Here: the look of every figure, and turning it into text. Not here: what is drawn.
+Not here: what is drawn.
 
 matplotlib draws with the light colours; in the SVG each becomes a CSS variable with that colour to fall
 back on, so that a figure is right inside a page of either scheme and in a file of its own.
@@ -11,12 +11,19 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
+from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
+import pandas as pd
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from lesionwise.files import write_text
 from lesionwise.page.palette import DIAGNOSIS_COLORS, LIGHT
+
+Drawing = tuple[Figure, pd.DataFrame, str]
+"""A figure, the table that it is drawn from, and a title for those who cannot see it."""
 
 _STYLE: Final[dict[Any, Any]] = {  # matplotlib's own key type is a list of all its keys
     "axes.axisbelow": True,
@@ -73,3 +80,16 @@ def figure_svg(figure: Figure, *, name: str, title: str) -> str:
     for token, color in (LIGHT | DIAGNOSIS_COLORS).items():
         svg = svg.replace(color, f"var(--{token}, {color})")
     return svg
+
+
+def write_figure(folder: Path, name: str, figure: Figure, table: pd.DataFrame, title: str) -> Markup:
+    """Write a figure as SVG and its table as CSV, and return the drawing for the page.
+
+    Args:
+        folder: Where both go, as `<name>.svg` and `<name>.csv`.
+        name: Name of the figure; sets its ids apart from those of others on the page.
+    """
+    svg = figure_svg(figure, name=name, title=title)
+    write_text(folder / f"{name}.svg", svg)
+    write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    return Markup(svg)  # noqa: S704 (our own drawing; matplotlib escapes texts)

@@ -7,6 +7,7 @@ Here: the pipeline of `lesionwise predict`. Not here: finding images (`lesionwis
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -27,6 +28,7 @@ from lesionwise.predict.metadata import MetadataTable
 from lesionwise.predict.views import run_views, verify_views_add
 from lesionwise.predict.writing import (
     Format,
+    GrowingTable,
     Kept,
     drop_error_table,
     error_table,
@@ -150,22 +152,30 @@ def predict_files(
     """
     tally = Tally()
     settings = settings_of(engine, output, tta=tta, metadata=metadata)
-    with prediction_table(output.table, output.format_) as table, error_table(output.errors) as faults:
-        kept = table.begin(settings, resume=output.resume)
-        fresh = fresh_pictures(pictures, kept, tally, faults.append)
+    with opened_tables(output, settings, pictures, tally) as (table, faults, fresh):
         for batch, answers in answer_pictures(engine, fresh, tta=tta, metadata=metadata, workers=workers):
             if batch.faults:
                 faults.append(batch.faults)
             if answers is not None and batch.pixels is not None:
                 if output.on_answers:  # before the rows, after which a resumed call goes on
                     output.on_answers(batch.pictures, batch.pixels, answers)
-                table.append(table_rows(output.format_, batch.pictures, answers, engine.bundle))
+                table.append(table_rows(output.format_, batch.pictures, answers))
             tally.add(batch, answers)
             if on_done:
                 on_done(tally.done)
+    return tally
+
+
+@contextmanager
+def opened_tables(
+    output: Output, settings: Mapping[str, object], pictures: Iterable[Picture], tally: Tally
+) -> Iterator[tuple[GrowingTable, GrowingTable, Iterator[Picture]]]:
+    """Yield the tables of predictions and of errors, and the pictures that are not written yet."""
+    with prediction_table(output.table, output.format_) as table, error_table(output.errors) as faults:
+        kept = table.begin(settings, resume=output.resume)
+        yield table, faults, fresh_pictures(pictures, kept, tally, faults.append)
     if not tally.failed:
         drop_error_table(output.errors)
-    return tally
 
 
 def answer_pictures(

@@ -1,7 +1,6 @@
 """Answers of a model for pictures whose diagnosis somebody knows.
 
-Here: a folder with its table, or a folder and a table of truths, as predictions with truth, lesions and raw
-outputs. Not here: what is done with them (calibration, the order of classes).
+Not here: what is done with them (calibration, the order of classes).
 """
 
 from pathlib import Path

@@ -1,7 +1,6 @@
 """What is known of images besides: a table with a row for each that something is known of.
 
-Here: reading it, and finding the rows of pictures. Not here: how values become numbers
-(`lesionwise.data.metadata`).
+Not here: how values become numbers (`lesionwise.data.metadata`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -70,7 +69,7 @@ def same_for_all(record: Record, engine: Engine, table: MetadataTable | None = N
     """
     numbers = engine.encode([record])
     if numbers is None:
-        raise DataError(f"{engine.bundle.path}: is a model of images alone.")
+        raise DataError(f"{engine.bundle.path}: takes no metadata, only images.")
     words = " ".join(f"{name}={value}" for name, value in sorted(record.items()))
     if table is None:
         return MetadataTable(words, ID_COLUMN, {}, {}, numbers)
@@ -89,14 +88,10 @@ def read_metadata_table(path: Path, engine: Engine) -> MetadataTable:
             under any name of `lesionwise.tables.COLUMNS`; an empty field, "unknown" or a site that is several
             of the model's is not known. Other columns are not looked at. An image whose id is in no row is
             looked for among the ends of the ids there.
-
-    Raises:
-        DataError: If the model takes no metadata, the table has none of its columns, names an image twice, or
-            holds a value that the model does not know.
     """
     encoding = engine.description.metadata
     if encoding is None:
-        raise DataError(f"{engine.bundle.path}: is a model of images alone. Leave --metadata out.")
+        raise DataError(f"{engine.bundle.path}: takes no metadata, only images. Leave --metadata out.")
     table = read_table(path)
     key = _key_column(table, encoding)
     places: dict[str, int] = {}

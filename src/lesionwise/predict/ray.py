@@ -24,15 +24,8 @@ from lesionwise.bundle.load import Bundle
 from lesionwise.cluster import joined
 from lesionwise.data.pictures import Picture
 from lesionwise.errors import DataError, LesionwiseError
-from lesionwise.predict.files import OnDone, Output, Tally, answer, decode, fresh_pictures, settings_of
-from lesionwise.predict.writing import (
-    Format,
-    GrowingTable,
-    drop_error_table,
-    error_table,
-    prediction_table,
-    table_rows,
-)
+from lesionwise.predict.files import OnDone, Output, Tally, answer, decode, opened_tables, settings_of
+from lesionwise.predict.writing import Format, GrowingTable, table_rows
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -65,20 +58,12 @@ def predict_with_ray(
     tally, format_ = Tally(), output.format_
     settings = settings_of(engine, output, tta=tta)
     work = partial(_answer_block, bundle=engine.bundle, precision=engine.precision, tta=tta, format_=format_)
-    with (
-        joined() as ray,
-        prediction_table(output.table, format_) as table,
-        error_table(output.errors) as faults,
-    ):
-        kept = table.begin(settings, resume=output.resume)
-        waiting = fresh_pictures(pictures, kept, tally, faults.append)
+    with joined() as ray, opened_tables(output, settings, pictures, tally) as (table, faults, waiting):
         while window := list(islice(waiting, WINDOW)):
             for results in _share_out(ray, work, window):
                 _write(results, table, faults, tally)
                 if on_done:
                     on_done(tally.done)
-    if not tally.failed:
-        drop_error_table(output.errors)
     return tally
 
 
@@ -103,7 +88,7 @@ def _share_out(
             yield found
     except ray.exceptions.RayError as error:
         reason = str(error).strip().rpartition("\n")[2]
-        raise LesionwiseError(f"Ray gave up: {reason}. Pass --resume to go on from here.") from error
+        raise LesionwiseError(f"Ray gave up: {reason}. Pass --resume to continue.") from error
     if next(names, None) is not None:
         raise LesionwiseError("Ray gave back fewer images than it was given. Pass --resume.")
 
@@ -132,7 +117,7 @@ def _answer_block(
         decoded, answers = answer(engine, decode(engine, pictures), tta=tta)
         results |= {fault[0]: {"fault": fault} for fault in decoded.faults}
         if answers is not None:
-            rows = table_rows(format_, decoded.pictures, answers, bundle)
+            rows = table_rows(format_, decoded.pictures, answers)
             said = map(str, answers.decisions.decision)
             results |= {row[0]: {"row": row, "said": one} for row, one in zip(rows, said, strict=True)}
     except LesionwiseError as error:  # of the model, hence of every picture

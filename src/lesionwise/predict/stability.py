@@ -1,7 +1,6 @@
 """Asking a bundle about pictures before and after harmless changes.
 
-Here: from the files of a data set to answers, and to the shares that stay the same. Not here: the changes
-(`lesionwise.data.harmless`) and the shares (`lesionwise.evaluation.stability`).
+Not here: the changes (`lesionwise.data.harmless`) and the shares (`lesionwise.evaluation.stability`).
 
 A changed picture is held against the picture that it was made of, read from a file of the same kind: a JPEG
 against the file as it is, pixels against the pixels of the file as a PNG would keep them. So each row shows

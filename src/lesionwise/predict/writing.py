@@ -1,8 +1,7 @@
 """The tables that `predict` writes: predictions, in our form or the ISIC challenge's, and errors.
 
-Here: rows and files, with the standard library alone. A table grows under another name until it is whole;
-`--resume` reads that one. A record beside the table keeps the settings that its rows were made with.
-Not here: what the numbers mean.
+A table grows under another name until it is whole; `--resume` reads that one. A record beside the table keeps
+the settings that its rows were made with. Not here: what the numbers mean.
 
     p.csv.part   p.csv.part.json       while it grows
     p.csv        p.csv.settings.json   when it is whole
@@ -16,26 +15,21 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final, Literal, Self
+from typing import IO, Any, Final, Literal, Self
 
-from lesionwise.bundle.answers import Answers
-from lesionwise.bundle.load import Bundle
+import numpy as np
+
+from lesionwise.bundle.answers import COLUMNS, Answers
 from lesionwise.data.pictures import Picture
 from lesionwise.data.storage import SCHEME
 from lesionwise.errors import DataError
 from lesionwise.files import blamed_on, copy_file, read_json, sole_writer, write_json
-from lesionwise.labels import CODES
-from lesionwise.names import inert_name
+from lesionwise.labels import INDEX
 
 Format = Literal["lesionwise", "isic"]
 _CHALLENGE: Final = ("mel", "nv", "bcc", "akiec", "bkl", "df", "vasc")  # the challenge's own order
 _COLUMNS: Final[dict[Format, list[str]]] = {
-    "lesionwise": [
-        *("image_id", "path", "decision", "top", "malignant_probability", "prediction_set", "ood_score"),
-        *(f"prob_{code}" for code in CODES),
-        *(f"logit_{code}" for code in CODES),
-        *("model", "model_sha256"),
-    ],
+    "lesionwise": list(COLUMNS),
     "isic": ["image", *(code.upper() for code in _CHALLENGE)],
 }
 _ERROR_COLUMNS: Final = ["image_id", "path", "reason"]
@@ -44,37 +38,16 @@ _HASH: Final = re.compile("[0-9a-f]{64}")
 _SHOWN: Final = 12  # characters of a hash in messages
 
 
-def table_rows(
-    format_: Format, pictures: Sequence[Picture], answers: Answers, bundle: Bundle
-) -> Iterator[list[str]]:
-    """Yield the rows of some images; numbers keep seven digits.
-
-    Args:
-        bundle: The model, which each row names: a score can then be checked against what it was trained on.
-    """
-    decisions, probabilities, logits = (
-        answers.decisions,
-        answers.probabilities.tolist(),
-        answers.logits.tolist(),
-    )
-    for row, picture in enumerate(pictures):
-        if format_ == "isic":
-            prob = dict(zip(CODES, probabilities[row], strict=True))
-            yield [picture.image_id, *(number_text(prob[code]) for code in _CHALLENGE)]
-            continue
-        yield [
-            picture.image_id,
-            picture.path,
-            str(decisions.decision[row]),
-            str(decisions.top[row]),
-            number_text(decisions.malignant_probability[row]),
-            " ".join(decisions.prediction_codes(row) or ()),
-            "" if answers.ood_score is None else number_text(answers.ood_score[row]),
-            *map(number_text, probabilities[row]),
-            *map(number_text, logits[row]),
-            inert_name(bundle.description.name),
-            bundle.sha256,
-        ]
+def table_rows(format_: Format, pictures: Sequence[Picture], answers: Answers) -> Iterator[list[str]]:
+    """Yield the rows of some images; numbers keep seven digits."""
+    image_ids = [picture.image_id for picture in pictures]
+    if format_ == "isic":
+        places = [INDEX[code] for code in _CHALLENGE]
+        columns: list[Any] = [image_ids, *answers.probabilities.T[places]]
+    else:
+        columns = answers.columns(image_ids, [picture.path for picture in pictures])
+    for row in zip(*columns, strict=True):
+        yield [number_text(cell) if isinstance(cell, float | np.floating) else str(cell) for cell in row]
 
 
 @dataclass(frozen=True)
@@ -100,10 +73,11 @@ class Kept:
         """
         if not self.files:
             return self.files is None and self.has_name_of(picture)
-        if not _is_absolute(picture.path) and self.folder != str(Path.cwd()):
+        relative = SCHEME not in picture.path and not os.path.isabs(picture.path)  # noqa: PTH117 (fast)
+        if relative and self.folder != str(Path.cwd()):
             raise DataError(
-                f"{self.table}: was started in {self.folder}, where its relative paths begin. Resume it from "
-                f"there, or name the images by absolute paths instead of {picture.path}."
+                f"{self.table}: was started in {self.folder}, and its relative paths start there. Resume it "
+                f"there, or name images by absolute paths instead of {picture.path}."
             )
         file = hash(absolute_path(picture.path, self.folder))
         return self.rows.get(hash(picture.image_id)) == file if picture.named else file in self.files
@@ -121,10 +95,6 @@ def absolute_path(path: str, folder: str = "") -> str:
     """
     folder = folder or str(Path.cwd())
     return path if SCHEME in path else os.path.normpath(os.path.join(folder, path))  # noqa: PTH118 (fast)
-
-
-def _is_absolute(path: str) -> bool:
-    return SCHEME in path or os.path.isabs(path)  # noqa: PTH117 (fast)
 
 
 class GrowingTable:
@@ -316,6 +286,6 @@ def _drop_cut_line(path: Path) -> None:
         file.truncate(end)
 
 
-def number_text(value: float) -> str:
-    """Return a number as a table has it, with seven digits."""
-    return f"{float(value):.7g}"
+def number_text(value: "float | np.floating[Any]") -> str:
+    """Return a number as a table has it, with seven digits; nothing for one that is missing."""
+    return "" if value != value else f"{float(value):.7g}"  # noqa: PLR0124 (NaN)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lesionwise.evaluation.calibration.check import CalibrationCheck
 from lesionwise.evaluation.calibration.conformal import least_lesions
@@ -13,9 +12,8 @@ from lesionwise.evaluation.calibration.scaling import stops_at_limit
 from lesionwise.evaluation.runs.evaluated import EvaluatedRun
 from lesionwise.evaluation.scores.curves import reliability_table
 from lesionwise.evaluation.scores.selective import risk_coverage_table
+from lesionwise.page.theme import Drawing
 from lesionwise.report import curve_figures
-
-Drawing = tuple[Figure, pd.DataFrame, str]
 
 
 def confidence_drawings(found: EvaluatedRun, reliability: pd.DataFrame) -> dict[str, Drawing]:

@@ -18,33 +18,44 @@ from lesionwise.page.theme import figure_style
 QUESTIONS: Final = {"melanoma": "melanoma or not", "malignant": "malignant (akiec, bcc, mel) or not"}
 _DASHED: Final[dict[str, Any]] = {"color": LIGHT["quiet"], "lw": 1, "ls": (0, (4, 3))}
 _BAND_ALPHA: Final = 0.22
-_UNDEFINED: Final = "not defined here"
 
 
 def plot_roc(table: pd.DataFrame, evaluation: Evaluation) -> Figure:
     """Draw the ROC curve of each diagnosis in a panel of its own, with its band and its area."""
-    with figure_style():
-        figure, panels = _panels("false positive rate", "sensitivity", "no better than chance")
-        for axes, code in zip(panels, CODES, strict=True):
-            axes.plot([0, 1], [0, 1], **_DASHED)
-            curve = table[table["diagnosis"] == code]
-            _banded(axes, curve, "false_positive_rate", "sensitivity", code)
-            area = evaluation.per_class[code].get("auc")
-            _note(axes, f"AUC {area.value:.2f}" if area else _UNDEFINED)
-    return figure
+    columns, chance = ("false_positive_rate", "sensitivity"), "no better than chance"
+    return _plot_panels(table, evaluation, columns, score=("AUC", "auc"), chance=chance)
 
 
 def plot_precision_recall(table: pd.DataFrame, evaluation: Evaluation) -> Figure:
     """Draw precision at each recall of each diagnosis in a panel of its own, with its band."""
+    columns, chance = ("recall", "precision"), "how common it is"
+    return _plot_panels(table, evaluation, columns, score=("AP", "average_precision"), chance=chance)
+
+
+def _plot_panels(
+    table: pd.DataFrame,
+    evaluation: Evaluation,
+    columns: tuple[str, str],
+    *,
+    score: tuple[str, str],
+    chance: str,
+) -> Figure:
+    """Draw the curve of each diagnosis with its area, which is `score`: its short name, and its key."""
+    x, y = columns
     with figure_style():
-        figure, panels = _panels("recall", "precision", "how common it is")
+        figure, panels = _panels(x.replace("_", " "), y, chance)
         for axes, code in zip(panels, CODES, strict=True):
-            prevalence = evaluation.support[code] / evaluation.images
-            axes.axhline(prevalence, **_DASHED)
+            if score[0] == "AUC":
+                axes.plot([0, 1], [0, 1], **_DASHED)
+            else:
+                axes.axhline(evaluation.support[code] / evaluation.images, **_DASHED)
+            axes.set_title(code)
             curve = table[table["diagnosis"] == code]
-            _banded(axes, curve, "recall", "precision", code)
-            average = evaluation.per_class[code].get("average_precision")
-            _note(axes, f"AP {average.value:.2f}" if average else _UNDEFINED)
+            if len(curve):  # one diagnosis alone has no curve
+                _draw_band(axes, curve, x, y, DIAGNOSIS_COLORS[code])
+            area = evaluation.per_class[code].get(score[1])
+            shown = f"{score[0]} {area.value:.2f}" if area else "not defined here"
+            axes.set_title(shown, loc="right", fontsize=9.5, color=LIGHT["quiet"])  # no curve comes there
     return figure
 
 
@@ -95,18 +106,9 @@ def _panels(x: str, y: str, chance: str) -> tuple[Figure, list[Axes]]:
     return figure, panels
 
 
-def _banded(axes: Axes, curve: pd.DataFrame, x: str, y: str, code: str) -> None:
-    axes.set_title(code)
-    if curve.empty:  # one diagnosis alone has no curve
-        return
-    color = DIAGNOSIS_COLORS[code]
+def _draw_band(axes: Axes, curve: pd.DataFrame, x: str, y: str, color: str) -> None:
     axes.fill_between(curve[x], curve["low"], curve["high"], color=color, alpha=_BAND_ALPHA, lw=0)
     axes.plot(curve[x], curve[y], color=color)
-
-
-def _note(axes: Axes, text: str) -> None:
-    """Write a number above the panel, where no curve comes."""
-    axes.set_title(text, loc="right", fontsize=9.5, color=LIGHT["quiet"])
 
 
 def plot_coverage(table: pd.DataFrame, promised: float) -> Figure:
@@ -144,10 +146,7 @@ def plot_decision_curve(table: pd.DataFrame) -> Figure:
             color = DIAGNOSIS_COLORS["mel"] if question == "melanoma" else LIGHT["accent"]
             nobody = axes.axhline(0, color=LIGHT["line"], lw=2)
             (everybody,) = axes.plot(curve["threshold"], curve["everybody"], **_DASHED)
-            axes.fill_between(
-                curve["threshold"], curve["low"], curve["high"], color=color, alpha=_BAND_ALPHA, lw=0
-            )
-            axes.plot(curve["threshold"], curve["net_benefit"], color=color)
+            _draw_band(axes, curve, "threshold", "net_benefit", color)
             top = max(float(curve[["high", "everybody"]].max().max()), 0.01)  # nobody to act on: no benefit
             axes.set(title=title, xlim=(0, 0.6), ylim=(-0.25 * top, 1.1 * top))
             axes.set_xlabel("threshold: act from this probability on")
@@ -165,10 +164,7 @@ def plot_risk_coverage(table: pd.DataFrame) -> Figure:
         everything = float(table["error"].iloc[-1])
         at_random = axes.axhline(everything, **_DASHED)
         _name_above(figure, {"dropping images at random": at_random})
-        axes.fill_between(
-            table["answered"], table["low"], table["high"], color=LIGHT["accent"], alpha=_BAND_ALPHA, lw=0
-        )
-        axes.plot(table["answered"], table["error"], color=LIGHT["accent"])
+        _draw_band(axes, table, "answered", "error", LIGHT["accent"])
         axes.set(xlim=(0, 1), ylim=(0, 1.25 * max(everything, float(table["high"].max()), 0.02)))
         axes.set(xlabel="images answered, the surest first", ylabel="answers that are wrong")
         for axis in (axes.xaxis, axes.yaxis):

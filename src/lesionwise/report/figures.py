@@ -1,6 +1,6 @@
 """Figures of scores and training, each drawn from a table that is written beside it.
 
-Here: `x_table` makes the numbers, `plot_x` draws what it is given. Not here: curves over thresholds
+`x_table` makes the numbers, and `plot_x` draws what `x_table` returns. Not here: curves over thresholds
 (`curve_figures`), photographs (`html`) and the look (`lesionwise.page`).
 """
 

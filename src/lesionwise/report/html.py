@@ -22,11 +22,11 @@ from lesionwise.experiments.image_facts import RunImages, run_images
 from lesionwise.files import write_text
 from lesionwise.labels import CODES, INDEX, NAMES
 from lesionwise.page.embed import jpeg_uri
-from lesionwise.page.figure_file import write_figure
 from lesionwise.page.shell import render_page
+from lesionwise.page.theme import Drawing, write_figure
 from lesionwise.progress import SILENT, Progress, Stages
 from lesionwise.report import curve_figures, figures, summary
-from lesionwise.report.confidence import Drawing, confidence_drawings, confidence_facts
+from lesionwise.report.confidence import confidence_drawings, confidence_facts
 from lesionwise.report.trust import explanation_facts, overlays, robustness_facts, stability_facts
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.split_file import read_split

@@ -13,7 +13,7 @@ from lesionwise.bundle.licence import licence_in_words, licence_lines
 from lesionwise.data.collection import PHANTOM_WARNING, collection_of
 from lesionwise.errors import RunError
 from lesionwise.evaluation.rejection import ACCEPT, ACCEPT_EACH
-from lesionwise.evaluation.robustness import describe_robustness, read_robustness
+from lesionwise.evaluation.robustness import Robustness, describe_robustness
 from lesionwise.evaluation.runs.ensemble import made_of
 from lesionwise.evaluation.runs.evaluated import EvaluatedRun, load_evaluated
 from lesionwise.evaluation.runs.rejection import run_rejection
@@ -23,7 +23,7 @@ from lesionwise.evaluation.scores.gaps import describe_gaps
 from lesionwise.evaluation.scores.subgroups import describe_subgroup
 from lesionwise.evaluation.stability import read_stability
 from lesionwise.experiments.image_facts import run_images
-from lesionwise.explain.record import describe_explanation, read_explanation
+from lesionwise.explain.record import Explanation, describe_explanation
 from lesionwise.files import read_json, write_text
 from lesionwise.labels import NAMES
 from lesionwise.page.shell import templates
@@ -57,7 +57,7 @@ def write_model_card(
     """
     open_run_folder(run.path)
     environment = templates("lesionwise.report", html=False)
-    environment.filters["bullets"] = _bullets
+    environment.filters["bullets"] = lambda sentences: "\n".join(f"- {one}" for one in sentences)
     text = environment.get_template("model_card.md").render(
         **card_facts(load_evaluated(run)),
         licence=licence_in_words(licence),
@@ -72,12 +72,12 @@ def write_model_card(
 def card_facts(found: EvaluatedRun) -> dict[str, Any]:
     """Return all that the card says; None where something was not measured."""
     run, part, evaluation, calibration = found.folder, found.part, found.evaluation, found.calibration
-    _, explanation = shown_part(read_explanation, run, part)
-    broken_on, robustness = shown_part(read_robustness, run, part)
+    _, explanation = shown_part(run.explanation, part, Explanation)
+    broken_on, robustness = shown_part(run.robustness, part, Robustness)
     members = made_of(run)
     if any(member.kind != "run" for member in members):
         raise RunError(
-            f"{run.path}: is of cross-validations, which answer nothing. Their ensemble is for --folds."
+            f"{run.path}: combines cross-validations, which give no answers of their own. Pass it to --folds."
         )
     rejection = run_rejection(run)
     collection = collection_of(read_split(run.split).frame["image_id"]) if run.split.is_file() else None
@@ -150,7 +150,7 @@ def _folds_facts(run: RunFolder, folds: RunFolder) -> dict[str, Any]:
     own, theirs = ([load_recipe(each.config).published() for each in made_of(of)] for of in (run, folds))
     ours, others = (", ".join(recipe["model"] for recipe in recipes) for recipes in (own, theirs))
     if ours != others:
-        raise RunError(f"{folds.path}: was cross-validated with {others}, not {ours}.")
+        raise RunError(f"{folds.path}: cross-validates {others}, but the run is of {ours}.")
     _verify_same_exam(run, folds)
     parts = read_json(folds.scores)["parts"] if folds.scores.is_file() else {}
     if OUT_OF_FOLD not in parts:
@@ -176,7 +176,7 @@ def _verify_same_exam(run: RunFolder, folds: RunFolder) -> None:
     own, theirs = (read_split_facts(each)["fingerprint"] for each in (run, folds))
     if own != theirs:
         raise RunError(
-            f"{folds.path}: are folds of split {theirs[:12]}, but the run's is {own[:12]}. "
+            f"{folds.path}: cross-validates split {theirs[:12]}, but the run's split is {own[:12]}. "
             "Cross-validate with the split of the run, so that its test part stays unseen."
         )
 
@@ -190,7 +190,3 @@ def _without_folders(command: str) -> str:
     if shlex.join(words) == command:
         return shlex.join(_FOLDERS.sub("", word) for word in words)
     return " ".join(_FOLDERS.sub("", word) for word in command.split(" "))
-
-
-def _bullets(sentences: Sequence[str]) -> str:
-    return "\n".join(f"- {sentence}" for sentence in sentences)

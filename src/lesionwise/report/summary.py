@@ -72,12 +72,13 @@ def _extremes(evaluation: Evaluation) -> str:
     present = evaluation.diagnoses
     recall = {code: evaluation.per_class[code]["recall"].value for code in present}
     best, worst = max(present, key=lambda code: recall[code]), min(present, key=lambda code: recall[code])
-    sentence = f"Best recognised is {NAMES[best]} ({best}, {_percent(recall[best])} of its images), "
+    sentence = f"It recognises {NAMES[best]} best ({best}, {_percent(recall[best])} of its images), "
     never = [code for code in present if recall[code] == 0]
     if len(never) > 1:
-        return f"{sentence}never {listed(never)}."
+        return f"{sentence}and {listed(never)} never."
     return (
-        f"{sentence}worst {NAMES[worst]} ({worst}, {_percent(recall[worst])} of {evaluation.support[worst]})."
+        f"{sentence}and {NAMES[worst]} worst "
+        f"({worst}, {_percent(recall[worst])} of {evaluation.support[worst]})."
     )
 
 

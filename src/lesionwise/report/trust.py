@@ -1,25 +1,23 @@
 """Where the model looked and what breaks it, for the report, where a run has measured it."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from lesionwise.evaluation.robustness import MAIN, Robustness, describe_robustness, read_robustness
+from lesionwise.evaluation.robustness import MAIN, Robustness, describe_robustness
 from lesionwise.evaluation.stability import ASPECTS, Stability, describe_stability, read_stability
 from lesionwise.explain.figures import explanation_figures
 from lesionwise.explain.overlay import overlay_path
-from lesionwise.explain.record import describe_explanation, read_explanation
+from lesionwise.explain.record import Explanation, describe_explanation
+from lesionwise.files import Record, read_part
 from lesionwise.page.embed import data_uri
-from lesionwise.page.figure_file import write_figure
 from lesionwise.page.palette import LIGHT
-from lesionwise.page.theme import figure_style
+from lesionwise.page.theme import figure_style, write_figure
 from lesionwise.run_folder import RunFolder
-
-Measured = TypeVar("Measured")
 
 _COLUMNS = 5
 
@@ -28,7 +26,7 @@ _MARKS = {"top": ("accent", "o"), "decision": ("quiet", "s"), "melanoma": ("aler
 
 def explanation_facts(run: RunFolder, part: str, drawn: dict[str, Markup]) -> dict[str, Any] | None:
     """Return what the tests of the maps gave, and draw their figures; None where nothing was measured."""
-    name, found = shown_part(read_explanation, run, part)
+    name, found = shown_part(run.explanation, part, Explanation)
     if not found:
         return None
     drawn |= explanation_figures(run.figures, name, found)
@@ -37,7 +35,7 @@ def explanation_facts(run: RunFolder, part: str, drawn: dict[str, Markup]) -> di
 
 def robustness_facts(run: RunFolder, part: str, drawn: dict[str, Markup]) -> dict[str, Any] | None:
     """Return what changed photographs cost, and draw the figure; None where it was not measured."""
-    name, found = shown_part(read_robustness, run, part)
+    name, found = shown_part(run.robustness, part, Robustness)
     if not found:
         return None
     table = robustness_table(found)
@@ -47,15 +45,13 @@ def robustness_facts(run: RunFolder, part: str, drawn: dict[str, Markup]) -> dic
     return {"part": name, "found": found, "sentences": describe_robustness(found)}
 
 
-def shown_part(
-    read: Callable[[RunFolder, str], Measured | None], run: RunFolder, part: str
-) -> tuple[str, Measured | None]:
+def shown_part(path: Path, part: str, kind: type[Record]) -> tuple[str, Record | None]:
     """Return the part that a measurement is shown for, and the measurement; None where none was made.
 
     Args:
         part: The part that the page is about; where it was not measured, val is shown, else cal.
     """
-    found = ((name, read(run, name)) for name in (part, "val", "cal"))
+    found = ((name, read_part(path, name, kind)) for name in (part, "val", "cal"))
     return next((pair for pair in found if pair[1]), (part, None))
 
 

@@ -97,7 +97,7 @@ def make_split(
     table = dataset.table
     groups = lesion_groups(table, pairs or ())
     unit = groups if by == "lesion" else table["image_id"].to_numpy(str)
-    _verify_enough(table["dx"], unit)
+    verify_enough(dataset.y, unit, LEAST_LESIONS)
     fold, part = deal(dataset.y, unit, FOLDS, ("test",), seed=seed)
     rest = np.flatnonzero(part != "test")
     part[rest] = deal_held_out(dataset.y[rest], unit[rest], seed=seed)
@@ -135,11 +135,11 @@ def deal(
     )
 
 
-def _verify_enough(dx: pd.Series, unit: NDArray[np.str_]) -> None:
-    lesions = pd.Series(unit).groupby(dx.to_numpy()).nunique()
-    rare = lesions[lesions < LEAST_LESIONS]
-    if len(rare):
+def verify_enough(y: NDArray[np.int64], unit: NDArray[np.str_], least: int) -> None:
+    """Make sure that each diagnosis has so many lesions to deal out."""
+    counts = {CODES[index]: len(np.unique(unit[y == index])) for index in np.unique(y)}
+    rare = [f"{count} of {code}" for code, count in counts.items() if count < least]
+    if rare:
         raise SplitError(
-            f"Expected at least {LEAST_LESIONS} lesions of every diagnosis to fill all parts but found "
-            f"{', '.join(f'{count} of {code}' for code, count in rare.items())}."
+            f"Expected at least {least} lesions of every diagnosis to deal out but found {', '.join(rare)}."
         )

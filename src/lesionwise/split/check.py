@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lesionwise.errors import DataError
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.scores.evaluate import Evaluation, evaluate
+from lesionwise.evaluation.tables import predicted
 from lesionwise.labels import CODES, INDEX
 from lesionwise.names import image_id_of, match_names
 from lesionwise.split.groups import CONFIRMED_PAIRS, Pair, lesion_groups
@@ -120,7 +121,7 @@ def check_split(
     Raises:
         DataError: If a list is empty or holds an image that is not in the table, or predictions do not fit.
     """
-    further = [*CONFIRMED_PAIRS, *pairs]
+    pairs = list(pairs)
     group = dict(zip(table["image_id"], lesion_groups(table, pairs), strict=True))
     lesion = dict(zip(table["image_id"], table["lesion_id"], strict=True))
     test = _known_names(test, group, "test")
@@ -133,7 +134,7 @@ def check_split(
         repeated=len(test) - len(tested),
         tainted=tainted,
         lesions=_lesions_on_both_sides(trained, tainted, group),
-        pairs=sorted({pair for pair in map(_sorted_pair, further) if _across(pair, trained, set(tested))}),
+        pairs=_pairs_across([*CONFIRMED_PAIRS, *pairs], trained, set(tested)),
         by_class=_by_class(tested, tainted, table),
         scores=_score(predictions, tested, tainted, table, group) if predictions else {},
         assumed=train is None,
@@ -153,7 +154,7 @@ def _taint(
     lesions = {lesion[image] for image in trained}
     groups = {group[image] for image in trained}
     return {
-        image: _reason(image in trained, lesion[image] in lesions)
+        image: REASONS[0 if image in trained else 1 if lesion[image] in lesions else 2]
         for image in tested
         if group[image] in groups
     }
@@ -180,10 +181,6 @@ def _known_names(ids: Sequence[str], group: Mapping[str, str], name: str) -> lis
     return [known[image] for image in ids]
 
 
-def _reason(is_same_image: bool, is_same_lesion: bool) -> str:  # noqa: FBT001 (two facts of one image)
-    return REASONS[0 if is_same_image else 1 if is_same_lesion else 2]
-
-
 def _lesions_on_both_sides(
     trained: set[str], tainted: Mapping[str, str], group: Mapping[str, str]
 ) -> dict[str, dict[str, list[str]]]:
@@ -196,12 +193,10 @@ def _lesions_on_both_sides(
     return sides
 
 
-def _sorted_pair(pair: Pair) -> Pair:
-    return (pair[0], pair[1]) if pair[0] < pair[1] else (pair[1], pair[0])
-
-
-def _across(pair: Pair, train: set[str], test: set[str]) -> bool:
-    return (pair[0] in train and pair[1] in test) or (pair[1] in train and pair[0] in test)
+def _pairs_across(pairs: Iterable[Pair], train: set[str], test: set[str]) -> list[Pair]:
+    """Return the pairs with one image on each side, each in the order of its ids, sorted and once."""
+    sided = [pair for a, b in pairs for pair in ((a, b), (b, a)) if pair[0] in train and pair[1] in test]
+    return sorted({(min(pair), max(pair)) for pair in sided})
 
 
 def _by_class(tested: list[str], tainted: Mapping[str, str], table: pd.DataFrame) -> dict[str, ClassTaint]:
@@ -219,42 +214,31 @@ def _score(
     table: pd.DataFrame,
     group: Mapping[str, str],
 ) -> dict[str, Evaluation]:
-    predicted = predictions.image_id.tolist()
-    name = match_names(tested, predicted)
-    lost = sorted(set(tested) - set(name))
-    if lost:
-        raise DataError(
-            f"no prediction for {len(lost)} of {counted(len(tested), 'test image')}, such as {lost[0]}; the "
-            f"predictions name images such as {min(predicted)}. Predict all of them."
-        )
-    row = {image: number for number, image in enumerate(predicted)}
-    rows = np.array([row[name[image]] for image in tested])
-    y_true = _truth(predictions, rows, tested, table)
+    said = predicted(predictions, tested, "the test list")
+    y_true = _truth(said, tested, table)
     groups = np.array([group[image] for image in tested])
     hit = np.array([image in tainted for image in tested])
     parts = {"all": np.ones(len(hit), dtype=bool), "clean": ~hit, "tainted": hit}
     return {
-        part: evaluate(y_true[mask], predictions.y_prob[rows][mask], groups[mask])
+        part: evaluate(y_true[mask], said.y_prob[mask], groups[mask])
         for part, mask in parts.items()
         if mask.any()
     }
 
 
-def _truth(
-    predictions: Predictions, rows: NDArray[np.intp], tested: list[str], table: pd.DataFrame
-) -> NDArray[np.int64]:
+def _truth(said: Predictions, tested: list[str], table: pd.DataFrame) -> NDArray[np.int64]:
     """Return the true classes: the table's, which the predictions may not contradict."""
     if "dx" not in table:
-        if predictions.y_true is None:
+        if said.y_true is None:
             raise DataError("Neither the table nor the predictions say what is true. Add dx or y_true.")
-        return predictions.y_true[rows]
+        return said.y_true
     truth = np.asarray(table.set_index("image_id")["dx"].reindex(tested).map(INDEX), np.int64)
-    if predictions.y_true is not None:
-        wrong = np.flatnonzero(predictions.y_true[rows] != truth)
+    if said.y_true is not None:
+        wrong = np.flatnonzero(said.y_true != truth)
         if len(wrong):
             first = wrong[0]
             raise DataError(
-                f"The predictions call {tested[first]} {CODES[predictions.y_true[rows][first]]} but the "
+                f"The predictions call {tested[first]} {CODES[said.y_true[first]]} but the "
                 f"table says {CODES[truth[first]]}; {counted(len(wrong), 'image')} in all. "
                 "Are the columns in order?"
             )

@@ -1,7 +1,6 @@
 """The split of one fold: held out as its test part, the other folds as train, val and cal.
 
-Here: which folds there are and what each run of a cross-validation may see. Not here: training them
-(`lesionwise.experiments.crossval`).
+Not here: training them (`lesionwise.experiments.crossval`).
 
 The test part of the split that is folded is in none of these splits: it is neither trained on nor predicted.
 """
@@ -14,8 +13,7 @@ from numpy.typing import NDArray
 
 from lesionwise.data.dataset import Dataset
 from lesionwise.errors import SplitError
-from lesionwise.labels import CODES
-from lesionwise.split.assign import HELD_OUT, LesionKFold, deal_held_out
+from lesionwise.split.assign import HELD_OUT, LesionKFold, deal_held_out, verify_enough
 from lesionwise.split.split_file import PARTS, Split
 from lesionwise.wording import counted
 
@@ -26,9 +24,9 @@ def verify_whole(split: Split, source: str = "split.csv") -> None:
     """Refuse to fold the split of a fold: what it leaves out is the final exam, and must stay out."""
     if split.meta.get("held_out") or split.meta.get("left_out"):
         raise SplitError(
-            f"{source}: is what one fold sees "
+            f"{source}: is the split of a single fold "
             f"({counted(split.meta.get('left_out', 0), 'image is', 'images are')} left out). Pass the split "
-            "that was folded."
+            "that the folds were made from."
         )
 
 
@@ -61,7 +59,7 @@ def fold_everything(dataset: Dataset, unit: NDArray[np.str_], *, folds: int, see
     """
     if folds < _LEAST_FOLDS:
         raise SplitError(f"Expected two folds or more but got {folds}.")
-    _verify_enough(dataset.y, unit, folds)
+    verify_enough(dataset.y, unit, folds)
     fold = LesionKFold(folds, random_state=seed).fold_of(dataset.y, unit) + 1
     frame = pd.DataFrame(
         {"image_id": dataset.table["image_id"], "group": unit, "part": "train", "fold": fold}
@@ -82,7 +80,7 @@ def fold_split(split: Split, fold: int, dataset: Dataset, unit: NDArray[np.str_]
     used = in_folds(split, dataset.table["image_id"].to_numpy(str))
     held_out = (rows["fold"] == fold).to_numpy()
     others = np.flatnonzero(used & ~held_out)
-    _verify_enough(dataset.y[others], unit[others], HELD_OUT)
+    verify_enough(dataset.y[others], unit[others], HELD_OUT)
     part = np.full(len(rows), "test", dtype=object)
     part[others] = deal_held_out(dataset.y[others], unit[others], seed=seed)
     frame = pd.DataFrame(
@@ -96,12 +94,3 @@ def fold_split(split: Split, fold: int, dataset: Dataset, unit: NDArray[np.str_]
         "held_out": f"fold {fold}",
     }
     return Split(frame[used], meta)
-
-
-def _verify_enough(y: NDArray[np.int64], unit: NDArray[np.str_], shares: int) -> None:
-    counts = {CODES[index]: len(np.unique(unit[y == index])) for index in np.unique(y)}
-    rare = [f"{count} of {code}" for code, count in counts.items() if count < shares]
-    if rare:
-        raise SplitError(
-            f"Expected at least {shares} lesions of every diagnosis to deal out but found {', '.join(rare)}."
-        )

@@ -1,13 +1,15 @@
 """Lesion groups: the unit that a split may not cut.
 
-Here: which images belong together. Not here: dealing groups out (`assign`) and checking it (`verify`).
+Not here: dealing groups out (`assign`) and checking it (`verify`).
 
 A group is a connected component of: same `lesion_id`, same lesion of HAM10000 by image id (whatever the table
 calls it), same image of the ISIC archive in two sizes, the eighteen confirmed pairs, identical pixels.
-The rule is frozen, so that a split made today is the split of tomorrow.
+The rule is frozen, so that a split made today is the split of tomorrow. Pairs that a person has confirmed are
+joined on top of it.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -17,10 +19,17 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from lesionwise.data.known_lesions import known_siblings
+from lesionwise.errors import SplitError
 from lesionwise.names import archive_id
+from lesionwise.tables import read_table
 from lesionwise.wording import counted
 
 Pair = tuple[str, str]
+
+MOST_IMAGES: Final = 6
+"""No lesion of HAM10000 has more photographs; a longer chain is a sign of one wrong pair among right ones."""
+
+PAIR_COLUMNS: Final = ("image_id", "other_image_id")
 
 # Pairs of images that show one lesion under two lesion ids. Abhishek et al. (2025), Sci Data 12:196.
 CONFIRMED_PAIRS: Final[tuple[Pair, ...]] = tuple(
@@ -105,3 +114,38 @@ def kept_together(frame: pd.DataFrame) -> list[Pair]:
     frame = frame[whole & (frame["group"] != "")]
     first = frame.groupby("group")["image_id"].transform("first")
     return [(a, b) for a, b in zip(first, frame["image_id"], strict=True) if a != b]
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Read confirmed pairs from a CSV with the columns `PAIR_COLUMNS`, as the audit writes it."""
+    pairs: list[Pair] = []
+    for line, row in read_table(path).rows():
+        if not set(PAIR_COLUMNS) <= set(row):
+            raise SplitError(
+                f"{path}: expected the columns {' and '.join(PAIR_COLUMNS)} but found {', '.join(row)}."
+            )
+        first, second = (row[name] for name in PAIR_COLUMNS)
+        if not first or not second or first == second:
+            raise SplitError(f"{path}: row {line} does not name two images.")
+        pairs.append((first, second))
+    return pairs
+
+
+def verify_merge(
+    table: pd.DataFrame, merge: list[Pair], *, force: bool = False, source: str = "pairs"
+) -> None:
+    """Make sure that confirmed pairs join images of this table, and not too many."""
+    unknown = sorted({image for pair in merge for image in pair} - set(table["image_id"]))
+    if unknown:
+        raise SplitError(f"{source}: {', '.join(unknown[:5])} is not in the data.")
+    group = pd.Series(lesion_groups(table, merge), index=table["image_id"])
+    sizes = group.value_counts()
+    joined = {group[first] for first, _ in merge}
+    large = sorted((name for name in joined if sizes[name] > MOST_IMAGES), key=lambda name: -sizes[name])
+    if large and not force:
+        images = ", ".join(group.index[group == large[0]])
+        raise SplitError(
+            f"{source}: joins {sizes[large[0]]} images to one lesion ({images}); "
+            f"{counted(len(large), 'group has', 'groups have')} more than {MOST_IMAGES}. One pair among "
+            "them may be wrong. Take it out, or pass --force."
+        )

@@ -116,7 +116,7 @@ def _verify_same(same: "pd.Series[bool]", table: pd.DataFrame, fault: str, path:
     if not same.all():
         image = table.loc[~same, "image_id"].iloc[0]
         raise DataError(
-            f"{path}: {image} {fault} in HAM10000, whose table ships. "
+            f"{path}: {image} {fault} in the table of HAM10000 that ships. "
             f"{counted(int((~same).sum()), 'row differs', 'rows differ')} from it. Correct them, or leave "
             "the images of HAM10000 out: the package knows them."
         )

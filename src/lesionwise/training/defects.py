@@ -1,6 +1,5 @@
 """Defects of public notebooks, kept so that their worth can be measured; see the recipe keys `defect_…`.
 
-Here: copies that are made before a split, and named so that the split alone tells how to make them again.
 Not here: anything that an honest run uses.
 
 A copy is named by its image: `ISIC_0024306#1` is its second copy, `ISIC_0024306#1~2` the second augmented one

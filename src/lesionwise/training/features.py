@@ -1,7 +1,6 @@
 """Features computed once and kept beside the pixels, for whatever learns on top of them.
 
-Here: what features that are not trained make of every image, as an array. Not here: the layer on top
-(`lesionwise.models.probe`, `step.module`).
+Not here: the layer on top (`lesionwise.models.probe`, `step.module`).
 """
 
 import os

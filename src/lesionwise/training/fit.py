@@ -1,7 +1,6 @@
 """One training: from a run folder with a split to its best weights and predictions.
 
-Here: what a training is made of, and predicting with what it found. Not here: the step (`module`), the loop
-around it (`trainer`) and reading data (`prepare`).
+Not here: the step (`module`), the loop around it (`trainer`) and reading data (`prepare`).
 """
 
 from functools import partial
@@ -20,8 +19,7 @@ from lesionwise.evaluation.predictions import Floats, Predictions, write_predict
 from lesionwise.evaluation.runs.predictions import run_probabilities
 from lesionwise.execution import Execution
 from lesionwise.labels import CODES
-from lesionwise.models.metadata import MetadataTerm
-from lesionwise.models.network import Network
+from lesionwise.models.network import MetadataTerm, Network
 from lesionwise.models.registry import TimmOptions, create_model
 from lesionwise.models.weights import FRESH
 from lesionwise.progress import SILENT, Progress

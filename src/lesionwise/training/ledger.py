@@ -1,7 +1,6 @@
 """Looks at the test part of a split: predicting it, and the ledger that counts how often.
 
-Here: the test part, predicted by a run or by every member of an ensemble. Not here: training (`run`), and
-averaging members (`lesionwise.evaluation.runs.ensemble`).
+Not here: training (`run`), and averaging members (`lesionwise.evaluation.runs.ensemble`).
 """
 
 import csv

@@ -137,16 +137,11 @@ def prepare(
     size, steps = (recipe.image_size, recipe_steps(recipe)) if recipe else (COMPARE_SIZE, ())
     given = read_split(split) if isinstance(split, Path) else None
     by: By = "lesion" if isinstance(split, Path) else split
-    source, merge = str(split) if given else "the new split", list(merge)
+    merge = list(merge)
     copied = given is not None and names_copies(given.frame["image_id"].tolist(), dataset)
     if not (copied or (recipe and recipe.defect_resample_before_split)):
         early = given or make_split(dataset, by=by, seed=seed, pairs=merge)
-        verify_split(early, dataset, pairs=merge, source=source)
-        part = _parts(early, dataset, recipe)
-        verify_diagnoses(dataset.y, part, source=str(split if given else folder))
-        known = TableData(dataset, early, _groups(dataset, early, merge), part)
-        if recipe:
-            verify_unseen(recipe.weights, dataset.table, part, known.group, early)
+        known = _verified(dataset, early, merge, recipe, source=split if isinstance(split, Path) else None)
         if verify:
             verify(known)
     cache = open_cache(dataset, size, steps=steps, execution=execution)
@@ -158,18 +153,22 @@ def prepare(
         by = "image"
     pairs = [*identical_images(dataset, cache.pixels), *merge]
     used = given or make_split(dataset, by=by, seed=seed, pairs=pairs)
-    verify_split(used, dataset, pairs=pairs, source=source)
-    part = _parts(used, dataset, recipe)
-    verify_diagnoses(dataset.y, part, source=str(split if given else folder))
-    group = _groups(dataset, used, pairs)
-    if recipe:
-        verify_unseen(recipe.weights, dataset.table, part, group, used)
-    return TrainingData(dataset, used, group, part, cache)
+    known = _verified(dataset, used, pairs, recipe, source=split if isinstance(split, Path) else None)
+    return TrainingData(dataset, used, known.group, known.part, cache)
 
 
-def _groups(dataset: Dataset, split: Split, pairs: Sequence[Pair]) -> NDArray[np.str_]:
+def _verified(
+    dataset: Dataset, split: Split, pairs: Sequence[Pair], recipe: Recipe | None, *, source: Path | None
+) -> TableData:
+    """Return what is known of a split that fits its data. `source`: its file; None if it was just made."""
+    verify_split(split, dataset, pairs=pairs, source=str(source or "the new split"))
+    part = _parts(split, dataset, recipe)
+    verify_diagnoses(dataset.y, part, source=str(source or dataset.folder))
     joined = [] if split.leaky else kept_together(split.frame)
-    return lesion_groups(dataset.table, [*pairs, *joined])
+    group = lesion_groups(dataset.table, [*pairs, *joined])
+    if recipe:
+        verify_unseen(recipe.weights, dataset.table, part, group, split)
+    return TableData(dataset, split, group, part)
 
 
 def _parts(split: Split, dataset: Dataset, recipe: Recipe | None) -> NDArray[np.str_]:

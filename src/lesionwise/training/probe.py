@@ -1,8 +1,6 @@
 """Training a linear probe: features computed once and kept, a last layer fitted to them.
 
-Here: the last layer, the directions of its features, and a run folder that all later stages read like that of
-a training by gradient. Not here: the features (`features`), and the sums (`lesionwise.models.probe`).
-Letters: K directions.
+Not here: the features (`features`), and the sums (`lesionwise.models.probe`). Letters: K directions.
 """
 
 from time import perf_counter

@@ -1,7 +1,6 @@
 """A run from a recipe and a data folder: what `lesionwise train` does.
 
-Here: the order of the stages and what each leaves in the run folder. Not here: the stages, and the test part
-(`ledger`).
+Not here: the stages, and the test part (`ledger`).
 """
 
 from contextlib import AbstractContextManager, ExitStack, nullcontext

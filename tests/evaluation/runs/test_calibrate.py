@@ -19,7 +19,7 @@ from lesionwise.evaluation.runs.calibrate import calibrate, calibrate_run
 from lesionwise.evaluation.runs.predictions import read_run_predictions, run_probabilities
 from lesionwise.evaluation.runs.scores import evaluate_part, read_check
 from lesionwise.evaluation.scores.evaluate import evaluate
-from lesionwise.files import read_json
+from lesionwise.files import read_json, write_json
 from lesionwise.labels import CODES
 from lesionwise.run_folder import RunFolder
 
@@ -117,6 +117,19 @@ def test_scores_show_what_was_before_and_after(run: RunFolder) -> None:
     assert {row["diagnosis"] for row in check.coverage} == {*CODES, "all"}
     evaluate_part(run, "test")
     assert set(read_json(run.scores)["calibration"]) == {"val", "test"}
+
+
+def test_a_check_that_notes_neither_scaling_nor_sets_is_still_read(run: RunFolder) -> None:
+    calibration = calibrate_run(run)
+    evaluate_part(run, "val")
+    scores = read_json(run.scores)
+    for key in ("scaling", "prediction_sets"):
+        del scores["calibration"]["val"][key]
+    write_json(run.scores, scores)
+    check = read_check(run, "val")
+    assert check is not None
+    assert check.is_of(calibration)
+    assert check.decides_as(calibration)
 
 
 def test_few_lesions_leave_no_promise_behind_but_a_file(run: RunFolder) -> None:

@@ -110,7 +110,7 @@ def test_runs_that_do_not_belong_together_are_refused_with_the_reason(
         ),
         ([runs[0], unfinished], r"unfinished: has predictions of val only\. Finish its training"),
         ([unfinished, runs[0]], r"unfinished: has predictions of val only\. Finish its training"),
-        ([runs[0], on_val], r"of cal, .* of val, cal\. Average runs that trained on val with such alone"),
+        ([runs[0], on_val], r"of cal, but .* of val, cal\. Combine runs that trained on val"),
         ([runs[0], moved], "has other images in val than"),
         ([runs[0], changed], "has other true diagnoses in cal than"),
     ):
@@ -137,12 +137,12 @@ def test_a_member_that_is_calibrated_or_trained_anew_makes_the_ensemble_refused(
     calibrate_run(runs[1], coverage=0.8)  # other sets of the same probabilities
     assert len(ensemble_members(out)) == 3
     calibrate_run(runs[1], method="vector")
-    with pytest.raises(RunError, match=r"b: was trained or calibrated anew .* Make the ensemble anew"):
+    with pytest.raises(RunError, match=r"b: was trained or calibrated again .* Make the ensemble again"):
         ensemble_members(out)
     calibrate_run(runs[1])
     assert len(ensemble_members(out)) == 3
     write_text(runs[2].checkpoints / "best.ckpt", "other weights")
-    with pytest.raises(RunError, match="c: was trained or calibrated anew"):
+    with pytest.raises(RunError, match="c: was trained or calibrated again"):
         ensemble_members(out)
 
 
@@ -151,7 +151,7 @@ def test_an_ensemble_of_ensembles_notices_what_changed_inside(runs: list[RunFold
     make_ensemble(runs[:2], inner)
     make_ensemble([inner, runs[2]], out)
     calibrate_run(inner, method="temperature")
-    with pytest.raises(RunError, match="inner: was trained or calibrated anew"):
+    with pytest.raises(RunError, match="inner: was trained or calibrated again"):
         ensemble_members(out)
 
 

@@ -51,8 +51,8 @@ def test_curves_hold_every_diagnosis_over_the_whole_range(simulated: Simulated) 
 def test_precision_of_a_first_alarm_that_is_false_is_not_nought() -> None:
     y_true = np.array([1, 0, 0, 1])
     y_prob = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.1, 0.9]])
-    table = precision_recall_table(y_true, y_prob, np.arange(4), codes=("a", "b"), resamples=5)
-    first = table[(table["diagnosis"] == "a") & (table["recall"] == 0)]["precision"].item()
+    table = precision_recall_table(y_true, y_prob, np.arange(4), resamples=5)
+    first = table[(table["diagnosis"] == CODES[0]) & (table["recall"] == 0)]["precision"].item()
     assert first == pytest.approx(1 / 2)
 
 

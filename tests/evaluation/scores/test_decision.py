@@ -201,11 +201,11 @@ def test_balanced_accuracy_refuses_a_class_without_samples() -> None:
 
 def test_classes_never_called_or_absent_count_nought() -> None:
     y_true, y_prob = [0, 0, 1], np.array([[0.8, 0.2, 0.0]] * 3)
-    assert scores.precision_per_class(y_true, y_prob) == pytest.approx([2 / 3, 0, 0])
+    assert PER_CLASS["precision"](y_true, y_prob, None) == pytest.approx([2 / 3, 0, 0])
     assert scores.recall_per_class(y_true, y_prob) == pytest.approx([1, 0, 0])
-    assert scores.f1_per_class(y_true, y_prob) == pytest.approx([0.8, 0, 0])
-    assert scores.specificity_per_class(y_true, y_prob) == pytest.approx([0, 1, 1])
-    assert scores.specificity_per_class([0, 0, 0], y_prob)[0] == 0
+    assert PER_CLASS["f1"](y_true, y_prob, None) == pytest.approx([0.8, 0, 0])
+    assert PER_CLASS["specificity"](y_true, y_prob, None) == pytest.approx([0, 1, 1])
+    assert PER_CLASS["specificity"]([0, 0, 0], y_prob, None)[0] == 0
 
 
 def test_the_confusion_matrix_has_true_classes_as_rows() -> None:

@@ -52,11 +52,7 @@ class Candidate:
 
 
 def near_duplicates(
-    grey: NDArray[np.float16],
-    lesion: NDArray[np.intp],
-    *,
-    least: float = SAME_LESION_CORRELATION,
-    workers: int = 1,
+    grey: NDArray[np.float16], lesion: NDArray[np.intp], *, workers: int = 1
 ) -> list[Candidate]:
     """Return pairs of images of different lesions that look like one lesion, the likeliest first."""
     with ThreadPoolExecutor(workers) as pool:
@@ -65,7 +61,7 @@ def near_duplicates(
     found = [
         Candidate(int(first), int(second), float(value))
         for (first, second), value in zip(pairs, correlation, strict=True)
-        if value >= least
+        if value >= SAME_LESION_CORRELATION
     ]
     return sorted(found, key=lambda pair: -pair.correlation)
 

@@ -23,7 +23,7 @@ from lesionwise.data.layouts.listing import find_images, read_table
 from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import DataError, ImageError, RunError
 from lesionwise.files import file_sha256, read_json
-from lesionwise.wording import counted
+from lesionwise.wording import counted, shortened
 
 RECEIPT: Final = "lesionwise-download.json"
 TEST_TRUTH: Final = "ISIC2018_Task3_Test_GroundTruth.csv"
@@ -66,7 +66,7 @@ class FolderCheck:
     def summary(self) -> str:
         """What is wrong, in one clause each."""
         parts = [
-            f"{len(ids)} {name} ({_shorten(ids)})"
+            f"{len(ids)} {name} ({shortened(ids, _SHOWN)})"
             for name, ids in (("missing", self.missing), ("damaged", tuple(self.damaged)))
             if ids
         ]
@@ -225,8 +225,3 @@ def _check_masks(folder: Path, catalogue: Catalogue) -> FolderCheck:
         else:
             notes.append(f"{file.name} has the official checksum.")
     return FolderCheck(faults=tuple(faults), notes=tuple(notes))
-
-
-def _shorten(ids: tuple[str, ...]) -> str:
-    more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
-    return ", ".join(ids[:_SHOWN]) + more

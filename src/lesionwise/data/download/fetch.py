@@ -1,6 +1,5 @@
 """One file over HTTP, whole and verified or not at all.
 
-Here: streaming with resumption, retries, and recognising what is not the file.
 Not here: which files there are (`sources`).
 
 Bytes go to `name.part`; what is known of them is in `name.part.json`, so that a later run may go on where

@@ -18,9 +18,6 @@ def read_class_folders(folder: Path) -> Listing | None:
 
     Folder names are the seven codes in any case, or their full names as model hubs have them. Other folders
     that hold images are a fault: whether they are a diagnosis cannot be guessed.
-
-    Raises:
-        DataError: If images are outside the seven folders, or one file name is in two.
     """
     paths = [path for path in walk_files(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
     dx = {path: code_of(path.parent.name) for path in paths}

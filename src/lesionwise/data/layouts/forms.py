@@ -136,11 +136,7 @@ def read_merged(folder: Path) -> Listing | None:
 
 
 def read_form(folder: Path) -> Listing | None:
-    """Read a folder with the table of a collection and its images, by the first form that fits a table.
-
-    Raises:
-        DataError: If several tables of one form name an image, or the collection is no data folder.
-    """
+    """Read a folder with the table of a collection and its images, by the first form that fits a table."""
     if not folder.is_dir():
         return None
     headers = {path: _header(path) for path in _tables(folder)}

@@ -1,7 +1,6 @@
 """The ISIC challenges of 2018 (Task 3: HAM10000 and its test set), 2019 and MILK10k: truth, metadata, images.
 
-Here: the parts of a challenge that stand in one folder, and which files belong to which. Not here: what its
-diagnoses are called (`lesionwise.diagnoses`).
+Not here: what its diagnoses are called (`lesionwise.diagnoses`).
 
 A part is called as its files begin: `ISIC2018_Task3_Training` of `ISIC2018_Task3_Training_GroundTruth.csv`,
 `…_Input/`, `…_Metadata.csv` and `…_LesionGroupings.csv`.

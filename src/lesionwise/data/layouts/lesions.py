@@ -1,6 +1,5 @@
 """Which lesion an image shows, where the layout does not say: from `lesions.csv`, or HAM10000's own table.
 
-Here: filling in `lesion_id`, and writing the declaration that each image is its own lesion.
 Not here: groups.
 
 Nothing is guessed. A layout without lesion ids stays without them, and is refused later, unless the user

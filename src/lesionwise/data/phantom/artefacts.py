@@ -1,7 +1,6 @@
 """What lies between skin and lens and tells nothing of the diagnosis: hairs, gel, a ruler.
 
 Every function takes the picture, RGB (H, W, 3) in [0, 1], and changes it in place.
-What is not here: light, lens and sensor (`photograph`).
 """
 
 import numpy as np

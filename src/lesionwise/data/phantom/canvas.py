@@ -3,7 +3,6 @@
 A lesion is kept as what it does to light, not as a picture: light from the skin beneath is
 multiplied by `transmission`, and `scatter` is added. So one drawing lies on any skin and
 under any lamp, and the photographs of a lesion show the same lesion.
-What is not here: what to draw (`diagnoses`), and the skin itself (`skin`).
 """
 
 from dataclasses import dataclass, field

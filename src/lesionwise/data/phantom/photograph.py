@@ -1,10 +1,8 @@
 """One photograph of a lesion: view, skin, artefacts, light, lens, sensor and JPEG.
 
 Here everything varies that has nothing to do with the diagnosis.
-What is not here: the lesion (`diagnoses`), files (`writer`).
 """
 
-import io
 import math
 from dataclasses import dataclass
 
@@ -15,6 +13,7 @@ from lesionwise.data.phantom import artefacts
 from lesionwise.data.phantom.canvas import Drawing
 from lesionwise.data.phantom.fields import Field, Pixels, as_pixels, ramp
 from lesionwise.data.phantom.skin import Skin, draw_skin
+from lesionwise.page.embed import encoded
 
 SIZE_PX = (600, 450)
 """Width and height of every photograph, as in HAM10000."""
@@ -52,7 +51,11 @@ def take_photograph(drawing: Drawing, skin: Skin, rng: np.random.Generator) -> P
     if rng.random() < _RULER_SHARE:
         artefacts.add_ruler(picture, rng)
     picture *= _lamp(rng)[..., None]
-    return Photograph(_jpeg(_develop(picture, rng)), _png(view.of_area(drawing.area)))
+    developed = np.asarray(_develop(picture, rng))
+    return Photograph(
+        encoded(developed, "JPEG", quality=JPEG_QUALITY, comment=NOTICE),
+        encoded(np.asarray(view.of_area(drawing.area)), "PNG", compress_level=6),
+    )
 
 
 @dataclass(frozen=True)
@@ -111,15 +114,3 @@ def _develop(picture: Field, rng: np.random.Generator) -> Image.Image:
     noise = rng.standard_normal(_SHAPE, dtype=np.float32) * np.float32(grain / 255.0)
     layer = Image.fromarray(as_pixels(noise + np.float32(_NOISE_ZERO / 255.0)))
     return ImageChops.add(clean, Image.merge("RGB", (layer, layer, layer)), offset=-_NOISE_ZERO)
-
-
-def _jpeg(picture: Image.Image) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=JPEG_QUALITY, comment=NOTICE)
-    return file.getvalue()
-
-
-def _png(mask: Image.Image) -> bytes:
-    file = io.BytesIO()
-    mask.save(file, "PNG", compress_level=6)
-    return file.getvalue()

@@ -2,7 +2,6 @@
 
 Each function draws one structure on a canvas; the words are those of the dermatoscopy
 consensus (Kittler et al., J Am Acad Dermatol 74:1093, 2016, doi 10.1016/j.jaad.2015.12.038).
-What is not here: which lesion shows which structure (`diagnoses`).
 """
 
 import math

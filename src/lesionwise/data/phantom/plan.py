@@ -10,7 +10,7 @@ References:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from lesionwise.data.collection import PHANTOM_PREFIX
 from lesionwise.labels import CODES
 
 Imbalance = Literal["none", "ham"]
+T = TypeVar("T")
 
 HAM_LESIONS: Mapping[str, int] = {
     "akiec": 228,
@@ -170,20 +171,15 @@ def plan_lesions(counts: Mapping[str, int], rng: np.random.Generator) -> list[Pl
     (or the folder that follows from it) must not tell the diagnosis.
     """
     diagnoses = rng.permutation([dx for dx, count in counts.items() for _ in range(count)])
-    photographs = [_pick_count(rng, CLINICS[dx].photographs) for dx in diagnoses]
+    photographs = [_pick(rng, dict(enumerate(CLINICS[dx].photographs, start=1))) for dx in diagnoses]
     numbers = iter((1 + rng.permutation(sum(photographs))).tolist())
     return [
-        _plan_lesion(
-            rng,
-            number,
-            str(dx),
-            tuple(f"{PHANTOM_PREFIX}{next(numbers):07d}" for _ in range(count)),
-        )
+        _plan_lesion(rng, number, str(dx), [f"{PHANTOM_PREFIX}{next(numbers):07d}" for _ in range(count)])
         for number, (dx, count) in enumerate(zip(diagnoses, photographs, strict=True), start=1)
     ]
 
 
-def _plan_lesion(rng: np.random.Generator, number: int, dx: str, image_ids: tuple[str, ...]) -> PlannedLesion:
+def _plan_lesion(rng: np.random.Generator, number: int, dx: str, image_ids: list[str]) -> PlannedLesion:
     clinic = CLINICS[dx]
     years = 5.0 * round(float(np.clip(rng.normal(*clinic.age), 5.0, 85.0)) / 5.0)
     sex = "male" if 100.0 * rng.random() < clinic.male else "female"
@@ -192,7 +188,7 @@ def _plan_lesion(rng: np.random.Generator, number: int, dx: str, image_ids: tupl
     return PlannedLesion(
         number=number,
         dx=dx,
-        image_ids=image_ids,
+        image_ids=tuple(image_ids),
         dx_type=_pick(rng, clinic.dx_type),
         age="" if no_age else str(years),
         sex="unknown" if no_sex else sex,
@@ -200,11 +196,6 @@ def _plan_lesion(rng: np.random.Generator, number: int, dx: str, image_ids: tupl
     )
 
 
-def _pick(rng: np.random.Generator, shares: Mapping[str, float]) -> str:
+def _pick(rng: np.random.Generator, shares: Mapping[T, float]) -> T:
     weights = np.array(list(shares.values()), dtype=np.float64)
     return list(shares)[int(rng.choice(len(weights), p=weights / weights.sum()))]
-
-
-def _pick_count(rng: np.random.Generator, shares: tuple[float, ...]) -> int:
-    weights = np.array(shares, dtype=np.float64)
-    return 1 + int(rng.choice(len(weights), p=weights / weights.sum()))

@@ -2,7 +2,6 @@
 
 One `Skin` belongs to one lesion, so its photographs agree in tone; the fine pattern is drawn
 anew for each of them, since no two show the same stretch of skin.
-What is not here: hair and gel (`artefacts`), light (`photograph`).
 """
 
 from dataclasses import dataclass

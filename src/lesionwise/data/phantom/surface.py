@@ -1,7 +1,4 @@
-"""Structures of the horny layer and of scars: cysts, comedones, fissures, scale, follicles.
-
-What is not here: pigment (`pigment`) and blood (`vessels`).
-"""
+"""Structures of the horny layer and of scars: cysts, comedones, fissures, scale, follicles."""
 
 import numpy as np
 

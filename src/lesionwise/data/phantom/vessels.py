@@ -1,7 +1,4 @@
-"""Structures made of blood: arborising and dotted vessels, lacunae, erosions.
-
-What is not here: the diffuse redness of skin and lesion, which is plain ink.
-"""
+"""Structures made of blood: arborising and dotted vessels, lacunae, erosions."""
 
 import math
 

@@ -1,7 +1,4 @@
-"""Write a phantom data set to a folder, in the layout HAM10000 has on Kaggle.
-
-What is not here: what the set holds (`plan`) and how it looks (`diagnoses`, `photograph`).
-"""
+"""Write a phantom data set to a folder, in the layout HAM10000 has on Kaggle."""
 
 import csv
 import zipfile
@@ -116,17 +113,8 @@ def _write_table(path: Path, lesions: Sequence[PlannedLesion]) -> None:
         rows.writerow(COLUMNS)
         for lesion in lesions:
             for image_id in lesion.image_ids:
-                rows.writerow(
-                    (
-                        lesion.lesion_id,
-                        image_id,
-                        lesion.dx,
-                        lesion.dx_type,
-                        lesion.age,
-                        lesion.sex,
-                        lesion.localization,
-                    )
-                )
+                about = (getattr(lesion, name) for name in COLUMNS[2:])
+                rows.writerow([lesion.lesion_id, image_id, *about])
 
 
 def _write_pictures(

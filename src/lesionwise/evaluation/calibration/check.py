@@ -24,13 +24,14 @@ from lesionwise.evaluation.scores.bootstrap import (
 from lesionwise.evaluation.scores.evaluate import draw_scores
 from lesionwise.evaluation.scores.probability import EceBand, ece_band
 from lesionwise.evaluation.scores.weights import Lesions, Probs, Truth, check_arguments
+from lesionwise.files import JsonRecord
 from lesionwise.labels import CODES
 
 _LOSSES = {"log_loss": probability.log_loss, "brier": probability.brier_loss}
 
 
 @dataclass(frozen=True)
-class CalibrationCheck:
+class CalibrationCheck(JsonRecord):
     """What was promised and what came.
 
     Attributes:
@@ -85,19 +86,6 @@ class CalibrationCheck:
         noted = [point["threshold"] for point in self.points]
         return noted == [point.threshold for point in calibration.operating_points]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain dictionaries and lists, as `scores.json` holds them."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "CalibrationCheck":
-        """Return the check that `to_json` wrote."""
-        losses = {
-            side: {name: Estimate(**estimate) for name, estimate in value[side].items()}
-            for side in ("before", "after")
-        }
-        return cls(**{**value, **losses, "band": EceBand(**value["band"])})
-
 
 def check_calibration(
     calibration: Calibration,
@@ -127,7 +115,7 @@ def check_calibration(
 
 
 def stated_share_table(
-    y_true: Truth, y_prob: Probs, groups: Lesions, *, resamples: int = RESAMPLES, seed: int = 0
+    y_true: Truth, y_prob: Probs, groups: Lesions, *, resamples: int = RESAMPLES
 ) -> pd.DataFrame:
     """Return how common each diagnosis is stated to be on average, and how common it is.
 
@@ -144,7 +132,7 @@ def stated_share_table(
     one_stratum = np.zeros(len(truth), np.int64)
     drawn = [
         (weights @ excess) / weights.sum(axis=1, keepdims=True)
-        for weights in resample_weights(groups, one_stratum, resamples=resamples, seed=seed)
+        for weights in resample_weights(groups, one_stratum, resamples=resamples)
     ]
     low, high = percentile_interval(np.concatenate(drawn))
     stated, found = prob.mean(axis=0), np.bincount(truth, minlength=len(CODES)) / len(truth)

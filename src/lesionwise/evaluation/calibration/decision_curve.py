@@ -1,7 +1,6 @@
 """Decision curves: is acting on the model better than acting on everybody or on nobody.
 
-Here: the net benefit at each threshold. Not here: choosing one (`operating_points`) and drawing. Letters: G
-thresholds.
+Not here: choosing one (`operating_points`) and drawing. Letters: G thresholds.
 
 Whoever acts from a probability of t on takes t / (1 - t) false alarms for one true one. At that rate of
 exchange false alarms are taken off the true ones: what is left, per image, is the net benefit.

@@ -1,7 +1,6 @@
 """Operating points: thresholds for a yes or no, at a chosen sensitivity or specificity.
 
-Here: choosing them on `cal` and measuring them on any part. Not here: deciding with them (`record`).
-Letters: n lesions on one side of the question.
+Not here: deciding with them (`record`). Letters: n lesions on one side of the question.
 
 Each lesion counts once; its photographs share its vote. So the sensitivity is the chance that a photograph
 of a melanoma is called: a lesion drawn first, one of its photographs then.
@@ -86,7 +85,6 @@ def measure_point(
     groups: Lesions,
     *,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> dict[str, Estimate]:
     """Return sensitivity and specificity of a threshold, each lesion counting once; empty without one.
 
@@ -96,9 +94,8 @@ def measure_point(
     if called is None:
         return {}
     lesions, positive = np.asarray(groups), is_positive(y_true, point.question)
-    weights = np.concatenate(
-        list(resample_weights(lesions, positive.astype(np.int64), resamples=resamples, seed=seed))
-    )
+    strata = positive.astype(np.int64)
+    weights = np.concatenate(list(resample_weights(lesions, strata, resamples=resamples)))
     found = {}
     for name, side, right in (("sensitivity", positive, called), ("specificity", ~positive, ~called)):
         if not side.any():

@@ -60,7 +60,7 @@ def fit_vector(y_true: Truth, logits: ArrayLike, groups: Lesions) -> VectorScali
     absent = [code for index, code in enumerate(CODES) if not (truth == index).any()]
     if absent:
         raise ValueError(
-            f"Vector scaling needs images of every diagnosis but there is none of {', '.join(absent)}. "
+            f"Vector scaling needs images of every diagnosis but found none of {', '.join(absent)}. "
             "Use temperature scaling."
         )
     shares = lesion_shares(groups)

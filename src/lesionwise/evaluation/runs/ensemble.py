@@ -1,7 +1,6 @@
 """An ensemble: the mean of what several runs on one split answer.
 
-Here: refusing runs that do not belong together, and averaging. Not here: predicting the test part with all of
-them (`lesionwise.training.ledger`).
+Not here: predicting the test part with all of them (`lesionwise.training.ledger`).
 
 The folder is a run folder without weights: evaluate, report, compare and calibrate take it as any other. Its
 `logit_` columns are the logarithms of the mean probabilities.
@@ -21,7 +20,7 @@ from lesionwise.evaluation.predictions import Predictions, write_predictions
 from lesionwise.evaluation.runs.predictions import read_run_predictions, run_calibration
 from lesionwise.evaluation.runs.scores import OUT_OF_FOLD
 from lesionwise.files import file_sha256, read_json, write_json, write_text
-from lesionwise.run_folder import RunFolder, claim_own_folder, open_run_folder, read_split_facts
+from lesionwise.run_folder import RunFolder, claim_own_folder, open_run_folder, verify_same_split
 from lesionwise.run_record import describe_environment
 
 PARTS: Final = ("val", "cal", OUT_OF_FOLD)
@@ -53,7 +52,7 @@ def make_ensemble(runs: Sequence[RunFolder], out: RunFolder) -> list[str]:
         runs: Two or more, trained or cross-validated on the same split.
     """
     _verify_different(runs)
-    _verify_same_split(runs)
+    verify_same_split(runs)
     parts = _common_parts(runs)
     averaged = {part: average(runs, part) for part in parts}  # before anything is written
     members = [str(run.path.resolve()) for run in runs]
@@ -75,7 +74,7 @@ def ensemble_members(run: RunFolder) -> list[RunFolder]:
     """Return the runs that an ensemble was made of; none if it is no ensemble.
 
     Raises:
-        RunError: If one of them is no longer there, or was trained or calibrated anew since: the averages
+        RunError: If one of them is no longer there, or was trained or calibrated again since: the averages
             that are written would be of another model than those to come.
     """
     if not run.ensemble.is_file():
@@ -85,8 +84,8 @@ def ensemble_members(run: RunFolder) -> list[RunFolder]:
         own = open_run_folder(Path(member["run"]))
         if member.get("state", _state(own)) != _state(own):
             raise RunError(
-                f"{own.path}: was trained or calibrated anew after {run.path} was made of it. "
-                'Make the ensemble anew with "lesionwise ensemble" and another --out.'
+                f"{own.path}: was trained or calibrated again after {run.path} was made from it. "
+                'Make the ensemble again with "lesionwise ensemble" and another --out.'
             )
         found.append(own)
     return found
@@ -160,16 +159,6 @@ def _verify_different(runs: Sequence[RunFolder]) -> None:
         raise RunError(f"{twice}: is named twice. A run counts once.")
 
 
-def _verify_same_split(runs: Sequence[RunFolder]) -> None:
-    prints = [str(read_split_facts(run)["fingerprint"]) for run in runs]
-    for run, fingerprint in zip(runs, prints, strict=True):
-        if fingerprint != prints[0]:
-            raise RunError(
-                f"{run.path}: was made with split {fingerprint[:12]}, {runs[0].path} with {prints[0][:12]}. "
-                "One model's images may be in the other's training set. Train all with the same --split."
-            )
-
-
 def _common_parts(runs: Sequence[RunFolder]) -> list[str]:
     has = [[part for part in PARTS if run.predictions(part).is_file()] for run in runs]
     for run, parts in zip(runs, has, strict=True):
@@ -181,8 +170,8 @@ def _common_parts(runs: Sequence[RunFolder]) -> list[str]:
     for run, parts in zip(runs, has, strict=True):
         if parts != has[0]:
             raise RunError(
-                f"{run.path}: has predictions of {', '.join(parts)}, {runs[0].path} of {', '.join(has[0])}. "
-                "Average runs that trained on val with such alone, and cross-validations with "
-                "cross-validations."
+                f"{run.path}: has predictions of {', '.join(parts)}, but {runs[0].path} of "
+                f"{', '.join(has[0])}. Combine runs that trained on val, or cross-validations, only with one "
+                "another."
             )
     return has[0]

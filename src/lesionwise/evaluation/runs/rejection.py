@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lesionwise.errors import RunError
 from lesionwise.evaluation.rejection import Rejection, fit_rejection
@@ -40,7 +39,10 @@ def fit_members(runs: Sequence[RunFolder]) -> Rejection:
         runs: Runs of one split, each with the embeddings of `SEEN`.
     """
     try:
-        train, changed, foreign, cal, cal_changed = (_side_by_side(runs, kind) for kind in SEEN)
+        train, changed, foreign, cal, cal_changed = (
+            np.concatenate([np.load(run.embeddings(kind), allow_pickle=False) for run in runs], axis=1)
+            for kind in SEEN
+        )
         answered = runs[0].predictions("cal").is_file()
         known = read_run_predictions(runs[0], "cal").sorted() if answered else None
         return fit_rejection(
@@ -54,9 +56,5 @@ def fit_members(runs: Sequence[RunFolder]) -> Rejection:
     except (OSError, ValueError) as error:
         raise RunError(
             f"{runs[0].path}: the embeddings of {', '.join(SEEN)} cannot be read: {error}. Delete the files "
-            "embeddings-*.npy; the export makes them anew."
+            "embeddings-*.npy; the export makes them again."
         ) from error
-
-
-def _side_by_side(runs: Sequence[RunFolder], kind: str) -> NDArray[np.float32]:
-    return np.concatenate([np.load(run.embeddings(kind), allow_pickle=False) for run in runs], axis=1)

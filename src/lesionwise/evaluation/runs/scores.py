@@ -134,7 +134,7 @@ def evaluate_predictions(
     if predictions.group is None:
         raise DataError(
             f"{source}: the lesion of each image is missing. Pass --table with lesion_id, add the column "
-            "group, or pass --by image for intervals that take all photographs for independent."
+            "group, or pass --by image for intervals that treat photographs as independent."
         )
     truth, prob, groups = predictions.y_true, predictions.y_prob, predictions.group
     try:

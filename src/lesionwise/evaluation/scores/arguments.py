@@ -1,7 +1,6 @@
 """What callers hand to `evaluate`, as arrays in the one order of diagnoses; what is ambiguous is refused.
 
-Here: indices and codes, arrays and DataFrames, classes in another order. Not here: files
-(`lesionwise.evaluation.predictions`).
+Not here: files (`lesionwise.evaluation.predictions`).
 """
 
 from collections import Counter

@@ -201,10 +201,10 @@ def draw_means(
 
 
 def mean_estimates(
-    values: ArrayLike, groups: Lesions, y_true: Truth, *, resamples: int = RESAMPLES, seed: int = 0
+    values: ArrayLike, groups: Lesions, y_true: Truth, *, resamples: int = RESAMPLES
 ) -> list[Estimate]:
     """Return the mean of each measure with its interval, one for each of K."""
-    drawn = draw_means(values, groups, y_true, resamples=resamples, seed=seed)
+    drawn = draw_means(values, groups, y_true, resamples=resamples)
     means = np.asarray(values, float).mean(axis=0)
     return [spread_estimate(mean, column) for mean, column in zip(means.tolist(), drawn.T, strict=True)]
 
@@ -215,7 +215,7 @@ def spread_estimate(value: float, drawn: ArrayLike) -> Estimate:
     return Estimate(float(value), float(low), float(high))
 
 
-def simultaneous_estimates(values: ArrayLike, drawn: ArrayLike, level: float = LEVEL) -> list[Estimate]:
+def simultaneous_estimates(values: ArrayLike, drawn: ArrayLike) -> list[Estimate]:
     """Return each difference with an interval, such that all intervals hold at once.
 
     Of forty differences two lie outside their own 95 % interval by chance alone. A sentence that names the
@@ -226,7 +226,6 @@ def simultaneous_estimates(values: ArrayLike, drawn: ArrayLike, level: float = L
     Args:
         values: The differences, shape (K,).
         drawn: The same in each resample, shape (R, K).
-        level: Part of the resamples in which all lie inside.
 
     References:
         Montiel Olea and Plagborg-Moller (2019), https://doi.org/10.1002/jae.2656 (sup-t bands)
@@ -236,7 +235,7 @@ def simultaneous_estimates(values: ArrayLike, drawn: ArrayLike, level: float = L
     spread = resampled.std(axis=0)
     moved = np.abs(resampled - resampled.mean(axis=0))
     largest = np.divide(moved, spread, out=np.zeros_like(moved), where=spread > 0).max(axis=1)
-    reach = float(np.quantile(largest, level)) * spread
+    reach = float(np.quantile(largest, LEVEL)) * spread
     return [
         Estimate(value, value - by, value + by)
         for value, by in zip(found.tolist(), reach.tolist(), strict=True)

@@ -6,7 +6,7 @@ thresholds, G points of a grid.
 The bands are pointwise: each point's true value lies in it 95 times of 100, the whole curve less often.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -35,32 +35,19 @@ Curve = Callable[[Floats, Floats], Floats]
 
 
 def roc_table(
-    y_true: Truth,
-    y_prob: Probs,
-    groups: Lesions,
-    *,
-    codes: Sequence[str] = CODES,
-    resamples: int = BAND_RESAMPLES,
-    seed: int = 0,
+    y_true: Truth, y_prob: Probs, groups: Lesions, *, resamples: int = BAND_RESAMPLES
 ) -> pd.DataFrame:
     """Return sensitivity at each false positive rate, for each class against the rest.
 
     Returns:
         Columns `diagnosis`, `false_positive_rate` (0 to 1 in steps of 0.01), `sensitivity`, `low`, `high`.
     """
-    axes = ("false_positive_rate", "sensitivity")
-    sample = check_arguments(y_true, y_prob)
-    return _table(_sensitivity, axes, sample, groups, codes=codes, resamples=resamples, seed=seed)
+    axes, sample = ("false_positive_rate", "sensitivity"), check_arguments(y_true, y_prob)
+    return _table(_sensitivity, axes, sample, groups, resamples=resamples)
 
 
 def precision_recall_table(
-    y_true: Truth,
-    y_prob: Probs,
-    groups: Lesions,
-    *,
-    codes: Sequence[str] = CODES,
-    resamples: int = BAND_RESAMPLES,
-    seed: int = 0,
+    y_true: Truth, y_prob: Probs, groups: Lesions, *, resamples: int = BAND_RESAMPLES
 ) -> pd.DataFrame:
     """Return precision at each recall, for each class against the rest.
 
@@ -70,8 +57,8 @@ def precision_recall_table(
     Returns:
         Columns `diagnosis`, `recall` (0 to 1 in steps of 0.01), `precision`, `low`, `high`.
     """
-    sample, axes = check_arguments(y_true, y_prob), ("recall", "precision")
-    return _table(_precision, axes, sample, groups, codes=codes, resamples=resamples, seed=seed)
+    axes, sample = ("recall", "precision"), check_arguments(y_true, y_prob)
+    return _table(_precision, axes, sample, groups, resamples=resamples)
 
 
 def reliability_table(
@@ -121,23 +108,20 @@ def _table(
     sample: tuple[Integers, Floats],
     groups: Lesions,
     *,
-    codes: Sequence[str],
     resamples: int,
-    seed: int,
 ) -> pd.DataFrame:
     truth, prob = sample
     once = np.ones((1, len(truth)), np.float32)
-    drawable = [index for index in range(len(codes)) if 0 < np.count_nonzero(truth == index) < len(truth)]
+    drawable = [index for index in range(prob.shape[1]) if 0 < np.count_nonzero(truth == index) < len(truth)]
     drawn: dict[int, list[Floats]] = {index: [] for index in drawable}
-    for weights in resample_weights(groups, truth, resamples=resamples, seed=seed):
+    for weights in resample_weights(groups, truth, resamples=resamples):
         for index in drawable:
             drawn[index].append(curve(*_counts(truth == index, prob[:, index], weights)))
     tables = [pd.DataFrame(columns=["diagnosis", *axes, "low", "high"])] if not drawable else []
     for index in drawable:
-        code = codes[index]
         (value,) = curve(*_counts(truth == index, prob[:, index], once))
         low, high = percentile_interval(np.concatenate(drawn[index]))
-        columns = {"diagnosis": code, axes[0]: _GRID, axes[1]: value, "low": low, "high": high}
+        columns = {"diagnosis": CODES[index], axes[0]: _GRID, axes[1]: value, "low": low, "high": high}
         tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
 

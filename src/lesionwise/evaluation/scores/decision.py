@@ -8,6 +8,7 @@ score of the sample itself is returned; with them one score per resample, comput
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -69,64 +70,28 @@ def recall_per_class(y_true: Truth, y_prob: Probs, weights: Weights | None = Non
     return recall_of(confusion_matrix(y_true, y_prob, weights))
 
 
-def precision_per_class(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
-    """Return, for each class, the fraction of the samples called so that are.
-
-    Returns:
-        Shape (C,) or (R, C); 0 for a class that was never called.
-    """
-    return precision_of(confusion_matrix(y_true, y_prob, weights))
-
-
-def f1_per_class(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
-    """Return the harmonic mean of precision and recall for each class.
-
-    Returns:
-        Shape (C,) or (R, C); 0 for a class that is neither present nor called.
-    """
-    return f1_of(confusion_matrix(y_true, y_prob, weights))
-
-
-def specificity_per_class(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
-    """Return, for each class, the fraction of the samples of all other classes that were not called so.
-
-    With a rare class it is close to 1 for any model: of 10,015 images 115 are dermatofibromas, and never
-    saying so has specificity 1.
-
-    Returns:
-        Shape (C,) or (R, C); 0 where all samples are of the class.
-    """
-    return specificity_of(confusion_matrix(y_true, y_prob, weights))
-
-
 def macro_recall_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
     """Return the mean recall over all classes; a class without samples counts 0."""
     return np.asarray(recall_per_class(y_true, y_prob, weights).mean(-1))
 
 
-def macro_precision_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
-    """Return the mean precision over all classes; a class never called counts 0."""
-    return np.asarray(precision_per_class(y_true, y_prob, weights).mean(-1))
+def of_confusion(measure: Callable[[Floats], Floats]) -> Callable[..., Floats]:
+    """Return the score of predictions that a measure of their confusion matrix gives."""
+
+    def score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
+        return measure(confusion_matrix(y_true, y_prob, weights))
+
+    return score
 
 
-def macro_f1_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
-    """Return the mean F1 over all classes (not the F1 of the means)."""
-    return np.asarray(f1_per_class(y_true, y_prob, weights).mean(-1))
+def macro(per_class: Callable[[Floats], Floats]) -> Callable[..., Floats]:
+    """Return the score that is the plain mean of a measure over all classes."""
+    return of_confusion(lambda confusion: np.asarray(per_class(confusion).mean(-1)))
 
 
-def weighted_recall_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
-    """Return the recalls averaged by class size, which is the accuracy."""
-    return weighted_of(recall_of, confusion_matrix(y_true, y_prob, weights))
-
-
-def weighted_precision_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
-    """Return the precisions averaged by class size."""
-    return weighted_of(precision_of, confusion_matrix(y_true, y_prob, weights))
-
-
-def weighted_f1_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
-    """Return the F1 of each class averaged by class size."""
-    return weighted_of(f1_of, confusion_matrix(y_true, y_prob, weights))
+def weighted(per_class: Callable[[Floats], Floats]) -> Callable[..., Floats]:
+    """Return the score that is the mean of a measure over all classes, by class size."""
+    return of_confusion(partial(weighted_of, per_class))
 
 
 def accuracy_of(confusion: Floats) -> Floats:
@@ -135,22 +100,26 @@ def accuracy_of(confusion: Floats) -> Floats:
 
 
 def recall_of(confusion: Floats) -> Floats:
-    """Return the recalls that confusion matrices of shape (..., C, C) show."""
+    """Return the recalls that confusion matrices of shape (..., C, C) show; 0 for a class without samples."""
     return ratio(_diagonal(confusion), confusion.sum(-1))
 
 
 def precision_of(confusion: Floats) -> Floats:
-    """Return the precisions that confusion matrices of shape (..., C, C) show."""
+    """Return the precisions that confusion matrices (..., C, C) show; 0 for a class that was never called."""
     return ratio(_diagonal(confusion), confusion.sum(-2))
 
 
 def f1_of(confusion: Floats) -> Floats:
-    """Return the F1 scores that confusion matrices of shape (..., C, C) show."""
+    """Return the F1 scores that confusion matrices (..., C, C) show; 0 for a class without any."""
     return ratio(2 * _diagonal(confusion), confusion.sum(-1) + confusion.sum(-2))
 
 
 def specificity_of(confusion: Floats) -> Floats:
-    """Return the specificities that confusion matrices of shape (..., C, C) show."""
+    """Return the specificities that confusion matrices (..., C, C) show; 0 if all samples are of the class.
+
+    With a rare class it is close to 1 for any model: of 10,015 images 115 are dermatofibromas, and never
+    saying so has specificity 1.
+    """
     others = confusion.sum((-2, -1))[..., None] - confusion.sum(-1)
     false_alarms = confusion.sum(-2) - _diagonal(confusion)
     return ratio(others - false_alarms, others)

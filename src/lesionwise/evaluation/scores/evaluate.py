@@ -8,7 +8,7 @@ A new score is a function in one of these files, its name in `OVERALL` or `PER_C
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -27,6 +27,7 @@ from lesionwise.evaluation.scores.bootstrap import (
 )
 from lesionwise.evaluation.scores.resampled import draw_all, score_all
 from lesionwise.evaluation.scores.weights import Lesions, Probs, Truth
+from lesionwise.files import JsonRecord
 from lesionwise.labels import CODES
 
 Score = Callable[[ArrayLike, ArrayLike, ArrayLike | None], NDArray[np.float64]]
@@ -35,12 +36,12 @@ Scores = Mapping[str, Score]
 OVERALL: Final[Scores] = {
     "balanced_accuracy": scores.balanced_accuracy_score,
     "accuracy": scores.accuracy_score,
-    "macro_precision": scores.macro_precision_score,
+    "macro_precision": scores.macro(scores.precision_of),
     "macro_recall": scores.macro_recall_score,
-    "macro_f1": scores.macro_f1_score,
-    "weighted_precision": scores.weighted_precision_score,
-    "weighted_recall": scores.weighted_recall_score,
-    "weighted_f1": scores.weighted_f1_score,
+    "macro_f1": scores.macro(scores.f1_of),
+    "weighted_precision": scores.weighted(scores.precision_of),
+    "weighted_recall": scores.weighted(scores.recall_of),
+    "weighted_f1": scores.weighted(scores.f1_of),
     "macro_auc": ranking.macro_auc_score,
     "macro_average_precision": ranking.macro_average_precision_score,
     "log_loss": probability.log_loss,
@@ -49,10 +50,10 @@ OVERALL: Final[Scores] = {
     "aurc": selective.aurc_loss,
 }
 PER_CLASS: Final[Scores] = {
-    "precision": scores.precision_per_class,
+    "precision": scores.of_confusion(scores.precision_of),
     "recall": scores.recall_per_class,
-    "specificity": scores.specificity_per_class,
-    "f1": scores.f1_per_class,
+    "specificity": scores.of_confusion(scores.specificity_of),
+    "f1": scores.of_confusion(scores.f1_of),
     "auc": ranking.auc_per_class,
     "average_precision": ranking.average_precision_per_class,
 }
@@ -70,7 +71,7 @@ LOSSES: Final = frozenset({"log_loss", "brier", "ece", "aurc"})
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(JsonRecord):
     """Everything known about one model on one set of images.
 
     Attributes:
@@ -104,20 +105,6 @@ class Evaluation:
     def title(self, score: str) -> str:
         """Return what a score is called: a mean over fewer than all diagnoses says so."""
         return mean_title(score, len(self.diagnoses))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain dictionaries and lists, as `scores.json` holds them."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Evaluation":
-        """Return the evaluation that `to_json` wrote."""
-        overall = {name: Estimate(**estimate) for name, estimate in value["overall"].items()}
-        per_class = {
-            code: {name: Estimate(**estimate) for name, estimate in estimates.items()}
-            for code, estimates in value["per_class"].items()
-        }
-        return cls(**{**value, "overall": overall, "per_class": per_class})
 
 
 def mean_title(score: str, diagnoses: int) -> str:

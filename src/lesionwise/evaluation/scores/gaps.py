@@ -1,7 +1,6 @@
 """Gaps between subgroups that are larger than chance, all of them looked at together.
 
-Here: each subgroup against everybody else known, with intervals that hold for all gaps at once, and what to
-make of them in sentences. Not here: the scores of each (`subgroups`).
+Not here: the scores of each (`subgroups`).
 
 Lesions are resampled over the whole set, once for both sides of every gap: a lesion whose photographs stand
 on both sides moves both. The gap in accuracy is given a second time with the diagnoses held equal: what the
@@ -42,13 +41,7 @@ Gap = Callable[[Floats | None], Floats]
 
 
 def evaluate_gaps(
-    y_true: Truth,
-    y_prob: Probs,
-    groups: Lesions,
-    table: pd.DataFrame,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    y_true: Truth, y_prob: Probs, groups: Lesions, table: pd.DataFrame, *, resamples: int = RESAMPLES
 ) -> list[dict[str, Any]]:
     """Hold each subgroup against all other images whose value is known.
 
@@ -77,7 +70,7 @@ def evaluate_gaps(
     found = np.array([float(gap(None)) for gap in gaps])
     drawn = [
         np.stack([gap(np.asarray(weights, float)) for gap in gaps], axis=1)
-        for weights in resample_weights(lesions, truth, resamples=resamples, seed=seed)
+        for weights in resample_weights(lesions, truth, resamples=resamples)
     ]
     estimates = simultaneous_estimates(found, np.nan_to_num(np.concatenate(drawn)))
     return [

@@ -1,7 +1,6 @@
 """Scores of the probabilities: is a stated 70 % right in 70 of 100 cases, and is it far from a guess.
 
-Here: log loss, Brier score, calibration error, and how large an error chance alone shows. Not here: mending
-the probabilities. Letters: B bins.
+Not here: mending the probabilities. Letters: B bins.
 
 All of them are losses: lower is better, 0 is perfect.
 """

@@ -1,7 +1,6 @@
 """Scores of the ranking: how well one class is distinguished from all others, whatever the threshold.
 
-Here: area under the ROC curve and average precision of each class against the rest. Not here: the curves
-themselves (`curves`). Letters: K distinct probabilities of the class's own samples.
+Not here: the curves themselves (`curves`). Letters: K distinct probabilities of the class's own samples.
 """
 
 from collections.abc import Callable

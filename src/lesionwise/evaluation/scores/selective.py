@@ -1,7 +1,6 @@
 """Answering only when sure: the error among the answers that are given, for each part of images answered.
 
-Here: the risk-coverage curve and the area under it. Not here: choosing where to stop answering. Letters: K
-distinct confidences, G points of a grid.
+Not here: choosing where to stop answering. Letters: K distinct confidences, G points of a grid.
 """
 
 from typing import Final

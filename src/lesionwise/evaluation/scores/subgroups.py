@@ -1,7 +1,6 @@
 """Scores of subgroups: does the model serve women and men, young and old, face and back alike.
 
-Here: cutting the images by what the table says and scoring each part. Not here: joining the table (`tables`)
-and which gaps are larger than chance (`gaps`).
+Not here: joining the table (`tables`) and which gaps are larger than chance (`gaps`).
 
 Subgroups differ in which diagnoses they hold, and so in how hard they are: a gap between two of them is a
 question, not yet a finding. Every score has its counts beside it, and small subgroups get no score.
@@ -93,10 +92,18 @@ SCORES: Final[Mapping[str, Score]] = {
 
 def age_band(age: pd.Series) -> pd.Series:
     """Return the band of each age in years; "unknown" where it is missing or no number."""
-    years = pd.to_numeric(age, errors="coerce")
-    edges = [*AGE_BANDS, np.inf]
-    bands = pd.cut(years, edges, right=False, labels=list(AGE_BANDS.values()))
-    return bands.astype(object).where(years.notna() & (years >= 0), UNKNOWN).astype(str)
+    return _bands(age, AGE_BANDS, most=np.inf)
+
+
+def skin_tone_band(angle: pd.Series) -> pd.Series:
+    """Return the band of each individual typology angle in degrees; "unknown" where it is missing."""
+    return _bands(angle, SKIN_TONES, most=90.001)
+
+
+def _bands(values: pd.Series, names: Mapping[int, str], *, most: float) -> pd.Series:
+    numbers = pd.to_numeric(values, errors="coerce")
+    bands = pd.cut(numbers, [*names, most], right=False, labels=list(names.values()))
+    return bands.astype(object).where(bands.notna(), UNKNOWN).astype(str)
 
 
 def evaluate_subgroups(
@@ -132,13 +139,6 @@ def evaluate_subgroups(
 def columns_of(table: pd.DataFrame) -> list[str]:
     """Return the columns that images are cut by."""
     return [*(name for name in COLUMNS if name in table), PHOTOGRAPHS]
-
-
-def skin_tone_band(angle: pd.Series) -> pd.Series:
-    """Return the band of each individual typology angle in degrees; "unknown" where it is missing."""
-    degrees = pd.to_numeric(angle, errors="coerce")
-    bands = pd.cut(degrees, [*SKIN_TONES, 90.001], right=False, labels=list(SKIN_TONES.values()))
-    return bands.astype(object).where(degrees.notna(), UNKNOWN).astype(str)
 
 
 def describe_subgroup(column: str, value: str) -> str:

@@ -20,6 +20,9 @@ Weights = ArrayLike
 """`weights`: number of times that each sample counts, shape (R, N), a row for each resample."""
 
 
+_SUM_TOLERANCE = 1e-3  # four written decimals stay within it
+
+
 def check_arguments(y_true: Truth, y_prob: Probs) -> tuple[Integers, Floats]:
     """Return truth and probabilities as arrays that fit each other.
 
@@ -44,13 +47,9 @@ def check_arguments(y_true: Truth, y_prob: Probs) -> tuple[Integers, Floats]:
     return truth.astype(np.int64), prob
 
 
-def check_probabilities(y_prob: Floats, tolerance: float = 1e-3) -> None:
-    """Make sure that each row is a distribution.
-
-    Args:
-        tolerance: Largest accepted distance of a sum from 1; four written decimals stay within the default.
-    """
-    fine = (y_prob >= 0) & (np.abs(y_prob.sum(axis=1, keepdims=True) - 1) < tolerance)
+def check_probabilities(y_prob: Floats) -> None:
+    """Make sure that each row is a distribution: no number is negative, and they sum to 1."""
+    fine = (y_prob >= 0) & (np.abs(y_prob.sum(axis=1, keepdims=True) - 1) < _SUM_TOLERANCE)
     if not fine.all():
         row = _first_bad(fine)
         raise ValueError(
@@ -60,21 +59,15 @@ def check_probabilities(y_prob: Floats, tolerance: float = 1e-3) -> None:
 
 
 def sum_by(
-    cell: NDArray[np.integer],
-    cells: int,
-    weights: Weights | None = None,
-    *,
-    rows: NDArray[np.integer] | None = None,
-    values: Floats | None = None,
+    cell: NDArray[np.integer], cells: int, weights: Weights | None = None, *, values: Floats | None = None
 ) -> Floats:
     """Add up samples by cell, once or for every resample.
 
     Args:
-        cell: Cell of each counted sample, shape (M,), values in [0, K).
+        cell: Cell of each sample, shape (N,), values in [0, K).
         cells: Number K of cells.
         weights: Number of times that each sample counts, shape (R, N); once each if left out.
-        rows: Which of the N samples the M are; all of them in order if left out.
-        values: What is added for each counted sample, shape (M,); 1 if left out.
+        values: What is added for each sample, shape (N,); 1 if left out.
 
     Returns:
         Sums, shape (K,), or (R, K) with weights.
@@ -85,8 +78,7 @@ def sum_by(
 
     by_sample = np.asarray(weights, np.float32).T
     added = np.ones(len(cell), np.float32) if values is None else values.astype(np.float32)
-    column = np.arange(len(cell)) if rows is None else rows
-    adding = csr_array((added, (cell, column)), shape=(cells, len(by_sample)))
+    adding = csr_array((added, (cell, np.arange(len(cell)))), shape=(cells, len(by_sample)))
     return np.asarray((adding @ by_sample).T, float)
 
 

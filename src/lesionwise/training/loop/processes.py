@@ -1,8 +1,7 @@
 """Several processes that train as one: one for each device, on one machine or on many.
 
-Here: starting or joining them, doing once what must be done once, and keeping the libraries quiet. Not
-here: which images each of them reads (`sampling`), and adding up their gradients, which is
-PyTorch's DistributedDataParallel.
+Not here: which images each of them reads (`sampling`), and adding up their gradients, which is PyTorch's
+DistributedDataParallel.
 """
 
 import logging

@@ -1,7 +1,6 @@
 """Experiment tracking: the epochs of a run where a tool for comparing runs reads them.
 
-Here: Lightning's loggers by their recipe key. Not here: `history.csv` (`history`), which every run has and
-all other commands read.
+Not here: `history.csv` (`history`), which every run has and all other commands read.
 """
 
 import os

@@ -1,7 +1,6 @@
 """Lightning's `Trainer`, as a recipe and a machine ask for it.
 
-Here: putting it together, and ending as a program should. Not here: the step (`module`) and the order of a
-training (`fit`).
+Not here: the step (`module`) and the order of a training (`fit`).
 """
 
 import signal

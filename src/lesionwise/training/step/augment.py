@@ -1,6 +1,5 @@
 """Augmentation: JPEG compression, one movement in one resampling, then focus, colours and noise.
 
-Here: drawing the changes of a batch and applying them on the batch's device; the plain view of evaluation.
 Not here: which changes are asked for (the recipe), and mixing images with one another (`mixing`).
 """
 

@@ -1,7 +1,6 @@
 """Batches: whole rows of the memory map.
 
-Here: what Lightning reads. Not here: their order (`sampling`), and changing the images (`augment`), which
-happens on the device.
+Not here: their order (`sampling`), and changing the images (`augment`), which happens on the device.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,6 @@
 """Losses for seven classes of which one has fifty times the images of another.
 
-Here: one differentiable loss with its options, the weights of the classes, and the consistency of views. Not
-here: which images are drawn (`sampling`). Letters: V views of an image.
+Not here: which images are drawn (`sampling`). Letters: V views of an image.
 """
 
 from dataclasses import dataclass

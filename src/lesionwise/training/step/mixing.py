@@ -1,8 +1,6 @@
 """MixUp and CutMix, which mix images and their targets, and the metadata that a model gets in training.
 
-Here: mixing a batch with itself in reverse order, a function of (seed, epoch, batch); hiding metadata, a
-function of (seed, epoch, sample), so that the model learns to do without. Not here: encoding metadata
-(`lesionwise.data.metadata`).
+Not here: encoding metadata (`lesionwise.data.metadata`).
 """
 
 import math

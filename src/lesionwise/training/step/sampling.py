@@ -1,7 +1,6 @@
 """The order of an epoch: which images, how often, a function of seed and epoch alone.
 
-Here: the sampler, and which images of a batch each process reads. Not here: weighing classes in the loss
-(`losses`).
+Not here: weighing classes in the loss (`losses`).
 """
 
 from collections.abc import Iterator

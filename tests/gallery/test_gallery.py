@@ -13,7 +13,7 @@ from lesionwise.bundle.answers import Answers
 from lesionwise.bundle.engine import Engine, load_model
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.errors import BundleError, DataError
-from lesionwise.gallery import gallery as module
+from lesionwise.gallery.arrays import map_arrays, write_arrays
 from lesionwise.gallery.gallery import Gallery, load_gallery
 from lesionwise.predict.gallery import PICTURE_PX, make_gallery
 from serve.drawn_model import write_bundle
@@ -112,13 +112,13 @@ def test_a_model_without_an_embedding_makes_no_gallery(drawn: Dataset, tmp_path:
 
 @pytest.mark.parametrize("name", ["columns", "embeddings", "reference", "picture_ends"])
 def test_a_gallery_that_lacks_a_part_is_refused(gallery: Gallery, tmp_path: Path, name: str) -> None:
-    arrays, record = module.map_arrays(gallery.path)
+    arrays, record = map_arrays(gallery.path)
     path = tmp_path / "part.safetensors"
-    module.write_arrays(path, {key: array for key, array in arrays.items() if key != name}, record)
+    write_arrays(path, {key: array for key, array in arrays.items() if key != name}, record)
     with pytest.raises(DataError, match="is no gallery that this version"):
         load_gallery(path)
     short = arrays | {"embeddings": arrays["embeddings"][:-1]}
-    module.write_arrays(path, short, record)
+    write_arrays(path, short, record)
     with pytest.raises(DataError, match="is no gallery that this version"):
         load_gallery(path)
 

@@ -135,17 +135,13 @@ def predict(
     if out is None:
         printed = {"--errors": errors, "--format isic": format_ == "isic", "--resume": resume}
         _refuse(printed, "is for a table. Add --out FILE.csv, or leave it out.")
-    _refuse({"--similar": gallery is None and similar}, "needs --gallery. Add it, or leave it out.")
-    _refuse({"--gallery": format_ == "isic" and gallery}, "is not for the columns of --format isic.")
+    _verify_similar(gallery, similar, format_)
     if engine == "ray":
         local = {"--heatmaps": heatmaps, "--workers": workers, "--metadata": metadata, "--gallery": gallery}
         local |= {_OPTIONS[name]: True for name in record}
         _refuse(local, "is for --engine local; leave one of the two out.")
         _refuse({"--engine ray": out is None}, "writes a table. Add --out FILE.csv.")
-    if out and out.suffix.lower() == ".parquet":
-        from lesionwise.packed import import_arrow
-
-        import_arrow()
+    _verify_parquet(out)
     _verify_record(record, model)
     from lesionwise.bundle.engine import load_model
     from lesionwise.bundle.rendering import warnings_about
@@ -223,6 +219,20 @@ def _written_table(output: "Output") -> "Iterator[Output]":
             unpack(out, table)
         yield replace(output, table=table)
         pack(table, out)
+
+
+def _verify_similar(gallery: Path | None, count: int | None, format_: str) -> None:
+    """Refuse options that similar lesions cannot have."""
+    _refuse({"--similar": gallery is None and count}, "needs --gallery. Add it, or leave it out.")
+    _refuse({"--gallery": format_ == "isic" and gallery}, "is not for the columns of --format isic.")
+
+
+def _verify_parquet(out: Path | None) -> None:
+    """Refuse a Parquet file before the work if its library is missing."""
+    if out and out.suffix.lower() == ".parquet":
+        from lesionwise.packed import import_arrow
+
+        import_arrow()
 
 
 def _similar_finder(gallery: Path, engine: "Engine", count: int | None) -> "SimilarFinder":

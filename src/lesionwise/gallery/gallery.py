@@ -35,8 +35,7 @@ COUNT: Final = 5
 COLUMNS: Final = ("image_id", "lesion_id", "dx", "age", "sex", "localization", "license", "sha256")
 """What is kept of each image beside its embedding and picture; as text, empty where it is not known."""
 SAME: Final = 1e-6
-"""Distance below which two images are one picture: rounding alone makes 1e-7, and the nearest two different
-pictures that were ever seen lie ten thousand times as far apart."""
+"""Distance below which two images are one picture: rounding alone makes about 1e-7."""
 NOTHING_ALIKE: Final = 0.95
 """Percentile of the nearest lesion from which on nothing in the gallery is alike."""
 _RECORD: Final = "lesionwise"

@@ -26,6 +26,7 @@ PUBLIC = [
     "Progress",
     "evaluate",
     "lesion_groups",
+    "load_gallery",
     "load_model",
     "read_dataset",
     "train",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lesionwise.data.dataset import Dataset, read_dataset
     from lesionwise.evaluation.scores.evaluate import Evaluation, evaluate
     from lesionwise.execution import Execution
+    from lesionwise.gallery.gallery import load_gallery
     from lesionwise.progress import Progress
     from lesionwise.split.assign import LesionKFold
     from lesionwise.split.groups import lesion_groups
@@ -26,6 +27,7 @@ __all__ = [
     "Progress",
     "evaluate",
     "lesion_groups",
+    "load_gallery",
     "load_model",
     "read_dataset",
     "train",
@@ -39,6 +41,7 @@ _HOMES = {
     "Progress": "lesionwise.progress",
     "evaluate": "lesionwise.evaluation.scores.evaluate",
     "lesion_groups": "lesionwise.split.groups",
+    "load_gallery": "lesionwise.gallery.gallery",
     "load_model": "lesionwise.bundle.engine",
     "read_dataset": "lesionwise.data.dataset",
     "train": "lesionwise.training.run",

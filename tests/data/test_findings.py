@@ -95,7 +95,7 @@ def test_a_long_list_of_rows_is_shortened_in_the_text_but_whole_in_the_finding()
 
 
 def test_every_code_stands_in_the_documentation() -> None:
-    source = "".join(path.read_text() for path in (ROOT / "src/lesionwise/data").rglob("*.py"))
+    source = "".join(path.read_text() for path in (ROOT / "src/lesionwise").rglob("*.py"))
     text = (ROOT / "docs/findings.md").read_text()
     codes = sorted(set(re.findall(r'"(D\d{3})"', source)))
     assert codes == re.findall(r"^\| (D\d+) \|", text, re.MULTILINE)

@@ -16,6 +16,7 @@ from lesionwise.bundle.description import Description, Precision
 from lesionwise.bundle.engine import Engine, load_model
 from lesionwise.bundle.load import Bundle
 from lesionwise.bundle.runtimes import Arrays
+from lesionwise.gallery.gallery import Gallery
 from lesionwise.serve.app import create_app
 from lesionwise.serve.examples import Example
 from lesionwise.serve.limits import Limits
@@ -81,19 +82,24 @@ def engine(bundle_file: Path) -> Engine:
 
 @contextmanager
 def open_client(
-    engine: ServedEngine, *, token: str | None = None, decoders: int = 1, limits: Limits | None = None
+    engine: ServedEngine,
+    *,
+    token: str | None = None,
+    decoders: int = 1,
+    limits: Limits | None = None,
+    gallery: Gallery | None = None,
 ) -> Iterator[TestClient]:
     """A client of a service that runs inside the block."""
-    service = Service(engine, decoders=decoders, limits=limits)
+    service = Service(engine, decoders=decoders, limits=limits, gallery=gallery)
     examples = (Example("a dark one", picture(DARK)),)
     with TestClient(create_app(service, examples=examples, token=token)) as client:
         yield client
 
 
 @contextmanager
-def listening_service(engine: ServedEngine, limits: Limits) -> Iterator[str]:
+def listening_service(engine: ServedEngine, limits: Limits, gallery: Gallery | None = None) -> Iterator[str]:
     """The address of a service that listens inside the block."""
-    service = Service(engine, decoders=1, limits=limits)
+    service = Service(engine, decoders=1, limits=limits, gallery=gallery)
     app = create_app(service, examples=(Example("a dark one", picture(DARK, (320, 240))),))
     listening, started = open_socket("127.0.0.1", 0), threading.Event()
     server = Server(configure(app, service), service, started.set)

@@ -89,7 +89,8 @@ def write_bundle(path: Path, **changes: object) -> Path:
     """Write the bundle."""
     description = describe(**changes)
     numbers = description.metadata.length if description.metadata else 0
-    path.write_bytes(seal(_graph(numbers).SerializeToString(), description))
+    graph = _graph(numbers, embedding="embedding" in description.outputs)
+    path.write_bytes(seal(graph.SerializeToString(), description))
     return path
 
 
@@ -107,8 +108,8 @@ def picture(
     return file.getvalue()
 
 
-def _graph(numbers: int = 0) -> onnx.ModelProto:
-    """The graph; told anything besides, it adds to basal cell carcinoma."""
+def _graph(numbers: int = 0, *, embedding: bool = False) -> onnx.ModelProto:
+    """The graph; metadata add to basal cell carcinoma. Its embedding is the colour of each tile."""
     weights, bias = np.zeros((3, 7), np.float32), np.full(7, -6, np.float32)
     bias[INDEX["nv"]], bias[INDEX["mel"]] = 0, 16
     weights[:, INDEX["mel"]] = -40 / 3
@@ -147,6 +148,13 @@ def _graph(numbers: int = 0) -> onnx.ModelProto:
         "ood_score": ["N"],
         "cam": ["N", 7, HEIGHT // 8, WIDTH // 8],
     }
+    if embedding:
+        constants["grey"] = np.array(0.5, np.float32)
+        nodes.append(helper.make_node("Flatten", ["tiles"], ["colours"]))
+        nodes.append(helper.make_node("Sub", ["colours", "grey"], ["embedding"]))
+        sides = HEIGHT // 8 * WIDTH // 8
+        places = list(shapes.items())
+        shapes = dict([*places[:2], ("embedding", ["N", 3 * sides]), *places[2:]])
     graph = helper.make_graph(
         nodes,
         "drawn",

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lesionwise.bundle.engine import load_model
+from lesionwise.data.dataset import Dataset
 from lesionwise.data.metadata import encoding_of
+from lesionwise.predict.gallery import make_gallery
 from lesionwise.serve.limits import Limits
 from serve.conftest import listening_service
 from serve.drawn_model import BETWEEN, BLUE, DARK, LIGHT, picture, write_bundle
@@ -86,6 +88,57 @@ def files(tmp_path: Path) -> dict[str, str]:
 def choose(page: "playwright.Page", *paths: str) -> None:
     page.set_input_files("#image", list(paths))
     playwright.expect(page.locator(RESULT)).to_have_count(len(paths))
+
+
+@pytest.fixture(scope="module")
+def with_gallery(drawn: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a service with a gallery."""
+    folder = tmp_path_factory.mktemp("gallery")
+    outputs = ("probabilities", "logits", "embedding", "ood_score", "cam")
+    engine = load_model(write_bundle(folder / "m.onnx", outputs=outputs), threads=1)
+    made, _ = make_gallery(engine, drawn, folder / "g.safetensors", pictures=True, licence="CC0-1.0")
+    with listening_service(engine, Limits(), made.write()) as address:
+        yield address
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_similar_lesions_can_be_put_beside_the_image(
+    open_page: OpenPage, with_gallery: str, files: dict[str, str], scheme: str
+) -> None:
+    page = open_page(service=with_gallery, color_scheme=scheme)
+    choose(page, files["dark.png"])
+    alike = page.locator(".alike li")
+    playwright.expect(alike).to_have_count(5)
+    playwright.expect(page.locator(".similar")).to_contain_text("licence: CC0-1.0")
+    beside = page.locator(".beside figure")
+    playwright.expect(page.locator(".beside")).to_be_hidden()
+    box = page.get_by_role("checkbox", name="show beside your image").nth(2)
+    box.focus()
+    page.keyboard.press("Space")
+    playwright.expect(beside.nth(0)).to_be_visible()
+    playwright.expect(beside.nth(3)).to_be_visible()
+    playwright.expect(beside.nth(1)).to_be_hidden()
+    left, right = (figure.bounding_box() for figure in (beside.nth(0), beside.nth(3)))
+    assert left
+    assert right
+    assert left["y"] == right["y"]
+    assert left["x"] + left["width"] <= right["x"]
+    assert not serious(page)
+    page.keyboard.press("Space")
+    playwright.expect(page.locator(".beside")).to_be_hidden()
+
+
+def test_similar_lesions_fit_a_phone_and_need_no_script(
+    open_page: OpenPage, with_gallery: str, files: dict[str, str]
+) -> None:
+    page = open_page(service=with_gallery, viewport={"width": 360, "height": 740}, java_script_enabled=False)
+    page.set_input_files("#image", [files["dark.png"]])
+    page.locator("button[type=submit]").click()
+    playwright.expect(page.locator(".alike image")).to_have_count(5)
+    page.locator(".alike label").first.click()
+    playwright.expect(page.locator(".beside figure").nth(1)).to_be_visible()
+    boxes = [one.bounding_box() for one in page.locator(".alike li").all()]
+    assert all(box and box["x"] >= 0 and box["x"] + box["width"] <= 360 for box in boxes)
 
 
 def serious(page: "playwright.Page") -> list[str]:

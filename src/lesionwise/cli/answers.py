@@ -15,6 +15,7 @@ from lesionwise.bundle.rendering import (
     table_row,
 )
 from lesionwise.cli.console import Display, print_note, print_result
+from lesionwise.cli.gallery import describe_similar
 from lesionwise.predict.files import Tally, answer_pictures, fresh_pictures
 from lesionwise.predict.writing import Kept
 from lesionwise.wording import counted
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from lesionwise.bundle.answers import Answer
     from lesionwise.bundle.engine import Engine
     from lesionwise.data.pictures import Picture, Pictures
+    from lesionwise.gallery.gallery import Similar
     from lesionwise.predict.files import OnAnswers
+    from lesionwise.predict.similar import SimilarFinder
 
 _LISTED: Final = 20  # images that could not be read and are named
 
@@ -34,6 +37,7 @@ def print_answers(
     options: dict[str, Any],
     *,
     on_answers: "OnAnswers | None",
+    similar: "SimilarFinder | None" = None,
     as_json: bool,
     quiet: bool,
 ) -> Tally:
@@ -54,12 +58,17 @@ def print_answers(
                 if on_answers:
                     on_answers(batch.pictures, batch.pixels, answers)
                 named = replace(answers, names=tuple(picture.path for picture in batch.pictures))
-                for picture, answer in zip(batch.pictures, named, strict=True):
+                near = similar.find(answers, batch.pictures) if similar else [None] * len(answers)
+                for picture, answer, found in zip(batch.pictures, named, near, strict=True):
                     if as_json:
-                        results.append(_as_json(picture, answer))
+                        results.append(_as_json(picture, answer, found))
+                    elif alone:
+                        print_result(describe_answer(answer))
+                        if found is not None:
+                            print_result(describe_similar(found))
                     else:
-                        row = describe_answer(answer) if alone else table_row(answer, width, picture.image_id)
-                        print_result(row)
+                        row = table_row(answer, width, picture.image_id)
+                        print_result(row + ("" if found is None else f"; similar: {_codes(found)}"))
             display.on_work("predicting images", tally.done, len(pictures))
     value = {
         "results": results,
@@ -75,8 +84,13 @@ def print_answers(
     return tally
 
 
-def _as_json(picture: "Picture", answer: "Answer") -> dict[str, Any]:
-    return {"image_id": picture.image_id, "path": picture.path, **answer.to_json()}
+def _as_json(picture: "Picture", answer: "Answer", similar: "list[Similar] | None") -> dict[str, Any]:
+    found = {} if similar is None else {"similar": [one.to_json() for one in similar]}
+    return {"image_id": picture.image_id, "path": picture.path, **answer.to_json(), **found}
+
+
+def _codes(similar: "list[Similar]") -> str:
+    return " ".join(one.dx for one in similar)
 
 
 def _summary(tally: Tally, faults: list[list[str]], *, alone: bool) -> list[str]:

@@ -17,6 +17,7 @@ from lesionwise.cli import (
     ensemble,
     evaluate,
     explain,
+    gallery,
     leakage,
     predict,
     recipes,
@@ -123,6 +124,8 @@ _STAGES: Final[dict[str, dict[str, Callable[..., Any] | _Group]]] = {
     },
     "Use": {
         "predict": predict.predict,
+        "gallery": gallery.gallery,
+        "similar": gallery.similar,
         "serve": serve.serve,
         "bundle": _Group(
             "Make a model file (an .onnx file that describes itself), look into, time, check and publish it.",

@@ -7,6 +7,7 @@ import typer
 
 from lesionwise.cli.console import Display, TransferDisplay, print_columns, print_note, print_result
 from lesionwise.cli.extras import require
+from lesionwise.cli.gallery import OptionalGallery
 from lesionwise.cli.options import (
     ByOption,
     DataFolder,
@@ -80,6 +81,7 @@ def audit(
         Literal["error", "warning", "never"],
         typer.Option("--fail-on", help="Least severity at which the command ends with 1."),
     ] = "error",
+    gallery: OptionalGallery = None,
     workers: Workers = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -93,6 +95,14 @@ def audit(
     with Display(quiet=quiet) as display:
         execution = Execution(workers=workers, progress=display)
         found = audit_folder(folder, joined=CONFIRMED_PAIRS, execution=execution)
+    if gallery:
+        from dataclasses import replace
+
+        from lesionwise.gallery.gallery import load_gallery
+        from lesionwise.gallery.labels_in_doubt import doubt_findings
+
+        further = doubt_findings(load_gallery(gallery), found.image_ids)
+        found = replace(found, findings=(*found.findings, *further))
     if out:
         from lesionwise.data.audit.page import write_audit
 
@@ -307,6 +317,7 @@ def explore(
         ),
     ] = None,
     set_: Set = None,
+    gallery: OptionalGallery = None,
     force: Annotated[bool, typer.Option("--force", help="Write over an exploration of other data.")] = False,
     workers: Workers = None,
     json: Json = False,
@@ -332,6 +343,12 @@ def explore(
     with Display(quiet=quiet) as display:
         execution = Execution(workers=workers, progress=display)
         found = explore_folder(folder, recipe=loaded, execution=execution)
+    if gallery:
+        from dataclasses import replace
+
+        from lesionwise.gallery.gallery import load_gallery
+
+        found = replace(found, gallery=load_gallery(gallery))
     page = write_exploration(found, out, force=force)
     value = {
         "page": str(page),

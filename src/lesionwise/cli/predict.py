@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lesionwise.cli.console import Display, print_note, print_result
+from lesionwise.cli.gallery import OptionalGallery
 from lesionwise.cli.options import (
     EngineName,
     EngineOption,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from lesionwise.data.pictures import Pictures
     from lesionwise.predict.files import Output, Tally
     from lesionwise.predict.metadata import MetadataTable
+    from lesionwise.predict.similar import SimilarFinder
 
 _SOME_FAILED = 1
 _SUFFIXES = (".csv", ".parquet")
@@ -107,6 +109,11 @@ def predict(
     format_: FormatOption = "lesionwise",
     tta: Tta = False,
     heatmaps: Heatmaps = None,
+    gallery: OptionalGallery = None,
+    similar: Annotated[
+        int | None,
+        typer.Option("--similar", help="With --gallery: number of similar lesions; 5 by default.", min=1),
+    ] = None,
     precision: PrecisionOption = None,
     workers: Workers = None,
     engine: EngineOption = "local",
@@ -128,16 +135,13 @@ def predict(
     if out is None:
         printed = {"--errors": errors, "--format isic": format_ == "isic", "--resume": resume}
         _refuse(printed, "is for a table. Add --out FILE.csv, or leave it out.")
+    _verify_similar(gallery, similar, format_)
     if engine == "ray":
-        local = {"--heatmaps": heatmaps, "--workers": workers, "--metadata": metadata} | {
-            _OPTIONS[name]: True for name in record
-        }
+        local = {"--heatmaps": heatmaps, "--workers": workers, "--metadata": metadata, "--gallery": gallery}
+        local |= {_OPTIONS[name]: True for name in record}
         _refuse(local, "is for --engine local; leave one of the two out.")
         _refuse({"--engine ray": out is None}, "writes a table. Add --out FILE.csv.")
-    if out and out.suffix.lower() == ".parquet":
-        from lesionwise.packed import import_arrow
-
-        import_arrow()
+    _verify_parquet(out)
     _verify_record(record, model)
     from lesionwise.bundle.engine import load_model
     from lesionwise.bundle.rendering import warnings_about
@@ -154,6 +158,7 @@ def predict(
     if not known:
         _note_unused(loaded, places, quiet=quiet)
     drawn = HeatmapWriter(loaded, heatmaps) if heatmaps else None
+    finder = _similar_finder(gallery, loaded, similar) if gallery else None
     if out is None or errors_file is None:
         from lesionwise.cli.answers import print_answers
 
@@ -162,6 +167,7 @@ def predict(
             pictures,
             {"tta": tta, "metadata": known, "workers": workers},
             on_answers=drawn,
+            similar=finder,
             as_json=json,
             quiet=quiet,
         )
@@ -173,7 +179,9 @@ def predict(
             _verify_bare_ids(pictures)
         # The challenge's format has no paths, so images are known by what was asked for.
         asked = {"PATH": [absolute_path(place) for place in places]} if format_ == "isic" else {}
-        output = Output(out, errors_file, format_, resume=resume, on_answers=drawn, settings=asked)
+        output = Output(
+            out, errors_file, format_, resume=resume, on_answers=drawn, similar=finder, settings=asked
+        )
         work = _choose_work(engine, workers, known)
         with _written_table(output) as opened, Display(quiet=quiet) as display:
             tally = work(
@@ -211,6 +219,28 @@ def _written_table(output: "Output") -> "Iterator[Output]":
             unpack(out, table)
         yield replace(output, table=table)
         pack(table, out)
+
+
+def _verify_similar(gallery: Path | None, count: int | None, format_: str) -> None:
+    """Refuse options that similar lesions cannot have."""
+    _refuse({"--similar": gallery is None and count}, "needs --gallery. Add it, or leave it out.")
+    _refuse({"--gallery": format_ == "isic" and gallery}, "is not for the columns of --format isic.")
+
+
+def _verify_parquet(out: Path | None) -> None:
+    """Refuse a Parquet file before the work if its library is missing."""
+    if out and out.suffix.lower() == ".parquet":
+        from lesionwise.packed import import_arrow
+
+        import_arrow()
+
+
+def _similar_finder(gallery: Path, engine: "Engine", count: int | None) -> "SimilarFinder":
+    """Return what finds the similar lesions of a batch."""
+    from lesionwise.gallery.gallery import COUNT, load_gallery
+    from lesionwise.predict.similar import SimilarFinder
+
+    return SimilarFinder(load_gallery(gallery, engine), count or COUNT)
 
 
 def _choose_work(

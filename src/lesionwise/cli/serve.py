@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from lesionwise.cli.console import print_note, print_result
+from lesionwise.cli.gallery import OptionalGallery
 from lesionwise.cli.options import ModelFile, PrecisionOption, Quiet, verify_folder
 
 Host = Annotated[
@@ -61,6 +62,13 @@ Share = Annotated[
         help="Open the service to the internet through ngrok; needs a token. Read docs/serve.md first.",
     ),
 ]
+ShareGallery = Annotated[
+    bool,
+    typer.Option(
+        "--share-gallery",
+        help="With --share: let whoever has the address and the token see what the gallery shows.",
+    ),
+]
 
 
 def serve(
@@ -69,16 +77,19 @@ def serve(
     host: Host = "127.0.0.1",
     port: Port = 8000,
     examples: ExamplesFolder = None,
+    gallery: OptionalGallery = None,
     token: Token = None,
     threads: Threads = None,
     precision: PrecisionOption = None,
     drain: Drain = 5.0,
     share: Share = False,
+    share_gallery: ShareGallery = False,
     quiet: Quiet = False,
 ) -> None:
     """Open a page and an API that classify images, on this machine and offline."""
     from lesionwise.bundle.engine import Engine, load_model
     from lesionwise.bundle.load import verify_pinned
+    from lesionwise.gallery.gallery import load_gallery
     from lesionwise.serve.app import create_app
     from lesionwise.serve.examples import drawn_examples, read_examples
     from lesionwise.serve.limits import Limits
@@ -89,7 +100,7 @@ def serve(
 
     share_memory_pools()
     if share:
-        verify_shareable(token)
+        verify_shareable(token, gallery=gallery, told=share_gallery)
         print_note(f"Warning: {WARNING}")
     listening = open_socket(host, port)
     limits = Limits()
@@ -97,7 +108,8 @@ def serve(
     if model_sha256:
         verify_pinned(engine.bundle, model_sha256)
     alone = Engine(engine.bundle, threads=threads, precision=precision) if engine.streams > 1 else None
-    service = Service(engine, alone=alone, limits=limits)
+    opened = load_gallery(gallery, engine) if gallery else None
+    service = Service(engine, alone=alone, gallery=opened, limits=limits)
     app = create_app(
         service,
         examples=read_examples(examples, limits) if examples else drawn_examples(),
@@ -106,6 +118,8 @@ def serve(
     warning = exposure_warning(listening, token=bool(token))
     if warning:
         print_note(f"Warning: {warning}")
+    if opened:
+        print_note(f"Gallery: {opened.describe()}.", quiet=quiet)
 
     address = address_of(listening)
     public = shared(address) if share else nullcontext(None)

@@ -29,6 +29,7 @@ from lesionwise.explore.pixels import (
     in_threads,
 )
 from lesionwise.explore.remarks import main_remarks
+from lesionwise.gallery.gallery import Gallery
 from lesionwise.recipe import Recipe
 
 _FEATURES: Final = 60
@@ -43,6 +44,7 @@ class Exploration:
         sizes: Width and height of each image file, in pixels.
         mapped: The map of features; None for fewer than three images.
         features: What the map rests on, in words.
+        gallery: Whose embeddings link a point of the map with its neighbours; None for a map without links.
     """
 
     dataset: Dataset
@@ -52,6 +54,7 @@ class Exploration:
     mapped: FeatureMap | None
     features: str
     remarks: list[str]
+    gallery: Gallery | None = None
 
     @property
     def masked(self) -> int:

@@ -12,6 +12,7 @@ from lesionwise.explore import RECORD, pixel_figures, tables
 from lesionwise.explore.drawings import all_drawings, axes_names
 from lesionwise.explore.explore import Exploration
 from lesionwise.files import atomic_path, read_json, sole_writer, write_json, write_text
+from lesionwise.gallery.gallery import COUNT, Gallery
 from lesionwise.labels import CODES, NAMES
 from lesionwise.page.embed import jpeg_uri
 from lesionwise.page.palette import LIGHT
@@ -112,13 +113,45 @@ def _interactive_map(found: Exploration) -> dict[str, Any] | None:
     inside = np.clip((found.mapped.points[rows] - low) / np.maximum(high - low, 1e-6), 0, 1)
     width, height, margin = _BOX
     ids = found.dataset.table["image_id"].to_list()
+    linked = _links(found.gallery, [ids[row] for row in rows])
     points = [
         {
             "x": round(margin + width * x, 1),
             "y": round(margin + height * (1 - y), 1),
             "dx": found.dx[row],
             "id": ids[row],
+            "near": " ".join(map(str, linked.get(ids[row], ()))),
         }
         for row, (x, y) in zip(rows, inside.tolist(), strict=True)
     ]
-    return {"points": points, "sheet": sheet, "across": across, "axes": axes_names(found.mapped)}
+    model = found.gallery.about.model if found.gallery else ""
+    return {
+        "points": points,
+        "sheet": sheet,
+        "across": across,
+        "axes": axes_names(found.mapped),
+        "linked_by": model,
+    }
+
+
+def _links(near: Gallery | None, image_ids: list[str]) -> dict[str, list[int]]:
+    """Return the places of the nearest images on the map, by image id; each shows another lesion.
+
+    Raises:
+        DataError: If the gallery has none of the images.
+    """
+    if near is None:
+        return {}
+    place = {image_id: number for number, image_id in enumerate(image_ids)}
+    rows = [row for row, image_id in enumerate(near.columns["image_id"]) if image_id in place]
+    if not rows:
+        raise DataError(f"{near.path}: holds none of the images. Make a gallery of this folder.")
+    shown = near.embeddings[rows]
+    names = [near.columns["image_id"][row] for row in rows]
+    likeness = shown @ shown.T
+    np.fill_diagonal(likeness, -np.inf)
+    order = np.argsort(-likeness, axis=1)[:, : min(COUNT, len(rows) - 1)]
+    return {
+        name: [place[names[other]] for other in others]
+        for name, others in zip(names, order.tolist(), strict=True)
+    }

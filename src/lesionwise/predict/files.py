@@ -10,7 +10,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import TypeVar, get_args
 
@@ -25,6 +25,7 @@ from lesionwise.data.pictures import Picture
 from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import ImageError, MissingExtraError
 from lesionwise.predict.metadata import MetadataTable
+from lesionwise.predict.similar import SIMILAR_COLUMNS, SimilarFinder
 from lesionwise.predict.views import run_views, verify_views_add
 from lesionwise.predict.writing import (
     Format,
@@ -117,6 +118,7 @@ class Output:
         errors: The CSV of images that could not be predicted, with reasons; not written if there are none.
         resume: Keep what an interrupted call left beside `table`.
         on_answers: Called with each batch: pictures, pixels (B, H, W, 3) and answers.
+        similar: Finds the similar lesions that each row names; None for a table without them.
         settings: What a resumed call must share besides the settings of the model, as JSON values.
     """
 
@@ -125,6 +127,7 @@ class Output:
     format_: Format = "lesionwise"
     resume: bool = False
     on_answers: OnAnswers | None = None
+    similar: SimilarFinder | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -152,6 +155,7 @@ def predict_files(
     """
     tally = Tally()
     settings = settings_of(engine, output, tta=tta, metadata=metadata)
+    similar = output.similar
     with opened_tables(output, settings, pictures, tally) as (table, faults, fresh):
         for batch, answers in answer_pictures(engine, fresh, tta=tta, metadata=metadata, workers=workers):
             if batch.faults:
@@ -159,7 +163,9 @@ def predict_files(
             if answers is not None and batch.pixels is not None:
                 if output.on_answers:  # before the rows, after which a resumed call goes on
                     output.on_answers(batch.pictures, batch.pixels, answers)
-                table.append(table_rows(output.format_, batch.pictures, answers))
+                rows = table_rows(output.format_, batch.pictures, answers)
+                cells = similar.cells(answers, batch.pictures) if similar else repeat([])
+                table.append([*row, *further] for row, further in zip(rows, cells, strict=False))
             tally.add(batch, answers)
             if on_done:
                 on_done(tally.done)
@@ -171,7 +177,11 @@ def opened_tables(
     output: Output, settings: Mapping[str, object], pictures: Iterable[Picture], tally: Tally
 ) -> Iterator[tuple[GrowingTable, GrowingTable, Iterator[Picture]]]:
     """Yield the tables of predictions and of errors, and the pictures that are not written yet."""
-    with prediction_table(output.table, output.format_) as table, error_table(output.errors) as faults:
+    further = SIMILAR_COLUMNS if output.similar else ()
+    with (
+        prediction_table(output.table, output.format_, further) as table,
+        error_table(output.errors) as faults,
+    ):
         kept = table.begin(settings, resume=output.resume)
         yield table, faults, fresh_pictures(pictures, kept, tally, faults.append)
     if not tally.failed:
@@ -211,6 +221,7 @@ def settings_of(
         "--tta": tta,
         "--precision": engine.precision,
         "metadata": metadata and metadata.fingerprint,
+        **(output.similar.settings if output.similar else {}),
         **output.settings,
     }
 

@@ -8,12 +8,14 @@ from typing import Final
 from lesionwise.errors import DataError
 from lesionwise.files import atomic_path, copy_file
 from lesionwise.packed import import_arrow
+from lesionwise.predict.similar import SIMILAR_COLUMNS
 from lesionwise.predict.writing import number_text, settings_path
 
 PARQUET: Final = ".parquet"
 _TEXTS: Final = (
     *("image_id", "image", "path", "decision", "top", "prediction_set"),
     *("model", "model_sha256"),
+    *SIMILAR_COLUMNS,
 )
 
 

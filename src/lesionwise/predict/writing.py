@@ -229,10 +229,10 @@ def _shown(value: object) -> str:
     return _HASH.sub(lambda found: found[0][:_SHOWN], str(value))
 
 
-def prediction_table(path: Path, format_: Format) -> GrowingTable:
-    """Return the table of predictions."""
+def prediction_table(path: Path, format_: Format, further: Sequence[str] = ()) -> GrowingTable:
+    """Return the table of predictions. `further`: columns that it has besides those of its format."""
     verify_record(path)
-    return GrowingTable(path, _COLUMNS[format_])
+    return GrowingTable(path, [*_COLUMNS[format_], *further])
 
 
 def verify_record(table: Path) -> None:

@@ -13,6 +13,7 @@ from lesionwise.serve import metrics as exposition
 from lesionwise.serve.problems import KINDS, MEDIA_TYPE, Problem
 from lesionwise.serve.schema import EXAMPLE, Alive, Health, ModelInfo, Predictions
 from lesionwise.serve.service import Service
+from lesionwise.serve.similar import gallery_brief
 from lesionwise.serve.uploads import FIELD, Budget, read_upload
 
 _UPLOAD: Final[dict[str, Any]] = {
@@ -128,12 +129,13 @@ def _add_predict(router: APIRouter, service: Service, budget: Budget) -> None:
     async def predict(
         request: Request,
         heatmap: Annotated[bool, Query(description="Whether to draw heatmaps.")] = True,  # noqa: FBT002 (a query)
+        similar: Annotated[bool, Query(description="Whether to give similar lesions.")] = True,  # noqa: FBT002 (the same)
     ) -> Response:
         """Answer for each file of the field “image”. If one cannot be read, the whole request is refused."""
         with budget.hold() as hold:
             images, values = await read_upload(request, service.limits, hold, service.metadata_fields)
             answers = await service.answer(images, metadata=values, heatmap=heatmap)
-        results = [answer.result for answer in answers]
+        results = [answer.result | ({} if similar else {"similar": None}) for answer in answers]
         return JSONResponse({"results": results, "model": service.model_brief()})
 
 
@@ -155,6 +157,7 @@ def _add_model(router: APIRouter, service: Service) -> None:
             "diagnoses": diagnoses,
             "limits": limits,
             "precision": service.engine.precision,
+            "gallery": gallery_brief(service.gallery),
             "description": service.engine.description,
         }
 

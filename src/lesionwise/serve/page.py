@@ -22,6 +22,7 @@ from lesionwise.serve.heatmap import VisiblePart
 from lesionwise.serve.limits import Limits
 from lesionwise.serve.problems import HERE, Problem
 from lesionwise.serve.service import Answer, Service
+from lesionwise.serve.similar import describe_similar, without_pictures
 from lesionwise.serve.strings import DIAGNOSES, TEXT
 from lesionwise.wording import listed
 
@@ -169,8 +170,9 @@ def describe(service: Service, found: list[Answer | Problem], *, key: str) -> li
 
 def _describe_answer(service: Service, answer: Answer) -> dict[str, Any]:
     result, calibration = answer.result, service.engine.description.calibration
-    text = json.dumps({"results": [result], "model": service.model_brief()}, indent=2)
-    shown = json.dumps({"results": [result | {"heatmap": "…" if result["heatmap"] else None}]}, indent=2)
+    kept = without_pictures(result)
+    text = json.dumps({"results": [kept], "model": service.model_brief()}, indent=2)
+    shown = json.dumps({"results": [kept | {"heatmap": "…" if result["heatmap"] else None}]}, indent=2)
     name = DIAGNOSES[result["top"]].name
     rejected = result["decision"] == "not_a_lesion_image"
     short = {
@@ -187,6 +189,7 @@ def _describe_answer(service: Service, answer: Answer) -> dict[str, Any]:
         "rows": [] if rejected else _rows(result, calibration),
         "set": None if rejected else describe_set(result, calibration),
         "operating": None if rejected else describe_operating_point(result, calibration),
+        "similar": describe_similar(result["similar"], service.gallery),
         "picture": data_uri(answer.picture.preview),
         "width": answer.picture.width,
         "height": answer.picture.height,

@@ -38,6 +38,30 @@ class ViewBox(_Record):
     height: Part
 
 
+class SimilarLesion(_Record):
+    """A lesion of the gallery that looks alike to the model."""
+
+    dx: Annotated[Code, Field(description="Its diagnosis.")]
+    distance: Annotated[float, Field(ge=0, description="One minus the cosine between the embeddings.")]
+    percentile: Annotated[
+        Part, Field(description="Of the gallery's own images, the part that has a nearer lesion.")
+    ]
+    age: Annotated[float | None, Field(description="In years, as below only in a gallery with pictures.")]
+    sex: str | None
+    localization: str | None
+    licence: Annotated[str | None, Field(description="Of this picture, where each has its own.")]
+    picture: Annotated[str | None, Field(description="JPEG as a data URI; null without pictures.")]
+
+
+class GalleryBrief(_Record):
+    """Where similar lesions come from."""
+
+    images: int
+    lesions: int
+    pictures: Annotated[bool, Field(description="Whether it has pictures.")]
+    licence: Annotated[str, Field(description="Of its images; empty if not stated.")]
+
+
 class Result(_Record):
     """The answer to one image."""
 
@@ -72,6 +96,13 @@ class Result(_Record):
         Field(
             description="PNG as a data URI, to be stretched over the whole upright image: what speaks for "
             "the likeliest diagnosis; null if it was not asked for or the model has none."
+        ),
+    ]
+    similar: Annotated[
+        list[SimilarLesion] | None,
+        Field(
+            description="The most similar lesions of the gallery, nearest first; null without a gallery, if "
+            "not asked for, and for what is no lesion image."
         ),
     ]
     pictures: Annotated[int, Field(ge=1, description="That the file holds; the first is answered.")]
@@ -121,6 +152,7 @@ class ModelInfo(_Record):
     diagnoses: list[Diagnosis]
     limits: Bounds
     precision: Annotated[Precision, Field(description="What the network is computed in here.")]
+    gallery: Annotated[GalleryBrief | None, Field(description="null if the service has none.")]
     description: Annotated[Description, Field(description="What the bundle says about itself.")]
 
 
@@ -172,6 +204,18 @@ EXAMPLE: Final[dict[str, Any]] = {
             "ood_score": 0.31,
             "above_melanoma_threshold": True,
             "heatmap": "data:image/png;base64,iVBORw0KGgo…",
+            "similar": [
+                {
+                    "dx": "mel",
+                    "distance": 0.0713,
+                    "percentile": 0.24,
+                    "age": 65.0,
+                    "sex": "male",
+                    "localization": "back",
+                    "licence": None,
+                    "picture": "data:image/jpeg;base64,/9j/4AAQ…",
+                }
+            ],
             "pictures": 1,
             "view": {"left": 0.15, "top": 0.15, "width": 0.7, "height": 0.7},
             "elapsed_ms": 11.8,

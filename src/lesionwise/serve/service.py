@@ -18,6 +18,7 @@ from lesionwise.bundle.load import Bundle, verify_servable
 from lesionwise.bundle.runtimes import Arrays
 from lesionwise.data.metadata import is_unknown
 from lesionwise.data.workspace import usable_cores
+from lesionwise.gallery.gallery import Gallery, Similar
 from lesionwise.page.embed import data_uri
 from lesionwise.serve.batching import Batcher
 from lesionwise.serve.decoding import DecodedImage, Decoders
@@ -25,6 +26,7 @@ from lesionwise.serve.heatmap import VisiblePart, draw_heatmap, locate_view
 from lesionwise.serve.limits import Limits
 from lesionwise.serve.metrics import Metrics
 from lesionwise.serve.problems import Problem
+from lesionwise.serve.similar import similar_results
 from lesionwise.serve.uploads import verify_kind
 from lesionwise.wording import counted
 
@@ -75,6 +77,17 @@ class NetworkInput(NamedTuple):
     metadata: NDArray[np.float32] | None
 
 
+class Answered(NamedTuple):
+    """What was found for the images of a batch.
+
+    Attributes:
+        similar: Similar lesions of each; None without a gallery.
+    """
+
+    answers: Answers
+    similar: list[list[Similar]] | None
+
+
 @dataclass(frozen=True)
 class Answer:
     """The answer to one image.
@@ -97,6 +110,7 @@ class Service:
     Args:
         alone: The same model with all cores for one batch, for a batch that no other is computed beside;
             `engine` if left out.
+        gallery: Where similar lesions are looked for; nowhere if left out.
         decoders: Processes that decode; one for each core, up to four, if left out.
 
     Attributes:
@@ -112,12 +126,14 @@ class Service:
         engine: ServedEngine,
         *,
         alone: ServedEngine | None = None,
+        gallery: Gallery | None = None,
         limits: Limits | None = None,
         decoders: int | None = None,
     ) -> None:
         verify_servable(engine.bundle)
         self.engine = engine
         self._alone = alone or engine
+        self.gallery = gallery
         self.limits = limits or Limits()
         self.metrics = Metrics()
         self.metrics.model.labels(**self.model_brief(), service=__version__).set(1)
@@ -242,7 +258,7 @@ class Service:
             found = await asyncio.gather(
                 *(self._batcher.predict(NetworkInput(one, encoded)) for one in pixels)
             )
-        return [self._result(answers, row) for answers, row in found]
+        return [self._result(answered.answers, row) for answered, row in found]
 
     async def draw_preview(self, content: bytes) -> bytes:
         """Return a small JPEG of an image, upright and without metadata."""
@@ -276,12 +292,14 @@ class Service:
         except Problem as problem:
             raise problem.at(image) from problem
         with self.metrics.stages.labels("network").time():
-            answers, row = await self._batcher.predict(NetworkInput(picture.pixels, metadata))
+            answered, row = await self._batcher.predict(NetworkInput(picture.pixels, metadata))
         view = locate_view(self.engine.description, picture.width, picture.height)
         with self.metrics.stages.labels("heatmap").time():
-            drawn = self._draw(answers, row, picture, view) if heatmap else None
-        result = {"image": image, **self._result(answers, row)}
+            drawn = self._draw(answered.answers, row, picture, view) if heatmap else None
+        result = {"image": image, **self._result(answered.answers, row)}
         result["heatmap"] = drawn
+        shown = answered.similar is not None and result["decision"] != "not_a_lesion_image"
+        result["similar"] = similar_results(answered.similar[row]) if shown and answered.similar else None
         result["pictures"] = picture.pictures
         result["view"] = None if view is None else {name: round(part, 4) for name, part in vars(view).items()}
         result["elapsed_ms"] = round(1000 * (perf_counter() - started), 1)
@@ -307,15 +325,14 @@ class Service:
         finally:
             self._decoding -= 1
 
-    @staticmethod
-    def _run(engine: ServedEngine, batch: Sequence[NetworkInput]) -> Answers:
-        """Return the answers for a batch, decisions included; called in a thread of its own."""
+    def _run(self, engine: ServedEngine, batch: Sequence[NetworkInput]) -> Answered:
+        """Return what is found for a batch, decisions included; called in a thread of its own."""
         pixels = np.stack([item.pixels for item in batch])
         known = [item.metadata for item in batch if item.metadata is not None]
         outputs = engine.run(pixels, np.stack(known)) if known else engine.run(pixels)
         answers = engine.answers([outputs])
         _ = answers.decisions
-        return answers
+        return Answered(answers, self.gallery.similar(answers) if self.gallery is not None else None)
 
     def _draw(
         self, answers: Answers, row: int, picture: DecodedImage, view: VisiblePart | None

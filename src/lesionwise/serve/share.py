@@ -7,6 +7,7 @@ as always (`guard`). Nothing of this is imported unless somebody asks to share.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from lesionwise.errors import LesionwiseError, MissingExtraError
@@ -25,8 +26,12 @@ WARNING: Final = (
 )
 
 
-def verify_shareable(token: str | None) -> None:
-    """Refuse to share a service that anybody could use.
+def verify_shareable(token: str | None, *, gallery: Path | None = None, told: bool = False) -> None:
+    """Refuse to share a service that anybody could use, or a gallery without being asked to.
+
+    Args:
+        gallery: The gallery that the service shows; it may be of patients.
+        told: Whether the user said that the gallery may be shared.
 
     Raises:
         LesionwiseError: If there is none, or one that could be guessed; or if ngrok's own is missing.
@@ -36,6 +41,12 @@ def verify_shareable(token: str | None) -> None:
         raise LesionwiseError(
             f"Expected a token of {LEAST_TOKEN} characters or more for a shared service but found {found}. "
             "Set LESIONWISE_TOKEN to something that nobody guesses."
+        )
+    if gallery is not None and not told:
+        raise LesionwiseError(
+            f"{gallery}: would be shown to whoever has the address and the token, through the servers of "
+            "ngrok. Leave --gallery out; or, if nobody in it can be harmed and its licence permits it, add "
+            "--share-gallery."
         )
     if not os.environ.get(ACCOUNT):
         raise LesionwiseError(

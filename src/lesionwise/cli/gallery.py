@@ -1,0 +1,162 @@
+"""`lesionwise gallery` and `lesionwise similar`: lesions of a collection that look alike."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lesionwise.cli.console import Display, print_note, print_result
+from lesionwise.cli.options import DataFolder, Json, ModelFile, Part, Quiet, Workers, file_option, with_part
+from lesionwise.errors import LesionwiseError
+from lesionwise.wording import counted, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lesionwise.gallery.gallery import Similar
+
+_SOME_FAILED = 1
+_SUFFIX = ".safetensors"
+_LISTED = 20  # images that could not be read and are named
+
+GalleryFile = Annotated[Path, file_option("--gallery", 'A gallery of "lesionwise gallery".')]
+OptionalGallery = Annotated[
+    Path | None, file_option("--gallery", 'A gallery of "lesionwise gallery"; similar lesions come from it.')
+]
+Count = Annotated[int, typer.Option("--count", help="Number of similar lesions.", min=1, max=1000)]
+
+
+def gallery(
+    folder: DataFolder,
+    out: Annotated[Path, typer.Option("--out", help="Gallery to write: FILE.safetensors.", metavar="FILE")],
+    part: Part = None,
+    model: ModelFile = None,
+    pictures: Annotated[
+        bool,
+        typer.Option("--pictures", help="Keep a small picture of each image, which serve then shows."),
+    ] = False,
+    licence: Annotated[
+        str,
+        typer.Option(
+            "--licence",
+            help="Licence of the images, as it is to be shown; by default the one that is known of them.",
+            metavar="TEXT",
+        ),
+    ] = "",
+    append: Annotated[
+        bool, typer.Option("--append", help="Add the images to the gallery that --out names.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the gallery that --out names.")] = False,
+    workers: Workers = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a gallery of a labelled folder, in which lesions that look alike are found."""
+    folder = with_part(folder, part)
+    if out.suffix.lower() != _SUFFIX:
+        raise LesionwiseError(f"{out}: expected --out to end in {_SUFFIX}, as {out.stem}{_SUFFIX}.")
+    if out.exists() and not (append or force):
+        raise LesionwiseError(f"{out}: is there already. Pass --append, --force or another --out.")
+    from lesionwise.bundle.engine import load_model
+    from lesionwise.data.dataset import read_dataset
+    from lesionwise.data.workspace import usable_cores
+    from lesionwise.execution import Execution
+    from lesionwise.files import sole_writer
+    from lesionwise.gallery.gallery import load_gallery
+    from lesionwise.predict.gallery import make_gallery
+
+    engine = load_model(model, streams=usable_cores())
+    dataset = read_dataset(folder, without_table=True)
+    for line in (*dataset.warnings, *dataset.notes):
+        print_note(str(line), quiet=quiet)
+    with sole_writer(out), Display(quiet=quiet) as display:
+        earlier = load_gallery(out, engine) if append else None
+        made, faults = make_gallery(
+            engine,
+            dataset,
+            out,
+            earlier=earlier,
+            pictures=pictures,
+            licence=licence,
+            execution=Execution(workers=workers, progress=display),
+        )
+        made.write()
+    lines = [f"{out}: {made.describe()}."]
+    if not made.about.licence:
+        lines.append('Nobody who sees the gallery learns its licence. To state it: --licence "…" --force')
+    lines += [f"{counted(len(faults), 'file')} left out:"] if faults else []
+    lines += [f"  {path}: {reason}" for _, path, reason in faults[:_LISTED]]
+    lines.append(f"Next: lesionwise similar IMAGE --gallery {out}, or lesionwise serve --gallery {out}")
+    value = {
+        "gallery": str(out),
+        "images": len(made),
+        "lesions": made.lesions,
+        "pictures": bool(made.pictures),
+        "licence": made.about.licence,
+        "left_out": [dict(zip(("image_id", "path", "reason"), fault, strict=True)) for fault in faults],
+    }
+    print_result("\n".join(lines), value, as_json=json)
+    if faults:
+        raise typer.Exit(_SOME_FAILED)
+
+
+def similar(
+    images: Annotated[
+        list[str], typer.Argument(help="Files, folders, patterns, zips or tables.", metavar="IMAGE...")
+    ],
+    gallery: GalleryFile,
+    model: ModelFile = None,
+    count: Count = 5,
+    lesion: Annotated[
+        str,
+        typer.Option(
+            "--lesion",
+            help="Lesion of the gallery that the images show, if it is known; it is left out.",
+            metavar="ID",
+        ),
+    ] = "",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show the lesions of a gallery that look most like an image, with their diagnoses."""
+    from lesionwise.bundle.engine import load_model
+    from lesionwise.bundle.rendering import DISCLAIMER
+    from lesionwise.gallery.gallery import load_gallery
+
+    engine = load_model(model)
+    opened = load_gallery(gallery, engine)
+    answers = engine.predict(images, skip_unreadable=True)
+    results = []
+    for name, found in zip(answers.names, opened.similar(answers, count, lesion=lesion), strict=True):
+        results.append({"image": name, "similar": [one.to_json() for one in found]})
+        if not json:
+            print_result(describe_similar(found, name))
+    for name, reason in answers.left_out.items():
+        print_note(f"{name}: {reason}")
+    value = {"results": results, "left_out": answers.left_out, "licence": opened.about.licence}
+    print_result(f"Gallery: {opened.describe()}.", value, as_json=json)
+    print_note(DISCLAIMER, quiet=quiet or json)
+    if answers.left_out:
+        raise typer.Exit(_SOME_FAILED)
+
+
+def describe_similar(found: "Sequence[Similar]", name: str = "") -> str:
+    """Return similar lesions as lines: what most of them are, then each of them."""
+    from lesionwise.gallery.gallery import NOTHING_ALIKE
+
+    if not found:
+        return "No other lesion is in the gallery."
+    counts = Counter(one.dx for one in found).most_common()
+    head = f"{name}: " if name else ""
+    head += f"most similar: {listed([f'{number} {dx}' for dx, number in counts])}."
+    if found[0].percentile >= NOTHING_ALIKE:
+        head += f" NONE IS ALIKE: {found[0].percentile:.0%} of the gallery's images have a nearer lesion."
+    width = max(len("image"), *(len(one.image_id) for one in found))
+    lines = [head, f"  diagnosis  percentile  distance  {'image':{width}}  age, sex, site"]
+    for one in found:
+        about = [f"{one.age:g}" if one.age is not None else "", one.sex, one.localization]
+        numbers = f"{one.percentile:10.1%}  {one.distance:8.4f}"
+        known = ", ".join(filter(None, about)) or "not known"
+        lines.append(f"  {one.dx:9}  {numbers}  {one.image_id:{width}}  {known}")
+    return "\n".join(lines)

@@ -1,0 +1,174 @@
+"""A gallery of a labelled folder: every image through the model, in the pipeline of `lesionwise predict`.
+
+Here: embeddings, pictures and columns of new images, and joining them to those of a gallery that exists. Not
+here: the gallery itself (`lesionwise.gallery.gallery`).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image
+
+from lesionwise import __version__
+from lesionwise.bundle.engine import Engine
+from lesionwise.data.collection import collection_of
+from lesionwise.data.dataset import Dataset
+from lesionwise.data.images import read_content
+from lesionwise.data.pictures import Picture
+from lesionwise.errors import BundleError, DataError, ImageError
+from lesionwise.execution import Execution
+from lesionwise.gallery.gallery import COLUMNS, About, Gallery, unit_length
+from lesionwise.predict.files import answer_pictures
+from lesionwise.split.groups import lesion_groups
+
+PICTURE_PX: Final = 240
+"""Longer side of the pictures that a gallery keeps."""
+_QUALITY: Final = 85
+_HAM10000_LICENCE: Final = "CC BY-NC 4.0 (HAM10000: Tschandl, Rosendahl, Kittler 2018)"
+_NOT_STATED: Final = "not stated"
+
+
+@dataclass
+class _Collected:
+    """What the images of a folder give, in the order in which they were read."""
+
+    rows: list[int] = field(default_factory=list)
+    units: list[NDArray[np.float32]] = field(default_factory=list)
+    pictures: list[bytes] = field(default_factory=list)
+    hashes: list[str] = field(default_factory=list)
+    faults: list[list[str]] = field(default_factory=list)
+
+
+def make_gallery(
+    engine: Engine,
+    dataset: Dataset,
+    path: str | Path,
+    *,
+    earlier: Gallery | None = None,
+    pictures: bool = False,
+    licence: str = "",
+    execution: Execution = Execution(),
+) -> tuple[Gallery, list[list[str]]]:
+    """Return a gallery of a labelled folder, not yet written, and the images that could not be read.
+
+    Args:
+        dataset: The images, with their diagnoses and lesions.
+        path: File that the gallery is for.
+        earlier: A gallery whose images come first. Files that it holds already are left out.
+        pictures: Keep a small picture of each image.
+        licence: Licence of the images; that of HAM10000, or those of the table, if left out.
+
+    Returns:
+        The gallery, and image id, path and reason of each image that could not be read.
+
+    Raises:
+        BundleError: If the model gives no embedding.
+        DataError: If no image can be read, or of two galleries to join one has pictures and one has none.
+    """
+    if "embedding" not in engine.description.outputs:
+        raise BundleError(
+            f"{engine.bundle.path}: gives no embedding, by which lesions are compared. Use best or larger, "
+            'or a model of "lesionwise bundle export".'
+        )
+    if earlier is not None and bool(earlier.pictures) != pictures:
+        held = "has pictures" if earlier.pictures else "has no pictures"
+        raise DataError(
+            f"{earlier.path}: {held}, so the images to append must {'' if earlier.pictures else 'not '}have "
+            f"them either: {'add' if earlier.pictures else 'leave out'} --pictures."
+        )
+    found = _collect(engine, dataset, earlier, pictures=pictures, execution=execution)
+    if not found.rows and earlier is None:
+        raise DataError(f"{dataset.folder}: none of its images could be read.")
+    table, units, kept = _columns(dataset, found), found.units, found.pictures
+    licences = [licence or _licence(table)] if found.rows else []
+    if earlier is not None:
+        table = pd.concat([pd.DataFrame(dict(earlier.columns)), table], ignore_index=True)
+        units, kept = [earlier.embeddings, *units], [*earlier.pictures, *kept]
+        licences = [earlier.about.licence, *licences]
+    table["lesion_id"] = lesion_groups(table)
+    about = About(
+        model=engine.description.name,
+        model_sha256=engine.bundle.sha256,
+        precision=engine.precision,
+        collection=collection_of(table["image_id"]),
+        licence="; ".join(dict.fromkeys(text or _NOT_STATED for text in licences)) if any(licences) else "",
+        created=datetime.now(UTC).date(),
+        package_version=__version__,
+    )
+    columns = {name: table[name].tolist() for name in COLUMNS}
+    return Gallery(Path(path), about, columns, np.concatenate(units), pictures=kept), found.faults
+
+
+def _collect(
+    engine: Engine, dataset: Dataset, earlier: Gallery | None, *, pictures: bool, execution: Execution
+) -> _Collected:
+    """Run the images of a folder through the model, but for those that are there already."""
+    held = set(earlier.columns["sha256"]) if earlier is not None else set()
+    hashes: dict[str, str] = {}
+
+    def read(path: Path) -> bytes:
+        content = read_content(path)
+        hashes[str(path)] = sha256(content).hexdigest()
+        return content
+
+    def fresh() -> Iterator[Picture]:
+        for image_id, path in zip(dataset.table["image_id"], dataset.paths, strict=True):
+            if not (held and _is_held(path, held)):
+                yield Picture(image_id, str(path), partial(read, path), named=True)
+
+    place = {image_id: row for row, image_id in enumerate(dataset.table["image_id"])}
+    found, done = _Collected(), 0
+    for batch, answers in answer_pictures(engine, fresh(), workers=execution.workers):
+        found.faults += batch.faults
+        done += len(batch.pictures) + len(batch.faults)
+        if answers is not None and answers.embedding is not None and batch.pixels is not None:
+            found.rows += [place[picture.image_id] for picture in batch.pictures]
+            found.hashes += [hashes.pop(picture.path) for picture in batch.pictures]
+            found.units.append(unit_length(answers.embedding))
+            found.pictures += map(_small_jpeg, batch.pixels) if pictures else ()
+        execution.progress.on_work("looking at images", done, len(dataset.table))
+    return found
+
+
+def _is_held(path: Path, held: set[str]) -> bool:
+    with suppress(ImageError):  # it is reported where it is decoded
+        return sha256(read_content(path)).hexdigest() in held
+    return False
+
+
+def _small_jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    scale = PICTURE_PX / max(pixels.shape[:2])
+    size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
+    small = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
+    return bytes(simplejpeg.encode_jpeg(small, quality=_QUALITY))
+
+
+def _columns(dataset: Dataset, found: _Collected) -> pd.DataFrame:
+    """Return the columns of the images that were read, as text; what is not known is empty."""
+    table = dataset.table.iloc[found.rows].reset_index(drop=True)
+    own = {name: _texts(table[name]) if name in table else [""] * len(table) for name in COLUMNS}
+    return pd.DataFrame({**own, "sha256": found.hashes}, columns=list(COLUMNS))
+
+
+def _texts(column: "pd.Series[Any]") -> Sequence[str]:
+    return [
+        "" if pd.isna(value) or value == "unknown" else f"{value:g}" if isinstance(value, float) else value
+        for value in column.tolist()
+    ]
+
+
+def _licence(table: pd.DataFrame) -> str:
+    """Return the licence of some images, as far as it is known."""
+    if collection_of(table["image_id"]) == "HAM10000":
+        return _HAM10000_LICENCE
+    return ", ".join(sorted(set(table["license"]) - {""}))

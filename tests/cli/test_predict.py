@@ -48,7 +48,6 @@ def test_the_summary_tells_repeats_from_what_cannot_be_read(image: Path, tmp_pat
         (["--out", "one.png"], "is read; expected --out to name another"),
         (["--out", "p.csv", "--errors", "one.png"], "is read; expected --errors to name another"),
         (["--out", "best", "--model", "best"], "is read; expected --out to name another"),
-        (["--out", "k.csv", "--metadata", "k.csv"], "is read; expected --out to name another"),
         (["--out", "p.csv", "--quiet", "missing.png"], "missing.png: expected a file"),
         (["--out", "p.foo"], "expected --out to end in .csv or .parquet"),
         (["--out", "p"], "expected --out to end in .csv or .parquet"),
@@ -73,6 +72,18 @@ def test_wrong_names_are_refused_before_the_work(
     assert message in str(done.exception)
     assert [path.name for path in image.parent.iterdir()] == ["one.png"]
     assert image.read_bytes() == before
+
+
+def test_a_table_of_metadata_is_not_written_over(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    known = tmp_path / "k.csv"
+    known.write_text("image_id,age\none,40\n")
+    done = predict(image, "--out", "k.csv", "--metadata", "k.csv")
+    assert isinstance(done.exception, LesionwiseError)
+    assert "is read; expected --out to name another" in str(done.exception)
+    assert known.read_text() == "image_id,age\none,40\n"
 
 
 @pytest.fixture(scope="module")

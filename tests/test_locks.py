@@ -85,7 +85,7 @@ def test_the_second_half_of_run_is_kept_from_others(tmp_path: Path, monkeypatch:
     run = make_run(tmp_path / "run")
     monkeypatch.setattr("lesionwise.cli.run.train_shown", lambda *_, **__: run)
     (tmp_path / "data").mkdir()
-    command = ["run", "seed-mlp", "--data", str(tmp_path / "data"), "--out", str(run.path)]
+    command = ["run", "seed-mlp", "--data", str(tmp_path / "data"), "--out", str(run.path), "--resume"]
     with sole_writer(run.path):
         ended = CliRunner().invoke(app, command)
     assert isinstance(ended.exception, BusyError)

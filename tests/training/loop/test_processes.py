@@ -64,7 +64,7 @@ def test_devices_that_are_not_there_are_refused(device: str, devices: int, said:
             "torchrun started 4 processes, but --devices 2",
         ),
         ({"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "4"}, 1, 1, "--devices 1 and --nodes 1 ask for 1"),
-        ({"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "train"}, 4, 2, "Slurm started 1 processes"),
+        ({"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "train"}, 4, 2, "Slurm started 1 process, but"),
         (
             {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "train", "SLURM_NTASKS_PER_NODE": "4"},
             2,

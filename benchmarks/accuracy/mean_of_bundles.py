@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from soup import mean_of
 from torch import Tensor, nn
 
 from lesionwise.models.network import Network
@@ -72,8 +73,7 @@ def main(recipe_file: str, folder: str, imagenet: str, out: str, *bundles: str) 
             scale_as(network, first)
         measure_statistics(network, views(recipe, data, seed))
         states.append(network.state_dict())
-    mean = {name: sum(state[name] for state in states) / len(states) for name in states[0]}
-    network.load_state_dict({name: value.to(states[0][name].dtype) for name, value in mean.items()})
+    network.load_state_dict(mean_of(states))
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.reset_running_stats()

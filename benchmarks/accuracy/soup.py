@@ -22,9 +22,8 @@ from lesionwise.training.run import learn_from_cal, prepare_again
 KEPT: Final = ("config.toml", "data.json", "environment.json", "split.csv", "split.json", "start.json")
 
 
-def mean_weights(runs: list[RunFolder]) -> dict[str, torch.Tensor]:
-    """Return the mean of the runs' states, tensor by tensor."""
-    states = [read_checkpoint(run.best)["state_dict"] for run in runs]
+def mean_of(states: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Return the mean of states of one network, tensor by tensor; whole numbers are those of the first."""
     return {
         name: sum(state[name] for state in states) / len(states) if value.is_floating_point() else value
         for name, value in states[0].items()
@@ -41,7 +40,8 @@ def main(out: Path, folders: list[Path]) -> None:
     for name in KEPT:
         if (first.path / name).exists():
             shutil.copy(first.path / name, out / name)
-    torch.save({"state_dict": mean_weights(runs)}, run.best)
+    states = [read_checkpoint(each.best)["state_dict"] for each in runs]
+    torch.save({"state_dict": mean_of(states)}, run.best)
     recipe, data, _ = prepare_again(run)
     write_part_predictions(run, recipe, data, ("cal",), device="cpu")
     learn_from_cal(run, recipe, data, device="cpu")

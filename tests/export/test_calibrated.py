@@ -73,13 +73,18 @@ def test_a_test_set_that_holds_pictures_of_the_calibration_is_found(
     assert seen_images(load_model(imported, threads=1).description, predictions) is None
 
 
-def test_a_table_of_truths_stands_in_for_a_known_layout(
-    imported: Path, drawn: Dataset, tmp_path: Path, lesionwise: Lesionwise
-) -> None:
-    folder, out = tmp_path / "pictures", tmp_path / "calibrated.onnx"
+def _copied(drawn: Dataset, folder: Path) -> Path:
+    """Return a folder of the drawn pictures alone."""
     folder.mkdir()
     for path in drawn.paths:
         (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def test_a_table_of_truths_stands_in_for_a_known_layout(
+    imported: Path, drawn: Dataset, tmp_path: Path, lesionwise: Lesionwise
+) -> None:
+    folder, out = _copied(drawn, tmp_path / "pictures"), tmp_path / "calibrated.onnx"
     truth = tmp_path / "truth.csv"
     drawn.table[["image_id", "dx"]].to_csv(truth, index=False)
     command = ["calibrate", imported, "--data", folder, "--truth", truth, "--out", out]
@@ -94,10 +99,7 @@ def test_a_table_of_truths_stands_in_for_a_known_layout(
 def test_pictures_with_a_diagnosis_that_is_none_of_the_seven_are_left_out_and_counted(
     imported: Path, drawn: Dataset, tmp_path: Path, lesionwise: Lesionwise
 ) -> None:
-    folder, out = tmp_path / "pictures", tmp_path / "calibrated.onnx"
-    folder.mkdir()
-    for path in drawn.paths:
-        (folder / path.name).write_bytes(path.read_bytes())
+    folder, out = _copied(drawn, tmp_path / "pictures"), tmp_path / "calibrated.onnx"
     hot = pd.get_dummies(drawn.table["dx"]).astype(int).rename(columns=str.upper)
     truth = hot.assign(SCC=0, UNK=0, image=drawn.table["image_id"], lesion_id=drawn.table["lesion_id"])
     truth.loc[[0, 1], [*map(str.upper, CODES)]] = 0

@@ -5,12 +5,12 @@ and tokens, which the client has commands for.
 """
 
 import re
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 from lesionwise.bundle.texts import printable
 from lesionwise.errors import BundleError, MissingExtraError
+from lesionwise.files import file_sha256
 
 PREFIX: Final = "hub:"
 MODEL: Final = "model.onnx"
@@ -30,10 +30,9 @@ def fetch(name: str) -> Path:
         MissingExtraError: If the client is not installed.
     """
     repo, revision = _parse(name.removeprefix(PREFIX))
+    client = _client()
     try:
-        folder = Path(_client().snapshot_download(repo, revision=revision, allow_patterns=[MODEL, SUMS]))
-    except MissingExtraError:
-        raise
+        folder = Path(client.snapshot_download(repo, revision=revision, allow_patterns=[MODEL, SUMS]))
     except Exception as error:  # those of its HTTP library have no base that it promises
         raise BundleError(
             f"{name}: cannot be fetched: {_reason(error)}. Without a network, pass the path of the file."
@@ -43,7 +42,7 @@ def fetch(name: str) -> Path:
         raise BundleError(f'{name}: has no {MODEL}. Expected what "lesionwise bundle publish" writes.')
     sums = folder / SUMS
     expected = re.search(rf"^(\w+)  {MODEL}$", sums.read_text() if sums.is_file() else "", re.MULTILINE)
-    if expected and sha256(path.read_bytes()).hexdigest() != expected[1]:
+    if expected and file_sha256(path) != expected[1]:
         raise BundleError(f"{name}: its {MODEL} has not the checksum of its {SUMS}. Fetch it again.")
     return path
 

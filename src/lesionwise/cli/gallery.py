@@ -68,9 +68,8 @@ def gallery(
 
     engine = load_model(model, streams=usable_cores())
     dataset = read_dataset(folder, without_table=True)
-    for line in (*dataset.warnings, *dataset.notes):
-        print_note(str(line), quiet=quiet)
     with sole_writer(out), Display(quiet=quiet) as display:
+        display.on_data(dataset.about)
         earlier = load_gallery(out, engine) if append else None
         made, faults = make_gallery(
             engine,

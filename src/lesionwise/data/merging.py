@@ -7,7 +7,6 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +18,7 @@ from lesionwise.data.known_lesions import known_lesions
 from lesionwise.data.layouts import real_folder
 from lesionwise.data.layouts.forms import MERGED
 from lesionwise.errors import DataError
-from lesionwise.files import write_text
+from lesionwise.files import file_sha256, write_text
 from lesionwise.names import archive_id
 
 _ARCHIVE_IMAGE: Final = re.compile(r"ISIC_\d{7}")
@@ -148,11 +147,7 @@ def _verify_same(one: dict[str, str], other: dict[str, str]) -> None:
 
 
 def _same_file(one: Path, other: Path) -> bool:
-    return one.stat().st_size == other.stat().st_size and _digest(one) == _digest(other)
-
-
-def _digest(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest()
+    return one.stat().st_size == other.stat().st_size and file_sha256(one) == file_sha256(other)
 
 
 def _join_alike(rows: list[dict[str, str]], joined: _Joined) -> int:
@@ -165,7 +160,7 @@ def _join_alike(rows: list[dict[str, str]], joined: _Joined) -> int:
         if len({row["collection"] for row in candidates}) > 1:
             first: dict[str, dict[str, str]] = {}
             for row in candidates:
-                other = first.setdefault(_digest(Path(row["path"])), row)
+                other = first.setdefault(file_sha256(Path(row["path"])), row)
                 if other["collection"] != row["collection"]:
                     _verify_same(other, row)
                     joined.join(other["lesion_id"], row["lesion_id"])

@@ -84,16 +84,16 @@ def test_a_card_that_is_older_than_the_weights_is_left_out_with_a_note(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = RunFolder(tmp_path)
-    assert _card_of(run, quiet=False) is None
+    assert _card_of(run) is None
     assert capsys.readouterr().err == ""
     for path in (run.model_card, run.best):
         path.parent.mkdir(exist_ok=True)
         path.write_text("")
     os.utime(run.best, (1000, 1000))
-    assert _card_of(run, quiet=False) == run.model_card
+    assert _card_of(run) == run.model_card
     assert capsys.readouterr().err == ""
     os.utime(run.model_card, (900, 900))
-    assert _card_of(run, quiet=False) is None
+    assert _card_of(run) is None
     assert f"Without the model card {run.model_card}: it is older" in capsys.readouterr().err
 
 

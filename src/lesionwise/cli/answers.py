@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from lesionwise.bundle.rendering import (
-    DISCLAIMER,
     describe_answer,
     describe_counts,
     describe_several,
@@ -14,7 +13,7 @@ from lesionwise.bundle.rendering import (
     table_head,
     table_row,
 )
-from lesionwise.cli.console import Display, print_note, print_result
+from lesionwise.cli.console import Display, print_result
 from lesionwise.cli.gallery import describe_similar
 from lesionwise.predict.files import Tally, answer_pictures, fresh_pictures
 from lesionwise.predict.writing import Kept
@@ -39,7 +38,6 @@ def print_answers(
     on_answers: "OnAnswers | None",
     similar: "SimilarFinder | None" = None,
     as_json: bool,
-    quiet: bool,
 ) -> Tally:
     """Predict images and print each answer as soon as it is there; JSON is printed at the end."""
     tally, results = Tally(), []
@@ -49,7 +47,7 @@ def print_answers(
     width = 0 if alone else name_width(picture.image_id for picture in pictures)
     if not (alone or as_json):
         print_result(table_head(width))
-    with Display(quiet=quiet or not as_json) as display:  # rows show the progress themselves
+    with Display(quiet=not as_json) as display:  # rows show the progress themselves
         fresh = fresh_pictures(pictures, Kept(), tally, faults.extend)
         for batch, answers in answer_pictures(engine, fresh, **options):
             faults += batch.faults
@@ -80,7 +78,6 @@ def print_answers(
     summary = _summary(tally, faults, alone=alone)
     if summary or as_json:
         print_result("\n".join(summary), value, as_json=as_json)
-    print_note(DISCLAIMER, quiet=quiet or as_json)
     return tally
 
 

@@ -27,6 +27,7 @@ from lesionwise.cli import (
     serve,
     train,
 )
+from lesionwise.cli.console import be_quiet
 from lesionwise.errors import LesionwiseError
 
 RENAMED: Final = {
@@ -175,6 +176,7 @@ def _options(
     ] = False,
 ) -> None:
     """Classify dermatoscopic images of skin lesions, and check every number on the way."""
+    be_quiet(wanted=False)  # until a command has --quiet
 
 
 for _stage, _commands in _STAGES.items():

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from lesionwise.cli.console import Display, TransferDisplay, print_about, print_note, print_result
+from lesionwise.cli.console import Display, TransferDisplay, print_note, print_result
 from lesionwise.cli.extras import require
 from lesionwise.cli.options import (
     Json,
@@ -137,16 +137,16 @@ def export(
     from lesionwise.run_folder import open_run_folder, run_to_write
 
     opened, path = open_run_folder(run, "run", "ensemble"), out or run / "model.onnx"
-    found = card or _card_of(opened, quiet=quiet)
+    found = card or _card_of(opened)
     text = read_text(found) if found else ""
     licence = licence or licence_of_card(text)
     if found and not card:
-        print_note(f"With the model card {found}; to leave it out, remove or rename it.", quiet=quiet)
+        print_note(f"With the model card {found}; to leave it out, remove or rename it.")
     require("torch")
     from lesionwise.execution import Execution
     from lesionwise.export.run import export_run
 
-    with run_to_write(run), sole_writer(path), Display(quiet=quiet) as display:
+    with run_to_write(run), sole_writer(path), Display() as display:
         bundle = export_run(
             opened,
             path,
@@ -162,16 +162,16 @@ def export(
             f"{precision} changes the decision, diagnosis or set of {check.changed} of "
             f"{counted(check.images, 'image')} of cal; probabilities by up to "
             f"{check.largest_difference:.3f}. Scores on val are its own; it claims none on test, which was "
-            "read for fp32.",
-            quiet=quiet,
+            "read for fp32."
         )
-    _note_stamp(bundle, quiet=quiet)
+    if bundle.description.stamp:
+        print_note(f"{bundle.description.stamp}: this bundle will not be served.")
     print_result(
         f"Bundle: {bundle.path} ({len(bundle.content) / 1e6:.1f} MB)", bundle_record(bundle), as_json=json
     )
 
 
-def _card_of(run: "RunFolder", *, quiet: bool) -> Path | None:
+def _card_of(run: "RunFolder") -> Path | None:
     """Return the model card of a run; one that is older than the weights is left out, with a note."""
     card, weights = run.model_card, run.best
     if not card.is_file():
@@ -179,8 +179,7 @@ def _card_of(run: "RunFolder", *, quiet: bool) -> Path | None:
     if weights.is_file() and card.stat().st_mtime < weights.stat().st_mtime:
         print_note(
             f"Without the model card {card}: it is older than the weights. If it describes them, pass it "
-            "with --card.",
-            quiet=quiet,
+            "with --card."
         )
         return None
     return card
@@ -215,11 +214,6 @@ def bundle_record(bundle: "Bundle") -> dict[str, Any]:
         "sha256": bundle.sha256,
         "description": bundle.description.model_dump(mode="json"),
     }
-
-
-def _note_stamp(bundle: "Bundle", *, quiet: bool) -> None:
-    if bundle.description.stamp:
-        print_note(f"{bundle.description.stamp}: this bundle will not be served.", quiet=quiet)
 
 
 def _describe(bundle: "Bundle") -> Group:
@@ -360,7 +354,7 @@ def benchmark(
         pixels = np.stack([engine.read(picture.read()) for picture in pictures])
     else:
         pixels = draw_images(engine.description.input.size, _DRAWN)
-    with Display(quiet=quiet) as display:
+    with Display() as display:
         paces = measure_paces(engine.bundle, pixels, seconds=seconds, progress=display)
     table = Table(box=None, pad_edge=False, title_justify="left")
     for title in ("runtime", "precision", "streams", "batch", "images/s", "changed", "largest difference"):
@@ -391,8 +385,8 @@ def verify(data: Data = None, model: ModelFile = None, json: Json = False, quiet
     from lesionwise.predict.check import check_claims
 
     engine = load_model(model)
-    dataset = read_dataset(data or _download(quiet=quiet), without_table=True)
-    print_about(dataset.about, quiet=quiet)
+    dataset = read_dataset(data or _download(), without_table=True)
+    print_note(*dataset.about)
     found = check_claims(engine, dataset)
     width = 2 + max(len(row.score) for row in found.rows)
     lines = _describe_known(found) + [
@@ -428,14 +422,14 @@ def _describe_known(found: "ClaimCheck") -> list[str]:
     return lines
 
 
-def _download(*, quiet: bool) -> Path:
+def _download() -> Path:
     """Return the folder of HAM10000 beside the image caches, filled where that was not done before."""
     from lesionwise.data.download.obtain import download_set
     from lesionwise.data.download.sources import Set
     from lesionwise.data.workspace import default_cache_root
 
     folder = default_cache_root().parent / "ham10000"
-    print_note(f"No --data: HAM10000 (2.8 GB) goes to {folder}, unless it is there.", quiet=quiet)
-    with TransferDisplay(quiet=quiet) as display:
+    print_note(f"No --data: HAM10000 (2.8 GB) goes to {folder}, unless it is there.")
+    with TransferDisplay() as display:
         download_set(Set.train, folder, progress=display)
     return folder

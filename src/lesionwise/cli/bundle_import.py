@@ -105,11 +105,9 @@ def import_(
 
         order, notes = find_classes(path, conventions, data, truth, by_image=by == "image")
         conventions = replace(conventions, classes=order.classes)
-        for note in (*notes, order.describe()):
-            print_note(note, quiet=quiet)
+        print_note(*notes, order.describe())
     made = import_model(path, out, conventions, name=name or path.stem, licence=licence)
-    for note in (*(f"Changed: {change}." for change in made.changes), *made.warnings):
-        print_note(note, quiet=quiet)
+    print_note(*(f"Changed: {change}." for change in made.changes), *made.warnings)
     print_result(
         f"Bundle: {made.bundle.path} ({len(made.bundle.content) / 1e6:.1f} MB). {_RAW}",
         {

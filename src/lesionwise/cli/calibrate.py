@@ -89,7 +89,7 @@ def calibrate(
 
         points = both_questions(sensitivity or [], specificity or []) or DEFAULT_POINTS
         wishes = Wishes(scaling or "temperature", sets, coverage, tuple(points))
-        calibrated = _calibrate_bundle(run, out, wishes, data, truth, by_image=by == "image", quiet=quiet)
+        calibrated = _calibrate_bundle(run, out, wishes, data, truth, by_image=by == "image")
         print_result(
             f"{describe_calibration(calibrated)}\nBundle: {out}",
             calibrated.model_dump(mode="json"),
@@ -120,12 +120,10 @@ def calibrate(
         print_note(
             f"Made with the earlier calibration: {', '.join(stale)}. Make them again, first with "
             f'"lesionwise evaluate {run}". An ensemble made of this run is refused until it is made anew.',
-            quiet=quiet,
         )
     if calibration.stamp:
         print_note(
-            f"{calibration.stamp}: lesions of cal were trained on, so sets and thresholds promise nothing.",
-            quiet=quiet,
+            f"{calibration.stamp}: lesions of cal were trained on, so sets and thresholds promise nothing."
         )
     print_result(describe_calibration(calibration), calibration.model_dump(mode="json"), as_json=json)
 
@@ -138,7 +136,6 @@ def _calibrate_bundle(
     truth: Path | None,
     *,
     by_image: bool,
-    quiet: bool,
 ) -> "Calibration":
     from lesionwise.bundle.engine import load_model
     from lesionwise.export.calibrated import calibrate_bundle, verify_imported
@@ -147,8 +144,7 @@ def _calibrate_bundle(
     engine = load_model(path)
     verify_imported(engine.bundle)
     predictions, notes = predict_labelled(engine, data, truth, by_image=by_image)
-    for note in notes:
-        print_note(note, quiet=quiet)
+    print_note(*notes)
     return calibrate_bundle(engine, predictions, out, wishes)
 
 

@@ -67,7 +67,7 @@ def check(
         header = read_table(file).header
         if len(header) > 1:
             used = of_table if file is table else ["image_id", *filter(None, [part_column(header)])]
-            print_columns(file, used, quiet=quiet)
+            print_columns(file, used)
     if train == test and part_column(read_table(test).header) is None:
         raise DataError(
             f"{test}: is given as --train and as --test, so expected a column such as split but found none. "
@@ -81,7 +81,7 @@ def check(
         from lesionwise.execution import Execution
 
         dataset = read_dataset(with_part(data, part))
-        with Display(quiet=quiet) as display:
+        with Display() as display:
             display.on_data(dataset.about)
             execution = Execution(workers=workers, progress=display)
             cache = open_cache(dataset, COMPARE_SIZE, execution=execution)

@@ -55,11 +55,11 @@ def compare(
     from lesionwise.evaluation.compare import compare as compare_predictions
 
     if by == "image":
-        print_note(given.BY_IMAGE, quiet=quiet)
-    read_from = given.read_metadata(table, quiet=quiet) if table else None
+        print_note(given.BY_IMAGE)
+    read_from = given.read_metadata(table) if table else None
     among = tuple(models or ())
     known = given.Known(truth, read_from, normalise=normalise, classes=classes, among=among)
-    read = [(str(source), *_read(source, known, quiet=quiet)) for source in sources]
+    read = [(str(source), *_read(source, known)) for source in sources]
     _verify_named(among, [predictions for _, predictions, _ in read])
     named = [(name, predictions) for name, predictions, _ in read]
     contest = compare_predictions(named, by=by)
@@ -89,13 +89,13 @@ def _verify_named(models: tuple[Path, ...], read: "list[Predictions]") -> None:
             )
 
 
-def _read(source: Path, known: given.Known, *, quiet: bool) -> "tuple[Predictions, Seen | None]":
+def _read(source: Path, known: given.Known) -> "tuple[Predictions, Seen | None]":
     from lesionwise.evaluation.runs.predictions import read_run_predictions
     from lesionwise.evaluation.runs.scores import working_part
     from lesionwise.run_folder import open_run_folder
 
     if source.is_file():
-        csv = given.read_csv(source, known, quiet=quiet)
+        csv = given.read_csv(source, known)
         return csv.predictions, csv.seen
     run = open_run_folder(source)
     return read_run_predictions(run, working_part(run)), None

@@ -17,7 +17,7 @@ from lesionwise.progress import Progress
 from lesionwise.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from lesionwise.evaluation.calibration.check import CalibrationCheck
@@ -29,6 +29,7 @@ _LINE_EVERY_S: Final = 10.0  # in a log
 _folder: "Path | None" = None
 _out = Console(highlight=False, soft_wrap=True, emoji=False)
 _notes = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def print_result(text: RenderableType, value: Any = None, *, as_json: bool = False) -> None:  # noqa: ANN401 (any JSON value)
@@ -39,34 +40,33 @@ def print_result(text: RenderableType, value: Any = None, *, as_json: bool = Fal
         _out.print(text, markup=False)
 
 
-def print_note(text: str, *, quiet: bool = False) -> None:
-    """Print what a user may want to know on the way."""
-    if not quiet:
-        _notes.print(text, markup=False)
+def print_note(*lines: str) -> None:
+    """Print what a user may want to know, unless `--quiet` was given."""
+    for line in lines:
+        _notes.print(line, markup=False)
 
 
-def print_about(about: "Iterable[str]", *, quiet: bool = False) -> None:
-    """Print what a user should know of the data that a command reads, a line for each sentence."""
-    for line in about:
-        print_note(line, quiet=quiet)
-
-
-def print_columns(path: "Path", used: "Collection[str]", *, quiet: bool = False) -> None:
-    """Print which columns of a table are used, and which are left.
-
-    Args:
-        path: The table.
-        used: Columns that the command uses, by our names or as the table spells them.
-        quiet: Print nothing.
-    """
+def print_columns(path: "Path", used: "Collection[str]") -> None:
+    """Print which columns of a table are used and which are not; `used` may spell them as we do."""
     from lesionwise.tables import describe_columns
 
-    print_note(describe_columns(path, used), quiet=quiet)
+    print_note(describe_columns(path, used))
+
+
+def print_warning(text: str) -> None:
+    """Print what a user must know, even with `--quiet`."""
+    _errors.print(text, markup=False)
 
 
 def print_error(text: str) -> None:
     """Print why a command ends."""
-    _notes.print(f"Error: {text}", markup=False)
+    print_warning(f"Error: {text}")
+
+
+def be_quiet(wanted: bool = True) -> bool:  # noqa: FBT001 (typer calls it so, for each command)
+    """Print no notes and no progress if that is wanted, and return whether it is."""
+    _notes.quiet = wanted
+    return wanted
 
 
 def remember_folder(path: "Path") -> None:
@@ -122,15 +122,15 @@ class Display(Progress):
 
     _counts: ClassVar[tuple[type[bars.ProgressColumn], ...]] = (bars.MofNCompleteColumn, SpeedColumn)
 
-    def __init__(self, *, quiet: bool, clock: "Callable[[], float]" = monotonic) -> None:
-        self.quiet = quiet
+    def __init__(self, *, quiet: bool = False, clock: "Callable[[], float]" = monotonic) -> None:
+        self.quiet = quiet or _notes.quiet
         self._bar = bars.Progress(
             bars.TextColumn("{task.description}"),
             bars.BarColumn(),
             *(column() for column in self._counts),
             bars.TimeRemainingColumn(),
             console=_notes,
-            disable=quiet or not _notes.is_terminal,
+            disable=self.quiet or not _notes.is_terminal,
             transient=True,
         )
         self._shown: set[str] = set()
@@ -151,11 +151,11 @@ class Display(Progress):
 
     @override
     def on_run(self, title: str) -> None:
-        print_note(title, quiet=self.quiet)
+        self._print(title)
 
     @override
     def on_data(self, about: "Sequence[str]") -> None:
-        print_about([line for line in about if line not in self._shown], quiet=self.quiet)
+        self._print(*(line for line in about if line not in self._shown))
         self._shown.update(about)  # every fold reads the same data
 
     @override
@@ -202,12 +202,10 @@ class Display(Progress):
         self._epoch_s = row.get("seconds", 0.0)
         seconds = max(0.0, self._epochs - row["epoch"] - 1) * self._epoch_s
         left = f"  {_left(seconds)}" if seconds > 0 else ""
-        print_note(
+        self._print(
             f"epoch {row['epoch'] + 1:.0f}  loss {row['train_loss']:.3f}  {watched}"
-            f"{row['images_per_second']:.0f} images/s{left}",
-            quiet=self.quiet,
+            f"{row['images_per_second']:.0f} images/s{left}"
         )
-        self._printed = self._clock()
 
     def _is_due(self) -> bool:
         """Return whether a log has waited long enough for a line."""
@@ -216,8 +214,12 @@ class Display(Progress):
     def _print_line(self, text: str) -> None:
         """Print a line where no bar moves."""
         if not _notes.is_terminal:
-            print_note(text, quiet=self.quiet)
-            self._printed = self._clock()
+            self._print(text)
+
+    def _print(self, *lines: str) -> None:
+        if not self.quiet:
+            print_note(*lines)
+        self._printed = self._clock()
 
     def _move(self, title: str, done: int, total: int) -> None:
         if title not in self._tasks:
@@ -242,8 +244,8 @@ class TransferDisplay(Display):
 
     _counts = (bars.DownloadColumn,)
 
-    def __init__(self, *, quiet: bool) -> None:
-        super().__init__(quiet=quiet)
+    def __init__(self) -> None:
+        super().__init__()
         self._tenths: dict[str, int] = {}
 
     @override

@@ -45,7 +45,7 @@ def cross_validate(
     from lesionwise.experiments.crossval import cross_validate as run_folds
 
     chosen = _read_folds(folds)
-    with Display(quiet=quiet) as display:
+    with Display() as display:
         result = run_folds(
             resolved,
             data,

@@ -48,14 +48,13 @@ def download(
     from lesionwise.data.download.obtain import download_set
 
     named = None if source == "auto" else sources.Source(source)
-    with TransferDisplay(quiet=quiet) as display:
+    with TransferDisplay() as display:
         done = download_set(sources.Set(wanted), out, source=named, progress=display)
     for failed, reason in done.failed.items():
-        print_note(f"{failed} did not do: {reason}", quiet=quiet)
+        print_note(f"{failed} did not do: {reason}")
     if done.kept:
         print_note(
-            f"{counted(len(done.kept), 'readable copy', 'readable copies')} in the folder left as found.",
-            quiet=quiet,
+            f"{counted(len(done.kept), 'readable copy', 'readable copies')} in the folder left as found."
         )
     origin = f"from {done.source}" if done.source else "was there already, whole"
     value = {"folder": str(out), "source": done.source, "kept": list(done.kept), "failed": done.failed}
@@ -92,7 +91,7 @@ def audit(
     from lesionwise.execution import Execution
     from lesionwise.split.groups import CONFIRMED_PAIRS
 
-    with Display(quiet=quiet) as display:
+    with Display() as display:
         execution = Execution(workers=workers, progress=display)
         found = audit_folder(folder, joined=CONFIRMED_PAIRS, execution=execution)
     if gallery:
@@ -107,7 +106,7 @@ def audit(
         from lesionwise.data.audit.page import write_audit
 
         write_audit(found, out)
-        print_note(f"{out / 'audit.html'} shows the images.", quiet=quiet)
+        print_note(f"{out / 'audit.html'} shows the images.")
     print_result(_describe_audit(found), found.to_json(), as_json=json)
     if found.fails(fail_on):
         raise typer.Exit(1)
@@ -155,8 +154,7 @@ def merge(
     from lesionwise.data.merging import merge_folders
 
     done = merge_folders(folders, out)
-    for note in done.notes:
-        print_note(note)
+    print_note(*done.notes)
     named = ", ".join(f"{name} {count:,}" for name, count in done.images.items())
     again = f" {counted(done.again, 'image')} of an earlier collection left out." if done.again else ""
     alike = (
@@ -228,7 +226,7 @@ def phantom(
     """Draw a data set in the layout of HAM10000, for trials."""
     from lesionwise.data.phantom import write_phantom
 
-    with Display(quiet=quiet) as display:
+    with Display() as display:
         folder = write_phantom(
             out, lesions_per_class=lesions, imbalance=imbalance, seed=seed, workers=workers, progress=display
         )
@@ -279,8 +277,8 @@ def split(
 
     pairs = read_pairs(merge) if merge else []
     if merge:
-        print_columns(merge, PAIR_COLUMNS, quiet=quiet)
-    with Display(quiet=quiet) as display:
+        print_columns(merge, PAIR_COLUMNS)
+    with Display() as display:
         execution = Execution(workers=workers, progress=display)
         unit = split_or_unit(verify, by)
         data = prepare(folder, split=unit, seed=seed, merge=pairs, execution=execution)
@@ -340,7 +338,7 @@ def explore(
     from lesionwise.explore.explore import explore_folder
     from lesionwise.explore.page import write_exploration
 
-    with Display(quiet=quiet) as display:
+    with Display() as display:
         execution = Execution(workers=workers, progress=display)
         found = explore_folder(folder, recipe=loaded, execution=execution)
     if gallery:

@@ -71,7 +71,7 @@ def evaluate(
             raise LesionwiseError(
                 "--set goes with a run folder, and with --out, --device, --json and --quiet alone."
             )
-        evaluate_again(source, changes, out, device=device, as_json=json, quiet=quiet)
+        evaluate_again(source, changes, out, device=device, as_json=json)
         return
     if not source.is_file():
         if out or for_csv:
@@ -83,9 +83,9 @@ def evaluate(
         open_run_folder(source, "run", "ensemble", *folds)
         if final:
             require("torch")
-        read = given.read_metadata(table, quiet=quiet) if table else None
+        read = given.read_metadata(table) if table else None
         with run_to_write(source, "run", "ensemble", *folds) as run:
-            evaluation, title, check = _evaluate_run(run, read, final=final, device=device, quiet=quiet)
+            evaluation, title, check = _evaluate_run(run, read, final=final, device=device)
     else:
         if final:
             raise LesionwiseError(f"{source}: --final goes with a run folder.")
@@ -99,13 +99,12 @@ def evaluate(
                 normalise=normalise,
                 by=by,
                 as_json=json,
-                quiet=quiet,
             )
             return
-        read = given.read_metadata(table, quiet=quiet) if table else None
+        read = given.read_metadata(table) if table else None
         known = given.Known(truth, read, normalise=normalise, model=model, classes=classes)
-        csv = given.read_csv(source, known, quiet=quiet)
-        text, value = given.score_csv(csv, by, out, force=force, quiet=quiet)
+        csv = given.read_csv(source, known)
+        text, value = given.score_csv(csv, by, out, force=force)
         print_result(text, value, as_json=json)
         return
     text, value = describe_evaluation(evaluation, title), evaluation.to_json()
@@ -122,7 +121,6 @@ def _evaluate_malignant(
     normalise: bool,
     by: By,
     as_json: bool,
-    quiet: bool,
 ) -> None:
     from lesionwise.diagnoses import DIAGNOSIS_COLUMNS
     from lesionwise.evaluation.malignancy import evaluate_malignancy, read_malignancy
@@ -137,9 +135,9 @@ def _evaluate_malignant(
     predictions = read_predictions(source, normalise=normalise, classes=classes)
     known = read_malignancy(truth)
     used = ("image_id", "lesion_id", "benign_malignant", "target", *DIAGNOSIS_COLUMNS)
-    print_columns(truth, used, quiet=quiet)
+    print_columns(truth, used)
     if by == "image":
-        print_note(given.BY_IMAGE, quiet=quiet)
+        print_note(given.BY_IMAGE)
     found = evaluate_malignancy(predictions, known, str(truth), by_image=by == "image")
     unknown = (
         f"; {counted(found.unknown, 'image')} left out, neither malignant nor benign" if found.unknown else ""
@@ -154,7 +152,7 @@ def _evaluate_malignant(
 
 
 def _evaluate_run(
-    run: "RunFolder", table: "pd.DataFrame | None", *, final: bool, device: Device, quiet: bool
+    run: "RunFolder", table: "pd.DataFrame | None", *, final: bool, device: Device
 ) -> tuple["Evaluation", str, "CalibrationCheck | None"]:
     from lesionwise.data.collection import PHANTOM_WARNING, collection_of
     from lesionwise.evaluation.runs.predictions import read_run_predictions
@@ -166,22 +164,22 @@ def _evaluate_run(
         from lesionwise.execution import Execution
         from lesionwise.training.ledger import predict_test_together
 
-        with Display(quiet=quiet) as display:
+        with Display() as display:
             look = predict_test_together(run, Execution(device, progress=display))
         note = "The test part of this run is a fold that was held out, not the final exam: no look is noted."
         if look:
             note = f"Look number {look.number} at the test images of this split, noted in {look.ledger}."
-        print_note(note, quiet=quiet)
+        print_note(note)
     if collection_of(read_run_predictions(run, part).image_id) == "phantom":
-        print_note(PHANTOM_WARNING, quiet=quiet)
-    known, missing = about_part(run, part, progress=Display(quiet=quiet)) if table is None else (table, "")
+        print_note(PHANTOM_WARNING)
+    known, missing = about_part(run, part, progress=Display()) if table is None else (table, "")
     if missing:
-        print_note(missing, quiet=quiet)
+        print_note(missing)
     return evaluate_part(run, part, table=known), part, read_check(run, part)
 
 
 def evaluate_again(
-    run: Path, changes: Sequence[str], out: Path | None, *, device: Device, as_json: bool, quiet: bool
+    run: Path, changes: Sequence[str], out: Path | None, *, device: Device, as_json: bool
 ) -> None:
     """Evaluate trained weights again at another size, zoom or number of views, and print the scores."""
     from lesionwise.files import read_json
@@ -197,7 +195,7 @@ def evaluate_again(
     from lesionwise.experiments.reevaluate import reevaluate
 
     own = out or next_run_path(Path("runs"), run.resolve().name)
-    with Display(quiet=quiet) as display:
+    with Display() as display:
         folder = reevaluate(run, changes, own, execution=Execution(device, progress=display))
     value, made, part = {"run": str(folder.path)}, f"New run: {folder.path}", working_part(folder)
     if not folder.predictions(part).is_file():

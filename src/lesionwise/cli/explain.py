@@ -48,7 +48,7 @@ def explain(
     from lesionwise.explain.run import explain_run
 
     names = [name.strip() for given in images or () for name in given.split(",") if name.strip()]
-    with run_to_write(run, "run") as opened, Display(quiet=quiet) as display:
+    with run_to_write(run, "run") as opened, Display() as display:
         execution = Execution(progress=display)
         made = explain_run(opened, part, image_ids=names, execution=execution)
     text = f"{counted(made.images, 'image')} with their maps: {made.page}"

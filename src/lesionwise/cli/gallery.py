@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lesionwise.cli.console import Display, print_note, print_result
+from lesionwise.cli.console import Display, print_note, print_result, print_warning
 from lesionwise.cli.options import DataFolder, Json, ModelFile, Part, Quiet, Workers, file_option, with_part
 from lesionwise.errors import LesionwiseError
 from lesionwise.wording import counted, listed
@@ -68,7 +68,7 @@ def gallery(
 
     engine = load_model(model, streams=usable_cores())
     dataset = read_dataset(folder, without_table=True)
-    with sole_writer(out), Display(quiet=quiet) as display:
+    with sole_writer(out), Display() as display:
         display.on_data(dataset.about)
         earlier = load_gallery(out, engine) if append else None
         made, faults = make_gallery(
@@ -132,10 +132,11 @@ def similar(
         if not json:
             print_result(describe_similar(found, name))
     for name, reason in answers.left_out.items():
-        print_note(f"{name}: {reason}")
+        print_warning(f"{name}: {reason}")
     value = {"results": results, "left_out": answers.left_out, "licence": opened.about.licence}
     print_result(f"Gallery: {opened.describe()}.", value, as_json=json)
-    print_note(DISCLAIMER, quiet=quiet or json)
+    if not json:
+        print_note(DISCLAIMER)
     if answers.left_out:
         raise typer.Exit(_SOME_FAILED)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from lesionwise.cli.console import describe_evaluation, print_about, print_columns, print_note, verdict_on
+from lesionwise.cli.console import describe_evaluation, print_columns, print_note, verdict_on
 from lesionwise.cli.options import By, model_option, table_option
 from lesionwise.errors import LesionwiseError
 from lesionwise.wording import counted
@@ -94,25 +94,21 @@ class Given:
     seen: "Seen | None"
 
 
-def read_metadata(path: Path, *, quiet: bool) -> "pd.DataFrame":
-    """Return a table about images in which `group` holds the lesion groups that splits are made by.
-
-    Args:
-        quiet: Do not print which columns were used and which were left.
-    """
+def read_metadata(path: Path) -> "pd.DataFrame":
+    """Return a table about images in which `group` holds the lesion groups that splits are made by."""
     from lesionwise.evaluation.tables import USED, read_table
     from lesionwise.split.groups import lesion_groups
 
     if not path.is_file():
-        return _read_folder(path, quiet=quiet)
+        return _read_folder(path)
     table = read_table(path)
-    print_columns(path, USED, quiet=quiet)
+    print_columns(path, USED)
     if "lesion_id" in table and "group" not in table and (table["lesion_id"] != "").all():
         table["group"] = lesion_groups(table)
     return table
 
 
-def _read_folder(folder: Path, *, quiet: bool) -> "pd.DataFrame":
+def _read_folder(folder: Path) -> "pd.DataFrame":
     """Return the same of a data folder; `foreign` says why an image has none of the seven diagnoses."""
     import pandas as pd
 
@@ -120,7 +116,7 @@ def _read_folder(folder: Path, *, quiet: bool) -> "pd.DataFrame":
     from lesionwise.split.groups import lesion_groups
 
     dataset = read_dataset(folder, without_table=True)
-    print_about(dataset.about, quiet=quiet)
+    print_note(*dataset.about)
     known = dataset.table.astype(object).where(dataset.table.notna(), "").astype(str)
     known = known.assign(group=lesion_groups(dataset.table), foreign="")
     foreign = [(name, kind) for kind, names in dataset.left_out.items() for name in names]
@@ -128,7 +124,7 @@ def _read_folder(folder: Path, *, quiet: bool) -> "pd.DataFrame":
     return pd.concat([known, lost], ignore_index=True).fillna("")
 
 
-def read_csv(source: Path, known: Known, *, quiet: bool) -> Given:
+def read_csv(source: Path, known: Known) -> Given:
     """Read the predictions of a CSV, and look up truth, lesions and training images.
 
     Args:
@@ -143,39 +139,37 @@ def read_csv(source: Path, known: Known, *, quiet: bool) -> Given:
     predictions = read_predictions(source, normalise=known.normalise, classes=classes)
     table = known.table
     if known.truth:
-        truth = read_metadata(known.truth, quiet=quiet)
-        predictions, truth = _without_foreign(predictions, truth, str(known.truth), quiet=quiet)
+        truth = read_metadata(known.truth)
+        predictions, truth = _without_foreign(predictions, truth, str(known.truth))
         predictions = join_truth(predictions, truth, str(known.truth))
     if table is not None:
-        predictions, table = _without_foreign(predictions, table, "--table", quiet=quiet)
+        predictions, table = _without_foreign(predictions, table, "--table")
         predictions = join_table(predictions, table, "--table")
-    predictions = _join_shipped(predictions, quiet=quiet)
-    seen = _find_seen(predictions, _maker(predictions, known), quiet=quiet)
+    predictions = _join_shipped(predictions)
+    seen = _find_seen(predictions, _maker(predictions, known))
     return Given(source, predictions, table, seen)
 
 
 def _without_foreign(
-    predictions: "Predictions", table: "pd.DataFrame", source: str, *, quiet: bool
+    predictions: "Predictions", table: "pd.DataFrame", source: str
 ) -> tuple["Predictions", "pd.DataFrame"]:
     """Leave out the images whose diagnosis is none of the seven, and say how many."""
     from lesionwise.evaluation.tables import describe_foreign, leave_out_foreign
 
     predictions, table, counts = leave_out_foreign(predictions, table)
     if counts:
-        print_note(describe_foreign(counts, source), quiet=quiet)
+        print_note(describe_foreign(counts, source))
     return predictions, table
 
 
-def score_csv(
-    given: Given, by: By, out: Path | None, *, force: bool = False, quiet: bool
-) -> tuple[str, dict[str, Any]]:
+def score_csv(given: Given, by: By, out: Path | None, *, force: bool = False) -> tuple[str, dict[str, Any]]:
     """Return the scores of a CSV as text and as JSON; images that made the model are scored apart."""
     from lesionwise.bundle.seen import SEEN_STAMP
     from lesionwise.evaluation.runs.scores import claim_given_folder, evaluate_predictions, write_given
     from lesionwise.files import sole_writer
 
     if by == "image":
-        print_note(BY_IMAGE, quiet=quiet)
+        print_note(BY_IMAGE)
     said, source, seen = given.predictions, str(given.source), given.seen
     evaluation = evaluate_predictions(said, source, table=given.table, by=by)
     rest = None
@@ -191,7 +185,7 @@ def score_csv(
         with sole_writer(out):
             run = claim_given_folder(out, said, force=force)
             write_given(run, said, evaluation, facts, clean=rest)
-            print_note(f"Report: {write_report(run)}", quiet=quiet)
+            print_note(f"Report: {write_report(run)}")
     value = evaluation.to_json()
     if seen:
         value["seen_in_training"] = {**seen.to_json(), "clean": rest.to_json() if rest else None}
@@ -216,7 +210,7 @@ def _describe_rest(rest: "Evaluation | None") -> list[str]:
     return [f"{clean} This is the score to quote.", verdict_on(rest, "the clean rest")]
 
 
-def _join_shipped(predictions: "Predictions", *, quiet: bool) -> "Predictions":
+def _join_shipped(predictions: "Predictions") -> "Predictions":
     """Return the predictions with the truth and lesions of HAM10000, if all images are of it."""
     from lesionwise.data.known_lesions import known_lesions
     from lesionwise.evaluation.tables import join_table
@@ -234,9 +228,7 @@ def _join_shipped(predictions: "Predictions", *, quiet: bool) -> "Predictions":
         return predictions
     columns = ["image_id", *(["dx"] if "diagnoses" in lacking else [])]
     table = known[columns].assign(group=lesion_groups(known))
-    print_note(
-        f"All images are of HAM10000: {' and '.join(lacking)} are those of the table that ships.", quiet=quiet
-    )
+    print_note(f"All images are of HAM10000: {' and '.join(lacking)} are those of the table that ships.")
     return join_table(predictions, table, "HAM10000")
 
 
@@ -250,7 +242,7 @@ def _maker(predictions: "Predictions", known: Known) -> Path | None:
     return next((path for path in known.among if read_bundle(path).sha256 == made_by.sha256), None)
 
 
-def _find_seen(predictions: "Predictions", model: Path | None, *, quiet: bool) -> "Seen | None":
+def _find_seen(predictions: "Predictions", model: Path | None) -> "Seen | None":
     from lesionwise.bundle.load import read_bundle
     from lesionwise.bundle.seen import seen_images, shipped_description
 
@@ -268,8 +260,7 @@ def _find_seen(predictions: "Predictions", model: Path | None, *, quiet: bool) -
         if found is None:
             print_note(
                 f"The predictions were made by {made_by.name} (SHA-256 {made_by.sha256[:12]}), which does "
-                "not ship with this version. Pass --model FILE to find images that it was trained on.",
-                quiet=quiet,
+                "not ship with this version. Pass --model FILE to find images that it was trained on."
             )
             return None
         description = found
@@ -277,5 +268,5 @@ def _find_seen(predictions: "Predictions", model: Path | None, *, quiet: bool) -
         return None
     seen = seen_images(description, predictions)
     if seen is None:
-        print_note(f"{description.name} does not say which images it was trained on.", quiet=quiet)
+        print_note(f"{description.name} does not say which images it was trained on.")
     return seen

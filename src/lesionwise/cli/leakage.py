@@ -46,7 +46,7 @@ def leakage(
     from lesionwise.run_folder import RunFolder
 
     folder = out or Path("runs") / f"{Path(recipe).stem}-leakage"
-    with Display(quiet=quiet) as display:
+    with Display() as display:
         outcomes = measure_leakage(
             resolved,
             data,

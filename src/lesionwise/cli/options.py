@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from lesionwise.cli.console import be_quiet
 from lesionwise.errors import DataError, LesionwiseError, SplitError
 from lesionwise.wording import did_you_mean
 
@@ -218,7 +219,7 @@ Set = Annotated[
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out where it stopped.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print results and errors only.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print results and errors only.", callback=be_quiet)]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Device that the network runs on.")]
 EngineOption = Annotated[
     EngineName,

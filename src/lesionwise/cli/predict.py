@@ -144,19 +144,18 @@ def predict(
     _verify_parquet(out)
     _verify_record(record, model)
     from lesionwise.bundle.engine import load_model
-    from lesionwise.bundle.rendering import warnings_about
+    from lesionwise.bundle.rendering import DISCLAIMER, warnings_about
     from lesionwise.data.workspace import usable_cores
     from lesionwise.predict.heatmaps import HeatmapWriter
 
     loaded = load_model(model, streams=usable_cores(), precision=precision)
-    for warning in warnings_about(loaded.description):
-        print_note(warning, quiet=quiet)
+    print_note(*warnings_about(loaded.description))
     known = _read_known(metadata, record, loaded)
     pictures = find_pictures(places)  # what is missing is found before the work
     if metadata and known:
-        _report_known(metadata, known, pictures, quiet=quiet)
+        _report_known(metadata, known, pictures)
     if not known:
-        _note_unused(loaded, places, quiet=quiet)
+        _note_unused(loaded, places)
     drawn = HeatmapWriter(loaded, heatmaps) if heatmaps else None
     finder = _similar_finder(gallery, loaded, similar) if gallery else None
     if out is None or errors_file is None:
@@ -169,7 +168,6 @@ def predict(
             on_answers=drawn,
             similar=finder,
             as_json=json,
-            quiet=quiet,
         )
     else:
         from lesionwise.predict.files import Output
@@ -183,7 +181,7 @@ def predict(
             out, errors_file, format_, resume=resume, on_answers=drawn, similar=finder, settings=asked
         )
         work = _choose_work(engine, workers, known)
-        with _written_table(output) as opened, Display(quiet=quiet) as display:
+        with _written_table(output) as opened, Display() as display:
             tally = work(
                 loaded,
                 pictures,
@@ -192,7 +190,8 @@ def predict(
                 on_done=lambda done: display.on_work("predicting images", done, len(pictures)),
             )
         _report(tally, output, loaded.precision, as_json=json)
-    print_note(f"Computed in {loaded.precision}.", quiet=quiet or json)
+    if not json:
+        print_note(*([] if out else [DISCLAIMER]), f"Computed in {loaded.precision}.")
     if tally.failed:
         raise typer.Exit(_SOME_FAILED)
 
@@ -290,7 +289,7 @@ def _verify_record(record: "Record", model: Path | None) -> None:
             raise DataError(f'Expected {option} to be {own.expected} but got "{value}".{near}')
 
 
-def _note_unused(engine: "Engine", places: list[str], *, quiet: bool) -> None:
+def _note_unused(engine: "Engine", places: list[str]) -> None:
     """Say what the model takes besides images, where nothing of it was given."""
     encoding = engine.description.metadata
     if encoding is None:
@@ -303,17 +302,16 @@ def _note_unused(engine: "Engine", places: list[str], *, quiet: bool) -> None:
             unused = [columns[name] for name in encoding.names if name in columns]
             if unused:
                 way = f"To use them, add --metadata {shlex.quote(place)}."
-                print_note(f"{place}: has {listed(unused)}, which were not used. {way}", quiet=quiet)
+                print_note(f"{place}: has {listed(unused)}, which were not used. {way}")
                 return
     names = [_OPTIONS[name].removeprefix("--") for name in encoding.names]
     print_note(
         f"{engine.description.name} also takes {listed(names)}, and is more accurate with them. Pass "
-        f"{listed([_OPTIONS[name] for name in encoding.names])}, or for many images --metadata FILE.",
-        quiet=quiet,
+        f"{listed([_OPTIONS[name] for name in encoding.names])}, or for many images --metadata FILE."
     )
 
 
-def _report_known(metadata: Path, table: "MetadataTable", pictures: "Pictures", *, quiet: bool) -> None:
+def _report_known(metadata: Path, table: "MetadataTable", pictures: "Pictures") -> None:
     """Say how many images the table has a row for; none is a mistake."""
     known = sum(table.knows(picture) for picture in pictures)
     if not known:
@@ -324,8 +322,7 @@ def _report_known(metadata: Path, table: "MetadataTable", pictures: "Pictures", 
             f"{metadata}: has a row for none of the {counted(len(pictures), 'image')}: it names {theirs}, "
             f"and the first image is {ours}. Check that the ids match."
         )
-    print_note(table.columns, quiet=quiet)
-    print_note(f"{metadata}: has a row for {known} of {counted(len(pictures), 'image')}.", quiet=quiet)
+    print_note(table.columns, f"{metadata}: has a row for {known} of {counted(len(pictures), 'image')}.")
 
 
 def _verify_bare_ids(pictures: "Pictures") -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lesionwise.cli import given
-from lesionwise.cli.console import Display, print_note, print_result
+from lesionwise.cli.console import Display, be_quiet, print_note, print_result
 from lesionwise.cli.options import Json, Out, Quiet, file_option, read_text
 from lesionwise.errors import LesionwiseError
 
@@ -60,14 +60,12 @@ def report(
     if run.is_file():
         if card or out is None:
             raise LesionwiseError(f"{run}: the report of a CSV needs --out DIR, and there is no card of it.")
-        known = given.Known(
-            truth,
-            given.read_metadata(table, quiet=quiet or json) if table else None,
-            normalise=normalise,
-            model=model,
-            classes=classes,
-        )
-        given.score_csv(given.read_csv(run, known, quiet=quiet or json), by, out, force=force, quiet=True)
+        be_quiet(quiet or json)
+        read = given.read_metadata(table) if table else None
+        known = given.Known(truth, read, normalise=normalise, model=model, classes=classes)
+        csv = given.read_csv(run, known)
+        be_quiet()  # the result names the report
+        given.score_csv(csv, by, out, force=force)
         path = RunFolder(out).report
         print_result(f"Report: {path}", {"report": str(path)}, as_json=json)
         return
@@ -88,10 +86,9 @@ def report(
     if card and not licence:
         print_note(
             'No licence was stated, without which nothing is published: --licence "CC BY-NC 4.0".',
-            quiet=quiet,
         )
-    with sole_writer(run), Display(quiet=quiet) as display:
-        _evaluate_first(folder, quiet=quiet)
+    with sole_writer(run), Display() as display:
+        _evaluate_first(folder)
         path = write_report(folder, progress=display)
         lines, value = [f"Report: {path}"], {"report": str(path)}
         if card:
@@ -102,7 +99,7 @@ def report(
     print_result("\n".join(lines), value, as_json=json)
 
 
-def _evaluate_first(run: "RunFolder", *, quiet: bool) -> None:
+def _evaluate_first(run: "RunFolder") -> None:
     """Score the part that choices are made on, where a run was not evaluated yet."""
     from lesionwise.evaluation.runs.scores import evaluate_part, is_evaluated, working_part
     from lesionwise.experiments.image_facts import about_part
@@ -110,8 +107,8 @@ def _evaluate_first(run: "RunFolder", *, quiet: bool) -> None:
     part = working_part(run)
     if is_evaluated(run) or not run.predictions(part).is_file():
         return
-    print_note(f"{run.path}: was not evaluated yet; its {part} part is scored first.", quiet=quiet)
+    print_note(f"{run.path}: was not evaluated yet; its {part} part is scored first.")
     table, missing = about_part(run, part)
     if missing:
-        print_note(missing, quiet=quiet)
+        print_note(missing)
     evaluate_part(run, part, table=table)

@@ -50,7 +50,7 @@ def robustness(
     from lesionwise.files import write_part
     from lesionwise.run_record import timed_stage
 
-    with run_to_write(run, "run", "ensemble") as folder, Display(quiet=quiet) as display:
+    with run_to_write(run, "run", "ensemble") as folder, Display() as display:
         with timed_stage(folder, f"robustness on {part}"):
             found = perturbed_part(folder, part, execution=Execution(device, progress=display))
         write_part(folder.robustness, part, found)
@@ -66,11 +66,11 @@ def stability(
     quiet: Quiet = False,
 ) -> None:
     """Show how often answers stay the same when cal pictures hardly change: saved again, moved, mirrored."""
-    found = (_of_run if model.is_dir() else _of_bundle)(model, data, split, quiet=quiet)
+    found = (_of_run if model.is_dir() else _of_bundle)(model, data, split)
     print_result("\n".join(_lines(found)), found.to_json(), as_json=json)
 
 
-def _of_run(path: Path, data: Path | None, split: Path | None, *, quiet: bool) -> "Stability":
+def _of_run(path: Path, data: Path | None, split: Path | None) -> "Stability":
     from lesionwise.bundle.engine import Engine
     from lesionwise.execution import Execution
     from lesionwise.experiments.stability import run_stability
@@ -80,14 +80,14 @@ def _of_run(path: Path, data: Path | None, split: Path | None, *, quiet: bool) -
     if split:
         raise LesionwiseError(f"{path}: a run knows its split; leave out --split.")
     with run_to_write(path, "run", "ensemble") as run, TemporaryDirectory() as folder:
-        print_note("Making the run's bundle, which is measured and not kept.", quiet=quiet)
-        with Display(quiet=quiet) as display:
+        print_note("Making the run's bundle, which is measured and not kept.")
+        with Display() as display:
             execution = Execution(progress=display)
             engine = Engine(export_run(run, Path(folder) / "model.onnx", execution=execution))
             return run_stability(run, engine, data=data, progress=display)
 
 
-def _of_bundle(path: Path, data: Path | None, split: Path | None, *, quiet: bool) -> "Stability":
+def _of_bundle(path: Path, data: Path | None, split: Path | None) -> "Stability":
     from lesionwise.bundle.load import verify_bundle_path
 
     verify_bundle_path(path)  # before the slow imports
@@ -100,7 +100,7 @@ def _of_bundle(path: Path, data: Path | None, split: Path | None, *, quiet: bool
             "it was made with."
         )
     engine = load_model(path)
-    with Display(quiet=quiet) as display:
+    with Display() as display:
         return bundle_stability(engine, data, split, progress=display)
 
 

@@ -71,14 +71,14 @@ def run(
     begin = partial(
         train,
         resolved,
-        data or _phantom(seed, workers, quiet=quiet),
+        data or _phantom(seed, workers),
         out=out,
         split=unit,
         seed=seed,
         resume=resume,
     )
     execution = Execution(device=device, devices=devices, nodes=nodes, workers=workers)
-    folder = train_shown(begin, execution, quiet=quiet)
+    folder = train_shown(begin, execution)
     if not folder.predictions("val").is_file():
         print_result(describe_unscored(folder), {"run": str(folder.path)}, as_json=json)
         return
@@ -86,9 +86,9 @@ def run(
         with timed_stage(folder, "evaluate"):
             table, missing = about_part(folder, "val")
             if missing:
-                print_note(missing, quiet=quiet)
+                print_note(missing)
             evaluation = evaluate_part(folder, "val", table=table)
-        with Display(quiet=quiet) as display:
+        with Display() as display:
             write_report(folder, progress=display)
     check = read_check(folder, "val")
     calibrated = f"\n{describe_check(check)}" if check else ""
@@ -97,18 +97,17 @@ def run(
     print_result(text, value, as_json=json)
 
 
-def _phantom(seed: int, workers: int | None, *, quiet: bool) -> Path:
+def _phantom(seed: int, workers: int | None) -> Path:
     """Return the folder of the built-in phantom set, drawn once."""
     from lesionwise.data.phantom import write_phantom
 
     folder = _PHANTOM_ROOT / f"phantom-{seed}"
     print_note(
         "No --data was given: this run is on PHANTOMS, lesions drawn by this program. "
-        "It shows that everything works, and says nothing about skin.",
-        quiet=quiet,
+        "It shows that everything works, and says nothing about skin."
     )
     if not folder.exists():
-        with Display(quiet=quiet) as display:
+        with Display() as display:
             write_phantom(
                 folder, lesions_per_class=_PHANTOM_LESIONS, seed=seed, workers=workers, progress=display
             )

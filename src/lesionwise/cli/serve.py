@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lesionwise.cli.console import print_note, print_result
+from lesionwise.cli.console import print_note, print_result, print_warning
 from lesionwise.cli.gallery import OptionalGallery
 from lesionwise.cli.options import ModelFile, PrecisionOption, Quiet, verify_folder
 
@@ -101,7 +101,7 @@ def serve(
     share_memory_pools()
     if share:
         verify_shareable(token, gallery=gallery, told=share_gallery)
-        print_note(f"Warning: {WARNING}")
+        print_warning(f"Warning: {WARNING}")
     listening = open_socket(host, port)
     limits = Limits()
     engine = load_model(model, threads=threads, streams=streams_for(threads), precision=precision)
@@ -117,9 +117,9 @@ def serve(
     )
     warning = exposure_warning(listening, token=bool(token))
     if warning:
-        print_note(f"Warning: {warning}")
+        print_warning(f"Warning: {warning}")
     if opened:
-        print_note(f"Gallery: {opened.describe()}.", quiet=quiet)
+        print_note(f"Gallery: {opened.describe()}.")
 
     address = address_of(listening)
     public = shared(address) if share else nullcontext(None)
@@ -131,4 +131,4 @@ def serve(
     with suppress(KeyboardInterrupt), public as elsewhere:  # it is raised again once the last answer is out
         places = f"{address}, shared as {elsewhere}," if elsewhere else address
         answer(app, service, listening, on_start, drain_s=drain, quiet=quiet)
-    print_note("Stopped.", quiet=quiet)
+    print_note("Stopped.")

@@ -51,10 +51,9 @@ def train(
         named, resolved = resolved, _own_recipe(out, resolved)
         others = [key for key in type(named).model_fields if getattr(named, key) != getattr(resolved, key)]
         if others:
-            note = (
+            print_note(
                 f"{out}: continues with its own recipe, which differs from {recipe} in {', '.join(others)}."
             )
-            print_note(note, quiet=quiet)
     verify_run_out(out, resume=resume, runs=seeds * devices * nodes)
     require("torch")
     unit = options.split_or_unit(split, by)
@@ -64,7 +63,7 @@ def train(
         from lesionwise.training.run import train as train_recipe
 
         begin = partial(train_recipe, resolved, data, out=run, split=split, seed=seed, resume=resume)
-        return train_shown(begin, execution, quiet=quiet)
+        return train_shown(begin, execution)
 
     if seeds == 1:
         if out is None and not resume:
@@ -80,7 +79,7 @@ def train(
         raise RunError("Expected --out to name the runs that --resume continues.")
 
     def train_next(seed: int, run: Path, own: Path | None) -> "RunFolder":
-        print_note(f"seed {seed}", quiet=quiet)
+        print_note(f"seed {seed}")
         return train_one(seed, run, own or by)
 
     folder = out or next_run_path(Path("runs"), f"{Path(recipe).stem}-seeds")
@@ -130,7 +129,7 @@ def _train_seeds(
     return "\n".join(lines), {"out": str(folder), **read_json(folder / RECORD)}
 
 
-def train_shown(train: "Callable[..., RunFolder]", execution: "Execution", *, quiet: bool) -> "RunFolder":
+def train_shown(train: "Callable[..., RunFolder]", execution: "Execution") -> "RunFolder":
     """Train with progress on the screen; shared by `train` and `run`.
 
     Of several processes the first alone shows anything, and goes on when training is over.
@@ -138,7 +137,7 @@ def train_shown(train: "Callable[..., RunFolder]", execution: "Execution", *, qu
     from lesionwise.files import read_json
     from lesionwise.training.loop.processes import is_first_process
 
-    with Display(quiet=quiet or not is_first_process()) as display:
+    with Display(quiet=not is_first_process()) as display:
         run = train(execution=replace(execution, progress=display))
     if not is_first_process():
         raise typer.Exit
@@ -146,5 +145,5 @@ def train_shown(train: "Callable[..., RunFolder]", execution: "Execution", *, qu
     total = sum(parts.values())
     if total:
         shares = ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in parts.items())
-        print_note(f"Where the time of training went: {shares}.", quiet=quiet)
+        print_note(f"Where the time of training went: {shares}.")
     return run

@@ -53,6 +53,7 @@ from lesionwise.run_folder import RunFolder, trained_with
 from lesionwise.split.split_file import Split, read_split
 from lesionwise.training.fit import load_best_network
 from lesionwise.training.loop.hardware import choose_device
+from lesionwise.training.loop.tracking import log_bundle, verify_tracked
 from lesionwise.training.rejection import write_numbers
 from lesionwise.training.run import prepare_again
 from lesionwise.training.step.augment import evaluation_view
@@ -75,7 +76,8 @@ def export_run(
 
     Without `calibration.json` it is calibrated first. Where nothing was learnt yet of which pictures are no
     lesion images, that is made up for if the data folder is still there; if not, the bundle rejects none.
-    Both leave their files in the run. `test` is not read. The file is written when every check has passed.
+    Both leave their files in the run. `test` is not read. The file is written when every check has passed; a
+    run that is tracked in MLflow gets it as its model there.
 
     Args:
         run: A trained run, or the folder that `lesionwise ensemble` made of several.
@@ -86,7 +88,8 @@ def export_run(
         RunError: If a run lacks something, or runs do not fit each other.
         BundleError: If the bundle would not answer as the run does, or has nothing that int8 is for.
     """
-    runs, stages = made_of(run), Stages(execution.progress, _STAGES + (precision != "fp32"))
+    tracked = verify_tracked(run)
+    runs, stages = made_of(run), Stages(execution.progress, _STAGES + (precision != "fp32") + tracked)
     recipes = [load_recipe(member.config) for member in runs]
     _verify_exportable(runs, recipes)
     verify_countable(runs[0], precision)
@@ -136,6 +139,9 @@ def export_run(
         stages.begin(f"measuring the bundle in {precision}")
         bundle = in_precision(bundle, exported.content, run, runs[0], precision)
     write_bundle(bundle)
+    if tracked:
+        stages.begin("logging the bundle in MLflow")
+        log_bundle(run, Engine(bundle))
     return bundle
 
 

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from conftest import make_recipe
-from lesionwise.errors import MissingExtraError, RecipeError
-from lesionwise.files import read_json
+from lesionwise.errors import MissingExtraError, RecipeError, RunError
+from lesionwise.export.run import export_run
+from lesionwise.files import read_json, write_json
 from lesionwise.recipe import load_recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.loop import tracking
@@ -50,23 +51,48 @@ def refuse(self, address):
         tried.append(address)
         raise OSError("no network in this test")
 socket.socket.connect = refuse
+from pathlib import Path
+import numpy as np
+from onnx.reference import ReferenceEvaluator
+from lesionwise.bundle.engine import Engine
+from lesionwise.export.run import export_run
 from lesionwise.recipe import load_recipe
+from lesionwise.run_folder import RunFolder
 from lesionwise.training.run import train
 if __name__ == "__main__":
     for folder in ("a", "b"):
         recipe = load_recipe(sys.argv[1], ["logger=mlflow"])
         train(recipe, sys.argv[2], out=os.path.join(sys.argv[3], folder))
+    run = RunFolder(Path(sys.argv[3], "a"))
+    bundle = export_run(run, run.path / "model.onnx")
+    import mlflow, mlflow.onnx, mlflow.pyfunc
     from mlflow.tracking import MlflowClient
     client = MlflowClient("sqlite:///" + os.path.join(sys.argv[3], "mlflow.db"))
     experiment = client.get_experiment_by_name("lesionwise")
+    [model] = client.search_logged_models([experiment.experiment_id])
+    colours = np.random.default_rng(0).integers(0, 256, (8, 1, 1, 3), np.uint8)
+    pixels = np.tile(colours, (1, 24, 32, 1))
+    expected = Engine(bundle).run(pixels)["probabilities"]
+    graph = mlflow.onnx.load_model(model.model_uri)
+    found = ReferenceEvaluator(graph).run(["probabilities"], {"image": pixels})[0]
+    plain = mlflow.pyfunc.load_model(model.model_uri)
+    served = plain.predict({"image": pixels})["probabilities"]
+    logged = {
+        "run": client.get_run(model.source_run_id).info.run_name,
+        "differences": [float(abs(answers - expected).max()) for answers in (found, served)],
+        "spread": float(np.ptp(expected, axis=0).max()),
+        "inputs": [[port.name, list(port.shape), str(port.type)] for port in plain.metadata.signature.inputs],
+        "example": list(plain.input_example["image"].shape),
+        "same": graph.SerializeToString() == bundle.content,
+    }
     runs = [(run.info.run_name, run.info.status, run.data.params["batch_size"],
              [point.value for point in client.get_metric_history(run.info.run_id, "val_loss")])
             for run in client.search_runs([experiment.experiment_id])]
-    print(json.dumps({"tried": tried, "runs": runs}))
+    print(json.dumps({"tried": tried, "runs": runs, "logged": logged}))
 """
 
 
-def test_mlflow_keeps_the_runs_of_a_folder_beside_them_and_asks_no_network(
+def test_mlflow_keeps_runs_and_the_exported_model_beside_them_and_asks_no_network(
     drawn_folder: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
@@ -95,6 +121,31 @@ def test_mlflow_keeps_the_runs_of_a_folder_beside_them_and_asks_no_network(
         assert (status, batch_size) == ("FINISHED", "16")
         history = pd.read_csv(tmp_path / "runs" / name / "history.csv")
         assert losses == pytest.approx(history["val_loss"].tolist(), rel=1e-4)
+    logged = found["logged"]
+    assert max(logged.pop("differences")) < 1e-5
+    assert logged.pop("spread") > 0.01
+    assert logged == {
+        "run": "a",
+        "inputs": [["image", [-1, 24, 32, 3], "uint8"]],
+        "example": [1, 24, 32, 3],
+        "same": True,
+    }
+
+
+def test_a_record_that_the_store_lacks_is_named_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    run = RunFolder(tmp_path / "run")
+    assert not tracking.verify_tracked(run)
+    write_json(run.path / "mlflow.json", {"run_id": "4711"})
+    with pytest.raises(RunError, match=r"no mlflow\.db beside it\. Set MLFLOW_TRACKING_URI"):
+        tracking.verify_tracked(run)
+    assert not (tmp_path / "mlflow.db").exists()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
+    with pytest.raises(RunError, match="its record is missing"):
+        export_run(run, tmp_path / "model.onnx")
 
 
 def test_a_resumed_run_goes_on_with_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,6 +163,7 @@ def test_a_resumed_run_goes_on_with_its_record(tmp_path: Path, monkeypatch: pyte
             assert values["seed"] == 5
 
     monkeypatch.setattr(tracking, "MLFlowLogger", Stand)
+    monkeypatch.setattr(tracking, "verify_tracked", lambda run: (run.path / "mlflow.json").exists())
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
     run = RunFolder(tmp_path / "run")

@@ -1,28 +1,33 @@
-"""Experiment tracking: the epochs of a run where a tool for comparing runs reads them.
+"""Experiment tracking: epochs and model of a run where a tool for comparing runs reads them.
 
 Not here: `history.csv` (`history`), which every run has and all other commands read.
 """
 
 import os
 from importlib.util import find_spec
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
 
-from lesionwise.errors import MissingExtraError
+from lesionwise.bundle.benchmark import draw_images
+from lesionwise.bundle.engine import Engine
+from lesionwise.errors import MissingExtraError, RunError
 from lesionwise.files import read_json, write_json
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
+from lesionwise.training.loop.processes import quiet_lightning
 
 _EXPERIMENT: Final = "lesionwise"
 _STORE: Final = "mlflow.db"
+_ARTIFACTS: Final = "mlflow-artifacts"
 _RECORD: Final = "mlflow.json"
 
 
 def verify_logger(recipe: Recipe) -> None:
     """Make sure that the recipe's logger is installed, before anything is done."""
-    if recipe.logger == "mlflow" and not all(map(find_spec, ("mlflow", "sqlalchemy", "alembic"))):
-        raise MissingExtraError("mlflow", "MLflow with its local store")
+    if recipe.logger == "mlflow":
+        _verify_installed()
 
 
 def make_logger(recipe: Recipe, run: RunFolder, *, seed: int) -> Logger | None:
@@ -48,16 +53,94 @@ def make_logger(recipe: Recipe, run: RunFolder, *, seed: int) -> Logger | None:
     return logger
 
 
-def _mlflow_logger(run: RunFolder) -> MLFlowLogger:
-    # MLflow reports its use to its makers unless this is set; set "false" to allow it.
+def verify_tracked(run: RunFolder) -> bool:
+    """Return whether a run is tracked in MLflow, and make sure that its record there can be written.
+
+    Raises:
+        MissingExtraError: If MLflow is not installed.
+        RunError: If the store has no such record.
+    """
+    record = run.path / _RECORD
+    if not record.exists():
+        return False
+    _verify_installed()
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 (an extra)
+    from mlflow.tracking import MlflowClient  # noqa: PLC0415 (the same)
+
+    _stay_silent()
+    remedy = f"Set MLFLOW_TRACKING_URI to the store that has it, or remove {record} to leave MLflow out."
+    if not _named_store() and not (run.path.parent / _STORE).exists():  # MLflow would make an empty one
+        raise RunError(f"{run.path}: is tracked in MLflow, but there is no {_STORE} beside it. {remedy}")
+    try:
+        with quiet_lightning():
+            MlflowClient(_store_of(run)).get_run(read_json(record)["run_id"])
+    except MlflowException as error:
+        raise RunError(f"{run.path}: is tracked in MLflow, but its record is missing. {remedy}") from error
+    return True
+
+
+def log_bundle(run: RunFolder, engine: Engine) -> None:
+    """Log a bundle as an ONNX model of a run that is tracked in MLflow, with a signature and an example.
+
+    The example is a drawn lesion, so that no image of the data leaves the machine.
+
+    Args:
+        engine: The bundle, ready to answer.
+    """
+    import mlflow.onnx  # noqa: PLC0415 (an extra)
+    import onnx  # noqa: PLC0415 (a second)
+    from mlflow.models import Model, infer_signature  # noqa: PLC0415 (an extra)
+    from mlflow.tracking import MlflowClient  # noqa: PLC0415 (the same)
+
+    takes = engine.description
+    example: dict[str, Any] = {"image": draw_images(takes.input.size, 1)}
+    if takes.metadata is not None:
+        example["metadata"] = np.zeros((1, takes.metadata.length), np.float32)
+    with quiet_lightning():
+        mlflow.set_tracking_uri(_store_of(run))
+        record = MlflowClient().get_run(read_json(run.path / _RECORD)["run_id"]).info
+        kept = MlflowClient().create_logged_model(record.experiment_id, "model", source_run_id=record.run_id)
+        Model.log(
+            None,
+            mlflow.onnx,
+            run_id=record.run_id,
+            model_id=kept.model_id,
+            onnx_model=onnx.load_from_string(engine.bundle.content),
+            signature=infer_signature(example, engine.run(example["image"], example.get("metadata"))),
+            input_example=example,
+            onnx_execution_providers=["CPUExecutionProvider"],
+            pip_requirements=[f"mlflow=={mlflow.__version__}", "onnx", "onnxruntime"],
+            save_as_external_data=False,
+        )
+
+
+def _verify_installed() -> None:
+    if not all(map(find_spec, ("mlflow", "sqlalchemy", "alembic", "onnxruntime"))):
+        raise MissingExtraError("mlflow", "MLflow with its local store and ONNX Runtime")
+
+
+def _stay_silent() -> None:
+    """MLflow reports its use to its makers unless this is set; set "false" to allow it."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    store = (run.path.parent / _STORE).resolve()
+
+
+def _named_store() -> str | None:
+    return os.environ.get("MLFLOW_TRACKING_URI") or None
+
+
+def _store_of(run: RunFolder) -> str:
+    return _named_store() or f"sqlite:///{(run.path.parent / _STORE).resolve()}"
+
+
+def _mlflow_logger(run: RunFolder) -> MLFlowLogger:
+    _stay_silent()
     record = run.path / _RECORD
     logger = MLFlowLogger(
         _EXPERIMENT,
         run_name=run.path.name,
-        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store}",
-        run_id=read_json(record)["run_id"] if record.exists() else None,
+        tracking_uri=_store_of(run),
+        artifact_location=None if _named_store() else (run.path.parent / _ARTIFACTS).resolve().as_uri(),
+        run_id=read_json(record)["run_id"] if verify_tracked(run) else None,
     )
     write_json(record, {"run_id": logger.run_id})
     return logger

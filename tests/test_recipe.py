@@ -76,6 +76,12 @@ def test_mixed_images_have_no_views(mixed: str) -> None:
         load_recipe("small", ["views=2", "mixup=0", "cutmix=0", mixed])
 
 
+def test_a_batch_is_divided_into_equal_parts_only() -> None:
+    assert load_recipe("small", ["batch_size=48", "accumulate=3"]).accumulate == 3
+    with pytest.raises(RecipeError, match=r"accumulate = 3 cannot divide a batch of 64 images evenly"):
+        load_recipe("small", ["batch_size=64", "accumulate=3"])
+
+
 def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
     with pytest.raises(RecipeError, match=r'one of .*seed-cnn.*small.* but got "smal"'):
         load_recipe("smal")

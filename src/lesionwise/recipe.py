@@ -65,6 +65,8 @@ class Recipe(BaseModel):
             training by gradient are refused beside it.
         epochs: Greatest number of passes over `train`.
         batch_size: Images per step, of all devices together.
+        accumulate: Number of equal parts in which a batch is computed, one after the other. Their gradients
+            add up. Memory is that of one part, and batch normalisation sees one part at a time.
         optimizer: Update rule.
         lr: Learning rate; for one-cycle the highest.
         lr_features: Learning rate of the features as a multiple of that of the head.
@@ -149,6 +151,7 @@ class Recipe(BaseModel):
     probe: Literal["logistic", "svm"] | None = None
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)] = 64
+    accumulate: Annotated[int, Field(ge=1)] = 1
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: Positive = 1e-3
     lr_features: Share = 1.0
@@ -260,6 +263,15 @@ class Recipe(BaseModel):
             raise ValueError("metadata names a column twice")
         if self.metadata and (self.mixup or self.cutmix):
             raise ValueError("metadata cannot be mixed as images are; set mixup = 0 and cutmix = 0")
+        return self
+
+    @model_validator(mode="after")
+    def _verify_parts(self) -> "Recipe":
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"accumulate = {self.accumulate} cannot divide a batch of {self.batch_size} images evenly; "
+                "set batch_size to a multiple of it"
+            )
         return self
 
     @model_validator(mode="after")

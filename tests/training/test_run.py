@@ -100,6 +100,30 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(
     assert not same(weights(trained), weights(other))
 
 
+def test_a_batch_in_parts_trains_a_network_without_batch_norm_as_the_whole_batch_does(
+    drawn_folder: Path, tmp_path: Path
+) -> None:
+    keys = {
+        "model": "seed-mlp",
+        "drop_rate": 0.0,
+        "mean": [0.5] * 3,
+        "std": [0.25] * 3,
+        "schedule": "one_cycle",
+    }
+    keys |= {"optimizer": "sgd", "flip": True, "sampling": 0.5, "class_weight": 0.5, "ema": 0.9}
+    runs = [
+        train(make_recipe(**keys, accumulate=parts), drawn_folder, out=tmp_path / str(parts))
+        for parts in (1, 4)
+    ]
+    whole, parted = (weights(run) for run in runs)
+    for name, value in whole.items():
+        torch.testing.assert_close(parted[name], value, atol=1e-5, rtol=1e-4)
+    histories = [pd.read_csv(run.history) for run in runs]
+    np.testing.assert_allclose(histories[1]["train_loss"], histories[0]["train_loss"], rtol=1e-4)
+    steps = [torch.load(run.checkpoints / "last.ckpt", weights_only=True)["global_step"] for run in runs]
+    assert steps[0] == steps[1] > 0
+
+
 LIFE = """
 import os, signal, sys
 from lesionwise.recipe import load_recipe
@@ -120,7 +144,7 @@ if __name__ == "__main__":
 def test_a_killed_run_resumes_to_the_weights_of_the_unbroken_one(drawn_folder: Path, tmp_path: Path) -> None:
     """Each in a process of its own: threads and rounding of this one are as other tests left them."""
     recipe = tmp_path / "recipe.toml"
-    drawn = {"jpeg": 40, "noise": 0.03, "views": 2, "consistency": 1.0}
+    drawn = {"jpeg": 40, "noise": 0.03, "views": 2, "consistency": 1.0, "accumulate": 2}
     recipe.write_text(make_recipe(**RECIPE, **drawn).to_toml())
 
     def live(out: RunFolder, how: str) -> int:

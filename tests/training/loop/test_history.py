@@ -1,19 +1,23 @@
 from pathlib import Path
 
+import pytest
+
 from conftest import NotedProgress, make_recipe
 from lesionwise.execution import Execution
 from lesionwise.files import read_json
 from lesionwise.training.run import train
 
 
+@pytest.mark.parametrize("accumulate", [1, 4])
 def test_the_parts_of_a_step_add_up_to_less_than_the_stage_and_all_take_time(
-    drawn_folder: Path, tmp_path: Path
+    drawn_folder: Path, tmp_path: Path, accumulate: int
 ) -> None:
-    run = train(make_recipe(epochs=2), drawn_folder, out=tmp_path / "run")
+    run = train(make_recipe(epochs=2, accumulate=accumulate), drawn_folder, out=tmp_path / "run")
     stage = read_json(run.timing)["train"]
     assert list(stage["parts"]) == ["load", "augment", "forward and backward", "optimizer step"]
     assert all(seconds > 0 for seconds in stage["parts"].values())
     assert sum(stage["parts"].values()) < stage["seconds"]
+    assert stage["parts"]["optimizer step"] < stage["parts"]["forward and backward"]
 
 
 def test_progress_counts_images_up_to_the_end_of_each_epoch(drawn_folder: Path, tmp_path: Path) -> None:

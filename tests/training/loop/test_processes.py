@@ -28,6 +28,7 @@ def test_one_process_alone_does_all_itself() -> None:
         ({"batch_size": 10}, 4, r"batch_size = 10 .* 4 processes cannot share evenly\. Set it to 8 or 12"),
         ({"batch_size": 3}, 4, r"Set it to 4,"),
         ({"batch_size": 6, "mixup": 0.2}, 2, r"mixed in pairs, cannot share evenly\. Set it to 4 or 8"),
+        ({"batch_size": 20, "accumulate": 4}, 2, r"Set it to 16 or 24,"),
         ({"probe": "logistic", "weights": "published", "batch_size": 64}, 2, "probe fits one layer"),
     ],
 )

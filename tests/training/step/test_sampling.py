@@ -61,6 +61,15 @@ def test_one_process_reads_the_batch_as_it_is() -> None:
     assert own_places(5, 0, 1) == [0, 1, 2, 3, 4]
 
 
+def test_the_parts_of_a_batch_are_the_batch() -> None:
+    def batches(parts: int) -> SharedBatches:
+        return SharedBatches(EpochSampler(Y, exponent=0.5, seed=3), 64, parts=parts)
+
+    whole, parted = batches(1), batches(4)
+    assert len(parted) == len(list(parted)) == 60
+    assert [*chain.from_iterable(parted)] == [*chain.from_iterable(whole)]
+
+
 def test_what_stands_in_a_batch_does_not_depend_on_the_number_of_processes() -> None:
     def batches(rank: int, processes: int) -> list[list[int]]:
         return list(SharedBatches(EpochSampler(Y, exponent=0.5, seed=3), 64, rank=rank, processes=processes))

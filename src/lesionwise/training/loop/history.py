@@ -102,9 +102,7 @@ class StepClock(L.Callback):
         self._lap("load")
 
     @override
-    def on_before_optimizer_step(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, *rest: object
-    ) -> None:
+    def on_after_backward(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._lap("forward and backward")
         assert isinstance(pl_module, LesionModule)  # noqa: S101 (for the type checker)
         augmented = pl_module.augment_seconds - self._augmented

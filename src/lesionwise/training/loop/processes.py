@@ -152,12 +152,12 @@ def verify_share(recipe: Recipe, processes: int) -> None:
     """Make sure that a batch can be dealt out evenly.
 
     Args:
-        recipe: Its `batch_size` is that of a step of all processes together.
+        recipe: Its `batch_size` is that of a step of all processes together, in `accumulate` parts.
     """
     if processes > 1 and recipe.probe:
         raise RunError("probe fits one layer, in one process. Leave --devices and --nodes out.")
     mixes = bool(recipe.mixup or recipe.cutmix)
-    unit = processes * 2 if mixes and processes > 1 else processes
+    unit = (processes * 2 if mixes and processes > 1 else processes) * recipe.accumulate
     if recipe.batch_size % unit:
         why = ", and images that are mixed in pairs," if mixes else ""
         higher = -(-recipe.batch_size // unit) * unit

@@ -81,6 +81,7 @@ def make_trainer(
         accelerator=ACCELERATORS.get(device, device),
         precision=precision,
         max_epochs=recipe.epochs,
+        accumulate_grad_batches=recipe.accumulate,
         callbacks=[*callbacks, *watchers],
         logger=logger or False,
         enable_progress_bar=False,

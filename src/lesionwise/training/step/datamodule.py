@@ -101,7 +101,9 @@ class ImageDataModule(L.LightningDataModule):
         self.batch_size = recipe.batch_size
         self.own_val = range(rank, len(val) if val else 0, processes)
         sampler = EpochSampler(train.y[train.rows], exponent=recipe.sampling, seed=seed)
-        self.batches = SharedBatches(sampler, recipe.batch_size, rank=rank, processes=processes)
+        self.batches = SharedBatches(
+            sampler, recipe.batch_size, parts=recipe.accumulate, rank=rank, processes=processes
+        )
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return shuffled batches; the rest that fills no batch waits for another epoch's order."""

@@ -68,9 +68,10 @@ class LesionModule(L.LightningModule):
         self.loss = self.loss.to(self.device)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Make dropout a function of seed, step and process, so that a resumed run is the unbroken one."""
-        del batch, batch_idx
-        place = self.global_step * self.trainer.world_size + self.global_rank
+        """Make dropout a function of seed, step, part and process: a resumed run is the unbroken one."""
+        del batch
+        part = self.global_step * self.recipe.accumulate + batch_idx % self.recipe.accumulate
+        place = part * self.trainer.world_size + self.global_rank
         seed_dropout((self.seed << 32) + place, self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

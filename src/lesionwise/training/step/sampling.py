@@ -4,6 +4,7 @@ Not here: weighing classes in the loss (`losses`).
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,16 +50,24 @@ class SharedBatches(BatchSampler):
 
     Args:
         batch_size: Images of a step of all processes together.
+        parts: Number of equal parts in which the batch of a step comes.
     """
 
-    def __init__(self, sampler: EpochSampler, batch_size: int, *, rank: int = 0, processes: int = 1) -> None:
-        super().__init__(sampler, batch_size, drop_last=len(sampler) >= batch_size)
+    def __init__(
+        self, sampler: EpochSampler, batch_size: int, *, parts: int = 1, rank: int = 0, processes: int = 1
+    ) -> None:
+        super().__init__(sampler, batch_size // parts, drop_last=len(sampler) >= batch_size)
+        self.parts = parts
         self.rank = rank
         self.processes = processes
 
     def __iter__(self) -> Iterator[list[int]]:
-        for batch in super().__iter__():
+        for batch in islice(super().__iter__(), len(self)):
             yield [batch[place] for place in own_places(len(batch), self.rank, self.processes)]
+
+    def __len__(self) -> int:
+        parts = super().__len__()
+        return parts - parts % self.parts if self.drop_last else parts
 
 
 def own_places(size: int, rank: int, processes: int) -> list[int]:

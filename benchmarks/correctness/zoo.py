@@ -32,7 +32,8 @@ def notes() -> dict[str, dict[str, Any]]:
 
 def outcome(name: str, note: dict[str, Any], out: Path) -> tuple[str, str]:
     """Return one of `OUTCOMES`, and the difference or the message."""
-    fields = {key: note[key] for key in ("gives", "divide", "mean", "std", "channels", "size") if key in note}
+    known = ("gives", "divide", "mean", "std", "channels", "size", "recipe")
+    fields = {key: note[key] for key in known if key in note}
     fields |= {key: tuple(fields[key]) for key in ("mean", "std", "size") if key in fields}
     try:
         import_model(ZOO / name, out, Conventions(classes=CODES, **fields), name="zoo")

@@ -60,6 +60,13 @@ def import_(
     size: Annotated[
         str | None, typer.Option("--size", help="Height x width in pixels, where the file leaves them open.")
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            help="For a .h5 with weights alone: the recipe whose layers they belong to, such as seed-cnn.",
+        ),
+    ] = None,
     data: LabelledFolder = None,
     truth: TruthOfPictures = None,
     by: LesionsOfPictures = "lesion",
@@ -96,6 +103,7 @@ def import_(
         std=_three(std, "--std"),
         channels=channels,
         size=_size(size) if size else None,
+        recipe=recipe,
     )
     order = None
     if data:

@@ -1,6 +1,7 @@
 """Somebody else's model as a bundle, so that it can be judged and served like our own.
 
-Here: putting our input and output around a foreign ONNX graph. Not here: Keras files (`keras_model`).
+Here: putting our input and output around a foreign ONNX graph. Not here: Keras files (`keras_model`,
+`keras_weights`).
 
 What the file cannot say has to be given: the order of its classes, how pixels were prepared, and whether it
 gives probabilities or logits. A guess would be right often enough to be believed.
@@ -59,6 +60,7 @@ class Conventions:
         std: and the rest divided by this, in the same order whatever `channels` says.
         channels: Order of the colours that the model takes.
         size: Height and width of its input in pixels; None if the file says it.
+        recipe: The recipe with the layers of a file that holds weights alone.
     """
 
     classes: tuple[str, ...]
@@ -68,6 +70,7 @@ class Conventions:
     std: Three
     channels: Channels = "rgb"
     size: tuple[int, int] | None = None
+    recipe: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ def import_model(
     It is written only if it answers as the file itself does, on drawn pictures.
 
     Args:
-        path: An ONNX file or a Keras model, with one image input and one output of seven columns.
+        path: An ONNX file or a Keras model, with one image input and one output of seven columns; or Keras
+            weights alone, if the conventions name a recipe.
         conventions: What the file itself does not state.
 
     Raises:
@@ -103,7 +107,7 @@ def import_model(
         verify_conventions(conventions)
         verify_texts(name=name, licence=licence)
         origin: Literal["onnx", "keras"] = "onnx" if file_kind(path) == "onnx" else "keras"
-        foreign = (read_onnx if origin == "onnx" else read_keras)(path, conventions.size)
+        foreign = _read(path, origin, conventions)
         port = image_port(foreign.model, conventions.size)
         _verify_kind(port, conventions)
         pictures = trial_pictures(port.size)
@@ -126,6 +130,14 @@ def import_model(
     write_bundle(bundle)
     warnings = oddities(expected[0][0], foreign.scalers, scales_outside=_scales(conventions))
     return Imported(bundle, foreign.changes, warnings)
+
+
+def _read(path: Path, origin: Literal["onnx", "keras"], conventions: Conventions) -> ForeignModel:
+    if conventions.recipe is not None:
+        from lesionwise.export.keras_weights import read_weights  # noqa: PLC0415 (PyTorch: seconds)
+
+        return read_weights(path, conventions.recipe, conventions.size)
+    return (read_onnx if origin == "onnx" else read_keras)(path, conventions.size)
 
 
 def find_classes(

@@ -62,7 +62,7 @@ def read_keras(path: Path, size: tuple[int, int] | None) -> ForeignModel:
     shape = _verify_shape(model)
     last = shape[3] == 3  # noqa: PLR2004 (channels)
     sides = chosen_size((shape[1], shape[2]) if last else (shape[2], shape[3]), size)
-    content = _exported(model, (*sides, 3) if last else (3, *sides))
+    content = exported(_plain(model), (*sides, 3) if last else (3, *sides))
     return ForeignModel(
         onnx.load_from_string(content),
         ((lambda image: _answer(model, image), TOLERANCE),),
@@ -89,7 +89,7 @@ def _rebuilt(keras: Any, path: Path, suffix: str, config: Any) -> Any:  # noqa: 
             fill(model, _arrays_by_name(file["model_weights"]))
         return model
     with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
-        _verify_arrays(file)
+        verify_arrays(file)
         fill(model, _arrays_by_place(file, config))
     return model
 
@@ -97,8 +97,8 @@ def _rebuilt(keras: Any, path: Path, suffix: str, config: Any) -> Any:  # noqa: 
 def _arrays_by_name(group: Any) -> Arrays:  # noqa: ANN401
     """Return the arrays of a `.h5` file by name of the layer: an array is called layer/kernel:0."""
     found: dict[str, list[Any]] = {}
-    for layer in map(_text, group.attrs["layer_names"]):
-        for name in map(_text, group[layer].attrs["weight_names"]):
+    for layer in map(as_text, group.attrs["layer_names"]):
+        for name in map(as_text, group[layer].attrs["weight_names"]):
             found.setdefault(name.rpartition("/")[0], []).append(np.asarray(group[layer][name]))
     return found
 
@@ -153,23 +153,21 @@ def _answer(model: Any, image: Floats) -> Floats:  # noqa: ANN401
         return np.asarray(model(torch.from_numpy(image), training=False).float().numpy(), np.float32)
 
 
-def _exported(model: Any, shape: tuple[int, ...]) -> bytes:  # noqa: ANN401
+def exported(model: Any, shape: tuple[int, ...]) -> bytes:  # noqa: ANN401 (a module of PyTorch, which is an extra)
+    """Return a module of PyTorch as ONNX, for any number of images.
+
+    Args:
+        model: With one input and one output.
+        shape: Shape of one image.
+
+    Raises:
+        BundleError: If PyTorch cannot write it.
+    """
     import torch  # noqa: PLC0415 (comes with the same extra)
-
-    class Plain(torch.nn.Module):
-        """The model with one argument: the exporter cannot name those of a Keras layer."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model.eval()
-
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            answer: torch.Tensor = self.model(images, training=False)
-            return answer
 
     try:
         program = torch.onnx.export(
-            Plain().eval(),
+            model.eval(),
             (torch.zeros(2, *shape),),
             input_names=["input"],
             output_names=["output"],
@@ -182,6 +180,22 @@ def _exported(model: Any, shape: tuple[int, ...]) -> bytes:  # noqa: ANN401
     if program is None:
         raise BundleError(f"PyTorch gave no ONNX graph. {_CONVERT}")
     return bytes(program.model_proto.SerializeToString())
+
+
+def _plain(model: Any) -> Any:  # noqa: ANN401
+    """Return a Keras model as a module with one argument: the exporter cannot name those of a Keras layer."""
+    import torch  # noqa: PLC0415 (comes with the same extra)
+
+    class Plain(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model.eval()
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            answer: torch.Tensor = self.model(images, training=False)
+            return answer
+
+    return Plain()
 
 
 def _refuse_code(config: Any) -> None:  # noqa: ANN401
@@ -204,14 +218,14 @@ def _architecture(path: Path, suffix: str) -> tuple[Any, str]:
         import h5py  # noqa: PLC0415 (comes with Keras)
 
         with h5py.File(path) as file:
-            _verify_arrays(file)
-            return json.loads(file.attrs["model_config"]), _text(file.attrs.get("keras_version", "1"))
+            verify_arrays(file)
+            return json.loads(file.attrs["model_config"]), as_text(file.attrs.get("keras_version", "1"))
     except ModuleNotFoundError as error:
         raise MissingExtraError("keras", "h5py") from error
     except KeyError as error:
         raise BundleError(
             "holds weights without an architecture. Load them in Keras into the network that they belong to, "
-            "and save the whole model"
+            "and save the whole model; or pass --recipe with the recipe that has its layers, such as seed-cnn"
         ) from error
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise BundleError(f"cannot be read as a Keras model: {short(error)}") from error
@@ -229,7 +243,7 @@ def _verify_members(archive: zipfile.ZipFile) -> None:
     _verify_total(sum(member.file_size for member in members))
 
 
-def _verify_arrays(file: Any) -> None:  # noqa: ANN401
+def verify_arrays(file: Any) -> None:  # noqa: ANN401
     """Refuse a file whose arrays are far larger than those of a model once they are unpacked."""
     sizes: list[int] = []
     file.visititems(lambda _, item: sizes.append(getattr(item, "nbytes", 0)))
@@ -244,7 +258,8 @@ def _verify_total(size: int) -> None:
         )
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 (bytes of older files)
+def as_text(value: Any) -> str:  # noqa: ANN401
+    """Return a text of a file of HDF5; older ones hold bytes."""
     return value.decode() if isinstance(value, bytes) else str(value)
 
 

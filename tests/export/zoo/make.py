@@ -69,6 +69,42 @@ def random_weights(model: Any, seed: int, taken: Callable[[Any], Any], pixels: A
     last.set_weights([kernel * grow, bias * grow - (found * grow).mean(0)])
 
 
+def seed_cnn(keras: Any, height: int, width: int) -> Any:
+    """The network of the recipe seed-cnn, as notebooks write it."""
+    layers = keras.layers
+    same = {"activation": "relu", "padding": "same"}
+    return keras.Sequential(
+        [
+            keras.Input((height, width, 3)),
+            *(layers.Conv2D(32, 3, **same), layers.Conv2D(32, 3, **same), layers.MaxPool2D()),
+            *(layers.Dropout(0.25), layers.Conv2D(64, 3, **same), layers.Conv2D(64, 3, **same)),
+            *(layers.MaxPool2D(), layers.Dropout(0.4), layers.Flatten()),
+            *(layers.Dense(128, "relu"), layers.Dropout(0.5), layers.Dense(7, "softmax")),
+        ]
+    )
+
+
+def seed_mlp(keras: Any, height: int, width: int) -> Any:
+    """The network of the recipe seed-mlp, as notebooks write it."""
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((height, width, 3)),
+            *(layers.Dense(256, "relu"), layers.Dropout(0.3), layers.Dense(128, "relu")),
+            *(layers.Dropout(0.3), layers.Dense(64, "relu"), layers.Flatten()),
+            *(layers.Dense(32, "relu"), layers.Dense(7, "softmax")),
+        ]
+    )
+
+
+def save_weights(name: str, tool: str, model: Any, recipe: str) -> None:
+    """Save the weights of a recipe's network alone."""
+    size = model.input_shape[1:3]
+    random_weights(model, len(NOTES), lambda p: model.predict(p, verbose=0), x := prepared(SCALED, size))
+    model.save_weights(OUT / name)
+    note(name, tool, {**SCALED, "size": size, "recipe": recipe}, model.predict(x, verbose=0))
+
+
 def tensorflow() -> None:  # noqa: PLR0915 (a list)
     import tensorflow as tf
 
@@ -255,6 +291,7 @@ def tensorflow() -> None:  # noqa: PLR0915 (a list)
             SCALED,
             model.predict(prepared(SCALED, (32, 32)), verbose=0),
         )
+    save_weights("tf2-weights-seed-cnn.h5", tool, seed_cnn(keras, 8, 12), "seed-cnn")
 
 
 def keras() -> None:
@@ -296,6 +333,7 @@ def keras() -> None:
     x = layers.GlobalAveragePooling2D()(layers.Lambda(lambda t: t / 255)(inputs))
     keras.Model(inputs, layers.Dense(7, activation="softmax")(x)).save(OUT / "keras3-lambda.keras")
     note("keras3-lambda.keras", tool, SCALED, refused="Lambda layer, which brings code")
+    save_weights("keras3-seed-mlp.weights.h5", tool, seed_mlp(keras, 8, 8), "seed-mlp")
 
 
 def torch() -> None:  # noqa: PLR0915 (a list)

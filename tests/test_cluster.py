@@ -15,9 +15,12 @@ from PIL import Image
 from bundle.conftest import exported, graph  # noqa: F401 (pytest finds fixtures by name)
 from conftest import WriteKaggle
 from lesionwise.bundle.engine import load_model
+from lesionwise.data.dataset import read_dataset
 from lesionwise.data.pictures import find_pictures
 from lesionwise.errors import MissingExtraError
+from lesionwise.gallery.gallery import load_gallery
 from lesionwise.predict.files import Output, predict_files
+from lesionwise.predict.gallery import make_gallery
 from predict.conftest import model  # noqa: F401 (the same)
 
 IMAGES = 330
@@ -86,6 +89,20 @@ def test_when_a_machine_dies_midway_no_image_is_lost_and_none_comes_twice(
     )
     assert (out / "p.csv").read_bytes() == (tmp_path / "p.csv").read_bytes()
     assert (out / "e.csv").read_bytes() == (tmp_path / "e.csv").read_bytes()
+
+
+@needs_ray
+def test_a_gallery_of_a_cluster_is_that_of_one_machine(
+    out: Path,
+    model: Path,  # noqa: F811
+) -> None:
+    shared = load_gallery(out / "gallery.safetensors")
+    engine, dataset = load_model(model, threads=1), read_dataset(out / "data")
+    alone, faults = make_gallery(engine, dataset, shared.path, pictures=True)
+    assert not faults
+    assert shared.columns == alone.columns
+    assert np.allclose(shared.embeddings, alone.embeddings, atol=1e-6)
+    assert list(shared.pictures) == list(alone.pictures)
 
 
 @needs_ray

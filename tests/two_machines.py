@@ -2,7 +2,7 @@
 
     python two_machines.py MODEL IMAGES DATA OUT
 
-It predicts IMAGES, then cross-validates on DATA, and writes what it saw to OUT/seen.json.
+It predicts IMAGES, makes a gallery of DATA, cross-validates on it, and writes what it saw to OUT/seen.json.
 """
 
 import json
@@ -11,6 +11,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from time import sleep, time
@@ -32,11 +33,13 @@ import ray
 from ray.cluster_utils import Cluster
 
 from lesionwise.bundle.engine import BATCH, load_model
+from lesionwise.data.dataset import read_dataset
 from lesionwise.data.pictures import find_pictures
 from lesionwise.execution import Execution
 from lesionwise.experiments.crossval import cross_validate
 from lesionwise.predict import ray as predict_ray
 from lesionwise.predict.files import Output
+from lesionwise.predict.gallery import make_gallery
 from lesionwise.predict.ray import _answer_block as answer_block
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
@@ -61,6 +64,7 @@ def main(model: Path, images: Path, data: Path, out: Path) -> None:
         second = cluster.add_node(**MACHINE)
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
         seen = {"predict": predict(cluster, second, model, images, out)}
+        make_gallery_of(data, model, out / "gallery.safetensors")
         third = cluster.add_node(**MACHINE)
         cluster.wait_for_nodes()
         seen["folds"] = cross(cluster, third, data, out / "folds")
@@ -114,6 +118,14 @@ def predict(cluster: Cluster, doomed: object, model: Path, images: Path, out: Pa
         "failed": tally.failed,
         "seconds": time() - started,
     }
+
+
+def make_gallery_of(data: Path, model: Path, path: Path) -> None:
+    """Make a gallery of half a folder here, and append the folder on the cluster."""
+    engine, dataset, execution = load_model(model), read_dataset(data), Execution(engine="ray")
+    half = replace(dataset, table=dataset.table[: len(dataset.table) // 2])
+    first, _ = make_gallery(engine, half, path, pictures=True)
+    make_gallery(engine, dataset, path, earlier=first, pictures=True, execution=execution)[0].write()
 
 
 def cross(cluster: Cluster, doomed: object, data: Path, out: Path) -> dict[str, object]:

@@ -103,6 +103,7 @@ EXTRA_OF_MODULE: Final = {
     "kagglehub": "kaggle",
     "pillow_heif": "heif",
     "pydicom": "dicom",
+    "faiss": "gallery",
     "ngrok": "share",
     "pyarrow": "arrow",
     "ray": "ray",

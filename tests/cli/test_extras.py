@@ -10,6 +10,7 @@ from conftest import ROOT
 from lesionwise.errors import EXTRA_OF_MODULE
 
 _MODULES = {
+    "faiss-cpu": "faiss",
     "scikit-learn": "sklearn",
     "opencv-python-headless": "cv2",
     "mlflow-skinny": "mlflow",

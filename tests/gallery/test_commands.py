@@ -40,6 +40,11 @@ def test_a_gallery_has_one_suffix(lesionwise: Lesionwise, drawn_folder: Path) ->
     assert (done.code, "as gallery.safetensors" in done.err) == (2, True)
 
 
+def test_a_gallery_on_ray_takes_no_number_of_threads(lesionwise: Lesionwise, drawn_folder: Path) -> None:
+    done = lesionwise("gallery", drawn_folder, "--out", "g.safetensors", "--engine", "ray", "--workers", 2)
+    assert (done.code, "--workers is for --engine local" in done.err) == (2, True)
+
+
 def test_similar_prints_the_lesions_and_what_they_are(
     lesionwise: Lesionwise, model: Path, path: Path, drawn: Dataset, tmp_path: Path
 ) -> None:

@@ -140,6 +140,24 @@ def test_appending_adds_what_is_new_and_joins_lesions(
         make_gallery(engine, drawn, first.path, earlier=both)
 
 
+def test_each_file_is_read_once(
+    engine: Engine, drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def counted(path: Path) -> bytes:
+        read.append(path)
+        return path.read_bytes()
+
+    monkeypatch.setattr("lesionwise.predict.gallery.read_content", counted)
+    half = replace(drawn, table=drawn.table[:60].reset_index(drop=True))
+    first, _ = make_gallery(engine, half, tmp_path / "g.safetensors")
+    assert sorted(read) == sorted(half.paths)
+    read.clear()
+    make_gallery(engine, drawn, first.path, earlier=first)
+    assert sorted(read) == sorted(drawn.paths)
+
+
 def test_the_licence_of_each_part_is_kept(
     engine: Engine, drawn: Dataset, tmp_path: Path, write_kaggle: WriteKaggle
 ) -> None:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lesionwise.cli.console import Display, print_note, print_result, print_warning
-from lesionwise.cli.options import DataFolder, Json, ModelFile, Part, Quiet, Workers, file_option, with_part
+from lesionwise.cli.options import (
+    DataFolder,
+    EngineOption,
+    Json,
+    ModelFile,
+    Part,
+    Quiet,
+    Workers,
+    file_option,
+    with_part,
+)
 from lesionwise.errors import LesionwiseError
 from lesionwise.wording import counted, listed
 
@@ -49,6 +59,7 @@ def gallery(
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the gallery that --out names.")] = False,
     workers: Workers = None,
+    engine: EngineOption = "local",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -56,6 +67,8 @@ def gallery(
     folder = with_part(folder, part)
     if out.suffix.lower() != _SUFFIX:
         raise LesionwiseError(f"{out}: expected --out to end in {_SUFFIX}, as {out.stem}{_SUFFIX}.")
+    if engine == "ray" and workers:
+        raise LesionwiseError("--workers is for --engine local; leave one of the two out.")
     if out.exists() and not (append or force):
         raise LesionwiseError(f"{out}: is there already. Pass --append, --force or another --out.")
     from lesionwise.bundle.engine import load_model
@@ -66,22 +79,22 @@ def gallery(
     from lesionwise.gallery.gallery import load_gallery
     from lesionwise.predict.gallery import make_gallery
 
-    engine = load_model(model, streams=usable_cores())
+    loaded = load_model(model, streams=usable_cores())
     dataset = read_dataset(folder, without_table=True)
     with sole_writer(out), Display() as display:
         display.on_data(dataset.about)
-        earlier = load_gallery(out, engine) if append else None
+        earlier = load_gallery(out, loaded) if append else None
         made, faults = make_gallery(
-            engine,
+            loaded,
             dataset,
             out,
             earlier=earlier,
             pictures=pictures,
             licence=licence,
-            execution=Execution(workers=workers, progress=display),
+            execution=Execution(workers=workers, engine=engine, progress=display),
         )
         made.write()
-    lines = [f"{out}: {made.describe()}."]
+    lines = [f"{out}: {made.describe()}.", *made.advice]
     if not made.about.licence:
         lines.append('Nobody who sees the gallery learns its licence. To state it: --licence "…" --force')
     lines += [f"{counted(len(faults), 'file')} left out:"] if faults else []
@@ -136,7 +149,7 @@ def similar(
     value = {"results": results, "left_out": answers.left_out, "licence": opened.about.licence}
     print_result(f"Gallery: {opened.describe()}.", value, as_json=json)
     if not json:
-        print_note(DISCLAIMER)
+        print_note(*opened.advice, DISCLAIMER)
     if answers.left_out:
         raise typer.Exit(_SOME_FAILED)
 

@@ -239,7 +239,9 @@ def _similar_finder(gallery: Path, engine: "Engine", count: int | None) -> "Simi
     from lesionwise.gallery.gallery import COUNT, load_gallery
     from lesionwise.predict.similar import SimilarFinder
 
-    return SimilarFinder(load_gallery(gallery, engine), count or COUNT)
+    opened = load_gallery(gallery, engine)
+    print_note(*opened.advice)
+    return SimilarFinder(opened, count or COUNT)
 
 
 def _choose_work(

@@ -119,7 +119,7 @@ def serve(
     if warning:
         print_warning(f"Warning: {warning}")
     if opened:
-        print_note(f"Gallery: {opened.describe()}.")
+        print_note(f"Gallery: {opened.describe()}.", *opened.advice)
 
     address = address_of(listening)
     public = shared(address) if share else nullcontext(None)

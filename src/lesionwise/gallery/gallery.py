@@ -3,14 +3,14 @@
 Two images are alike if the angle between their embeddings is small. Their distance is one minus its cosine,
 from 0 to 2, and means nothing by itself; so it is also given as a percentile: the part of the gallery's own
 images that have a nearer lesion. Here: the record, its file, and the search. Not here: making a gallery of a
-folder (`lesionwise.predict.gallery`).
+folder (`lesionwise.predict.gallery`), and the index of a large one (`index`).
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -25,6 +25,7 @@ from lesionwise.bundle.texts import Line, Name
 from lesionwise.data.collection import Collection
 from lesionwise.errors import DataError
 from lesionwise.gallery.arrays import map_arrays, write_arrays
+from lesionwise.gallery.index import LEAST, Index, read_index
 from lesionwise.labels import CODES
 from lesionwise.names import image_id_of
 from lesionwise.wording import counted
@@ -107,6 +108,7 @@ class Gallery:
         pictures: JPEG of each image; none if it keeps no pictures.
         reference: Distances from some of its images to the nearest other lesion, shape (R,); measured if left
             out.
+        index: Names the images that are worth a comparison; without it, all are compared.
     """
 
     def __init__(
@@ -118,12 +120,14 @@ class Gallery:
         *,
         pictures: Sequence[bytes] = (),
         reference: Floats | None = None,
+        index: Index | None = None,
     ) -> None:
         self.path = path
         self.about = about
         self.columns = columns
         self.embeddings = embeddings
         self.pictures = pictures
+        self.index = index
         self.reference = self._measure_reference() if reference is None else reference
 
     def __len__(self) -> int:
@@ -143,6 +147,17 @@ class Gallery:
         licence = self.about.licence or "not stated"
         what = f"{counted(len(self), 'image')} of {counted(self.lesions, 'lesion')}"
         return f"{what}, {with_pictures}; licence: {licence}"
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """How searches get faster, if they can, as sentences."""
+        if self.index is not None or len(self) < LEAST:
+            return ()
+        return (
+            f"{self.path}: each search compares all {len(self):,} images.",
+            'To make it faster, run: pip install "lesionwise[gallery]".',
+            "If faiss was missing when the gallery was made, run the same lesionwise gallery with --append.",
+        )
 
     def similar(
         self, answers: Answers, count: int = COUNT, *, image_ids: Sequence[str] = (), lesion: str = ""
@@ -196,24 +211,34 @@ class Gallery:
             units: Embeddings of length 1, shape (B, D).
             leave_out: Lesions to leave out, for each of them.
         """
-        found = []
-        for start in range(0, len(units), _BLOCK):
-            block = units[start : start + _BLOCK]
-            distances = 1 - block @ self.embeddings.T
-            found += [
-                self._walk(own, count, set(leave_out[start + place])) for place, own in enumerate(distances)
-            ]
-        return found
+        looks: Iterable[_Look]
+        if self.index is not None:
+            looks = (partial(self._look_up, self.index, unit) for unit in units)
+        else:
+            looks = (
+                partial(_look_through, distances)
+                for start in range(0, len(units), _BLOCK)
+                for distances in 1 - units[start : start + _BLOCK] @ self.embeddings.T
+            )
+        return [self._walk(look, count, set(away)) for look, away in zip(looks, leave_out, strict=True)]
 
-    def _walk(self, distances: Floats, count: int, away: set[str]) -> list[tuple[int, float]]:
+    def _look_up(self, index: Index, unit: Floats, reach: int) -> tuple[NDArray[np.int64], Floats]:
+        """Return the images that the index names, the nearest first, with distances; all are compared."""
+        if reach == len(self):
+            return _look_through(1 - self.embeddings @ unit, reach)
+        rows = np.sort(index.candidates(unit, reach))  # in the order of the file
+        distances = 1 - self.embeddings[rows] @ unit
+        order = np.argsort(distances, kind="stable")
+        return rows[order], distances[order]
+
+    def _walk(self, look: "_Look", count: int, away: set[str]) -> list[tuple[int, float]]:
         """Return the first image of each lesion, the nearest first; look at more images if these are few."""
         reach = min(len(self), _REACH * (count + 1))
         while True:
-            near = np.argpartition(distances, reach - 1)[:reach]
-            near = near[np.argsort(distances[near], kind="stable")]
-            met = away | {self._lesion(row) for row in near[distances[near] < SAME]}
+            near, distances = look(reach)
+            met = away | {self._lesion(row) for row in near[distances < SAME]}
             found: list[tuple[int, float]] = []
-            for row, distance in zip(near.tolist(), distances[near].tolist(), strict=True):
+            for row, distance in zip(near.tolist(), distances.tolist(), strict=True):
                 if self._lesion(row) not in met and len(found) < count:
                     met.add(self._lesion(row))
                     found.append((row, max(0.0, distance)))
@@ -268,6 +293,8 @@ class Gallery:
                 "picture_ends": ends.astype(np.int64),
                 "pictures": np.frombuffer(b"".join(self.pictures), np.uint8),
             }
+        if self.index is not None:
+            arrays["index"] = self.index.to_bytes()
         write_arrays(self.path, arrays, {_RECORD: self.about.model_dump_json()})
         return self
 
@@ -283,6 +310,17 @@ class _Pictures(Sequence[bytes]):
 
     def __getitem__(self, row: Any) -> Any:  # noqa: ANN401 (as a Sequence has it; only numbers are asked for)
         return self._content[self._ends[row] : self._ends[row + 1]].tobytes()
+
+
+_Look = Callable[[int], tuple[NDArray[np.int64], Floats]]
+"""Returns so many of the nearest images, the nearest first: rows and distances."""
+
+
+def _look_through(distances: Floats, reach: int) -> tuple[NDArray[np.int64], Floats]:
+    """Return the nearest of all images, the nearest first, with their distances."""
+    near = np.argpartition(distances, reach - 1)[:reach]
+    near = near[np.argsort(distances[near], kind="stable")]
+    return near, distances[near]
 
 
 def unit_length(embeddings: Floats) -> Floats:
@@ -311,6 +349,7 @@ def load_gallery(path: str | Path, model: Engine | None = None) -> Gallery:
         embeddings, reference = arrays["embeddings"], arrays["reference"]
         pictures = _Pictures(arrays["pictures"], arrays["picture_ends"]) if "pictures" in arrays else ()
         _verify_whole(columns, embeddings, pictures)
+        index = read_index(arrays["index"], embeddings) if "index" in arrays else None
     except (ValidationError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: is no gallery that this version of lesionwise reads. Make one with "
@@ -318,7 +357,7 @@ def load_gallery(path: str | Path, model: Engine | None = None) -> Gallery:
         ) from error
     if model is not None:
         verify_fits(about, model, path)
-    return Gallery(path, about, columns, embeddings, pictures=pictures, reference=reference)
+    return Gallery(path, about, columns, embeddings, pictures=pictures, reference=reference, index=index)
 
 
 def _verify_whole(

@@ -5,11 +5,12 @@ Here: the pipeline of `lesionwise predict`. Not here: finding images (`lesionwis
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
 from itertools import islice, repeat
 from pathlib import Path
 from typing import TypeVar, get_args
@@ -102,12 +103,21 @@ class Decoded:
         pictures: Those that could be.
         pixels: As the graph takes them, shape (B, H, W, 3); None if none of them could be read.
         several: How many of them hold several pictures, of which the first is read.
+        hashes: SHA-256 of each file, if asked for.
+        held: How many files were left out, because somebody holds them already.
     """
 
     pictures: list[Picture]
     pixels: NDArray[np.uint8] | None
     faults: list[list[str]]
     several: int = 0
+    hashes: list[str] = field(default_factory=list)
+    held: int = 0
+
+    @property
+    def size(self) -> int:
+        """How many pictures the batch had."""
+        return len(self.pictures) + len(self.faults) + self.held
 
 
 @dataclass(frozen=True)
@@ -195,16 +205,20 @@ def answer_pictures(
     tta: bool = False,
     metadata: MetadataTable | None = None,
     workers: int | None = None,
+    held: Container[str] | None = None,
 ) -> Iterator[tuple[Decoded, Answers | None]]:
-    """Yield batches of pictures in their order, each with its answers; None where none could be read.
+    """Yield batches of pictures in their order, each with its answers; None where there are none.
 
     Args:
         pictures: What to predict, read lazily.
         tta: Average over flips; see `views`.
+        held: As `decode` takes it.
     """
     workers = workers or usable_cores()
     with ThreadPoolExecutor(workers) as decoders, ThreadPoolExecutor(engine.streams) as network:
-        decoded = map_ahead(decoders, partial(decode, engine), _batches(pictures), workers + _AHEAD)
+        decoded = map_ahead(
+            decoders, partial(decode, engine, held=held), _batches(pictures), workers + _AHEAD
+        )
         answering = partial(answer, engine, tta=tta, metadata=metadata)
         yield from map_ahead(network, answering, decoded, engine.streams + _AHEAD)
 
@@ -266,20 +280,30 @@ def fresh_pictures(
         met.add(picture)
 
 
-def decode(engine: Engine, pictures: list[Picture]) -> Decoded:
-    """Read some pictures by the model's rule; those that cannot be read become faults."""
-    read, pixels, faults, several = [], [], [], 0
+def decode(engine: Engine, pictures: list[Picture], *, held: Container[str] | None = None) -> Decoded:
+    """Read some pictures by the model's rule; those that cannot be read become faults.
+
+    Args:
+        held: SHA-256 of files to leave out. No file is hashed if this is None.
+    """
+    read, pixels, faults, hashes, several, left_out = [], [], [], [], 0, 0
     rule = engine.description.input
     for picture in pictures:
         try:
-            with open_image(picture.read()) as opened:
+            content = picture.read()
+            digest = "" if held is None else sha256(content).hexdigest()
+            if held is not None and digest in held:
+                left_out += 1
+                continue
+            with open_image(content) as opened:
                 pixels.append(opened.read(rule.size, steps=rule.steps))
                 several += opened.pictures > 1
         except (ImageError, MissingExtraError) as error:  # of this file alone; the others are answered
             faults.append([picture.image_id, picture.path, str(error)])
         else:
             read.append(picture)
-    return Decoded(read, np.stack(pixels) if pixels else None, faults, several)
+            hashes.append(digest)
+    return Decoded(read, np.stack(pixels) if pixels else None, faults, several, hashes, left_out)
 
 
 def answer(

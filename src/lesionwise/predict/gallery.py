@@ -5,11 +5,10 @@ here: the gallery itself (`lesionwise.gallery.gallery`).
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from hashlib import sha256
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,15 +19,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lesionwise import __version__
+from lesionwise.bundle.answers import Answers
 from lesionwise.bundle.engine import Engine
+from lesionwise.cluster import joined
 from lesionwise.data.collection import collection_of
 from lesionwise.data.dataset import Dataset
 from lesionwise.data.images import read_content
 from lesionwise.data.pictures import Picture
-from lesionwise.errors import BundleError, DataError, ImageError
+from lesionwise.errors import BundleError, DataError
 from lesionwise.execution import Execution
 from lesionwise.gallery.gallery import COLUMNS, About, Gallery, unit_length
-from lesionwise.predict.files import answer_pictures
+from lesionwise.gallery.index import build_index
+from lesionwise.predict.files import Decoded, answer_pictures
+from lesionwise.predict.ray import Shared, Work, share_out
 from lesionwise.split.groups import lesion_groups
 
 PICTURE_PX: Final = 240
@@ -38,15 +41,14 @@ _HAM10000_LICENCE: Final = "CC BY-NC 4.0 (HAM10000: Tschandl, Rosendahl, Kittler
 _NOT_STATED: Final = "not stated"
 
 
-@dataclass
-class _Collected:
-    """What the images of a folder give, in the order in which they were read."""
+@dataclass(frozen=True)
+class _Look:
+    """What a gallery keeps of an image, besides its row of the table."""
 
-    rows: list[int] = field(default_factory=list)
-    units: list[NDArray[np.float32]] = field(default_factory=list)
-    pictures: list[bytes] = field(default_factory=list)
-    hashes: list[str] = field(default_factory=list)
-    faults: list[list[str]] = field(default_factory=list)
+    image_id: str
+    sha256: str
+    unit: NDArray[np.float32]
+    picture: bytes
 
 
 def make_gallery(
@@ -86,11 +88,13 @@ def make_gallery(
             f"{earlier.path}: {held}, so the images to append must {'' if earlier.pictures else 'not '}have "
             f"them either: {'add' if earlier.pictures else 'leave out'} --pictures."
         )
-    found = _collect(engine, dataset, earlier, pictures=pictures, execution=execution)
-    if not found.rows and earlier is None:
+    hashes = frozenset(earlier.columns["sha256"]) if earlier is not None else frozenset[str]()
+    looks, faults = _collect(engine, dataset, hashes, pictures=pictures, execution=execution)
+    if not looks and earlier is None:
         raise DataError(f"{dataset.folder}: none of its images could be read.")
-    table, units, kept = _columns(dataset, found), found.units, found.pictures
-    licences = [licence or _licence(table)] if found.rows else []
+    table, units = _columns(dataset, looks), [look.unit for look in looks]
+    kept = [look.picture for look in looks] if pictures else []
+    licences = [licence or _licence(table)] if looks else []
     if earlier is not None:
         table = pd.concat([pd.DataFrame(dict(earlier.columns)), table], ignore_index=True)
         units, kept = [earlier.embeddings, *units], [*earlier.pictures, *kept]
@@ -106,44 +110,49 @@ def make_gallery(
         package_version=__version__,
     )
     columns = {name: table[name].tolist() for name in COLUMNS}
-    return Gallery(Path(path), about, columns, np.concatenate(units), pictures=kept), found.faults
+    embeddings = np.vstack(units)
+    index = build_index(embeddings)
+    return Gallery(Path(path), about, columns, embeddings, pictures=kept, index=index), faults
 
 
 def _collect(
-    engine: Engine, dataset: Dataset, earlier: Gallery | None, *, pictures: bool, execution: Execution
-) -> _Collected:
-    """Run the images of a folder through the model, but for those that are there already."""
-    held = set(earlier.columns["sha256"]) if earlier is not None else set()
-    hashes: dict[str, str] = {}
-
-    def read(path: Path) -> bytes:
-        content = read_content(path)
-        hashes[str(path)] = sha256(content).hexdigest()
-        return content
-
-    def fresh() -> Iterator[Picture]:
-        for image_id, path in zip(dataset.table["image_id"], dataset.paths, strict=True):
-            if not (held and _is_held(path, held)):
-                yield Picture(image_id, str(path), partial(read, path), named=True)
-
-    place = {image_id: row for row, image_id in enumerate(dataset.table["image_id"])}
-    found, done = _Collected(), 0
-    for batch, answers in answer_pictures(engine, fresh(), workers=execution.workers):
-        found.faults += batch.faults
-        done += len(batch.pictures) + len(batch.faults)
-        if answers is not None and answers.embedding is not None and batch.pixels is not None:
-            found.rows += [place[picture.image_id] for picture in batch.pictures]
-            found.hashes += [hashes.pop(picture.path) for picture in batch.pictures]
-            found.units.append(unit_length(answers.embedding))
-            found.pictures += map(_small_jpeg, batch.pixels) if pictures else ()
+    engine: Engine, dataset: Dataset, held: frozenset[str], *, pictures: bool, execution: Execution
+) -> tuple[list[_Look], list[list[str]]]:
+    """Run the images of a folder through the model, but for the files that are held already."""
+    waiting = (
+        Picture(image_id, str(path), partial(read_content, path), named=True)
+        for image_id, path in zip(dataset.table["image_id"], dataset.paths, strict=True)
+    )
+    looks, faults = list[_Look](), list[list[str]]()
+    look, done = partial(_look, small=pictures), 0
+    if execution.engine == "ray":
+        results = _share_out(Work(engine.bundle, engine.precision, look, held=held), waiting)
+    else:
+        results = (
+            (look(batch, answers) if answers is not None else [], batch.faults, batch.size)
+            for batch, answers in answer_pictures(engine, waiting, workers=execution.workers, held=held)
+        )
+    for found, wrong, size in results:
+        looks += found
+        faults += wrong
+        done += size
         execution.progress.on_work("looking at images", done, len(dataset.table))
-    return found
+    return looks, faults
 
 
-def _is_held(path: Path, held: set[str]) -> bool:
-    with suppress(ImageError):  # it is reported where it is decoded
-        return sha256(read_content(path)).hexdigest() in held
-    return False
+def _share_out(work: Work, waiting: Iterator[Picture]) -> Iterator[Shared]:
+    with joined() as ray:
+        yield from share_out(ray, work, waiting)
+
+
+def _look(batch: Decoded, answers: Answers, *, small: bool) -> list[_Look]:
+    """Return what is kept of each picture of a batch."""
+    if answers.embedding is None or batch.pixels is None:
+        return []
+    units = unit_length(answers.embedding)
+    pictures = map(_small_jpeg, batch.pixels) if small else repeat(b"")
+    ids = (picture.image_id for picture in batch.pictures)
+    return list(map(_Look, ids, batch.hashes, units, pictures))
 
 
 def _small_jpeg(pixels: NDArray[np.uint8]) -> bytes:
@@ -153,11 +162,11 @@ def _small_jpeg(pixels: NDArray[np.uint8]) -> bytes:
     return bytes(simplejpeg.encode_jpeg(small, quality=_QUALITY))
 
 
-def _columns(dataset: Dataset, found: _Collected) -> pd.DataFrame:
+def _columns(dataset: Dataset, looks: Sequence[_Look]) -> pd.DataFrame:
     """Return the columns of the images that were read, as text; what is not known is empty."""
-    table = dataset.table.iloc[found.rows].reset_index(drop=True)
+    table = dataset.table.set_index("image_id", drop=False).loc[[look.image_id for look in looks]]
     own = {name: _texts(table[name]) if name in table else [""] * len(table) for name in COLUMNS}
-    return pd.DataFrame({**own, "sha256": found.hashes}, columns=list(COLUMNS))
+    return pd.DataFrame({**own, "sha256": [look.sha256 for look in looks]}, columns=list(COLUMNS))
 
 
 def _texts(column: "pd.Series[Any]") -> Sequence[str]:

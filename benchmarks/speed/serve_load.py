@@ -93,9 +93,9 @@ def pipeline_speed(model: Path, contents: Sequence[bytes]) -> float:
     return len(batch) / (time.perf_counter() - started)
 
 
-def start(model: Path) -> tuple["subprocess.Popen[str]", int]:
+def start(model: Path | str, *further: str) -> tuple["subprocess.Popen[str]", int]:
     command = [sys.executable, "-m", "lesionwise", "serve", "--model", str(model), "--port", "0", "--quiet"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*command, *further], stdout=subprocess.PIPE, text=True)
     said = process.stdout.readline() if process.stdout else ""
     found = re.search(r":(\d+)/", said)
     if found is None:
@@ -124,11 +124,11 @@ class Client:
     def _connect(self) -> None:
         self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=60)
 
-    def ask(self, body: bytes) -> int:
+    def ask(self, body: bytes, path: str = "/predict") -> int:
         head = (
             f"Content-Type: multipart/form-data; boundary={BOUNDARY.decode()}\r\nContent-Length: {len(body)}"
         )
-        self._socket.sendall(f"POST /predict HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n".encode() + body)
+        self._socket.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n".encode() + body)
         answer = b""
         while b"\r\n\r\n" not in answer:
             answer += self._received()

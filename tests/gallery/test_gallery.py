@@ -110,7 +110,7 @@ def test_a_model_without_an_embedding_makes_no_gallery(drawn: Dataset, tmp_path:
         make_gallery(bare, drawn, tmp_path / "g.safetensors")
 
 
-@pytest.mark.parametrize("name", ["columns", "embeddings", "reference", "picture_ends"])
+@pytest.mark.parametrize("name", ["columns", "embeddings", "reference", "picture_ends", "axes", "forms"])
 def test_a_gallery_that_lacks_a_part_is_refused(gallery: Gallery, tmp_path: Path, name: str) -> None:
     arrays, record = map_arrays(gallery.path)
     path = tmp_path / "part.safetensors"

@@ -1,5 +1,6 @@
 """A gallery with an index finds what one without it finds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,8 @@ def indexed(exact: Gallery, tmp_path_factory: pytest.TempPathFactory) -> Gallery
     """The same with an index, written and read."""
     pytest.importorskip("faiss", exc_type=ImportError)
     path = tmp_path_factory.mktemp("many") / "many.safetensors"
-    made = Gallery(path, exact.about, exact.columns, exact.embeddings, index=Index.build(exact.embeddings))
+    shortlist = replace(exact.shortlist, index=Index.build(exact.shortlist.forms))
+    made = Gallery(path, exact.about, exact.columns, exact.embeddings, shortlist=shortlist)
     return load_gallery(made.write().path)
 
 
@@ -55,8 +57,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_index_finds_nearly_all_that_a_comparison_with_all_images_finds(
     exact: Gallery, indexed: Gallery
 ) -> None:
-    assert indexed.index is not None
-    assert indexed.index.shape == (IMAGES, NUMBERS)
+    assert indexed.shortlist.index is not None
+    assert indexed.shortlist.index.shape == (IMAGES, NUMBERS + 1)
     rows = list(range(0, IMAGES, 30))
     expected, found = exact.neighbours(rows, 10), indexed.neighbours(rows, 10)
     common = [
@@ -83,14 +85,15 @@ def test_if_the_index_names_too_few_images_it_is_asked_for_more(indexed: Gallery
     near = exact.nearest(unit, 500, leave_out=[()])[0]
     taken = {exact.columns["lesion_id"][row] for row, _ in near[:490]}
     (found,) = indexed.nearest(unit, 10, leave_out=[taken])
-    assert [row for row, _ in found] == [row for row, _ in near[490:]]
+    assert len(found) == 10
+    assert len(set(dict(found)) & set(dict(near[490:]))) >= 8
     (every,) = indexed.nearest(unit, IMAGES, leave_out=[()])
     assert len(every) == IMAGES // PICTURES - 1
 
 
 def test_an_index_of_other_embeddings_or_a_damaged_one_is_refused(indexed: Gallery, tmp_path: Path) -> None:
     arrays, record = map_arrays(indexed.path)
-    other = Index.build(indexed.embeddings[:2000]).to_bytes()
+    other = Index.build(indexed.shortlist.forms[:2000]).to_bytes()
     for wrong in (other, arrays["index"][:-100], np.zeros(100, np.uint8), arrays["index"][:0]):
         path = tmp_path / "wrong.safetensors"
         write_arrays(path, {**arrays, "index": wrong}, record)
@@ -107,9 +110,9 @@ def test_without_faiss_a_large_gallery_is_searched_as_before_and_says_what_to_in
 
     assert indexed.advice == ()
     monkeypatch.setattr(index_module, "_import_faiss", missing)
-    assert build_index(exact.embeddings) is None
+    assert build_index(exact.shortlist.forms) is None
     bare = load_gallery(indexed.path)
-    assert bare.index is None
+    assert bare.shortlist.index is None
     assert bare.neighbours([3], 10) == exact.neighbours([3], 10)
     assert 'pip install "lesionwise[gallery]"' in " ".join(bare.advice)
 
@@ -120,10 +123,10 @@ def test_a_large_gallery_gets_an_index_and_keeps_it_when_it_grows(
 ) -> None:
     pytest.importorskip("faiss", exc_type=ImportError)
     made = make_gallery(engine, drawn, tmp_path / "g.safetensors")[0].write()
-    assert made.index is not None
+    assert made.shortlist.index is not None
     opened = load_gallery(made.path, engine)
     again, _ = make_gallery(engine, drawn, made.path, earlier=opened)
-    assert again.index is not None
-    assert again.index.shape == made.embeddings.shape
+    assert again.shortlist.index is not None
+    assert again.shortlist.index.shape == made.shortlist.forms.shape
     done = lesionwise("similar", drawn.paths[0], "--gallery", made.path, "--model", model)
     assert (done.code, "pip install" in done.err) == (0, False)

@@ -3,14 +3,14 @@
 Two images are alike if the angle between their embeddings is small. Their distance is one minus its cosine,
 from 0 to 2, and means nothing by itself; so it is also given as a percentile: the part of the gallery's own
 images that have a nearer lesion. Here: the record, its file, and the search. Not here: making a gallery of a
-folder (`lesionwise.predict.gallery`), and the index of a large one (`index`).
+folder (`lesionwise.predict.gallery`), and which images are worth a comparison (`shortlist`).
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -25,7 +25,8 @@ from lesionwise.bundle.texts import Line, Name
 from lesionwise.data.collection import Collection
 from lesionwise.errors import DataError
 from lesionwise.gallery.arrays import map_arrays, write_arrays
-from lesionwise.gallery.index import LEAST, Index, read_index
+from lesionwise.gallery.index import LEAST
+from lesionwise.gallery.shortlist import Look, Shortlist
 from lesionwise.labels import CODES
 from lesionwise.names import image_id_of
 from lesionwise.wording import counted
@@ -41,8 +42,7 @@ NOTHING_ALIKE: Final = 0.95
 """Percentile of the nearest lesion from which on nothing in the gallery is alike."""
 _RECORD: Final = "lesionwise"
 _SAMPLED: Final = 2000  # images whose own nearest lesion is looked for: a percentile is good to one per cent
-_BLOCK: Final = 64  # queries at a time
-_REACH: Final = 16  # images that are looked at for each lesion that is wanted; a lesion has some pictures
+_REACH: Final = 32  # images that are compared for each lesion that is wanted
 
 
 class About(BaseModel):
@@ -108,7 +108,7 @@ class Gallery:
         pictures: JPEG of each image; none if it keeps no pictures.
         reference: Distances from some of its images to the nearest other lesion, shape (R,); measured if left
             out.
-        index: Names the images that are worth a comparison; without it, all are compared.
+        shortlist: Names the images that are worth a comparison; made if left out.
     """
 
     def __init__(
@@ -120,14 +120,14 @@ class Gallery:
         *,
         pictures: Sequence[bytes] = (),
         reference: Floats | None = None,
-        index: Index | None = None,
+        shortlist: Shortlist | None = None,
     ) -> None:
         self.path = path
         self.about = about
         self.columns = columns
         self.embeddings = embeddings
         self.pictures = pictures
-        self.index = index
+        self.shortlist = Shortlist.build(embeddings) if shortlist is None else shortlist
         self.reference = self._measure_reference() if reference is None else reference
 
     def __len__(self) -> int:
@@ -151,7 +151,7 @@ class Gallery:
     @property
     def advice(self) -> tuple[str, ...]:
         """How searches get faster, if they can, as sentences."""
-        if self.index is not None or len(self) < LEAST:
+        if self.shortlist.index is not None or len(self) < LEAST:
             return ()
         return (
             f"{self.path}: each search compares all {len(self):,} images.",
@@ -211,31 +211,21 @@ class Gallery:
             units: Embeddings of length 1, shape (B, D).
             leave_out: Lesions to leave out, for each of them.
         """
-        looks: Iterable[_Look]
-        if self.index is not None:
-            looks = (partial(self._look_up, self.index, unit) for unit in units)
-        else:
-            looks = (
-                partial(_look_through, distances)
-                for start in range(0, len(units), _BLOCK)
-                for distances in 1 - units[start : start + _BLOCK] @ self.embeddings.T
-            )
-        return [self._walk(look, count, set(away)) for look, away in zip(looks, leave_out, strict=True)]
+        looks = self.shortlist.looks(units)
+        return [
+            self._walk(unit, look, count, set(away))
+            for unit, look, away in zip(units, looks, leave_out, strict=True)
+        ]
 
-    def _look_up(self, index: Index, unit: Floats, reach: int) -> tuple[NDArray[np.int64], Floats]:
-        """Return the images that the index names, the nearest first, with distances; all are compared."""
-        if reach == len(self):
-            return _look_through(1 - self.embeddings @ unit, reach)
-        rows = np.sort(index.candidates(unit, reach))  # in the order of the file
-        distances = 1 - self.embeddings[rows] @ unit
-        order = np.argsort(distances, kind="stable")
-        return rows[order], distances[order]
-
-    def _walk(self, look: "_Look", count: int, away: set[str]) -> list[tuple[int, float]]:
+    def _walk(self, unit: Floats, look: Look, count: int, away: set[str]) -> list[tuple[int, float]]:
         """Return the first image of each lesion, the nearest first; look at more images if these are few."""
         reach = min(len(self), _REACH * (count + 1))
         while True:
-            near, distances = look(reach)
+            rows, limit = look(reach)
+            distances = 1 - self.embeddings[rows] @ unit
+            order = np.argsort(distances, kind="stable")
+            order = order[distances[order] <= limit]
+            near, distances = rows[order], distances[order]
             met = away | {self._lesion(row) for row in near[distances < SAME]}
             found: list[tuple[int, float]] = []
             for row, distance in zip(near.tolist(), distances.tolist(), strict=True):
@@ -286,6 +276,7 @@ class Gallery:
             "embeddings": np.asarray(self.embeddings, np.float32),
             "reference": self.reference,
             "columns": np.frombuffer(json.dumps(dict(self.columns)).encode(), np.uint8),
+            **self.shortlist.arrays(),
         }
         if self.pictures:
             ends = np.cumsum([0, *map(len, self.pictures)])
@@ -293,8 +284,6 @@ class Gallery:
                 "picture_ends": ends.astype(np.int64),
                 "pictures": np.frombuffer(b"".join(self.pictures), np.uint8),
             }
-        if self.index is not None:
-            arrays["index"] = self.index.to_bytes()
         write_arrays(self.path, arrays, {_RECORD: self.about.model_dump_json()})
         return self
 
@@ -310,17 +299,6 @@ class _Pictures(Sequence[bytes]):
 
     def __getitem__(self, row: Any) -> Any:  # noqa: ANN401 (as a Sequence has it; only numbers are asked for)
         return self._content[self._ends[row] : self._ends[row + 1]].tobytes()
-
-
-_Look = Callable[[int], tuple[NDArray[np.int64], Floats]]
-"""Returns so many of the nearest images, the nearest first: rows and distances."""
-
-
-def _look_through(distances: Floats, reach: int) -> tuple[NDArray[np.int64], Floats]:
-    """Return the nearest of all images, the nearest first, with their distances."""
-    near = np.argpartition(distances, reach - 1)[:reach]
-    near = near[np.argsort(distances[near], kind="stable")]
-    return near, distances[near]
 
 
 def unit_length(embeddings: Floats) -> Floats:
@@ -349,7 +327,7 @@ def load_gallery(path: str | Path, model: Engine | None = None) -> Gallery:
         embeddings, reference = arrays["embeddings"], arrays["reference"]
         pictures = _Pictures(arrays["pictures"], arrays["picture_ends"]) if "pictures" in arrays else ()
         _verify_whole(columns, embeddings, pictures)
-        index = read_index(arrays["index"], embeddings) if "index" in arrays else None
+        shortlist = Shortlist.read(arrays, embeddings)
     except (ValidationError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: is no gallery that this version of lesionwise reads. Make one with "
@@ -357,7 +335,9 @@ def load_gallery(path: str | Path, model: Engine | None = None) -> Gallery:
         ) from error
     if model is not None:
         verify_fits(about, model, path)
-    return Gallery(path, about, columns, embeddings, pictures=pictures, reference=reference, index=index)
+    return Gallery(
+        path, about, columns, embeddings, pictures=pictures, reference=reference, shortlist=shortlist
+    )
 
 
 def _verify_whole(

@@ -29,7 +29,6 @@ from lesionwise.data.pictures import Picture
 from lesionwise.errors import BundleError, DataError
 from lesionwise.execution import Execution
 from lesionwise.gallery.gallery import COLUMNS, About, Gallery, unit_length
-from lesionwise.gallery.index import build_index
 from lesionwise.predict.files import Decoded, answer_pictures
 from lesionwise.predict.ray import Shared, Work, share_out
 from lesionwise.split.groups import lesion_groups
@@ -110,9 +109,7 @@ def make_gallery(
         package_version=__version__,
     )
     columns = {name: table[name].tolist() for name in COLUMNS}
-    embeddings = np.vstack(units)
-    index = build_index(embeddings)
-    return Gallery(Path(path), about, columns, embeddings, pictures=kept, index=index), faults
+    return Gallery(Path(path), about, columns, np.vstack(units), pictures=kept), faults
 
 
 def _collect(

@@ -1,0 +1,116 @@
+"""The images of a gallery that are worth a comparison with another image.
+
+An embedding has more than a thousand numbers, of which most say little. Its short form holds its first 128
+principal components and the length of what these leave out. The distance of two short forms is never longer
+than that of the embeddings: if x' is the part of x that the components hold, and x" the rest, then
+|x - y|² = |x' - y'|² + |x" - y"|² >= |x' - y'|² + (|x"| - |y"|)². So the images that are near by their short
+forms are compared in full; the others are certainly farther away.
+
+In a large gallery, there are too many short forms to look at, and an index (`index`) names those that are
+likely to be near. Here: short forms, and which images they name. Not here: distances of embeddings
+(`gallery`).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionwise.gallery.index import Index, build_index, read_index
+
+Floats = NDArray[np.float32]
+Look = Callable[[int], tuple[NDArray[np.int64], float]]
+"""Returns rows of about so many images, and the distance up to which all images are among them."""
+_COMPONENTS: Final = 128
+_SAMPLED: Final = 10_000  # images that the components are computed from
+_AT_ONCE: Final = 10_000  # images that are shortened
+_BLOCK: Final = 16  # queries at a time
+_ROUNDING: Final = 1e-5  # more than a distance of short forms is wrong by in float32
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """Short forms of the embeddings of a gallery.
+
+    Attributes:
+        middle: Mean of the embeddings, shape (D,).
+        axes: Directions of the principal components, shape (D, C).
+        forms: Short form of each embedding, shape (N, C + 1).
+        index: Names the forms worth a look; None if all are looked at.
+    """
+
+    middle: Floats
+    axes: Floats
+    forms: Floats
+    index: Index | None = None
+
+    @classmethod
+    def build(cls, embeddings: Floats) -> Self:
+        """Return the short forms of embeddings of length 1, shape (N, D), and an index if they are many."""
+        rows = np.random.default_rng(0).permutation(len(embeddings))[:_SAMPLED]
+        sample = embeddings[np.sort(rows)]
+        middle = sample.mean(axis=0)
+        axes = np.linalg.eigh((sample - middle).T @ (sample - middle))[1][:, : -_COMPONENTS - 1 : -1]
+        forms = np.empty((len(embeddings), axes.shape[1] + 1), np.float32)
+        for start in range(0, len(embeddings), _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            forms[some] = _shorten(embeddings[some], middle, axes)
+        return cls(middle, np.ascontiguousarray(axes), forms, build_index(forms))
+
+    @classmethod
+    def read(cls, arrays: Mapping[str, NDArray[Any]], embeddings: Floats) -> Self:
+        """Return what `arrays` gave.
+
+        Raises:
+            ValueError: If it does not fit the embeddings.
+            KeyError: If a part is missing.
+        """
+        middle, axes, forms = (arrays[name] for name in ("middle", "axes", "forms"))
+        count, numbers = embeddings.shape
+        if (middle.shape, len(axes), forms.shape) != ((numbers,), numbers, (count, axes.shape[1] + 1)):
+            raise ValueError("Expected short forms of these embeddings.")
+        return cls(middle, axes, forms, read_index(arrays["index"], forms) if "index" in arrays else None)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return it as it is kept in a file."""
+        kept: dict[str, NDArray[Any]] = {"middle": self.middle, "axes": self.axes, "forms": self.forms}
+        return kept if self.index is None else kept | {"index": self.index.to_bytes()}
+
+    def looks(self, units: Floats) -> Iterator[Look]:
+        """Yield, for each of some embeddings, shape (B, D), what names the images worth a comparison."""
+        for start in range(0, len(units), _BLOCK):
+            forms = _shorten(units[start : start + _BLOCK], self.middle, self.axes)
+            if self.index is not None:
+                yield from (partial(self._ask, self.index, form) for form in forms)
+            else:
+                products = forms @ self.forms.T
+                squares = self._squares + (forms**2).sum(axis=1, keepdims=True)
+                yield from (partial(self._choose, own) for own in squares / 2 - products)
+
+    @cached_property
+    def _squares(self) -> Floats:
+        return np.asarray((self.forms**2).sum(axis=1), np.float32)
+
+    def _choose(self, least: Floats, reach: int) -> tuple[NDArray[np.int64], float]:
+        """Return the images whose distance may be the smallest, by their least distances, shape (N,)."""
+        if reach >= len(least):
+            return np.arange(len(least)), np.inf
+        rows = np.argpartition(least, reach - 1)[:reach]
+        return np.sort(rows), float(least[rows].max()) - _ROUNDING
+
+    def _ask(self, index: Index, form: Floats, reach: int) -> tuple[NDArray[np.int64], float]:
+        """Return the images that the index names; it promises nothing, so none is known to be missing."""
+        if reach >= len(self.forms):
+            return np.arange(len(self.forms)), np.inf
+        return np.sort(index.candidates(form, reach)), np.inf
+
+
+def _shorten(units: Floats, middle: Floats, axes: Floats) -> Floats:
+    """Return the short form of each of some embeddings, shape (B, C + 1)."""
+    apart = units - middle
+    held = apart @ axes
+    rest = (apart**2).sum(axis=1) - (held**2).sum(axis=1)
+    return np.column_stack([held, np.sqrt(np.maximum(0, rest))])

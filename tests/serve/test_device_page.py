@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from conftest import ROOT
 from lesionwise.bundle.engine import Engine, load_model
 from lesionwise.bundle.load import read_bundle
 from lesionwise.data.images import fit_image
 from lesionwise.errors import BundleError
-from lesionwise.serve.device_page import PACKAGE, RUNTIME, device_page
+from lesionwise.serve.device_page import PACKAGE, RUNTIME, TESTED, device_page
 from serve.drawn_model import BETWEEN, BLUE, DARK, HEIGHT, LIGHT, WIDTH, picture, write_bundle
 from serve.test_browser import RESULT, browser
 
@@ -38,7 +39,7 @@ def package() -> Path:
         if (folder / "dist" / RUNTIME[0]).is_file():
             return folder
     pytest.skip(
-        f'there is no {PACKAGE} here; "npm install {PACKAGE}@1.22.0", or name its folder in '
+        f'there is no {PACKAGE} here; run "sh .ci/onnxruntime-web.sh", or name its folder in '
         "LESIONWISE_ONNXRUNTIME_WEB"
     )
 
@@ -228,6 +229,12 @@ def test_what_the_browser_cannot_do_is_refused(stand_in_package: Path, tmp_path:
         device_page(changed, stand_in_package)
     with pytest.raises(BundleError, match=r"expected the folder of npm's onnxruntime-web.*npm install"):
         device_page(engine.bundle, tmp_path)
+
+
+def test_ci_tests_the_version_that_users_are_told_to_install() -> None:
+    script = (ROOT / ".ci" / "onnxruntime-web.sh").read_text()
+    assert f"package={PACKAGE}\nversion={TESTED}\n" in script
+    assert all(f"package/dist/{name}" in script for name in RUNTIME)
 
 
 def test_the_facts_of_the_page_are_json_that_a_script_can_read(

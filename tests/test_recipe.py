@@ -97,7 +97,9 @@ def test_a_probe_refuses_by_name_what_it_would_not_mind() -> None:
 
 @pytest.mark.parametrize("name", ["probe", "seed-vgg16"])
 def test_features_that_are_not_trained_here_were_trained_before(name: str) -> None:
-    with pytest.raises(RecipeError, match="trains no features, and fresh ones know nothing; set weights"):
+    with pytest.raises(
+        RecipeError, match="trains no features, and fresh ones were never trained; set weights"
+    ):
         load_recipe(name, ["weights=none"])
 
 

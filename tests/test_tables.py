@@ -79,8 +79,8 @@ def test_what_was_used_and_what_was_left_is_said(tmp_path: Path) -> None:
     [
         (b"", "is empty"),
         (b"\x89PNG\r\n\x1a\n", "expected text in UTF-8 or UTF-16"),
-        (b"image_id,age,age\nA,1,2\n", "age stands twice in its header. Rename"),
-        (b"Image_ID,age,image_id\nA,1,2\n", "Image_ID stands twice in its header, once as image_id"),
+        (b"image_id,age,age\nA,1,2\n", "age is twice in its header. Rename"),
+        (b"Image_ID,age,image_id\nA,1,2\n", "Image_ID is twice in its header, once as image_id"),
         (b"image_id,age\nA,1,2\n", "row 2 has 3 cells but the header has 2"),
         ("image_id,note\nA,\xe9\n".encode("latin-1"), 'Save it as "CSV UTF-8"'),
     ],

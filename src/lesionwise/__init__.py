@@ -55,15 +55,10 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 (whatever the name stands for
         return version("lesionwise")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(import_module(_HOMES[name]), name)
-    except ModuleNotFoundError as error:
-        from lesionwise.errors import EXTRA_OF_MODULE, MissingExtraError  # noqa: PLC0415 (for errors alone)
+    from lesionwise.errors import needing  # noqa: PLC0415 (no public name)
 
-        module = (error.name or "").partition(".")[0]
-        if module not in EXTRA_OF_MODULE:
-            raise
-        raise MissingExtraError(EXTRA_OF_MODULE[module], module) from error
+    with needing():
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, cast
 
-from lesionwise.errors import LesionwiseError, MissingExtraError
+from lesionwise.errors import LesionwiseError, needing
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -58,8 +58,6 @@ def _import_ray(*, own: bool) -> "ModuleType":
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # on Linux, too: listen at loopback alone
         if "RAY_AUTH_MODE" not in os.environ:
             os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    try:
+    with needing("ray"):
         import ray  # noqa: PLC0415 (an extra)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("ray", "ray") from error
     return cast("ModuleType", ray)

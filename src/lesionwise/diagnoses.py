@@ -220,11 +220,7 @@ def _with_diagnoses(table: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def with_map(table: "pd.DataFrame", names: Iterable[str], labels: LabelMap) -> "pd.DataFrame":
-    """Return a table with `dx` and `foreign` by what a collection calls its diagnoses.
-
-    Args:
-        names: What the diagnosis of each row is called, "" if none is given.
-    """
+    """Return a table with `dx` and `foreign` by what a collection calls its diagnoses; "" if nothing."""
     rows = [_by_map(name, labels) for name in names]
     return table.assign(dx=[dx for dx, _ in rows], foreign=[foreign for _, foreign in rows])
 

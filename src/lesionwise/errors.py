@@ -18,7 +18,9 @@
 Not here: what a caller of a function did wrong in Python, which is a `ValueError` or `TypeError`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import ClassVar, Final
 
 
@@ -33,11 +35,7 @@ class DataError(LesionwiseError):
 
 
 class FindingsError(DataError):
-    """A check of the data found faults; the message lists every one.
-
-    Args:
-        findings: The same as records of `lesionwise.data.findings`, with nothing shortened.
-    """
+    """A check of the data found faults; the message lists every one, as `findings` does in full."""
 
     exit_code = 1
 
@@ -109,6 +107,7 @@ EXTRA_OF_MODULE: Final = {
     "ray": "ray",
 }
 """Which extra brings a module that is missing."""
+_PACKAGES: Final = {"cv2": "opencv-python-headless", "pillow_heif": "pillow-heif"}
 
 
 class MissingExtraError(LesionwiseError):
@@ -118,3 +117,26 @@ class MissingExtraError(LesionwiseError):
         super().__init__(
             f'This needs {module}, which is not installed. Run: pip install "lesionwise[{extra}]"'
         )
+
+
+@contextmanager
+def needing(module: str = "") -> Iterator[None]:
+    """Name the extra of a module that the block imports, if the module is missing.
+
+    Args:
+        module: The module; if left out, the one that the failed import names.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        name = module or (error.name or "").partition(".")[0]
+        if name not in EXTRA_OF_MODULE:
+            raise
+        raise MissingExtraError(EXTRA_OF_MODULE[name], _PACKAGES.get(name, name)) from error
+
+
+def require(module: str) -> None:
+    """Name the extra of a command at once, before a module of a smaller extra is found missing."""
+    with needing(module):
+        if find_spec(module) is None:
+            raise ModuleNotFoundError

@@ -34,11 +34,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`, which takes its place only if the block succeeds.
-
-    Raises:
-        RunError: If something is there already.
-    """
+    """Yield a temporary folder beside `path`, which takes its place only if the block succeeds."""
     whole = path.resolve()
     temporary = whole.with_name(f".{whole.name}.part")
     with sole_writer(whole):
@@ -134,10 +130,15 @@ def lock_path(target: Path) -> Path:
     return whole.with_name(f".{whole.name}{LOCK}")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    write_bytes(path, text.encode())
 
 
 def copy_file(source: Path, target: Path) -> None:

@@ -12,7 +12,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from importlib import import_module
-from io import BytesIO
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -20,10 +19,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from typing_extensions import override
 
-from lesionwise.errors import DataError, ImageError, MissingExtraError
+from lesionwise.encoding import encoded
+from lesionwise.errors import DataError, ImageError, needing
 from lesionwise.labels import CODES
 from lesionwise.wording import counted
 
@@ -46,7 +45,6 @@ class Packed(ABC):
 
     Attributes:
         header: Its columns. Where images are packed, `image` is the name of each image.
-        has_images: Whether it packs images.
     """
 
     header: tuple[str, ...]
@@ -54,11 +52,7 @@ class Packed(ABC):
 
     @abstractmethod
     def columns(self, texts: Collection[str] | None = None) -> Iterator[Columns]:
-        """Yield some rows after the other, as the values of each column; a missing one is None, or NaN.
-
-        Args:
-            texts: Columns that are read as text; all if left out.
-        """
+        """Yield blocks of rows as the values of each column, `texts` as text; None or NaN is missing."""
 
     @abstractmethod
     def images(self) -> Iterator[ReadImage]:
@@ -66,12 +60,7 @@ class Packed(ABC):
 
 
 def open_packed(path: Path) -> Packed:
-    """Return the table of a Parquet file or of DermaMNIST.
-
-    Raises:
-        DataError: If the file cannot be read.
-        MissingExtraError: If Arrow is not installed, for a Parquet file.
-    """
+    """Return the table of a Parquet file or of DermaMNIST."""
     return Parquet(path) if path.suffix.lower() == PARQUET else DermaMnist(path)
 
 
@@ -87,7 +76,8 @@ class Parquet(Packed):
         with self._open() as file:
             schema = file.schema_arrow
         nested = {field.name for field in schema if types.is_nested(field.type)}
-        binary = {field.name for field in schema if _is_binary(field.type)}
+        kinds = types.is_binary, types.is_large_binary, types.is_fixed_size_binary
+        binary = {field.name for field in schema if any(of(field.type) for of in kinds)}
         self.has_images = _IMAGE in nested | binary
         self._has_paths = _IMAGE in nested and schema.field(_IMAGE).type.get_field_index("path") >= 0
         lost = (nested | binary) - {_IMAGE}
@@ -140,8 +130,10 @@ class Parquet(Packed):
     def _values(self, column: Any, name: str, texts: Collection[str] | None) -> Any:  # noqa: ANN401 (Arrow's)
         if name in self._label_names:
             return [_named(label, self._label_names[name]) for label in column.to_pylist()]
-        if texts is None or name in texts or not _is_number(column.type):
-            return column.cast(import_arrow().string()).to_pylist()
+        arrow, kind = import_arrow(), column.type
+        number = arrow.types.is_integer(kind) or arrow.types.is_floating(kind)
+        if texts is None or name in texts or not number:
+            return column.cast(arrow.string()).to_pylist()
         return column.to_numpy(zero_copy_only=False)
 
 
@@ -173,11 +165,7 @@ class DermaMnist(Packed):
         del texts  # all are
         for part, labels in zip(PARTS, self._labels, strict=True):
             names = [f"{part}_{row:05d}" for row in range(len(labels))]
-            yield {
-                _IMAGE: names,
-                "dx": np.asarray(CODES)[labels].tolist(),
-                "split": [part] * len(labels),
-            }
+            yield {_IMAGE: names, "dx": np.asarray(CODES)[labels].tolist(), "split": [part] * len(labels)}
 
     @override
     def images(self) -> Iterator[ReadImage]:
@@ -198,7 +186,7 @@ class _Pixels:
         with self._lock:
             if self._pixels is None:
                 self._pixels = self._unpack()
-        return png(self._pixels[row])
+        return encoded(self._pixels[row], "PNG")
 
     def _unpack(self) -> NDArray[np.uint8]:
         try:
@@ -214,29 +202,10 @@ class _Pixels:
         return pixels
 
 
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    """Return pixels as a PNG file."""
-    buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
 def import_arrow(part: str = "") -> "ModuleType":
     """Return Arrow, or a part of it. `part`: such as "parquet"."""
-    try:
+    with needing("pyarrow"):
         return import_module(f"pyarrow.{part}" if part else "pyarrow")
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("arrow", "pyarrow") from error
-
-
-def _is_binary(kind: Any) -> bool:  # noqa: ANN401 (Arrow's)
-    types = import_arrow().types
-    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))
-
-
-def _is_number(kind: Any) -> bool:  # noqa: ANN401 (Arrow's)
-    types = import_arrow().types
-    return bool(types.is_integer(kind) or types.is_floating(kind))
 
 
 def _label_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
@@ -262,6 +231,6 @@ def _content(cell: Any) -> bytes:  # noqa: ANN401 (a value of Arrow)
     content = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(content, bytes):
         raise ImageError(
-            "has no bytes in its row. Export the images with their bytes embedded, not with paths alone"
+            "has no bytes in its row. Export the images with their bytes embedded, not only with paths"
         )
     return content

@@ -216,7 +216,7 @@ class Recipe(BaseModel):
     def _refuse_telltale(cls, names: Any) -> Any:  # noqa: ANN401 (as it stands in the file)
         for name in names if isinstance(names, list | tuple) else ():
             if name in _TELLTALE:
-                raise ValueError(f"{name} tells how the diagnosis was made; no model is given it")
+                raise ValueError(f"{name} shows how the diagnosis was made, so a model must not see it")
         return names
 
     @field_validator("model")
@@ -240,7 +240,7 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _verify_probe(self) -> "Recipe":
         if self.layers and not self.probe:
-            raise ValueError('layers are looked at by a probe; set probe = "logistic" or "svm"')
+            raise ValueError('only a probe looks at layers; set probe = "logistic" or "svm"')
         others = {name: field for name, field in Recipe.model_fields.items() if name not in _OF_PROBES}
         unminded = [name for name, field in others.items() if getattr(self, name) != field.default]
         if self.probe and unminded:
@@ -252,8 +252,8 @@ class Recipe(BaseModel):
         if self.weights == "none" and (self.probe or self.freeze == "all"):
             asked = "a probe" if self.probe else 'freeze = "all"'
             raise ValueError(
-                f'{asked} trains no features, and fresh ones know nothing; set weights = "published", or the '
-                "path of a safetensors file"
+                f'{asked} trains no features, and fresh ones were never trained; set weights = "published", '
+                "or the path of a safetensors file"
             )
         return self
 
@@ -262,7 +262,7 @@ class Recipe(BaseModel):
         if len(set(self.metadata)) != len(self.metadata):
             raise ValueError("metadata names a column twice")
         if self.metadata and (self.mixup or self.cutmix):
-            raise ValueError("metadata cannot be mixed as images are; set mixup = 0 and cutmix = 0")
+            raise ValueError("metadata cannot be mixed like images; set mixup = 0 and cutmix = 0")
         return self
 
     @model_validator(mode="after")
@@ -278,8 +278,8 @@ class Recipe(BaseModel):
     def _verify_consistency(self) -> "Recipe":
         if self.views > 1 and (self.mixup or self.cutmix):
             raise ValueError(
-                "views = 2 shows one image twice, and mixed images are two; set mixup = 0 and cutmix = 0, or "
-                "views = 1"
+                "views = 2 shows one image twice, but a mixed image is made of two; set mixup = 0 and "
+                "cutmix = 0, or views = 1"
             )
         if self.consistency and self.views == 1:
             raise ValueError("consistency compares two views of an image; set views = 2")

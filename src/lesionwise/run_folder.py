@@ -19,18 +19,14 @@ Kind = Literal["run", "ensemble", "cross-validation", "leakage measurement"]
 _INSTEAD: Final[dict[Kind, str]] = {
     "run": "",
     "ensemble": "Name one of the runs that it was made of.",
-    "cross-validation": "Its folds, fold-1 and so on, are runs, but none of them is one for the final exam: "
-    "for that, train one on the whole split.",
-    "leakage measurement": "Its page is leakage.html; the four runs inside are there to be compared.",
+    "cross-validation": "Its folds, fold-1 and so on, are runs, but none of them can take the final "
+    "exam. For that, train one on the whole split.",
+    "leakage measurement": "Its page is leakage.html. The four runs in it serve only to be compared.",
 }
 
 
 class _Inside:
-    """A path inside a run folder, by its name there.
-
-    Args:
-        name: Name with the folders between, separated by slashes.
-    """
+    """A path inside a run folder, by its name there, with slashes."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -121,13 +117,8 @@ class RunFolder:
 
 
 def claim_run_folder(path: Path, *, resume: bool = False) -> RunFolder:
-    """Return the folder of a new run, or of a stopped one; nothing is made until a stage writes.
-
-    Raises:
-        RunError: If something is there that must not be written over or cannot be continued.
-    """
-    if path.exists() and not path.is_dir():
-        raise RunError(f"{path}: expected a folder but found a file.")
+    """Return the folder of a new run, or of a stopped one; nothing is made until a stage writes."""
+    verify_no_file(path)
     if not is_used(path):
         return RunFolder(path)
     if not resume:
@@ -135,20 +126,21 @@ def claim_run_folder(path: Path, *, resume: bool = False) -> RunFolder:
     return open_run_folder(path, "run")
 
 
+def verify_no_file(path: Path) -> None:
+    """Make sure that no file is where a folder is to be."""
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path}: expected a folder but found a file.")
+
+
 def claim_own_folder(record: Path, *, what: str) -> None:
     """Make sure that a command that continues by itself writes into nobody else's folder."""
-    if record.parent.exists() and not record.parent.is_dir():
-        raise RunError(f"{record.parent}: expected a folder but found a file.")
+    verify_no_file(record.parent)
     if is_used(record.parent) and not record.is_file():
         raise RunError(f"{record.parent}: is not empty and holds no {what}. Pass another --out.")
 
 
 def verify_same_start(path: Path, differs: Mapping[str, bool | str]) -> None:
-    """Make sure that a folder is continued with the settings it started with.
-
-    Args:
-        differs: Whether each setting is another one now, by its name; or how it changed, in words.
-    """
+    """Make sure that a folder is continued with the settings it started with, by what differs and how."""
     changed = [name for name, other in differs.items() if other]
     if changed:
         words = "; ".join(how for how in differs.values() if isinstance(how, str) and how)
@@ -167,7 +159,7 @@ def verify_not_reread(run: RunFolder) -> None:
     """Make sure that a folder holds weights of its own, before it is trained on."""
     if run.reread.is_file():
         raise RunError(
-            f'{run.path}: was made by "evaluate --set" and is not trained on. Continue the first run.'
+            f'{run.path}: was made by "evaluate --set" and cannot be trained further. Continue the first run.'
         )
 
 
@@ -195,8 +187,8 @@ def verify_split_unchanged(path: Path, noted: str, found: str) -> None:
     if found != noted:
         facts = path.with_suffix(".json")
         raise SplitError(
-            f"{path}: was edited after it was made: {facts.name} beside it notes the fingerprint "
-            f"{noted[:12]}, and its rows have {found[:12]}. Put the file back as it was. To work with the "
+            f"{path}: was edited after it was made: {facts.name} beside it states the fingerprint "
+            f"{noted[:12]}, but its rows have {found[:12]}. Put the file back as it was. To work with the "
             f"edited rows, copy them without {facts.name} and pass the copy as --split to a new run."
         )
 
@@ -226,9 +218,6 @@ def run_to_write(path: Path, *kinds: Kind) -> Iterator[RunFolder]:
     What is done with an ensemble is done with its members, so those are kept as well.
 
     Args and errors as for `open_run_folder`, and:
-
-    Raises:
-        BusyError: If another process writes into it.
     """
     run = open_run_folder(path, *kinds)
     with sole_writer(*folders_of(run)):

@@ -27,11 +27,7 @@ _RECORDED_PACKAGES: Final = (
 
 @contextmanager
 def timed_stage(run: RunFolder, stage: str) -> Iterator[dict[str, Any]]:
-    """Measure the block, and add its seconds and the peak memory so far to `timing.json`.
-
-    Yields:
-        The record of the stage; put `images` into it to have images per second worked out.
-    """
+    """Measure the block; add seconds, peak memory and `images` of the yielded record to `timing.json`."""
     record: dict[str, Any] = {}
     started = perf_counter()
     yield record

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from unicodedata import normalize
 
-from lesionwise.errors import DataError
+from lesionwise.errors import DataError, LesionwiseError
 from lesionwise.packed import PARQUET, Columns, Packed, open_packed
 from lesionwise.wording import counted, listed, shortened
 
@@ -67,7 +67,6 @@ class Table(ABC):
     """A table whose header was read.
 
     Attributes:
-        header: Columns as the file spells them.
         names: What the file calls a column, by our name, for those of `COLUMNS` that it has.
     """
 
@@ -131,7 +130,7 @@ class TextTable(Table):
             cells = next(csv.reader([first], delimiter=self._delimiter, skipinitialspace=True), [])
         header = [cell.strip() for cell in cells]
         if not any(header):
-            raise DataError(f"{path}: cannot be read as a table: it is empty, or its first line is.")
+            raise DataError(f"{path}: cannot be read as a table: it or its first line is empty.")
         super().__init__(path, header)
 
     def _cells(self) -> Iterator[tuple[int, list[str]]]:
@@ -208,11 +207,7 @@ class PackedTable(Table):
 
 
 def read_table(path: Path) -> Table:
-    """Return a table whose header was read.
-
-    Args:
-        path: A file of text, a Parquet file, or DermaMNIST's `.npz`.
-    """
+    """Return a table whose header was read."""
     return PackedTable(path) if path.suffix.lower() in PACKED_SUFFIXES else TextTable(path)
 
 
@@ -222,8 +217,8 @@ def verify_header(path: Path, header: Sequence[str]) -> None:
     twice = [name for name in header if name and lowered.count(name.lower()) > 1]
     if twice:
         raise DataError(
-            f"{path}: expected each column once but {twice[0]} stands twice in its header"
-            f"{f', once as {twice[1]}' if twice[1] != twice[0] else ''}. Rename or remove one of them."
+            f"{path}: expected each column once but {twice[0]} is twice in its "
+            f"header{f', once as {twice[1]}' if twice[1] != twice[0] else ''}. Rename or remove one of them."
         )
 
 
@@ -254,11 +249,7 @@ def names_of(header: Iterable[str]) -> dict[str, str]:
 
 
 def describe_columns(path: Path, used: Collection[str]) -> str:
-    """Return a sentence that says which columns of a table were used, and which were left.
-
-    Args:
-        used: Columns that were used, by our names or as the table spells them.
-    """
+    """Return a sentence that says which columns of a table were used, and which were left."""
     table = read_table(path)
     ours = {theirs: own for own, theirs in table.names.items()}
     own = [column for column in table.header if column in used or ours.get(column) in used]
@@ -310,3 +301,10 @@ def _blamed(path: Path) -> Iterator[None]:
         ) from error
     except (csv.Error, ValueError) as error:  # pandas' own errors are ValueErrors
         raise DataError(f"{path}: cannot be read as a table: {error}.") from error
+
+
+def verify_once(ids: "pd.Series[str]", source: Path, *, error: type[LesionwiseError] = DataError) -> None:
+    """Make sure that each image id is in one row only."""
+    twice = ids[ids.duplicated()]
+    if len(twice):
+        raise error(f"{source}: {twice.iloc[0]} is in more than one row. Keep one.")

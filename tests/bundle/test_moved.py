@@ -38,4 +38,4 @@ def test_the_command_tells_what_moved(tmp_path: Path) -> None:
     assert "ood_cutoff" in done.output
     assert "0.1" in done.output
     same = CliRunner().invoke(app, ["bundle", "show", str(new), "--against", str(new)])
-    assert "Nothing moved" in same.output
+    assert "Nothing changed" in same.output

@@ -94,7 +94,7 @@ def test_a_card_that_is_older_than_the_weights_is_left_out_with_a_note(
     assert capsys.readouterr().err == ""
     os.utime(run.model_card, (900, 900))
     assert _card_of(run) is None
-    assert f"Without the model card {run.model_card}: it is older" in capsys.readouterr().err
+    assert f"The model card {run.model_card} is left out, because it is older" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [["bundle", "import"], ["calibrate"]])
@@ -120,7 +120,7 @@ def test_benchmark_prints_a_row_for_each_way_and_the_processor(
         Image.fromarray(pixels).save(folder / f"{number}.png")
     shown = lesionwise("bundle", "benchmark", bundle.path, "--images", folder, "--seconds", 0.01)
     assert shown.code == 0, shown.err
-    assert "another top answer than the first row, of 3 images." in shown.out
+    assert "Changed: share of 3 images whose likeliest diagnosis" in shown.out
     assert re.search(r"openvino +fp32 +1 +8 +[\d.]+ +0.0%", shown.out)
 
 
@@ -133,5 +133,11 @@ def test_show_states_what_each_precision_changes_and_what_auto_makes_of_it(
     many = few.model_copy(update={"top_changed": 60})
     bundle = make_bundle(precisions={"bf16": few, "int8": many})
     shown = " ".join(lesionwise("bundle", "show", bundle.path).out.split())
-    assert "2 of 869 top answers on cal changed, balanced accuracy by -0.0012: auto may choose it" in shown
-    assert "60 of 869 top answers on cal changed, balanced accuracy by -0.0012: too much for auto" in shown
+    assert (
+        "the likeliest diagnosis of 2 of 869 images of cal changed, "
+        "balanced accuracy by -0.0012: auto may choose it" in shown
+    )
+    assert (
+        "the likeliest diagnosis of 60 of 869 images of cal changed, "
+        "balanced accuracy by -0.0012: too much for auto" in shown
+    )

@@ -56,7 +56,7 @@ def test_a_run_is_calibrated_and_then_scored_so(
     assert _call(monkeypatch, "evaluate", run) == 0
     shown = capsys.readouterr().out
     assert "calibration, fitted on cal:" in shown
-    assert "a promise just kept shows" in shown
+    assert "if the promise is just kept" in shown
 
 
 def test_a_file_of_a_calibrated_run_scores_like_the_run(
@@ -92,7 +92,7 @@ def test_a_promise_is_not_rounded_to_another(
     said = capsys.readouterr().out
     assert "hold the diagnosis of 97.5% of lesions" in said
     assert "sensitivity at least 99.5%" in said
-    assert "no promise for this class: it takes 39" in said
+    assert "no promise for this class: a promise needs 39" in said
 
 
 def test_what_makes_a_calibration_void_is_said(
@@ -100,7 +100,7 @@ def test_what_makes_a_calibration_void_is_said(
 ) -> None:
     assert _call(monkeypatch, "calibrate", run) == 0
     said = capsys.readouterr()
-    assert "where the search stops" not in said.out
+    assert "the limit of the search" not in said.out
     assert "LEAKY" not in said.err
     path = run / "predictions-cal.csv"
     given = read_predictions(path)
@@ -109,8 +109,8 @@ def test_what_makes_a_calibration_void_is_said(
     (run / "split.json").write_text(json.dumps({"fingerprint": "ab", "stamp": "LEAKY SPLIT"}))
     assert _call(monkeypatch, "calibrate", run) == 0
     said = capsys.readouterr()
-    assert "temperature 0.050, where the search stops: the best lies beyond" in said.out
-    assert "LEAKY SPLIT: lesions of cal were trained on" in said.err
+    assert "temperature 0.050, the limit of the search: the best value lies beyond it" in said.out
+    assert "LEAKY SPLIT: the model was trained on lesions of cal" in said.err
 
 
 def test_a_folder_without_cal_is_told_so(

@@ -103,7 +103,7 @@ def test_without_a_training_list_the_verdict_says_what_can_be_tainted_at_most(tm
     known = known_lesions()
     alone = known.loc[~known["lesion_id"].duplicated(keep=False), "image_id"].iloc[0]
     for images, code, verdict in (
-        ([first, alone], 1, "TAINTED if the rest"),
+        ([first, alone], 1, "TAINTED if a model was trained on the rest"),
         ([alone], 0, "CLEAN, whatever"),
     ):
         (tmp_path / "test.txt").write_text("\n".join(images))

@@ -56,7 +56,7 @@ def test_the_whole_job_goes_from_images_to_a_report(
     assert json.loads((out / "scores.json").read_text())["parts"]["val"] == result["val"]
     final = lesionwise("evaluate", out, "--final")
     assert final.code == 0
-    assert "Look number 1 at the test images" in final.err
+    assert "This was look 1 at the test images" in final.err
     assert (out / "test-ledger.csv").exists()
     assert lesionwise("report", out).code == 0
     assert "balanced accuracy on test" in (out / "report.html").read_text()
@@ -75,7 +75,7 @@ def test_splitting_and_verifying(drawn_folder: Path, tmp_path: Path, lesionwise:
     assert lesionwise("data", "split", drawn_folder, "--out", path, "--seed", 3, "--quiet").code == 0
     verified = lesionwise("data", "split", drawn_folder, "--verify", path)
     assert verified.code == 0
-    assert "No lesion stands on two sides" in verified.out
+    assert "No lesion is on two sides" in verified.out
     assert read_split(path).meta["seed"] == 3
 
 

@@ -18,7 +18,7 @@ def test_folds_now_and_folds_later_and_what_can_be_done_with_them(
     options = ["--data", data, "--out", out, "--quiet"]
     first = lesionwise("cross-validate", tmp_path / "r.toml", *options, "--folds", "2,")
     assert first.code == 0, first.err
-    assert "folds 2 of 1, 2, 3, 4, 5 done; 1, 3, 4, 5 to come" in first.out
+    assert "folds 2 of 1, 2, 3, 4, 5 done; 1, 3, 4, 5 still to do" in first.out
     assert "mean over folds" in first.out
     both = lesionwise("cross-validate", tmp_path / "r.toml", *options[:-1], "--folds", "1,2", "--json")
     value: dict[str, Any] = json.loads(both.out)

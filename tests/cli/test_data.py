@@ -40,7 +40,7 @@ def test_download_passes_on_what_was_asked_for_and_tells_what_came(
     monkeypatch.setattr(obtain, "download_set", stand_in)
     code, output = run("download", "--source", "isic", "--set", "test", "--out", tmp_path)
     assert (code, asked) == (0, [Set.test, tmp_path, Source.isic])
-    assert "dataverse did not do: 403" in output
+    assert "dataverse failed: 403" in output
     assert "1 readable copy in the folder" in output
     assert "test set from isic" in output
     code, output = run("download", "--out", tmp_path, "--json", "--quiet")
@@ -77,11 +77,11 @@ def test_lesions_are_declared_only_by_an_explicit_word(tmp_path: Path) -> None:
     for dx in ("mel", "nv"):
         (tmp_path / dx).mkdir()
         Image.new("RGB", (12, 9)).save(tmp_path / dx / f"{dx}1.png")
-    with pytest.raises(DataError, match="is yours to say"):
+    with pytest.raises(DataError, match="only you can state"):
         run("lesions", tmp_path)
     code, output = run("lesions", tmp_path, "--each-image")
     assert code == 0
-    assert "2 images, each a lesion of its own, by your word" in output
+    assert "states that each of 2 images shows a lesion of its own" in output
     assert read_dataset(tmp_path).table["lesion_id"].tolist() == ["mel1", "nv1"]
     with pytest.raises(DataError, match="names the lesion of every image already"):
         run("lesions", tmp_path, "--each-image")
@@ -109,6 +109,6 @@ def test_audit_of_a_faulty_table_ends_with_1(tmp_path: Path, drawn_folder: Path)
 
 
 def test_the_folder_of_a_download_is_not_made_by_a_wrong_option(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="kaggle does not hand out masks"):
+    with pytest.raises(DataError, match="kaggle does not provide masks"):
         run("download", "--source", "kaggle", "--set", "masks", "--out", tmp_path / "new")
     assert os.listdir(tmp_path) == []  # noqa: PTH208 (nothing at all)

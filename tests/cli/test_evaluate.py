@@ -121,7 +121,7 @@ def test_a_report_is_made_of_anybodys_csv(
     assert _call(monkeypatch, *arguments) == 2
     assert "needs --out DIR" in capsys.readouterr().err
     assert _call(monkeypatch, "report", tmp_path / "out", "--truth", files / "truth.csv") == 2
-    assert "go with a CSV" in capsys.readouterr().err
+    assert "are for a CSV" in capsys.readouterr().err
 
 
 def test_models_are_compared(
@@ -143,9 +143,9 @@ def test_models_are_compared(
     [
         (["evaluate", "a.csv"], "the true diagnoses are missing"),
         (["evaluate", "a.csv", "--truth", "truth.csv"], "the lesion of each image is missing"),
-        (["evaluate", "a.csv", "--final"], "--final goes with a run folder"),
-        (["evaluate", ".", "--truth", "truth.csv"], "go with a CSV"),
-        (["evaluate", ".", "--set", "view.size=96", "--classes", "mel"], "--set goes with a run folder"),
+        (["evaluate", "a.csv", "--final"], "--final needs a run folder"),
+        (["evaluate", ".", "--truth", "truth.csv"], "are for a CSV"),
+        (["evaluate", ".", "--set", "view.size=96", "--classes", "mel"], "--set needs a run folder"),
         (["compare", "a.csv"], "at least two"),
         (["compare", "a.csv", "."], "expected a run folder"),
         (["report", "."], "expected a run folder"),
@@ -230,7 +230,7 @@ def test_a_folder_of_other_predictions_is_written_over_only_when_that_is_asked_f
     assert call("evaluate", "b.csv", "--force") == 2
     assert "holds no evaluation of a CSV" in capsys.readouterr().err
     assert _call(monkeypatch, "report", out, "--force") == 2
-    assert "go with a CSV" in capsys.readouterr().err
+    assert "are for a CSV" in capsys.readouterr().err
 
 
 def test_scores_need_no_torch(files: Path, tmp_path: Path) -> None:

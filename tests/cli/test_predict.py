@@ -31,7 +31,7 @@ def test_the_summary_tells_repeats_from_what_cannot_be_read(image: Path, tmp_pat
     (tmp_path / "bad.jpg").write_bytes(b"no image")
     done = predict(image, image, tmp_path / "bad.jpg", "--out", tmp_path / "p.csv", "--quiet")
     assert done.exit_code == 1
-    assert "Predicted 1 image, 1 named again and left out" in done.output
+    assert "Predicted 1 image, 1 repeated and left out" in done.output
     assert "; 1 could not be predicted" in done.output
     shutil.copy(image, tmp_path / "bad.jpg")
     assert predict(image, tmp_path / "bad.jpg", "--out", tmp_path / "p.csv").exit_code == 0
@@ -45,9 +45,9 @@ def test_the_summary_tells_repeats_from_what_cannot_be_read(image: Path, tmp_pat
         (["--out", "p.csv", "--errors", "."], "expected --errors to name a file"),
         (["--out", "p.csv", "--model", "."], "expected --model to name a file"),
         (["--out", "p.csv", "--errors", "./p.csv"], "expected --out and --errors to name two files"),
-        (["--out", "one.png"], "is read; expected --out to name another"),
-        (["--out", "p.csv", "--errors", "one.png"], "is read; expected --errors to name another"),
-        (["--out", "best", "--model", "best"], "is read; expected --out to name another"),
+        (["--out", "one.png"], "is an input; expected --out to name another"),
+        (["--out", "p.csv", "--errors", "one.png"], "is an input; expected --errors to name another"),
+        (["--out", "best", "--model", "best"], "is an input; expected --out to name another"),
         (["--out", "p.csv", "--quiet", "missing.png"], "missing.png: expected a file"),
         (["--out", "p.foo"], "expected --out to end in .csv or .parquet"),
         (["--out", "p"], "expected --out to end in .csv or .parquet"),
@@ -82,7 +82,7 @@ def test_a_table_of_metadata_is_not_written_over(
     known.write_text("image_id,age\none,40\n")
     done = predict(image, "--out", "k.csv", "--metadata", "k.csv")
     assert isinstance(done.exception, LesionwiseError)
-    assert "is read; expected --out to name another" in str(done.exception)
+    assert "is an input; expected --out to name another" in str(done.exception)
     assert known.read_text() == "image_id,age\none,40\n"
 
 
@@ -166,7 +166,7 @@ def test_what_is_given_of_all_images_reaches_the_model(photographs: Path, drawn_
 def test_a_model_of_images_alone_refuses_what_is_known_besides(photographs: Path, tmp_path: Path) -> None:
     done = predict(photographs, "--model", write_bundle(tmp_path / "m.onnx"), "--age", "40")
     assert isinstance(done.exception, LesionwiseError)
-    assert "--age: drawn does not use it: it is a model of images alone" in str(done.exception)
+    assert "--age: drawn does not use it: it takes images alone" in str(done.exception)
 
 
 def test_a_table_of_paths_with_unused_metadata_is_noted(photographs: Path, drawn_model: Path) -> None:
@@ -214,7 +214,7 @@ def test_the_command_that_a_table_on_the_screen_suggests_writes_all_numbers(
 def test_one_image_that_is_named_twice_is_answered_in_words(photographs: Path, drawn_model: Path) -> None:
     done = predict(photographs / "a.jpg", photographs / "a.jpg", "--model", drawn_model)
     assert "a.jpg: melanocytic nevus (nv) with" in done.stdout
-    assert "1 image named again and left out." in done.stdout
+    assert "1 repeated image was left out." in done.stdout
     assert "cannot be excluded\n" not in done.stdout
 
 

@@ -67,7 +67,7 @@ def test_a_score_on_training_images_is_stamped_and_the_clean_rest_is_scored_besi
     assert lines[-2].endswith("This is the score to quote.")
     assert lines[-1].startswith("Verdict on the clean rest: ")
     assert shown.out.count("Verdict") == 1  # none speaks of what the model has seen
-    assert "diagnoses and lesions are those of the table that ships" in shown.err
+    assert "diagnoses and lesions were taken from the included table" in shown.err
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "SEEN IN TRAINING" in page
     assert "the images that the model was not made with" in page
@@ -111,7 +111,7 @@ def test_a_model_that_does_not_ship_is_asked_for_and_another_is_refused(
 ) -> None:
     csv = write(tmp_path / "p.csv", images, sha256="0" * 64)
     assert call(monkeypatch, "evaluate", csv) == 0
-    assert "does not ship with this version. Pass --model FILE" in capsys.readouterr().err
+    assert "is not included in this version. Pass --model FILE" in capsys.readouterr().err
     assert call(monkeypatch, "evaluate", csv, "--model", "best") == 2
     assert "the predictions name best with 000000000000" in capsys.readouterr().err
 
@@ -134,7 +134,7 @@ def test_models_are_compared_on_the_clean_rest_beside_all_images(
     assert call(monkeypatch, "compare", ours, theirs, "--quiet") == 0
     shown = capsys.readouterr().out
     assert shown.startswith(f"{ours}: SEEN IN TRAINING.")
-    assert "On the clean rest, which is the comparison to quote:" in shown
+    assert "On the clean rest (quote this comparison):" in shown
     assert shown.count("Verdict") == 1  # none speaks of what a model has seen
     assert shown.splitlines()[-1].startswith(f"Verdict: {theirs} is best")
 
@@ -153,9 +153,9 @@ def test_each_bundle_given_to_compare_goes_with_the_predictions_that_name_it(
     assert call(monkeypatch, "compare", ours, theirs, "--model", "best", "--json") == 0
     shown = capsys.readouterr()
     assert list(json.loads(shown.out)["seen_in_training"]) == [str(ours)]
-    assert shown.err.count("does not ship with this version") == 1
+    assert shown.err.count("is not included in this version") == 1
     assert call(monkeypatch, "report", theirs, "--out", tmp_path / "out") == 0
-    assert "does not ship with this version" in capsys.readouterr().err
+    assert "is not included in this version" in capsys.readouterr().err
     nameless = tmp_path / "nameless.csv"
     pd.read_csv(ours).drop(columns=["model", "model_sha256"]).to_csv(nameless, index=False)
     assert call(monkeypatch, "compare", nameless, theirs, "--model", "best") == 2

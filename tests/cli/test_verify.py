@@ -17,6 +17,6 @@ def test_without_data_the_training_set_is_downloaded_beside_the_caches(
     monkeypatch.setenv("LESIONWISE_CACHE", str(tmp_path / "cache"))
     done = CliRunner().invoke(app, ["bundle", "verify"])
     assert asked == [(Set.train, tmp_path / "ham10000")]
-    assert "No --data: HAM10000 (2.8 GB" in done.output
+    assert "No --data was given: HAM10000 (2.8 GB" in done.output
     assert isinstance(done.exception, DataError)  # the stand-in downloads nothing
     assert str(tmp_path / "ham10000") in str(done.exception)

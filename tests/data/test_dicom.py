@@ -175,14 +175,14 @@ def test_exif_data_of_a_jpeg_inside_turn_nothing(pixels: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"NumberOfFrames": 7}, "of 7 frames; save the one"),
+        ({"NumberOfFrames": 7}, "with 7 frames; save the frame"),
         ({"PixelRepresentation": 1}, "signed pixels"),
-        ({"PhotometricInterpretation": "HSV"}, "other colours than"),
+        ({"PhotometricInterpretation": "HSV"}, "whose colours are not"),
         ({"PixelAspectRatio": [2, 1]}, "not square"),
         ({"Rows": 60_000, "Columns": 60_000}, "60000x60000 pixels; at most 64 megapixels"),
         ({"Rows": 2, "Columns": 2}, "at least 8"),
         ({"syntax": LOSSLESS_JPEG, "frame": b"\xff\xd8"}, "compressed as JPEG Lossless"),
-        ({"syntax": "1.2.3.4", "frame": b"x"}, "syntax that is not known"),
+        ({"syntax": "1.2.3.4", "frame": b"x"}, "unknown transfer syntax"),
         ({"syntax": JPEG, "frame": b"no JPEG!"}, "pixels are damaged"),
         ({"PixelData": b"\0" * 90}, "pixels are damaged"),
     ],
@@ -201,7 +201,7 @@ def test_a_frame_of_other_sides_than_the_file_says_is_refused_before_it_is_decod
     pixels: np.ndarray,
 ) -> None:
     bomb = compress(np.zeros((4000, 4000, 3), np.uint8), "JPEG")
-    with pytest.raises(ImageError, match="other sides than its header states"):
+    with pytest.raises(ImageError, match="does not have the size that its header states"):
         read_image(draw(pixels, "YBR_FULL_422", JPEG, bomb), SIZE)
 
 

@@ -133,7 +133,7 @@ def test_two_csv_files_with_images_are_not_chosen_between(tmp_path: Path) -> Non
     ("content", "message"),
     [
         ("image,lesion\n1,2\n", "expected the columns image_id and lesion_id"),
-        ("image_id,lesion_id\na,1\na,2\n", "a stands in more than one row"),
+        ("image_id,lesion_id\na,1\na,2\n", "a is in more than one row"),
     ],
 )
 def test_lesions_that_cannot_be_used_are_refused(tmp_path: Path, content: str, message: str) -> None:

@@ -86,7 +86,7 @@ def test_ids_of_dermamnist_that_do_not_fit_its_labels_are_refused(tmp_path: Path
             "--malignant",
         ),
         ("train-metadata.csv", "isic_id,target,patient_id\nA,0,P\n", "ISIC 2024.*malignant or benign only"),
-        ("train-image.hdf5", "", "If this is ISIC 2024, its table says malignant or benign only"),
+        ("train-image.hdf5", "", "If this is ISIC 2024, its table states only malignant or benign"),
     ],
 )
 def test_collections_that_do_not_tell_the_seven_apart_say_so(
@@ -254,9 +254,9 @@ def test_a_merge_into_a_folder_of_its_images_is_refused_or_read(tmp_path: Path) 
     held.kaggle(ham)
     own = write_own(ham / "own", ["1,8,nv"], 500)
     other = write_own(tmp_path / "other", ["2,8,nv"], 501)
-    with pytest.raises(DataError, match="found one of those to merge"):
+    with pytest.raises(DataError, match="it is one of those to merge"):
         merge_folders([own, other], own)
-    with pytest.raises(DataError, match="found one of those to merge"):
+    with pytest.raises(DataError, match="it is one of those to merge"):
         merge_folders([own, other], other / ".." / "other")
     merge_folders([own, other], ham)  # above one, and another layout would read it
     assert read_dataset(ham).table["image_id"].tolist() == ["1", "2"]
@@ -402,7 +402,7 @@ def test_a_dermamnist_file_that_cannot_be_used_is_refused(tmp_path: Path) -> Non
 
 def test_two_columns_of_one_name_in_a_parquet_file_are_refused(tmp_path: Path) -> None:
     folder = write_parquet(tmp_path / "data", image_id=["a"], Image_ID=["b"], dx=["mel"])
-    with pytest.raises(DataError, match=r"image_id stands twice in its header, once as Image_ID"):
+    with pytest.raises(DataError, match=r"image_id is twice in its header, once as Image_ID"):
         read_listing(folder)
 
 

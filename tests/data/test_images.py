@@ -150,11 +150,11 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_pipes_folders_and_huge_files_are_refused_before_they_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     for path in (tmp_path, tmp_path / "pipe.jpg", Path("/dev/zero")):
-        with pytest.raises(ImageError, match="is no regular file"):
+        with pytest.raises(ImageError, match="is not a regular file"):
             read_content(path)
     with (tmp_path / "huge.jpg").open("wb") as file:
         file.truncate(MAX_BYTES + 1)
-    with pytest.raises(ImageError, match="at most 256 are read"):
+    with pytest.raises(ImageError, match="the limit is 256"):
         read_content(tmp_path / "huge.jpg")
 
 

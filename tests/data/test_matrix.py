@@ -217,7 +217,7 @@ def test_isic_2024_is_predicted_and_scored_as_malignant_or_benign(
     )
     refused = lesionwise("data", "split", data)
     assert refused.code == 2
-    assert "this is ISIC 2024: its table says malignant or benign only" in refused.err
+    assert "this is ISIC 2024: its table states only malignant or benign" in refused.err
     assert "lesionwise predict train-image.hdf5" in refused.err
     in_folder = lesionwise("predict", data, "--out", out, "--model", tmp_path / "model.onnx")
     assert in_folder.code == 2

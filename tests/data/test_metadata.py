@@ -87,5 +87,5 @@ def test_what_tells_how_the_diagnosis_was_made_is_refused_by_name(name: str) -> 
 def test_a_column_named_twice_or_mixed_images_are_refused() -> None:
     with pytest.raises(ValidationError, match="names a column twice"):
         make_recipe(metadata=["age", "age"])
-    with pytest.raises(ValidationError, match="cannot be mixed as images are"):
+    with pytest.raises(ValidationError, match="cannot be mixed like images"):
         make_recipe(metadata=["age"], mixup=0.2)

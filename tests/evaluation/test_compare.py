@@ -138,8 +138,8 @@ def test_models_are_ranked_with_the_ranks_of_the_resamples(simulated: Simulated)
     assert second.behind.low <= 0 < third.behind.low
     sentence = contest.verdict()
     assert sentence.startswith(f"{first.name} is best by balanced accuracy")
-    assert f"chance alone could part it from {second.name}" in sentence
-    assert "beyond chance better than bad" in sentence
+    assert f"by chance alone it could differ from {second.name}" in sentence
+    assert "beyond chance, it is better than bad" in sentence
 
 
 def test_a_clear_lead_is_called_beyond_chance(simulated: Simulated) -> None:

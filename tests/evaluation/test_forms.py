@@ -44,7 +44,7 @@ def test_what_timm_writes_in_separate_columns(tmp_path: Path, *, ranked: bool) -
     columns |= {f"prob_{number}": np.take_along_axis(PROB, place, axis=1)[:, number] for number in range(7)}
     pd.DataFrame(columns).to_csv(tmp_path / "p.csv", index=False)
     np.testing.assert_allclose(read_predictions(tmp_path / "p.csv", classes=CODES).y_prob, PROB)
-    with pytest.raises(DataError, match="Say which diagnosis each is with --classes"):
+    with pytest.raises(DataError, match="Name their diagnoses with --classes"):
         read_predictions(tmp_path / "p.csv")
 
 

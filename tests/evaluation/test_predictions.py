@@ -48,7 +48,7 @@ def _write(path: Path, rows: dict[str, object]) -> Path:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ({"image_id": ["A", "A"]}, "A stands in more than one row"),
+        ({"image_id": ["A", "A"]}, "A is in more than one row"),
         ({"prob_mel": [1 / 7, 0.5]}, r"those of B sum to 1\.357 .*Pass --normalise"),
         ({"prob_mel": [1 / 7, -0.1], "prob_nv": [1 / 7, 2 / 7 + 0.1]}, r"least value of -0\.1"),
         ({"prob_mel": [1 / 7, np.nan]}, "those of B sum to nan"),

@@ -45,7 +45,7 @@ def test_what_breaks_first_is_the_weakest_change_that_costs_more_than_chance(fou
     first, then, rest, most = describe_robustness(found)
     assert first.startswith("The first change to break it is hair at strength 1: balanced accuracy -0.")
     assert then.startswith("Then blur at 2 (-0.")
-    assert rest == "At every strength, the loss by noise is within chance."
+    assert rest == "The loss by noise is within chance at every strength."
     assert most.startswith("The greatest loss is by blur at strength 2")
 
 

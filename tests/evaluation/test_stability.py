@@ -62,7 +62,7 @@ def test_it_is_described_by_what_changes_most_and_least() -> None:
     before, after = changed()
     found = measure_stability([("blink", before, after), ("wink", before, before)], TRUTH, GROUPS)
     assert describe_stability(found) == [
-        "blink gives 10.0 % of 60 images another likeliest diagnosis, wink 0.0 %.",
+        "blink changes the likeliest diagnosis of 10.0 % of 60 images, wink of 0.0 %.",
         "The melanoma flag changes most often with blink: for 5.0 %.",
     ]
     assert Stability.from_json(found.to_json()) == found

@@ -114,7 +114,7 @@ def test_two_truths_that_differ_are_refused(mine: Predictions, simulated: Simula
     joined = Predictions(mine.image_id, mine.y_prob, simulated.y_true)
     table = pd.DataFrame({"image_id": mine.image_id, "dx": np.array(CODES)[wrong]})
     there, here = CODES[wrong[3]], CODES[simulated.y_true[3]]
-    with pytest.raises(DataError, match=f"ISIC_0000003 is {there} there but {here} in the predictions"):
+    with pytest.raises(DataError, match=f"ISIC_0000003 is {there} in it but {here} in the predictions"):
         join_table(joined, table, "meta.csv")
 
 
@@ -140,7 +140,7 @@ def test_columns_of_the_archive_are_known(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("dx\nnv\n", "expected a column of image ids .image_id, image, isic_id"),
-        ("image_id,dx\nA,nv\nA,nv\n", "A stands in more than one row"),
+        ("image_id,dx\nA,nv\nA,nv\n", "A is in more than one row"),
         ("image_id,dx\nA,naevus\n", "but A has 'naevus'"),
         ("image,MEL,NV,BCC,AKIEC,BKL,DF,VASC\nA,1,1,0,0,0,0,0\n", "exactly one .* those of A are"),
         ("image,MEL,NV,BCC,AKIEC,BKL,DF,VASC\nA,0.5,0.5,0,0,0,0,0\n", "exactly one .* those of A are"),
@@ -161,5 +161,5 @@ def test_tables_that_cannot_be_used_say_why(tmp_path: Path, text: str, message: 
 def test_a_true_name_that_fits_several_predictions_says_which(mine: Predictions) -> None:
     doubled = replace(mine, image_id=np.array(["left/1", "right/1", *mine.image_id[2:]]))
     truth = pd.DataFrame({"image_id": ["1", *mine.image_id[2:]], "dx": "nv"})
-    with pytest.raises(DataError, match=r"t\.csv: 1 fits several predictions, left/1 and right/1"):
+    with pytest.raises(DataError, match=r"t\.csv: 1 matches several predictions, left/1 and right/1"):
         join_truth(doubled, truth, "t.csv")

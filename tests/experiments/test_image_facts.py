@@ -90,4 +90,4 @@ def test_an_ensemble_has_the_data_of_its_members(run: RunFolder, tmp_path: Path,
     found = run_images(both, drawn.table["image_id"].tolist()[:20])
     assert found.dataset is not None
     shutil.rmtree(run.path)
-    assert run_images(both, []).missing == "A run that it was made of is no longer there."
+    assert run_images(both, []).missing == "A run of this ensemble no longer exists."

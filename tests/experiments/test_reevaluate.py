@@ -86,7 +86,7 @@ def test_a_network_for_one_size_is_refused_at_another(drawn_folder: Path, tmp_pa
     other = reevaluate(dense.path, ["tta=4"], tmp_path / "other")
     with pytest.raises(RunError, match='made by "evaluate --set" itself'):
         reevaluate(other.path, ["tta=1"], tmp_path / "third")
-    with pytest.raises(RunError, match='made by "evaluate --set" and is not trained on'):
+    with pytest.raises(RunError, match='made by "evaluate --set" and cannot be trained further'):
         train(load_recipe(other.config), drawn_folder, out=other.path, resume=True)
 
 

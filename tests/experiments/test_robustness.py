@@ -135,7 +135,7 @@ def test_an_ensemble_of_cross_validations_is_refused_before_anything_is_written(
 
 def test_the_test_part_is_not_changed_before_it_was_looked_at(trained: RunFolder) -> None:
     with pytest.raises(
-        RunError, match=r"its test part was not looked at yet\. Run .lesionwise evaluate .* --final"
+        RunError, match=r"its test part was not evaluated yet\. Run .lesionwise evaluate .* --final"
     ):
         perturbed_part(trained, "test", execution=Execution(device="cpu"))
 

@@ -72,8 +72,8 @@ def test_age_sex_site_and_gaps_are_told() -> None:
 
 def test_the_measure_that_separates_melanoma_best_is_named() -> None:
     said = text(table(50, 50), measures(100, border=[2.0] * 50 + [1.0] * 50))
-    assert "irregularity of the border tells melanoma from nevus best" in said
-    assert "lies above a nevus image in 100 % of pairs" in said
+    assert "irregularity of the border separates melanoma from nevus best" in said
+    assert "is above the nevus image in 100 % of pairs" in said
 
 
 def test_without_masks_siblings_or_differences_nothing_is_said_of_them() -> None:

@@ -63,7 +63,7 @@ def test_a_run_is_exported_so_and_what_changes_is_counted(
         out = tmp_path / f"{precision}.onnx"
         ended = lesionwise("bundle", "export", run.path, "--out", out, "--precision", precision)
         assert ended.code == 0, ended.err
-    assert "fp16 changes the decision, diagnosis or set of" in ended.err
+    assert "fp16 changes the decision, diagnosis or prediction set of" in ended.err
     full, half = (read_bundle(tmp_path / f"{precision}.onnx") for precision in ("fp32", "fp16"))
     assert len(half.content) < 0.8 * len(full.content)
     check = half.description.precision_check

@@ -97,7 +97,7 @@ def test_every_section_stands_there_and_what_was_not_measured_says_so(run: RunFo
     assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == list(SECTIONS)
     assert text.count("Not measured") == 5
     assert "Not calibrated." in text
-    assert "The test part was not looked at." in text
+    assert "No scores of the test part were measured." in text
     assert f"| balanced accuracy | {scores.overall['balanced_accuracy']} |" in text
     for code in CODES:
         row = next(line for line in text.splitlines() if line.startswith(f"| {code} | 10 |"))
@@ -357,5 +357,5 @@ def test_folds_of_another_split_or_without_a_score_are_refused(run: RunFolder) -
 
 def test_folds_of_another_model_are_refused(run: RunFolder) -> None:
     evaluate_part(run, "val")
-    with pytest.raises(RunError, match="folds: cross-validates seed-mlp, but the run is of small"):
+    with pytest.raises(RunError, match="folds: cross-validates seed-mlp, but the run uses small"):
         write_model_card(run, folds=folds_beside(run, model="seed-mlp"))

@@ -87,7 +87,7 @@ def test_the_main_score_stands_with_interval_and_baseline(run: RunFolder, page: 
     ).overall["balanced_accuracy"]
     assert f'<span class="number">{score.value:.3f}</span>' in page
     assert f"95 % interval {score.low:.3f} to {score.high:.3f}" in page
-    assert "one answer for all: 0.143" in page
+    assert "the same answer for all images: 0.143" in page
     assert "these scores are slightly too high" in page
 
 

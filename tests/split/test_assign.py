@@ -75,7 +75,7 @@ def test_a_diagnosis_that_is_missing_however_it_is_dealt_is_named(
     drawn: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _missing_at_first(monkeypatch, deals=1000)
-    with pytest.raises(SplitError, match=r"in the last, cal no df\. Add lesions"):
+    with pytest.raises(SplitError, match=r"the last had no df in cal\. Add lesions"):
         deal_held_out(drawn.y, lesion_groups(drawn.table), seed=5)
 
 

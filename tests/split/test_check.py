@@ -97,7 +97,7 @@ def test_repeats_in_the_training_list_are_fine_and_in_the_test_list_are_told() -
     check = check_split(["a1", "a1", "b1"], ["c1", "c1", "d1"], TABLE)
     assert check.clean
     assert (check.train_images, check.test_images, check.repeated) == (2, 2, 1)
-    assert "names images again in 1 row." in describe_check(check)
+    assert "In the test list, 1 row repeats an image." in describe_check(check)
 
 
 def test_the_verdict_can_be_quoted() -> None:
@@ -160,7 +160,7 @@ def test_predictions_that_contradict_the_table_are_refused() -> None:
     ids = table["image_id"].tolist()
     wrong = predict(ids, table, right=set(ids))
     wrong = Predictions(wrong.image_id, wrong.y_prob, np.zeros(len(ids), int))
-    with pytest.raises(DataError, match=r"but the table says bcc.*Are the columns in order"):
+    with pytest.raises(DataError, match=r"but the table says bcc.*Check the order of the columns"):
         check_split(ids[:1], ids[2:], table, predictions=wrong)
 
 
@@ -234,7 +234,7 @@ def test_lists_without_ids_are_refused(tmp_path: Path, content: str, message: st
     [
         ("image_id,dx\na,mel\n", "lesion_id .and dx. but found image_id, dx"),
         ("image_id,lesion_id\na,\n", "row 2 has an empty cell"),
-        ("image_id,lesion_id\na,1\na,2\n", "a stands in more than one row"),
+        ("image_id,lesion_id\na,1\na,2\n", "a is in more than one row"),
         ("image_id,lesion_id,dx\na,1,wart\n", "a has 'wart'"),
     ],
 )

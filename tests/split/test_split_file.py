@@ -39,7 +39,7 @@ def test_the_json_counts_images_by_part(drawn: Dataset, tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("image_id,part,fold\na,train,1\n", "group is missing"),
-        ("image_id,group,part,fold\na,g,train,1\na,g,train,1\n", "a stands in more than one row"),
+        ("image_id,group,part,fold\na,g,train,1\na,g,train,1\n", "a is in more than one row"),
         ("image_id,group,part,fold\na,g,holdout,1\n", "found holdout"),
         ("", "cannot be read as a split"),
     ],
@@ -73,7 +73,7 @@ def test_a_split_takes_the_place_of_itself_alone(drawn: Dataset, tmp_path: Path)
     with pytest.raises(SplitError, match=r"holds another split, with fingerprint .*Pass --force"):
         verify_replaceable(path, make_split(drawn, seed=9))
     path.write_text("notes")
-    with pytest.raises(SplitError, match="holds something else than a split"):
+    with pytest.raises(SplitError, match="holds something other than a split"):
         verify_replaceable(path, split)
 
 

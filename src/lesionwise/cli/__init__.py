@@ -10,7 +10,7 @@ from pathlib import Path
 from shutil import disk_usage
 
 from lesionwise.data.workspace import default_cache_root
-from lesionwise.errors import EXTRA_OF_MODULE, LesionwiseError, MissingExtraError
+from lesionwise.errors import LesionwiseError, needing
 
 _INTERRUPTED = 130  # what shells give for Ctrl-C
 
@@ -20,17 +20,14 @@ def main() -> None:
     try:
         from lesionwise.cli.app import app  # here, so that Ctrl-C while it is imported shows no traceback
 
-        app(prog_name="lesionwise")
+        with needing():
+            app(prog_name="lesionwise")
     except LesionwiseError as error:
-        sys.exit(_fail(error))
+        _print(str(error))
+        sys.exit(error.exit_code)
     except OSError as error:  # a full disk, a folder that may not be written
         _print(_describe(error))
         sys.exit(LesionwiseError.exit_code)
-    except ModuleNotFoundError as error:
-        module = (error.name or "").partition(".")[0]
-        if module not in EXTRA_OF_MODULE:
-            raise
-        sys.exit(_fail(MissingExtraError(EXTRA_OF_MODULE[module], module)))
     except KeyboardInterrupt:
         _stopped()
         sys.exit(_INTERRUPTED)
@@ -77,8 +74,3 @@ def _print(text: str) -> None:
     from lesionwise.cli.console import print_error
 
     print_error(text)
-
-
-def _fail(error: LesionwiseError) -> int:
-    _print(str(error))
-    return error.exit_code

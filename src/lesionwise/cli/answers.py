@@ -3,7 +3,7 @@
 import shlex
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from lesionwise.bundle.rendering import (
     describe_answer,
@@ -13,21 +13,17 @@ from lesionwise.bundle.rendering import (
     table_head,
     table_row,
 )
-from lesionwise.cli.console import Display, print_result
+from lesionwise.cli.console import Display, describe_left_out, left_out_json, print_result
 from lesionwise.cli.gallery import describe_similar
 from lesionwise.predict.files import Tally, answer_pictures, fresh_pictures
 from lesionwise.predict.writing import Kept
 from lesionwise.wording import counted
 
 if TYPE_CHECKING:
-    from lesionwise.bundle.answers import Answer
     from lesionwise.bundle.engine import Engine
-    from lesionwise.data.pictures import Picture, Pictures
-    from lesionwise.gallery.gallery import Similar
+    from lesionwise.data.pictures import Pictures
     from lesionwise.predict.files import OnAnswers
     from lesionwise.predict.similar import SimilarFinder
-
-_LISTED: Final = 20  # images that could not be read and are named
 
 
 def print_answers(
@@ -59,18 +55,20 @@ def print_answers(
                 near = similar.find(answers, batch.pictures) if similar else [None] * len(answers)
                 for picture, answer, found in zip(batch.pictures, named, near, strict=True):
                     if as_json:
-                        results.append(_as_json(picture, answer, found))
+                        also = {} if found is None else {"similar": [one.to_json() for one in found]}
+                        seen = {"image_id": picture.image_id, "path": picture.path}
+                        results.append({**seen, **answer.to_json(), **also})
                     elif alone:
                         print_result(describe_answer(answer))
                         if found is not None:
                             print_result(describe_similar(found))
                     else:
-                        row = table_row(answer, width, picture.image_id)
-                        print_result(row + ("" if found is None else f"; similar: {_codes(found)}"))
+                        alike = "" if found is None else f"; similar: {' '.join(one.dx for one in found)}"
+                        print_result(table_row(answer, width, picture.image_id) + alike)
             display.on_work("predicting images", tally.done, len(pictures))
     value = {
         "results": results,
-        "left_out": [dict(zip(("image_id", "path", "reason"), fault, strict=True)) for fault in faults],
+        "left_out": left_out_json(faults),
         **tally.to_json(),
         "model": {"name": engine.description.name, "sha256": engine.bundle.sha256},
         "precision": engine.precision,
@@ -81,15 +79,6 @@ def print_answers(
     return tally
 
 
-def _as_json(picture: "Picture", answer: "Answer", similar: "list[Similar] | None") -> dict[str, Any]:
-    found = {} if similar is None else {"similar": [one.to_json() for one in similar]}
-    return {"image_id": picture.image_id, "path": picture.path, **answer.to_json(), **found}
-
-
-def _codes(similar: "list[Similar]") -> str:
-    return " ".join(one.dx for one in similar)
-
-
 def _summary(tally: Tally, faults: list[list[str]], *, alone: bool) -> list[str]:
     """Return the counts, what could not be used, and the next command."""
     lines = []
@@ -97,13 +86,10 @@ def _summary(tally: Tally, faults: list[list[str]], *, alone: bool) -> list[str]
         counts = describe_counts(tally.by_decision)
         lines.append(f"{counted(tally.predicted, 'image')}{f': {counts}' if counts else ''}.")
     if tally.repeated:
-        lines.append(f"{counted(tally.repeated, 'image')} named again and left out.")
+        lines.append(f"{counted(tally.repeated, 'repeated image was', 'repeated images were')} left out.")
     if tally.several:
         lines.append(describe_several(tally.several))
-    if faults:
-        lines.append(f"{counted(len(faults), 'file')} left out:")
-        lines += [f"  {path}: {reason}" for _, path, reason in faults[:_LISTED]]
-        lines += [f"  … and {len(faults) - _LISTED} more"] if len(faults) > _LISTED else []
+    lines += describe_left_out(faults)
     if not alone:
         again = shlex.join(["lesionwise", *sys.argv[1:], "--out", "predictions.csv"])
         lines.append(f"To write all numbers to a table: {again}")

@@ -10,8 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from lesionwise.cli.console import Display, TransferDisplay, print_note, print_result
-from lesionwise.cli.extras import require
+from lesionwise.cli.console import Display, TransferDisplay, print_note, print_result, show_work
 from lesionwise.cli.options import (
     Json,
     ModelFile,
@@ -23,6 +22,7 @@ from lesionwise.cli.options import (
     read_text,
     verify_model,
 )
+from lesionwise.errors import require
 from lesionwise.wording import counted
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ Run = Annotated[Path, typer.Argument(help="A run folder, or that of an ensemble.
 File = Annotated[
     Path | None,
     typer.Argument(
-        help="A bundle, or one that ships: best (the default), larger.",
+        help="A bundle, or the name of an included one: best (the default) or larger.",
         metavar="FILE",
         callback=verify_model,
         autocompletion=complete_model,
@@ -63,16 +63,16 @@ Card = Annotated[
     Path | None,
     file_option(
         "--card",
-        "Markdown file with what a reader must know, such as the model card; it becomes part of the "
-        "bundle; by default model_card.md in the run's folder.",
+        "Markdown file, such as the model card, that becomes part of the bundle; by default model_card.md "
+        "in the run's folder.",
     ),
 ]
 PrecisionOption = Annotated[
     Literal["fp32", "bf16", "fp16", "int8"],
     typer.Option(
         "--precision",
-        help="Number format that the bundle is computed in by default. fp16 stores weights in it and "
-        "computes in fp32. All but fp32 change answers.",
+        help="Number format in which the bundle computes by default. fp16 stores the weights in fp16 and "
+        "computes in fp32. Every format but fp32 changes some answers.",
     ),
 ]
 
@@ -83,7 +83,7 @@ Folder = Annotated[Path, typer.Argument(help="Folder to make.", metavar="DIR")]
 LicenceText = Annotated[
     Path | None,
     file_option(
-        "--licence-text", "File with the text of the licence, where it is not one of Creative Commons."
+        "--licence-text", "File with the text of the licence, if it is not a licence of Creative Commons."
     ),
 ]
 
@@ -91,23 +91,25 @@ Page = Annotated[
     Path | None,
     folder_option(
         "--page",
-        "Also write the folder page: a page that runs the model on the visitor's own device. The value is "
-        "the folder of npm's onnxruntime-web, such as node_modules/onnxruntime-web.",
+        "Also write the folder page, which runs the model on the visitor's own device. DIR is the folder of "
+        "npm's onnxruntime-web, such as node_modules/onnxruntime-web.",
     ),
 ]
 Push = Annotated[
     str | None,
     typer.Option(
         "--push",
-        help="Send the folder to this place at a model hub, with the hub's client and its token; the page "
-        "becomes a static space. What is new there is private at first.",
+        help="Upload the folder to this repository of a model hub, with the hub's client and its token; the "
+        "page becomes a static space. A new repository is private at first.",
         metavar="OWNER/NAME",
     ),
 ]
 
 ImagesFolder = Annotated[
     Path | None,
-    folder_option("--images", "Folder of images to answer, up to 200 of them; drawn ones by default."),
+    folder_option(
+        "--images", "Folder of images to predict, of which at most 200 are used; drawn images by default."
+    ),
 ]
 Seconds = Annotated[
     float, typer.Option("--seconds", help="Seconds that each row of the table is measured for.", min=0.0)
@@ -141,28 +143,23 @@ def export(
     text = read_text(found) if found else ""
     licence = licence or licence_of_card(text)
     if found and not card:
-        print_note(f"With the model card {found}; to leave it out, remove or rename it.")
+        print_note(
+            f"The bundle will contain the model card {found}. To leave it out, remove or rename the file."
+        )
     require("torch")
-    from lesionwise.execution import Execution
     from lesionwise.export.run import export_run
 
-    with run_to_write(run), sole_writer(path), Display() as display:
+    with run_to_write(run), sole_writer(path), show_work() as execution:
         bundle = export_run(
-            opened,
-            path,
-            name=name,
-            precision=precision,
-            licence=licence,
-            card=text,
-            execution=Execution(progress=display),
+            opened, path, name=name, precision=precision, licence=licence, card=text, execution=execution
         )
     check = bundle.description.precision_check
     if check:
         print_note(
-            f"{precision} changes the decision, diagnosis or set of {check.changed} of "
-            f"{counted(check.images, 'image')} of cal; probabilities by up to "
-            f"{check.largest_difference:.3f}. Scores on val are its own; it claims none on test, which was "
-            "read for fp32."
+            f"{precision} changes the decision, diagnosis or prediction set of {check.changed} of "
+            f"{counted(check.images, 'image')} of cal, and probabilities by up to "
+            f"{check.largest_difference:.3f}. The scores on val were measured in {precision}. The bundle "
+            "states no score on test, because test was read for fp32."
         )
     if bundle.description.stamp:
         print_note(f"{bundle.description.stamp}: this bundle will not be served.")
@@ -178,8 +175,8 @@ def _card_of(run: "RunFolder") -> Path | None:
         return None
     if weights.is_file() and card.stat().st_mtime < weights.stat().st_mtime:
         print_note(
-            f"Without the model card {card}: it is older than the weights. If it describes them, pass it "
-            "with --card."
+            f"The model card {card} is left out, because it is older than the weights. If it describes them, "
+            "pass it with --card."
         )
         return None
     return card
@@ -188,8 +185,7 @@ def _card_of(run: "RunFolder") -> Path | None:
 def show(
     path: File = None,
     against: Annotated[
-        Path | None,
-        model_option("--against", "An older bundle: show only what moved since."),
+        Path | None, model_option("--against", "An older bundle: show only what changed since then.")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -200,7 +196,7 @@ def show(
     bundle = read_bundle(path)
     if against is not None:
         moved = moved_claims(read_bundle(against).description, bundle.description)
-        lines = [f"{row.claim}: {row.old} → {row.new}" for row in moved] or ["Nothing moved."]
+        lines = [f"{row.claim}: {row.old} → {row.new}" for row in moved] or ["Nothing changed."]
         print_result("\n".join(lines), {"moved": [row._asdict() for row in moved]}, as_json=json)
         return
     print_result(_describe(bundle), bundle_record(bundle), as_json=json)
@@ -268,15 +264,15 @@ def _precision_facts(description: "Description") -> dict[str, str]:
         change = check.balanced_accuracy_change or 0
         auto = "auto may choose it" if keeps_promise(check) else "too much for auto"
         found[f"in {name}"] = (
-            f"{check.top_changed} of {counted(check.images, 'top answer')} on cal changed, balanced accuracy "
-            f"by {change:+.4f}: {auto}"
+            f"the likeliest diagnosis of {check.top_changed} of {counted(check.images, 'image')} of cal "
+            f"changed, balanced accuracy by {change:+.4f}: {auto}"
         )
     return found
 
 
 def _calibration_facts(calibration: "Calibration | None") -> dict[str, str]:
     if calibration is None:
-        return {"calibration": "none: the probabilities are raw, as sure of themselves as training made them"}
+        return {"calibration": "none: the probabilities are raw and may be too high or too low"}
     sets = calibration.prediction_sets
     unpromised = [code for code, found in sets.classes.items() if isinstance(found.quantile, str)]
     points = [
@@ -365,8 +361,9 @@ def benchmark(
     measured_on = counted(len(pixels), "image" if images else "drawn image")
     machine = {"processor": processor_name(), "cores": usable_cores()}
     head = (
-        f"{engine.description.name} on {machine['processor']}, {counted(usable_cores(), 'core')}. Without "
-        f"decoding; changed: another top answer than the first row, of {measured_on}."
+        f"{engine.description.name} on {machine['processor']}, {counted(usable_cores(), 'core')}. The "
+        f"speeds exclude decoding. Changed: share of {measured_on} whose likeliest diagnosis differs from "
+        "that of the first row."
     )
     value = {
         **machine,
@@ -411,13 +408,12 @@ def _describe_known(found: "ClaimCheck") -> list[str]:
     """Return what the data state of the test images besides pictures, for a model that takes it."""
     if not found.known:
         return []
-    counts = ", ".join(f"{name} of {count:,}" for name, count in found.known.items())
-    lines = [f"Of {counted(found.images, 'test image')} the data state {counts}."]
+    counts = ", ".join(f"{name} for {count:,}" for name, count in found.known.items())
+    lines = [f"The data state {counts} of {counted(found.images, 'test image')}."]
     if missing := " and ".join(found.missing_metadata):
         lines.append(
-            f"The claim rests on {missing}, which the data do not state. Without it the "
-            "model answers differently, so these rows are shown but not checked. Pass the folder with its "
-            "metadata."
+            f"The claim needs {missing}, which the data do not state. Without it, the model answers "
+            "differently, so these rows are shown but not checked. Pass the folder with its metadata."
         )
     return lines
 
@@ -429,7 +425,7 @@ def _download() -> Path:
     from lesionwise.data.workspace import default_cache_root
 
     folder = default_cache_root().parent / "ham10000"
-    print_note(f"No --data: HAM10000 (2.8 GB) goes to {folder}, unless it is there.")
+    print_note(f"No --data was given: HAM10000 (2.8 GB) is downloaded to {folder}, unless it is there.")
     with TransferDisplay() as display:
         download_set(Set.train, folder, progress=display)
     return folder

@@ -11,8 +11,8 @@ from lesionwise.cli.options import Json, LabelledFolder, LesionsOfPictures, Quie
 from lesionwise.errors import LesionwiseError
 
 _RAW = (
-    'Uncalibrated: its probabilities are raw. To calibrate it: "lesionwise calibrate FILE --data DIR --out '
-    'FILE".'
+    'It is not calibrated: its probabilities are raw. To calibrate it, run "lesionwise calibrate FILE --data '
+    'DIR --out FILE".'
 )
 
 
@@ -30,7 +30,8 @@ def import_(
         ),
     ],
     gives: Annotated[
-        Literal["probabilities", "logits"], typer.Option("--gives", help="What the model's output is.")
+        Literal["probabilities", "logits"],
+        typer.Option("--gives", help="Kind of output that the model gives."),
     ],
     divide: Annotated[
         float, typer.Option("--divide", help="Number that pixels from 0 to 255 are divided by first.")
@@ -58,7 +59,7 @@ def import_(
         ),
     ],
     size: Annotated[
-        str | None, typer.Option("--size", help="Height x width in pixels, where the file leaves them open.")
+        str | None, typer.Option("--size", help="Height x width in pixels, if the file does not state them.")
     ] = None,
     recipe: Annotated[
         str | None,

@@ -23,8 +23,8 @@ def calibrate(
         Literal["temperature", "vector"] | None,
         typer.Option(
             "--scaling",
-            help="How logits become probabilities; by default as the recipe of a run states, and temperature "
-            "for a bundle.",
+            help="Method that turns logits into probabilities; by default that of the run's recipe, or "
+            "temperature for a bundle.",
         ),
     ] = None,
     sets: Annotated[
@@ -37,7 +37,7 @@ def calibrate(
         float,
         typer.Option(
             "--coverage",
-            help="Share of each diagnosis that prediction sets promise to hold.",
+            help="Share of the lesions of each diagnosis whose prediction sets promise to hold it.",
             min=0.5,
             max=0.999,
         ),
@@ -64,8 +64,7 @@ def calibrate(
     truth: TruthOfPictures = None,
     by: LesionsOfPictures = "lesion",
     out: Annotated[
-        Path | None,
-        typer.Option("--out", help="File to write the calibrated bundle to.", metavar="FILE"),
+        Path | None, typer.Option("--out", help="File to write the calibrated bundle to.", metavar="FILE")
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -108,34 +107,26 @@ def calibrate(
 
         wished = both_questions(sensitivity or [], specificity or [])
         calibration = calibrate_run(
-            folder,
-            method=scaling,
-            rule=sets,
-            coverage=coverage,
-            points=wished or DEFAULT_POINTS,
+            folder, method=scaling, rule=sets, coverage=coverage, points=wished or DEFAULT_POINTS
         )
     stale = [path.name for path in (folder.scores, folder.report, folder.model_card) if path.exists()]
     stale += sorted(path.name for path in folder.path.glob("*.onnx"))
     if stale:
         print_note(
-            f"Made with the earlier calibration: {', '.join(stale)}. Make them again, first with "
-            f'"lesionwise evaluate {run}". An ensemble made of this run is refused until it is made anew.',
+            f"These files were made with the earlier calibration: {', '.join(stale)}. Make them again, first "
+            f'with "lesionwise evaluate {run}". Make ensembles of this run again, too; until then they are '
+            "refused."
         )
     if calibration.stamp:
         print_note(
-            f"{calibration.stamp}: lesions of cal were trained on, so sets and thresholds promise nothing."
+            f"{calibration.stamp}: the model was trained on lesions of cal, so sets and thresholds promise "
+            "nothing."
         )
     print_result(describe_calibration(calibration), calibration.model_dump(mode="json"), as_json=json)
 
 
 def _calibrate_bundle(
-    path: Path,
-    out: Path,
-    wishes: "Wishes",
-    data: Path,
-    truth: Path | None,
-    *,
-    by_image: bool,
+    path: Path, out: Path, wishes: "Wishes", data: Path, truth: Path | None, *, by_image: bool
 ) -> "Calibration":
     from lesionwise.bundle.engine import load_model
     from lesionwise.export.calibrated import calibrate_bundle, verify_imported
@@ -157,11 +148,12 @@ def describe_calibration(calibration: "Calibration") -> str:
     scaled = f"temperature {scaling.temperature:.3f}" if scaling.method == "temperature" else "vector scaling"
     lines = [
         f"cal: {counted(calibration.images, 'image')} of {counted(calibration.lesions, 'lesion')}",
-        f"  {scaled}" + (", where the search stops: the best lies beyond" * stops_at_limit(scaling)),
+        f"  {scaled}"
+        + (", the limit of the search: the best value lies beyond it" * stops_at_limit(scaling)),
         f"  prediction sets ({sets.rule}) that hold the diagnosis of {100 * sets.coverage:g}% of lesions",
     ]
     for code, fitted in sets.classes.items():
-        none = f"{fitted.quantile}: it takes {least_lesions(sets.coverage)}"
+        none = f"{fitted.quantile}: a promise needs {least_lesions(sets.coverage)}"
         limit = none if isinstance(fitted.quantile, str) else f"limit {fitted.quantile:.3f}"
         lines.append(f"    {code:6} {counted(fitted.lesions, 'lesion'):>11}   {limit}")
     return "\n".join([*lines, *map(_describe_point, calibration.operating_points)])

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lesionwise.cli import given
-from lesionwise.cli.console import Display, print_columns, print_result
+from lesionwise.cli.console import print_columns, print_result, show_work
 from lesionwise.cli.options import Json, Part, Quiet, Workers, file_option, folder_option, with_part
 
 
@@ -15,7 +15,7 @@ def check(
         Path,
         file_option(
             "--test",
-            "Ids of the test images, as text or CSV; if a column split names parts, its test rows count.",
+            "Ids of the test images, as text or CSV; if a column split names parts, only test rows are used.",
             "IDS",
         ),
     ],
@@ -32,13 +32,15 @@ def check(
     ] = None,
     table: Annotated[
         Path | None,
-        file_option("--table", "image_id,lesion_id,dx of images besides those of HAM10000.", "CSV"),
+        file_option(
+            "--table", "Table of image_id, lesion_id and dx of images that are not in HAM10000.", "CSV"
+        ),
     ] = None,
     data: Annotated[
         Path | None,
         folder_option(
             "--data",
-            "Folder of the images: names their lesions if --table does not, and shows identical ones.",
+            "Folder of the images. It names their lesions if --table does not, and shows identical images.",
         ),
     ] = None,
     classes: given.Classes = "",
@@ -70,20 +72,18 @@ def check(
             print_columns(file, used)
     if train == test and part_column(read_table(test).header) is None:
         raise DataError(
-            f"{test}: is given as --train and as --test, so expected a column such as split but found none. "
-            "Name two files, or leave --train out."
+            f"{test}: was passed as --train and as --test; expected a column such as split but found none. "
+            "Pass two files, or leave --train out."
         )
     pairs, known = [], read_lesion_table(table) if table else known_lesions()
     if data:
         from lesionwise.data.cache import open_cache
         from lesionwise.data.dataset import read_dataset
         from lesionwise.data.identical import COMPARE_SIZE, identical_images
-        from lesionwise.execution import Execution
 
         dataset = read_dataset(with_part(data, part))
-        with Display() as display:
-            display.on_data(dataset.about)
-            execution = Execution(workers=workers, progress=display)
+        with show_work(workers=workers) as execution:
+            execution.progress.on_data(dataset.about)
             cache = open_cache(dataset, COMPARE_SIZE, execution=execution)
         pairs = identical_images(dataset, cache.pixels)
         if not table:

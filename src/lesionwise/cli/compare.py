@@ -36,8 +36,8 @@ def compare(
         list[Path] | None,
         typer.Option(
             "--model",
-            help="Bundle that made some of the predictions and does not ship, to find images that it was "
-            "trained on; may be repeated.",
+            help="Bundle that made some of the predictions and is not an included one, to find images that "
+            "it was trained on; may be repeated.",
             metavar="FILE",
             callback=verify_models,
             autocompletion=complete_model,
@@ -118,7 +118,7 @@ def _compare_clean(
     if touched.all():
         return "Verdict: none. Each image, or its lesion, was seen by a model in training.", None
     clean = compare_predictions([(name, predictions.take(~touched)) for name, predictions in aligned], by=by)
-    head = "On the clean rest, which is the comparison to quote:"
+    head = "On the clean rest (quote this comparison):"
     return f"{head}\n\n{_describe_contest(clean, by)}", clean.to_json()
 
 
@@ -139,7 +139,7 @@ def _describe(comparison: "Comparison", by: By) -> str:
 
     test = comparison.mcnemar
     counts = f"{counted(comparison.images, 'image')} of {counted(comparison.lesions, 'lesion')}"
-    lines = [f"{comparison.name} less {comparison.reference}: {counts} (95 % intervals by paired {by}s)"]
+    lines = [f"{comparison.name} minus {comparison.reference}: {counts} (95 % intervals by paired {by}s)"]
     shown = {
         mean_title(name, comparison.diagnoses): comparison.differences[name]
         for name in _SHOWN
@@ -148,12 +148,9 @@ def _describe(comparison: "Comparison", by: By) -> str:
     width = max(18, *map(len, shown))
     for title, difference in shown.items():
         clear = "" if difference.low <= 0 <= difference.high else "   0 is outside"
-        lines.append(
-            f"  {title:{width}} {difference.value:+.3f} "
-            f"({difference.low:+.3f} to {difference.high:+.3f}){clear}"
-        )
+        lines.append(f"  {title:{width}} {difference.signed()}{clear}")
     lines.append(
         f"  right alone: {counted(test.second_alone, 'image')}, {comparison.reference} {test.first_alone}; "
-        f"exact McNemar p = {test.p_value:.2g} (takes images for independent)"
+        f"exact McNemar p = {test.p_value:.2g} (treats images as independent)"
     )
     return "\n".join(lines)

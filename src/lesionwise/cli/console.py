@@ -4,20 +4,22 @@ import json
 import math
 import shlex
 import sys
+from contextlib import contextmanager
 from datetime import timedelta
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 from rich import progress as bars
 from rich.console import Console, RenderableType
 from rich.text import Text
 from typing_extensions import override
 
+from lesionwise.execution import Execution
 from lesionwise.progress import Progress
 from lesionwise.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from lesionwise.evaluation.calibration.check import CalibrationCheck
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 _RESUMED: Final = ("run", "train", "predict")  # others go on by themselves
 _FAST: Final = 10.0  # images a second
 _LINE_EVERY_S: Final = 10.0  # in a log
+_LISTED: Final = 20  # files that could not be read and are named
 _folder: "Path | None" = None
 _out = Console(highlight=False, soft_wrap=True, emoji=False)
 _notes = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
@@ -51,6 +54,18 @@ def print_columns(path: "Path", used: "Collection[str]") -> None:
     from lesionwise.tables import describe_columns
 
     print_note(describe_columns(path, used))
+
+
+def describe_left_out(faults: "Sequence[Sequence[str]]") -> list[str]:
+    """Return lines on the files that could not be read, each an image id, a path and a reason."""
+    lines = [f"{counted(len(faults), 'file was', 'files were')} left out:"] if faults else []
+    lines += [f"  {path}: {reason}" for _, path, reason in faults[:_LISTED]]
+    return lines + ([f"  … and {len(faults) - _LISTED} more"] if len(faults) > _LISTED else [])
+
+
+def left_out_json(faults: "Sequence[Sequence[str]]") -> list[dict[str, str]]:
+    """Return the same as JSON, all of them."""
+    return [dict(zip(("image_id", "path", "reason"), fault, strict=True)) for fault in faults]
 
 
 def print_warning(text: str) -> None:
@@ -80,15 +95,15 @@ def print_stopped() -> None:
     words, where = sys.argv[1:], ""
     has_out = any(word.partition("=")[0] == "--out" for word in words)
     if _folder is not None:
-        where = f" {_folder} keeps what was finished."
+        where = f" What was finished is kept in {_folder}."
         words += [] if has_out else ["--out", str(_folder)]
     if words[:1] == ["predict"] and not has_out:
-        where = " Without --out nothing is kept; a table can be resumed."
+        where = " Nothing is kept without --out; with it, you can resume."
         words += ["--out", "predictions.csv"]
     elif words and words[0] in _RESUMED and "--resume" not in words:
         words.append("--resume")
     print_error(
-        f"Stopped. Nothing half-written counts.{where} To go on: {shlex.join(['lesionwise', *words])}"
+        f"Stopped. Half-written files are not used.{where} To go on: {shlex.join(['lesionwise', *words])}"
     )
 
 
@@ -229,6 +244,15 @@ class Display(Progress):
         self._bar.update(self._tasks[title], completed=done, total=total)
 
 
+@contextmanager
+def show_work(
+    device: str = "auto", *, workers: int | None = None, engine: Literal["local", "ray"] = "local"
+) -> "Iterator[Execution]":
+    """Give the settings that a piece of work runs with, and show its progress."""
+    with Display() as display:
+        yield Execution(device, workers=workers, engine=engine, progress=display)
+
+
 def _speed(each_second: float) -> str:
     """Return a speed; a slow one with a digit behind the point."""
     return f"{each_second:.{0 if each_second >= _FAST else 1}f} images/s"
@@ -265,11 +289,7 @@ class TransferDisplay(Display):
 
 
 def describe_evaluation(evaluation: "Evaluation", title: str, *, judged: bool = True) -> str:
-    """Return recall by diagnosis, the main scores with intervals and the baseline, and a verdict.
-
-    Args:
-        judged: End with the verdict. Pass False for a model that has seen the images.
-    """
+    """Return recall by diagnosis, the main scores, the baseline and, if `judged`, a verdict."""
     from lesionwise.labels import CODES
 
     counts = f"{counted(evaluation.images, 'image')} of {counted(evaluation.lesions, 'lesion')}"
@@ -290,8 +310,8 @@ def describe_evaluation(evaluation: "Evaluation", title: str, *, judged: bool = 
     single = [code for code, images in evaluation.support.items() if images == 1]
     if single:
         lines.append(
-            f"One image each shows {', '.join(single)}. One lesion cannot be resampled, so the intervals of "
-            "scores over all images are too narrow."
+            f"There is only one image each of {', '.join(single)}. One lesion cannot be resampled, so the "
+            "intervals of scores over all images are too narrow."
         )
     if evaluation.undefined:
         named = ", ".join(name.replace("_", " ") for name in evaluation.undefined)
@@ -326,7 +346,7 @@ def describe_check(check: "CalibrationCheck") -> str:
     )
     lines += [
         f"  {'sets, ' + row['diagnosis']:23} {row['covered']} of {counted(row['lesions'], 'lesion')} "
-        f"covered ({row['coverage']:.3f}; a promise just kept shows {row['low']:.3f} to {row['high']:.3f})"
+        f"covered ({row['coverage']:.3f}; {row['low']:.3f} to {row['high']:.3f} if the promise is just kept)"
         for row in check.coverage
     ]
     for point in check.points:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lesionwise.cli import options
-from lesionwise.cli.console import Display, print_result
-from lesionwise.cli.extras import require
-from lesionwise.errors import LesionwiseError
+from lesionwise.cli.console import print_result, show_work
+from lesionwise.errors import LesionwiseError, require
 from lesionwise.wording import counted
 
 if TYPE_CHECKING:
@@ -25,7 +24,9 @@ def cross_validate(
     folds: Annotated[
         str | None,
         typer.Option(
-            "--folds", help="Number of folds; or, with a comma, the folds to train now.", metavar="K|1,2,…"
+            "--folds",
+            help="Number of folds, or with a comma, the numbers of the folds to train now.",
+            metavar="K|1,2,…",
         ),
     ] = None,
     seed: options.Seed = 0,
@@ -41,11 +42,10 @@ def cross_validate(
 
     resolved = load_recipe(recipe, set_ or ())
     require("torch")
-    from lesionwise.execution import Execution
     from lesionwise.experiments.crossval import cross_validate as run_folds
 
     chosen = _read_folds(folds)
-    with Display() as display:
+    with show_work(device, workers=workers, engine=engine) as execution:
         result = run_folds(
             resolved,
             data,
@@ -53,7 +53,7 @@ def cross_validate(
             split=split,
             folds=chosen,
             seed=seed,
-            execution=Execution(device=device, workers=workers, engine=engine, progress=display),
+            execution=execution,
         )
     print_result(describe_folds(result), result.to_json(), as_json=json)
 
@@ -61,7 +61,7 @@ def cross_validate(
 def describe_folds(result: "CrossValidation") -> str:
     """Return the scores of each fold, their mean and the pooled score as lines of text."""
     pending = [fold for fold in result.folds if fold not in result.done]
-    waiting = f"; {_list(pending)} to come" if pending else ""
+    waiting = f"; {_list(pending)} still to do" if pending else ""
     lines = [f"{result.run.path}: folds {_list(result.done)} of {_list(result.folds)} done{waiting}"]
     if result.pooled:
         names = "".join(f"{f'fold {fold}':>9}" for fold in result.done)
@@ -73,12 +73,12 @@ def describe_folds(result: "CrossValidation") -> str:
                 f"  {name.replace('_', ' '):19}{values}   {spread!s:25}   {result.pooled.overall[name]}"
             )
         lines.append(
-            "Mean over folds: what a run of this recipe scores on lesions it has not seen, as sure as runs "
-            "agree (interval of Nadeau and Bengio)."
+            "Mean over folds: the score of a run of this recipe on new lesions; the interval shows how well "
+            "runs agree (Nadeau and Bengio)."
         )
         lines.append(
-            f"Pooled: {counted(result.pooled.images, 'held-out prediction')} as one set, as sure as "
-            f"{counted(result.pooled.lesions, 'lesion allows', 'lesions allow')}."
+            f"Pooled: all {counted(result.pooled.images, 'held-out prediction')} as one set; the interval "
+            f"shows how certain the score of {counted(result.pooled.lesions, 'lesion')} is."
         )
     return "\n".join(lines)
 

@@ -5,8 +5,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from lesionwise.cli.console import Display, TransferDisplay, print_columns, print_note, print_result
-from lesionwise.cli.extras import require
+from lesionwise.cli.console import (
+    Display,
+    TransferDisplay,
+    print_columns,
+    print_note,
+    print_result,
+    show_work,
+)
 from lesionwise.cli.gallery import OptionalGallery
 from lesionwise.cli.options import (
     ByOption,
@@ -24,7 +30,7 @@ from lesionwise.cli.options import (
     verify_out_file,
     with_part,
 )
-from lesionwise.errors import DataError, RecipeError
+from lesionwise.errors import DataError, RecipeError, require
 from lesionwise.wording import counted
 
 DownloadedSet = Annotated[
@@ -37,7 +43,7 @@ def download(
     out: Annotated[Path, out_option("Folder to fill.")],
     source: Annotated[
         Literal["auto", "dataverse", "isic", "kaggle"],
-        typer.Option("--source", help="Source to download from; auto asks one after the other."),
+        typer.Option("--source", help="Source to download from; auto tries one after the other."),
     ] = "auto",
     wanted: DownloadedSet = "train",
     json: Json = False,
@@ -51,12 +57,12 @@ def download(
     with TransferDisplay() as display:
         done = download_set(sources.Set(wanted), out, source=named, progress=display)
     for failed, reason in done.failed.items():
-        print_note(f"{failed} did not do: {reason}")
+        print_note(f"{failed} failed: {reason}")
     if done.kept:
         print_note(
-            f"{counted(len(done.kept), 'readable copy', 'readable copies')} in the folder left as found."
+            f"{counted(len(done.kept), 'readable copy was', 'readable copies were')} there already and kept."
         )
-    origin = f"from {done.source}" if done.source else "was there already, whole"
+    origin = f"from {done.source}" if done.source else "was already complete"
     value = {"folder": str(out), "source": done.source, "kept": list(done.kept), "failed": done.failed}
     print_result(f"{out}: {wanted} set {origin}. Licence: CC BY-NC 4.0.", value, as_json=json)
 
@@ -88,11 +94,9 @@ def audit(
     """Find errors, oddities and shortcuts in a data folder. Ends with 1 if there are errors."""
     folder = with_part(folder, part)
     from lesionwise.data.audit.run import audit_folder
-    from lesionwise.execution import Execution
     from lesionwise.split.groups import CONFIRMED_PAIRS
 
-    with Display() as display:
-        execution = Execution(workers=workers, progress=display)
+    with show_work(workers=workers) as execution:
         found = audit_folder(folder, joined=CONFIRMED_PAIRS, execution=execution)
     if gallery:
         from dataclasses import replace
@@ -126,7 +130,7 @@ def lesions(
 
     if not each_image:
         raise DataError(
-            f"{folder}: which image shows which lesion is yours to say. Write lesions.csv "
+            f"{folder}: only you can state which image shows which lesion. Write lesions.csv "
             "(image_id,lesion_id), or pass --each-image if no lesion was photographed twice."
         )
     listing = read_listing(folder)
@@ -135,7 +139,7 @@ def lesions(
         raise DataError(f"{folder}: names the lesion of every image already ({listing.table_file.name}).")
     nameless = table["image_id"][table["lesion_id"].isna()] if "lesion_id" in table else table["image_id"]
     path = declare_own_lesions(real_folder(folder), nameless.dropna().unique())
-    print_result(f"{path}: {counted(len(nameless), 'image')}, each a lesion of its own, by your word.")
+    print_result(f"{path}: states that each of {counted(len(nameless), 'image')} shows a lesion of its own.")
 
 
 def merge(
@@ -156,9 +160,15 @@ def merge(
     done = merge_folders(folders, out)
     print_note(*done.notes)
     named = ", ".join(f"{name} {count:,}" for name, count in done.images.items())
-    again = f" {counted(done.again, 'image')} of an earlier collection left out." if done.again else ""
+    again = (
+        f" {counted(done.again, 'image was', 'images were')} in an earlier collection too and left out."
+        if done.again
+        else ""
+    )
     alike = (
-        f" {counted(done.alike, 'file')} with the content of another one: one lesion." if done.alike else ""
+        f" {counted(done.alike, 'file has', 'files have')} the content of another one: one lesion."
+        if done.alike
+        else ""
     )
     print_result(
         f"{done.path}: {named}.{again}{alike}",
@@ -269,7 +279,6 @@ def split(
 ) -> None:
     """Split by lesion into train, val, cal, test and five folds; or verify a split."""
     folder = with_part(folder, part)
-    from lesionwise.execution import Execution
     from lesionwise.files import sole_writer
     from lesionwise.split.groups import PAIR_COLUMNS, read_pairs, verify_merge
     from lesionwise.split.split_file import verify_replaceable, write_split
@@ -278,8 +287,7 @@ def split(
     pairs = read_pairs(merge) if merge else []
     if merge:
         print_columns(merge, PAIR_COLUMNS)
-    with Display() as display:
-        execution = Execution(workers=workers, progress=display)
+    with show_work(workers=workers) as execution:
         unit = split_or_unit(verify, by)
         data = prepare(folder, split=unit, seed=seed, merge=pairs, execution=execution)
     if merge:
@@ -288,7 +296,7 @@ def split(
     facts = {"images": counts, "groups": len(set(data.group)), "fingerprint": data.split.fingerprint}
     shown = ", ".join(f"{part} {counts[part]}" for part in ("train", "val", "cal", "test"))
     if verify:
-        stamp = " LEAKY SPLIT, as the file states." if data.split.leaky else " No lesion stands on two sides."
+        stamp = " LEAKY SPLIT, as the file states." if data.split.leaky else " No lesion is on two sides."
         print_result(f"{verify}: fits the data ({shown}).{stamp}", facts, as_json=json)
         return
     with sole_writer(out):
@@ -330,16 +338,14 @@ def explore(
     if not force:
         claim_own_folder(out / RECORD, what="exploration")
     if set_ and not recipe:
-        raise RecipeError("Expected --recipe where a key of it is set.")
+        raise RecipeError("--set changes a key of a recipe. Pass --recipe too.")
     loaded = load_recipe(recipe, set_ or []) if recipe else None
     if loaded:
         require("torch")
-    from lesionwise.execution import Execution
     from lesionwise.explore.explore import explore_folder
     from lesionwise.explore.page import write_exploration
 
-    with Display() as display:
-        execution = Execution(workers=workers, progress=display)
+    with show_work(workers=workers) as execution:
         found = explore_folder(folder, recipe=loaded, execution=execution)
     if gallery:
         from dataclasses import replace

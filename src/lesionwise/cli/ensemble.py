@@ -32,7 +32,7 @@ def ensemble(
         evaluation = evaluate_part(folder, part) if part in parts else None
     raw = [str(run.path) for run in members if not is_calibrated(run)]
     if raw:
-        print_note(f"Not calibrated, raw probabilities were averaged: {', '.join(raw)}.")
+        print_note(f"These runs are not calibrated, so raw probabilities were averaged: {', '.join(raw)}.")
     made = f"Ensemble of {len(members)}: {folder.path}"
     value = {"run": str(folder.path), "parts": parts, "not_calibrated": raw}
     if evaluation is None:

@@ -14,10 +14,10 @@ from lesionwise.cli.console import (
     print_columns,
     print_note,
     print_result,
+    show_work,
 )
-from lesionwise.cli.extras import require
 from lesionwise.cli.options import By, Device, DeviceOption, Json, Out, Quiet
-from lesionwise.errors import LesionwiseError
+from lesionwise.errors import LesionwiseError, require
 from lesionwise.wording import counted
 
 if TYPE_CHECKING:
@@ -69,15 +69,15 @@ def evaluate(
     if changes:
         if source.is_file() or final or table or for_csv:
             raise LesionwiseError(
-                "--set goes with a run folder, and with --out, --device, --json and --quiet alone."
+                "--set needs a run folder, and allows only --out, --device, --json and --quiet beside it."
             )
         evaluate_again(source, changes, out, device=device, as_json=json)
         return
     if not source.is_file():
         if out or for_csv:
             raise LesionwiseError(
-                "--truth, --normalise, --classes, --by, --model, --malignant, --out and --force go with a "
-                "CSV; a run knows its own."
+                "--truth, --normalise, --classes, --by, --model, --malignant, --out and --force are for a "
+                "CSV: a run states its own."
             )
         folds = () if final else ("cross-validation",)  # whose runs are for one fold each
         open_run_folder(source, "run", "ensemble", *folds)
@@ -88,17 +88,12 @@ def evaluate(
             evaluation, title, check = _evaluate_run(run, read, final=final, device=device)
     else:
         if final:
-            raise LesionwiseError(f"{source}: --final goes with a run folder.")
+            raise LesionwiseError(f"{source}: is a CSV, and --final needs a run folder.")
         if malignant:
             order = classes.split(",") if classes else None
             given_too = bool(table or model or out)
             _evaluate_malignant(
-                source,
-                None if given_too else truth,
-                order,
-                normalise=normalise,
-                by=by,
-                as_json=json,
+                source, None if given_too else truth, order, normalise=normalise, by=by, as_json=json
             )
             return
         read = given.read_metadata(table) if table else None
@@ -114,13 +109,7 @@ def evaluate(
 
 
 def _evaluate_malignant(
-    source: Path,
-    truth: Path | None,
-    classes: Sequence[str] | None,
-    *,
-    normalise: bool,
-    by: By,
-    as_json: bool,
+    source: Path, truth: Path | None, classes: Sequence[str] | None, *, normalise: bool, by: By, as_json: bool
 ) -> None:
     from lesionwise.diagnoses import DIAGNOSIS_COLUMNS
     from lesionwise.evaluation.malignancy import evaluate_malignancy, read_malignancy
@@ -129,7 +118,7 @@ def _evaluate_malignant(
 
     if truth is None:
         raise LesionwiseError(
-            "--malignant needs --truth, and goes with --normalise, --classes and --by alone."
+            "--malignant needs --truth, and allows only --normalise, --classes and --by beside it."
         )
     verify_not_test(source)
     predictions = read_predictions(source, normalise=normalise, classes=classes)
@@ -139,9 +128,7 @@ def _evaluate_malignant(
     if by == "image":
         print_note(given.BY_IMAGE)
     found = evaluate_malignancy(predictions, known, str(truth), by_image=by == "image")
-    unknown = (
-        f"; {counted(found.unknown, 'image')} left out, neither malignant nor benign" if found.unknown else ""
-    )
+    unknown = f"; {counted(found.unknown, 'image')} of neither kind left out" if found.unknown else ""
     lines = [f"{name.replace('_', ' ')} {value}" for name, value in found.scores.items()]
     head = f"{source.name}: {counted(found.images, 'image')} of {counted(found.lesions, 'lesion')}"
     print_result(
@@ -161,14 +148,13 @@ def _evaluate_run(
 
     part = "test" if final else working_part(run)
     if final:
-        from lesionwise.execution import Execution
         from lesionwise.training.ledger import predict_test_together
 
-        with Display() as display:
-            look = predict_test_together(run, Execution(device, progress=display))
-        note = "The test part of this run is a fold that was held out, not the final exam: no look is noted."
+        with show_work(device) as execution:
+            look = predict_test_together(run, execution)
+        note = "The test part of this run is a held-out fold and not the final exam, so no look was recorded."
         if look:
-            note = f"Look number {look.number} at the test images of this split, noted in {look.ledger}."
+            note = f"This was look {look.number} at the test images of this split. {look.ledger} records it."
         print_note(note)
     if collection_of(read_run_predictions(run, part).image_id) == "phantom":
         print_note(PHANTOM_WARNING)
@@ -191,12 +177,11 @@ def evaluate_again(
     from lesionwise.evaluation.runs.predictions import describe_unscored
     from lesionwise.evaluation.runs.scores import working_part
     from lesionwise.evaluation.scores.evaluate import Evaluation
-    from lesionwise.execution import Execution
     from lesionwise.experiments.reevaluate import reevaluate
 
     own = out or next_run_path(Path("runs"), run.resolve().name)
-    with Display() as display:
-        folder = reevaluate(run, changes, own, execution=Execution(device, progress=display))
+    with show_work(device) as execution:
+        folder = reevaluate(run, changes, own, execution=execution)
     value, made, part = {"run": str(folder.path)}, f"New run: {folder.path}", working_part(folder)
     if not folder.predictions(part).is_file():
         print_result(f"{describe_unscored(folder)}\n\n{made}", value, as_json=as_json)

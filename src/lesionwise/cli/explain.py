@@ -4,10 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lesionwise.cli.console import Display, print_result
-from lesionwise.cli.extras import require
+from lesionwise.cli.console import print_result, show_work
 from lesionwise.cli.options import Json, Quiet, RunArgument
-from lesionwise.errors import LesionwiseError
+from lesionwise.errors import LesionwiseError, require
 from lesionwise.wording import counted
 
 if TYPE_CHECKING:
@@ -44,12 +43,10 @@ def explain(
         raise LesionwiseError(f'Expected --part to be one of {", ".join(_PARTS)} but got "{part}".')
     open_run_folder(run, "run")
     require("torch")
-    from lesionwise.execution import Execution
     from lesionwise.explain.run import explain_run
 
     names = [name.strip() for given in images or () for name in given.split(",") if name.strip()]
-    with run_to_write(run, "run") as opened, Display() as display:
-        execution = Execution(progress=display)
+    with run_to_write(run, "run") as opened, show_work() as execution:
         made = explain_run(opened, part, image_ids=names, execution=execution)
     text = f"{counted(made.images, 'image')} with their maps: {made.page}"
     if made.record:

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lesionwise.cli.console import Display, print_note, print_result, print_warning
+from lesionwise.cli.console import (
+    describe_left_out,
+    left_out_json,
+    print_note,
+    print_result,
+    print_warning,
+    show_work,
+)
 from lesionwise.cli.options import (
     DataFolder,
     EngineOption,
@@ -19,20 +26,19 @@ from lesionwise.cli.options import (
     with_part,
 )
 from lesionwise.errors import LesionwiseError
-from lesionwise.wording import counted, listed
+from lesionwise.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lesionwise.gallery.gallery import Similar
 
-_SOME_FAILED = 1
 _SUFFIX = ".safetensors"
-_LISTED = 20  # images that could not be read and are named
 
-GalleryFile = Annotated[Path, file_option("--gallery", 'A gallery of "lesionwise gallery".')]
+GalleryFile = Annotated[Path, file_option("--gallery", 'A gallery that "lesionwise gallery" made.')]
 OptionalGallery = Annotated[
-    Path | None, file_option("--gallery", 'A gallery of "lesionwise gallery"; similar lesions come from it.')
+    Path | None,
+    file_option("--gallery", 'A gallery that "lesionwise gallery" made; similar lesions come from it.'),
 ]
 Count = Annotated[int, typer.Option("--count", help="Number of similar lesions.", min=1, max=1000)]
 
@@ -44,13 +50,13 @@ def gallery(
     model: ModelFile = None,
     pictures: Annotated[
         bool,
-        typer.Option("--pictures", help="Keep a small picture of each image, which serve then shows."),
+        typer.Option("--pictures", help="Keep a small picture of each image, so that serve can show it."),
     ] = False,
     licence: Annotated[
         str,
         typer.Option(
             "--licence",
-            help="Licence of the images, as it is to be shown; by default the one that is known of them.",
+            help="Licence of the images, as it will be shown; by default the one that the data state.",
             metavar="TEXT",
         ),
     ] = "",
@@ -74,31 +80,23 @@ def gallery(
     from lesionwise.bundle.engine import load_model
     from lesionwise.data.dataset import read_dataset
     from lesionwise.data.workspace import usable_cores
-    from lesionwise.execution import Execution
     from lesionwise.files import sole_writer
     from lesionwise.gallery.gallery import load_gallery
     from lesionwise.predict.gallery import make_gallery
 
     loaded = load_model(model, streams=usable_cores())
     dataset = read_dataset(folder, without_table=True)
-    with sole_writer(out), Display() as display:
-        display.on_data(dataset.about)
+    with sole_writer(out), show_work(workers=workers, engine=engine) as execution:
+        execution.progress.on_data(dataset.about)
         earlier = load_gallery(out, loaded) if append else None
         made, faults = make_gallery(
-            loaded,
-            dataset,
-            out,
-            earlier=earlier,
-            pictures=pictures,
-            licence=licence,
-            execution=Execution(workers=workers, engine=engine, progress=display),
+            loaded, dataset, out, earlier=earlier, pictures=pictures, licence=licence, execution=execution
         )
         made.write()
     lines = [f"{out}: {made.describe()}.", *made.advice]
     if not made.about.licence:
-        lines.append('Nobody who sees the gallery learns its licence. To state it: --licence "…" --force')
-    lines += [f"{counted(len(faults), 'file')} left out:"] if faults else []
-    lines += [f"  {path}: {reason}" for _, path, reason in faults[:_LISTED]]
+        lines.append('The gallery states no licence. To state one: --licence "…" --force')
+    lines += describe_left_out(faults)
     lines.append(f"Next: lesionwise similar IMAGE --gallery {out}, or lesionwise serve --gallery {out}")
     value = {
         "gallery": str(out),
@@ -106,11 +104,11 @@ def gallery(
         "lesions": made.lesions,
         "pictures": bool(made.pictures),
         "licence": made.about.licence,
-        "left_out": [dict(zip(("image_id", "path", "reason"), fault, strict=True)) for fault in faults],
+        "left_out": left_out_json(faults),
     }
     print_result("\n".join(lines), value, as_json=json)
     if faults:
-        raise typer.Exit(_SOME_FAILED)
+        raise typer.Exit(1)
 
 
 def similar(
@@ -124,7 +122,7 @@ def similar(
         str,
         typer.Option(
             "--lesion",
-            help="Lesion of the gallery that the images show, if it is known; it is left out.",
+            help="Lesion of the gallery that the images show, if known; the results leave it out.",
             metavar="ID",
         ),
     ] = "",
@@ -151,7 +149,7 @@ def similar(
     if not json:
         print_note(*opened.advice, DISCLAIMER)
     if answers.left_out:
-        raise typer.Exit(_SOME_FAILED)
+        raise typer.Exit(1)
 
 
 def describe_similar(found: "Sequence[Similar]", name: str = "") -> str:
@@ -159,7 +157,7 @@ def describe_similar(found: "Sequence[Similar]", name: str = "") -> str:
     from lesionwise.gallery.gallery import NOTHING_ALIKE
 
     if not found:
-        return "No other lesion is in the gallery."
+        return "The gallery has no other lesion."
     counts = Counter(one.dx for one in found).most_common()
     head = f"{name}: " if name else ""
     head += f"most similar: {listed([f'{number} {dx}' for dx, number in counts])}."

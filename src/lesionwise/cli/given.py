@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 TruthOption = Annotated[
     Path | None,
     table_option(
-        "--truth", "True diagnoses of a CSV: ISIC ground truth, image_id and dx, or a data folder with them."
+        "--truth",
+        "True diagnoses for a CSV: ISIC ground truth, a table of image_id and dx, or a data folder.",
     ),
 ]
 TableOption = Annotated[
@@ -35,8 +36,8 @@ ResampleBy = Annotated[
     By,
     typer.Option(
         "--by",
-        help="What intervals resample. Use image only where no lesion is known: the intervals are then too "
-        "narrow.",
+        help="Unit that is resampled for the intervals. Use image only if no lesion is known; the intervals "
+        "are then too narrow.",
     ),
 ]
 Force = Annotated[
@@ -54,7 +55,7 @@ MadeByModel = Annotated[
     Path | None,
     model_option("--model", "Bundle that made the predictions, to find images that it was trained on."),
 ]
-BY_IMAGE: Final = "Every photograph counts as a lesion of its own: intervals are too narrow."
+BY_IMAGE: Final = "Every photograph counts as a lesion of its own, so the intervals are too narrow."
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,7 @@ class Known:
     """What a user gives beside predictions.
 
     Attributes:
-        truth: A table of true diagnoses.
         table: What is known of the images besides, as `read_metadata` returns it.
-        normalise: Divide each row of confidences by its sum.
-        model: The bundle that made the predictions.
         classes: Codes in the order of numbered columns, with commas between them.
         among: Bundles of which one may have made the predictions; that which they name by its hash counts.
     """
@@ -125,11 +123,7 @@ def _read_folder(folder: Path) -> "pd.DataFrame":
 
 
 def read_csv(source: Path, known: Known) -> Given:
-    """Read the predictions of a CSV, and look up truth, lesions and training images.
-
-    Args:
-        known: What was given beside it. Of images of HAM10000 the package knows diagnosis and lesion itself.
-    """
+    """Read the predictions of a CSV, and look up truth, lesions and training images."""
     from lesionwise.evaluation.predictions import read_predictions
     from lesionwise.evaluation.runs.scores import verify_not_test
     from lesionwise.evaluation.tables import join_table, join_truth
@@ -201,7 +195,7 @@ def _describe_rest(rest: "Evaluation | None") -> list[str]:
     """Return the scores and the verdict on the images that the model was not made with."""
     if rest is None:
         return [
-            "Verdict: none. The model has seen every image, or its lesion: nothing is known of new lesions."
+            "Verdict: none. The model was trained on every image or its lesion. New lesions were not tested."
         ]
     scores = ", ".join(
         f"{rest.title(name)} {rest.overall[name]}" for name in ("balanced_accuracy", "accuracy")
@@ -228,7 +222,7 @@ def _join_shipped(predictions: "Predictions") -> "Predictions":
         return predictions
     columns = ["image_id", *(["dx"] if "diagnoses" in lacking else [])]
     table = known[columns].assign(group=lesion_groups(known))
-    print_note(f"All images are of HAM10000: {' and '.join(lacking)} are those of the table that ships.")
+    print_note(f"All images are of HAM10000: {' and '.join(lacking)} were taken from the included table.")
     return join_table(predictions, table, "HAM10000")
 
 
@@ -259,8 +253,8 @@ def _find_seen(predictions: "Predictions", model: Path | None) -> "Seen | None":
         found = shipped_description(made_by)
         if found is None:
             print_note(
-                f"The predictions were made by {made_by.name} (SHA-256 {made_by.sha256[:12]}), which does "
-                "not ship with this version. Pass --model FILE to find images that it was trained on."
+                f"The predictions were made by {made_by.name} (SHA-256 {made_by.sha256[:12]}), which is "
+                "not included in this version. Pass --model FILE to find images that it was trained on."
             )
             return None
         description = found
@@ -268,5 +262,5 @@ def _find_seen(predictions: "Predictions", model: Path | None) -> "Seen | None":
         return None
     seen = seen_images(description, predictions)
     if seen is None:
-        print_note(f"{description.name} does not say which images it was trained on.")
+        print_note(f"{description.name} does not state which images it was trained on.")
     return seen

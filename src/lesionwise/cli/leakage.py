@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lesionwise.cli import options
-from lesionwise.cli.console import Display, print_result
-from lesionwise.cli.extras import require
+from lesionwise.cli.console import print_result, show_work
+from lesionwise.errors import require
 from lesionwise.labels import LEAKY_STAMP
 from lesionwise.wording import counted
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 _SHOWN = ("accuracy", "balanced_accuracy")
 _FIRST = (
-    "The same recipe and the same images; what differs is how the test images were put aside. The two ways\n"
-    "that resample also train on equally common diagnoses, with more images and steps in an epoch, and test\n"
-    "on such: compare balanced accuracies. Commonest alone: the accuracy of always answering the commonest\n"
-    "diagnosis of that place. 95 % intervals by lesion."
+    "All four use the same recipe and the same images, but put aside the test images in different ways.\n"
+    "The two ways that resample make the diagnoses equally common, in training and in test, and have more\n"
+    "images and steps in an epoch, so compare balanced accuracies. Commonest alone is the accuracy of\n"
+    "always giving the commonest diagnosis of the tested images. 95 % intervals by lesion."
 )
 
 
@@ -39,22 +39,14 @@ def leakage(
 
     resolved = load_recipe(recipe, set_ or ())
     require("torch")
-    from lesionwise.execution import Execution
     from lesionwise.experiments.leakage import measure_leakage
     from lesionwise.files import read_json
     from lesionwise.report.leakage import write_leakage_page
     from lesionwise.run_folder import RunFolder
 
     folder = out or Path("runs") / f"{Path(recipe).stem}-leakage"
-    with Display() as display:
-        outcomes = measure_leakage(
-            resolved,
-            data,
-            out=folder,
-            split=split,
-            seed=seed,
-            execution=Execution(device=device, workers=workers, engine=engine, progress=display),
-        )
+    with show_work(device, workers=workers, engine=engine) as execution:
+        outcomes = measure_leakage(resolved, data, out=folder, split=split, seed=seed, execution=execution)
     page = write_leakage_page(folder)
     text = f"{describe_outcomes(outcomes)}\n\nPage: {page}"
     value = {"out": str(folder), "page": str(page), **read_json(RunFolder(folder).leakage)}
@@ -67,7 +59,9 @@ def describe_outcomes(outcomes: "list[Outcome]") -> str:
     for outcome in outcomes:
         stamp = f"  {LEAKY_STAMP}" if outcome.leaky else ""
         share = outcome.tainted / outcome.own.images
-        copies = f", {outcome.repeated:,} of them the very photograph" if outcome.repeated else ""
+        copies = (
+            f", and {outcome.repeated:,} of them are copies of a training image" if outcome.repeated else ""
+        )
         shows = counted(outcome.tainted, f"({share:.0%}) shows", f"({share:.0%}) show")
         lines = [
             f"{outcome.title}{stamp}",

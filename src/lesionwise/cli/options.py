@@ -142,13 +142,12 @@ By = Literal["lesion", "image"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 EngineName = Literal["local", "ray"]
 DataFolder = Annotated[
-    Path,
-    typer.Argument(help="Folder of images with its table.", metavar="DIR", callback=verify_data_folder),
+    Path, typer.Argument(help="Folder of images with its table.", metavar="DIR", callback=verify_data_folder)
 ]
 RecipeArgument = Annotated[
     str,
     typer.Argument(
-        help="Name of a recipe that ships, or a .toml file.", metavar="RECIPE", autocompletion=complete_recipe
+        help="Name of an included recipe, or a .toml file.", metavar="RECIPE", autocompletion=complete_recipe
     ),
 ]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
@@ -170,8 +169,8 @@ LesionsOfPictures = Annotated[
     By,
     typer.Option(
         "--by",
-        help="With --data: what counts as one lesion. Use image only where no lesion is known: each picture "
-        "then counts as a lesion of its own.",
+        help="With --data: unit that counts as one lesion. Use image only if no lesion is known; each "
+        "picture then counts as a lesion of its own.",
     ),
 ]
 OptionalData = Annotated[
@@ -182,17 +181,20 @@ SplitFile = Annotated[
     Path | None, file_option("--split", "The split.csv to use; without it, a split is made.")
 ]
 ModelFile = Annotated[
-    Path | None, model_option("--model", "A bundle, or one that ships: best (the default), larger.")
+    Path | None,
+    model_option("--model", "A bundle, or the name of an included one: best (the default) or larger."),
 ]
 PrecisionOption = Annotated[
     Literal["auto", "fp32", "bf16", "int8"] | None,
     typer.Option(
         "--precision",
         help="Number format to compute in; by default the one that the bundle states. auto is the fastest "
-        "that changes hardly an answer, as the bundle measured it, and that this processor has.",
+        "one that this processor has and that hardly changes an answer, as measured for the bundle.",
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.", min=0, max=2**31 - 1)]
+Seed = Annotated[
+    int, typer.Option("--seed", help="Seed of everything that is drawn at random.", min=0, max=2**31 - 1)
+]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -231,8 +233,8 @@ ByOption = Annotated[
     By,
     typer.Option(
         "--by",
-        help="What stays on one side of the split. By image LEAKS: it shows what a leak is worth, and is "
-        "stamped.",
+        help="Unit that stays on one side of the split. A split by image LEAKS: it shows what a leak is "
+        "worth, and its results are stamped.",
     ),
 ]
 

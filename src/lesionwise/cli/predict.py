@@ -21,7 +21,7 @@ from lesionwise.cli.options import (
     Workers,
     file_option,
 )
-from lesionwise.errors import DataError, LesionwiseError
+from lesionwise.errors import DataError, LesionwiseError, require
 from lesionwise.names import image_id_of
 from lesionwise.wording import counted, did_you_mean, listed
 
@@ -35,10 +35,9 @@ if TYPE_CHECKING:
     from lesionwise.predict.metadata import MetadataTable
     from lesionwise.predict.similar import SimilarFinder
 
-_SOME_FAILED = 1
 _SUFFIXES = (".csv", ".parquet")
 _OPTIONS = {"age": "--age", "sex": "--sex", "localization": "--site"}
-_FINISHED = "{}: is finished and holds {}. Nothing is left to do. Leave --resume out to predict anew."
+_FINISHED = "{}: is finished and holds {}. Nothing is left to do. Leave --resume out to predict again."
 
 
 Places = Annotated[
@@ -56,16 +55,18 @@ OutFile = Annotated[
         metavar="FILE",
     ),
 ]
-Age = Annotated[float | None, typer.Option("--age", help="Age in years, if known; it holds for all images.")]
+Age = Annotated[
+    float | None, typer.Option("--age", help="Age in years, if known; it is used for all images.")
+]
 Sex = Annotated[
     str | None,
-    typer.Option("--sex", help="female or male, if known; it holds for all images.", metavar="SEX"),
+    typer.Option("--sex", help="Sex, female or male, if known; it is used for all images.", metavar="SEX"),
 ]
 Site = Annotated[
     str | None,
     typer.Option(
         "--site",
-        help="Where the lesion is, such as back or face, if known; it holds for all images.",
+        help="Site of the lesion, such as back or face, if known; it is used for all images.",
         metavar="SITE",
     ),
 ]
@@ -135,13 +136,13 @@ def predict(
     if out is None:
         printed = {"--errors": errors, "--format isic": format_ == "isic", "--resume": resume}
         _refuse(printed, "is for a table. Add --out FILE.csv, or leave it out.")
-    _verify_similar(gallery, similar, format_)
+    _refuse({"--similar": gallery is None and similar}, "needs --gallery. Add it, or leave it out.")
+    _refuse({"--gallery": format_ == "isic" and gallery}, "is not for the columns of --format isic.")
     if engine == "ray":
         local = {"--heatmaps": heatmaps, "--workers": workers, "--metadata": metadata, "--gallery": gallery}
         local |= {_OPTIONS[name]: True for name in record}
         _refuse(local, "is for --engine local; leave one of the two out.")
         _refuse({"--engine ray": out is None}, "writes a table. Add --out FILE.csv.")
-    _verify_parquet(out)
     _verify_record(record, model)
     from lesionwise.bundle.engine import load_model
     from lesionwise.bundle.rendering import DISCLAIMER, warnings_about
@@ -193,7 +194,7 @@ def predict(
     if not json:
         print_note(*([] if out else [DISCLAIMER]), f"Computed in {loaded.precision}.")
     if tally.failed:
-        raise typer.Exit(_SOME_FAILED)
+        raise typer.Exit(1)
 
 
 @contextmanager
@@ -220,30 +221,6 @@ def _written_table(output: "Output") -> "Iterator[Output]":
         pack(table, out)
 
 
-def _verify_similar(gallery: Path | None, count: int | None, format_: str) -> None:
-    """Refuse options that similar lesions cannot have."""
-    _refuse({"--similar": gallery is None and count}, "needs --gallery. Add it, or leave it out.")
-    _refuse({"--gallery": format_ == "isic" and gallery}, "is not for the columns of --format isic.")
-
-
-def _verify_parquet(out: Path | None) -> None:
-    """Refuse a Parquet file before the work if its library is missing."""
-    if out and out.suffix.lower() == ".parquet":
-        from lesionwise.packed import import_arrow
-
-        import_arrow()
-
-
-def _similar_finder(gallery: Path, engine: "Engine", count: int | None) -> "SimilarFinder":
-    """Return what finds the similar lesions of a batch."""
-    from lesionwise.gallery.gallery import COUNT, load_gallery
-    from lesionwise.predict.similar import SimilarFinder
-
-    opened = load_gallery(gallery, engine)
-    print_note(*opened.advice)
-    return SimilarFinder(opened, count or COUNT)
-
-
 def _choose_work(
     engine: EngineName, workers: int | None, known: "MetadataTable | None"
 ) -> "Callable[..., Tally]":
@@ -262,6 +239,15 @@ def _refuse(given: "Mapping[str, object]", why: str) -> None:
     for option, value in given.items():
         if value:
             raise LesionwiseError(f"{option} {why}")
+
+
+def _similar_finder(gallery: Path, engine: "Engine", count: int | None) -> "SimilarFinder":
+    from lesionwise.gallery.gallery import COUNT, load_gallery
+    from lesionwise.predict.similar import SimilarFinder
+
+    opened = load_gallery(gallery, engine)
+    print_note(*opened.advice)
+    return SimilarFinder(opened, count or COUNT)
 
 
 def _read_known(metadata: Path | None, record: "Record", engine: "Engine") -> "MetadataTable | None":
@@ -283,7 +269,7 @@ def _verify_record(record: "Record", model: Path | None) -> None:
     for name, value in record.items():
         option = _OPTIONS[name]
         if encoding is None or name not in encoding.names:
-            takes = f"it takes {listed(encoding.names)}" if encoding else "it is a model of images alone"
+            takes = f"it takes {listed(encoding.names)}" if encoding else "it takes images alone"
             raise DataError(f"{option}: {description.name} does not use it: {takes}. Leave it out.")
         own = next(field for field in encoding.fields if field.name == name)
         if own.encode(value) is None:
@@ -321,7 +307,7 @@ def _report_known(metadata: Path, table: "MetadataTable", pictures: "Pictures") 
         theirs = next(iter(table.places), "no row")
         ours = first.path if table.key == "path" else first.image_id
         raise LesionwiseError(
-            f"{metadata}: has a row for none of the {counted(len(pictures), 'image')}: it names {theirs}, "
+            f"{metadata}: has no row for any of the {counted(len(pictures), 'image')}: it names {theirs}, "
             f"and the first image is {ours}. Check that the ids match."
         )
     print_note(table.columns, f"{metadata}: has a row for {known} of {counted(len(pictures), 'image')}.")
@@ -332,9 +318,9 @@ def _verify_bare_ids(pictures: "Pictures") -> None:
     for picture in pictures:
         if not picture.named and picture.image_id != image_id_of(picture.image_id):
             raise LesionwiseError(
-                f"{picture.path}: expected one image of each name for --format isic, whose ids are bare, but "
-                f"several are called {image_id_of(picture.image_id)}. Leave the others out, or name ids in a "
-                "CSV of image_id and path."
+                f"{picture.path}: expected one image of each name, because --format isic writes names "
+                f"without folders, but several are called {image_id_of(picture.image_id)}. Leave the others "
+                "out, or give ids in a CSV of image_id and path."
             )
 
 
@@ -358,18 +344,20 @@ def _verify_names(
     read = {Path(name).resolve() for name in (*places, model, metadata) if name}
     for option, path, suffixes in (("--out", out, _SUFFIXES), ("--errors", errors, _SUFFIXES[:1])):
         if path and path.resolve() in read:
-            raise LesionwiseError(f"{path}: is read; expected {option} to name another file.")
+            raise LesionwiseError(f"{path}: is an input; expected {option} to name another file.")
         if path and path.suffix.lower() not in suffixes:
             names = " or ".join(f"{path.stem}{suffix}" for suffix in suffixes)
             raise LesionwiseError(f"{path}: expected {option} to end in {' or '.join(suffixes)}, as {names}.")
+    if out and out.suffix.lower() == ".parquet":
+        require("pyarrow")
 
 
 def _report(tally: "Tally", output: "Output", precision: str, *, as_json: bool) -> None:
     from lesionwise.bundle.rendering import describe_counts, describe_several
 
     out, errors = output.table, output.errors
-    kept = f", {tally.kept} kept from before" if tally.kept else ""
-    repeated = f", {tally.repeated} named again and left out" if tally.repeated else ""
+    kept = f", {tally.kept} kept from an earlier run" if tally.kept else ""
+    repeated = f", {tally.repeated} repeated and left out" if tally.repeated else ""
     failed = f"; {tally.failed} could not be predicted: {errors}" if tally.failed else ""
     if tally.kept and not (tally.predicted or tally.failed):
         text = _FINISHED.format(out, counted(tally.kept, "image"))

@@ -26,7 +26,6 @@ class Header(NamedTuple):
     """What the comments at the top of a recipe say.
 
     Attributes:
-        description: What is trained, in a sentence or two.
         notes: Command, cost, measured scores and what else is named, by name.
     """
 

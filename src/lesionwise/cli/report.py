@@ -31,7 +31,8 @@ Folds = Annotated[
 Notes = Annotated[
     Path | None,
     file_option(
-        "--notes", "With --card: a Markdown file with what only its makers know; it is copied unchanged."
+        "--notes",
+        "With --card: a Markdown file with what only the makers of the model know; it is copied as it is.",
     ),
 ]
 
@@ -59,7 +60,7 @@ def report(
 
     if run.is_file():
         if card or out is None:
-            raise LesionwiseError(f"{run}: the report of a CSV needs --out DIR, and there is no card of it.")
+            raise LesionwiseError(f"{run}: the report of a CSV needs --out DIR, and a CSV has no model card.")
         be_quiet(quiet or json)
         read = given.read_metadata(table) if table else None
         known = given.Known(truth, read, normalise=normalise, model=model, classes=classes)
@@ -71,7 +72,7 @@ def report(
         return
     if truth or table or normalise or classes or model or out or force or by == "image":
         raise LesionwiseError(
-            "--truth, --table, --normalise, --classes, --by, --model, --out and --force go with a CSV."
+            "--truth, --table, --normalise, --classes, --by, --model, --out and --force are for a CSV."
         )
     if not card and (licence or folds or notes):
         raise LesionwiseError("--licence, --folds and --notes are for the model card. Add --card.")
@@ -85,7 +86,7 @@ def report(
 
     if card and not licence:
         print_note(
-            'No licence was stated, without which nothing is published: --licence "CC BY-NC 4.0".',
+            'No licence was stated, and the model cannot be published without one: --licence "CC BY-NC 4.0".'
         )
     with sole_writer(run), Display() as display:
         _evaluate_first(folder)
@@ -107,7 +108,7 @@ def _evaluate_first(run: "RunFolder") -> None:
     part = working_part(run)
     if is_evaluated(run) or not run.predictions(part).is_file():
         return
-    print_note(f"{run.path}: was not evaluated yet; its {part} part is scored first.")
+    print_note(f"{run.path}: was not evaluated yet, so its {part} part is scored first.")
     table, missing = about_part(run, part)
     if missing:
         print_note(missing)

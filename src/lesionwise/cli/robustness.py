@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lesionwise.cli.console import Display, print_note, print_result
-from lesionwise.cli.extras import require
+from lesionwise.cli.console import Display, print_note, print_result, show_work
 from lesionwise.cli.options import DeviceOption, Json, Quiet, RunArgument, file_option, folder_option
-from lesionwise.errors import LesionwiseError
+from lesionwise.errors import LesionwiseError, require
 from lesionwise.wording import counted
 
 if TYPE_CHECKING:
@@ -17,15 +16,17 @@ if TYPE_CHECKING:
 
 Model = Annotated[
     Path,
-    typer.Argument(help="A run folder, a bundle, or one that ships: best, larger.", metavar="RUN|BUNDLE"),
+    typer.Argument(
+        help="A run folder, a bundle, or the name of an included bundle: best or larger.",
+        metavar="RUN|BUNDLE",
+    ),
 ]
 DataFolder = Annotated[
     Path | None,
-    folder_option("--data", "Folder of the images; where they were in training for a run."),
+    folder_option("--data", "Folder of the images; for a run, by default the one that it was trained on."),
 ]
 SplitFile = Annotated[
-    Path | None,
-    file_option("--split", "For a bundle: the split.csv that it was made with."),
+    Path | None, file_option("--split", "For a bundle: the split.csv that it was made with.")
 ]
 
 
@@ -45,25 +46,20 @@ def robustness(
     open_run_folder(run, "run", "ensemble")
     require("torch")
     from lesionwise.evaluation.robustness import describe_robustness
-    from lesionwise.execution import Execution
     from lesionwise.experiments.robustness import perturbed_part
     from lesionwise.files import write_part
     from lesionwise.run_record import timed_stage
 
-    with run_to_write(run, "run", "ensemble") as folder, Display() as display:
+    with run_to_write(run, "run", "ensemble") as folder, show_work(device) as execution:
         with timed_stage(folder, f"robustness on {part}"):
-            found = perturbed_part(folder, part, execution=Execution(device, progress=display))
+            found = perturbed_part(folder, part, execution=execution)
         write_part(folder.robustness, part, found)
     lines = [f"{part}, on changed photographs:", *(f"  {line}" for line in describe_robustness(found))]
     print_result("\n".join(lines), found.to_json(), as_json=json)
 
 
 def stability(
-    model: Model,
-    data: DataFolder = None,
-    split: SplitFile = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    model: Model, data: DataFolder = None, split: SplitFile = None, json: Json = False, quiet: Quiet = False
 ) -> None:
     """Show how often answers stay the same when cal pictures hardly change: saved again, moved, mirrored."""
     found = (_of_run if model.is_dir() else _of_bundle)(model, data, split)
@@ -72,19 +68,17 @@ def stability(
 
 def _of_run(path: Path, data: Path | None, split: Path | None) -> "Stability":
     from lesionwise.bundle.engine import Engine
-    from lesionwise.execution import Execution
     from lesionwise.experiments.stability import run_stability
     from lesionwise.export.run import export_run
     from lesionwise.run_folder import run_to_write
 
     if split:
-        raise LesionwiseError(f"{path}: a run knows its split; leave out --split.")
+        raise LesionwiseError(f"{path}: is a run, which has its own split. Leave out --split.")
     with run_to_write(path, "run", "ensemble") as run, TemporaryDirectory() as folder:
-        print_note("Making the run's bundle, which is measured and not kept.")
-        with Display() as display:
-            execution = Execution(progress=display)
+        print_note("The bundle of the run is made now. It is measured and not kept.")
+        with show_work() as execution:
             engine = Engine(export_run(run, Path(folder) / "model.onnx", execution=execution))
-            return run_stability(run, engine, data=data, progress=display)
+            return run_stability(run, engine, data=data, progress=execution.progress)
 
 
 def _of_bundle(path: Path, data: Path | None, split: Path | None) -> "Stability":

@@ -15,9 +15,8 @@ from lesionwise.cli.console import (
     print_result,
     remember_folder,
 )
-from lesionwise.cli.extras import require
 from lesionwise.cli.train import train_shown, verify_run_out
-from lesionwise.errors import RunError
+from lesionwise.errors import RunError, require
 
 _PHANTOM_ROOT = Path(".lesionwise")
 _PHANTOM_LESIONS = 60  # of each diagnosis: enough that a small network learns all seven
@@ -27,7 +26,7 @@ def run(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            help="A shipped recipe, or a .toml file; `small` with --data, else `phantom`.",
+            help="An included recipe, or a .toml file; by default `small` with --data, else `phantom`.",
             metavar="RECIPE",
             autocompletion=options.complete_recipe,
         ),
@@ -48,7 +47,10 @@ def run(
 ) -> None:
     """Do the whole job: read, clean, cache, split, train, evaluate on val, report."""
     if data is None and devices * nodes > 1:
-        raise RunError('Expected --data: several processes draw no phantoms. "lesionwise data phantom" does.')
+        raise RunError(
+            "Expected --data, because several processes draw no phantoms. Run "
+            '"lesionwise data phantom" first.'
+        )
     from lesionwise.recipe import load_recipe
     from lesionwise.run_folder import next_run_path, run_to_write
 
@@ -69,13 +71,7 @@ def run(
     if out:
         remember_folder(out)
     begin = partial(
-        train,
-        resolved,
-        data or _phantom(seed, workers),
-        out=out,
-        split=unit,
-        seed=seed,
-        resume=resume,
+        train, resolved, data or _phantom(seed, workers), out=out, split=unit, seed=seed, resume=resume
     )
     execution = Execution(device=device, devices=devices, nodes=nodes, workers=workers)
     folder = train_shown(begin, execution)

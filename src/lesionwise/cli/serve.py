@@ -29,8 +29,8 @@ Token = Annotated[
     str | None,
     typer.Option(
         "--token",
-        help="Secret that requests must bring. Others on this machine can see it here, so set the variable "
-        "instead.",
+        help="Secret that requests must contain. Others on this machine can see it on the command line, so "
+        "set the variable instead.",
         envvar="LESIONWISE_TOKEN",
     ),
 ]
@@ -41,16 +41,14 @@ Threads = Annotated[
 ModelSha256 = Annotated[
     str | None,
     typer.Option(
-        "--model-sha256",
-        help="SHA-256 that the model must have; another one is not served.",
-        metavar="HEX",
+        "--model-sha256", help="SHA-256 that the model must have; another one is not served.", metavar="HEX"
     ),
 ]
 Drain = Annotated[
     float,
     typer.Option(
         "--drain",
-        help="Seconds that requests are still taken after SIGTERM, while /ready says no.",
+        help="Seconds for which requests are still accepted after SIGTERM, while /ready reports no.",
         min=0,
         metavar="SECONDS",
     ),
@@ -66,7 +64,7 @@ ShareGallery = Annotated[
     bool,
     typer.Option(
         "--share-gallery",
-        help="With --share: let whoever has the address and the token see what the gallery shows.",
+        help="With --share: let everybody who has the address and the token see what the gallery shows.",
     ),
 ]
 

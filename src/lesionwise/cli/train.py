@@ -9,8 +9,7 @@ import typer
 
 from lesionwise.cli import options
 from lesionwise.cli.console import Display, print_note, print_result, remember_folder
-from lesionwise.cli.extras import require
-from lesionwise.errors import RunError
+from lesionwise.errors import RunError, require
 from lesionwise.wording import counted
 
 if TYPE_CHECKING:
@@ -74,7 +73,9 @@ def train(
         print_result(f"Trained: {run.path}", {"run": str(run.path)}, as_json=json)
         return
     if devices * nodes > 1:
-        raise RunError("--seeds trains one after another in one process. Train each by itself, with --seed.")
+        raise RunError(
+            "--seeds trains one seed after another in one process. Train each seed by itself with --seed."
+        )
     if resume and not out:
         raise RunError("Expected --out to name the runs that --resume continues.")
 
@@ -108,13 +109,7 @@ def _own_recipe(out: Path, named: "Recipe") -> "Recipe":
 
 
 def _train_seeds(
-    recipe: "Recipe",
-    folder: Path,
-    train_one: "TrainSeed",
-    *,
-    seeds: int,
-    first: int,
-    split: Path | None,
+    recipe: "Recipe", folder: Path, train_one: "TrainSeed", *, seeds: int, first: int, split: Path | None
 ) -> tuple[str, dict[str, Any]]:
     """Train several seeds, and return the mean of their scores as text and as JSON."""
     from lesionwise.experiments.seeds import RECORD, train_seeds

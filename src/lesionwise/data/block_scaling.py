@@ -35,9 +35,6 @@ def eighths(sides: tuple[int, int], least: tuple[int, int]) -> int:
 def scale_blocks(pixels: Pixels, k: int) -> Pixels:
     """Return a picture at k eighths of its size, as a JPEG of the same pixels would be decoded.
 
-    Args:
-        k: Exponent from 1 to 8.
-
     Returns:
         Shape (ceil(H k / 8), ceil(W k / 8), 3).
 

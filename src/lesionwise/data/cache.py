@@ -76,11 +76,7 @@ def open_cache(
     steps: tuple[str, ...] = (),
     execution: Execution = Execution(),
 ) -> ImageCache:
-    """Return the pixels of a data set, decoding only what was never decoded.
-
-    Raises:
-        FindingsError: If images cannot be read; the message names them. What could be read is kept.
-    """
+    """Return the pixels of a data set, decoding only what was never decoded."""
     builder = _builder(dataset, size, steps, execution)
     folder, workers = builder.folder, execution.workers or usable_cores()
     if not builder.is_whole(workers):
@@ -93,8 +89,8 @@ def open_cache(
             if error.errno not in _NOT_WRITABLE:
                 raise
             raise DataError(
-                f"{folder}: the image cache is not whole, and cannot be written: {error.strerror}. Set "
-                "LESIONWISE_CACHE to a folder that can."
+                f"{folder}: the image cache is incomplete, and its folder cannot be written to: "
+                f"{error.strerror}. Set LESIONWISE_CACHE to a folder that you can write to."
             ) from error
     pixels = np.load(builder.pixels, mmap_mode="r")
     return ImageCache(pixels, _fingerprint(dataset, builder.noted_hashes()), folder)

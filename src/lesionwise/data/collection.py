@@ -9,8 +9,8 @@ PHANTOM_PREFIX: Final = "PHANTOM_"
 HAM10000_FINGERPRINT: Final = "59ff5503d325365201462b82282781f1ffb61a6b75d32a2ca6670751b49278cd"
 """Data fingerprint of the whole of HAM10000; bundles from before the field `collection` are known by it."""
 PHANTOM_WARNING: Final = (
-    "Drawn phantoms, not photographs: this model learnt from drawings and knows nothing of skin. "
-    "Its scores and answers say only that the software works."
+    "Drawn phantoms, not photographs: this model learnt from drawings and knows nothing about skin. Its "
+    "scores and answers only show that the software works."
 )
 
 

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from lesionwise.data.images import MAX_BYTES
-from lesionwise.errors import DataError, ImageError, MissingExtraError
+from lesionwise.data.images import verify_bytes
+from lesionwise.errors import DataError, ImageError, needing
 from lesionwise.names import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from lesionwise.packed import PARQUET, ReadImage, open_packed
 from lesionwise.tables import DERMAMNIST_IDS, PACKED_SUFFIXES, read_table
@@ -35,7 +35,7 @@ def is_image_name(name: PurePath) -> bool:
 
 def refuse_unread(suffix: str) -> bytes:
     """Raise for a picture of a kind that is not read."""
-    raise ImageError(f"is a {suffix} file, which is not read. Convert it to PNG or JPEG")
+    raise ImageError(f"is a {suffix} file, which lesionwise does not read. Convert it to PNG or JPEG")
 
 
 def holds_images(path: Path) -> bool:
@@ -61,8 +61,7 @@ def _in_zip(path: Path) -> Iterator[tuple[str, ReadImage]]:
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    if member.file_size > MAX_BYTES:
-        raise ImageError(f"unpacks to {member.file_size >> 20} MiB; at most {MAX_BYTES >> 20} are read")
+    verify_bytes(member.file_size)
     try:
         return archive.read(member)
     except _BAD_MEMBER as error:
@@ -82,17 +81,15 @@ def _in_packed(path: Path) -> Iterator[tuple[str, ReadImage]]:
     [(name, times)] = Counter(names).most_common(1) or [("", 0)]
     if times > 1:
         raise DataError(
-            f"{path}: expected each image once but {name} stands in {times} rows. "
-            "Add a column image_id with one name for each row."
+            f"{path}: expected each image once but {name} is in {times} rows. Add a column image_id with "
+            "one name for each row."
         )
     yield from zip(names, open_packed(path).images(), strict=True)
 
 
 def _in_hdf5(path: Path) -> Iterator[tuple[str, ReadImage]]:
-    try:
+    with needing("h5py"):
         import h5py  # noqa: PLC0415 (an extra)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("keras", "h5py") from error
     try:
         file = h5py.File(path, "r")  # closed with the last picture that reads from it
     except OSError as error:
@@ -112,8 +109,7 @@ def _read_dataset(file: Any, name: str) -> bytes:  # noqa: ANN401 (of h5py, an e
 def _bytes_of(dataset: Any) -> bytes:  # noqa: ANN401 (of h5py, an extra)
     if not hasattr(dataset, "dtype") or dataset.ndim > 1 or (dataset.ndim and dataset.dtype != np.uint8):
         raise ImageError("expected the bytes of an image file, as in train-image.hdf5 of ISIC 2024")
-    if dataset.nbytes > MAX_BYTES:
-        raise ImageError(f"has {dataset.nbytes >> 20} MiB; at most {MAX_BYTES >> 20} are read")
+    verify_bytes(dataset.nbytes)
     value = dataset[()]
     return value if isinstance(value, bytes) else np.asarray(value).tobytes()
 

@@ -53,9 +53,6 @@ def decode_jpeg(content: bytes, *, height: int = 1, width: int = 1, colours: str
     """Decode a JPEG at the smallest DCT scale that covers a size, and refuse it where data is missing.
 
     Stray bytes between two headers, and zeros before the end marker, are no damage; some cameras write them.
-
-    Raises:
-        DamagedImageError: If the decoder would have to repair anything else.
     """
 
     def decode(data: bytes) -> Pixels:
@@ -98,7 +95,7 @@ def verify_no_hole(data: bytes) -> None:
 def _hole_error() -> DamagedImageError:
     return DamagedImageError(
         f"is damaged: its compressed pixels have {len(_HOLE):,} zero bytes or more in a row, as in a file "
-        "that was not written to its end"
+        "whose writing was interrupted"
     )
 
 
@@ -228,7 +225,7 @@ def _verify_deflated(data: bytes, room: int) -> int:
     except zlib.error as error:
         raise DamagedImageError(f"is damaged: {error}") from error
     if not unpacker.eof:
-        raise DamagedImageError("is damaged: its compressed data has another length than its pixels")
+        raise DamagedImageError("is damaged: the length of its compressed data does not fit its pixels")
     return unpacked
 
 

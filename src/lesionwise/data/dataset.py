@@ -89,8 +89,8 @@ def read_dataset(folder: str | Path, *, without_table: bool = False) -> Dataset:
     folder = Path(folder)
     if (folder / PENDING).is_dir():
         raise DataError(
-            f'{folder}: its download is not finished. Run "lesionwise data download" again; it goes on from '
-            f"there. If the folder holds all that you want, delete {folder / PENDING}."
+            f'{folder}: its download is not finished. Run "lesionwise data download" again to continue it. '
+            f"If the folder holds all that you need, delete {folder / PENDING}."
         )
     listing = read_listing(folder, without_table=without_table)
     findings = check_listing(listing)
@@ -108,11 +108,7 @@ def dataset_of(listing: Listing, folder: Path, findings: Iterable[Finding] = ())
 
 
 def clean_table(raw: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with typed, uniformly written columns, sorted by image id.
-
-    Args:
-        raw: Text columns; `dx_type`, `age`, `sex` and `localization` may be missing.
-    """
+    """Return the table with all columns, typed and uniformly written, sorted by image id."""
     table = raw.copy()
     table["age"] = pd.to_numeric(_column(raw, "age"), errors="coerce").astype(float)
     table["sex"] = _words(_column(raw, "sex")).where(lambda sex: sex.isin(["female", "male"]), "unknown")

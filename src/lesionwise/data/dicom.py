@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lesionwise.data.damage import decode_jpeg, verify_no_hole
-from lesionwise.errors import DamagedImageError, ImageError, MissingExtraError
+from lesionwise.errors import DamagedImageError, ImageError, needing
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -69,12 +69,7 @@ def is_dicom(content: bytes) -> bool:
 
 @dataclass(frozen=True)
 class DicomImage:
-    """A DICOM file that holds one photograph.
-
-    Attributes:
-        width: Width in pixels.
-        height: Height in pixels.
-    """
+    """A DICOM file that holds one photograph."""
 
     width: int
     height: int
@@ -119,10 +114,11 @@ def _verify_transfer_syntax(pydicom: "ModuleType", content: bytes) -> None:
     if syntax in _DEFLATED:
         raise ImageError("is a deflated DICOM file; store it without that compression")
     if not syntax.is_transfer_syntax:
-        raise ImageError("is a DICOM file of a transfer syntax that is not known")
+        raise ImageError("is a DICOM file with an unknown transfer syntax")
     if syntax.is_encapsulated and syntax not in _DECODERS:
         raise ImageError(
-            f"is a DICOM file compressed as {syntax.name}, which is not read; store it uncompressed"
+            f"is a DICOM file compressed as {syntax.name}, which lesionwise does not read; store it "
+            "uncompressed"
         )
 
 
@@ -132,13 +128,13 @@ def _verify_photograph(dataset: Any) -> None:  # noqa: ANN401 (pydicom's)
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
         raise ImageError(
-            f"is a DICOM file of {frames} frames; save the one to be read as an image of its own"
+            f"is a DICOM file with {frames} frames; save the frame that you need as a separate image"
         )
     colours, samples = dataset.PhotometricInterpretation, int(dataset.SamplesPerPixel)
     if samples != (3 if colours in _COLOURS else 1) or colours not in (*_COLOURS, *_GREYS, _PALETTE):
-        raise ImageError("is a DICOM file of other colours than RGB, YBR, MONOCHROME and PALETTE COLOR")
+        raise ImageError("is a DICOM file whose colours are not RGB, YBR, MONOCHROME or PALETTE COLOR")
     if int(dataset.BitsAllocated) not in {8, 16} or int(dataset.get("PixelRepresentation") or 0):
-        raise ImageError("is a DICOM file of signed pixels, or of others than 8 or 16 bits")
+        raise ImageError("is a DICOM file whose pixels are signed, or have neither 8 nor 16 bits")
     ratio = [int(side) for side in dataset.get("PixelAspectRatio") or (1, 1)]
     if ratio[0] != ratio[1]:
         raise ImageError("is a DICOM file whose pixels are not square")
@@ -178,7 +174,9 @@ def _verify_frame(dataset: Any) -> None:  # noqa: ANN401 (pydicom's)
         return
     with Image.open(io.BytesIO(frame), formats=("JPEG", "JPEG2000")) as image:
         if image.size != (dataset.Columns, dataset.Rows):
-            raise DamagedImageError("is a DICOM file whose image has other sides than its header states")
+            raise DamagedImageError(
+                "is a DICOM file whose image does not have the size that its header states"
+            )
         colours = "GRAY" if image.mode == "L" else "RGB"
     if image.format == "JPEG":
         decode_jpeg(frame, colours=colours)
@@ -187,11 +185,9 @@ def _verify_frame(dataset: Any) -> None:  # noqa: ANN401 (pydicom's)
 
 
 def _import_pydicom() -> "ModuleType":
-    try:
+    with needing("pydicom"):
         import pydicom  # noqa: PLC0415 (an extra)
         import pydicom.pixels  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("dicom", "pydicom") from error
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # what it warns of may quote the file
     warnings.filterwarnings("ignore", module=r"pydicom\..*")
     return cast("ModuleType", pydicom)

@@ -25,9 +25,7 @@ class Finding:
     Attributes:
         code: Stable name, such as `D002`; see `docs/findings.md`.
         severity: An error stops training; a warning does not.
-        message: What is wrong, in one clause.
         rows: Line numbers in the table file, the header being line 1; with the file if there are several.
-        ids: Image ids, where the fault belongs to images.
         details: What a reader of the JSON may want beyond that, such as pairs or scores.
     """
 
@@ -149,9 +147,9 @@ def _left_out(listing: Listing) -> Finding | None:
     return Finding(
         "D008",
         "warning",
-        f"rows left out because their diagnosis has no counterpart among the seven, or because they are no "
-        f"dermatoscopic image: {counts}",
-        "Nothing to do; say so where you publish a score on the rest.",
+        "rows left out because their diagnosis has no counterpart among the seven, or because their image "
+        f"is not dermatoscopic: {counts}",
+        "Nothing must be done, but mention it where you publish a score on the rest.",
         ids=tuple(sorted(image_id for ids in listing.left_out.values() for image_id in ids)),
     )
 
@@ -167,7 +165,7 @@ def _impossible_ages(listing: Listing) -> Finding | None:
     values = ", ".join(map(repr, sorted(map(str, wrong["age"].unique()))[:_SHOWN]))
     return _finding(
         "D009",
-        f"age {values} is no number from 0 to {OLDEST_YEARS}",
+        f"age {values} is not a number from 0 to {OLDEST_YEARS}",
         "Correct it, or leave it empty.",
         wrong,
         "warning",
@@ -181,18 +179,14 @@ def _contradictory_lesions(listing: Listing) -> Finding | None:
     return _finding(
         "D010",
         f"one lesion with two diagnoses: {lesions}",
-        "Find out which is true; until then one of them is scored wrong.",
+        "Find out which one is true. Until then, one of them counts as an error.",
         table[several],
         "warning",
     )
 
 
 def _finding(
-    code: str,
-    message: str,
-    remedy: str,
-    rows: pd.DataFrame,
-    severity: Literal["error", "warning"] = "error",
+    code: str, message: str, remedy: str, rows: pd.DataFrame, severity: Literal["error", "warning"] = "error"
 ) -> Finding | None:
     if rows.empty:
         return None

@@ -14,9 +14,6 @@ def walk_files(folder: Path, on_denied: Callable[[OSError], None] | None = None)
 
     Linked folders are followed. A folder that is met again, as in a loop of links, is passed over, and so are
     hidden files and folders, such as `.ipynb_checkpoints`.
-
-    Args:
-        on_denied: Called with the error of each folder that cannot be read.
     """
     met: set[tuple[int, int]] = set()
     for parent, subfolders, names in os.walk(folder, onerror=on_denied, followlinks=True):

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 from sklearn.datasets import load_sample_images
 
 from lesionwise.data.perturbations import blur, zoom
+from lesionwise.data.phantom.fields import as_pixels
 
 Pixels = NDArray[np.uint8]
 Float32s = NDArray[np.float32]
@@ -41,7 +42,7 @@ def change_camera(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     grey = light.mean(axis=2, keepdims=True)
     light = grey + (light - grey) * np.exp(rng.normal(0, 0.3))
     light = light.mean() + (light - light.mean()) * np.exp(rng.normal(0, 0.2))
-    return _bytes(light * _frame(pixels.shape[0], pixels.shape[1], rng))
+    return as_pixels(light * _frame(pixels.shape[0], pixels.shape[1], rng))
 
 
 def _frame(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -66,28 +67,8 @@ def draw_foreign(pixels: Pixels, rng: np.random.Generator, kind: str) -> Pixels:
     return FOREIGN[kind](pixels, rng)
 
 
-def _invert(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    del rng
-    return np.asarray(_GREATEST - pixels, np.uint8)
-
-
-def _swap_channels(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    del rng
-    return np.ascontiguousarray(pixels[..., ::-1])
-
-
-def _grey(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    del rng
-    return np.asarray(Image.fromarray(pixels).convert("L").convert("RGB"))
-
-
-def _blur_away(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    return blur(pixels, rng.uniform(0.03, 0.06), rng)
-
-
-def _skin(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+def _skin(pixels: Pixels, _: np.random.Generator) -> Pixels:
     """Return the corner in which least happens, enlarged: mostly skin without the lesion."""
-    del rng
     height, width = pixels.shape[:2]
     h, w = max(1, height // 3), max(1, width // 3)
     inset_y, inset_x = height // 20, width // 20
@@ -145,7 +126,7 @@ def _things(pixels: Pixels, rng: np.random.Generator) -> Pixels:
             corners = rng.uniform(0, 1, (3, 2)) * (box[2] - box[0], box[3] - box[1]) + box[:2]
             draw.polygon([(float(x), float(y)) for x, y in corners], fill=colour)
     soft = np.asarray(image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.01) * height)))
-    return _bytes(soft / _GREATEST + _cloud(height, width, rng) * rng.uniform(0, 0.12))
+    return as_pixels(soft / _GREATEST + _cloud(height, width, rng) * rng.uniform(0, 0.12))
 
 
 def _noise(pixels: Pixels, rng: np.random.Generator) -> Pixels:
@@ -155,7 +136,7 @@ def _noise(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     strength = rng.choice([0.0, rng.uniform(0.02, 0.3)], p=[0.2, 0.8])
     coloured = rng.choice([1, 3])
     grain = np.concatenate([_cloud(height, width, rng) for _ in range(coloured)], axis=2)
-    return _bytes(about / _GREATEST + strength * grain)
+    return as_pixels(about / _GREATEST + strength * grain)
 
 
 def _cloud(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -196,10 +177,10 @@ def _photographs() -> tuple[Image.Image, ...]:
 
 
 FOREIGN: Final[Mapping[str, Draw]] = {
-    "inverted": _invert,
-    "channels swapped": _swap_channels,
-    "grey": _grey,
-    "blurred away": _blur_away,
+    "inverted": lambda pixels, _: np.asarray(_GREATEST - pixels, np.uint8),
+    "channels swapped": lambda pixels, _: np.ascontiguousarray(pixels[..., ::-1]),
+    "grey": lambda pixels, _: np.asarray(Image.fromarray(pixels).convert("L").convert("RGB")),
+    "blurred away": lambda pixels, rng: blur(pixels, rng.uniform(0.03, 0.06), rng),
     "skin": _skin,
     "page": _page,
     "things": _things,
@@ -219,7 +200,3 @@ def _box(height: int, width: int, rng: np.random.Generator) -> tuple[float, floa
     size = width * 0.02 * (1 - rng.uniform(0, 0.96)) ** -1
     x, y = rng.uniform(-0.1, 1) * width, rng.uniform(-0.1, 1) * height
     return x, y, x + size * rng.uniform(0.3, 1.5), y + size * rng.uniform(0.3, 1.5)
-
-
-def _bytes(light: NDArray[np.floating]) -> Pixels:
-    return np.asarray(np.clip(light * _GREATEST + 0.5, 0, _GREATEST), np.uint8)

@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lesionwise.data.jpeg import jpeg_file
+from lesionwise.encoding import jpeg_file
 
 Pixels = NDArray[np.uint8]
 Change = Callable[[Pixels, np.random.Generator], Pixels | bytes]
 
 
-def _saved(pixels: Pixels, rng: np.random.Generator, *, quality: int) -> bytes:
-    del rng
+def _saved(pixels: Pixels, _: np.random.Generator, *, quality: int) -> bytes:
     return jpeg_file(pixels, quality)
 
 
@@ -30,44 +29,31 @@ def _grained(pixels: Pixels, rng: np.random.Generator, *, deviation: float) -> P
     return np.clip(np.rint(pixels + grain), 0, 255).astype(np.uint8)
 
 
-def _moved(pixels: Pixels, rng: np.random.Generator, *, right: int) -> Pixels:
+def _moved(pixels: Pixels, _: np.random.Generator, *, right: int) -> Pixels:
     """Move the picture to the right; its left edge is repeated."""
-    del rng
     return np.pad(pixels, ((0, 0), (right, 0), (0, 0)), mode="edge")[:, : pixels.shape[1]]
 
 
-def _flipped(pixels: Pixels, rng: np.random.Generator, *, axis: int) -> Pixels:
-    del rng
-    return np.flip(pixels, axis)
-
-
-def _turned(pixels: Pixels, rng: np.random.Generator, *, quarters: int) -> Pixels:
-    del rng
+def _turned(pixels: Pixels, _: np.random.Generator, *, quarters: int) -> Pixels:
     return np.rot90(pixels, quarters)
 
 
-def _resized(pixels: Pixels, rng: np.random.Generator, *, by: float) -> Pixels:
-    del rng
+def _resized(pixels: Pixels, _: np.random.Generator, *, by: float) -> Pixels:
     height, width = (round(side * by) for side in pixels.shape[:2])
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
 
 
 HARMLESS: Final[Mapping[str, Change]] = {
-    "JPEG 95": partial(_saved, quality=95),
-    "JPEG 90": partial(_saved, quality=90),
-    "JPEG 75": partial(_saved, quality=75),
+    **{f"JPEG {quality}": partial(_saved, quality=quality) for quality in (95, 90, 75)},
     "noise 1": partial(_grained, deviation=1.0),
     "noise 2": partial(_grained, deviation=2.0),
     "1 pixel": partial(_moved, right=1),
     "2 pixels": partial(_moved, right=2),
     "3 pixels": partial(_moved, right=3),
-    "mirrored": partial(_flipped, axis=1),
-    "upside down": partial(_flipped, axis=0),
-    "turned 90": partial(_turned, quarters=1),
-    "turned 180": partial(_turned, quarters=2),
-    "turned 270": partial(_turned, quarters=3),
-    "size 0.9": partial(_resized, by=0.9),
-    "size 1.1": partial(_resized, by=1.1),
+    "mirrored": lambda pixels, _: np.flip(pixels, axis=1),
+    "upside down": lambda pixels, _: np.flip(pixels, axis=0),
+    **{f"turned {90 * quarters}": partial(_turned, quarters=quarters) for quarters in (1, 2, 3)},
+    **{f"size {by}": partial(_resized, by=by) for by in (0.9, 1.1)},
 }
 """Each change by its name. Those of `SAVED` give the content of a JPEG file, the others pixels."""
 

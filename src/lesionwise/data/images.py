@@ -113,12 +113,7 @@ class OpenedImage:
 
 @contextmanager
 def open_image(source: Path | bytes) -> Iterator[OpenedImage]:
-    """Open an image to read it in one size or more inside the block.
-
-    Raises:
-        DamagedImageError: If it is not whole, as far as its format lets that be seen; also inside the block.
-        ImageError: If it is no image of a known format.
-    """
+    """Open an image to read it in one size or more inside the block."""
     content = source if isinstance(source, bytes) else read_content(source)
     try:
         if is_dicom(content):
@@ -155,11 +150,7 @@ def read_image(source: Path | bytes, size: tuple[int, int], *, steps: tuple[str,
 
 
 def fit_image(pixels: Pixels, size: tuple[int, int], *, steps: tuple[str, ...] = ()) -> Pixels:
-    """Cut, resize and preprocess upright pixels that were decoded elsewhere, by the rule of `read_image`.
-
-    Raises:
-        ImageError: If the pixels are of another shape or kind, too many or too few.
-    """
+    """Cut, resize and preprocess upright pixels that were decoded elsewhere, by the rule of `read_image`."""
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:  # noqa: PLR2004 (H, W and RGB)
         raise ImageError(f"expected RGB pixels (H, W, 3) of uint8 but got {pixels.shape} of {pixels.dtype}")
     _check_sides(pixels.shape[1], pixels.shape[0])
@@ -168,14 +159,7 @@ def fit_image(pixels: Pixels, size: tuple[int, int], *, steps: tuple[str, ...] =
 
 
 def rgb_pixels(image: Image.Image) -> Pixels:
-    """Return the upright RGB pixels of an image that Pillow opened, shape (H, W, 3).
-
-    Args:
-        image: An image of any mode; transparency lies on white.
-
-    Raises:
-        ImageError: If it has 32 bits a channel, or cannot be decoded.
-    """
+    """Return the upright RGB pixels of an image that Pillow opened, shape (H, W, 3)."""
     try:
         return _orient(np.asarray(_to_rgb(image)), int(image.getexif().get(ORIENTATION_TAG, _UPRIGHT)))
     except _PARSER_ERRORS as error:
@@ -197,28 +181,19 @@ def image_sides(source: Path | bytes) -> tuple[int, int]:
 
 
 def centred_slices(size: tuple[int, int], zoom: float) -> tuple[slice, slice]:
-    """Return the rows and columns of the centred part that a magnification shows.
-
-    Args:
-        zoom: At least 1; its inverse is the part of each side.
-    """
+    """Return the rows and columns of the centred part that a magnification of 1 or more shows."""
     height, width = (round(side / zoom) for side in size)
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     return slice(top, top + height), slice(left, left + width)
 
 
 def read_content(path: Path) -> bytes:
-    """Return the bytes of an image file.
-
-    Raises:
-        ImageError: If it cannot be read, is too large, or is a folder, pipe or device, which may never end.
-    """
+    """Return the bytes of an image file."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise ImageError("is no regular file")
-        if found.st_size > MAX_BYTES:
-            raise ImageError(f"has {found.st_size >> 20} MiB; at most {MAX_BYTES >> 20} are read")
+            raise ImageError("is not a regular file")
+        verify_bytes(found.st_size)
         return path.read_bytes()
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror}") from error
@@ -226,18 +201,24 @@ def read_content(path: Path) -> bytes:
         raise ImageError(f"cannot be read: {error}") from error
 
 
+def verify_bytes(count: int) -> None:
+    """Make sure that an image is not too large to be read."""
+    if count > MAX_BYTES:
+        raise ImageError(f"has {count >> 20} MiB; the limit is {MAX_BYTES >> 20}")
+
+
 def _check_sides(width: int, height: int) -> None:
     if min(width, height) < MIN_SIDE_PX:
-        raise ImageSizeError(f"is {width}x{height} pixels; at least {MIN_SIDE_PX} each way are needed")
+        raise ImageSizeError(f"is {width}x{height} pixels; each side needs at least {MIN_SIDE_PX}")
     if width * height > MAX_PIXELS:
         raise ImageSizeError(
-            f"is {width}x{height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are read"
+            f"is {width}x{height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels can be read"
         )
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in {"F", "I"}:
-        raise ImageError(f"has 32 bits a channel (mode {image.mode}); 8 and 16 are read")
+        raise ImageError(f"has 32 bits a channel (mode {image.mode}); lesionwise reads 8 and 16")
     if image.mode.startswith("I;16"):  # which convert() would clip
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:

@@ -55,8 +55,8 @@ def verify_listed(image_ids: "pd.Series[str]", dx: "pd.Series[str]", source: Pat
         name, first = image_ids.iloc[wrong[0]], wrong[0]
         raise DataError(
             f"{source}: calls image {first + 1} {name or 'nothing'}, which is {known[first]} and not "
-            f"{dx.iloc[first]}; {counted(len(wrong), 'image differs', 'images differ')}. Take the list of "
-            "this file."
+            f"{dx.iloc[first]}; {counted(len(wrong), 'image differs', 'images differ')}. Use the list that "
+            "belongs to this file."
         )
 
 

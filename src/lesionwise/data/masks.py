@@ -28,11 +28,7 @@ WHOLE: Final[Box] = (0, 0, 1, 1)
 
 
 class LesionMasks:
-    """The masks of a data folder, read one at a time.
-
-    Args:
-        content: Function from an image id to the bytes of its mask, for each image that has one.
-    """
+    """The masks of a data folder, each read when it is wanted; `content` returns its bytes by image id."""
 
     def __init__(self, content: Mapping[str, Callable[[], bytes]], source: Path) -> None:
         self._content = content

@@ -3,6 +3,7 @@
 Not here: groups within one collection, and pixels (`lesionwise.split.groups`, `identical`).
 """
 
+import filecmp
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -50,16 +51,12 @@ def merge_folders(folders: Sequence[Path], out: Path) -> Merged:
 
     An image that two collections hold by its id of the ISIC archive counts once; its lesion is one lesion
     under both names. Files of the same content under two ids stay, as one lesion.
-
-    Raises:
-        DataError: If there is such a table already, `out` is one of the folders, or two collections
-            contradict each other.
     """
     path = out / MERGED
     if path.exists():
-        raise DataError(f"{path}: is there already. Name another folder, or remove it first.")
+        raise DataError(f"{path}: exists already. Name another folder, or remove it first.")
     if out.resolve() in {real_folder(folder).resolve() for folder in folders}:
-        raise DataError(f"{out}: expected a folder of its own but found one of those to merge. Name another.")
+        raise DataError(f"{out}: expected a new folder but it is one of those to merge. Name another.")
     merged, joined = Merged(path), _Joined()
     rows: dict[str, dict[str, str]] = {}
     known = known_lesions().set_index("image_id")["lesion_id"].to_dict()
@@ -69,7 +66,9 @@ def merge_folders(folders: Sequence[Path], out: Path) -> Merged:
             image_id = archive_id(row["image_id"])
             joined.join(known.get(image_id, row["lesion_id"]), row["lesion_id"])
             other = rows.get(image_id)
-            if other and (_ARCHIVE_IMAGE.fullmatch(image_id) or _same_file(Path(other["path"]), file)):
+            if other and (
+                _ARCHIVE_IMAGE.fullmatch(image_id) or filecmp.cmp(other["path"], file, shallow=False)
+            ):
                 _verify_same(other, row)
                 joined.join(other["lesion_id"], row["lesion_id"])
                 for column in ORIGINALS:
@@ -140,14 +139,10 @@ def _rows(dataset: Dataset, name: str) -> list[dict[str, str]]:
 def _verify_same(one: dict[str, str], other: dict[str, str]) -> None:
     if one["dx"] != other["dx"]:
         raise DataError(
-            f"{one['image_id']} is {one['dx']} in {one['collection']} but the same image is {other['dx']} in "
-            f"{other['collection']} ({other['image_id']}). Find out which is true, and leave it out of the "
-            "other."
+            f"{one['image_id']} is {one['dx']} in {one['collection']} but the same image is {other['dx']} "
+            f"in {other['collection']} ({other['image_id']}). Find out which one is true, and leave the "
+            "image out of the other collection."
         )
-
-
-def _same_file(one: Path, other: Path) -> bool:
-    return one.stat().st_size == other.stat().st_size and file_sha256(one) == file_sha256(other)
 
 
 def _join_alike(rows: list[dict[str, str]], joined: _Joined) -> int:

@@ -72,11 +72,7 @@ class NumberField(_Part):
 
 
 class WordField(_Part):
-    """One of some words, each with a number that is 1 where it stands.
-
-    Attributes:
-        words: Words in the order of their numbers.
-    """
+    """One of some words, each with a number that is 1 where it stands."""
 
     name: Literal["sex", "localization"]
     words: Annotated[tuple[Word, ...], Field(min_length=1, max_length=256)]
@@ -98,11 +94,7 @@ class WordField(_Part):
 
 
 class Encoding(_Part):
-    """How metadata become the numbers that a model takes, field after field.
-
-    Attributes:
-        fields: Fields in the order of their numbers.
-    """
+    """How metadata become the numbers that a model takes, field after field."""
 
     fields: Annotated[tuple[NumberField | WordField, ...], Field(min_length=1)]
 
@@ -143,11 +135,7 @@ class Encoding(_Part):
         ]
 
     def encode_table(self, columns: Mapping[str, Sequence[Value]], count: int) -> Float32s:
-        """Return the numbers of the rows of a table, shape (N, M); odd values count as not known.
-
-        Args:
-            columns: Values by name of the field; fields without a column are not known.
-        """
+        """Return the numbers of the rows of a table, shape (N, M); odd values count as not known."""
         own = {name: columns[name] for name in self.names if name in columns}
         rows = ({name: values[row] for name, values in own.items()} for row in range(count))
         return self.encode(self.known(rows))
@@ -156,7 +144,7 @@ class Encoding(_Part):
         """Make sure that a model takes fields of these names."""
         for name in names:
             if name not in self.names:
-                raise DataError(f"the model takes no {_shown(name)}; it takes {', '.join(self.names)}")
+                raise DataError(f"the model does not take {_shown(name)}; it takes {', '.join(self.names)}")
 
     def _row(self, record: Record | None) -> list[float]:
         numbers: list[float] = []

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from lesionwise.data.jpeg import recompress
 from lesionwise.data.phantom.artefacts import draw_bubbles, draw_hairs
+from lesionwise.data.phantom.fields import as_pixels
+from lesionwise.encoding import recompress
 
 Pixels = NDArray[np.uint8]
 Change = Callable[[Pixels, float, np.random.Generator], Pixels]
@@ -50,16 +51,13 @@ def cast_colour(pixels: Pixels, by: float, rng: np.random.Generator) -> Pixels:
     return np.stack(channels, axis=-1)
 
 
-def blur(pixels: Pixels, by: float, rng: np.random.Generator) -> Pixels:
+def blur(pixels: Pixels, by: float, _: np.random.Generator) -> Pixels:
     """Return the photograph out of focus: a Gaussian with this part of the height as its deviation."""
-    del rng
-    soft = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(by * pixels.shape[0]))
-    return np.asarray(soft)
+    return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(by * pixels.shape[0])))
 
 
-def compress(pixels: Pixels, quality: float, rng: np.random.Generator) -> Pixels:
+def compress(pixels: Pixels, quality: float, _: np.random.Generator) -> Pixels:
     """Return the photograph after a JPEG of this quality with coarse colours, as messengers make them."""
-    del rng
     return recompress(pixels, int(quality))
 
 
@@ -82,16 +80,12 @@ def rotate(pixels: Pixels, degrees: float, rng: np.random.Generator) -> Pixels:
 
 def add_hair(pixels: Pixels, count: float, rng: np.random.Generator) -> Pixels:
     """Return the photograph with this many hairs drawn over it."""
-    picture = _floats(pixels)
-    draw_hairs(picture, rng, round(count), scale=pixels.shape[0] / REFERENCE_HEIGHT)
-    return _bytes(picture)
+    return _drawn_over(pixels, draw_hairs, count, rng)
 
 
 def add_gel_bubbles(pixels: Pixels, count: float, rng: np.random.Generator) -> Pixels:
     """Return the photograph with this many bubbles of gel over it."""
-    picture = _floats(pixels)
-    draw_bubbles(picture, rng, round(count), scale=pixels.shape[0] / REFERENCE_HEIGHT)
-    return _bytes(picture)
+    return _drawn_over(pixels, draw_bubbles, count, rng)
 
 
 PERTURBATIONS: Final[Mapping[str, tuple[Change, tuple[float, float, float]]]] = {
@@ -110,12 +104,7 @@ PERTURBATIONS: Final[Mapping[str, tuple[Change, tuple[float, float, float]]]] = 
 
 
 def perturb(pixels: Pixels, name: str, strength: int, *, image_id: str, seed: int = 0) -> Pixels:
-    """Return a changed photograph, the same for the same seed, name, strength and image.
-
-    Args:
-        image_id: Image id of the photograph; which way a change goes is drawn from it, and stays as strength
-            rises.
-    """
+    """Return a changed photograph, the same for the same seed, name, strength and image id."""
     if name not in PERTURBATIONS or strength not in STRENGTHS:
         raise ValueError(
             f"Expected one of {', '.join(PERTURBATIONS)} at strength 1, 2 or 3 but got {name} at {strength}."
@@ -154,9 +143,7 @@ def _look_from(pixels: Pixels, size: float, angle: float) -> Pixels:
     return np.asarray(turned)
 
 
-def _floats(pixels: Pixels) -> NDArray[np.float32]:
-    return pixels.astype(np.float32) * np.float32(1 / 255)
-
-
-def _bytes(picture: NDArray[np.float32]) -> Pixels:
-    return np.asarray(np.clip(picture * 255 + np.float32(0.5), 0, 255), np.uint8)
+def _drawn_over(pixels: Pixels, draw: Callable[..., None], count: float, rng: np.random.Generator) -> Pixels:
+    picture = pixels.astype(np.float32) * np.float32(1 / 255)
+    draw(picture, rng, round(count), scale=pixels.shape[0] / REFERENCE_HEIGHT)
+    return as_pixels(picture)

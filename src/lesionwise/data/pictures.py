@@ -34,7 +34,6 @@ class Picture:
     Attributes:
         image_id: Its name in results: that of its file, without folder and suffix, where no other picture
             of the call has it; else the shortest end of its path that no other has; else what a table gives.
-        path: Path that holds it, for a reader.
         read: Returns its bytes, or raises ImageError.
         named: A table gives the image_id, which must therefore be the only one.
     """
@@ -56,9 +55,6 @@ class Pictures:
         places: Files, folders, patterns with `*`, files that hold several images (`containers`), or tables
             with a column `path` and, if wanted, `image_id`; paths in a table are relative to it. Addresses
             such as `s3://bucket/folder`, too.
-
-    Raises:
-        DataError: If a place does not exist or holds no image.
     """
 
     def __init__(self, places: Sequence[str]) -> None:
@@ -114,14 +110,14 @@ def verify_places(places: Sequence[str]) -> None:
     for place in places:
         if SCHEME not in place and not glob.has_magic(place) and not Path(place).exists():
             raise DataError(
-                f"{place}: expected a file, a folder, a pattern, a zip or a CSV, but there is none."
+                f"{place}: expected a file, a folder, a pattern, a zip or a CSV, but found nothing."
             )
 
 
 def _advice(place: Path) -> str:
     """Return which files of a folder hold images, where no other file is one."""
     packed = [path for path in walk_files(place) if path.suffix.lower() in CONTAINERS]
-    return f" Name {packed[0]} instead, which may hold several." if packed else ""
+    return f" Name {packed[0]} instead; it may hold several images." if packed else ""
 
 
 def _twins(paths: Sequence[str]) -> dict[str, str]:
@@ -152,7 +148,7 @@ def _pictures_of(place: str) -> Iterator[Picture]:
             for inside, read in CONTAINERS[path.suffix.lower()](path):
                 yield Picture(image_id_of(inside), f"{path}!{inside}", read)
         else:
-            yield from (_in_table if path.suffix.lower() in TABLES_OF_IMAGES else _alone)(path)
+            yield from _in_table(path) if path.suffix.lower() in TABLES_OF_IMAGES else [_picture(path)]
     elif glob.has_magic(place):
         for match in sorted(glob.glob(place, recursive=True)):  # noqa: PTH207 (a Path cannot start with a pattern)
             yield from _pictures_of(match)
@@ -160,26 +156,20 @@ def _pictures_of(place: str) -> Iterator[Picture]:
         verify_places([place])
 
 
-def _alone(path: Path) -> Iterator[Picture]:
-    yield Picture(image_id_of(path.name), str(path), partial(read_content, path.absolute()))
-
-
 def _in_folder(folder: Path) -> Iterator[Picture]:
     denied: list[OSError] = []
     for path in walk_files(folder, on_denied=denied.append):
         if is_image_name(path):
-            yield Picture(image_id_of(path.name), str(path), _reader(path))
+            yield _picture(path)
     for error in denied:
         yield Picture(Path(error.filename).name, error.filename, partial(_deny, error))
 
 
-def _reader(path: Path) -> Callable[[], bytes]:
+def _picture(path: Path) -> Picture:
     suffix = path.suffix.lower()
-    return (
-        partial(refuse_unread, suffix)
-        if suffix in UNREAD_SUFFIXES
-        else partial(read_content, path.absolute())
-    )
+    unread = suffix in UNREAD_SUFFIXES
+    read = partial(refuse_unread, suffix) if unread else partial(read_content, path.absolute())
+    return Picture(image_id_of(path.name), str(path), read)
 
 
 def _deny(error: OSError) -> bytes:

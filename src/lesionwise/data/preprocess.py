@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionwise.errors import MissingExtraError, RecipeError
+from lesionwise.errors import RecipeError, needing
 from lesionwise.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -38,9 +38,7 @@ _BLACK_PART: Final = 0.1  # of that square
 _END_TO_END: Final = 0.9  # of a row: a scratch of light may lie on a black border
 _NORM: Final = 6  # Minkowski norm; the value of Finlayson and Trezzi
 _HAIR_WIDTH: Final = 0.04  # of the height: closes 9 px at 225, as in the audit
-_HAIR_DEPTH: Final = (
-    12  # grey levels that a hair is darker than what lies beside it; at 112 px it is a faint line
-)
+_HAIR_DEPTH: Final = 12  # grey levels that a hair is darker than what is beside it
 _HAIR_LENGTH: Final = 0.18  # of the height; 40 px at 225, as in the audit
 
 
@@ -60,11 +58,7 @@ def verify_steps(steps: tuple[str, ...]) -> None:
 
 
 def preprocess(pixels: Pixels, steps: tuple[str, ...]) -> Pixels:
-    """Apply the steps that work on an image of the final size.
-
-    Args:
-        steps: Values of `STEPS`; the field of view is cropped by `read_image`, before the resize.
-    """
+    """Apply the steps that work on an image of the final size: all but the field of view."""
     for step in steps:
         if step in _SAME_SIZE:
             pixels = _SAME_SIZE[step](pixels)
@@ -183,10 +177,8 @@ def _black_corners(black: NDArray[np.bool_]) -> int:
 
 
 def _import_cv2() -> "ModuleType":
-    try:
+    with needing("cv2"):
         import cv2  # noqa: PLC0415 (an extra)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("hair", "opencv-python-headless") from error
     return cv2
 
 

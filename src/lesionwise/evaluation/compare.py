@@ -34,7 +34,6 @@ class McNemar:
 
     Attributes:
         first_alone: Right by the first, wrong by the second.
-        second_alone: The other way round.
         p_value: Chance of so uneven a count, or a more uneven one, if both err equally often.
     """
 
@@ -68,9 +67,6 @@ def mcnemar(y_true: Truth, first: ArrayLike, second: ArrayLike) -> McNemar:
     It takes all images for independent. Where lesions have several photographs the p-value comes out too
     small, and the interval of the difference is what counts.
 
-    Args:
-        first: Class probabilities of one model, shape (N, C).
-
     References:
         McNemar (1947), https://doi.org/10.1007/BF02295996
     """
@@ -87,7 +83,6 @@ class Standing:
     """The place of one model among several, by balanced accuracy.
 
     Attributes:
-        rank: Its place, 1 for the best.
         rank_low: The best place that it has in the middle 95 % of the resamples.
         rank_high: The worst place there.
         behind: The best model's score less its own, with intervals that hold for all models at once; None for
@@ -104,13 +99,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Contest:
-    """Several models on the same images.
-
-    Attributes:
-        comparisons: Each model but the first held against the first.
-        standings: All models, the best first.
-        score: What they are ranked by, in words.
-    """
+    """Several models on the same images. `score`: what they are ranked by, in words."""
 
     comparisons: list[Comparison]
     standings: list[Standing]
@@ -129,8 +118,8 @@ class Contest:
             return f"{lead}; its lead over {second} is beyond chance ({others[0].behind})."
         named = ", ".join(one.name for one in near)
         beaten = [one.name for one in others if one not in near]
-        rest = f"; it is beyond chance better than {', '.join(beaten)}" if beaten else ""
-        return f"{lead}, but chance alone could part it from {named} ({near[0].behind}){rest}."
+        rest = f"; beyond chance, it is better than {', '.join(beaten)}" if beaten else ""
+        return f"{lead}, but by chance alone it could differ from {named} ({near[0].behind}){rest}."
 
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries and lists."""
@@ -153,10 +142,6 @@ def compare(
     Args:
         named: At least two names with predictions that know their truth and their lesions.
         by: What is resampled. By image takes all photographs for independent: intervals come out too narrow.
-
-    Raises:
-        DataError: If two differ in images, diagnoses or lesions.
-        ValueError: If there are fewer than two.
     """
     aligned = align(named, by=by)
     (reference, first), *others = aligned

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from lesionwise.diagnoses import code_of
 from lesionwise.errors import DataError
+from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.labels import CODES
 from lesionwise.tables import ID_NAMES, names_of
 from lesionwise.wording import counted
@@ -44,9 +45,6 @@ def in_our_form(table: pd.DataFrame, source: str, classes: Sequence[str] | None 
             probabilities by softmax.
         classes: The diagnoses that the model knows, in the order of numbers or lists. What these mean is
             never guessed. A diagnosis that is left out gets a probability of 0.
-
-    Raises:
-        DataError: If there is no column of ids, or what stands for a diagnosis is missing or ambiguous.
     """
     names = names_of(table.columns)
     ids = names.get("image_id", names.get("path"))
@@ -121,10 +119,7 @@ def _cells(table: pd.DataFrame, name: str) -> list[list[str]]:
 
 
 def _probabilities(values: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
-    if not kind.startswith("logit"):
-        return values
-    odds = np.exp(values - values.max(axis=1, keepdims=True))
-    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+    return softmax(values) if kind.startswith("logit") else values
 
 
 def _beside(table: pd.DataFrame, name: str, width: int) -> NDArray[np.str_] | None:
@@ -151,7 +146,7 @@ def _from_order(
     if not order or None in codes:
         raise DataError(
             f"{source}: has probabilities of {counted(width, 'class', 'classes')} in order, without their "
-            f"names. Say which diagnosis each is with --classes, such as --classes {','.join(CODES)}."
+            f"names. Name their diagnoses with --classes, such as --classes {','.join(CODES)}."
         )
     if len(set(codes)) != width:
         raise DataError(
@@ -166,9 +161,9 @@ def _from_order(
         values = np.take_along_axis(values, ranks.astype(float).argsort(axis=1), axis=1)
     elif len(values) >= _SORTED and (np.diff(values, axis=1) <= 0).all():
         raise DataError(
-            f"{source}: the probabilities of every row stand in falling order, so nothing says which class "
-            "each belongs to. Write them in the order of the classes, or with the class beside each (timm: "
-            "--topk 0, or --include-index)."
+            f"{source}: the probabilities of every row are in falling order, so the class of each is "
+            "unknown. Write them in the order of the classes, or with the class beside each (timm: --topk "
+            "0, or --include-index)."
         )
     found = {f"prob_{code}": values[:, place] for place, code in enumerate(codes)}
     return table.assign(**dict.fromkeys(_PROB, 0.0)).assign(**found)

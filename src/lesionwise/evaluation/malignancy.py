@@ -66,21 +66,13 @@ def read_malignancy(path: Path) -> pd.DataFrame:
 def evaluate_malignancy(
     predictions: Predictions, truth: pd.DataFrame, source: str, *, by_image: bool = False
 ) -> MalignancyScores:
-    """Score malignant against benign, resampling lesions.
-
-    Args:
-        truth: As `read_malignancy` returns it.
-        by_image: Take every image for a lesion of its own.
-
-    Raises:
-        DataError: If an image of the truth has no prediction, a lesion is not known, or all are of one kind.
-    """
+    """Score malignant against benign, resampling lesions. `truth`: as `read_malignancy` returns it."""
     wanted = truth[truth["malignancy"] != ""]
     said = predicted(predictions, wanted["image_id"].tolist(), source)
     lesions = _lesions(said, wanted, source, by_image=by_image)
     y_true = (wanted["malignancy"] == "malignant").to_numpy(np.int64)
     if len(set(y_true.tolist())) < 2:  # noqa: PLR2004 (malignant and benign)
-        raise DataError(f"{source}: expected malignant and benign images but found one kind only.")
+        raise DataError(f"{source}: expected malignant and benign images but found only one kind.")
     drawn = draw_scores(_SCORES, y_true, said.y_prob, lesions)
     sides = {kind: len(np.unique(lesions[y_true == kind])) for kind in (0, 1)}
     rests_on = {"malignant_auc": min(sides.values()), "sensitivity": sides[1], "specificity": sides[0]}

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from lesionwise.errors import DataError
 from lesionwise.evaluation.forms import in_our_form
+from lesionwise.evaluation.scores.weights import Floats
 from lesionwise.files import write_text
 from lesionwise.labels import CODES, INDEX
-from lesionwise.tables import COLUMNS, read_table
+from lesionwise.tables import COLUMNS, read_table, verify_once
 from lesionwise.wording import counted
 
-Floats = NDArray[np.float64]
 PROB_COLUMNS = [f"prob_{code}" for code in CODES]
 LOGIT_COLUMNS = [f"logit_{code}" for code in CODES]
 _TEXTS = (*COLUMNS["image_id"], *COLUMNS["path"], "group", "y_true", "model", "model_sha256")
@@ -32,16 +32,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model said about some images, and what is true of them.
-
-    Attributes:
-        image_id: Id of each image, shape (N,).
-        y_prob: Class probabilities, shape (N, C), each row summing to 1.
-        y_true: Class index of each image, shape (N,); None where unknown.
-        group: Lesion group of each image, shape (N,); None where unknown.
-        logits: Raw model outputs, shape (N, C); None where unknown.
-        model: Model that predicted them; None where unknown.
-    """
+    """What a model said about some images, and what is true of them."""
 
     image_id: NDArray[np.str_]
     y_prob: Floats
@@ -93,17 +84,11 @@ def read_predictions(
 
     Args:
         normalise: Divide each row by its sum, for confidences that were not made to sum to 1.
-
-    Raises:
-        DataError: If a column is missing, a diagnosis unknown, an image repeated, or a row of
-            probabilities does not sum to 1.
     """
     table = in_our_form(read_table(path).frame(texts=_TEXTS, rename=False), str(path), classes)
     for column in ("image_id", "group"):
         _verify_filled(table, column, path)
-    twice = table.loc[table["image_id"].duplicated(), "image_id"]
-    if len(twice):
-        raise DataError(f"{path}: {twice.iloc[0]} stands in more than one row.")
+    verify_once(table["image_id"], path)
     return Predictions(
         image_id=table["image_id"].to_numpy(str),
         y_prob=_probabilities(table, path, normalise=normalise),
@@ -117,7 +102,9 @@ def read_predictions(
 def _model(table: pd.DataFrame, path: Path) -> Model:
     models = table[["model", "model_sha256"]].drop_duplicates()
     if len(models) != 1:
-        raise DataError(f"{path}: expected the rows of one model but found {len(models)}. Score each alone.")
+        raise DataError(
+            f"{path}: expected the rows of one model but found {len(models)}. Score each model alone."
+        )
     return Model(*models.iloc[0].astype(str))
 
 

@@ -14,9 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 
 from lesionwise.errors import DataError
+from lesionwise.evaluation.scores.weights import Floats
 from lesionwise.labels import CODES
-
-Floats = NDArray[np.float64]
 
 ACCEPT: Final = 0.99
 """Part of the lesion images in `cal` that the cut-off lets pass."""
@@ -36,7 +35,6 @@ class Accepted:
     """How many images of a diagnosis are taken for lesion images.
 
     Attributes:
-        images: Number of images of the diagnosis in `cal`.
         part: Part of them that passes a cut-off that was set without them.
     """
 
@@ -50,8 +48,6 @@ class Rejection:
 
     Attributes:
         middle: Taken off the embedding first, so that the sum loses few digits, shape (K,).
-        direction: Weight of each number, shape (K,).
-        offset: Added to the sum.
         cutoff: Score from which a picture is rejected.
         accepted: Accepted part of each diagnosis, by code; empty where the diagnoses in `cal` are unknown.
     """
@@ -82,15 +78,9 @@ def fit_rejection(
 
     Args:
         lesions: Embeddings of lesion images, as they are and as other cameras have them, shape (N, K).
-        foreign: Embeddings of pictures that are no lesion images, shape (another N, K).
-        cal: Embeddings of the lesion images that set the cut-off.
         cal_changed: Embeddings of the same images as other cameras have them; left out, they set nothing.
         cal_classes: Diagnosis of each, as its place in `CODES`; left out, none is promised anything.
         cal_groups: Lesion group of each; left out, every image is a lesion of its own.
-
-    Raises:
-        DataError: If `cal` is empty.
-        ValueError: If `cal` and what belongs to it are not of one length.
 
     References:
         Hendrycks, Mazeika, Dietterich (2019), https://arxiv.org/abs/1812.04606 (learning from outliers)

@@ -42,7 +42,6 @@ class Changed:
     """The scores on photographs changed in one way.
 
     Attributes:
-        strength: 1 to 3.
         differences: Score less that on the plain photographs, with the same resampled lesions.
         together: The difference of the main score with an interval that holds for all changes at once.
         same_answer: Part of the images whose answer did not change.
@@ -63,11 +62,7 @@ class Changed:
 
 @dataclass(frozen=True)
 class Robustness(JsonRecord):
-    """What changed photographs cost a model.
-
-    Attributes:
-        plain: The scores on the same photographs, unchanged.
-    """
+    """What changed photographs cost a model."""
 
     images: int
     lesions: int
@@ -83,12 +78,7 @@ def measure_robustness(
     *,
     resamples: int = RESAMPLES,
 ) -> Robustness:
-    """Hold the predictions of changed photographs against those of the plain ones.
-
-    Args:
-        plain: Class probabilities of the unchanged photographs, shape (N, C).
-        changed: Name, strength and class probabilities of each change.
-    """
+    """Hold the predictions of changed photographs against those of the plain ones."""
     truth, base = np.asarray(y_true), np.asarray(plain, float)
     scores = _scores(truth, base)
     drawn = draw_scores(SCORES, truth, base, groups, resamples=resamples)
@@ -131,7 +121,7 @@ def describe_robustness(found: Robustness) -> list[str]:
     if broken:
         sentences.append(
             f"The first change to break it is {broken[0].name} at strength {broken[0].strength}: balanced "
-            f"accuracy {_signed(broken[0].together)}; {100 * broken[0].same_answer:.0f} % of the answers "
+            f"accuracy {broken[0].together.signed()}; {100 * broken[0].same_answer:.0f} % of the answers "
             "stay the same."
         )
         later = [f"{row.name} at {row.strength} ({row.together.value:+.2f})" for row in broken[1:]]
@@ -140,10 +130,10 @@ def describe_robustness(found: Robustness) -> list[str]:
     else:
         sentences.append("None of the changes lowers balanced accuracy by more than chance.")
     if unbroken:
-        sentences.append(f"At every strength, the loss by {listed(unbroken)} is within chance.")
+        sentences.append(f"The loss by {listed(unbroken)} is within chance at every strength.")
     if broken and lost is not broken[0]:
         sentences.append(
-            f"The greatest loss is by {lost.name} at strength {lost.strength}: {_signed(lost.together)}."
+            f"The greatest loss is by {lost.name} at strength {lost.strength}: {lost.together.signed()}."
         )
     return sentences
 
@@ -152,7 +142,3 @@ def _scores(truth: NDArray[np.int64], prob: NDArray[np.float64]) -> dict[str, fl
     if len(np.unique(truth)) < len(CODES):
         raise ValueError("Expected images of every diagnosis: without them, balanced accuracy is undefined.")
     return {name: float(score(truth, prob, None)) for name, score in SCORES.items()}
-
-
-def _signed(estimate: Estimate) -> str:
-    return f"{estimate.value:+.3f} ({estimate.low:+.3f} to {estimate.high:+.3f})"

@@ -19,11 +19,7 @@ from lesionwise.files import JsonRecord, read_json, write_json
 from lesionwise.run_folder import RunFolder
 from lesionwise.wording import counted
 
-ASPECTS: Final = {
-    "top": "likeliest diagnosis",
-    "decision": "decision",
-    "melanoma": "melanoma flag",
-}
+ASPECTS: Final = {"top": "likeliest diagnosis", "decision": "decision", "melanoma": "melanoma flag"}
 """What may stay the same, as a reader knows it."""
 
 STABILITY: Final = "stability"
@@ -73,18 +69,9 @@ class Stability(JsonRecord):
 
 
 def measure_stability(
-    answers: Iterable[tuple[str, Said, Said]],
-    y_true: Truth,
-    groups: Lesions,
-    *,
-    resamples: int = RESAMPLES,
+    answers: Iterable[tuple[str, Said, Said]], y_true: Truth, groups: Lesions, *, resamples: int = RESAMPLES
 ) -> Stability:
-    """Return the share of the images whose answer each change leaves as it is.
-
-    Args:
-        answers: Name of each change, the answers before and those after it.
-        y_true: Class index of each image, shape (N,); lesions are resampled within diagnosis.
-    """
+    """Return the share of the images whose answer each change (name, before, after) leaves as it is."""
     same = {
         (change, aspect): getattr(before, aspect) == getattr(after, aspect)
         for change, before, after in answers
@@ -110,8 +97,8 @@ def describe_stability(found: Stability) -> list[str]:
     lost = sorted((1 - kept.top.value, change) for change, kept in found.changes.items())
     (least, mildest), (most, strongest) = lost[0], lost[-1]
     diagnoses = (
-        f"{strongest} gives {100 * most:.1f} % of {counted(found.images, 'image')} another likeliest "
-        f"diagnosis, {mildest} {100 * least:.1f} %."
+        f"{strongest} changes the likeliest diagnosis of {100 * most:.1f} % of "
+        f"{counted(found.images, 'image')}, {mildest} of {100 * least:.1f} %."
     )
     flags = [(kept.melanoma.value, change) for change, kept in found.changes.items() if kept.melanoma]
     if not flags:

@@ -32,10 +32,6 @@ def read_table(path: Path) -> pd.DataFrame:
 
     Returns:
         Text columns under our names, one row per image; with a diagnosis, `dx` and `foreign`.
-
-    Raises:
-        DataError: If the file cannot be read, has no image id, repeats an image, or holds a diagnosis that
-            is none of the seven and that no map knows.
     """
     table = add_diagnoses(read_images(path))
     if "dx" in table:
@@ -52,9 +48,7 @@ def read_images(path: Path) -> pd.DataFrame:
             f"{', '.join(table.columns[:8])}. Where several files name images, lesions and diagnoses, pass "
             "their folder."
         )
-    twice = table.loc[table["image_id"].duplicated(), "image_id"]
-    if len(twice):
-        raise DataError(f"{path}: {twice.iloc[0]} stands in more than one row.")
+    tables.verify_once(table["image_id"], path)
     return table
 
 
@@ -115,12 +109,6 @@ def join_truth(predictions: Predictions, truth: pd.DataFrame, source: str) -> Pr
     """Return the predictions with the true diagnoses of a table that covers the same images.
 
     A prediction that is missing is an error: leaving out what is hard to tell would raise any score.
-
-    Args:
-        truth: As `read_table` returns it, with `dx`.
-
-    Raises:
-        DataError: If there is no `dx`, or an image is on one side alone.
     """
     if "dx" not in truth:
         raise DataError(f"{source}: expected a diagnosis (dx, or the seven one-hot columns) but found none.")
@@ -129,11 +117,7 @@ def join_truth(predictions: Predictions, truth: pd.DataFrame, source: str) -> Pr
 
 
 def predicted(predictions: Predictions, images: Sequence[str], source: str) -> Predictions:
-    """Return the predictions of some images, in their order.
-
-    Raises:
-        DataError: If an image has no prediction, or its name fits several.
-    """
+    """Return the predictions of some images, in their order."""
     names = predictions.image_id.tolist()
     match = match_names(images, names)
     lost = sorted(set(images) - set(match))
@@ -141,8 +125,8 @@ def predicted(predictions: Predictions, images: Sequence[str], source: str) -> P
         alike = [name for name in names if is_end_of(lost[0], name)]
         if len(alike) > 1:
             raise DataError(
-                f"{source}: {lost[0]} fits several predictions, {' and '.join(alike[:2])}. Predict one of "
-                "these files, or name both in the truth as the predictions do."
+                f"{source}: {lost[0]} matches several predictions, {' and '.join(alike[:2])}. Predict one "
+                "of these files, or name both in the truth as the predictions do."
             )
         raise DataError(
             f"{source}: no prediction for {len(lost)} of {counted(len(images), 'image')}, such as "
@@ -159,10 +143,6 @@ def join_table(predictions: Predictions, table: pd.DataFrame, source: str) -> Pr
     Args:
         table: As `read_table` returns it; rows of other images are passed over. The lesion is taken from
             `group`, else from `lesion_id`.
-
-    Raises:
-        DataError: If an image is not in the table, has no lesion there, or has another diagnosis there,
-            or one that is none of the seven.
     """
     rows = rows_of(predictions, table, source)
     joined = predictions
@@ -177,7 +157,7 @@ def join_table(predictions: Predictions, table: pd.DataFrame, source: str) -> Pr
         if predictions.y_true is not None and (predictions.y_true != y_true).any():
             first = int(np.flatnonzero(predictions.y_true != y_true)[0])
             raise DataError(
-                f"{source}: {predictions.image_id[first]} is {CODES[y_true[first]]} there but "
+                f"{source}: {predictions.image_id[first]} is {CODES[y_true[first]]} in it but "
                 f"{CODES[predictions.y_true[first]]} in the predictions."
             )
         joined = replace(joined, y_true=y_true)

@@ -20,8 +20,8 @@ import pandas as pd
 from lesionwise.errors import SplitError
 from lesionwise.evaluation.runs.predictions import refresh_predictions
 from lesionwise.evaluation.runs.scores import OUT_OF_FOLD, evaluate_part
-from lesionwise.evaluation.scores.evaluate import LOSSES, Evaluation
-from lesionwise.evaluation.scores.fold_mean import Spread, mean_over_folds
+from lesionwise.evaluation.scores.evaluate import Evaluation
+from lesionwise.evaluation.scores.fold_mean import Spread, mean_over_folds, spread_of
 from lesionwise.execution import Execution
 from lesionwise.experiments.folder import Experiment, HeldOut
 from lesionwise.experiments.sharing import finish_all
@@ -72,14 +72,7 @@ def collect(run: RunFolder) -> CrossValidation:
     pooled = evaluate_part(run, OUT_OF_FOLD)
     found = {fold: Evaluation.from_json(read_json(own.scores)["parts"]["test"]) for fold, own in done.items()}
     ratio = float(np.mean([_test_to_train(own) for own in done.values()]))
-    spreads = {
-        name: mean_over_folds(
-            [evaluation.overall[name].value for evaluation in found.values()],
-            ratio=ratio,
-            most=float("inf") if name in LOSSES else 1.0,
-        )
-        for name in pooled.overall
-    }
+    spreads = spread_of(found.values(), partial(mean_over_folds, ratio=ratio))
     result = CrossValidation(run, record["folds"], list(done), spreads, pooled)
     _write_folds(run, found)
     means = {name: asdict(spread) for name, spread in spreads.items()}
@@ -231,8 +224,8 @@ def _choose(numbers: list[int], folds: int | list[int] | None, source: Path) -> 
     if isinstance(folds, int) and folds != len(numbers):
         raise SplitError(
             f"{source}: has {counted(len(numbers), 'fold')} beside test ({shown}), not {folds}. Leave "
-            "--folds out for all of them, or name those to run now with a comma: "
-            f'"--folds {numbers[0]}," or "--folds {numbers[0]},{numbers[1]}".'
+            '--folds out to run all of them, or name those to run now, with a comma: "--folds '
+            f'{numbers[0]}," or "--folds {numbers[0]},{numbers[1]}".'
         )
     if folds is None or isinstance(folds, int):
         return numbers

@@ -105,7 +105,6 @@ class Experiment:
 
         Args:
             verify: Called with what the table alone tells, before images are read.
-            what: What the folder holds, for messages.
             settings: Settings beside the seed that must be the same.
         """
         if self.recipe.defect_resample_before_split:
@@ -128,14 +127,12 @@ class Experiment:
     def _verify_same_settings(self, split: Path | None, settings: dict[str, Any]) -> None:
         verify_not_reread(self.folder)
         kept, now = read_json(self.record), {"seed": self.seed, **settings}
-        verify_same_start(
-            self.folder.path,
-            {
-                "recipe": recipe_changes(self.recipe, self.folder.config),
-                **{_option(name): _change(kept, name, value) for name, value in now.items()},
-                "--split": is_other_split(split, self.folder.split),
-            },
-        )
+        differs: dict[str, bool | str] = {"recipe": recipe_changes(self.recipe, self.folder.config)}
+        for name, value in now.items():
+            option, was = _option(name), kept.get(name, value)
+            differs[option] = "" if was == value else f"{option} was {was}, now {value}"
+        differs["--split"] = is_other_split(split, self.folder.split)
+        verify_same_start(self.folder.path, differs)
 
     def start(self, data: TrainingData, split: Split, **facts: Any) -> None:  # noqa: ANN401 (JSON values)
         """Write the files that a new folder starts with."""
@@ -160,12 +157,6 @@ class Experiment:
             seed=self.seed,
             execution=replace(self.execution, cache_root=cache_root),
         )
-
-
-def _change(kept: dict[str, Any], name: str, value: Any) -> str:  # noqa: ANN401 (a JSON value)
-    """Return in words how a setting differs from the one that is kept; nothing if it does not."""
-    was = kept.get(name, value)
-    return "" if was == value else f"{_option(name)} was {was}, now {value}"
 
 
 def _option(name: str) -> str:

@@ -45,18 +45,11 @@ class RunImages:
 
 
 def run_images(run: RunFolder, image_ids: Iterable[str]) -> RunImages:
-    """Return the data of a run, if its folder is still there and holds the predicted images.
-
-    Args:
-        run: A trained run, an ensemble, a cross-validation or somebody's predictions.
-
-    Raises:
-        DataError: If the folder is there but is not a sound data folder any more.
-    """
+    """Return the data of a run, if its folder is still there and holds the predicted images."""
     trained = _trained(run)
     if not trained.data.is_file():
         gone = trained.path != run.path and not trained.path.is_dir()
-        return RunImages(missing="A run that it was made of is no longer there." if gone else "")
+        return RunImages(missing="A run of this ensemble no longer exists." if gone else "")
     folder = Path(read_json(trained.data)["folder"])
     if not is_data_folder(folder):
         return RunImages(missing="The data folder is no longer where it was.", folder=folder)
@@ -78,11 +71,7 @@ def is_data_of(run: RunFolder, dataset: Dataset) -> bool:
 
 
 def about_part(run: RunFolder, part: str, *, progress: Progress = SILENT) -> tuple[pd.DataFrame | None, str]:
-    """Return what is known about the predicted images of a part, and why if nothing is.
-
-    Returns:
-        The table and an empty text, or None and what a user should know; nothing for a run without data.
-    """
+    """Return what is known about the predicted images of a part, or else None and why not."""
     ids = read_predictions(run.predictions(part)).image_id.tolist()
     images = run_images(run, ids)
     if images.dataset is not None:

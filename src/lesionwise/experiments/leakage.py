@@ -117,11 +117,7 @@ def finish_protocol(protocol: HeldOut) -> None:
 
 
 def protocol_split(protocol: str, known: TableData, exam: int, *, seed: int, per_class: int) -> Split:
-    """Return the split that a protocol makes of what is neither test nor exam.
-
-    Returns:
-        A split whose test part is what the protocol is scored on; stamped where it leaks.
-    """
+    """Return the split that a protocol makes of what is neither test nor exam; its test part is scored."""
     inside, in_exam = in_folds(known.split, known.image_id), _in_exam(known, exam)
     open_to_all = inside & ~in_exam
     dataset = grouped_dataset(known, open_to_all)

@@ -58,7 +58,6 @@ class Outcome:
     """The result of one protocol.
 
     Attributes:
-        protocol: Key of `PROTOCOLS`.
         leaky: Whether lesions are on both sides of its split.
         trained: Images, or copies, that the model was made with: train, val and cal.
         tainted: Images of its own test part that show a lesion that the model was made with.

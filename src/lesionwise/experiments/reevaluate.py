@@ -29,10 +29,7 @@ _KEPT: Final = ("split.csv", "split.json", "start.json", "originals.csv", "histo
 
 
 def reevaluate(
-    path: Path,
-    changes: Sequence[str],
-    out: Path,
-    execution: Execution = Execution(),
+    path: Path, changes: Sequence[str], out: Path, execution: Execution = Execution()
 ) -> RunFolder:
     """Evaluate a trained run, or all finished folds of a cross-validation, with some recipe keys changed.
 
@@ -108,7 +105,8 @@ def _verify_trained(run: RunFolder, recipe: Recipe) -> None:
         read_network(run.best, recipe)
     except RuntimeError as error:
         raise RecipeError(
-            f"{run.path}: {recipe.model} has other weights for images of {recipe.image_size}. Train it again."
+            f"{run.path}: {recipe.model} needs other weights for images of {recipe.image_size}. Train it "
+            "again."
         ) from error
 
 

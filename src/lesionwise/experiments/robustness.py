@@ -9,10 +9,9 @@ their scores can differ a little from those of the report, where a JPEG is decod
 that takes metadata gets them unchanged.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -24,10 +23,10 @@ from lesionwise.data.perturbations import PERTURBATIONS, STRENGTHS, perturb
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import RunError
-from lesionwise.evaluation.calibration.record import Floats
 from lesionwise.evaluation.robustness import Robustness, measure_robustness
 from lesionwise.evaluation.runs.ensemble import ensemble_members, mean_logits
 from lesionwise.evaluation.runs.predictions import run_probabilities
+from lesionwise.evaluation.scores.weights import Floats
 from lesionwise.execution import Execution
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.fit import load_best_network, predict_logits
@@ -40,20 +39,12 @@ Pixels = NDArray[np.uint8]
 
 
 def perturbed_part(run: RunFolder, part: str, *, execution: Execution = Execution()) -> Robustness:
-    """Return what each change at each strength costs a run on a part.
-
-    Args:
-        part: Whose images; those of `test` only after `evaluate --final` looked at them.
-
-    Raises:
-        RunError: If the test part was not looked at, the data is not what the run was trained with, or the
-            members of an ensemble have other images or are no single networks.
-    """
+    """Return what each change at each strength costs a run on a part; `test` only once it was evaluated."""
     verify_changeable(run)
     if part == "test" and not run.predictions("test").is_file():
         raise RunError(
-            f"{run.path}: its test part was not looked at yet. "
-            f'Run "lesionwise evaluate {run.path} --final", which notes the look.'
+            f'{run.path}: its test part was not evaluated yet. Run "lesionwise evaluate {run.path} '
+            '--final", which records the look.'
         )
     model = _model(run, part, replace(execution, device=choose_device(execution.device)))
     plain, *changed = map(model.answer, _changed_images(model, execution))
@@ -62,11 +53,7 @@ def perturbed_part(run: RunFolder, part: str, *, execution: Execution = Executio
 
 
 def verify_changeable(run: RunFolder) -> None:
-    """Make sure that a run can be asked about changed photographs: that it is one network, or made of such.
-
-    Raises:
-        RunError: If it is a cross-validation, or made of one, whose networks have fewer images each.
-    """
+    """Make sure that a run can be asked about changed photographs: it is one network, or made of such."""
     for member in ensemble_members(run):
         verify_changeable(member)
     if run.kind == "cross-validation":
@@ -88,8 +75,6 @@ class _Model(NamedTuple):
 
     Attributes:
         fingerprint: Fingerprint of the data that they are from.
-        truth: Class indices, shape (N,).
-        groups: Lesions, shape (N,).
         looks: Each way in which a network of it reads them.
         answer: Function from the images (N, H, W, 3), by look, to probabilities (N, C).
     """
@@ -152,21 +137,17 @@ def _changed_images(model: _Model, execution: Execution) -> Iterator[dict[_Look,
     with ThreadPoolExecutor(execution.workers or usable_cores()) as pool:
         photographs = list(pool.map(_read, model.paths))
         for number, job in enumerate((None, *_JOBS)):
-            read = partial(_read_changed, job=job, looks=looks)
+
+            def read(photograph: Pixels, image_id: str, job: tuple[str, int] | None = job) -> list[Pixels]:
+                changed = perturb(photograph, *job, image_id=image_id, seed=0) if job else photograph
+                return [fit_image(changed, look.size, steps=look.steps) for look in looks]
+
             found = zip(*pool.map(read, photographs, model.ids.tolist()), strict=True)
             yield {look: np.stack(images) for look, images in zip(looks, found, strict=True)}
             if job:
                 execution.progress.on_work(
                     "changing photographs", number * len(photographs), len(_JOBS) * len(photographs)
                 )
-
-
-def _read_changed(
-    photograph: Pixels, image_id: str, *, job: tuple[str, int] | None, looks: Sequence[_Look]
-) -> list[Pixels]:
-    """Return one photograph, once changed, as each network reads it."""
-    changed = perturb(photograph, *job, image_id=image_id, seed=0) if job else photograph
-    return [fit_image(changed, look.size, steps=look.steps) for look in looks]
 
 
 def _read(path: Path) -> Pixels:

@@ -8,12 +8,11 @@ Here: a run for each seed and the mean and spread of their scores. Not here: a r
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from lesionwise.errors import RecipeError, SplitError
 from lesionwise.evaluation.runs.scores import evaluate_part
-from lesionwise.evaluation.scores.evaluate import LOSSES
-from lesionwise.evaluation.scores.fold_mean import Spread, mean_over_seeds
+from lesionwise.evaluation.scores.fold_mean import Spread, mean_over_seeds, spread_of
 from lesionwise.files import sole_writer, write_json
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
@@ -36,7 +35,8 @@ def train_seeds(
     """
     if recipe.defect_resample_before_split:
         raise SplitError(
-            "defect_resample_before_split draws other copies for each seed: no split is shared. Leave it out."
+            "defect_resample_before_split draws other copies for each seed, so the seeds share no split. "
+            "Leave it out."
         )
     if recipe.train_on_val:
         raise RecipeError(
@@ -55,16 +55,7 @@ def _finish_seeds(
         runs.append(train_one(seed, out / f"seed-{seed}", split))
         split = split or runs[0].split
     found = {run.path.name: evaluate_part(run, "val") for run in runs}
-    spreads = {
-        name: mean_over_seeds(
-            [evaluation.overall[name].value for evaluation in found.values()],
-            most=float("inf") if name in LOSSES else 1.0,
-        )
-        for name in next(iter(found.values())).overall
-    }
-    record: dict[str, Any] = {
-        "runs": list(found),
-        "val": {name: asdict(spread) for name, spread in spreads.items()},
-    }
-    write_json(out / RECORD, record)
+    spreads = spread_of(found.values(), mean_over_seeds)
+    val = {name: asdict(spread) for name, spread in spreads.items()}
+    write_json(out / RECORD, {"runs": list(found), "val": val})
     return runs, spreads

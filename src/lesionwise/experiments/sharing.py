@@ -25,12 +25,10 @@ RETRIES: Final = 3  # machines that one run may lose
 def finish_all(work: Callable[[HeldOut], None], runs: Sequence[HeldOut]) -> Iterator[HeldOut]:
     """Do all runs of an experiment where its `execution.engine` says, and yield each when it is done.
 
+    If one fails, or if Ray gives up, the other tasks end, and the same call goes on where they were.
+
     Args:
         work: What to do with a run; a function of an installed module, so that every machine knows it.
-
-    Raises:
-        LesionwiseError: As the work raises it, or if Ray gives up; the other tasks end, and the same call
-            goes on where they were.
     """
     if runs and runs[0].execution.engine == "ray":
         yield from _finish_with_ray(work, runs)

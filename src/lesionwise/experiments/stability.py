@@ -27,11 +27,7 @@ PART: Final = "cal"
 def run_stability(
     run: RunFolder, engine: Engine, *, data: Path | None = None, progress: Progress = SILENT
 ) -> Stability:
-    """Measure the stability of a run on its `cal` images and add it to `scores.json`.
-
-    Raises:
-        DataError: If an image of the split is not in the data, or the data was changed since.
-    """
+    """Measure the stability of a run on its `cal` images and add it to `scores.json`."""
     facts = read_json(trained_runs(run)[0].data)
     folder = data or Path(facts["folder"])
     found = _measure(engine, folder, read_split(run.split), facts.get("fingerprint"), progress)
@@ -40,12 +36,7 @@ def run_stability(
 
 
 def bundle_stability(engine: Engine, data: Path, split: Path, *, progress: Progress = SILENT) -> Stability:
-    """Measure the stability of a bundle on the `cal` images of the split that it was made with.
-
-    Raises:
-        SplitError: If the bundle was made with another split, so that it may have been trained on `cal`.
-        DataError: If an image of the split is not in the data, or the data was changed since.
-    """
+    """Measure the stability of a bundle on the `cal` images of the split that it was made with."""
     given, provenance = read_split(split), engine.description.provenance
     if provenance and provenance.split_fingerprint != given.fingerprint:
         raise SplitError(
@@ -73,7 +64,7 @@ def _measure(
     if fingerprint not in {None, found}:
         raise DataError(
             f"{folder}: is not the data that the model was made with: its images or its table changed. Its "
-            f"fingerprint is {found[:12]}, and the model notes {fingerprint[:12]}. Pass the data as it was."
+            f"fingerprint is {found[:12]}, but the model states {fingerprint[:12]}. Pass the data as it was."
         )
     groups = lesions.loc[ids.iloc[rows]].to_numpy(str)
     return stability_of(engine, dataset, rows, groups, progress=progress)

@@ -35,7 +35,6 @@ def mask_measures(masks: Masks, lab: Float) -> dict[str, NDArray[np.float64]]:
 
     Args:
         masks: True inside the lesion, shape (B, H, W).
-        lab: The images in L*a*b*, shape (B, H, W, 3).
 
     Returns:
         By the names of `MASK_MEASURES`, each of shape (B,). `area` is the part of the image. `asymmetry` is
@@ -81,11 +80,7 @@ def perimeter(masks: Masks) -> NDArray[np.float64]:
 
 
 def asymmetry(mask: Masks) -> float:
-    """Return the part of a lesion that its mirror images do not cover: 0 for an ellipse, more for a hook.
-
-    Args:
-        mask: Shape (H, W); it must not be empty.
-    """
+    """Return the part of a lesion, which must not be empty, that its mirror images do not cover."""
     y, x = np.nonzero(mask)
     middle_y, middle_x = y.mean(), x.mean()
     axes = np.linalg.eigh(np.cov(np.stack([y, x])))[1]

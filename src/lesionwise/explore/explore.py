@@ -41,8 +41,6 @@ class Exploration:
     """What was found in a data folder.
 
     Attributes:
-        sizes: Width and height of each image file, in pixels.
-        mapped: The map of features; None for fewer than three images.
         features: What the map rests on, in words.
         gallery: Whose embeddings link a point of the map with its neighbours; None for a map without links.
     """
@@ -73,10 +71,7 @@ class Exploration:
 
 
 def explore_folder(
-    folder: Path,
-    *,
-    recipe: Recipe | None = None,
-    execution: Execution = Execution(),
+    folder: Path, *, recipe: Recipe | None = None, execution: Execution = Execution()
 ) -> Exploration:
     """Look at the table, the pixels and the masks of a data folder.
 
@@ -103,11 +98,7 @@ def explore_folder(
 
 
 def look_at_images(dataset: Dataset, cache: ImageCache, execution: Execution = Execution()) -> Look:
-    """Measure every image of a data set, and its masks where there are some.
-
-    Args:
-        cache: The images of the data set at `pixels.SIZE`, in its order.
-    """
+    """Measure every image of a data set, cached at `pixels.SIZE`, and its masks where there are some."""
     y, image_ids = dataset.y, dataset.table["image_id"].to_list()
     names = (*COLOR_MEASURES, *MASK_MEASURES)
     measured = {name: np.full(len(y), np.nan) for name in names}

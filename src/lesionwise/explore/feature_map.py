@@ -31,11 +31,7 @@ class FeatureMap:
 
 
 def map_features(features: Float, y: NDArray[np.int64], lesion: NDArray[np.intp]) -> FeatureMap:
-    """Return the map of images by their features.
-
-    Returns:
-        The map; the sign of an axis is fixed so that the same data gives the same map.
-    """
+    """Return the map of images by their features, with axes whose signs depend on the data alone."""
     scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6)
     variances, axes = np.linalg.eigh(np.cov(scaled, rowvar=False))
     variances, axes = variances[::-1], axes[:, ::-1]

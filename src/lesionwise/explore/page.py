@@ -27,15 +27,16 @@ _OUTLIERS: Final = (0.002, 0.998)  # quantiles: an odd image must not squeeze al
 
 
 def write_exploration(found: Exploration, out: Path, *, force: bool = False) -> Path:
-    """Write `explore.html`, and each figure as PNG with its table as CSV, and return the path of the page.
-
-    Raises:
-        DataError: If the folder holds an exploration of other data.
-        RunError: If it holds something else.
-    """
+    """Write `explore.html`, and each figure as PNG with its table as CSV, and return the path of the page."""
     with sole_writer(out):
+        record = out / RECORD
         if not force:
-            _verify_replaceable(out, found)
+            claim_own_folder(record, what="exploration")
+            if record.is_file() and read_json(record).get("data") != found.cache.fingerprint:
+                raise DataError(
+                    f"{out}: holds the exploration of other data. Pass another --out, or --force to write "
+                    "over it."
+                )
         return _write_page(found, out)
 
 
@@ -66,15 +67,6 @@ def _write_page(found: Exploration, out: Path) -> Path:
     path = out / "explore.html"
     write_text(path, page)
     return path
-
-
-def _verify_replaceable(out: Path, found: Exploration) -> None:
-    record = out / RECORD
-    claim_own_folder(record, what="exploration")
-    if record.is_file() and read_json(record).get("data") != found.cache.fingerprint:
-        raise DataError(
-            f"{out}: holds the exploration of other data. Pass another --out, or --force to write over it."
-        )
 
 
 def _write(folder: Path, name: str, drawing: Drawing) -> Markup:
@@ -135,11 +127,7 @@ def _interactive_map(found: Exploration) -> dict[str, Any] | None:
 
 
 def _links(near: Gallery | None, image_ids: list[str]) -> dict[str, list[int]]:
-    """Return the places of the nearest images on the map, by image id; each shows another lesion.
-
-    Raises:
-        DataError: If the gallery has none of the images.
-    """
+    """Return the places of the nearest images on the map, by image id; each shows another lesion."""
     if near is None:
         return {}
     place = {image_id: number for number, image_id in enumerate(image_ids)}

@@ -25,11 +25,7 @@ _EVEN: Final = 0.5
 
 
 def main_remarks(
-    table: pd.DataFrame,
-    measures: pd.DataFrame,
-    mapped: FeatureMap | None,
-    *,
-    features: str,
+    table: pd.DataFrame, measures: pd.DataFrame, mapped: FeatureMap | None, *, features: str
 ) -> list[str]:
     """Return what stands out, the most consequential first."""
     dx = table["dx"].to_numpy(str)
@@ -99,7 +95,7 @@ def _confirmation(table: pd.DataFrame) -> Iterator[str]:
     ]
     if pure and len(counts) > 1 and (counts[list(CODES)].sum() > 0).sum() > 1:
         found = " and ".join(f"all {images:,} {value} images are {code}" for value, code, images in pure)
-        yield f"How a diagnosis was confirmed gives it away: {found}. dx_type must never reach a model."
+        yield f"The way a diagnosis was confirmed reveals it: {found}. dx_type must never reach a model."
 
 
 def _ages(table: pd.DataFrame) -> Iterator[str]:
@@ -162,9 +158,10 @@ def _colors(measures: pd.DataFrame, dx: NDArray[np.str_]) -> Iterator[str]:
     name = max(shares, key=shares.__getitem__)
     medians = measures[name].groupby(dx).median().sort_values()
     yield (
-        f"Of light and colour, {name} differs most between diagnoses: they account for {shares[name]:.0%} "
-        f"of its variance, from a median of {medians.iloc[0]:.1f} ({medians.index[0]}) to "
-        f"{medians.iloc[-1]:.1f} ({medians.index[-1]}). Part of it is the light of the clinic, not the skin."
+        f"Among light and colour, {name} differs most between diagnoses: they account for "
+        f"{shares[name]:.0%} of its variance, from a median of {medians.iloc[0]:.1f} ({medians.index[0]}) "
+        f"to {medians.iloc[-1]:.1f} ({medians.index[-1]}). Part of it is the light of the clinic, not the "
+        "skin."
     )
 
 
@@ -183,6 +180,6 @@ def _melanoma(measures: pd.DataFrame, dx: NDArray[np.str_]) -> Iterator[str]:
     side = "above" if separations[name] > _EVEN else "below"
     best, alone = (max(separations[key], 1 - separations[key]) for key in (name, "asymmetry"))
     yield (
-        f"Of what the masks measure, {words.get(name, name)} tells melanoma from nevus best: a melanoma "
-        f"image lies {side} a nevus image in {best:.0%} of pairs; by asymmetry in {alone:.0%}."
+        f"Among the measures of the masks, {words.get(name, name)} separates melanoma from nevus best: the "
+        f"melanoma image is {side} the nevus image in {best:.0%} of pairs, by asymmetry in {alone:.0%}."
     )

@@ -1,6 +1,6 @@
 """Figures of the table: counts, ages, sexes, sites, what is missing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from lesionwise.explore.tables import AGE_STEP_YEARS
 from lesionwise.labels import CODES
-from lesionwise.page.palette import DIAGNOSIS_COLORS, LIGHT, PALE_INK, PALE_INK_ABOVE, SHADE
-from lesionwise.page.theme import figure_style
+from lesionwise.page.palette import DIAGNOSIS_COLORS, LIGHT
+from lesionwise.page.theme import figure_style, name_rows, shade_cells
 from lesionwise.wording import counted
 
 SEX_COLORS: Final = {"female": LIGHT["accent"], "male": LIGHT["quiet"], "unknown": LIGHT["line"]}
@@ -30,6 +30,12 @@ def _count_on(axis: Axis) -> None:
     axis.set_major_formatter(_THOUSANDS)
 
 
+def _write_beside(axes: Axes, row: int, end: float, text: str) -> None:
+    """Write a text behind the end of a bar."""
+    axes.annotate(text, (end, row), (6, 0), textcoords="offset points", va="center", color=LIGHT["quiet"],
+                  fontsize=9)  # fmt: skip
+
+
 def plot_diagnoses(table: pd.DataFrame) -> Figure:
     """Draw images and lesions of each diagnosis as two bars."""
     with figure_style():
@@ -41,10 +47,8 @@ def plot_diagnoses(table: pd.DataFrame) -> Figure:
             color = DIAGNOSIS_COLORS[code]
             axes.barh(row - 0.19, images, height=0.36, color=color)
             axes.barh(row + 0.2, lesions, height=0.3, color=color, alpha=0.45)
-            text = f"{counted(images, 'image')}, {counted(lesions, 'lesion')}"
-            axes.annotate(text, (images, row), (6, 0), textcoords="offset points", va="center",
-                          color=LIGHT["quiet"], fontsize=9)  # fmt: skip
-        _rows(axes, list(table["diagnosis"]))
+            _write_beside(axes, row, images, f"{counted(images, 'image')}, {counted(lesions, 'lesion')}")
+        name_rows(axes, list(table["diagnosis"]))
         axes.set(xlim=(0, max(1, table["images"].max()) * 1.32), xlabel="images (full), lesions (pale)")
         _count_on(axes.xaxis)
         axes.grid(visible=False)  # the values stand at the bars, and a line would cross them
@@ -52,11 +56,7 @@ def plot_diagnoses(table: pd.DataFrame) -> Figure:
 
 
 def plot_counts(table: pd.DataFrame, column: str, label: str, *, sort_values: bool = False) -> Figure:
-    """Draw how many images have each value of a column, the diagnoses stacked.
-
-    Args:
-        sort_values: Keep the order of the values, such as numbers; else the commonest come first.
-    """
+    """Draw how many images have each value of a column, in its order or the commonest first."""
     shown = table if sort_values else table.head(MOST_BARS)
     with figure_style():
         figure = Figure(figsize=(8.4, 0.9 + 0.3 * max(4, len(shown))))
@@ -67,9 +67,8 @@ def plot_counts(table: pd.DataFrame, column: str, label: str, *, sort_values: bo
             axes.barh(range(len(shown)), values, left=left, height=0.68, color=DIAGNOSIS_COLORS[code])
             left += values
         for row, total in enumerate(left):
-            axes.annotate(f"{total:,.0f}", (total, row), (6, 0), textcoords="offset points", va="center",
-                          color=LIGHT["quiet"], fontsize=9)  # fmt: skip
-        _rows(axes, [str(value) for value in shown[column]])
+            _write_beside(axes, row, total, f"{total:,.0f}")
+        name_rows(axes, [str(value) for value in shown[column]])
         axes.set(xlim=(0, max(1.0, left.max(initial=1.0)) * 1.12), xlabel=label)
         _count_on(axes.xaxis)
         axes.grid(visible=False)  # the values stand at the bars, and a line would cross them
@@ -114,7 +113,7 @@ def plot_shares(table: pd.DataFrame, colors: dict[str, str], label: str) -> Figu
             left += values
         axes.grid(visible=False)
         axes.axvline(0.5, color=LIGHT["ink"], lw=0.8, ls=(0, (3, 3)))
-        _rows(axes, list(table.index))
+        name_rows(axes, list(table.index))
         axes.set(xlim=(0, 1), xlabel=label)
         axes.xaxis.set_major_formatter(PercentFormatter(1))
         handles = [Patch(color=color, label=name) for name, color in colors.items() if name in table]
@@ -123,30 +122,17 @@ def plot_shares(table: pd.DataFrame, colors: dict[str, str], label: str) -> Figu
 
 
 def plot_cells(table: pd.DataFrame, x: str, *, wide: bool = False) -> Figure:
-    """Draw parts as shaded cells with their percentage.
-
-    Args:
-        table: Rows of parts between 0 and 1, such as `tables.missing_table` returns.
-        wide: Whether there are many columns; then their names are rotated.
-    """
+    """Draw parts as shaded cells with their percentage; `wide` turns the names of many columns."""
     values = table.to_numpy(float)
     most = max(values.max(initial=0.0), _DEEPEST_AT_LEAST)
     with figure_style():
         size = (min(9.6, 1.6 + 0.56 * values.shape[1]), 4.4) if wide else (1.6 + 1.25 * values.shape[1], 3.9)
         figure = Figure(figsize=size)
         axes = figure.subplots()
-        axes.grid(visible=False)
-        axes.spines[:].set_visible(False)
-        for (row, column), share in np.ndenumerate(values):
-            depth = share / most
-            axes.add_patch(Rectangle((column - 0.48, row - 0.47), 0.96, 0.94, color=SHADE, alpha=depth, lw=0))
-            ink = PALE_INK if depth > PALE_INK_ABOVE else LIGHT["ink"] if share else LIGHT["quiet"]
-            axes.text(column, row, _percent(share), ha="center", va="center", color=ink, fontsize=9)
-        axes.set(xlim=(-0.5, values.shape[1] - 0.5), ylim=(len(table) - 0.5, -0.5))
+        shade_cells(axes, values / most, [[_percent(share) for share in row] for row in values])
         slant: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if wide else {}
         axes.set_xticks(range(values.shape[1]), [str(name) for name in table.columns], **slant)
         axes.set_yticks(range(len(table)), list(table.index))
-        axes.tick_params(length=0, labelcolor=LIGHT["ink"])
         axes.set_xlabel(x)
     return figure
 
@@ -159,9 +145,8 @@ def plot_sizes(table: pd.DataFrame) -> Figure:
         axes = figure.subplots()
         axes.barh(range(len(shown)), shown["images"], height=0.62, color=LIGHT["accent"])
         for row, images in enumerate(shown["images"]):
-            axes.annotate(f"{images:,}", (images, row), (6, 0), textcoords="offset points", va="center",
-                          color=LIGHT["quiet"], fontsize=9)  # fmt: skip
-        _rows(axes, list(shown["size_px"]))
+            _write_beside(axes, row, images, f"{images:,}")
+        name_rows(axes, list(shown["size_px"]))
         axes.set(xlim=(0, shown["images"].max() * 1.14), xlabel="images")
         _count_on(axes.xaxis)
         axes.grid(visible=False)  # the values stand at the bars, and a line would cross them
@@ -185,7 +170,7 @@ def plot_spreads(table: pd.DataFrame, titles: dict[str, str], *, columns: int = 
                 _spread(axes, row, own[code], DIAGNOSIS_COLORS[code])
             axes.grid(visible=False, axis="y")
             axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
-            _rows(axes, CODES)
+            name_rows(axes, CODES)
             axes.set_title(title)
         for axes in grid[len(titles) :]:
             axes.set_axis_off()
@@ -207,14 +192,6 @@ def _spread(axes: Axes, row: int, quantiles: Mapping[Any, Any], color: str) -> N
     axes.plot([quantiles["p25"], quantiles["p75"]], [row, row], color=color, lw=7, alpha=0.45,
               solid_capstyle="butt")  # fmt: skip
     axes.plot(quantiles["p50"], row, "o", color=color, ms=5.5)
-
-
-def _rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.grid(visible=False, axis="y")
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0, labelcolor=LIGHT["ink"])
-    axes.spines["left"].set_visible(False)
 
 
 def _percent(share: float) -> str:

@@ -37,47 +37,36 @@ def diagnosis_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def count_table(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Return how many images have each value of a column, by diagnosis, the commonest value first.
-
-    Returns:
-        Columns: the given one, a count for each diagnosis, `images` in all.
-    """
-    counts = pd.crosstab(table[column], table["dx"]).reindex(columns=list(CODES), fill_value=0)
-    counts["images"] = counts.sum(axis=1)
-    ordered = counts.sort_values("images", ascending=False, kind="stable").reset_index()
-    ordered.columns.name = None
-    return ordered
+    """Return how many images have each value of a column, by diagnosis and in all, commonest first."""
+    counts = _by_diagnosis(table[column], table["dx"], "images")
+    return counts.sort_values("images", ascending=False, kind="stable").reset_index(drop=True)
 
 
 def photographs_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return how many lesions have one photograph, two, and so on, by diagnosis of the lesion."""
     lesions = table.groupby("lesion_id").agg(photographs=("image_id", "size"), dx=("dx", "first"))
-    counts = pd.crosstab(lesions["photographs"], lesions["dx"]).reindex(columns=list(CODES), fill_value=0)
-    counts["lesions"] = counts.sum(axis=1)
-    flat = counts.reset_index()
-    flat.columns.name = None
-    return flat
+    return _by_diagnosis(lesions["photographs"], lesions["dx"], "lesions")
 
 
 def age_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return the images of each five years of age, by diagnosis; ages that are missing are left out."""
     known = table.dropna(subset=["age"])
     years = (known["age"] // AGE_STEP_YEARS * AGE_STEP_YEARS).astype(int)
-    counts = pd.crosstab(years, known["dx"])
-    every = range(0, max(years, default=0) + 1, AGE_STEP_YEARS)
-    counts = counts.reindex(index=pd.Index(every, name="age_from"), columns=list(CODES), fill_value=0)
-    counts["images"] = counts.sum(axis=1)
-    flat = counts.reset_index()
-    flat.columns.name = None
-    return flat
+    every = pd.Index(range(0, max(years, default=0) + 1, AGE_STEP_YEARS), name="age_from")
+    return _by_diagnosis(years, known["dx"], "images", every)
+
+
+def _by_diagnosis(
+    values: pd.Series, dx: pd.Series, total: str, every: pd.Index | None = None
+) -> pd.DataFrame:
+    """Count each value (of all that there may be) by diagnosis and in total."""
+    counts = pd.crosstab(values, dx).reindex(index=every, columns=list(CODES), fill_value=0)
+    counts[total] = counts.sum(axis=1)
+    return counts.reset_index().rename_axis(columns=None)
 
 
 def share_table(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Return which part of each diagnosis's images has each value of a column.
-
-    Returns:
-        A row for each diagnosis, a column for each value, the commonest first; rows sum to 1.
-    """
+    """Return which part of each diagnosis (rows) has each value of a column (columns, commonest first)."""
     counts = count_table(table, column)
     shares = counts.set_index(column)[list(CODES)].T
     shares = shares.div(shares.sum(axis=1).clip(lower=1), axis=0)
@@ -111,11 +100,7 @@ def size_table(sizes: list[tuple[int, int]]) -> pd.DataFrame:
 
 
 def spread_table(measures: pd.DataFrame, dx: NDArray[np.str_]) -> pd.DataFrame:
-    """Return five quantiles of every measure in every diagnosis, without the values that are missing.
-
-    Returns:
-        Columns `measure`, `diagnosis`, `images` and those of `QUANTILES`.
-    """
+    """Return five quantiles of every measure in every diagnosis, without the values that are missing."""
     rows = []
     for measure in measures.columns:
         for code in CODES:

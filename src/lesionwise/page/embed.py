@@ -1,24 +1,16 @@
 """What a page shows, inside the page: no other file is needed, and nothing is fetched."""
 
 import base64
-import io
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from lesionwise.encoding import encoded
 
 
 def data_uri(content: bytes, media_type: str = "image/jpeg") -> str:
     """Return content as an address that holds it (RFC 2397)."""
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
-
-
-def encoded(pixels: NDArray[np.uint8], format_: str, **options: Any) -> bytes:  # noqa: ANN401 (Pillow's)
-    """Return the content of the file that Pillow makes of an image: "JPEG" or "PNG"."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format_, **options)
-    return file.getvalue()
 
 
 def jpeg_uri(pixels: NDArray[np.uint8], *, quality: int) -> str:

@@ -8,19 +8,23 @@ back on, so that a figure is right inside a page of either scheme and in a file 
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 
 from lesionwise.files import write_text
-from lesionwise.page.palette import DIAGNOSIS_COLORS, LIGHT
+from lesionwise.page.palette import DIAGNOSIS_COLORS, LIGHT, PALE_INK, PALE_INK_ABOVE, SHADE
 
 Drawing = tuple[Figure, pd.DataFrame, str]
 """A figure, the table that it is drawn from, and a title for those who cannot see it."""
@@ -61,6 +65,27 @@ def figure_style() -> Iterator[None]:
     """Draw in the package's look inside the block."""
     with mpl.rc_context(_STYLE):
         yield
+
+
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Name the rows of a figure from the top, without marks and lines."""
+    axes.grid(visible=False, axis="y")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0, labelcolor=LIGHT["ink"])
+    axes.spines["left"].set_visible(False)
+
+
+def shade_cells(axes: Axes, depths: NDArray[np.float64], texts: Sequence[Sequence[str]]) -> None:
+    """Draw a table as cells with a text, each shaded by a depth from 0 to 1."""
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    for (row, column), depth in np.ndenumerate(depths):
+        axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, color=SHADE, alpha=depth, lw=0))
+        ink = PALE_INK if depth > PALE_INK_ABOVE else LIGHT["ink"] if depth else LIGHT["quiet"]
+        axes.text(column, row, texts[row][column], ha="center", va="center", color=ink, fontsize=9)
+    axes.set(xlim=(-0.5, depths.shape[1] - 0.5), ylim=(depths.shape[0] - 0.5, -0.5))
+    axes.tick_params(length=0, labelcolor=LIGHT["ink"])
 
 
 def figure_svg(figure: Figure, *, name: str, title: str) -> str:

@@ -13,7 +13,7 @@ from lesionwise.evaluation.calibration.conformal import ALL
 from lesionwise.evaluation.scores.evaluate import Evaluation
 from lesionwise.labels import CODES
 from lesionwise.page.palette import DIAGNOSIS_COLORS, LIGHT
-from lesionwise.page.theme import figure_style
+from lesionwise.page.theme import figure_style, name_rows
 
 QUESTIONS: Final = {"melanoma": "melanoma or not", "malignant": "malignant (akiec, bcc, mel) or not"}
 _DASHED: Final[dict[str, Any]] = {"color": LIGHT["quiet"], "lw": 1, "ls": (0, (4, 3))}
@@ -60,11 +60,7 @@ def _plot_panels(
 
 
 def plot_reliability(table: pd.DataFrame, before: pd.DataFrame | None = None) -> Figure:
-    """Draw accuracy against confidence, with the line on which they agree.
-
-    Args:
-        before: The same before calibration; drawn as rings.
-    """
+    """Draw accuracy against confidence, that before calibration as rings, and where both agree."""
     with figure_style():
         figure = Figure(figsize=(4.6, 4.3))
         axes = figure.subplots()
@@ -78,7 +74,7 @@ def plot_reliability(table: pd.DataFrame, before: pd.DataFrame | None = None) ->
         axes.text(-0.02, 1.04, "too modest", color=LIGHT["quiet"], va="bottom", fontsize=9)
         axes.text(1.04, -0.02, "too sure", color=LIGHT["quiet"], va="bottom", fontsize=9)
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-        axes.set(xlabel="confidence that the model states", ylabel="part that is right")
+        axes.set(xlabel="confidence that the model states", ylabel="share that is right")
     return figure
 
 
@@ -116,7 +112,7 @@ def plot_coverage(table: pd.DataFrame, promised: float) -> Figure:
     with figure_style():
         figure = Figure(figsize=(5.6, 0.5 + 0.36 * len(table)))
         axes = figure.subplots()
-        axes.grid(visible=False, axis="y")
+        name_rows(axes, ["all together" if code == ALL else code for code in table["diagnosis"]])
         axes.axvline(promised, **_DASHED)
         for row, found in enumerate(table.to_dict("records")):
             code = found["diagnosis"]
@@ -126,13 +122,9 @@ def plot_coverage(table: pd.DataFrame, promised: float) -> Figure:
             axes.plot(found["coverage"], row, "o", color=color, ms=6.5)
             counts = f"{found['covered']:,} of {found['lesions']:,}"
             axes.text(1.03, row, counts, va="center", fontsize=9, color=LIGHT["quiet"])
-        names = ["all together" if code == ALL else code for code in table["diagnosis"]]
-        axes.set_yticks(range(len(table)), names)
         least = min(0.5, float(table[["low", "coverage"]].min().min()) - 0.03)
-        axes.set(xlim=(least, 1.01), ylim=(len(table) - 0.5, -0.5))
-        axes.set_xlabel("lesions whose sets hold their diagnosis")
+        axes.set(xlim=(least, 1.01), xlabel="lesions whose sets hold their diagnosis")
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes.tick_params(axis="y", length=0, labelcolor=LIGHT["ink"])
     return figure
 
 
@@ -174,11 +166,5 @@ def plot_risk_coverage(table: pd.DataFrame) -> Figure:
 
 def _name_above(figure: Figure, lines: dict[str, Line2D]) -> None:
     """Name lines above the panels, where they cross nothing."""
-    figure.legend(
-        lines.values(),
-        lines.keys(),
-        loc="outside upper left",
-        ncols=len(lines),
-        fontsize=9,
-        labelcolor=LIGHT["quiet"],
-    )
+    figure.legend(lines.values(), lines.keys(), loc="outside upper left", ncols=len(lines), fontsize=9,
+                  labelcolor=LIGHT["quiet"])  # fmt: skip

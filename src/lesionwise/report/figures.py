@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lesionwise.evaluation.scores.evaluate import Evaluation
 from lesionwise.labels import CODES
-from lesionwise.page.palette import DIAGNOSIS_COLORS, LIGHT, PALE_INK, PALE_INK_ABOVE, SHADE
-from lesionwise.page.theme import figure_style
+from lesionwise.page.palette import DIAGNOSIS_COLORS, LIGHT
+from lesionwise.page.theme import figure_style, name_rows, shade_cells
 
 CLASS_SCORES: Final = {"recall": "Recall", "precision": "Precision", "f1": "F1", "auc": "AUC"}
 _MARKERS: Final = ("o", "s", "^")  # with the colour, what tells lines apart
@@ -54,18 +53,10 @@ def plot_confusion(table: pd.DataFrame) -> Figure:
     with figure_style():
         figure = Figure(figsize=(4.9, 4.5))
         axes = figure.subplots()
-        axes.grid(visible=False)
-        axes.spines[:].set_visible(False)
-        for (row, column), share in np.ndenumerate(shares):
-            axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, color=SHADE, alpha=share, lw=0))
-            label = f"{values[row, column]:.0f}" if counts else f"{share:.2f}"
-            ink = PALE_INK if share > PALE_INK_ABOVE else LIGHT["ink"] if share else LIGHT["quiet"]
-            axes.text(column, row, label, ha="center", va="center", color=ink, fontsize=9.5)
-        axes.set(xlim=(-0.5, len(CODES) - 0.5), ylim=(len(CODES) - 0.5, -0.5), aspect="equal")
+        shade_cells(axes, shares, [[f"{value:.{0 if counts else 2}f}" for value in row] for row in values])
         axes.set_xticks(range(len(CODES)), table.columns)
         axes.set_yticks(range(len(CODES)), table.index)
-        axes.tick_params(length=0, labelcolor=LIGHT["ink"])
-        axes.set(xlabel="the model said", ylabel="truth")
+        axes.set(xlabel="the model said", ylabel="truth", aspect="equal")
     return figure
 
 
@@ -92,15 +83,13 @@ def plot_wrong(table: pd.DataFrame) -> Figure:
     with figure_style():
         figure = Figure(figsize=(5.6, 3.2))
         axes = figure.subplots()
-        axes.grid(visible=False, axis="y")
+        name_rows(axes, list(table["diagnosis"]))
         for row, (code, images, wrong, fraction, low, high) in enumerate(table.itertuples(index=False)):
             axes.barh(row, fraction, height=0.62, color=DIAGNOSIS_COLORS[code], alpha=0.85)
             axes.plot([low, high], [row, row], color=LIGHT["ink"], lw=1.2, solid_capstyle="butt")
             axes.text(1.03, row, f"{wrong:,} of {images:,}", va="center", color=LIGHT["quiet"], fontsize=9)
-        axes.set_yticks(range(len(table)), table["diagnosis"])
-        axes.set(xlim=(0, 1), ylim=(len(table) - 0.5, -0.5), xlabel="images called something else")
+        axes.set(xlim=(0, 1), xlabel="images called something else")
         axes.xaxis.set_major_formatter(PercentFormatter(1))
-        axes.tick_params(axis="y", length=0, labelcolor=LIGHT["ink"])
     return figure
 
 

@@ -112,8 +112,8 @@ def _score_figures(found: EvaluatedRun) -> dict[str, Markup]:
     return _write_all(found, {
         "confusion": (figures.plot_confusion(counts), counts.reset_index(), "Confusion matrix, counts"),
         "confusion-rows": (figures.plot_confusion(shares), shares.reset_index(),
-                           "Confusion matrix, parts of each true diagnosis"),
-        "wrong": (figures.plot_wrong(wrong), wrong, "Part of the images of each diagnosis that is wrong"),
+                           "Confusion matrix, as shares of each true diagnosis"),
+        "wrong": (figures.plot_wrong(wrong), wrong, "Share of wrong answers for each diagnosis"),
         "class-scores": (figures.plot_class_scores(by_class), by_class,
                          "Recall, precision, F1 and AUC of each diagnosis with intervals"),
     })  # fmt: skip
@@ -207,14 +207,7 @@ def misclassified_table(predictions: Predictions) -> pd.DataFrame:
 
 
 def thumbnails(image_ids: Iterable[str], paths: dict[str, Path]) -> dict[str, str]:
-    """Return small JPEGs as data addresses, so that the page needs no other file.
-
-    Args:
-        paths: File of each image, by its id.
-
-    Returns:
-        By image id. An image without a path, or that cannot be read, is left out.
-    """
+    """Return small JPEGs as data addresses by image id, without those that cannot be read."""
     found = {}
     for image_id in image_ids:
         try:

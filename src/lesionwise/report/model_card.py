@@ -45,15 +45,10 @@ def write_model_card(
     """Write `model_card.md` of an evaluated run and return its path.
 
     Args:
-        run: A run, or an ensemble; its test scores are shown where there are any, else those on val.
         licence: Licence of the weights, such as "CC BY-NC 4.0"; empty if not stated.
         folds: A cross-validation of the run's recipe, for an ensemble one of such; its scores are
             shown apart from the run's own.
         notes: What only its makers know, in Markdown, taken over as it is.
-
-    Raises:
-        RunError: If the run was not evaluated yet or misses a file, or the folds are of another model
-            or split, or none is finished.
     """
     open_run_folder(run.path)
     environment = templates("lesionwise.report", html=False)
@@ -150,7 +145,7 @@ def _folds_facts(run: RunFolder, folds: RunFolder) -> dict[str, Any]:
     own, theirs = ([load_recipe(each.config).published() for each in made_of(of)] for of in (run, folds))
     ours, others = (", ".join(recipe["model"] for recipe in recipes) for recipes in (own, theirs))
     if ours != others:
-        raise RunError(f"{folds.path}: cross-validates {others}, but the run is of {ours}.")
+        raise RunError(f"{folds.path}: cross-validates {others}, but the run uses {ours}.")
     _verify_same_exam(run, folds)
     parts = read_json(folds.scores)["parts"] if folds.scores.is_file() else {}
     if OUT_OF_FOLD not in parts:

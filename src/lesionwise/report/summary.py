@@ -15,11 +15,7 @@ TOO_GOOD: Final = {"accuracy": 0.92, "balanced_accuracy": 0.89}
 
 
 def main_sentences(evaluation: Evaluation, reliability: pd.DataFrame | None) -> list[str]:
-    """Return what a reader should take away, most important first.
-
-    Args:
-        reliability: As `curves.reliability_table` returns it; None where the predictions are not there.
-    """
+    """Return what a reader should take away, most important first."""
     sentences = [_against_baseline(evaluation), _melanomas(evaluation), _extremes(evaluation)]
     if reliability is not None:
         sentences.append(_calibration(evaluation.overall["ece"], reliability))
@@ -86,7 +82,7 @@ def _calibration(ece: Estimate, reliability: pd.DataFrame) -> str:
     gap = np.average(reliability["confidence"] - reliability["accuracy"], weights=reliability["images"])
     direction = "too sure of itself" if gap > 0 else "too modest"
     if ece.low == 0:
-        return f"No error of its stated confidence was found beyond chance ({_range(ece)} on average)."
+        return f"Its stated confidence shows no error beyond chance ({_range(ece)} on average)."
     return (
         f"Its stated confidence is off by {counted(round(100 * ece.value), 'point')} on average "
         f"({_range(ece)}); on the whole it is {direction} by {100 * abs(gap):.0f}."

@@ -46,11 +46,7 @@ def robustness_facts(run: RunFolder, part: str, drawn: dict[str, Markup]) -> dic
 
 
 def shown_part(path: Path, part: str, kind: type[Record]) -> tuple[str, Record | None]:
-    """Return the part that a measurement is shown for, and the measurement; None where none was made.
-
-    Args:
-        part: The part that the page is about; where it was not measured, val is shown, else cal.
-    """
+    """Return the part, else val, else cal, that has a measurement, and the measurement or None."""
     found = ((name, read_part(path, name, kind)) for name in (part, "val", "cal"))
     return next((pair for pair in found if pair[1]), (part, None))
 

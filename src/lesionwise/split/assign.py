@@ -32,10 +32,6 @@ class LesionKFold(StratifiedGroupKFold):  # type: ignore[misc] # scikit-learn is
     scikit-learn's splitters quietly make a random split where groups are forgotten in a pipeline. This one
     refuses, and always shuffles.
 
-    Args:
-        n_splits: Number of folds.
-        random_state: Seed of the shuffle.
-
     Example:
         >>> groups = np.array(["a", "a", "b", "c", "d", "e"])
         >>> y = np.array([0, 0, 0, 0, 1, 1])
@@ -77,11 +73,7 @@ class LesionKFold(StratifiedGroupKFold):  # type: ignore[misc] # scikit-learn is
 
 
 def make_split(
-    dataset: Dataset,
-    *,
-    by: By = "lesion",
-    seed: int = 0,
-    pairs: list[Pair] | None = None,
+    dataset: Dataset, *, by: By = "lesion", seed: int = 0, pairs: list[Pair] | None = None
 ) -> Split:
     """Deal all images out to train, val, cal and test, and to five folds of which the first is test.
 
@@ -128,9 +120,9 @@ def deal(
         missing = wanted - set(zip(part.tolist(), y.tolist(), strict=True))
         if not missing:
             return share, part
-    shown = ", ".join(f"{part} no {CODES[kind]}" for part, kind in sorted(missing))
+    shown = ", ".join(f"no {CODES[kind]} in {part}" for part, kind in sorted(missing))
     raise SplitError(
-        f"Expected every diagnosis in every part, but in {_ATTEMPTS} deals one was missing; in the last, "
+        f"Expected every diagnosis in every part, but each of {_ATTEMPTS} deals lacked one; the last had "
         f"{shown}. Add lesions of the rare ones."
     )
 

@@ -43,13 +43,9 @@ class SplitCheck:
     """What the referee found.
 
     Attributes:
-        train_images: Different images in the training list.
-        test_images: Different images in the test list.
         repeated: Rows of the test list that repeat an image of it.
         tainted: Reason, one of `REASONS`, by tainted test image.
         lesions: Lesion groups that are on both sides, each with its train and test images.
-        pairs: Hidden pairs with one image on each side.
-        by_class: Taint by diagnosis; empty if the table has no diagnoses.
         assumed: No training list was given, so all images of the table outside the test list stand for it:
             this is the most that can be tainted.
         scores: Evaluation of the predictions on `all`, `clean` and `tainted` test images, as far as there are
@@ -117,9 +113,6 @@ def check_split(
         table: Table with image_id and lesion_id of every image, and dx if known; `known_lesions` for
             HAM10000.
         predictions: Predictions of the test images, to be scored as a whole and on the clean rest.
-
-    Raises:
-        DataError: If a list is empty or holds an image that is not in the table, or predictions do not fit.
     """
     pairs = list(pairs)
     group = dict(zip(table["image_id"], lesion_groups(table, pairs), strict=True))
@@ -175,8 +168,8 @@ def _known_names(ids: Sequence[str], group: Mapping[str, str], name: str) -> lis
         raise DataError(
             f"the table of lesions lacks {len(unknown)} of {counted(len(different), f'{name} image')}, such "
             f"as {unknown[0]}; it names images such as {next(iter(group), 'none')}, so they cannot be "
-            "judged. The table that ships with the package is that of HAM10000; give the table of other "
-            "images with --table (image_id,lesion_id,dx)."
+            "judged. The included table is that of HAM10000; pass the table of other images with --table "
+            "(image_id,lesion_id,dx)."
         )
     return [known[image] for image in ids]
 
@@ -230,7 +223,9 @@ def _truth(said: Predictions, tested: list[str], table: pd.DataFrame) -> NDArray
     """Return the true classes: the table's, which the predictions may not contradict."""
     if "dx" not in table:
         if said.y_true is None:
-            raise DataError("Neither the table nor the predictions say what is true. Add dx or y_true.")
+            raise DataError(
+                "Neither the table nor the predictions hold the true diagnoses. Add dx or y_true."
+            )
         return said.y_true
     truth = np.asarray(table.set_index("image_id")["dx"].reindex(tested).map(INDEX), np.int64)
     if said.y_true is not None:
@@ -238,8 +233,8 @@ def _truth(said: Predictions, tested: list[str], table: pd.DataFrame) -> NDArray
         if len(wrong):
             first = wrong[0]
             raise DataError(
-                f"The predictions call {tested[first]} {CODES[said.y_true[first]]} but the "
-                f"table says {CODES[truth[first]]}; {counted(len(wrong), 'image')} in all. "
-                "Are the columns in order?"
+                f"The predictions call {tested[first]} {CODES[said.y_true[first]]} but the table says "
+                f"{CODES[truth[first]]}; {counted(len(wrong), 'image')} in all. Check the order of the "
+                "columns."
             )
     return truth

@@ -37,11 +37,7 @@ def in_folds(split: Split, image_ids: NDArray[np.str_]) -> NDArray[np.bool_]:
 
 
 def fold_numbers(split: Split, source: str = "split.csv") -> list[int]:
-    """Return the folds of what is not test, sorted.
-
-    Raises:
-        SplitError: If there are fewer than two, or they are no whole numbers.
-    """
+    """Return the folds of what is not test, sorted."""
     rest = split.frame.loc[split.frame["part"] != "test", "fold"]
     if not pd.api.types.is_integer_dtype(rest):
         raise SplitError(f"{source}: expected whole numbers as folds but found {rest.iloc[0]!r}.")
@@ -52,11 +48,7 @@ def fold_numbers(split: Split, source: str = "split.csv") -> list[int]:
 
 
 def fold_everything(dataset: Dataset, unit: NDArray[np.str_], *, folds: int, seed: int) -> Split:
-    """Deal all images out to folds 1 to k, with no test part put aside.
-
-    Raises:
-        SplitError: If there are fewer than two, or a diagnosis has too few groups for them.
-    """
+    """Deal all images out to folds 1 to k, with no test part put aside."""
     if folds < _LEAST_FOLDS:
         raise SplitError(f"Expected two folds or more but got {folds}.")
     verify_enough(dataset.y, unit, folds)
@@ -72,9 +64,6 @@ def fold_split(split: Split, fold: int, dataset: Dataset, unit: NDArray[np.str_]
 
     The fold is held out as the test part. Of the lesions of the other folds one ninth is val, which picks the
     epoch, one ninth cal, and the rest train. The test part of the split that is folded is left out.
-
-    Raises:
-        SplitError: If a diagnosis has too few groups in the other folds.
     """
     rows = split.frame.set_index("image_id").reindex(dataset.table["image_id"])
     used = in_folds(split, dataset.table["image_id"].to_numpy(str))

@@ -106,9 +106,6 @@ def kept_together(frame: pd.DataFrame) -> list[Pair]:
     """Return pairs that join what a split by lesion keeps together, such as pairs that a person confirmed.
 
     A group that the split itself cuts is none, and is passed over.
-
-    Args:
-        frame: The rows of the split: `image_id`, `group` and `part`.
     """
     whole = frame.groupby("group")["part"].transform("nunique") == 1
     frame = frame[whole & (frame["group"] != "")]
@@ -146,6 +143,6 @@ def verify_merge(
         images = ", ".join(group.index[group == large[0]])
         raise SplitError(
             f"{source}: joins {sizes[large[0]]} images to one lesion ({images}); "
-            f"{counted(len(large), 'group has', 'groups have')} more than {MOST_IMAGES}. One pair among "
-            "them may be wrong. Take it out, or pass --force."
+            f"{counted(len(large), 'group has', 'groups have')} more than {MOST_IMAGES}. One of the pairs "
+            "may be wrong. Remove it, or pass --force."
         )

@@ -18,14 +18,7 @@ _PART_COLUMNS: Final = ("split", "part", "set", "subset", "partition")
 
 
 def read_ids(path: Path, part: Literal["train", "test"]) -> list[str]:
-    """Read image ids: one in each line of a text file, or the column of ids of a table.
-
-    Args:
-        part: The rows to take of a table that names the part of each image in a column such as `split`.
-
-    Raises:
-        DataError: If the file cannot be read, holds no id, or is a table without such a column.
-    """
+    """Read image ids: the lines of a text, or the ids of a table, only those of a part if it names parts."""
     table = read_table(path)
     if len(table.header) == 1 and "image_id" not in table.names:
         return [table.header[0], *(next(iter(row.values())) for _, row in table.rows())]
@@ -66,12 +59,7 @@ def _rows_of(part: str, table: Table) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def read_lesion_table(path: Path) -> pd.DataFrame:
-    """Read image_id, lesion_id and, if there, dx of images, and join what the package knows of HAM10000's.
-
-    Raises:
-        DataError: If a column is missing, a cell empty, an image repeated, a diagnosis unknown, or if the
-            table that ships contradicts it.
-    """
+    """Read image_id, lesion_id and, if there, dx of images, and join what the package knows of HAM10000's."""
     table = read_truth(path)
     if "lesion_id" not in table:
         raise DataError(
@@ -116,7 +104,7 @@ def _verify_same(same: "pd.Series[bool]", table: pd.DataFrame, fault: str, path:
     if not same.all():
         image = table.loc[~same, "image_id"].iloc[0]
         raise DataError(
-            f"{path}: {image} {fault} in the table of HAM10000 that ships. "
+            f"{path}: {image} {fault} in the included table of HAM10000. "
             f"{counted(int((~same).sum()), 'row differs', 'rows differ')} from it. Correct them, or leave "
             "the images of HAM10000 out: the package knows them."
         )

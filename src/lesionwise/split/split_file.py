@@ -11,6 +11,7 @@ from lesionwise.errors import LesionwiseError, SplitError
 from lesionwise.files import read_json, write_json, write_text
 from lesionwise.labels import LEAKY_STAMP
 from lesionwise.run_folder import verify_split_unchanged
+from lesionwise.tables import verify_once
 
 PARTS: Final = ("train", "val", "cal", "test")
 COLUMNS: Final = ("image_id", "group", "part", "fold")
@@ -22,7 +23,6 @@ class Split:
     """Which image is in which part and fold.
 
     Attributes:
-        frame: One row per image, columns as in `COLUMNS`.
         meta: How it was made: `by`, `seed`, `folds`; empty for a split from elsewhere. Of a split that was
             made from another one: `of`, the fingerprint of that; `left_out`, how many images of the data it
             leaves out; `held_out`, what its test part is in place of the final exam, such as "fold 2".
@@ -61,12 +61,7 @@ def write_split(split: Split, path: Path) -> None:
 
 
 def read_split(path: Path) -> Split:
-    """Read a split, with or without a JSON beside it.
-
-    Raises:
-        SplitError: If the file is missing, lacks a column, names an unknown part, repeats an image, or has
-            other rows than when the JSON beside it was written.
-    """
+    """Read a split, with or without a JSON beside it."""
     try:
         frame = pd.read_csv(path, dtype={"image_id": str, "group": str, "part": str}, keep_default_na=False)
     except (OSError, ValueError) as error:
@@ -79,9 +74,7 @@ def read_split(path: Path) -> Split:
     unknown = sorted(set(frame["part"]) - set(PARTS))
     if unknown:
         raise SplitError(f"{path}: expected the parts {', '.join(PARTS)} but found {', '.join(unknown)}.")
-    twice = frame.loc[frame["image_id"].duplicated(), "image_id"]
-    if len(twice):
-        raise SplitError(f"{path}: {twice.iloc[0]} stands in more than one row.")
+    verify_once(frame["image_id"], path, error=SplitError)
     facts = path.with_suffix(".json")
     meta = read_json(facts) if facts.is_file() else {}
     if not isinstance(meta, dict):
@@ -101,7 +94,7 @@ def verify_replaceable(path: Path, split: Split) -> None:
     except LesionwiseError:
         there = ""
     if there != split.fingerprint:
-        what = f"another split, with fingerprint {there[:12]}" if there else "something else than a split"
+        what = f"another split, with fingerprint {there[:12]}" if there else "something other than a split"
         raise SplitError(f"{path}: holds {what}. Pass --force to write over it, or another --out.")
 
 

@@ -9,8 +9,8 @@ from lesionwise.wording import counted
 _SHOWN: Final = 5  # lesions and pairs named; the JSON holds all
 _MEANING: Final = {
     "same image": "also among the training images themselves",
-    "same lesion": "another photograph of a lesion that was trained on",
-    "hidden pair": "a lesion that was trained on under another lesion id, or identical pixels",
+    "same lesion": "another photograph of a lesion of the training set",
+    "hidden pair": "a lesion of the training set under another lesion id, or identical pixels",
 }
 
 
@@ -24,29 +24,28 @@ def describe_check(check: SplitCheck) -> str:
 
 def _verdict(check: SplitCheck) -> str:
     lists = f"{check.train_images:,} training and {counted(check.test_images, 'test image')}"
-    again = (
-        f" (The test list names images again in {counted(check.repeated, 'row')}.)" if check.repeated else ""
-    )
+    repeats = counted(check.repeated, "row repeats", "rows repeat")
+    again = f" (In the test list, {repeats} an image.)" if check.repeated else ""
     if check.assumed:
         return _verdict_without_training_list(check)
     if check.clean:
         return f"CLEAN. Among {lists}, no test image shows a lesion that was trained on.{again}"
     return (
         f"TAINTED. {_tainted(check)} {counted(check.train_images, 'training image')}.{again} Scores on this "
-        "test set do not say how well the model does on lesions it has not seen."
+        "test set do not show how well the model works on new lesions."
     )
 
 
 def _verdict_without_training_list(check: SplitCheck) -> str:
     if check.clean:
         return (
-            f"CLEAN, whatever was trained on: of {counted(check.test_images, 'test image')}, none shows a "
+            f"CLEAN with any training set. Of {counted(check.test_images, 'test image')}, none shows a "
             "lesion that another image of the table shows."
         )
     return (
-        f"TAINTED if the rest was trained on. {_tainted(check)} "
+        f"TAINTED if a model was trained on the rest. {_tainted(check)} "
         f"{counted(check.train_images, 'other image')} of the table. No list of training images was given, "
-        "so this is the most that can be tainted."
+        "so this is the largest possible number."
     )
 
 

@@ -19,10 +19,6 @@ def verify_split(
     The groups are worked out anew from the table; the `group` column of the file is not believed. A split
     made by image says so in its JSON and is let through: everything made from it carries the stamp. A split
     that leaves images out, such as that of a fold, says in its JSON how many.
-
-    Raises:
-        SplitError: If images of the table are missing in the split or the other way round.
-        LeakError: If a lesion is in two parts, or outside `test` in two folds; the message names it.
     """
     table = dataset.table
     _verify_images(split, table["image_id"], source, left_out=split.meta.get("left_out", 0))
@@ -36,14 +32,11 @@ def verify_split(
 
 def _verify_images(split: Split, image_ids: pd.Series, source: str, *, left_out: int) -> None:
     ours, theirs = set(image_ids), set(split.frame["image_id"])
-    for lost, where, expected in (
-        (ours - theirs, "the split", left_out),
-        (theirs - ours, "the data", 0),
-    ):
+    for lost, where, expected in ((ours - theirs, "the split", left_out), (theirs - ours, "the data", 0)):
         if len(lost) != expected and lost:
             raise SplitError(
-                f"{source}: {where} lacks {counted(len(lost), 'image')}, such as {min(lost)}. "
-                'Was it made for another data set? Run "lesionwise data split" for this one.'
+                f"{source}: {where} lacks {counted(len(lost), 'image')}, such as {min(lost)}. It may be the "
+                'split of another data set. Run "lesionwise data split" for this one.'
             )
 
 

@@ -70,7 +70,7 @@ def test_an_empty_and_an_absent_folder_are_incomplete(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
         found = check_folder(folder, catalogue=CATALOGUE)
         assert not found.complete
-        assert "HAM10000_metadata.csv is not there" in found.summary
+        assert "HAM10000_metadata.csv is missing" in found.summary
 
 
 def test_an_archive_that_was_left_in_the_folder_is_held_against_its_checksum(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_the_image_that_many_test_sets_lack_is_no_fault_and_another_is(tmp_path:
     names = ["ISIC_0034524", "ISIC_0034525", "ISIC_0035068"]
     found = check_folder(write_test_set(tmp_path / "a", names, names[:2]), Set.test, CATALOGUE)
     assert found.complete
-    assert "ISIC_0035068 is not there, as in many copies" in found.notes[0]
+    assert "ISIC_0035068 is missing, as in many copies" in found.notes[0]
     found = check_folder(write_test_set(tmp_path / "b", names, names[1:]), Set.test, CATALOGUE)
     assert found.missing == ("ISIC_0034524",)
 

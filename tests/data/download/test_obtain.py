@@ -330,12 +330,12 @@ def test_a_full_disk_on_the_way_is_said_and_leaves_no_image_half(
 
 def test_sets_do_not_mix_in_one_folder(catalogue: Catalogue, tmp_path: Path) -> None:
     download_set(Set.test, tmp_path / "out", catalogue=catalogue, patience=QUICK)
-    with pytest.raises(DataError, match="would mix with another"):
+    with pytest.raises(DataError, match="must not mix with another"):
         download_set(Set.train, tmp_path / "out", catalogue=catalogue, patience=QUICK)
 
 
 def test_a_source_without_the_set_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"kaggle does not hand out test. Take --source dataverse or isic"):
+    with pytest.raises(DataError, match=r"kaggle does not provide test. Use --source dataverse or isic"):
         download_set(Set.test, tmp_path, source=Source.kaggle)
 
 

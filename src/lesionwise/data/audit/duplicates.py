@@ -114,7 +114,7 @@ def _near_finding(new: list[Candidate], image_ids: NDArray[np.str_], dx: NDArray
     return Finding(
         NEAR_DUPLICATES,
         "warning",
-        f"{counted(len(new), 'pair')} of images of different lesions look like one, the likeliest {shown}",
+        f"{counted(len(new), 'pair')} of images of different lesions look like one lesion, the first {shown}",
         "Look at each pair. Write those that are one lesion to a CSV and pass it to "
         '"lesionwise data split --merge".',
         ids=tuple(dict.fromkeys(image for ids in pairs for image in ids)),

@@ -66,7 +66,7 @@ MEASURES: Final = (
         "low",
         1.14,
         "images are blurred (their strongest edges hardly lose anything by a blur of 2.5 px)",
-        "Look at them; leave out what a dermatologist could not read either.",
+        "Look at them, and leave out those that a dermatologist could not read either.",
     ),
     Measure(
         "warmth",
@@ -74,7 +74,7 @@ MEASURES: Final = (
         "low",
         -0.04,
         "images are off-colour (their skin is more blue than red)",
-        "Look at them; if it is all of them, red and blue are swapped.",
+        "Look at them. If all images are affected, red and blue are swapped.",
     ),
     Measure(
         "hair",
@@ -82,7 +82,7 @@ MEASURES: Final = (
         "high",
         0.8,
         "images are hairy (thin dark lines are longer together than 0.8 diagonals)",
-        "Nothing must be done; look at scores on them apart.",
+        "Nothing has to be done. Look at the scores on these images separately.",
     ),
     Measure(
         "ruler",
@@ -90,7 +90,7 @@ MEASURES: Final = (
         "high",
         0.35,
         "images show a ruler or scale (ticks repeat along a border)",
-        "Rulers go with suspicious lesions: look whether a model looks at them.",
+        "Rulers are common beside suspicious lesions. Check whether a model looks at them.",
     ),
     Measure(
         "vignette",
@@ -98,17 +98,13 @@ MEASURES: Final = (
         "high",
         0.3,
         "images are vignetted (at least three corners are black)",
-        "Nothing must be done; crops and rotations should not create the same corners.",
+        "Nothing has to be done, but crops and rotations should not create such corners.",
     ),
 )
 
 
 def measure_image(pixels: Pixels) -> tuple[dict[str, float], Grey]:
-    """Return the measures of an image and its grey thumbnail.
-
-    Returns:
-        The measures by name, and grey values, shape (H / 3, W / 3).
-    """
+    """Return the measures of an image by name, and its grey thumbnail, shape (H / 3, W / 3)."""
     small = _shrink(pixels)
     grey = small @ _LUMA
     full = np.asarray(Image.fromarray(pixels).convert("L"))  # the same weights, in integers

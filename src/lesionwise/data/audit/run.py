@@ -17,12 +17,7 @@ from lesionwise.data.audit.duplicates import (
     near_duplicates,
 )
 from lesionwise.data.audit.quality import MEASURES, THUMBNAIL_STEP, measure_image, quality_findings
-from lesionwise.data.audit.shortcuts import (
-    Shortcut,
-    find_shortcuts,
-    imbalance_findings,
-    shortcut_findings,
-)
+from lesionwise.data.audit.shortcuts import Shortcut, find_shortcuts, imbalance_findings, shortcut_findings
 from lesionwise.data.cache import ImageCache, open_cache
 from lesionwise.data.dataset import Dataset, dataset_of
 from lesionwise.data.findings import REQUIRED_COLUMNS, Finding, check_listing
@@ -34,7 +29,6 @@ from lesionwise.execution import Execution
 from lesionwise.labels import CODES
 
 SIZE: Final = (225, 300)  # pixels; the kernels of the measures are meant for it
-_SMALLEST: Final = 2  # images for which pairs make sense
 
 Pair = tuple[str, str]
 
@@ -44,9 +38,7 @@ class Audit:
     """What was found.
 
     Attributes:
-        layout: Name of the layout.
         images: Number of images that could be looked at.
-        findings: Faults and warnings, in the order of their codes.
         shortcuts: How well the table alone predicts the diagnosis.
         known_pairs: Of the pairs that are known to be one lesion, how many the search for near-duplicates
             found, of how many, among how many candidates.
@@ -88,12 +80,7 @@ class Audit:
         }
 
 
-def audit_folder(
-    folder: Path,
-    *,
-    joined: Iterable[Pair] = (),
-    execution: Execution = Execution(),
-) -> Audit:
+def audit_folder(folder: Path, *, joined: Iterable[Pair] = (), execution: Execution = Execution()) -> Audit:
     """Look for everything that is wrong, odd or tempting in a data folder.
 
     Faults of the table do not stop it: what is left without the faulty rows is looked at.
@@ -111,15 +98,17 @@ def audit_folder(
     shortcuts: list[Shortcut] = []
     known: dict[str, int] = {}
     if cache is not None:
-        look = _look(cache.pixels, execution)
+        measures, grey = _look(cache.pixels, execution)
         ids, dx = table["image_id"].to_numpy(str), table["dx"].to_numpy(str)
-        findings += quality_findings(look.measures, ids)
-        candidates = _candidates(look, table, execution.workers or usable_cores())
+        findings += quality_findings(measures, ids)
+        _, lesion = np.unique(table["lesion_id"].to_numpy(str), return_inverse=True)
+        workers = execution.workers or usable_cores()
+        candidates = near_duplicates(grey, lesion, workers=workers) if len(table) > 1 else []
         identical = identical_rows(dataset.paths, cache.pixels)
         joined = list(joined)
         findings += duplicate_findings(identical, candidates, image_ids=ids, dx=dx, joined=joined)
         known = _known_pairs(candidates, ids, joined)
-        shortcuts = find_shortcuts(table, look.measures)
+        shortcuts = find_shortcuts(table, measures)
     else:
         shortcuts = find_shortcuts(table)
     findings += shortcut_findings(shortcuts)
@@ -140,15 +129,10 @@ def audit_folder(
     )
 
 
-@dataclass(frozen=True)
-class _Look:
-    """What one pass over the pixels gives, each in the order of the rows."""
-
-    measures: dict[str, NDArray[np.float64]]
-    grey: NDArray[np.float16]
-
-
-def _look(pixels: NDArray[np.uint8], execution: Execution) -> _Look:
+def _look(
+    pixels: NDArray[np.uint8], execution: Execution
+) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float16]]:
+    """Return the measures and a grey thumbnail of each image, in the order of the rows."""
     step = THUMBNAIL_STEP
     grey = np.empty((len(pixels), pixels.shape[1] // step, pixels.shape[2] // step), dtype=np.float16)
     measures = {measure.name: np.empty(len(pixels)) for measure in MEASURES}
@@ -162,7 +146,7 @@ def _look(pixels: NDArray[np.uint8], execution: Execution) -> _Look:
     with ThreadPoolExecutor(execution.workers or usable_cores()) as pool:
         for done, _ in enumerate(pool.map(look, range(len(pixels))), 1):
             execution.progress.on_work("looking at images", done, len(pixels))
-    return _Look(measures, grey)
+    return measures, grey
 
 
 def _sound_rows(listing: Listing) -> Listing:
@@ -202,13 +186,6 @@ def _with_raw_columns(table: pd.DataFrame, raw: pd.DataFrame) -> pd.DataFrame:
     if "dataset" not in raw or raw["image_id"].duplicated().any():
         return table
     return table.assign(dataset=table["image_id"].map(raw.set_index("image_id")["dataset"]))
-
-
-def _candidates(look: _Look, table: pd.DataFrame, workers: int) -> list[Candidate]:
-    if len(table) < _SMALLEST:
-        return []
-    lesion = np.unique(table["lesion_id"].to_numpy(str), return_inverse=True)[1]
-    return near_duplicates(look.grey, lesion, workers=workers)
 
 
 def _known_pairs(candidates: list[Candidate], ids: NDArray[np.str_], joined: list[Pair]) -> dict[str, int]:

@@ -30,8 +30,8 @@ ABOVE_CHANCE: Final = 0.05
 
 COLUMNS: Final = ("dx_type", "dataset", "age", "sex", "localization")
 _REMEDY: Final = {
-    "dx_type": "It tells how the label was made. Never give it to a model, nor choose images by it.",
-    "dataset": "It tells which clinic the image is from. Never give it to a model.",
+    "dx_type": "It shows how the diagnosis was made. Never give it to a model or choose images by it.",
+    "dataset": "It shows which clinic the image is from. Never give it to a model.",
     "how it was taken": "Look at scores with and without hair, rulers and vignettes.",
 }
 
@@ -79,7 +79,8 @@ def find_shortcuts(
     if len(columns) > 1:
         sets["the table altogether"] = np.hstack(list(sets.values()))
     if measures:
-        sets["how it was taken"] = _standardised(measures)
+        values = np.column_stack(list(measures.values()))
+        sets["how it was taken"] = (values - values.mean(axis=0)) / (values.std(axis=0) + 1e-9)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
     y = table["dx"].to_numpy(str)
     split = list(splitter.split(y, y, table["lesion_id"]))
@@ -131,11 +132,6 @@ def _binned(column: pd.Series) -> pd.Series:
     return column.fillna("unknown").astype(str)
 
 
-def _standardised(measures: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    values = np.column_stack(list(measures.values()))
-    return np.asarray((values - values.mean(axis=0)) / (values.std(axis=0) + 1e-9))
-
-
 def _score(
     name: str,
     values: NDArray[np.float64],
@@ -145,15 +141,9 @@ def _score(
     recalls = []
     for train, test in split:
         model = LogisticRegression(class_weight="balanced", max_iter=300)
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", ConvergenceWarning
-            )  # a little short of the optimum is near enough
+        with warnings.catch_warnings():  # a little short of the optimum is near enough
+            warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(values[train], y[train])
-        present = sorted(set(y[test]))
-        recalls.append(
-            recall_score(
-                y[test], model.predict(values[test]), labels=present, average="macro", zero_division=0
-            )
-        )
+        present, said = sorted(set(y[test])), model.predict(values[test])
+        recalls.append(recall_score(y[test], said, labels=present, average="macro", zero_division=0))
     return Shortcut(name, float(np.mean(recalls)), float(np.std(recalls)), 1 / len(set(y)))

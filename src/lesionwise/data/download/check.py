@@ -37,10 +37,7 @@ class FolderCheck:
     """What is known of a folder.
 
     Attributes:
-        found: Number of image files.
-        missing: Ids without a file.
         extra: Files that do not belong to the set.
-        damaged: Reason by id.
         originals: Images with the very bytes of a verified archive.
         reencoded: Images that were saved again with loss.
         faults: What else is wrong, such as a table that disagrees.
@@ -78,11 +75,7 @@ class FolderCheck:
 
 
 def check_folder(folder: Path, wanted: Set = Set.train, catalogue: Catalogue | None = None) -> FolderCheck:
-    """Hold a folder against the official set.
-
-    Args:
-        folder: Folder in the layout of Kaggle; for the masks, where their archive is.
-    """
+    """Hold a folder in the layout of Kaggle, or that of the masks' archive, against the official set."""
     catalogue = catalogue or Catalogue()
     if wanted is Set.masks:
         return _check_masks(folder, catalogue)
@@ -94,7 +87,7 @@ def check_folder(folder: Path, wanted: Set = Set.train, catalogue: Catalogue | N
     damaged = {image: state for image, state in states.items() if state not in _SOUND}
     missing = sorted(set(expected) - set(images))
     if wanted is Set.test and missing == [TEST_OFTEN_MISSING]:
-        missing, notes = [], [*notes, f"{TEST_OFTEN_MISSING} is not there, as in many copies of this set."]
+        missing, notes = [], [*notes, f"{TEST_OFTEN_MISSING} is missing, as in many copies of this set."]
     return FolderCheck(
         expected=len(expected),
         found=len(images),
@@ -116,7 +109,7 @@ def _expected_ids(folder: Path, wanted: Set, catalogue: Catalogue) -> tuple[list
         return lesions["image_id"].tolist(), faults, notes
     truth = folder / TEST_TRUTH
     if not truth.is_file():
-        return [], [f"{TEST_TRUTH} is not there"], []
+        return [], [f"{TEST_TRUTH} is missing"], []
     table = read_table(truth)
     ids = table["image_id"].dropna().tolist() if "image_id" in table else []
     wanted_images = (catalogue.test_images, catalogue.test_images - 1)
@@ -128,7 +121,7 @@ def _expected_ids(folder: Path, wanted: Set, catalogue: Catalogue) -> tuple[list
 
 def _check_metadata(path: Path | None, lesions: pd.DataFrame) -> tuple[list[str], list[str]]:
     if path is None:
-        return ["HAM10000_metadata.csv is not there"], []
+        return ["HAM10000_metadata.csv is missing"], []
     try:
         table = read_table(path)
     except DataError as error:
@@ -141,7 +134,10 @@ def _check_metadata(path: Path | None, lesions: pd.DataFrame) -> tuple[list[str]
         return [f"{path.name} differs from the official ids, lesions or diagnoses"], []
     if file_sha256(path) == METADATA_SHA256:
         return [], [f"{path.name} has the official checksum."]
-    note = f"{path.name} is not Dataverse's file (Kaggle's has a column less) but agrees on every lesion."
+    note = (
+        f"{path.name} differs from Dataverse's file (Kaggle's has one column fewer) but agrees on every "
+        "lesion."
+    )
     return [], [note]
 
 
@@ -162,7 +158,7 @@ def _inspect(images: dict[str, Path], folder: Path, receipt: dict[str, list[Any]
             content = path.read_bytes()
             if noted:
                 same = sha256(content).hexdigest() == noted[0]
-                return "original" if same else "is not what the archive held"
+                return "original" if same else "differs from the file in the archive"
             read_image(content, _PROBE)
             with Image.open(path) as image:
                 return "reencoded" if _is_reencoded(image) else "sound"
@@ -184,19 +180,18 @@ def _image_notes(states: dict[str, str]) -> list[str]:
     notes = []
     if counts["original"]:
         notes.append(
-            f"{counted(counts['original'], 'image has', 'images have')} the bytes that came out of the "
-            "verified archive."
+            f"{counted(counts['original'], 'image has', 'images have')} the bytes of the verified archive."
         )
     if counts["reencoded"]:
         notes.append(
-            f"{counted(counts['reencoded'], 'image was', 'images were')} saved again with loss (the "
-            "originals are JPEG of quality 100). What is decoded is sound, but official checksums cannot "
-            "confirm it."
+            f"{counted(counts['reencoded'], 'image was', 'images were')} compressed again with loss (the "
+            "originals are JPEG files of quality 100). The files are readable, but official checksums "
+            "cannot confirm them."
         )
     if counts["sound"]:
         notes.append(
-            f"{counted(counts['sound'], 'image decodes', 'images decode')} and may be original; official "
-            "checksums are of the archives, so they cannot confirm single files."
+            f"{counted(counts['sound'], 'image is', 'images are')} readable and may be original. The "
+            "official checksums are those of the archives, so they cannot confirm single files."
         )
     return notes
 

@@ -58,7 +58,6 @@ class Patience:
         attempts: Failures in a row, without a byte gained, after which a source is given up.
         first_wait_s: Before the second attempt; it doubles from there on, with jitter.
         timeout_s: Seconds without a byte after which a connection is given up.
-        sleep: What waits; a test does not.
     """
 
     attempts: int = ATTEMPTS
@@ -160,12 +159,14 @@ def _stream(part: _Part, file: RemoteFile, progress: Progress, timeout_s: float)
         headers |= {"Range": f"bytes={have}-", "If-Range": validator}
     try:
         with _open(part, Request(part.url, headers=headers), timeout_s) as response:  # noqa: S310 (http only, below)
-            if have and not _continues(response, have):
-                have = 0
+            answered = response.headers.get("Content-Range") or ""
+            if response.status != _PARTIAL or not answered.startswith(f"bytes {have}-"):
+                have = 0  # the whole again
             if have == 0:
                 part.begin(_validator(response))
-            total = _total(response, have)
-            _write(part, response, file, have=have, total=total or file.size or 0, progress=progress)
+            length = response.headers.get("Content-Length") or ""
+            total = (have + int(length) if length.isdigit() else 0) or file.size or 0
+            _write(part, response, file, have=have, total=total, progress=progress)
     except (URLError, SSLError, TimeoutError, ConnectionError, HTTPException) as error:
         raise _TransientError(f"the connection failed ({str(error) or type(error).__name__})") from error
 
@@ -181,7 +182,7 @@ def _open(part: _Part, request: Request, timeout_s: float) -> HTTPResponse:
         error.close()
         if error.code == _RANGE_NOT_SATISFIABLE:
             part.discard()
-            raise _TransientError("the server no longer knows the part that was there") from error
+            raise _TransientError("the server cannot continue the part of the file that was here") from error
         if error.code in _TRANSIENT:
             message = f"the server answered {error.code} {error.reason}"
             raise _TransientError(message, _retry_after_s(error.headers.get("Retry-After"))) from error
@@ -224,24 +225,12 @@ def _refuse_foreign(part: _Part, block: bytes, file: RemoteFile) -> None:
         raise DownloadError(f"{part.url}: expected a zip archive but the server sent something else.")
 
 
-def _continues(response: HTTPResponse, have: int) -> bool:
-    """Whether the answer is the rest that was asked for, and not the whole again."""
-    return response.status == _PARTIAL and (response.headers.get("Content-Range") or "").startswith(
-        f"bytes {have}-"
-    )
-
-
 def _validator(response: HTTPResponse) -> str | None:
     """Return what If-Range may hold: a strong ETag or a date. None means that nothing can be resumed."""
     etag = response.headers.get("ETag")
     if etag:
         return None if etag.startswith("W/") else etag
     return response.headers.get("Last-Modified")
-
-
-def _total(response: HTTPResponse, have: int) -> int:
-    length = response.headers.get("Content-Length")
-    return have + int(length) if length and length.isdigit() else 0
 
 
 def _retry_after_s(value: str | None) -> float | None:

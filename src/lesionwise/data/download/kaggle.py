@@ -1,6 +1,5 @@
 """HAM10000 from Kaggle, through Kaggle's own client."""
 
-import shutil
 from collections.abc import Callable
 from hashlib import sha256
 from importlib import import_module
@@ -10,17 +9,15 @@ from lesionwise.data.download.sources import KAGGLE
 from lesionwise.data.download.unpack import Unpacked, is_readable
 from lesionwise.data.layouts.ham10000 import metadata_file
 from lesionwise.data.layouts.listing import find_images
-from lesionwise.errors import DownloadError, MissingExtraError
-from lesionwise.files import atomic_path
+from lesionwise.errors import DownloadError, needing
+from lesionwise.files import copy_file, write_bytes
 from lesionwise.progress import SILENT, Progress
 
 
 def copy_from_kaggle(out: Path, place: Callable[[str], str], *, progress: Progress = SILENT) -> Unpacked:
     """Have kagglehub download the set, and copy it without its lower-case twins."""
-    try:
+    with needing("kagglehub"):
         kagglehub = import_module("kagglehub")
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("kaggle", "kagglehub") from error
     try:
         folder = Path(kagglehub.dataset_download(KAGGLE))
     except Exception as error:  # kagglehub documents none
@@ -37,10 +34,8 @@ def copy_from_kaggle(out: Path, place: Callable[[str], str], *, progress: Progre
             kept.append(name)
         else:
             content = path.read_bytes()
-            with atomic_path(out / name) as temporary:
-                temporary.write_bytes(content)
+            write_bytes(out / name, content)
             written[name] = sha256(content).hexdigest(), len(content)
         progress.on_work("copying images", number, len(images))
-    with atomic_path(out / "HAM10000_metadata.csv") as temporary:
-        shutil.copyfile(metadata, temporary)
+    copy_file(metadata, out / "HAM10000_metadata.csv")
     return Unpacked(written, tuple(kept))

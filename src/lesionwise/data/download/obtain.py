@@ -24,7 +24,7 @@ from lesionwise.data.folders import PENDING
 from lesionwise.data.layouts.isic import read_isic
 from lesionwise.data.layouts.listing import read_table
 from lesionwise.errors import DataError, DownloadError
-from lesionwise.files import atomic_path, read_json, write_json, write_text
+from lesionwise.files import read_json, write_bytes, write_json, write_text
 from lesionwise.progress import SILENT, Progress
 
 METADATA: Final = "HAM10000_metadata.csv"
@@ -84,8 +84,8 @@ def download_set(
         return Downloaded(out, candidate, failed, kept)
     reasons = "\n".join(f"  {name}: {reason}" for name, reason in failed.items())
     raise DownloadError(
-        f"No source handed the {wanted} set out. What came in so far is kept in {out / PENDING}, and running "
-        f"the command again goes on from there.\n{reasons}"
+        f"No source provided the {wanted} set. {out / PENDING} keeps what arrived so far. Run the command "
+        f"again to continue.\n{reasons}"
     )
 
 
@@ -114,7 +114,7 @@ class _Job:
         found = check_folder(self.out, self.wanted, self.catalogue)
         if not found.complete:
             shutil.rmtree(self.out / PENDING / self.source, ignore_errors=True)  # or it would be taken again
-            raise DownloadError(f"what it handed out is not the whole set: {found.summary}")
+            raise DownloadError(f"it did not provide the whole set: {found.summary}")
         return unpacked.kept
 
     def place(self, name: str) -> str:
@@ -159,13 +159,9 @@ class _Job:
         table = listing.table.reindex(columns=list(COLUMNS)).sort_values("image_id")
         write_text(self.out / METADATA, table.to_csv(index=False, lineterminator="\n"))
 
-    def _noted_before(self) -> dict[str, list[Any]]:
-        """Return what an earlier run into this folder noted of files that it wrote."""
-        path = self.out / RECEIPT
-        noted: dict[str, list[Any]] = read_json(path)["files"] if path.is_file() else {}
-        return noted
-
     def _write_receipt(self, archives: list[RemoteFile], unpacked: Unpacked) -> None:
+        path = self.out / RECEIPT
+        earlier: dict[str, list[Any]] = read_json(path)["files"] if path.is_file() else {}
         facts: dict[str, Any] = {
             "source": self.source,
             "set": self.wanted,
@@ -173,10 +169,10 @@ class _Job:
                 {key: value for key, value in vars(file).items() if key in ("name", "size", "md5", "sha256")}
                 for file in archives
             ],
-            "files": self._noted_before() | {path: list(found) for path, found in unpacked.written.items()},
+            "files": earlier | {path: list(found) for path, found in unpacked.written.items()},
             "kept": list(unpacked.kept),
         }
-        write_json(self.out / RECEIPT, facts)
+        write_json(path, facts)
 
 
 def _refuse_other_set(wanted: Set, out: Path) -> None:
@@ -185,7 +181,7 @@ def _refuse_other_set(wanted: Set, out: Path) -> None:
     other = {Set.train: TEST_TRUTH, Set.test: METADATA}.get(wanted)
     if other and (out / other).exists():
         raise DataError(
-            f"{out}: holds {other}, so the {wanted} set would mix with another. Give it a folder of its own."
+            f"{out}: holds {other}, and the {wanted} set must not mix with another. Name a new folder."
         )
 
 
@@ -224,8 +220,7 @@ def _table_of(path: Path) -> Path:
             if len(names) != 1 or names[0].file_size > _MAX_TABLE_BYTES:
                 raise DownloadError(f"{path.name}: expected one small *_GroundTruth.csv in it.")
             target = path.with_suffix(".csv")
-            with atomic_path(target) as temporary:
-                temporary.write_bytes(content.read(names[0]))
+            write_bytes(target, content.read(names[0]))
     except BadZipFile as error:
         raise DownloadError(f"{path.name}: is damaged: {error}.") from error
     path.unlink()

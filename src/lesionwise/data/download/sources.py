@@ -23,9 +23,7 @@ DATAVERSE: Final = "https://dataverse.harvard.edu/api/access/datafile/"
 ISIC: Final = "https://isic-challenge-data.s3.amazonaws.com/2018/"
 KAGGLE: Final = "kmader/skin-cancer-mnist-ham10000"
 
-PART_1_IMAGES: Final = 5_000
 PART_1_LAST: Final = "ISIC_0029305"  # part 1 holds the images up to this one, in id order
-TRAIN_IMAGES: Final = 10_015
 TEST_IMAGES: Final = 1_512
 TEST_OFTEN_MISSING: Final = "ISIC_0035068"  # flagged synthetic; some copies of the test set lack it
 METADATA_SHA256: Final = "de17ec44cb25ea9c3f6378ba18d69224c740afd62e86ec2edc6a894d6aa663d3"
@@ -57,11 +55,8 @@ class RemoteFile:
     Attributes:
         name: What it is called while it is downloaded, and in messages.
         path: Behind the address of its source.
-        role: What becomes of it.
         size: Exact size in bytes, where published.
         about: Rough size in bytes, where no exact one is published: for the check of free space.
-        md5: MD5 sum, where published.
-        sha256: SHA-256 sum, where known.
     """
 
     name: str
@@ -94,6 +89,11 @@ class RemoteFile:
                 if found != expected:
                     return f"expected {algorithm.upper()} {expected} but got {found}"
         return None
+
+
+def _isic_file(end: str, role: Role, *, about: int) -> RemoteFile:
+    name = f"ISIC2018_Task3_{end}"
+    return RemoteFile(name, name, role, about=about)
 
 
 ADDRESSES: Final = {Source.dataverse: DATAVERSE, Source.isic: ISIC}
@@ -151,35 +151,13 @@ FILES: Final[dict[tuple[Source, Set], tuple[RemoteFile, ...]]] = {
         ),
     ),
     (Source.isic, Set.train): (
-        RemoteFile(
-            "ISIC2018_Task3_Training_Input.zip",
-            "ISIC2018_Task3_Training_Input.zip",
-            "images",
-            about=2_770_000_000,
-        ),
-        RemoteFile(
-            "ISIC2018_Task3_Training_GroundTruth.zip",
-            "ISIC2018_Task3_Training_GroundTruth.zip",
-            "truth",
-            about=100_000,
-        ),
-        RemoteFile(
-            "ISIC2018_Task3_Training_LesionGroupings.csv",
-            "ISIC2018_Task3_Training_LesionGroupings.csv",
-            "groupings",
-            about=600_000,
-        ),
+        _isic_file("Training_Input.zip", "images", about=2_770_000_000),
+        _isic_file("Training_GroundTruth.zip", "truth", about=100_000),
+        _isic_file("Training_LesionGroupings.csv", "groupings", about=600_000),
     ),
     (Source.isic, Set.test): (
-        RemoteFile(
-            "ISIC2018_Task3_Test_Input.zip", "ISIC2018_Task3_Test_Input.zip", "images", about=401_000_000
-        ),
-        RemoteFile(
-            "ISIC2018_Task3_Test_GroundTruth.zip",
-            "ISIC2018_Task3_Test_GroundTruth.zip",
-            "truth",
-            about=20_000,
-        ),
+        _isic_file("Test_Input.zip", "images", about=401_000_000),
+        _isic_file("Test_GroundTruth.zip", "truth", about=20_000),
     ),
 }
 
@@ -189,10 +167,8 @@ class Catalogue:
     """What is where, and what it must hold; a mirror or a test has its own.
 
     Attributes:
-        files: Files by source and set.
         addresses: Addresses by source; a file's path is put behind it.
         lesions: Gives image_id, lesion_id and dx of the training images.
-        test_images: Number of images of the test set.
     """
 
     files: Mapping[tuple[Source, Set], tuple[RemoteFile, ...]] = field(default_factory=lambda: FILES)
@@ -208,5 +184,5 @@ class Catalogue:
         if source is None:
             return having
         if source not in having:
-            raise DataError(f"{source} does not hand out {wanted}. Take --source {' or '.join(having)}.")
+            raise DataError(f"{source} does not provide {wanted}. Use --source {' or '.join(having)}.")
         return [source]

@@ -47,17 +47,9 @@ class Unpacked:
 
 
 def unpack_images(
-    archive: Path,
-    folder: Path,
-    *,
-    place: Callable[[str], str],
-    progress: Progress = SILENT,
+    archive: Path, folder: Path, *, place: Callable[[str], str], progress: Progress = SILENT
 ) -> Unpacked:
-    """Take the images out of an archive.
-
-    Raises:
-        DownloadError: If the archive is damaged, or tries anything.
-    """
+    """Take the images out of an archive."""
     written: dict[str, tuple[str, int]] = {}
     kept: list[str] = []
     try:
@@ -79,11 +71,7 @@ def unpack_images(
 
 
 def list_images(content: ZipFile, name: str) -> dict[str, ZipInfo]:
-    """Return the image members of an archive by file name, after holding all of it against the limits.
-
-    Raises:
-        DownloadError: If a member escapes, is a link, encrypted, too large or stands there twice.
-    """
+    """Return the image members of an archive by file name, after holding all of it against the limits."""
     members = content.infolist()
     if len(members) > MAX_MEMBERS:
         raise DownloadError(f"{name}: expected at most {MAX_MEMBERS:,} members but found {len(members):,}.")
@@ -100,7 +88,7 @@ def list_images(content: ZipFile, name: str) -> dict[str, ZipInfo]:
                 f"{name}: expected images like ISIC_0024306.jpg but found {member.filename!r}."
             )
         if path.name in images:
-            raise DownloadError(f"{name}: {path.name} stands in it twice.")
+            raise DownloadError(f"{name}: {path.name} is in it twice.")
         images[path.name] = member
     return images
 

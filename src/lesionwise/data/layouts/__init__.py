@@ -46,9 +46,6 @@ def read_listing(folder: Path, *, without_table: bool = False) -> Listing:
         folder: Data folder, or the path of one part of a challenge (`isic.part_folder`).
         without_table: Whether images of HAM10000 need no table. An unfinished download looks like that, so
             nothing is split or trained this way.
-
-    Raises:
-        DataError: If the folder does not exist, no layout recognises it, or it can be read in two ways.
     """
     if not is_data_folder(folder):
         raise DataError(f"{folder}: expected a data folder but found none.")

@@ -34,9 +34,7 @@ def read_class_folders(folder: Path) -> Listing | None:
         where = ", ".join(
             path.relative_to(folder).as_posix() for path in paths if image_id_of(path.name) == twice.iloc[0]
         )
-        raise DataError(
-            f"{folder}: {twice.iloc[0]} stands in more than one folder ({where}). Keep one of them."
-        )
+        raise DataError(f"{folder}: {twice.iloc[0]} is in more than one folder ({where}). Keep one of them.")
     table = pd.DataFrame(
         {"image_id": [image_id_of(path.name) for path in paths], "dx": [dx[path] for path in paths]}
     )

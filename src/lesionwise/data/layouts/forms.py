@@ -9,7 +9,6 @@ References:
     DERM12345: Yilmaz et al. (2024), https://doi.org/10.1038/s41597-024-04104-3
 """
 
-import filecmp
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from typing import Final
 import pandas as pd
 
 from lesionwise import tables
-from lesionwise.data.layouts.listing import PLACE, Listing, find_images, read_table
+from lesionwise.data.layouts.listing import PLACE, Listing, find_images, read_table, without_copies
 from lesionwise.diagnoses import (
     DERM7PT,
     DERM12345,
@@ -38,13 +37,13 @@ from lesionwise.wording import counted
 MERGED: Final = "merged.csv"
 """Table of `lesionwise.data.merging`."""
 LESIONS_ADVICE: Final = (
-    "Name the lesion of each image in lesions.csv (image_id,lesion_id) in the folder: without it photographs "
-    "of one lesion cannot be kept together. If no lesion was photographed twice, say so: "
+    "Name the lesion of each image in lesions.csv (image_id,lesion_id) in the folder: without it "
+    "photographs of one lesion cannot be kept together. If no lesion was photographed twice, state it with "
     '"lesionwise data lesions DIR --each-image".'
 )
 TWO_CLASSES: Final = (
-    "its table says malignant or benign only, not which of the seven diagnoses, so nothing is trained on it. "
-    "Use it as a truth: lesionwise evaluate PREDICTIONS --truth TABLE --malignant."
+    "its table states only malignant or benign, not which of the seven diagnoses, so no model can be "
+    "trained on it. Use it as the truth: lesionwise evaluate PREDICTIONS --truth TABLE --malignant."
 )
 """Why a collection that says malignant or benign only is no data folder, after its name and a colon."""
 _CONFIRMATION: Final = {
@@ -68,7 +67,6 @@ class Form:
     """What the table of a collection is known by, and what its columns mean.
 
     Attributes:
-        layout: Name of the collection.
         columns: Columns that its table has, in any case.
         also: Its columns that `lesionwise.tables` does not know, by ours.
         lesion: Its columns that name a lesion together, where that is not `lesion_id` alone.
@@ -104,20 +102,21 @@ FORMS: Final = (
         {"dx": "diagnostic", "localization": "region", "dx_type": "biopsed"},
         lesion=("patient_id", "lesion_id"),
         labels=PAD_UFES_20,
-        note="PAD-UFES-20 holds clinical photographs by smartphone, not dermatoscopic images: a model of "
-        "HAM10000 is outside its field here, and its scores say so.",
+        note="PAD-UFES-20 holds clinical photographs by smartphone, not dermatoscopic images. A model of "
+        "HAM10000 was not made for them, and its scores show that.",
     ),
     Form("BCN20000", ("bcn_filename", "diagnosis")),
     Form("ISIC 2020", ("image_name", "benign_malignant", "target"), refusal=TWO_CLASSES),
     Form(
         "ISIC 2024",
         ("isic_id", "target"),
-        refusal=f"{TWO_CLASSES} Its images: lesionwise predict train-image.hdf5 --out PREDICTIONS.",
+        refusal=f"{TWO_CLASSES} To predict its images: "
+        "lesionwise predict train-image.hdf5 --out PREDICTIONS.",
     ),
     Form(
         "ISIC 2017",
         ("image_id", "melanoma", "seborrheic_keratosis"),
-        refusal="its table tells melanoma, seborrheic keratosis and the rest apart, not the seven diagnoses.",
+        refusal="its table separates melanoma, seborrheic keratosis and the rest, not the seven diagnoses.",
     ),
     Form("ISIC archive", ("isic_id", "diagnosis_1")),
     Form("ISIC archive", ("isic_id", "diagnosis")),
@@ -147,7 +146,7 @@ def read_form(folder: Path) -> Listing | None:
             if {*form.columns} <= header and (form.deep or path.parent == folder)
         ]
         if fitting:
-            return _read(form, _different(fitting), folder)
+            return _read(form, without_copies(fitting), folder)
     return None
 
 
@@ -180,7 +179,6 @@ def listing_of(
         path: The file that the rows come from; the folder if there are several.
         table: Text columns by our names; an empty cell is missing.
         advice: What to do if a column is missing, by column.
-        several: The files, if there are several.
     """
     used = {*COLUMNS, *DIAGNOSIS_COLUMNS, *form.also.values(), *form.lesion, form.clinical, "image_type"}
     text = table.fillna("")
@@ -207,15 +205,6 @@ def _tables(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _different(paths: list[Path]) -> list[Path]:
-    """Return the first of each group of files with the same content, such as a download that was repeated."""
-    kept: list[Path] = []
-    for path in sorted(paths, key=lambda path: (len(path.name), path)):
-        if not any(filecmp.cmp(path, other, shallow=False) for other in kept):
-            kept.append(path)
-    return sorted(kept)
-
-
 def unreadable_tables(folder: Path) -> list[str]:
     """Return why tables of a folder cannot be read, for those that cannot."""
     reasons = []
@@ -226,7 +215,7 @@ def unreadable_tables(folder: Path) -> list[str]:
             reasons.append(str(error))
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in _WORKBOOKS:
-            reasons.append(f'{path}: is a workbook, which is not read. Save it as "CSV UTF-8".')
+            reasons.append(f'{path}: is a workbook, which lesionwise does not read. Save it as "CSV UTF-8".')
         if path.suffix.lower() == PARQUET:
             reasons.append(
                 f"{path}: expected the bytes of each image in a column image but found none. Export the "
@@ -258,7 +247,7 @@ def _read(form: Form, paths: list[Path], folder: Path) -> Listing:
         names = ", ".join(path.relative_to(folder).as_posix() for path in paths)
         raise DataError(
             f"{folder}: expected one table with {' and '.join(form.columns)}, or several of different "
-            f"images, but found {names}. Keep one there."
+            f"images, but found {names}. Keep only one there."
         )
     images = _images(table, folder, alone=paths[0].name == MERGED)
     if form.clinical in table:

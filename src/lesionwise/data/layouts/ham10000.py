@@ -11,8 +11,8 @@ from lesionwise.data.known_lesions import known_lesions
 from lesionwise.data.layouts.forms import Form, listing_of
 from lesionwise.data.layouts.listing import OTHER_PARTS, Listing, find_images, read_table
 from lesionwise.data.layouts.packed import write_images
+from lesionwise.encoding import encoded
 from lesionwise.errors import DataError
-from lesionwise.packed import png
 from lesionwise.wording import counted
 
 METADATA_NAMES: Final = ("HAM10000_metadata.csv", "HAM10000_metadata.tab", "HAM10000_metadata")
@@ -56,15 +56,15 @@ def read_hmnist(folder: Path) -> Listing | None:
     metadata = metadata_file(folder)
     if metadata is None:
         raise DataError(
-            f"{largest}: has no image ids, so that photographs of one lesion cannot be kept together. "
-            "Put HAM10000_metadata.csv of the same archive beside it."
+            f"{largest}: has no image ids, so photographs of one lesion cannot be kept together. Put "
+            "HAM10000_metadata.csv of the same archive beside it."
         )
     table = read_table(metadata)
     values = _read_hmnist_values(largest)
     _verify_rows(values["label"], table, largest, metadata)
     pixels = values.drop(columns="label").to_numpy(np.uint8)
     shape = _image_shape(largest, pixels.shape[1])
-    packed = (partial(png, row.reshape(shape)) for row in pixels)
+    packed = (partial(encoded, row.reshape(shape), "PNG") for row in pixels)
     images = write_images(largest, table["image_id"].tolist(), packed)
     return listing_of(Form("hmnist", ()), metadata, table, images)
 
@@ -79,7 +79,7 @@ def read_images_alone(folder: Path) -> Listing | None:
     table = known[known["image_id"].isin(list(images))]
     if not images or len(table) < len(images):
         return None
-    note = "The images are of HAM10000: diagnosis and lesion are those of the table that ships."
+    note = "The images are from HAM10000. Their diagnoses and lesions are those of the included table."
     return Listing("ham10000 images", folder, table.reset_index(drop=True), images, notes=(note,))
 
 

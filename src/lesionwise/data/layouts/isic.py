@@ -21,13 +21,14 @@ from lesionwise.wording import listed
 _TRUTH: Final = "_GroundTruth"
 _IMAGES: Final = ("_Input", "_Images", "_Data", "_JPEG")
 _CONTAINS_HAM10000: Final = (
-    "ISIC 2019 contains HAM10000 (images ISIC_0024306 to ISIC_0034320): a model trained on HAM10000 has seen "
-    "them. Leave them out before scoring one on the other."
+    "ISIC 2019 contains HAM10000 (images ISIC_0024306 to ISIC_0034320): a model trained on HAM10000 has "
+    "seen them. Leave them out before you score such a model on ISIC 2019."
 )
 _ADVICE: Final = {
     "lesion_id": "Put ISIC2018_Task3_Training_LesionGroupings.csv (2018) or "
-    "ISIC_2019_Training_Metadata.csv (2019) into the folder: without it photographs of one lesion cannot "
-    'be kept together. For a collection that has none, see "lesionwise data lesions --help".'
+    "ISIC_2019_Training_Metadata.csv (2019) into the folder: without it photographs "
+    "of one lesion cannot be kept together. For a collection "
+    'without such a file, see "lesionwise data lesions --help".'
 }
 
 
@@ -42,21 +43,14 @@ def challenge_parts(folder: Path) -> dict[str, list[Path]]:
 
 
 def part_folder(folder: Path, part: str) -> Path:
-    """Return the path that stands for one part of a folder: the folder, and how the part's files begin.
-
-    Args:
-        part: Name of the part, or what only its name holds, in any case.
-
-    Raises:
-        DataError: If no part is called so, or several are.
-    """
+    """Return the path that stands for a part of a folder, by its name or a piece of it, in any case."""
     parts = challenge_parts(folder)
     fitting = [name for name in parts if part.lower() in name.lower()]
     if part in parts or len(fitting) == 1:
         return folder / (part if part in parts else fitting[0])
     raise DataError(
-        f"{folder}: expected --part to name one of the parts that are there "
-        f"({listed(sorted(parts)) or 'none'}) but got {part}."
+        f"{folder}: expected --part to name one of its parts ({listed(sorted(parts)) or 'none'}) but got "
+        f"{part}."
     )
 
 

@@ -18,16 +18,13 @@ from lesionwise.data.layouts.listing import Listing, read_table
 from lesionwise.errors import DataError
 from lesionwise.files import write_text
 from lesionwise.names import inert_name
+from lesionwise.tables import verify_once
 
 LESIONS_FILE: Final = "lesions.csv"
 
 
 def add_lesions(listing: Listing, folder: Path) -> Listing:
-    """Return the listing with the lesion ids that its layout lacks, as far as they are known.
-
-    Raises:
-        DataError: If `lesions.csv` cannot be used.
-    """
+    """Return the listing with the lesion ids that its layout lacks, as far as they are known."""
     table = listing.table
     if "image_id" not in table or ("lesion_id" in table and table["lesion_id"].notna().all()):
         return listing
@@ -39,11 +36,7 @@ def add_lesions(listing: Listing, folder: Path) -> Listing:
 
 
 def declare_own_lesions(folder: Path, image_ids: Iterable[str]) -> Path:
-    """Write `lesions.csv`, in which each of the images is a lesion of its own, and return its path.
-
-    Raises:
-        DataError: If there is one already, or two of the images are known to show one lesion of HAM10000.
-    """
+    """Write `lesions.csv`, in which each of the images is a lesion of its own, and return its path."""
     image_ids = sorted(image_ids)
     for one, other in known_siblings(image_ids):
         raise DataError(
@@ -52,7 +45,7 @@ def declare_own_lesions(folder: Path, image_ids: Iterable[str]) -> Path:
         )
     path = folder / LESIONS_FILE
     if path.exists():
-        raise DataError(f"{path}: is there already. Edit it, or remove it first.")
+        raise DataError(f"{path}: exists already. Edit it, or remove it first.")
     rows = "".join(f"{image_id},{image_id}\n" for image_id in image_ids)
     write_text(path, f"image_id,lesion_id\n{rows}")
     return path
@@ -66,9 +59,7 @@ def _named_lesions(path: Path) -> "pd.Series[str] | None":
         raise DataError(
             f"{path}: expected the columns image_id and lesion_id but found {', '.join(table.columns)}."
         )
-    twice = table.loc[table["image_id"].duplicated(), "image_id"]
-    if len(twice):
-        raise DataError(f"{path}: {twice.iloc[0]} stands in more than one row. Keep one.")
+    verify_once(table["image_id"], path)
     table["image_id"] = table["image_id"].map(inert_name, na_action="ignore")
     return table.set_index("image_id")["lesion_id"].map(inert_name, na_action="ignore")
 

@@ -69,7 +69,6 @@ def find_images(
     fault, since which is meant cannot be guessed.
 
     Args:
-        without: Pattern of the names of folders that are passed over.
         but: Files that are passed over, resolved.
     """
     images: dict[str, Path] = {}
@@ -104,22 +103,22 @@ def note_unread(folder: Path) -> tuple[str, ...]:
     if not kinds:
         return ()
     counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(kinds.items()))
-    return (f"Pictures of a kind that is not read: {counts}. Convert them to PNG or JPEG.",)
+    return (f"Pictures of a kind that lesionwise does not read: {counts}. Convert them to PNG or JPEG.",)
 
 
-def one_of(found: Collection[Path], folder: Path, what: str) -> Path | None:
-    """Return the only one of some files, or None; copies of one file count once.
+def without_copies(paths: Iterable[Path]) -> list[Path]:
+    """Return the first of each group of files with the same content, such as a download that was repeated."""
+    kept: list[Path] = []
+    for path in sorted(paths, key=lambda path: (len(path.name), path)):
+        if not any(filecmp.cmp(path, other, shallow=False) for other in kept):
+            kept.append(path)
+    return sorted(kept)
 
-    Raises:
-        DataError: If several are left: which one is meant cannot be guessed.
-    """
-    different: list[Path] = []
-    for path in sorted(found):
-        if not any(
-            path.name == other.name and filecmp.cmp(path, other, shallow=False) for other in different
-        ):
-            different.append(path)
+
+def one_of(found: Iterable[Path], folder: Path, what: str) -> Path | None:
+    """Return the only one of some files, or None; copies of one file count once."""
+    different = without_copies(found)
     if len(different) > 1:
         names = ", ".join(path.relative_to(folder).as_posix() for path in different)
-        raise DataError(f"{folder}: expected one {what} but found {names}. Give the folder of one of them.")
+        raise DataError(f"{folder}: expected one {what} but found {names}. Name the folder of one of them.")
     return different[0] if different else None

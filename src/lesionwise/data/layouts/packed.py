@@ -8,7 +8,6 @@ References:
 """
 
 from collections.abc import Iterable
-from hashlib import file_digest
 from pathlib import Path
 from typing import Final
 
@@ -20,17 +19,17 @@ from lesionwise.data.layouts.forms import LESIONS_ADVICE, TWO_CLASSES, Form, lis
 from lesionwise.data.layouts.listing import PLACE, Listing, read_table
 from lesionwise.data.workspace import default_cache_root
 from lesionwise.errors import DataError, ImageError
-from lesionwise.files import atomic_path
+from lesionwise.files import file_sha256, write_bytes
 from lesionwise.packed import PARQUET, ReadImage, open_packed
-from lesionwise.tables import DERMAMNIST_IDS
+from lesionwise.tables import DERMAMNIST_IDS, verify_once
 
 _LEAK: Final = (
-    "DermaMNIST's own split leaks: 698 of its 2,005 test images show a lesion that is in training. It is not "
-    "used; photographs of one lesion stay together here."
+    "DermaMNIST's own split leaks: 698 of its 2,005 test images show a lesion that is in training. "
+    "lesionwise does not use it; it keeps the photographs of one lesion together."
 )
 _NO_IDS: Final = (
-    "DermaMNIST has no ids, and its order is a random one, so photographs of one lesion cannot be kept "
-    f"together: it can be looked at, not trained on. Put {DERMAMNIST_IDS} (split,index,image_id), which "
+    "DermaMNIST has no ids, and its order is random, so photographs of one lesion cannot be kept together. "
+    f"You can look at it, but not train on it. To train, put {DERMAMNIST_IDS} (split,index,image_id), which "
     "Abhishek et al. publish in kakumarabhishek/Corrected-Skin-Image-Datasets, beside it."
 )
 
@@ -64,10 +63,7 @@ def read_parquet(folder: Path) -> Listing | None:
         tables.append(table)
         images |= write_images(path, table["image_id"].tolist(), packed[path].images())
     joined = pd.concat(tables, ignore_index=True)
-    named = joined["image_id"].dropna()
-    if named.duplicated().any():
-        twice = named[named.duplicated()].iloc[0]
-        raise DataError(f"{folder}: expected each image once but {twice} stands in more than one row.")
+    verify_once(joined["image_id"].dropna(), folder)
     joined.index = pd.RangeIndex(2, len(joined) + 2)
     return listing_of(
         Form("parquet", ()), files[0], joined, images, {"lesion_id": LESIONS_ADVICE}, several=files
@@ -88,9 +84,7 @@ def write_images(path: Path, image_ids: list[str | None], images: Iterable[ReadI
 
     A file is named by its row: an id may hold folders, and must not choose where a file is written.
     """
-    with path.open("rb") as file:
-        digest = file_digest(file, "sha256").hexdigest()[:16]
-    folder = default_cache_root() / f"{path.stem}-{digest}"
+    folder = default_cache_root() / f"{path.stem}-{file_sha256(path)[:16]}"
     files = [folder / f"{row:06d}.png" for row in range(len(image_ids))]
     if not all(file.exists() for file in files):
         for row, (target, read) in enumerate(zip(files, images, strict=True), 1):
@@ -99,6 +93,5 @@ def write_images(path: Path, image_ids: list[str | None], images: Iterable[ReadI
                     content = read()
                 except ImageError as error:
                     raise DataError(f"{path}: image {row} {error}.") from error
-                with atomic_path(target) as temporary:
-                    temporary.write_bytes(content)
+                write_bytes(target, content)
     return {name: file for name, file in zip(image_ids, files, strict=True) if isinstance(name, str)}

@@ -48,7 +48,7 @@ def ramp(field: Field, start: float, end: float) -> Field:
     return t * t * (3.0 - 2.0 * t)
 
 
-def as_pixels(field: Field) -> Pixels:
+def as_pixels(field: NDArray[np.floating]) -> Pixels:
     """Return numbers from 0 to 1 as bytes from 0 to 255; what lies beyond is clipped."""
     return np.ascontiguousarray(np.clip(field * 255.0 + 0.5, 0.0, 255.0), dtype=np.uint8)
 
@@ -66,8 +66,6 @@ def draw_blobs(
     """Return a field that is 1 inside rounded blobs and 0 outside.
 
     Args:
-        centres: Positions, shape (N, 2).
-        radii: Mean radius of each blob in pixels, shape (N,).
         wobble: How far a blob is from an ellipse, as a fraction of its radius.
         stretch: Root of long axis over short axis; each blob points its own way.
     """
@@ -88,11 +86,7 @@ def draw_blobs(
 def draw_strokes(
     shape: tuple[int, int], strokes: Iterable[tuple[Points, float]], *, soft_px: float = 0.0
 ) -> Field:
-    """Return a field that is 1 on polylines and 0 beside them.
-
-    Args:
-        strokes: Each a path, shape (N, 2), and its width in pixels.
-    """
+    """Return a field that is 1 on strokes (a path of shape (N, 2), and a width in px) and 0 beside them."""
     image, pen = _sheet(shape)
     for path, width in strokes:
         points = (_SUPERSAMPLING * path).ravel().tolist()

@@ -23,7 +23,6 @@ def outline(canvas: Canvas, *, elongation: float, lobes: float, jag_px: float) -
     Args:
         elongation: Long axis over short axis, 1 or more.
         lobes: Size of bulges and bays as a fraction of the radius; asymmetry.
-        jag_px: Size of the border's small notches.
 
     Returns:
         A field over the canvas, negative along its whole border.

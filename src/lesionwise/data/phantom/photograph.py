@@ -13,7 +13,7 @@ from lesionwise.data.phantom import artefacts
 from lesionwise.data.phantom.canvas import Drawing
 from lesionwise.data.phantom.fields import Field, Pixels, as_pixels, ramp
 from lesionwise.data.phantom.skin import Skin, draw_skin
-from lesionwise.page.embed import encoded
+from lesionwise.encoding import encoded
 
 SIZE_PX = (600, 450)
 """Width and height of every photograph, as in HAM10000."""

@@ -130,7 +130,6 @@ class PlannedLesion:
     Args:
         number: Its number, 1 or more; with the seed it decides all of its pictures.
         age: In years, in steps of five, as HAM10000 spells it; empty if missing.
-        localization: Site on the body, or `unknown`.
     """
 
     number: int

@@ -62,11 +62,7 @@ def draw_strawberry(
 
 
 def draw_scar(canvas: Canvas, *, reach: float, opacity: float) -> Field:
-    """Draw the central white patch of a dermatofibroma, and return its opacity.
-
-    Args:
-        reach: Radius of the patch as a fraction of the lesion's.
-    """
+    """Draw the central white patch of a dermatofibroma, and return its opacity."""
     shift = canvas.rng.normal(0.0, 0.06 * canvas.radius, 2)
     distance = np.hypot(canvas.x - np.float32(shift[0]), canvas.y - np.float32(shift[1]))
     distance = distance / np.float32(canvas.radius) + 0.10 * canvas.noise(0.3 * canvas.radius)

@@ -58,7 +58,6 @@ def write_phantom(
             `imbalance="ham"`.
         imbalance: `none` draws all diagnoses equally often; `ham` as often as HAM10000 has
             them, with the commonest (nv) capped at 40 times the rarest.
-        seed: Any whole number from 0.
         workers: Processes to draw with; by default one for each usable core, and fewer for
             small sets. With more than one, a script must call this below
             `if __name__ == "__main__":`, because workers import it.

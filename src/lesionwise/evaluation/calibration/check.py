@@ -3,7 +3,7 @@
 Here: putting measurements together. Not here: fitting (`evaluation.runs.calibrate`), the report.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike
 
 from lesionwise.evaluation.calibration.conformal import set_coverage_table, set_sizes
 from lesionwise.evaluation.calibration.operating_points import measure_point
-from lesionwise.evaluation.calibration.record import Calibration, OperatingPoint
+from lesionwise.evaluation.calibration.record import Calibration
 from lesionwise.evaluation.scores import probability
 from lesionwise.evaluation.scores.bootstrap import (
     RESAMPLES,
     Estimate,
+    draw_means,
     percentile_interval,
-    resample_weights,
     spread_estimate,
 )
 from lesionwise.evaluation.scores.evaluate import draw_scores
@@ -38,13 +38,11 @@ class CalibrationCheck(JsonRecord):
         fingerprint: Fingerprint of the calibration (what it was fitted on).
         before: Log loss, Brier score and calibration error of the raw outputs.
         after: The same of the calibrated probabilities.
-        shares: Rows of `stated_share_table`.
         band: The plain calibration error after, beside that of a perfectly calibrated model.
         coverage: Rows of `set_coverage.set_coverage_table`.
         sizes: As `set_coverage.set_sizes` returns them.
         points: Each operating point as the calibration has it, with `found`: what was measured.
         scaling: As the calibration has it; None in older files.
-        prediction_sets: The same.
     """
 
     fingerprint: str
@@ -100,6 +98,10 @@ def check_calibration(
     truth, prob = check_arguments(y_true, y_prob)
     coverage = set_coverage_table(calibration.prediction_sets, truth, prob, groups)
     shares = stated_share_table(truth, prob, groups, resamples=resamples)
+    points = []
+    for point in calibration.operating_points:
+        found = measure_point(point, truth, prob, groups, resamples=resamples)
+        points.append({**point.model_dump(), "found": {name: vars(value) for name, value in found.items()}})
     return CalibrationCheck(
         fingerprint=calibration.fingerprint,
         before=_losses(truth, raw_prob, groups, resamples),
@@ -108,7 +110,7 @@ def check_calibration(
         shares=_records(shares),
         coverage=_records(coverage),
         sizes=set_sizes(calibration.prediction_sets, prob),
-        points=[_found(point, truth, prob, groups, resamples) for point in calibration.operating_points],
+        points=points,
         scaling=calibration.scaling.model_dump(mode="json"),
         prediction_sets=calibration.prediction_sets.model_dump(mode="json"),
     )
@@ -128,13 +130,9 @@ def stated_share_table(
         alike: how many there are of a diagnosis is chance here).
     """
     truth, prob = check_arguments(y_true, y_prob)
-    excess = (prob - np.eye(len(CODES))[truth]).astype(np.float32)
+    excess = prob - np.eye(len(CODES))[truth]
     one_stratum = np.zeros(len(truth), np.int64)
-    drawn = [
-        (weights @ excess) / weights.sum(axis=1, keepdims=True)
-        for weights in resample_weights(groups, one_stratum, resamples=resamples)
-    ]
-    low, high = percentile_interval(np.concatenate(drawn))
+    low, high = percentile_interval(draw_means(excess, groups, one_stratum, resamples=resamples))
     stated, found = prob.mean(axis=0), np.bincount(truth, minlength=len(CODES)) / len(truth)
     return pd.DataFrame(
         {"diagnosis": CODES, "stated": stated, "found": found, "excess": stated - found, "low": low,
@@ -146,19 +144,9 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def _found(
-    point: OperatingPoint, y_true: Truth, y_prob: Probs, groups: Lesions, resamples: int
-) -> dict[str, Any]:
-    measured = measure_point(point, y_true, y_prob, groups, resamples=resamples)
-    return {**point.model_dump(), "found": {name: asdict(value) for name, value in measured.items()}}
-
-
 def _losses(y_true: Truth, y_prob: Probs, groups: Lesions, resamples: int) -> dict[str, Estimate]:
-    drawn = draw_scores(
-        {**_LOSSES, "gaps": probability.calibration_gaps}, y_true, y_prob, groups, resamples=resamples
-    )
-    found = {}
-    for name, loss in _LOSSES.items():
-        found[name] = spread_estimate(float(loss(y_true, y_prob)), drawn[name])
+    measures = {**_LOSSES, "gaps": probability.calibration_gaps}
+    drawn = draw_scores(measures, y_true, y_prob, groups, resamples=resamples)
+    found = {name: spread_estimate(float(of(y_true, y_prob)), drawn[name]) for name, of in _LOSSES.items()}
     gaps = probability.calibration_gaps(y_true, y_prob)
     return {**found, "ece": probability.calibration_estimate(gaps, drawn["gaps"])}

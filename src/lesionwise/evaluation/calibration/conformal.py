@@ -76,11 +76,7 @@ def least_lesions(coverage: float) -> int:
 
 
 def largest_per_lesion(scores: Floats, groups: Lesions) -> Floats:
-    """Return the largest score of each lesion, shape (n,), in the order of sorted lesion names.
-
-    Args:
-        scores: Nonconformity of each photograph, shape (N,).
-    """
+    """Return the largest score of each lesion, shape (n,), in the order of sorted lesion names."""
     names, lesion = np.unique(np.asarray(groups), return_inverse=True)
     largest = np.full(len(names), -np.inf)
     np.maximum.at(largest, lesion, scores)

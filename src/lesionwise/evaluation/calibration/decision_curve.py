@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lesionwise.evaluation.calibration.operating_points import is_positive
 from lesionwise.evaluation.calibration.record import POSITIVE, question_probability
-from lesionwise.evaluation.scores.bootstrap import percentile_interval, resample_weights
+from lesionwise.evaluation.scores.bootstrap import draw, percentile_interval
 from lesionwise.evaluation.scores.curves import BAND_RESAMPLES
 from lesionwise.evaluation.scores.weights import Floats, Lesions, Probs, Truth, Weights, check_arguments
 
@@ -27,7 +27,6 @@ def net_benefit(
     """Return true alarms less false ones at the threshold's rate of exchange, per image.
 
     Args:
-        positive: Whether each image is truly a yes, shape (N,).
         probability: Probability of the positive class, shape (N,); alarm from the threshold on.
 
     Returns:
@@ -45,39 +44,32 @@ def net_benefit(
 
 
 def decision_curve_table(
-    y_true: Truth,
-    y_prob: Probs,
-    groups: Lesions,
-    *,
-    resamples: int = BAND_RESAMPLES,
-    seed: int = 0,
+    y_true: Truth, y_prob: Probs, groups: Lesions, *, resamples: int = BAND_RESAMPLES, seed: int = 0
 ) -> pd.DataFrame:
-    """Return the net benefit of the model, and of acting on everybody, at each threshold.
-
-    Returns:
-        Columns `question`, `threshold` (0.01 to 0.60), `net_benefit`, `low`, `high`, `everybody`.
-    """
+    """Return the net benefit of the model, and of acting on everybody, at thresholds of 0.01 to 0.60."""
     truth, prob = check_arguments(y_true, y_prob)
     asked = {
         question: (is_positive(truth, question), question_probability(prob, question))
         for question in POSITIVE
     }
-    drawn: dict[str, list[Floats]] = {question: [] for question in asked}
-    for weights in resample_weights(groups, truth, resamples=resamples, seed=seed):
-        for question, sample in asked.items():
-            drawn[question].append(_curve(*sample, weights))
-    tables = []
-    for question, (positive, score) in asked.items():
-        low, high = percentile_interval(np.concatenate(drawn[question]))
-        columns = {
-            "question": question,
-            "threshold": _THRESHOLDS,
-            "net_benefit": _curve(positive, score),
-            "low": low,
-            "high": high,
-            "everybody": _curve(positive, np.ones(len(positive))),
-        }
-        tables.append(pd.DataFrame(columns))
+
+    def curves(weights: Weights) -> Floats:
+        return np.stack([_curve(*sample, weights) for sample in asked.values()], axis=1)
+
+    lows, highs = percentile_interval(draw(curves, groups, truth, resamples=resamples, seed=seed))
+    tables = [
+        pd.DataFrame(
+            {
+                "question": question,
+                "threshold": _THRESHOLDS,
+                "net_benefit": _curve(positive, score),
+                "low": low,
+                "high": high,
+                "everybody": _curve(positive, np.ones(len(positive))),
+            }
+        )
+        for (question, (positive, score)), low, high in zip(asked.items(), lows, highs, strict=True)
+    ]
     return pd.concat(tables, ignore_index=True)
 
 

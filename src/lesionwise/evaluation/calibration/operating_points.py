@@ -79,12 +79,7 @@ def choose_point(
 
 
 def measure_point(
-    point: OperatingPoint,
-    y_true: Truth,
-    y_prob: Probs,
-    groups: Lesions,
-    *,
-    resamples: int = RESAMPLES,
+    point: OperatingPoint, y_true: Truth, y_prob: Probs, groups: Lesions, *, resamples: int = RESAMPLES
 ) -> dict[str, Estimate]:
     """Return sensitivity and specificity of a threshold, each lesion counting once; empty without one.
 

@@ -15,11 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from typing_extensions import override
 
 from lesionwise.errors import RunError
-from lesionwise.evaluation.scores.weights import Probs
+from lesionwise.evaluation.scores.weights import Floats, Probs
 from lesionwise.files import read_json
 from lesionwise.labels import CODES, INDEX, MALIGNANT
 
-Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
 
 SCHEMA: Final = 1
@@ -112,7 +111,6 @@ class ClassQuantile(_Record):
     """How strange a diagnosis may look and still be in the set.
 
     Attributes:
-        lesions: Lesions of the diagnosis in `cal`.
         quantile: Greatest score (see `conformal`) that is let in, or `NO_PROMISE`: then the diagnosis is in
             every set, because nothing is known that would exclude it.
     """
@@ -127,7 +125,6 @@ class PredictionSets(_Record):
     Attributes:
         rule: "lac" lets in each diagnosis that is probable enough; "aps" goes down the ranking.
         coverage: Of the lesions of each diagnosis, the part whose sets promise to hold it.
-        classes: Limits by diagnosis code.
     """
 
     rule: Rule
@@ -162,13 +159,9 @@ class OperatingPoint(_Record):
 
     Attributes:
         question: Melanoma against the rest, or `akiec`, `bcc`, `mel` against the rest.
-        aim: What was asked for.
-        at_least: Least value of the aim.
         threshold: Yes from this probability on, or `NO_PROMISE`: then there is no decision.
         sensitivity: On `cal`; left out without a threshold.
         specificity: The same.
-        positives: Lesions in `cal` that are a yes.
-        negatives: Lesions in `cal` that are a no.
     """
 
     question: Question

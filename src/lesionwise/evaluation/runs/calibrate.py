@@ -41,10 +41,12 @@ def calibrate_run(
     that uses its logits alone and is no look at what is true there.
     """
     path, split = run.predictions("cal"), read_split_facts(run)
+    config = tomllib.loads(run.config.read_text(encoding="utf-8"))  # that of an ensemble names no method
+    stated: Method = "vector" if config.get("calibration") == "vector" else "temperature"
     try:
         calibration = calibrate(
             read_predictions(path),
-            method=method or _recipe_method(run),
+            method=method or stated,
             rule=rule,
             coverage=coverage,
             points=points,
@@ -69,14 +71,7 @@ def calibrate(
     split_fingerprint: str | None = None,
     resamples: int = RESAMPLES,
 ) -> Calibration:
-    """Fit scaling, prediction sets and operating points.
-
-    Args:
-        predictions: Predictions of images that nothing else was fitted on, with truth, lesions and logits.
-
-    Raises:
-        ValueError: If truth, lesions or logits are missing, or a class is that vector scaling needs.
-    """
+    """Fit scaling, prediction sets and operating points on predictions that nothing else was fitted on."""
     truth, groups, logits = predictions.y_true, predictions.group, predictions.logits
     if truth is None or groups is None or logits is None:
         raise ValueError("Expected predictions with y_true, group and logits to calibrate on.")
@@ -96,12 +91,6 @@ def calibrate(
         fingerprint=_fingerprint(predictions),
         split_fingerprint=split_fingerprint,
     )
-
-
-def _recipe_method(run: RunFolder) -> Method:
-    """Return what the recipe says; the folder of an ensemble has none."""
-    config = tomllib.loads(run.config.read_text(encoding="utf-8"))
-    return "vector" if config.get("calibration") == "vector" else "temperature"
 
 
 def _fingerprint(predictions: Predictions) -> str:

@@ -15,10 +15,11 @@ from typing import Final
 import numpy as np
 
 from lesionwise.errors import RunError
-from lesionwise.evaluation.calibration.record import Floats, softmax
+from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.evaluation.predictions import Predictions, write_predictions
 from lesionwise.evaluation.runs.predictions import read_run_predictions, run_calibration
 from lesionwise.evaluation.runs.scores import OUT_OF_FOLD
+from lesionwise.evaluation.scores.weights import Floats
 from lesionwise.files import file_sha256, read_json, write_json, write_text
 from lesionwise.run_folder import RunFolder, claim_own_folder, open_run_folder, verify_same_split
 from lesionwise.run_record import describe_environment
@@ -46,11 +47,7 @@ def claim_ensemble_folder(path: Path, runs: Sequence[RunFolder] = ()) -> RunFold
 
 
 def make_ensemble(runs: Sequence[RunFolder], out: RunFolder) -> list[str]:
-    """Average the answers of runs on one split, each calibrated if the run is; return the parts.
-
-    Args:
-        runs: Two or more, trained or cross-validated on the same split.
-    """
+    """Average the answers of runs on one split, each calibrated if the run is; return the parts."""
     _verify_different(runs)
     verify_same_split(runs)
     parts = _common_parts(runs)
@@ -103,11 +100,7 @@ def is_calibrated(run: RunFolder) -> bool:
 
 
 def average(runs: Sequence[RunFolder], part: str) -> Predictions:
-    """Return the mean probabilities of a part.
-
-    Raises:
-        RunError: If they predicted other images, or hold other truths or lesions for them.
-    """
+    """Return the mean probabilities of a part."""
     first, *others = [read_run_predictions(run, part).sorted() for run in runs]
     for run, other in zip(runs[1:], others, strict=True):
         for what, ours, theirs in (
@@ -156,7 +149,7 @@ def _verify_different(runs: Sequence[RunFolder]) -> None:
         raise RunError("Expected two runs or more but got one.")
     twice = next((path for path in paths if paths.count(path) > 1), None)
     if twice:
-        raise RunError(f"{twice}: is named twice. A run counts once.")
+        raise RunError(f"{twice}: is named twice. Name each run once.")
 
 
 def _common_parts(runs: Sequence[RunFolder]) -> list[str]:
@@ -165,7 +158,7 @@ def _common_parts(runs: Sequence[RunFolder]) -> list[str]:
         if not {"cal", OUT_OF_FOLD} & set(parts):  # the last that a run and a cross-validation predict
             found = ", ".join(parts) or "nothing"
             raise RunError(
-                f"{run.path}: has predictions of {found} only. Finish its training, or leave it out."
+                f"{run.path}: has only predictions of {found}. Finish its training, or leave it out."
             )
     for run, parts in zip(runs, has, strict=True):
         if parts != has[0]:

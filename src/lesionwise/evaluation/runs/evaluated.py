@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from lesionwise.errors import RunError
 from lesionwise.evaluation.calibration.check import CalibrationCheck
 from lesionwise.evaluation.calibration.record import Calibration
-from lesionwise.evaluation.predictions import Floats, Predictions
+from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.runs.predictions import raw_probabilities, read_run_predictions, run_calibration
 from lesionwise.evaluation.runs.scores import is_evaluated
 from lesionwise.evaluation.scores.evaluate import Evaluation
+from lesionwise.evaluation.scores.weights import Floats
 from lesionwise.files import read_json
 from lesionwise.run_folder import RunFolder
 
@@ -30,7 +31,6 @@ class EvaluatedRun:
     """A run, an ensemble, a cross-validation or somebody's predictions, with the scores of one or more parts.
 
     Attributes:
-        parts: The scores of each part that was evaluated.
         part: The part whose scores count most: test, else val, else the first.
         predictions: Predictions of this part, calibrated; None if their file is gone.
         check: What the calibration was worth on this part; None if that was not measured.

@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from lesionwise.errors import DataError
-from lesionwise.evaluation.calibration.record import Calibration, Floats, read_calibration, softmax
+from lesionwise.evaluation.calibration.record import Calibration, read_calibration, softmax
 from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
+from lesionwise.evaluation.scores.weights import Floats
 from lesionwise.run_folder import RunFolder
 
 
@@ -47,9 +48,8 @@ def read_run_predictions(run: RunFolder, part: str, calibration: Calibration | N
 def describe_unscored(run: RunFolder) -> str:
     """Return what to do with a run that trained on `val` as well, and so has no images to be judged by."""
     return (
-        f"{run.path}: was trained on val as well, so nothing is left to judge it by but test. Its recipe is "
-        f'judged by "lesionwise cross-validate"; the model itself, once, by "lesionwise evaluate {run.path} '
-        '--final".'
+        f'{run.path}: was also trained on val, so only test can judge it. Judge its recipe with "lesionwise '
+        f'cross-validate"; judge the model itself, once, with "lesionwise evaluate {run.path} --final".'
     )
 
 

@@ -33,11 +33,7 @@ def run_rejection(run: RunFolder) -> Rejection | None:
 
 
 def fit_members(runs: Sequence[RunFolder]) -> Rejection:
-    """Return what some runs reject together: by their embeddings side by side.
-
-    Args:
-        runs: Runs of one split, each with the embeddings of `SEEN`.
-    """
+    """Return what some runs reject together: by their embeddings side by side."""
     try:
         train, changed, foreign, cal, cal_changed = (
             np.concatenate([np.load(run.embeddings(kind), allow_pickle=False) for run in runs], axis=1)

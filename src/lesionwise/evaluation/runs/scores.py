@@ -17,7 +17,7 @@ from lesionwise.evaluation.scores.subgroups import evaluate_subgroups
 from lesionwise.evaluation.stability import STABILITY
 from lesionwise.evaluation.tables import join_table, rows_of
 from lesionwise.files import is_used, read_json, write_json
-from lesionwise.run_folder import RunFolder, read_split_facts
+from lesionwise.run_folder import RunFolder, read_split_facts, verify_no_file
 from lesionwise.run_record import describe_environment
 
 GIVEN: Final = "given"
@@ -34,11 +34,7 @@ def working_part(run: RunFolder) -> str:
 
 
 def evaluate_part(run: RunFolder, part: str, *, table: pd.DataFrame | None = None) -> Evaluation:
-    """Score the predictions of a part and add them to `scores.json`, with what its calibration was worth.
-
-    Args:
-        table: As `tables.read_table` returns it, for subgroups.
-    """
+    """Score the predictions of a part and add them to `scores.json`, with what its calibration was worth."""
     path, predictions = run.predictions(part), read_run_predictions(run, part)
     evaluation = evaluate_predictions(predictions, str(path), table=table)
     split = read_split_facts(run)
@@ -68,8 +64,7 @@ def claim_given_folder(path: Path, predictions: Predictions, *, force: bool = Fa
         force: Take a folder that holds the evaluation of other predictions as well.
     """
     run = RunFolder(path)
-    if path.exists() and not path.is_dir():
-        raise RunError(f"{path}: expected a folder but found a file.")
+    verify_no_file(path)
     if not is_used(path):
         return run
     given = run.predictions(GIVEN)
@@ -121,9 +116,6 @@ def evaluate_predictions(
         table: As `tables.read_table` returns it: truth and lesions where the predictions lack them, and
             subgroups.
         by: What is resampled. By image takes all photographs for independent: intervals come out too narrow.
-
-    Raises:
-        DataError: If truth or lesions are missing, or cannot be scored.
     """
     if table is not None:
         predictions = join_table(predictions, table, "the table")
@@ -154,8 +146,8 @@ def verify_not_test(path: Path) -> None:
     run = RunFolder(path.parent)
     if path.name == run.predictions("test").name and run.config.is_file():
         raise DataError(
-            f'{path}: is the test part of a run. Run "lesionwise evaluate {path.parent} --final", '
-            "which notes the look in the ledger."
+            f'{path}: is the test part of a run. Run "lesionwise evaluate {path.parent} --final", which '
+            "records the look in the ledger."
         )
 
 

@@ -23,12 +23,8 @@ def scoring_arrays(
     """Return truth (N,), probabilities (N, 7) and lesions (N,) in the order of `lesionwise.labels.CODES`.
 
     Args:
-        y_true: Codes, or indices into `classes`.
         y_prob: Probabilities: an array with columns in the order of `classes`, or a DataFrame with names.
         classes: Codes; all seven in our order if left out.
-
-    Raises:
-        ValueError: If shapes do not fit, or if what a row, a column or an index stands for is not certain.
     """
     order = _order(classes)
     _verify_same_rows({"y_true": y_true, "y_prob": y_prob, "groups": groups})

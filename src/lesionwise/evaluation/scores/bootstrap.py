@@ -5,7 +5,7 @@ intervals that hold for several differences at once. Not here: the scores themse
 differences.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, stdtrit  # scipy.stats takes half a second to import
 
-from lesionwise.evaluation.scores.weights import Lesions, Truth
+from lesionwise.evaluation.scores.weights import Floats, Lesions, Truth
 
 RESAMPLES: Final = 2_000
 LEVEL: Final = 0.95
@@ -22,8 +22,6 @@ MANY: Final = 100_000
 MOST_UNITS: Final = 500
 _EXACT: Final = 1e-9  # sums of thirds end beside 0 and 1
 _BLOCK_BYTES: Final = 4_000_000  # weights held at a time: what fits a processor's cache is added up fastest
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,10 @@ class Estimate:
 
     def __str__(self) -> str:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+    def signed(self) -> str:
+        """Return a difference and its interval, each number with its sign."""
+        return f"{self.value:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
 
 
 def resample_weights(
@@ -60,6 +62,19 @@ def resample_weights(
     block = block_size(len(lesion))
     for counts in resample_counts(lesion, np.asarray(y_true), resamples=resamples, seed=seed, block=block):
         yield counts[lesion].T
+
+
+def draw(
+    measure: Callable[[NDArray[np.float32]], Floats],
+    groups: Lesions,
+    y_true: Truth,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Floats:
+    """Return what a measure gives with the weights of each resample, shape (R, …)."""
+    drawn = resample_weights(groups, y_true, resamples=resamples, seed=seed)
+    return np.concatenate([measure(weights) for weights in drawn])
 
 
 def block_size(samples: int) -> int:
@@ -132,7 +147,6 @@ def fraction_estimate(value: float, drawn: ArrayLike, lesions: float, level: flo
     melanomas of ten found is no proof that all will be.
 
     Args:
-        drawn: The same of each resample, shape (R,).
         lesions: Number of lesions that it rests on, or that of `effective_lesions`; with one or none,
             nothing is known.
 
@@ -158,7 +172,6 @@ def effective_lesions(drawn: ArrayLike, lesions: ArrayLike) -> float:
     """Return how many lesions a mean over classes rests on: few, if the rare classes make its doubt.
 
     Args:
-        drawn: Score of each class in each resample, shape (R, C).
         lesions: Number of lesions that the score of each class rests on, shape (C,).
 
     References:
@@ -186,18 +199,14 @@ def _draw_counts(members: int, rows: int, rng: np.random.Generator) -> NDArray[n
     return counts.astype(np.float32) * np.float32(members / draws)
 
 
-def draw_means(
-    values: ArrayLike, groups: Lesions, y_true: Truth, *, resamples: int = RESAMPLES, seed: int = 0
-) -> Floats:
-    """Return the mean of each measure in each resample, shape (R, K).
-
-    Args:
-        values: Values of each image, shape (N, K).
-        y_true: Class index of each image, shape (N,); lesions are drawn within diagnosis.
-    """
+def draw_means(values: ArrayLike, groups: Lesions, y_true: Truth, *, resamples: int = RESAMPLES) -> Floats:
+    """Return the mean of each of K measures in each resample, within diagnosis, shape (R, K)."""
     measured = np.asarray(values, float)
-    drawn = resample_weights(groups, y_true, resamples=resamples, seed=seed)
-    return np.concatenate([weights @ measured / weights.sum(axis=1, keepdims=True) for weights in drawn])
+
+    def means(weights: NDArray[np.float32]) -> Floats:
+        return np.asarray(weights @ measured / weights.sum(axis=1, keepdims=True))
+
+    return draw(means, groups, y_true, resamples=resamples)
 
 
 def mean_estimates(
@@ -225,7 +234,6 @@ def simultaneous_estimates(values: ArrayLike, drawn: ArrayLike) -> list[Estimate
 
     Args:
         values: The differences, shape (K,).
-        drawn: The same in each resample, shape (R, K).
 
     References:
         Montiel Olea and Plagborg-Moller (2019), https://doi.org/10.1002/jae.2656 (sup-t bands)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lesionwise.evaluation.scores.bootstrap import percentile_interval, resample_weights
+from lesionwise.evaluation.scores.bootstrap import draw, percentile_interval
 from lesionwise.evaluation.scores.probability import BINS, confidence_bins
 from lesionwise.evaluation.scores.weights import (
     Floats,
@@ -86,9 +86,7 @@ def reliability_table(
         return ratio(sum_by(bin_, bins, weights, values=right), sum_by(bin_, bins, weights), undefined=np.nan)
 
     images = sum_by(bin_, bins)
-    drawn = np.concatenate(
-        [accuracy(weights) for weights in resample_weights(groups, truth, resamples=resamples, seed=seed)]
-    )
+    drawn = draw(accuracy, groups, truth, resamples=resamples, seed=seed)
     kept = np.flatnonzero(images)
     low, high = np.nanquantile(drawn[:, kept], [0.025, 0.975], axis=0)
     return pd.DataFrame(
@@ -103,26 +101,23 @@ def reliability_table(
 
 
 def _table(
-    curve: Curve,
-    axes: tuple[str, str],
-    sample: tuple[Integers, Floats],
-    groups: Lesions,
-    *,
-    resamples: int,
+    curve: Curve, axes: tuple[str, str], sample: tuple[Integers, Floats], groups: Lesions, *, resamples: int
 ) -> pd.DataFrame:
     truth, prob = sample
     once = np.ones((1, len(truth)), np.float32)
     drawable = [index for index in range(prob.shape[1]) if 0 < np.count_nonzero(truth == index) < len(truth)]
-    drawn: dict[int, list[Floats]] = {index: [] for index in drawable}
-    for weights in resample_weights(groups, truth, resamples=resamples):
-        for index in drawable:
-            drawn[index].append(curve(*_counts(truth == index, prob[:, index], weights)))
-    tables = [pd.DataFrame(columns=["diagnosis", *axes, "low", "high"])] if not drawable else []
-    for index in drawable:
-        (value,) = curve(*_counts(truth == index, prob[:, index], once))
-        low, high = percentile_interval(np.concatenate(drawn[index]))
-        columns = {"diagnosis": CODES[index], axes[0]: _GRID, axes[1]: value, "low": low, "high": high}
-        tables.append(pd.DataFrame(columns))
+    if not drawable:
+        return pd.DataFrame(columns=["diagnosis", *axes, "low", "high"])
+
+    def curves(weights: NDArray[np.float32]) -> Floats:
+        found = [curve(*_counts(truth == index, prob[:, index], weights)) for index in drawable]
+        return np.stack(found, axis=1)
+
+    lows, highs = percentile_interval(draw(curves, groups, truth, resamples=resamples))
+    tables = [
+        pd.DataFrame({"diagnosis": CODES[index], axes[0]: _GRID, axes[1]: value, "low": low, "high": high})
+        for index, value, low, high in zip(drawable, curves(once)[0], lows, highs, strict=True)
+    ]
     return pd.concat(tables, ignore_index=True)
 
 

@@ -62,11 +62,7 @@ def balanced_accuracy_score(y_true: Truth, y_prob: Probs, weights: Weights | Non
 
 
 def recall_per_class(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
-    """Return, for each class, the fraction of its samples that were called so; also named sensitivity.
-
-    Returns:
-        Shape (C,) or (R, C); 0 for a class without samples.
-    """
+    """Return the fraction of each class that was called so, (C,) or (R, C); 0 for a class without samples."""
     return recall_of(confusion_matrix(y_true, y_prob, weights))
 
 

@@ -1,12 +1,13 @@
 """The mean of a score over folds or seeds, and how far it can be trusted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import stdtrit
 
 from lesionwise.evaluation.scores.bootstrap import LEVEL
+from lesionwise.evaluation.scores.evaluate import LOSSES, Evaluation
 
 
 @dataclass(frozen=True)
@@ -74,3 +75,12 @@ def _spread(values: Sequence[float], factor: float, most: float) -> Spread:
     reach = -float(stdtrit(len(drawn) - 1, (1 - LEVEL) / 2)) * deviation * factor**0.5
     low, high = max(0.0, mean - reach), min(most, mean + reach)
     return Spread(mean, deviation, low, high, tuple(float(value) for value in drawn))
+
+
+def spread_of(evaluations: Iterable[Evaluation], mean: Callable[..., Spread]) -> dict[str, Spread]:
+    """Return the spread of each score over several evaluations. `mean`: one of the two above."""
+    overall = [evaluation.overall for evaluation in evaluations]
+    return {
+        name: mean([each[name].value for each in overall], most=float("inf") if name in LOSSES else 1.0)
+        for name in overall[0]
+    }

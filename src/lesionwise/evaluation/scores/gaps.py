@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lesionwise.evaluation.scores.bootstrap import RESAMPLES, resample_weights, simultaneous_estimates
+from lesionwise.evaluation.scores.bootstrap import RESAMPLES, draw, simultaneous_estimates
 from lesionwise.evaluation.scores.decision import accuracy_score, recall_per_class
 from lesionwise.evaluation.scores.subgroups import (
     LEAST_LESIONS,
@@ -45,9 +45,6 @@ def evaluate_gaps(
 ) -> list[dict[str, Any]]:
     """Hold each subgroup against all other images whose value is known.
 
-    Args:
-        table: A row per image in the same order.
-
     Returns:
         A row per gap: `column`, `value`, `score`, the subgroup's score less that of the others as `gap`
         (value, low and high; all intervals hold at once), and whether it is `beyond_chance`. Gaps of which a
@@ -68,11 +65,12 @@ def evaluate_gaps(
     if not gaps:
         return []
     found = np.array([float(gap(None)) for gap in gaps])
-    drawn = [
-        np.stack([gap(np.asarray(weights, float)) for gap in gaps], axis=1)
-        for weights in resample_weights(lesions, truth, resamples=resamples)
-    ]
-    estimates = simultaneous_estimates(found, np.nan_to_num(np.concatenate(drawn)))
+
+    def measure(weights: NDArray[np.float32]) -> Floats:
+        return np.stack([gap(np.asarray(weights, float)) for gap in gaps], axis=1)
+
+    drawn = draw(measure, lesions, truth, resamples=resamples)
+    estimates = simultaneous_estimates(found, np.nan_to_num(drawn))
     return [
         {**row, "gap": vars(gap), "beyond_chance": gap.low > 0 or gap.high < 0}
         for row, gap in zip(rows, estimates, strict=True)
@@ -84,7 +82,7 @@ def describe_gaps(gaps: list[dict[str, Any]]) -> list[str]:
     if not gaps:
         return []
     clear = sorted((row for row in gaps if row["beyond_chance"]), key=lambda row: row["gap"]["value"])
-    held = f"{counted(len(gaps), 'gap was', 'gaps were')} looked at, with 95 % intervals that hold for all"
+    held = f"{counted(len(gaps), 'gap was', 'gaps were')} tested, with 95 % intervals that hold for all"
     if not clear:
         return [f"No gap between subgroups is larger than chance; {held}."]
     sentences = [f"{held[0].upper()}{held[1:]}; {counted(len(clear), 'is', 'are')} larger than chance."]
@@ -98,7 +96,7 @@ def describe_gaps(gaps: list[dict[str, Any]]) -> list[str]:
             for row in rows
         )
         mix = {row["score"] for row in rows} == {"accuracy"}
-        why = "; with the diagnoses held equal it does not stand out" if mix else ""
+        why = "; with the diagnoses held equal, it is within chance" if mix else ""
         whose = describe_subgroup(column, value)
         sentences.append(f"Lesions {whose}, compared with all others: {found}{why}.")
     return sentences
@@ -114,9 +112,6 @@ def accuracy_given_diagnosis_gap(
     """Return a subgroup's accuracy less what its images would score at the recalls of the others.
 
     Only diagnoses that both sides hold are counted.
-
-    Args:
-        outside: Positions of the others.
 
     References:
         Direct standardisation: Kitagawa (1955), https://doi.org/10.1080/01621459.1955.10501299

@@ -66,9 +66,6 @@ def expected_calibration_error(
     Chance alone makes it larger than zero for a perfectly calibrated model, the more so the fewer samples;
     `calibration_estimate` takes that off.
 
-    Args:
-        bins: Number of bins, all with the same number of samples.
-
     References:
         Naeini, Cooper, Hauskrecht (2015), https://doi.org/10.1609/aaai.v29i1.9602; equal-mass bins after
         Nixon et al. (2019), https://arxiv.org/abs/1904.01685
@@ -77,14 +74,7 @@ def expected_calibration_error(
 
 
 def confidence_bins(y_prob: Floats, bins: int = BINS) -> tuple[Floats, Integers]:
-    """Return the confidence of each sample and its bin; equal confidences share a bin.
-
-    Args:
-        bins: Number of bins, all with the same number of samples as far as ties allow.
-
-    Returns:
-        Probability of the most probable class, shape (N,), and bin in [0, B), shape (N,).
-    """
+    """Return the confidence of each sample and its bin in [0, B); equal confidences share a bin."""
     confidence = y_prob.max(axis=1)
     edges = np.quantile(confidence, np.arange(1, bins) / bins)
     return confidence, np.searchsorted(edges, confidence, side="right").astype(np.int64)

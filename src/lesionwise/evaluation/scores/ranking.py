@@ -53,11 +53,7 @@ def macro_average_precision_score(y_true: Truth, y_prob: Probs, weights: Weights
 
 
 def binary_auc_score(positive: ArrayLike, score: ArrayLike, weights: Weights | None = None) -> Floats:
-    """Return the area under the ROC curve of one yes-or-no question.
-
-    Returns:
-        A number, or shape (R,); NaN where all answers are the same.
-    """
+    """Return the area under the ROC curve of a yes-or-no question; NaN where all answers are the same."""
     return auc_of(*_rank(np.asarray(positive, bool), np.asarray(score, float), weights))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lesionwise.evaluation.scores.bootstrap import percentile_interval, resample_weights
+from lesionwise.evaluation.scores.bootstrap import draw, percentile_interval
 from lesionwise.evaluation.scores.curves import BAND_RESAMPLES
 from lesionwise.evaluation.scores.weights import (
     Floats,
@@ -53,55 +53,31 @@ def confidence_ranks(y_prob: Floats) -> tuple[int, NDArray[np.intp]]:
 
 
 def aurc_of(counts: Floats, wrong: Floats) -> Floats:
-    """Return the area under the risk-coverage curve.
-
-    Args:
-        counts: Samples at each confidence, surest first, shape (R, K).
-        wrong: Wrong ones among them, shape (R, K).
-    """
+    """Return the area under the risk-coverage curve from (wrong) samples at each confidence, surest first."""
     answered = np.cumsum(counts, axis=-1)
     risk = ratio(np.cumsum(wrong, axis=-1), answered)
     return np.asarray((counts * risk).sum(-1) / answered[..., -1])
 
 
 def risk_coverage_table(
-    y_true: Truth,
-    y_prob: Probs,
-    groups: Lesions,
-    *,
-    resamples: int = BAND_RESAMPLES,
-    seed: int = 0,
+    y_true: Truth, y_prob: Probs, groups: Lesions, *, resamples: int = BAND_RESAMPLES, seed: int = 0
 ) -> pd.DataFrame:
-    """Return the error among the surest images, for each part of all that is answered.
-
-    Returns:
-        Columns `answered` (0.05 to 1 in steps of 0.01), `error`, `low`, `high`.
-    """
+    """Return the `error` among the surest images, for each part of all, `answered`, from 0.05 to 1."""
     truth, prob = check_arguments(y_true, y_prob)
-    drawn = [
-        _on_grid(*_risk(truth, prob, weights))
-        for weights in resample_weights(groups, truth, resamples=resamples, seed=seed)
-    ]
-    low, high = percentile_interval(np.concatenate(drawn))
-    (error,) = _on_grid(*_risk(truth, prob, None))
-    return pd.DataFrame({"answered": _GRID, "error": error, "low": low, "high": high})
-
-
-def _risk(y_true: Truth, y_prob: Probs, weights: Weights | None) -> tuple[Floats, Floats]:
-    """Return how much is answered down to each confidence, and the error in it, both (R, K)."""
-    truth, prob = check_arguments(y_true, y_prob)
-    once = np.ones((1, len(truth)), np.float32) if weights is None else weights
     levels, rank = confidence_ranks(prob)
     wrong = (prob.argmax(axis=1) != truth).astype(float)
-    answered = np.cumsum(sum_by(rank, levels, once), axis=1)
-    return answered, ratio(np.cumsum(sum_by(rank, levels, once, values=wrong), axis=1), answered)
 
+    def error(weights: Weights) -> Floats:
+        """Return the error when at least each part of the grid is answered, shape (R, G)."""
+        answered = np.cumsum(sum_by(rank, levels, weights), axis=1)
+        risk = ratio(np.cumsum(sum_by(rank, levels, weights, values=wrong), axis=1), answered)
+        return np.stack(
+            [
+                row[np.minimum(np.searchsorted(part, _GRID - 1e-6), levels - 1)]
+                for part, row in zip(answered / answered[:, -1:], risk, strict=True)
+            ]
+        )
 
-def _on_grid(answered: Floats, risk: Floats) -> Floats:
-    """Return the error when at least each part of the grid is answered, shape (R, G)."""
-    parts = answered / answered[:, -1:]
-    found = [
-        row[np.minimum(np.searchsorted(part, _GRID - 1e-6), len(row) - 1)]
-        for part, row in zip(parts, risk, strict=True)
-    ]
-    return np.stack(found)
+    low, high = percentile_interval(draw(error, groups, truth, resamples=resamples, seed=seed))
+    once = np.ones((1, len(truth)), np.float32)
+    return pd.DataFrame({"answered": _GRID, "error": error(once)[0], "low": low, "high": high})

@@ -117,9 +117,6 @@ def evaluate_subgroups(
 ) -> list[dict[str, Any]]:
     """Score each subgroup of each column of `COLUMNS` that the table has, and of `PHOTOGRAPHS`.
 
-    Args:
-        table: A row per image in the same order.
-
     Returns:
         A row per subgroup: `column`, `value`, `images`, `lesions`, `malignant` and `melanomas` (images), and
         each score of `SCORES` as value, low and high, or None where it rests on fewer than

@@ -24,15 +24,7 @@ _SUM_TOLERANCE = 1e-3  # four written decimals stay within it
 
 
 def check_arguments(y_true: Truth, y_prob: Probs) -> tuple[Integers, Floats]:
-    """Return truth and probabilities as arrays that fit each other.
-
-    Args:
-        y_prob: Class probabilities, shape (N, C); any finite numbers that rise with them will do here.
-
-    Raises:
-        ValueError: If the shapes do not fit, nothing was given, a class index is out of range or a number
-            is not finite.
-    """
+    """Return truth and probabilities, or other finite numbers that rise with them, as arrays that fit."""
     truth, prob = np.asarray(y_true), np.asarray(y_prob, float)
     if prob.ndim != 2 or truth.shape != prob.shape[:1]:  # noqa: PLR2004 (samples and classes)
         raise ValueError(f"Expected y_true (N,) and y_prob (N, C) but got {truth.shape} and {prob.shape}.")
@@ -65,7 +57,6 @@ def sum_by(
 
     Args:
         cell: Cell of each sample, shape (N,), values in [0, K).
-        cells: Number K of cells.
         weights: Number of times that each sample counts, shape (R, N); once each if left out.
         values: What is added for each sample, shape (N,); 1 if left out.
 

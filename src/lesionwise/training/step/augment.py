@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lesionwise.data.images import centred_slices
-from lesionwise.data.jpeg import recompress
+from lesionwise.encoding import recompress
 from lesionwise.recipe import Recipe
 from lesionwise.training.step.randomness import uniform
 

@@ -1,22 +1,27 @@
-"""Saving a picture as JPEG and reading it again, as an everyday program does.
+"""From pixels to the content of an image file, and a picture saved as JPEG and read again.
 
-Not here: reading a file as a model sees it (`images`), which decodes at a smaller scale.
+Not here: reading a file as a model sees it (`data.images`), which decodes at a smaller scale.
 """
 
 import io
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lesionwise.page.embed import encoded
-
 _COARSE_COLOURS: Final = 2  # Pillow's number for 4:2:0, its own choice and that of most programs
 
 
+def encoded(pixels: NDArray[np.uint8], format_: str, **options: Any) -> bytes:  # noqa: ANN401 (Pillow's)
+    """Return the content of the file that Pillow makes of an image: "JPEG" or "PNG"."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format_, **options)
+    return file.getvalue()
+
+
 def jpeg_file(pixels: NDArray[np.uint8], quality: int) -> bytes:
-    """Return the content of the JPEG file that Pillow makes of a picture.
+    """Return the content of the JPEG file that an everyday program makes of a picture.
 
     Pillow uses the precise transform of libjpeg, as nearly every program does. `simplejpeg` would be faster,
     but below quality 96 it always uses the fast transform, which gives other pictures.

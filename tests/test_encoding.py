@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lesionwise.data.jpeg import recompress
+from lesionwise.encoding import recompress
 
 
 @pytest.mark.parametrize("quality", [50, 90])

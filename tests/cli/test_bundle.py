@@ -102,7 +102,7 @@ def test_help_speaks_of_the_pictures_of_this_command(command: list[str]) -> None
     shown = " ".join(CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "300"}).output.split())
     assert "each picture then counts as a lesion" in shown
     assert "True diagnoses of the pictures of --data" in shown
-    for wrong in ("What intervals resample", "that of the card", "that of its recipe", "of a CSV"):
+    for wrong in ("Unit that is resampled", "that of the card", "that of its recipe", "of a CSV"):
         assert wrong not in shown
 
 

@@ -41,7 +41,7 @@ def test_download_passes_on_what_was_asked_for_and_tells_what_came(
     code, output = run("download", "--source", "isic", "--set", "test", "--out", tmp_path)
     assert (code, asked) == (0, [Set.test, tmp_path, Source.isic])
     assert "dataverse failed: 403" in output
-    assert "1 readable copy in the folder" in output
+    assert "1 readable copy was there already" in output
     assert "test set from isic" in output
     code, output = run("download", "--out", tmp_path, "--json", "--quiet")
     assert asked[3:] == [Set.train, tmp_path, None]

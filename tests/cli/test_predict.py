@@ -136,7 +136,7 @@ def test_a_folder_gives_a_table_its_counts_what_was_left_out_and_the_next_comman
     lines = done.stdout.splitlines()
     assert [line.split()[:3] for line in lines[1:4]] == [[name, "answer", "nv"] for name in "abc"]
     assert "3 images: 3 answered." in lines
-    assert "1 file left out:" in lines
+    assert "1 file was left out:" in lines
     assert "broken.jpg: is not an image" in done.stdout
     assert lines[-1].endswith("--out predictions.csv")
     assert not [path.name for path in Path.cwd().iterdir() if path.suffix == ".csv"]

@@ -49,5 +49,7 @@ def test_a_folder_whose_download_is_not_finished_is_refused(drawn_folder: Path, 
     shutil.copytree(drawn_folder, folder)
     read_dataset(folder)
     (folder / ".download" / "dataverse").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"download is not finished. Run .*again; .* delete .*\.download"):
+    with pytest.raises(
+        DataError, match=r"is not finished. Run .*again to continue it. .* delete .*\.download"
+    ):
         read_dataset(folder)

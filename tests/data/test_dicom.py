@@ -176,7 +176,7 @@ def test_exif_data_of_a_jpeg_inside_turn_nothing(pixels: np.ndarray) -> None:
     ("facts", "message"),
     [
         ({"NumberOfFrames": 7}, "with 7 frames; save the frame"),
-        ({"PixelRepresentation": 1}, "signed pixels"),
+        ({"PixelRepresentation": 1}, "whose pixels are signed"),
         ({"PhotometricInterpretation": "HSV"}, "whose colours are not"),
         ({"PixelAspectRatio": [2, 1]}, "not square"),
         ({"Rows": 60_000, "Columns": 60_000}, "60000x60000 pixels; at most 64 megapixels"),

@@ -47,7 +47,7 @@ def test_class_folders_are_read_once_every_image_is_declared_its_own_lesion(tmp_
         ["a", "a", "mel"],
         ["b", "b", "nv"],
     ]
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="exists already"):
         declare_own_lesions(folder, ["a"])
 
 
@@ -100,7 +100,7 @@ def test_images_outside_the_seven_folders_are_a_fault(tmp_path: Path) -> None:
 def test_a_file_name_in_two_class_folders_is_a_fault(tmp_path: Path) -> None:
     folder = write_class_folders(tmp_path / "data", {"a": "mel"})
     write_class_folders(folder, {"a": "nv"})
-    with pytest.raises(DataError, match="a stands in more than one folder"):
+    with pytest.raises(DataError, match="a is in more than one folder"):
         read_dataset(folder)
 
 

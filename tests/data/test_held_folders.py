@@ -85,7 +85,7 @@ def test_ids_of_dermamnist_that_do_not_fit_its_labels_are_refused(tmp_path: Path
             "image_name,patient_id,diagnosis,benign_malignant,target\nA,P,nevus,benign,0\n",
             "--malignant",
         ),
-        ("train-metadata.csv", "isic_id,target,patient_id\nA,0,P\n", "ISIC 2024.*malignant or benign only"),
+        ("train-metadata.csv", "isic_id,target,patient_id\nA,0,P\n", "ISIC 2024.*only malignant or benign"),
         ("train-image.hdf5", "", "If this is ISIC 2024, its table states only malignant or benign"),
     ],
 )

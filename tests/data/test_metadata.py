@@ -77,7 +77,7 @@ def test_an_encoding_survives_its_json() -> None:
 
 @pytest.mark.parametrize("name", ["dx_type", "dataset"])
 def test_what_tells_how_the_diagnosis_was_made_is_refused_by_name(name: str) -> None:
-    with pytest.raises(ValidationError, match=f"{name} tells how the diagnosis was made"):
+    with pytest.raises(ValidationError, match=f"{name} shows how the diagnosis was made"):
         make_recipe(metadata=["age", name])
     forged = ALL.model_dump_json().replace('"sex"', f'"{name}"')
     with pytest.raises(ValidationError):

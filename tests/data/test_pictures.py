@@ -49,11 +49,11 @@ def test_a_zip_gives_its_images_and_leaves_out_what_macos_adds(tmp_path: Path) -
 
 
 def test_a_member_that_unpacks_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lesionwise.data.containers.MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("lesionwise.data.images.MAX_BYTES", 1 << 20)
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.jpg", bytes(2 << 20))
     picture = next(iter(find_pictures([str(tmp_path / "bomb.zip")])))
-    with pytest.raises(ImageError, match="unpacks to 2 MiB; at most 1"):
+    with pytest.raises(ImageError, match="has 2 MiB; the limit is 1"):
         picture.read()
 
 
@@ -125,7 +125,7 @@ def test_a_folder_that_may_not_be_read_is_a_bad_image(folder: Path, monkeypatch:
 
 
 def test_places_that_are_not_there_or_empty_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is none"):
+    with pytest.raises(DataError, match="found nothing"):
         ids(tmp_path / "missing.jpg")
     with pytest.raises(DataError, match="holds no image"):
         ids(tmp_path)
@@ -156,7 +156,7 @@ def test_pictures_of_a_kind_that_is_not_read_are_listed_with_the_reason(tmp_path
         assert [picture.image_id for picture in found] == ["a", "b", "c", "e"]
         assert found[0].read() == b"any"
         for picture in found[1:]:
-            with pytest.raises(ImageError, match=r"which is not read\. Convert it to PNG or JPEG"):
+            with pytest.raises(ImageError, match=r"which lesionwise does not read\. Convert it to PNG"):
                 picture.read()
 
 

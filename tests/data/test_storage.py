@@ -41,7 +41,7 @@ def test_one_object_is_an_image_whatever_its_name(folder: Path) -> None:
 @needs_arrow
 def test_an_address_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
     for place, message in [
-        ((tmp_path / "none").as_uri(), "there is nothing"),
+        ((tmp_path / "none").as_uri(), "found nothing"),
         ("nowhere://x/y", "cannot be opened"),
         ((tmp_path).as_uri(), "holds no image"),
     ]:

@@ -65,7 +65,7 @@ def test_a_table_tells_of_some_images_and_the_rest_is_not_known(
     [
         ("image_id,dx\na,mel\n", "at least one of age, sex, localization but found image_id, dx"),
         ("name,age\na,3\n", "expected a column of image ids .* or path"),
-        ("", "it is empty"),
+        ("", "it or its first line is empty"),
         ("image_id,age\na,3\nb,old\n", r"row 3: expected age to be years from 0 to 120 but got \"old\""),
         ("image_id,localization\na,nose\n", "row 2: expected localization .*Leave the field empty"),
         ("image_id,age\na,3\na,4\n", 'row 3: "a" stands in an earlier row'),

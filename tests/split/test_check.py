@@ -106,7 +106,7 @@ def test_the_verdict_can_be_quoted() -> None:
         "TAINTED. Of 3 test images, 2 (66.7%) show a lesion that is also among the 2 training images."
     )
     assert "1 also among the training images themselves" in text
-    assert "1 another photograph of a lesion that was trained on" in text
+    assert "1 another photograph of a lesion of the training set" in text
     assert "A: a2 in test, a1 in training" in text
 
 
@@ -221,7 +221,11 @@ def test_copies_of_an_image_in_several_folders_are_that_image() -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("", "it is empty"), ("x,y\n1,2\n", "expected a column of image ids"), ("image_id,x\n", "found none")],
+    [
+        ("", "it or its first line is empty"),
+        ("x,y\n1,2\n", "expected a column of image ids"),
+        ("image_id,x\n", "found none"),
+    ],
 )
 def test_lists_without_ids_are_refused(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "ids").write_text(content)

@@ -54,7 +54,7 @@ def test_val_is_trained_on(drawn_folder: Path, run: RunFolder) -> None:
 
 def test_it_has_no_scores_on_val_and_says_what_to_do(run: RunFolder) -> None:
     assert run.predictions("cal").is_file()
-    with pytest.raises(DataError, match=r"trained on val as well.*--final"):
+    with pytest.raises(DataError, match=r"also trained on val.*--final"):
         evaluate_part(run, "val")
 
 
@@ -67,7 +67,7 @@ def test_an_ensemble_of_such_runs_says_the_same_and_looks_at_test(
     members = [str(run.path), str(other.path)]
     made = CliRunner().invoke(app, ["ensemble", *members, "--out", both, "--quiet"])
     assert made.exit_code == 0, made.output
-    assert "was trained on val as well" in made.output
+    assert "was also trained on val" in made.output
     assert f"Ensemble of 2: {both}" in made.output
     final = CliRunner().invoke(app, ["evaluate", both, "--final", "--quiet"])
     assert final.exit_code == 0, final.output

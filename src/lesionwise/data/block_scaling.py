@@ -35,9 +35,6 @@ def eighths(sides: tuple[int, int], least: tuple[int, int]) -> int:
 def scale_blocks(pixels: Pixels, k: int) -> Pixels:
     """Return a picture at k eighths of its size, as a JPEG of the same pixels would be decoded.
 
-    Returns:
-        Shape (ceil(H k / 8), ceil(W k / 8), 3).
-
     References:
         Dugad and Ahuja (2001), https://doi.org/10.1109/76.915353 (scaling in the frequency domain)
     """

@@ -79,9 +79,6 @@ def read_dataset(folder: str | Path, *, without_table: bool = False) -> Dataset:
         without_table: Whether images of HAM10000 need no table. Diagnoses and lesions are known then, but
             not age, sex and site.
 
-    Returns:
-        The checked and cleaned data set.
-
     Raises:
         DataError: If no layout recognises the folder, or its download is not finished.
         FindingsError: If the table has faults; the message lists all of them.

@@ -74,15 +74,12 @@ def find_masks(folder: Path) -> LesionMasks | None:
 
 
 def fit_mask(mask: NDArray[np.bool_], size: tuple[int, int], *, part: Box = WHOLE) -> NDArray[np.float32]:
-    """Return which part of each pixel is lesion, in an image as `read_image` gives it.
+    """Return which part of each pixel, from 0 to 1, is lesion in an image as `read_image` gives it.
 
     Args:
         mask: Where the lesion is in the photograph, shape (any height, any width).
         part: Left, top, right and bottom of what the model keeps of the photograph before it cuts and
             resizes it, as fractions of its sides; another than the whole where the field of view is cropped.
-
-    Returns:
-        Values in [0, 1], shape (H, W).
     """
     height, width = mask.shape
     left, right = part[0] * width, part[2] * width

@@ -68,9 +68,6 @@ def preprocess(pixels: Pixels, steps: tuple[str, ...]) -> Pixels:
 def shades_of_gray(pixels: Pixels) -> Pixels:
     """Scale each channel so that the image is grey in the sixth-order mean: the tint of the light goes.
 
-    Returns:
-        The same, with the estimated colour of the light made white.
-
     References:
         Finlayson and Trezzi (2004), Color and Imaging Conference 12; for dermatoscopic images Barata et al.
         (2015), https://doi.org/10.1109/JBHI.2014.2336473
@@ -131,9 +128,6 @@ def find_field_of_view(pixels: Pixels) -> tuple[slice, slice]:
     First rows and columns that are black throughout go. Then the box shrinks about its centre until no
     two of its corners are black; a lesion may well be dark in one. Where half the box is not enough, the
     darkness is no border, and the image stays as it was.
-
-    Returns:
-        Slices that keep at least `SMALLEST_VIEW` of height and width.
     """
     everything = slice(0, pixels.shape[0]), slice(0, pixels.shape[1])
     step = max(1, min(pixels.shape[:2]) // 150)  # a corner need not be looked at in every pixel

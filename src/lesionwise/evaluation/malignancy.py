@@ -42,11 +42,7 @@ class MalignancyScores(JsonRecord):
 
 
 def read_malignancy(path: Path) -> pd.DataFrame:
-    """Read which images are malignant: from `benign_malignant`, `target`, `diagnosis_1` or a diagnosis.
-
-    Returns:
-        `image_id`, `malignancy` ("malignant", "benign" or "") and, if there, `lesion_id`.
-    """
+    """Read `malignancy` from `benign_malignant`, `target`, `diagnosis_1` or a diagnosis; "" if neither."""
     table = read_images(path)
     found = malignancy_of(table)
     if found is None:

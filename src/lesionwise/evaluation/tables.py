@@ -69,14 +69,7 @@ def _verify_diagnoses(table: pd.DataFrame, path: Path) -> None:
 def leave_out_foreign(
     predictions: Predictions, table: pd.DataFrame
 ) -> tuple[Predictions, pd.DataFrame, dict[str, int]]:
-    """Return predictions and table without the images whose diagnosis has no counterpart among the seven.
-
-    Args:
-        table: As `read_table` returns it.
-
-    Returns:
-        The rest of both, and how many images were left out by the name of their diagnosis.
-    """
+    """Return both without the images that have none of the seven diagnoses, and counts of what they have."""
     rest, counts = without_foreign(table)
     if not counts:
         return predictions, table, {}

@@ -101,11 +101,9 @@ class Experiment:
         what: str,
         **settings: Any,  # noqa: ANN401 (JSON values)
     ) -> TrainingData:
-        """Read the data of a new folder, or of one that is continued, which must be as it started.
+        """Read the data of a new folder, or of one that is continued, with the settings it started with.
 
-        Args:
-            verify: Called with what the table alone tells, before images are read.
-            settings: Settings beside the seed that must be the same.
+        What the table alone tells is given to `verify` before images are read.
         """
         if self.recipe.defect_resample_before_split:
             raise SplitError(

@@ -75,14 +75,7 @@ def share_table(table: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def missing_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return which part of each diagnosis's images lacks its age, sex, site or way of confirmation.
-
-    Args:
-        table: As `Dataset.table`: a missing age is NaN, a missing word "unknown".
-
-    Returns:
-        A row for each diagnosis and one for all, a column for each described column.
-    """
+    """Return which part of each diagnosis (rows, and all) lacks its age, sex, site or confirmation."""
     lacking = pd.DataFrame(
         {
             column: table[column].isna() if column == "age" else table[column] == UNKNOWN

@@ -64,7 +64,6 @@ def lesion_groups(table: pd.DataFrame, pairs: Iterable[Pair] = ()) -> NDArray[np
     test images into training. `lesion_id` alone misses eighteen lesions that were given two ids.
 
     Args:
-        table: Table with the columns `image_id` and `lesion_id`, one row per image.
         pairs: Further pairs of image ids that show one lesion, such as those of `identical_images`.
             Pairs with an id that is not in the table are passed over.
 

@@ -35,7 +35,7 @@ def test_copies_that_were_saved_again_are_called_that(tmp_path: Path) -> None:
     found = check_folder(write_folder(tmp_path / "data", quality=75), catalogue=CATALOGUE)
     assert found.complete
     assert found.reencoded == 6
-    assert any("saved again with loss" in note for note in found.notes)
+    assert any("compressed again with loss" in note for note in found.notes)
 
 
 def test_missing_extra_and_damaged_images_are_named(tmp_path: Path) -> None:

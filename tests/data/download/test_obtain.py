@@ -294,7 +294,7 @@ def test_an_archive_that_lacks_images_is_not_the_set(
 ) -> None:
     some = dict(list(mirror.images.items())[:5])
     site.files["isic/in"] = pack({f"{name}.jpg": content for name, content in some.items()})
-    with pytest.raises(DownloadError, match=r"is not the whole set: 11 missing"):
+    with pytest.raises(DownloadError, match=r"did not provide the whole set: 11 missing"):
         download_set(Set.train, tmp_path / "out", source=Source.isic, catalogue=catalogue, patience=QUICK)
 
 

@@ -43,7 +43,7 @@ class Estimate:
 def resample_weights(
     groups: Lesions, y_true: Truth, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Iterator[NDArray[np.float32]]:
-    """Draw lesions with replacement within each diagnosis, and yield how much each sample counts.
+    """Draw lesions with replacement within each diagnosis, and yield the weights of samples, (R, N).
 
     Resampling images would pretend that ten photographs of one melanoma are ten melanomas, and give
     intervals that are too narrow. Within diagnosis, no resample loses a rare class. Of k lesions k - 1 are
@@ -51,9 +51,6 @@ def resample_weights(
 
     Args:
         y_true: Class index of each sample, shape (N,); lesions with the same set of diagnoses are a stratum.
-
-    Yields:
-        Weights in blocks, shape (at most R, N).
 
     References:
         Rao and Wu (1988), https://doi.org/10.1080/01621459.1988.10478591
@@ -85,14 +82,11 @@ def block_size(samples: int) -> int:
 def resample_counts(
     unit: NDArray[np.intp], y_true: NDArray[np.int64], *, resamples: int, seed: int, block: int
 ) -> Iterator[NDArray[np.float32]]:
-    """Draw units as `resample_weights` draws lesions, and yield how much each unit counts.
+    """Draw units as `resample_weights` draws lesions, and yield how much each unit counts, shape (L, R).
 
     Args:
         unit: Number of the unit of each sample, shape (N,), values in [0, L).
         block: Number of resamples to draw at a time; another size draws others.
-
-    Yields:
-        Counts, shape (L, at most `block`).
     """
     strata = _strata(unit, y_true)
     units = sum(len(members) for members in strata)
@@ -123,13 +117,7 @@ def join_lesions(lesion: NDArray[np.intp], y_true: NDArray[np.int64]) -> NDArray
 def percentile_interval(
     values: ArrayLike, level: float = LEVEL
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the bounds that hold the middle `level` of resampled values.
-
-    Args:
-        values: One value or row of values per resample, shape (R,) or (R, K).
-
-    Returns:
-        Lower and upper bound, each a number or shape (K,).
+    """Return the bounds that hold the middle `level` of resampled values, shape (R,) or (R, K).
 
     References:
         Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13.
@@ -169,10 +157,7 @@ def fraction_estimate(value: float, drawn: ArrayLike, lesions: float, level: flo
 
 
 def effective_lesions(drawn: ArrayLike, lesions: ArrayLike) -> float:
-    """Return how many lesions a mean over classes rests on: few, if the rare classes make its doubt.
-
-    Args:
-        lesions: Number of lesions that the score of each class rests on, shape (C,).
+    """Return how many lesions a mean over classes of so many rests on: few, if the rare make its doubt.
 
     References:
         Satterthwaite (1946), https://doi.org/10.2307/3002019
@@ -231,9 +216,6 @@ def simultaneous_estimates(values: ArrayLike, drawn: ArrayLike) -> list[Estimate
     largest gap must therefore rest on wider intervals, made so that in 95 of 100 cases *all* of them hold.
     Their width is the 95 % quantile of the largest standardised deviation over the resamples, which knows how
     the differences hang together and so costs less than dividing the error by their number (Bonferroni).
-
-    Args:
-        values: The differences, shape (K,).
 
     References:
         Montiel Olea and Plagborg-Moller (2019), https://doi.org/10.1002/jae.2656 (sup-t bands)

@@ -70,10 +70,7 @@ def reliability_table(
     resamples: int = BAND_RESAMPLES,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return the accuracy at each level of confidence, in bins of equally many samples.
-
-    Args:
-        bins: Number of bins; ties may leave some empty, and those are left out.
+    """Return the accuracy at each level of confidence, in bins of equally many samples without empty ones.
 
     Returns:
         A row per bin: `images`, `confidence` (mean), `accuracy`, `low`, `high`.

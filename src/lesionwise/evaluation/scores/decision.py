@@ -16,14 +16,7 @@ from lesionwise.evaluation.scores.weights import Floats, Probs, Truth, Weights, 
 
 
 def confusion_matrix(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
-    """Count how often each true class was called each class.
-
-    Args:
-        y_prob: Class probabilities, shape (N, C); the greatest decides.
-
-    Returns:
-        Counts with true classes as rows, shape (C, C), or (R, C, C) with weights.
-    """
+    """Count how often each true class (row) was called each class, shape (C, C), or (R, C, C)."""
     truth, prob = check_arguments(y_true, y_prob)
     classes = prob.shape[1]
     counts = sum_by(truth * classes + prob.argmax(axis=1), classes**2, weights)

@@ -83,11 +83,7 @@ def confidence_bins(y_prob: Floats, bins: int = BINS) -> tuple[Floats, Integers]
 def calibration_gaps(
     y_true: Truth, y_prob: Probs, weights: Weights | None = None, *, bins: int = BINS
 ) -> Floats:
-    """Return accuracy less confidence of each bin, times the bin's part of all samples.
-
-    Returns:
-        Shape (B,) or (R, B); the sum of absolute values is the expected calibration error.
-    """
+    """Return accuracy less confidence of each bin, times the bin's part of all: (B,) or (R, B)."""
     truth, prob = _check(y_true, y_prob)
     confidence, bin_ = confidence_bins(prob, bins)
     gap = (prob.argmax(axis=1) == truth) - confidence

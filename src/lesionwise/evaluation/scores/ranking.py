@@ -74,11 +74,7 @@ def _rank(positive: NDArray[np.bool_], score: Floats, weights: Weights | None) -
 
 
 def ladder_cells(positive: NDArray[np.bool_], score: Floats) -> tuple[NDArray[np.intp], int]:
-    """Return the cell that each sample is counted in, and the number K of distinct scores of positives.
-
-    Returns:
-        Positives lie in the cells [0, K), negatives in the 2 K + 1 cells that follow: shape (N,), and K.
-    """
+    """Return the cell of each sample, positives in [0, K), negatives in the next 2 K + 1, and K."""
     ladder = np.unique(score[positive])
     left = np.searchsorted(ladder, score, "left")
     step = len(ladder) + left + np.searchsorted(ladder, score, "right")

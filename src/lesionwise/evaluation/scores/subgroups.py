@@ -66,14 +66,7 @@ _MEL: Final = INDEX["mel"]
 
 
 def malignant_auc_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
-    """Return the area under the ROC curve of malignant or pre-malignant against benign.
-
-    Args:
-        y_prob: Class probabilities, shape (N, 7); those of the malignant diagnoses are added up.
-
-    Returns:
-        A number, or shape (R,); NaN where all samples are malignant or all benign.
-    """
+    """Return the area under the ROC curve of (pre-)malignant against benign; NaN where all are alike."""
     positive = np.isin(np.asarray(y_true), _MALIGNANT)
     return binary_auc_score(positive, np.asarray(y_prob, float)[:, _MALIGNANT].sum(axis=1), weights)
 

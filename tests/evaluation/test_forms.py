@@ -136,7 +136,7 @@ def test_numbers_that_do_not_say_which_class_is_meant_are_refused(
 
 @pytest.mark.parametrize(
     ("second", "message"),
-    [("MEL", "each column once but mel stands twice"), ("prob_mel", r"found mel \(2 columns\)")],
+    [("MEL", "each column once but mel is twice"), ("prob_mel", r"found mel \(2 columns\)")],
 )
 def test_two_columns_of_one_diagnosis_are_refused(tmp_path: Path, second: str, message: str) -> None:
     table = pd.DataFrame(PROB, columns=CODES).assign(image=IDS, **{second: 0.0})

@@ -154,7 +154,7 @@ class Gallery:
         if self.shortlist.index is not None or len(self) < LEAST:
             return ()
         return (
-            f"{self.path}: each search compares all {len(self):,} images.",
+            f"{self.path}: each search compares all {counted(len(self), 'image')}.",
             'To make it faster, run: pip install "lesionwise[gallery]".',
             "If faiss was missing when the gallery was made, run the same lesionwise gallery with --append.",
         )

@@ -35,7 +35,7 @@ def test_a_subgroup_that_is_badly_served_is_named_with_both_scores() -> None:
     clear = {(row["value"], row["score"]) for row in gaps if row["column"] == "sex" and row["beyond_chance"]}
     assert {("male", "accuracy"), ("male", ADJUSTED), ("female", "accuracy")} <= clear
     first, *rest = describe_gaps(gaps)
-    assert f"{len(gaps)} gaps were looked at" in first
+    assert f"{len(gaps)} gaps were tested" in first
     assert any(
         sentence.startswith("Lesions of male patients, compared with all others: ") for sentence in rest
     )

@@ -84,7 +84,7 @@ def test_one_image_takes_one_record(told: Bundle) -> None:
     ("records", "message"),
     [
         ([{"sex": "x"}, None], r"told\.onnx: expected sex to be female or male"),
-        ([{"dx_type": "histo"}, None], "takes no dx_type; it takes age, sex, localization"),
+        ([{"dx_type": "histo"}, None], "does not take dx_type; it takes age, sex, localization"),
         ([KNOWN], "more of one than of the other"),
         ([KNOWN, KNOWN, KNOWN], "more of one than of the other"),
     ],

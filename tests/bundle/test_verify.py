@@ -191,7 +191,7 @@ def test_images_of_ham10000_need_no_table(tmp_path: Path) -> None:
         Image.new("RGB", (60, 45), "tan").save(tmp_path / f"{image}.jpg")
     found = read_dataset(tmp_path, without_table=True)
     assert found.table[["image_id", "lesion_id", "dx"]].to_numpy().tolist() == known.to_numpy().tolist()
-    assert "the table that ships" in found.notes[0]
+    assert "the included table" in found.notes[0]
     Image.new("RGB", (60, 45), "tan").save(tmp_path / "mine.jpg")
     with pytest.raises(DataError, match="found none of these"):
         read_dataset(tmp_path, without_table=True)

@@ -80,7 +80,7 @@ def test_an_own_folder_and_trained_weights_are_needed(
 def test_a_network_for_one_size_is_refused_at_another(drawn_folder: Path, tmp_path: Path) -> None:
     recipe = make_recipe(model="seed-mlp", epochs=1, image_size=(16, 24))
     dense = train(recipe, drawn_folder, out=tmp_path / "dense")
-    with pytest.raises(RecipeError, match=r"seed-mlp has other weights for images of \(24, 32\)"):
+    with pytest.raises(RecipeError, match=r"seed-mlp needs other weights for images of \(24, 32\)"):
         reevaluate(dense.path, ["image_size=[24, 32]"], tmp_path / "other")
     assert not (tmp_path / "other").exists()
     other = reevaluate(dense.path, ["tta=4"], tmp_path / "other")

@@ -4,12 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import ROOT
 from lesionwise.errors import BundleError
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.labels import CODES
 
 pytest.importorskip("scipy")
-from lesionwise.export.class_order import find_order, verify_sure
+from lesionwise.export.class_order import USUAL_ORDERS, find_order, verify_sure
 
 
 def answers(order: tuple[str, ...], *, skill: float, lesions: int = 12, photographs: int = 2) -> Predictions:
@@ -43,6 +44,21 @@ def test_a_model_that_knows_nothing_settles_no_order() -> None:
     assert found.sure < 0.5
     with pytest.raises(BundleError, match=r"do not settle.*In doubt: .*or pass --classes"):
         verify_sure(found)
+
+
+@pytest.mark.parametrize("order", USUAL_ORDERS)
+def test_a_refusal_names_the_usual_order_that_a_weak_model_supports(order: tuple[str, ...]) -> None:
+    found = find_order(answers(order, skill=0.9, lesions=8))
+    assert found.sure < 0.99
+    assert found.usual == order
+    assert found.usual_sure > 0.95
+    with pytest.raises(BundleError, match=f"{','.join(order)} is the likeliest, in"):
+        verify_sure(found)
+
+
+def test_the_usual_orders_are_those_of_the_page_about_notebooks() -> None:
+    page = (ROOT / "docs" / "from-a-notebook.md").read_text()
+    assert re.findall(r"\| `((?:\w+,){6}\w+)` \|", page) == [",".join(order) for order in USUAL_ORDERS]
 
 
 def test_the_diagnoses_in_doubt_are_named() -> None:

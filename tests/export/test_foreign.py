@@ -271,6 +271,23 @@ def test_a_sigmoid_for_each_diagnosis_is_neither(save: Save, tmp_path: Path, giv
         )
 
 
+def test_a_second_output_and_flattened_pixels_are_refused_with_the_way_on(save: Save, tmp_path: Path) -> None:
+    model = onnx.load(save())
+    model.graph.output.append(helper.make_tensor_value_info("mean", TensorProto.FLOAT, ["b", 3]))
+    onnx.save(model, tmp_path / "two.onnx")
+    with pytest.raises(
+        BundleError, match=r"2 outputs; expected one of each\. Keep the one with the diagnoses"
+    ):
+        import_model(tmp_path / "two.onnx", tmp_path / "out.onnx", CONVENTIONS, name="theirs")
+    before, after = ([helper.make_tensor_value_info(name, 1, ["b", n])] for name, n in (("x", 3), ("y", 7)))
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    flat = helper.make_graph([node], "flat", before, after, [numpy_helper.from_array(WEIGHTS, "w")])
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(flat, opset_imports=opsets, ir_version=8), tmp_path / "flat.onnx")
+    with pytest.raises(BundleError, match=r"found \(any, 3\)\. Put a reshape before it"):
+        import_model(tmp_path / "flat.onnx", tmp_path / "out.onnx", CONVENTIONS, name="theirs")
+
+
 def test_what_is_refused_leaves_the_file_that_was_there(save: Save, tmp_path: Path) -> None:
     out = tmp_path / "out.onnx"
     import_model(save(), out, CONVENTIONS, name="theirs")

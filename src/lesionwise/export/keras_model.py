@@ -19,8 +19,15 @@ from lesionwise.bundle.load import MAX_BYTES
 from lesionwise.errors import BundleError, MissingExtraError
 from lesionwise.export.file_kind import file_kind
 from lesionwise.export.keras2 import Arrays, build_model, fill
-from lesionwise.export.onnx_model import TOLERANCE, Floats, ForeignModel, chosen_size, short, verify_columns
-from lesionwise.wording import counted
+from lesionwise.export.onnx_model import (
+    TOLERANCE,
+    Floats,
+    ForeignModel,
+    chosen_size,
+    short,
+    verify_columns,
+    verify_one_each,
+)
 
 _MAX_TEXT: Final = 16 << 20  # the configuration of EfficientNetB7 has 0.5 MB
 _CODE_CARRIERS: Final = ("Lambda", "TFSMLayer")  # they hold or fetch code
@@ -133,11 +140,7 @@ def _import_keras() -> Any:  # noqa: ANN401 (a module without types)
 
 def _verify_shape(model: Any) -> tuple[int | None, ...]:  # noqa: ANN401
     """Return the shape of the one image input, with None for what is open."""
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise BundleError(
-            f"has {counted(len(model.inputs), 'input')} and {counted(len(model.outputs), 'output')}; "
-            "expected one of each"
-        )
+    verify_one_each(len(model.inputs), len(model.outputs), "keras.Model(model.inputs, model.outputs[K])")
     shape = tuple(model.inputs[0].shape)
     if len(shape) != 4 or 3 not in (shape[1], shape[3]):  # noqa: PLR2004 (N, and H, W, 3 or 3, H, W)
         found = ", ".join("any" if side is None else str(side) for side in shape)

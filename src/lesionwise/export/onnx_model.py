@@ -120,20 +120,30 @@ def image_port(model: Any, size: tuple[int, int] | None) -> ImagePort:  # noqa: 
     """
     held = {weights.name for weights in model.graph.initializer}
     inputs = [port for port in model.graph.input if port.name not in held]
-    if len(inputs) != 1 or len(model.graph.output) != 1:
-        raise BundleError(
-            f"has {counted(len(inputs), 'input')} and {counted(len(model.graph.output), 'output')}; expected "
-            "one of each"
-        )
+    verify_one_each(len(inputs), len(model.graph.output), "onnx.utils.extract_model")
     kind = inputs[0].type.tensor_type
     sides = [dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim]  # -1: any
     if len(sides) != 4 or sides.count(3) != 1 or sides.index(3) not in (1, 3):  # noqa: PLR2004 (N, and H, W, 3 or 3, H, W)
         found = ", ".join("any" if side is None else str(side) for side in sides)
-        raise BundleError(f"expected an input (N, H, W, 3) or (N, 3, H, W) but found ({found})")
+        flat = ". Put a reshape before it, so that it takes pictures" if len(sides) == 2 else ""  # noqa: PLR2004 (N, pixels)
+        raise BundleError(f"expected an input (N, H, W, 3) or (N, 3, H, W) but found ({found}){flat}")
     last = sides.index(3) == 3  # noqa: PLR2004 (the last of four)
     height, width = sides[1:3] if last else sides[2:4]
     chosen = chosen_size((height, width), size)
     return ImagePort(inputs[0].name, "nhwc" if last else "nchw", chosen, kind.elem_type, sides[0])
+
+
+def verify_one_each(inputs: int, outputs: int, way: str) -> None:
+    """Make sure that a model has one input and one output.
+
+    Args:
+        way: What cuts off outputs.
+    """
+    if (inputs, outputs) != (1, 1):
+        rest = f". Keep the one with the diagnoses: {way}" if inputs == 1 else ""
+        raise BundleError(
+            f"has {counted(inputs, 'input')} and {counted(outputs, 'output')}; expected one of each{rest}"
+        )
 
 
 def chosen_size(stated: tuple[int | None, int | None], wished: tuple[int, int] | None) -> tuple[int, int]:

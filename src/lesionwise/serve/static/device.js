@@ -39,7 +39,7 @@ globalThis.device = (() => {
     return cutAndResize(scaleBlocks(image, [1, 2, 3, 4, 5, 6, 7].find(enough) ?? 8), target);
   }
 
-  // As a JPEG decoder turns blocks of 8 by 8 pixels into k by k.
+  // As a JPEG decoder turns blocks of 8 by 8 pixels into k by k; rounded to 32 bits where NumPy rounds.
   function scaleBlocks(image, k) {
     if (k === 8) return image;
     const lines = blockMap(k);
@@ -58,12 +58,12 @@ globalThis.device = (() => {
     for (let row = 0; row < outHeight; row += 1) {
       for (let column = 0; column < outWidth; column += 1) {
         for (let color = 0; color < 3; color += 1) {
-          let sum = 0.5;
+          let sum = 0;
           for (let place = 0; place < 8; place += 1) {
             const from = Math.min(width - 1, 8 * Math.floor(column / k) + place);
-            sum += lines[column % k][place] * tall[(row * width + from) * 3 + color];
+            sum = Math.fround(sum + lines[column % k][place] * tall[(row * width + from) * 3 + color]);
           }
-          out[(row * outWidth + column) * 3 + color] = Math.max(0, Math.min(255, sum));
+          out[(row * outWidth + column) * 3 + color] = Math.max(0, Math.min(255, Math.fround(sum + 0.5)));
         }
       }
     }

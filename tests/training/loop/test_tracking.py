@@ -144,7 +144,7 @@ def test_a_record_that_the_store_lacks_is_named_before_anything_is_written(
         tracking.verify_tracked(run)
     assert not (tmp_path / "mlflow.db").exists()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
-    with pytest.raises(RunError, match="its record is missing"):
+    with pytest.raises(RunError, match="its record cannot be read"):
         export_run(run, tmp_path / "model.onnx")
 
 

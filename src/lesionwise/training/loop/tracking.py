@@ -75,7 +75,9 @@ def verify_tracked(run: RunFolder) -> bool:
         with quiet_lightning():
             MlflowClient(_store_of(run)).get_run(read_json(record)["run_id"])
     except MlflowException as error:
-        raise RunError(f"{run.path}: is tracked in MLflow, but its record is missing. {remedy}") from error
+        raise RunError(
+            f"{run.path}: is tracked in MLflow, but its record cannot be read. {remedy}"
+        ) from error
     return True
 
 

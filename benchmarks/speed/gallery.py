@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from os import sysconf
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
@@ -24,6 +25,7 @@ from time import perf_counter, process_time
 import numpy as np
 from serve_load import Client, form, start
 
+from lesionwise.files import atomic_path
 from lesionwise.gallery import index as index_of_many
 from lesionwise.gallery.gallery import COLUMNS, Gallery, load_gallery
 from lesionwise.gallery.index import Index
@@ -37,8 +39,8 @@ QUERIES = 200
 LESIONS = 10
 ROUNDS = 300
 MADE = 300  # images of a folder that is predicted, and of which a gallery is made
-CALLS = 5
-PAGES = 200
+CALLS = 3
+PAGES = 100
 
 
 def measured(work: Callable[[], object], rounds: int = ROUNDS) -> str:
@@ -103,7 +105,7 @@ def drawn(real: Gallery, folder: Path, count: int) -> tuple[np.ndarray, list[str
     if not kept.exists():
         folder.mkdir(parents=True, exist_ok=True)
         rng = np.random.default_rng(0)
-        with kept.open("wb") as file:
+        with atomic_path(kept) as temporary, temporary.open("wb") as file:
             for row, number in enumerate(numbers):
                 file.write(around(own, row, number, rng).tobytes())
     return np.memmap(kept, np.float32, "r").reshape(count, -1), lesions
@@ -262,21 +264,42 @@ def page(gallery_path: str, data: str) -> None:
     bodies = [form(path.read_bytes()) for path in sorted(Path(data).rglob("*.jpg"))[:: 10_000 // PAGES]]
     services = [start("best"), start("best", "--gallery", gallery_path)]
     try:
-        clients = [Client(port) for _, port in services]
         for where in ("/", "/predict"):
-            times: list[list[float]] = [[], []]
-            for body in bodies:
-                for client, own in zip(clients, times, strict=True):
-                    started = perf_counter()
-                    client.ask(body, where)
-                    own.append((perf_counter() - started) * 1e3)
-            without, with_it = (np.array(own[10:]) for own in times)
+            times, worked = zip(*(ask_in_turn(services, bodies, where) for _ in range(2)), strict=True)
+            without, with_it = np.array(times[1])  # the first round warms up
             more = np.median(with_it - without)
-            print(f"| POST {where} | {median(without):.1f} | {median(with_it):.1f} | {more:+.1f} |")
+            print(
+                f"| POST {where} | {np.median(without):.1f} | {np.median(with_it):.1f} | {more:+.1f} | "
+                f"{without.min():.1f} | {with_it.min():.1f} | {worked[1][0]:.1f} | {worked[1][1]:.1f} |"
+            )
     finally:
         for process, _ in services:
             process.terminate()
             process.wait(30)
+
+
+def ask_in_turn(
+    services: list[tuple["subprocess.Popen[str]", int]], bodies: list[bytes], where: str
+) -> tuple[list[list[float]], list[float]]:
+    """Return the milliseconds of each answer of each service, and the processor's of a mean answer."""
+    clients, before = [Client(port) for _, port in services], [worked_ms(one.pid) for one, _ in services]
+    times: list[list[float]] = [[] for _ in services]
+    for body in bodies:
+        for client, own in zip(clients, times, strict=True):
+            started = perf_counter()
+            client.ask(body, where)
+            own.append((perf_counter() - started) * 1e3)
+    after = [worked_ms(one.pid) for one, _ in services]
+    return times, [(end - begin) / len(bodies) for begin, end in zip(before, after, strict=True)]
+
+
+def worked_ms(pid: int) -> float:
+    """Return the processor time of a process and of those that it started."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    children = [
+        int(own) for path in Path(f"/proc/{pid}/task").glob("*/children") for own in path.read_text().split()
+    ]
+    return 1e3 * sum(map(int, fields[11:13])) / sysconf("SC_CLK_TCK") + sum(map(worked_ms, children))
 
 
 if __name__ == "__main__":

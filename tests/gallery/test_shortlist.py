@@ -25,8 +25,9 @@ def units(request: pytest.FixtureRequest) -> Floats:
 def test_no_image_within_the_limit_is_missing(units: Floats, reach: int) -> None:
     distances = 1 - units.astype(float) @ units.T.astype(float)
     limits = []
-    for own, look in zip(distances, Shortlist.build(units).looks(units), strict=True):
-        rows, limit = look(reach)
+    shortlist = Shortlist.build(units)
+    for own, unit in zip(distances, units, strict=True):
+        rows, limit = shortlist.look_around(unit)(reach)
         assert len(set(rows.tolist())) == len(rows) == reach
         assert set(np.flatnonzero(own < limit - 1e-6)) <= set(rows.tolist())
         limits.append(limit)

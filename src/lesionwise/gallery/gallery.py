@@ -26,7 +26,7 @@ from lesionwise.data.collection import Collection
 from lesionwise.errors import DataError
 from lesionwise.gallery.arrays import map_arrays, write_arrays
 from lesionwise.gallery.index import LEAST
-from lesionwise.gallery.shortlist import Look, Shortlist
+from lesionwise.gallery.shortlist import Shortlist
 from lesionwise.labels import CODES
 from lesionwise.names import image_id_of
 from lesionwise.wording import counted
@@ -42,7 +42,7 @@ NOTHING_ALIKE: Final = 0.95
 """Percentile of the nearest lesion from which on nothing in the gallery is alike."""
 _RECORD: Final = "lesionwise"
 _SAMPLED: Final = 2000  # images whose own nearest lesion is looked for: a percentile is good to one per cent
-_REACH: Final = 32  # images that are compared for each lesion that is wanted
+_REACH: Final = 16  # images that are compared for each lesion that is wanted
 
 
 class About(BaseModel):
@@ -211,18 +211,14 @@ class Gallery:
             units: Embeddings of length 1, shape (B, D).
             leave_out: Lesions to leave out, for each of them.
         """
-        looks = self.shortlist.looks(units)
-        return [
-            self._walk(unit, look, count, set(away))
-            for unit, look, away in zip(units, looks, leave_out, strict=True)
-        ]
+        return [self._walk(unit, count, set(away)) for unit, away in zip(units, leave_out, strict=True)]
 
-    def _walk(self, unit: Floats, look: Look, count: int, away: set[str]) -> list[tuple[int, float]]:
+    def _walk(self, unit: Floats, count: int, away: set[str]) -> list[tuple[int, float]]:
         """Return the first image of each lesion, the nearest first; look at more images if these are few."""
-        reach = min(len(self), _REACH * (count + 1))
+        look, reach = self.shortlist.look_around(unit), min(len(self), _REACH * (count + 1))
         while True:
             rows, limit = look(reach)
-            distances = 1 - self.embeddings[rows] @ unit
+            distances = 1 - np.vecdot(self.embeddings[rows], unit)
             order = np.argsort(distances, kind="stable")
             order = order[distances[order] <= limit]
             near, distances = rows[order], distances[order]

@@ -9,9 +9,12 @@ forms are compared in full; the others are certainly farther away.
 In a large gallery, there are too many short forms to look at, and an index (`index`) names those that are
 likely to be near. Here: short forms, and which images they name. Not here: distances of embeddings
 (`gallery`).
+
+The products are those of `numpy.vecdot`, which uses one thread. The threads of a matrix product wait for each
+other, and on busy cores that took forty times as long as the work.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Final, Self
@@ -26,8 +29,7 @@ Look = Callable[[int], tuple[NDArray[np.int64], float]]
 """Returns rows of about so many images, and the distance up to which all images are among them."""
 _COMPONENTS: Final = 128
 _SAMPLED: Final = 10_000  # images that the components are computed from
-_AT_ONCE: Final = 10_000  # images that are shortened
-_BLOCK: Final = 16  # queries at a time
+_AT_ONCE: Final = 1000  # images that are shortened
 _ROUNDING: Final = 1e-5  # more than a distance of short forms is wrong by in float32
 
 
@@ -37,9 +39,9 @@ class Shortlist:
 
     Attributes:
         middle: Mean of the embeddings, shape (D,).
-        axes: Directions of the principal components, shape (D, C).
+        axes: Directions of the principal components, shape (C, D).
         forms: Short form of each embedding, shape (N, C + 1).
-        index: Names the forms worth a look; None if all are looked at.
+        index: Names the forms that are worth a look; None if all are looked at.
     """
 
     middle: Floats
@@ -53,12 +55,12 @@ class Shortlist:
         rows = np.random.default_rng(0).permutation(len(embeddings))[:_SAMPLED]
         sample = embeddings[np.sort(rows)]
         middle = sample.mean(axis=0)
-        axes = np.linalg.eigh((sample - middle).T @ (sample - middle))[1][:, : -_COMPONENTS - 1 : -1]
-        forms = np.empty((len(embeddings), axes.shape[1] + 1), np.float32)
+        axes = np.linalg.eigh((sample - middle).T @ (sample - middle))[1].T[: -_COMPONENTS - 1 : -1].copy()
+        forms = np.empty((len(embeddings), len(axes) + 1), np.float32)
         for start in range(0, len(embeddings), _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
             forms[some] = _shorten(embeddings[some], middle, axes)
-        return cls(middle, np.ascontiguousarray(axes), forms, build_index(forms))
+        return cls(middle, axes, forms, build_index(forms))
 
     @classmethod
     def read(cls, arrays: Mapping[str, NDArray[Any]], embeddings: Floats) -> Self:
@@ -70,7 +72,7 @@ class Shortlist:
         """
         middle, axes, forms = (arrays[name] for name in ("middle", "axes", "forms"))
         count, numbers = embeddings.shape
-        if (middle.shape, len(axes), forms.shape) != ((numbers,), numbers, (count, axes.shape[1] + 1)):
+        if (middle.shape, axes.shape[1:], forms.shape) != ((numbers,), (numbers,), (count, len(axes) + 1)):
             raise ValueError("Expected short forms of these embeddings.")
         return cls(middle, axes, forms, read_index(arrays["index"], forms) if "index" in arrays else None)
 
@@ -79,23 +81,20 @@ class Shortlist:
         kept: dict[str, NDArray[Any]] = {"middle": self.middle, "axes": self.axes, "forms": self.forms}
         return kept if self.index is None else kept | {"index": self.index.to_bytes()}
 
-    def looks(self, units: Floats) -> Iterator[Look]:
-        """Yield, for each of some embeddings, shape (B, D), what names the images worth a comparison."""
-        for start in range(0, len(units), _BLOCK):
-            forms = _shorten(units[start : start + _BLOCK], self.middle, self.axes)
-            if self.index is not None:
-                yield from (partial(self._ask, self.index, form) for form in forms)
-            else:
-                products = forms @ self.forms.T
-                squares = self._squares + (forms**2).sum(axis=1, keepdims=True)
-                yield from (partial(self._choose, own) for own in squares / 2 - products)
+    def look_around(self, unit: Floats) -> Look:
+        """Return what names the images that are worth a comparison with an embedding, shape (D,)."""
+        form = _shorten(unit, self.middle, self.axes)
+        if self.index is not None:
+            return partial(self._ask, self.index, form)
+        least = (self._squares + np.vecdot(form, form)) / 2 - np.vecdot(self.forms, form)
+        return partial(self._choose, least)
 
     @cached_property
     def _squares(self) -> Floats:
-        return np.asarray((self.forms**2).sum(axis=1), np.float32)
+        return np.vecdot(self.forms, self.forms)
 
     def _choose(self, least: Floats, reach: int) -> tuple[NDArray[np.int64], float]:
-        """Return the images whose distance may be the smallest, by their least distances, shape (N,)."""
+        """Return the images whose distances may be the smallest, by their least distances, shape (N,)."""
         if reach >= len(least):
             return np.arange(len(least)), np.inf
         rows = np.argpartition(least, reach - 1)[:reach]
@@ -109,8 +108,8 @@ class Shortlist:
 
 
 def _shorten(units: Floats, middle: Floats, axes: Floats) -> Floats:
-    """Return the short form of each of some embeddings, shape (B, C + 1)."""
+    """Return the short forms of embeddings, shapes (..., D) and (..., C + 1)."""
     apart = units - middle
-    held = apart @ axes
-    rest = (apart**2).sum(axis=1) - (held**2).sum(axis=1)
-    return np.column_stack([held, np.sqrt(np.maximum(0, rest))])
+    held = np.vecdot(apart[..., None, :], axes)
+    rest = np.vecdot(apart, apart) - np.vecdot(held, held)
+    return np.concatenate([held, np.sqrt(np.maximum(0, rest))[..., None]], axis=-1)

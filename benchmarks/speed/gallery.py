@@ -38,7 +38,7 @@ SAME_LESION = 0.9  # part of the first photograph in the second
 QUERIES = 200
 LESIONS = 10
 ROUNDS = 300
-MADE = 300  # images of a folder that is predicted, and of which a gallery is made
+FEW, MADE = 10, 310  # images of a folder that is predicted, and of which a gallery is made
 CALLS = 3
 PAGES = 100
 
@@ -222,41 +222,48 @@ INDICES = {
 
 
 def making(data: str, scratch: str) -> None:
-    """Print the time of `predict` and of `gallery` on the same images, in turn."""
-    folder = Path(scratch, "some")
+    """Print the time of `predict` and of `gallery` on the same images, in turn, and without that of a few."""
+    folders = {
+        number: linked(Path(data), Path(scratch, f"{number}-images"), number) for number in (FEW, MADE)
+    }
+    took: dict[tuple[str, int], list[float]] = {}
+    for number, folder in list(folders.items()) * CALLS:
+        table, made = folder / "p.csv", str(folder / "g.safetensors")
+        table.unlink(missing_ok=True)
+        for name, command in (
+            ("predict", ["predict", str(folder / "images"), "--out", str(table)]),
+            ("gallery", ["gallery", str(folder), "--out", made, "--force"]),
+            ("gallery --pictures", ["gallery", str(folder), "--out", made, "--force", "--pictures"]),
+        ):
+            before = getrusage(RUSAGE_CHILDREN)
+            whole = [sys.executable, "-m", "lesionwise", *command, "--quiet"]
+            subprocess.run(whole, check=True, capture_output=True)
+            after = getrusage(RUSAGE_CHILDREN)
+            worked = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            took.setdefault((name, number), []).append(worked)
+    names = list(dict.fromkeys(name for name, _ in took))
+    each = {name: (median(took[name, MADE]) - median(took[name, FEW])) / (MADE - FEW) for name in names}
+    for name in names:
+        few, more = median(took[name, FEW]), median(took[name, MADE])
+        ratio = each[name] / each["predict"]
+        print(f"| {name} | {few:.2f} s | {more:.2f} s | {each[name] * 1e3:.1f} ms | {ratio:.2f} |")
+
+
+def linked(data: Path, folder: Path, number: int) -> Path:
+    """Return a folder with the first images of a table, as links, and their rows."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    paths = {path.stem: path for path in Path(data).rglob("*.jpg")}
-    with Path(data, "HAM10000_metadata.csv").open() as file:
-        rows = list(csv.DictReader(file))[:MADE]
+    paths = {path.stem: path for path in data.rglob("*.jpg")}
+    with (data / "HAM10000_metadata.csv").open() as file:
+        rows = list(csv.DictReader(file))[:number]
     with (folder / "HAM10000_metadata.csv").open("w") as file:
         table = csv.DictWriter(file, rows[0])
         table.writeheader()
         table.writerows(rows)
     for row in rows:
         link = folder / "images" / paths[row["image_id"]].name
-        if not link.exists():
-            link.symlink_to(paths[row["image_id"]].resolve())
-    out = str(folder / "g.safetensors")
-    commands = {
-        "predict": ["predict", str(folder / "images"), "--out", str(folder / "p.csv")],
-        "gallery": ["gallery", str(folder), "--out", out, "--force"],
-        "gallery --pictures": ["gallery", str(folder), "--out", out, "--force", "--pictures"],
-    }
-    took: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
-    for name in list(commands) * CALLS:
-        for old in folder.glob("p.csv*"):
-            old.unlink()
-        started, before = perf_counter(), getrusage(RUSAGE_CHILDREN)
-        subprocess.run(
-            [sys.executable, "-m", "lesionwise", *commands[name], "--quiet"], check=True, capture_output=True
-        )
-        after = getrusage(RUSAGE_CHILDREN)
-        worked = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        took[name].append((perf_counter() - started, worked))
-    first = [median(times) for times in zip(*took["predict"], strict=True)]
-    for name, times in took.items():
-        wall, work = (median(one) for one in zip(*times, strict=True))
-        print(f"| {name} | {wall:.2f} s | {wall / first[0]:.2f} | {work:.2f} s | {work / first[1]:.2f} |")
+        link.unlink(missing_ok=True)
+        link.symlink_to(paths[row["image_id"]].resolve())
+    return folder
 
 
 def page(gallery_path: str, data: str) -> None:

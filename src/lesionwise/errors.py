@@ -89,7 +89,7 @@ class BusyError(LesionwiseError):
 
 
 EXTRA_OF_MODULE: Final = {
-    **dict.fromkeys(("matplotlib", "pandas", "scipy", "sklearn"), "eval"),
+    **dict.fromkeys(("matplotlib", "pandas", "scipy", "sklearn", "threadpoolctl"), "eval"),
     **dict.fromkeys(
         ("lightning", "onnx", "onnxscript", "safetensors", "tensorboard", "timm", "torch"), "train"
     ),

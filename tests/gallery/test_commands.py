@@ -7,6 +7,7 @@ import pytest
 
 from conftest import Lesionwise
 from lesionwise.data.dataset import Dataset, read_dataset
+from lesionwise.data.findings import Finding
 from lesionwise.gallery.gallery import Gallery, load_gallery
 from lesionwise.predict.similar import SIMILAR_COLUMNS
 
@@ -129,6 +130,25 @@ def test_the_audit_names_images_among_lesions_of_other_diagnoses(
     assert (out / "audit.html").is_file()
     codes = [finding["code"] for finding in json.loads((out / "audit.json").read_text())["findings"]]
     assert codes == sorted(codes)
+
+
+def test_the_audit_shows_the_diagnoses_of_an_image_in_doubt_and_of_its_neighbours(
+    lesionwise: Lesionwise,
+    path: Path,
+    drawn: Dataset,
+    drawn_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pair = drawn.table["image_id"][:2].tolist()
+    detail = {"pair": pair, "dx": ["mel", "nv"], "neighbours": {"nv": 7, "bkl": 3}}
+    finding = Finding("D021", "warning", "some", "Look at them.", ids=(pair[0],), details=(detail,))
+    monkeypatch.setattr("lesionwise.gallery.labels_in_doubt.doubt_findings", lambda *_: [finding])
+    lesionwise(
+        "data", "audit", drawn_folder, "--gallery", path, "--out", tmp_path / "a", "--fail-on", "never"
+    )
+    page = (tmp_path / "a" / "audit.html").read_text(encoding="utf-8")
+    assert "mel and nv; the nearest: 7 nv, 3 bkl" in page
 
 
 def test_explore_links_a_point_with_its_neighbours(

@@ -3,11 +3,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from bundle.small_model import images
+from bundle.small_model import CALIBRATION, RECIPE, SIZE, describe, images, random_network, rejection
 from conftest import make_recipe
+from lesionwise.bundle.engine import Engine
+from lesionwise.bundle.load import Bundle, open_content, seal
 from lesionwise.data.images import fit_image
-from lesionwise.errors import RunError
-from lesionwise.export.graph import Resample, Whole
+from lesionwise.errors import BundleError, RunError
+from lesionwise.export.graph import BundleGraph, Member, Resample, Whole, to_onnx, verify_parity
 from lesionwise.export.run import export_run, view
 from lesionwise.files import write_text
 from lesionwise.run_folder import RunFolder
@@ -71,3 +73,42 @@ def test_an_unfinished_run_is_not_exported(tmp_path: Path) -> None:
 def test_pixels_decoded_elsewhere_are_left_alone_at_their_size() -> None:
     picture = images(1)[0]
     assert (fit_image(picture, picture.shape[:2]) == picture).all()
+
+
+def small_graph() -> BundleGraph:
+    return BundleGraph([Member(random_network(), view(RECIPE))], CALIBRATION.scaling, rejection()).eval()
+
+
+def exporter_that_fails(monkeypatch: pytest.MonkeyPatch, failing: set[bool]) -> None:
+    """Let PyTorch's present (`dynamo`) or earlier exporter refuse every network, as both refuse some."""
+    export = torch.onnx.export
+
+    def refuse(*given: object, dynamo: bool, **named: object) -> object:
+        if dynamo in failing:
+            raise torch.onnx.OnnxExporterError(f"no operator of dynamo={dynamo}\n## a long report")
+        return export(*given, dynamo=dynamo, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.onnx, "export", refuse)
+
+
+def test_a_network_that_only_the_earlier_exporter_takes_answers_as_in_pytorch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    graph = small_graph()
+    exporter_that_fails(monkeypatch, {True})
+    exported = to_onnx(graph, SIZE)
+    content = seal(exported.content, describe(outputs=exported.outputs))
+    engine = Engine(Bundle(tmp_path / "model.onnx", content, "0" * 64, open_content(content)))
+    assert verify_parity(graph, engine) < 1e-4
+    for number in (1, 3):
+        assert len(engine.run(images(number, SIZE), None)["probabilities"]) == number
+
+
+def test_a_network_that_no_exporter_takes_is_refused_with_both_reasons(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exporter_that_fails(monkeypatch, {True, False})
+    both = "as ONNX: no operator of dynamo=True; nor can its earlier exporter: no operator of dynamo=False"
+    with pytest.raises(BundleError, match=both) as found:
+        to_onnx(small_graph(), SIZE)
+    assert "long report" not in str(found.value)

@@ -4,8 +4,10 @@ Here: the graph (view, members, calibration), writing it as ONNX, and comparing 
 where networks and facts come from (`lesionwise.export.run`). The base install lacks torch and `onnx`.
 """
 
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from io import BytesIO
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -56,7 +58,7 @@ class Resample(nn.Module):
         """Return the view (B, 3, h, w), RGB in [0, 1], of images (B, 3, H, W), uint8."""
         cut = images[..., self.left : self.right]
         tall = torch.cat([band(cut) for band in self.rows], dim=2)
-        return torch.cat([band(tall.mT) for band in self.columns], dim=2).mT
+        return torch.cat([band(tall.transpose(2, 3)) for band in self.columns], dim=2).transpose(2, 3)
 
 
 class Band(nn.Module):
@@ -186,7 +188,17 @@ def to_onnx(graph: BundleGraph, size: tuple[int, int], *, metadata: int = 0) -> 
     if metadata:
         trial["metadata"] = torch.zeros(2, metadata)
     with torch.inference_mode():
-        outputs = graph(**trial)
+        outputs: tuple[Output, ...] = tuple(graph(**trial))
+    try:
+        model = _exported(graph, trial, outputs)
+    except torch.onnx.OnnxExporterError as error:
+        model = _traced(graph, trial, outputs, error)
+    return Exported(without_traces(model), outputs)
+
+
+def _exported(
+    graph: BundleGraph, trial: Mapping[str, Tensor], outputs: tuple[Output, ...]
+) -> onnx.ModelProto:
     count = torch.export.Dim("N", min=1, max=65_535)
     with warnings.catch_warnings():
         # Both inputs have as many rows, and only one of them can give that number its name.
@@ -203,7 +215,42 @@ def to_onnx(graph: BundleGraph, size: tuple[int, int], *, metadata: int = 0) -> 
         )
     if program is None:
         raise BundleError("PyTorch gave no ONNX graph.")
-    return Exported(without_traces(program.model_proto), tuple(outputs))
+    return program.model_proto
+
+
+def _traced(
+    graph: BundleGraph, trial: Mapping[str, Tensor], outputs: tuple[Output, ...], refused: Exception
+) -> onnx.ModelProto:
+    """Return the graph by PyTorch's earlier exporter, which takes some networks that the present one refuses.
+
+    What it traced is right for the trial's number of images; `verify_parity` asks with another.
+    """
+    content = BytesIO()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it is deprecated, and each size that it takes as fixed
+            torch.onnx.export(
+                graph,
+                tuple(trial.values()),
+                content,
+                input_names=list(trial),
+                output_names=list(outputs),
+                dynamic_axes={name: {0: "N"} for name in (*trial, *outputs)},
+                opset_version=OPSET,
+                dynamo=False,
+            )
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise BundleError(
+            f"PyTorch {torch.__version__} cannot write this network as ONNX: {_in_short(refused)}; nor can "
+            f"its earlier exporter: {_in_short(error)}. The run itself is complete. For a bundle, choose "
+            "another network."
+        ) from error
+    return onnx.load_from_string(content.getvalue())
+
+
+def _in_short(error: Exception) -> str:
+    """Return the first sentence, which a report of the exporter follows."""
+    return re.split(r"\.\s|\n|\x1b", str(error).strip())[0][:200]
 
 
 def verify_parity(graph: BundleGraph, engine: Engine) -> float:

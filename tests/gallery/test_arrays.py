@@ -36,6 +36,15 @@ def test_the_library_of_the_format_reads_it(path: Path) -> None:
     assert all(np.array_equal(found[name], array) for name, array in ARRAYS.items())
 
 
+@pytest.mark.parametrize("view", [np.s_[::-1], np.s_[:, ::2], np.s_[:, :, None]])
+def test_a_view_is_written_by_its_values(tmp_path: Path, view: Any) -> None:
+    values = np.asfortranarray(np.arange(12, dtype=np.float32).reshape(3, 4))[view]
+    write_arrays(tmp_path / "views", {"view": values, "turned": values.T}, {})
+    found, _ = map_arrays(tmp_path / "views")
+    assert (found["view"] == values).all()
+    assert (found["turned"] == values.T).all()
+
+
 def test_a_file_of_the_library_is_read(tmp_path: Path) -> None:
     safetensors = pytest.importorskip("safetensors.numpy")
     safetensors.save_file(ARRAYS, tmp_path / "theirs.safetensors", {"about": "x"})

@@ -232,7 +232,7 @@ def _traced(
             torch.onnx.export(
                 graph,
                 tuple(trial.values()),
-                content,
+                content,  # type: ignore[arg-type]  # the earlier exporter takes a file, as before
                 input_names=list(trial),
                 output_names=list(outputs),
                 dynamic_axes={name: {0: "N"} for name in (*trial, *outputs)},

@@ -14,9 +14,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from lesionwise.evaluation.calibration.operating_points import is_positive
 from lesionwise.evaluation.calibration.record import POSITIVE, question_probability
-from lesionwise.evaluation.scores.bootstrap import draw, percentile_interval
+from lesionwise.evaluation.scores.bootstrap import percentile_interval
+from lesionwise.evaluation.scores.cells import Cells, draw_sums
 from lesionwise.evaluation.scores.curves import BAND_RESAMPLES
-from lesionwise.evaluation.scores.weights import Floats, Lesions, Probs, Truth, Weights, check_arguments
+from lesionwise.evaluation.scores.weights import (
+    Floats,
+    Lesions,
+    Probs,
+    Truth,
+    Weights,
+    check_arguments,
+    sum_by,
+)
 
 _THRESHOLDS: Final = np.arange(1, 61) / 100  # nobody waits for more than 60 % to look at a melanoma
 
@@ -52,27 +61,41 @@ def decision_curve_table(
         question: (is_positive(truth, question), question_probability(prob, question))
         for question in POSITIVE
     }
-
-    def curves(weights: Weights) -> Floats:
-        return np.stack([_curve(*sample, weights) for sample in asked.values()], axis=1)
-
-    lows, highs = percentile_interval(draw(curves, groups, truth, resamples=resamples, seed=seed))
-    tables = [
-        pd.DataFrame(
-            {
-                "question": question,
-                "threshold": _THRESHOLDS,
-                "net_benefit": _curve(positive, score),
-                "low": low,
-                "high": high,
-                "everybody": _curve(positive, np.ones(len(positive))),
-            }
-        )
-        for (question, (positive, score)), low, high in zip(asked.items(), lows, highs, strict=True)
-    ]
+    cells: dict[str, Cells] = {question: _cells(*sample) for question, sample in asked.items()}
+    drawn: dict[str, list[Floats]] = {question: [] for question in asked}
+    for sums in draw_sums(cells, groups, truth, resamples=resamples, seed=seed):
+        for question in asked:
+            drawn[question].append(_curve(sums[question]))
+    tables = []
+    for question, (positive, score) in asked.items():
+        low, high = percentile_interval(np.concatenate(drawn[question]))
+        columns = {
+            "question": question,
+            "threshold": _THRESHOLDS,
+            "net_benefit": _once(positive, score),
+            "low": low,
+            "high": high,
+            "everybody": _once(positive, np.ones(len(positive))),
+        }
+        tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
 
 
-def _curve(positive: NDArray[np.bool_], score: Floats, weights: Weights | None = None) -> Floats:
-    """Return the net benefit at each threshold, shape (G,) or (R, G)."""
-    return np.stack([net_benefit(positive, score, limit, weights) for limit in _THRESHOLDS], axis=-1)
+def _cells(positive: NDArray[np.bool_], score: Floats) -> Cells:
+    """Return two cells for each number of thresholds that a probability reaches: for no, and for yes."""
+    reached = np.searchsorted(_THRESHOLDS, score, "right")
+    return Cells(2 * reached + positive, 2 * (len(_THRESHOLDS) + 1))
+
+
+def _curve(sums: Floats) -> Floats:
+    """Return the net benefit at each threshold, shape (R, G), of the sums of `_cells`."""
+    reached = sums.reshape(len(sums), -1, 2)
+    alarms = np.cumsum(reached[:, :0:-1], axis=1)[:, ::-1]
+    benefit = alarms[..., 1] - alarms[..., 0] * _THRESHOLDS / (1 - _THRESHOLDS)
+    return np.asarray(benefit / sums.sum(axis=1, keepdims=True))
+
+
+def _once(positive: NDArray[np.bool_], score: Floats) -> Floats:
+    cells = _cells(positive, score)
+    (curve,) = _curve(sum_by(cells.cell, cells.cells)[None])
+    return np.asarray(curve)

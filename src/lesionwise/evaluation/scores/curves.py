@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lesionwise.evaluation.scores.bootstrap import draw, percentile_interval
+from lesionwise.evaluation.scores.bootstrap import percentile_interval
+from lesionwise.evaluation.scores.cells import Cells, draw_sums, ranked
 from lesionwise.evaluation.scores.probability import BINS, confidence_bins
 from lesionwise.evaluation.scores.weights import (
     Floats,
@@ -79,18 +80,21 @@ def reliability_table(
     confidence, bin_ = confidence_bins(prob, bins)
     right = (prob.argmax(axis=1) == truth).astype(float)
 
-    def accuracy(weights: NDArray[np.float32] | None) -> Floats:
-        return ratio(sum_by(bin_, bins, weights, values=right), sum_by(bin_, bins, weights), undefined=np.nan)
-
+    cells = {"images": Cells(bin_, bins), "right": Cells(bin_, bins, right)}
+    drawn = np.concatenate(
+        [
+            ratio(sums["right"], sums["images"], undefined=np.nan)
+            for sums in draw_sums(cells, groups, truth, resamples=resamples, seed=seed)
+        ]
+    )
     images = sum_by(bin_, bins)
-    drawn = draw(accuracy, groups, truth, resamples=resamples, seed=seed)
     kept = np.flatnonzero(images)
     low, high = np.nanquantile(drawn[:, kept], [0.025, 0.975], axis=0)
     return pd.DataFrame(
         {
             "images": images[kept].astype(int),
             "confidence": sum_by(bin_, bins, values=confidence)[kept] / images[kept],
-            "accuracy": accuracy(None)[kept],
+            "accuracy": sum_by(bin_, bins, values=right)[kept] / images[kept],
             "low": low,
             "high": high,
         }
@@ -101,32 +105,32 @@ def _table(
     curve: Curve, axes: tuple[str, str], sample: tuple[Integers, Floats], groups: Lesions, *, resamples: int
 ) -> pd.DataFrame:
     truth, prob = sample
-    once = np.ones((1, len(truth)), np.float32)
     drawable = [index for index in range(prob.shape[1]) if 0 < np.count_nonzero(truth == index) < len(truth)]
-    if not drawable:
-        return pd.DataFrame(columns=["diagnosis", *axes, "low", "high"])
-
-    def curves(weights: NDArray[np.float32]) -> Floats:
-        found = [curve(*_counts(truth == index, prob[:, index], weights)) for index in drawable]
-        return np.stack(found, axis=1)
-
-    lows, highs = percentile_interval(draw(curves, groups, truth, resamples=resamples))
-    tables = [
-        pd.DataFrame({"diagnosis": CODES[index], axes[0]: _GRID, axes[1]: value, "low": low, "high": high})
-        for index, value, low, high in zip(drawable, curves(once)[0], lows, highs, strict=True)
-    ]
+    drawn: dict[int, list[Floats]] = {index: [] for index in drawable}
+    cells = {str(index): _ladder(truth == index, ranked(prob[:, index])) for index in drawable}
+    for sums in draw_sums(cells, groups, truth, resamples=resamples, seed=0):
+        for index in drawable:
+            drawn[index].append(curve(*_counts(sums[str(index)])))
+    tables = [pd.DataFrame(columns=["diagnosis", *axes, "low", "high"])] if not drawable else []
+    for index in drawable:
+        ladder = _ladder(truth == index, prob[:, index])
+        (value,) = curve(*_counts(sum_by(ladder.cell, ladder.cells)[None]))
+        low, high = percentile_interval(np.concatenate(drawn[index]))
+        columns = {"diagnosis": CODES[index], axes[0]: _GRID, axes[1]: value, "low": low, "high": high}
+        tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
 
 
-def _counts(
-    positive: NDArray[np.bool_], score: Floats, weights: NDArray[np.float32]
-) -> tuple[Floats, Floats]:
-    """Return what is called right and wrong at each threshold, falling, shape (R, K)."""
-    order = np.argsort(-score, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)
-    ordered = weights[:, order].astype(float)
-    right = np.cumsum(ordered * positive[order], axis=1)[:, last]
-    return right, np.cumsum(ordered, axis=1)[:, last] - right
+def _ladder(positive: NDArray[np.bool_], score: Floats) -> Cells:
+    """Return two cells for each threshold, falling: what is called wrong there, and what is called right."""
+    steps, rank = np.unique(-score, return_inverse=True)
+    return Cells(2 * rank + positive, 2 * len(steps))
+
+
+def _counts(sums: Floats) -> tuple[Floats, Floats]:
+    """Return what is called right and wrong from each threshold on, falling, shape (R, K)."""
+    called = np.cumsum(sums.reshape(len(sums), -1, 2), axis=1)
+    return called[..., 1], called[..., 0]
 
 
 def _sensitivity(right: Floats, wrong: Floats) -> Floats:

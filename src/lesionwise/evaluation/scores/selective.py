@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lesionwise.evaluation.scores.bootstrap import draw, percentile_interval
+from lesionwise.evaluation.scores.bootstrap import percentile_interval
+from lesionwise.evaluation.scores.cells import Cells, draw_sums, ranked
 from lesionwise.evaluation.scores.curves import BAND_RESAMPLES
 from lesionwise.evaluation.scores.weights import (
     Floats,
@@ -64,20 +65,31 @@ def risk_coverage_table(
 ) -> pd.DataFrame:
     """Return the `error` among the surest images, for each part of all, `answered`, from 0.05 to 1."""
     truth, prob = check_arguments(y_true, y_prob)
-    levels, rank = confidence_ranks(prob)
     wrong = (prob.argmax(axis=1) != truth).astype(float)
+    levels, rank = confidence_ranks(prob)
+    (error,) = _on_grid(sum_by(rank, levels)[None], sum_by(rank, levels, values=wrong)[None])
+    levels, rank = confidence_ranks(ranked(prob.max(axis=1))[:, None])
+    cells = {"all": Cells(rank, levels), "wrong": Cells(rank, levels, wrong)}
+    drawn = [
+        _on_grid(sums["all"], sums["wrong"])
+        for sums in draw_sums(cells, groups, truth, resamples=resamples, seed=seed)
+    ]
+    low, high = percentile_interval(np.concatenate(drawn))
+    return pd.DataFrame({"answered": _GRID, "error": error, "low": low, "high": high})
 
-    def error(weights: Weights) -> Floats:
-        """Return the error when at least each part of the grid is answered, shape (R, G)."""
-        answered = np.cumsum(sum_by(rank, levels, weights), axis=1)
-        risk = ratio(np.cumsum(sum_by(rank, levels, weights, values=wrong), axis=1), answered)
-        return np.stack(
-            [
-                row[np.minimum(np.searchsorted(part, _GRID - 1e-6), levels - 1)]
-                for part, row in zip(answered / answered[:, -1:], risk, strict=True)
-            ]
-        )
 
-    low, high = percentile_interval(draw(error, groups, truth, resamples=resamples, seed=seed))
-    once = np.ones((1, len(truth)), np.float32)
-    return pd.DataFrame({"answered": _GRID, "error": error(once)[0], "low": low, "high": high})
+def _on_grid(counts: Floats, wrong: Floats) -> Floats:
+    """Return the error when at least each part of the grid is answered, shape (R, G).
+
+    Args:
+        counts: Samples at each confidence, surest first, shape (R, K).
+        wrong: Wrong ones among them, shape (R, K).
+    """
+    answered = np.cumsum(counts, axis=1)
+    risk = ratio(np.cumsum(wrong, axis=1), answered)
+    parts = answered / answered[:, -1:]
+    found = [
+        row[np.minimum(np.searchsorted(part, _GRID - 1e-6), len(row) - 1)]
+        for part, row in zip(parts, risk, strict=True)
+    ]
+    return np.stack(found)

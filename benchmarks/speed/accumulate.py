@@ -59,10 +59,10 @@ def main(name: str, changes: list[str]) -> None:
             command = [sys.executable, __file__, name, *changes, f"accumulate={parts}"]
             printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             measured[parts].append([float(number) for number in printed.split()])
-    whole = max(pace for pace, _ in measured[1])
+    whole = max(found[0] for found in measured[1])
     print("| parts | images/s of a core | of the whole batch | peak memory |\n|---|---|---|---|")
-    for parts, found in measured.items():
-        fastest, memory = max(pace for pace, _ in found), max(memory for _, memory in found)
+    for parts, paces in measured.items():
+        fastest, memory = (max(found[column] for found in paces) for column in (0, 1))
         print(f"| {parts} | {fastest:.1f} | {fastest / whole:.2f} | {memory:.2f} GB |")
 
 

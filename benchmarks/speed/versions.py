@@ -1,0 +1,93 @@
+"""Two checkouts of this package in turn: images per second from decoded images, and `predict` over files.
+
+    python benchmarks/speed/versions.py EARLIER NOW IMAGES [ROUNDS]
+
+EARLIER and NOW are checkouts with the models that they include, IMAGES is a folder of pictures. Each
+measurement has a process of its own that reads one checkout's code and model; the two alternate. From decoded
+images, as many threads as cores call the engine with batches, as `predict` does. Printed are medians by wall
+time and the best by processor time, and what NOW has of EARLIER.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import perf_counter, process_time
+
+import numpy as np
+
+from lesionwise import load_model
+
+MODELS = ("best", "larger")
+BATCHES = (1, 8, 32)
+SECONDS = 4
+ROUNDS = 3
+
+
+def pace(model: str, batch: int) -> tuple[float, float]:
+    """Return the images per second of wall time and of processor time, in this process."""
+    cores = len(os.sched_getaffinity(0))
+    engine = load_model(model, threads=cores, streams=cores)
+    shape = (batch, *engine.description.input.size, 3)
+    images = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+
+    def run(until: float) -> int:
+        done = 0
+        while perf_counter() < until:
+            engine.run(images)
+            done += batch
+        return done
+
+    with ThreadPoolExecutor(cores) as callers:
+        list(callers.map(run, [perf_counter() + 1] * cores))
+        wall, processor = perf_counter(), process_time()
+        done = sum(callers.map(run, [wall + SECONDS] * cores))
+        return done / (perf_counter() - wall), done / (process_time() - processor)
+
+
+def predict(model: str, images: str) -> tuple[float, float]:
+    """Return the files per second of wall time and of processor time of the whole command."""
+    count = sum(1 for _ in Path(images).iterdir())
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, "-m", "lesionwise", "predict", images, "--model", model, "--quiet"]
+        wall, before = perf_counter(), os.times()
+        subprocess.run([*command, "--out", f"{out}/p.csv"], check=True, capture_output=True)
+        after = os.times()
+    processor = after.children_user - before.children_user + after.children_system - before.children_system
+    return count / (perf_counter() - wall), count / processor
+
+
+def ask(checkout: str, job: list[str]) -> list[float]:
+    """Return what a process prints that imports the package from a checkout."""
+    source = Path(checkout) / "src"
+    model = source / "lesionwise" / "weights" / f"{job[1]}.onnx"
+    printed = subprocess.run(
+        [sys.executable, __file__, job[0], str(model), *job[2:]],
+        check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(source)},
+    ).stdout  # fmt: skip
+    return [float(number) for number in printed.split()]
+
+
+def main(earlier: str, now: str, images: str, rounds: str = str(ROUNDS)) -> None:
+    """Print a table of all measurements."""
+    jobs = [["decoded", model, str(batch)] for model in MODELS for batch in BATCHES]
+    jobs += [["files", model, images] for model in MODELS]
+    print("| measurement | model | earlier, images/s | now, images/s | ratio | ratio of processor time |")
+    print("|---|---|---|---|---|---|")
+    for job in jobs:
+        found = [[ask(checkout, job) for checkout in (earlier, now)] for _ in range(int(rounds))]
+        walls = [statistics.median(each[side][0] for each in found) for side in (0, 1)]
+        processors = [max(each[side][1] for each in found) for side in (0, 1)]
+        what = f"decoded, batches of {job[2]}" if job[0] == "decoded" else "predict, files"
+        ratios = f"{walls[1] / walls[0]:.2f} | {processors[1] / processors[0]:.2f}"
+        print(f"| {what} | {job[1]} | {walls[0]:.1f} | {walls[1]:.1f} | {ratios} |", flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] in {"decoded", "files"}:
+        print(*(pace(sys.argv[2], int(sys.argv[3])) if sys.argv[1] == "decoded" else predict(*sys.argv[2:4])))
+    else:
+        main(*sys.argv[1:])

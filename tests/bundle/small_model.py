@@ -17,10 +17,10 @@ from lesionwise.evaluation.calibration.record import (
     TemperatureScaling,
 )
 from lesionwise.evaluation.rejection import fit_rejection
+from lesionwise.export.graph import RejectionScore
 from lesionwise.labels import CODES
 from lesionwise.models.network import Network
 from lesionwise.models.registry import create_model
-from lesionwise.models.rejection import RejectionScore
 from lesionwise.training.step.augment import to_unit_range
 
 SIZE = (24, 32)

@@ -70,5 +70,5 @@ def test_an_uncalibrated_model_answers_without_sets_and_thresholds() -> None:
 def test_what_is_no_number_is_never_an_answer() -> None:
     said = decide(describe(ood_cutoff=3.0), probabilities(nv=0.9), [np.nan])
     assert said.decision.tolist() == ["not_a_lesion_image"]
-    with pytest.raises(ValueError, match="no finite numbers"):
+    with pytest.raises(ValueError, match="Expected finite probabilities"):
         decide(describe(), probabilities(nv=0.9) * np.nan)

@@ -135,7 +135,7 @@ def test_a_batch_of_arrays_or_tensors_is_several_images(engine: Engine) -> None:
         (np.zeros((24, 32, 3), np.int64), r"expected RGB pixels .* of int64"),
         ({"image": 1}, "an array or a tensor but got dict"),
         (io.StringIO("text"), "is opened as text. Open it as bytes"),
-        (io.BytesIO(b""), "is at its end"),
+        (io.BytesIO(b""), "already read to its end"),
         (Image.new("F", (30, 30)), "image 0: has 32 bits a channel"),
     ],
 )
@@ -225,7 +225,7 @@ def test_no_image_gives_no_answer(engine: Engine) -> None:
 def test_a_model_that_gives_no_numbers_is_not_believed(engine: Engine, name: str) -> None:
     batch = engine.run(images(3))
     batch[name][1] = np.nan
-    with pytest.raises(BundleError, match=f"its {name} are no numbers for 1 of 3 images"):
+    with pytest.raises(BundleError, match=f"its output {name} is not a number for 1 of 3 images"):
         engine.answers([batch])
 
 

@@ -193,7 +193,7 @@ def test_without_a_network_a_bundle_that_was_fetched_before_is_found(
 def test_a_file_that_is_not_the_one_of_its_checksums_is_refused(hub: Hub, published: Path) -> None:
     push(published, "clinic/small")
     hub.commit("model/clinic/small", {"model.onnx": b"another"})
-    with pytest.raises(BundleError, match="has not the checksum of its SHA256SUMS"):
+    with pytest.raises(BundleError, match="does not match the checksum in its SHA256SUMS"):
         fetch("hub:clinic/small")
 
 

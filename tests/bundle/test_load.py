@@ -82,7 +82,7 @@ def forge(exported: Exported, **changes: object) -> bytes:
 
 
 def test_a_newer_schema_is_refused_as_such(exported: Exported) -> None:
-    with pytest.raises(BundleError, match="description of schema 2; this lesionwise reads schema 1"):
+    with pytest.raises(BundleError, match="schema 2, but this version of lesionwise reads schema 1"):
         open_content(forge(exported, schema_version=2, surprise=True))
 
 
@@ -93,7 +93,7 @@ def test_a_newer_schema_is_refused_as_such(exported: Exported) -> None:
         ({"input": {"rule": "other", "height": 24, "width": 32}}, 'image rule "exif'),
         ({"input": {"steps": ["sharpen"], "height": 24, "width": 32}}, "input.steps.*sharpen"),
         ({"input": {"height": 24, "width": 33}}, r"expected the input image: uint8 \(any, 24, 33, 3\)"),
-        ({"outputs": ("logits", "probabilities")}, "describes the outputs"),
+        ({"outputs": ("logits", "probabilities")}, "expected the outputs"),
         ({"outputs": ("probabilities",)}, "Expected probabilities, logits and others"),
         ({"surprise": 1}, '"surprise": Extra inputs'),
         ({"precision": "int3"}, '"precision"'),
@@ -186,14 +186,14 @@ def _six_classes(model: Any) -> None:
         (_external_constant, "keeps weights in another file"),
         (_foreign_operator, 'operator ".*" of "com.example"'),
         (_foreign_operator_with_escapes, r'of "com\\x1b\[2J"'),
-        (_same_output_twice, 'two inputs or outputs of the name "probabilities"'),
+        (_same_output_twice, 'two inputs or outputs with the name "probabilities"'),
         (_loop, 'uses "Loop" with a graph'),
         (_function, "functions or training graphs"),
-        (_wrong_size, "do not have the size that they state"),
+        (_wrong_size, "do not have their stated size"),
         (_sparse, "sparse weights"),
-        (_no_graph, "no graph"),
+        (_no_graph, "expected one graph but found 0"),
         (_float_input, r"but found the input image: float32 \(any, 24, 32, 3\)"),
-        (_six_classes, "output probabilities of an unexpected shape"),
+        (_six_classes, "output probabilities with an unexpected shape"),
     ],
 )
 def test_what_a_bundle_never_has_is_refused_before_a_runtime_sees_it(

@@ -85,8 +85,8 @@ def test_one_image_takes_one_record(told: Bundle) -> None:
     [
         ([{"sex": "x"}, None], r"told\.onnx: expected sex to be female or male"),
         ([{"dx_type": "histo"}, None], "does not take dx_type; it takes age, sex, localization"),
-        ([KNOWN], "more of one than of the other"),
-        ([KNOWN, KNOWN, KNOWN], "more of one than of the other"),
+        ([KNOWN], "their numbers differ"),
+        ([KNOWN, KNOWN, KNOWN], "their numbers differ"),
     ],
     ids=["odd value", "odd name", "too few", "too many"],
 )
@@ -101,7 +101,7 @@ def test_a_model_of_images_alone_has_one_input_and_refuses_metadata(
     bundle = assemble(exported.content, describe(), tmp_path / "alone.onnx")
     assert b'"metadata"' not in bundle.content
     engine = Engine(bundle, threads=1)
-    with pytest.raises(DataError, match=r"alone\.onnx: is a model of images alone and takes no metadata"):
+    with pytest.raises(DataError, match=r"alone\.onnx: takes only images and no metadata"):
         engine.predict(list(images(1)), [KNOWN])
     assert len(engine.predict(list(images(1)), [None])) == 1
 

@@ -77,7 +77,7 @@ def test_auto_is_the_fastest_that_keeps_the_promise_and_that_the_processor_has(
 @pytest.mark.parametrize(
     ("wished", "runtime", "reason"),
     [
-        ("int8", "onnxruntime", "computed in int8 on OpenVINO alone, and not on onnxruntime. Choose fp32"),
+        ("int8", "onnxruntime", "computed in int8 only on OpenVINO, not on onnxruntime. Choose fp32"),
         ("bf16", "openvino", "cannot be computed in bf16 here: this processor has no instructions for it"),
         ("fp16", "openvino", "can be computed in fp32 or bf16 or int8, and not in fp16"),
     ],

@@ -54,8 +54,8 @@ def test_names_in_folders_are_known_and_others_are_counted_as_unknown() -> None:
     assert found is not None
     assert found.reasons == {ids[0]: "same image"}
     assert found.unknown == 1
-    assert "Of 1 other image nothing is known" in found.describe()
-    assert "only ids are compared" in found.describe()
+    assert "Nothing is known about 1 other image without an id in its data" in found.describe()
+    assert "Only ids are compared" in found.describe()
 
 
 def test_a_model_is_recognised_by_the_hash_of_its_file_alone() -> None:

@@ -209,7 +209,7 @@ def test_the_file_holds_no_name_of_an_image(make_bundle: MakeBundle, drawn: Data
 
 
 def test_a_bundle_that_claims_nothing_is_not_verified(make_bundle: MakeBundle, drawn: Dataset) -> None:
-    with pytest.raises(DataError, match="claims no test score, or does not name the images"):
+    with pytest.raises(DataError, match="claims no test score, or does not name its test images"):
         check_claims(Engine(make_bundle(), threads=1), drawn)
 
 

@@ -238,7 +238,7 @@ def test_a_file_of_several_pictures_is_noted(tmp_path: Path, drawn_model: Path) 
     first, second = (Image.new("RGB", (60, 45), colour) for colour in ("tan", "red"))
     first.save(tmp_path / "two.tif", save_all=True, append_images=[second])
     done = predict(tmp_path / "two.tif", "--model", drawn_model, "--quiet")
-    assert "1 file holds several pictures; the first was used." in done.stdout
+    assert "1 file contains several pictures; the first was used." in done.stdout
     done = predict(tmp_path / "two.tif", "--model", drawn_model, "--out", tmp_path / "p.csv", "--json")
     found = json.loads(done.stdout)
     assert found["several_pictures"] == 1
@@ -247,7 +247,7 @@ def test_a_file_of_several_pictures_is_noted(tmp_path: Path, drawn_model: Path) 
     assert (printed["several_pictures"], printed["repeated"], printed["predicted"]) == (1, 1, 1)
     assert found.keys() - printed.keys() == {"out", "errors"}
     done = predict(tmp_path / "two.tif", "--model", drawn_model, "--out", tmp_path / "p.csv")
-    assert "1 file holds several pictures; the first was used." in done.stdout
+    assert "1 file contains several pictures; the first was used." in done.stdout
 
 
 def test_a_table_reports_how_many_images_got_which_decision(photographs: Path, drawn_model: Path) -> None:

@@ -136,7 +136,7 @@ def test_appending_adds_what_is_new_and_joins_lesions(
     assert list(both.pictures) == list(gallery.pictures)
     again, _ = make_gallery(engine, drawn, first.path, earlier=both, pictures=True)
     assert len(again) == len(both)
-    with pytest.raises(DataError, match="has pictures, so the images to append must have them"):
+    with pytest.raises(DataError, match="has pictures, and all images of a gallery must be alike"):
         make_gallery(engine, drawn, first.path, earlier=both)
 
 

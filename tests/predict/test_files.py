@@ -266,7 +266,7 @@ def test_what_an_error_table_would_replace_is_left_alone_unless_it_is_one(
     engine: Engine, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "p.err").write_text("mine")
-    with pytest.raises(DataError, match="expected a table of errors"):
+    with pytest.raises(DataError, match="expected an earlier table of errors"):
         predicted(engine, folder, tmp_path / "p.csv")
     assert (tmp_path / "p.err").read_text() == "mine"
     (tmp_path / "p.err").write_text("image_id,path,reason\nold,old,old\n")

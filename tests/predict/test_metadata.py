@@ -68,7 +68,7 @@ def test_a_table_tells_of_some_images_and_the_rest_is_not_known(
         ("", "it or its first line is empty"),
         ("image_id,age\na,3\nb,old\n", r"row 3: expected age to be years from 0 to 120 but got \"old\""),
         ("image_id,localization\na,nose\n", "row 2: expected localization .*Leave the field empty"),
-        ("image_id,age\na,3\na,4\n", 'row 3: "a" stands in an earlier row'),
+        ("image_id,age\na,3\na,4\n", 'row 3: "a" is already in an earlier row'),
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused_with_its_row(

@@ -77,7 +77,7 @@ def test_copies_are_told_from_images_whose_ids_hold_a_number_sign(drawn: Dataset
     ids = drawn.table["image_id"].tolist()
     assert not names_copies(ids, drawn)
     assert names_copies([f"{ids[0]}#0"], drawn)
-    with pytest.raises(SplitError, match="other#0 is of none"):
+    with pytest.raises(SplitError, match="other#0: is a copy of an image that the data do not have"):
         make_copies(drawn, open_cache(drawn, (24, 32)), ["other#0"])
 
 

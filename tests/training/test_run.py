@@ -216,7 +216,7 @@ def test_a_run_of_a_steady_rate_trains_on_to_the_weights_of_a_longer_one(
     assert run.calibration.read_bytes() == long.calibration.read_bytes()
     assert load_recipe(run.config).epochs == 3
     (tmp_path / "run" / "predictions-test.csv").touch()
-    with pytest.raises(RunError, match="its test part was looked at"):
+    with pytest.raises(RunError, match="its test part was already predicted"):
         train(make_recipe(**keys, epochs=4), drawn_folder, out=run.path, resume=True)
 
 

@@ -181,7 +181,7 @@ def test_a_network_that_does_not_answer_as_its_bundle_is_refused(bundle: Path) -
     assert provenance
     closer = provenance.model_copy(update={"recipes": ({**provenance.recipes[0], "eval_zoom": 2.0},)})
     changed = replace(whole, description=whole.description.model_copy(update={"provenance": closer}))
-    with pytest.raises(RecipeError, match="does not answer as the bundle does"):
+    with pytest.raises(RecipeError, match="does not answer like the bundle"):
         load_bundle(fresh_network(make_recipe()), changed, make_recipe())
 
 

@@ -1,4 +1,4 @@
-"""What a model says about images: all of it as arrays, and each answer by itself.
+"""The answers of a model to images: all of them as arrays, and each as a record of its own.
 
 Here: the records, as JSON and as a table. Not here: the rules of decisions (`decide`), and answers as text or
 HTML (`rendering`).
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Float32s = NDArray[np.float32]
 Source = Path | Pixels | Callable[[], bytes]
-"""Where the pixels of an answered image are: its file, what the network was given, or what reads it."""
+"""Where the pixels of an answered image are: its file, the pixels themselves, or a function that reads it."""
 COLUMNS: Final = (
     *("image_id", "path", "decision", "top", "malignant_probability", "prediction_set", "ood_score"),
     *(f"prob_{code}" for code in CODES),
@@ -39,20 +39,19 @@ _DIGITS: Final = 6
 
 @dataclass(frozen=True, repr=False)
 class Answer:
-    """What a model says about one image.
+    """The answer of a model to one image.
 
     Attributes:
-        name: The path of the image, or its place among the images: "image 0".
+        name: Path of the image, or its number: "image 0".
         decision: "answer", "uncertain" or "not_a_lesion_image".
-        top: Code of the likeliest diagnosis.
+        top: Code of the most likely diagnosis.
         probabilities: Probability by code; calibrated if the model is.
         malignant_probability: Probability of `akiec`, `bcc` and `mel` together.
-        prediction_set: Codes of the diagnoses that cannot be excluded, likeliest first; None without
+        prediction_set: Codes of the diagnoses that cannot be excluded, the most likely first; None without
             calibration.
         ood_score: How unlike a lesion image it is; None if the model gives no such score.
         above_melanoma_threshold: Whether melanoma is likely enough to be reported; None without a threshold.
         heatmap: What each place adds to the logit of `top`, shape (h, w); None if the model gives no map.
-        description: Description of the bundle that answered.
         source: Where its pixels are; None if they were not kept.
     """
 
@@ -70,12 +69,12 @@ class Answer:
 
     @property
     def coverage(self) -> float | None:
-        """Of the lesions of each diagnosis, the part whose set holds it; None without calibration."""
+        """Part of the lesions of each diagnosis whose set contains it; None without calibration."""
         calibration = self.description.calibration
         return None if calibration is None else calibration.prediction_sets.coverage
 
     def read_pixels(self) -> Pixels | None:
-        """Return the image as the network was given it, shape (H, W, 3); None if it cannot be read again."""
+        """Return the network's input image, shape (H, W, 3); None if it cannot be read again."""
         rule = self.description.input
         if self.source is None or isinstance(self.source, np.ndarray):
             return self.source
@@ -86,7 +85,7 @@ class Answer:
             return None
 
     def to_json(self) -> dict[str, Any]:
-        """Return what JSON can hold, without map and pixels."""
+        """Return JSON values, without map and pixels."""
         return {
             "decision": self.decision,
             "top": self.top,
@@ -111,19 +110,18 @@ class Answer:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Answers(Sequence[Answer]):
-    """What a model says about some images; a sequence of `Answer`.
+    """The answers of a model to some images; a sequence of `Answer`.
 
     Attributes:
-        description: Description of the bundle that answered.
         probabilities: Calibrated, shape (N, C).
         logits: Raw, shape (N, C).
         embedding: Shape (N, D); None if the model gives none.
-        ood_score: How unlike a lesion image, shape (N,); None if the model gives none.
+        ood_score: How unlike a lesion image each is, shape (N,); None if the model gives none.
         cam: What each place adds to each logit, shape (N, C, h, w); None if the model gives none.
-        image_ids: The id that a table of paths gives each image; empty where none gives one.
+        image_ids: Id of each image in a table of paths; empty for an image of no table.
         sources: Where the pixels of each image are, as far as they were kept.
-        left_out: Reason by name, for images that could not be read and were to be skipped.
-        sha256: Hash of the bundle that answered, by which `evaluate` finds what it was trained on.
+        left_out: Reason by name, for unreadable images that were skipped.
+        sha256: Hash of the bundle that answered, by which `evaluate` finds its training images.
     """
 
     description: Description
@@ -143,7 +141,7 @@ class Answers(Sequence[Answer]):
 
     @cached_property
     def decisions(self) -> Decisions:
-        """The decision on each image: answer or not, the likeliest diagnosis, the set, the threshold."""
+        """Decision, most likely diagnosis, prediction set and melanoma threshold of each image."""
         return decide(self.description, self.probabilities, self.ood_score)
 
     @overload
@@ -159,11 +157,11 @@ class Answers(Sequence[Answer]):
         return map(self._answer, range(len(self)))
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return a table with a row for each image, in the columns of a predictions CSV.
+        """Return a table with a row for each image and the columns of a predictions CSV.
 
         Raises:
             MissingExtraError: If pandas is not installed.
-            DataError: If two images have one id, as one file that was given twice.
+            DataError: If two images have the same id, such as a file that was passed twice.
         """
         try:
             import pandas as pd  # noqa: PLC0415 (an extra)
@@ -175,16 +173,16 @@ class Answers(Sequence[Answer]):
     def columns(self, image_ids: Sequence[str], paths: Sequence[str]) -> list[Sequence[str] | NDArray[Any]]:
         """Return the columns of a predictions CSV in the order of `COLUMNS`, each of length N.
 
-        Each row names the model: a score can then be checked against what it was trained on.
+        Each row names the model, so that `evaluate` can look up its training images.
         """
-        said, rows = self.decisions, len(self)
+        found, rows = self.decisions, len(self)
         return [
             image_ids,
             paths,
-            said.decision,
-            said.top,
-            said.malignant_probability,
-            [" ".join(said.prediction_codes(row) or ()) for row in range(rows)],
+            found.decision,
+            found.top,
+            found.malignant_probability,
+            [" ".join(found.prediction_codes(row) or ()) for row in range(rows)],
             np.full(rows, np.nan) if self.ood_score is None else self.ood_score,
             *self.probabilities.T,
             *self.logits.T,
@@ -207,7 +205,7 @@ class Answers(Sequence[Answer]):
         return self.names or [f"image {row}" for row in range(len(self))]
 
     def _unique_ids(self) -> list[str]:
-        """Return the id of each image as `lesionwise predict` gives it."""
+        """Return the ids that `lesionwise predict` would give the images."""
         given = self.image_ids or [""] * len(self)
         unnamed = dict.fromkeys(name for name, own in zip(self._all_names, given, strict=True) if not own)
         ids = shortest_names(unnamed, taken=filter(None, given))
@@ -221,15 +219,15 @@ class Answers(Sequence[Answer]):
         return found
 
     def _answer(self, row: int) -> Answer:
-        said, above = self.decisions, self.decisions.above_melanoma_threshold
-        top, held = str(said.top[row]), said.prediction_codes(row)
+        found, above = self.decisions, self.decisions.above_melanoma_threshold
+        top, held = str(found.top[row]), found.prediction_codes(row)
         probabilities: dict[str, float] = dict(zip(CODES, self.probabilities[row].tolist(), strict=True))
         return Answer(
             name=self._all_names[row],
-            decision=cast("Decision", str(said.decision[row])),
+            decision=cast("Decision", str(found.decision[row])),
             top=top,
             probabilities=probabilities,
-            malignant_probability=float(said.malignant_probability[row]),
+            malignant_probability=float(found.malignant_probability[row]),
             prediction_set=held and tuple(sorted(held, key=lambda code: -probabilities[code])),
             ood_score=None if self.ood_score is None else float(self.ood_score[row]),
             above_melanoma_threshold=None if above is None else bool(above[row]),

@@ -1,26 +1,26 @@
-"""How fast this machine answers with a bundle: by runtime, precision, streams and batch.
+"""How fast this machine answers with a bundle: by runtime, precision, streams and batch size.
 
 Here: measuring. Not here: which precisions a bundle offers (`precision`), and decoding. All ways are measured
-in turn, round after round, so that other work on the machine slows all of them alike; of each the quickest
-round counts.
+in turn, round after round, so that other work on the machine slows all of them alike. The fastest round of
+each way counts.
 """
 
-import platform
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
 import numpy as np
 
+from lesionwise.bundle.answers import Float32s
 from lesionwise.bundle.description import Precision
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import Bundle
 from lesionwise.bundle.precision import choose_precision, computable_precisions
-from lesionwise.bundle.runtimes import Pixels
+from lesionwise.bundle.runtimes import Pixels, Runtime
 from lesionwise.data.images import read_image
 from lesionwise.data.phantom.diagnoses import draw_lesion
 from lesionwise.data.phantom.photograph import take_photograph
@@ -31,7 +31,6 @@ from lesionwise.progress import SILENT, Progress, Stages
 
 BATCHES: Final = (1, 8, 32)
 _ROUNDS: Final = 3
-_PROCESSORS: Final = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,11 @@ class Pace:
 
     Attributes:
         runtime: "openvino", "onnxruntime" or "opencv".
-        streams: Batches that were computed at the same time, on all cores together.
-        batch: Images in each.
-        images_per_s: Of the quickest round.
-        changed: Share of the images whose likeliest diagnosis is not that of OpenVINO in fp32.
-        largest_difference: Between two probabilities of these.
+        streams: Number of batches that were computed at the same time, on all cores together.
+        batch: Number of images in a batch.
+        images_per_s: Pace of the fastest round.
+        changed: Share of the images whose most likely diagnosis differs from that of OpenVINO in fp32.
+        largest_difference: Largest difference between a probability and that of OpenVINO in fp32.
     """
 
     runtime: str
@@ -58,7 +57,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Way:
-    """One way of computing a bundle; `probabilities` is the function from images to its answers."""
+    """One way of computing a bundle; `probabilities` computes its answers to images."""
 
     runtime: str
     precision: Precision
@@ -73,8 +72,7 @@ def measure_paces(
 
     Args:
         images: As `Engine.read` gives them, shape (N, H, W, 3).
-        seconds: How long each way is measured for each size of a batch, in all rounds together.
-        progress: Receives the rounds.
+        seconds: How long each way is measured for each batch size, in all rounds together.
     """
     ways = list(_ways(bundle))
     answers = [np.concatenate([way.probabilities(one[None]) for one in images]) for way in ways]
@@ -83,7 +81,8 @@ def measure_paces(
     for _ in range(_ROUNDS):
         stages.begin("measuring")
         for place, batch in quickest:
-            found = _pace(ways[place], _batch(images, batch), seconds / _ROUNDS)
+            pixels = np.ascontiguousarray(np.resize(images, (batch, *images.shape[1:])))
+            found = _pace(ways[place], pixels, seconds / _ROUNDS)
             quickest[place, batch] = max(quickest[place, batch], found)
     return [
         Pace(
@@ -100,13 +99,6 @@ def measure_paces(
     ]
 
 
-def processor_name() -> str:
-    """Return what this machine calls its processor."""
-    lines = _PROCESSORS.read_text().splitlines() if _PROCESSORS.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
-
-
 def draw_images(size: tuple[int, int], count: int) -> Pixels:
     """Return drawn lesions at a height and width, shape (N, H, W, 3)."""
     rng = np.random.default_rng(0)
@@ -116,34 +108,33 @@ def draw_images(size: tuple[int, int], count: int) -> Pixels:
 
 
 def _ways(bundle: Bundle) -> Iterator[Way]:
-    """Yield OpenVINO in fp32 first, which the others are compared with, or in the bundle's only precision."""
-    cores = usable_cores()
-    for precision in sorted(computable_precisions(bundle.description), key=lambda name: name != "fp32"):
-        for streams in sorted({1, cores}):
-            engine = Engine(bundle, streams=streams, precision=precision)
-            yield Way("openvino", precision, streams, _prober(engine))
+    """Yield all ways, first the one that all are compared with: OpenVINO in fp32, if it can be had."""
+    precisions = sorted(computable_precisions(bundle.description), key=lambda name: name != "fp32")
     plain = choose_precision(bundle.description, None, "onnxruntime")
+    pairs: list[tuple[Runtime, Precision]] = [("openvino", precision) for precision in precisions]
     if find_spec("onnxruntime"):
-        for streams in sorted({1, cores}):
-            engine = Engine(bundle, runtime="onnxruntime", streams=streams)
-            yield Way("onnxruntime", plain, streams, _prober(engine))
+        pairs.append(("onnxruntime", plain))
+    for runtime, precision in pairs:
+        for streams in sorted({1, usable_cores()}):
+            engine = Engine(bundle, runtime=runtime, streams=streams, precision=precision)
+            yield Way(runtime, precision, streams, partial(_probabilities, engine))
     if (opencv := _opencv(bundle)) and plain != "int8":
         yield Way("opencv", plain, 1, opencv)
 
 
-def _prober(engine: Engine) -> Callable[[Pixels], Any]:
-    return lambda images: engine.run(images)["probabilities"]
+def _probabilities(engine: Engine, images: Pixels) -> Float32s:
+    return engine.run(images)["probabilities"]
 
 
 def _opencv(bundle: Bundle) -> Callable[[Pixels], Any] | None:
-    """Return the function that answers with OpenCV; None before OpenCV 5, the first to read a bundle."""
+    """Return the function that answers with OpenCV; None before version 5, the first that reads bundles."""
     if not find_spec("cv2"):
         return None
     import cv2  # noqa: PLC0415 (an extra)
 
     if not hasattr(cv2.dnn, "ENGINE_CLASSIC"):
         return None
-    # The same file as bytes would be read by the new engine, which answers otherwise without a word.
+    # OpenCV reads the same file as bytes with its new engine, whose answers differ without a warning.
     net = cv2.dnn.readNetFromONNX(str(bundle.path), cv2.dnn.ENGINE_CLASSIC)
     metadata = bundle.description.metadata
 
@@ -156,12 +147,8 @@ def _opencv(bundle: Bundle) -> Callable[[Pixels], Any] | None:
     return probabilities
 
 
-def _batch(images: Pixels, size: int) -> Pixels:
-    return np.ascontiguousarray(np.resize(images, (size, *images.shape[1:])))
-
-
 def _pace(way: Way, batch: Pixels, seconds: float) -> float:
-    """Return images a second, while as many threads ask as there are streams."""
+    """Return images per second while each stream has one thread that asks."""
 
     def ask(until: float) -> int:
         done = 0

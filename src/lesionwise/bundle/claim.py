@@ -1,7 +1,7 @@
-"""What a bundle claims of a part of the split, gathered from the records of its evaluation.
+"""What a bundle claims about a part of the split, gathered from the records of its evaluation.
 
-Here: the one way from these records to a claim, for whoever makes it (`export.claims`) and whoever works it
-out anew (`predict.check`). Not here: the record (`description`), and measuring.
+Here: the claim that `export.claims` makes and `predict.check` computes again. Not here: the record
+(`description`), and measuring.
 """
 
 from collections.abc import Collection
@@ -20,11 +20,12 @@ def part_scores(
     accepted: float | None = None,
     only: Collection[str] | None = None,
 ) -> PartScores:
-    """Return what was measured on a part, as a bundle claims it.
+    """Return the measurements on a part as a bundle claims them.
 
     Args:
-        check: What operating points and prediction sets were worth; without it nothing is claimed of them.
-        accepted: Part of the images that are taken for lesion images, where that was measured.
+        check: Results of operating points and prediction sets; without it, the bundle claims nothing of them.
+        accepted: Part of the images that are accepted as lesion images, if that was measured.
+        only: Names of the scores to claim; all if left out.
     """
 
     def kept(values: dict[str, Estimate]) -> dict[str, dict[str, float]]:

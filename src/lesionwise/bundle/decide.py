@@ -1,6 +1,6 @@
 """From probabilities to the decision on an image: answer, uncertain, or not a lesion image.
 
-Here: the rules, with numpy alone. Not here: the numbers they compare with, which the calibration holds.
+Here: the rules, with numpy alone. Not here: thresholds and quantiles, which the calibration holds.
 """
 
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ class Decisions:
 
     Attributes:
         decision: A `Decision` for each image, shape (N,).
-        top: Code of the likeliest diagnosis, shape (N,).
+        top: Code of the most likely diagnosis, shape (N,).
         malignant_probability: Probability of `akiec`, `bcc` and `mel` together, shape (N,).
         prediction_set: Whether each diagnosis cannot be excluded, shape (N, C); None without calibration.
-        above_melanoma_threshold: Whether melanoma is likely enough to be reported, shape (N,); None where
-            there is no threshold.
+        above_melanoma_threshold: Whether melanoma is likely enough to be reported, shape (N,); None without
+            a threshold.
     """
 
     decision: NDArray[np.str_]
@@ -36,7 +36,7 @@ class Decisions:
     above_melanoma_threshold: NDArray[np.bool_] | None
 
     def prediction_codes(self, image: int) -> tuple[str, ...] | None:
-        """Return the diagnoses that cannot be excluded for one image, in the order of the classes."""
+        """Return the diagnoses that cannot be excluded in one image, in the order of the classes."""
         if self.prediction_set is None:
             return None
         return tuple(code for code, held in zip(CODES, self.prediction_set[image], strict=True) if held)
@@ -45,18 +45,18 @@ class Decisions:
 def decide(
     description: Description, probabilities: ArrayLike, ood_score: ArrayLike | None = None
 ) -> Decisions:
-    """Return what a bundle says about images, given what its graph gave.
+    """Return the decisions of a bundle on images, from the outputs of its graph.
 
     Args:
         probabilities: Calibrated, shape (N, C).
-        ood_score: How unlike a lesion image each is, shape (N,); None where the model has no such score.
+        ood_score: How unlike a lesion image each is, shape (N,); None if the model has no such score.
 
     Raises:
-        ValueError: If a probability is no finite number.
+        ValueError: If a probability is not finite.
     """
     prob = np.asarray(probabilities, float)
     if not np.isfinite(prob).all():
-        raise ValueError("Expected probabilities but got values that are no finite numbers.")
+        raise ValueError("Expected finite probabilities but found NaN or infinity.")
     calibration = description.calibration
     likeliest = prob.argmax(axis=1)
     decision = np.full(len(prob), "answer", dtype="<U18")
@@ -80,14 +80,14 @@ def decide(
 
 
 def _leaves_open(held: NDArray[np.bool_], likeliest: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which sets hold malignant and benign diagnoses both, shape (N,).
+    """Return which sets contain both malignant and benign diagnoses, shape (N,).
 
-    Diagnoses that nothing was promised for are in every set; they would make every answer uncertain, so they
-    count only where they are the likeliest.
+    Diagnoses without a promise are in every set and would make every answer uncertain. They count only if
+    they are the most likely.
 
     Args:
         held: Sets of the diagnoses with a promise, shape (N, C).
-        likeliest: Index of the likeliest diagnosis, shape (N,).
+        likeliest: Index of the most likely diagnosis, shape (N,).
     """
     inside = held.copy()
     inside[np.arange(len(inside)), likeliest] = True

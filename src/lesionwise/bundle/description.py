@@ -1,4 +1,4 @@
-"""The description: what a bundle holds beside the graph, as JSON under the metadata key `lesionwise`.
+"""The description of a bundle: JSON under the metadata key `lesionwise`, beside the graph.
 
 Here: the record. Not here: checking a file (`load`), and acting on it (`decide`, `engine`).
 """
@@ -42,10 +42,10 @@ class ImageInput(_Record):
     Attributes:
         rule: Name of the rule of `data.images.read_image`.
         steps: Names of its preprocessing steps, in their order.
-        height: Height of the input, in pixels.
-        width: Width of the input, in pixels.
+        height: In pixels.
+        width: In pixels.
         zoom: Magnification in the graph: its inverse is the centred part that the network looks at, and that
-            its maps cover. Of several members, which have no map, the smallest.
+            its maps cover. The smallest of several members, which have no map.
     """
 
     rule: str = IMAGE_RULE
@@ -59,7 +59,7 @@ class ImageInput(_Record):
     def _known(cls, rule: str) -> str:
         if rule != IMAGE_RULE:
             raise ValueError(
-                f'Expected the image rule "{IMAGE_RULE}"; another version of lesionwise may know it'
+                f'Expected the image rule "{IMAGE_RULE}". Another version of lesionwise may know this one'
             )
         return rule
 
@@ -79,19 +79,17 @@ class ImageInput(_Record):
 
 
 class Provenance(_Record):
-    """What the weights were made from.
+    """What the weights were made from; recipes, seeds and checkpoints are those of each member.
 
     Attributes:
         data_fingerprint: SHA-256 over ids, diagnoses, lesions and contents of the images.
         split_fingerprint: SHA-256 of the split.
-        recipes: The resolved recipe of each member.
-        seeds: The seed of each member.
-        checkpoints: SHA-256 of the weights of each member.
+        checkpoints: SHA-256 of the weights.
         packages: Versions that trained it.
-        test_images: The images that the test scores rest on, as `image_digest` gives them, for whoever has
-            them and wants to verify the scores. File names of patients stay where they are.
-        seen: The images and lesions that the model was trained on, chosen with or calibrated on, as
-            `image_digest` gives them; None where the package knows the split, or where they are too many.
+        test_images: `image_digest` of each image behind the test scores, so that others can verify them
+            without knowing file names of patients.
+        seen: `image_digest` of each image and lesion that the model was trained on, chosen with or calibrated
+            on; None if the package knows the split, or if there are too many.
     """
 
     data_fingerprint: Sha256
@@ -118,7 +116,7 @@ class Score(_Record):
 
 
 class Accepted(_Record):
-    """How many images of a diagnosis are taken for lesion images.
+    """How many images of a diagnosis are accepted as lesion images.
 
     Attributes:
         images: Number of images of the diagnosis in `cal`.
@@ -130,12 +128,10 @@ class Accepted(_Record):
 
 
 class PointScores(_Record):
-    """What an operating point gave on a part, each lesion counting once.
+    """Sensitivity and specificity of an operating point on a part; each lesion counts once.
 
-    Attributes:
-        at_least: With question and aim, as in the calibration: these three tell which point it is.
-        sensitivity: None where there is no threshold, or no lesion on that side.
-        specificity: The same.
+    Question, aim and `at_least` identify the point of the calibration. A score is None without a threshold,
+    or without a lesion on that side.
     """
 
     question: Question
@@ -146,18 +142,19 @@ class PointScores(_Record):
 
 
 class Covered(_Record):
-    """Lesions of a diagnosis, and how many of them had it in the set of every photograph."""
+    """Lesions of a diagnosis, and how many of them have it in the set of every photograph."""
 
     lesions: Annotated[int, Field(ge=1)]
     covered: Count
 
 
 class SetScores(_Record):
-    """What the prediction sets gave on a part.
+    """Scores of the prediction sets on a part.
 
     Attributes:
-        coverage: Coverage by diagnosis with a promise, and of all of these together.
-        single: Part of the images whose set holds at most one diagnosis with a promise.
+        coverage: Coverage of each diagnosis with a promise, and of all of these together.
+        mean: Mean number of diagnoses in a set.
+        single: Part of the images whose set contains at most one diagnosis with a promise.
     """
 
     coverage: dict[Line, Covered]
@@ -166,13 +163,11 @@ class SetScores(_Record):
 
 
 class PartScores(_Record):
-    """The scores of one part of the split.
+    """The scores of one part of the split; those that were not measured are empty or None.
 
     Attributes:
         per_class: Scores by diagnosis, then by score.
-        points: Scores of the operating points; none if that was not measured.
-        sets: Scores of the prediction sets; None if that was not measured.
-        accepted: Part of the images that are taken for lesion images; None if that was not measured.
+        accepted: Part of the images that are accepted as lesion images.
     """
 
     images: Count
@@ -185,11 +180,7 @@ class PartScores(_Record):
 
 
 class KeptShares(_Record):
-    """The share of the images whose answer stays the same after one change.
-
-    Attributes:
-        melanoma: Stability of the melanoma flag; None without a threshold.
-    """
+    """The shares of the images whose answer stays the same after one change; None without a threshold."""
 
     top: Score
     decision: Score
@@ -197,10 +188,10 @@ class KeptShares(_Record):
 
 
 class StabilityScores(_Record):
-    """How often answers stay the same on `cal` when pictures hardly change.
+    """How often answers on `cal` stay the same after small changes of the pictures.
 
     Attributes:
-        measured_on: The images, as `image_digest` gives them.
+        measured_on: `image_digest` of each image.
     """
 
     images: Count
@@ -210,13 +201,13 @@ class StabilityScores(_Record):
 
 
 class PrecisionCheck(_Record):
-    """What fewer bits changed on `cal`.
+    """What fewer bits changed on `cal`; the last two fields are None in older files.
 
     Attributes:
-        changed: Those whose decision, likeliest diagnosis or prediction set is another.
-        largest_difference: Between two probabilities.
-        top_changed: Those whose likeliest diagnosis is another; None in older files.
-        balanced_accuracy_change: Balanced accuracy less that of fp32, each image counting once; the same.
+        changed: Number of images with another decision, most likely diagnosis or prediction set.
+        largest_difference: Largest change of a probability.
+        top_changed: Number of images with another most likely diagnosis.
+        balanced_accuracy_change: Balanced accuracy minus that of fp32; each image counts once.
     """
 
     images: Count
@@ -227,38 +218,34 @@ class PrecisionCheck(_Record):
 
 
 class Description(_Record):
-    """All that a bundle says about itself.
+    """Everything that a bundle states about itself.
 
     Attributes:
         classes: Diagnosis codes in the order of the outputs.
-        input: Rule that turns a picture into the input.
-        metadata: How what is known besides the picture becomes the second input, `metadata` (N, M), in which
-            zero is unknown; None for a model of pictures alone, which has one input.
-        outputs: What the graph gives, in order: `probabilities` (N, C) calibrated, `logits` (N, C) raw, and
-            where the model has them `embedding` (N, D), `ood_score` (N,), `cam` (N, C, h, w).
-        logits_are: What the raw outputs of this model are: those of the last layer, or the logarithm of
-            probabilities, where several members were averaged or a foreign model gives nothing else.
-        precision: What the graph is computed in by default. fp16 is a matter of the file: it stores large
-            weights so, and they are computed with in fp32.
-        precision_check: What that changed; None for fp32.
-        precisions: What each other precision that the file can be computed in changes; those that were not
-            measured are missing.
-        int8_ranges: Least and greatest value that each convolution is given on `cal`, by the name of its
-            weights: what int8 rounds within. Without any the file cannot be computed in int8, unless that is
-            its own precision, as in older files with a graph of integers.
-        calibration: Rule from logits to probabilities, sets and operating points; None if it was never
-            calibrated.
-        calibrated_on: The images and lesions that an imported model was calibrated on, as `image_digest`
-            gives them; empty for a model of ours, whose provenance says it.
-        ood_cutoff: `ood_score` from which an image is no lesion image; None if unknown.
-        ood_accepted: By diagnosis code, what part of its images is taken for lesion images; empty if that is
-            not known, as in older bundles.
+        metadata: How age, sex and site become the second input, `metadata` (N, M), in which zero is unknown;
+            None for a model that takes only pictures and has one input.
+        outputs: In order: `probabilities` (N, C) calibrated, `logits` (N, C) raw, and where the model has
+            them `embedding` (N, D), `ood_score` (N,), `cam` (N, C, h, w).
+        logits_are: Whether the raw outputs are those of the last layer, or logarithms of probabilities: of
+            several averaged members, or of a foreign model that gives nothing else.
+        precision: Default number format. fp16 is a format of the file: it stores large weights in fp16 and
+            computes in fp32.
+        precision_check: What that format changed; None for fp32.
+        precisions: What each other available precision changes, as far as it was measured.
+        int8_ranges: Least and greatest input of each convolution on `cal`, by the name of its weights: the
+            range for int8. Without any, the file cannot be computed in int8, unless that is its own
+            precision, as in older files with a graph of integers.
+        calibration: Rule from logits to probabilities, sets and operating points; None if there is none.
+        calibrated_on: `image_digest` of each image and lesion that an imported model was calibrated on;
+            empty for a model of ours, whose provenance has them.
+        ood_cutoff: `ood_score` from which a picture is not a lesion image; None if unknown.
+        ood_accepted: Accepted images by diagnosis; empty if unknown, as in older bundles.
         provenance: Where the weights come from; None for an imported model, which cannot prove it.
-        collection: Which images it learnt from; None if that is not known, as in older files.
+        collection: Images that it learnt from; None if unknown, as in older files.
         scores: Scores by part of the split.
-        stability: None if it was not measured, and in files from before it could be.
-        origin: "lesionwise", or the kind of file that was imported.
-        stamp: "LEAKY SPLIT" if lesions stood on both sides of the split that it was made with.
+        stability: None if it was not measured, as in older files.
+        origin: "lesionwise", or the kind of the imported file.
+        stamp: "LEAKY SPLIT" if its split has a lesion in two parts.
         licence: Licence of the weights, in words; empty if not stated.
         card: What a reader must know, in Markdown.
         created: Day of export.
@@ -314,7 +301,7 @@ class Description(_Record):
 
     @property
     def learnt_from(self) -> Collection | None:
-        """Which images it learnt from, None if that is not known; also for files without the field."""
+        """Images that it learnt from, None if unknown; also for files without the field."""
         if self.collection is None and self.provenance is not None:
             whole = self.provenance.data_fingerprint == HAM10000_FINGERPRINT
             return "HAM10000" if whole else None
@@ -322,20 +309,15 @@ class Description(_Record):
 
 
 def image_digest(image_id: str) -> str:
-    """Return what a bundle calls an image: the first 16 digits of the SHA-256 of its id.
-
-    Args:
-        image_id: As the table of its data has it.
-    """
+    """Return the name of an image in a bundle: the first 16 digits of the SHA-256 of its id."""
     return sha256(image_id.encode()).hexdigest()[:16]
 
 
 def parse_description(text: bytes) -> Description:
-    """Return the description that a file holds.
+    """Return the description of a file.
 
     Raises:
-        BundleError: If it is of a newer schema, or not as `Description` has it. The message does not name
-            the file.
+        BundleError: If its schema is newer, or it is not valid. The message does not name the file.
     """
     try:
         return Description.model_validate_json(text)
@@ -345,14 +327,14 @@ def parse_description(text: bytes) -> Description:
         if newer:
             found = printable(str(newer["input"]))[:_SHOWN]
             raise BundleError(
-                f"has a description of schema {found}; this lesionwise reads schema {SCHEMA}. "
-                "Use the version of lesionwise that wrote it, or a newer one"
+                f"has a description of schema {found}, but this version of lesionwise reads schema {SCHEMA}. "
+                "Use the version that wrote it, or a newer one"
             ) from error
         raise BundleError(f"has an invalid description: {_fault(error)}") from error
 
 
 def verify_texts(*, name: str, licence: str = "", card: str = "") -> None:
-    """Make sure that a description can hold these texts, before the work that ends in one."""
+    """Make sure that a description can contain these texts, before the work starts."""
     try:
         Description(
             name=name,
@@ -368,7 +350,7 @@ def verify_texts(*, name: str, licence: str = "", card: str = "") -> None:
 
 
 def _fault(error: ValidationError) -> str:
-    """Return the first fault in a form that is safe to print: keys come from the file."""
+    """Return the first fault, safe to print although its keys come from the file."""
     fault = error.errors()[0]
     where = ".".join(str(part) for part in fault["loc"])
     return printable(f'"{where}": {fault["msg"]}')

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice, repeat, zip_longest
 from pathlib import Path
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lesionwise.bundle.answers import Answers, Float32s, Source
 from lesionwise.bundle.description import Description
@@ -23,26 +24,27 @@ from lesionwise.data.metadata import Record
 from lesionwise.errors import BundleError, DataError, ImageError
 from lesionwise.wording import counted
 
+if TYPE_CHECKING:
+    from lesionwise.data.dataset import Dataset
+
 BATCH: Final = 8  # larger ones are slower on a CPU, whose caches they overflow, and take more memory
-_KEPT: Final = 64  # images without a file whose pixels are kept to be shown: 200 KB each
-
-
+_KEPT: Final = 64  # images without a file whose pixels are kept for display: 200 KB each
 _Pair = tuple[NamedImage, Record | None]
 
 
 class Engine:
-    """A model ready to answer; safe to use from several threads.
+    """A model that is ready to answer; safe to use from several threads.
 
     Args:
         bundle: A checked bundle.
-        threads: Cores to use; all if left out.
-        streams: Calls of `run` that are computed at the same time, if as many threads make them; the cores
-            are shared out among them.
-        precision: What to compute in; the bundle's own if left out. "auto" is the fastest that, by the
-            bundle's own measurement, changes hardly an answer, and that the processor has instructions for.
+        threads: Number of cores to use; all if left out.
+        streams: Number of calls of `run` that are computed at the same time, if as many threads make them.
+            They share the cores.
+        precision: Number format; the bundle's own if left out. "auto" is the fastest that changes hardly an
+            answer, as the bundle measured it, and for which the processor has instructions.
 
     Attributes:
-        precision: What it computes in.
+        precision: The chosen number format.
 
     Raises:
         BundleError: If the runtime cannot build the graph, or the bundle does not offer that precision.
@@ -76,7 +78,7 @@ class Engine:
 
     @property
     def description(self) -> Description:
-        """What the bundle says about itself."""
+        """The bundle's description of itself."""
         return self.bundle.description
 
     def __repr__(self) -> str:
@@ -94,21 +96,21 @@ class Engine:
         *,
         skip_unreadable: bool = False,
     ) -> Answers:
-        """Return answers for images.
+        """Return the answers to images.
 
         Args:
             images: One image or any number of them, of any of these kinds: paths; folders, patterns, zips and
                 CSVs of paths, which stand for all their images; bytes and files opened as bytes; Pillow
                 images; RGB arrays (H, W, 3) of uint8, or of floats from 0 to 1; tensors of the same, which
                 may have their channels first.
-            metadata: What is known besides, such as `{"age": 45, "sex": "female"}`, for a model that takes
-                it: one record for all images, or one for each. What is left out is not known.
+            metadata: Age, sex and site, such as `{"age": 45, "sex": "female"}`, for a model that takes them:
+                one record for all images, or one for each. Leave out unknown values.
             skip_unreadable: Leave out images that cannot be read and list them in `Answers.left_out`.
 
         Raises:
             ImageError: If one cannot be read; the message names it.
-            DataError: If a place holds no image, the model takes no such metadata, or there are not as many
-                records as images.
+            DataError: If a place holds no image, the model takes no such metadata, or the numbers of records
+                and images differ.
         """
         named = named_images(images)
         if metadata is None or isinstance(metadata, Mapping):
@@ -142,18 +144,18 @@ class Engine:
         )
 
     def encode(self, records: Sequence[Record | None]) -> Float32s | None:
-        """Return what is known of some images besides as the graph takes it, shape (N, M).
+        """Return the metadata of some images as the graph takes them, shape (N, M).
 
         Args:
             records: Value by name of the field; None if nothing is known.
 
         Returns:
-            None if the model is one of images alone.
+            None if the model takes only images.
         """
         encoding = self.description.metadata
         if encoding is None:
             if any(records):
-                raise DataError(f"{self.bundle.path}: is a model of images alone and takes no metadata.")
+                raise DataError(f"{self.bundle.path}: takes only images and no metadata.")
             return None
         try:
             for record in records:
@@ -162,16 +164,18 @@ class Engine:
         except DataError as error:
             raise DataError(f"{self.bundle.path}: {error}.") from error
 
-    def read(self, image: Image, number: int = 0) -> Pixels:
-        """Return one image as the graph takes it, shape (H, W, 3).
+    def known(self, dataset: "Dataset", rows: Sequence[int] | NDArray[np.int64]) -> list[Record] | None:
+        """Return the metadata that a data set has for some of its images; None if the model takes none."""
+        encoding = self.description.metadata
+        return encoding.known(dataset.records(rows, encoding.names)) if encoding else None
 
-        Args:
-            number: Its place among others, for messages.
+    def read(self, image: Image) -> Pixels:
+        """Return one image as the graph takes it, shape (H, W, 3).
 
         Raises:
             ImageError: If it cannot be read; the message names it.
         """
-        [named] = named_images(image, number)
+        [named] = named_images(image)
         return self._fit(named)
 
     def _fit(self, image: NamedImage) -> Pixels:
@@ -191,8 +195,8 @@ class Engine:
             pixels: Images as `read` or the image cache of the same rule gives them, shape (N, H, W, 3).
 
         Raises:
-            BundleError: If the graph breaks on them.
-            ImageError: If they are not such pixels; OpenVINO would take them, and answer anything.
+            BundleError: If the graph cannot be run on them.
+            ImageError: If they are not such pixels; OpenVINO would accept them and give arbitrary answers.
         """
         expected = (*self.description.input.size, 3)
         if pixels.shape[1:] != expected or pixels.dtype != np.uint8:
@@ -213,7 +217,7 @@ class Engine:
         """Return the outputs of batches as one record.
 
         Raises:
-            BundleError: If a probability or rejection score is no finite number.
+            BundleError: If a probability or rejection score is not finite.
         """
         empty = [self.run(np.zeros((1, *self.description.input.size, 3), np.uint8))] if not batches else []
         joined = {
@@ -225,9 +229,9 @@ class Engine:
             if not np.isfinite(values).all():
                 odd = int((~np.isfinite(values).reshape(len(values), -1).all(axis=1)).sum())
                 raise BundleError(
-                    f"{self.bundle.path}: its {name} are no numbers for {odd} of "
-                    f"{counted(len(values), 'image')}. The model is damaged or has a wrong description of "
-                    "its pixels; do not use it."
+                    f"{self.bundle.path}: its output {name} is not a number for {odd} of "
+                    f"{counted(len(values), 'image')}. The model is damaged, or its description states the "
+                    "wrong pixels. Do not use it."
                 )
         return Answers(
             self.description,
@@ -241,18 +245,18 @@ class Engine:
 
 
 def _kept(source: Read, pixels: Pixels, number: int) -> Source | None:
-    """Return from where an image can be shown again: its file, or else its pixels while these are few."""
+    """Return the source from which an image can be shown again: its file, or its pixels if there are few."""
     if isinstance(source, Path) or callable(source):
         return source
     return pixels if number < _KEPT else None
 
 
 def _paired(images: Iterable[NamedImage], metadata: Iterable[Record | None]) -> Iterator[_Pair]:
-    """Yield each image with what is known of it."""
+    """Yield each image with its metadata."""
     missing = object()
     for image, record in zip_longest(images, metadata, fillvalue=missing):
         if image is missing or record is missing:
-            raise DataError("Expected metadata for each image but there are more of one than of the other.")
+            raise DataError("Expected one metadata record for each image but their numbers differ.")
         yield cast("NamedImage", image), cast("Record | None", record)
 
 
@@ -266,19 +270,19 @@ def load_model(
 ) -> Engine:
     """Return a model that answers: `load_model("model.onnx").predict(["mole.jpg"]).probabilities`.
 
-    The file is checked before any of it is run; no code from it is executed.
+    The file is checked before it is run, and no code in it is executed.
 
     Args:
-        path: A bundle, as `lesionwise bundle export` writes it, or the name of one that ships. The default
-            is `best`. `hub:owner/name`, or better `hub:owner/name@revision`, fetches one from a model hub.
-        runtime: "openvino", or "onnxruntime" where that extra is installed.
-        threads: Cores to use; all if left out.
-        streams: Batches that several threads may have computed at the same time.
-        precision: "fp32", "bf16" or "int8", or "auto" for the fastest that changes hardly an answer; the
-            bundle's own, which is fp32 for the models that ship, if left out.
+        path: A bundle of `lesionwise bundle export`, or the name of an included one; `best` if left out.
+            `hub:owner/name`, or better `hub:owner/name@revision`, fetches one from a model hub.
+        runtime: "openvino", or "onnxruntime" if that extra is installed.
+        threads: Number of cores to use; all if left out.
+        streams: Number of batches that several threads may compute at the same time.
+        precision: "fp32", "bf16" or "int8", or "auto" for the fastest that changes hardly an answer. If left
+            out, the bundle's own, which is fp32 for the included models.
 
     Raises:
-        BundleError: If the file is no bundle, damaged, or cannot be run, or not so.
+        BundleError: If the file is not a bundle, is damaged, or cannot be run, or not in this precision.
         MissingExtraError: If the runtime is not installed.
     """
     bundle = read_bundle(path)

@@ -1,7 +1,7 @@
 """Bundles at a model hub, through the hub's own client, huggingface_hub.
 
-Here: fetching a bundle by its name there, and sending a folder that `publishing` laid out. Not here: accounts
-and tokens, which the client has commands for.
+Here: fetching a bundle by its name, and sending a folder of `publishing`. Not here: accounts and tokens, for
+which the client has commands.
 """
 
 import re
@@ -22,18 +22,18 @@ _NAME: Final = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?"
 def fetch(name: str) -> Path:
     """Return the bundle `hub:owner/name` or `hub:owner/name@revision`, in the client's own cache.
 
-    A revision is a commit, tag or branch; with a commit, the file is the same for ever. Without a network,
-    what was fetched before is found again.
+    A revision is a commit, tag or branch; the file of a commit never changes. Without a network, earlier
+    downloads are used.
 
     Raises:
-        BundleError: If there is no such name, it cannot be reached, or the file does not have its checksum.
+        BundleError: If there is no such name, it cannot be reached, or the file does not match its checksum.
         MissingExtraError: If the client is not installed.
     """
     repo, revision = _parse(name.removeprefix(PREFIX))
     client = _client()
     try:
         folder = Path(client.snapshot_download(repo, revision=revision, allow_patterns=[MODEL, SUMS]))
-    except Exception as error:  # those of its HTTP library have no base that it promises
+    except Exception as error:  # the errors of its HTTP library have no documented base
         raise BundleError(
             f"{name}: cannot be fetched: {_reason(error)}. Without a network, pass the path of the file."
         ) from error
@@ -43,14 +43,14 @@ def fetch(name: str) -> Path:
     sums = folder / SUMS
     expected = re.search(rf"^(\w+)  {MODEL}$", sums.read_text() if sums.is_file() else "", re.MULTILINE)
     if expected and file_sha256(path) != expected[1]:
-        raise BundleError(f"{name}: its {MODEL} has not the checksum of its {SUMS}. Fetch it again.")
+        raise BundleError(f"{name}: its {MODEL} does not match the checksum in its {SUMS}. Fetch it again.")
     return path
 
 
 def push(folder: Path, name: str) -> tuple[str, ...]:
-    """Send what `publish` laid out, and return the addresses: of the model, and of the page if there is one.
+    """Send a folder of `publish`, and return the addresses of the model and of the page, if there is one.
 
-    A new model or space is private, until its owner makes it public. The token is that of the client.
+    A new model or space is private until its owner makes it public. The client provides the token.
 
     Args:
         name: `owner/name`.
@@ -76,8 +76,8 @@ def push(folder: Path, name: str) -> tuple[str, ...]:
             addresses.append(str(made.commit_url))
     except Exception as error:
         raise BundleError(
-            f"{name}: could not be sent: {_reason(error)}. {folder} is whole; send it later, or "
-            "with the hub's own tool."
+            f"{name}: could not be sent: {_reason(error)}. {folder} is complete: send it later, or with the "
+            "hub's own tool."
         ) from error
     return tuple(addresses)
 
@@ -85,7 +85,7 @@ def push(folder: Path, name: str) -> tuple[str, ...]:
 def _parse(name: str) -> tuple[str, str | None]:
     found = _NAME.fullmatch(name)
     if not found:
-        raise BundleError(f'{printable(name)}: expected "owner/name", to load also "owner/name@revision".')
+        raise BundleError(f'{printable(name)}: expected "owner/name" (or "owner/name@revision" to load).')
     return found["repo"], found["revision"]
 
 

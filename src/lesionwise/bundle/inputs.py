@@ -1,13 +1,13 @@
-"""What `Engine.predict` takes as images, and what of it is one image.
+"""From all that `Engine.predict` accepts to single images with names.
 
-Here: from paths, folders, patterns, Pillow images, open files, bytes, arrays and tensors to named sources
-that can be read. Not here: reading them by the rule of a bundle (`lesionwise.data.images`).
+Here: paths, folders, patterns, Pillow images, open files, bytes, arrays and tensors. Not here: reading them
+by the rule of a bundle (`lesionwise.data.images`).
 """
 
 import glob
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol, SupportsIndex
+from typing import IO, Any, Final, NamedTuple, Protocol, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,6 @@ from lesionwise.data.images import Pixels, rgb_pixels
 from lesionwise.data.pictures import TABLES_OF_IMAGES, find_pictures
 from lesionwise.data.storage import SCHEME
 from lesionwise.errors import ImageError
-
-
-class BinaryFile(Protocol):
-    """A file that is opened for reading bytes."""
-
-    def read(self, size: int = ..., /) -> bytes:
-        """Return its content."""
 
 
 class Tensor(Protocol):
@@ -41,32 +34,31 @@ class Tensor(Protocol):
         """Return a part."""
 
 
-Image = str | Path | bytes | NDArray[Any] | PillowImage | BinaryFile | Tensor
+Image = str | Path | bytes | NDArray[Any] | PillowImage | IO[bytes] | Tensor
 Read = Path | bytes | Pixels | Callable[[], bytes]
 _RGB: Final = 3
 _IMAGE_SIDES: Final = (2, 3)  # dimensions of one image; several have one more, and a list of paths has one
 
 
 class NamedImage(NamedTuple):
-    """An image by its name, with what can be read, and the id that a table of paths gives it."""
+    """An image with its name, its source, and its id in a table of paths."""
 
     name: str
     source: Read
     image_id: str = ""
 
 
-def named_images(images: Image | Iterable[Image], first: int = 0) -> Iterator[NamedImage]:
-    """Yield each image with its name. A file that is missing is found out when it is read.
+def named_images(images: Image | Iterable[Image]) -> Iterator[NamedImage]:
+    """Yield each image with its name. Whether its file exists shows when it is read.
 
     Args:
         images: One image or several; a folder, a pattern, a zip or a CSV of paths stands for all its images.
-        first: Number of the first image, for the names of images that are no files.
 
     Raises:
-        DataError: If a place that is not called like an image does not exist, or a place holds no image.
-        ImageError: If something is no image; the message names it.
+        DataError: If a place without the name of an image does not exist, or a place holds no image.
+        ImageError: If something is not an image; the message names it.
     """
-    place = first
+    place = 0
     for image in [images] if _is_one(images) else images:
         for named in _read_one(image, f"image {place}"):
             yield named
@@ -74,7 +66,6 @@ def named_images(images: Image | Iterable[Image], first: int = 0) -> Iterator[Na
 
 
 def _is_one(images: Image | Iterable[Image]) -> TypeIs[Image]:
-    """Return whether this is one image, and not several."""
     if isinstance(images, str | Path | bytes | bytearray | PillowImage | Mapping) or hasattr(images, "read"):
         return True
     if hasattr(images, "__array__"):
@@ -127,15 +118,12 @@ def _content_of(file: Any, name: str) -> bytes:  # noqa: ANN401 (anything with `
     if not isinstance(content, bytes):
         raise ImageError(f'{name}: is opened as text. Open it as bytes: open(path, "rb").')
     if not content:
-        raise ImageError(f"{name}: is at its end. Go to its start first: file.seek(0).")
+        raise ImageError(f"{name}: was already read to its end. Go back to its start first: file.seek(0).")
     return content
 
 
 def _pixels_of(image: Any) -> NDArray[Any]:  # noqa: ANN401 (anything that becomes an array)
-    """Return an array or tensor as RGB pixels (H, W, 3) of uint8.
-
-    Tensors of PyTorch may have their channels first, as is usual there.
-    """
+    """Return an array or tensor as RGB pixels (H, W, 3) of uint8; only tensors may have channels first."""
     is_tensor = hasattr(image, "detach")
     if is_tensor:
         image = image.detach().cpu()
@@ -154,7 +142,7 @@ def _pixels_of(image: Any) -> NDArray[Any]:  # noqa: ANN401 (anything that becom
     if not (low >= 0 and high <= 1):
         raise ImageError(
             f"expected floats from 0 to 1 but found {low:.3g} to {high:.3g}. Pass pixels from 0 to 255 as "
-            "uint8, and none that were normalised: the model does that itself"
+            "uint8. Do not normalise them: the model does that itself"
         )
     whole: Pixels = np.rint(255 * pixels).astype(np.uint8)
     return whole

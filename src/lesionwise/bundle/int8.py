@@ -1,10 +1,10 @@
 """The convolutions of a graph in eight bits, on OpenVINO.
 
-The file holds one graph, in fp32, and the range of values that each convolution was given on `cal`. When
-int8 is asked for, two roundings are put in front of each convolution as the graph is loaded: of its input, to
-256 steps within that range, and of its weights, to 255 steps within the range of each output channel.
-OpenVINO then computes the convolution with integers. Three kinds of layers stay as they are, because rounding
-them costs most answers and saves little time: the first convolution, depthwise ones, and the head.
+The file holds one graph in fp32, and the range of the inputs of each convolution on `cal`. For int8, two
+roundings are added in front of each convolution when the graph is loaded: of its input, to 256 steps within
+that range, and of its weights, to 255 steps within the range of each output channel. OpenVINO then computes
+the convolution with integers. Three kinds of layers are not rounded, because that would change the most
+answers and save little time: the first convolution, depthwise ones, and the head.
 
 Here: which convolutions, and the roundings. Not here: measuring the ranges and what int8 changes
 (`lesionwise.export.precision`).

@@ -1,4 +1,4 @@
-"""The licence of the weights, however it was spelled: as model hubs want it, and in words.
+"""The licence of the weights: in the spelling of model hubs, and in words.
 
 Here: spelling. Not here: the texts of licences (`publishing`).
 """
@@ -10,7 +10,7 @@ from typing import Final
 LICENCE_FILE: Final = "LICENSE"
 _CREATIVE_COMMONS: Final = re.compile(r"cc-(by|by-sa|by-nc|by-nd|by-nc-sa|by-nc-nd)-(4\.0)")
 _HUB_ID: Final = re.compile(r"[a-z0-9][a-z0-9.+-]*")
-_CARD_HEADER: Final = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+CARD_HEADER: Final = re.compile(r"\A---\n.*?\n---\n+", re.DOTALL)
 _LICENCE_LINE: Final = re.compile(r"^(license|license_name): (.+)$", re.MULTILINE)
 
 
@@ -48,7 +48,7 @@ def licence_of_card(card: str) -> str:
         >>> licence_of_card("---\nlicense: cc-by-nc-4.0\n---\n"), licence_of_card("# A card")
         ('CC BY-NC 4.0', '')
     """
-    header = _CARD_HEADER.match(card)
+    header = CARD_HEADER.match(card)
     stated = dict(_LICENCE_LINE.findall(header[0])) if header else {}
     if "license_name" in stated:
         return str(json.loads(stated["license_name"]))

@@ -4,8 +4,8 @@ Here: the envelope (graph, description, checksum), sealing and opening it. Not h
 
 A bundle is an ONNX file with two metadata entries at its very end: `lesionwise`, the description, and
 `lesionwise.sha256`, the SHA-256 of every byte before that entry. A cut, a flipped bit or an edited number is
-found before anything is parsed by foreign code. The checksum guards against accidents, not against somebody
-who means harm: what such a file could do is bounded by `onnx_file.verify_self_contained`.
+found before foreign code parses anything. The checksum guards against accidents, not against malice:
+`onnx_file.verify_self_contained` limits what a malicious file can do.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ SHIPPED: Final = ("best", "larger")
 
 KEY: Final = "lesionwise"
 CHECKSUM_KEY: Final = "lesionwise.sha256"
-MAX_BYTES: Final = 1 << 30  # a file is read into memory whole; VGG16 has 0.55 GB
+MAX_BYTES: Final = 1 << 30  # the whole file is read into memory; VGG16 has 0.55 GB
 MAX_DESCRIPTION_BYTES: Final = 1 << 20
 _CHECKSUM_BYTES: Final = len(metadata_entry(CHECKSUM_KEY, b"0" * 64))
 
@@ -61,8 +61,8 @@ def read_bundle(path: str | Path | None = None) -> Bundle:
     """Read a bundle and check all that can be checked without running it.
 
     Args:
-        path: The file, or the name of one that ships with the package, unless a file is called so; left
-            out, `best`. Or `hub:owner/name@revision`, one at a model hub.
+        path: The file; or the name of an included bundle, unless there is a file of that name; or
+            `hub:owner/name@revision`, one at a model hub. Left out, it is `best`.
 
     Raises:
         BundleError: If it cannot be read, is damaged, foreign, of a newer schema, or needs other files.
@@ -72,35 +72,23 @@ def read_bundle(path: str | Path | None = None) -> Bundle:
             return read_bundle(shipped)
     path = fetch(str(path)) if str(path).startswith(PREFIX) else Path(path)
     verify_bundle_path(path)
+    if not path.is_file():
+        raise BundleError(f"{path}: expected a bundle but there is no such file.")
+    if path.stat().st_size > MAX_BYTES:
+        raise BundleError(f"{path}: is larger than {MAX_BYTES >> 20} MB, the most that a bundle may have.")
     try:
-        content = read_content(path)
-        return Bundle(path, content, sha256(content).hexdigest(), open_content(content))
-    except BundleError as error:
-        raise BundleError(f"{path}: {error}.") from error
+        return _checked(path, path.read_bytes())
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error.strerror}.") from error
 
 
 def verify_bundle_path(path: Path) -> None:
-    """Make sure that a bundle exists, or that a model of that name ships."""
+    """Make sure that a bundle exists, or that a model of that name is included."""
     if str(path) not in SHIPPED and not str(path).startswith(PREFIX) and not path.exists():
         raise BundleError(
             f"{path}: expected a bundle, or one of the models that ship ({', '.join(SHIPPED)}), but there is "
             f"no such file.{did_you_mean(str(path), SHIPPED)}"
         )
-
-
-def read_content(path: Path) -> bytes:
-    """Return the bytes of a file that is not too large to be a model.
-
-    Raises:
-        BundleError: If it is missing or too large; the message does not name it.
-    """
-    if not path.is_file():
-        raise BundleError("expected a bundle but there is no such file")
-    if path.stat().st_size > MAX_BYTES:
-        raise BundleError(f"is larger than {MAX_BYTES >> 20} MB, which no bundle is")
-    return path.read_bytes()
 
 
 def open_content(content: bytes) -> Description:
@@ -109,14 +97,20 @@ def open_content(content: bytes) -> Description:
     ours = [value for key, value in entries if key == KEY]
     if not ours:
         raise BundleError(
-            "is not a lesionwise bundle: it does not describe itself. "
-            'Run "lesionwise bundle import" to make one of it'
+            "is not a lesionwise bundle: it has no description of itself. "
+            'Run "lesionwise bundle import" to convert it'
         )
     if len(ours) > 1:
         raise BundleError("has more than one description")
     if len(ours[0]) > MAX_DESCRIPTION_BYTES:
-        raise BundleError(f"has a description that is too long: more than {MAX_DESCRIPTION_BYTES:,} bytes")
-    _verify_checksum(content)
+        raise BundleError(
+            f"has a description of more than {MAX_DESCRIPTION_BYTES:,} bytes, which is too long"
+        )
+    body, end = content[:-_CHECKSUM_BYTES], content[-_CHECKSUM_BYTES:]
+    if end != metadata_entry(CHECKSUM_KEY, sha256(body).hexdigest().encode()):
+        raise BundleError(
+            "is damaged or was changed after its export: its checksum does not fit. Copy it again"
+        )
     description = parse_description(bytes(ours[0]))
     _verify_ports(verify_self_contained(content), description)
     return description
@@ -124,15 +118,18 @@ def open_content(content: bytes) -> Description:
 
 def assemble(content: bytes, description: Description, path: Path) -> Bundle:
     """Return a bundle that is not written yet, checked as a reader would check it."""
-    sealed = seal(content, description)
+    return _checked(path, seal(content, description))
+
+
+def _checked(path: Path, content: bytes) -> Bundle:
     try:
-        return Bundle(path, sealed, sha256(sealed).hexdigest(), open_content(sealed))
+        return Bundle(path, content, sha256(content).hexdigest(), open_content(content))
     except BundleError as error:
         raise BundleError(f"{path}: {error}.") from error
 
 
 def verify_writable(path: Path) -> None:
-    """Make sure that a bundle can go to a path, before the work that ends in it."""
+    """Make sure that a bundle can be written to a path, before the work starts."""
     if path.is_dir():
         raise BundleError(f"{path}: expected --out to name a file but it is a folder.")
 
@@ -144,34 +141,22 @@ def write_bundle(bundle: Bundle) -> None:
 
 
 def verify_servable(bundle: Bundle) -> None:
-    """Refuse a bundle whose scores are not what they seem."""
+    """Refuse a bundle whose scores are misleading."""
     stamp = bundle.description.stamp
     if stamp:
         raise BundleError(
             f"{bundle.path}: {stamp}: it was trained on lesions that it was tested on, so nobody knows how "
-            'good it is; it is not served. Train on a split by lesion ("lesionwise data split") and '
-            "export that."
+            'good it is. It is not served. Train on a split by lesion ("lesionwise data split") and export '
+            "that model."
         )
 
 
 def verify_pinned(bundle: Bundle, sha256: str) -> None:
-    """Make sure that a bundle is the one that somebody relies on.
-
-    Args:
-        sha256: SHA-256 of the file that is meant, all 64 digits.
-    """
+    """Make sure that a bundle has the expected SHA-256 (all 64 digits)."""
     if bundle.sha256 != sha256.strip().lower():
         raise BundleError(
             f"{bundle.path}: expected the SHA-256 {sha256.strip()} but found {bundle.sha256}. "
             "Pass the file that you mean, or its hash."
-        )
-
-
-def _verify_checksum(content: bytes) -> None:
-    body, end = content[:-_CHECKSUM_BYTES], content[-_CHECKSUM_BYTES:]
-    if end != metadata_entry(CHECKSUM_KEY, sha256(body).hexdigest().encode()):
-        raise BundleError(
-            "is damaged or was changed after its export: its checksum does not fit. Copy it again"
         )
 
 
@@ -188,7 +173,7 @@ def _verify_ports(ports: Ports, description: Description) -> None:
     if ports.inputs != expected_inputs:
         raise BundleError(f"expected {_in_words(expected_inputs)} but found {_in_words(ports.inputs)}")
     if tuple(ports.outputs) != description.outputs:
-        raise BundleError(f"describes the outputs {description.outputs} but has {tuple(ports.outputs)}")
+        raise BundleError(f"expected the outputs {description.outputs} but found {tuple(ports.outputs)}")
     classes = len(description.classes)
     sides = {"embedding": (None,), "ood_score": (), "cam": (classes, None, None)}
     for name, port in ports.outputs.items():
@@ -197,4 +182,4 @@ def _verify_ports(ports: Ports, description: Description) -> None:
             there == wanted for there, wanted in zip(port.sides, expected, strict=True) if wanted
         )
         if port.kind != FLOAT or not fits:
-            raise BundleError(f"has an output {name} of an unexpected shape or kind: {port}")
+            raise BundleError(f"has an output {name} with an unexpected shape or type: {port}")

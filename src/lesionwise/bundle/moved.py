@@ -1,7 +1,6 @@
-"""What moved from one model to the next: every claim of two descriptions, side by side.
+"""What changed from one model to the next: the claims in which two descriptions differ.
 
-Here: comparing what bundles state. Not here: whether it is true (`predict.check`), and which is better
-(`evaluation.scores`).
+Not here: whether a claim is true (`predict.check`), and which model is better (`evaluation.scores`).
 """
 
 from collections.abc import Iterator
@@ -10,7 +9,8 @@ from typing import Any, Final, NamedTuple
 from lesionwise.bundle.description import Description
 
 _LEFT_OUT: Final = ("card", "measured_on", "packages", "seen", "test_images")
-"""Texts and lists that differ between any two models and say nothing about their answers."""
+"""Texts and lists that differ between any two models and do not concern their answers."""
+_NAMING: Final = ("question", "aim", "at_least", "name", "model")  # what distinguishes the entries of a list
 ABSENT: Final = "none"
 
 
@@ -19,8 +19,8 @@ class Moved(NamedTuple):
 
     Attributes:
         claim: Its place in the description, such as `calibration.scaling.temperature`.
-        old: As the older bundle has it; "none" if it has none.
-        new: As the newer one has it.
+        old: Value in the older bundle; "none" if there is none.
+        new: Value in the newer one.
     """
 
     claim: str
@@ -31,13 +31,12 @@ class Moved(NamedTuple):
 def moved_claims(old: Description, new: Description) -> list[Moved]:
     """Return every claim in which two bundles differ, in the order of the description."""
     before, after = (dict(_claims(one.model_dump(mode="json"))) for one in (old, new))
-    names = [*before, *(name for name in after if name not in before)]
-    pairs = ((name, before.get(name, ABSENT), after.get(name, ABSENT)) for name in names)
-    return [Moved(*pair) for pair in pairs if pair[1] != pair[2]]
+    found = (Moved(name, before.get(name, ABSENT), after.get(name, ABSENT)) for name in before | after)
+    return [one for one in found if one.old != one.new]
 
 
 def _claims(value: Any, where: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401 (whatever JSON holds)
-    """Yield each leaf of a description with the way to it; a score with its interval is one leaf."""
+    """Yield each leaf of a description with its path; a score with its interval is one leaf."""
     if isinstance(value, dict) and {"value", "low", "high"} <= value.keys():
         yield where, "{value:.4f} ({low:.4f} to {high:.4f})".format(**value)
     elif isinstance(value, dict):
@@ -46,12 +45,7 @@ def _claims(value: Any, where: str = "") -> Iterator[tuple[str, str]]:  # noqa: 
                 yield from _claims(inner, f"{where}.{name}" if where else name)
     elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
         for inner in value:
-            yield from _claims(inner, f"{where}[{_name(inner)}]")
+            name = " ".join(str(inner[key]) for key in _NAMING if inner.get(key) is not None)
+            yield from _claims(inner, f"{where}[{name}]")
     elif value is not None:
         yield where, str(value)
-
-
-def _name(entry: dict[str, Any]) -> str:
-    """Return what tells one entry of a list from the others."""
-    keys = ("question", "aim", "at_least", "name", "model")
-    return " ".join(str(entry[key]) for key in keys if entry.get(key) is not None)

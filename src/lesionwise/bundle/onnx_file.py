@@ -1,8 +1,8 @@
-"""What an ONNX file holds, found out before any runtime opens it.
+"""The content of an ONNX file, read before any runtime opens it.
 
-Here: the entries of its metadata, its inputs and outputs, and refusing what a bundle never has: data in other
-files, operators from elsewhere, code in branches and loops. Not here: the description (`description`), and
-running it (`engine`). The package `onnx` would do the reading at the price of 31 MB in every install.
+Here: its metadata entries, its inputs and outputs, and the refusal of what a bundle never has: data in other
+files, foreign operators, code in branches and loops. Not here: the description (`description`), and running
+it (`engine`). The package `onnx` could read it too, but would add 31 MB to every install.
 
 References:
     https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (the field numbers)
@@ -57,7 +57,8 @@ class Ports:
 
 def read_metadata(content: bytes) -> list[tuple[str, memoryview]]:
     """Return the metadata entries of an ONNX file in their order."""
-    return [(wire.text(entry, 1), _last(entry, 2)) for entry in wire.messages(memoryview(content), METADATA)]
+    entries = wire.messages(memoryview(content), METADATA)
+    return [(wire.text(entry, 1), wire.last(entry, 2)) for entry in entries]
 
 
 def metadata_entry(key: str, value: bytes) -> bytes:
@@ -74,7 +75,7 @@ def verify_self_contained(content: bytes) -> Ports:
     model = memoryview(content)
     graphs = list(wire.messages(model, _GRAPH))
     if len(graphs) != 1:
-        raise BundleError("holds no graph, or more than one")
+        raise BundleError(f"expected one graph but found {len(graphs)}")
     if any(number in (_TRAINING, _FUNCTIONS) for number, _ in wire.fields(model)):
         raise BundleError("has functions or training graphs of its own, which a bundle never has")
     graph = graphs[0]
@@ -93,12 +94,12 @@ def verify_self_contained(content: bytes) -> Ports:
 def _verify_node(node: memoryview) -> None:
     domain, operator = wire.text(node, _DOMAIN), printable(wire.text(node, _OPERATOR))
     if domain not in _OWN_DOMAINS:
-        raise BundleError(f'uses the operator "{operator}" of "{printable(domain)}", not one of ONNX')
+        raise BundleError(f'uses the operator "{operator}" of "{printable(domain)}", which is not of ONNX')
     for attribute in wire.messages(node, _ATTRIBUTES):
         for number, value in wire.fields(attribute):
             if number in _GRAPHS or number in _SPARSE_TENSORS:
                 raise BundleError(
-                    f'uses "{operator}" with a graph or sparse numbers inside; a bundle never does'
+                    f'uses "{operator}" with a graph or sparse numbers inside, which a bundle never does'
                 )
             if number in _TENSORS and not isinstance(value, int):
                 _verify_tensor(value)
@@ -109,28 +110,20 @@ def _verify_tensor(tensor: memoryview) -> None:
     if any(place) or any(number == _ELSEWHERE for number, _ in wire.fields(tensor)):
         raise BundleError("keeps weights in another file. Export it as one file, without external data")
     kinds, dims = wire.numbers(tensor, _TYPE), wire.numbers(tensor, _DIMS)
-    raw = _last(tensor, _RAW)
+    raw = wire.last(tensor, _RAW)
     size = _ITEM_BYTES.get(kinds[-1] if kinds else 0)
     if len(raw) and size is not None and prod(dims) * size != len(raw):
-        raise BundleError("is damaged: weights do not have the size that they state")
+        raise BundleError("is damaged: some weights do not have their stated size")
 
 
 def _ports(infos: Iterable[memoryview]) -> dict[str, Port]:
     found: dict[str, Port] = {}
     for info in infos:
-        tensor = _last(_last(info, 2), 1)
+        tensor = wire.last(wire.last(info, 2), 1)
         kinds = wire.numbers(tensor, 1)
-        sides = [wire.numbers(dim, 1) for dim in wire.messages(_last(tensor, 2), 1)]
+        sides = [wire.numbers(dim, 1) for dim in wire.messages(wire.last(tensor, 2), 1)]
         name = wire.text(info, 1)
         if name in found:
-            raise BundleError(f'has two inputs or outputs of the name "{printable(name)}"')
+            raise BundleError(f'has two inputs or outputs with the name "{printable(name)}"')
         found[name] = Port(kinds[-1] if kinds else 0, tuple(side[-1] if side else None for side in sides))
     return found
-
-
-def _last(message: memoryview, number: int) -> memoryview:
-    """Return the last value of a field, as protocol buffers have it; nothing where it is missing."""
-    last = memoryview(b"")
-    for value in wire.messages(message, number):
-        last = value
-    return last

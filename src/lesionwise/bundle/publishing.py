@@ -1,10 +1,9 @@
-"""A folder ready for a model hub: the bundle, its card with the header that hubs read, checksums, licence.
+"""A folder for a model hub: the bundle, its card with the header that hubs read, checksums, licence.
 
 Here: what may be published, and the files. Not here: uploading (`hub`).
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -13,11 +12,17 @@ from typing import Final
 
 from lesionwise.bundle.description import Description
 from lesionwise.bundle.hub import MODEL, PAGE, SUMS
-from lesionwise.bundle.licence import LICENCE_FILE, creative_commons, licence_in_words, licence_lines
+from lesionwise.bundle.licence import (
+    CARD_HEADER,
+    LICENCE_FILE,
+    creative_commons,
+    licence_in_words,
+    licence_lines,
+)
 from lesionwise.bundle.load import Bundle, read_bundle
 from lesionwise.errors import BundleError, RunError
 from lesionwise.files import atomic_folder, file_sha256
-from lesionwise.run_folder import RunFolder, open_run_folder
+from lesionwise.run_folder import open_run_folder
 
 CARD: Final = "README.md"
 _HUB_SCORES: Final = {
@@ -26,7 +31,6 @@ _HUB_SCORES: Final = {
     "macro_auc": "roc_auc",
 }
 _TAGS: Final = ("dermatoscopy", "skin-lesion", "medical-imaging", "research-only", "onnx")
-_HEADER: Final = re.compile(r"\A---\n.*?\n---\n+", re.DOTALL)
 
 _HOW_TO: Final = """
 ## How to use this file
@@ -39,10 +43,10 @@ _HOW_TO: Final = """
     answers = lesionwise.load_model("{model}").predict(["photograph.jpg"])
     print(answers.probabilities, answers.decisions.decision)
 
-It is one ONNX file that describes itself: `lesionwise bundle show {model}`. `lesionwise bundle verify --model
-{model}` works its scores out anew. Its input `image` takes RGB images of {height} by {width} pixels as bytes,
-shape (N, {height}, {width}, 3); its outputs are {outputs}, with classes in the order {classes}.
-`sha256sum --check {sums}` finds damaged copies.
+It is one ONNX file that contains its own description: `lesionwise bundle show {model}`. `lesionwise bundle
+verify --model {model}` computes its scores again. Its input `image` takes RGB images of {height} by {width}
+pixels as bytes, shape (N, {height}, {width}, 3). Its outputs are {outputs}, with classes in the order
+{classes}. `sha256sum --check {sums}` finds damaged copies.
 """
 _CC_TEXT: Final = """{name}
 
@@ -55,7 +59,7 @@ Its text: https://creativecommons.org/licenses/{kind}/{version}/legalcode
 
 @dataclass(frozen=True)
 class Publication:
-    """What was laid out."""
+    """A folder that is ready for a hub."""
 
     folder: Path
     files: tuple[str, ...]
@@ -69,17 +73,17 @@ def publish(
     licence_text: Path | None = None,
     page: Callable[[Bundle], Mapping[str, bytes]] | None = None,
 ) -> Publication:
-    """Lay out a run or a bundle for a model hub.
+    """Write the folder of a run or a bundle for a model hub.
 
     Args:
         source: A bundle, or a run folder whose `model.onnx` was exported from its present weights.
-        folder: Does not exist yet, or is empty; it is there whole or not at all.
-        licence_text: The text of the licence, for one that is not of Creative Commons.
+        folder: A new or empty folder; it is written completely or not at all.
+        licence_text: File with the text of a licence that is not one of Creative Commons.
         page: Makes the files of a page that runs the bundle; they go into the folder `page`.
 
     Raises:
         BundleError: If the bundle is stamped as leaky, or lacks card, calibration or licence.
-        RunError: If the run has no bundle, or another one than its weights; or the folder holds something.
+        RunError: If the run has no bundle, or one of other weights, or if the folder is not empty.
     """
     bundle = _bundle_of(source)
     verify_publishable(bundle)
@@ -93,22 +97,25 @@ def publish(
     if page is not None:
         own = {**page(bundle), LICENCE_FILE: files[LICENCE_FILE]}
         files |= {f"{PAGE}/{name}": content for name, content in {**own, SUMS: _sums(own)}.items()}
-    _write(folder, files)
+    with atomic_folder(folder) as growing:
+        for name, content in files.items():
+            (growing / name).parent.mkdir(parents=True, exist_ok=True)
+            (growing / name).write_bytes(content)
     return Publication(folder, tuple(files), bundle.sha256)
 
 
 def verify_publishable(bundle: Bundle) -> None:
-    """Refuse what a stranger could not judge, or would judge wrong."""
+    """Refuse a bundle that a stranger could not judge, or would misjudge."""
     description = bundle.description
     if description.stamp:
         raise BundleError(
-            f"{bundle.path}: {description.stamp}: it was trained on lesions that it was tested on; it is not "
-            "published. Train on a split by lesion and export that."
+            f"{bundle.path}: {description.stamp}: it was trained on lesions that it was tested on, so it is "
+            "not published. Train on a split by lesion and export that model."
         )
     lacking = {
-        "calibration, so that nobody knows what its probabilities mean": description.calibration is None,
-        "card that says what it is for and what was measured": not description.card.strip(),
-        "licence: nobody may use what has none": not description.licence.strip(),
+        "calibration, so nobody knows what its probabilities mean": description.calibration is None,
+        "card that states its purpose and its measurements": not description.card.strip(),
+        "licence, and without one nobody may use it": not description.licence.strip(),
     }
     for thing, is_lacking in lacking.items():
         if is_lacking:
@@ -133,24 +140,18 @@ def _bundle_of(source: Path) -> Bundle:
             f'"lesionwise bundle export {source}".'
         )
     bundle = read_bundle(path)
-    _verify_present(run, bundle)
+    made_of = bundle.description.provenance.checkpoints if bundle.description.provenance else ()
+    if run.best.is_file() and file_sha256(run.best) not in made_of:
+        raise RunError(
+            f"{path}: was exported from other weights than this run has now. "
+            f'Run "lesionwise bundle export {source}" again.'
+        )
     return bundle
 
 
-def _verify_present(run: RunFolder, bundle: Bundle) -> None:
-    """Refuse a bundle that was exported before its run was trained anew."""
-    weights = run.best
-    made_of = bundle.description.provenance.checkpoints if bundle.description.provenance else ()
-    if weights.is_file() and file_sha256(weights) not in made_of:
-        raise RunError(
-            f"{bundle.path}: was not made of the present weights of this run. "
-            f'Run "lesionwise bundle export {run.path}" anew.'
-        )
-
-
 def _card(description: Description) -> str:
-    """Return the card with a header made from the bundle itself, and what to do with the file."""
-    words = _HEADER.sub("", description.card).strip()
+    """Return the card with a header made from the bundle itself, and instructions for its use."""
+    words = CARD_HEADER.sub("", description.card).strip()
     how = _HOW_TO.format(
         model=MODEL,
         sums=SUMS,
@@ -202,17 +203,10 @@ def _licence_text(bundle: Bundle, given: Path | None) -> str:
     found = creative_commons(licence)
     if not found:
         raise BundleError(
-            f"{bundle.path}: has the licence {licence}, whose text is not known here; pass --licence-text."
+            f"{bundle.path}: has the licence {licence}, whose text lesionwise does not include. Pass it with "
+            "--licence-text."
         )
     kind, version = found
     return _CC_TEXT.format(
         name=bundle.description.name, spelled=licence_in_words(licence), kind=kind, version=version
     )
-
-
-def _write(folder: Path, files: dict[str, bytes]) -> None:
-    with atomic_folder(folder) as growing:
-        for name, content in files.items():
-            path = growing / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Answers as a person reads them: sentences and rows for a terminal, HTML for a notebook."""
+"""Answers for people: sentences and rows for a terminal, HTML for a notebook."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -22,7 +22,7 @@ DECISIONS: Final = {
     "uncertain": "uncertain",
     "not_a_lesion_image": "not recognised as a lesion image",
 }
-"""How a decision is called in a sentence, by its code."""
+"""The name of each decision in a sentence."""
 _UNCALIBRATED: Final = "not calibrated: its probabilities are raw, and no diagnosis can be excluded."
 _IN_REPR: Final = 5  # answers that a repr shows
 _IN_NOTEBOOK: Final = 12  # answers that a notebook shows
@@ -31,7 +31,7 @@ _QUALITY: Final = 88  # of the JPEGs in a notebook
 
 
 def describe_answer(answer: "Answer") -> str:
-    """Return an answer in some lines: the decision, the set, the malignant share, all seven probabilities."""
+    """Return an answer in lines: the decision, the set, the malignant share, all seven probabilities."""
     ranked = sorted(answer.probabilities.items(), key=lambda item: -item[1])
     share = f"{_percent(answer.malignant_probability)} malignant or pre-malignant ({', '.join(MALIGNANT)})"
     facts = [_set_in_words(answer), f"{share}.{_melanoma_in_words(answer)}"]
@@ -40,7 +40,7 @@ def describe_answer(answer: "Answer") -> str:
 
 
 def decision_in_words(answer: "Answer") -> str:
-    """Return what was decided about an image, in a sentence or two."""
+    """Return the decision on an image in one to three sentences."""
     likeliest = (
         f"{NAMES[answer.top]} ({answer.top}) with {_percent(answer.probabilities[answer.top]).strip()}"
     )
@@ -52,7 +52,7 @@ def decision_in_words(answer: "Answer") -> str:
 
 
 def describe_answers(answers: "Answers") -> str:
-    """Return some answers as a table of a few rows."""
+    """Return the first answers as a table."""
     name = answers.description.name
     if not len(answers):
         return f"{name}: no answers"
@@ -64,12 +64,12 @@ def describe_answers(answers: "Answers") -> str:
 
 
 def name_width(names: Iterable[str]) -> int:
-    """Return how wide the column of names is; longer names are cut at their front."""
+    """Return the width of the column of names; longer names lose their beginning."""
     return min(_LONGEST_NAME, max(len("image"), *map(len, names)))
 
 
 def table_head(width: int) -> str:
-    """Return the heads of the columns of `table_row`. `width`: width of the column of names."""
+    """Return the column heads of `table_row`. `width`: width of the column of names."""
     return (
         f"{'image':{width}}  {'decision':18}  {'top':5}  {'prob.':>6}  {'malignant':>9}  cannot be excluded"
     )
@@ -87,17 +87,17 @@ def table_row(answer: "Answer", width: int, name: str = "") -> str:
 
 
 def describe_counts(decisions: dict[str, int]) -> str:
-    """Return how many images got each decision, in words. `decisions`: number of images by decision."""
+    """Return a sentence with the number of images for each decision."""
     return ", ".join(f"{number:,} {DECISIONS[name]}" for name, number in decisions.items() if number)
 
 
 def describe_several(files: int) -> str:
-    """Return what was done with files that hold several pictures."""
-    return f"{counted(files, 'file holds', 'files hold')} several pictures; the first was used."
+    """Return a sentence about the files that contain several pictures."""
+    return f"{counted(files, 'file contains', 'files contain')} several pictures; the first was used."
 
 
 def warnings_about(description: Description) -> list[str]:
-    """Return what to know before any answer: a model leaks, learnt from drawings, or is uncalibrated."""
+    """Return the warnings before all answers: the model leaks, learnt from drawings, or is uncalibrated."""
     warnings = {
         f"{description.stamp}: do not trust the scores of this model.": bool(description.stamp),
         PHANTOM_WARNING: description.learnt_from == "phantom",
@@ -131,7 +131,7 @@ def draw_over(pixels: Pixels, values: "Float32s", zoom: float) -> Pixels:
     """Return an image with a map over the part that the network looks at; the rest is darker.
 
     Args:
-        pixels: The image as the network was given it, shape (H, W, 3).
+        pixels: The input of the network, shape (H, W, 3).
         values: What each place adds to a logit, shape of any size.
     """
     seen = centred_slices((pixels.shape[0], pixels.shape[1]), zoom)
@@ -141,7 +141,7 @@ def draw_over(pixels: Pixels, values: "Float32s", zoom: float) -> Pixels:
 
 
 def _pictures(answer: "Answer") -> tuple[str, str]:
-    """Return the image, and the image with its map, as addresses; empty where there is none."""
+    """Return the image, and the image with its map, as data URIs; empty if there is none."""
     pixels = answer.read_pixels()
     if pixels is None:
         return "", ""

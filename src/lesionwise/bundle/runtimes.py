@@ -1,4 +1,4 @@
-"""The two runtimes that a graph can run on: OpenVINO, and ONNX Runtime as an extra.
+"""The two runtimes for graphs: OpenVINO, and ONNX Runtime as an extra.
 
 Here: from the bytes of a graph to a function on arrays; speed settings. Not here: checking the bytes
 (`load`), images and answers (`engine`).
@@ -29,10 +29,10 @@ Run = Callable[[Inputs], Arrays]
 NO_RANGES: Final[Ranges] = MappingProxyType({})
 
 _FIRST: Final = threading.Lock()
-"""Each thread's first call is alone: OpenVINO's bindings set themselves up for numpy at the first of all, and
-two threads that do so at once wait for each other for ever, one with Python's lock and one with theirs."""
+"""The first call of each thread runs alone. OpenVINO's bindings initialise numpy in the first call of all,
+and two threads that do this at the same time deadlock: one holds Python's lock, the other OpenVINO's."""
 _TELEMETRY: Final = "openvino_telemetry"
-_AT_ONCE: Final = 2  # images of a batch: what a network makes of more does not fit into a core's cache
+_AT_ONCE: Final = 2  # images of a batch: the activations of more do not fit into a core's cache
 _ONLY_ERRORS: Final = 3  # of ONNX Runtime's log levels
 
 
@@ -46,15 +46,15 @@ def start(
     streams: int = 1,
     ranges: Ranges = NO_RANGES,
 ) -> Run:
-    """Return the function that runs a graph: arrays by the name of the input in, one for each output out.
+    """Return the function that runs a graph, from arrays by input to arrays by output.
 
     Args:
-        precision: What it is computed in; ONNX Runtime's CPU kernels know no bf16 and take fp32.
-        ranges: For int8, the ranges of what convolutions are given; without any the graph is run as it is.
-        threads: On how many cores; all if None.
-        streams: Calls from as many threads are computed at the same time, each on its part of the cores. All
-            cores for one call answer it soonest; a core for each call answers more of them, because the
-            cores of one call wait for one another after every layer.
+        precision: Number format; ONNX Runtime's CPU kernels have no bf16 and use fp32.
+        ranges: Ranges of the inputs of convolutions for int8; without any, the graph runs unchanged.
+        threads: Number of cores; all if None.
+        streams: Number of calls from different threads that are computed at the same time. They share the
+            cores. One call is fastest on all cores, but a core for each call gives more answers per second:
+            the cores of one call wait for each other after every layer.
 
     Raises:
         BundleError: If the runtime cannot build the graph; the function raises it if it cannot be run.
@@ -79,7 +79,7 @@ def _refusal(what: str) -> Iterator[None]:
         yield
     except MissingExtraError:
         raise
-    except Exception as error:  # those of ONNX Runtime have no base of their own
+    except Exception as error:  # the errors of ONNX Runtime have no common base
         reason = (str(error).strip().splitlines() or ["it gives no reason"])[-1]
         raise BundleError(f"{what}: {printable(reason)}") from error
 
@@ -93,10 +93,10 @@ def _start_openvino(
     ranges: Ranges,
 ) -> Run:
     openvino = import_openvino()
-    rounded = precision == "int8" and ranges  # its other layers run in bf16 where the processor does
+    rounded = precision == "int8" and ranges  # the other layers run in bf16 if the processor can
     settings: dict[str, Any] = {
         **({"NUM_STREAMS": streams} if streams > 1 else {"PERFORMANCE_HINT": "LATENCY"}),
-        # Left alone, OpenVINO computes in bf16 wherever the processor can, and answers change.
+        # By default OpenVINO computes in bf16 wherever the processor can, which changes answers.
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" or rounded else "f32",
         **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
     }
@@ -105,7 +105,7 @@ def _start_openvino(
     if rounded:
         round_convolutions(model, ranges)
     compiled = core.compile_model(model, "CPU", settings)
-    own = threading.local()  # a request is one thread's
+    own = threading.local()  # each thread needs its own request
 
     def run(inputs: Inputs) -> Arrays:
         if not hasattr(own, "request"):
@@ -136,7 +136,7 @@ def _start_onnxruntime(content: bytes, names: tuple[str, ...], threads: int | No
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ONLY_ERRORS
     options.intra_op_num_threads = max(1, (threads or usable_cores()) // streams)
-    # Falling back would mean trying the same again, after printing to where results go.
+    # A fallback would only try the same again, and print to standard output.
     session = onnxruntime.InferenceSession(
         content, options, providers=["CPUExecutionProvider"], enable_fallback=0
     )
@@ -145,20 +145,13 @@ def _start_onnxruntime(content: bytes, names: tuple[str, ...], threads: int | No
 
 def import_openvino() -> Any:  # noqa: ANN401 (a module without types)
     """Import OpenVINO without its telemetry, which is on by default and sends an event at import."""
-    with _hidden(_TELEMETRY):
-        import openvino  # noqa: PLC0415 (a quarter of a second, and only after telemetry is out of the way)
-    return openvino
-
-
-@contextmanager
-def _hidden(name: str) -> Iterator[None]:
-    """Make an import of a module fail inside the block, as if it were not installed."""
-    modules: dict[str, Any] = sys.modules  # None is the documented way to make an import fail
-    found = modules.get(name)
-    modules[name] = None
+    modules: dict[str, Any] = sys.modules
+    found = modules.get(_TELEMETRY)
+    modules[_TELEMETRY] = None  # the documented way to make an import fail
     try:
-        yield
+        import openvino  # noqa: PLC0415 (a quarter of a second, and only after telemetry is out of the way)
     finally:
-        del modules[name]
+        del modules[_TELEMETRY]
         if found is not None:
-            modules[name] = found
+            modules[_TELEMETRY] = found
+    return openvino

@@ -1,11 +1,12 @@
-"""What a model has seen: which images of a test set, or of their lesions, it was made with.
+"""Which images of a test set, or other photographs of their lesions, a model was made with.
 
-Every part but `test` made the model: it was trained on `train`, chosen or trained on `val`, and calibrated on
-`cal`. A score on such images says little about new lesions.
+A model is made with every part but `test`: it was trained on `train`, chosen or trained on `val`, and
+calibrated on `cal`. A score on such images says little about new lesions.
 
-Here: finding these images from what the bundle says of its split. Not here: scoring the rest.
+Here: finding these images from the split in the bundle. Not here: scoring the others.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -16,12 +17,7 @@ from numpy.typing import NDArray
 
 from lesionwise.bundle.description import Description, Provenance, image_digest
 from lesionwise.bundle.load import SHIPPED, read_bundle
-from lesionwise.data.known_lesions import (
-    HAM10000_IMAGES,
-    REFERENCE_SPLIT,
-    known_lesions,
-    reference_parts,
-)
+from lesionwise.data.known_lesions import HAM10000_IMAGES, REFERENCE_SPLIT, known_lesions, reference_parts
 from lesionwise.evaluation.predictions import Model, Predictions
 from lesionwise.files import file_sha256
 from lesionwise.names import image_id_of
@@ -38,7 +34,7 @@ class Seen:
 
     Attributes:
         reasons: One of `lesionwise.split.check.REASONS`, by the id of each image that was seen.
-        unknown: Those of which nothing is known: their ids are in no table of the model's data.
+        unknown: Number of images about which nothing is known: their ids are not in the model's data.
     """
 
     model: str
@@ -56,29 +52,27 @@ class Seen:
         return np.isin(image_ids, list(self.reasons))
 
     def describe(self) -> str:
-        """Return what was found, as a sentence that can be quoted."""
+        """Return the finding in sentences that can be quoted."""
+        only_ids = "Only ids are compared: an image under another name is not found."
         if self.unknown == self.images:
             return (
-                f"Whether {self.model} was made with these images is not known: no id is one of its data. "
-                "Only ids are compared; an image under another name is not found."
+                f"Whether {self.model} was made with these images is not known: none of their ids is in its "
+                f"data. {only_ids}"
             )
         others = counted(self.unknown, "other image")
         unknown = (
-            f" Of {others} nothing is known: their ids are not in its data, and only ids are compared, so an "
-            "image under another name is not found."
-            if self.unknown
-            else ""
+            f" Nothing is known about {others} without an id in its data. {only_ids}" if self.unknown else ""
         )
         if not self.reasons:
             known = counted(self.images - self.unknown, "image")
             return f"{self.model} was made with none of the {known} in its data.{unknown}"
-        counts = [(reason, list(self.reasons.values()).count(reason)) for reason in REASONS]
-        parts = ", ".join(f"{count:,} {reason}" for reason, count in counts if count)
+        counts = Counter(self.reasons.values())
+        parts = ", ".join(f"{counts[reason]:,} {reason}" for reason in REASONS if counts[reason])
         images = counted(self.images, "image")
         return (
             f"{SEEN_STAMP}. {self.model} was made with {len(self.reasons):,} of {images} "
-            f"({self.share:.1%}), or with other photographs of their lesions ({parts}). The scores of all "
-            f"images do not say how well it does on new lesions.{unknown}"
+            f"({self.share:.1%}), or with other photographs of their lesions ({parts}). The scores on all "
+            f"images do not show how good it is on new lesions.{unknown}"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -88,7 +82,7 @@ class Seen:
 
 
 def shipped_description(model: Model) -> Description | None:
-    """Return the description of the bundle that ships with the package and made predictions, if one did."""
+    """Return the description of the included bundle that made some predictions, if one did."""
     for name in SHIPPED:
         path = files("lesionwise") / "weights" / f"{name}.onnx"
         if path.is_file() and file_sha256(path) == model.sha256:  # type: ignore[arg-type] # a file on disk
@@ -99,12 +93,12 @@ def shipped_description(model: Model) -> Description | None:
 def seen_images(description: Description, predictions: Predictions) -> Seen | None:
     """Return which of the predicted images, or of their lesions, a model was made with.
 
-    The split that the models which ship were made with is known image by image, and so is any other split of
-    all of HAM10000, since a bundle names its test images. For other data a bundle holds digests of the images
-    and lesions that made it; siblings are then found by the `group` of the predictions.
+    The package knows the split of the included models, and any other split of all of HAM10000, because a
+    bundle names its test images. For other data, a bundle holds digests of the images and lesions that made
+    it, and the `group` of the predictions leads to other photographs of the same lesions.
 
     Returns:
-        None if the bundle does not say what it was made with, as an imported one that was never calibrated.
+        None if the bundle does not state this, such as an imported one that was never calibrated.
     """
     provenance, ids = description.provenance, predictions.image_id.tolist()
     if provenance is None:
@@ -114,11 +108,11 @@ def seen_images(description: Description, predictions: Predictions) -> Seen | No
     if images is not None:
         known = known_lesions()
         theirs = set(known["image_id"])
-        # Copies of an image in several folders are all that image, so several may have one name.
+        # An image may be there several times, in different folders.
         name = {image: bare for image in ids if (bare := image_id_of(image)) in theirs}
         found = find_taint(images, list(name.values()), known)
         reasons = {image: found[bare] for image, bare in name.items() if bare in found}
-        if provenance.seen:  # what the weights were trained on before HAM10000
+        if provenance.seen:  # images that trained the weights before HAM10000
             reasons = _seen_by_digest(description.name, predictions, provenance.seen).reasons | reasons
         return Seen(description.name, reasons, len(ids), len(ids) - len(name))
     if not provenance.seen:
@@ -127,7 +121,7 @@ def seen_images(description: Description, predictions: Predictions) -> Seen | No
 
 
 def made_with(description: Description) -> frozenset[str] | None:
-    """Return the digests of the images and lesions that a model was made with; None if it does not say."""
+    """Return the digests of the images and lesions that a model was made with; None if not stated."""
     provenance = description.provenance
     images = None if provenance is None else _ham10000_made_with(provenance)
     seen = provenance.seen if provenance else None
@@ -162,16 +156,12 @@ def _seen_by_digest(
 
 
 def digests_of_seen(image_ids: Sequence[str], groups: Sequence[str]) -> tuple[str, ...]:
-    """Return the digests by which a bundle remembers what it was made with.
-
-    Args:
-        image_ids: Image ids of train, val and cal.
-    """
+    """Return the digests of images and lesions that a bundle stores."""
     return tuple(sorted({image_digest(name) for name in (*image_ids, *groups)}))
 
 
 def _ham10000_made_with(provenance: Provenance) -> list[str] | None:
-    """Return the images of HAM10000 that made a model, None if it was not made with all of HAM10000."""
+    """Return the images of HAM10000 that made a model; None if it was not made with all of HAM10000."""
     parts = reference_parts()
     if provenance.split_fingerprint == REFERENCE_SPLIT:
         return [image for image, part in parts.items() if part != "test"]

@@ -1,4 +1,4 @@
-"""Texts that strangers' files bring along: what a terminal would obey is refused, or shown and not sent.
+"""Texts from files of strangers: control characters are refused, or escaped.
 
 Here: the two kinds of text in a description, and making names safe for messages.
 """
@@ -13,7 +13,7 @@ _TURNING: Final = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # th
 
 
 def printable(text: str) -> str:
-    """Return a text with an escape in place of each character that is not to be seen."""
+    """Return a text with an escape for each character that is not printable."""
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 

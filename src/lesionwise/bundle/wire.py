@@ -1,7 +1,7 @@
-"""The bytes of a protocol buffer, field by field, read without believing them.
+"""The bytes of a protocol buffer, field by field, read without trusting them.
 
-Here: taking a message apart and writing the one kind of field that a bundle adds. Not here: what the fields
-of an ONNX file are (`onnx_file`).
+Here: reading a message, and writing the one kind of field that a bundle adds. Not here: the fields of an ONNX
+file (`onnx_file`).
 
 References:
     https://protobuf.dev/programming-guides/encoding
@@ -62,13 +62,15 @@ def messages(message: memoryview, number: int) -> Iterator[memoryview]:
             yield value
 
 
+def last(message: memoryview, number: int) -> memoryview:
+    """Return the last value of a field, which is the one that counts; empty if there is none."""
+    return next(iter([*messages(message, number)][-1:]), memoryview(b""))
+
+
 def text(message: memoryview, number: int) -> str:
-    """Return the text of a field, empty where it is missing."""
-    last = memoryview(b"")
-    for value in messages(message, number):
-        last = value
+    """Return the text of a field; empty if there is none."""
     try:
-        return str(last, "utf-8")
+        return str(last(message, number), "utf-8")
     except UnicodeDecodeError as error:
         raise BundleError(_CUT_OFF) from error
 

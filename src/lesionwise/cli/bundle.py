@@ -339,10 +339,10 @@ def benchmark(
 
     import numpy as np
 
-    from lesionwise.bundle.benchmark import draw_images, measure_paces, processor_name
+    from lesionwise.bundle.benchmark import draw_images, measure_paces
     from lesionwise.bundle.engine import load_model
     from lesionwise.data.pictures import find_pictures
-    from lesionwise.data.workspace import usable_cores
+    from lesionwise.data.workspace import processor_name, usable_cores
 
     engine = load_model(bundle)
     if images:

@@ -1,5 +1,6 @@
 """`lesionwise calibrate`."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,7 +13,7 @@ from lesionwise.wording import counted
 
 if TYPE_CHECKING:
     from lesionwise.evaluation.calibration.record import Calibration, OperatingPoint
-    from lesionwise.export.calibrated import Wishes
+    from lesionwise.export.calibrated import Fit
 
 
 def calibrate(
@@ -84,11 +85,13 @@ def calibrate(
                 "the calibrated bundle."
             )
         from lesionwise.evaluation.calibration.operating_points import DEFAULT_POINTS, both_questions
-        from lesionwise.export.calibrated import Wishes
+        from lesionwise.evaluation.runs.calibrate import calibrate as fit_calibration
 
         points = both_questions(sensitivity or [], specificity or []) or DEFAULT_POINTS
-        wishes = Wishes(scaling or "temperature", sets, coverage, tuple(points))
-        calibrated = _calibrate_bundle(run, out, wishes, data, truth, by_image=by == "image")
+        fit = partial(
+            fit_calibration, method=scaling or "temperature", rule=sets, coverage=coverage, points=points
+        )
+        calibrated = _calibrate_bundle(run, out, fit, data, truth, by_image=by == "image")
         print_result(
             f"{describe_calibration(calibrated)}\nBundle: {out}",
             calibrated.model_dump(mode="json"),
@@ -126,7 +129,7 @@ def calibrate(
 
 
 def _calibrate_bundle(
-    path: Path, out: Path, wishes: "Wishes", data: Path, truth: Path | None, *, by_image: bool
+    path: Path, out: Path, fit: "Fit", data: Path, truth: Path | None, *, by_image: bool
 ) -> "Calibration":
     from lesionwise.bundle.engine import load_model
     from lesionwise.export.calibrated import calibrate_bundle, verify_imported
@@ -136,7 +139,7 @@ def _calibrate_bundle(
     verify_imported(engine.bundle)
     predictions, notes = predict_labelled(engine, data, truth, by_image=by_image)
     print_note(*notes)
-    return calibrate_bundle(engine, predictions, out, wishes)
+    return calibrate_bundle(engine, predictions, out, fit)
 
 
 def describe_calibration(calibration: "Calibration") -> str:

@@ -1,4 +1,4 @@
-"""Does a bundle score what it claims? Each claim of its card on the test images that it names."""
+"""Verifying a bundle: each score that it claims, computed again on the test images that it names."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,23 +14,24 @@ from lesionwise.bundle.engine import Engine
 from lesionwise.data.dataset import Dataset
 from lesionwise.data.identical import identical_images
 from lesionwise.data.images import read_image
+from lesionwise.data.metadata import is_unknown
 from lesionwise.errors import DataError
 from lesionwise.evaluation.calibration.check import check_calibration
 from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.evaluation.scores.evaluate import evaluate
-from lesionwise.evaluation.stability import ASPECTS, Kept
+from lesionwise.evaluation.stability import ASPECTS
 from lesionwise.predict.stability import BF16, stability_of
 from lesionwise.split.groups import lesion_groups
 from lesionwise.wording import counted
 
 TOLERANCE: Final = 2e-3
-"""By how much a score may differ: four of 2,004 images, for another processor's rounding."""
+"""Accepted difference of a score: four of 2,004 images, for the rounding of another processor."""
 STABILITY_TOLERANCE: Final = 5e-3
-"""By how much a share that stays the same may differ: four of 869 images."""
+"""Accepted difference of a share of unchanged answers: four of 869 images."""
 
 _OF_IMAGES: Final = ("images", "lesions", "images accepted")
-"""Lines that need no metadata: the score of foreign images rests on the embedding of the picture alone."""
-_SMALL: Final = (64, 64)  # enough to tell which images need a closer look
+"""Lines that need no metadata: the rejection score depends on the picture alone."""
+_SMALL: Final = (64, 64)  # enough to find images that may be identical
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,10 @@ class Row:
 
     Attributes:
         diagnosis: Diagnosis of the score; empty for a score over all.
-        claimed: Value that the file claims.
-        found: Here; None if there is no score of that name.
-        missing: What the number rests on and the data do not hold; it is then neither confirmed nor refuted.
-        tolerance: Largest accepted difference between the two.
-        part: Part whose images the number rests on.
+        found: Value that was computed here; None if there is no score of that name.
+        missing: What the data lack for this number, which is then neither confirmed nor refuted.
+        tolerance: Accepted difference between the two values.
+        part: Part whose images the number is computed from.
     """
 
     score: str
@@ -56,17 +56,17 @@ class Row:
 
     @property
     def confirmed(self) -> bool:
-        """Whether the two agree."""
+        """Whether the two values agree."""
         near = self.found is not None and abs(self.claimed - self.found) <= self.tolerance
         return not self.missing and near
 
     @property
     def refuted(self) -> bool:
-        """Whether the two differ, in data that hold what the number rests on."""
+        """Whether the two values differ although nothing is missing."""
         return not self.missing and not self.confirmed
 
     def to_json(self) -> dict[str, Any]:
-        """Return the line as plain values."""
+        """Return plain values."""
         return {**vars(self), "confirmed": self.confirmed}
 
 
@@ -84,12 +84,12 @@ class ClaimCheck:
 
     @property
     def missing_metadata(self) -> list[str]:
-        """What the model takes besides pictures and the data tell of no test image."""
+        """Metadata fields of the model that the data have for no test image."""
         return [name for name, count in self.known.items() if not count]
 
     @property
     def confirmed(self) -> bool:
-        """Whether every line on `test` is, and no other line is refuted: its images may be missing."""
+        """Whether each line on `test` is confirmed and no other is refuted; `cal` may be missing."""
         return all(row.confirmed or (row.missing and row.part != "test") for row in self.rows)
 
     def verdict(self) -> str:
@@ -110,11 +110,10 @@ class ClaimCheck:
 
 
 def check_claims(engine: Engine, dataset: Dataset) -> ClaimCheck:
-    """Run a bundle on the test images that it names and return every number beside the one it claims.
+    """Run a bundle on the test images that it names and compare every number with its claim.
 
-    The scores of a model that takes age, sex and site rest on these. Where the data tell one of them of no
-    test image, the model answers differently, and only the counts of images and lesions are checked.
-    Stability is checked where all images are there that it was measured on.
+    If the data lack age, sex or site, the answers of a model that uses them differ. Then only the counts of
+    images and lesions are checked. Stability is checked if the data have all images of its measurement.
 
     Raises:
         DataError: If the bundle claims nothing, or test images that it names are not in the data.
@@ -124,8 +123,8 @@ def check_claims(engine: Engine, dataset: Dataset) -> ClaimCheck:
     digests = description.provenance.test_images if description.provenance else ()
     if claim is None or not digests:
         raise DataError(
-            f"{engine.bundle.path}: claims no test score, or does not name the images that it rests on. "
-            "There is nothing to verify."
+            f"{engine.bundle.path}: claims no test score, or does not name its test images. There is nothing "
+            "to verify."
         )
     rows = _rows_of(dataset, digests)
     if len(rows) < len(digests):
@@ -134,12 +133,14 @@ def check_claims(engine: Engine, dataset: Dataset) -> ClaimCheck:
             "the bundle names. Pass the data that it was tested on."
         )
     paths = dataset.paths
-    encoding = engine.description.metadata
+    encoding = description.metadata
     records = dataset.records(rows, encoding.names) if encoding else []
-    known = {name: _count_known(records, name) for name in (encoding.names if encoding else ())}
-    answers = engine.predict((paths[row] for row in rows), encoding.known(records) if encoding else None)
-    measured = _measure(answers, dataset.y[rows], _groups_of(dataset, rows))
-    found = dict(_lines(measured))
+    known = {
+        name: sum(not is_unknown(record[name]) for record in records)
+        for name in (encoding.names if encoding else ())
+    }
+    answers = engine.predict((paths[row] for row in rows), engine.known(dataset, rows))
+    found = dict(_lines(_measure(answers, dataset.y[rows], _groups_of(dataset, rows))))
     unknown = [name for name, count in known.items() if not count]
     missing = f"{', '.join(unknown)} of the test images" if unknown else ""
     lines = [
@@ -150,12 +151,12 @@ def check_claims(engine: Engine, dataset: Dataset) -> ClaimCheck:
 
 
 def _check_stability(engine: Engine, dataset: Dataset, missing: str) -> list[Row]:
-    """Return the shares that stay the same beside those that the bundle claims; none if it claims none.
+    """Return the shares of unchanged answers beside those that the bundle claims; none if it claims none.
 
-    What bf16 changes depends on the processor, so it is left out.
+    bf16 is left out, because its effect depends on the processor.
 
     Args:
-        missing: What the data do not hold besides.
+        missing: Metadata that the data lack.
     """
     claim = engine.description.stability
     if claim is None or not claim.measured_on:
@@ -163,53 +164,44 @@ def _check_stability(engine: Engine, dataset: Dataset, missing: str) -> list[Row
     rows, all_images = _rows_of(dataset, claim.measured_on), len(claim.measured_on)
     if len(rows) < all_images:
         missing = f"{all_images - len(rows)} of {counted(all_images, 'image')} of cal"
-    found = {} if missing else stability_of(engine, dataset, rows, _groups_of(dataset, rows)).changes
-    shares = {
+    changes = {} if missing else stability_of(engine, dataset, rows, _groups_of(dataset, rows)).changes
+    found = {
         (change, aspect): share.value
-        for change, kept in claim.changes.items()
-        if change != BF16
-        for aspect in ASPECTS
-        if (share := getattr(kept, aspect))
+        for change, kept in changes.items()
+        for aspect, share in kept.shares.items()
     }
     return [
         Row(
             f"same after {change}",
             aspect,
-            claimed,
-            _share(found.get(change), aspect),
+            claimed.value,
+            found.get((change, aspect)),
             missing=missing,
             tolerance=STABILITY_TOLERANCE,
             part="cal",
         )
-        for (change, aspect), claimed in shares.items()
+        for change, kept in claim.changes.items()
+        if change != BF16
+        for aspect in ASPECTS
+        if (claimed := getattr(kept, aspect))
     ]
 
 
-def _share(kept: Kept | None, aspect: str) -> float | None:
-    share = kept.shares.get(aspect) if kept else None
-    return share.value if share else None
-
-
-def _count_known(records: list[dict[str, Any]], name: str) -> int:
-    values = (record[name] for record in records)
-    return sum(value not in {None, "", "unknown"} and value == value for value in values)  # noqa: PLR0124 (NaN)
-
-
 def _rows_of(dataset: Dataset, digests: tuple[str, ...]) -> NDArray[np.int64]:
-    """Return the rows of the images with these digests, as far as they are there."""
+    """Return the rows of the images with these digests, as far as the data have them."""
     place = {image_digest(name): row for row, name in enumerate(dataset.table["image_id"])}
     return np.array(sorted(place[digest] for digest in digests if digest in place), np.int64)
 
 
 def _groups_of(dataset: Dataset, rows: NDArray[np.int64]) -> NDArray[np.str_]:
-    """Return the lesions of some images, joined as a split joins them."""
+    """Return the lesions of some images, with the same joining as in a split."""
     part = replace(dataset, table=dataset.table.iloc[rows].reset_index(drop=True))
     pixels = np.stack([read_image(path, _SMALL) for path in part.paths])
     return lesion_groups(dataset.table, identical_images(part, pixels))[rows]
 
 
 def _measure(answers: Answers, y_true: NDArray[np.int64], groups: NDArray[np.str_]) -> PartScores:
-    """Return what a bundle would claim if these were all its test images."""
+    """Return the scores that a bundle would claim if these were all its test images."""
     calibration, prob = answers.description.calibration, answers.probabilities
     check = accepted = None
     if calibration is not None:

@@ -1,4 +1,4 @@
-"""Many images through a bundle: decoding, the network and writing at the same time.
+"""Many images through a bundle: decoding, network and writing at the same time.
 
 Here: the pipeline of `lesionwise predict`. Not here: finding images (`lesionwise.data.pictures`), tables
 (`writing`), and answers in words (`lesionwise.bundle.rendering`).
@@ -42,19 +42,19 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 OnDone = Callable[[int], None]
 OnAnswers = Callable[[list[Picture], NDArray[np.uint8], Answers], None]
-_AHEAD = 2  # batches that wait between two stages: enough that neither stands still
+_AHEAD = 2  # batches that wait between two stages, so that neither stage is idle
 
 
 @dataclass
 class Tally:
-    """What became of the images.
+    """The number of images by outcome.
 
     Attributes:
         predicted: Written in this call.
-        kept: Written by an earlier one.
+        kept: Written by an earlier call.
         failed: Listed among the errors.
-        repeated: Left out, because the same file was met before.
-        several: Hold several pictures, of which the first was predicted.
+        repeated: Left out, because the same file came before.
+        several: Contain several pictures, of which the first was predicted.
         decisions: Number of images by decision, of those written in this call.
     """
 
@@ -67,7 +67,7 @@ class Tally:
 
     @property
     def done(self) -> int:
-        """How many were dealt with."""
+        """Number of images that are finished."""
         return self.predicted + self.kept + self.failed + self.repeated
 
     @property
@@ -76,7 +76,7 @@ class Tally:
         return {name: self.decisions[name] for name in get_args(Decision)} if self.decisions else {}
 
     def to_json(self) -> dict[str, object]:
-        """Return the counts as `predict --json` has them, with and without a table."""
+        """Return the counts for `predict --json`."""
         return {
             "predicted": self.predicted,
             "kept": self.kept,
@@ -100,11 +100,11 @@ class Decoded:
     """A batch that was read.
 
     Attributes:
-        pictures: Those that could be.
-        pixels: As the graph takes them, shape (B, H, W, 3); None if none of them could be read.
-        several: How many of them hold several pictures, of which the first is read.
-        hashes: SHA-256 of each file, if asked for.
-        held: How many files were left out, because somebody holds them already.
+        pictures: Those that could be read.
+        pixels: Input of the graph, shape (B, H, W, 3); None if no picture could be read.
+        several: Number of files with several pictures, of which the first is read.
+        hashes: SHA-256 of each file, if requested.
+        held: Number of files that were left out because they are held already.
     """
 
     pictures: list[Picture]
@@ -125,11 +125,11 @@ class Output:
     """Where predictions go.
 
     Attributes:
-        errors: The CSV of images that could not be predicted, with reasons; not written if there are none.
-        resume: Keep what an interrupted call left beside `table`.
+        errors: CSV of the images that could not be predicted, with reasons; not written if there are none.
+        resume: Keep the rows that an interrupted call left beside `table`.
         on_answers: Called with each batch: pictures, pixels (B, H, W, 3) and answers.
-        similar: Finds the similar lesions that each row names; None for a table without them.
-        settings: What a resumed call must share besides the settings of the model, as JSON values.
+        similar: Finds the similar lesions for each row; None for a table without them.
+        settings: Further settings that a resumed call must share, as JSON values.
     """
 
     table: Path
@@ -154,13 +154,12 @@ def predict_files(
     """Predict images and write one table of predictions and one of errors.
 
     Args:
-        pictures: What to predict; read lazily, so that memory does not grow with their number, but for two
-            hashes of each that was met.
-        workers: Decoding threads; the number of usable cores if left out.
+        pictures: Read lazily: memory holds only two hashes of each picture.
+        workers: Number of decoding threads; the number of usable cores if left out.
 
     Raises:
         DataError: If a place holds no images, the table to resume was started with other settings, or
-            `output.errors` names something else.
+            `output.errors` is another kind of file.
         BundleError: If the model averages the views of `tta` itself.
     """
     tally = Tally()
@@ -171,7 +170,7 @@ def predict_files(
             if batch.faults:
                 faults.append(batch.faults)
             if answers is not None and batch.pixels is not None:
-                if output.on_answers:  # before the rows, after which a resumed call goes on
+                if output.on_answers:  # before the rows, because a resumed call continues after these
                     output.on_answers(batch.pictures, batch.pixels, answers)
                 rows = table_rows(output.format_, batch.pictures, answers)
                 cells = similar.cells(answers, batch.pictures) if similar else repeat([])
@@ -186,7 +185,7 @@ def predict_files(
 def opened_tables(
     output: Output, settings: Mapping[str, object], pictures: Iterable[Picture], tally: Tally
 ) -> Iterator[tuple[GrowingTable, GrowingTable, Iterator[Picture]]]:
-    """Yield the tables of predictions and of errors, and the pictures that are not written yet."""
+    """Yield the tables of predictions and errors, and the pictures that are not written yet."""
     further = SIMILAR_COLUMNS if output.similar else ()
     with (
         prediction_table(output.table, output.format_, further) as table,
@@ -207,10 +206,10 @@ def answer_pictures(
     workers: int | None = None,
     held: Container[str] | None = None,
 ) -> Iterator[tuple[Decoded, Answers | None]]:
-    """Yield batches of pictures in their order, each with its answers; None where there are none.
+    """Yield batches of pictures in their order, each with its answers; None if there are none.
 
     Args:
-        pictures: What to predict, read lazily.
+        pictures: Read lazily.
         tta: Average over flips; see `views`.
         held: As `decode` takes it.
     """
@@ -226,7 +225,7 @@ def answer_pictures(
 def settings_of(
     engine: Engine, output: Output, *, tta: bool, metadata: MetadataTable | None = None
 ) -> dict[str, object]:
-    """Return what two calls must share for one to go on after the other, whichever engine does the work."""
+    """Return the settings that a resumed call must share, whichever engine does the work."""
     if tta:
         verify_views_add(engine)
     return {
@@ -240,33 +239,24 @@ def settings_of(
     }
 
 
-@dataclass
-class _Met:
-    """What was met so far, as 64-bit hashes: of a million two are alike once in 37 million calls."""
-
-    names: set[int] = field(default_factory=set)
-    paths: set[int] = field(default_factory=set)
-
-    def add(self, picture: Picture) -> None:
-        self.names.add(hash(picture.image_id))
-        self.paths.add(hash(picture.path))
-
-
 def fresh_pictures(
     pictures: Iterable[Picture], kept: Kept, tally: Tally, on_faults: Callable[[list[list[str]]], None]
 ) -> Iterator[Picture]:
     """Yield the pictures that are not written yet, no file and no name twice.
 
+    Pictures are remembered as 64-bit hashes: in a million, two are equal once in 37 million calls.
+
     Args:
         on_faults: Called with rows of the table of errors: names that are taken.
     """
-    met = _Met()
+    names: set[int] = set()
+    paths: set[int] = set()
     for picture in pictures:
         taken = ""
-        if hash(picture.path) in met.paths and not picture.named:
+        if hash(picture.path) in paths and not picture.named:
             tally.repeated += 1
             continue
-        if hash(picture.image_id) in met.names:
+        if hash(picture.image_id) in names:
             taken = "another image has this image_id"
         elif kept.holds(picture):
             tally.kept += 1
@@ -277,11 +267,12 @@ def fresh_pictures(
         if taken:
             on_faults([[picture.image_id, picture.path, taken]])
             tally.failed += 1
-        met.add(picture)
+        names.add(hash(picture.image_id))
+        paths.add(hash(picture.path))
 
 
 def decode(engine: Engine, pictures: list[Picture], *, held: Container[str] | None = None) -> Decoded:
-    """Read some pictures by the model's rule; those that cannot be read become faults.
+    """Read some pictures by the rule of the model; those that cannot be read become faults.
 
     Args:
         held: SHA-256 of files to leave out. No file is hashed if this is None.
@@ -298,7 +289,7 @@ def decode(engine: Engine, pictures: list[Picture], *, held: Container[str] | No
             with open_image(content) as opened:
                 pixels.append(opened.read(rule.size, steps=rule.steps))
                 several += opened.pictures > 1
-        except (ImageError, MissingExtraError) as error:  # of this file alone; the others are answered
+        except (ImageError, MissingExtraError) as error:  # concerns only this file
             faults.append([picture.image_id, picture.path, str(error)])
         else:
             read.append(picture)

@@ -1,7 +1,7 @@
-"""A gallery of a labelled folder: every image through the model, in the pipeline of `lesionwise predict`.
+"""Making a gallery of a labelled folder: every image through the pipeline of `lesionwise predict`.
 
-Here: embeddings, pictures and columns of new images, and joining them to those of a gallery that exists. Not
-here: the gallery itself (`lesionwise.gallery.gallery`).
+Here: embeddings, pictures and columns of new images, and adding them to an existing gallery. Not here: the
+gallery itself (`lesionwise.gallery.gallery`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ from lesionwise.predict.ray import Shared, Work, share_out
 from lesionwise.split.groups import lesion_groups
 
 PICTURE_PX: Final = 240
-"""Longer side of the pictures that a gallery keeps."""
+"""Longer side of the pictures in a gallery."""
 _QUALITY: Final = 85
 _HAM10000_LICENCE: Final = "CC BY-NC 4.0 (HAM10000: Tschandl, Rosendahl, Kittler 2018)"
 _NOT_STATED: Final = "not stated"
@@ -42,7 +42,7 @@ _NOT_STATED: Final = "not stated"
 
 @dataclass(frozen=True)
 class _Look:
-    """What a gallery keeps of an image, besides its row of the table."""
+    """The data of an image in a gallery, besides its row of the table."""
 
     image_id: str
     sha256: str
@@ -63,9 +63,8 @@ def make_gallery(
     """Return a gallery of a labelled folder, not yet written, and the images that could not be read.
 
     Args:
-        dataset: The images, with their diagnoses and lesions.
-        path: File that the gallery is for.
-        earlier: A gallery whose images come first. Files that it holds already are left out.
+        path: File of the gallery.
+        earlier: A gallery whose images come first. Files that it contains already are left out.
         pictures: Keep a small picture of each image.
         licence: Licence of the images; that of HAM10000, or those of the table, if left out.
 
@@ -74,18 +73,18 @@ def make_gallery(
 
     Raises:
         BundleError: If the model gives no embedding.
-        DataError: If no image can be read, or of two galleries to join one has pictures and one has none.
+        DataError: If no image can be read, or only one of the two galleries has pictures.
     """
     if "embedding" not in engine.description.outputs:
         raise BundleError(
-            f"{engine.bundle.path}: gives no embedding, by which lesions are compared. Use best or larger, "
-            'or a model of "lesionwise bundle export".'
+            f"{engine.bundle.path}: gives no embedding, which is needed to compare lesions. Use best or "
+            'larger, or a model of "lesionwise bundle export".'
         )
     if earlier is not None and bool(earlier.pictures) != pictures:
-        held = "has pictures" if earlier.pictures else "has no pictures"
+        has, advice = ("has", "Add") if earlier.pictures else ("has no", "Leave out")
         raise DataError(
-            f"{earlier.path}: {held}, so the images to append must {'' if earlier.pictures else 'not '}have "
-            f"them either: {'add' if earlier.pictures else 'leave out'} --pictures."
+            f"{earlier.path}: {has} pictures, and all images of a gallery must be alike in that. {advice} "
+            "--pictures."
         )
     hashes = frozenset(earlier.columns["sha256"]) if earlier is not None else frozenset[str]()
     looks, faults = _collect(engine, dataset, hashes, pictures=pictures, execution=execution)
@@ -160,7 +159,7 @@ def _small_jpeg(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def _columns(dataset: Dataset, looks: Sequence[_Look]) -> pd.DataFrame:
-    """Return the columns of the images that were read, as text; what is not known is empty."""
+    """Return the columns of the images that were read, as text; unknown values are empty."""
     table = dataset.table.set_index("image_id", drop=False).loc[[look.image_id for look in looks]]
     own = {name: _texts(table[name]) if name in table else [""] * len(table) for name in COLUMNS}
     return pd.DataFrame({**own, "sha256": [look.sha256 for look in looks]}, columns=list(COLUMNS))
@@ -174,7 +173,7 @@ def _texts(column: "pd.Series[Any]") -> Sequence[str]:
 
 
 def _licence(table: pd.DataFrame) -> str:
-    """Return the licence of some images, as far as it is known."""
+    """Return the licences of some images, as far as they are known."""
     if collection_of(table["image_id"]) == "HAM10000":
         return _HAM10000_LICENCE
     return ", ".join(sorted(set(table["license"]) - {""}))

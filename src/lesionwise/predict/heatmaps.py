@@ -1,4 +1,4 @@
-"""What the model looked at, drawn over each image that is predicted."""
+"""Heatmaps of predicted images, as files."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from lesionwise.files import atomic_path
 
 
 class HeatmapWriter:
-    """Writes `<image_id>.png`: the map of the likeliest diagnosis over what the model was given."""
+    """Writes `<image_id>.png`: the map of the most likely diagnosis over the input of the model."""
 
     def __init__(self, engine: Engine, folder: Path) -> None:
         if "cam" not in engine.description.outputs:
@@ -37,6 +37,6 @@ class HeatmapWriter:
                 Image.fromarray(drawn).save(temporary, "PNG")
 
     def _path(self, image_id: str) -> Path:
-        """Return where a map goes: a name from a zip or a table never leads out of the folder."""
+        """Return the file of a map; a name from a zip or a table never leads out of the folder."""
         parts = image_id.replace("\\", "/").split("/")
         return self.folder / f"{'/'.join(part for part in parts if part not in {'', '.', '..'})}.png"

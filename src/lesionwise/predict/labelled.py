@@ -1,6 +1,6 @@
-"""Answers of a model for pictures whose diagnosis somebody knows.
+"""Answers of a model for pictures with a known diagnosis.
 
-Not here: what is done with them (calibration, the order of classes).
+Not here: their use for calibration and for the order of classes.
 """
 
 from pathlib import Path
@@ -23,13 +23,13 @@ from lesionwise.wording import counted
 def predict_labelled(
     engine: Engine, folder: Path, truth: Path | None = None, *, by_image: bool = False
 ) -> tuple[Predictions, tuple[str, ...]]:
-    """Return predictions with truth, lesions and raw outputs, and what was left out, in sentences.
+    """Return predictions with truth, lesions and raw outputs, and notes on what was left out.
 
     Args:
         folder: Folder of images, with a table in a known layout unless `truth` is given.
-        truth: Table of true diagnoses, with `lesion_id` or `group`. Other images of the folder are left out,
-            and so are rows whose diagnosis is none of the seven.
-        by_image: Whether each picture counts as a lesion of its own, where no lesion is known.
+        truth: Table of true diagnoses, with `lesion_id` or `group`. Images without a row, and rows with
+            another diagnosis than the seven, are left out.
+        by_image: Whether each picture counts as a lesion of its own, if no lesions are known.
 
     Raises:
         DataError: If the folder or the table cannot be used, or lesions are missing.
@@ -40,10 +40,7 @@ def predict_labelled(
         notes = dataset.about
     else:
         table, counts = without_foreign(read_table(truth))
-        notes = (
-            describe_columns(truth, USED),
-            *([describe_foreign(counts, str(truth))] if counts else []),
-        )
+        notes = (describe_columns(truth, USED), *([describe_foreign(counts, str(truth))] if counts else []))
         names, paths = _pictures_of(table, folder, truth)
     table = _with_groups(table, str(truth or folder), by_image=by_image)
     answers = engine.predict(paths)
@@ -54,7 +51,7 @@ def predict_labelled(
 
 
 def _pictures_of(table: pd.DataFrame, folder: Path, truth: Path) -> tuple[list[str], list[Path]]:
-    """Return ids and paths of the pictures of a folder that a table knows."""
+    """Return ids and paths of the pictures of a folder that have a row in a table."""
     if "dx" not in table:
         raise DataError(f"{truth}: expected a diagnosis (dx, or the seven one-hot columns) but found none.")
     pictures = {picture.image_id: Path(picture.path) for picture in find_pictures([str(folder)])}
@@ -63,7 +60,7 @@ def _pictures_of(table: pd.DataFrame, folder: Path, truth: Path) -> tuple[list[s
     if missing:
         raise DataError(
             f"{truth}: {folder} lacks {len(missing)} of {counted(len(table), 'image')}, such as "
-            f"{missing[0]}. Leave these rows out, or name the folder that has them."
+            f"{missing[0]}. Leave these rows out, or pass the folder that has them."
         )
     return list(known), [pictures[name] for name in known]
 

@@ -1,9 +1,9 @@
-"""What is known of images besides: a table with a row for each that something is known of.
+"""Metadata tables: age, sex and site of images, a row for each image.
 
 Not here: how values become numbers (`lesionwise.data.metadata`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,15 @@ from lesionwise.tables import ID_NAMES, WIDE_SITES, Table, describe_columns, rea
 
 @dataclass(frozen=True)
 class MetadataTable:
-    """A table that was read, some 300 bytes for each row.
+    """A metadata table in memory, some 300 bytes for each row.
 
     Attributes:
-        fingerprint: The SHA-256 of its file, and what holds for the other pictures.
-        key: Column by which pictures are found.
+        fingerprint: SHA-256 of its file, and the values for all other pictures.
+        key: Column that identifies pictures.
         places: Row by the value of that column.
-        names: The ids by the name of their file, without folders and suffix.
+        names: Ids by the name of their file, without folders and suffix.
         numbers: Encoded, shape (N + 1, M); the last row holds for every picture without a row.
-        columns: Which columns were used and which were left, as a sentence.
+        columns: A sentence on the columns that were used and left.
     """
 
     fingerprint: str
@@ -41,7 +41,7 @@ class MetadataTable:
     columns: str = ""
 
     def numbers_of(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
-        """Return what is known of some pictures, shape (B, M)."""
+        """Return the encoded metadata of some pictures, shape (B, M)."""
         return self.numbers[[self._row(picture) for picture in pictures]]
 
     def knows(self, picture: Picture) -> bool:
@@ -62,10 +62,10 @@ def same_for_all(record: Record, engine: Engine, table: MetadataTable | None = N
     """Return a table in which one record holds for every picture that has no row of its own.
 
     Args:
-        table: The table that it is added to; empty if left out.
+        table: The table that gets the record; an empty one if left out.
 
     Raises:
-        DataError: If the model takes no metadata, or a value is none that it knows.
+        DataError: If the model takes no metadata, or does not know a value.
     """
     numbers = engine.encode([record])
     if numbers is None:
@@ -81,13 +81,13 @@ def same_for_all(record: Record, engine: Engine, table: MetadataTable | None = N
 
 
 def read_metadata_table(path: Path, engine: Engine) -> MetadataTable:
-    """Read what is known of images.
+    """Read a metadata table.
 
     Args:
-        path: A table with a column of image ids, or `path` relative to it, and columns that the model takes,
-            under any name of `lesionwise.tables.COLUMNS`; an empty field, "unknown" or a site that is several
-            of the model's is not known. Other columns are not looked at. An image whose id is in no row is
-            looked for among the ends of the ids there.
+        path: A table with a column of image ids, or of `path` relative to it, and columns that the model
+            takes, under any name of `lesionwise.tables.COLUMNS`. An empty field, "unknown" or a site that
+            covers several of the model's is unknown. Other columns are ignored. An image without a row of its
+            id gets the row whose id is an end of its path.
     """
     encoding = engine.description.metadata
     if encoding is None:
@@ -95,11 +95,12 @@ def read_metadata_table(path: Path, engine: Engine) -> MetadataTable:
     table = read_table(path)
     key = _key_column(table, encoding)
     places: dict[str, int] = {}
-    numbers = np.array(list(_numbers(table, key, encoding, places)), np.float32)
-    unknown = np.zeros((1, encoding.length), np.float32)
-    stacked = np.concatenate([numbers.reshape(-1, encoding.length), unknown])
+    rows = [*_numbers(table, key, encoding, places), np.zeros(encoding.length, np.float32)]
+    names: dict[str, list[str]] = {}
+    for place in places:
+        names.setdefault(image_id_of(place), []).append(place)
     columns = describe_columns(path, [key, *encoding.names])
-    return MetadataTable(file_sha256(path), key, places, _names(places), stacked, columns)
+    return MetadataTable(file_sha256(path), key, places, names, np.array(rows, np.float32), columns)
 
 
 def _key_column(table: Table, encoding: Encoding) -> str:
@@ -122,7 +123,7 @@ def _numbers(
             own["localization"] = None
         image = _resolved(table.path.parent / name) if key == PATH_COLUMN else inert_name(name)
         if image in places:
-            raise DataError(f'{table.path}: row {line}: "{name}" stands in an earlier row as well.')
+            raise DataError(f'{table.path}: row {line}: "{name}" is already in an earlier row.')
         try:
             (encoded,) = encoding.encode([own])
         except DataError as error:
@@ -130,13 +131,6 @@ def _numbers(
             raise DataError(f"{table.path}: row {line}: {error}. {hint}") from error
         places[image] = len(places)
         yield encoded
-
-
-def _names(places: Iterable[str]) -> dict[str, list[str]]:
-    names: dict[str, list[str]] = {}
-    for place in places:
-        names.setdefault(image_id_of(place), []).append(place)
-    return names
 
 
 def _resolved(path: str | Path) -> str:

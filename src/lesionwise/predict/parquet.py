@@ -40,11 +40,11 @@ def write_parquet(table: Path, out: Path) -> None:
 
 
 def unpack(out: Path, table: Path) -> None:
-    """Write a finished Parquet file as the CSV that it was made of, so that a resumed call goes on after it.
+    """Write a finished Parquet file as the CSV that it was made from, so that a resumed call can continue it.
 
     Args:
         out: The file, with its record beside it.
-        table: The CSV, which must not be there.
+        table: The CSV, which must not exist yet.
     """
     if settings_path(out).exists():
         copy_file(settings_path(out), settings_path(table))
@@ -55,11 +55,7 @@ def unpack(out: Path, table: Path) -> None:
 
 
 def pack(table: Path, out: Path) -> None:
-    """Turn a finished CSV into a Parquet file. A killed call is resumed from either.
-
-    Args:
-        table: The CSV, with its record beside it.
-    """
+    """Turn a finished CSV and its record into a Parquet file. A killed call can be resumed from either."""
     settings_path(out).unlink(missing_ok=True)
     write_parquet(table, out)
     table.unlink()

@@ -1,12 +1,12 @@
 """Many images through a bundle on the machines of a Ray cluster.
 
-Here: the pipeline of `lesionwise predict --engine ray`, on Ray Data, and sharing out the images, which
-`lesionwise gallery --engine ray` does as well. Not here: decoding, answering and rows, which are those of one
+Here: the pipeline of `lesionwise predict --engine ray`, on Ray Data, and sharing out the images, also for
+`lesionwise gallery --engine ray`. Not here: decoding, answering and rows, which are the same as on one
 machine (`files`, `writing`), and the connection (`lesionwise.cluster`).
 
-Names go out, and what is wanted of each image comes back, in the order of the names; this process alone
-writes. So the result is that of one machine, `--resume` goes on after it, and a machine that is lost costs
-what it was working on: Ray gives that to another.
+Names are sent out, and results come back in the order of the names. Only this process writes. So the result
+is the same as on one machine, `--resume` continues it, and Ray gives the work of a lost machine to another
+one.
 """
 
 import logging
@@ -41,14 +41,12 @@ from lesionwise.predict.writing import Format, table_rows
 if TYPE_CHECKING:
     from types import ModuleType
 
-WINDOW: Final = (
-    100_000  # pictures that are shared out at once: what this process remembers of them is bounded
-)
-BLOCK: Final = 8 * BATCH  # pictures of one task: seconds of work that a lost machine can cost
+WINDOW: Final = 100_000  # pictures that are sent out at a time, which limits the memory of this process
+BLOCK: Final = 8 * BATCH  # pictures of one task: some seconds of work that a lost machine can cost
 _AGAIN: Final = 'Give the command again; "lesionwise predict" continues with --resume.'
 Shared = tuple[list[Any], list[list[str]], int]
-"""What is wanted of some pictures, their faults, and how many pictures they were."""
-_engines: dict[tuple[str, str], Engine] = {}  # of a worker process, which answers many tasks
+"""Results for some pictures, their faults, and the number of these pictures."""
+_engines: dict[tuple[str, str], Engine] = {}  # of a worker process, which does many tasks
 
 
 @dataclass(frozen=True)
@@ -75,14 +73,14 @@ def predict_with_ray(
     tta: bool = False,
     on_done: OnDone | None = None,
 ) -> Tally:
-    """Predict images on a cluster and write the tables that `predict_files` writes.
+    """Predict images on a cluster and write the same tables as `predict_files`.
 
     Args:
-        pictures: What to predict. Every machine must reach files of folders under the same path.
+        pictures: Every machine must reach files of folders under the same path.
         output: Where the results go; its `on_answers` is not called.
 
     Raises:
-        DataError: As `predict_files`, or if pictures cannot be sent, as those in a zip.
+        DataError: As `predict_files`, or if pictures cannot be sent, such as those in a zip.
         LesionwiseError: If no cluster can be joined, or Ray gives up.
     """
     tally = Tally()
@@ -108,10 +106,10 @@ def _rows(format_: Format, batch: Decoded, answers: Answers) -> list[tuple[list[
 
 
 def share_out(ray: "ModuleType", work: Work, pictures: Iterable[Picture]) -> Iterator[Shared]:
-    """Yield what is wanted of some pictures, in their order, none missing and none twice.
+    """Yield the results for some pictures in their order, none missing and none twice.
 
     Raises:
-        DataError: If pictures cannot be sent, as those in a zip.
+        DataError: If pictures cannot be sent, such as those in a zip.
         LesionwiseError: If the model fails, or Ray gives up.
     """
     waiting = iter(pictures)
@@ -125,31 +123,29 @@ def share_out(ray: "ModuleType", work: Work, pictures: Iterable[Picture]) -> Ite
 
 
 def _results(ray: "ModuleType", task: partial[Any], window: list[Picture]) -> Iterator[list[dict[str, Any]]]:
-    """Yield the answers to the pictures, in their order, none missing and none twice."""
+    """Yield the answers to the pictures in their order, and verify that none is missing or there twice."""
     from ray import data  # noqa: PLC0415 (an extra)
 
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
     names = iter(window)
-    blocks = data.from_items([{"picture": _pack(p)} for p in window], override_num_blocks=_blocks(window))
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it has more to say than fits on a screen
+    blocks = data.from_items(
+        [{"picture": _pack(p)} for p in window], override_num_blocks=-(-len(window) // BLOCK)
+    )
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it logs more than fits on a screen
     results = blocks.map_batches(task, batch_size=BATCH, batch_format="numpy", num_cpus=1)
     try:
         for batch in results.iter_batches(batch_size=None, batch_format="numpy"):
             found = [pickle.loads(packed) for packed in batch["results"]]  # noqa: S301 (of our own machines)
             if [one["image_id"] for one in found] != [p.image_id for p in islice(names, len(found))]:
-                raise LesionwiseError(f"Ray gave back other images than it was given. {_AGAIN}")
+                raise LesionwiseError(f"Ray returned other images than it was given. {_AGAIN}")
             yield found
     except ray.exceptions.RayError as error:
         reason = str(error).strip().rpartition("\n")[2]
         raise LesionwiseError(f"Ray gave up: {reason}. {_AGAIN}") from error
     if next(names, None) is not None:
-        raise LesionwiseError(f"Ray gave back fewer images than it was given. {_AGAIN}")
-
-
-def _blocks(window: list[Picture]) -> int:
-    return -(-len(window) // BLOCK)
+        raise LesionwiseError(f"Ray returned fewer images than it was given. {_AGAIN}")
 
 
 def _pack(picture: Picture) -> bytes:
@@ -157,13 +153,13 @@ def _pack(picture: Picture) -> bytes:
         return pickle.dumps(picture)
     except TypeError as error:
         raise DataError(
-            f"{picture.path}: cannot be sent to other machines. Unpack its file, and name the folder."
+            f"{picture.path}: cannot be sent to other machines. Unpack its file, and pass the folder."
         ) from error
 
 
 def _answer_block(block: Mapping[str, Any], *, work: Work) -> dict[str, Any]:
     """Answer some pictures on the machine that Ray chose."""
-    pictures = [pickle.loads(packed) for packed in block["picture"]]  # noqa: S301 (what `_pack` made)
+    pictures = [pickle.loads(packed) for packed in block["picture"]]  # noqa: S301 (made by `_pack`)
     engine = _engine(work.bundle, work.precision)
     results: dict[str, dict[str, Any]] = {}
     try:
@@ -172,7 +168,7 @@ def _answer_block(block: Mapping[str, Any], *, work: Work) -> dict[str, Any]:
         if answers is not None:
             values = work.values(batch, answers)
             results |= {p.image_id: {"value": one} for p, one in zip(batch.pictures, values, strict=True)}
-    except LesionwiseError as error:  # of the model, hence of every picture
+    except LesionwiseError as error:  # concerns the model, and so every picture
         results = {picture.image_id: {"stop": str(error)} for picture in pictures}
     found = [{"image_id": picture.image_id, **results.get(picture.image_id, {})} for picture in pictures]
     return {"results": np.array([pickle.dumps(one) for one in found], dtype=object)}

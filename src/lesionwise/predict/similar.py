@@ -14,19 +14,19 @@ from lesionwise.gallery.gallery import Gallery, Similar
 from lesionwise.names import inert_name
 
 SIMILAR_COLUMNS: Final = ("similar_dx", "similar_images", "similar_percentiles")
-"""What a table gets; the values of several lesions lie between semicolons, the nearest first."""
+"""Columns of the similar lesions; semicolons separate the values of several lesions, the nearest first."""
 
 
 @dataclass(frozen=True)
 class SimilarFinder:
-    """Finds some lesions of a gallery for each picture."""
+    """Finds similar lesions in a gallery for each picture."""
 
     gallery: Gallery
     count: int
 
     @property
     def settings(self) -> dict[str, object]:
-        """What a resumed call must share."""
+        """Settings that a resumed call must share."""
         return {"--gallery": file_sha256(self.gallery.path), "--similar": self.count}
 
     def find(self, answers: Answers, pictures: Sequence[Picture]) -> list[list[Similar]]:

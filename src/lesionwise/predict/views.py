@@ -1,6 +1,6 @@
-"""Test-time augmentation: the mean over mirrored and turned views of each image.
+"""Test-time augmentation: the mean over mirrored and rotated views of each image.
 
-A lesion has no upright position, so every view is as good a picture of it.
+A lesion has no upright position, so every view shows it equally well.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,11 +14,11 @@ from lesionwise.errors import BundleError
 
 
 def views(pixels: Pixels) -> Iterator[Pixels]:
-    """Yield the images as they are, then their mirror images and turns of the same shape.
+    """Yield the images as they are, then mirrored and rotated ones of the same shape.
 
     Args:
-        pixels: Shape (N, H, W, 3). Square ones have eight views, others four: a quarter turn would need
-            another height and width.
+        pixels: Shape (N, H, W, 3). Square images have eight views. Others have four, because a quarter turn
+            would change height and width.
     """
     for quarter in _turns(*pixels.shape[1:3]):
         turned = np.rot90(pixels, quarter, axes=(1, 2))
@@ -32,7 +32,7 @@ def _turns(height: int, width: int) -> Sequence[int]:
 
 
 def verify_views_add(engine: Engine) -> None:
-    """Refuse a model that averages all these views itself: they would change nothing."""
+    """Refuse a model that already averages all these views itself."""
     made = engine.description.provenance
     inside = min((recipe.get("tta", 1) for recipe in made.recipes), default=1) if made else 1
     if inside >= 2 * len(_turns(*engine.description.input.size)):
@@ -45,8 +45,8 @@ def run_views(engine: Engine, pixels: Pixels, metadata: NDArray[np.float32] | No
     """Run a batch in all views.
 
     Returns:
-        The outputs of the images as they are, but probabilities averaged over all views, and logits the
-        logarithm of those, because logits of several views have no common scale.
+        The outputs for the images as they are, but with probabilities averaged over all views. The logits are
+        the logarithms of these, because logits of different views have no common scale.
     """
     outputs = [engine.run(view, metadata) for view in views(pixels)]
     probabilities = np.mean([output["probabilities"] for output in outputs], axis=0)

@@ -1,10 +1,10 @@
-"""The tables that `predict` writes: predictions, in our form or the ISIC challenge's, and errors.
+"""The tables of `predict`: predictions, in our form or that of the ISIC challenge, and errors.
 
-A table grows under another name until it is whole; `--resume` reads that one. A record beside the table keeps
-the settings that its rows were made with. Not here: what the numbers mean.
+A table has another name until it is complete; `--resume` reads that file. A record beside the table keeps the
+settings of its rows. Not here: the meaning of the numbers.
 
     p.csv.part   p.csv.part.json       while it grows
-    p.csv        p.csv.settings.json   when it is whole
+    p.csv        p.csv.settings.json   when it is complete
 """
 
 import csv
@@ -33,7 +33,7 @@ _COLUMNS: Final[dict[Format, list[str]]] = {
     "isic": ["image", *(code.upper() for code in _CHALLENGE)],
 }
 _ERROR_COLUMNS: Final = ["image_id", "path", "reason"]
-_TAIL: Final = 1 << 16  # bytes that are searched at once for the last line break
+_TAIL: Final = 1 << 16  # bytes that are searched at a time for the last line break
 _HASH: Final = re.compile("[0-9a-f]{64}")
 _SHOWN: Final = 12  # characters of a hash in messages
 
@@ -52,12 +52,12 @@ def table_rows(format_: Format, pictures: Sequence[Picture], answers: Answers) -
 
 @dataclass(frozen=True)
 class Kept:
-    """The rows that an earlier call left, as 64-bit hashes; none by default.
+    """The rows of an earlier call, as 64-bit hashes; none by default.
 
     Attributes:
-        folder: Folder that relative paths in its rows start from.
+        folder: Folder of relative paths in its rows.
         rows: Hash of the file by that of the image_id.
-        files: The hashes of all files; None where a table has no paths.
+        files: Hashes of all files; None if the table has no paths.
     """
 
     table: Path = Path()
@@ -66,7 +66,7 @@ class Kept:
     files: frozenset[int] | None = frozenset()
 
     def holds(self, picture: Picture) -> bool:
-        """Return whether a picture has a row: the same file, and under the id that a table of paths gives it.
+        """Return whether a picture has a row: for the same file, and for its id in a table of paths.
 
         Raises:
             DataError: If its path is relative to another folder than those of the rows.
@@ -77,7 +77,7 @@ class Kept:
         if relative and self.folder != str(Path.cwd()):
             raise DataError(
                 f"{self.table}: was started in {self.folder}, and its relative paths start there. Resume it "
-                f"there, or name images by absolute paths instead of {picture.path}."
+                f"there, or pass images by absolute paths instead of {picture.path}."
             )
         file = hash(absolute_path(picture.path, self.folder))
         return self.rows.get(hash(picture.image_id)) == file if picture.named else file in self.files
@@ -88,20 +88,20 @@ class Kept:
 
 
 def absolute_path(path: str, folder: str = "") -> str:
-    """Return the path of a picture from the root; an address in object storage stays as it is.
+    """Return the absolute path of a picture; an address in object storage stays as it is.
 
     Args:
-        folder: Folder that a relative path starts from; the working directory if left out.
+        folder: Folder of a relative path; the working directory if left out.
     """
     folder = folder or str(Path.cwd())
     return path if SCHEME in path else os.path.normpath(os.path.join(folder, path))  # noqa: PTH118 (fast)
 
 
 class GrowingTable:
-    """A CSV that is made with its first row, grows row by row, and gets its name when it is whole.
+    """A CSV that grows row by row, and gets its final name when it is complete.
 
     Args:
-        path: Its name in the end; until then `.part` follows.
+        path: Its final name; until then it ends in `.part`.
     """
 
     def __init__(self, path: Path, columns: list[str]) -> None:
@@ -123,7 +123,7 @@ class GrowingTable:
         with self._held:
             if self._file is None:
                 return
-            with suppress(OSError):  # of a full disk, which was reported when the rows were written
+            with suppress(OSError):  # of a full disk, which was reported with the rows
                 self._file.close()
             if kind is None:
                 settings_path(self.path).unlink(missing_ok=True)  # no record stands beside another table
@@ -132,20 +132,20 @@ class GrowingTable:
                     self.record.replace(settings_path(self.path))
 
     def begin(self, settings: Mapping[str, object], *, resume: bool) -> Kept:
-        """Make the table before its first row, with a record beside it of how its rows are made.
+        """Make the table before its first row, with a record of its settings beside it.
 
         Args:
-            settings: What a call must share with the one that it goes on after.
-            resume: Go on after the rows that an earlier call left, less one that was cut; also of one that
-                ended, for images that came since.
+            settings: Settings that a call must share with the one that it continues.
+            resume: Keep the rows of an earlier call, without an incomplete last one. The earlier call may
+                also have ended; new images are then added.
 
         Raises:
-            DataError: If the rows to keep were made with other settings or have other columns.
+            DataError: If the rows to keep have other settings or other columns.
         """
         finished = not self.part.exists() and self.path.exists()
         if resume and finished:
             record = settings_path(self.path)
-            if not record.exists() and self.record.exists():  # killed just before it was moved
+            if not record.exists() and self.record.exists():  # killed just before the move
                 record = self.record
             folder = self._verify_same(record, settings)
             write_json(self.record, read_json(record))
@@ -156,7 +156,7 @@ class GrowingTable:
             if self.part.stat().st_size:
                 return self._continue(self._verify_same(self.record, settings))
         here = str(Path.cwd())
-        self.part.write_bytes(b"")  # before the record, which must never stand beside older rows
+        self.part.write_bytes(b"")  # before the record, which must never be beside older rows
         write_json(self.record, {"folder": here, "settings": settings})
         self._open("w")
         return Kept(self.path, here)
@@ -175,13 +175,13 @@ class GrowingTable:
         return self._file
 
     def _verify_same(self, record: Path, settings: Mapping[str, object]) -> str:
-        """Return the folder that a table was started in, after comparing the settings."""
+        """Return the folder in which a table was started, after comparing the settings."""
         before = read_json(record) if record.exists() else {}
         noted = before.get("settings")
         if noted is None:
             raise DataError(
-                f"{self.path}: expected {record.name} beside it, with the settings that it was predicted "
-                "with, but found none. Leave --resume out to start anew."
+                f"{self.path}: expected {record.name} beside it, with the settings of its rows, but found "
+                "none. Leave --resume out to start again."
             )
         changed = [
             f"{name} was {_shown(noted.get(name))}, now {_shown(value)}"
@@ -191,7 +191,7 @@ class GrowingTable:
         if changed:
             raise DataError(
                 f"{self.path}: was started with other settings: {'; '.join(changed)}. Resume with the same "
-                "ones, or leave --resume out to start anew."
+                "settings, or leave --resume out to start again."
             )
         return str(before["folder"])
 
@@ -199,7 +199,7 @@ class GrowingTable:
         with self.part.open(encoding="utf-8", newline="") as file:
             rows = csv.reader(file)
             if next(rows, None) != self.columns:
-                raise DataError(f"{self.part}: has other columns. Leave --resume out to start anew.")
+                raise DataError(f"{self.part}: has other columns. Leave --resume out to start again.")
             place = self.columns.index("path") if "path" in self.columns else None
             kept = {
                 hash(row[0]): 0 if place is None else hash(absolute_path(row[place], folder))
@@ -211,17 +211,17 @@ class GrowingTable:
 
 
 def part_path(table: Path) -> Path:
-    """Return the name of a table that still grows."""
+    """Return the path of a table that still grows."""
     return table.with_name(f"{table.name}.part")
 
 
 def settings_path(table: Path) -> Path:
-    """Return the record of a finished table."""
+    """Return the path of the record of a finished table."""
     return table.with_name(f"{table.name}.settings.json")
 
 
 def _shown(value: object) -> str:
-    """Return a setting for a message; of hashes their beginning."""
+    """Return a setting for a message; hashes are shortened."""
     if value is None or isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, list):
@@ -230,18 +230,18 @@ def _shown(value: object) -> str:
 
 
 def prediction_table(path: Path, format_: Format, further: Sequence[str] = ()) -> GrowingTable:
-    """Return the table of predictions. `further`: columns that it has besides those of its format."""
+    """Return the table of predictions. `further`: columns after those of its format."""
     verify_record(path)
     return GrowingTable(path, [*_COLUMNS[format_], *further])
 
 
 def verify_record(table: Path) -> None:
-    """Make sure that the name of a table's record is free, or that of an earlier record."""
+    """Make sure that the path of a table's record is free, or has an earlier record."""
     record = settings_path(table)
     found = read_json(record) if record.exists() else {"settings": {}}
     if not isinstance(found, dict) or "settings" not in found:
         raise DataError(
-            f"{record}: expected the settings of an earlier prediction but found something else. Name "
+            f"{record}: expected the settings of an earlier prediction but found something else. Pass "
             "another --out."
         )
 
@@ -250,13 +250,13 @@ def error_table(path: Path) -> GrowingTable:
     """Return the table of images that could not be predicted; a resumed call tries them again."""
     if path.exists() and not _is_error_table(path):
         raise DataError(
-            f"{path}: expected a table of errors to replace but found something else; name another."
+            f"{path}: expected an earlier table of errors but found something else. Pass another path."
         )
     return GrowingTable(path, _ERROR_COLUMNS)
 
 
 def drop_error_table(path: Path) -> None:
-    """Remove what an earlier call listed, now that nothing is wrong."""
+    """Remove the errors of an earlier call, now that there are none."""
     if _is_error_table(path):
         path.unlink()
 
@@ -270,9 +270,9 @@ def _is_error_table(path: Path) -> bool:
 
 
 def _drop_cut_line(path: Path) -> None:
-    """Cut off what follows the last line break: a row that a killed process left half written.
+    """Cut off everything after the last line break: an incomplete row of a killed process.
 
-    No field holds a line break: `data.pictures` escapes them in names.
+    No field contains a line break, because `data.pictures` escapes them in names.
     """
     with path.open("r+b") as file:
         end = file.seek(0, os.SEEK_END)
@@ -287,5 +287,5 @@ def _drop_cut_line(path: Path) -> None:
 
 
 def number_text(value: "float | np.floating[Any]") -> str:
-    """Return a number as a table has it, with seven digits; nothing for one that is missing."""
+    """Return a number as a table has it, with seven digits; empty for NaN."""
     return "" if value != value else f"{float(value):.7g}"  # noqa: PLR0124 (NaN)

@@ -1,9 +1,7 @@
-"""Defects of public notebooks, kept so that their worth can be measured; see the recipe keys `defect_…`.
+"""Defects of public notebooks, reproduced to measure their effect; see the recipe keys `defect_…`.
 
-Not here: anything that an honest run uses.
-
-A copy is named by its image: `ISIC_0024306#1` is its second copy, `ISIC_0024306#1~2` the second augmented one
-of that.
+No honest run uses this. A copy is named after its image: `ISIC_0024306#1` is its second copy,
+`ISIC_0024306#1~2` the second augmented copy of that.
 """
 
 from collections.abc import Sequence
@@ -27,18 +25,15 @@ _BATCH: Final = 256
 def resample_before_split(
     dataset: Dataset, cache: ImageCache, *, per_class: int, seed: int
 ) -> tuple[Dataset, ImageCache]:
-    """Draw as many images of each class with replacement, as copies that look like images of their own.
+    """Draw the same number of images of each class with replacement, as copies that look like other images.
 
     If the split comes afterwards, copies of one image are in train and in test, and scores measure memory.
-
-    Returns:
-        Table and pixels of the copies; the id of each is that of its image with a number behind `#`.
     """
     return make_copies(dataset, cache, draw_copies(dataset, per_class=per_class, seed=seed))
 
 
 def draw_copies(dataset: Dataset, *, per_class: int, seed: int) -> list[str]:
-    """Return the names of copies: as many images of each class, drawn with replacement."""
+    """Return the names of copies: the same number of images of each class, drawn with replacement."""
     rng = np.random.default_rng(seed)
     rows = np.concatenate(
         [rng.choice(np.flatnonzero(dataset.y == c), per_class) for c in np.unique(dataset.y)]
@@ -48,40 +43,39 @@ def draw_copies(dataset: Dataset, *, per_class: int, seed: int) -> list[str]:
 
 
 def augmented_copies(copies: Sequence[str], times: int) -> list[str]:
-    """Return the names of copies followed by those of so many augmented copies of each."""
-    further = [f"{name}{_AUGMENTED}{number}" for number in range(1, times + 1) for name in copies]
-    return [*copies, *further]
+    """Return the names of copies, followed by those of `times` augmented copies of each."""
+    return [*copies, *(f"{name}{_AUGMENTED}{number}" for number in range(1, times + 1) for name in copies)]
 
 
 def names_copies(image_ids: Sequence[str], dataset: Dataset) -> bool:
-    """Return whether these are copies of the images of a data set, and not its images."""
+    """Return whether these are names of copies of the images of a data set."""
     known = set(dataset.table["image_id"])
     return any(_MARK in name and name not in known for name in image_ids)
 
 
 def image_of(name: str) -> str:
-    """Return the id of the image that a copy was made of."""
+    """Return the id of the image of a copy."""
     return name.rpartition(_MARK)[0]
 
 
 def copied_dataset(dataset: Dataset, image_ids: Sequence[str]) -> tuple[Dataset, NDArray[np.intp]]:
-    """Return the table of named copies, sorted by name, and the row of the image of each, shape (N,).
+    """Return the table of copies, sorted by name, and the row of the image of each, shape (N,).
 
     Raises:
-        SplitError: If a copy is of no image of the data.
+        SplitError: If the data lack the image of a copy.
     """
     names = sorted(image_ids)
     row = {image_id: number for number, image_id in enumerate(dataset.table["image_id"])}
     unknown = [name for name in names if image_of(name) not in row]
     if unknown:
-        raise SplitError(f"Expected copies of images of the data but {unknown[0]} is of none.")
+        raise SplitError(f"{unknown[0]}: is a copy of an image that the data do not have.")
     rows = np.array([row[image_of(name)] for name in names], dtype=np.intp)
     table = dataset.table.iloc[rows].assign(image_id=names).reset_index(drop=True)
     return replace(dataset, table=table), rows
 
 
 def make_copies(dataset: Dataset, cache: ImageCache, image_ids: Sequence[str]) -> tuple[Dataset, ImageCache]:
-    """Return table and pixels of named copies, sorted by name; a name always gives the same pixels."""
+    """Return table and pixels of copies, sorted by name; a name always gives the same pixels."""
     copies, rows = copied_dataset(dataset, image_ids)
     pixels = cache.pixels[rows]
     _augment(pixels, copies.table["image_id"].tolist())
@@ -90,21 +84,15 @@ def make_copies(dataset: Dataset, cache: ImageCache, image_ids: Sequence[str]) -
 
 def _augment(pixels: NDArray[np.uint8], names: Sequence[str]) -> None:
     """Change the pixels of the augmented copies in place, as the notebooks' ImageDataGenerator does."""
-    asked = Recipe(
-        model="seed-cnn",
-        image_size=(pixels.shape[1], pixels.shape[2]),
-        epochs=1,
-        rotation=10,
-        zoom=(0.9, 1.1),
-        zoom_apart=True,
-        shift=0.1,
-    )
     import torch  # noqa: PLC0415 (a split is made where torch is not installed)
 
     from lesionwise.training.step.augment import augment  # noqa: PLC0415 (the same)
 
+    size = pixels.shape[1], pixels.shape[2]
+    changes = {"rotation": 10, "zoom": (0.9, 1.1), "zoom_apart": True, "shift": 0.1}
+    recipe = Recipe.model_validate({"model": "seed-cnn", "image_size": size, "epochs": 1, **changes})
     changed = np.array([row for row, name in enumerate(names) if _AUGMENTED in name.rpartition(_MARK)[2]])
     for batch in np.array_split(changed, -(-len(changed) // _BATCH)) if len(changed) else []:
         samples = [crc32(names[row].encode()) for row in batch]
-        images = augment(torch.from_numpy(pixels[batch]), asked, seed=0, epoch=0, samples=samples)
+        images = augment(torch.from_numpy(pixels[batch]), recipe, seed=0, epoch=0, samples=samples)
         pixels[batch] = images.mul(255).round().byte().permute(0, 2, 3, 1).numpy()

@@ -1,6 +1,6 @@
-"""Features computed once and kept beside the pixels, for whatever learns on top of them.
+"""Features that are computed once and kept beside the pixels.
 
-Not here: the layer on top (`lesionwise.models.probe`, `step.module`).
+Not here: the layer on top of them (`lesionwise.models.probe`, `step.module`).
 """
 
 import os
@@ -30,7 +30,7 @@ _CHANGES = (
 
 
 def are_constant(recipe: Recipe) -> bool:
-    """Return whether an image has the same features in every epoch: neither is ever changed."""
+    """Return whether features are the same in every epoch: neither images nor network ever change."""
     if recipe.probe:
         return True
     unchanged = all(getattr(recipe, key) == Recipe.model_fields[key].default for key in _CHANGES)
@@ -41,17 +41,17 @@ def are_constant(recipe: Recipe) -> bool:
 def network_features(
     network: Network, recipe: Recipe, data: TrainingData, execution: Execution
 ) -> NDArray[np.float32]:
-    """Return the features of every image, shape (N, D), kept beside the pixels they were computed from.
+    """Return the features of every image, shape (N, D), kept beside the pixels.
 
-    They are the embedding, or where that is made of the directions of many features, these features.
+    They are the embedding. If the embedding is made of directions of many features, they are these features.
     """
     path = _path(network, recipe, data)
     if not _is_whole(path):
-        with FileLock(path.with_suffix(".lock")):  # of runs that start at once, one computes them
+        with FileLock(path.with_suffix(".lock")):  # the first of several runs computes them
             if not _is_whole(path):
                 with atomic_path(path) as temporary:
                     _compute(temporary, network, recipe, data.pixels, execution)
-                write_text(_digest_path(path), file_sha256(path))
+                write_text(path.with_suffix(".sha256"), file_sha256(path))
     return np.asarray(np.load(path, mmap_mode="r"))
 
 
@@ -86,7 +86,7 @@ def known_logits(
 
 
 def is_layered(network: Network) -> bool:
-    """Return whether the embedding of a network is the directions of many features, which are fitted, too."""
+    """Return whether the embedding is made of directions of many features, which are fitted too."""
     return isinstance(network.features, LayerFeatures)
 
 
@@ -104,13 +104,9 @@ def _path(network: Network, recipe: Recipe, data: TrainingData) -> Path:
     return data.cache.path / f"features-{_fingerprint(network, recipe, data)}.npy"
 
 
-def _digest_path(path: Path) -> Path:
-    return path.with_suffix(".sha256")
-
-
 def _is_whole(path: Path) -> bool:
-    """Return whether features are there and as they were written."""
-    digest = _digest_path(path)
+    """Return whether features are complete and undamaged."""
+    digest = path.with_suffix(".sha256")
     if not (path.exists() and digest.exists()):
         return False
     status = path.stat()
@@ -119,22 +115,18 @@ def _is_whole(path: Path) -> bool:
 
 @lru_cache
 def _sha256_once(path: Path, _size: int, _mtime_ns: int) -> str:
-    """Return the hash of a file, which is read once for as long as it stays the same."""
+    """Return the hash of a file, which is read once while it stays the same."""
     return file_sha256(path)
 
 
 def _compute(
-    path: Path,
-    network: Network,
-    recipe: Recipe,
-    pixels: NDArray[np.uint8],
-    execution: Execution,
+    path: Path, network: Network, recipe: Recipe, pixels: NDArray[np.uint8], execution: Execution
 ) -> None:
-    """Write the features of all images, of which memory holds one batch."""
+    """Write the features of all images; memory holds one batch at a time."""
     network = _unturned(network).to(execution.device).to(memory_format=torch.channels_last).eval()
     shape = (len(pixels), network.head.linear.in_features)
     file = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    if hasattr(os, "posix_fallocate"):  # a full disk shows now; later it would end the process
+    if hasattr(os, "posix_fallocate"):  # a full disk is found now; later it would end the process
         with path.open("r+b") as room:
             os.posix_fallocate(room.fileno(), 0, path.stat().st_size)
     for start in range(0, len(pixels), _BATCH):
@@ -148,7 +140,7 @@ def _compute(
 
 
 def _fingerprint(network: Network, recipe: Recipe, data: TrainingData) -> str:
-    """Return a name for all that the features depend on: network, what it looks at, and which images."""
+    """Return a hash of everything that the features depend on: network, view and images."""
     seen = (recipe.model, recipe.model_args, recipe.view_size, recipe.eval_zoom, recipe.tta, recipe.layers)
     digest = sha256(repr(seen).encode())
     fitted = ("head.linear.", "metadata.", *(["head.layers."] if is_layered(network) else []))

@@ -53,10 +53,10 @@ def fit(
     processes: Processes | None = None,
     execution: Execution,
 ) -> StepClock:
-    """Train a recipe and write checkpoints, history and the predictions of val and cal.
+    """Train a recipe, and write checkpoints, history and the predictions of val and cal.
 
     Args:
-        processes: Those that train as one, of which the first writes; this one alone if left out.
+        processes: The processes that train together, of which the first writes; only this one if left out.
     """
     keep_memory()
     torch.manual_seed(seed)
@@ -109,7 +109,7 @@ def _seen(
     *,
     clock: StepClock,
 ) -> NDArray[np.uint8] | NDArray[np.float32] | Tensor:
-    """Return what a step is given of each image: its pixels, or its embedding where that never changes."""
+    """Return the input of a step for each image: its pixels, or its embedding if that never changes."""
     if not are_constant(recipe):
         return resident_pixels(data.pixels, execution.device)
     started = perf_counter()
@@ -129,7 +129,7 @@ def write_part_predictions(
     device: str,
     progress: Progress = SILENT,
 ) -> None:
-    """Predict parts of the split with the best weights of a run, in fp32, and write their CSVs."""
+    """Predict parts of the split with the best weights of a run, in fp32, and write the CSV files."""
     network = load_best_network(run, recipe)
     for part in parts:
         rows = data.rows(part)
@@ -159,7 +159,7 @@ def load_best_network(run: RunFolder, recipe: Recipe) -> Network:
 
 
 def read_network(checkpoint: Path, recipe: Recipe) -> Network:
-    """Return a recipe's network with the weights of a checkpoint, looking at one view."""
+    """Return a recipe's network with the weights of a checkpoint, for one view."""
     network = fresh_network(recipe)
     network.load_state_dict(_network_state(checkpoint))
     return network
@@ -194,7 +194,7 @@ def predict_logits(
 
 
 def fresh_network(recipe: Recipe, *, weights: str = FRESH) -> Network:
-    """Return the recipe's network as it starts, after trying it on the sizes that it will meet.
+    """Return the initial network of a recipe, after a trial on the sizes that it will meet.
 
     Args:
         weights: As in the recipe: "none", "published", a safetensors file, the folder of another run, or a
@@ -220,7 +220,7 @@ def fresh_network(recipe: Recipe, *, weights: str = FRESH) -> Network:
         with torch.inference_mode():
             for size in (recipe.crop_size, recipe.view_size):
                 network.eval()(torch.zeros(1, 3, *size))
-    except (RuntimeError, AssertionError, ValueError, IndexError, TypeError) as error:  # as timm's raise
+    except (RuntimeError, AssertionError, ValueError, IndexError, TypeError) as error:  # timm raises any
         raise RecipeError(
             f"{recipe.model} cannot take images of {recipe.crop_size} in training and {recipe.view_size} in "
             "evaluation. Change image_size, train_size or eval_size."

@@ -1,4 +1,4 @@
-"""Looks at the test part of a split: predicting it, and the ledger that counts how often.
+"""Predictions of the test part of a split, and the ledger that counts them.
 
 Not here: training (`run`), and averaging members (`lesionwise.evaluation.runs.ensemble`).
 """
@@ -36,9 +36,9 @@ class Look:
 
 
 def predict_test_together(run: RunFolder, execution: Execution = Execution()) -> Look | None:
-    """Predict the test part; of an ensemble with each member, and note each look in the ledger.
+    """Predict the test part of a run, or of each member of an ensemble, and note each look in the ledger.
 
-    Where the test part is a fold that was held out, and not the final exam, there is no look to note.
+    A test part that is a held-out fold, and not the final exam, is not noted.
     """
     members = ensemble_members(run)
     if not members and "held_out" in read_split(run.split).meta:
@@ -48,7 +48,7 @@ def predict_test_together(run: RunFolder, execution: Execution = Execution()) ->
         return predict_test(run, execution)
     looks = [predict_test_together(member, execution) for member in members]
     write_predictions(average(members, "test"), run.predictions("test"))
-    refresh_predictions(run, "test")  # an ensemble can have a calibration of its own
+    refresh_predictions(run, "test")  # an ensemble can have its own calibration
     return looks[-1]
 
 
@@ -68,10 +68,10 @@ def predict_test(run: RunFolder, execution: Execution = Execution()) -> Look:
 
 
 def predict_held_out(run: RunFolder, execution: Execution = Execution()) -> None:
-    """Predict the test part of a run whose split says that it is a fold, and not the final exam.
+    """Predict the test part of a run that is a held-out fold, and not the final exam.
 
     Raises:
-        RunError: If the data is not what the run was trained with, or the test part is the final exam.
+        RunError: If the data are not those of the training, or the test part is the final exam.
     """
     recipe, prepared, _ = prepare_again(run, execution)
     if "held_out" not in prepared.split.meta:
@@ -84,9 +84,9 @@ def predict_held_out(run: RunFolder, execution: Execution = Execution()) -> None
 
 
 def append_ledger(path: Path, *, run: str, model_sha256: str, split_fingerprint: str) -> int:
-    """Note one look at the test images of a split and return how many of them there have been.
+    """Note one look at the test images of a split, and return the number of looks so far.
 
-    A test set is worn out by looking: the ledger makes every look visible.
+    Each look makes a test set less trustworthy; the ledger makes the looks visible.
     """
     new = not path.exists()
     with path.open("a", encoding="utf-8", newline="") as file:
@@ -100,7 +100,7 @@ def append_ledger(path: Path, *, run: str, model_sha256: str, split_fingerprint:
 
 
 def _ledger_path(run: RunFolder, split_origin: str | None) -> Path:
-    """Return the ledger beside the split that was given; where that is read-only, beside the run."""
+    """Return the ledger beside the given split; beside the run if that folder is read-only."""
     if split_origin is None:
         return run.path / _NAME
     folder = Path(split_origin).parent
@@ -110,5 +110,5 @@ def _ledger_path(run: RunFolder, split_origin: str | None) -> Path:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # no login name, as in some containers
+    except (OSError, KeyError):  # there is no login name in some containers
         return "unknown"

@@ -1,4 +1,4 @@
-"""From a data folder to what training reads: pixels, table and a verified split, row by row."""
+"""From a data folder to the input of training: pixels, table and a verified split, row by row."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,11 +28,11 @@ from lesionwise.training.start import verify_unseen
 
 @dataclass(frozen=True)
 class TableData:
-    """A data set with a split that was verified against its table: what is known before an image is read.
+    """A data set with a split that was verified against its table, before any image is read.
 
     Attributes:
-        group: Lesion group of each image, shape (N,): what intervals resample, also under a leaky split. A
-            split by lesion may have joined more than the table does; that counts as well.
+        group: Lesion group of each image, shape (N,): the unit of resampling, also under a leaky split. It
+            includes what a split by lesion joined beyond the table.
         part: Part of each image, shape (N,); empty for an image that the split leaves out.
     """
 
@@ -65,11 +65,7 @@ class TableData:
 
 @dataclass(frozen=True)
 class TrainingData(TableData):
-    """The same with its pixels, against which the split was verified too.
-
-    Attributes:
-        cache: The pixels, in the order of the table.
-    """
+    """The same with its pixels, against which the split was verified as well."""
 
     cache: ImageCache
 
@@ -79,22 +75,14 @@ class TrainingData(TableData):
         return self.cache.pixels
 
     def metadata(self, names: Sequence[MetadataName]) -> NDArray[np.float32] | None:
-        """Return what is known of each image besides its pixels, encoded, shape (N, M).
-
-        Args:
-            names: Names of the recipe; with none of them there is nothing to return.
-        """
+        """Return the encoded metadata of each image, shape (N, M); None if there are no names."""
         if not names:
             return None
         columns: dict[str, list[Any]] = {name: self.dataset.table[name].tolist() for name in names}
         return encoding_of(names).encode_table(columns, len(self.y))
 
     def content(self, names: Sequence[MetadataName]) -> dict[str, str | None]:
-        """Return what tells this data from other: fingerprints of images with their table, and of metadata.
-
-        Args:
-            names: Names of the recipe; with none of them there are no metadata.
-        """
+        """Return the fingerprints of the data: of the images with their table, and of the metadata."""
         metadata = self.metadata(names)
         return {
             "fingerprint": self.cache.fingerprint,
@@ -102,11 +90,7 @@ class TrainingData(TableData):
         }
 
     def is_other_than(self, kept: Mapping[str, Any], names: Sequence[MetadataName]) -> bool:
-        """Return whether this is not the data that a record tells of; what it does not tell is not compared.
-
-        Args:
-            kept: The record, with what `content` said.
-        """
+        """Return whether the data differ from a record of `content`; missing entries are not compared."""
         return any(kept.get(name, now) != now for name, now in self.content(names).items())
 
 
@@ -123,14 +107,12 @@ def prepare(
     """Read, check, clean, cache, group and split a data folder.
 
     Args:
-        recipe: Its image size, its preprocessing and its `train_on_val` are used, and its
-            `defect_resample_before_split` where a split is made; left out, images are as small as comparing
-            them allows.
-        split: A split to use, or what stays together in one that is made. A split that names copies has them
-            made as well.
-        merge: Pairs of images that a person confirmed to show one lesion, for a split that is made.
-        verify: Called with what the table alone tells, before images are read, which may take minutes; it
-            raises where the work to come would fail. Not called where copies of images are made.
+        recipe: Gives image size, preprocessing, `train_on_val` and, for a new split,
+            `defect_resample_before_split`. Left out, images have the least size for comparing them.
+        split: A split to use, or what a new one keeps together. If it names copies, these are made.
+        merge: Pairs of images that a person confirmed to show one lesion, for a new split.
+        verify: Called before images are read, which may take minutes, with the data known from the table. It
+            raises if later work would fail. Not called if copies of images are made.
     """
     dataset = read_dataset(folder)
     execution.progress.on_data(dataset.about)
@@ -160,7 +142,7 @@ def prepare(
 def _verified(
     dataset: Dataset, split: Split, pairs: Sequence[Pair], recipe: Recipe | None, *, source: Path | None
 ) -> TableData:
-    """Return what is known of a split that fits its data. `source`: its file; None if it was just made."""
+    """Return what is known of a split that fits its data. `source`: its file; None for a new split."""
     verify_split(split, dataset, pairs=pairs, source=str(source or "the new split"))
     part = _parts(split, dataset, recipe)
     verify_diagnoses(dataset.y, part, source=str(source or dataset.folder))
@@ -172,7 +154,7 @@ def _verified(
 
 
 def _parts(split: Split, dataset: Dataset, recipe: Recipe | None) -> NDArray[np.str_]:
-    """Return the part of each image as training takes it; empty for one that the split leaves out."""
+    """Return the part of each image in training; empty for one that the split leaves out."""
     parts = split.frame.set_index("image_id")["part"]
     part = parts.reindex(dataset.table["image_id"], fill_value="").to_numpy(str)
     return np.where(part == "val", "train", part) if recipe and recipe.train_on_val else part
@@ -182,7 +164,7 @@ def verify_diagnoses(y: NDArray[np.int64], part: NDArray[np.str_], *, source: st
     """Make sure that each part, or each fold, has images of every diagnosis.
 
     Args:
-        part: Part of each image, shape (N,); empty for one that is left out.
+        part: Part of each image, shape (N,); empty for an image that is left out.
     """
     for name in np.unique(part[part != ""]):
         counts = np.bincount(y[part == name], minlength=len(CODES))
@@ -190,5 +172,5 @@ def verify_diagnoses(y: NDArray[np.int64], part: NDArray[np.str_], *, source: st
         if absent:
             raise SplitError(
                 f"{source}: has no image of {', '.join(absent)} in {name}. A network of seven "
-                "diagnoses needs images of each in every part, to learn and to be scored."
+                "diagnoses needs images of each diagnosis in every part, for learning and for scoring."
             )

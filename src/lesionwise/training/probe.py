@@ -1,6 +1,6 @@
-"""Training a linear probe: features computed once and kept, a last layer fitted to them.
+"""Training a linear probe: features are computed once and kept, and a last layer is fitted to them.
 
-Not here: the features (`features`), and the sums (`lesionwise.models.probe`). Letters: K directions.
+Not here: the features (`features`), and the fit (`lesionwise.models.probe`). Letters: K directions.
 """
 
 from time import perf_counter
@@ -28,21 +28,16 @@ from lesionwise.training.loop.history import COLUMNS, StepClock
 from lesionwise.training.prepare import TrainingData
 from lesionwise.training.step.losses import balanced_weights
 
-_AT_ONCE = 512  # rows that are turned together
+_AT_ONCE = 512  # rows that are rotated together
 
 
 def fit_probe(
-    recipe: Recipe,
-    data: TrainingData,
-    run: RunFolder,
-    *,
-    seed: int = 0,
-    execution: Execution,
+    recipe: Recipe, data: TrainingData, run: RunFolder, *, seed: int = 0, execution: Execution
 ) -> StepClock:
-    """Fit the last layer of a recipe's network, and write what `fit` writes.
+    """Fit the last layer of a recipe's network, and write the files of `fit`.
 
     Args:
-        run: Where the results go; `probe.csv` holds the score of each strength that was tried.
+        run: Gets the results; `probe.csv` has the score of each regularisation strength.
     """
     keep_memory()
     torch.manual_seed(seed)
@@ -59,9 +54,10 @@ def fit_probe(
     probe = _fit_layer(recipe, data, features, train_rows, seed=seed)
     _put_in(network, probe)
     clock.seconds = {"features": computed - started, "last layer": perf_counter() - computed}
-    _write_checkpoint(network, run)
-    row = _write_history(run, recipe, data, features, probe, clock=clock)
-    execution.progress.on_epoch(row)
+    state = {f"network.{name}": value for name, value in network.state_dict().items()}
+    with atomic_path(run.best) as temporary:
+        torch.save({"state_dict": state, "epoch": 0}, temporary)
+    execution.progress.on_epoch(_write_history(run, recipe, data, features, probe, clock=clock))
     write_part_predictions(run, recipe, data, ("val", "cal"), device=execution.device)
     return clock
 
@@ -72,15 +68,12 @@ def _fit_layer(
     assert recipe.probe  # noqa: S101 (for the type checker)
     y, known = data.y[rows], data.metadata(recipe.metadata)
     counts = torch.bincount(torch.from_numpy(y), minlength=len(CODES))
+    weights = balanced_weights(counts, recipe.class_weight).numpy()
     return fit_layer(
         features[rows].astype(float),
         y,
         data.group[rows],
-        fitting=Fitting(
-            recipe.probe,
-            balanced_weights(counts, recipe.class_weight).numpy(),
-            standardise=not recipe.layers,
-        ),
+        fitting=Fitting(recipe.probe, weights, standardise=not recipe.layers),
         metadata=None if known is None else Metadata(known[rows], recipe.metadata_dropout),
         seed=seed,
     )
@@ -108,12 +101,6 @@ def _put_in(network: Network, probe: Probe) -> None:
         network.head.linear.bias.copy_(torch.from_numpy(probe.bias))
         if network.metadata is not None:
             network.metadata.linear.weight.copy_(torch.from_numpy(probe.metadata_weight))
-
-
-def _write_checkpoint(network: Network, run: RunFolder) -> None:
-    state = {f"network.{name}": value for name, value in network.state_dict().items()}
-    with atomic_path(run.best) as temporary:
-        torch.save({"state_dict": state, "epoch": 0}, temporary)
 
 
 def _write_history(

@@ -1,8 +1,8 @@
-"""The stage after training that keeps what tells lesion images from other pictures.
+"""The stage after training that stores embeddings for telling lesion images from other pictures.
 
-Here: what the network makes of images of `train` and `cal`, of these as other cameras have them, and of
-pictures that are no lesion images, as arrays. Not here: making the pictures (`data.foreign`) and learning
-from the arrays (`evaluation.runs.rejection`). `test` is not read. Letters: K numbers of an embedding.
+Here: embeddings of images of `train` and `cal`, of the same images as from other cameras, and of pictures
+that are not lesion images. Not here: making the pictures (`data.foreign`) and learning from the embeddings
+(`evaluation.runs.rejection`). `test` is not read. Letters: K numbers of an embedding.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,14 +29,14 @@ from lesionwise.training.step.augment import evaluation_view
 
 Pixels = NDArray[np.uint8]
 _BATCH: Final = 64
-_MOST_OF_EACH: Final = 150  # training images of each diagnosis: rare ones count as much as common ones
+_MOST_OF_EACH: Final = 150  # training images of each diagnosis, so that rare ones count as much
 _MOST_CHANGED: Final = 600  # of train
 _CAMERAS: Final = {"train": 1, "cal": 3}  # seeds
 _OF_EACH_KIND: Final = 75  # outsiders
 
 
 def write_numbers(run: RunFolder, recipe: Recipe, data: TrainingData, *, device: str) -> None:
-    """Write the embeddings from which it is learnt which pictures are no lesion images."""
+    """Write the embeddings for learning which pictures are not lesion images."""
     network = load_best_network(run, recipe)
     some, cal = some_of_each(data.y, data.rows("train")), data.rows("cal")
     look = partial(embed, network, recipe, device=device)
@@ -54,7 +54,7 @@ def write_numbers(run: RunFolder, recipe: Recipe, data: TrainingData, *, device:
 
 
 def some_of_each(y: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return some of these rows, in random order, of each diagnosis at most `_MOST_OF_EACH`."""
+    """Return some of these rows, in random order, at most `_MOST_OF_EACH` of each diagnosis."""
     rng = np.random.default_rng(0)
     shuffled = rng.permutation(rows)
     kept = [shuffled[y[shuffled] == kind][:_MOST_OF_EACH] for kind in np.unique(y[rows])]
@@ -62,11 +62,10 @@ def some_of_each(y: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.in
 
 
 def changed(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64], part: str) -> Iterator[Pixels]:
-    """Yield lesion images as other cameras have them.
+    """Yield lesion images as from other cameras.
 
     Args:
-        part: "train" or "cal". Each has cameras of its own: nothing was learnt from those that set the
-            cut-off.
+        part: "train" or "cal". Each has its own cameras, so that the cut-off is set with unknown ones.
     """
     for number, row in enumerate(rows):
         rng = np.random.default_rng([_CAMERAS[part], number])
@@ -74,7 +73,7 @@ def changed(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64], part: str) 
 
 
 def foreign_pictures(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64]) -> Iterator[Pixels]:
-    """Yield pictures that are no lesion images, as many of each kind.
+    """Yield pictures that are not lesion images, the same number of each kind.
 
     Args:
         rows: Lesion images to alter, or to take colours from.
@@ -87,7 +86,7 @@ def foreign_pictures(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64]) ->
 
 
 def _prepared(recipe: Recipe, picture: Pixels) -> Pixels:
-    """Return a picture as it would be read from a file."""
+    """Return a picture as if it were read from a file."""
     return fit_image(picture, recipe.image_size, steps=recipe_steps(recipe))
 
 

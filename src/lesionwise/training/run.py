@@ -1,4 +1,4 @@
-"""A run from a recipe and a data folder: what `lesionwise train` does.
+"""A run from a recipe and a data folder: the work of `lesionwise train`.
 
 Not here: the stages, and the test part (`ledger`).
 """
@@ -8,8 +8,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
-
-import pandas as pd
 
 from lesionwise.data.dataset import ORIGINALS
 from lesionwise.errors import RunError, SplitError
@@ -41,20 +39,20 @@ from lesionwise.training.rejection import write_numbers
 from lesionwise.training.start import note_start
 from lesionwise.wording import counted
 
-_OPEN_SCHEDULES: Final = ("constant", "plateau")  # whose rate does not depend on the number of epochs
+_OPEN_SCHEDULES: Final = ("constant", "plateau")  # their rate does not depend on the number of epochs
 _MADE_OF_WEIGHTS: Final = ("calibration.json", "scores.json", "explanation.json", "robustness.json")
 
 
 def verify_recipe(recipe: Recipe, device: str | None, *, resumed: bool = False) -> None:
-    """Refuse a recipe that would fail here only after images were read and folders written.
+    """Refuse a recipe that would otherwise fail after images were read and folders written.
 
     Args:
-        device: "cpu", "cuda" or "mps"; None where other machines train, which speak for themselves.
-        resumed: Go on with weights that were kept: those that the recipe starts from need not be there.
+        device: "cpu", "cuda" or "mps"; None if other machines train, which make their own checks.
+        resumed: Whether weights of the run exist, so that those of the recipe need not be there.
 
     Raises:
-        LesionwiseError: If the extra of its logger or a compiler is missing; if its network or its weights
-            cannot be had, or do not fit its image sizes; or if it holds all layers still.
+        LesionwiseError: If the extra of its logger or a compiler is missing, if its network or weights are
+            not available or do not fit its image sizes, or if it freezes all layers.
     """
     if device:
         verify_logger(recipe)
@@ -66,10 +64,10 @@ def verify_recipe(recipe: Recipe, device: str | None, *, resumed: bool = False) 
 
 
 def recipe_changes(recipe: Recipe, config: Path) -> str:
-    """Return in words which keys of a recipe differ from those that a folder started with; nothing if none.
+    """Return the keys in which a recipe differs from that of a folder, in words; empty if there are none.
 
     Args:
-        config: The file that the recipe was noted in, which may spell the path of the same weights otherwise.
+        config: File of the earlier recipe, which may have another path to the same weights.
     """
     earlier = load_recipe(config)
     if Path(earlier.weights).resolve() == Path(recipe.weights).resolve():
@@ -88,17 +86,17 @@ def train(
     resume: bool = False,
     execution: Execution = Execution(),
 ) -> RunFolder:
-    """Train a recipe on a data folder, predict val and cal, calibrate on cal; `test` is not read.
+    """Train a recipe on a data folder, predict val and cal, and calibrate on cal; `test` is not read.
 
     Args:
-        recipe: A recipe, the name of a shipped one, or a TOML file.
+        recipe: A recipe, the name of an included one, or a TOML file.
         data: Folder of images with its table.
-        out: The run folder; `runs/<recipe>-<number>` if left out; a `Recipe` goes by its model.
-        split: A `split.csv` to use; or what stays together in a split that is made: "lesion", or "image",
-            which leaks, so that all that follows is stamped.
+        out: The run folder; if left out, `runs/<recipe>-<number>`, with the model in place of a `Recipe`.
+        split: A `split.csv` to use; or what a new split keeps together: "lesion", or "image", which leaks
+            and stamps all results.
         seed: Seed of split, weights, order, augmentation and dropout.
-        resume: Continue the run in `out` where it stopped.
-        execution: Where and how it runs, and who receives its progress.
+        resume: Continue the run in `out`.
+        execution: Hardware, caches and receiver of the progress.
 
     Raises:
         LesionwiseError: If recipe, data or split cannot be used; the message says what to do.
@@ -120,10 +118,8 @@ def train(
         return run, prepared, run.predictions("cal").exists()
 
     devices, nodes = execution.devices, execution.nodes
-    with (
-        joined_processes(execution.device, devices=devices, nodes=nodes) as processes,
-        ExitStack() as held,
-    ):
+    joined = joined_processes(execution.device, devices=devices, nodes=nodes)
+    with joined as processes, ExitStack() as held:
         run, prepared, is_trained = processes.first(begin)
         if not is_trained:
             noted: AbstractContextManager[dict[str, Any]] = (
@@ -141,7 +137,7 @@ def train(
 def _verify_wishes(
     recipe: Recipe, out: str | Path | None, split: Path | By, *, resume: bool, execution: Execution
 ) -> None:
-    """Make sure that the wishes fit together, before anything starts."""
+    """Make sure that the options fit together, before anything starts."""
     if resume and not out:
         raise RunError("Expected --out to name the run that --resume continues.")
     if isinstance(split, Path) and recipe.defect_resample_before_split:
@@ -149,25 +145,17 @@ def _verify_wishes(
             f"{split}: defect_resample_before_split makes a split of its own. Leave one of the two out."
         )
     verify_share(recipe, execution.devices * execution.nodes)
-    resumed = bool(resume and out and _has_weights(RunFolder(Path(out))))
+    run = RunFolder(Path(out)) if resume and out else None
+    resumed = run is not None and (
+        run.last.exists() or run.before_last.exists() or run.predictions("cal").exists()
+    )
     verify_recipe(recipe, execution.device, resumed=resumed)
 
 
-def _has_weights(run: RunFolder) -> bool:
-    """Return whether a run goes on with weights of its own, not with those that its recipe starts from."""
-    return run.last.exists() or run.before_last.exists() or run.predictions("cal").exists()
-
-
 def _prepare_run(
-    run: RunFolder,
-    recipe: Recipe,
-    folder: Path,
-    split: Path | By,
-    *,
-    seed: int,
-    execution: Execution,
+    run: RunFolder, recipe: Recipe, folder: Path, split: Path | By, *, seed: int, execution: Execution
 ) -> TrainingData:
-    """Prepare the data, and note how the run starts; a run that is continued must find the same data."""
+    """Prepare the data, and note how the run starts; a continued run must find the same data."""
     resumed = run.data.exists()
     with timed_stage(run, "data") as stage:
         own = run.split if resumed else split
@@ -195,7 +183,7 @@ def prepare_again(
 
 
 def learn_from_cal(run: RunFolder, recipe: Recipe, data: TrainingData, *, device: str) -> None:
-    """Fit what the answers mean, and which images get none."""
+    """Calibrate the answers, and learn which images get none."""
     if not run.calibration.exists():
         with timed_stage(run, "calibrate"):
             calibrate_run(run)
@@ -224,7 +212,7 @@ def _verify_same_start(run: RunFolder, recipe: Recipe, *, seed: int, split: Path
 
 
 def _is_longer(run: RunFolder, recipe: Recipe) -> bool:
-    """Return whether a recipe is that of a run with more epochs, which would be those of a longer run.
+    """Return whether a recipe differs from that of a run only by more epochs, and can continue it.
 
     Raises:
         RunError: If its schedule depends on the number of epochs, or its test part was looked at.
@@ -236,18 +224,18 @@ def _is_longer(run: RunFolder, recipe: Recipe) -> bool:
     if recipe.schedule not in _OPEN_SCHEDULES:
         raise RunError(
             f"{run.path}: epochs was {before}, now {recipe.epochs}, but its {recipe.schedule} schedule "
-            f"spreads the learning rate over {counted(before, 'epoch')}. Train anew with another --out."
+            f"spreads the learning rate over {counted(before, 'epoch')}. Train again with another --out."
         )
     if run.predictions("test").exists():
         raise RunError(
-            f"{run.path}: epochs was {before}, now {recipe.epochs}, but its test part was looked at: what is "
-            "chosen after that is no longer a blind score. Train anew with another --out."
+            f"{run.path}: epochs was {before}, now {recipe.epochs}, but its test part was already predicted, "
+            "so a score of further training would not be blind. Train again with another --out."
         )
     return True
 
 
 def _train_longer(run: RunFolder, recipe: Recipe) -> None:
-    """Note the longer recipe, and remove what was made of the weights so far: it is made again."""
+    """Note the longer recipe, and remove the results of the weights so far."""
     for made in ("predictions-*.csv", "embeddings-*.npy", *_MADE_OF_WEIGHTS):
         for path in run.path.glob(made):
             path.unlink()
@@ -267,7 +255,10 @@ def _describe(
     write_text(run.config, recipe.to_toml())  # first: it makes the folder a run
     write_split(data.split, run.split)
     write_json(run.environment, describe_environment())
-    _note_originals(run, data.dataset.table)
+    table = data.dataset.table
+    if set(ORIGINALS) <= set(table):  # the names before a merge, which the split does not have
+        columns = table[["image_id", *ORIGINALS]]
+        write_text(run.originals, str(columns.to_csv(index=False, lineterminator="\n")))
     write_json(
         run.data,
         {
@@ -283,14 +274,7 @@ def _describe(
     )
 
 
-def _note_originals(run: RunFolder, table: pd.DataFrame) -> None:
-    """Write what the images and lesions of a merge were called before, which the split does not say."""
-    if set(ORIGINALS) <= set(table):
-        columns = table[["image_id", *ORIGINALS]]
-        write_text(run.originals, str(columns.to_csv(index=False, lineterminator="\n")))
-
-
 def _may_be_served(recipe: Recipe, data: TrainingData) -> bool:
-    """Return whether a run is more than a measurement: no fold, no leak, no statistics of a whole part."""
+    """Return whether a run may be deployed: no fold, no leak, no statistics of a whole part."""
     split = data.split
     return not (split.leaky or "held_out" in split.meta or recipe.defect_own_statistics)

@@ -1,10 +1,9 @@
-"""Going on from an earlier training: its weights, and the images that made them.
+"""Continuing from an earlier training: the images that made its weights.
 
-A network that starts from a run, or from the network of a bundle, was trained on other images too. Their
-digests are carried along, from run to run and into the bundle, and a test part that holds one is refused.
+A network that starts from a run or a bundle has already been trained on images. Their digests are passed on,
+from run to run and into the bundle, and a test part that contains one of them is refused.
 
-Here: finding, checking and noting. Not here: loading its weights (`start_weights`), and weights of other
-people (`lesionwise.models.weights`).
+Not here: loading the weights (`start_weights`), and weights of other people (`lesionwise.models.weights`).
 """
 
 from dataclasses import dataclass
@@ -32,13 +31,13 @@ from lesionwise.wording import counted
 
 @dataclass(frozen=True)
 class Origin:
-    """Which images made the weights that a training starts from.
+    """The images that made the weights from which a training starts.
 
     Attributes:
         path: Run folder or bundle.
         split: How to pass the split that keeps test and cal unseen.
-        made_with: Digests of all images and lesions that it was made with, also before.
-        trained_on: The same without cal, which a run that goes on with the same split uses again.
+        made_with: Digests of all images and lesions that made it, in earlier trainings as well.
+        trained_on: The same without cal, which a run with the same split may use again.
     """
 
     path: Path
@@ -48,12 +47,12 @@ class Origin:
 
 
 def earlier_run(weights: str) -> RunFolder | None:
-    """Return the run whose weights a recipe names, None if it names no folder."""
+    """Return the run whose weights a recipe names; None if it names no folder."""
     return open_run_folder(Path(weights), "run") if Path(weights).is_dir() else None
 
 
 def earlier_bundle(weights: str) -> Bundle | None:
-    """Return the bundle whose weights a recipe names, None if it names none, or none that is there any more.
+    """Return the bundle whose weights a recipe names; None if it names none, or none that still exists.
 
     Raises:
         RecipeError: If it cannot be read.
@@ -71,14 +70,14 @@ def earlier_bundle(weights: str) -> Bundle | None:
 def verify_unseen(
     weights: str, table: pd.DataFrame, part: NDArray[np.str_], group: NDArray[np.str_], split: Split
 ) -> None:
-    """Refuse a test or cal part that holds images, or lesions, which the weights were made with.
+    """Refuse a test or cal part with images or lesions that made the weights.
 
     Args:
-        weights: As the recipe has it.
+        weights: As in the recipe.
         table: Table of the data, with `image_id` and `lesion_id`; of a merge also with `ORIGINALS`.
 
     Raises:
-        LeakError: If it does; the message names an image.
+        LeakError: If there are any; the message names an image.
     """
     origin = _origin(weights, split)
     if origin is None:
@@ -91,25 +90,25 @@ def verify_unseen(
         first = table.iloc[seen[0]]
         raise LeakError(
             f"{len(seen)} of {counted(len(rows), f'{held} image')}, such as {first['image_id']} of lesion "
-            f"{first['lesion_id']}, or other photographs of their lesions, made the weights that this "
-            f"training starts from ({origin.path}). Pass {origin.split}, so that test and cal stay "
-            "unseen, or other data. If yours are other images that have the same ids by chance, put a word "
-            "in front of their image and lesion ids."
+            f"{first['lesion_id']}, or other photographs of their lesions, made the weights from which this "
+            f"training starts ({origin.path}). Pass {origin.split}, so that test and cal stay unseen, or "
+            "other data. If your images only have the same ids by chance, add a prefix to their image and "
+            "lesion ids."
         )
 
 
 def note_start(run: RunFolder, weights: str) -> None:
-    """Carry along which images made the weights that a run starts from."""
+    """Note which images made the weights from which a run starts."""
     origin = _origin(weights, read_split(run.split))
     if origin is not None:
         carried = {"made_with": sorted(origin.made_with), "trained_on": sorted(origin.trained_on)}
-        # A run has no hash, and a bundle's name may stand for another file tomorrow.
+        # A run has no hash, and the name of a bundle may later belong to another file.
         sha256 = file_sha256(origin.path) if origin.path.is_file() else None
         write_json(run.start, {"run": origin.path.name, "sha256": sha256, **carried})
 
 
 def made_with(run: RunFolder) -> list[str]:
-    """Return the digests of all images and lesions that a run was made with, and those of its own start."""
+    """Return the digests of all images and lesions that made a run, those of its own start included."""
     return sorted(_carried(run, "made_with", "train", "val", "cal"))
 
 
@@ -123,12 +122,12 @@ def _origin(weights: str, split: Split) -> Origin | None:
 
 
 def _origin_of_bundle(bundle: Bundle, split: Split) -> Origin:
-    """Return the images behind a bundle, which does not say which of them are its cal."""
+    """Return the images behind a bundle, which does not state which of them are its cal."""
     provenance, everything = bundle.description.provenance, made_with_of(bundle.description)
     if everything is None or provenance is None:
         raise LeakError(
-            f"{bundle.path}: does not say which images made it, so whether test is new to it is not known. "
-            "Start from the run folder that it was exported from."
+            f"{bundle.path}: does not state which images made it, so it may have seen the test images. Start "
+            "from the run folder that it was exported from."
         )
     theirs = provenance.split_fingerprint
     trained_on = everything - _digests_of(split, "cal") if theirs == split.fingerprint else everything
@@ -141,17 +140,12 @@ def _origin_of_bundle(bundle: Bundle, split: Split) -> Origin:
 def _carried(run: RunFolder, key: str, *parts: str) -> frozenset[str]:
     before = read_json(run.start).get(key, []) if run.start.is_file() else []
     split = read_split(run.split)
-    return _digests_of(split, *parts).union(before, _digests_of_originals(run, split, *parts))
-
-
-def _digests_of_originals(run: RunFolder, split: Split, *parts: str) -> frozenset[str]:
-    """Return the digests of the names that images and lesions of a merge had before."""
-    if not run.originals.is_file():
-        return frozenset()
-    table = read_table(run.originals).frame()
-    rows = table[table["image_id"].isin(split.image_ids(*parts))]
-    names = {name for column in ORIGINALS for cell in rows[column] for name in cell.split(";")}
-    return frozenset(map(image_digest, names))
+    names: set[str] = set()
+    if run.originals.is_file():  # the names of images and lesions before a merge
+        table = read_table(run.originals).frame()
+        rows = table[table["image_id"].isin(split.image_ids(*parts))]
+        names = {name for column in ORIGINALS for cell in rows[column] for name in cell.split(";")}
+    return _digests_of(split, *parts).union(before, map(image_digest, names))
 
 
 def _digests_of(split: Split, *parts: str) -> frozenset[str]:

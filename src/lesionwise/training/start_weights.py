@@ -1,7 +1,7 @@
-"""Going on from an earlier training: its weights into a fresh network.
+"""Loading the weights of an earlier run or bundle into a fresh network.
 
-Here: those of a run and of a bundle. Not here: which images made them (`start`), what a graph holds
-(`lesionwise.models.unfold`), and weights of other people (`lesionwise.models.weights`).
+Not here: the images that made them (`start`), the content of a graph (`lesionwise.models.unfold`), and
+weights of other people (`lesionwise.models.weights`).
 """
 
 from typing import Any, Final
@@ -24,17 +24,15 @@ from lesionwise.training.step.augment import augment, evaluation_view
 _SAME: Final = ("model", "model_args", "layers", "directions", "metadata", "metadata_hidden")
 _TRIAL_IMAGES: Final = 4
 _TOLERANCE: Final = 1e-3  # of the greatest number of an embedding
-_MEASURED: Final = 512  # images give mean and variance of a channel to some percent
+_MEASURED: Final = 512  # images: enough for mean and variance of a channel to some percent
 _BATCH: Final = 32
 
 
 def load_run(network: Network, run: RunFolder, recipe: Recipe, state: dict[str, Any]) -> None:
-    """Give a fresh network the weights of an earlier run, its head and its normalisation included.
+    """Give a fresh network the weights of an earlier run, with its head and its normalisation.
 
     Args:
-        network: As the recipe makes it.
-        run: The earlier run.
-        recipe: What is about to be trained.
+        recipe: Recipe of the training that starts.
         state: State of the network of the earlier run.
     """
     earlier = load_recipe(run.config)
@@ -45,12 +43,12 @@ def load_run(network: Network, run: RunFolder, recipe: Recipe, state: dict[str, 
 
 
 def load_bundle(network: Network, bundle: Bundle, recipe: Recipe) -> None:
-    """Give a fresh network the weights of a bundle, or of the one member that has the recipe's network.
+    """Give a fresh network the weights of a bundle, or of its only member with the same network.
 
-    Batch normalisation is restored in form; `settle` gives it its statistics.
+    Batch normalisation gets its form back; `settle` gives it its statistics.
 
     Raises:
-        RecipeError: If no member fits, several do, or the network does not answer as the bundle does.
+        RecipeError: If no member fits, several do, or the network does not answer like the bundle.
     """
     source, description = str(bundle.path), bundle.description
     if description.provenance is None or description.precision == "int8":
@@ -59,7 +57,11 @@ def load_bundle(network: Network, bundle: Bundle, recipe: Recipe) -> None:
             f"weights: {source} {kind}, so its network cannot be trained. Start from a bundle that "
             "lesionwise exported in fp32, bf16 or fp16, or from a run folder."
         )
-    members = [_recipe_of(keys, source) for keys in description.provenance.recipes]
+    known = Recipe.model_fields
+    members = [
+        parse_recipe({key: keys[key] for key in keys if key in known}, source)
+        for keys in description.provenance.recipes
+    ]
     others = [_other_key(member, recipe) for member in members]
     if others.count(None) != 1:
         key = next((key for key in others if key), "model")
@@ -74,8 +76,8 @@ def load_bundle(network: Network, bundle: Bundle, recipe: Recipe) -> None:
         state = unfold(bundle.content, network, recipe.crop_size, member=place)
     except RecipeError as error:
         raise RecipeError(
-            f"weights: {source} cannot be trained on: {error}. Start from the run folder that it was "
-            "exported from."
+            f"weights: {source} cannot be trained: {error}. Start from the run folder that it was exported "
+            "from."
         ) from error
     _load(network, state, source, members[place])
     _verify_same_answers(network, bundle, members, place)
@@ -84,7 +86,7 @@ def load_bundle(network: Network, bundle: Bundle, recipe: Recipe) -> None:
 def settle(network: Network, recipe: Recipe, data: TrainingData, *, seed: int, device: str) -> None:
     """Give the normalisation of a network from a bundle the statistics of the training images.
 
-    The network answers as before: what changes is only how it goes on learning.
+    This does not change its answers, only its further learning.
     """
     rows = data.rows("train")
     rows = np.sort(np.random.default_rng(seed).permutation(rows)[:_MEASURED])
@@ -96,12 +98,8 @@ def settle(network: Network, recipe: Recipe, data: TrainingData, *, seed: int, d
     )
 
 
-def _recipe_of(keys: dict[str, Any], source: str) -> Recipe:
-    return parse_recipe({key: keys[key] for key in keys if key in Recipe.model_fields}, source)
-
-
 def _other_key(earlier: Recipe, recipe: Recipe) -> str | None:
-    """Return a key by which the network of an earlier recipe is another one; None if it is the same."""
+    """Return a key in which the networks of two recipes differ; None if they are the same."""
     return next((key for key in _SAME if getattr(earlier, key) != getattr(recipe, key)), None)
 
 
@@ -117,14 +115,14 @@ def _load(network: Network, state: dict[str, Any], source: str, earlier: Recipe)
         network.load_state_dict(state)
     except RuntimeError as error:
         raise RecipeError(
-            f"weights: the network of {source} does not fit this recipe's; it depends on the size of its "
-            f"images. Set image_size, train_size and eval_size as they were there, {earlier.image_size}, "
+            f"weights: the network of {source} does not fit this recipe's, because it depends on the size of "
+            f"its images. Set image_size, train_size and eval_size to its values, {earlier.image_size}, "
             f"{earlier.train_size} and {earlier.eval_size}."
         ) from error
 
 
 def _verify_same_answers(network: Network, bundle: Bundle, members: list[Recipe], place: int) -> None:
-    """Compare the embedding of drawn images with that of the bundle, where those of all members lie."""
+    """Compare embeddings of drawn images with those of the bundle, which contain those of all members."""
     engine = Engine(bundle, precision="fp32" if bundle.description.precision == "bf16" else None)
     coarse = np.random.default_rng(0).integers(0, 256, (_TRIAL_IMAGES, 12, 16, 3), np.uint8)
     pixels = np.stack([fit_image(image, bundle.description.input.size) for image in coarse])
@@ -141,13 +139,13 @@ def _verify_same_answers(network: Network, bundle: Bundle, members: list[Recipe]
     difference = max(_least_difference(theirs, own) / max(np.abs(own).max(), 1) for theirs, own in pairs)
     if not difference <= _TOLERANCE:
         raise RecipeError(
-            f"weights: the network that {bundle.path} holds does not answer as the bundle does (off by "
-            f"{difference:.1%}), so it is not trained on. Start from the run folder that it came from."
+            f"weights: the network in {bundle.path} does not answer like the bundle (off by "
+            f"{difference:.1%}), so it is not trained. Start from the run folder that it was exported from."
         )
 
 
 def _least_difference(theirs: NDArray[np.float32], own: NDArray[np.float32]) -> float:
-    """Return how far numbers of some images are from the nearest among those of all members, side by side."""
+    """Return the least distance of embeddings of one network from those of all members, side by side."""
     width = own.shape[1]
     places = range(theirs.shape[1] - width + 1)
     return min((float(np.abs(theirs[:, k : k + width] - own).max()) for k in places), default=np.inf)

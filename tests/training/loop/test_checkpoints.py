@@ -67,7 +67,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
         assert epoch_of(newest_whole(run)) == 1
     assert f"{run.last}: is damaged" in caplog.text
     damage(run.before_last)
-    with pytest.raises(RunError, match=r"last\.ckpt.*before-last\.ckpt: damaged, and no checkpoint is left"):
+    with pytest.raises(RunError, match=r"last\.ckpt.*before-last\.ckpt: damaged, so no checkpoint is left"):
         newest_whole(run)
 
 

@@ -114,7 +114,7 @@ def test_no_layer_above_those_asked_for_is_held(model: str) -> None:
 def test_some_layer_must_be_left_to_learn() -> None:
     network = create_model("timm:test_resnet", num_classes=7, image_size=(32, 32), drop_rate=0.0)
     assert len(lowest_layers(network, 1)) < len(lowest_layers(network, 4))
-    with pytest.raises(RecipeError, match="fewer than the 5 layers that there are, got 5"):
+    with pytest.raises(RecipeError, match="fewer than the 5 layers of the network but got 5"):
         lowest_layers(network, 5)
 
 

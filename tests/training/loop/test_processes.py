@@ -25,9 +25,13 @@ def test_one_process_alone_does_all_itself() -> None:
 @pytest.mark.parametrize(
     ("keys", "processes", "said"),
     [
-        ({"batch_size": 10}, 4, r"batch_size = 10 .* 4 processes cannot share evenly\. Set it to 8 or 12"),
+        ({"batch_size": 10}, 4, r"batch_size = 10 .* 4 processes cannot share it evenly\. Set it to 8 or 12"),
         ({"batch_size": 3}, 4, r"Set it to 4,"),
-        ({"batch_size": 6, "mixup": 0.2}, 2, r"mixed in pairs, cannot share evenly\. Set it to 4 or 8"),
+        (
+            {"batch_size": 6, "mixup": 0.2},
+            2,
+            r"mix images in pairs, cannot share it evenly\. Set it to 4 or 8",
+        ),
         ({"batch_size": 20, "accumulate": 4}, 2, r"Set it to 16 or 24,"),
         ({"probe": "logistic", "weights": "published", "batch_size": 64}, 2, "probe fits one layer"),
     ],
@@ -41,7 +45,7 @@ def test_what_cannot_be_shared_is_refused_with_what_could_be(
 
 
 def test_an_uneven_batch_is_refused_before_anything_is_written(drawn_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="cannot share evenly"):
+    with pytest.raises(RunError, match="cannot share it evenly"):
         train(make_recipe(batch_size=15), drawn_folder, out=tmp_path / "run", execution=Execution(devices=2))
     assert not (tmp_path / "run").exists()
 
@@ -64,7 +68,7 @@ def test_devices_that_are_not_there_are_refused(device: str, devices: int, said:
             1,
             "torchrun started 4 processes, but --devices 2",
         ),
-        ({"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "4"}, 1, 1, "--devices 1 and --nodes 1 ask for 1"),
+        ({"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "4"}, 1, 1, "--devices 1 and --nodes 1 need 1"),
         ({"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "train"}, 4, 2, "Slurm started 1 process, but"),
         (
             {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "train", "SLURM_NTASKS_PER_NODE": "4"},

@@ -1,8 +1,8 @@
-"""Checkpoints on disk: written whole beside their target, and compared with their checksums when read.
+"""Checkpoints on disk: written completely beside their target, and compared with their checksums when read.
 
-Lightning writes a checkpoint to the system's temporary folder first; where that is another disk, moving it is
-copying it, and a kill leaves a part under the final name. And PyTorch reads changed weights without a word,
-although its files, which are zips, hold a checksum of each tensor.
+Lightning writes a checkpoint to the system's temporary folder first. If that is another disk, the move is a
+copy, and a kill leaves an incomplete file under the final name. PyTorch reads damaged weights without a
+warning, although its files, which are zips, contain a checksum of each tensor.
 """
 
 import errno
@@ -21,14 +21,14 @@ from lesionwise.files import atomic_path
 from lesionwise.run_folder import RunFolder
 
 _LOG: Final = logging.getLogger("lesionwise.training")
-_LEAST_FREE: Final = 1 << 20  # bytes; PyTorch reports a full disk as a failed write of any kind
+_LEAST_FREE: Final = 1 << 20  # bytes; PyTorch reports a full disk like any other failed write
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside its target and gives it its name when it is whole.
+    """Writes a checkpoint beside its target and renames it when it is complete.
 
     Args:
-        run: Its last checkpoint is kept as the one before when another is written.
+        run: Its last checkpoint becomes the one before when another is written.
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -42,7 +42,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         target = Path(path)
         with atomic_path(target) as temporary:
             try:
-                with temporary.open("wb") as file:  # PyTorch would write the name of a path into it
+                with temporary.open("wb") as file:  # given a path, PyTorch would store its name
                     torch.save(checkpoint, file)
             except RuntimeError as error:
                 if shutil.disk_usage(target.parent).free > _LEAST_FREE:
@@ -53,43 +53,43 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint holds."""
+    """Return the content of a checkpoint."""
     if not path.exists():
         raise RunError(
             f"{path.parents[1]}: has no {path.name}. Train it first, or continue it with --resume."
         )
     if fault := _fault(path):
-        raise RunError(f"{path}: is damaged ({fault}). Put a copy of it back, or train the run anew.")
+        raise RunError(f"{path}: is damaged ({fault}). Restore a copy of it, or train the run again.")
     return dict(torch.load(path, map_location="cpu", weights_only=True))
 
 
 def newest_whole(run: RunFolder) -> Path | None:
-    """Return the newest checkpoint to go on from; None if the run has none yet.
+    """Return the newest undamaged checkpoint; None if the run has none yet.
 
-    A damaged one is named in a warning, and the one before it is taken.
+    A warning names a damaged one, and the one before it is used.
 
     Raises:
-        RunError: If there are some, and all are damaged.
+        RunError: If there are checkpoints, and all are damaged.
     """
     there = [path for path in (run.last, run.before_last) if path.exists()]
     for path in there:
         fault = _fault(path)
         if not fault:
             return path
-        _LOG.warning("%s: is damaged (%s); the run goes on from the checkpoint before it.", path, fault)
+        _LOG.warning("%s: is damaged (%s). The run continues from the checkpoint before it.", path, fault)
     if there:
         raise RunError(
-            f"{' and '.join(map(str, there))}: damaged, and no checkpoint is left to continue from. "
-            "Put a copy back, or train the run anew with another --out."
+            f"{' and '.join(map(str, there))}: damaged, so no checkpoint is left to continue from. Restore a "
+            "copy, or train the run again with another --out."
         )
     return None
 
 
 def _fault(path: Path) -> str:
-    """Return what is wrong with a checkpoint; nothing if it is whole."""
+    """Return what is wrong with a checkpoint; empty if nothing is."""
     try:
         with zipfile.ZipFile(path) as archive:
             wrong = archive.testzip()
-    except Exception as error:  # noqa: BLE001 (parsers of a damaged zip raise anything)
+    except Exception as error:  # noqa: BLE001 (reading a damaged zip can raise any error)
         return str(error) or type(error).__name__
-    return f"{wrong} in it does not have its checksum" if wrong else ""
+    return f"{wrong} in it does not match its checksum" if wrong else ""

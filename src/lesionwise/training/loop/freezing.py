@@ -1,6 +1,6 @@
 """Weights that do not simply follow the gradient: frozen features, and the average over the last steps (EMA).
 
-Here: the Lightning callbacks. Not here: how much slower features learn once they do (`optim`).
+Here: the Lightning callbacks. Not here: the slower learning of lower layers (`optim`).
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from typing_extensions import override
 from lesionwise.models.depth import lowest_layers
 from lesionwise.training.step.module import LesionModule
 
-_WARM_UP = 10  # steps: with d = (1 + n) / (10 + n) the average covers the last tenth of a young run
+_WARM_UP = 10  # steps: with d = (1 + n) / (10 + n) the average covers the last tenth of a short run
 
 
 class Freezing(L.Callback):
-    """Holds weights and statistics of the features still in the first `epochs`, or in all of them.
+    """Freezes weights and statistics of the features in the first `epochs`, or in all of them.
 
-    A fresh head sends large, random gradients into trained features and spoils them. The mean and variance of
-    batch normalisation would drift without any gradient, so the frozen features work as in evaluation.
+    A fresh head sends large, random gradients into trained features and spoils them. Mean and variance of
+    batch normalisation would drift even without gradients, so frozen features work as in evaluation.
     """
 
     def __init__(self, epochs: int | Literal["all"]) -> None:
@@ -31,7 +31,7 @@ class Freezing(L.Callback):
     @override
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         assert isinstance(pl_module, LesionModule)  # noqa: S101 (for the type checker)
-        if self.epochs == "all":  # known before several processes agree on the gradients that they add up
+        if self.epochs == "all":  # before several processes agree on the gradients that they add up
             pl_module.network.features.requires_grad_(requires_grad=False)
 
     @override
@@ -42,9 +42,9 @@ class Freezing(L.Callback):
 
 
 class LowestLayers(L.Callback):
-    """Holds weights and normalisation statistics of the lowest layers still in every epoch.
+    """Freezes weights and normalisation statistics of the lowest layers in every epoch.
 
-    What they know, edges and colours, carries over; and no gradient needs to come down to them.
+    Their knowledge of edges and colours carries over, and no gradient has to reach them.
     """
 
     def __init__(self, count: int) -> None:
@@ -66,11 +66,8 @@ class LowestLayers(L.Callback):
 def weight_averaging(decay: float) -> WeightAveraging:
     """Return a callback that keeps an exponential moving average of weights and normalisation statistics.
 
-    A plain average of decay .998 still holds a third of its random start after five hundred steps, which is
-    the whole of a short training; the decay therefore grows with the steps taken.
-
-    Args:
-        decay: Decay of a long training, in [0, 1).
+    After five hundred steps, which may be a whole short training, a plain average with decay .998 still holds
+    a third of its random start. So the decay grows with the number of steps, up to `decay`.
 
     References:
         Polyak and Juditsky (1992), https://doi.org/10.1137/0330046

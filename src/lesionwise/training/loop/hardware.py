@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lesionwise.data.workspace import PROCESSORS, describe_processor
 from lesionwise.errors import RecipeError, RunError
 
 Precision = Literal["bf16-mixed", "32-true"]
@@ -59,9 +60,8 @@ def choose_precision(device: str, network: nn.Module | None = None) -> Precision
     return "32-true"
 
 
-def _is_amd(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Return whether Linux says so; elsewhere no."""
-    return cpuinfo.exists() and "AuthenticAMD" in cpuinfo.read_text(encoding="utf-8", errors="replace")
+def _is_amd(source: Path = PROCESSORS) -> bool:
+    return "AuthenticAMD" in describe_processor(source)
 
 
 def _is_depthwise(network: nn.Module | None) -> bool:

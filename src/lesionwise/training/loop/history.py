@@ -1,4 +1,4 @@
-"""What a training reports while it runs: a row of `history.csv` per epoch, progress, and where time goes."""
+"""Reports of a training: a row of `history.csv` for each epoch, progress, and where the time goes."""
 
 import math
 from pathlib import Path
@@ -14,23 +14,16 @@ from lesionwise.training.step.datamodule import Batch
 from lesionwise.training.step.module import LesionModule
 
 COLUMNS = (
-    "epoch",
-    "train_loss",
-    "train_accuracy",
-    "val_loss",
-    "val_accuracy",
-    "val_balanced_accuracy",
-    "lr",
-    "seconds",
-    "images_per_second",
+    *("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy"),
+    *("lr", "seconds", "images_per_second"),
 )
 
 
 class History(L.Callback):
-    """Writes the row of each finished epoch, and reports it.
+    """Writes a row for each finished epoch, and reports it.
 
     Args:
-        path: The CSV; rows of earlier epochs in it are kept, so that a resumed run has one history.
+        path: The CSV; it keeps the rows of earlier epochs, so that a resumed run has one history.
     """
 
     def __init__(self, path: Path, progress: Progress = SILENT) -> None:
@@ -60,7 +53,7 @@ class History(L.Callback):
             "seconds": perf_counter() - self._started,
             "images_per_second": images / (self._trained - self._started),
         }
-        self._write({column: row.get(column, math.nan) for column in COLUMNS})  # no val, no scores on it
+        self._write({column: row.get(column, math.nan) for column in COLUMNS})  # there may be no val scores
 
     def _write(self, row: dict[str, float]) -> None:
         rows = pd.DataFrame([row])
@@ -74,12 +67,11 @@ class History(L.Callback):
 class StepClock(L.Callback):
     """Adds up the seconds of each part of all training steps.
 
-    Read `seconds` when training is over. A GPU works while Python goes on, so there a part is charged with
-    the waiting that falls into it; the sum is right on any device.
+    A GPU works while Python continues, so a part includes the waiting that falls into it. The sum is right on
+    any device.
 
     Attributes:
-        seconds: Seconds by part: load, augment, forward and backward, optimizer step; what happens once
-            besides.
+        seconds: Seconds by part: load, augment, forward and backward, optimizer step, and work done once.
     """
 
     def __init__(self) -> None:
@@ -119,7 +111,7 @@ class StepClock(L.Callback):
 
 
 class StepProgress(L.Callback):
-    """Reports how many images of the epoch are done."""
+    """Reports the progress of the epoch in images."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress

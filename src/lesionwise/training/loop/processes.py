@@ -1,4 +1,4 @@
-"""Several processes that train as one: one for each device, on one machine or on many.
+"""Several processes that train together: one for each device, on one machine or on several.
 
 Not here: which images each of them reads (`sampling`), and adding up their gradients, which is PyTorch's
 DistributedDataParallel.
@@ -28,11 +28,8 @@ from lesionwise.recipe import Recipe
 from lesionwise.wording import counted
 
 _TALKATIVE: Final = (
-    "lightning.pytorch",
-    "lightning.fabric",
-    "mlflow",
-    "alembic",
-    "torch.utils.cpp_extension",
+    *("lightning.pytorch", "lightning.fabric"),
+    *("mlflow", "alembic", "torch.utils.cpp_extension"),
 )
 
 T = TypeVar("T")
@@ -42,32 +39,32 @@ _STARTERS: Final[tuple[tuple[type[ClusterEnvironment], str], ...]] = (
     (SLURMEnvironment, "Slurm"),
 )
 _LAUNCHED: Final = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE", "OMP_NUM_THREADS")
-_LOST: Final = ("connection", "peer", "nccl", "gloo")  # in what PyTorch says of a lost process
-# After each step the others would forget what they have seen; `module` averages the statistics instead.
+_LOST: Final = ("connection", "peer", "nccl", "gloo")  # words in PyTorch's message about a lost process
+# PyTorch would overwrite the statistics of the other processes after each step; `module` averages them.
 _SYNC: Final = next(name for name in ("forward_sync_buffers", "broadcast_buffers") if name in _DDP_OPTIONS)
-ACCELERATORS: Final = {"cuda": "gpu"}  # Lightning's names, where they are others
+ACCELERATORS: Final = {"cuda": "gpu"}  # Lightning's names that differ
 
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's tips out of the output while it works."""
+    """Suppress Lightning's tips inside the block."""
     loggers = {name: logging.getLogger(name) for name in _TALKATIVE}
     levels = {name: logger.level for name, logger in loggers.items()}
     for logger in loggers.values():
         logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            # Rows of a memory map are copied in milliseconds: worker processes would only move them twice.
+            # Copying rows of a memory map takes milliseconds; worker processes would only add transfers.
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            # History keeps its own row per epoch; there is nothing else to log.
+            # The history has its own row for each epoch; nothing else is logged.
             warnings.filterwarnings("ignore", message=".*no logger configured.*")
-            # Lightning asks PyTorch in a way that newer releases are leaving.
+            # Lightning calls PyTorch in a way that is deprecated.
             warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated.*")
-            # A resumed run finds its own folder, which is the point.
+            # A resumed run finds its own folder, as it should.
             warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-            # Alembic and SQLAlchemy, with which MLflow keeps its store, disagree on what is out of date.
+            # Alembic uses a deprecated option of SQLAlchemy; MLflow keeps its store with both.
             warnings.filterwarnings("ignore", message=".*noload.*loader strategy is deprecated.*")
-            # On a login node of a cluster one may well train without srun.
+            # Training without srun on the login node of a cluster is allowed.
             warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
             yield
     finally:
@@ -77,11 +74,11 @@ def quiet_lightning() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of one training, as one of them sees them.
+    """The processes of one training, from the view of one of them.
 
     Attributes:
-        rank: Number of this process, from 0 on.
-        fabric: Lightning's connection between them; None where there is one alone.
+        rank: Number of this process, from 0.
+        fabric: Lightning's connection between them; None if there is only one.
     """
 
     rank: int = 0
@@ -91,19 +88,19 @@ class Processes:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """Number of processes."""
         return self.devices * self.nodes
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the one that writes, prints and answers."""
+        """Whether this process writes, prints and answers."""
         return self.rank == 0
 
     def first(self, work: Callable[[], T]) -> T:
-        """Do something in the first process alone, however long it takes, and return its result in all.
+        """Run a function in the first process, however long it takes, and return its result in all of them.
 
         Args:
-            work: Gives something that can be sent to another process.
+            work: Returns something that can be sent to another process.
 
         Raises:
             SystemExit: In the other processes, if the work fails; the first one raises its error.
@@ -112,59 +109,57 @@ class Processes:
             return work()
         outcome: tuple[bool, T | None] = (False, None)
         error = None
-        with self.fabric.rank_zero_first():  # which may wait for hours, unlike what follows
+        with self.fabric.rank_zero_first():  # this may wait for hours, unlike what follows
             if self.is_first:
                 try:
                     outcome = (True, work())
-                except BaseException as failure:  # noqa: BLE001 (the others must hear of it, whatever it is)
+                except BaseException as failure:  # noqa: BLE001 (the others must learn of any failure)
                     error = failure
         done, result = self.fabric.broadcast(outcome)
         if error is not None:
             raise error
         if not done:
             raise SystemExit(0)
-        return result  # type: ignore[return-value] # done says that it is one
+        return result  # type: ignore[return-value] # done implies a result
 
     def trainer_options(self, recipe: Recipe) -> dict[str, Any]:
-        """Return what Lightning's `Trainer` must know of the processes.
+        """Return the options of Lightning's `Trainer` for the processes.
 
         Args:
-            recipe: Frozen weights have no gradient to add up, and PyTorch must know that.
+            recipe: PyTorch must know about frozen weights, which have no gradient to add up.
         """
         options: dict[str, Any] = {"devices": self.devices, "num_nodes": self.nodes}
         if self.fabric is None:
             return options
         assert isinstance(self.fabric.strategy, Group)  # noqa: S101 (for the type checker)
-        wrapping: dict[str, Any] = {
-            "find_unused_parameters": bool(recipe.freeze or recipe.freeze_layers),
-            _SYNC: False,
-        }
+        frozen = bool(recipe.freeze or recipe.freeze_layers)
+        wrapping: dict[str, Any] = {"find_unused_parameters": frozen, _SYNC: False}
         strategy = DDPStrategy(cluster_environment=self.fabric.strategy.cluster_environment, **wrapping)
         return {**options, "strategy": strategy, "use_distributed_sampler": False}
 
 
 def is_first_process() -> bool:
-    """Return whether this process is the one that shows what happens, as far as is known before it joins."""
+    """Return whether this process shows progress, as far as is known before the processes join."""
     return not getattr(rank_zero_only, "rank", 0)
 
 
 def verify_share(recipe: Recipe, processes: int) -> None:
-    """Make sure that a batch can be dealt out evenly.
+    """Make sure that a batch can be divided evenly.
 
     Args:
         recipe: Its `batch_size` is that of a step of all processes together, in `accumulate` parts.
     """
     if processes > 1 and recipe.probe:
-        raise RunError("probe fits one layer, in one process. Leave --devices and --nodes out.")
+        raise RunError("probe fits one layer in one process. Leave --devices and --nodes out.")
     mixes = bool(recipe.mixup or recipe.cutmix)
     unit = (processes * 2 if mixes and processes > 1 else processes) * recipe.accumulate
     if recipe.batch_size % unit:
-        why = ", and images that are mixed in pairs," if mixes else ""
+        why = ", which mix images in pairs," if mixes else ""
         higher = -(-recipe.batch_size // unit) * unit
         lower = higher - unit
         raise RunError(
-            f"batch_size = {recipe.batch_size} counts the images of a step of all processes together, which "
-            f"{counted(processes, 'process', 'processes')}{why} cannot share evenly. Set it to "
+            f"batch_size = {recipe.batch_size} is the number of images of a step of all processes together, "
+            f"and {counted(processes, 'process', 'processes')}{why} cannot share it evenly. Set it to "
             f"{f'{lower} or ' if lower else ''}{higher}, or change --devices."
         )
 
@@ -173,11 +168,12 @@ def verify_share(recipe: Recipe, processes: int) -> None:
 def joined_processes(device: str, *, devices: int = 1, nodes: int = 1) -> Iterator[Processes]:
     """Yield the processes of a training, each of which runs the block.
 
-    torchrun and Slurm start them all. Without either, this process is the first of its machine, and Lightning
-    starts the command again for each further device.
+    torchrun and Slurm start all processes. Without them, this process is the first of its machine, and
+    Lightning starts the command again for each further device.
 
     Raises:
-        RunError: If the machine lacks the devices, others were started than asked for, or one is lost.
+        RunError: If the machine lacks the devices, other processes were started than requested, or one is
+            lost.
     """
     _verify_devices(device, devices)
     _verify_started(devices, nodes)
@@ -210,29 +206,29 @@ def _make_fabric(device: str, devices: int, nodes: int) -> Fabric:
     try:
         with quiet_lightning():
             return Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=Group())
-    except RuntimeError as error:  # in a notebook there is no command to start again
+    except RuntimeError as error:  # a notebook has no command that could be started again
         raise RunError(f"Several devices need a script or a command: {error}") from error
 
 
 def _explain(error: BaseException, *, first: bool) -> BaseException | None:
-    """Return what to raise in place of an error that another process brought about or speaks of as well."""
+    """Return the error to raise in place of one that another process caused or also reports."""
     interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
     lost = isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _LOST)
     if not first and (interrupted or lost):
         return SystemExit(0)
     if lost:
-        return RunError("Another process of this training ended; it says why. --resume goes on.")
+        return RunError("Another process of this training ended, and reported why. Continue with --resume.")
     return None
 
 
 def _end_started(fabric: Fabric) -> None:
-    """End the processes that this one started; they hold nothing that is not written.
+    """End the processes that this one started; all their results are written.
 
-    Gloo's group is left first: at exit its threads would find the others gone, and abort this process. NCCL
-    would wait for what the others no longer send.
+    Gloo's group is left first: at exit its threads would miss the others, and abort this process. NCCL would
+    wait for messages that the others no longer send.
     """
     if torch.distributed.is_initialized() and torch.distributed.get_backend() == "gloo":
-        with suppress(RuntimeError):  # a peer may be gone already
+        with suppress(RuntimeError):  # another process may be gone already
             torch.distributed.destroy_process_group()
     for process in getattr(fabric.strategy.launcher, "procs", ()):
         with suppress(OSError):
@@ -241,15 +237,14 @@ def _end_started(fabric: Fabric) -> None:
 
 def _verify_devices(device: str, devices: int) -> None:
     if device == "mps" and devices > 1:
-        raise RunError("mps is one device: leave --devices out.")
+        raise RunError("mps is one device. Leave --devices out.")
     if device == "cuda" and devices > torch.cuda.device_count():
-        raise RunError(
-            f"Expected --devices {devices} but this machine has {torch.cuda.device_count()} of cuda."
-        )
+        found = torch.cuda.device_count()
+        raise RunError(f"Expected --devices {devices} but this machine has {counted(found, 'cuda device')}.")
 
 
 def _verify_started(devices: int, nodes: int) -> None:
-    """Make sure that as many processes were started as are asked for."""
+    """Make sure that the number of started processes is the requested one."""
     for environment, name in _STARTERS:
         if not environment.detect():
             continue
@@ -262,6 +257,6 @@ def _verify_started(devices: int, nodes: int) -> None:
         if started != devices * nodes:
             raise RunError(
                 f"{name} started {counted(started, 'process', 'processes')}, but --devices {devices} and "
-                f"--nodes {nodes} ask for {devices * nodes}: one for each device of each node."
+                f"--nodes {nodes} need {devices * nodes}: one for each device of each node."
             )
         return

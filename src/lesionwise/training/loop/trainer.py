@@ -1,4 +1,4 @@
-"""Lightning's `Trainer`, as a recipe and a machine ask for it.
+"""Lightning's `Trainer` for a recipe and a machine.
 
 Not here: the step (`module`) and the order of a training (`fit`).
 """
@@ -26,7 +26,7 @@ _PLACES: Final = ("best_model_path", "kth_best_model_path", "last_model_path")
 
 
 def has_stopped(last: Path) -> bool:
-    """Return whether early stopping had ended the training: Lightning would add an epoch to it."""
+    """Return whether early stopping ended the training; Lightning would otherwise add an epoch."""
     callbacks = read_checkpoint(last)["callbacks"]
     return any(
         state["stopped_epoch"] > 0 for name, state in callbacks.items() if name.startswith("EarlyStopping")
@@ -34,10 +34,10 @@ def has_stopped(last: Path) -> bool:
 
 
 class Checkpoint(ModelCheckpoint):
-    """Knows its best epoch in a run folder that was moved or copied as well."""
+    """Knows its best epoch even if the run folder was moved or copied."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up a state, with its files where they are now."""
+        """Restore a state, with its files at their present place."""
         super().load_state_dict(
             {
                 **state_dict,
@@ -88,7 +88,7 @@ def make_trainer(
         enable_model_summary=False,
         num_sanity_val_steps=0,
         limit_val_batches=0 if recipe.train_on_val else 1.0,
-        log_every_n_steps=1,  # all logging is by epoch; a higher number only makes Lightning warn
+        log_every_n_steps=1,  # logging is by epoch; a higher number only makes Lightning warn
         default_root_dir=run.path,
         plugins=[WholeCheckpoints(run)],
         **processes.trainer_options(recipe),
@@ -97,7 +97,7 @@ def make_trainer(
 
 @contextmanager
 def honest_exit() -> Iterator[None]:
-    """End as a program should when it is asked to: Lightning ends with 0 on SIGTERM, and with 1 on Ctrl-C."""
+    """End with the usual exit codes: Lightning ends with 0 on SIGTERM, and with 1 on Ctrl-C."""
     in_main_thread = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT)
     try:

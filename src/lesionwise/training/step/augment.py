@@ -1,6 +1,6 @@
 """Augmentation: JPEG compression, one movement in one resampling, then focus, colours and noise.
 
-Not here: which changes are asked for (the recipe), and mixing images with one another (`mixing`).
+Not here: the choice of changes (the recipe), and mixing images with each other (`mixing`).
 """
 
 import math
@@ -17,22 +17,22 @@ from lesionwise.encoding import recompress
 from lesionwise.recipe import Recipe
 from lesionwise.training.step.randomness import uniform
 
-_DRAWS = 16  # numbers that one view of a sample needs
-_BLUR, _JPEG, _NOISE = 13, 14, 15  # columns of these numbers; the others are used in turn
-_VIEW_DRAWS = 32  # columns from one view to the next; more than `_DRAWS`, for changes that are still to come
+_DRAWS = 16  # random numbers for one view of a sample
+_BLUR, _JPEG, _NOISE = 13, 14, 15  # columns of these numbers; the others are used in order
+_VIEW_DRAWS = 32  # columns from one view to the next; more than `_DRAWS`, for future changes
 _BEST_JPEG = 98  # a better quality loses next to nothing
-_NO_BLUR_PX = 1e-3  # as good as none, and something to divide by
-_REACH = 4.0  # deviations; beyond lie numbers so small that processors multiply them slowly
+_NO_BLUR_PX = 1e-3  # as good as none, and avoids a division by zero
+_REACH = 4.0  # deviations; numbers beyond are so small that processors multiply them slowly
 
 
 def augment(
     images: Tensor, recipe: Recipe, *, seed: int, epoch: int, samples: ArrayLike, view: int = 0
 ) -> Tensor:
-    """Return changed images, each change a function of seed, epoch and sample.
+    """Return changed images; each change is a function of seed, epoch and sample.
 
     Args:
         images: RGB, shape (B, H, W, 3), uint8.
-        view: Number of the view; each view of an image is changed in another way.
+        view: Number of the view; each view of an image has other changes.
 
     Returns:
         RGB in [0, 1], shape (B, 3, h, w), in channels-last memory.
@@ -47,14 +47,7 @@ def augment(
 
 
 def evaluation_view(images: Tensor, recipe: Recipe) -> Tensor:
-    """Return the centred part of each image that is looked at in evaluation.
-
-    Args:
-        images: RGB, shape (B, H, W, 3), uint8.
-
-    Returns:
-        RGB in [0, 1], shape (B, 3, h, w), in channels-last memory.
-    """
+    """Return the centred part of each image that evaluation uses, as `augment` returns images."""
     pixels = to_unit_range(images)
     rows, columns = centred_slices((pixels.shape[2], pixels.shape[3]), recipe.eval_zoom)
     pixels = pixels[:, :, rows, columns]
@@ -69,7 +62,7 @@ def to_unit_range(images: Tensor) -> Tensor:
 
 
 def _compress(images: Tensor, recipe: Recipe, drawn: NDArray[np.float32]) -> Tensor:
-    """Save every second image as JPEG, at any quality from `jpeg` to `_BEST_JPEG`, and read it again."""
+    """Save every second image as JPEG, with a random quality from `jpeg` to `_BEST_JPEG`, and read it."""
     if recipe.jpeg is None:
         return images
     compressed = images.clone()
@@ -81,9 +74,9 @@ def _compress(images: Tensor, recipe: Recipe, drawn: NDArray[np.float32]) -> Ten
 
 
 def _add_noise(images: Tensor, recipe: Recipe, drawn: Tensor) -> Tensor:
-    """Add Gaussian noise of any deviation up to `noise` to every second image.
+    """Add Gaussian noise with a random deviation of up to `noise` to every second image.
 
-    Which images and how much follow from the sample. The grain itself comes from PyTorch's generator, which
+    The sample determines which images get how much. The grain itself comes from PyTorch's generator, which
     each step seeds (`seed_dropout`).
     """
     if not recipe.noise:
@@ -101,7 +94,7 @@ def _move(images: Tensor, recipe: Recipe, draws: Iterator[Tensor]) -> Tensor:
     crop_height, crop_width = recipe.crop_size
     angle = _signed(next(draws)) * math.radians(recipe.rotation)
     low, high = recipe.zoom
-    zoom = low * (high / low) ** next(draws)  # as often twice as large as half as large
+    zoom = low * (high / low) ** next(draws)  # twice as large is as frequent as half as large
     other_zoom = low * (high / low) ** next(draws)
     zoom_y = other_zoom if recipe.zoom_apart else zoom
     stretch = (1 + recipe.aspect) ** (_signed(next(draws)) / 2)
@@ -124,9 +117,9 @@ def _move(images: Tensor, recipe: Recipe, draws: Iterator[Tensor]) -> Tensor:
 
 
 def _sampling_grid(theta: Tensor, height: int, width: int) -> Tensor:
-    """Return where each pixel of the crop comes from, shape (B, h, w, 2), as `affine_grid` does.
+    """Return the source of each pixel of the crop, shape (B, h, w, 2), as `affine_grid` does.
 
-    That multiplies thin matrices, one image after another, and takes longer than the sampling itself.
+    That multiplies thin matrices, image by image, and takes longer than the sampling itself.
     """
     x = torch.arange(1 - width, width, 2, device=theta.device)[None, None, :, None] / width
     y = torch.arange(1 - height, height, 2, device=theta.device)[None, :, None, None] / height
@@ -135,17 +128,17 @@ def _sampling_grid(theta: Tensor, height: int, width: int) -> Tensor:
 
 
 def _defocus(images: Tensor, recipe: Recipe, drawn: Tensor) -> Tensor:
-    """Blur every second image by a Gaussian of any deviation up to `blur`; the others stay sharp."""
+    """Blur every second image by a Gaussian with a random deviation of up to `blur`."""
     if not recipe.blur:
         return images
     height, width = images.shape[2:]
     deviation = recipe.blur * height * _signed(drawn).clamp(min=0)
-    with torch.autocast(images.device.type, enabled=False):  # eight bits would shift the brightness
+    with torch.autocast(images.device.type, enabled=False):  # bf16 would shift the brightness
         return _weights(deviation, height) @ images @ _weights(deviation, width).mT
 
 
 def _weights(deviation: Tensor, length: int) -> Tensor:
-    """Return what pixels of a line take from each other, shape (B, 1, length, length); rows add up to 1."""
+    """Return what the pixels of a line take from each other, shape (B, 1, length, length); rows sum to 1."""
     apart = torch.arange(length, device=deviation.device)
     away = apart / deviation.clamp(min=_NO_BLUR_PX)[:, None]
     weights = (torch.exp(-0.5 * away**2) * (away <= _REACH))[:, (apart[:, None] - apart).abs()]

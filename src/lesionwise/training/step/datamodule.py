@@ -24,8 +24,7 @@ class Batch(NamedTuple):
     """Images of one step.
 
     Attributes:
-        images: RGB, shape (B, H, W, 3), uint8; for a network that learns in its last layer alone their
-            embeddings, shape (B, D).
+        images: RGB, shape (B, H, W, 3), uint8; or embeddings, shape (B, D), if only the last layer learns.
         y: Class index of each, shape (B,).
         rows: Row number of each in the table, shape (B,); stays on the CPU, where random numbers are made.
     """
@@ -39,8 +38,8 @@ class ImageRows(Dataset[Batch]):
     """Some rows of an image cache, read a batch at a time.
 
     Args:
-        pixels: All images, shape (N, H, W, 3), uint8, or their embeddings, shape (N, D); memory-mapped, or on
-            the device already.
+        pixels: All images, shape (N, H, W, 3), uint8, or their embeddings, shape (N, D); memory-mapped, or
+            already on the device.
     """
 
     def __init__(
@@ -71,11 +70,10 @@ class ImageDataModule(L.LightningDataModule):
     """The train and val parts of one run.
 
     Args:
-        train: Images that change weights.
         val: Images that choose the epoch and the learning rate, if there are any.
 
     Raises:
-        RunError: If there are too few images to share.
+        RunError: If there are too few images for all processes.
     """
 
     def __init__(
@@ -106,11 +104,11 @@ class ImageDataModule(L.LightningDataModule):
         )
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return shuffled batches; the rest that fills no batch waits for another epoch's order."""
+        """Return shuffled batches; images that fill no batch are left out until another epoch."""
         return DataLoader(self.train, batch_sampler=self.batches, collate_fn=_as_is)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[None]:
-        """Return batches in the order of the table, to each process every so many-th; none without `val`."""
+        """Return batches in the order of the table, every n-th image for each process; none without `val`."""
         if self.val is None:
             return []
         return DataLoader(self.val, self.batch_size, sampler=self.own_val, collate_fn=_as_is)
@@ -118,16 +116,15 @@ class ImageDataModule(L.LightningDataModule):
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move pixels and classes, but not the row numbers."""
         del dataloader_idx
-        return Batch(
-            batch.images.to(device, non_blocking=True), batch.y.to(device, non_blocking=True), batch.rows
-        )
+        images, y = (part.to(device, non_blocking=True) for part in (batch.images, batch.y))
+        return Batch(images, y, batch.rows)
 
 
 def channel_statistics(pixels: NDArray[np.uint8], rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation of each channel over some rows, in [0, 1], each of shape (3,).
 
     Args:
-        rows: Those to look at: train alone, or the statistics carry test images into the model.
+        rows: Only those of train, because the statistics would carry other images into the model.
     """
     counts = np.zeros((3, 256))
     for row in rows:
@@ -139,5 +136,5 @@ def channel_statistics(pixels: NDArray[np.uint8], rows: NDArray[np.int64]) -> tu
     return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
 
 
-def _as_is(batch: Any) -> Batch:  # noqa: ANN401 (a loader expects to be given a list; ours gives batches)
+def _as_is(batch: Any) -> Batch:  # noqa: ANN401 (a loader expects a list, ours has a batch)
     return cast("Batch", batch)

@@ -1,4 +1,4 @@
-"""Losses for seven classes of which one has fifty times the images of another.
+"""Losses for seven classes, of which one has fifty times the images of another.
 
 Not here: which images are drawn (`sampling`). Letters: V views of an image.
 """
@@ -13,15 +13,15 @@ from lesionwise.recipe import Recipe
 
 
 def class_frequency(counts: Tensor) -> Tensor:
-    """Return the part of all images that each class has, shape (C,); a class without images counts as one."""
+    """Return the part of all images in each class, shape (C,); a class without images counts as one image."""
     return counts.clamp(min=1) / counts.clamp(min=1).sum()
 
 
 def balanced_weights(counts: Tensor, exponent: float, *, sampling: float = 0.0) -> Tensor:
-    """Return a loss weight per class: the inverse frequency to a power, one on average over images drawn.
+    """Return a loss weight per class: the inverse frequency to a power, with a mean of one over drawn images.
 
     Args:
-        exponent: 0 weighs all images alike, 1 all classes alike.
+        exponent: 0 gives all images the same weight, 1 all classes.
         sampling: Exponent with which images are drawn; the two add up.
     """
     frequency = class_frequency(counts)
@@ -31,15 +31,15 @@ def balanced_weights(counts: Tensor, exponent: float, *, sampling: float = 0.0) 
 
 @dataclass(frozen=True)
 class Loss:
-    """Weighted cross-entropy of soft targets, with focus on the uncertain and shift by frequency.
+    """Weighted cross-entropy of soft targets, with focal weighting and logit adjustment.
 
     The sum is divided by the batch size, not by the weights in the batch, so that an image of a rare class
     has the same weight in any batch.
 
     Attributes:
-        weights: Weights of each class, shape (C,).
+        weights: Weight of each class, shape (C,).
         log_frequency: Log frequency of each class, times `logit_adjustment`, shape (C,).
-        smoothing: Probability mass spread over all classes.
+        smoothing: Probability mass that is spread over all classes.
         focal_gamma: Exponent of (1 - p); 0 is plain cross-entropy.
 
     References:
@@ -54,7 +54,7 @@ class Loss:
 
     @classmethod
     def of(cls, recipe: Recipe, counts: Tensor) -> "Loss":
-        """Return the recipe's loss for these training images of each class, shape (C,)."""
+        """Return the loss of a recipe, from the number of training images of each class, shape (C,)."""
         drawn = class_frequency(counts) ** (1 - recipe.sampling)
         return cls(
             balanced_weights(counts, recipe.class_weight, sampling=recipe.sampling),
@@ -68,11 +68,7 @@ class Loss:
         return Loss(self.weights.to(device), self.log_frequency.to(device), self.smoothing, self.focal_gamma)
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of a batch.
-
-        Args:
-            targets: Probabilities of the classes, shape (B, C); rows sum to 1.
-        """
+        """Return the mean loss of a batch. `targets`: probabilities of the classes, shape (B, C)."""
         log_prob = F.log_softmax(logits.float() + self.log_frequency, dim=1)
         smooth = targets * (1 - self.smoothing) + self.smoothing / targets.shape[1]
         terms = -smooth * log_prob * self.weights
@@ -82,17 +78,17 @@ class Loss:
 
 
 def consistency_loss(logits: Tensor) -> Tensor:
-    """Return how far the answers to several views of an image lie from the answer to all of them.
+    """Return the distance of the answers to several views of an image from their mean.
 
     The mean of several answers changes less than each of them when a picture changes. This loss teaches each
-    view to give that mean.
+    view to give the mean.
 
     Args:
         logits: Raw outputs, shape (V, B, C) for V views of B images.
 
     Returns:
-        The mean Kullback-Leibler divergence of each view's probabilities from those of the mean logits. No
-        gradient flows through the mean.
+        Mean Kullback-Leibler divergence of each view's probabilities from those of the mean logits, which get
+        no gradient.
 
     References:
         Wu et al. (2021), https://arxiv.org/abs/2106.14448 (R-Drop)

@@ -1,4 +1,4 @@
-"""MixUp and CutMix, which mix images and their targets, and the metadata that a model gets in training.
+"""MixUp and CutMix, which mix images and their targets, and metadata dropout.
 
 Not here: encoding metadata (`lesionwise.data.metadata`).
 """
@@ -13,17 +13,17 @@ from torch import Tensor
 from lesionwise.recipe import Recipe
 from lesionwise.training.step.randomness import uniform
 
-_DRAWS = 32  # the last of so many: augmentation takes the first ones
+_DRAWS = 32  # the last of these numbers is used; augmentation uses the first ones
 
 
 def mix(
     images: Tensor, targets: Tensor, recipe: Recipe, *, seed: int, epoch: int, batch: int
 ) -> tuple[Tensor, Tensor]:
-    """Return mixed images and targets, or both as they are where the recipe mixes nothing.
+    """Return mixed images and targets, or both unchanged if the recipe mixes nothing.
 
     Args:
         targets: Probabilities of the classes, shape (B, C).
-        recipe: Its `mixup` and `cutmix`; with both, each batch takes one at even odds.
+        recipe: Its `mixup` and `cutmix`; with both, each batch takes one of them at random.
 
     References:
         Zhang et al. (2018), https://arxiv.org/abs/1710.09412 (MixUp)
@@ -35,7 +35,7 @@ def mix(
     rng = np.random.default_rng([seed, epoch, batch])
     name, alpha = kinds[rng.integers(len(kinds))]
     kept = float(rng.beta(alpha, alpha))
-    others = images.flip(0)  # the order is random already
+    others = images.flip(0)  # the order is random anyway
     if name == "mixup":
         mixed = torch.lerp(others, images, kept)
     else:
@@ -44,7 +44,7 @@ def mix(
 
 
 def _paste(images: Tensor, others: Tensor, kept: float, rng: np.random.Generator) -> tuple[Tensor, float]:
-    """Paste a box of the other images, and return the part of the area that stayed."""
+    """Paste a box of the other images, and return the part of the area that remains."""
     height, width = images.shape[2:]
     top, bottom = _span(height, kept, rng)
     left, right = _span(width, kept, rng)
@@ -54,21 +54,18 @@ def _paste(images: Tensor, others: Tensor, kept: float, rng: np.random.Generator
 
 
 def _span(side: int, kept: float, rng: np.random.Generator) -> tuple[int, int]:
-    """Return where a box begins and ends along one side, cut at the border."""
+    """Return start and end of a box along one side, cut at the border."""
     centre, half = rng.uniform(0, side), math.sqrt(1 - kept) * side / 2
     return round(max(centre - half, 0)), round(min(centre + half, side))
 
 
 def drop_metadata(metadata: Tensor, dropout: float, *, seed: int, epoch: int, samples: ArrayLike) -> Tensor:
-    """Return the metadata of a batch, with zeros in the rows of the images whose metadata is hidden.
+    """Return the metadata of a batch, shape (B, M), with zeros for a random part of the images.
 
     Args:
         metadata: Encoded metadata of all N images, shape (N, M).
-        dropout: Probability that the metadata of an image is hidden.
-        samples: Rows of `metadata` that the batch takes, shape (B,).
-
-    Returns:
-        Shape (B, M).
+        dropout: Probability that the metadata of an image become zero.
+        samples: Rows of `metadata` for the batch, shape (B,).
     """
     rows = torch.as_tensor(samples, device=metadata.device)
     drawn = torch.from_numpy(uniform(seed, epoch, samples, _DRAWS)[:, -1]).to(metadata.device)

@@ -1,7 +1,7 @@
-"""The training step: augment, mix, predict, compare; and what is logged of it.
+"""The training step: augment, mix, predict, compare, and log.
 
-Here: the Lightning module, and the one that trains the last layer alone on known embeddings. Not here: the
-loop around it (`fit`), what happens to the images (`augment`) and keeping embeddings (`features`).
+Here: the Lightning module, and the one that trains only the last layer on known embeddings. Not here: the
+loop around it (`fit`), changing the images (`augment`) and keeping embeddings (`features`).
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ class LesionModule(L.LightningModule):
     """A network in training.
 
     Attributes:
-        augment_seconds: Time spent on changing images so far.
+        augment_seconds: Total time of changing images.
     """
 
     metadata: Tensor | None
@@ -64,11 +64,11 @@ class LesionModule(L.LightningModule):
         self._val_y: list[Tensor] = []
 
     def on_fit_start(self) -> None:
-        """Move the loss to where the network is."""
+        """Move the loss to the device of the network."""
         self.loss = self.loss.to(self.device)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Make dropout a function of seed, step, part and process: a resumed run is the unbroken one."""
+        """Make dropout a function of seed, step, part and process, so that a resumed run is the same."""
         del batch
         part = self.global_step * self.recipe.accumulate + batch_idx % self.recipe.accumulate
         place = part * self.trainer.world_size + self.global_rank
@@ -82,9 +82,8 @@ class LesionModule(L.LightningModule):
         self.augment_seconds += perf_counter() - started
         metadata = None
         if self.metadata is not None:
-            metadata = drop_metadata(
-                self.metadata, self.recipe.metadata_dropout, **self._place, samples=batch.rows
-            )
+            dropout = self.recipe.metadata_dropout
+            metadata = drop_metadata(self.metadata, dropout, **self._place, samples=batch.rows)
             metadata = metadata.repeat(self.recipe.views, 1)
         logits = self.answer(seen, metadata)
         loss = self.loss(logits, targets)
@@ -96,7 +95,7 @@ class LesionModule(L.LightningModule):
         return loss
 
     def changed(self, batch: Batch, targets: Tensor, batch_idx: int) -> tuple[Tensor, Tensor]:
-        """Return what the network sees of a batch in training, one view after the other, and the targets."""
+        """Return the input of the network in training, one view after the other, and the targets."""
         views = [
             augment(batch.images, self.recipe, **self._place, samples=batch.rows, view=view)
             for view in range(self.recipe.views)
@@ -108,11 +107,11 @@ class LesionModule(L.LightningModule):
 
     @property
     def _place(self) -> dict[str, int]:
-        """What the changes of an epoch are drawn by, beside the sample."""
+        """What determines the changes of an epoch, beside the sample."""
         return {"seed": self.seed, "epoch": self.current_epoch}
 
     def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
-        """After the last step take means over all, and share what batch normalisation saw in each process."""
+        """After the last step, average over all steps, and share batch statistics between the processes."""
         del outputs, batch, batch_idx
         if self.trainer.is_last_batch:
             self._average_statistics()
@@ -125,11 +124,11 @@ class LesionModule(L.LightningModule):
             }
             self._losses.clear()
             self._hits.clear()
-            if self.recipe.train_on_val:  # else they are one row with the scores on val
+            if self.recipe.train_on_val:  # otherwise they are logged with the scores on val
                 self.log_dict(self._trained, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
 
     def on_validation_epoch_start(self) -> None:
-        """Let all processes know the statistics of averaged weights, which are the network's by now."""
+        """Share the statistics of averaged weights, which the network has by now, between the processes."""
         self._average_statistics()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -140,12 +139,12 @@ class LesionModule(L.LightningModule):
         self._val_y.append(batch.y)
 
     def looked_at(self, batch: Batch, metadata: Tensor | None) -> Tensor:
-        """Return the logits (B, C) of a batch as evaluation sees it."""
+        """Return the logits (B, C) of a batch in evaluation."""
         logits: Tensor = self.network(evaluation_view(batch.images, self.recipe), metadata)
         return logits
 
     def on_validation_epoch_end(self) -> None:
-        """Log the epoch: means over the steps of training, scores over `val` as a whole.
+        """Log the epoch: means over the training steps, and scores over all of `val`.
 
         Means of scores over batches would depend on the batch size.
         """
@@ -158,24 +157,24 @@ class LesionModule(L.LightningModule):
             "val_accuracy": float(accuracy_score(truth, prob)),
             "val_balanced_accuracy": float(macro_recall_score(truth, prob)),
         }
-        self.log_dict(scores, sync_dist=True)  # means over the processes, so that all pick the same epoch
+        self.log_dict(scores, sync_dist=True)  # means over the processes, so that all choose the same epoch
         self._val_logits.clear()
         self._val_y.clear()
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 (Lightning's own type is a union of nine)
-        """Return the optimiser and, where the recipe has one, the schedule of its learning rate."""
+        """Return the optimiser and, if the recipe has one, the schedule of its learning rate."""
         optimizer = make_optimizer(self.network, self.recipe)
         schedule = make_schedule(optimizer, self.recipe, steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, **({"lr_scheduler": schedule} if schedule else {})}
 
     def _verify_finite(self, values: Tensor) -> None:
-        if not values.isfinite().all() and self.trainer.is_global_zero:  # the others end with the first
+        if not values.isfinite().all() and self.trainer.is_global_zero:  # the others end with the first one
             raise RunError(
                 f"Training diverged in epoch {self.current_epoch + 1}. Lower lr, or try another seed."
             )
 
     def _whole_val(self, own: Tensor) -> Tensor:
-        """Return values for all of `val` in its order, of which each process has every so many-th."""
+        """Return values for all of `val` in its order, of which each process has every n-th."""
         if self.trainer.world_size == 1:
             return own
         count = int(self.trainer.strategy.reduce(torch.tensor(len(own), device=self.device), reduce_op="sum"))
@@ -186,9 +185,9 @@ class LesionModule(L.LightningModule):
         return torch.stack(shares, 1).flatten(0, 1)[:count]
 
     def _average_statistics(self) -> None:
-        """Share what batch normalisation saw in each process, but for layers that are held still.
+        """Share batch statistics between the processes, except those of frozen layers.
 
-        Theirs are the same in all, and a mean of equal numbers need not be the number.
+        These are equal in all processes, and rounding could change their mean.
         """
         if self.trainer.world_size > 1:
             for layer in self.network.modules():
@@ -203,11 +202,11 @@ def _is_held(layer: nn.Module) -> bool:
 
 
 class LastLayerModule(LesionModule):
-    """A network whose embeddings are known: its batches hold them, shape (B, D), instead of images."""
+    """A network with known embeddings: its batches contain them, shape (B, D), instead of images."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 (as the network's own)
         super().__init__(*arguments, **options)
-        self.answer = self.network.of_embedding  # nothing in it is worth compiling
+        self.answer = self.network.of_embedding  # too small to be worth compiling
 
     @override
     def changed(self, batch: Batch, targets: Tensor, batch_idx: int) -> tuple[Tensor, Tensor]:

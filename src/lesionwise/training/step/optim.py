@@ -1,4 +1,4 @@
-"""Optimisers and schedules by their recipe keys."""
+"""Optimisers and learning rate schedules of a recipe."""
 
 import math
 from typing import Any
@@ -10,13 +10,13 @@ from lesionwise.models.depth import layer_depths
 from lesionwise.models.network import Network
 from lesionwise.recipe import Recipe
 
-_JUST_OVER_ONE = 1.001  # steps of rising: PyTorch divides by one less
+_JUST_OVER_ONE = 1.001  # steps of warm-up: PyTorch divides by this number minus one
 
 
 def make_optimizer(network: Network, recipe: Recipe) -> Optimizer:
-    """Return the recipe's optimiser; biases and normalisation layers are not decayed.
+    """Return the recipe's optimiser, without weight decay of biases and normalisation layers.
 
-    Its groups are in the order of their learning rates, the head's first.
+    Its groups have falling learning rates, the head's first.
     """
     groups = []
     scales = lr_scales(network, recipe)
@@ -51,7 +51,7 @@ def lr_scales(network: Network, recipe: Recipe) -> dict[str, float]:
 
 
 def make_schedule(optimizer: Optimizer, recipe: Recipe, *, steps: int) -> dict[str, Any] | None:
-    """Return Lightning's description of the recipe's schedule, or None for a constant rate."""
+    """Return Lightning's description of the recipe's schedule; None for a constant rate."""
     match recipe.schedule:
         case "constant":
             return None
@@ -60,7 +60,7 @@ def make_schedule(optimizer: Optimizer, recipe: Recipe, *, steps: int) -> dict[s
                 optimizer,
                 mode="min" if recipe.monitor.endswith("loss") else "max",
                 factor=recipe.plateau_factor,
-                patience=recipe.plateau_patience - 1,  # PyTorch waits one epoch more than its name says
+                patience=recipe.plateau_patience - 1,  # PyTorch waits one epoch more
                 threshold=1e-4,
                 threshold_mode="abs",
                 min_lr=recipe.min_lr,

@@ -1,7 +1,8 @@
-"""Random numbers that are a function of (seed, epoch, sample), not of what was drawn before.
+"""Random numbers that are a function of (seed, epoch, sample), not of earlier draws.
 
-A generator that is carried along makes a resumed run differ from the unbroken one, and a sharded run from
-a single one. Here each number is computed from its place alone, for a whole batch at once.
+With an ordinary generator, a resumed run would differ from an uninterrupted one, and a run on several devices
+from one on a single device. Here each number depends only on its place, and a whole batch is computed at
+once.
 """
 
 import numpy as np
@@ -12,23 +13,23 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def uniform(seed: int, epoch: int, samples: ArrayLike, count: int) -> NDArray[np.float32]:
-    """Return numbers (B, count) in [0, 1) that depend on seed, epoch and sample alone.
+    """Return numbers (B, count) in [0, 1) that depend only on seed, epoch and sample.
 
     References:
         Steele, Lea, Flood (2014), https://doi.org/10.1145/2660193.2660195 (SplitMix64)
     """
     rows = np.asarray(samples, np.uint64)[:, None]
     columns = np.arange(1, count + 1, dtype=np.uint64)[None, :]
-    with np.errstate(over="ignore"):  # wrapping round is how it mixes
+    with np.errstate(over="ignore"):  # the overflow is part of the mixing
         start = _mix(_mix(_mix(np.array([seed], np.uint64)) + np.uint64(epoch)) + rows)
         bits = _mix(start + columns * _GOLDEN)
     return ((bits >> np.uint64(40)).astype(np.float32)) / np.float32(1 << 24)
 
 
 def seed_dropout(seed: int, device: torch.device) -> None:
-    """Seed what PyTorch draws on a device.
+    """Seed PyTorch's generator of a device.
 
-    `torch.manual_seed` visits every kind of device there could be, which takes a hundredth of a small step.
+    `torch.manual_seed` visits all kinds of devices, which takes a hundredth of a small step.
     """
     if device.type == "cpu":
         torch.default_generator.manual_seed(seed)

@@ -1,6 +1,6 @@
-"""The order of an epoch: which images, how often, a function of seed and epoch alone.
+"""The order of an epoch, a function of seed and epoch: which images, and how often.
 
-Not here: weighing classes in the loss (`losses`).
+Not here: class weights in the loss (`losses`).
 """
 
 from collections.abc import Iterator
@@ -12,13 +12,12 @@ from torch.utils.data import BatchSampler, Sampler
 
 
 class EpochSampler(Sampler[int]):
-    """Positions of the training images in a fresh order for each epoch.
+    """Positions of the training images in a new order for each epoch.
 
-    With exponent 0 it holds each once. Otherwise as many are drawn with replacement, a class the more
-    often the rarer it is.
+    With exponent 0 each is there once. Otherwise as many are drawn with replacement, rare classes more often.
 
     Args:
-        exponent: Exponent of the inverse class frequency; 1 draws all classes alike.
+        exponent: Exponent of the inverse class frequency; 1 draws all classes equally often.
     """
 
     def __init__(self, y: NDArray[np.int64], *, exponent: float, seed: int) -> None:
@@ -29,7 +28,7 @@ class EpochSampler(Sampler[int]):
         self.probabilities = weights / weights.sum() if exponent else None
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; Lightning calls this before each."""
+        """Choose the epoch; Lightning calls this before each one."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -45,12 +44,12 @@ class EpochSampler(Sampler[int]):
 class SharedBatches(BatchSampler):
     """The batches of an epoch, of which each process reads its share.
 
-    The content of a batch does not depend on the number of processes. The rest that fills no batch is left
-    out, unless there is nothing else.
+    The content of a batch does not depend on the number of processes. Images that fill no batch are left out,
+    unless there are no others.
 
     Args:
-        batch_size: Images of a step of all processes together.
-        parts: Number of equal parts in which the batch of a step comes.
+        batch_size: Number of images in a step of all processes together.
+        parts: Number of equal parts into which the batch of a step is divided.
     """
 
     def __init__(
@@ -73,8 +72,8 @@ class SharedBatches(BatchSampler):
 def own_places(size: int, rank: int, processes: int) -> list[int]:
     """Return the places of a batch that a process reads, in order.
 
-    A batch is mixed with itself in reverse order (see `mixing`), so the two places of such a pair go to one
-    process wherever the shares are even.
+    A batch is mixed with its reverse (see `mixing`), so both places of such a pair go to the same process if
+    the shares are even.
 
     Args:
         size: Size of the batch, a multiple of `processes`.

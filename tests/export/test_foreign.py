@@ -181,7 +181,7 @@ def test_what_openvino_computes_otherwise_is_refused_by_name(
 ) -> None:
     path = save(planes=True, ends_in_softmax=False, opset=18 if "Resize" in words else 17, first=first)
     out = tmp_path / "out.onnx"
-    with pytest.raises(BundleError, match=f"answers otherwise on openvino.*{words}"):
+    with pytest.raises(BundleError, match=f"gives other answers on openvino.*{words}"):
         import_model(path, out, replace(CONVENTIONS, gives="logits"), name="theirs")
     assert not out.exists()
 
@@ -265,7 +265,7 @@ def test_scaling_inside_and_outside_is_warned_of() -> None:
 
 @pytest.mark.parametrize("gives", ["probabilities", "logits"])
 def test_a_sigmoid_for_each_diagnosis_is_neither(save: Save, tmp_path: Path, gives: Gives) -> None:
-    with pytest.raises(BundleError, match=r"between 0 and 1 but do not add up to 1.*neither"):
+    with pytest.raises(BundleError, match=r"between 0 and 1 that do not sum to 1.*neither"):
         import_model(
             save(last="Sigmoid"), tmp_path / "out.onnx", replace(CONVENTIONS, gives=gives), name="theirs"
         )

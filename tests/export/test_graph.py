@@ -59,14 +59,14 @@ def test_a_view_that_changes_nothing_costs_nothing() -> None:
 def test_a_run_that_standardises_whole_parts_is_not_exported(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     write_text(run.config, make_recipe(defect_own_statistics=True).to_toml())
-    with pytest.raises(RunError, match="standardises a whole part at once"):
+    with pytest.raises(RunError, match="standardises a whole part"):
         export_run(run, tmp_path / "model.onnx")
 
 
 def test_an_unfinished_run_is_not_exported(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     write_text(run.config, make_recipe().to_toml())
-    with pytest.raises(RunError, match=r"has no predictions-cal\.csv. Train it to its end first"):
+    with pytest.raises(RunError, match=r"has no predictions-cal\.csv. Finish its training first"):
         export_run(run, tmp_path / "model.onnx")
 
 

@@ -227,7 +227,7 @@ def test_what_cannot_be_counted_is_refused_before_the_work(
 ) -> None:
     write_json(run.data, {**read_json(run.data), "folder": str(tmp_path / "gone")})
     with pytest.raises(
-        RunError, match=rf"what {precision} changes is counted on the images of cal, but.*gone"
+        RunError, match=rf"the effect of {precision} is measured on the images of cal, but.*gone"
     ):
         export_run(run, tmp_path / "model.onnx", precision=precision)
 

@@ -69,7 +69,9 @@ def test_a_network_without_a_map_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     straight = made.forward_features
     monkeypatch.setattr(made, "forward_features", lambda images: straight(images)[:, :-1])
     monkeypatch.setattr(timm, "create_model", lambda *_, **__: made)
-    with pytest.raises(RecipeError, match=r"features of shape \(1, 24, 64\), which are no map of 4x6 places"):
+    with pytest.raises(
+        RecipeError, match=r"features of shape \(1, 24, 64\), which are not a map of 4x6 places"
+    ):
         network_of("test_vit")
 
 
@@ -88,7 +90,7 @@ def test_a_file_gives_weights_and_their_statistics(weights_file: Path) -> None:
 def test_a_file_that_does_not_say_its_statistics_needs_them(tmp_path: Path) -> None:
     silent = tmp_path / "silent.safetensors"
     save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), silent)
-    with pytest.raises(RecipeError, match=r"does not say how images were normalised\. Set mean and std"):
+    with pytest.raises(RecipeError, match=r"does not state how images were normalised\. Set mean and std"):
         network_of("test_resnet", weights=str(silent))
     told = ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     network = network_of("test_resnet", weights=str(silent), statistics=told)
@@ -129,7 +131,7 @@ def test_for_weights_that_no_hub_has_the_error_names_their_address(monkeypatch: 
         raise FileNotFoundError
 
     monkeypatch.setattr(timm, "create_model", unreachable)
-    with pytest.raises(RecipeError, match=r"fetch https://\S+\.pth and save its tensors as safetensors; "):
+    with pytest.raises(RecipeError, match=r"fetch https://\S+\.pth and save its tensors as safetensors\. "):
         network_of("legacy_seresnet18", weights="published")
 
 
@@ -171,5 +173,5 @@ def test_arguments_reach_the_network() -> None:
 def test_fresh_weights_are_all_that_the_models_from_scratch_have() -> None:
     with pytest.raises(RecipeError, match="small starts from fresh weights, or from those of a run"):
         create_model("small", num_classes=7, image_size=SIZE, drop_rate=0.0, weights="published")
-    with pytest.raises(RecipeError, match=r"model_args and layers go with timm:<name>; small takes none"):
+    with pytest.raises(RecipeError, match=r"model_args and layers are for timm:<name>; small takes none"):
         create_model("small", num_classes=7, image_size=SIZE, drop_rate=0.0, options=TimmOptions({"a": 1}))

@@ -49,7 +49,7 @@ def test_a_spread_has_no_exact_map_and_the_embedding_has_as_many_numbers_as_ther
 
 @pytest.mark.parametrize(
     ("layers", "message"),
-    [(("layer9",), 'has no layer "layer9"; it has conv1'), (("",), "has no layer")],
+    [(("layer9",), 'has no layer "layer9". It has conv1'), (("",), "has no layer")],
     ids=["unknown", "empty"],
 )
 def test_layers_that_are_not_there_are_refused(layers: tuple[str, ...], message: str) -> None:
@@ -58,7 +58,7 @@ def test_layers_that_are_not_there_are_refused(layers: tuple[str, ...], message:
 
 
 def test_layers_of_our_own_networks_are_refused() -> None:
-    with pytest.raises(RecipeError, match="go with timm:<name>; small takes none"):
+    with pytest.raises(RecipeError, match="are for timm:<name>; small takes none"):
         create_model(
             "small",
             num_classes=7,

@@ -1,6 +1,6 @@
 """Calibrating an imported model with labelled pictures."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,30 +12,15 @@ from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import CHECKSUM_KEY, KEY, Bundle, assemble, verify_writable, write_bundle
 from lesionwise.bundle.seen import digests_of_seen
 from lesionwise.errors import BundleError
-from lesionwise.evaluation.calibration.operating_points import Wish
-from lesionwise.evaluation.calibration.record import Calibration, Rule, Scaling
+from lesionwise.evaluation.calibration.record import Calibration, Scaling
 from lesionwise.evaluation.predictions import Predictions
-from lesionwise.evaluation.runs.calibrate import Method, calibrate
 
+Fit = Callable[[Predictions], Calibration]
 _TOLERANCE: Final = 1e-4
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """What is fitted.
-
-    Attributes:
-        points: Question, aim and how much of it, for each operating point.
-    """
-
-    method: Method
-    rule: Rule
-    coverage: float
-    points: tuple[Wish, ...]
-
-
 def verify_imported(bundle: Bundle) -> None:
-    """Refuse a model that this package trained: its calibration belongs to its run."""
+    """Refuse a model that this package trained, because its calibration belongs to its run."""
     if bundle.description.origin == "lesionwise":
         raise BundleError(
             f"{bundle.path}: was trained by lesionwise and is calibrated in its run. Expected a bundle that "
@@ -43,29 +28,24 @@ def verify_imported(bundle: Bundle) -> None:
         )
 
 
-def calibrate_bundle(engine: Engine, predictions: Predictions, out: Path, wishes: Wishes) -> Calibration:
-    """Write a calibrated copy of an imported bundle, and return what was fitted.
+def calibrate_bundle(engine: Engine, predictions: Predictions, out: Path, fit: Fit) -> Calibration:
+    """Write a calibrated copy of an imported bundle, and return its calibration.
 
-    The pictures that it was calibrated on are noted in it, so that they are found in a test set.
+    The copy lists the pictures that it was calibrated on, so that `evaluate` finds them in a test set.
 
     Args:
         engine: The imported bundle.
-        predictions: Its answers for labelled pictures, with truth, lesions and raw outputs. The model must
-            not have been trained on them.
+        predictions: Its answers to labelled pictures, with truth, lesions and raw outputs. The model must not
+            have been trained on them.
+        fit: `lesionwise.evaluation.runs.calibrate.calibrate` with its options.
 
     Raises:
-        BundleError: If the model is not an imported one, or the copy does not answer as it should.
+        BundleError: If the model was not imported, or the copy does not give the expected answers.
     """
     verify_writable(out)
     verify_imported(engine.bundle)
     try:
-        calibration = calibrate(
-            predictions,
-            method=wishes.method,
-            rule=wishes.rule,
-            coverage=wishes.coverage,
-            points=wishes.points,
-        )
+        calibration = fit(predictions)
     except ValueError as error:
         raise BundleError(f"{engine.bundle.path}: cannot be calibrated on these pictures: {error}") from error
     model = onnx.load_from_string(engine.bundle.content)
@@ -74,7 +54,7 @@ def calibrate_bundle(engine: Engine, predictions: Predictions, out: Path, wishes
     description = engine.description.model_copy(
         update={
             "calibration": calibration,
-            "precisions": {},  # were measured with another calibration
+            "precisions": {},  # they were measured with another calibration
             "calibrated_on": digests_of_seen(predictions.image_id.tolist(), groups.tolist()),
         }
     )
@@ -84,13 +64,13 @@ def calibrate_bundle(engine: Engine, predictions: Predictions, out: Path, wishes
     found, raw = Engine(bundle).run(pixels), engine.run(pixels)
     difference = np.abs(found["probabilities"] - calibration.probabilities(raw["logits"])).max()
     if not difference <= _TOLERANCE:
-        raise BundleError(f"{out}: was not written: its graph scales otherwise by {difference:.2g}.")
+        raise BundleError(f"{out}: was not written: its graph is {difference:.2g} off the calibration.")
     write_bundle(bundle)
     return calibration
 
 
 def _scaled(model: Any, scaling: Scaling) -> bytes:  # noqa: ANN401 (a message of protobuf)
-    """Return the graph of a bundle in which `probabilities` are worked out from scaled `logits`."""
+    """Return the graph of a bundle with `probabilities` computed from scaled `logits`."""
     graph = model.graph
     others = [node for node in graph.node if "probabilities" not in node.output]
     kept = [node for node in others if not any(name.startswith("scaled/") for name in node.output)]

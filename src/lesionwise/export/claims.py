@@ -1,4 +1,4 @@
-"""What a bundle claims: the scores of its run, and the test images that they rest on."""
+"""The claims of a bundle: the scores of its run, and their test images."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -23,23 +23,21 @@ _OF_THE_LIKELIEST: Final = (
     *("balanced_accuracy", "accuracy", "macro_precision", "macro_recall", "macro_f1"),
     *("weighted_precision", "weighted_recall", "weighted_f1", "precision", "recall", "specificity", "f1"),
 )
-"""Scores that look at the likeliest diagnosis alone, which no temperature changes."""
+"""Scores that depend only on the most likely diagnosis, which no temperature changes."""
 
 _MOST_IMAGES: Final = 40_000
-"""Digests of more would fill the description; they are left out then."""
+"""Digests of more images would fill the description; they are left out then."""
 _MOST_SEEN: Final = 10_000
-"""The same for the images that made a model, whose lesions are kept as well."""
+"""The same for the images that made a model, because their lesions are listed as well."""
 
 
 def claimed_scores(run: RunFolder, calibration: Calibration) -> dict[str, PartScores]:
-    """Return the scores on `val` of what the bundle answers, and those on `test` that the run has.
+    """Return the scores on `val` of the bundle's answers, and the run's scores on `test`.
 
-    A run that trained on `val` has none on it.
-    `test` is not read for an export. Its scores are taken whole if they were worked out with this very
-    scaling. From before the run was calibrated, or with another temperature, those stay that a temperature
-    leaves as they are; all others are scores of another model and are left out.
-    Of `test` alone it is also claimed what operating points and prediction sets gave, if they are these, and
-    which part of the images is taken for lesion images.
+    A run that trained on `val` has none on it. An export does not read `test`. Its scores are claimed if they
+    were computed with this very scaling. If the run was calibrated later, or with another temperature, only
+    scores that a temperature does not change are claimed. Operating points, prediction sets and the part of
+    accepted images are claimed only on `test`, and only if they belong to this calibration.
     """
     found = {}
     if run.predictions("val").is_file():
@@ -63,7 +61,7 @@ def scores_of(predictions: Predictions, source: str) -> PartScores:
 
 
 def digests_of_test(scores: dict[str, PartScores], split: Split) -> tuple[str, ...]:
-    """Return the digests of the test images, none where no score of theirs is claimed."""
+    """Return the digests of the test images; none if no score on them is claimed."""
     names = split.image_ids("test")
     if "test" not in scores or len(names) > _MOST_IMAGES:
         return ()
@@ -73,11 +71,10 @@ def digests_of_test(scores: dict[str, PartScores], split: Split) -> tuple[str, .
 def digests_of_made_with(split: Split, runs: Sequence[RunFolder]) -> tuple[str, ...] | None:
     """Return the digests of the images and lesions that made a model.
 
-    None where the package knows the split, or where the images are more than a description has room for.
+    None if the package knows the split, or if the description has no room for so many.
 
     Args:
-        split: Split of the run.
-        runs: The members, or the run alone: what they started from counts as well, and earlier names.
+        runs: The members, or the run alone: what they started from, and earlier names, count as well.
     """
     rows = split.frame[split.frame["part"] != "test"]
     own = digests_of_seen(rows["image_id"].tolist(), rows["group"].unique().tolist())
@@ -88,7 +85,7 @@ def digests_of_made_with(split: Split, runs: Sequence[RunFolder]) -> tuple[str, 
 
 
 def claimed_stability(run: RunFolder, split: Split) -> StabilityScores | None:
-    """Return how often answers stay the same on `cal`, with the images, where that was measured."""
+    """Return how often answers on `cal` stay the same, with the images, if that was measured."""
     found = read_stability(run)
     if found is None:
         return None
@@ -98,7 +95,7 @@ def claimed_stability(run: RunFolder, split: Split) -> StabilityScores | None:
 
 
 def _accepted(run: RunFolder, images: int) -> float | None:
-    """Return the part of all test images that the run takes for lesion images, where that was measured."""
+    """Return the part of all test images that the run accepts as lesion images, if that was measured."""
     if not (has_numbers(run) and run.outsiders.is_file()):
         return None
     found = read_json(run.outsiders)

@@ -1,10 +1,10 @@
-"""Which output of a foreign model stands for which diagnosis? Found out from labelled pictures.
+"""The diagnosis of each output of a foreign model, found from labelled pictures.
 
-The order of the classes is in no file, and each notebook has its own. If the model is any good, one order
-makes the known diagnoses far more likely than every other order does. How sure that is, is found by drawing
-the lesions anew: an order that only some lesions support changes from draw to draw.
+No file states the order of the classes, and each notebook has its own. If the model is any good, one order
+makes the known diagnoses far more likely than every other order. Resampling the lesions shows how certain
+this is: an order that only some lesions support changes from draw to draw.
 
-Here: the order and how sure it is, from answers. Not here: the answers (`lesionwise.predict.labelled`).
+Here: the order and its certainty, from answers. Not here: the answers (`lesionwise.predict.labelled`).
 
 References:
     Kuhn (1955), the assignment problem, https://doi.org/10.1002/nav.3800020109
@@ -24,7 +24,7 @@ from lesionwise.labels import CODES
 from lesionwise.wording import counted, listed
 
 LEAST_LESIONS: Final = 5
-"""Lesions of each diagnosis that are needed: fewer vary too little when they are drawn anew."""
+"""Lesions of each diagnosis that are needed: fewer vary too little when they are resampled."""
 
 SURE: Final = 0.99
 """Share of the draws that must give the same order."""
@@ -39,8 +39,8 @@ USUAL_ORDERS: Final = (
 """Orders that public notebooks have; docs/from-a-notebook.md says where from."""
 
 _DRAWS: Final = 1000
-_TINY: Final = 1e-4  # a single picture that the model is sure about and wrong must not decide
-_NOISE: Final = 1e-4  # far below any evidence: what is equal comes out at random, which counts as doubt
+_TINY: Final = 1e-4  # so that no single picture with a confident error decides
+_NOISE: Final = 1e-4  # far below any evidence: equal evidence gives random orders, which count as doubt
 
 Floats = NDArray[np.float64]
 
@@ -51,9 +51,9 @@ class ClassOrder:
 
     Attributes:
         classes: Diagnosis codes in the order of the outputs.
-        sure: Share of the draws of lesions that give the same order.
-        support: For each diagnosis, the share of the draws that give it the same output.
-        lesions: Number of lesions of each diagnosis.
+        sure: Share of the draws of lesions that give this order.
+        support: Share of the draws that give a diagnosis the same output, by diagnosis.
+        lesions: Number of lesions by diagnosis.
         usual: The likeliest of `USUAL_ORDERS`.
         usual_sure: Share of the draws in which no other of these is likelier.
     """
@@ -66,19 +66,18 @@ class ClassOrder:
     usual_sure: float
 
     def describe(self) -> str:
-        """Return it as a sentence."""
+        """Return the order as a sentence."""
         return (
             f"The outputs stand for {', '.join(self.classes)}: {self.sure:.1%} of {_DRAWS:,} draws of "
             f"{counted(sum(self.lesions.values()), 'lesion')} give this order."
         )
 
 
-def find_order(predictions: Predictions, *, seed: int = 0) -> ClassOrder:
-    """Return the order of the outputs under which the known diagnoses are likeliest.
+def find_order(predictions: Predictions) -> ClassOrder:
+    """Return the order of the outputs that makes the known diagnoses most likely.
 
     Args:
-        predictions: With truth and lesions; the columns of `y_prob` stand in the order of the outputs.
-        seed: Seed of the draws.
+        predictions: With truth and lesions; the columns of `y_prob` have the order of the outputs.
 
     Raises:
         BundleError: If a diagnosis has too few lesions; the message names no file.
@@ -92,7 +91,7 @@ def find_order(predictions: Predictions, *, seed: int = 0) -> ClassOrder:
             f"but found too few of {listed(lacking)}. Add labelled pictures of them, or pass --classes"
         )
     each = [log_prob[truth == place] for place in range(len(CODES))]
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     whole = _likelihood(each, rng)
     draws = [
         _likelihood([rows[rng.integers(0, len(rows), len(rows))] for rows in each], rng)
@@ -111,11 +110,7 @@ def find_order(predictions: Predictions, *, seed: int = 0) -> ClassOrder:
 
 
 def verify_sure(order: ClassOrder) -> None:
-    """Refuse an order that another draw of lesions would change.
-
-    Raises:
-        BundleError: If less than `SURE` of the draws give it; the message names no file.
-    """
+    """Refuse an order that another draw of lesions would change; the message names no file."""
     if order.sure < SURE:
         doubts = [f"{code} ({share:.0%})" for code, share in order.support.items() if share < SURE]
         raise BundleError(

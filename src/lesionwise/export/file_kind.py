@@ -1,7 +1,7 @@
-"""Which kind of file a model is, read from its first bytes; the name decides nothing.
+"""The kind of a model file, read from its first bytes and not from its name.
 
-Here: telling apart what people bring, and the way on for the kinds that are not read. Nothing is unpickled or
-run. Not here: reading the kinds that are (`onnx_model`, `keras_model`).
+Here: recognising the files that people bring, and advice for the kinds that cannot be imported. Nothing is
+unpickled or run. Not here: reading the files (`onnx_model`, `keras_model`).
 """
 
 import zipfile
@@ -14,13 +14,15 @@ from lesionwise.errors import BundleError
 
 Kind = Literal["onnx", "keras zip", "hdf5"]
 
+_CONVERT: Final = '"python -m tf2onnx.convert --saved-model FOLDER --opset 17 --output model.onnx"'
 _FOLDERS: Final = {
-    "saved_model.pb": "is a SavedModel of TensorFlow. Convert it with tf2onnx, at opset 17: "
-    '"python -m tf2onnx.convert --saved-model FOLDER --opset 17 --output model.onnx"',
+    "saved_model.pb": f"is a SavedModel of TensorFlow. Convert it with tf2onnx, at opset 17: {_CONVERT}",
     "Manifest.json": "is a Core ML package. Export the model that it was converted from as ONNX",
     "model.safetensors": "is the folder of a transformers model. Export it as ONNX with optimum: "
     '"optimum-cli export onnx --model FOLDER OUT"',
 }
+_WEB_PAGE: Final = "is a web page that was saved in place of the model. Download the model again"
+_ARCHIVE: Final = "is a compressed archive. Unpack it, and import the model inside"
 _PICKLE: Final = (
     "is a pickle, as PyTorch and joblib write it. Opening one can run any code, so it is not opened. Load it "
     "where you trust it, and export the network: torch.onnx.export(model.eval(), torch.zeros(1, 3, H, W), "
@@ -30,7 +32,7 @@ _IN_ZIP: Final = {  # ends of names inside
     "data.pkl": _PICKLE,
     "constants.pkl": _PICKLE,
     "saved_model.pb": "is a zip with a SavedModel of TensorFlow. Unpack it, and convert it with tf2onnx: "
-    '"python -m tf2onnx.convert --saved-model FOLDER --opset 17 --output model.onnx"',
+    f"{_CONVERT}",
     ".npy": "holds arrays of NumPy without a network. Load them into the network that they belong to, and "
     "save the whole model",
 }
@@ -38,13 +40,10 @@ _STARTS: Final = {
     b"\x80": _PICKLE,
     b"version https://git-lfs": "is a pointer of Git LFS, not the model itself. Fetch the model with "
     '"git lfs pull"',
-    b"<!doctype": "is a web page that was saved in place of the model. Download the model again",
-    b"<html": "is a web page that was saved in place of the model. Download the model again",
+    **dict.fromkeys((b"<!doctype", b"<html"), _WEB_PAGE),
     b"<?xml": "is an XML file, as OpenVINO writes beside its weights. Import the ONNX file that it was made "
     "from",
-    b"\x1f\x8b": "is a compressed archive. Unpack it, and import the model inside",
-    b"7z\xbc\xaf": "is a compressed archive. Unpack it, and import the model inside",
-    b"Rar!": "is a compressed archive. Unpack it, and import the model inside",
+    **dict.fromkeys((b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!"), _ARCHIVE),
     b"\x93NUMPY": _IN_ZIP[".npy"],
     b"{": "is a JSON file: an architecture without weights. Load both in Keras (model_from_json, "
     "load_weights), and save the whole model",
@@ -77,15 +76,15 @@ def file_kind(path: Path) -> Kind:
         path: The file, or a folder that somebody takes for a model.
 
     Raises:
-        BundleError: If it is missing, too large, or of another kind; the message does not name the file, and
-            says how to go on.
+        BundleError: If it is missing, too large, or of another kind. The message gives advice and does not
+            name the file.
     """
     if path.is_dir():
         _refuse_folder(path)
     if not path.is_file():
         raise BundleError("expected a model but there is no such file")
     if path.stat().st_size > MAX_BYTES:
-        raise BundleError(f"is larger than {MAX_BYTES >> 20} MB, which no bundle is")
+        raise BundleError(f"is larger than {MAX_BYTES >> 20} MB, the most that a bundle may have")
     with path.open("rb") as file:
         start = file.read(64)
     if not start:
@@ -100,7 +99,7 @@ def file_kind(path: Path) -> Kind:
 
 
 def _foreign_words(path: Path, start: bytes) -> str | None:
-    """Return what a file is that is neither ONNX nor Keras, and the way on; None if that is not known."""
+    """Return advice for a file that is neither ONNX nor Keras; None if its kind is unknown."""
     if start[4:8] == b"TFL3":
         return _TFLITE
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size:

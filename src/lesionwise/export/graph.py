@@ -1,7 +1,7 @@
 """From networks to a bundle: one graph from bytes of pixels to calibrated probabilities.
 
-Here: the graph (view, members, calibration), writing it as ONNX, and comparing it with PyTorch. Not here:
-where networks and facts come from (`lesionwise.export.run`). The base install lacks torch and `onnx`.
+Here: the graph (view, members, calibration), writing it as ONNX, and comparing it with PyTorch. Not here: the
+source of networks and facts (`lesionwise.export.run`).
 """
 
 import re
@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lesionwise.bundle.description import Output
@@ -21,31 +20,32 @@ from lesionwise.bundle.engine import Engine
 from lesionwise.data.images import fit_image
 from lesionwise.errors import BundleError
 from lesionwise.evaluation.calibration.record import Scaling
+from lesionwise.evaluation.rejection import Rejection
 from lesionwise.labels import CODES
 from lesionwise.models.network import Network
 
 OPSET: Final = 18
 TOLERANCE: Final = 1e-4
-"""By how much a probability of the bundle may differ from PyTorch's."""
+"""Accepted difference of a probability of the bundle from PyTorch's."""
 
 REJECTION_TOLERANCE: Final = 1e-2
-"""The same for the score by which pictures are rejected, in parts of it."""
+"""The same for the rejection score, as a fraction of it."""
 
-_BAND: Final = 48  # lines of a view that are made at a time
+_BAND: Final = 48  # lines of a view that are computed at a time
 _TRIAL_IMAGES: Final = 8
-_TINY: Final = 1e-12  # as in `evaluation.ensemble`: keeps the logarithm finite
+_TINY: Final = 1e-12  # keeps the logarithm finite, as in `evaluation.runs.ensemble`
 
 
 class Resample(nn.Module):
-    """Cuts and resizes, as matrix products: the one form in which all runtimes resize alike.
+    """Cuts and resizes, as matrix products: the only form in which all runtimes resize alike.
 
-    A line of the view is made of two or three neighbouring lines of the image, so nearly all of a whole
-    matrix is zero. The products are therefore taken a band of lines at a time, from the few lines of the
-    image that the band needs: a quarter of the time, and the same sums.
+    A line of the view is made of two or three neighbouring lines of the image, so nearly the whole matrix is
+    zero. Therefore a band of lines is computed at a time, from the few lines of the image that it needs. This
+    takes a quarter of the time and gives the same sums.
 
     Args:
-        rows: What each row of the view is made of, shape (h, H).
-        columns: What each column of the view is made of, shape (w, W).
+        rows: Composition of each row of the view, shape (h, H).
+        columns: Composition of each column of the view, shape (w, W).
     """
 
     def __init__(self, rows: Tensor, columns: Tensor) -> None:
@@ -62,11 +62,7 @@ class Resample(nn.Module):
 
 
 class Band(nn.Module):
-    """Some neighbouring lines of a view.
-
-    Args:
-        lines: What each is made of, shape (n, N).
-    """
+    """Some neighbouring lines of a view. `lines`: composition of each, shape (n, N)."""
 
     lines: Tensor
 
@@ -81,7 +77,7 @@ class Band(nn.Module):
 
 
 class Whole(nn.Module):
-    """The view of a network that looks at every pixel as it is."""
+    """The view of a network that sees every pixel unchanged."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Return RGB in [0, 1] of images (B, 3, H, W), uint8."""
@@ -89,7 +85,7 @@ class Whole(nn.Module):
 
 
 def _reach(lines: Tensor) -> tuple[int, int]:
-    """Return the first and the one behind the last of the pixels that any line is made of."""
+    """Return the first and the end of the pixels that any line uses."""
     used = lines.any(0).nonzero()
     return int(used[0]), int(used[-1]) + 1
 
@@ -109,7 +105,7 @@ class Member(nn.Module):
 
 
 class Scaled(nn.Module):
-    """Multiplies and shifts logits; without scaling it leaves them as they are."""
+    """Multiplies and shifts logits; without a scaling it leaves them unchanged."""
 
     factor: Tensor
     offset: Tensor
@@ -126,17 +122,33 @@ class Scaled(nn.Module):
         return logits * self.factor + self.offset
 
 
+class RejectionScore(nn.Module):
+    """The score of `evaluation.rejection`: how unlike a lesion image each picture is."""
+
+    middle: Tensor
+    direction: Tensor
+
+    def __init__(self, rejection: Rejection) -> None:
+        super().__init__()
+        self.register_buffer("middle", torch.tensor(rejection.middle, dtype=torch.float32))
+        self.register_buffer("direction", torch.tensor(rejection.direction, dtype=torch.float32)[:, None])
+        self.offset = rejection.offset
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """Return the scores (B,) of pictures with these embeddings (B, D)."""
+        return ((embedding - self.middle) @ self.direction).squeeze(1) + self.offset
+
+
 class BundleGraph(nn.Module):
     """The whole graph.
 
     Several members are averaged: the raw output is then the logarithm of the mean of their calibrated
-    probabilities, and what the calibration of the ensemble scales. Their embeddings stand one behind the
-    other; no map is exact for a mean of probabilities, so there is none.
+    probabilities, which the calibration of the ensemble scales. Their embeddings are concatenated. There is
+    no map, because none is exact for a mean of probabilities.
 
     Args:
-        scaling: Scaling from raw outputs to calibrated ones; None leaves them as they are.
-        rejection: Function from the embedding (B, D) to how unlike a lesion image each picture is (B,); None
-            gives no such output.
+        scaling: Scaling from raw outputs to calibrated ones; None leaves them unchanged.
+        rejection: Function from the embedding (B, D) to the rejection score (B,); None gives no such output.
     """
 
     def __init__(
@@ -149,7 +161,7 @@ class BundleGraph(nn.Module):
         self.rejection = rejection
 
     def forward(self, image: Tensor, metadata: Tensor | None = None) -> dict[str, Tensor]:
-        """Return the outputs by name of images (B, H, W, 3), uint8, and what is known besides (B, M)."""
+        """Return the outputs by name for images (B, H, W, 3), uint8, and encoded metadata (B, M)."""
         pixels = image.permute(0, 3, 1, 2)
         found = [member.network.outputs(member.view(pixels), metadata) for member in self.members]
         logits, cam = found[0].logits, found[0].cam
@@ -168,21 +180,17 @@ class BundleGraph(nn.Module):
 
 
 class Exported(NamedTuple):
-    """A graph as ONNX.
-
-    Attributes:
-        content: The file, without a description.
-    """
+    """A graph as ONNX. `content`: the file, without a description."""
 
     content: bytes
     outputs: tuple[Output, ...]
 
 
 def to_onnx(graph: BundleGraph, size: tuple[int, int], *, metadata: int = 0) -> Exported:
-    """Write a graph as ONNX, for any number of images at once.
+    """Write a graph as ONNX, for any number of images at a time.
 
     Args:
-        metadata: Numbers that describe an image besides; without any it has one input.
+        metadata: Length of the encoded metadata; 0 for a graph with only one input.
     """
     trial = {"image": torch.zeros(2, *size, 3, dtype=torch.uint8)}
     if metadata:
@@ -201,7 +209,7 @@ def _exported(
 ) -> onnx.ModelProto:
     count = torch.export.Dim("N", min=1, max=65_535)
     with warnings.catch_warnings():
-        # Both inputs have as many rows, and only one of them can give that number its name.
+        # Both inputs have the same number of rows, but only one of them can name it.
         warnings.filterwarnings("ignore", ".*axis name: N will not be used.*")
         program = torch.onnx.export(
             graph,
@@ -254,16 +262,18 @@ def _in_short(error: Exception) -> str:
 
 
 def verify_parity(graph: BundleGraph, engine: Engine) -> float:
-    """Make sure that a bundle answers as the network that it came from, and return the largest difference.
+    """Make sure that a bundle answers like its network, and return the largest difference.
 
     Raises:
-        BundleError: If a probability differs by more than `TOLERANCE`, or the score by which pictures are
-            rejected by more than `REJECTION_TOLERANCE` of itself, or of 1 where it is less.
+        BundleError: If a probability differs by more than `TOLERANCE`, or the rejection score by more than
+            `REJECTION_TOLERANCE` of itself, or of 1 if it is smaller.
     """
     coarse = np.random.default_rng(0).integers(0, 256, (_TRIAL_IMAGES, 12, 16, 3), np.uint8)
     pixels = np.stack([fit_image(image, engine.description.input.size) for image in coarse])
-    encoding = engine.description.metadata
-    metadata = None if encoding is None else _trial_metadata(encoding.length)
+    encoding, metadata = engine.description.metadata, None
+    if encoding is not None:
+        metadata = np.random.default_rng(1).normal(size=(_TRIAL_IMAGES, encoding.length)).astype(np.float32)
+        metadata[0] = 0  # the first image has none
     with torch.inference_mode():
         answers = graph(torch.from_numpy(pixels), None if metadata is None else torch.from_numpy(metadata))
     expected = {name: value.numpy() for name, value in answers.items()}
@@ -285,15 +295,8 @@ def verify_parity(graph: BundleGraph, engine: Engine) -> float:
     return difference
 
 
-def _trial_metadata(length: int) -> NDArray[np.float32]:
-    """Return numbers of which the first image has none."""
-    numbers = np.random.default_rng(1).normal(size=(_TRIAL_IMAGES, length)).astype(np.float32)
-    numbers[0] = 0
-    return numbers
-
-
 def without_traces(model: onnx.ModelProto) -> bytes:
-    """Return the file without the exporter's notes, which name files of this machine."""
+    """Return the file without the exporter's notes, which contain file names of this machine."""
     model.producer_name, model.producer_version, model.doc_string = "lesionwise", "", ""
     del model.metadata_props[:], model.graph.metadata_props[:], model.graph.value_info[:]
     model.graph.name, model.graph.doc_string = "lesionwise", ""

@@ -1,7 +1,7 @@
-"""From run folders to a bundle: what `lesionwise bundle export` does.
+"""From run folders to a bundle: the work of `lesionwise bundle export`.
 
 Here: gathering weights, view, calibration and provenance. Not here: the graph (`graph`), the scores
-(`claims`) and the checks of what came out (`check`).
+(`claims`) and checking the result (`check`).
 """
 
 from collections.abc import Sequence
@@ -35,18 +35,20 @@ from lesionwise.evaluation.runs.ensemble import made_of
 from lesionwise.evaluation.runs.predictions import run_calibration
 from lesionwise.evaluation.runs.rejection import fit_members, has_numbers
 from lesionwise.execution import Execution
-from lesionwise.export.check import verify_as_predicted
-from lesionwise.export.claims import (
-    claimed_scores,
-    claimed_stability,
-    digests_of_made_with,
-    digests_of_test,
+from lesionwise.export.check import data_folder, verify_as_predicted
+from lesionwise.export.claims import claimed_scores, claimed_stability, digests_of_made_with, digests_of_test
+from lesionwise.export.graph import (
+    BundleGraph,
+    Member,
+    RejectionScore,
+    Resample,
+    Whole,
+    to_onnx,
+    verify_parity,
 )
-from lesionwise.export.graph import BundleGraph, Member, Resample, Whole, to_onnx, verify_parity
 from lesionwise.export.precision import in_precision, verify_countable, with_precisions
 from lesionwise.files import file_sha256, read_json
 from lesionwise.labels import LEAKY_STAMP
-from lesionwise.models.rejection import RejectionScore
 from lesionwise.progress import Stages
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder, trained_with
@@ -58,8 +60,8 @@ from lesionwise.training.rejection import write_numbers
 from lesionwise.training.run import prepare_again
 from lesionwise.training.step.augment import evaluation_view
 
-_STAGES: Final = 7  # that export reports; another precision than fp32 is one more
-_PROBES: Final = 16  # white lines drawn at a time
+_STAGES: Final = 7  # of the progress; another precision than fp32 adds one
+_PROBES: Final = 16  # white lines that are drawn at a time
 
 
 def export_run(
@@ -74,19 +76,19 @@ def export_run(
 ) -> Bundle:
     """Write a run, or an ensemble with all its members, as one bundle.
 
-    Without `calibration.json` it is calibrated first. Where nothing was learnt yet of which pictures are no
-    lesion images, that is made up for if the data folder is still there; if not, the bundle rejects none.
-    Both leave their files in the run. `test` is not read. The file is written when every check has passed; a
-    run that is tracked in MLflow gets it as its model there.
+    If the run has no calibration or has not learnt which pictures are not lesion images, this is done first,
+    and its files stay in the run. Learning needs the data folder; without it, the bundle rejects no picture.
+    `test` is not read. The file is written after all checks; a run that is tracked in MLflow gets it as its
+    model there.
 
     Args:
-        run: A trained run, or the folder that `lesionwise ensemble` made of several.
-        precision: What it is computed in by default; any but fp32 needs the data. If the data folder is still
-            there, what bf16 and int8 change on `cal` is measured and stated in any case.
+        run: A trained run, or the folder of `lesionwise ensemble`.
+        precision: Default number format; all but fp32 need the data. If the data folder exists, the effect of
+            bf16 and int8 on `cal` is measured and stated in any case.
 
     Raises:
         RunError: If a run lacks something, or runs do not fit each other.
-        BundleError: If the bundle would not answer as the run does, or has nothing that int8 is for.
+        BundleError: If the bundle would not answer like the run, or int8 has no use for it.
     """
     tracked = verify_tracked(run)
     runs, stages = made_of(run), Stages(execution.progress, _STAGES + (precision != "fp32") + tracked)
@@ -108,15 +110,21 @@ def export_run(
     encoding = encoding_of(recipes[0].metadata) if recipes[0].metadata else None
     stages.begin("writing the graph")
     exported = to_onnx(graph, recipes[0].image_size, metadata=encoding.length if encoding else 0)
+    accepted = {} if rejection is None else rejection.accepted
     description = Description(
         name=name,
-        input=_input(recipes),
+        input=ImageInput(
+            height=recipes[0].image_size[0],
+            width=recipes[0].image_size[1],
+            steps=recipe_steps(recipes[0]),
+            zoom=min(recipe.eval_zoom for recipe in recipes),
+        ),
         metadata=encoding,
         outputs=exported.outputs,
         logits_are="last layer" if runs == [run] else "log of probability",
         calibration=calibration,
         ood_cutoff=None if rejection is None else rejection.cutoff,
-        ood_accepted=_accepted(rejection),
+        ood_accepted={code: Accepted(images=kept.images, part=kept.part) for code, kept in accepted.items()},
         provenance=_provenance(runs, recipes, split, scores),
         collection=collection,
         scores=scores,
@@ -146,19 +154,14 @@ def export_run(
 
 
 def _rejection(runs: Sequence[RunFolder], execution: Execution) -> Rejection | None:
-    """Return which pictures are no lesion images, None if that cannot be learnt any more."""
+    """Return what tells which pictures are not lesion images; None if that cannot be learnt any more."""
     for member in runs:
         if not has_numbers(member):
-            if not Path(read_json(member.data)["folder"]).is_dir():
+            if not data_folder(member).is_dir():
                 return None
             recipe, data, _ = prepare_again(member, execution)
             write_numbers(member, recipe, data, device=choose_device("auto"))
     return fit_members(runs)
-
-
-def _accepted(rejection: Rejection | None) -> dict[str, Accepted]:
-    found = {} if rejection is None else rejection.accepted
-    return {code: Accepted(images=kept.images, part=kept.part) for code, kept in found.items()}
 
 
 def _graph(
@@ -178,10 +181,10 @@ def _graph(
 
 
 def view(recipe: Recipe) -> nn.Module:
-    """Return what evaluation looks at, in the form that a bundle can hold.
+    """Return the evaluation view of a recipe in the form of a bundle.
 
-    The matrices are read off `evaluation_view` itself, with a white line at each row and column: whatever
-    it cuts and however it resizes, the bundle does the same.
+    The matrices are measured with `evaluation_view` itself, with a white line at each row and column. So the
+    bundle cuts and resizes in exactly the same way.
     """
     height, width = recipe.image_size
     rows = _probe(recipe, [(place, slice(None)) for place in range(height)])[:, :, 0]
@@ -207,33 +210,27 @@ def _verify_exportable(runs: Sequence[RunFolder], recipes: Sequence[Recipe]) -> 
     for run, recipe in zip(runs, recipes, strict=True):
         if recipe.defect_own_statistics:
             raise RunError(
-                f"{run.path}: was made with defect_own_statistics, which standardises a whole part at once; "
-                "a single image has no such statistics, so there is nothing to export."
+                f"{run.path}: was made with defect_own_statistics, which standardises a whole part. A single "
+                "image has no such statistics, so the run cannot be exported."
             )
         if not run.predictions("cal").is_file():
-            raise RunError(f"{run.path}: has no {run.predictions('cal').name}. Train it to its end first.")
+            raise RunError(f"{run.path}: has no {run.predictions('cal').name}. Finish its training first.")
     for run, recipe in zip(runs, recipes, strict=True):
         if _reads(recipe) != _reads(recipes[0]):
             raise RunError(
                 f"{run.path}: reads images differently from {runs[0].path} (image_size, preprocessing or "
-                "metadata); a bundle reads each image once. Export them as two. Where image_size alone "
+                "metadata), but a bundle reads each image once. Export them as two. If only image_size "
                 'differs, "lesionwise evaluate RUN --set image_size=…" makes a run that reads like the other.'
             )
         if read_split(run.split).fingerprint != read_split(runs[0].split).fingerprint:
             raise RunError(
-                f"{run.path}: was trained on another split than {runs[0].path}. Train both on the same."
+                f"{run.path}: was trained on another split than {runs[0].path}. Train both on the same split."
             )
 
 
 def _reads(recipe: Recipe) -> tuple[Any, ...]:
-    """Return what a model is given of an image."""
+    """Return what determines the input of a model for an image."""
     return recipe.image_size, recipe_steps(recipe), recipe.metadata
-
-
-def _input(recipes: Sequence[Recipe]) -> ImageInput:
-    height, width = recipes[0].image_size
-    zoom = min(recipe.eval_zoom for recipe in recipes)
-    return ImageInput(height=height, width=width, steps=recipe_steps(recipes[0]), zoom=zoom)
 
 
 def _provenance(
@@ -255,7 +252,7 @@ def _provenance(
 
 
 def _published(run: RunFolder, recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as others may read it, with what the weights were trained with if that is not it."""
+    """Return a recipe for readers, with the settings of the training if they differ."""
     looks = trained_with(run)
     return {**recipe.published(), **({"trained_with": looks} if looks else {})}
 

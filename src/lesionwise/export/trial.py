@@ -1,4 +1,4 @@
-"""Does a bundle answer as the file that it was made of? Found out on pictures, before it is written."""
+"""Comparing a bundle with the file that it was made from, on pictures, before it is written."""
 
 from collections.abc import Callable
 from functools import cache
@@ -22,7 +22,7 @@ _PHANTOMS: Final = ("mel", "bcc", "vasc")
 _COARSE: Final = 5
 _SUM_TOLERANCE: Final = 1e-3
 _TINY: Final = 1e-12
-_HARDLY: Final = 0.01  # by how much answers vary at least, if the pixels reach the network as it expects
+_HARDLY: Final = 0.01  # least variation of answers if the pixels reach the network as it expects
 
 
 def trial_pictures(size: tuple[int, int]) -> Pixels:
@@ -42,7 +42,7 @@ def _photographs() -> tuple[bytes, ...]:
 def answers_of_file(
     foreign: ForeignModel, prepare: Callable[[Pixels], NDArray[np.float32]], pictures: Pixels
 ) -> list[tuple[NDArray[np.float64], float]]:
-    """Return what the file itself answers, picture by picture, with the difference that is allowed.
+    """Return the answers of the file itself, picture by picture, with the accepted difference.
 
     Args:
         prepare: Function from pixels to the input of the model.
@@ -56,25 +56,25 @@ def answers_of_file(
         verify_columns(rows[0].shape)
         values = np.concatenate(rows).astype(float)
         if not np.isfinite(values).all():
-            raise BundleError("gives values that are no numbers")
+            raise BundleError("gives values that are not numbers")
         found.append((values, tolerance))
     return found
 
 
 def verify_gives(values: NDArray[np.float64], gives: str) -> None:
-    """Make sure that the outputs of a model are what they were said to be.
+    """Make sure that the outputs of a model are what the user stated.
 
     Args:
-        values: As the file gives them, shape (N, C).
+        values: Outputs of the file, shape (N, C).
         gives: "probabilities" or "logits".
     """
     within = bool(np.all((values >= 0) & (values <= 1)))
     sums_to_one = within and bool(np.all(np.abs(values.sum(axis=1) - 1) < _SUM_TOLERANCE))
     if within and not sums_to_one:
         raise BundleError(
-            "gives outputs that lie between 0 and 1 but do not add up to 1, as those of a sigmoid for each "
-            "diagnosis; they are neither probabilities of seven diagnoses nor logits. Export it without its "
-            "last layer, and pass --gives logits"
+            "gives outputs between 0 and 1 that do not sum to 1, as with a sigmoid for each diagnosis. They "
+            "are neither probabilities of seven diagnoses nor logits. Export it without its last layer, and "
+            "pass --gives logits"
         )
     if sums_to_one != (gives == "probabilities"):
         other = "logits" if gives == "probabilities" else "probabilities"
@@ -87,19 +87,19 @@ def verify_answers(
     expected: list[tuple[NDArray[np.float64], float]],
     model: Any,  # noqa: ANN401
 ) -> None:
-    """Make sure that a bundle answers as the file that it was made of.
+    """Make sure that a bundle answers like the file that it was made from.
 
     Args:
-        expected: Probabilities in our order, shape (N, C), with the difference that is allowed.
-        model: The graph, in which the cause is looked for.
+        expected: Probabilities in our order, shape (N, C), with the accepted difference.
+        model: The graph, for finding the cause.
     """
     found = engine.predict(list(pictures)).probabilities
     for values, tolerance in expected:
         difference = float(np.abs(found - values).max())
         if not difference <= tolerance:
             raise BundleError(
-                f"answers otherwise on {engine.runtime} than by itself: a probability differs by "
-                f"{difference:.2g}, and {tolerance:.0e} is allowed. {_cause(model)}"
+                f"gives other answers on {engine.runtime} than the file itself: a probability differs by "
+                f"{difference:.2g}, and {tolerance:.0e} is accepted. {_cause(model)}"
             )
 
 
@@ -109,7 +109,7 @@ def probabilities_of(
     """Return outputs of a model as probabilities in our order, shape (N, C).
 
     Args:
-        values: As the file gives them, shape (N, C).
+        values: Outputs of the file, shape (N, C).
         classes: Diagnosis codes in the order of its outputs.
         gives: "probabilities" or "logits".
     """
@@ -120,7 +120,7 @@ def probabilities_of(
 def oddities(
     expected: NDArray[np.float64], scalers: tuple[str, ...], *, scales_outside: bool
 ) -> tuple[str, ...]:
-    """Return warnings: what does not prove that a model was imported wrongly, but makes it likely.
+    """Return warnings about facts that make a wrong import likely without proving it.
 
     Args:
         expected: Probabilities for the trial pictures, shape (N, C).
@@ -138,20 +138,20 @@ def oddities(
     if scalers and scales_outside:
         found.append(
             f"It scales pixels itself ({', '.join(scalers)}), and --divide, --mean or --std scale them "
-            "before. Pass --divide 1 --mean 0 --std 1 unless it was trained with both."
+            "before that. Pass --divide 1 --mean 0 --std 1 unless it was trained with both."
         )
     return tuple(found)
 
 
 def _cause(model: Any) -> str:  # noqa: ANN401
-    """Return which operators are known to be computed differently, and what to do."""
+    """Return the operators that OpenVINO is known to compute differently, and what to do."""
     found = {words for node in model.graph.node if (words := _suspicion(node))}
     if found:
         return (
-            f"It has {' and '.join(sorted(found))}, which OpenVINO computes in another way. Export the model "
-            "without, and resize the pictures before it"
+            f"It has {' and '.join(sorted(found))}, which OpenVINO computes differently. Export the model "
+            "without this, and resize the pictures before it"
         )
-    return "The operator at fault is not known; export it with another opset, or for any number of images"
+    return "The cause is unknown. Export it with another opset, or for any number of images"
 
 
 def _suspicion(node: Any) -> str:  # noqa: ANN401

@@ -1,6 +1,6 @@
 """`timm:<any>`: the networks of the timm library as features, with published weights or fresh ones.
 
-Not here: where weights come from (`weights`).
+Not here: the source of weights (`weights`).
 
 References:
     Wightman (2019), PyTorch Image Models, https://doi.org/10.5281/zenodo.4414861 (Apache-2.0)
@@ -36,7 +36,7 @@ class TimmFeatures(nn.Module):
 
     Attributes:
         num_features: Channels D of the map.
-        statistics: What the weights were trained with; None for fresh weights.
+        statistics: Mean and standard deviation in the training of the weights; None for fresh weights.
     """
 
     def __init__(
@@ -64,19 +64,15 @@ class TimmFeatures(nn.Module):
         self.statistics = None if weights == FRESH else statistics or _statistics(self.body, file)
 
     def under(self, head: Head, features: nn.Module | None = None) -> Network:
-        """Return these features with a head, normalising as the weights were trained.
-
-        Args:
-            features: Made of these, to take their place; these themselves if left out.
-        """
+        """Return a network of these features, or others made from them, and a head, with their statistics."""
         network = Network(features or self, head)
         if self.statistics:
             network.set_statistics(*(torch.tensor(values) for values in self.statistics))
         return network
 
     def layer_places(self) -> dict[str, int]:
-        """Return for each weight of the body the number of its layer, from the image upwards."""
-        from timm.models import group_parameters  # noqa: PLC0415 (seconds, and other models need none of it)
+        """Return the number of the layer of each weight, from the image upwards."""
+        from timm.models import group_parameters  # noqa: PLC0415 (seconds, and only for timm's networks)
 
         return dict(group_parameters(self.body, self.body.group_matcher(coarse=True), reverse=True))
 
@@ -108,7 +104,7 @@ class TimmFeatures(nn.Module):
         if len(shape) == _TOKEN_AXES and shape[1] - self.prefix_tokens == height * width:
             return "tokens"
         raise RecipeError(
-            f"timm:{name} gives features of shape {shape or type(features).__name__}, which are no map of "
+            f"timm:{name} gives features of shape {shape or type(features).__name__}, which are not a map of "
             f"{height}x{width} places. Choose another network."
         )
 
@@ -122,7 +118,7 @@ def _create(
     arguments: Arguments | None,
 ) -> Any:  # noqa: ANN401 (timm's networks share methods but no type)
     """Return a timm network without classifier."""
-    import timm  # noqa: PLC0415 (seconds, and other models need none of it)
+    import timm  # noqa: PLC0415 (seconds, and only for timm's networks)
 
     if ":" in name or not timm.is_model(name):
         near = get_close_matches(name, timm.list_models(), n=3)
@@ -145,7 +141,7 @@ def _create(
 
 
 def _reduction(body: Any) -> int:  # noqa: ANN401 (see above)
-    """Return how many pixels of a side become one place of the map."""
+    """Return the number of pixels along one side of a place of the map."""
     known = getattr(body, "feature_info", None)
     return int(known[-1]["reduction"]) if isinstance(known, list) and known else 1
 
@@ -156,16 +152,16 @@ def _statistics(body: Any, file: WeightsFile | None) -> Statistics:  # noqa: ANN
         return described["mean"], described["std"]
     if not file.statistics:
         raise RecipeError(
-            f"{file.path}: does not say how images were normalised. Set mean and std; those of timm's own "
-            f"weights for this network are {list(described['mean'])} and {list(described['std'])}."
+            f"{file.path}: does not state how images were normalised. Set mean and std. The values of timm's "
+            f"own weights for this network are {list(described['mean'])} and {list(described['std'])}."
         )
     return file.statistics
 
 
 def _drop_unused(body: Any, image_size: tuple[int, int]) -> None:  # noqa: ANN401 (see above)
-    """Remove the parts that the features do not need: the gradient does not reach them.
+    """Remove the parts that do not contribute to the features, because no gradient reaches them.
 
-    VGG16 carries 119 million weights between its map and its classifier.
+    VGG16 has 119 million weights between its map and its classifier.
     """
     with torch.enable_grad():
         body.eval().forward_features(torch.zeros(1, 3, *image_size)).sum().backward()

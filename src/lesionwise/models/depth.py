@@ -1,4 +1,4 @@
-"""How far below the head each weight lies, for learning rates that fall with the depth."""
+"""The depth of each weight below the head, for learning rates that fall with depth."""
 
 from lesionwise.errors import RecipeError
 from lesionwise.models.backbones import TimmFeatures
@@ -11,7 +11,7 @@ def lowest_layers(network: Network, count: int) -> set[str]:
     deepest = max(depths.values())
     if count >= deepest:
         raise RecipeError(
-            f"freeze_layers: expected fewer than the {deepest} layers that there are, got {count}."
+            f"freeze_layers: expected fewer than the {deepest} layers of the network but got {count}."
         )
     return {name for name, depth in depths.items() if depth > deepest - count}
 
@@ -19,8 +19,7 @@ def lowest_layers(network: Network, count: int) -> set[str]:
 def layer_depths(network: Network) -> dict[str, int]:
     """Return the depth of each weight by its name: 0 in the head, 1 in the last layer of the features.
 
-    Args:
-        network: Any; layers are what timm says for its networks, and the steps of the features else.
+    The layers are those of timm for its networks, and otherwise the children of the features.
     """
     features = network.features
     if isinstance(features, TimmFeatures):

@@ -1,8 +1,7 @@
-"""Many layers of one network as features: what each channel of each layer does over the whole image.
+"""Many layers of one network as features: mean and spread of each channel of each layer over the whole image.
 
-The last layer knows which object is shown; earlier layers hold colour and texture. Here: the layers, their
-mean and spread over all places, and the main directions of these. Not here: finding them (`probe`). Letters:
-K directions, h w places of a layer.
+The last layer recognises objects; earlier layers represent colour and texture. Here: these features and their
+main directions. Not here: finding the directions (`probe`). Letters: K directions, h w places of a layer.
 """
 
 from collections.abc import Sequence
@@ -14,20 +13,21 @@ from typing_extensions import override
 from lesionwise.errors import RecipeError
 from lesionwise.models.backbones import TimmFeatures
 from lesionwise.models.network import DenseHead, Network
+from lesionwise.wording import shortened
 
-_TINY = 1e-8  # under the root: a channel that is the same everywhere
+_TINY = 1e-8  # under the root, for a channel that is the same everywhere
 
 
 def layered(body: TimmFeatures, layers: Sequence[str], directions: int, num_classes: int) -> Network:
     """Return a network whose embedding is the main directions of several layers of a timm network.
 
-    A spread is no mean over places, so such a network has no exact class activation map, and gives none.
+    A spread is not a mean over places, so such a network has no exact class activation map.
 
     Args:
         layers: Names of its modules whose outputs are maps (B, C, h, w).
 
     Raises:
-        RecipeError: If there is no such module, or its output is no map.
+        RecipeError: If there is no such module, or its output is not a map.
     """
     features = LayerFeatures(body, layers)
     head = DenseHead(Directions(features.num_features, directions), directions, num_classes)
@@ -38,7 +38,7 @@ class LayerFeatures(nn.Module):
     """Mean and standard deviation over all places of the channels of some layers.
 
     Attributes:
-        num_features: Length D of what it gives.
+        num_features: Number D of features.
     """
 
     def __init__(self, body: TimmFeatures, layers: Sequence[str]) -> None:
@@ -47,7 +47,8 @@ class LayerFeatures(nn.Module):
 
         known = dict(body.body.named_modules())
         if unknown := [name for name in layers if not name or name not in known]:
-            raise RecipeError(f'The network has no layer "{unknown[0]}"; it has {_some(list(known))}.')
+            some = [name for name in known if name]
+            raise RecipeError(f'The network has no layer "{unknown[0]}". It has {shortened(some, 8)}.')
         self.layers = tuple(layers)
         self.body = create_feature_extractor(body.body, {name: name for name in layers})
         self.num_features = self._count(body.image_size)
@@ -69,13 +70,13 @@ class LayerFeatures(nn.Module):
                 features = self.eval()(torch.zeros(1, 3, *image_size))
             except (IndexError, AttributeError, TypeError) as error:
                 raise RecipeError(
-                    f"One of the layers {', '.join(self.layers)} gives no map (B, C, h, w)."
+                    f"Expected layers with maps (B, C, h, w) but one of {', '.join(self.layers)} gives none."
                 ) from error
         return int(features.shape[1])
 
 
 class Directions(nn.Module):
-    """From features to their main directions: a fixed shift and turn."""
+    """From features to their main directions: a fixed shift and rotation."""
 
     middle: Tensor
     turn: Tensor
@@ -89,8 +90,3 @@ class Directions(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return the directions (B, K) of features (B, D)."""
         return (features - self.middle) @ self.turn.T
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = [name for name in names if name][:8]
-    return ", ".join(shown) + (", …" if len(names) > len(shown) else "")

@@ -1,6 +1,6 @@
-"""What every network of the package is made of.
+"""The common parts of all networks of the package.
 
-Here: the common shape. Not here: architectures (one file each) and their names (`registry`).
+Not here: architectures (one file each) and their names (`registry`).
 """
 
 from typing import NamedTuple
@@ -14,14 +14,13 @@ from lesionwise.models.views import VIEWS, turn, turn_back
 
 
 class Outputs(NamedTuple):
-    """All that a network says about some images.
+    """The outputs of a network for some images.
 
     Attributes:
         logits: Raw class scores, shape (B, C).
-        embedding: Features that the last layer sees, shape (B, D).
-        cam: What each place adds to each logit, shape (B, C, h, w); its mean over places is the logit.
-            None where the head does not pool, so that no such map is exact. With metadata the mean is the
-            logit less what these add.
+        embedding: Input of the last layer, shape (B, D).
+        cam: What each place adds to each logit, shape (B, C, h, w); its mean over places is the logit without
+            metadata. None if the head does not pool, so that no such map is exact.
     """
 
     logits: Tensor
@@ -42,7 +41,7 @@ class Head(nn.Module):
         raise NotImplementedError
 
     def cam(self, features: Tensor) -> Tensor | None:  # noqa: ARG002 (a head that does not pool has no map)
-        """Return the exact class activation maps (B, C, h, w), or None where there are none."""
+        """Return the exact class activation maps (B, C, h, w); None if there are none."""
         return None
 
     def forward(self, features: Tensor) -> Tensor:
@@ -52,13 +51,13 @@ class Head(nn.Module):
 
 
 class MetadataTerm(nn.Module):
-    """A small network beside the image's, whose answer is added to the logits.
+    """A small network beside the image's, whose output is added to the logits.
 
-    Because it is added, the class activation maps of the image stay exact: their mean is what the image says.
-    No layer has a bias and all that is unknown is zero, so that without metadata nothing is added.
+    Because it is added, the class activation maps of the image remain exact. No layer has a bias and unknown
+    values are zero, so that nothing is added without metadata.
 
     Args:
-        hidden: Units between; none makes the term linear.
+        hidden: Number of hidden units; 0 makes the term linear.
     """
 
     def __init__(self, numbers: int, num_classes: int, *, hidden: int = 32) -> None:
@@ -66,11 +65,11 @@ class MetadataTerm(nn.Module):
         self.numbers = numbers
         self.deep = nn.Sequential(nn.Linear(numbers, hidden, bias=False), nn.ReLU()) if hidden else None
         self.linear = nn.Linear(hidden or numbers, num_classes, bias=False)
-        nn.init.zeros_(self.linear.weight)  # training starts from what the image says alone
+        nn.init.zeros_(self.linear.weight)  # training starts from the image alone
 
     @override
     def forward(self, metadata: Tensor) -> Tensor:
-        """Return what is added to the logits, shape (B, C), of encoded metadata (B, M)."""
+        """Return the addition to the logits, shape (B, C), for encoded metadata (B, M)."""
         added: Tensor = self.linear(self.deep(metadata) if self.deep else metadata)
         return added
 
@@ -78,15 +77,15 @@ class MetadataTerm(nn.Module):
 class Network(nn.Module):
     """Normalisation, features and head: from RGB in [0, 1] to logits.
 
-    The statistics are part of the network, so that nobody who has the weights can normalise wrongly.
+    The statistics are part of the network, so that everybody normalises correctly.
 
     Args:
         features: Layers from normalised images (B, 3, H, W) to a feature map (B, D, h, w).
         head: Layers from the feature map to logits (B, C).
 
     Attributes:
-        views: How many views of each image are averaged, a key of `VIEWS`; 8 for square images alone.
-        metadata: What is added to the logits besides; None for a model of images alone.
+        views: Number of averaged views of each image, a key of `VIEWS`; 8 only for square images.
+        metadata: The term for metadata; None for a model that takes only images.
     """
 
     mean: Tensor
@@ -114,9 +113,9 @@ class Network(nn.Module):
         return self.with_metadata(logits, metadata)
 
     def outputs(self, images: Tensor, metadata: Tensor | None = None) -> Outputs:
-        """Return logits, embedding and, where exact, class activation maps of RGB images in [0, 1].
+        """Return logits, embedding and, if exact, class activation maps of RGB images in [0, 1].
 
-        Of several views the embeddings are averaged, and so the logits; their maps lie on the image.
+        Embeddings and logits of several views are averaged, and so are their maps in the frame of the image.
         """
         views = VIEWS[self.views]
         seen = images if len(views) == 1 else torch.cat([turn(images, view) for view in views])
@@ -131,16 +130,16 @@ class Network(nn.Module):
         return Outputs(self.of_embedding(embedding, metadata), embedding, cam)
 
     def of_embedding(self, embedding: Tensor, metadata: Tensor | None = None) -> Tensor:
-        """Return the logits (B, C) of embeddings (B, D) with what encoded metadata (B, M) add to them."""
+        """Return the logits (B, C) of embeddings (B, D) with the addition for encoded metadata (B, M)."""
         logits: Tensor = self.head.linear(self.head.drop(embedding))
         return self.with_metadata(logits, metadata)
 
     def with_metadata(self, logits: Tensor, metadata: Tensor | None) -> Tensor:
-        """Return the logits (B, C) of images with what encoded metadata (B, M) add to them."""
+        """Return the logits (B, C) of images with the addition for encoded metadata (B, M)."""
         if metadata is None:
             return logits
         if self.metadata is None:
-            raise ValueError("Expected no metadata: this is a model of images alone.")
+            raise ValueError("Expected no metadata because this is a model of images alone.")
         added: Tensor = self.metadata(metadata)
         return logits + added
 
@@ -166,11 +165,7 @@ class PooledHead(Head):
 
 
 class DenseHead(Head):
-    """Layers of any kind that end in one vector, then one linear layer.
-
-    Args:
-        layers: Layers from the features to the embedding (B, D).
-    """
+    """Layers of any kind from the features to the embedding (B, D), then one linear layer."""
 
     def __init__(
         self, layers: nn.Module, num_features: int, num_classes: int, drop_rate: float = 0.0

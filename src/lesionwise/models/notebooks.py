@@ -1,6 +1,6 @@
 """The networks of the Keras notebooks, layer by layer: `seed-mlp`, `seed-cnn`, `seed-cnn-256`, `seed-vgg16`.
 
-Each fits images of its `image_size` alone, because its dense layer sees every place.
+Each fits only images of its `image_size`, because its dense layer sees every place.
 """
 
 from typing import Final, TypeVar
@@ -19,8 +19,8 @@ _REDUCTION: Final = 32  # five poolings of VGG16
 def seed_mlp(*, num_classes: int, image_size: tuple[int, int], drop_rate: float = 0.3) -> Network:
     """Return the notebooks' network.
 
-    Its dense layers meet an image of height, width and channels and so work on the channels of each pixel
-    alone; only after flattening does it see where a pixel is. Dropout comes after the first two layers.
+    Its dense layers get images of height, width and channels, and so work on the channels of single pixels.
+    Only after flattening does it see positions. Dropout follows the first two layers.
     """
     features = nn.Sequential(
         ChannelsLast(),
@@ -55,7 +55,7 @@ def seed_cnn(*, num_classes: int, image_size: tuple[int, int], drop_rate: float 
 def _convolutions(inputs: int, outputs: int) -> list[nn.Module]:
     first = nn.Conv2d(inputs, outputs, 3, padding="same")
     second = nn.Conv2d(outputs, outputs, 3, padding="same")
-    # The largest of four rectified values is the largest, rectified: a quarter of the work.
+    # The maximum of four rectified values is the rectified maximum, at a quarter of the work.
     return [first, nn.ReLU(), second, nn.MaxPool2d(2), nn.ReLU()]
 
 
@@ -83,8 +83,8 @@ def seed_vgg16(
 ) -> Network:
     """Return the convolutions of VGG16, flattened, and one dense layer.
 
-    The notebooks hold the convolutions still (`freeze = "all"`) and normalise with what Keras' weights were
-    trained with; here it is what the weights at hand were trained with.
+    The notebooks freeze the convolutions (`freeze = "all"`) and use the normalisation of Keras' weights. Here
+    it is that of the given weights.
 
     Args:
         weights: "none", "published", or the path of a safetensors file of timm's vgg16.
@@ -99,9 +99,9 @@ def seed_vgg16(
 
 
 def keras_init(layers: Layers) -> Layers:
-    """Draw all weights anew as Keras does (Glorot uniform, zero bias), and return the layers.
+    """Draw all weights again as Keras does (Glorot uniform, zero bias), and return the layers.
 
-    PyTorch's own start has a smaller variance, and trains differently.
+    PyTorch's default has a smaller variance, and trains differently.
     """
     for layer in layers.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):

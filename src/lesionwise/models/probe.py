@@ -1,4 +1,4 @@
-"""A linear probe: how far features that were learned elsewhere carry, without changing them.
+"""A linear probe: the value of features that were learned elsewhere, without changing them.
 
 Not here: computing and keeping them (`lesionwise.training.features`). Letters: K directions.
 
@@ -23,13 +23,13 @@ Kind = Literal["logistic", "svm"]
 AnyFloats = NDArray[np.floating[Any]]
 
 STRENGTHS: Final = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-"""Values of C that are tried, on features of variance one: from 1,280 of them hardly used to fully used."""
+"""Values of C to try, on features of variance one: from hardly any use of 1,280 features to full use."""
 
 _FOLDS: Final = 5
-_STEPS: Final = 1000  # far more than either needs at these strengths
-_NEVER: Final = -1e9  # added to the output of a diagnosis that was not learnt
-_METADATA_SCALE: Final = 3.0  # a few numbers with meaning, regularised a ninth as much as features without
-_LEAST_SPREAD: Final = 0.3  # of the median one: what hardly varies would be noise, blown up past float32
+_STEPS: Final = 1000  # far more than either method needs at these strengths
+_NEVER: Final = -1e9  # output of a diagnosis that was not learnt
+_METADATA_SCALE: Final = 3.0  # metadata are few and meaningful: a ninth of the regularisation of features
+_LEAST_SPREAD: Final = 0.3  # of the median; a smaller spread would amplify noise beyond float32
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Probe:
         weight: Shape (C, D), for features as the network gives them.
         bias: Shape (C,).
         strength: The C that was chosen.
-        cv_scores: Balanced accuracy on held-out lesions of `train` by C.
+        cv_scores: Balanced accuracy on held-out lesions of `train`, by C.
         metadata_weight: Shape (C, M), for encoded metadata; M is 0 without them.
     """
 
@@ -51,18 +51,18 @@ class Probe:
     metadata_weight: AnyFloats
 
     def logits(self, features: AnyFloats, metadata: AnyFloats | None = None) -> AnyFloats:
-        """Return the logits (N, C) of features (N, D) and, where they are known, metadata (N, M)."""
+        """Return the logits (N, C) of features (N, D) and, if known, metadata (N, M)."""
         logits = features @ self.weight.T + self.bias
         return np.asarray(logits if metadata is None else logits + metadata @ self.metadata_weight.T)
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What is known of training images besides.
+    """Metadata of training images.
 
     Attributes:
         numbers: Encoded, shape (N, M); zero is unknown.
-        dropout: Part of the images that count as if nothing were known of them.
+        dropout: Part of the images whose metadata count as unknown.
     """
 
     numbers: AnyFloats
@@ -70,14 +70,14 @@ class Metadata:
 
 
 def main_directions(features: AnyFloats, count: int, *, seed: int = 0) -> tuple[AnyFloats, AnyFloats]:
-    """Return middle (D,) and directions (K, D) of features: principal components, one on average in variance.
+    """Return middle (D,) and directions (K, D) of features: principal components with a mean variance of one.
 
-    Each feature counts alike, whatever its scale; the directions keep their spread, so that a regularised
-    layer leans on the strong ones.
+    Each feature counts alike, whatever its scale. The directions keep their relative spread, so that a
+    regularised layer uses the strong ones more.
 
     Args:
         features: Features of the training images, shape (N, D).
-        count: Directions K; those beyond what N images can span are zero.
+        count: Number K of directions; those that N images cannot span are zero.
 
     References:
         Halko, Martinsson, Tropp (2011), https://doi.org/10.1137/090771806
@@ -94,12 +94,12 @@ def main_directions(features: AnyFloats, count: int, *, seed: int = 0) -> tuple[
 
 
 class Fitting(NamedTuple):
-    """How a last layer is fitted.
+    """How to fit a last layer.
 
     Attributes:
         kind: Multinomial logistic regression, or one support vector machine for each class.
-        class_weights: Weight of each class, shape (C,); all alike if left out.
-        standardise: Bring each feature to variance one first; directions have theirs for a reason.
+        class_weights: Weight of each class, shape (C,); equal if left out.
+        standardise: Scale each feature to variance one first; not for directions, whose spread has a meaning.
     """
 
     kind: Kind = "logistic"
@@ -116,12 +116,12 @@ def fit_probe(
     metadata: Metadata | None = None,
     seed: int = 0,
 ) -> Probe:
-    """Fit a last layer to features, choosing its regularisation by cross-validation over lesions.
+    """Fit a last layer to features, with the regularisation that is best in cross-validation over lesions.
 
     Args:
         features: Features of the training images, shape (N, D).
         y: Their classes, shape (N,), each of 0..C-1 at least once.
-        metadata: What is known of the images besides; it is added to what each image says.
+        metadata: Metadata of the images; their contribution is added to that of the features.
     """
     known = metadata or Metadata(np.zeros((len(y), 0)), 0.0)
     sample_weight = np.ones(len(y)) if fitting.class_weights is None else fitting.class_weights[y]
@@ -134,7 +134,7 @@ def fit_probe(
 
 
 class _Given(NamedTuple):
-    """All that a layer is fitted to."""
+    """Everything that a layer is fitted to."""
 
     features: AnyFloats
     metadata: Metadata
@@ -150,7 +150,7 @@ class _Given(NamedTuple):
 
 
 def _held_out_score(kind: Kind, strength: float, given: _Given, fold: NDArray[np.intp]) -> float:
-    """Return the balanced accuracy over all held-out images as one set: a fold may lack a rare class."""
+    """Return the balanced accuracy over all held-out images together: a fold may lack a rare class."""
     logits = np.empty((len(given.y), given.classes))
     for number in range(_FOLDS):
         held = np.flatnonzero(fold == number)
@@ -160,10 +160,10 @@ def _held_out_score(kind: Kind, strength: float, given: _Given, fold: NDArray[np
 
 
 def _layer(kind: Kind, strength: float, given: _Given) -> tuple[AnyFloats, AnyFloats, AnyFloats]:
-    """Return weight, bias and the weight of the metadata, for features as they came.
+    """Return weight, bias and the weight of the metadata, for features as they are given.
 
-    Each image stands twice, with its metadata and without, and the two share its weight as `dropout` says:
-    the mean over all draws of what is hidden.
+    Each image occurs twice, with its metadata and without, and the two share its weight according to
+    `dropout`: the mean over all random choices.
     """
     numbers, dropout = given.metadata.numbers, given.metadata.dropout
     x = StandardScaler(with_mean=given.standardise, with_std=given.standardise).fit(given.features)
@@ -179,7 +179,7 @@ def _layer(kind: Kind, strength: float, given: _Given) -> tuple[AnyFloats, AnyFl
         sample_weight = np.concatenate([(1 - dropout) * sample_weight, dropout * sample_weight])
     linear.fit(features, y, sample_weight=sample_weight)
     factors, offsets = np.zeros((given.classes, features.shape[1])), np.full(given.classes, _NEVER)
-    learnt = linear.classes_  # a fold may lack one
+    learnt = linear.classes_  # a fold may lack a class
     factors[learnt], offsets[learnt] = linear.coef_, linear.intercept_
     count = given.features.shape[1]
     weight = factors[:, :count] / (x.scale_ if given.standardise else 1.0)

@@ -1,7 +1,7 @@
 """Models by name: our own, those of the notebooks, and `timm:<any>`.
 
-A new model is a function of `num_classes`, `image_size` and `drop_rate` in a file of its own, and its line
-here.
+To add a model, write a function of `num_classes`, `image_size` and `drop_rate` in its own file, and add its
+line here.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,6 @@ from lesionwise.models.weights import FRESH, Statistics
 
 _TIMM: Final = "timm:"
 
-
 MODELS: Final[dict[str, Callable[..., Network]]] = {
     "seed-cnn": seed_cnn,
     "seed-cnn-256": seed_cnn_256,
@@ -25,15 +24,15 @@ MODELS: Final[dict[str, Callable[..., Network]]] = {
     "small": small,
 }
 PRETRAINED: Final[dict[str, Callable[..., Network]]] = {"seed-vgg16": seed_vgg16}
-"""Those on features that can be had trained; they take `weights` and `statistics` besides."""
+"""Models with pretrained features; they also take `weights` and `statistics`."""
 
 
 class TimmOptions(NamedTuple):
-    """Options that only a network of the timm library has.
+    """Options of the networks of timm.
 
     Attributes:
         arguments: Passed to `timm.create_model`.
-        layers: Layers whose response over the image takes the place of the last feature map.
+        layers: Layers that replace the last feature map.
         directions: Length of the embedding that is made of these layers.
     """
 
@@ -52,16 +51,16 @@ def create_model(
     statistics: Statistics | None = None,
     options: TimmOptions = TimmOptions(),
 ) -> Network:
-    """Return a network with fresh weights, or with features that somebody trained and a fresh head.
+    """Return a network with fresh weights, or with pretrained features and a fresh head.
 
     Args:
         name: One of `MODELS` or `PRETRAINED`, or `timm:` and a name of the timm library, such as
-            "timm:mobilenetv2_100" or "timm:convnext_atto.d2_in1k". Of these the features are taken, without
-            the layers before timm's classifier, under our pooled head: class activation maps are exact.
-        image_size: Height and width of the images it will see, in pixels; some transformers fit no other.
+            "timm:mobilenetv2_100" or "timm:convnext_atto.d2_in1k". Only the features of these are used, under
+            our pooled head, so that class activation maps are exact.
+        image_size: Height and width of the images in pixels; some transformers fit no others.
         weights: "none", "published", or the path of a safetensors file.
-        statistics: Mean and standard deviation of RGB in [0, 1] that a file of weights was trained with,
-            where it does not say so itself.
+        statistics: Mean and standard deviation of RGB in [0, 1] in the training of a file of weights, if the
+            file does not state them.
 
     Raises:
         RecipeError: If there is no model of that name, an option or the weights cannot be used, or a network
@@ -76,7 +75,7 @@ def create_model(
             return layered(features, options.layers, options.directions, num_classes)
         return features.under(PooledHead(features.num_features, num_classes, drop_rate))
     if options.arguments or options.layers:
-        raise RecipeError(f"model_args and layers go with timm:<name>; {name} takes none.")
+        raise RecipeError(f"model_args and layers are for timm:<name>; {name} takes none.")
     if name in PRETRAINED:
         return PRETRAINED[name](**shape, **start)
     if name not in MODELS:

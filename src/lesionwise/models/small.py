@@ -1,7 +1,8 @@
 """`small`: a compact residual network with squeeze and excitation, trained from scratch.
 
-Dense 3x3 convolutions with channels in multiples of 32, because those are what a CPU's bf16 units do well:
-per second of training it learns more than depthwise designs of equal size.
+Dense 3x3 convolutions with channels in multiples of 32 suit the bf16 units of a CPU: in the same training
+    time
+it learns more than depthwise designs of equal size.
 """
 
 from torch import Tensor, nn
@@ -29,10 +30,10 @@ def small(*, num_classes: int, image_size: tuple[int, int], drop_rate: float = 0
 class Block(nn.Module):
     """Convolutions and a channel gate beside a shortcut.
 
-    Args:
-        stride: Stride of the block; the shortcut averages where it strides.
+        stride: Stride of the block; with a stride, the shortcut averages.
         neck: Channels of a 1x1, 3x3, 1x1 bottleneck; left out, the block is two 3x3 convolutions.
 
+    References:
     References:
         He et al. (2016), https://doi.org/10.1109/CVPR.2016.90
         Hu et al. (2018), https://doi.org/10.1109/CVPR.2018.00745
@@ -47,7 +48,7 @@ class Block(nn.Module):
         else:
             deep = [_normed(inputs, outputs, 3, stride=stride), nn.ReLU()]
             last = _normed(outputs, outputs, 3)
-        nn.init.zeros_(last.get_parameter("1.weight"))  # starts as its shortcut; Goyal et al. (2017)
+        nn.init.zeros_(last.get_parameter("1.weight"))  # at first only the shortcut; Goyal et al. (2017)
         self.deep = nn.Sequential(*deep, last)
         squeezed = outputs // 4
         self.gate = nn.Sequential(

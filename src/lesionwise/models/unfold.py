@@ -1,8 +1,8 @@
 """From the graph of a bundle back to the weights of its network.
 
-In an exported graph the batch normalisation behind a layer is folded into that layer: its scale into the
-weights, its shift into the bias. Here the layer gets the weights, and the normalisation the bias; it divides
-by one until it is given the statistics of what it sees (`measure_statistics`), with which training can go on.
+In an exported graph, batch normalisation is folded into the layer before it: its scale into the weights, its
+shift into the bias. Here the layer gets the weights, and the normalisation gets the bias. It divides by one
+until `measure_statistics` gives it the statistics of its input, so that training can continue.
 
 Here: the weights of one member, and those statistics. Not here: whether the network fits, and which images
 made it (`lesionwise.training.start`).
@@ -25,25 +25,24 @@ from torch.utils.hooks import RemovableHandle
 from lesionwise.errors import RecipeError
 from lesionwise.models.network import Network
 
-_LAYERS: Final = (nn.Conv2d, nn.Linear)  # that a batch normalisation can be folded into
+_LAYERS: Final = (nn.Conv2d, nn.Linear)  # into which a batch normalisation can be folded
 _RGB: Final = 3
 _NONE: Final = np.empty(0)
 _LEAST_VARIANCE: Final = 1e-8  # of a channel that is always the same
 
 
 class Folded(NamedTuple):
-    """A layer, and the batch normalisation that takes what it gives."""
+    """A layer, and the batch normalisation of its output."""
 
     layer: str
     norm: str
 
 
 def unfold(content: bytes, network: Network, trial: tuple[int, int], *, member: int = 0) -> dict[str, Tensor]:
-    """Return the state of a network as a bundle holds it.
+    """Return the state of a network in a bundle.
 
     Args:
-        content: The bundle.
-        network: A fresh network of the member's architecture; it is not changed.
+        network: A fresh network with the architecture of the member; it is not changed.
         trial: Height and width of images that it can take.
         member: Number of the member.
 
@@ -62,7 +61,7 @@ def unfold(content: bytes, network: Network, trial: tuple[int, int], *, member: 
         if f"{norm}.running_var" not in known:
             bias = values.get(biases.get(f"{prefix}{layer}.weight", ""))
             if bias is None:
-                raise RecipeError(f"its graph holds no bias of {layer}")
+                raise RecipeError(f"its graph has no bias of {layer}")
             size = len(bias)
             known[f"{norm}.bias"], known[f"{norm}.weight"] = bias, np.ones(size)
             known[f"{norm}.running_mean"] = known[f"{layer}.bias"] = np.zeros(size)
@@ -71,17 +70,17 @@ def unfold(content: bytes, network: Network, trial: tuple[int, int], *, member: 
         if name.endswith("num_batches_tracked"):
             continue
         if name not in known or known[name].size != value.numel():
-            raise RecipeError(f"its graph holds no {name} of {tuple(value.shape)}")
+            raise RecipeError(f"its graph has no {name} of {tuple(value.shape)}")
         state[name] = torch.tensor(known[name], dtype=value.dtype).reshape(value.shape)
     return state
 
 
 def measure_statistics(network: Network, views: Iterable[Tensor]) -> None:
-    """Give each batch normalisation mean and variance of what it sees; the network answers as before.
+    """Give each batch normalisation mean and variance of its input, without changing the answers.
 
     Args:
-        network: In any mode; it is left in that of training.
-        views: Batches of images as training shows them, (B, 3, H, W) in [0, 1].
+        network: In any mode; afterwards it is in training mode.
+        views: Batches of images as in training, (B, 3, H, W) in [0, 1].
     """
     norms = _modules(network, (_BatchNorm,))
     sums: dict[str, Tensor] = {}
@@ -110,7 +109,7 @@ def measure_statistics(network: Network, views: Iterable[Tensor]) -> None:
 
 
 def _numbers(graph: onnx.GraphProto) -> dict[str, NDArray[Any]]:
-    """Return all weights by name; those that are stored in sixteen bits under the name of their fp32 form."""
+    """Return all weights by name; those stored in sixteen bits have the name of their fp32 form."""
     values = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
     for node in graph.node:
         if node.op_type == "Cast" and node.input[0] in values:
@@ -121,7 +120,7 @@ def _numbers(graph: onnx.GraphProto) -> dict[str, NDArray[Any]]:
 def _normalisation(
     graph: onnx.GraphProto, values: Mapping[str, NDArray[Any]], member: int
 ) -> dict[str, NDArray[Any]]:
-    """Return mean and std of a member's images: numbers that are equal have one name, whoever uses them."""
+    """Return mean and std of a member's images; equal numbers share one name in the graph."""
     subtracted = [n for n in graph.node if n.op_type == "Sub" and values.get(n.input[1], _NONE).size == _RGB]
     if member >= len(subtracted):
         return {}
@@ -131,7 +130,7 @@ def _normalisation(
 
 
 def _followed(network: Network, trial: tuple[int, int]) -> list[Folded]:
-    """Return each layer whose output goes straight into a batch normalisation, found by a trial."""
+    """Return each layer whose output goes directly into a batch normalisation, found by a trial."""
     made: list[tuple[Tensor, str]] = []
     found: list[Folded] = []
 
@@ -159,7 +158,7 @@ def _modules(network: Network, kinds: tuple[type[nn.Module], ...]) -> dict[str, 
 
 @contextmanager
 def _watching(*hooks: RemovableHandle) -> Iterator[None]:
-    """Run a block without gradients, and remove hooks behind it."""
+    """Run a block without gradients, and remove hooks after it."""
     try:
         with torch.inference_mode():
             yield

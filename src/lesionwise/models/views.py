@@ -1,4 +1,4 @@
-"""Test-time views: a dermatoscopic image has no up and no left, so its mirror images are the same lesion.
+"""Test-time views: a dermatoscopic image has no up and no left, so its mirror images show the same lesion.
 
 Not here: averaging (`network`). Letters: C channels.
 """
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 class View(NamedTuple):
-    """One of the eight ways to lay down a square.
+    """One of the eight orientations of a square.
 
     Attributes:
-        transposed: Height and width change places, before all else.
+        transposed: Whether height and width are exchanged first.
         mirrored: Axes of (B, C, H, W) that are reversed.
     """
 
@@ -25,7 +25,7 @@ VIEWS: Final[dict[int, tuple[View, ...]]] = {
     count: tuple(View(transposed, axes) for transposed in (False, True) for axes in _MIRRORS)[:count]
     for count in (1, 4, 8)
 }
-"""The views by their number: the image as it is; with its mirror images; with their quarter turns."""
+"""The views by their number: only the image; with its mirror images; with their quarter turns."""
 
 
 def turn(images: Tensor, view: View) -> Tensor:
@@ -35,6 +35,6 @@ def turn(images: Tensor, view: View) -> Tensor:
 
 
 def turn_back(maps: Tensor, view: View) -> Tensor:
-    """Return maps (B, C, H, W) of a view as they lie on the image."""
+    """Return maps (B, C, H, W) of a view in the frame of the image."""
     laid = maps.flip(view.mirrored) if view.mirrored else maps
     return laid.transpose(2, 3) if view.transposed else laid

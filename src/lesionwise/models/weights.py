@@ -1,4 +1,4 @@
-"""Weights that somebody trained elsewhere: a file, and what must be known to use it.
+"""Weights that somebody trained elsewhere: a file, and what is needed to use it.
 
 Not here: networks. Never pickle: a weights file is data, not a program.
 """
@@ -21,11 +21,11 @@ Statistics = tuple[Sequence[float], Sequence[float]]
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """Weights of one network without its classifier, or with one that is not used.
+    """Weights of one network; those of its classifier are not used.
 
     Attributes:
-        statistics: Mean and standard deviation of RGB in [0, 1] that they were trained with; None where the
-            file does not say.
+        statistics: Mean and standard deviation of RGB in [0, 1] in their training; None if the file does not
+            state them.
     """
 
     path: Path
@@ -33,11 +33,7 @@ class WeightsFile:
     statistics: Statistics | None
 
     def verify_complete(self, network: nn.Module) -> None:
-        """Make sure that the file holds every weight of a network.
-
-        Args:
-            network: Without the parts that are not used: a file need not hold them.
-        """
+        """Make sure that the file has every weight of a network. `network`: without its unused parts."""
         missing = [
             name
             for name in network.state_dict()
@@ -46,12 +42,12 @@ class WeightsFile:
         if missing:
             raise RecipeError(
                 f"{self.path}: has no {missing[0]} and lacks {counted(len(missing), 'tensor')} of the "
-                "network. It belongs to another network, or was saved under other names than timm's."
+                "network. It belongs to another network, or uses other names than timm's."
             )
 
 
 def read_weights(path: str | Path) -> WeightsFile:
-    """Read a safetensors file; its metadata may say `mean` and `std`, each as "r,g,b"."""
+    """Read a safetensors file; its metadata may contain `mean` and `std`, each as "r,g,b"."""
     from safetensors import SafetensorError, safe_open  # noqa: PLC0415 (fresh weights need none of it)
 
     path = Path(path)
@@ -78,12 +74,12 @@ def _statistics(facts: Mapping[str, str]) -> Statistics | None:
 
 
 def explain_unreachable(name: str, described: Any) -> str:  # noqa: ANN401 (timm's record)
-    """Return what to do where the published weights of a timm network cannot be fetched."""
+    """Return what to do if the published weights of a timm network cannot be fetched."""
     at_hub = f"model.safetensors of {described.hf_hub_id} from the Hugging Face hub"
     elsewhere = f"{described.url} and save its tensors as safetensors"
     return (
-        f"The published weights of timm:{name} cannot be fetched. Where there is a network, fetch "
-        f"{at_hub if described.hf_hub_id else elsewhere}; bring the file here and set weights=FILE, "
+        f"The published weights of timm:{name} cannot be fetched. On a machine with a network, fetch "
+        f"{at_hub if described.hf_hub_id else elsewhere}. Copy the file here and set weights=FILE, "
         f"mean={list(described.mean)}, std={list(described.std)}. A recipe that trains all of its features, "
         f'neither a probe nor freeze = "all", can start from scratch instead, with weights={FRESH}.'
     )

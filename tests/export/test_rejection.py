@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from lesionwise.evaluation.rejection import fit_rejection
-from lesionwise.models.rejection import RejectionScore
+from lesionwise.export.graph import RejectionScore
 
 
 def test_the_graph_scores_as_numpy_does() -> None:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,21 +11,18 @@ import pytest
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
-from lesionwise.bundle.answers import Answers
-from lesionwise.bundle.description import Description, Precision
 from lesionwise.bundle.engine import Engine, load_model
-from lesionwise.bundle.load import Bundle
 from lesionwise.bundle.runtimes import Arrays
 from lesionwise.gallery.gallery import Gallery
 from lesionwise.serve.app import create_app
 from lesionwise.serve.examples import Example
 from lesionwise.serve.limits import Limits
 from lesionwise.serve.server import Server, address_of, configure, open_socket
-from lesionwise.serve.service import ServedEngine, Service
+from lesionwise.serve.service import Service
 from serve.drawn_model import DARK, picture, write_bundle
 
 
-class Slowed:
+class Slowed(Engine):
     """An engine that takes its time, remembers its batches, or fails.
 
     Args:
@@ -35,29 +32,10 @@ class Slowed:
     """
 
     def __init__(self, engine: Engine, *, seconds: float = 0, failure: Exception | None = None) -> None:
-        self._engine = engine
+        vars(self).update(vars(engine))
         self._seconds = seconds
         self._failure = failure
         self.batches: list[int] = []
-
-    @property
-    def bundle(self) -> Bundle:
-        return self._engine.bundle
-
-    @property
-    def description(self) -> Description:
-        return self._engine.description
-
-    @property
-    def precision(self) -> Precision:
-        return self._engine.precision
-
-    @property
-    def streams(self) -> int:
-        return self._engine.streams
-
-    def answers(self, batches: Sequence[Arrays]) -> Answers:
-        return self._engine.answers(batches)
 
     def run(self, pixels: NDArray[np.uint8], metadata: NDArray[np.float32] | None = None) -> Arrays:
         self.batches.append(len(pixels))
@@ -65,7 +43,7 @@ class Slowed:
             time.sleep(self._seconds)
             if self._failure is not None:
                 raise self._failure
-        return self._engine.run(pixels, metadata)
+        return super().run(pixels, metadata)
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +60,7 @@ def engine(bundle_file: Path) -> Engine:
 
 @contextmanager
 def open_client(
-    engine: ServedEngine,
+    engine: Engine,
     *,
     token: str | None = None,
     decoders: int = 1,
@@ -97,7 +75,7 @@ def open_client(
 
 
 @contextmanager
-def listening_service(engine: ServedEngine, limits: Limits, gallery: Gallery | None = None) -> Iterator[str]:
+def listening_service(engine: Engine, limits: Limits, gallery: Gallery | None = None) -> Iterator[str]:
     """The address of a service that listens inside the block."""
     service = Service(engine, decoders=1, limits=limits, gallery=gallery)
     app = create_app(service, examples=(Example("a dark one", picture(DARK, (320, 240))),))

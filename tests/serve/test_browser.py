@@ -179,7 +179,7 @@ def test_several_at_once_with_a_bad_one_among_them(open_page: OpenPage, files: d
         "dark.png: Melanoma, >\xa099\xa0% · malignant >\xa099\xa0%",
         "between.jpg: Uncertain · malignant 58\xa0%",
         "photograph.jpg: Not recognised as a lesion image",
-        "note.jpg: The file is not an image that is read here",
+        "note.jpg: The file is not an image of a known format",
     ]
     boxes = [chip.bounding_box() for chip in page.locator("#overview .chip").all()]
     assert all(box and box["width"] == box["height"] for box in boxes)

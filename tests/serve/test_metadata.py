@@ -54,7 +54,7 @@ def test_a_value_that_the_model_does_not_know_is_refused_and_not_repeated(
 
 def test_a_field_that_is_there_twice_is_refused(told: TestClient) -> None:
     answer = told.post("/predict", files=FILES, data={"age": ["40", "50"]})
-    assert (answer.status_code, answer.json()["detail"]) == (400, "The field “age” is there twice.")
+    assert (answer.status_code, answer.json()["detail"]) == (400, "The field “age” occurs twice.")
 
 
 def test_the_page_asks_for_what_the_model_takes_and_says_what_it_was_told(told: TestClient) -> None:

@@ -80,7 +80,7 @@ def test_uncertainty_and_rejection_are_answers(client: TestClient) -> None:
 
 def test_several_images_are_listed_and_a_bad_one_does_not_stop_the_others(client: TestClient) -> None:
     words = ask(client, picture(LIGHT), b"no image", picture(DARK))
-    assert "Image 2: The file is not an image that is read here" in words
+    assert "Image 2: The file is not an image of a known format" in words
     assert "Mole is likeliest" in words
     assert "Melanoma is likeliest" in words
 

@@ -132,12 +132,12 @@ def test_when_nothing_is_alike_the_page_says_so(seeing: Engine, gallery: Gallery
         gallery.path, gallery.about, gallery.columns, gallery.embeddings, reference=gallery.reference * 0
     )
     with open_client(seeing, gallery=near) as opened:
-        assert "None of them is much alike" in opened.post("/", files={"image": picture(LIGHT)}).text
+        assert "None of them is very similar" in opened.post("/", files={"image": picture(LIGHT)}).text
     far = Gallery(
         gallery.path, gallery.about, gallery.columns, gallery.embeddings, reference=gallery.reference * 0 + 2
     )
     with open_client(seeing, gallery=far) as opened:
-        assert "None of them is much alike" not in opened.post("/", files={"image": picture(LIGHT)}).text
+        assert "None of them is very similar" not in opened.post("/", files={"image": picture(LIGHT)}).text
 
 
 def test_a_gallery_is_not_shared_unless_told(

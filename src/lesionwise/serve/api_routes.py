@@ -1,6 +1,5 @@
-"""The API: addresses for programs, and what the OpenAPI document says of them."""
+"""The API for programs, and its OpenAPI document."""
 
-from copy import deepcopy
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -11,75 +10,39 @@ from lesionwise.data.metadata import Encoding, NumberField
 from lesionwise.labels import CODES, MALIGNANT, NAMES
 from lesionwise.serve import metrics as exposition
 from lesionwise.serve.problems import KINDS, MEDIA_TYPE, Problem
-from lesionwise.serve.schema import EXAMPLE, Alive, Health, ModelInfo, Predictions
+from lesionwise.serve.schema import EXAMPLE, Alive, Bounds, Health, ModelInfo, Predictions
 from lesionwise.serve.service import Service
 from lesionwise.serve.similar import gallery_brief
 from lesionwise.serve.uploads import FIELD, Budget, read_upload
 
-_UPLOAD: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": [FIELD],
-                    "properties": {
-                        FIELD: {
-                            "type": "array",
-                            "minItems": 1,
-                            "items": {"type": "string", "format": "binary"},
-                            "description": "One file or more: JPEG, PNG, WebP, AVIF, TIFF or BMP, taken "
-                            "through a dermatoscope.",
-                        }
-                    },
-                },
-                "encoding": {
-                    FIELD: {
-                        "contentType": "image/jpeg, image/png, image/webp, image/avif, image/tiff, image/bmp"
-                    }
-                },
-            }
-        },
-    }
+_IMAGES: Final = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"type": "string", "format": "binary"},
+    "description": "One file or more: JPEG, PNG, WebP, AVIF, TIFF or BMP, taken through a dermatoscope.",
 }
-_UPLOAD_PROBLEMS: Final = (
-    "bad-request",
-    "bad-name",
-    "no-token",
-    "too-slow",
-    "too-many-bytes",
-    "too-many-images",
-    "too-long-head",
-    "not-multipart",
-    "not-an-image",
-    "no-image",
-    "bad-metadata",
-    "damaged-image",
-    "image-size",
-    "decoding-time",
-    "decoder-failed",
-    "busy",
+_TYPES: Final = "image/jpeg, image/png, image/webp, image/avif, image/tiff, image/bmp"
+IMAGE_PROBLEMS: Final = (
+    *("bad-request", "no-token", "too-slow", "too-many-bytes", "too-many-images", "not-an-image"),
+    *("bad-metadata", "damaged-image", "image-size", "decoding-time", "decoder-failed", "busy"),
 )
+"""Problems of every request with images."""
 
 
-def _upload(metadata: Encoding | None) -> dict[str, Any]:
-    """Return the OpenAPI description of a request, for a model of images alone or one that takes more."""
-    described = deepcopy(_UPLOAD)
-    schema = described["requestBody"]["content"]["multipart/form-data"]["schema"]
+def _form(metadata: Encoding | None) -> dict[str, Any]:
+    """Return the OpenAPI description of the form for a model."""
+    properties: dict[str, Any] = {FIELD: _IMAGES}
     for field in metadata.fields if metadata else ():
-        about = {"description": "Of all images of the request; left out or empty if it is not known."}
+        about = {"description": "Of all images of the request; left out or empty if unknown."}
         if isinstance(field, NumberField):
             about["description"] += f" In {field.unit}."
-            schema["properties"][field.name] = {
-                "type": "number",
-                "minimum": 0,
-                "maximum": field.most,
-                **about,
-            }
+            limits = {"minimum": 0, "maximum": field.most}
+            properties[field.name] = {"type": "number", **limits, **about}
         else:
-            schema["properties"][field.name] = {"type": "string", "enum": [*field.words, ""], **about}
-    return described
+            properties[field.name] = {"type": "string", "enum": [*field.words, ""], **about}
+    schema = {"type": "object", "required": [FIELD], "properties": properties}
+    form = {"schema": schema, "encoding": {FIELD: {"contentType": _TYPES}}}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": form}}}
 
 
 def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
@@ -108,13 +71,7 @@ def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
 def api_routes(service: Service, budget: Budget) -> APIRouter:
     """Return the routes."""
     router = APIRouter()
-    _add_predict(router, service, budget)
-    _add_model(router, service)
-    _add_operations(router, service)
-    return router
 
-
-def _add_predict(router: APIRouter, service: Service, budget: Budget) -> None:
     @router.post(
         "/predict",
         summary="Classify images",
@@ -122,14 +79,14 @@ def _add_predict(router: APIRouter, service: Service, budget: Budget) -> None:
         response_model=Predictions,
         responses={
             200: {"content": {"application/json": {"example": EXAMPLE}}},
-            **problems(*_UPLOAD_PROBLEMS),
+            **problems(*IMAGE_PROBLEMS, "bad-name", "too-long-head", "not-multipart", "no-image"),
         },
-        openapi_extra=_upload(service.engine.description.metadata),
+        openapi_extra=_form(service.engine.description.metadata),
     )
     async def predict(
         request: Request,
         heatmap: Annotated[bool, Query(description="Whether to draw heatmaps.")] = True,  # noqa: FBT002 (a query)
-        similar: Annotated[bool, Query(description="Whether to give similar lesions.")] = True,  # noqa: FBT002 (the same)
+        similar: Annotated[bool, Query(description="Whether to return similar lesions.")] = True,  # noqa: FBT002 (the same)
     ) -> Response:
         """Answer for each file of the field “image”. If one cannot be read, the whole request is refused."""
         with budget.hold() as hold:
@@ -138,63 +95,59 @@ def _add_predict(router: APIRouter, service: Service, budget: Budget) -> None:
         results = [answer.result | ({} if similar else {"similar": None}) for answer in answers]
         return JSONResponse({"results": results, "model": service.model_brief()})
 
-
-def _add_model(router: APIRouter, service: Service) -> None:
     @router.get(
         "/model",
         summary="Describe the model",
-        response_description="All that is known of it",
+        response_description="Everything that is known about it",
         response_model=ModelInfo,
         responses=problems("no-token"),
     )
     async def model() -> dict[str, Any]:
-        """Return scores, thresholds, fingerprints and limits: what the bundle says about itself."""
+        """Return scores, thresholds, fingerprints and limits: all that the bundle states about itself."""
         diagnoses = [{"code": code, "name": NAMES[code], "malignant": code in MALIGNANT} for code in CODES]
-        limits = {name: getattr(service.limits, name) for name in ("image_bytes", "request_bytes", "images")}
-        limits |= {"pixels": service.limits.pixels, "side_px": service.limits.side_px}
-        brief = service.model_brief()
-        return brief | {
+        return service.model_brief() | {
             "diagnoses": diagnoses,
-            "limits": limits,
+            "limits": {name: getattr(service.limits, name) for name in Bounds.model_fields},
             "precision": service.engine.precision,
             "gallery": gallery_brief(service.gallery),
             "description": service.engine.description,
         }
 
-
-def _add_operations(router: APIRouter, service: Service) -> None:
     @router.get(
-        "/live", summary="Tell whether the service runs", response_description="It does", response_model=Alive
+        "/live",
+        summary="Report whether the service runs",
+        response_description="It runs",
+        response_model=Alive,
     )
     async def live() -> dict[str, Any]:
-        """Answer as long as the service runs, whatever state it is in; needs no token."""
+        """Answer while the service runs, whatever its state; needs no token."""
         return {"status": "ok"}
 
     async def ready() -> dict[str, Any]:
-        """Answer if an image sent now would be answered; needs no token.
+        """Answer if the service would answer an image now; needs no token.
 
-        That is so if the model is loaded, a decoder answers, there is room for an image, and the service is
-        not closing down.
+        For this, the model must be loaded, a decoder must answer, there must be room for an image, and the
+        service must not be closing.
         """
         await service.verify_ready()
         return {"status": "ok", "model": service.engine.description.name, "waiting": service.waiting}
 
     for address, summary in (
-        ("/ready", "Tell whether the service can answer"),
-        ("/health", "The same as /ready, by its older name"),
+        ("/ready", "Report whether the service can answer"),
+        ("/health", "The older name of /ready"),
     ):
         router.add_api_route(
             address,
             ready,
             summary=summary,
-            response_description="It can",
+            response_description="It can answer",
             response_model=Health,
             responses=problems("not-ready"),
         )
 
     @router.get(
         "/metrics",
-        summary="Count and time",
+        summary="Report counts and times",
         response_class=Response,
         responses={
             200: {
@@ -205,5 +158,7 @@ def _add_operations(router: APIRouter, service: Service) -> None:
         },
     )
     async def metrics() -> Response:
-        """Return counters and histograms for Prometheus; nothing about any image is among them."""
+        """Return counters and histograms for Prometheus; they contain nothing about any image."""
         return Response(service.metrics.text(), headers={"Content-Type": exposition.MEDIA_TYPE})
+
+    return router

@@ -1,4 +1,4 @@
-"""The application: API, page, reference and refusals put together."""
+"""The application: API, page, reference and refusals together."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -28,7 +28,7 @@ Research and education; not a medical device. Nothing that is sent here is kept.
 
 
 class Application(FastAPI):
-    """FastAPI with problem documents in its OpenAPI document, and the records that matter most first."""
+    """FastAPI with problem documents in its OpenAPI document, and the most important records first."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
@@ -41,7 +41,7 @@ class Application(FastAPI):
                 found[record.__name__] = {key: value for key, value in schema.items() if key != "$defs"}
             for operation in (one for path in document["paths"].values() for one in path.values()):
                 if "application/json" in operation["responses"].get("422", {}).get("content", {}):
-                    del operation["responses"]["422"]  # FastAPI's own; refusals are problem documents
+                    del operation["responses"]["422"]  # FastAPI's own; ours are problem documents
             first = [record.__name__ for record in (Predictions, Result, Probabilities, ProblemDocument)]
             unused = {"HTTPValidationError", "ValidationError"}
             rest = [name for name in found if name not in first and name not in unused]
@@ -55,7 +55,7 @@ def create_app(
     """Return the application.
 
     Args:
-        token: What every request must bring but those that ask whether the service runs; nothing if left out.
+        token: Required of every request, except those that ask whether the service runs; none if left out.
     """
 
     @asynccontextmanager
@@ -73,7 +73,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        redirect_slashes=False,  # a redirect would name a scheme and a host, which a proxy knows better
+        redirect_slashes=False,  # a redirect would contain a scheme and a host, which a proxy may change
         servers=[{"url": HERE}],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )

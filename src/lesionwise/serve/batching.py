@@ -1,7 +1,7 @@
-"""Requests that come together go through the network together.
+"""Requests that arrive together go through the network together.
 
-Here: who waits, for how long, and for what. Not here: how many may wait (`service`). A lone image never
-waits: a batch is held back only while others are being decoded, which cost the network less in company.
+Not here: how many may wait (`service`). A single image never waits: a batch is held back only while other
+images are being decoded, which are cheaper in the same batch.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ Result = TypeVar("Result")
 
 
 class Batcher(Generic[Item, Result]):
-    """Threads that run the network on whatever has come in.
+    """Threads that run the network on the items that have arrived.
 
     Args:
-        run: Function from the items of a batch to the one result of all.
-        run_alone: The same for a batch beside which no other is computed or waits; `run` if left out.
-        wait_s: Seconds that a batch is held back while others are coming.
+        run: Function from the items of a batch to their common result.
+        run_alone: The same for a batch while no other is computed or waits; `run` if left out.
+        wait_s: Seconds that a batch waits while others are coming.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Batcher(Generic[Item, Result]):
         self._collecting = asyncio.Lock()
 
     def start(self) -> None:
-        """Begin to take items; an event loop must be running."""
+        """Start to take items; an event loop must be running."""
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._serve()) for _ in range(self._workers)]
 
@@ -59,14 +59,14 @@ class Batcher(Generic[Item, Result]):
         self._threads.shutdown(wait=True)
 
     async def predict(self, item: Item) -> tuple[Result, int]:
-        """Return the result of the batch that an item was in, and its row there."""
+        """Return the result of an item's batch, and its row there."""
         done: asyncio.Future[tuple[Result, int]] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait((item, done))
         return await done
 
     async def _serve(self) -> None:
         while True:
-            async with self._collecting:  # one batch at a time, or they would halve each other
+            async with self._collecting:  # one batch at a time, or two would halve each other
                 batch = [await self._queue.get()]
                 await self._fill(batch)
             await self._answer([waiting for waiting in batch if not waiting[1].cancelled()])
@@ -95,7 +95,7 @@ class Batcher(Generic[Item, Result]):
         try:
             run = self._run_alone if alone else self._run
             result = await loop.run_in_executor(self._threads, run, items)
-        except Exception as error:  # noqa: BLE001 (whatever it was, it belongs to those who wait)
+        except Exception as error:  # noqa: BLE001 (every error belongs to those who wait)
             for _, done in batch:
                 if not done.done():
                     done.set_exception(error)

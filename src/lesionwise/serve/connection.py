@@ -1,9 +1,9 @@
-"""One connection: how long a client may take, and how much it may say before it is understood.
+"""One connection: limits for clients that are slow or send too much, below HTTP.
 
-Here: what has to be watched below HTTP, because a request that never ends never reaches the application: slow
-and endless heads, bodies that trickle, answers that nobody fetches, too many connections. Also what HTTP
-demands and the parser does not check: one Host header, and an answer for a client that has finished sending.
-Not here: limits on what a request holds (`uploads`).
+A request that never ends does not reach the application, so this module limits slow and endless heads, slow
+bodies, answers that nobody fetches, and the number of connections. It also does what HTTP requires and the
+parser does not: it checks for one Host header, and answers a client that has finished sending. Not here:
+limits on the content of a request (`uploads`).
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from lesionwise.serve.metrics import Metrics
 from lesionwise.serve.problems import MEDIA_TYPE, Problem
 from lesionwise.wording import counted
 
-_AFTER_BODY_S: Final = 10.0  # beyond the application's own limit, which answers more kindly
+_AFTER_BODY_S: Final = 10.0  # after the application's own limit, which gives a better answer
 
 
 class Connection(HttpToolsProtocol):
-    """A connection that does not wait for ever."""
+    """A connection with time limits."""
 
     def __init__(self, *, limits: Limits, metrics: Metrics, **options: Any) -> None:  # noqa: ANN401 (uvicorn's own)
         super().__init__(**options)
@@ -38,16 +38,13 @@ class Connection(HttpToolsProtocol):
         self._leaving: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
-        """Begin to wait for a request, unless there are too many who do."""
+        """Start to wait for a request, unless too many connections are open."""
         super().connection_made(transport)
-        if len(self.connections) > self._limits.connections:
-            self._refuse(
-                Problem(
-                    "busy", f"{counted(self._limits.connections, 'connection is', 'connections are')} open."
-                )
-            )
-            return
-        self._expect(self._limits.head_s, self._end_head)
+        most = self._limits.connections
+        if len(self.connections) > most:
+            self._refuse(Problem("busy", f"{counted(most, 'connection is', 'connections are')} open."))
+        else:
+            self._expect(self._limits.head_s, self._end_head)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop all clocks."""
@@ -56,22 +53,21 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Pass bytes on, those of a head only up to its limit."""
+        """Pass bytes on; those of a head only up to its limit."""
         while data and not self._refused:
             piece = len(data)
             if self._in_head:
                 piece = self._limits.head_bytes - self._head_bytes
                 if not piece:
-                    self._refuse(
-                        Problem("too-long-head", f"At most {self._limits.head_bytes:,} bytes are read.")
-                    )
+                    limit = self._limits.head_bytes
+                    self._refuse(Problem("too-long-head", f"At most {limit:,} bytes are read."))
                     return
                 self._head_bytes += min(piece, len(data))
             super().data_received(data[:piece])
             data = data[piece:]
 
     def eof_received(self) -> bool | None:  # type: ignore[override] # as asyncio has it
-        """Answer a client that has said all and still listens; the connection ends with the last answer."""
+        """Answer a client that has finished sending but still listens; then the connection ends."""
         last: RequestResponseCycle | None = self.pipeline[0][0] if self.pipeline else self.cycle
         if last is None or last.response_complete or last.more_body:
             return None
@@ -79,12 +75,12 @@ class Connection(HttpToolsProtocol):
         return True
 
     def on_message_begin(self) -> None:
-        """Give the head of a request its time; the first bytes of the next one may be here already."""
+        """Start the time limit of a head; the first bytes of the next request may be here already."""
         super().on_message_begin()
         self._expect(self._limits.head_s, self._end_head)
 
     def on_headers_complete(self) -> None:
-        """Give the body its time, unless the head is one that HTTP forbids."""
+        """Start the time limit of the body, unless HTTP forbids the head."""
         self._in_head, self._head_bytes = False, 0
         hosts = [value for name, value in self.headers if name == b"host"]
         if len(hosts) > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
@@ -99,7 +95,7 @@ class Connection(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """All of the request is here; what comes next is the head of another."""
+        """End the body; the head of another request comes next."""
         if self._refused:
             return
         self._in_head, self._head_bytes = True, 0
@@ -107,24 +103,24 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def pause_writing(self) -> None:
-        """Give the client its time to fetch what fills the buffers."""
+        """Start the time limit for a client that does not fetch its answer."""
         super().pause_writing()
         self._leaving = self.loop.call_later(self._limits.send_s, partial(self._hang_up, "not-fetched"))
 
     def resume_writing(self) -> None:
-        """The client fetches."""
+        """End that time limit, because the client fetches."""
         if self._leaving is not None:
             self._leaving.cancel()
             self._leaving = None
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP; uvicorn's sentence about it stays in the log."""
+        """Refuse a request that is not HTTP; uvicorn's message about it stays in the log."""
         del msg
-        self._refuse(Problem("bad-request", "It does not follow HTTP."))
+        self._refuse(Problem("bad-request", "It is not valid HTTP."))
 
     def _expect(self, seconds: float | None, otherwise: Callable[[], None] | None = None) -> None:
-        """Set the one clock for what is to come; nothing stops it."""
+        """Set the only clock to a new time limit, or stop it."""
         if self._arriving is not None:
             self._arriving.cancel()
             self._arriving = None
@@ -133,12 +129,14 @@ class Connection(HttpToolsProtocol):
 
     def _end_head(self) -> None:
         if self._head_bytes:
-            self._refuse(Problem("too-slow", f"Its head was not here after {self._limits.head_s:g} seconds."))
+            self._refuse(
+                Problem("too-slow", f"Its head did not arrive within {self._limits.head_s:g} seconds.")
+            )
         else:
             self.transport.close()  # browsers open connections that they may never use
 
     def _hang_up(self, why: str) -> None:
-        """End the connection without a word."""
+        """End the connection without an answer."""
         self._count(why)
         self.transport.abort()
 

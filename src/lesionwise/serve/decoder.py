@@ -1,11 +1,11 @@
-"""The program that decodes images in a process of its own: `python -P -m lesionwise.serve.decoder SETTINGS`.
+"""The program that decodes images in its own process: `python -P -m lesionwise.serve.decoder SETTINGS`.
 
-A decoder is the part that hostile files aim at. Here it can be stopped when it takes too long, cannot take
-more memory than it is given, and may crash without taking the service along. It reads a file's content from
-stdin and writes what was found to stdout, one frame each, until stdin ends. Not here: the pool (`decoding`).
+Malicious files attack the decoder. As a process it can be stopped when it takes too long, has a memory limit,
+and may crash without stopping the service. It reads the content of files from stdin and writes results to
+stdout, one frame each, until stdin ends. Not here: the pool (`decoding`).
 
-The time limit counts processor time, so that a busy machine refuses no picture: the kernel ends the process
-with SIGPROF when it is used up, even inside a library that never returns.
+The time limit counts processor time, so that a busy machine refuses no picture. When it is used up, the
+kernel ends the process with SIGPROF, even inside a library that never returns.
 """
 
 import json
@@ -24,7 +24,7 @@ LENGTH: Final = struct.Struct(">I")
 WITH_PREVIEW: Final = b"p"
 WITHOUT_PREVIEW: Final = b"-"
 PING: Final = b"?"
-"""A frame of this alone asks whether the decoder answers."""
+"""A frame with only this asks whether the decoder answers."""
 PREVIEW_PX: Final = 640
 PREVIEW_QUALITY: Final = 85
 _MEMORY_BYTES: Final = 1 << 30
@@ -34,14 +34,14 @@ def main(settings: dict[str, Any]) -> None:
     """Answer frames until there are no more.
 
     Args:
-        settings: `size` (height and width that the network takes) and `steps` (how an image is made to fit,
-            as in `ImageInput`); `pixels` and `side_px`, the most that an image and its longer side may have;
-            `seconds` of processor time for one image.
+        settings: `size` (height and width for the network) and `steps` (how an image is prepared, as in
+            `ImageInput`); `pixels` and `side_px`, the limits of an image and its longer side; `seconds` of
+            processor time for one image.
     """
-    for sent in (signal.SIGINT, signal.SIGTERM):  # which a whole group gets: the service ends this itself
+    for sent in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the service ends this process
         signal.signal(sent, signal.SIG_IGN)
     _limit_memory()
-    Image.MAX_IMAGE_PIXELS = None  # the service's own bound is lower, and its refusal says more
+    Image.MAX_IMAGE_PIXELS = None  # the service's own limit is lower, and its message says more
     source, target = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr
     _write(target, b"ready")
@@ -56,11 +56,11 @@ def main(settings: dict[str, Any]) -> None:
 
 
 def answer(content: bytes, *, preview: bool, settings: dict[str, Any]) -> bytes:
-    """Return what is found in a file: one line of JSON, then the network's pixels, then the preview.
+    """Return the result for a file: one line of JSON, then the network's pixels, then the preview.
 
     Args:
-        preview: Whether a picture for people is wanted, upright and without metadata.
-        settings: As `main` takes them; `seconds` is not needed.
+        preview: Whether to make a picture for people, upright and without metadata.
+        settings: As for `main`; `seconds` is not needed.
     """
     try:
         with open_image(content) as opened:
@@ -69,32 +69,28 @@ def answer(content: bytes, *, preview: bool, settings: dict[str, Any]) -> bytes:
             picture = draw_preview(opened) if preview else b""
             width, height = opened.upright_sides
             pictures = opened.pictures
-    except (SizeError, ImageSizeError) as error:
+    except ImageSizeError as error:
         return _refusal("image-size", f"It {error}.")
     except ImageError as error:
         return _refusal("damaged-image", f"It {error}.")
     except MemoryError:
-        return _refusal("image-size", "Decoding it takes more memory than is given.")
-    except Exception:  # noqa: BLE001 (a decoder's bug is the file's refusal, and its text may quote the file)
-        return _refusal("damaged-image", "The decoder cannot make sense of it.")
+        return _refusal("image-size", "Decoding it takes more memory than the decoder has.")
+    except Exception:  # noqa: BLE001 (an error of a decoder refuses the file, and its text may quote the file)
+        return _refusal("damaged-image", "The decoder cannot read it.")
     found = {"width": width, "height": height, "pixels": len(pixels), "pictures": pictures}
     return json.dumps(found).encode() + b"\n" + pixels + picture
-
-
-class SizeError(ImageError):
-    """An image has too many pixels, or too few."""
 
 
 def _verify_sides(sides: tuple[int, int], *, pixels: int, side_px: int) -> None:
     """Make sure that width and height are within bounds, before any pixel is decoded."""
     width, height = sides
     if width * height > pixels or max(sides) > side_px:
-        raise SizeError(
+        raise ImageSizeError(
             f"has {width:,} by {height:,} pixels; at most {pixels / 1e6:g} megapixels and "
             f"{side_px:,} a side are read"
         )
     if min(sides) < MIN_SIDE_PX:
-        raise SizeError(f"has {width} by {height} pixels; at least {MIN_SIDE_PX} a side are needed")
+        raise ImageSizeError(f"has {width} by {height} pixels; at least {MIN_SIDE_PX} a side are needed")
 
 
 def draw_preview(opened: OpenedImage) -> bytes:
@@ -118,7 +114,7 @@ def _limit_memory() -> None:
 
 
 def _limit_time(seconds: float) -> None:
-    """End this process after so many seconds of processor time; 0 lifts the limit."""
+    """Set the limit of processor time of this process; 0 removes it."""
     if sys.platform != "win32":
         signal.setitimer(signal.ITIMER_PROF, seconds)
 

@@ -1,7 +1,7 @@
-"""The pool of decoders: a time limit that holds, and a fresh process for one that was stopped or died.
+"""The pool of decoders: a strict time limit, and a new process for one that was stopped or died.
 
-A decoder that dies or hangs says nothing about the picture it held: it is dropped, and the picture gets a
-second try on another one. Here: processes and frames. Not here: what a decoder does (`decoder`).
+A decoder that dies or hangs proves nothing about its picture: it is replaced, and the picture gets a second
+try on another one. Here: processes and frames. Not here: the work of a decoder (`decoder`).
 """
 
 import asyncio
@@ -28,27 +28,27 @@ AGAIN_S: Final = 2.0
 WAIT_S: Final = 60.0
 END_S: Final = 0.5
 LOOK_S: Final = 0.25
-"""How often it is looked whether a decoder that is at work was stopped."""
+"""Seconds between checks whether a busy decoder was stopped."""
 PING_S: Final = 1.0
 TRIES: Final = 2
 _ENVIRONMENT: Final = frozenset(
     {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
     | {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "TMP", "APPDATA"}
 )
-"""What Python needs to find its packages; the token and all else stays out of reach of hostile files."""
+"""What Python needs to find its packages; malicious files must not reach the token and the rest."""
 _LOG: Final = logging.getLogger("lesionwise.serve")
 _FRAME_BYTES: Final = 256 << 20
 
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """An image that was decoded.
+    """A decoded image.
 
     Attributes:
-        pixels: As the network takes it, shape (H, W, 3).
+        pixels: Input of the network, shape (H, W, 3).
         width: Width of the whole upright image in pixels.
         height: Height of the same, in pixels.
-        preview: A small JPEG of it for people; empty if none was asked for.
+        preview: A small JPEG of it for people; empty if not requested.
         pictures: Number of pictures in the file; the first was decoded.
     """
 
@@ -60,10 +60,10 @@ class DecodedImage:
 
 
 class Decoders:
-    """Processes that decode; start it before use, and stop it in the end.
+    """Processes that decode; start them before use, and stop them in the end.
 
     Attributes:
-        at_work: Number of processes that are busy now.
+        at_work: Number of busy processes.
     """
 
     def __init__(
@@ -71,15 +71,9 @@ class Decoders:
     ) -> None:
         self._shape = (*rule.size, 3)
         self._limits = limits
-        self._settings = json.dumps(
-            {
-                "size": rule.size,
-                "steps": rule.steps,
-                "pixels": limits.pixels,
-                "side_px": limits.side_px,
-                "seconds": limits.decode_s,
-            }
-        )
+        settings = {"size": rule.size, "steps": rule.steps, "pixels": limits.pixels}
+        settings |= {"side_px": limits.side_px, "seconds": limits.decode_s}
+        self._settings = json.dumps(settings)
         self._idle: asyncio.Queue[asyncio.subprocess.Process] = asyncio.Queue()
         self._count = count
         self._on_restart = on_restart
@@ -89,11 +83,11 @@ class Decoders:
 
     @property
     def processes(self) -> tuple[int, ...]:
-        """Their numbers."""
+        """Process ids."""
         return tuple(process.pid for process in self._all)
 
     async def start(self) -> None:
-        """Start all processes; returns once they are ready."""
+        """Start all processes; returns when they are ready."""
         await asyncio.gather(*(self._add() for _ in range(self._count)))
 
     async def stop(self) -> None:
@@ -105,20 +99,20 @@ class Decoders:
             await self._end(process)
 
     async def decode(self, content: bytes, *, preview: bool = False) -> DecodedImage:
-        """Return the picture that a file holds.
+        """Return the picture in a file.
 
         Raises:
-            Problem: If it holds none, or decoding takes too long.
+            Problem: If there is none, or decoding takes too long.
         """
         frame = (WITH_PREVIEW if preview else WITHOUT_PREVIEW) + content
         for _ in range(TRIES):
             with suppress(_DecoderLostError):
                 return self._picture(await self._ask(await self._free(), frame, self._limits.decoder_s))
-        raise Problem("decoder-failed", f"{TRIES} decoders ended or hung while they had it.")
+        raise Problem("decoder-failed", f"{TRIES} decoders ended or hung while they decoded it.")
 
     async def answers(self) -> bool:
-        """Return whether a decoder answers; those that are found silent are replaced."""
-        for _ in range(self._idle.qsize()):  # not those that are started meanwhile
+        """Return whether a decoder answers; silent ones are replaced."""
+        for _ in range(self._idle.qsize()):  # without those that are started meanwhile
             if self._idle.empty():
                 break
             with suppress(_DecoderLostError):
@@ -127,7 +121,7 @@ class Decoders:
         return self.at_work > 0
 
     async def _ask(self, process: asyncio.subprocess.Process, frame: bytes, seconds: float) -> bytes:
-        """Return a decoder's answer; one that gives none within so many seconds is replaced."""
+        """Return a decoder's answer; a decoder without an answer within the time is replaced."""
         well = False
         self.at_work += 1
         try:
@@ -136,10 +130,8 @@ class Decoders:
             well = True
         except (OSError, EOFError) as error:  # a timeout is an OSError
             if await _used_up_its_time(process):
-                raise Problem(
-                    "decoding-time",
-                    f"It was not decoded after {self._limits.decode_s:g} seconds of processor time.",
-                ) from error
+                limit = f"{self._limits.decode_s:g} seconds of processor time"
+                raise Problem("decoding-time", f"It was not decoded within {limit}.") from error
             raise _DecoderLostError from error
         finally:
             self.at_work -= 1
@@ -152,7 +144,7 @@ class Decoders:
         return answer
 
     async def _free(self) -> asyncio.subprocess.Process:
-        """Return a process that decodes nothing; under load others have their turns first."""
+        """Return an idle process; under load others come first."""
         try:
             async with asyncio.timeout(WAIT_S):
                 return await self._idle.get()
@@ -172,13 +164,13 @@ class Decoders:
         kept = {name: value for name, value in os.environ.items() if name.upper() in _ENVIRONMENT}
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-P",  # nothing is imported from the folder that the service was started in
+            "-P",  # no imports from the folder where the service was started
             "-m",
             "lesionwise.serve.decoder",
             self._settings,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,  # decoders' own messages may quote a file
+            stderr=asyncio.subprocess.DEVNULL,  # messages of decoders may quote a file
             env={**kept, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             limit=1 << 20,
         )
@@ -192,20 +184,20 @@ class Decoders:
         self._idle.put_nowait(process)
 
     async def _replace(self, process: asyncio.subprocess.Process) -> None:
-        """End a process and start another, however often the system refuses one."""
+        """End a process and start another, and try again if the system refuses one."""
         self._on_restart()
         await self._end(process)
         while True:
             try:
                 return await self._add()
             except (OSError, EOFError):  # a timeout is an OSError
-                _LOG.warning("A decoder could not be started; in %g seconds it is tried again.", AGAIN_S)
+                _LOG.warning("A decoder could not be started. The next try is in %g seconds.", AGAIN_S)
                 await asyncio.sleep(AGAIN_S)
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         self._all.discard(process)
         if process.stdin is not None:
-            process.stdin.close()  # on which a healthy one ends
+            process.stdin.close()  # which ends a healthy one
         try:
             async with asyncio.timeout(END_S):
                 await process.wait()
@@ -216,11 +208,11 @@ class Decoders:
 
 
 class _DecoderLostError(Exception):
-    """A decoder died, hung or was stopped; that says nothing about what it was asked."""
+    """A decoder died, hung or was stopped; this proves nothing about its task."""
 
 
 async def _exchange(process: asyncio.subprocess.Process, frame: bytes) -> bytes:
-    """Return the answer to a frame; give up at once on a process that is stopped."""
+    """Return the answer to a frame; give up at once on a stopped process."""
     exchange = asyncio.ensure_future(_send_and_receive(process, frame))
     try:
         while not (await asyncio.wait({exchange}, timeout=LOOK_S))[0]:
@@ -242,7 +234,7 @@ async def _send_and_receive(process: asyncio.subprocess.Process, frame: bytes) -
 
 
 def _is_stopped(pid: int) -> bool:
-    """Return whether a child is stopped, as by SIGSTOP; False where the system does not tell."""
+    """Return whether a child is stopped, as by SIGSTOP; False if the system does not report it."""
     if sys.platform == "win32" or not hasattr(os, "waitid"):
         return False
     with suppress(ChildProcessError):
@@ -251,7 +243,7 @@ def _is_stopped(pid: int) -> bool:
 
 
 async def _used_up_its_time(process: asyncio.subprocess.Process) -> bool:
-    """Return whether the kernel ended a decoder because its processor time was used up."""
+    """Return whether the kernel ended a decoder because it used up its processor time."""
     with suppress(TimeoutError):
         async with asyncio.timeout(END_S):
             await process.wait()

@@ -1,8 +1,8 @@
-"""A page that runs a bundle on the visitor's own device: files that any static host can serve.
+"""A page that runs a bundle on the visitor's own device: files for any static host.
 
-Here: which files, and what the page's script must know of the bundle. Not here: the page itself (`page`), and
-the arithmetic in the browser (`static/device.js`). ONNX Runtime Web has some eleven megabytes and is not part
-of this package: whoever makes a page names the folder that npm put it in.
+Here: the files, and the facts of the bundle for the script. Not here: the page itself (`page`), and the
+computation in the browser (`static/device.js`). ONNX Runtime Web has some eleven megabytes and is not part of
+this package: whoever makes a page passes the folder in which npm installed it.
 """
 
 import json
@@ -31,7 +31,7 @@ from lesionwise.serve.strings import DIAGNOSES, TEXT
 
 PACKAGE: Final = "onnxruntime-web"
 RUNTIME: Final = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
-"""Files of the package that the page needs."""
+"""Files of the package for the page."""
 TESTED: Final = "1.22.0"
 _STATIC: Final = ("mark.svg", "page.css", "page.js", "device.js")
 _README: Final = """---
@@ -49,12 +49,12 @@ def device_page(bundle: Bundle, package: Path) -> dict[str, bytes]:
     """Return the files of the page by their path in its folder.
 
     Args:
-        bundle: What the page runs; it is one of the files.
+        bundle: The bundle that the page runs; it is one of the files.
         package: The folder of npm's `onnxruntime-web`.
 
     Raises:
-        BundleError: If the bundle needs steps on images that the page has not got, or the folder holds no
-            such package.
+        BundleError: If the bundle needs preprocessing steps that the page lacks, or the folder is not that of
+            the package.
     """
     steps = bundle.description.input.steps
     if steps:
@@ -92,7 +92,7 @@ def _runtime(package: Path) -> tuple[str, dict[str, bytes]]:
 
 
 def _facts(bundle: Bundle) -> dict[str, Any]:
-    """Return what the script needs: sizes, thresholds and sentences."""
+    """Return the facts for the script: sizes, thresholds and sentences."""
     description = bundle.description
     rule, accepted = description.input, describe_model(bundle)["accepted"]
     return {
@@ -124,7 +124,7 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
 
 
 def _sets(description: Description) -> dict[str, Any] | None:
-    """Return the rule of the prediction sets; a limit of None holds a diagnosis in every set."""
+    """Return the rule of the prediction sets; a limit of None puts a diagnosis into every set."""
     if description.calibration is None:
         return None
     sets = description.calibration.prediction_sets

@@ -1,6 +1,6 @@
-"""Pictures that the operator offers for trying: a few files of one folder, read once.
+"""Example pictures of the service: a few files of one folder, read once.
 
-Here: finding and holding them. Not here: answering, which is the same as for any upload (`service`).
+Not here: answering, which is the same as for any upload (`service`).
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ ENDINGS: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", "
 
 @dataclass(frozen=True)
 class Example:
-    """One of them."""
+    """An example picture."""
 
     name: str
     content: bytes
@@ -27,19 +27,18 @@ class Example:
 
 
 def read_examples(folder: Path, limits: Limits) -> tuple[Example, ...]:
-    """Return the first images of a folder by name. `folder`: not searched below its first level."""
+    """Return the first images of a folder by name; subfolders are not searched."""
     if not folder.is_dir():
         raise ImageError(f"{folder}: expected a folder of example images but there is none.")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)[:MOST]
     if not found:
-        raise ImageError(
-            f"{folder}: expected example images but found none (of {', '.join(sorted(ENDINGS))})."
-        )
+        endings = ", ".join(sorted(ENDINGS))
+        raise ImageError(f"{folder}: expected example images ({endings}) but found none.")
     return tuple(_read(path, limits) for path in found)
 
 
 def drawn_examples() -> tuple[Example, ...]:
-    """Return the pictures that ship with the package: phantoms, which are drawn, not photographed."""
+    """Return the example pictures of the package: phantoms, which are drawn, not photographed."""
     folder = files("lesionwise.serve") / "drawn"
     found = sorted(
         (path for path in folder.iterdir() if path.name.endswith(".jpg")), key=lambda path: path.name
@@ -58,5 +57,5 @@ def _read(path: Path, limits: Limits) -> Example:
     except Problem as problem:
         raise ImageError(f"{path}: {problem.detail}") from problem
     if len(content) > limits.image_bytes:
-        raise ImageError(f"{path}: has {len(content):,} bytes; at most {limits.image_bytes:,} are served.")
+        raise ImageError(f"{path}: has {len(content):,} bytes; at most {limits.image_bytes:,} are allowed.")
     return Example(path.stem.replace("_", " "), content)

@@ -1,7 +1,6 @@
 """What surrounds every request: token, security headers, one line of log, counts.
 
-Here: a layer around the whole application. Not here: what a request is about; neither its body nor its query,
-nor the address it comes from, nor the name of a file is ever logged.
+Not here: the content of requests. The log contains no body, query, client address or file name.
 """
 
 import base64
@@ -20,6 +19,9 @@ from lesionwise.serve.service import Service
 
 LOG: Final = logging.getLogger("lesionwise.serve")
 OPEN_PATHS: Final = frozenset({"/live", "/ready", "/health", "/v2/health/live", "/v2/health/ready"})
+_CHALLENGE: Final = {
+    "WWW-Authenticate": 'Bearer realm="lesionwise", Basic realm="lesionwise", charset="UTF-8"'
+}
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -33,7 +35,7 @@ SECURITY_HEADERS: Final = {
 
 
 class Guard:
-    """The layer."""
+    """A layer around the application."""
 
     def __init__(self, app: ASGIApp, *, service: Service, token: str | None = None) -> None:
         self._app = app
@@ -42,12 +44,12 @@ class Guard:
         self._token = token.encode() if token else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, if it may pass."""
+        """Pass a request on, if it is allowed."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         method, started, status = scope["method"], perf_counter(), 0
-        if method == "HEAD":  # as GET; the server leaves the body out
+        if method == "HEAD":  # like GET; the server omits the body
             scope = {**scope, "method": "GET"}
 
         async def send_guarded(message: Message) -> None:
@@ -58,7 +60,7 @@ class Guard:
                 for name, value in SECURITY_HEADERS.items():
                     headers[name] = value
                 headers.setdefault("Cache-Control", "no-store")
-                if self._service.closing:  # who asks again asks another service
+                if self._service.closing:  # so that the next request goes to another service
                     headers["Connection"] = "close"
             await send(message)
 
@@ -66,14 +68,14 @@ class Guard:
             if self._may_pass(scope):
                 await self._app(scope, receive, send_guarded)
             else:
-                problem = _no_token()
+                problem = Problem("no-token", "The token is missing or wrong.", headers=_CHALLENGE)
                 self._metrics.refusals.labels(problem.code).inc()
                 await problem.response(base_of(scope["path"]))(scope, receive, send_guarded)
-        except Exception as error:  # noqa: BLE001 (whatever it was, the service lives on)
+        except Exception as error:  # noqa: BLE001 (the service must survive any error)
             places = "".join(traceback.format_tb(error.__traceback__))
             LOG.error("%s\n%s", type(error).__name__, places)  # noqa: TRY400 (its message may quote a request)
             if not status:
-                problem = Problem("internal", "It is logged where it happened.")
+                problem = Problem("internal", "The log has the place of the error.")
                 await problem.response(base_of(scope["path"]))(scope, receive, send_guarded)
         self._count(method, _route(scope), status, perf_counter() - started)
 
@@ -91,7 +93,7 @@ class Guard:
 
 
 def _given_token(authorization: str) -> bytes:
-    """Return the token of a header: that of Bearer, or the password of Basic, which browsers ask for."""
+    """Return the token of a header: that of Bearer, or the password of Basic, which browsers use."""
     scheme, _, rest = authorization.partition(" ")
     if scheme.lower() == "bearer":
         return rest.strip().encode()
@@ -103,13 +105,8 @@ def _given_token(authorization: str) -> bytes:
     return b""
 
 
-def _no_token() -> Problem:
-    challenge = 'Bearer realm="lesionwise", Basic realm="lesionwise", charset="UTF-8"'
-    return Problem("no-token", "There is none, or a wrong one.", headers={"WWW-Authenticate": challenge})
-
-
 def _route(scope: Scope) -> str:
-    """Return the path as the service names it: what a client made up must not reach log and counters."""
+    """Return the service's own name of a path, so that clients cannot write into log and counters."""
     path = getattr(scope.get("route"), "path", None)
     if path:
         return str(path)

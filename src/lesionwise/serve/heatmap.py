@@ -1,7 +1,7 @@
-"""Where the answer comes from, as a transparent picture that lies on the uploaded one.
+"""The heatmap of an answer, as a transparent picture over the uploaded one.
 
-Here: from class activation maps to a PNG that is to be stretched over the whole upright image. Not here: what
-such a map proves, which is little (`docs/serve.md`).
+Here: from class activation maps to a PNG for the whole upright image. Not here: what such a map proves, which
+is little (`docs/serve.md`).
 """
 
 import io
@@ -16,14 +16,14 @@ from lesionwise.bundle.description import Description
 from lesionwise.data.preprocess import FIELD_OF_VIEW
 from lesionwise.page.heatmap import positive_part, viridis
 
-LONG_SIDE_PX: Final = 128  # of maps with some eight places a side; browsers smooth what they enlarge
-OPAQUE: Final = 0.9  # of the brightest place
+LONG_SIDE_PX: Final = 128  # for maps with some eight places a side; browsers smooth when they enlarge
+OPAQUE: Final = 0.9  # opacity of the brightest place
 _SHADES: Final = 64
 
 
 @dataclass(frozen=True)
 class VisiblePart:
-    """The part of the upright image that the network looks at, as parts of its width and height."""
+    """The part of the upright image that the network looks at, as fractions of its width and height."""
 
     left: float
     top: float
@@ -32,7 +32,7 @@ class VisiblePart:
 
 
 def locate_view(description: Description, width: int, height: int) -> VisiblePart | None:
-    """Return where the network looks, or None if that depends on the image's content."""
+    """Return where the network looks; None if that depends on the image's content."""
     rule = description.input
     if FIELD_OF_VIEW in rule.steps:
         return None
@@ -42,7 +42,7 @@ def locate_view(description: Description, width: int, height: int) -> VisiblePar
 
 
 def draw_heatmap(cam: NDArray[np.float32], view: VisiblePart, width: int, height: int) -> bytes:
-    """Return a PNG of the whole image's shape: clear where nothing speaks for the class or nobody looked.
+    """Return a PNG with the shape of the whole image, clear where nothing supports the class.
 
     Args:
         cam: What each place adds to the logit of the class, shape (h, w).

@@ -1,6 +1,6 @@
-"""What one request may cost: bytes, images, pixels, seconds.
+"""Limits of one request: bytes, images, pixels, seconds.
 
-Here: the numbers and their reasons. Not here: who enforces them (`connection`, `uploads`, `decoding`,
+Here: the numbers and their reasons. Not here: their enforcement (`connection`, `uploads`, `decoding`,
 `batching`).
 """
 
@@ -9,29 +9,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """All bounds of the service.
+    """All limits of the service.
 
     Attributes:
-        image_bytes: Bytes of one file; a 24-megapixel JPEG of best quality passes.
+        image_bytes: Bytes of one file; a 24-megapixel JPEG of best quality is allowed.
         request_bytes: Bytes of a whole request.
         images: Number of images in one request.
-        pixels: Number of pixels of one image; with two decoders at work the largest PNGs still fit into
-            memory.
+        pixels: Number of pixels of one image; the largest PNGs fit into memory with two busy decoders.
         side_px: Pixels of the longer side.
-        waiting: Images that may be in the service at once; more get 503.
-        held_bytes: Bytes that have arrived of all requests being read or answered; for more, the slowest are
-            turned away.
-        connections: Number of connections that may be open at once; more get 503.
+        waiting: Images that may be in the service at the same time; more get 503.
+        held_bytes: Received bytes of all requests that are read or answered; beyond, the slowest requests are
+            refused.
+        connections: Number of open connections; more get 503.
         head_bytes: Bytes of a request's address and headers.
-        head_s: Seconds for those to arrive.
-        receive_s: Seconds for a request's body to arrive.
-        send_s: Seconds that an answer waits for a client which does not fetch it.
-        decode_s: Seconds of processor time, for one image to be decoded.
-        decoder_s: Seconds that a decoder may take for one image on a busy machine, before another one is
-            tried.
+        head_s: Seconds until these have arrived.
+        receive_s: Seconds until a request's body has arrived.
+        send_s: Seconds that an answer waits for a client that does not fetch it.
+        decode_s: Seconds of processor time for decoding one image.
+        decoder_s: Seconds for decoding one image on a busy machine, before another decoder is tried.
         batch: Images that go through the network together. Under load each core computes its own batch, and
             every further image costs memory on each core.
-        batch_wait_s: Seconds that a started batch waits for images which are still being decoded.
+        batch_wait_s: Seconds that a batch waits for images that are still being decoded.
     """
 
     image_bytes: int = 20 << 20

@@ -1,4 +1,4 @@
-"""What an operator may know: counts and times, in the text format of Prometheus; nothing about any image.
+"""Counts and times for the operator, in the text format of Prometheus; nothing about any image.
 
 References:
     https://prometheus.io/docs/instrumenting/exposition_formats/
@@ -16,16 +16,15 @@ _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 class Metrics:
     """The counters of one service.
 
-    Attributes:
-        requests: Requests by method, path as the service names it, and status.
-        seconds: Seconds of a request, by path.
-        stages: Seconds of decoding, of waiting and computing in the network, of drawing heatmaps.
-        decisions: Images by what was decided.
-        refusals: Problems by code; also those found below HTTP, and connections that were hung up on.
-        restarts: Decoders that were replaced.
-        batches: Images of a batch.
-        waiting: Images in the service now.
-        model: Which model, written by which version, run by which; always 1.
+    requests: Requests by method, the service's own name of the path, and status.
+    seconds: Seconds of a request, by path.
+    stages: Seconds of decoding, of waiting and computing in the network, of drawing heatmaps.
+    decisions: Images by decision.
+    refusals: Problems by code, also those below HTTP, and connections that were ended.
+    restarts: Decoders that were replaced.
+    batches: Images of a batch.
+    waiting: Images in the service.
+    model: Model and versions that wrote and run it; always 1.
     """
 
     def __init__(self) -> None:
@@ -48,7 +47,7 @@ class Metrics:
         self.batches = Histogram(
             "lesionwise_batch_images", "Images of a batch.", registry=here, buckets=(1, 2, 4, 8, 16, 32)
         )
-        self.waiting = Gauge("lesionwise_waiting_images", "Images in the service now.", registry=here)
+        self.waiting = Gauge("lesionwise_waiting_images", "Images in the service.", registry=here)
         self.model = Gauge(
             "lesionwise_model_info",
             "The model that answers.",
@@ -58,5 +57,5 @@ class Metrics:
         ProcessCollector(namespace="lesionwise", registry=here)
 
     def text(self) -> bytes:
-        """Return all of them as text."""
+        """Return all counters as text."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""The page as HTML: the numbers of an answer in words and shapes."""
+"""The page as HTML: the numbers of an answer as words and shapes."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from jinja2 import Environment
 from lesionwise.bundle.description import Description
 from lesionwise.bundle.load import Bundle
 from lesionwise.data.heif import READS_HEIC
-from lesionwise.evaluation.calibration.record import POSITIVE, Calibration, OperatingPoint
+from lesionwise.evaluation.calibration.record import POSITIVE, Calibration
 from lesionwise.labels import CODES, MALIGNANT
 from lesionwise.page.embed import data_uri
 from lesionwise.page.palette import DARK, DIAGNOSIS_COLORS, DIAGNOSIS_COLORS_DARK, LIGHT
@@ -44,7 +44,7 @@ def say(key: str, **values: object) -> str:
 
 
 def percent(part: float) -> str:
-    r"""Return a part of 1 as whole per cent, never a certainty.
+    r"""Return a fraction as whole per cent, never as a certainty.
 
     Examples:
         >>> percent(0.713), percent(0.002), percent(0.999)
@@ -58,7 +58,7 @@ def percent(part: float) -> str:
 
 
 def promise(part: float) -> str:
-    r"""Return a part of 1 that was promised or asked for, with all its digits: rounded it would be another.
+    r"""Return a promised or requested fraction as per cent with all its digits.
 
     Examples:
         >>> promise(0.9), promise(0.975), promise(0.07)
@@ -73,7 +73,7 @@ def fixed(value: float) -> str:
 
 
 def palette_css() -> str:
-    """Return the colours that report and page share, for both schemes and for paper."""
+    """Return the colours of report and page, for both schemes and for paper."""
 
     def block(colors: dict[str, str]) -> str:
         return "".join(f"--{name}:{color};" for name, color in colors.items())
@@ -88,32 +88,29 @@ def palette_css() -> str:
 def render_page(
     service: Service, examples: Sequence[Example], results: list[dict[str, Any]] | None = None
 ) -> str:
-    """Return the whole page. `results`: what `describe` made; nothing before the first question."""
-    return (
-        _templates()
-        .get_template("page.html")
-        .render(
-            model=describe_model(service.engine.bundle),
-            limits=service.limits,
-            examples=[example.name for example in examples],
-            drawn=any(example.drawn for example in examples),
-            results=results or [],
-            base=HERE,
-            about=about(service.engine.description),
-            device=None,
-        )
+    """Return the whole page. `results`: those of `describe`; none before the first request."""
+    page = _templates().get_template("page.html")
+    return page.render(
+        model=describe_model(service.engine.bundle),
+        limits=service.limits,
+        examples=[example.name for example in examples],
+        drawn=any(example.drawn for example in examples),
+        results=results or [],
+        base=HERE,
+        about=about(service.engine.description),
+        device=None,
     )
 
 
 def render_device_page(bundle: Bundle, facts: Mapping[str, Any]) -> str:
-    """Return the page that runs a bundle on the visitor's device. `facts`: what its script must know."""
+    """Return the page that runs a bundle on the visitor's device. `facts`: those for its script."""
     values = {"model": describe_model(bundle), "limits": Limits(), "about": about(bundle.description)}
     page = _templates().get_template("page.html")
     return page.render(**values, device=facts, examples=[], drawn=False, results=[], base="./")
 
 
 def render_results(service: Service, results: list[dict[str, Any]]) -> str:
-    """Return results alone, to be put into the page by its script."""
+    """Return only results, which the script puts into the page."""
     page = _templates().get_template("results.html")
     return page.render(
         model=describe_model(service.engine.bundle), results=results, about=about(service.engine.description)
@@ -121,7 +118,7 @@ def render_results(service: Service, results: list[dict[str, Any]]) -> str:
 
 
 def about(description: Description) -> dict[str, Any]:
-    """Return what every page says of the model, all of it from its description."""
+    """Return the statements about the model on every page, from its description."""
     calibrated = description.calibration is not None
     lead = say("lead", answers=TEXT["lead_calibrated" if calibrated else "lead_uncalibrated"])
     return {
@@ -150,13 +147,13 @@ def render_reference(service: Service, document: dict[str, Any], kinds: object) 
 
 
 def render_lost(service: Service, problem: Problem, base: str) -> str:
-    """Return the page for an address that leads nowhere."""
+    """Return the page for an unknown address."""
     page = _templates().get_template("lost.html")
     return page.render(problem=problem.document(base), base=base, about=about(service.engine.description))
 
 
 def describe(service: Service, found: list[Answer | Problem], *, key: str) -> list[dict[str, Any]]:
-    """Return what the templates need of answers and refusals."""
+    """Return the values of answers and refusals for the templates."""
     return [
         {"id": f"result-{key}-{number}", "number": number + 1}
         | (
@@ -209,34 +206,29 @@ def _describe_answer(service: Service, answer: Answer) -> dict[str, Any]:
 def _rows(result: dict[str, Any], calibration: Calibration | None) -> list[dict[str, Any]]:
     never = unpromised(calibration)
     ranked = sorted(CODES, key=lambda code: -result["probabilities"][code])
+    held = result["prediction_set"]
+
+    def tag(code: str) -> str:
+        if code in never and code != result["top"]:
+            return "no_promise"
+        return "in_set" if held is None or code in held or code == result["top"] else "out_of_set"
+
+    values = result["probabilities"]
     return [
-        {
-            "code": code,
-            "probability": result["probabilities"][code],
-            "malignant": code in MALIGNANT,
-            "tag": _tag(code, result, never),
-        }
+        {"code": code, "probability": values[code], "malignant": code in MALIGNANT, "tag": tag(code)}
         for code in ranked
     ]
 
 
-def _tag(code: str, result: dict[str, Any], never: list[str]) -> str:
-    """Return whether a diagnosis is excluded: "in_set", "out_of_set" or "no_promise"."""
-    if code in never and code != result["top"]:
-        return "no_promise"
-    held = result["prediction_set"]
-    return "in_set" if held is None or code in held or code == result["top"] else "out_of_set"
-
-
 def unpromised(calibration: Calibration | None) -> list[str]:
-    """Return the diagnoses of which `cal` holds too few to exclude them ever."""
+    """Return the diagnoses that are never excluded, because `cal` has too few of them."""
     classes = calibration.prediction_sets.classes if calibration else {}
     return [code for code in CODES if code in classes and isinstance(classes[code].quantile, str)]
 
 
 def _frame(view: VisiblePart | None, width: int, height: int) -> dict[str, float] | None:
-    """Return the part that is looked at in pixels of the image; None if that is all of it."""
-    if view is None or view.width * view.height > 0.999:  # noqa: PLR2004 (a rounding error is no frame)
+    """Return the part that the network looks at, in pixels of the image; None if it is the whole image."""
+    if view is None or view.width * view.height > 0.999:  # noqa: PLR2004 (a rounding error needs no frame)
         return None
     box = {"x": view.left * width, "y": view.top * height, "width": view.width * width}
     return {name: round(value, 1) for name, value in {**box, "height": view.height * height}.items()}
@@ -248,18 +240,14 @@ def describe_set(result: dict[str, Any], calibration: Calibration | None) -> dic
         return None
     never = unpromised(calibration)
     promised = [code for code in result["prediction_set"] if code not in never]
+    tags = [row["tag"] for row in _rows(result, calibration) if row["tag"] != "no_promise"]
     return {
         "names": _names(promised or result["prediction_set"][:1]),
         "coverage": promise(result["coverage"]),
         "no_promise": _names(never),
-        "out_of_order": _is_out_of_order(_rows(result, calibration)),
+        # Whether a more likely diagnosis is excluded while a less likely one is not.
+        "out_of_order": tags != sorted(tags),  # "in_set" comes before "out_of_set"
     }
-
-
-def _is_out_of_order(rows: list[dict[str, Any]]) -> bool:
-    """Return whether a likelier diagnosis is excluded while a rarer one is not."""
-    tags = [row["tag"] for row in rows if row["tag"] != "no_promise"]
-    return tags != sorted(tags)  # "in_set" comes before "out_of_set"
 
 
 def _names(codes: list[str]) -> str:
@@ -269,7 +257,7 @@ def _names(codes: list[str]) -> str:
 def describe_operating_point(
     result: dict[str, Any], calibration: Calibration | None
 ) -> dict[str, Any] | None:
-    """Return whether melanoma is to be raised and what that is worth; None if there is no threshold."""
+    """Return whether melanoma is reported and how good that is; None without a threshold."""
     point = describe_point(calibration)
     if point is None:
         return None
@@ -282,7 +270,7 @@ def describe_operating_point(
 
 
 def describe_point(calibration: Calibration | None) -> dict[str, Any] | None:
-    """Return the threshold for melanoma, and in words what it is worth; None if there is none."""
+    """Return the threshold for melanoma, and in words how good it is; None if there is none."""
     point = calibration.operating_point("melanoma") if calibration else None
     if point is None or isinstance(point.threshold, str) or not point.sensitivity or not point.specificity:
         return None
@@ -290,16 +278,18 @@ def describe_point(calibration: Calibration | None) -> dict[str, Any] | None:
     return {"threshold": point.threshold, **worth}
 
 
-def _interval(given: Any) -> str:  # noqa: ANN401 (a score of a part or an interval of a point)
+def _interval(given: Any) -> str:  # noqa: ANN401 (a score of a part, or an interval of a point)
     return f"{percent(given.value)} ({percent(given.low)} to {percent(given.high)})"
 
 
 def describe_model(bundle: Bundle) -> dict[str, Any]:
-    """Return what the page says of the model."""
+    """Return the values of the model for the page."""
     description = bundle.description
     part = next((name for name in ("test", "val") if name in description.scores), None)
     scores = description.scores[part] if part else None
     main = scores.overall.get("balanced_accuracy") if scores else None
+    calibration = description.calibration
+    points = [calibration.operating_point(question) for question in POSITIVE] if calibration else []
     weakest = sorted(
         (found["recall"].value, code)
         for code, found in (scores.per_class if scores else {}).items()
@@ -327,22 +317,17 @@ def describe_model(bundle: Bundle) -> dict[str, Any]:
             if scores and name in scores.overall
         },
         "weak": [(code, scores.per_class[code]["recall"]) for _, code in weakest[:WEAKEST]] if scores else [],
-        "points": _served_points(description.calibration),
+        "points": [point for point in points if point is not None],
     }
 
 
 def _tested(description: Description, part: str | None) -> str:
-    """Return the key of the sentence that says what a score rests on."""
+    """Return the key of the sentence about the images of a score."""
     if description.origin != "lesionwise":
         return "model_tested_elsewhere"
     return "model_tested" if part == "test" else "model_val"
 
 
-def _served_points(calibration: Calibration | None) -> list[OperatingPoint]:
-    found = [calibration.operating_point(question) for question in POSITIVE] if calibration else []
-    return [point for point in found if point is not None]
-
-
 def static_folder() -> str:
-    """Return where style, script and mark lie."""
+    """Return the folder of style, script and mark."""
     return str(files("lesionwise.serve") / "static")

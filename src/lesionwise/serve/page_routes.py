@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -15,14 +16,16 @@ from lesionwise.serve.service import Answer, Service
 from lesionwise.serve.uploads import Budget, read_upload
 
 FRAGMENT_HEADER: Final = "x-lesionwise"
-"""The page's script sends it to get results without the page around them."""
+"""Header of the page's script, which needs results without the rest of the page."""
 _THUMBNAIL_AGE_S: Final = 3600
 
 
 def page_routes(service: Service, budget: Budget, examples: Sequence[Example]) -> APIRouter:
     """Return the routes."""
     router = APIRouter(include_in_schema=False)
-    show = _Show(service, examples)
+    thumbnails: dict[int, bytes] = {}
+    colors = palette_css()
+    show = partial(_show, service, examples)
 
     @router.get("/")
     async def page(request: Request, example: int | None = None) -> Response:
@@ -31,47 +34,18 @@ def page_routes(service: Service, budget: Budget, examples: Sequence[Example]) -
         content = _example(examples, example).content
         metadata = {name: request.query_params.get(name, "") for name in service.metadata_fields}
         try:
-            return show.found(request, await service.answer_each([content], metadata=metadata, preview=True))
+            return show(request, await service.answer_each([content], metadata=metadata, preview=True))
         except Problem as problem:
-            return show.found(request, [problem])
+            return show(request, [problem])
 
     @router.post("/")
     async def ask(request: Request) -> Response:
         try:
             with budget.hold() as hold:
                 images, values = await read_upload(request, service.limits, hold, service.metadata_fields)
-                return show.found(request, await service.answer_each(images, metadata=values, preview=True))
+                return show(request, await service.answer_each(images, metadata=values, preview=True))
         except Problem as problem:
-            return show.found(request, [problem])
-
-    _add_pictures(router, service, examples)
-    return router
-
-
-class _Show:
-    """Answers as HTML: the results alone for the script, else a whole page."""
-
-    def __init__(self, service: Service, examples: Sequence[Example]) -> None:
-        self.service = service
-        self.examples = examples
-
-    def found(self, request: Request, found: list[Answer | Problem]) -> Response:
-        results = describe(self.service, found, key=secrets.token_hex(3))
-        problems = [one for one in found if isinstance(one, Problem)]
-        for problem in problems:
-            self.service.metrics.refusals.labels(problem.code).inc()
-        status = problems[0].kind.status if len(problems) == len(found) else HTTPStatus.OK
-        headers: Mapping[str, str] = problems[0].headers if problems else {}
-        if FRAGMENT_HEADER in request.headers:
-            html = render_results(self.service, results)
-        else:
-            html = render_page(self.service, self.examples, results)
-        return HTMLResponse(html, status, {**headers, "Vary": FRAGMENT_HEADER})
-
-
-def _add_pictures(router: APIRouter, service: Service, examples: Sequence[Example]) -> None:
-    thumbnails: dict[int, bytes] = {}
-    colors = palette_css()
+            return show(request, [problem])
 
     @router.get("/examples/{number}")
     async def thumbnail(number: int) -> Response:
@@ -84,6 +58,23 @@ def _add_pictures(router: APIRouter, service: Service, examples: Sequence[Exampl
     @router.get("/palette.css")
     async def palette() -> Response:
         return Response(colors, media_type="text/css", headers={"Cache-Control": "no-cache"})
+
+    return router
+
+
+def _show(
+    service: Service, examples: Sequence[Example], request: Request, found: list[Answer | Problem]
+) -> Response:
+    """Return answers as HTML: only results for the script, a whole page for others."""
+    results = describe(service, found, key=secrets.token_hex(3))
+    problems = [one for one in found if isinstance(one, Problem)]
+    for problem in problems:
+        service.metrics.refusals.labels(problem.code).inc()
+    status = problems[0].kind.status if len(problems) == len(found) else HTTPStatus.OK
+    headers: Mapping[str, str] = problems[0].headers if problems else {}
+    for_script = FRAGMENT_HEADER in request.headers
+    html = render_results(service, results) if for_script else render_page(service, examples, results)
+    return HTMLResponse(html, status, {**headers, "Vary": FRAGMENT_HEADER})
 
 
 def _example(examples: Sequence[Example], number: int) -> Example:

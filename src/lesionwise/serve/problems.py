@@ -1,4 +1,4 @@
-"""What is refused, and with which words: problem documents as RFC 9457 has them.
+"""Refusals: problem documents as RFC 9457 defines them.
 
 Here: the list of problems, the exception, the response. Not here: finding them (`uploads`, `decoding`).
 
@@ -14,13 +14,13 @@ from starlette.responses import JSONResponse
 
 MEDIA_TYPE: Final = "application/problem+json"
 HERE: Final = "./"
-"""From an address at the top of the service to its page. All links are relative: a proxy may put the service
-under a path of its own, and nothing has to be told about it."""
+"""From an address at the top of the service to its page. All links are relative, so that a proxy may put the
+service under its own path without any setting."""
 RETRY_AFTER_S: Final = 1
 
 
 class Kind(NamedTuple):
-    """One kind of problem: HTTP status, title, and what to do about it."""
+    """One kind of problem: HTTP status, title, and what to do."""
 
     status: int
     title: str
@@ -29,7 +29,7 @@ class Kind(NamedTuple):
 
 KINDS: Final[Mapping[str, Kind]] = {
     "bad-request": Kind(
-        400, "The request cannot be read", "Compare it with what /docs says of this address."
+        400, "The request cannot be read", "Compare it with the description of this address at /docs."
     ),
     "bad-name": Kind(
         400, "The name of a file is not acceptable", "Send a plain name without a path, or none at all."
@@ -50,7 +50,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "not-an-image": Kind(
         415,
-        "The file is not an image that is read here",
+        "The file is not an image of a known format",
         "Send a plain JPEG, PNG, WebP, AVIF, TIFF or BMP file.",
     ),
     "no-image": Kind(
@@ -58,30 +58,25 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "bad-metadata": Kind(
         422,
-        "What is said of the images cannot be used",
+        "The metadata of the images cannot be used",
         "Send one of the values that GET /model lists under description.metadata, or leave the field out.",
     ),
     "damaged-image": Kind(422, "The image is damaged", "Save or export it again."),
     "image-size": Kind(422, "The image has too many or too few pixels", "Send it in another size."),
     "decoding-time": Kind(422, "The image takes too long to decode", "Save it as a plain baseline JPEG."),
-    "internal": Kind(
-        500, "The service made a mistake", "Try again; the log of the service says where it was."
-    ),
+    "internal": Kind(500, "The service failed", "Try again. The log of the service shows the place."),
     "decoder-failed": Kind(
         503,
         "No decoder could finish this image",
-        "Wait as long as Retry-After says; if it fails again, save the image as a plain baseline JPEG.",
+        "Wait as long as Retry-After says. If it fails again, save the image as a plain baseline JPEG.",
     ),
-    "not-ready": Kind(503, "The service is not ready", "Send requests elsewhere until it is."),
-    "busy": Kind(503, "The service has all the work it can hold", "Wait as long as Retry-After says."),
+    "not-ready": Kind(503, "The service is not ready", "Send requests elsewhere until it is ready."),
+    "busy": Kind(503, "The service has too much work", "Wait as long as Retry-After says."),
 }
 
 
 def base_of(path: str) -> str:
-    """Return the way from an address of the service to its top.
-
-    Args:
-        path: Path of the address, as the service sees it.
+    """Return the relative path from an address of the service to its top.
 
     Examples:
         >>> base_of("/predict"), base_of("/v2/models/best")
@@ -95,17 +90,12 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's word)
 
     Args:
         code: Key of `KINDS`.
-        detail: What was found in this very request; never any of its content or file names.
+        detail: The finding in this request; never any of its content or file names.
         image: Index of the image at fault, if it is one of several.
     """
 
     def __init__(
-        self,
-        code: str,
-        detail: str,
-        *,
-        image: int | None = None,
-        headers: Mapping[str, str] | None = None,
+        self, code: str, detail: str, *, image: int | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(detail)
         self.code = code
@@ -128,7 +118,7 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's word)
         """Return the members of the problem document.
 
         Args:
-            base: Path from the address that was asked to the top of the service.
+            base: Path from the requested address to the top of the service.
         """
         kind = self.kind
         return {
@@ -142,10 +132,10 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's word)
         }
 
     def response(self, base: str = HERE, *, names_error: bool = False) -> JSONResponse:
-        """Return the response that carries the document.
+        """Return the response with the document.
 
         Args:
-            names_error: Whether the member `error` is there, too, as the v2 protocol wants it.
+            names_error: Whether to add the member `error` of the v2 protocol.
         """
         document = self.document(base) | ({"error": self.detail} if names_error else {})
         return JSONResponse(document, self.kind.status, self.headers, MEDIA_TYPE)

@@ -1,8 +1,8 @@
 """The standard protocol of inference servers (KServe v2, "open inference protocol"), over HTTP.
 
 Here: `/v2`, for clients and orchestrators that know no other API, with images as files (BYTES) or as the
-network's own pixels (UINT8), in JSON or with the binary tensors that Triton's clients send. Not here: our own
-API, which says more (`api_routes`), and answering (`service`).
+network's own pixels (UINT8), in JSON or with the binary tensors of Triton's clients. Not here: our own API,
+which says more (`api_routes`), and answering (`service`).
 
 References:
     https://github.com/kserve/open-inference-protocol
@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lesionwise import __version__
 from lesionwise.labels import CODES
-from lesionwise.serve.api_routes import problems
+from lesionwise.serve.api_routes import IMAGE_PROBLEMS, problems
 from lesionwise.serve.problems import Problem
 from lesionwise.serve.service import Service
 from lesionwise.serve.uploads import Budget, arriving, verify_length
@@ -35,20 +35,8 @@ PREFIX: Final = "/v2"
 INPUT: Final = "image"
 HEADER_LENGTH: Final = "inference-header-content-length"
 OTHER_VALUES: Final = 1024
-"""Values that the JSON part may hold besides the pixels of one image."""
+"""Number of values in the JSON part beside the pixels of one image."""
 _LENGTH: Final = struct.Struct("<I")
-_PROBLEMS: Final = (
-    *(
-        "bad-request",
-        "no-token",
-        "not-found",
-        "too-slow",
-        "too-many-bytes",
-        "too-many-images",
-        "not-an-image",
-    ),
-    *("bad-metadata", "damaged-image", "image-size", "decoding-time", "decoder-failed", "busy"),
-)
 
 
 class _Record(BaseModel):
@@ -56,7 +44,7 @@ class _Record(BaseModel):
 
 
 class Tensor(_Record):
-    """What goes in or comes out."""
+    """An input or output."""
 
     name: str
     datatype: Literal["BYTES", "UINT8", "FP32"]
@@ -71,25 +59,25 @@ class InputTensor(Tensor):
 
 
 class OutputTensor(Tensor):
-    """One kind of answer, for each image."""
+    """One kind of answer to all images."""
 
     data: list[str | float]
 
 
 class WantedOutput(_Record):
-    """An output that is asked for."""
+    """A requested output."""
 
     name: str
 
 
 class InferRequest(_Record):
-    """Images, and which answers are wanted; all if that is left out."""
+    """Images, and the requested outputs; all if left out."""
 
     id: str | None = None
     inputs: list[InputTensor] = Field(min_length=1, max_length=1)
     outputs: list[WantedOutput] = []
     parameters: dict[str, Any] = Field(
-        {}, description="May hold what else is known of the images, by field of the model's metadata."
+        {}, description="May contain metadata of the images, by field of the model's metadata."
     )
 
 
@@ -103,7 +91,7 @@ class InferResponse(_Record):
 
 
 class ServerInfo(_Record):
-    """Which server this is."""
+    """Name and version of this server."""
 
     name: str
     version: str
@@ -111,7 +99,7 @@ class ServerInfo(_Record):
 
 
 class ModelMetadata(_Record):
-    """What the model takes and gives."""
+    """Inputs and outputs of the model."""
 
     name: str
     versions: list[str]
@@ -121,25 +109,19 @@ class ModelMetadata(_Record):
 
 
 class Probe(_Record):
-    """That it is so."""
+    """State of the server or the model."""
 
     live: bool | None = None
     ready: bool | None = None
 
 
 READ_BY_HAND: Final = (InferRequest, InputTensor, WantedOutput)
-"""Records of requests, which FastAPI does not see: a body is read within the limits of the service."""
+"""Records of requests; FastAPI does not know them, because the body is read within the service's limits."""
 
 
 def v2_routes(service: Service, budget: Budget) -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix=PREFIX)
-    _add_server(router, service)
-    _add_model(router, service, budget)
-    return router
-
-
-def _add_server(router: APIRouter, service: Service) -> None:
     probe: dict[str, Any] = {"response_model": Probe, "response_model_exclude_none": True}
 
     @router.get("", summary="Name the server (v2)", response_model=ServerInfo, responses=problems("no-token"))
@@ -147,14 +129,14 @@ def _add_server(router: APIRouter, service: Service) -> None:
         """Return name, version and extensions of the protocol."""
         return {"name": "lesionwise", "version": __version__, "extensions": ["binary_tensor_data"]}
 
-    @router.get("/health/live", summary="Tell whether the service runs (v2)", **probe)
+    @router.get("/health/live", summary="Report whether the service runs (v2)", **probe)
     async def live() -> dict[str, bool]:
         """Answer as `/live` does; needs no token."""
         return {"live": True}
 
     @router.get(
         "/health/ready",
-        summary="Tell whether the service can answer (v2)",
+        summary="Report whether the service can answer (v2)",
         responses=problems("not-ready"),
         **probe,
     )
@@ -163,8 +145,6 @@ def _add_server(router: APIRouter, service: Service) -> None:
         await service.verify_ready()
         return {"ready": True}
 
-
-def _add_model(router: APIRouter, service: Service, budget: Budget) -> None:
     @router.get(
         "/models/{name}",
         summary="Describe the tensors of the model (v2)",
@@ -172,7 +152,7 @@ def _add_model(router: APIRouter, service: Service, budget: Budget) -> None:
         responses=problems("no-token", "not-found"),
     )
     async def metadata(name: str) -> dict[str, Any]:
-        """Return names, kinds and shapes of the input and the outputs; -1 stands for any number."""
+        """Return names, types and shapes of the input and the outputs; -1 stands for any number."""
         _verify_name(service, name)
         return {
             "name": name,
@@ -187,10 +167,9 @@ def _add_model(router: APIRouter, service: Service, budget: Budget) -> None:
 
     @router.get(
         "/models/{name}/ready",
-        summary="Tell whether the model can answer (v2)",
-        response_model=Probe,
-        response_model_exclude_none=True,
+        summary="Report whether the model can answer (v2)",
         responses=problems("no-token", "not-found", "not-ready"),
+        **probe,
     )
     async def model_ready(name: str) -> dict[str, bool]:
         """Answer as `/ready` does."""
@@ -202,7 +181,7 @@ def _add_model(router: APIRouter, service: Service, budget: Budget) -> None:
         "/models/{name}/infer",
         summary="Classify images (v2)",
         response_model=InferResponse,
-        responses=problems(*_PROBLEMS),
+        responses=problems(*IMAGE_PROBLEMS, "not-found"),
         openapi_extra={
             "requestBody": {
                 "required": True,
@@ -221,11 +200,10 @@ def _add_model(router: APIRouter, service: Service, budget: Budget) -> None:
             del chunks  # the images are copies, which wait for the network without the body
             wanted = [one.name for one in asked.outputs] or list(_outputs(service))
             if unknown := set(wanted) - set(_outputs(service)):
-                raise Problem(
-                    "bad-request",
-                    f"Of the outputs that were asked for, the model lacks {len(unknown)}.",
-                )
-            metadata = _metadata_of(asked.parameters, service)
+                raise Problem("bad-request", f"The model lacks {len(unknown)} of the requested outputs.")
+            fields = service.metadata_fields
+            known = asked.parameters
+            metadata = {name: str(known[name]) for name in fields if known.get(name) is not None}
             if isinstance(images, np.ndarray):
                 results = await service.answer_pixels(images, metadata=metadata)
             else:
@@ -234,6 +212,8 @@ def _add_model(router: APIRouter, service: Service, budget: Budget) -> None:
         outputs = [_output(output, results, service) for output in wanted]
         answer = {"model_name": name, "model_version": _version(service), "outputs": outputs}
         return JSONResponse(answer if asked.id is None else answer | {"id": asked.id})
+
+    return router
 
 
 def _verify_name(service: Service, name: str) -> None:
@@ -271,16 +251,10 @@ def _output(name: str, results: Sequence[Mapping[str, Any]], service: Service) -
     return {"name": name, "datatype": kind, "shape": [len(results), *shape], "data": data}
 
 
-def _metadata_of(parameters: Mapping[str, Any], service: Service) -> dict[str, str]:
-    return {
-        name: str(parameters[name]) for name in service.metadata_fields if parameters.get(name) is not None
-    }
-
-
 def _parse(
     header_length: str | None, body: bytes, service: Service
 ) -> tuple[InferRequest, list[bytes] | NDArray[np.uint8]]:
-    """Return a request and its images; called in a thread of its own, because a body may be large."""
+    """Return a request and its images; called in its own thread, because a body may be large."""
     length = len(body)
     if header_length is not None:
         if not (header_length.isascii() and header_length.isdigit()) or int(header_length) > length:
@@ -299,12 +273,11 @@ def _parse(
     if tensor.name != INPUT:
         raise Problem("bad-request", f"Expected the input “{INPUT}”.")
     if not tensor.shape or not 1 <= tensor.shape[0] <= service.limits.images:
-        raise Problem(
-            "too-many-images", f"Expected at most {counted(service.limits.images, 'image')} in a request."
-        )
+        most = counted(service.limits.images, "image")
+        raise Problem("too-many-images", f"Expected at most {most} in a request.")
     binary = body[length:] if "binary_data_size" in tensor.parameters else None
     if binary is not None and tensor.parameters["binary_data_size"] != len(binary):
-        raise Problem("bad-request", "binary_data_size is not the number of bytes behind the JSON part.")
+        raise Problem("bad-request", "binary_data_size is not the number of bytes after the JSON part.")
     if tensor.datatype == "UINT8":
         return asked, _pixels(tensor, binary, service)
     if tensor.datatype != "BYTES":
@@ -318,13 +291,13 @@ def _parse(
 def _verify_values(text: bytes, service: Service) -> None:
     """Refuse JSON of many small values before it is parsed.
 
-    Each value takes many times its bytes of memory, and no other request is answered while it is parsed.
+    Each value takes many times its bytes of memory, and no other request is answered during parsing.
     """
     most = math.prod(service.engine.description.input.size) * 3 + OTHER_VALUES
     if sum(text.count(mark) for mark in (b",", b"[", b"{")) > most:
         raise Problem(
             "too-many-bytes",
-            f"The JSON part has more than {counted(most, 'value')}: send a binary tensor, or files as BYTES.",
+            f"The JSON part has more than {counted(most, 'value')}. Send a binary tensor, or files as BYTES.",
         )
 
 
@@ -333,16 +306,15 @@ def _pixels(tensor: InputTensor, binary: bytes | None, service: Service) -> NDAr
     if tensor.shape != expected:
         raise Problem("bad-request", f"Expected UINT8 of the shape {expected}.")
     try:
-        flat = (
-            np.frombuffer(binary, np.uint8) if binary is not None else np.asarray(tensor.data or (), np.uint8)
-        )
+        given = tensor.data or ()
+        flat = np.asarray(given, np.uint8) if binary is None else np.frombuffer(binary, np.uint8)
         return flat.reshape(expected)
     except (ValueError, TypeError, OverflowError) as error:
         raise Problem("bad-request", "The data are not numbers from 0 to 255 of that shape.") from error
 
 
 def _elements(binary: bytes) -> Iterator[bytes]:
-    """Yield the elements of a BYTES tensor, each of which follows its length."""
+    """Yield the elements of a BYTES tensor; the length of each comes before it."""
     place = 0
     while place < len(binary):
         if place + _LENGTH.size > len(binary):

@@ -1,4 +1,4 @@
-"""What the service answers, as records; the OpenAPI document is made from them.
+"""The answers of the service as records, from which the OpenAPI document is made.
 
 Here: fields, their meaning, examples. Not here: filling them (`service`).
 """
@@ -18,7 +18,7 @@ class _Record(BaseModel):
 
 
 class Probabilities(_Record):
-    """Probability of each diagnosis; together 1. Calibrated if `GET /model` has `description.calibration`."""
+    """Probability of each diagnosis; the sum is 1. Calibrated if `GET /model` has a `calibration`."""
 
     akiec: Part
     bcc: Part
@@ -30,7 +30,7 @@ class Probabilities(_Record):
 
 
 class ViewBox(_Record):
-    """The part of the upright image that the network looks at, as parts of its width and height."""
+    """The part of the upright image that the network looks at, as fractions of its width and height."""
 
     left: Part
     top: Part
@@ -39,22 +39,22 @@ class ViewBox(_Record):
 
 
 class SimilarLesion(_Record):
-    """A lesion of the gallery that looks alike to the model."""
+    """A lesion of the gallery that is similar to the image for the model."""
 
     dx: Annotated[Code, Field(description="Its diagnosis.")]
     distance: Annotated[float, Field(ge=0, description="One minus the cosine between the embeddings.")]
     percentile: Annotated[
-        Part, Field(description="Of the gallery's own images, the part that has a nearer lesion.")
+        Part, Field(description="Part of the gallery's own images that have a nearer lesion.")
     ]
-    age: Annotated[float | None, Field(description="In years, as below only in a gallery with pictures.")]
+    age: Annotated[float | None, Field(description="In years. Null, like the next two, without pictures.")]
     sex: str | None
     localization: str | None
-    licence: Annotated[str | None, Field(description="Of this picture, where each has its own.")]
+    licence: Annotated[str | None, Field(description="Of this picture, if each picture has its own.")]
     picture: Annotated[str | None, Field(description="JPEG as a data URI; null without pictures.")]
 
 
 class GalleryBrief(_Record):
-    """Where similar lesions come from."""
+    """The gallery of the similar lesions."""
 
     images: int
     lesions: int
@@ -65,23 +65,24 @@ class GalleryBrief(_Record):
 class Result(_Record):
     """The answer to one image."""
 
-    image: Annotated[int, Field(ge=0, description="Its place in the request, from 0.")]
+    image: Annotated[int, Field(ge=0, description="Its number in the request, from 0.")]
     decision: Annotated[
         Literal["answer", "uncertain", "not_a_lesion_image"],
         Field(
-            description="Whether there is an answer. “uncertain”: malignant and benign diagnoses both cannot "
-            "be excluded. “not_a_lesion_image”: it is unlike those the model knows; disregard all else."
+            description="Whether there is an answer. “uncertain”: neither malignant nor benign diagnoses can "
+            "be excluded. “not_a_lesion_image”: it is unlike the images that the model knows; disregard the "
+            "other values."
         ),
     ]
-    top: Annotated[Code, Field(description="The likeliest diagnosis.")]
+    top: Annotated[Code, Field(description="The most likely diagnosis.")]
     probabilities: Probabilities
     malignant_probability: Annotated[Part, Field(description="Of akiec, bcc and mel together.")]
     prediction_set: Annotated[
         list[Code] | None,
-        Field(description="What cannot be excluded, likeliest first; null if the model was not calibrated."),
+        Field(description="Diagnoses that cannot be excluded, most likely first; null without calibration."),
     ]
     coverage: Annotated[
-        Part | None, Field(description="Of the lesions of each diagnosis, the part whose set holds it.")
+        Part | None, Field(description="Part of the lesions of each diagnosis whose set contains it.")
     ]
     ood_score: Annotated[
         float | None,
@@ -94,39 +95,41 @@ class Result(_Record):
     heatmap: Annotated[
         str | None,
         Field(
-            description="PNG as a data URI, to be stretched over the whole upright image: what speaks for "
-            "the likeliest diagnosis; null if it was not asked for or the model has none."
+            description="PNG as a data URI, to be stretched over the whole upright image: the evidence for "
+            "the most likely diagnosis; null if not requested, or if the model has none."
         ),
     ]
     similar: Annotated[
         list[SimilarLesion] | None,
         Field(
             description="The most similar lesions of the gallery, nearest first; null without a gallery, if "
-            "not asked for, and for what is no lesion image."
+            "not requested, and for a picture that is not a lesion image."
         ),
     ]
-    pictures: Annotated[int, Field(ge=1, description="That the file holds; the first is answered.")]
-    view: Annotated[ViewBox | None, Field(description="Where the network looks; null if not known.")]
-    elapsed_ms: Annotated[float, Field(ge=0, description="From the received request to this answer.")]
+    pictures: Annotated[
+        int, Field(ge=1, description="Number of pictures in the file; the first is answered.")
+    ]
+    view: Annotated[ViewBox | None, Field(description="Where the network looks; null if unknown.")]
+    elapsed_ms: Annotated[float, Field(ge=0, description="From receiving the request to this answer.")]
 
 
 class ModelBrief(_Record):
-    """Which model answered."""
+    """The model that answered."""
 
     name: str
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="Of the bundle file.")]
-    version: Annotated[str, Field(description="Of lesionwise that wrote the bundle.")]
+    version: Annotated[str, Field(description="Version of lesionwise that wrote the bundle.")]
 
 
 class Predictions(_Record):
-    """The answer to a request."""
+    """The answers to a request."""
 
     results: list[Result]
     model: ModelBrief
 
 
 class Diagnosis(_Record):
-    """One of the seven."""
+    """One of the seven diagnoses."""
 
     code: Code
     name: str
@@ -134,7 +137,7 @@ class Diagnosis(_Record):
 
 
 class Bounds(_Record):
-    """What one request may cost."""
+    """The limits of one request."""
 
     image_bytes: int
     request_bytes: int
@@ -143,43 +146,40 @@ class Bounds(_Record):
     side_px: int
 
 
-class ModelInfo(_Record):
-    """All that is known of the model."""
+class ModelInfo(ModelBrief):
+    """Everything that is known about the model."""
 
-    name: str
-    sha256: str
-    version: str
     diagnoses: list[Diagnosis]
     limits: Bounds
-    precision: Annotated[Precision, Field(description="What the network is computed in here.")]
-    gallery: Annotated[GalleryBrief | None, Field(description="null if the service has none.")]
-    description: Annotated[Description, Field(description="What the bundle says about itself.")]
+    precision: Annotated[Precision, Field(description="Number format of the computation here.")]
+    gallery: Annotated[GalleryBrief | None, Field(description="Null if the service has none.")]
+    description: Annotated[Description, Field(description="The bundle's description of itself.")]
 
 
 class Alive(_Record):
-    """That the service runs."""
+    """The service runs."""
 
     status: Literal["ok"]
 
 
 class Health(_Record):
-    """That the service can answer."""
+    """The service can answer."""
 
     status: Literal["ok"]
     model: str
-    waiting: Annotated[int, Field(ge=0, description="Images in the service now.")]
+    waiting: Annotated[int, Field(ge=0, description="Number of images in the service.")]
 
 
 class ProblemDocument(BaseModel):
     """Why a request was refused (RFC 9457)."""
 
-    type: Annotated[str, Field(description="Which kind of problem; leads to its description.")]
+    type: Annotated[str, Field(description="Kind of problem; links to its description.")]
     code: Annotated[str, Field(description="The same as one word, whatever the address.")]
     title: str
     status: Annotated[int, Field(ge=400, le=599)]
-    detail: Annotated[str, Field(description="What was found in this request.")]
+    detail: Annotated[str, Field(description="The finding in this request.")]
     remedy: Annotated[str, Field(description="What to do about it.")]
-    image: Annotated[int | None, Field(ge=0, description="The image at fault, from 0.")] = None
+    image: Annotated[int | None, Field(ge=0, description="Number of the image at fault, from 0.")] = None
     error: Annotated[str | None, Field(description="The same as detail; only below /v2.")] = None
 
 

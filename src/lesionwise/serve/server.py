@@ -1,4 +1,4 @@
-"""Listening: a socket, a warning where it is open to others, and a server that ends politely."""
+"""Listening: a socket, a warning if others can reach it, and a server that ends cleanly."""
 
 import asyncio
 import ctypes
@@ -25,17 +25,17 @@ from lesionwise.serve.service import Service
 
 BACKLOG: Final = 512
 OWN_FILES: Final = 40
-"""Open files of the service itself: decoders, model, log, and libraries that are imported late."""
+"""Open files of the service itself: decoders, model, log, and libraries with a late import."""
 PASSES: Final = 3
-"""Passes of the event loop for which a connection that is turned away stays open.
+"""Passes of the event loop for which a refused connection stays open.
 
-asyncio accepts as many connections in each pass as the backlog holds. In the next pass they become
+In each pass, asyncio accepts as many connections as the backlog holds. In the next pass they become
 transports, in the one after they are refused, and only then closed. Every pass accepts as many again.
 """
 LEAST_CONNECTIONS: Final = 8
 KEEP_ALIVE_S: Final = 20
 GRACE_S: Final = 10
-"""Requests that are being answered may take this long once the service is asked to stop."""
+"""Time for requests that are being answered when the service is asked to stop."""
 _M_ARENA_MAX: Final = -8  # malloc.h of glibc
 _POOLS: Final = 2
 
@@ -43,7 +43,7 @@ _POOLS: Final = 2
 def share_memory_pools() -> None:
     """Let all threads share two pools of memory, before any thread starts.
 
-    glibc gives each thread its own pool, up to eight for each core, and each keeps some of what was freed.
+    glibc gives each thread its own pool, up to eight for each core, and each keeps some of the freed memory.
     Other C libraries have no such setting.
     """
     if sys.platform == "linux":
@@ -52,10 +52,10 @@ def share_memory_pools() -> None:
 
 
 class Server(uvicorn.Server):
-    """Tells when it listens, and gives others time to look elsewhere before it ends.
+    """Reports that it listens, and gives clients time to go elsewhere before it ends.
 
-    At SIGTERM, `/ready` says no at once while requests are still answered, each on a connection that then
-    closes. The listening socket closes after `drain_s`. Ctrl-C and a second SIGTERM end without that.
+    At SIGTERM, `/ready` fails at once, but requests are still answered, each on a connection that then
+    closes. The listening socket closes after `drain_s`. Ctrl-C and a second SIGTERM end the server at once.
 
     Args:
         drain_s: Seconds between SIGTERM and the end of listening.
@@ -71,7 +71,7 @@ class Server(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end."""
+        """Start to end."""
         first, self._service.closing = not self._service.closing, True
         end = partial(super().handle_exit, sig, frame)
         if sig == signal.SIGTERM and first and self._drain_s and self._loop:
@@ -80,7 +80,7 @@ class Server(uvicorn.Server):
             end()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then tell."""
+        """Start, then report it."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started and not self.should_exit:
@@ -113,25 +113,25 @@ def address_of(listening: socket.socket) -> str:
 
 
 def exposure_warning(listening: socket.socket, *, token: bool) -> str | None:
-    """Return what to know if other machines can reach the service, None if they cannot."""
+    """Return a warning if other machines can reach the service; None if they cannot."""
     host = str(listening.getsockname()[0])
     if ipaddress.ip_address(host.partition("%")[0]).is_loopback:
         return None
-    open_to = "Whoever has the token" if token else "Everyone who can reach this machine"
+    open_to = "Everyone with the token" if token else "Everyone who can reach this machine"
     return (
-        f"Listening at {host}, not on this machine alone. {open_to} can use the service, and images travel "
-        f"unencrypted: put a proxy with TLS before it{'' if token else ', and set LESIONWISE_TOKEN'}."
+        f"The service listens at {host}, not only on this machine. {open_to} can use it, and images are sent "
+        f"unencrypted. Put a proxy with TLS in front of it{'' if token else ', and set LESIONWISE_TOKEN'}."
     )
 
 
 def fit_to_open_files(limits: Limits) -> tuple[Limits, int]:
-    """Return limits and a backlog for which the system's limit of open files is enough.
+    """Return limits and a backlog that fit the system's limit of open files.
 
-    The soft limit is raised as far as the system allows. What then is left is shared between connections that
-    are answered and those that are turned away, which stay open for some `PASSES`.
+    The soft limit is raised as far as the system allows. The answered and the refused connections share the
+    rest; refused ones stay open for some `PASSES`.
 
     Raises:
-        LesionwiseError: If too few files may be open to serve anybody.
+        LesionwiseError: If there are too few open files for any client.
     """
     try:
         import resource  # noqa: PLC0415 (not on Windows)
@@ -150,19 +150,19 @@ def fit_to_open_files(limits: Limits) -> tuple[Limits, int]:
     if each < LEAST_CONNECTIONS:
         least = OWN_FILES + PASSES + (1 + PASSES) * LEAST_CONNECTIONS
         raise LesionwiseError(
-            f'Only {soft} files may be open, and the service needs {least}. Raise the limit ("ulimit -n").'
+            f"Only {soft} files may be open, but the service needs {least}. Raise the limit (ulimit -n)."
         )
     return replace(limits, connections=each), each
 
 
 def configure(app: FastAPI, service: Service) -> uvicorn.Config:
-    """Return how uvicorn is to run the application."""
+    """Return the configuration of uvicorn for the application."""
     limits, backlog = fit_to_open_files(service.limits)
     options: dict[str, Any] = {
         "http": partial(Connection, limits=limits, metrics=service.metrics),
         "log_config": None,
-        "access_log": False,  # it would hold queries and addresses
-        "proxy_headers": False,  # nobody asks where a request comes from
+        "access_log": False,  # it would contain queries and addresses
+        "proxy_headers": False,  # nothing here uses the origin of a request
         "server_header": False,
         "date_header": True,
         "backlog": backlog,
@@ -182,7 +182,7 @@ def serve(
     drain_s: float = 0,
     quiet: bool = False,
 ) -> None:
-    """Answer requests until the process is asked to stop; those that came before are still answered."""
+    """Answer requests until the process is asked to stop; earlier ones are still answered."""
     _write_log(logging.WARNING if quiet else logging.INFO)
     server = Server(configure(app, service), service, on_start, drain_s=drain_s)
     server.run(sockets=[listening])

@@ -1,4 +1,4 @@
-"""From the content of files to answers: admission, decoding, the network, heatmaps."""
+"""From the content of files to answers: admission, decoding, network, heatmaps."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,16 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lesionwise import __version__
 from lesionwise.bundle.answers import Answers
-from lesionwise.bundle.description import Description, Precision
-from lesionwise.bundle.load import Bundle, verify_servable
-from lesionwise.bundle.runtimes import Arrays
+from lesionwise.bundle.engine import Engine
+from lesionwise.bundle.load import verify_servable
 from lesionwise.data.metadata import is_unknown
 from lesionwise.data.workspace import usable_cores
 from lesionwise.gallery.gallery import Gallery, Similar
@@ -35,42 +34,16 @@ MAX_STREAMS: Final = 4
 
 
 def streams_for(threads: int | None) -> int:
-    """Return how many batches the network of a service is to compute at the same time."""
+    """Return how many batches the network of a service computes at the same time."""
     return min(MAX_STREAMS, threads or usable_cores())
 
 
-class ServedEngine(Protocol):
-    """What the service needs of `lesionwise.bundle.engine.Engine`."""
-
-    @property
-    def bundle(self) -> Bundle:
-        """The checked file."""
-
-    @property
-    def description(self) -> Description:
-        """What the bundle says about itself."""
-
-    @property
-    def precision(self) -> Precision:
-        """What it computes in."""
-
-    @property
-    def streams(self) -> int:
-        """Batches that are computed at the same time."""
-
-    def run(self, pixels: NDArray[np.uint8], metadata: NDArray[np.float32] | None = None) -> Arrays:
-        """Run one batch."""
-
-    def answers(self, batches: Sequence[Arrays]) -> Answers:
-        """Return the outputs of batches as one record."""
-
-
 class NetworkInput(NamedTuple):
-    """What the network is given of one image.
+    """The input of the network for one image.
 
     Attributes:
         pixels: Shape (H, W, 3).
-        metadata: What is known besides, encoded, shape (M,); None for a model of images alone.
+        metadata: Encoded metadata, shape (M,); None for a model that takes only images.
     """
 
     pixels: NDArray[np.uint8]
@@ -78,7 +51,7 @@ class NetworkInput(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """What was found for the images of a batch.
+    """The results for the images of a batch.
 
     Attributes:
         similar: Similar lesions of each; None without a gallery.
@@ -93,8 +66,8 @@ class Answer:
     """The answer to one image.
 
     Attributes:
-        result: As the API gives it (`schema.Result`).
-        view: Where the network looked, if that is known.
+        result: As the API returns it (`schema.Result`).
+        view: Where the network looked, if known.
         metadata: Values given with the image, by field.
     """
 
@@ -105,16 +78,16 @@ class Answer:
 
 
 class Service:
-    """A model that answers many at once.
+    """A model that answers many clients at the same time.
 
     Args:
-        alone: The same model with all cores for one batch, for a batch that no other is computed beside;
-            `engine` if left out.
+        alone: The same model with all cores for one batch, used while no other batch is computed; `engine` if
+            left out.
         gallery: Where similar lesions are looked for; nowhere if left out.
-        decoders: Processes that decode; one for each core, up to four, if left out.
+        decoders: Number of decoding processes; one for each core, up to four, if left out.
 
     Attributes:
-        waiting: Images in the service now.
+        waiting: Number of images in the service.
         closing: Whether it is about to end; requests are still answered.
 
     Raises:
@@ -123,9 +96,9 @@ class Service:
 
     def __init__(
         self,
-        engine: ServedEngine,
+        engine: Engine,
         *,
-        alone: ServedEngine | None = None,
+        alone: Engine | None = None,
         gallery: Gallery | None = None,
         limits: Limits | None = None,
         decoders: int | None = None,
@@ -162,7 +135,7 @@ class Service:
 
     @property
     def metadata_fields(self) -> tuple[str, ...]:
-        """Names of the metadata that the model takes."""
+        """Names of the metadata fields of the model."""
         encoding = self.engine.description.metadata
         return () if encoding is None else encoding.names
 
@@ -177,13 +150,12 @@ class Service:
             self._batcher.predict(first),
             *(asyncio.to_thread(self._run, engine, [first]) for engine in shared),
         )
-
         self._started = True
 
     async def verify_ready(self) -> None:
-        """Make sure that an image sent now would be answered."""
+        """Make sure that the service would answer an image now."""
         if self.closing:
-            raise Problem("not-ready", "It is closing down.")
+            raise Problem("not-ready", "It is closing.")
         if not self._started:
             raise Problem("not-ready", "The model is being loaded.")
         if self.waiting >= self.limits.waiting:
@@ -192,7 +164,7 @@ class Service:
             raise Problem("not-ready", "No decoder answers.")
 
     async def stop(self) -> None:
-        """Stop both."""
+        """Stop decoders and network."""
         await self._batcher.stop()
         await self.decoders.stop()
 
@@ -226,7 +198,7 @@ class Service:
         """Return an answer or a refusal for each image.
 
         Args:
-            metadata: Values that hold for all of the images, by field of the model's metadata.
+            metadata: Values for all of the images, by field of the model's metadata.
 
         Raises:
             Problem: If there is no room for so many, or the metadata cannot be used.
@@ -306,7 +278,7 @@ class Service:
         return Answer(result, picture, view)
 
     def _encode(self, metadata: Mapping[str, str]) -> NDArray[np.float32] | None:
-        """Return the encoded metadata that the network takes, shape (M,); None if it takes none."""
+        """Return the encoded metadata for the network, shape (M,); None if it takes none."""
         encoding = self.engine.description.metadata
         if encoding is None:
             return None
@@ -325,8 +297,8 @@ class Service:
         finally:
             self._decoding -= 1
 
-    def _run(self, engine: ServedEngine, batch: Sequence[NetworkInput]) -> Answered:
-        """Return what is found for a batch, decisions included; called in a thread of its own."""
+    def _run(self, engine: Engine, batch: Sequence[NetworkInput]) -> Answered:
+        """Return the results for a batch, decisions included; called in its own thread."""
         pixels = np.stack([item.pixels for item in batch])
         known = [item.metadata for item in batch if item.metadata is not None]
         outputs = engine.run(pixels, np.stack(known)) if known else engine.run(pixels)
@@ -343,7 +315,7 @@ class Service:
         return data_uri(draw_heatmap(cam, view, picture.width, picture.height), "image/png")
 
     def _result(self, answers: Answers, row: int) -> dict[str, Any]:
-        """Return what the API says of one image, and count it."""
+        """Return the API's answer to one image, and count it."""
         answer = answers[row]
         self.metrics.decisions.labels(answer.decision).inc()
         return answer.to_json()

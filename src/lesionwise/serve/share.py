@@ -1,7 +1,7 @@
 """Sharing the service: an address on the internet that leads to this machine, by way of ngrok.
 
-Here: what must be so before, the warning, and the tunnel. Not here: the service, which asks for its token
-as always (`guard`). Nothing of this is imported unless somebody asks to share.
+Here: the conditions, the warning, and the tunnel. Not here: the service, which requires its token as always
+(`guard`). Nothing of this is imported unless somebody asks to share.
 """
 
 import os
@@ -17,46 +17,46 @@ if TYPE_CHECKING:
 
 ACCOUNT: Final = "NGROK_AUTHTOKEN"
 LEAST_TOKEN: Final = 16
-"""Characters of a token that nobody guesses from the internet."""
+"""Characters of a token that nobody on the internet guesses."""
 WARNING: Final = (
     "Sharing opens this service to the internet. Every image and answer passes through the servers of "
-    "ngrok, a company in the USA, which can read them; whoever has the address and the token can use the "
-    "service until you stop it. Do not send images of patients: no contract covers that, and this is no "
+    "ngrok, a company in the USA, which can read them. Whoever has the address and the token can use the "
+    "service until you stop it. Do not send images of patients: no contract covers that, and this is not a "
     "medical device."
 )
 
 
 def verify_shareable(token: str | None, *, gallery: Path | None = None, told: bool = False) -> None:
-    """Refuse to share a service that anybody could use, or a gallery without being asked to.
+    """Refuse to share a service that anybody could use, or a gallery without explicit permission.
 
     Args:
         gallery: The gallery that the service shows; it may be of patients.
-        told: Whether the user said that the gallery may be shared.
+        told: Whether the user allowed sharing the gallery.
 
     Raises:
-        LesionwiseError: If there is none, or one that could be guessed; or if ngrok's own is missing.
+        LesionwiseError: If the token is missing or could be guessed, or if ngrok's own token is missing.
     """
     if not token or len(token) < LEAST_TOKEN:
         found = f"one of {len(token)}" if token else "none"
         raise LesionwiseError(
             f"Expected a token of {LEAST_TOKEN} characters or more for a shared service but found {found}. "
-            "Set LESIONWISE_TOKEN to something that nobody guesses."
+            "Set LESIONWISE_TOKEN to a text that nobody guesses."
         )
     if gallery is not None and not told:
         raise LesionwiseError(
-            f"{gallery}: would be shown to whoever has the address and the token, through the servers of "
-            "ngrok. Leave --gallery out; or, if nobody in it can be harmed and its licence permits it, add "
+            f"{gallery}: would be shown to everyone with the address and the token, through the servers of "
+            "ngrok. Leave --gallery out. If this can harm nobody in it and its licence permits it, add "
             "--share-gallery."
         )
     if not os.environ.get(ACCOUNT):
         raise LesionwiseError(
-            f"Expected {ACCOUNT} to hold the token of your ngrok account, without which nothing is shared."
+            f"Expected {ACCOUNT} to contain the token of your ngrok account, which sharing needs."
         )
 
 
 @contextmanager
 def shared(address: str) -> Iterator[str]:
-    """Yield a public address that leads to the service for the length of the block."""
+    """Yield a public address that leads to the service inside the block."""
     ngrok = _import_ngrok()
     try:
         tunnel = ngrok.forward(address, authtoken=os.environ.get(ACCOUNT))

@@ -1,7 +1,7 @@
-"""Similar lesions as the API gives them and the page shows them.
+"""Similar lesions for the API and the page.
 
-A gallery is somebody's patients. No id of an image or a lesion leaves it, and age, sex and site only with
-pictures, which its maker chose to keep. Here: what is shown. Not here: the search
+A gallery shows somebody's patients. The service never shows ids of images or lesions, and shows age, sex and
+site only with pictures, which the maker of the gallery chose to keep. Not here: the search
 (`lesionwise.gallery.gallery`).
 """
 
@@ -17,7 +17,7 @@ from lesionwise.wording import counted, listed
 
 
 def gallery_brief(gallery: Gallery | None) -> dict[str, Any] | None:
-    """Return what `GET /model` says of the gallery."""
+    """Return the facts about the gallery for `GET /model`."""
     if gallery is None:
         return None
     return {
@@ -46,15 +46,19 @@ def similar_results(found: Sequence[Similar]) -> list[dict[str, Any]]:
 
 
 def without_pictures(result: dict[str, Any]) -> dict[str, Any]:
-    """Return a result that a user may show and keep: the pictures of the gallery are not in it."""
+    """Return a result that a user may show and keep, without the pictures of the gallery."""
     found = result["similar"]
     return result | {"similar": found and [one | {"picture": None} for one in found]}
 
 
 def describe_similar(found: list[dict[str, Any]] | None, gallery: Gallery | None) -> dict[str, Any] | None:
-    """Return what the page says of similar lesions; None if there are none to show."""
+    """Return the statements of the page about similar lesions; None if there are none to show."""
     if not found or gallery is None:
         return None
+
+    def age(years: float | None) -> str:
+        return "" if years is None else f"{years:g} years"
+
     counts = Counter(one["dx"] for one in found).most_common()
     names = [f"{DIAGNOSES[code].name.lower()} ({number})" for code, number in counts]
     nearest = found[0]["percentile"]
@@ -67,7 +71,7 @@ def describe_similar(found: list[dict[str, Any]] | None, gallery: Gallery | None
             | {
                 "name": DIAGNOSES[one["dx"]].name,
                 "malignant": one["dx"] in MALIGNANT,
-                "about": ", ".join(filter(None, (_years(one["age"]), one["sex"], one["localization"]))),
+                "about": ", ".join(filter(None, (age(one["age"]), one["sex"], one["localization"]))),
             }
             for one in found
         ],
@@ -76,7 +80,3 @@ def describe_similar(found: list[dict[str, Any]] | None, gallery: Gallery | None
             images=counted(len(gallery), "image"), lesions=counted(gallery.lesions, "lesion"), licence=licence
         ),
     }
-
-
-def _years(age: float | None) -> str:
-    return "" if age is None else f"{age:g} years"

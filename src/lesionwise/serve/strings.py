@@ -1,7 +1,6 @@
-"""Every word of the page, read from one file beside this one.
+"""Every word of the page, from `strings.toml` beside this file.
 
-Here: `strings.toml` as mappings. Not here: the names of problems, which the API shares (`problems`), and the
-arithmetic behind the numbers (`page`).
+Not here: the names of problems, which the API shares (`problems`), and the numbers (`page`).
 """
 
 import tomllib
@@ -11,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 
 class Words(NamedTuple):
-    """How a diagnosis is called and explained to people."""
+    """Name and explanation of a diagnosis."""
 
     name: str
     about: str

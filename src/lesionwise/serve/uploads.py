@@ -1,7 +1,7 @@
-"""Reading the images of a request and their metadata: every limit applies before the bytes are looked at.
+"""Reading the images of a request and their metadata: every limit applies before the bytes are examined.
 
-Here: the multipart form, taken apart as it arrives and kept in memory alone (Starlette's own reader would put
-larger files on disk), and what a file is by its first bytes. Not here: decoding (`decoding`).
+Here: the multipart form, read as it arrives and kept only in memory (Starlette's own reader would put larger
+files on disk), and the kind of a file from its first bytes. Not here: decoding (`decoding`).
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from lesionwise.serve.problems import Problem
 from lesionwise.wording import counted
 
 FIELD: Final = "image"
-VALUE_BYTES: Final = 64  # of a field that says something of the images
+VALUE_BYTES: Final = 64  # of a metadata field
 READS_DICOM: Final = find_spec("pydicom") is not None
-MAX_PARTS: Final = 64  # of any name; what is no image is skipped, but not without end
+MAX_PARTS: Final = 64  # of any name; other parts than images are skipped, but not without limit
 _UNSAFE_NAME: Final = re.compile(
     rb"[/\x00-\x1f\x7f]|\\(?!\")|%(2f|5c|0[0-9a-f]|1[0-9a-f])|filename\*?=[\"']?\.{1,2}[\"']?\s*(;|$)",
     re.IGNORECASE,
@@ -37,21 +37,21 @@ _STARTS: Final = (
     re.compile(rb"II\*\x00|MM\x00\*"),  # TIFF
     re.compile(rb"BM.{4}\0\0\0\0", re.DOTALL),
 )
-_FOREIGN: Final = (  # what makes an image a web page, a script or an archive as well
+_FOREIGN: Final = (  # an image with one of these is also a web page, a script or an archive
     *(b"<script", b"<?php", b"<!doctype", b"<html", b"<svg ", b"<svg>"),
     *(b"7z\xbc\xaf\x27\x1c", b"rar!\x1a\x07"),
 )
-_LOOKED_AT: Final = 1 << 16  # at either end, where programs look for what a file is; a zip's end is no longer
+_LOOKED_AT: Final = 1 << 16  # at both ends, where programs look for the kind of a file
 _PDF_WITHIN: Final = 1024  # readers look no further for a PDF's beginning
 _ZIP_END: Final = b"PK\x05\x06"
-_ZIP_END_BYTES: Final = 22  # without the comment, whose length stands in the last two
+_ZIP_END_BYTES: Final = 22  # without the comment, whose length is in the last two
 
 
 class Budget:
-    """Bytes that have arrived of all requests together.
+    """Received bytes of all requests together.
 
-    What a request announces costs nothing, so nobody keeps others out by announcing. When the bytes are too
-    many, the request that arrives most slowly is turned away, until the rest fit.
+    The announced length of a request does not count, so nobody can block others with it. When there are too
+    many bytes, the slowest requests are refused until the rest fits.
     """
 
     def __init__(self, limit: int) -> None:
@@ -60,7 +60,7 @@ class Budget:
 
     @property
     def held(self) -> int:
-        """Bytes of all requests now."""
+        """Number of bytes of all requests."""
         return sum(hold.bytes for hold in self._holds)
 
     @contextmanager
@@ -74,15 +74,15 @@ class Budget:
             self._holds.discard(hold)
 
     def make_room(self) -> None:
-        """Turn slow requests away until the rest fits.
+        """Refuse slow requests until the rest fits.
 
         Raises:
-            Problem: If those that are left are all here already, and are being answered.
+            Problem: If all other requests have arrived already, and are being answered.
         """
         while self.held > self.limit:
             arriving = [hold for hold in self._holds if hold.clock is not None and hold.bytes]
             if not arriving:
-                raise Problem("busy", "Other requests hold all the memory that is set aside for them.")
+                raise Problem("busy", "Other requests hold all the memory for requests.")
             min(arriving, key=Hold.speed).turn_away()
 
 
@@ -90,9 +90,9 @@ class Hold:
     """The bytes of one request.
 
     Attributes:
-        bytes: Bytes that have arrived.
-        clock: Runs while more are to come.
-        turned_away: Whether the request had to go so that others fit.
+        bytes: Number of received bytes.
+        clock: Runs while more bytes are to come.
+        turned_away: Whether the request was refused so that others fit.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -103,18 +103,18 @@ class Hold:
         self.turned_away = False
 
     def add(self, count: int) -> None:
-        """Count bytes that arrived."""
+        """Count received bytes."""
         self.bytes += count
         self._budget.make_room()
         if self.turned_away:
             raise too_slow_to_keep()
 
     def speed(self) -> float:
-        """Return how fast the request arrives, in bytes per second."""
+        """Return the speed of the request, in bytes per second."""
         return self.bytes / max(time.monotonic() - self._started, 1e-3)
 
     def turn_away(self) -> None:
-        """Let the request end at once."""
+        """End the request at once."""
         self.turned_away, self.bytes = True, 0
         if self.clock is not None:
             self.clock.reschedule(-1)
@@ -122,7 +122,7 @@ class Hold:
 
 
 def too_slow_to_keep() -> Problem:
-    """Return why a request was turned away that arrived while memory ran out."""
+    """Return the problem of a request that was refused because memory ran out."""
     return Problem("busy", "Other requests needed the memory, and this one arrived most slowly.")
 
 
@@ -137,11 +137,11 @@ def verify_length(request: Request, limits: Limits) -> None:
 
 
 class Upload(NamedTuple):
-    """What a request brings.
+    """The content of a request.
 
     Attributes:
         images: The files of the field `image`, in their order.
-        values: The text of each other field that was asked for and is not empty, by its name.
+        values: The text of each other requested field that is not empty, by its name.
     """
 
     images: list[bytes]
@@ -158,7 +158,7 @@ async def read_upload(request: Request, limits: Limits, hold: Hold, fields: Coll
             try:
                 form.feed(chunk)
             except Problem as found:
-                problem = found  # what is still coming is let in: many clients read an answer only afterwards
+                problem = found  # the rest is still read, because many clients read an answer only afterwards
     if problem is not None:
         raise problem
     return form.finish()
@@ -185,7 +185,7 @@ async def arriving(request: Request, limits: Limits, hold: Hold) -> AsyncIterato
     except TimeoutError as error:
         if hold.turned_away:
             raise too_slow_to_keep() from error
-        raise Problem("too-slow", f"It was not here after {limits.receive_s:g} seconds.") from error
+        raise Problem("too-slow", f"It did not arrive within {limits.receive_s:g} seconds.") from error
     except ClientDisconnect as error:
         raise Problem("bad-request", "The connection ended before the request did.") from error
     finally:
@@ -203,7 +203,7 @@ def _boundary(request: Request) -> bytes:
 
 
 class _Form:
-    """Callbacks of the parser; keeps the files and the fields that are read, drops all else."""
+    """Callbacks of the parser; keeps the files and the requested fields, and drops the rest."""
 
     def __init__(self, boundary: bytes, limits: Limits, fields: Collection[str]) -> None:
         self.images: list[bytes] = []
@@ -237,7 +237,7 @@ class _Form:
             raise Problem("bad-request", "The form does not follow its own boundary.") from error
 
     def finish(self) -> Upload:
-        """Return what was kept once all bytes are here."""
+        """Return the kept content once all bytes have arrived."""
         if not self._ended:
             raise Problem("bad-request", "The form ends before its last boundary.")
         if not self.images:
@@ -260,20 +260,18 @@ class _Form:
         _, options = parse_options_header(self._disposition)
         self._field = self._fields.get(options.get(b"name", b""))
         if self._field in self.values:
-            raise Problem("bad-request", f"The field “{self._field}” is there twice.")
+            raise Problem("bad-request", f"The field “{self._field}” occurs twice.")
         if self._field:
             self._content = bytearray()
         if options.get(b"name") != FIELD.encode():
             return
         if _UNSAFE_NAME.search(self._disposition):
             raise Problem(
-                "bad-name", "A file name holds a path or control characters.", image=len(self.images)
+                "bad-name", "A file name contains a path or control characters.", image=len(self.images)
             )
         if len(self.images) == self._limits.images:
-            raise Problem(
-                "too-many-images",
-                f"At most {counted(self._limits.images, 'image is', 'images are')} read at once.",
-            )
+            most = counted(self._limits.images, "image is", "images are")
+            raise Problem("too-many-images", f"At most {most} read at a time.")
         self._content = bytearray()
 
     def _add(self, data: bytes, start: int, end: int) -> None:
@@ -293,7 +291,7 @@ class _Form:
     def _close(self) -> None:
         if self._field and self._content is not None:
             self.values[self._field] = self._content.decode("utf-8", "replace")
-        elif self._content:  # browsers send an empty file where none was chosen
+        elif self._content:  # browsers send an empty file if none was chosen
             self.images.append(bytes(self._content))
         self._content = None
 
@@ -302,21 +300,17 @@ class _Form:
 
 
 def verify_kind(content: bytes) -> None:
-    """Make sure that a file is an image of a known kind and nothing else besides, without decoding it."""
+    """Make sure that a file is an image of a known kind and nothing else, without decoding it."""
     known = any(start.match(content) for start in _STARTS)
     if is_dicom(content):
         if known:
             raise Problem("not-an-image", "It is a DICOM file and an image of another kind at the same time.")
         if not READS_DICOM:
-            raise Problem(
-                "not-an-image", "It is a DICOM file, for which this service lacks the extra “dicom”."
-            )
+            raise Problem("not-an-image", "It is a DICOM file. This service lacks the extra “dicom” for it.")
     elif is_heic(content):
         if not READS_HEIC:
-            raise Problem(
-                "not-an-image",
-                "It is a HEIC file, for which this service lacks the extra “heif”. Save it as JPEG.",
-            )
+            lacking = "It is a HEIC file. This service lacks the extra “heif” for it. Save it as JPEG."
+            raise Problem("not-an-image", lacking)
     elif not known and not is_avif(content):
         raise Problem("not-an-image", "Its first bytes are not those of an image, whatever its name says.")
     whole = len(content) <= 2 * _LOOKED_AT

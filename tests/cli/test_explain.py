@@ -75,7 +75,7 @@ def test_named_images_are_drawn_and_nothing_is_tested(run: RunFolder) -> None:
     assert (said["images"], said["explanation"]) == (1, None)
     refused = _call("explain", run.path, "--images", "NOBODY")
     assert refused.exit_code != 0
-    assert "NOBODY is not in it" in str(refused.exception)
+    assert "it has no NOBODY" in str(refused.exception)
 
 
 def test_the_test_part_is_not_explained_before_it_was_looked_at(run: RunFolder) -> None:

@@ -1,10 +1,10 @@
-"""Does a map matter to the model: what its answer becomes as places are taken away or put in.
+"""Deletion and insertion: the model's answer as places are removed or added, the most important first.
 
-Places go in the order of the map, in random order, and in the order of another image's map, which knows where
-lesions lie but not this one. Not here: maps (`cam`).
+Places are ordered by the map, at random, and by the map of another image, which knows where lesions lie but
+not this one. Not here: maps (`cam`).
 
-A place is taken away by painting it in the mean colour of the image. A faithful map takes the certainty away
-sooner than chance does, and brings it back sooner. Letters: K steps.
+A place is removed by painting it in the mean colour of the image. A faithful map removes the certainty sooner
+than chance does, and restores it sooner. Letters: K steps.
 
 References:
     Petsiuk, Das and Saenko (2018), https://arxiv.org/abs/1806.07421 (deletion and insertion)
@@ -22,19 +22,19 @@ from lesionwise.explain.record import MODES
 from lesionwise.models.network import Network
 
 STEPS: Final = 10
-"""Equal parts in which the view is taken away."""
+"""Number of equal parts in which the view is removed."""
 ORDERS: Final = ("own", "random", "other")
 GRID: Final = (12, 16)
-"""Greatest number of cells down and across: finer maps are averaged, or single pixels would be taken away."""
+"""Greatest number of cells down and across; finer maps are averaged, so that no single pixels are removed."""
 
 
 def answer_curves(
     network: Network, images: Tensor, classes: Tensor, ranked: dict[str, Tensor]
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the probability of the explained class as the view is taken away and put back.
+    """Return the probability of the explained class as the view is removed and restored.
 
     Args:
-        ranked: Values by order of `ORDERS`, shape (B, h, w); the highest place goes first.
+        ranked: Values by order of `ORDERS`, shape (B, h, w); the highest place comes first.
 
     Returns:
         Arrays of shape (B, K + 1) by "<mode>-<order>".
@@ -55,18 +55,18 @@ def answer_curves(
 
 
 def cell_values(maps: Tensor) -> Tensor:
-    """Return maps (B, h, w) with at most `GRID` places, the finer ones averaged."""
+    """Return maps (B, h, w) with at most `GRID` places; finer ones are averaged."""
     size = (min(maps.shape[1], GRID[0]), min(maps.shape[2], GRID[1]))
     return F.adaptive_avg_pool2d(maps[:, None], size)[:, 0]
 
 
 def area_under(curve: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the area under each curve (..., K + 1) over the part taken away, shape (...)."""
+    """Return the area under each curve (..., K + 1) over the removed part, shape (...)."""
     return np.asarray((curve[..., 1:] + curve[..., :-1]).mean(axis=-1) / 2)
 
 
 def _ranks(values: Tensor) -> Tensor:
-    """Return the part of the places that stand before each, shape (B, h, w), in [0, 1)."""
+    """Return the part of the places before each place, shape (B, h, w), in [0, 1)."""
     flat = values.flatten(1)
     order = flat.argsort(dim=1, descending=True, stable=True)
     ranks = torch.empty_like(order).scatter_(1, order, torch.arange(flat.shape[1]).expand_as(order))

@@ -1,4 +1,4 @@
-"""Figures of the tests of the maps, each drawn from a table that is written beside it."""
+"""Figures of the tests of the maps, each with its table."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,7 @@ _ORDERS: Final = {
     "other": ("another image's map", "quiet", (0, (4, 2)), "s"),
     "random": ("random order", "quiet", (0, (1, 2)), "^"),
 }
-_TITLES: Final = {"deletion": "Painted over", "insertion": "Put back"}
+_TITLES: Final = {"deletion": "Painted over", "insertion": "Restored"}
 
 
 def explanation_figures(folder: Path, part: str, explanation: Explanation) -> dict[str, Markup]:
@@ -26,7 +26,7 @@ def explanation_figures(folder: Path, part: str, explanation: Explanation) -> di
     return {
         "explanation-curves": write_figure(
             folder, f"explanation-curves-{part}", plot_curves(curves), curves,
-            "Probability of the explained diagnosis as places are painted over or put back",
+            "Probability of the explained diagnosis as places are painted over or restored",
         ),
         "explanation-cascade": write_figure(
             folder, f"explanation-cascade-{part}", plot_cascade(cascade), cascade,
@@ -64,7 +64,7 @@ def plot_curves(table: pd.DataFrame) -> Figure:
 
 
 def cascade_table(explanation: Explanation) -> pd.DataFrame:
-    """Return the similarity, with its interval, after each stage of shuffling."""
+    """Return the similarity after each stage of shuffling, with its interval."""
     return pd.DataFrame(
         [{"shuffled": stage["layers"], **vars(stage["similarity"])} for stage in explanation.cascade]
     )

@@ -25,7 +25,7 @@ from lesionwise.recipe import Recipe
 from lesionwise.training.loop.hardware import keep_memory
 from lesionwise.training.step.augment import evaluation_view
 
-SAMPLE: Final = 200  # images that are put through the network some 60 times; pointing takes all
+SAMPLE: Final = 200  # images, each of which goes through the network some 60 times; pointing takes all images
 _BATCH: Final = 64
 KeptPart = Callable[[str], Box]
 Integers = NDArray[np.int64]
@@ -36,11 +36,10 @@ class Explained:
     """Some images with their maps.
 
     Attributes:
-        recipe: Says which part of an image is looked at.
         pixels: RGB of all images, shape (M, H, W, 3).
-        rows: Those explained, shape (N,).
-        classes: The class explained in each, which is the likeliest one, shape (N,).
-        confidence: Its probability, as the model answers, shape (N,).
+        rows: The explained images, shape (N,).
+        classes: The explained class of each, which is the most likely one, shape (N,).
+        confidence: Its probability in the model's answer, shape (N,).
         maps: Signed, shape (N, h, w).
     """
 
@@ -56,7 +55,7 @@ class Explained:
     def batches(self, positions: Integers | None = None) -> Iterator[tuple[Tensor, Tensor, Integers]]:
         """Yield views, explained classes and positions, a batch at a time."""
         chosen = np.arange(len(self.rows)) if positions is None else positions
-        for at in np.array_split(chosen, max(1, -(-len(chosen) // _BATCH))):
+        for at in _chunks(chosen):
             yield _views(self.pixels, self.rows[at], self.recipe), self.classes[torch.from_numpy(at)], at
 
 
@@ -69,18 +68,18 @@ def explain_images(
     *,
     progress: Progress = SILENT,
 ) -> Explained:
-    """Return the maps of the likeliest class of some images.
+    """Return the maps of the most likely class of some images.
 
-    A map is of the image alone; the metadata of a model only influence which class it is for.
+    A map is for the image alone; the metadata of a model only influence the choice of the class.
 
     Args:
-        y_prob: What the model answers for them, shape (N, C).
+        y_prob: The model's answers, shape (N, C).
     """
     keep_memory()
     network = network.cpu().eval()
     method = choose_method(network, recipe.view_size)
     classes, maps = torch.from_numpy(y_prob.argmax(axis=1)), []
-    for at in np.array_split(np.arange(len(rows)), max(1, -(-len(rows) // _BATCH))):
+    for at in _chunks(np.arange(len(rows))):
         views = _views(pixels, rows[at], recipe)
         maps.append(class_maps(network, views, classes[torch.from_numpy(at)], method).clone())
         progress.on_work("mapping images", sum(map(len, maps)), len(rows))
@@ -97,10 +96,10 @@ def measure(
     kept: KeptPart = lambda _: WHOLE,
     progress: Progress = SILENT,
 ) -> Explanation:
-    """Return what the tests of the maps give.
+    """Return the results of the tests of the maps.
 
     Args:
-        masks: Where lesions are; None where that is not known.
+        masks: Lesion masks; None if there are none.
         kept: Function from an image id to the part of the photograph that the recipe's field of view keeps.
     """
     shares = lesion_shares_of(explained, image_ids, masks, kept) if masks else None
@@ -184,11 +183,7 @@ def _curves(explained: Explained, some: Integers, progress: Progress) -> dict[st
 
 
 def _cascade(
-    explained: Explained,
-    some: Integers,
-    y_true: Integers,
-    groups: NDArray[np.str_],
-    progress: Progress,
+    explained: Explained, some: Integers, y_true: Integers, groups: NDArray[np.str_], progress: Progress
 ) -> list[Stage]:
     own = explained.maps[torch.from_numpy(some)]
     stages: list[Stage] = []

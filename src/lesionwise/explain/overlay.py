@@ -15,7 +15,7 @@ from lesionwise.labels import CODES
 from lesionwise.page.heatmap import dim_around, lay_colour, lay_contours, positive_part
 from lesionwise.recipe import Recipe
 
-HEIGHT_PX: Final = 240  # sharp at twice the height that a page shows
+HEIGHT_PX: Final = 240  # twice the height on a page, which makes it sharp
 STYLES: Final = ("photograph", "colour", "contour")
 RIGHT_EACH: Final = 2
 WRONG_EACH: Final = 12
@@ -25,7 +25,7 @@ Pixels = NDArray[np.uint8]
 
 
 def draw_overlay(picture: Pixels, values: NDArray[np.float32], recipe: Recipe, *, style: str) -> Pixels:
-    """Return a photograph with its map, darker where the model does not look."""
+    """Return a photograph with its map, darker outside the part that the model sees."""
     seen = centred_slices((picture.shape[0], picture.shape[1]), recipe.eval_zoom)
     drawn = dim_around(picture, seen)
     if style == "colour":
@@ -48,15 +48,15 @@ def write_overlays(
 
 
 def overlay_path(folder: Path, image_id: str, style: str) -> Path:
-    """Return where the picture of an image stands."""
+    """Return the path of the picture of an image."""
     return folder / f"{image_id}-{style}.jpg"
 
 
 def worth_showing(table: pd.DataFrame) -> list[str]:
     """Return the ids of the images that a reader should see first.
 
-    Of each diagnosis those that were recognised with most certainty, then the surest mistakes, missed
-    melanomas before all others, as the report's gallery has them.
+    First come the most certain correct answers of each diagnosis, then the most certain errors, missed
+    melanomas first, as in the report's gallery.
 
     Args:
         table: Columns `image_id`, `true`, `said` and `confidence`.

@@ -1,4 +1,4 @@
-"""The page of `lesionwise explain`: what the tests of the maps gave, and images with their maps."""
+"""The page of `lesionwise explain`: the results of the tests of the maps, and images with their maps."""
 
 from pathlib import Path
 from typing import Final
@@ -52,7 +52,7 @@ def write_page(
 
 
 def _scale() -> str:
-    """Return the colours of the scale as CSS, as clear at its low end as over a photograph."""
+    """Return the colours of the scale as CSS, as transparent at the low end as over a photograph."""
     values = np.linspace(0, 1, _SCALE_STEPS + 1, dtype=np.float32)
     stops = zip(viridis(values).round().astype(int).tolist(), values.tolist(), strict=True)
     return ", ".join(f"rgba({red}, {green}, {blue}, {part:.2f})" for (red, green, blue), part in stops)

@@ -1,10 +1,9 @@
-"""Does a map lie on the lesion: its share there against the share of area, and where its peak is.
+"""Pointing: the share of a map on the lesion compared with the share of area, and the place of its peak.
 
 Here: from maps and masks to shares with intervals. Not here: maps (`cam`) and the frame (`data.masks`).
 
-Lesions are photographed in the middle, so that any map with a bright middle lies on them. Every number
-therefore comes with the same for the map of *another* image, drawn at random, which shows what the habit of
-centring explains alone.
+Photographs show lesions in the middle, so any map with a bright middle lies on them. Every number is
+therefore compared with that of the map of *another* random image, which shows the effect of centring alone.
 """
 
 from dataclasses import dataclass
@@ -20,13 +19,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Shares:
-    """What was measured in each image.
+    """The measurements in each image.
 
     Attributes:
         area: Part of the view that is lesion, shape (N,).
-        own: Part of the positive map that lies on it, shape (N,); NaN where nothing is positive.
+        own: Part of the positive map on the lesion, shape (N,); NaN if nothing is positive.
         other: The same for the map of another image.
-        hit: Whether the peak lies on the lesion, 0 or 1, shape (N,); NaN where nothing is positive.
+        hit: Whether the peak lies on the lesion, 0 or 1, shape (N,); NaN if nothing is positive.
         other_hit: The same for the map of another image.
     """
 
@@ -42,14 +41,14 @@ class Pointing(JsonRecord):
     """How much a model's maps lie on lesions, over a set of images.
 
     Attributes:
-        images: Number of images that have a mask with lesion in view, and a map with anything positive.
-        empty: Images left out because nothing in their map is positive.
+        images: Number of images with a mask, a lesion in view, and a map with positive values.
+        empty: Number of images without positive values in their map, which are left out.
         area: Mean part of the view that is lesion.
-        share: Mean part of the positive map that lies on it.
-        ratio: Share over area; 1 is what a map without aim gives.
-        ratio_of_others: The same with the map of another image: what centring alone gives.
-        gain: The first less the second.
-        hit_rate: Part of the images whose map peaks on the lesion.
+        share: Mean part of the positive map on the lesion.
+        ratio: Share divided by area; 1 for a map without aim.
+        ratio_of_others: The same with the map of another image: the effect of centring alone.
+        gain: `ratio` minus `ratio_of_others`.
+        hit_rate: Part of the images whose map has its peak on the lesion.
         hit_rate_of_others: The same with the map of another image.
     """
 
@@ -77,12 +76,12 @@ def measure_shares(
 def summarise(
     shares: Shares, y_true: ArrayLike, groups: ArrayLike, *, resamples: int = RESAMPLES
 ) -> Pointing:
-    """Return means over images with intervals that resample lesions.
+    """Return means over images with intervals from resampled lesions.
 
-    The ratio is that of the means: the mean of ratios would be ruled by the smallest lesions.
+    The ratio is that of the means, because the smallest lesions would dominate a mean of ratios.
 
     Raises:
-        ValueError: If no image is left that has both a lesion in view and a map.
+        ValueError: If no image has both a lesion in view and a map.
     """
     aimed = np.isfinite(shares.own) & np.isfinite(shares.other)
     kept = aimed & (shares.area > 0)
@@ -111,7 +110,7 @@ def summarise(
 
 
 def others(number: int, *, seed: int = 0) -> NDArray[np.int64]:
-    """Return for each of N images the position of another, drawn at random; each is drawn once."""
+    """Return for each of N images the position of another random one; each is drawn once."""
     if number < 2:  # noqa: PLR2004 (one image has no other)
         raise ValueError("Expected at least two images to exchange their maps.")
     order = np.random.default_rng(seed).permutation(number)

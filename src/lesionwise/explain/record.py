@@ -1,4 +1,4 @@
-"""`explanation.json`: how a run's maps are made, and what came out when they were tested."""
+"""`explanation.json`: the method of a run's maps, and the results of their tests."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,11 +10,11 @@ from lesionwise.explain.pointing import Pointing
 from lesionwise.files import JsonRecord
 
 MODES: Final = ("deletion", "insertion")
-"""Taking places away, and putting them back."""
+"""Removing places, and restoring them."""
 
 
 class Stage(TypedDict):
-    """Which layers are shuffled, and how similar the maps still are."""
+    """The shuffled layers, and the similarity of the maps afterwards."""
 
     layers: str
     similarity: Estimate
@@ -22,19 +22,18 @@ class Stage(TypedDict):
 
 @dataclass(frozen=True)
 class Explanation(JsonRecord):
-    """Everything known about the maps of one model on one part.
+    """The test results of the maps of one model on one part.
 
     Attributes:
-        method: How the maps are made, a value of `cam.Method`.
+        method: Method of the maps, a value of `cam.Method`.
         places: Places of a map down and across.
-        view: Height and width of what the model sees, in pixels.
-        pointing: Maps against lesion masks; None where the data has no masks.
-        by_diagnosis: The same of each true diagnosis with enough lesions.
+        view: Height and width of the model's input, in pixels.
+        pointing: Maps compared with lesion masks; None if the data have no masks.
+        by_diagnosis: The same for each true diagnosis with enough lesions.
         curves: Mean probability of the explained class after each step, by "<deletion|insertion>-<order>".
-        gains: By "<deletion|insertion>-<order>", what the map's own order is better by than that other one;
-            above zero is in its favour.
+        gains: By "<deletion|insertion>-<order>", the advantage of the map's own order over that order.
         cascade: Similarity of the maps to those of the trained network as more layers are shuffled.
-        sample: How many of the images curves and cascade rest on, taken at even steps.
+        sample: Number of images behind curves and cascade, taken at even steps.
     """
 
     method: str
@@ -52,7 +51,7 @@ class Explanation(JsonRecord):
 
 
 def describe_explanation(explanation: Explanation) -> list[str]:
-    """Return what the numbers say, in sentences for somebody who was not there."""
+    """Return the meaning of the numbers, in sentences for other readers."""
     return [
         *([_pointing(explanation.pointing)] if explanation.pointing else []),
         _curves(explanation),
@@ -66,7 +65,7 @@ def _pointing(found: Pointing) -> str:
     centre = (
         "so most of it is aim"
         if own.value > found.ratio_of_others.value - 1 and own.low > 0
-        else "so the larger part of it comes from lesions lying in the middle, and the rest is aim"
+        else "so most of it comes from lesions lying in the middle, and the rest is aim"
         if own.low > 0
         else "so it cannot be distinguished from the habit of photographing lesions in the middle"
     )
@@ -82,7 +81,7 @@ def _curves(explanation: Explanation) -> str:
     sentences = []
     for mode, effect in (
         ("deletion", "Painting over what the map shows first lowers certainty"),
-        ("insertion", "putting that back first raises it"),
+        ("insertion", "restoring that first raises it"),
     ):
         random, other = explanation.gains[f"{mode}-random"], explanation.gains[f"{mode}-other"]
         beyond = _more("the order of another image's map", other)
@@ -99,14 +98,15 @@ def _more(order: str, gain: Estimate) -> str:
 def _cascade(explanation: Explanation) -> str:
     last = explanation.cascade[-1]["similarity"]
     verdict = (
-        "the maps show what was learned" if last.high < HALF_ALIKE else
-        "part of the maps is there without any learning, such as a bright middle"
-    )  # fmt: skip
-    return f"With all weights shuffled, maps are alike by a rank correlation of {_range(last)}: {verdict}."
+        "the maps show what was learned"
+        if last.high < HALF_ALIKE
+        else "part of the maps exists without any learning, such as a bright middle"
+    )
+    return f"With all weights shuffled, the rank correlation of the maps is {_range(last)}: {verdict}."
 
 
 HALF_ALIKE = 0.5
-"""Rank correlation with the maps of a network that knows nothing from which they are called alike."""
+"""Rank correlation with the maps of an untrained network, from which maps count as alike."""
 
 
 def _percent(estimate: Estimate) -> str:

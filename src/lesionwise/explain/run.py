@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from lesionwise.data.preprocess import find_field_of_view
 from lesionwise.errors import DataError, RunError
 from lesionwise.evaluation.runs.predictions import read_run_predictions
 from lesionwise.execution import Execution
-from lesionwise.explain.measure import Explained, explain_images, lesion_shares_of, measure
+from lesionwise.explain.measure import Explained, KeptPart, explain_images, lesion_shares_of, measure
 from lesionwise.explain.overlay import worth_showing, write_overlays
 from lesionwise.explain.page import write_page
 from lesionwise.explain.record import Explanation
@@ -32,10 +31,10 @@ _FRAME_PX = (450, 600)  # enough to find the black border of a round view
 
 @dataclass(frozen=True)
 class Explanations:
-    """What a call left behind.
+    """The results of a call.
 
     Attributes:
-        record: What the tests gave; None where images were named, since a few images test nothing.
+        record: Results of the tests; None if images were named, because a few images are no test.
     """
 
     page: Path
@@ -44,21 +43,17 @@ class Explanations:
 
 
 def explain_run(
-    run: RunFolder,
-    part: str = "val",
-    *,
-    image_ids: Sequence[str] = (),
-    execution: Execution = Execution(),
+    run: RunFolder, part: str = "val", *, image_ids: Sequence[str] = (), execution: Execution = Execution()
 ) -> Explanations:
     """Explain a run's images: test the maps of a part, or draw those of named images.
 
     Args:
-        part: Whose images; those of `test` only after `evaluate --final` looked at them.
-        image_ids: Images of that part to draw; nothing is tested then. Left out, the part is tested, and the
-            images are chosen that a reader should see first.
+        part: Part of the images; `test` only after `evaluate --final` predicted it.
+        image_ids: Images of that part to draw, without tests. Left out, the part is tested, and the images
+            are chosen that a reader should see first.
 
     Raises:
-        RunError: If the test part was not looked at yet, or the data is not what the run was trained with.
+        RunError: If the test part was not predicted yet, or the data are not those of the training.
         DataError: If a named image is not in the part.
     """
     if part == "test" and not run.predictions("test").is_file():
@@ -97,12 +92,12 @@ def _named(data: TrainingData, part: str, image_ids: Sequence[str]) -> NDArray[n
     inside = dict(zip(data.image_id[data.rows(part)].tolist(), data.rows(part).tolist(), strict=True))
     lost = [name for name in image_ids if name not in inside]
     if lost:
-        raise DataError(f"Expected images of {part} but {', '.join(lost)} is not in it. Name another --part.")
+        raise DataError(f"Expected images of {part} but it has no {', '.join(lost)}. Pass another --part.")
     return np.array([inside[name] for name in image_ids], np.int64)
 
 
 def _answers(run: RunFolder, part: str, image_ids: NDArray[np.str_]) -> NDArray[np.float64]:
-    """Return the probabilities that a run gave some images of a part, shape (N, C)."""
+    """Return the probabilities in a run's predictions for some images of a part, shape (N, C)."""
     predictions = read_run_predictions(run, part)
     place = {name: at for at, name in enumerate(predictions.image_id)}
     return predictions.y_prob[[place[name] for name in image_ids.tolist()]]
@@ -131,7 +126,7 @@ def _draw(
     table: pd.DataFrame,
     image_ids: list[str],
 ) -> pd.DataFrame:
-    """Write the overlays of some images and return their rows, in the order given."""
+    """Write the overlays of some images and return their rows, in the given order."""
     positions = {name: at for at, name in enumerate(table["image_id"])}
     for name in image_ids:
         at = positions[name]
@@ -140,15 +135,13 @@ def _draw(
     return table.iloc[[positions[name] for name in image_ids]]
 
 
-def _kept_part(recipe: Recipe, data: TrainingData) -> partial[Box]:
+def _kept_part(recipe: Recipe, data: TrainingData) -> KeptPart:
+    """Return the function to the part of a photograph in the field of view, as fractions of its sides."""
     paths = dict(zip(data.image_id.tolist(), data.dataset.paths, strict=True))
-    return partial(_kept, paths, crop=recipe.field_of_view)
 
+    def kept(image_id: str) -> Box:
+        rows, columns = find_field_of_view(read_image(paths[image_id], _FRAME_PX))
+        height, width = _FRAME_PX
+        return columns.start / width, rows.start / height, columns.stop / width, rows.stop / height
 
-def _kept(paths: dict[str, Path], image_id: str, *, crop: bool) -> Box:
-    """Return the part of a photograph that the field of view keeps, as fractions of its sides."""
-    if not crop:
-        return WHOLE
-    rows, columns = find_field_of_view(read_image(paths[image_id], _FRAME_PX))
-    height, width = _FRAME_PX
-    return columns.start / width, rows.start / height, columns.stop / width, rows.stop / height
+    return kept if recipe.field_of_view else lambda _: WHOLE

@@ -1,8 +1,8 @@
-"""Do maps depend on what was learned: they must change when the weights are shuffled.
+"""Sanity check with shuffled weights: maps must change if the weights change.
 
-Here: the randomised-weights check. From the head downwards, layer by layer, the values of each weight are
-shuffled, which keeps their size and destroys what they know. A map that stays the same shows edges or the
-middle of the image, whatever the model has learned. Letters: K stages.
+From the head downwards, layer by layer, the values of each weight are shuffled, which keeps their size and
+destroys what they learned. A map that stays the same shows edges or the middle of the image, whatever the
+model learned. Letters: K stages.
 
 References:
     Adebayo et al. (2018), https://arxiv.org/abs/1810.03292
@@ -22,14 +22,14 @@ from lesionwise.models.depth import layer_depths
 from lesionwise.models.network import Network
 
 STAGES: Final = 8
-"""Greatest number of stages; deeper networks have several layers shuffled at a time."""
+"""Greatest number of stages; in deeper networks, several layers are shuffled at a time."""
 
 
 def randomised(network: Network, *, seed: int = 0) -> Iterator[tuple[str, Network]]:
-    """Yield the network with more and more of its layers shuffled, from the head to the image.
+    """Yield the network with more and more layers shuffled, from the head to the image.
 
     Yields:
-        What is shuffled so far, and the network; each builds on the one before.
+        The shuffled layers, and the network, which is changed step by step.
     """
     generator = torch.Generator().manual_seed(seed)
     depths = layer_depths(network)
@@ -48,10 +48,7 @@ def randomised(network: Network, *, seed: int = 0) -> Iterator[tuple[str, Networ
 
 
 def rank_similarity(maps: Tensor, others: Tensor) -> NDArray[np.float64]:
-    """Return Spearman's rank correlation of each pair of maps (N, h, w), shape (N,).
-
-    A map that is the same everywhere has no order: its correlation is taken for 0.
-    """
+    """Return Spearman's rank correlation of each pair of maps (N, h, w), shape (N,); 0 for a constant map."""
     ranks = [rankdata(np.asarray(values.flatten(1)), axis=1) for values in (maps, others)]
     first, second = (values - values.mean(axis=1, keepdims=True) for values in ranks)
     spread = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))

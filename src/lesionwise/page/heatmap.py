@@ -1,9 +1,7 @@
-"""Maps laid over photographs: as colour with opacity, or as contours for print.
+"""Maps over photographs: as colour with opacity, or as contours for print.
 
-Not here: what the values mean.
-
-The colours are viridis, which rises evenly in lightness: a step in the map looks the same wherever it is, to
-any colour vision, and in grey. Opacity rises with the value, so that skin without evidence stays as it was.
+The colours are viridis, whose lightness rises evenly: a step in the map looks the same everywhere, with any
+colour vision, and in grey. Opacity rises with the value, so that skin without evidence stays unchanged.
 
 References:
     Smith and van der Walt (2015), viridis, CC0, https://bids.github.io/colormap/
@@ -19,11 +17,11 @@ Pixels = NDArray[np.uint8]
 Float32s = NDArray[np.float32]
 
 OPACITY: Final = 0.7
-"""Of the highest value; lower ones are clearer in proportion."""
+"""Opacity of the highest value; that of lower values is proportional."""
 OUTSIDE: Final = 0.55
-"""Brightness of what a model does not look at."""
+"""Brightness of the part that a model does not see."""
 LEVELS: Final = (0.35, 0.7)
-"""Contours, as parts of the highest value."""
+"""Levels of the contours, as fractions of the highest value."""
 _VIRIDIS: Final = (
     "440154 48186a 472d7b 424086 3b528b 33638d 2c728e 26828e 21918c 1fa088 28ae80 3fbc73 5ec962 84d44b "
     "addc30 d8e219 fde725"
@@ -41,28 +39,28 @@ def viridis(values: Float32s) -> NDArray[np.float64]:
 
 
 def positive_part(values: Float32s) -> Float32s:
-    """Return what is above zero as parts of the highest value; all zero where nothing is."""
+    """Return positive values as fractions of the highest value; all zero if none is positive."""
     kept = np.maximum(values, 0)
     return np.asarray(kept / max(float(kept.max(initial=0)), 1e-12), np.float32)
 
 
-def lay_colour(pixels: Pixels, values: Float32s, *, opacity: float = OPACITY) -> Pixels:
+def lay_colour(pixels: Pixels, values: Float32s) -> Pixels:
     """Return a photograph with a map over it in colour.
 
     Args:
         values: Values in [0, 1], shape (h, w) of any size: stretched over the whole photograph.
     """
     field = np.clip(_stretch(values, pixels.shape[0], pixels.shape[1]), 0, 1)
-    veil = (opacity * field)[..., None]
+    veil = (OPACITY * field)[..., None]
     return np.asarray(np.rint(pixels * (1 - veil) + viridis(field) * veil), np.uint8)
 
 
 def lay_contours(pixels: Pixels, values: Float32s, *, levels: tuple[float, ...] = LEVELS) -> Pixels:
-    """Return a photograph with lines where a map crosses some levels, dark with a white halo.
+    """Return a photograph with lines at some levels of a map, dark with a white halo.
 
     Args:
         values: Values in [0, 1], shape (h, w) of any size.
-        levels: Each in (0, 1); the inner lines are the stronger ones.
+        levels: Each in (0, 1); the lines of higher levels are thicker.
     """
     height, width = pixels.shape[:2]
     field = _stretch(values, _FINE * height, _FINE * width)
@@ -78,11 +76,7 @@ def lay_contours(pixels: Pixels, values: Float32s, *, levels: tuple[float, ...] 
 
 
 def dim_around(pixels: Pixels, seen: tuple[slice, slice]) -> Pixels:
-    """Return a photograph that is darker around what a model looks at.
-
-    Args:
-        seen: Rows and columns of the part that stays as it is.
-    """
+    """Return a photograph that is darker around the part that a model sees (its rows and columns)."""
     drawn: Pixels = np.rint(pixels * OUTSIDE).astype(np.uint8)
     drawn[seen] = pixels[seen]
     return drawn

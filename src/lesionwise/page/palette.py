@@ -1,10 +1,10 @@
-"""Colours: one for each diagnosis everywhere, and the tokens that follow a light or dark scheme."""
+"""Colours: one for each diagnosis, and those of the light and the dark scheme."""
 
 from typing import Final
 
-# Found by search under the simulation of Machado et al. (2009), https://doi.org/10.1109/TVCG.2009.113: told
-# apart with any colour vision, and at least 3:1 against the grounds of their scheme (WCAG 2.2, 1.4.11).
-# Seven hues can do no more: wherever they are used, a label or marker says the same.
+# Found by a search with the simulation of Machado et al. (2009), https://doi.org/10.1109/TVCG.2009.113. They
+# differ for any colour vision, with a contrast of at least 3:1 to the grounds of their scheme (WCAG 2.2).
+# Seven hues can do no more, so a label or marker always gives the same information.
 DIAGNOSIS_COLORS: Final = {
     "akiec": "#b67632",
     "bcc": "#7c4584",
@@ -44,6 +44,6 @@ DARK: Final = {
 }
 
 SHADE: Final = "#1c7079"
-"""Of cells in both schemes: the ink of either is legible on any part of it up to `PALE_INK_ABOVE`."""
+"""Of cells in both schemes; either ink is legible on it up to the opacity `PALE_INK_ABOVE`."""
 PALE_INK: Final = "#fefefe"
 PALE_INK_ABOVE: Final = 0.8

@@ -1,4 +1,4 @@
-"""The HTML shell: one self-contained page, calm and legible, light and dark, on paper and on a phone."""
+"""The HTML shell of all pages: self-contained, light and dark, for paper and for phones."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from lesionwise.wording import counted
 
 
 def templates(*packages: str, html: bool = True) -> Environment:
-    """Return the templates of some packages; a name that a template uses and nobody gave is an error.
+    """Return the templates of some packages; an undefined name in a template is an error.
 
     The filter `counted` writes a number with its noun.
 
     Args:
         packages: Import paths of packages with a folder `templates`; the first that has a template gives it.
-        html: Whether values are escaped as HTML needs it; Markdown of our own numbers needs it not.
+        html: Whether values are escaped for HTML; Markdown of our own numbers needs no escaping.
     """
     made = Environment(
         loader=ChoiceLoader([PackageLoader(package) for package in packages]),
@@ -29,7 +29,7 @@ def templates(*packages: str, html: bool = True) -> Environment:
 
 
 def render_page(package: str, template: str, **values: Any) -> str:  # noqa: ANN401 (whatever the template names)
-    """Return a page as HTML that needs no other file.
+    """Return a self-contained page as HTML.
 
     Args:
         package: Import path of the package whose `templates` folder holds the template.

@@ -1,9 +1,7 @@
-"""Figures as SVG that follow the page: the same drawing in a light and in a dark scheme.
+"""Figures as SVG that follow the scheme of the page, light or dark.
 
-Not here: what is drawn.
-
-matplotlib draws with the light colours; in the SVG each becomes a CSS variable with that colour to fall
-back on, so that a figure is right inside a page of either scheme and in a file of its own.
+matplotlib draws with the light colours. In the SVG each becomes a CSS variable with that colour as a
+fallback, so a figure fits into a page of either scheme and into a file of its own.
 """
 
 import io
@@ -27,7 +25,7 @@ from lesionwise.files import write_text
 from lesionwise.page.palette import DIAGNOSIS_COLORS, LIGHT, PALE_INK, PALE_INK_ABOVE, SHADE
 
 Drawing = tuple[Figure, pd.DataFrame, str]
-"""A figure, the table that it is drawn from, and a title for those who cannot see it."""
+"""A figure, its table, and a title for people who cannot see it."""
 
 _STYLE: Final[dict[Any, Any]] = {  # matplotlib's own key type is a list of all its keys
     "axes.axisbelow": True,
@@ -89,11 +87,11 @@ def shade_cells(axes: Axes, depths: NDArray[np.float64], texts: Sequence[Sequenc
 
 
 def figure_svg(figure: Figure, *, name: str, title: str) -> str:
-    """Return a figure as an SVG element that names itself to screen readers.
+    """Return a figure as an SVG element with a title for screen readers.
 
     Args:
         figure: Drawn inside `figure_style`.
-        name: Sets its ids apart from those of other figures on the page.
+        name: Distinguishes its ids from those of other figures on the page.
     """
     buffer = io.StringIO()
     with figure_style():
@@ -112,7 +110,7 @@ def write_figure(folder: Path, name: str, figure: Figure, table: pd.DataFrame, t
 
     Args:
         folder: Where both go, as `<name>.svg` and `<name>.csv`.
-        name: Name of the figure; sets its ids apart from those of others on the page.
+        name: Name of the figure, which distinguishes its ids from those of others on the page.
     """
     svg = figure_svg(figure, name=name, title=title)
     write_text(folder / f"{name}.svg", svg)

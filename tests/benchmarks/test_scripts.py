@@ -9,8 +9,9 @@ import pytest
 from conftest import ROOT
 
 LABORATORY = ROOT / "benchmarks"
-ELSEWHERE = {  # not of this project; a script says so
-    *("crepes", "deel", "keras", "mapie", "monai", "netcal", "pytorch_ood", "skimage", "tensorflow"),
+ELSEWHERE = {  # not of this project, or of an extra that its tests do without; a script says so
+    *("crepes", "deel", "keras", "mapie", "monai", "netcal", "onnxruntime", "pytorch_ood", "skimage"),
+    "tensorflow",
     "torch_uncertainty",
 }
 

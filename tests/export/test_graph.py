@@ -79,13 +79,16 @@ def small_graph() -> BundleGraph:
     return BundleGraph([Member(random_network(), view(RECIPE))], CALIBRATION.scaling, rejection()).eval()
 
 
-def exporter_that_fails(monkeypatch: pytest.MonkeyPatch, failing: set[bool]) -> None:
+def exporter_that_fails(
+    monkeypatch: pytest.MonkeyPatch, failing: set[bool], kind: type[Exception] = torch.onnx.OnnxExporterError
+) -> None:
     """Let PyTorch's present (`dynamo`) or earlier exporter refuse every network, as both refuse some."""
     export = torch.onnx.export
 
     def refuse(*given: object, dynamo: bool, **named: object) -> object:
         if dynamo in failing:
-            raise torch.onnx.OnnxExporterError(f"no operator of dynamo={dynamo}\n## a long report")
+            raised = torch.onnx.OnnxExporterError if dynamo else kind
+            raise raised(f"no operator of dynamo={dynamo}\n## a long report")
         return export(*given, dynamo=dynamo, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(torch.onnx, "export", refuse)
@@ -104,10 +107,25 @@ def test_a_network_that_only_the_earlier_exporter_takes_answers_as_in_pytorch(
         assert len(engine.run(images(number, SIZE), None)["probabilities"]) == number
 
 
+def test_a_bundle_whose_embedding_is_not_that_of_pytorch_is_refused(tmp_path: Path) -> None:
+    graph = small_graph()
+    exported = to_onnx(graph, SIZE)
+    content = seal(exported.content, describe(outputs=exported.outputs))
+    engine = Engine(Bundle(tmp_path / "model.onnx", content, "0" * 64, open_content(content)))
+    right = engine.run
+    half = {"embedding": 0.5}
+    engine.run = lambda *given: {  # type: ignore[method-assign]
+        name: value * half.get(name, 1) for name, value in right(*given).items()
+    }
+    with pytest.raises(BundleError, match=r"expected the embedding of PyTorch within 1% but it is off by"):
+        verify_parity(graph, engine)
+
+
+@pytest.mark.parametrize("kind", [torch.onnx.OnnxExporterError, AttributeError, AssertionError])
 def test_a_network_that_no_exporter_takes_is_refused_with_both_reasons(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
-    exporter_that_fails(monkeypatch, {True, False})
+    exporter_that_fails(monkeypatch, {True, False}, kind)
     both = "as ONNX: no operator of dynamo=True; nor can its earlier exporter: no operator of dynamo=False"
     with pytest.raises(BundleError, match=both) as found:
         to_onnx(small_graph(), SIZE)

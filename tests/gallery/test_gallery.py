@@ -117,10 +117,14 @@ def test_a_gallery_that_lacks_a_part_is_refused(gallery: Gallery, tmp_path: Path
     write_arrays(path, {key: array for key, array in arrays.items() if key != name}, record)
     with pytest.raises(DataError, match="is no gallery that this version"):
         load_gallery(path)
-    short = arrays | {"embeddings": arrays["embeddings"][:-1]}
-    write_arrays(path, short, record)
-    with pytest.raises(DataError, match="is no gallery that this version"):
-        load_gallery(path)
+    for wrong in (
+        {"embeddings": arrays["embeddings"][:-1]},
+        {"forms": np.zeros_like(arrays["forms"])},
+        {"forms": arrays["forms"].astype(np.int64)},
+    ):
+        write_arrays(path, arrays | wrong, record)
+        with pytest.raises(DataError, match="is no gallery that this version"):
+            load_gallery(path)
 
 
 def test_appending_adds_what_is_new_and_joins_lesions(
@@ -192,4 +196,5 @@ def test_a_gallery_of_one_lesion_finds_nothing_else(engine: Engine, drawn: Datas
     made = make_gallery(engine, one, tmp_path / "one.safetensors")[0].write()
     opened = load_gallery(made.path, engine)
     assert opened.similar(engine.predict(drawn.paths[0])) == [[]]
-    assert len(opened.similar(engine.predict(drawn.paths[-1]))[0]) == 1
+    found = opened.similar(engine.predict(drawn.paths[-1]))[0]
+    assert [similar.percentile for similar in found] == [1.0]

@@ -155,7 +155,7 @@ class Gallery:
             return ()
         return (
             f"{self.path}: each search compares all {counted(len(self), 'image')}.",
-            'To make it faster, run: pip install "lesionwise[gallery]".',
+            'To make it faster, install faiss with: pip install "lesionwise[gallery]".',
             "If faiss was missing when the gallery was made, run the same lesionwise gallery with --append.",
         )
 
@@ -200,7 +200,9 @@ class Gallery:
 
     def percentile(self, distance: float) -> float:
         """Return the part of the gallery's own images that have a nearer lesion than this, from 0 to 1."""
-        return float(np.searchsorted(self.reference, distance) / max(1, len(self.reference)))
+        if not len(self.reference):  # one lesion alone has no other to be near
+            return 1.0
+        return float(np.searchsorted(self.reference, distance) / len(self.reference))
 
     def nearest(
         self, units: Floats, count: int, *, leave_out: Sequence[Iterable[str]]

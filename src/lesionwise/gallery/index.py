@@ -39,6 +39,8 @@ class Index:
 
     def __init__(self, content: NDArray[np.uint8]) -> None:
         faiss = _import_faiss()
+        if content.dtype != np.uint8:
+            raise ValueError("Expected the bytes of an index.")
         try:
             self._index = faiss.deserialize_index(np.array(content))
             self._groups = faiss.extract_index_ivf(self._index)

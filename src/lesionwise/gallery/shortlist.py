@@ -31,6 +31,8 @@ _COMPONENTS: Final = 128
 _SAMPLED: Final = 2000  # images that the components are computed from
 _ROUNDS: Final = 3  # of subspace iteration
 _AT_ONCE: Final = 1000  # images that are shortened
+_VERIFIED: Final = 20  # images whose short forms are computed again when a gallery is opened
+_VERIFIED_TO: Final = 1e-3
 _ROUNDING: Final = 1e-5  # more than a distance of short forms is wrong by in float32
 
 
@@ -73,7 +75,11 @@ class Shortlist:
         """
         middle, axes, forms = (arrays[name] for name in ("middle", "axes", "forms"))
         count, numbers = embeddings.shape
-        if (middle.shape, axes.shape[1:], forms.shape) != ((numbers,), (numbers,), (count, len(axes) + 1)):
+        shapes = (middle.shape, axes.shape[1:], forms.shape)
+        if shapes != ((numbers,), (numbers,), (count, len(axes) + 1)) or forms.dtype != np.float32:
+            raise ValueError("Expected short forms of these embeddings.")
+        some = np.unique(np.linspace(0, count - 1, _VERIFIED, dtype=np.int64))
+        if not np.allclose(forms[some], _shorten(embeddings[some], middle, axes), atol=_VERIFIED_TO):
             raise ValueError("Expected short forms of these embeddings.")
         return cls(middle, axes, forms, read_index(arrays["index"], forms) if "index" in arrays else None)
 

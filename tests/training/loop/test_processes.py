@@ -32,7 +32,11 @@ def test_one_process_alone_does_all_itself() -> None:
             2,
             r"mix images in pairs, cannot share it evenly\. Set it to 4 or 8",
         ),
-        ({"batch_size": 20, "accumulate": 4}, 2, r"Set it to 16 or 24,"),
+        (
+            {"batch_size": 20, "accumulate": 4},
+            2,
+            r"cannot share it evenly in 4 parts \(accumulate\)\. Set it to 16 or 24,",
+        ),
         ({"probe": "logistic", "weights": "published", "batch_size": 64}, 2, "probe fits one layer"),
     ],
 )

@@ -40,6 +40,13 @@ def test_an_epoch_shows_every_training_image_at_most_once_and_val_in_order() -> 
     )
 
 
+def test_parts_of_a_batch_that_never_fills_are_refused() -> None:
+    train = ImageRows(PIXELS, Y, np.arange(40))
+    ImageDataModule(train, None, make_recipe(batch_size=40, accumulate=4), seed=0)
+    with pytest.raises(RunError, match=r"divides batches of 64 images, but train has 40 images\."):
+        ImageDataModule(train, None, make_recipe(batch_size=64, accumulate=4), seed=0)
+
+
 def test_a_batch_that_was_read_leaves_no_page_of_the_file_in_memory(tmp_path: Path) -> None:
     if not Path("/proc/self/smaps").is_file():
         pytest.skip("needs Linux")

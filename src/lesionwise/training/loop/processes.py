@@ -155,11 +155,12 @@ def verify_share(recipe: Recipe, processes: int) -> None:
     unit = (processes * 2 if mixes and processes > 1 else processes) * recipe.accumulate
     if recipe.batch_size % unit:
         why = ", which mix images in pairs," if mixes else ""
+        parts = f" in {recipe.accumulate} parts (accumulate)" if recipe.accumulate > 1 else ""
         higher = -(-recipe.batch_size // unit) * unit
         lower = higher - unit
         raise RunError(
             f"batch_size = {recipe.batch_size} is the number of images of a step of all processes together, "
-            f"and {counted(processes, 'process', 'processes')}{why} cannot share it evenly. Set it to "
+            f"and {counted(processes, 'process', 'processes')}{why} cannot share it evenly{parts}. Set it to "
             f"{f'{lower} or ' if lower else ''}{higher}, or change --devices."
         )
 

@@ -94,6 +94,11 @@ class ImageDataModule(L.LightningDataModule):
                 f"{recipe.batch_size}, but train has {counted(len(train), 'image')} and val {watched}. "
                 "Lower batch_size, or train with fewer --devices."
             )
+        if recipe.accumulate > 1 and len(train) < recipe.batch_size:
+            raise RunError(
+                f"accumulate = {recipe.accumulate} divides batches of {recipe.batch_size} images, but train "
+                f"has {counted(len(train), 'image')}. Set accumulate to 1 or lower batch_size."
+            )
         self.train = train
         self.val = val
         self.batch_size = recipe.batch_size

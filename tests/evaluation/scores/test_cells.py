@@ -8,7 +8,7 @@ import pytest
 
 from evaluation.simulation import Simulated
 from lesionwise.evaluation.calibration.decision_curve import decision_curve_table
-from lesionwise.evaluation.scores import bootstrap, cells
+from lesionwise.evaluation.scores import bootstrap, cells, resampled
 from lesionwise.evaluation.scores.bootstrap import resample_weights
 from lesionwise.evaluation.scores.cells import Cells, draw_sums
 from lesionwise.evaluation.scores.curves import precision_recall_table, reliability_table, roc_table
@@ -59,3 +59,19 @@ def test_the_bands_of_many_images_are_those_of_few_and_cost_no_more(
     assert (many[value] == few[value]).all()  # the curve itself is exact
     width = (few["high"] - few["low"]).mean()
     assert (many["high"] - many["low"]).mean() == pytest.approx(width, rel=0.15)
+
+
+def test_the_bands_of_a_rare_class_among_many_images_hold_its_curves() -> None:
+    rng = np.random.default_rng(0)
+    images = bootstrap.MANY + 1000
+    truth = (rng.random(images) > 0.002).astype(int)
+    rare = 1 / (1 + np.exp(rng.normal(size=images) + 4 * truth))
+    prob = np.stack([rare, 1 - rare, np.zeros(images)], axis=1)  # the third class has no image
+    lesion = np.arange(images)
+    for curve, value in ((roc_table, "sensitivity"), (precision_recall_table, "precision")):
+        table = curve(truth, prob, lesion, resamples=50)
+        assert len(table) == 2 * 101
+        assert table[value].between(table["low"] - 1e-6, table["high"] + 1e-6).all()
+    found = resampled.score_all(truth, prob)["average_precision"][:2]
+    drawn = resampled.draw_all(truth, prob, lesion, resamples=50, seed=0)["average_precision"][:, :2]
+    assert (np.abs(drawn.mean(axis=0) - found) < drawn.std(axis=0)).all()

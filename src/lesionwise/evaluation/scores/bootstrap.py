@@ -18,7 +18,7 @@ from lesionwise.evaluation.scores.weights import Floats, Lesions, Truth
 RESAMPLES: Final = 2_000
 LEVEL: Final = 0.95
 MANY: Final = 100_000
-"""Samples from which on lesions are joined to units, and scores ranked in steps, for the intervals."""
+"""With more samples, lesions are joined to units, and scores ranked in steps, for the intervals."""
 MOST_UNITS: Final = 500
 _EXACT: Final = 1e-9  # sums of thirds end beside 0 and 1
 _BLOCK_BYTES: Final = 4_000_000  # weights held at a time: what fits a processor's cache is added up fastest

@@ -19,7 +19,7 @@ from scipy.sparse import csr_array
 from lesionwise.evaluation.scores.bootstrap import MANY, block_size, join_lesions, resample_counts
 from lesionwise.evaluation.scores.weights import Floats, Integers, Lesions
 
-_STEPS: Final = 512  # in which probabilities are ranked for the intervals of many images
+_STEPS: Final = 512  # in which each of two kinds is ranked for the intervals of many images
 _FEW: Final = 100  # cells; ladders have thousands, whose sums are added up in double precision later
 _DENSE: Final = 0.1  # from this part of filled cells on a dense product is faster
 
@@ -66,12 +66,16 @@ def draw_sums(
         yield {name: np.asarray((table @ counts).T, float) for name, table in tables.items()}
 
 
-def ranked(score: Floats) -> Floats:
+def ranked(score: Floats, positive: NDArray[np.bool_]) -> Floats:
     """Return scores that order images for an interval: as they are, or in steps if there are many."""
-    return in_steps(score) if len(score) > MANY else score
+    return in_steps(score, positive) if len(score) > MANY else score
 
 
-def in_steps(score: Floats) -> Floats:
-    """Return scores as numbers of steps that hold about equally many of them."""
-    edges = np.unique(np.quantile(score, np.arange(1, _STEPS) / _STEPS))
-    return np.searchsorted(edges, score, "right").astype(float)
+def in_steps(score: Floats, positive: NDArray[np.bool_]) -> Floats:
+    """Return scores as numbers of steps, each with some 1 / `_STEPS` of either kind at most.
+
+    Steps that hold equally many of all samples would put most of a rare class into one.
+    """
+    kinds = [np.sort(kind) for kind in (score[positive], score[~positive]) if len(kind)]
+    chosen = [kind[np.linspace(0, len(kind) - 1, _STEPS + 1).astype(int)] for kind in kinds]
+    return np.searchsorted(np.unique(np.concatenate(chosen)), score, "right").astype(float)

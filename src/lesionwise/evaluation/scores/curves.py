@@ -107,7 +107,9 @@ def _table(
     truth, prob = sample
     drawable = [index for index in range(prob.shape[1]) if 0 < np.count_nonzero(truth == index) < len(truth)]
     drawn: dict[int, list[Floats]] = {index: [] for index in drawable}
-    cells = {str(index): _ladder(truth == index, ranked(prob[:, index])) for index in drawable}
+    cells = {
+        str(index): _ladder(truth == index, ranked(prob[:, index], truth == index)) for index in drawable
+    }
     for sums in draw_sums(cells, groups, truth, resamples=resamples, seed=0):
         for index in drawable:
             drawn[index].append(curve(*_counts(sums[str(index)])))

@@ -38,7 +38,7 @@ def _tables(truth: Integers, prob: Floats, *, coarse: bool = False) -> dict[str,
     called, classes = prob.argmax(axis=1), prob.shape[1]
     right, none = called == truth, np.zeros(len(truth), np.intp)
     confidence, bin_ = probability.confidence_bins(prob)
-    levels, rank = selective.confidence_ranks(in_steps(confidence)[:, None] if coarse else prob)
+    levels, rank = selective.confidence_ranks(in_steps(confidence, ~right)[:, None] if coarse else prob)
     tables = {
         "confusion": Cells(truth * classes + called, classes**2),
         "log_loss": Cells(none, 1, probability.surprises(truth, prob)),
@@ -48,8 +48,8 @@ def _tables(truth: Integers, prob: Floats, *, coarse: bool = False) -> dict[str,
         "sure_and_wrong": Cells(rank, levels, (~right).astype(float)),
     }
     for index in range(classes):
-        score = in_steps(prob[:, index]) if coarse else prob[:, index]
-        cell, steps = ranking.ladder_cells(truth == index, score)
+        positive, score = truth == index, prob[:, index]
+        cell, steps = ranking.ladder_cells(positive, in_steps(score, positive) if coarse else score)
         tables[f"ladder {index}"] = Cells(cell, 3 * steps + 1)
     return tables
 

@@ -65,10 +65,11 @@ def risk_coverage_table(
 ) -> pd.DataFrame:
     """Return the `error` among the surest images, for each part of all, `answered`, from 0.05 to 1."""
     truth, prob = check_arguments(y_true, y_prob)
-    wrong = (prob.argmax(axis=1) != truth).astype(float)
+    mistaken = prob.argmax(axis=1) != truth
+    wrong = mistaken.astype(float)
     levels, rank = confidence_ranks(prob)
     (error,) = _on_grid(sum_by(rank, levels)[None], sum_by(rank, levels, values=wrong)[None])
-    levels, rank = confidence_ranks(ranked(prob.max(axis=1))[:, None])
+    levels, rank = confidence_ranks(ranked(prob.max(axis=1), mistaken)[:, None])
     cells = {"all": Cells(rank, levels), "wrong": Cells(rank, levels, wrong)}
     drawn = [
         _on_grid(sums["all"], sums["wrong"])

@@ -86,7 +86,7 @@ def verify_bundle_path(path: Path) -> None:
     """Make sure that a bundle exists, or that a model of that name is included."""
     if str(path) not in SHIPPED and not str(path).startswith(PREFIX) and not path.exists():
         raise BundleError(
-            f"{path}: expected a bundle, or one of the models that ship ({', '.join(SHIPPED)}), but there is "
+            f"{path}: expected a bundle, or an included model ({', '.join(SHIPPED)}), but there is "
             f"no such file.{did_you_mean(str(path), SHIPPED)}"
         )
 

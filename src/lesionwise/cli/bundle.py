@@ -148,11 +148,15 @@ def export(
         )
     require("torch")
     from lesionwise.export.run import export_run
+    from lesionwise.training.loop.tracking import log_bundle, verify_tracked
 
     with run_to_write(run), sole_writer(path), show_work() as execution:
+        tracked = verify_tracked(opened)
         bundle = export_run(
             opened, path, name=name, precision=precision, licence=licence, card=text, execution=execution
         )
+        if tracked:
+            log_bundle(opened, bundle)
     check = bundle.description.precision_check
     if check:
         print_note(

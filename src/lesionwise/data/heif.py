@@ -7,7 +7,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Final
 
-from lesionwise.errors import needing
+from lesionwise.errors import MissingExtraError
 
 _BRANDS_OF_HEIC: Final = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _BRANDS_OF_AVIF: Final = (b"avif", b"avis")
@@ -29,7 +29,9 @@ def is_avif(content: bytes) -> bool:
 @cache
 def prepare_heic() -> None:
     """Teach Pillow to read HEIC."""
-    with needing("pillow_heif"):
+    try:
         import pillow_heif  # noqa: PLC0415 (an extra)
+    except ImportError as error:  # missing, or without a library that it links to
+        raise MissingExtraError("heif", "pillow-heif") from error
     pillow_heif.options.DECODE_THREADS = 1
     pillow_heif.register_heif_opener(thumbnails=False)

@@ -55,7 +55,6 @@ from lesionwise.run_folder import RunFolder, trained_with
 from lesionwise.split.split_file import Split, read_split
 from lesionwise.training.fit import load_best_network
 from lesionwise.training.loop.hardware import choose_device
-from lesionwise.training.loop.tracking import log_bundle, verify_tracked
 from lesionwise.training.rejection import write_numbers
 from lesionwise.training.run import prepare_again
 from lesionwise.training.step.augment import evaluation_view
@@ -78,8 +77,7 @@ def export_run(
 
     If the run has no calibration or has not learnt which pictures are not lesion images, this is done first,
     and its files stay in the run. Learning needs the data folder; without it, the bundle rejects no picture.
-    `test` is not read. The file is written after all checks; a run that is tracked in MLflow gets it as its
-    model there.
+    `test` is not read. The file is written after all checks.
 
     Args:
         run: A trained run, or the folder of `lesionwise ensemble`.
@@ -90,8 +88,7 @@ def export_run(
         RunError: If a run lacks something, or runs do not fit each other.
         BundleError: If the bundle would not answer like the run, or int8 has no use for it.
     """
-    tracked = verify_tracked(run)
-    runs, stages = made_of(run), Stages(execution.progress, _STAGES + (precision != "fp32") + tracked)
+    runs, stages = made_of(run), Stages(execution.progress, _STAGES + (precision != "fp32"))
     recipes = [load_recipe(member.config) for member in runs]
     _verify_exportable(runs, recipes)
     verify_countable(runs[0], precision)
@@ -147,9 +144,6 @@ def export_run(
         stages.begin(f"measuring the bundle in {precision}")
         bundle = in_precision(bundle, exported.content, run, runs[0], precision)
     write_bundle(bundle)
-    if tracked:
-        stages.begin("logging the bundle in MLflow")
-        log_bundle(run, Engine(bundle))
     return bundle
 
 

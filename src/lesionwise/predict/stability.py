@@ -3,9 +3,8 @@
 Not here: the changes (`lesionwise.data.harmless`) and the shares (`lesionwise.evaluation.stability`).
 
 Each changed picture is compared with its original from a file of the same kind: a JPEG with the file as it
-    is,
-pixels with the pixels of the file as a PNG would store them. So each row shows its change alone. Letters: K
-ways of one picture.
+is, pixels with the pixels of the file as a PNG would store them. So each row shows its change alone. Letters:
+K ways of one picture.
 """
 
 from collections.abc import Iterator, Sequence

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from conftest import make_recipe
+from lesionwise.bundle.load import Bundle
 from lesionwise.errors import MissingExtraError, RecipeError, RunError
-from lesionwise.export.run import export_run
+from lesionwise.export import run as export_module
 from lesionwise.files import read_json, write_json
 from lesionwise.recipe import load_recipe
 from lesionwise.run_folder import RunFolder
@@ -58,13 +59,16 @@ from lesionwise.bundle.engine import Engine
 from lesionwise.export.run import export_run
 from lesionwise.recipe import load_recipe
 from lesionwise.run_folder import RunFolder
+from lesionwise.training.loop.tracking import log_bundle, verify_tracked
 from lesionwise.training.run import train
 if __name__ == "__main__":
     for folder in ("a", "b"):
         recipe = load_recipe(sys.argv[1], ["logger=mlflow"])
         train(recipe, sys.argv[2], out=os.path.join(sys.argv[3], folder))
     run = RunFolder(Path(sys.argv[3], "a"))
+    assert verify_tracked(run)
     bundle = export_run(run, run.path / "model.onnx")
+    log_bundle(run, bundle)
     import mlflow, mlflow.onnx, mlflow.pyfunc
     from mlflow.tracking import MlflowClient
     client = MlflowClient("sqlite:///" + os.path.join(sys.argv[3], "mlflow.db"))
@@ -145,7 +149,31 @@ def test_a_record_that_the_store_lacks_is_named_before_anything_is_written(
     assert not (tmp_path / "mlflow.db").exists()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
     with pytest.raises(RunError, match="its record cannot be read"):
-        export_run(run, tmp_path / "model.onnx")
+        tracking.verify_tracked(run)
+    write_json(run.path / "mlflow.json", {})
+    with pytest.raises(RunError, match="its record cannot be read"):
+        tracking.verify_tracked(run)
+
+
+def test_an_export_that_only_measures_logs_no_model() -> None:
+    """Only `bundle export` logs: a store may be a server that others read."""
+    for name in ("log_bundle", "verify_tracked"):
+        assert not hasattr(export_module, name)
+
+
+def test_a_store_that_takes_no_model_is_named_with_the_bundle_that_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exceptions = pytest.importorskip("mlflow.exceptions", reason="the extra mlflow is not installed")
+
+    def refuse(*_: object) -> None:
+        raise exceptions.MlflowException("no such endpoint")
+
+    monkeypatch.setattr(tracking, "_log", refuse)
+    monkeypatch.setattr(tracking, "Engine", lambda bundle: bundle)
+    written = Bundle(tmp_path / "model.onnx", b"", "0" * 64, None)  # type: ignore[arg-type]
+    with pytest.raises(RunError, match=r"model\.onnx: was written, but MLflow .*: no such endpoint"):
+        tracking.log_bundle(RunFolder(tmp_path / "run"), written)
 
 
 def test_a_resumed_run_goes_on_with_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoa
 
 from lesionwise.bundle.benchmark import draw_images
 from lesionwise.bundle.engine import Engine
+from lesionwise.bundle.load import Bundle
 from lesionwise.errors import MissingExtraError, RunError
 from lesionwise.files import read_json, write_json
 from lesionwise.recipe import Recipe
@@ -74,21 +75,33 @@ def verify_tracked(run: RunFolder) -> bool:
     try:
         with quiet_lightning():
             MlflowClient(_store_of(run)).get_run(read_json(record)["run_id"])
-    except MlflowException as error:
+    except (MlflowException, KeyError) as error:
         raise RunError(
             f"{run.path}: is tracked in MLflow, but its record cannot be read. {remedy}"
         ) from error
     return True
 
 
-def log_bundle(run: RunFolder, engine: Engine) -> None:
+def log_bundle(run: RunFolder, bundle: Bundle) -> None:
     """Log a bundle as an ONNX model of a run that is tracked in MLflow, with a signature and an example.
 
     The example is a drawn lesion, so that no image of the data leaves the machine.
 
-    Args:
-        engine: The bundle, ready to answer.
+    Raises:
+        RunError: If MLflow does not take the model.
     """
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 (an extra)
+
+    try:
+        with quiet_lightning():
+            _log(run, Engine(bundle))
+    except MlflowException as error:
+        raise RunError(
+            f"{bundle.path}: was written, but MLflow did not take it as the model of {run.path}: {error}"
+        ) from error
+
+
+def _log(run: RunFolder, engine: Engine) -> None:
     import mlflow.onnx  # noqa: PLC0415 (an extra)
     import onnx  # noqa: PLC0415 (a second)
     from mlflow.models import Model, infer_signature  # noqa: PLC0415 (an extra)
@@ -98,22 +111,21 @@ def log_bundle(run: RunFolder, engine: Engine) -> None:
     example: dict[str, Any] = {"image": draw_images(takes.input.size, 1)}
     if takes.metadata is not None:
         example["metadata"] = np.zeros((1, takes.metadata.length), np.float32)
-    with quiet_lightning():
-        mlflow.set_tracking_uri(_store_of(run))
-        record = MlflowClient().get_run(read_json(run.path / _RECORD)["run_id"]).info
-        kept = MlflowClient().create_logged_model(record.experiment_id, "model", source_run_id=record.run_id)
-        Model.log(
-            None,
-            mlflow.onnx,
-            run_id=record.run_id,
-            model_id=kept.model_id,
-            onnx_model=onnx.load_from_string(engine.bundle.content),
-            signature=infer_signature(example, engine.run(example["image"], example.get("metadata"))),
-            input_example=example,
-            onnx_execution_providers=["CPUExecutionProvider"],
-            pip_requirements=[f"mlflow=={mlflow.__version__}", "onnx", "onnxruntime"],
-            save_as_external_data=False,
-        )
+    mlflow.set_tracking_uri(_store_of(run))
+    record = MlflowClient().get_run(read_json(run.path / _RECORD)["run_id"]).info
+    kept = MlflowClient().create_logged_model(record.experiment_id, "model", source_run_id=record.run_id)
+    Model.log(
+        None,
+        mlflow.onnx,
+        run_id=record.run_id,
+        model_id=kept.model_id,
+        onnx_model=onnx.load_from_string(engine.bundle.content),
+        signature=infer_signature(example, engine.run(example["image"], example.get("metadata"))),
+        input_example=example,
+        onnx_execution_providers=["CPUExecutionProvider"],
+        pip_requirements=[f"mlflow=={mlflow.__version__}", "onnx", "onnxruntime"],
+        save_as_external_data=False,
+    )
 
 
 def _verify_installed() -> None:

@@ -3,7 +3,7 @@
 #
 # guess     An exact index gives the distance 0 for a vector that it holds, however many vectors are asked for at once.
 # versions  faiss-cpu 1.15.1, numpy 2.4.6, Python 3.11 (CPU)
-# behaviour From 20 queries on, `IndexFlatL2` computes |x|² + |y|² - 2xy instead of |x - y|². In 32 bits the difference of large numbers is not
+# behaviour With many queries in a call (1,000 here), `IndexFlatL2` computes |x|² + |y|² - 2xy instead of |x - y|². In 32 bits the difference of large numbers is not
 #           exact: for features with a mean of 3, self-distances of up to .006 appear; with a mean of 30, of up to .5, and more
 #           than the distance to a copy with noise of .01. Whoever looks for identical pictures by `distance == 0`
 #           finds them one at a time and misses some of them together. No error, no warning.

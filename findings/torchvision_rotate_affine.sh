@@ -6,7 +6,7 @@
 # behaviour `rotate(30)` turns to the left, as Pillow, OpenCV, SciPy and scikit-image do. `affine(angle=30)` turns to the right. So do
 #           kornia's `RandomRotation` (left) and `RandomAffine` (right), and MONAI's `Rotate` turns to the right. The documentation
 #           states each direction, in its own place. Whoever states the angle of a made-up photograph, or undoes one
-#           transform with the other, gets twice the angle. No error, no warning.
+#           transform with the other, gets twice the angle. No error, no warning. (kornia and MONAI were asked apart from this script.)
 # exit      0 as described; 1 if both turn the same way
 set -eu
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT

@@ -1,10 +1,13 @@
 import io
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from lesionwise.cli import console
-from lesionwise.cli.console import Display
+from lesionwise.cli.console import Display, describe_evaluation
+from lesionwise.evaluation.scores.evaluate import evaluate
+from lesionwise.labels import CODES
 from lesionwise.progress import Stages
 
 
@@ -106,3 +109,15 @@ def test_a_quiet_display_prints_nothing(monkeypatch: pytest.MonkeyPatch) -> None
 def test_json_is_printed_letter_by_letter(capsys: pytest.CaptureFixture[str]) -> None:
     console.print_result("", {"a": ":warning: [bold]"}, as_json=True)
     assert ":warning: [bold]" in capsys.readouterr().out
+
+
+def test_both_numbers_of_a_share_have_commas() -> None:
+    truth = np.repeat(np.arange(7), 3000)
+    prob = np.full((len(truth), 7), 0.1)
+    prob[np.arange(len(truth)), np.where(np.arange(len(truth)) % 2, truth, (truth + 1) % 7)] = 0.4
+    scores = evaluate(
+        [CODES[index] for index in truth], prob, np.arange(len(truth)).astype(str), resamples=20
+    )
+    text = describe_evaluation(scores, "many")
+    assert "1,500 of 3,000 images" in text
+    assert "it misses 1,500 of 3,000 melanoma images" in text

@@ -249,7 +249,7 @@ def _facts(bundle: "Bundle") -> dict[str, str]:
         "image": reading,
         "outputs": ", ".join(description.outputs),
         "precision": description.precision
-        + (f" ({check.changed} of {counted(check.images, 'decision')} on cal changed)" if check else ""),
+        + (f" ({check.changed:,} of {counted(check.images, 'decision')} on cal changed)" if check else ""),
         **_precision_facts(description),
         **_calibration_facts(description.calibration),
     }
@@ -268,7 +268,7 @@ def _precision_facts(description: "Description") -> dict[str, str]:
         change = check.balanced_accuracy_change or 0
         auto = "auto may choose it" if keeps_promise(check) else "too much for auto"
         found[f"in {name}"] = (
-            f"the likeliest diagnosis of {check.top_changed} of {counted(check.images, 'image')} of cal "
+            f"the likeliest diagnosis of {check.top_changed:,} of {counted(check.images, 'image')} of cal "
             f"changed, balanced accuracy by {change:+.4f}: {auto}"
         )
     return found

@@ -298,7 +298,7 @@ def describe_evaluation(evaluation: "Evaluation", title: str, *, judged: bool = 
         index, images = CODES.index(code), evaluation.support[code]
         recall = evaluation.per_class[code].get("recall")
         found = (
-            f"{recall!s:25}   {evaluation.confusion[index][index]} of {counted(images, 'image')}"
+            f"{recall!s:25}   {evaluation.confusion[index][index]:,} of {counted(images, 'image')}"
             if recall
             else ""
         )
@@ -330,7 +330,7 @@ def verdict_on(evaluation: "Evaluation", part: str = "") -> str:
         melanomas = "no image shows a melanoma"
     else:
         missed = round(support * (1 - recall.value))
-        melanomas = f"it misses {missed} of {counted(support, 'melanoma image')}"
+        melanomas = f"it misses {missed:,} of {counted(support, 'melanoma image')}"
     return f"Verdict{part and f' on {part}'}: {always} ({score} against {floor:.3f}); {melanomas}."
 
 

@@ -310,7 +310,7 @@ def _report_known(metadata: Path, table: "MetadataTable", pictures: "Pictures") 
             f"{metadata}: has no row for any of the {counted(len(pictures), 'image')}: it names {theirs}, "
             f"and the first image is {ours}. Check that the ids match."
         )
-    print_note(table.columns, f"{metadata}: has a row for {known} of {counted(len(pictures), 'image')}.")
+    print_note(table.columns, f"{metadata}: has a row for {known:,} of {counted(len(pictures), 'image')}.")
 
 
 def _verify_bare_ids(pictures: "Pictures") -> None:

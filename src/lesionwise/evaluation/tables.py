@@ -122,7 +122,7 @@ def predicted(predictions: Predictions, images: Sequence[str], source: str) -> P
                 "of these files, or name both in the truth as the predictions do."
             )
         raise DataError(
-            f"{source}: no prediction for {len(lost)} of {counted(len(images), 'image')}, such as "
+            f"{source}: no prediction for {len(lost):,} of {counted(len(images), 'image')}, such as "
             f"{lost[0]}; the predictions name images such as {min(names)}. Predict them too, or pass a "
             "truth of the predicted images only."
         )
@@ -169,7 +169,7 @@ def rows_of(predictions: Predictions, table: pd.DataFrame, source: str) -> pd.Da
     lost = sorted(set(images) - set(name))
     if lost:
         raise DataError(
-            f"{source}: lacks {len(lost)} of {counted(len(images), 'predicted image')}, such as {lost[0]}; "
+            f"{source}: lacks {len(lost):,} of {counted(len(images), 'predicted image')}, such as {lost[0]}; "
             f"it names images such as {min(known, default='none')}."
         )
     rows: pd.DataFrame = table.set_index("image_id", drop=False).loc[[name[image] for image in images]]

@@ -56,7 +56,7 @@ def _measure(
     rows = np.flatnonzero(ids.isin(lesions.index))
     if len(rows) < len(lesions) or not len(rows):
         raise DataError(
-            f"{folder}: has {len(rows)} of {counted(len(lesions), f'{PART} image')} of the split. Pass the "
+            f"{folder}: has {len(rows):,} of {counted(len(lesions), f'{PART} image')} of the split. Pass the "
             "data that the model was made with."
         )
     rule = engine.description.input

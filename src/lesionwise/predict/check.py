@@ -129,7 +129,7 @@ def check_claims(engine: Engine, dataset: Dataset) -> ClaimCheck:
     rows = _rows_of(dataset, digests)
     if len(rows) < len(digests):
         raise DataError(
-            f"{dataset.folder}: lacks {len(digests) - len(rows)} of {counted(len(digests), 'image')} that "
+            f"{dataset.folder}: lacks {len(digests) - len(rows):,} of {counted(len(digests), 'image')} that "
             "the bundle names. Pass the data that it was tested on."
         )
     paths = dataset.paths
@@ -163,7 +163,7 @@ def _check_stability(engine: Engine, dataset: Dataset, missing: str) -> list[Row
         return []
     rows, all_images = _rows_of(dataset, claim.measured_on), len(claim.measured_on)
     if len(rows) < all_images:
-        missing = f"{all_images - len(rows)} of {counted(all_images, 'image')} of cal"
+        missing = f"{all_images - len(rows):,} of {counted(all_images, 'image')} of cal"
     changes = {} if missing else stability_of(engine, dataset, rows, _groups_of(dataset, rows)).changes
     found = {
         (change, aspect): share.value

@@ -59,7 +59,7 @@ def _pictures_of(table: pd.DataFrame, folder: Path, truth: Path) -> tuple[list[s
     missing = sorted(set(table["image_id"]) - set(known.values()))
     if missing:
         raise DataError(
-            f"{truth}: {folder} lacks {len(missing)} of {counted(len(table), 'image')}, such as "
+            f"{truth}: {folder} lacks {len(missing):,} of {counted(len(table), 'image')}, such as "
             f"{missing[0]}. Leave these rows out, or pass the folder that has them."
         )
     return list(known), [pictures[name] for name in known]

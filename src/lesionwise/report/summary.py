@@ -52,7 +52,7 @@ def _melanomas(evaluation: Evaluation) -> str:
     row = np.asarray(evaluation.confusion)[INDEX["mel"]]
     found, total = int(row[INDEX["mel"]]), int(row.sum())
     interval = _range(evaluation.per_class["mel"]["recall"])
-    sentence = f"It calls {found} of {counted(total, 'melanoma image')} melanoma ({interval})."
+    sentence = f"It calls {found:,} of {counted(total, 'melanoma image')} melanoma ({interval})."
     missed = {code: int(count) for code, count in zip(CODES, row, strict=True) if code != "mel" and count}
     if missed:
         worst = max(missed, key=lambda code: missed[code])

@@ -166,8 +166,8 @@ def _known_names(ids: Sequence[str], group: Mapping[str, str], name: str) -> lis
     unknown = sorted(set(different) - set(known))
     if unknown:
         raise DataError(
-            f"the table of lesions lacks {len(unknown)} of {counted(len(different), f'{name} image')}, such "
-            f"as {unknown[0]}; it names images such as {next(iter(group), 'none')}, so they cannot be "
+            f"the table of lesions lacks {len(unknown):,} of {counted(len(different), f'{name} image')}, "
+            f"such as {unknown[0]}; it names images such as {next(iter(group), 'none')}, so they cannot be "
             "judged. The included table is that of HAM10000; pass the table of other images with --table "
             "(image_id,lesion_id,dx)."
         )

@@ -89,7 +89,7 @@ def verify_unseen(
             continue
         first = table.iloc[seen[0]]
         raise LeakError(
-            f"{len(seen)} of {counted(len(rows), f'{held} image')}, such as {first['image_id']} of lesion "
+            f"{len(seen):,} of {counted(len(rows), f'{held} image')}, such as {first['image_id']} of lesion "
             f"{first['lesion_id']}, or other photographs of their lesions, made the weights from which this "
             f"training starts ({origin.path}). Pass {origin.split}, so that test and cal stay unseen, or "
             "other data. If your images only have the same ids by chance, add a prefix to their image and "

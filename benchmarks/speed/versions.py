@@ -13,13 +13,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import perf_counter, process_time
+from time import perf_counter
 
-import numpy as np
-
-from lesionwise import load_model
+from engine_speed import pace
 
 MODELS = ("best", "larger")
 BATCHES = (1, 8, 32)
@@ -27,25 +24,10 @@ SECONDS = 4
 ROUNDS = 3
 
 
-def pace(model: str, batch: int) -> tuple[float, float]:
+def decoded(model: str, batch: int) -> tuple[float, float]:
     """Return the images per second of wall time and of processor time, in this process."""
     cores = len(os.sched_getaffinity(0))
-    engine = load_model(model, threads=cores, streams=cores)
-    shape = (batch, *engine.description.input.size, 3)
-    images = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
-
-    def run(until: float) -> int:
-        done = 0
-        while perf_counter() < until:
-            engine.run(images)
-            done += batch
-        return done
-
-    with ThreadPoolExecutor(cores) as callers:
-        list(callers.map(run, [perf_counter() + 1] * cores))
-        wall, processor = perf_counter(), process_time()
-        done = sum(callers.map(run, [wall + SECONDS] * cores))
-        return done / (perf_counter() - wall), done / (process_time() - processor)
+    return pace(model, cores, cores, batch, SECONDS)
 
 
 def predict(model: str, images: str) -> tuple[float, float]:
@@ -88,6 +70,8 @@ def main(earlier: str, now: str, images: str, rounds: str = str(ROUNDS)) -> None
 
 if __name__ == "__main__":
     if sys.argv[1] in {"decoded", "files"}:
-        print(*(pace(sys.argv[2], int(sys.argv[3])) if sys.argv[1] == "decoded" else predict(*sys.argv[2:4])))
+        print(
+            *(decoded(sys.argv[2], int(sys.argv[3])) if sys.argv[1] == "decoded" else predict(*sys.argv[2:4]))
+        )
     else:
         main(*sys.argv[1:])

@@ -1,5 +1,6 @@
 """A gallery with an index finds what one without it finds."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -130,3 +131,9 @@ def test_a_large_gallery_gets_an_index_and_keeps_it_when_it_grows(
     assert again.shortlist.index.shape == made.shortlist.forms.shape
     done = lesionwise("similar", drawn.paths[0], "--gallery", made.path, "--model", model)
     assert (done.code, "pip install" in done.err) == (0, False)
+
+
+def test_an_index_without_faiss_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(MissingExtraError, match=r'needs faiss, .*pip install "lesionwise\[gallery\]"'):
+        Index(np.zeros(8, np.uint8))

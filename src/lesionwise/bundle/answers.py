@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lesionwise.bundle.decide import Decision, Decisions, decide
 from lesionwise.bundle.description import Description
 from lesionwise.data.images import Pixels, read_image
-from lesionwise.errors import DataError, ImageError, MissingExtraError
+from lesionwise.errors import DataError, ImageError, needing
 from lesionwise.labels import CODES, INDEX
 from lesionwise.names import inert_name, shortest_names
 
@@ -163,10 +163,8 @@ class Answers(Sequence[Answer]):
             MissingExtraError: If pandas is not installed.
             DataError: If two images have the same id, such as a file that was passed twice.
         """
-        try:
+        with needing("pandas"):
             import pandas as pd  # noqa: PLC0415 (an extra)
-        except ModuleNotFoundError as error:
-            raise MissingExtraError("eval", "pandas") from error
         columns = self.columns(self._unique_ids(), list(map(inert_name, self._all_names)))
         return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lesionwise.bundle.texts import printable
-from lesionwise.errors import BundleError, MissingExtraError
+from lesionwise.errors import BundleError, needing
 from lesionwise.files import file_sha256
 
 PREFIX: Final = "hub:"
@@ -90,10 +90,8 @@ def _parse(name: str) -> tuple[str, str | None]:
 
 
 def _client() -> Any:  # noqa: ANN401 (an extra)
-    try:
+    with needing("huggingface_hub"):
         import huggingface_hub  # noqa: PLC0415 (an extra, and seconds)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("hub", "huggingface_hub") from error
     return huggingface_hub
 
 

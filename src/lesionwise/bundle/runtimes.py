@@ -18,7 +18,7 @@ from lesionwise.bundle.description import Precision
 from lesionwise.bundle.int8 import Ranges, round_convolutions
 from lesionwise.bundle.texts import printable
 from lesionwise.data.workspace import usable_cores
-from lesionwise.errors import BundleError, MissingExtraError
+from lesionwise.errors import BundleError, MissingExtraError, needing
 
 Runtime = Literal["openvino", "onnxruntime"]
 RUNTIMES: Final[tuple[Runtime, ...]] = ("openvino", "onnxruntime")
@@ -129,10 +129,8 @@ def _start_openvino(
 
 
 def _start_onnxruntime(content: bytes, names: tuple[str, ...], threads: int | None, streams: int) -> Run:
-    try:
+    with needing("onnxruntime"):
         import onnxruntime  # noqa: PLC0415 (an extra)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("onnxruntime", "onnxruntime") from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ONLY_ERRORS
     options.intra_op_num_threads = max(1, (threads or usable_cores()) // streams)

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lesionwise.errors import BundleError, MissingExtraError
+from lesionwise.errors import BundleError, needing
 from lesionwise.export.file_kind import file_kind
 from lesionwise.export.keras_model import as_text, exported, verify_arrays
 from lesionwise.export.onnx_model import TOLERANCE, Floats, ForeignModel, short
@@ -81,10 +81,8 @@ def read_weights(path: Path, recipe: str, size: tuple[int, int] | None) -> Forei
 
 def _read(path: Path) -> Layers:
     """Return name and arrays of each layer, convolutions first, else in the order of the layers."""
-    try:
+    with needing("h5py"):
         import h5py  # noqa: PLC0415 (comes with Keras)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("keras", "h5py") from error
     try:
         with h5py.File(path) as file:
             if "model_config" in file.attrs:

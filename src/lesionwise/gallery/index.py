@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionwise.errors import MissingExtraError
+from lesionwise.errors import MissingExtraError, needing
 
 LEAST: Final = 50_000
 """Images from which on a gallery gets an index."""
@@ -104,10 +104,7 @@ def read_index(content: NDArray[np.uint8], forms: NDArray[np.float32]) -> Index 
 
 
 def _import_faiss() -> Any:  # noqa: ANN401 (a module without types)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of the interface that SWIG wrote for it
-            import faiss  # noqa: PLC0415 (an extra)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("faiss", "gallery") from error
+    with needing("faiss"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the interface that SWIG wrote for it
+        import faiss  # noqa: PLC0415 (an extra)
     return faiss

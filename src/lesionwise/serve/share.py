@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from lesionwise.errors import LesionwiseError, MissingExtraError
+from lesionwise.errors import LesionwiseError, needing
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -70,8 +70,6 @@ def shared(address: str) -> Iterator[str]:
 
 
 def _import_ngrok() -> "ModuleType":
-    try:
+    with needing("ngrok"):
         import ngrok  # noqa: PLC0415 (an extra)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("share", "ngrok") from error
     return cast("ModuleType", ngrok)

@@ -21,10 +21,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from lesionwise.data.phantom import Imbalance, diagnoses, write_phantom
-from lesionwise.data.phantom.canvas import Canvas
+from lesionwise.data.phantom.canvas import Canvas, outline, traced_area
 from lesionwise.data.phantom.fields import ramp, smooth_noise
-from lesionwise.data.phantom.outline import outline, traced_area
-from lesionwise.data.phantom.plan import HAM_LESIONS, LARGEST_RATIO, count_lesions, plan_lesions
+from lesionwise.data.phantom.plan import CLINICS, LARGEST_RATIO, count_lesions, plan_lesions
 from lesionwise.errors import RunError
 from lesionwise.labels import CODES, MALIGNANT
 
@@ -196,7 +195,7 @@ def test_no_class_falls_below_the_number_asked_for_or_above_the_cap(
 
 def test_ham_imbalance_ranks_the_classes_as_ham10000_does() -> None:
     counts = count_lesions(12, "ham")
-    assert sorted(CODES, key=counts.__getitem__) == sorted(CODES, key=HAM_LESIONS.__getitem__)
+    assert sorted(CODES, key=counts.__getitem__) == sorted(CODES, key=lambda dx: CLINICS[dx].lesions)
     assert counts["nv"] > sum(counts[dx] for dx in CODES if dx != "nv")
 
 

@@ -23,8 +23,7 @@ from lesionwise.bundle.precision import choose_precision, computable_precisions
 from lesionwise.bundle.runtimes import Pixels, Runtime
 from lesionwise.data.images import read_image
 from lesionwise.data.phantom.diagnoses import draw_lesion
-from lesionwise.data.phantom.photograph import take_photograph
-from lesionwise.data.phantom.skin import draw_lots_for_skin
+from lesionwise.data.phantom.photograph import draw_lots_for_skin, take_photograph
 from lesionwise.data.workspace import usable_cores
 from lesionwise.labels import CODES
 from lesionwise.progress import SILENT, Progress, Stages

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from lesionwise.bundle.engine import Engine
 from lesionwise.data.images import fit_image, read_image
 from lesionwise.data.phantom.diagnoses import draw_lesion
-from lesionwise.data.phantom.photograph import take_photograph
-from lesionwise.data.phantom.skin import draw_lots_for_skin
+from lesionwise.data.phantom.photograph import draw_lots_for_skin, take_photograph
 from lesionwise.errors import BundleError
 from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.export.onnx_model import ForeignModel, verify_columns

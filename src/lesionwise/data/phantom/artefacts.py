@@ -26,7 +26,7 @@ def draw_hairs(picture: Field, rng: np.random.Generator, count: int, *, scale: f
     lie = rng.uniform(0.0, np.pi)
     strokes = [(_hair(picture, rng, lie, scale), float(rng.uniform(1.0, 3.2)) * scale) for _ in range(count)]
     colour = _DARK_HAIR if rng.random() < 0.75 else _PALE_HAIR  # noqa: PLR2004
-    _paint(picture, colour, draw_strokes(picture.shape[:2], strokes) * np.float32(0.85))
+    _paint(picture, colour, draw_strokes(picture.shape[:2], strokes) * 0.85)
 
 
 def add_bubbles(picture: Field, rng: np.random.Generator) -> None:
@@ -44,9 +44,9 @@ def draw_bubbles(picture: Field, rng: np.random.Generator, count: int, *, scale:
         for shift, size in ((0.0, 1.0), (0.0, 0.86), (0.0, 0.74), (-0.42, 0.16))
     ]
     outer, middle, inner, glint = discs
-    _paint(picture, (0.95, 0.93, 0.92), np.clip(outer - middle, 0.0, 1.0) * np.float32(0.55))
-    _paint(picture, (0.25, 0.20, 0.20), np.clip(middle - inner, 0.0, 1.0) * np.float32(0.30))
-    _paint(picture, (1.0, 1.0, 1.0), glint * np.float32(0.85))
+    _paint(picture, (0.95, 0.93, 0.92), np.clip(outer - middle, 0.0, 1.0) * 0.55)
+    _paint(picture, (0.25, 0.20, 0.20), np.clip(middle - inner, 0.0, 1.0) * 0.30)
+    _paint(picture, (1.0, 1.0, 1.0), glint * 0.85)
 
 
 def add_ruler(picture: Field, rng: np.random.Generator) -> None:
@@ -61,7 +61,7 @@ def add_ruler(picture: Field, rng: np.random.Generator) -> None:
         ys = np.array((base, tip))
         path = np.stack((np.full(2, position) + tilt * ys, height - ys if flipped else ys), axis=1)
         strokes.append((path, 2.5))
-    _paint(picture, (0.08, 0.08, 0.09), draw_strokes((height, width), strokes) * np.float32(0.9))
+    _paint(picture, (0.08, 0.08, 0.09), draw_strokes((height, width), strokes) * 0.9)
 
 
 def _hair(picture: Field, rng: np.random.Generator, lie: float, scale: float) -> Points:

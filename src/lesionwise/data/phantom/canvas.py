@@ -1,13 +1,17 @@
-"""The canvas that one lesion is drawn on, and the inks of skin.
+"""The canvas that one lesion is drawn on, the inks of skin, and the outline of a lesion.
 
 A lesion is kept as what it does to light, not as a picture: light from the skin beneath is
 multiplied by `transmission`, and `scatter` is added. So one drawing lies on any skin and
 under any lamp, and the photographs of a lesion show the same lesion.
+
+What is not here: how sharply pigment ends at the outline; each diagnosis decides that with `ramp`.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from lesionwise.data.phantom.fields import Field, Pixels, Points, as_pixels, ramp, smooth_noise
 
@@ -25,6 +29,10 @@ SOOT: Colour = (1.30, 1.35, 1.30)
 
 # The side of the canvas in lesion radii; a drawing fades out before it.
 _SIDE_IN_RADII = 3.2
+# Noise beyond this many standard deviations would push a lobe off the canvas.
+_LARGEST_LOBE = 1.5
+_REACH_IN_RADII = 1.45
+_CURVE_POINTS = 180
 
 
 @dataclass(frozen=True)
@@ -94,20 +102,18 @@ class Canvas:
         picked: Field = values[row, column]
         return picked
 
-    def absorb(self, ink: Colour, density: Field) -> None:
+    def absorb(self, ink: Colour, where: Field, density: float = 1.0) -> None:
         """Lay an ink over all that has been drawn; a density of 1 is a well pigmented lesion."""
-        for plane, scattered, absorption in zip(self._transmission, self._scatter, ink, strict=True):
-            passed = np.exp(density * np.float32(-absorption))
-            np.multiply(plane, passed, out=plane)
-            np.multiply(scattered, passed, out=scattered)
+        passed = np.exp(where * density * -np.asarray(ink, np.float32)[:, None, None])
+        self._transmission *= passed
+        self._scatter *= passed
 
-    def cover(self, colour: Colour, opacity: Field) -> None:
+    def cover(self, colour: Colour, where: Field, opacity: float = 1.0) -> None:
         """Lay a turbid film (a scar, scale, a veil) over all that has been drawn."""
-        clear = 1.0 - opacity
-        for plane, scattered, value in zip(self._transmission, self._scatter, colour, strict=True):
-            np.multiply(plane, clear, out=plane)
-            np.multiply(scattered, clear, out=scattered)
-            np.add(scattered, opacity * np.float32(value), out=scattered)
+        film = where * opacity
+        self._transmission *= 1.0 - film
+        self._scatter *= 1.0 - film
+        self._scatter += film * np.asarray(colour, np.float32)[:, None, None]
 
     def finish(self, area: Field) -> Drawing:
         """Return the drawing, faded out towards the border of the canvas."""
@@ -119,3 +125,50 @@ class Canvas:
             scatter=as_pixels(np.moveaxis(self._scatter * window, 0, 2)),
             area=as_pixels(area),
         )
+
+
+def outline(canvas: Canvas, *, elongation: float, lobes: float, jag_px: float) -> Field:
+    """Return the depth inside a lesion's outline in pixels, negative outside.
+
+    Args:
+        elongation: Long axis over short axis, 1 or more.
+        lobes: Size of bulges and bays as a fraction of the radius; asymmetry.
+
+    Returns:
+        A field over the canvas, negative along its whole border.
+    """
+    turn = canvas.between(0.0, math.pi)
+    along = canvas.x * math.cos(turn) + canvas.y * math.sin(turn)
+    across = canvas.y * math.cos(turn) - canvas.x * math.sin(turn)
+    distance: Field = np.sqrt(along * along / elongation + across * across * elongation)
+    bulge = np.clip(canvas.noise(canvas.radius * 0.9), -_LARGEST_LOBE, _LARGEST_LOBE)
+    notches = jag_px * canvas.noise(max(9.0, canvas.radius * 0.14))
+    depth = canvas.radius * (1.0 + lobes * bulge) - distance + notches
+    reach = np.maximum(np.abs(canvas.x), np.abs(canvas.y))
+    within: Field = np.minimum(depth, _REACH_IN_RADII * canvas.radius - reach)
+    return within
+
+
+def border(canvas: Canvas, depth: Field, angles: Points) -> Points:
+    """Return where rays from the centre leave the lesion, as distances in pixels, shape (N,)."""
+    distances = np.arange(0.0, canvas.side / 2, 1.5)
+    ways = np.stack((np.cos(angles), np.sin(angles)), axis=1)
+    rays = canvas.side / 2 + distances[None, :, None] * ways[:, None, :]
+    inside = canvas.value_at(depth, rays.reshape(-1, 2)).reshape(len(angles), -1) > 0
+    inside[:, 0] = True
+    last = inside.shape[1] - 1 - np.argmax(inside[:, ::-1], axis=1)
+    exits: Points = distances[last]
+    return exits
+
+
+def traced_area(canvas: Canvas, depth: Field) -> Field:
+    """Return the area within the curve that a hand would trace: 1 inside, 0 outside.
+
+    A segmentation is one closed curve without holes; a thresholded field need not be.
+    """
+    angles = np.linspace(0.0, 2.0 * math.pi, _CURVE_POINTS, endpoint=False)
+    ways = np.stack((np.cos(angles), np.sin(angles)), axis=1)
+    curve = canvas.side / 2 + border(canvas, depth, angles)[:, None] * ways
+    image = Image.new("L", (canvas.side, canvas.side))
+    ImageDraw.Draw(image).polygon(curve.ravel().tolist(), fill=1)
+    return np.asarray(image, dtype=np.float32)

@@ -2,17 +2,18 @@
 
 Size, overall depth of colour, and contrast of the structures are drawn from the same ranges
 for every diagnosis as far as its nature allows, so that structure decides and colour does not.
-What is not here: how a structure looks (`pigment`, `vessels`, `surface`).
+What is not here: how a structure looks (`structures`).
 
 References:
     Kittler et al., Dermatoscopy consensus (2016), https://doi.org/10.1016/j.jaad.2015.12.038
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from lesionwise.data.phantom import pigment, surface, vessels
+from lesionwise.data.phantom import structures
 from lesionwise.data.phantom.canvas import (
     BLOOD,
     DEEP_MELANIN,
@@ -23,9 +24,10 @@ from lesionwise.data.phantom.canvas import (
     Canvas,
     Colour,
     Drawing,
+    outline,
+    traced_area,
 )
 from lesionwise.data.phantom.fields import Field, ramp
-from lesionwise.data.phantom.outline import outline, traced_area
 
 # Radius in pixels of a 600x450 photograph; the same for all, as size must not tell.
 _RADII_PX = (62.0, 160.0)
@@ -44,7 +46,7 @@ def _paint_akiec(canvas: Canvas) -> Field:
     inside = ramp(depth, -14.0, 16.0)
     _tint(canvas, inside, brown=_pale_or_brown(canvas), red=canvas.between(0.1, 0.4))
     if canvas.chance(0.7):
-        surface.draw_strawberry(
+        structures.draw_strawberry(
             canvas,
             inside,
             spacing_px=canvas.between(19.0, 27.0),
@@ -52,8 +54,8 @@ def _paint_akiec(canvas: Canvas) -> Field:
             opacity=canvas.between(0.25, 0.6),
         )
     else:
-        vessels.draw_dotted_vessels(canvas, inside, density=canvas.between(0.6, 1.1))
-    surface.draw_scale(canvas, inside, opacity=canvas.between(0.3, 0.7))
+        structures.draw_dotted_vessels(canvas, inside, density=canvas.between(0.6, 1.1))
+    structures.draw_scale(canvas, inside, opacity=canvas.between(0.3, 0.7))
     return depth
 
 
@@ -62,21 +64,21 @@ def _paint_bcc(canvas: Canvas) -> Field:
     depth = outline(canvas, elongation=canvas.between(1.0, 1.4), lobes=0.14, jag_px=3.0)
     inside = ramp(depth, -12.0, 14.0)
     _tint(canvas, inside, brown=0.6 * _pale_or_brown(canvas), red=canvas.between(0.1, 0.35))
-    canvas.cover((0.93, 0.82, 0.82), inside * np.float32(canvas.between(0.05, 0.3)))
+    canvas.cover((0.93, 0.82, 0.82), inside, canvas.between(0.05, 0.3))
     core = ramp(depth, 6.0, 14.0)
     if canvas.chance(0.75):
         count = int(canvas.rng.integers(3, 9))
-        pigment.draw_nests(canvas, core, count=count, density=canvas.between(0.4, 1.0))
+        structures.draw_nests(canvas, core, count=count, density=canvas.between(0.4, 1.0))
     if canvas.chance(0.45):
-        pigment.draw_leaves(canvas, depth, density=canvas.between(0.8, 1.2))
-    vessels.draw_arborising_vessels(
+        structures.draw_leaves(canvas, depth, density=canvas.between(0.8, 1.2))
+    structures.draw_arborising_vessels(
         canvas,
         ramp(depth, -10.0, 4.0),
         trees=int(canvas.rng.integers(2, 6)),
         density=canvas.between(0.5, 1.1),
     )
     if canvas.chance(0.4):
-        vessels.draw_erosion(canvas, core, density=canvas.between(0.7, 1.1))
+        structures.draw_erosion(canvas, core, density=canvas.between(0.7, 1.1))
     return depth
 
 
@@ -86,17 +88,19 @@ def _paint_bkl(canvas: Canvas) -> Field:
     inside = ramp(depth, -1.5, 2.5)
     level = canvas.between(0.25, 1.0)
     _tint(canvas, inside, brown=level, red=canvas.between(0.0, 0.2))
-    canvas.absorb(KERATIN, inside * np.float32(canvas.between(0.1, 0.45)))
+    canvas.absorb(KERATIN, inside, canvas.between(0.1, 0.45))
     core = ramp(depth, 5.0, 11.0)
     if canvas.chance(0.5):
-        surface.draw_fissures(
+        structures.draw_fissures(
             canvas, core, spacing_px=canvas.between(17.0, 26.0), density=canvas.between(0.3, 0.75)
         )
     else:
-        surface.draw_comedones(
+        structures.draw_comedones(
             canvas, core, spacing_px=canvas.between(34.0, 55.0), density=canvas.between(0.6, 1.2)
         )
-    surface.draw_milia(canvas, core, spacing_px=canvas.between(30.0, 55.0), opacity=canvas.between(0.4, 0.9))
+    structures.draw_milia(
+        canvas, core, spacing_px=canvas.between(30.0, 55.0), opacity=canvas.between(0.4, 0.9)
+    )
     return depth
 
 
@@ -105,11 +109,11 @@ def _paint_df(canvas: Canvas) -> Field:
     depth = outline(canvas, elongation=canvas.between(1.0, 1.2), lobes=0.07, jag_px=2.0)
     fade = ramp(depth, -10.0, 0.35 * canvas.radius)
     _tint(canvas, fade, brown=_pale_or_brown(canvas), red=canvas.between(0.05, 0.4))
-    lines = pigment.honeycomb(
+    lines = structures.honeycomb(
         canvas, spacing_px=canvas.between(12.0, 17.0), disorder=0.9, width=-0.35, uneven=0.2
     )
-    canvas.absorb(MELANIN, lines * fade * np.float32(canvas.between(0.3, 0.6)))
-    surface.draw_scar(canvas, reach=canvas.between(0.35, 0.6), opacity=canvas.between(0.4, 0.85))
+    canvas.absorb(MELANIN, lines * fade, canvas.between(0.3, 0.6))
+    structures.draw_scar(canvas, reach=canvas.between(0.35, 0.6), opacity=canvas.between(0.4, 0.85))
     return depth
 
 
@@ -120,18 +124,18 @@ def _paint_mel(canvas: Canvas) -> Field:
     slope = _slope(canvas)
     patches = np.clip(0.75 + 0.4 * canvas.noise(0.45 * canvas.radius) + 0.4 * slope, 0.15, 1.9)
     _tint(canvas, inside * patches, brown=canvas.between(0.35, 1.0), red=canvas.between(0.0, 0.3))
-    lines = pigment.honeycomb(
+    lines = structures.honeycomb(
         canvas, spacing_px=canvas.between(17.0, 25.0), disorder=1.7, width=-0.1, uneven=0.55
     )
     where = ramp(canvas.noise(0.6 * canvas.radius) - slope, -0.7, 0.2) * inside
-    canvas.absorb(MELANIN, lines * where * np.float32(canvas.between(0.45, 1.0)))
+    canvas.absorb(MELANIN, lines * where, canvas.between(0.45, 1.0))
     blotch = ramp(canvas.noise(0.5 * canvas.radius) + slope, 0.3, 1.5) * inside
-    canvas.absorb(SOOT, blotch * np.float32(canvas.between(0.2, 0.7)))
+    canvas.absorb(SOOT, blotch, canvas.between(0.2, 0.7))
     core = ramp(depth, 5.0, 15.0)
     clues: list[Callable[[], None]] = [
-        lambda: pigment.draw_veil(canvas, core, opacity=canvas.between(0.3, 0.6)),
-        lambda: pigment.draw_streaks(canvas, depth, density=canvas.between(0.8, 1.3)),
-        lambda: pigment.draw_regression(canvas, inside, opacity=canvas.between(0.35, 0.65)),
+        lambda: structures.draw_veil(canvas, core, opacity=canvas.between(0.3, 0.6)),
+        lambda: structures.draw_streaks(canvas, depth, density=canvas.between(0.8, 1.3)),
+        lambda: structures.draw_regression(canvas, inside, opacity=canvas.between(0.35, 0.65)),
         lambda: _absorb_globules(canvas, core, irregular=1.0),
     ]
     chosen = canvas.rng.permutation(len(clues))[: int(canvas.rng.integers(2, 4))]
@@ -149,10 +153,10 @@ def _paint_nv(canvas: Canvas) -> Field:
     _tint(canvas, inside * profile, brown=brown, red=canvas.between(0.0, 0.3))
     pattern = canvas.rng.random()
     if pattern < 0.6:  # noqa: PLR2004
-        lines = pigment.honeycomb(
+        lines = structures.honeycomb(
             canvas, spacing_px=canvas.between(14.0, 21.0), disorder=0.9, width=-0.1, uneven=0.15
         )
-        canvas.absorb(MELANIN, lines * inside * np.float32(canvas.between(0.3, 0.8)))
+        canvas.absorb(MELANIN, lines * inside, canvas.between(0.3, 0.8))
     if pattern > 0.45:  # noqa: PLR2004
         _absorb_globules(canvas, inside, irregular=0.0)
     return depth
@@ -165,7 +169,7 @@ def _paint_vasc(canvas: Canvas) -> Field:
     _tint(canvas, inside, brown=canvas.between(0.0, 0.35), red=canvas.between(0.2, 0.6))
     inks: tuple[Colour, ...] = (BLOOD, VENOUS_BLOOD, DEEP_MELANIN)
     ink = inks[int(canvas.rng.choice(3, p=(0.45, 0.4, 0.15)))]
-    vessels.draw_lacunae(
+    structures.draw_lacunae(
         canvas,
         ramp(depth, 4.0, 9.0),
         spacing_px=canvas.between(22.0, 36.0),
@@ -174,15 +178,15 @@ def _paint_vasc(canvas: Canvas) -> Field:
     )
     if canvas.chance(0.4):
         haze = ramp(canvas.noise(0.4 * canvas.radius), 0.2, 1.0) * inside
-        canvas.cover((0.86, 0.80, 0.86), haze * np.float32(canvas.between(0.2, 0.45)))
+        canvas.cover((0.86, 0.80, 0.86), haze, canvas.between(0.2, 0.45))
     return depth
 
 
 def _tint(canvas: Canvas, region: Field, *, brown: float, red: float) -> None:
     """Lay the lesion's own even colour."""
     uneven = 1.0 + 0.15 * canvas.noise(0.4 * canvas.radius) + 0.10 * canvas.noise(9.0)
-    canvas.absorb(MELANIN, region * uneven * np.float32(brown))
-    canvas.absorb(BLOOD, region * uneven * np.float32(red))
+    canvas.absorb(MELANIN, region * uneven, brown)
+    canvas.absorb(BLOOD, region * uneven, red)
 
 
 def _pale_or_brown(canvas: Canvas) -> float:
@@ -192,21 +196,21 @@ def _pale_or_brown(canvas: Canvas) -> float:
 
 def _slope(canvas: Canvas) -> Field:
     """Return a field that rises from -1 to 1 across the lesion: what makes it asymmetric."""
-    angle = canvas.between(0.0, 2.0 * np.pi)
-    rise = canvas.x * np.float32(np.cos(angle)) + canvas.y * np.float32(np.sin(angle))
-    return np.clip(rise / np.float32(canvas.radius), -1.0, 1.0)
+    angle = canvas.between(0.0, 2.0 * math.pi)
+    rise = canvas.x * math.cos(angle) + canvas.y * math.sin(angle)
+    return np.clip(rise / canvas.radius, -1.0, 1.0)
 
 
 def _absorb_globules(canvas: Canvas, region: Field, *, irregular: float) -> None:
     """Lay brown globules, regular or irregular, over a region."""
-    clods = pigment.globules(
+    clods = structures.globules(
         canvas,
         region,
         spacing_px=canvas.between(16.0, 23.0),
         radius_px=canvas.between(4.5, 6.5),
         irregular=irregular,
     )
-    canvas.absorb(MELANIN, clods * np.float32(canvas.between(0.45, 1.0)))
+    canvas.absorb(MELANIN, clods, canvas.between(0.45, 1.0))
 
 
 _PAINTERS: Mapping[str, Callable[[Canvas], Field]] = {

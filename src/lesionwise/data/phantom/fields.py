@@ -38,8 +38,7 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale_px: flo
     left, top = rng.uniform(0.5, 1.5, 2)
     box = (left, top, left + width / scale_px, top + height / scale_px)
     resized = Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC, box=box)
-    noise: Field = np.asarray(resized, dtype=np.float32) * np.float32(_INTERPOLATION_GAIN)
-    return noise
+    return np.asarray(resized, dtype=np.float32) * _INTERPOLATION_GAIN
 
 
 def ramp(field: Field, start: float, end: float) -> Field:
@@ -103,4 +102,4 @@ def _averaged(image: Image.Image, soft_px: float) -> Field:
     image = image.reduce(_SUPERSAMPLING)
     if soft_px:
         image = image.filter(ImageFilter.GaussianBlur(soft_px))
-    return np.asarray(image, dtype=np.float32) * np.float32(1 / 255)
+    return np.asarray(image, dtype=np.float32) * (1 / 255)

@@ -1,6 +1,8 @@
-"""One photograph of a lesion: view, skin, artefacts, light, lens, sensor and JPEG.
+"""One photograph of a lesion: skin, view, artefacts, light, lens, sensor and JPEG.
 
-Here everything varies that has nothing to do with the diagnosis.
+Here everything varies that has nothing to do with the diagnosis. One `Skin` belongs to one lesion, so its
+photographs agree in tone; its fine pattern is drawn anew for each of them, since no two show the same
+stretch of skin.
 """
 
 import math
@@ -10,9 +12,8 @@ import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
 from lesionwise.data.phantom import artefacts
-from lesionwise.data.phantom.canvas import Drawing
-from lesionwise.data.phantom.fields import Field, Pixels, as_pixels, ramp
-from lesionwise.data.phantom.skin import Skin, draw_skin
+from lesionwise.data.phantom.canvas import BLOOD, MELANIN, Colour, Drawing
+from lesionwise.data.phantom.fields import Field, Pixels, Points, as_pixels, draw_blobs, ramp, smooth_noise
 from lesionwise.encoding import encoded
 
 SIZE_PX = (600, 450)
@@ -29,6 +30,69 @@ _BUBBLES_SHARE, _RULER_SHARE, _SURROUND_SHARE = 0.15, 0.15, 0.22
 _HEADROOM = 0.8
 # The byte that stands for no noise, since bytes have no sign.
 _NOISE_ZERO = 128
+# Mean and spread of white skin in HAM10000's photographs, measured along their borders.
+_TONE: Colour = (0.83, 0.69, 0.68)
+_FRECKLES_MOST = 7
+
+
+@dataclass(frozen=True)
+class Skin:
+    """What the photographs of one lesion share of its surroundings.
+
+    Args:
+        tone: Colour of bare skin under white light.
+        mottling: Strength of the blotches of blood and pigment.
+        furrows: Strength of the fine pattern of skin lines.
+        freckles: Number of brown spots that are not the lesion.
+        hairiness: Mean number of hairs in a photograph.
+    """
+
+    tone: Colour
+    mottling: float
+    furrows: float
+    freckles: int
+    hairiness: float
+
+
+def draw_lots_for_skin(rng: np.random.Generator) -> Skin:
+    """Return the skin of one patient."""
+    brightness = rng.normal(0.0, 0.05)
+    pigment, blood = rng.gamma(1.2, 0.10), rng.gamma(1.5, 0.06)
+    red, green, blue = (
+        float(np.clip((base + brightness) * np.exp(-pigment * m - blood * b), 0.2, 0.97))
+        for base, m, b in zip(_TONE, MELANIN, BLOOD, strict=True)
+    )
+    return Skin(
+        tone=(red, green, blue),
+        mottling=float(rng.uniform(0.01, 0.05)),
+        furrows=float(rng.uniform(0.0, 0.06)),
+        freckles=int(rng.integers(1, _FRECKLES_MOST)) if rng.random() < 0.35 else 0,  # noqa: PLR2004
+        hairiness=float(rng.gamma(0.5, 9.0)),
+    )
+
+
+def draw_skin(skin: Skin, rng: np.random.Generator, shape: tuple[int, int]) -> Field:
+    """Return a photograph's worth of bare skin, RGB (H, W, 3)."""
+    blotches = smooth_noise(rng, shape, 70.0) + 0.6 * smooth_noise(rng, shape, 22.0)
+    fine = smooth_noise(rng, shape, 4.0)
+    lines = ramp(np.abs(smooth_noise(rng, shape, 9.0)), 0.25, 0.0)
+    brown = skin.mottling * smooth_noise(rng, shape, 14.0) + _freckles(skin, rng, shape)
+    red = skin.mottling * blotches + 0.012 * fine
+    grey = skin.furrows * lines + 0.010 * fine
+    picture = np.empty((*shape, 3), dtype=np.float32)
+    for channel, (tone, m, b) in enumerate(zip(skin.tone, MELANIN, BLOOD, strict=True)):
+        picture[..., channel] = tone * np.exp(-(m * brown + b * red + grey))
+    return picture
+
+
+def _freckles(skin: Skin, rng: np.random.Generator, shape: tuple[int, int]) -> Field | float:
+    if not skin.freckles:
+        return 0.0
+    centres: Points = rng.uniform((0.0, 0.0), shape[::-1], (skin.freckles, 2))
+    radii = rng.uniform(5.0, 22.0, skin.freckles)
+    spots = draw_blobs(shape, centres, radii, rng=rng, wobble=0.4)
+    ragged = ramp(smooth_noise(rng, shape, 8.0), -1.0, 0.6)
+    return spots * ragged * rng.uniform(0.25, 0.7)
 
 
 @dataclass(frozen=True)
@@ -79,7 +143,7 @@ class _CameraView:
         seen = Image.fromarray(pixels).transform(
             SIZE_PX, Image.Transform.AFFINE, self.matrix, Image.Resampling.BILINEAR, fillcolor=outside
         )
-        return np.asarray(seen, dtype=np.float32) * np.float32(1 / 255)
+        return np.asarray(seen, dtype=np.float32) * (1 / 255)
 
     def of_area(self, pixels: Pixels) -> Image.Image:
         """Return the mask as this view shows it: 255 in the lesion, 0 beside it."""
@@ -94,7 +158,7 @@ def _lamp(rng: np.random.Generator) -> Field:
     y = np.linspace(-0.75, 0.75, SIZE_PX[1], dtype=np.float32)[:, None]
     across, down = rng.normal(0.0, 0.05, 2).astype(np.float32)
     square = x * x + y * y
-    light: Field = 1.0 + across * x + down * y - np.float32(rng.uniform(0.0, 0.18)) * square
+    light: Field = 1.0 + across * x + down * y - rng.uniform(0.0, 0.18) * square
     if rng.random() < _SURROUND_SHARE:
         radius = rng.uniform(0.92, 1.15)
         light *= 0.03 + 0.97 * ramp(np.sqrt(square), radius + 0.05, radius - 0.05)
@@ -109,8 +173,8 @@ def _develop(picture: Field, rng: np.random.Generator) -> Image.Image:
     grey = np.full((3, 3), 1.0 / 3.0)
     colours = (grey + saturation * (np.eye(3) - grey)) * gain / _HEADROOM
     matrix = tuple(np.column_stack((colours, np.zeros(3))).ravel().tolist())
-    pixels = Image.fromarray(as_pixels(picture * np.float32(_HEADROOM)))
+    pixels = Image.fromarray(as_pixels(picture * _HEADROOM))
     clean = pixels.filter(ImageFilter.BoxBlur(blur)).convert("RGB", matrix)
-    noise = rng.standard_normal(_SHAPE, dtype=np.float32) * np.float32(grain / 255.0)
-    layer = Image.fromarray(as_pixels(noise + np.float32(_NOISE_ZERO / 255.0)))
+    noise = rng.standard_normal(_SHAPE, dtype=np.float32) * (grain / 255.0)
+    layer = Image.fromarray(as_pixels(noise + _NOISE_ZERO / 255.0))
     return ImageChops.add(clean, Image.merge("RGB", (layer, layer, layer)), offset=-_NOISE_ZERO)

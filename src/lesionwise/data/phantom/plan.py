@@ -20,17 +20,6 @@ from lesionwise.labels import CODES
 Imbalance = Literal["none", "ham"]
 T = TypeVar("T")
 
-HAM_LESIONS: Mapping[str, int] = {
-    "akiec": 228,
-    "bcc": 327,
-    "bkl": 727,
-    "df": 73,
-    "mel": 614,
-    "nv": 5403,
-    "vasc": 98,
-}
-"""Lesions (not images) of each diagnosis in HAM10000."""
-
 LARGEST_RATIO = 40
 """No class gets more than this many times `lesions_per_class`; HAM10000's own ratio is 74."""
 
@@ -39,8 +28,15 @@ _MISSING = 0.02
 
 @dataclass(frozen=True)
 class Clinic:
-    """What HAM10000's table says of one diagnosis; every mapping is of shares in percent."""
+    """What HAM10000's table says of one diagnosis; every mapping is of shares in percent.
 
+    Attributes:
+        lesions: Number of lesions, not of images.
+        photographs: Shares of lesions with one, two, three and four photographs.
+        age: Mean and standard deviation, in years.
+    """
+
+    lesions: int
     photographs: tuple[float, ...]
     age: tuple[float, float]
     male: float
@@ -50,75 +46,38 @@ class Clinic:
 
 CLINICS: Mapping[str, Clinic] = {
     "akiec": Clinic(
-        photographs=(66, 25, 8, 1),
-        age=(66.5, 11.5),
-        male=68,
-        dx_type={"histo": 100},
-        localization={
-            "face": 35, "lower extremity": 20, "upper extremity": 19, "back": 9,
-            "scalp": 5, "hand": 4, "chest": 4, "neck": 3, "ear": 1,
-        },
+        228, (66, 25, 8, 1), (66.5, 11.5), 68, {"histo": 100},
+        {"face": 35, "lower extremity": 20, "upper extremity": 19, "back": 9, "scalp": 5, "hand": 4,
+         "chest": 4, "neck": 3, "ear": 1},
     ),
     "bcc": Clinic(
-        photographs=(53, 36, 10, 1),
-        age=(66.8, 13.6),
-        male=62,
-        dx_type={"histo": 100},
-        localization={
-            "back": 36, "face": 20, "lower extremity": 11, "upper extremity": 10,
-            "chest": 9, "scalp": 4, "abdomen": 4, "neck": 3, "trunk": 2, "foot": 1,
-        },
+        327, (53, 36, 10, 1), (66.8, 13.6), 62, {"histo": 100},
+        {"back": 36, "face": 20, "lower extremity": 11, "upper extremity": 10, "chest": 9, "scalp": 4,
+         "abdomen": 4, "neck": 3, "trunk": 2, "foot": 1},
     ),
     "bkl": Clinic(
-        photographs=(60, 30, 8, 2),
-        age=(64.3, 14.1),
-        male=58,
-        dx_type={"histo": 70, "consensus": 24, "confocal": 6},
-        localization={
-            "face": 30, "back": 19, "lower extremity": 16, "upper extremity": 10, "chest": 7,
-            "trunk": 7, "abdomen": 4, "scalp": 3, "neck": 3, "hand": 1,
-        },
+        727, (60, 30, 8, 2), (64.3, 14.1), 58, {"histo": 70, "consensus": 24, "confocal": 6},
+        {"face": 30, "back": 19, "lower extremity": 16, "upper extremity": 10, "chest": 7, "trunk": 7,
+         "abdomen": 4, "scalp": 3, "neck": 3, "hand": 1},
     ),
     "df": Clinic(
-        photographs=(53, 36, 11),
-        age=(53.0, 13.5),
-        male=55,
-        dx_type={"consensus": 52, "histo": 48},
-        localization={
-            "lower extremity": 71, "upper extremity": 21, "abdomen": 3, "back": 2, "foot": 2,
-            "genital": 1,
-        },
+        73, (53, 36, 11), (53.0, 13.5), 55, {"consensus": 52, "histo": 48},
+        {"lower extremity": 71, "upper extremity": 21, "abdomen": 3, "back": 2, "foot": 2, "genital": 1},
     ),
     "mel": Clinic(
-        photographs=(37, 45, 16, 2),
-        age=(60.7, 15.2),
-        male=62,
-        dx_type={"histo": 100},
-        localization={
-            "back": 30, "upper extremity": 19, "lower extremity": 17, "face": 9, "chest": 6,
-            "abdomen": 6, "trunk": 4, "neck": 3, "foot": 3, "ear": 2, "scalp": 1,
-        },
+        614, (37, 45, 16, 2), (60.7, 15.2), 62, {"histo": 100},
+        {"back": 30, "upper extremity": 19, "lower extremity": 17, "face": 9, "chest": 6, "abdomen": 6,
+         "trunk": 4, "neck": 3, "foot": 3, "ear": 2, "scalp": 1},
     ),
     "nv": Clinic(
-        photographs=(82, 13, 4, 1),
-        age=(46.5, 15.2),
-        male=51,
-        dx_type={"follow_up": 55, "histo": 37, "consensus": 8},
-        localization={
-            "lower extremity": 23, "back": 22, "trunk": 19, "abdomen": 13,
-            "upper extremity": 10, "foot": 4, "chest": 3, "face": 2, "neck": 1, "hand": 1,
-            "genital": 1, "scalp": 1,
-        },
+        5403, (82, 13, 4, 1), (46.5, 15.2), 51, {"follow_up": 55, "histo": 37, "consensus": 8},
+        {"lower extremity": 23, "back": 22, "trunk": 19, "abdomen": 13, "upper extremity": 10, "foot": 4,
+         "chest": 3, "face": 2, "neck": 1, "hand": 1, "genital": 1, "scalp": 1},
     ),
     "vasc": Clinic(
-        photographs=(65, 26, 8, 1),
-        age=(51.4, 21.6),
-        male=49,
-        dx_type={"consensus": 53, "histo": 47},
-        localization={
-            "trunk": 22, "lower extremity": 19, "abdomen": 19, "back": 16, "upper extremity": 8,
-            "face": 6, "chest": 4, "hand": 4, "neck": 2,
-        },
+        98, (65, 26, 8, 1), (51.4, 21.6), 49, {"consensus": 53, "histo": 47},
+        {"trunk": 22, "lower extremity": 19, "abdomen": 19, "back": 16, "upper extremity": 8, "face": 6,
+         "chest": 4, "hand": 4, "neck": 2},
     ),
 }  # fmt: skip
 
@@ -159,8 +118,9 @@ def count_lesions(lesions_per_class: int, imbalance: Imbalance) -> dict[str, int
     """
     if imbalance == "none":
         return dict.fromkeys(CODES, lesions_per_class)
-    rarest = min(HAM_LESIONS.values())
-    return {dx: round(lesions_per_class * min(HAM_LESIONS[dx] / rarest, LARGEST_RATIO)) for dx in CODES}
+    lesions = {dx: CLINICS[dx].lesions for dx in CODES}
+    rarest = min(lesions.values())
+    return {dx: round(lesions_per_class * min(lesions[dx] / rarest, LARGEST_RATIO)) for dx in CODES}
 
 
 def plan_lesions(counts: Mapping[str, int], rng: np.random.Generator) -> list[PlannedLesion]:

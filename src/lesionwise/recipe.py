@@ -52,8 +52,9 @@ class Recipe(BaseModel):
         field_of_view: Crop away the black border and corners of a dermatoscope's round view.
         hair_removal: Paint over thin, long, dark lines; needs the extra `hair`.
         color_constancy: Take the tint of the light out of the colours (Shades of Gray).
-        tta: Views of each image that are averaged in evaluation and in the bundle: 1 the image alone, 4 with
-            its mirror images, 8 with its quarter turns too, where the image is square.
+        tta: Views of each image that are averaged in evaluation and in the bundle: 1 the image alone, 2 with
+            its mirror image, 4 with the half turns of both too, 8 with their quarter turns, where the image is
+            square.
         metadata: What the model receives besides the image: age, sex and localization. All of it may be
             missing, in training and in prediction.
         metadata_hidden: Units between metadata and logits; 0, as in a probe, adds them up.
@@ -140,7 +141,7 @@ class Recipe(BaseModel):
     hair_removal: bool = False
     color_constancy: bool = False
 
-    tta: Literal[1, 4, 8] = 1
+    tta: Literal[1, 2, 4, 8] = 1
 
     metadata: tuple[MetadataName, ...] = ()
     metadata_hidden: Annotated[int, Field(ge=0)] = 32

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from bundle.small_model import images
 from lesionwise.bundle.description import Provenance
 from lesionwise.bundle.engine import BATCH, Engine
+from lesionwise.bundle.runtimes import Arrays, Pixels
 from lesionwise.data.images import read_image
 from lesionwise.data.pictures import find_pictures
 from lesionwise.errors import BundleError, BusyError, DataError
@@ -287,15 +289,14 @@ def test_the_mean_over_views_stays_when_the_picture_is_turned(engine: Engine, tm
     assert np.abs(prob[0] - single[0]).max() > 1e-5
 
 
-def test_views_that_the_model_averages_itself_are_refused(
-    engine: Engine, folder: Path, tmp_path: Path
-) -> None:
+def averaging(engine: Engine, count: int) -> Engine:
+    """Return the engine with a description that says that its network averages some views."""
     made = Provenance(
         data_fingerprint="0" * 64,
         split_fingerprint="0" * 64,
         images=1,
         lesions=1,
-        recipes=({"tta": 4},),
+        recipes=({"tta": count},),
         seeds=(0,),
         checkpoints=("0" * 64,),
     )
@@ -303,6 +304,30 @@ def test_views_that_the_model_averages_itself_are_refused(
     other.bundle = replace(
         engine.bundle, description=engine.description.model_copy(update={"provenance": made})
     )
+    return other
+
+
+def test_mirror_images_that_the_model_averages_itself_are_not_computed_again(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(images(1, (24, 32))[0]).save(tmp_path / "a.png")
+    seen: list[Pixels] = []
+    run = Engine.run
+
+    def noted(self: Engine, pixels: Pixels, metadata: NDArray[np.float32] | None = None) -> Arrays:
+        seen.append(pixels)
+        return run(self, pixels, metadata)
+
+    monkeypatch.setattr(Engine, "run", noted)
+    predicted(averaging(engine, 2), tmp_path, tmp_path / "p.csv", tta=True)
+    assert len(seen) == 2
+    np.testing.assert_array_equal(seen[1], seen[0][:, ::-1, ::-1])
+
+
+def test_views_that_the_model_averages_itself_are_refused(
+    engine: Engine, folder: Path, tmp_path: Path
+) -> None:
+    other = averaging(engine, 4)
     with pytest.raises(BundleError, match="averages 4 views of each image itself"):
         predicted(other, folder, tmp_path / "p.csv", tta=True)
     assert not list(tmp_path.glob("p*"))

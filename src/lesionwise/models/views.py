@@ -23,9 +23,9 @@ class View(NamedTuple):
 _MIRRORS: Final = ((), (3,), (2,), (2, 3))
 VIEWS: Final[dict[int, tuple[View, ...]]] = {
     count: tuple(View(transposed, axes) for transposed in (False, True) for axes in _MIRRORS)[:count]
-    for count in (1, 4, 8)
+    for count in (1, 2, 4, 8)
 }
-"""The views by their number: only the image; with its mirror images; with their quarter turns."""
+"""The views by their number: the image; with its mirror image; with the half turns of both; with all turns."""
 
 
 def turn(images: Tensor, view: View) -> Tensor:

@@ -13,17 +13,19 @@ from lesionwise.bundle.runtimes import Arrays, Pixels
 from lesionwise.errors import BundleError
 
 
-def views(pixels: Pixels) -> Iterator[Pixels]:
+def views(pixels: Pixels, *, mirrored: bool = True) -> Iterator[Pixels]:
     """Yield the images as they are, then mirrored and rotated ones of the same shape.
 
     Args:
         pixels: Shape (N, H, W, 3). Square images have eight views. Others have four, because a quarter turn
             would change height and width.
+        mirrored: Whether mirror images are needed; False for a model that averages these itself.
     """
     for quarter in _turns(*pixels.shape[1:3]):
         turned = np.rot90(pixels, quarter, axes=(1, 2))
         yield np.ascontiguousarray(turned)
-        yield np.ascontiguousarray(turned[:, :, ::-1])
+        if mirrored:
+            yield np.ascontiguousarray(turned[:, :, ::-1])
 
 
 def _turns(height: int, width: int) -> Sequence[int]:
@@ -33,12 +35,17 @@ def _turns(height: int, width: int) -> Sequence[int]:
 
 def verify_views_add(engine: Engine) -> None:
     """Refuse a model that already averages all these views itself."""
-    made = engine.description.provenance
-    inside = min((recipe.get("tta", 1) for recipe in made.recipes), default=1) if made else 1
+    inside = _views_inside(engine)
     if inside >= 2 * len(_turns(*engine.description.input.size)):
         raise BundleError(
             f"{engine.bundle.path}: averages {inside} views of each image itself. Leave --tta out."
         )
+
+
+def _views_inside(engine: Engine) -> int:
+    """Return the number of views that every network of a model averages itself."""
+    made = engine.description.provenance
+    return min((recipe.get("tta", 1) for recipe in made.recipes), default=1) if made else 1
 
 
 def run_views(engine: Engine, pixels: Pixels, metadata: NDArray[np.float32] | None = None) -> Arrays:
@@ -48,7 +55,7 @@ def run_views(engine: Engine, pixels: Pixels, metadata: NDArray[np.float32] | No
         The outputs for the images as they are, but with probabilities averaged over all views. The logits are
         the logarithms of these, because logits of different views have no common scale.
     """
-    outputs = [engine.run(view, metadata) for view in views(pixels)]
+    outputs = [engine.run(view, metadata) for view in views(pixels, mirrored=_views_inside(engine) == 1)]
     probabilities = np.mean([output["probabilities"] for output in outputs], axis=0)
     logits = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
     return {**outputs[0], "probabilities": probabilities, "logits": logits}

@@ -53,8 +53,8 @@ class Recipe(BaseModel):
         hair_removal: Paint over thin, long, dark lines; needs the extra `hair`.
         color_constancy: Take the tint of the light out of the colours (Shades of Gray).
         tta: Views of each image that are averaged in evaluation and in the bundle: 1 the image alone, 2 with
-            its mirror image, 4 with the half turns of both too, 8 with their quarter turns, where the image is
-            square.
+            its mirror image, 4 with the half turns of both too, 8 with the quarter turns as well, where the
+            image is square.
         metadata: What the model receives besides the image: age, sex and localization. All of it may be
             missing, in training and in prediction.
         metadata_hidden: Units between metadata and logits; 0, as in a probe, adds them up.

@@ -25,7 +25,7 @@ VIEWS: Final[dict[int, tuple[View, ...]]] = {
     count: tuple(View(transposed, axes) for transposed in (False, True) for axes in _MIRRORS)[:count]
     for count in (1, 2, 4, 8)
 }
-"""The views by their number: the image; with its mirror image; with the half turns of both; with all turns."""
+"""The views by their number: the image; with its mirror image; with the half turns of both; all turns."""
 
 
 def turn(images: Tensor, view: View) -> Tensor:

@@ -83,7 +83,7 @@ def test_what_another_process_writes_is_refused(command: str, held: str, tmp_pat
 
 def test_the_second_half_of_run_is_kept_from_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(tmp_path / "run")
-    monkeypatch.setattr("lesionwise.cli.run.train_shown", lambda *_, **__: run)
+    monkeypatch.setattr("lesionwise.cli.train.train_shown", lambda *_, **__: run)
     (tmp_path / "data").mkdir()
     command = ["run", "seed-mlp", "--data", str(tmp_path / "data"), "--out", str(run.path), "--resume"]
     with sole_writer(run.path):

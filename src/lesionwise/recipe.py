@@ -29,188 +29,170 @@ _OF_PROBES = {  # all keys that a probe minds, and `epochs`, which every recipe 
     "directions", "probe", "epochs", "class_weight", "calibration", "defect_resample_before_split",
     "defect_own_statistics",
 }  # fmt: skip
+_NEEDS_TRAINED = (
+    'trains no features, and fresh ones were never trained; set weights = "published", or the path of a '
+    "safetensors file"
+)
 Size = tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]]
 
 
 class Recipe(BaseModel):
-    """A resolved recipe; the shipped files in `lesionwise/recipes` show every key in use.
+    """A resolved recipe; the shipped files in `lesionwise/recipes` show every key in use."""
 
-    Attributes:
-        model: Name in the registry of `lesionwise.models`, or `timm:` and a name of the timm library.
-        model_args: Passed to `timm.create_model`, such as `drop_path_rate`.
-        weights: "none" trains from scratch, "published" fetches what the hub has for the model, anything else
-            is the path of a safetensors file, or of a run folder or a bundle to go on from, kept as an
-            absolute one; or the name of a bundle that ships.
-        mean: Mean of RGB in [0, 1], to normalise with; left out: that which the weights were trained with, or
-            for fresh weights that of `train`.
-        std: The same for the standard deviation.
-        drop_rate: Dropout before the classifier, for models that leave it open.
-        image_size: Height and width that images are read and cached at, in pixels.
-        train_size: Height and width of the augmented training image; `image_size` if left out.
-        eval_size: Height and width of the image in evaluation; `image_size` if left out.
-        eval_zoom: Magnification in evaluation: its inverse is the centred part looked at.
-        field_of_view: Crop away the black border and corners of a dermatoscope's round view.
-        hair_removal: Paint over thin, long, dark lines; needs the extra `hair`.
-        color_constancy: Take the tint of the light out of the colours (Shades of Gray).
-        tta: Views of each image that are averaged in evaluation and in the bundle: 1 the image alone, 2 with
-            its mirror image, 4 with the half turns of both too, 8 with the quarter turns as well, where the
-            image is square.
-        metadata: What the model receives besides the image: age, sex and localization. All of it may be
-            missing, in training and in prediction.
-        metadata_hidden: Units between metadata and logits; 0, as in a probe, adds them up.
-        metadata_dropout: Part of the training images whose metadata are hidden, to learn to do without.
-        layers: Layers of a timm network, for a probe: names of the modules whose channels are looked at, in
-            mean and spread over the image, instead of its last map.
-        directions: Main directions of these that the last layer sees.
-        probe: Fit the last layer alone, by this method, to features that are computed once and kept; keys of
-            training by gradient are refused beside it.
-        epochs: Greatest number of passes over `train`.
-        batch_size: Images per step, of all devices together.
-        accumulate: Number of equal parts in which a batch is computed, one after the other. Their gradients
-            add up. Memory is that of one part, and batch normalisation sees one part at a time.
-        optimizer: Update rule.
-        lr: Learning rate; for one-cycle the highest.
-        lr_features: Learning rate of the features as a multiple of that of the head.
-        layer_decay: Each layer below learns this much slower than the one above; 1 for all alike.
-        freeze: First epochs in which only the head learns, or "all".
-        freeze_layers: Lowest layers of the features, counted as for `layer_decay`, that never learn; of a
-            convolutional network they cost the most.
-        weight_decay: Decoupled for AdamW, L2 otherwise.
-        schedule: How the learning rate changes.
-        plateau_patience: Epochs in a row without a better `monitor` after which `plateau_factor` is applied.
-        plateau_factor: See above.
-        min_lr: The plateau schedule never goes below; the cosine ends there, layers whose rate is lower end
-            as much lower.
-        warmup: Part of all steps in which one-cycle rises.
-        monitor: Column of `history.csv` that picks the best epoch, on `val`.
-        early_stopping: Epochs without a better `monitor` before training stops; left out: never.
-        train_on_val: Train on `val` as well, for a model that is published when all choices are made. No
-            image is left to pick an epoch by: the last one is kept.
-        class_weight: Exponent of the inverse class frequency in the loss; 0 weighs all images alike.
-        sampling: Exponent of the inverse class frequency in drawing an epoch with replacement; 0 takes each
-            image once, 1 all classes alike.
-        logit_adjustment: Multiple of the log class frequency added to the logits in training.
-        focal_gamma: Exponent of the focal loss; 0 is plain cross-entropy.
-        label_smoothing: Probability mass spread over all classes.
-        mixup: Parameter of the beta distribution that mixes pairs of images; 0 mixes none.
-        cutmix: The same for pasting a box of one image into another; with both, each batch takes one.
-        compile: Have `torch.compile` fuse the training step: it costs a minute or two at the start, and
-            needs a C++ compiler on a CPU. Without effect where the last layer learns on kept features.
-        ema: Decay per step of the averaged weights that are evaluated and kept; 0 keeps the raw ones.
-        rotation: Greatest angle in degrees, both ways.
-        zoom: Smallest and greatest magnification; below 1 shows more than the image holds.
-        zoom_apart: Draw the zoom of height and width apart, as Keras' ImageDataGenerator does.
-        shift: Greatest shift as a part of height and width, both ways.
-        aspect: Greatest relative stretch of width against height, both ways.
-        flip: Mirror horizontally and vertically, each at even odds.
-        fill: What lies beyond the border of a moved image.
-        blur: Greatest standard deviation of a Gaussian blur as a part of the crop's height. Every second
-            image stays sharp.
-        jpeg: Lowest JPEG quality. Every second image is saved once more as JPEG, at a quality from this one
-            to 98; left out: none.
-        noise: Greatest standard deviation of Gaussian noise, as a part of full brightness. Every second image
-            stays clean.
-        views: How often one step sees each image, changed in another way each time.
-        consistency: Weight in the loss of how far the answers to the views of one image lie apart.
-        brightness: Greatest relative change, both ways.
-        contrast: Greatest relative change, both ways.
-        color: Greatest relative gain of each channel alone, both ways.
-        calibration: How raw outputs become probabilities, fitted on `cal`: one number for all logits, or a
-            factor and an offset for each diagnosis, which also gives rare ones back their true frequency.
-        logger: Note the epochs, beside `history.csv`, for a tool that compares runs: "csv" in Lightning's own
-            form, "tensorboard", or "mlflow", which needs the extra `mlflow`.
-        defect_resample_before_split: A DEFECT of public notebooks, to show what it is worth: draw this many
-            images of each class with replacement before an image split, so that copies land in test.
-        defect_own_statistics: A DEFECT of public notebooks: standardise each part with its own statistics.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     model: str
+    """Name in the registry of `lesionwise.models`, or `timm:` and a name of the timm library."""
     model_args: dict[str, bool | int | float | str] = {}
+    """Passed to `timm.create_model`, such as `drop_path_rate`."""
     weights: str = "none"
+    """Weights to start from: "none" trains from scratch, "published" fetches those that the hub has for the
+    model, the name of an included bundle takes its weights, and anything else is the path of a safetensors
+    file, a run folder or a bundle, kept as an absolute path."""
     mean: tuple[Fraction, Fraction, Fraction] | None = None
+    """Mean of RGB in [0, 1] that images are normalised with; if left out, the mean that the weights were
+    trained with, or for fresh weights the mean of `train`."""
     std: tuple[Share, Share, Share] | None = None
+    """Standard deviation of RGB that images are normalised with; if left out, as for `mean`."""
     drop_rate: Fraction = 0.0
+    """Dropout before the classifier, for models that leave it open."""
     image_size: Size
+    """Height and width that images are read and cached at, in pixels."""
     train_size: Size | None = None
+    """Height and width of the augmented training image; `image_size` if left out."""
     eval_size: Size | None = None
+    """Height and width of the image in evaluation; `image_size` if left out."""
     eval_zoom: Annotated[float, Field(ge=1)] = 1.0
-
+    """Magnification in evaluation: 2 shows the central half of height and width."""
     field_of_view: bool = False
+    """Whether the black border and corners around a dermatoscope's round view are cropped away."""
     hair_removal: bool = False
+    """Whether thin, long, dark lines are painted over; needs the extra `hair`."""
     color_constancy: bool = False
-
+    """Whether the tint of the light is taken out of the colours (Shades of Gray)."""
     tta: Literal[1, 2, 4, 8] = 1
-
+    """Number of views of each image that are averaged in evaluation and in the bundle: 1 is the image alone, 2
+    adds its mirror image, 4 adds the half turns of both, 8 adds the quarter turns of a square image."""
     metadata: tuple[MetadataName, ...] = ()
+    """Metadata that the model receives besides the image: age, sex and localization. All of them may be
+    missing, in training and in prediction."""
     metadata_hidden: Annotated[int, Field(ge=0)] = 32
+    """Units between metadata and logits; 0, as in a probe, adds them up."""
     metadata_dropout: Fraction = 0.5
-
+    """Part of the training images whose metadata are hidden, so that the model learns to do without."""
     layers: tuple[str, ...] = ()
+    """Layers of a timm network that a probe uses instead of the last map: names of modules, whose channels
+    are summarised by mean and spread over the image."""
     directions: Annotated[int, Field(ge=1)] = 512
+    """Number of main directions of these features that the last layer sees."""
     probe: Literal["logistic", "svm"] | None = None
+    """Method that fits only the last layer, to features that are computed once and kept; keys of training by
+    gradient are refused beside it."""
     epochs: Annotated[int, Field(ge=1)]
+    """Greatest number of passes over `train`."""
     batch_size: Annotated[int, Field(ge=1)] = 64
+    """Number of images per step, on all devices together."""
     accumulate: Annotated[int, Field(ge=1)] = 1
+    """Number of equal parts in which a batch is computed, one after the other. Their gradients add up. Memory
+    is that of one part, and batch normalisation sees one part at a time."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """Rule by which a step changes the weights."""
     lr: Positive = 1e-3
+    """Learning rate; for one-cycle the highest one."""
     lr_features: Share = 1.0
+    """Learning rate of the features as a multiple of that of the head."""
     layer_decay: Share = 1.0
+    """Factor by which the learning rate falls from each layer to the one below; 1 is the same for all."""
     freeze: Annotated[int, Field(ge=0)] | Literal["all"] = 0
+    """Number of first epochs in which only the head learns, or "all"."""
     freeze_layers: Annotated[int, Field(ge=0)] = 0
+    """Number of the lowest layers, counted as for `layer_decay`, that never learn; in a convolutional network
+    these cost the most time."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Weight decay: decoupled for AdamW, an L2 penalty otherwise."""
     schedule: Literal["constant", "plateau", "cosine", "one_cycle"] = "constant"
+    """How the learning rate changes over the epochs."""
     plateau_patience: Annotated[int, Field(ge=1)] = 3
+    """Number of epochs in a row without a better `monitor` before the plateau schedule lowers the rate."""
     plateau_factor: Fraction = 0.5
+    """Factor that the plateau schedule then multiplies the learning rate with."""
     min_lr: Annotated[float, Field(ge=0)] = 1e-5
+    """Lowest learning rate of the plateau schedule, and the last one of the cosine; layers with a lower rate
+    end lower in proportion."""
     warmup: Fraction = 0.15
+    """Part of all steps in which the rate of one-cycle rises."""
     monitor: Literal["val_balanced_accuracy", "val_accuracy", "val_loss"] = "val_balanced_accuracy"
+    """Column of `history.csv` that picks the best epoch, on `val`."""
     early_stopping: Annotated[int, Field(ge=1)] | None = None
+    """Number of epochs without a better `monitor` before training stops; never if left out."""
     train_on_val: bool = False
-
+    """Whether to train on `val` as well, for a model that is published when all choices are made. No image is
+    left to pick an epoch by, so the last one is kept."""
     class_weight: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """Exponent of the inverse class frequency in the loss; 0 weighs all images alike."""
     sampling: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """Exponent of the inverse class frequency when an epoch is drawn with replacement; 0 takes each image
+    once, 1 makes all classes equally common."""
     logit_adjustment: Annotated[float, Field(ge=0)] = 0.0
+    """Multiple of the log class frequency added to the logits in training."""
     focal_gamma: Annotated[float, Field(ge=0)] = 0.0
+    """Exponent of the focal loss; 0 is plain cross-entropy."""
     label_smoothing: Fraction = 0.0
+    """Probability mass spread over all classes."""
     mixup: Annotated[float, Field(ge=0)] = 0.0
+    """Parameter of the beta distribution that mixes pairs of images; 0 mixes none."""
     cutmix: Annotated[float, Field(ge=0)] = 0.0
+    """Parameter of the same distribution for pasting a box of one image into another; if `mixup` is set too,
+    each batch uses one of the two."""
     ema: Fraction = 0.0
+    """Decay per step of the averaged weights, which are evaluated and kept; 0 keeps the raw weights."""
     compile: bool = False
-
+    """Whether `torch.compile` fuses the training step, which takes a minute or two at the start and needs a
+    C++ compiler on a CPU. It has no effect where the last layer learns from kept features."""
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """Greatest angle in degrees, in both directions."""
     zoom: tuple[Positive, Positive] = (1.0, 1.0)
+    """Smallest and greatest magnification; below 1 the view reaches beyond the border of the image."""
     zoom_apart: bool = False
+    """Whether height and width are zoomed independently, as Keras' ImageDataGenerator does."""
     shift: Fraction = 0.0
+    """Greatest shift as a part of height and width, in both directions."""
     aspect: Fraction = 0.0
+    """Greatest relative stretch of width against height, in both directions."""
     flip: bool = False
+    """Whether to mirror horizontally and vertically, each with probability one half."""
     fill: Literal["border", "reflection", "zeros"] = "border"
+    """What fills the area beyond the border of a moved image."""
     blur: Fraction = 0.0
+    """Greatest standard deviation of a Gaussian blur as a part of the crop's height. Every second image stays
+    sharp."""
     jpeg: Annotated[int, Field(ge=1, le=98)] | None = None
+    """Lowest JPEG quality. Every second image is saved as JPEG again, at a quality from this one to 98; none
+    is if this is left out."""
     noise: Fraction = 0.0
+    """Greatest standard deviation of Gaussian noise, as a part of full brightness. Every second image stays
+    clean."""
     views: Literal[1, 2] = 1
+    """Number of times that one step sees each image, changed in another way each time."""
     consistency: Annotated[float, Field(ge=0)] = 0.0
+    """Weight in the loss of the difference between the answers to the views of one image."""
     brightness: Fraction = 0.0
+    """Greatest relative change of brightness, in both directions."""
     contrast: Fraction = 0.0
+    """Greatest relative change of contrast, in both directions."""
     color: Fraction = 0.0
-
+    """Greatest relative gain of each colour channel, in both directions."""
     calibration: Literal["temperature", "vector"] = "temperature"
+    """How raw outputs become probabilities, fitted on `cal`: one number for all logits, or a factor and an
+    offset for each diagnosis, which also gives rare ones back their true frequency."""
     logger: Literal["csv", "tensorboard", "mlflow"] | None = None
+    """Form in which the epochs are also logged, beside `history.csv`, for a tool that compares runs: "csv" as
+    Lightning writes it, "tensorboard", or "mlflow", which needs the extra `mlflow`."""
     defect_resample_before_split: Annotated[int, Field(ge=1)] | None = None
+    """A DEFECT of public notebooks, to show its effect: draw this many images of each class with replacement
+    before an image split, so that copies land in test."""
     defect_own_statistics: bool = False
-
-    @model_validator(mode="after")
-    def _verify_statistics(self) -> "Recipe":
-        if (self.mean is None) != (self.std is None):
-            raise ValueError("mean and std go together; set both or none")
-        return self
-
-    @model_validator(mode="after")
-    def _verify_views(self) -> "Recipe":
-        if self.tta == 8 and self.view_size[0] != self.view_size[1]:  # noqa: PLR2004 (see tta)
-            raise ValueError("tta = 8 turns images by 90 degrees and needs a square eval_size; set tta = 4")
-        return self
+    """A DEFECT of public notebooks: standardise each part with its own statistics."""
 
     @field_validator("metadata", mode="before")
     @classmethod
@@ -239,60 +221,37 @@ class Recipe(BaseModel):
         return weights if is_word else str(Path(weights).absolute())
 
     @model_validator(mode="after")
-    def _verify_probe(self) -> "Recipe":
-        if self.layers and not self.probe:
-            raise ValueError('only a probe looks at layers; set probe = "logistic" or "svm"')
-        others = {name: field for name, field in Recipe.model_fields.items() if name not in _OF_PROBES}
-        unminded = [name for name, field in others.items() if getattr(self, name) != field.default]
-        if self.probe and unminded:
-            raise ValueError(f"a probe trains no layer of the features; leave out {', '.join(unminded)}")
-        return self
-
-    @model_validator(mode="after")
-    def _verify_start(self) -> "Recipe":
-        if self.weights == "none" and (self.probe or self.freeze == "all"):
-            asked = "a probe" if self.probe else 'freeze = "all"'
-            raise ValueError(
-                f'{asked} trains no features, and fresh ones were never trained; set weights = "published", '
-                "or the path of a safetensors file"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _verify_metadata(self) -> "Recipe":
-        if len(set(self.metadata)) != len(self.metadata):
-            raise ValueError("metadata names a column twice")
-        if self.metadata and (self.mixup or self.cutmix):
-            raise ValueError("metadata cannot be mixed like images; set mixup = 0 and cutmix = 0")
-        return self
-
-    @model_validator(mode="after")
-    def _verify_parts(self) -> "Recipe":
-        if self.batch_size % self.accumulate:
-            raise ValueError(
-                f"accumulate = {self.accumulate} cannot divide a batch of {self.batch_size} images evenly; "
-                "set batch_size to a multiple of it"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _verify_consistency(self) -> "Recipe":
-        if self.views > 1 and (self.mixup or self.cutmix):
-            raise ValueError(
-                "views = 2 shows one image twice, but a mixed image is made of two; set mixup = 0 and "
-                "cutmix = 0, or views = 1"
-            )
-        if self.consistency and self.views == 1:
-            raise ValueError("consistency compares two views of an image; set views = 2")
-        return self
-
-    @model_validator(mode="after")
-    def _verify_watched(self) -> "Recipe":
-        watches = self.early_stopping or self.schedule == "plateau"
-        if self.train_on_val and watches:
-            raise ValueError(
-                "train_on_val leaves no images to watch; unset early_stopping and the plateau schedule"
-            )
+    def _verify_together(self) -> "Recipe":
+        unminded = [
+            name
+            for name, field in Recipe.model_fields.items()
+            if self.probe and name not in _OF_PROBES and getattr(self, name) != field.default
+        ]
+        fresh = self.weights == "none"
+        mixes = self.mixup > 0 or self.cutmix > 0
+        conflicts = {
+            "mean and std go together; set both or none": (self.mean is None) != (self.std is None),
+            "tta = 8 turns images by 90 degrees and needs a square eval_size; set tta = 4": (
+                self.tta == 8 and self.view_size[0] != self.view_size[1]  # noqa: PLR2004 (see tta)
+            ),
+            'only a probe looks at layers; set probe = "logistic" or "svm"': self.layers and not self.probe,
+            f"a probe trains no layer of the features; leave out {', '.join(unminded)}": unminded,
+            f"a probe {_NEEDS_TRAINED}": fresh and self.probe,
+            f'freeze = "all" {_NEEDS_TRAINED}': fresh and self.freeze == "all",
+            "metadata names a column twice": len(set(self.metadata)) != len(self.metadata),
+            "metadata cannot be mixed like images; set mixup = 0 and cutmix = 0": self.metadata and mixes,
+            f"accumulate = {self.accumulate} cannot divide a batch of {self.batch_size} images evenly; set "
+            "batch_size to a multiple of it": self.batch_size % self.accumulate,
+            "views = 2 shows one image twice, but a mixed image is made of two; set mixup = 0 and cutmix = "
+            "0, or views = 1": self.views > 1 and mixes,
+            "consistency compares two views of an image; set views = 2": self.consistency and self.views == 1,
+            "train_on_val leaves no images to watch; unset early_stopping and the plateau schedule": (
+                self.train_on_val and (self.early_stopping or self.schedule == "plateau")
+            ),
+        }
+        for conflict, is_there in conflicts.items():
+            if is_there:
+                raise ValueError(conflict)
         return self
 
     @property

@@ -148,7 +148,7 @@ def test_the_module_can_be_run() -> None:
 def test_phantoms_stand_in_where_no_data_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lesionwise: Lesionwise
 ) -> None:
-    monkeypatch.setattr("lesionwise.cli.run._PHANTOM_LESIONS", 12)
+    monkeypatch.setattr("lesionwise.cli.train._PHANTOM_LESIONS", 12)
     ended = lesionwise("run", "small", "--out", tmp_path / "run", *QUICK)
     assert ended.code == 0
     assert "this run is on PHANTOMS" in ended.err

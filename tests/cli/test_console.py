@@ -106,8 +106,11 @@ def test_a_quiet_display_prints_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     assert screen.getvalue() == ""
 
 
-def test_json_is_printed_letter_by_letter(capsys: pytest.CaptureFixture[str]) -> None:
-    console.print_result("", {"a": ":warning: [bold]"}, as_json=True)
+def test_json_is_printed_letter_by_letter(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "_as_json", True)
+    console.print_result("", {"a": ":warning: [bold]"})
     assert ":warning: [bold]" in capsys.readouterr().out
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from conftest import make_recipe
-from lesionwise.cli.leakage import describe_outcomes
+from lesionwise.cli.experiments import describe_outcomes
 from lesionwise.errors import RunError
 from lesionwise.evaluation.scores.bootstrap import Estimate
 from lesionwise.experiments.leakage_scores import PROTOCOLS, SCORES, Measurement, Outcome, write_outcomes

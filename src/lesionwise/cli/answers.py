@@ -13,7 +13,7 @@ from lesionwise.bundle.rendering import (
     table_head,
     table_row,
 )
-from lesionwise.cli.console import Display, describe_left_out, left_out_json, print_result
+from lesionwise.cli.console import Display, describe_left_out, left_out_json, print_result, prints_json
 from lesionwise.cli.gallery import describe_similar
 from lesionwise.predict.files import Tally, answer_pictures, fresh_pictures
 from lesionwise.predict.writing import Kept
@@ -33,7 +33,6 @@ def print_answers(
     *,
     on_answers: "OnAnswers | None",
     similar: "SimilarFinder | None" = None,
-    as_json: bool,
 ) -> Tally:
     """Predict images and print each answer as soon as it is there; JSON is printed at the end."""
     tally, results = Tally(), []
@@ -41,6 +40,7 @@ def print_answers(
     first = next(iter(pictures))
     alone = len(pictures) == 1 or all(one.path == first.path and not one.named for one in pictures)
     width = 0 if alone else name_width(picture.image_id for picture in pictures)
+    as_json = prints_json()
     if not (alone or as_json):
         print_result(table_head(width))
     with Display(quiet=not as_json) as display:  # rows show the progress themselves
@@ -75,7 +75,7 @@ def print_answers(
     }
     summary = _summary(tally, faults, alone=alone)
     if summary or as_json:
-        print_result("\n".join(summary), value, as_json=as_json)
+        print_result("\n".join(summary), value)
     return tally
 
 

@@ -12,22 +12,17 @@ from lesionwise.cli import (
     calibrate,
     check,
     compare,
-    cross_validate,
     data,
-    ensemble,
     evaluate,
-    explain,
+    experiments,
     gallery,
-    leakage,
     predict,
     recipes,
     report,
-    robustness,
-    run,
     serve,
     train,
 )
-from lesionwise.cli.console import be_quiet
+from lesionwise.cli.console import be_quiet, give_json
 from lesionwise.errors import LesionwiseError
 
 RENAMED: Final = {
@@ -90,7 +85,7 @@ class _Group(NamedTuple):
 
 
 _STAGES: Final[dict[str, dict[str, Callable[..., Any] | _Group]]] = {
-    "Start": {"run": run.run},
+    "Start": {"run": train.run},
     "Data": {
         "data": _Group(
             "Get images, draw some, look at them, check them, and split them by lesion.",
@@ -110,17 +105,17 @@ _STAGES: Final[dict[str, dict[str, Callable[..., Any] | _Group]]] = {
     "Train": {
         "recipes": recipes.recipes,
         "train": train.train,
-        "cross-validate": cross_validate.cross_validate,
-        "leakage": leakage.leakage,
-        "ensemble": ensemble.ensemble,
+        "cross-validate": experiments.cross_validate,
+        "leakage": experiments.leakage,
+        "ensemble": train.ensemble,
         "calibrate": calibrate.calibrate,
     },
     "Evaluate": {
         "evaluate": evaluate.evaluate,
-        "robustness": robustness.robustness,
-        "stability": robustness.stability,
+        "robustness": experiments.robustness,
+        "stability": experiments.stability,
         "compare": compare.compare,
-        "explain": explain.explain,
+        "explain": report.explain,
         "report": report.report,
     },
     "Use": {
@@ -177,6 +172,7 @@ def _options(
 ) -> None:
     """Classify dermatoscopic images of skin lesions, and check every number on the way."""
     be_quiet(wanted=False)  # until a command has --quiet
+    give_json(wanted=False)  # or --json
 
 
 for _stage, _commands in _STAGES.items():

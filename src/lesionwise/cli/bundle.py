@@ -10,18 +10,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from lesionwise.cli.console import Display, TransferDisplay, print_note, print_result, show_work
-from lesionwise.cli.options import (
-    Json,
-    ModelFile,
-    Quiet,
-    complete_model,
-    file_option,
-    folder_option,
-    model_option,
-    read_text,
-    verify_model,
-)
+from lesionwise.cli import options
+from lesionwise.cli.console import Display, print_note, print_result, show_work
+from lesionwise.cli.options import argument, file_option, folder_option, model_option, option
 from lesionwise.errors import require
 from lesionwise.wording import counted
 
@@ -34,30 +25,25 @@ if TYPE_CHECKING:
 
 _DRAWN = 35  # five of each diagnosis
 _MOST_IMAGES = 200
-Run = Annotated[Path, typer.Argument(help="A run folder, or that of an ensemble.", metavar="RUN")]
+Run = Annotated[Path, argument("RUN", "A run folder, or that of an ensemble.")]
 File = Annotated[
     Path | None,
-    typer.Argument(
-        help="A bundle, or the name of an included one: best (the default) or larger.",
-        metavar="FILE",
-        callback=verify_model,
-        autocompletion=complete_model,
+    argument(
+        "FILE",
+        "A bundle, or the name of an included one: best (the default) or larger.",
+        callback=options.verify_model,
+        autocompletion=options.complete_model,
     ),
 ]
 OutFile = Annotated[
     Path | None,
-    typer.Option(
-        "--out",
-        help="File to write the bundle to; by default model.onnx in the run's folder.",
-        metavar="FILE",
+    option(
+        "--out", "File to write the bundle to; by default model.onnx in the run's folder.", metavar="FILE"
     ),
 ]
-Name = Annotated[str | None, typer.Option("--name", help="Name of the model; by default that of its recipe.")]
+Name = Annotated[str | None, option("--name", "Name of the model; by default that of its recipe.")]
 Licence = Annotated[
-    str,
-    typer.Option(
-        "--licence", help="Licence of the weights, such as CC-BY-NC-4.0; by default that of the card."
-    ),
+    str, option("--licence", "Licence of the weights, such as CC-BY-NC-4.0; by default that of the card.")
 ]
 Card = Annotated[
     Path | None,
@@ -69,17 +55,15 @@ Card = Annotated[
 ]
 PrecisionOption = Annotated[
     Literal["fp32", "bf16", "fp16", "int8"],
-    typer.Option(
+    option(
         "--precision",
-        help="Number format in which the bundle computes by default. fp16 stores the weights in fp16 and "
+        "Number format in which the bundle computes by default. fp16 stores the weights in fp16 and "
         "computes in fp32. Every format but fp32 changes some answers.",
     ),
 ]
 
-Source = Annotated[
-    Path, typer.Argument(help="A run folder with model.onnx, or a bundle.", metavar="RUN|FILE")
-]
-Folder = Annotated[Path, typer.Argument(help="Folder to make.", metavar="DIR")]
+Source = Annotated[Path, argument("RUN|FILE", "A run folder with model.onnx, or a bundle.")]
+Folder = Annotated[Path, argument("DIR", "Folder to make.")]
 LicenceText = Annotated[
     Path | None,
     file_option(
@@ -97,9 +81,9 @@ Page = Annotated[
 ]
 Push = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--push",
-        help="Upload the folder to this repository of a model hub, with the hub's client and its token; the "
+        "Upload the folder to this repository of a model hub, with the hub's client and its token; the "
         "page becomes a static space. A new repository is private at first.",
         metavar="OWNER/NAME",
     ),
@@ -112,7 +96,7 @@ ImagesFolder = Annotated[
     ),
 ]
 Seconds = Annotated[
-    float, typer.Option("--seconds", help="Seconds that each row of the table is measured for.", min=0.0)
+    float, option("--seconds", "Seconds that each row of the table is measured for.", min=0.0)
 ]
 
 Data = Annotated[
@@ -130,8 +114,8 @@ def export(
     precision: PrecisionOption = "fp32",
     licence: Licence = "",
     card: Card = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write a run or an ensemble as a bundle: one .onnx file, calibrated, that describes itself."""
     from lesionwise.bundle.licence import licence_of_card
@@ -140,7 +124,7 @@ def export(
 
     opened, path = open_run_folder(run, "run", "ensemble"), out or run / "model.onnx"
     found = card or _card_of(opened)
-    text = read_text(found) if found else ""
+    text = options.read_text(found) if found else ""
     licence = licence or licence_of_card(text)
     if found and not card:
         print_note(
@@ -167,9 +151,7 @@ def export(
         )
     if bundle.description.stamp:
         print_note(f"{bundle.description.stamp}: this bundle will not be served.")
-    print_result(
-        f"Bundle: {bundle.path} ({len(bundle.content) / 1e6:.1f} MB)", bundle_record(bundle), as_json=json
-    )
+    print_result(f"Bundle: {bundle.path} ({len(bundle.content) / 1e6:.1f} MB)", bundle_record(bundle))
 
 
 def _card_of(run: "RunFolder") -> Path | None:
@@ -191,7 +173,7 @@ def show(
     against: Annotated[
         Path | None, model_option("--against", "An older bundle: show only what changed since then.")
     ] = None,
-    json: Json = False,
+    json: options.Json = False,
 ) -> None:
     """Check a model file, and show what it states: scores, calibration, data, licence, card."""
     from lesionwise.bundle.load import read_bundle
@@ -201,9 +183,9 @@ def show(
     if against is not None:
         moved = moved_claims(read_bundle(against).description, bundle.description)
         lines = [f"{row.claim}: {row.old} → {row.new}" for row in moved] or ["Nothing changed."]
-        print_result("\n".join(lines), {"moved": [row._asdict() for row in moved]}, as_json=json)
+        print_result("\n".join(lines), {"moved": [row._asdict() for row in moved]})
         return
-    print_result(_describe(bundle), bundle_record(bundle), as_json=json)
+    print_result(_describe(bundle), bundle_record(bundle))
 
 
 def bundle_record(bundle: "Bundle") -> dict[str, Any]:
@@ -309,7 +291,7 @@ def publish(
     licence_text: LicenceText = None,
     page: Page = None,
     push: Push = None,
-    json: Json = False,
+    json: options.Json = False,
 ) -> None:
     """Write a folder for a model hub: bundle, card, licence, checksums. Only --push uploads it."""
     from lesionwise.bundle.hub import push as send
@@ -327,7 +309,6 @@ def publish(
     print_result(
         f"{made.folder}: {', '.join(made.files)}. {then}",
         {"folder": str(made.folder), "files": list(made.files), "sha256": made.sha256, "sent": list(sent)},
-        as_json=json,
     )
 
 
@@ -335,8 +316,8 @@ def benchmark(
     bundle: File = None,
     images: ImagesFolder = None,
     seconds: Seconds = 1.0,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Measure how fast this machine answers with a bundle, and what each precision changes."""
     from dataclasses import asdict
@@ -376,10 +357,15 @@ def benchmark(
         "drawn": images is None,
         "paces": [asdict(pace) for pace in paces],
     }
-    print_result(Group(Text(head), "", table), value, as_json=json)
+    print_result(Group(Text(head), "", table), value)
 
 
-def verify(data: Data = None, model: ModelFile = None, json: Json = False, quiet: Quiet = False) -> None:
+def verify(
+    data: Data = None,
+    model: options.ModelFile = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
     """Run a model on the test images it names, and check each claimed score. Ends with 1 if one is wrong."""
     from lesionwise.bundle.engine import load_model
     from lesionwise.data.dataset import read_dataset
@@ -403,7 +389,7 @@ def verify(data: Data = None, model: ModelFile = None, json: Json = False, quiet
         "known": found.known,
         "rows": [row.to_json() for row in found.rows],
     }
-    print_result("\n".join([*lines, found.verdict()]), value, as_json=json)
+    print_result("\n".join([*lines, found.verdict()]), value)
     if not found.confirmed:
         raise typer.Exit(1)
 
@@ -430,6 +416,6 @@ def _download() -> Path:
 
     folder = default_cache_root().parent / "ham10000"
     print_note(f"No --data was given: HAM10000 (2.8 GB) is downloaded to {folder}, unless it is there.")
-    with TransferDisplay() as display:
+    with Display() as display:
         download_set(Set.train, folder, progress=display)
     return folder

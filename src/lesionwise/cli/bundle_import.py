@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
-
+from lesionwise.cli import options
 from lesionwise.cli.bundle import bundle_record
 from lesionwise.cli.console import print_note, print_result
-from lesionwise.cli.options import Json, LabelledFolder, LesionsOfPictures, Quiet, TruthOfPictures
+from lesionwise.cli.options import argument, option
 from lesionwise.errors import LesionwiseError
 
 _RAW = (
@@ -17,71 +16,60 @@ _RAW = (
 
 
 def import_(
-    path: Annotated[
-        Path, typer.Argument(help="An ONNX file or a Keras model (.keras, .h5).", metavar="MODEL")
-    ],
-    out: Annotated[Path, typer.Option("--out", help="File to write the bundle to.", metavar="FILE")],
+    path: Annotated[Path, argument("MODEL", "An ONNX file or a Keras model (.keras, .h5).")],
+    out: Annotated[Path, option("--out", "File to write the bundle to.", metavar="FILE")],
     classes: Annotated[
         str,
-        typer.Option(
+        option(
             "--classes",
-            help="Codes of the diagnoses in the order of the model's outputs, such as nv,mel,bkl,…; auto "
+            "Codes of the diagnoses in the order of the model's outputs, such as nv,mel,bkl,…; auto "
             "finds the order that the pictures of --data support.",
         ),
     ],
     gives: Annotated[
-        Literal["probabilities", "logits"],
-        typer.Option("--gives", help="Kind of output that the model gives."),
+        Literal["probabilities", "logits"], option("--gives", "Kind of output that the model gives.")
     ],
-    divide: Annotated[
-        float, typer.Option("--divide", help="Number that pixels from 0 to 255 are divided by first.")
-    ],
+    divide: Annotated[float, option("--divide", "Number that pixels from 0 to 255 are divided by first.")],
     mean: Annotated[
         str,
-        typer.Option(
+        option(
             "--mean",
-            help="Number that is then subtracted, or three as R,G,B (also with --channels bgr); 0 for none.",
+            "Number that is then subtracted, or three as R,G,B (also with --channels bgr); 0 for none.",
         ),
     ],
     std: Annotated[
         str,
-        typer.Option(
+        option(
             "--std",
-            help="Number that pixels are divided by last, or three as R,G,B (also with --channels bgr); 1 "
+            "Number that pixels are divided by last, or three as R,G,B (also with --channels bgr); 1 "
             "for none.",
         ),
     ],
     channels: Annotated[
         Literal["rgb", "bgr"],
-        typer.Option(
-            "--channels",
-            help="Order of the colours that the model takes; the order is changed last, after --std.",
+        option(
+            "--channels", "Order of the colours that the model takes; the order is changed last, after --std."
         ),
     ],
     size: Annotated[
-        str | None, typer.Option("--size", help="Height x width in pixels, if the file does not state them.")
+        str | None, option("--size", "Height x width in pixels, if the file does not state them.")
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--recipe",
-            help="For a .h5 with weights alone: the recipe whose layers they belong to, such as seed-cnn.",
+            "For a .h5 with weights alone: the recipe whose layers they belong to, such as seed-cnn.",
         ),
     ] = None,
-    data: LabelledFolder = None,
-    truth: TruthOfPictures = None,
-    by: LesionsOfPictures = "lesion",
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name of the model; by default that of its file.")
-    ] = None,
+    data: options.LabelledFolder = None,
+    truth: options.TruthOfPictures = None,
+    by: options.LesionsOfPictures = "lesion",
+    name: Annotated[str | None, option("--name", "Name of the model; by default that of its file.")] = None,
     licence: Annotated[
-        str,
-        typer.Option(
-            "--licence", help="Licence of the weights, such as CC-BY-NC-4.0; without it, none is stated."
-        ),
+        str, option("--licence", "Licence of the weights, such as CC-BY-NC-4.0; without it, none is stated.")
     ] = "",
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Make a bundle of somebody else's model; state what its file does not say."""
     if classes == "auto" and not data:
@@ -125,7 +113,6 @@ def import_(
             "warnings": list(made.warnings),
             **({"order": vars(order)} if order else {}),
         },
-        as_json=json,
     )
 
 

@@ -4,10 +4,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
+from lesionwise.cli import options
 from lesionwise.cli.console import print_note, print_result
-from lesionwise.cli.options import Json, LabelledFolder, LesionsOfPictures, Quiet, TruthOfPictures
+from lesionwise.cli.options import argument, option
 from lesionwise.errors import LesionwiseError
 from lesionwise.wording import counted
 
@@ -17,58 +16,48 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    run: Annotated[
-        Path, typer.Argument(help="A run folder, or an imported bundle with --data.", metavar="RUN|BUNDLE")
-    ],
+    run: Annotated[Path, argument("RUN|BUNDLE", "A run folder, or an imported bundle with --data.")],
     scaling: Annotated[
         Literal["temperature", "vector"] | None,
-        typer.Option(
+        option(
             "--scaling",
-            help="Method that turns logits into probabilities; by default that of the run's recipe, or "
+            "Method that turns logits into probabilities; by default that of the run's recipe, or "
             "temperature for a bundle.",
         ),
     ] = None,
     sets: Annotated[
         Literal["lac", "aps"],
-        typer.Option(
-            "--sets", help="Rule of the prediction sets: by probability (lac), or down the ranking (aps)."
-        ),
+        option("--sets", "Rule of the prediction sets: by probability (lac), or down the ranking (aps)."),
     ] = "lac",
     coverage: Annotated[
         float,
-        typer.Option(
+        option(
             "--coverage",
-            help="Share of the lesions of each diagnosis whose prediction sets promise to hold it.",
+            "Share of the lesions of each diagnosis whose prediction sets promise to hold it.",
             min=0.5,
             max=0.999,
         ),
     ] = 0.9,
     sensitivity: Annotated[
         list[float] | None,
-        typer.Option(
-            "--sensitivity",
-            help="Least sensitivity of an operating point; may be repeated.",
-            min=0.01,
-            max=0.999,
+        option(
+            "--sensitivity", "Least sensitivity of an operating point; may be repeated.", min=0.01, max=0.999
         ),
     ] = None,
     specificity: Annotated[
         list[float] | None,
-        typer.Option(
-            "--specificity",
-            help="Least specificity of an operating point; may be repeated.",
-            min=0.01,
-            max=0.999,
+        option(
+            "--specificity", "Least specificity of an operating point; may be repeated.", min=0.01, max=0.999
         ),
     ] = None,
-    data: LabelledFolder = None,
-    truth: TruthOfPictures = None,
-    by: LesionsOfPictures = "lesion",
+    data: options.LabelledFolder = None,
+    truth: options.TruthOfPictures = None,
+    by: options.LesionsOfPictures = "lesion",
     out: Annotated[
-        Path | None, typer.Option("--out", help="File to write the calibrated bundle to.", metavar="FILE")
+        Path | None, option("--out", "File to write the calibrated bundle to.", metavar="FILE")
     ] = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Fit temperature, prediction sets and thresholds of a run on cal, of an imported bundle on pictures."""
     from lesionwise.bundle.load import SHIPPED
@@ -92,11 +81,7 @@ def calibrate(
             fit_calibration, method=scaling or "temperature", rule=sets, coverage=coverage, points=points
         )
         calibrated = _calibrate_bundle(run, out, fit, data, truth, by_image=by == "image")
-        print_result(
-            f"{describe_calibration(calibrated)}\nBundle: {out}",
-            calibrated.model_dump(mode="json"),
-            as_json=json,
-        )
+        print_result(f"{describe_calibration(calibrated)}\nBundle: {out}", calibrated.model_dump(mode="json"))
         return
     if data or truth or out or by == "image":
         raise LesionwiseError(
@@ -125,7 +110,7 @@ def calibrate(
             f"{calibration.stamp}: the model was trained on lesions of cal, so sets and thresholds promise "
             "nothing."
         )
-    print_result(describe_calibration(calibration), calibration.model_dump(mode="json"), as_json=json)
+    print_result(describe_calibration(calibration), calibration.model_dump(mode="json"))
 
 
 def _calibrate_bundle(

@@ -96,6 +96,6 @@ def check(
         pairs=pairs,
         predictions=read_predictions(predictions, classes=order) if predictions else None,
     )
-    print_result(describe_check(result), result.to_json(), as_json=json)
+    print_result(describe_check(result), result.to_json())
     if not result.clean:
         raise typer.Exit(1)

@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from lesionwise.cli import given
 from lesionwise.cli.console import print_note, print_result
-from lesionwise.cli.options import By, Json, Quiet, complete_model, verify_models
+from lesionwise.cli.options import By, Json, Quiet, argument, complete_model, option, verify_models
 from lesionwise.errors import LesionwiseError
 from lesionwise.names import match_names
 from lesionwise.wording import counted
@@ -22,10 +20,7 @@ _SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "macro_auc", "log_loss", 
 
 def compare(
     sources: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Two or more runs or CSVs; each is compared with the first.", metavar="RUN|CSV RUN|CSV…"
-        ),
+        list[Path], argument("RUN|CSV RUN|CSV…", "Two or more runs or CSVs; each is compared with the first.")
     ],
     truth: given.TruthOption = None,
     table: given.TableOption = None,
@@ -34,9 +29,9 @@ def compare(
     by: given.ResampleBy = "lesion",
     models: Annotated[
         list[Path] | None,
-        typer.Option(
+        option(
             "--model",
-            help="Bundle that made some of the predictions and is not an included one, to find images that "
+            "Bundle that made some of the predictions and is not an included one, to find images that "
             "it was trained on; may be repeated.",
             metavar="FILE",
             callback=verify_models,
@@ -56,9 +51,8 @@ def compare(
 
     if by == "image":
         print_note(given.BY_IMAGE)
-    read_from = given.read_metadata(table) if table else None
     among = tuple(models or ())
-    known = given.Known(truth, read_from, normalise=normalise, classes=classes, among=among)
+    known = given.Known(truth, table, normalise=normalise, classes=classes, among=among)
     read = [(str(source), *_read(source, known)) for source in sources]
     _verify_named(among, [predictions for _, predictions, _ in read])
     named = [(name, predictions) for name, predictions, _ in read]
@@ -66,13 +60,13 @@ def compare(
     value = contest.to_json()
     found = {name: seen for name, _, seen in read if seen and seen.reasons}
     if not found:
-        print_result(_describe_contest(contest, by), value, as_json=json)
+        print_result(_describe_contest(contest, by), value)
         return
     clean_text, clean = _compare_clean(named, found, by)
     stamps = [f"{name}: {seen.describe()}" for name, seen in found.items()]
     text = "\n".join([*stamps, "", _describe_contest(contest, by, judged=False), "", clean_text])
     seen_json = {name: seen.to_json() for name, seen in found.items()}
-    print_result(text, {**value, "seen_in_training": seen_json, "clean": clean}, as_json=json)
+    print_result(text, {**value, "seen_in_training": seen_json, "clean": clean})
 
 
 def _verify_named(models: tuple[Path, ...], read: "list[Predictions]") -> None:

@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from datetime import timedelta
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from rich import progress as bars
 from rich.console import Console, RenderableType
@@ -28,16 +28,23 @@ if TYPE_CHECKING:
 _RESUMED: Final = ("run", "train", "predict")  # others go on by themselves
 _FAST: Final = 10.0  # images a second
 _LINE_EVERY_S: Final = 10.0  # in a log
+_SPEED_OF_S: Final = 3600.0  # the last seconds that a speed is the mean of
 _LISTED: Final = 20  # files that could not be read and are named
 _folder: "Path | None" = None
+_as_json = False
 _out = Console(highlight=False, soft_wrap=True, emoji=False)
 _notes = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 _errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
-def print_result(text: RenderableType, value: Any = None, *, as_json: bool = False) -> None:  # noqa: ANN401 (any JSON value)
-    """Print a result: the text or table, or the value as JSON where that was asked for."""
-    if as_json:
+def prints_json() -> bool:
+    """Return whether results are printed as JSON."""
+    return _as_json
+
+
+def print_result(text: RenderableType, value: Any = None) -> None:  # noqa: ANN401 (any JSON value)
+    """Print a result: the text or table, or with `--json` the value, if there is one."""
+    if _as_json and value is not None:
         _out.print(json.dumps(value, indent=2, ensure_ascii=False), markup=False)
     else:
         _out.print(text, markup=False)
@@ -84,6 +91,13 @@ def be_quiet(wanted: bool = True) -> bool:  # noqa: FBT001 (typer calls it so, f
     return wanted
 
 
+def give_json(wanted: bool = True) -> bool:  # noqa: FBT001 (the same)
+    """Print results as JSON if that is wanted, and return whether it is."""
+    global _as_json  # noqa: PLW0603 (one command a process)
+    _as_json = wanted
+    return wanted
+
+
 def remember_folder(path: "Path") -> None:
     """Keep in mind which folder a command chose, for the message of one that is stopped."""
     global _folder  # noqa: PLW0603 (one command a process)
@@ -107,55 +121,48 @@ def print_stopped() -> None:
     )
 
 
+class CountColumn(bars.ProgressColumn):
+    """Images that are done, or the bytes of a file."""
+
+    def render(self, task: bars.Task) -> Text:
+        """Return how much is done and how much there is."""
+        column = bars.MofNCompleteColumn() if task.fields["images"] else bars.DownloadColumn()
+        return column.render(task)
+
+
 class SpeedColumn(bars.ProgressColumn):
     """Images per second, where images are counted and once there is something to divide by."""
 
     def render(self, task: bars.Task) -> Text:
         """Return the speed, or nothing yet."""
-        return Text(_speed(task.speed) if task.speed and task.fields.get("images") else "")
-
-
-class Pace:
-    """How fast a piece of work goes, from the first report of it on."""
-
-    def __init__(self, clock: "Callable[[], float]") -> None:
-        self._clock = clock
-        self._title = ""
-        self._began = 0.0
-        self._first = 0
-
-    def speed(self, title: str, done: int) -> float:
-        """Return how many are done each second; 0 at the first report of a piece of work."""
-        now = self._clock()
-        if title != self._title:
-            self._title, self._began, self._first = title, now, done
-        return (done - self._first) / (now - self._began) if now > self._began else 0.0
+        return Text(_speed(task.speed) if task.speed and task.fields["images"] else "")
 
 
 class Display(Progress):
     """What a long command shows: moving bars on a terminal, a line every ten seconds in a log."""
 
-    _counts: ClassVar[tuple[type[bars.ProgressColumn], ...]] = (bars.MofNCompleteColumn, SpeedColumn)
-
     def __init__(self, *, quiet: bool = False, clock: "Callable[[], float]" = monotonic) -> None:
         self.quiet = quiet or _notes.quiet
+        self._clock = clock
         self._bar = bars.Progress(
             bars.TextColumn("{task.description}"),
             bars.BarColumn(),
-            *(column() for column in self._counts),
+            CountColumn(),
+            SpeedColumn(),
             bars.TimeRemainingColumn(),
             console=_notes,
             disable=self.quiet or not _notes.is_terminal,
             transient=True,
+            get_time=clock,
+            speed_estimate_period=_SPEED_OF_S,
         )
         self._shown: set[str] = set()
         self._tasks: dict[str, bars.TaskID] = {}
         self._stage: bars.TaskID | None = None
-        self._clock = clock
-        self._work, self._stages = Pace(clock), Pace(clock)
         self._printed = clock()
         self._epochs = 0
         self._epoch_s = 0.0
+        self._tenths: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -176,19 +183,28 @@ class Display(Progress):
     @override
     def on_stage(self, title: str, number: int, total: int) -> None:
         if self._stage is None or number == 1:
-            self._stage = self._bar.add_task(title)
+            self._stage = self._bar.add_task(title, images=True)
         self._bar.update(self._stage, description=title, completed=number - 1, total=total)
-        speed = self._stages.speed(f"{total} stages", number)
-        left = f", {_left((total - number + 1) / speed)}" if speed else ""
+        elapsed = self._task(self._stage).elapsed
+        left = f", {_left(elapsed * (total - number + 1) / (number - 1))}" if elapsed and number > 1 else ""
         self._print_line(f"{title} ({number} of {total}{left})")
 
     @override
     def on_work(self, title: str, done: int, total: int) -> None:
-        self._move(title, done, total)
-        speed = self._work.speed(title, done)
+        speed = self._move(title, done, total)
         left = f"  {_speed(speed)}  {_left((total - done) / speed)}" if speed and done < total else ""
         if done >= total or self._is_due():
             self._print_line(f"{title} {done:,}/{total:,}{left}")
+
+    @override
+    def on_bytes(self, name: str, done: int, total: int) -> None:
+        if name not in self._tasks:
+            self._tasks[name] = self._bar.add_task(name, images=False)
+        self._bar.update(self._tasks[name], completed=done, total=total or None)
+        tenth = done * 10 // total if total else 0
+        if tenth > self._tenths.get(name, 0):
+            self._tenths[name] = tenth
+            self._print_line(f"{name} {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
 
     @override
     def on_training(self, epochs: int) -> None:
@@ -197,8 +213,7 @@ class Display(Progress):
     @override
     def on_step(self, epoch: int, done: int, total: int) -> None:
         title = f"epoch {epoch + 1}" + (f" of {self._epochs}" if self._epochs else "")
-        self._move(title, done, total)
-        speed = self._work.speed(title, done)
+        speed = self._move(title, done, total)
         if speed and self._is_due():
             seconds = (total - done) / speed
             seconds += max(0, self._epochs - epoch - 1) * (self._epoch_s or total / speed)
@@ -236,12 +251,17 @@ class Display(Progress):
             print_note(*lines)
         self._printed = self._clock()
 
-    def _move(self, title: str, done: int, total: int) -> None:
+    def _move(self, title: str, done: int, total: int) -> float:
+        """Show the piece of work that is in progress, and return its images per second; 0 at the start."""
         if title not in self._tasks:
             for task in self._tasks.values():
                 self._bar.remove_task(task)
             self._tasks = {title: self._bar.add_task(title, images=True)}
         self._bar.update(self._tasks[title], completed=done, total=total)
+        return self._task(self._tasks[title]).speed or 0.0
+
+    def _task(self, name: bars.TaskID) -> bars.Task:
+        return next(task for task in self._bar.tasks if task.id == name)
 
 
 @contextmanager
@@ -261,31 +281,6 @@ def _speed(each_second: float) -> str:
 def _left(seconds: float) -> str:
     """Return how long the rest takes if the speed stays as it is, as hours, minutes and seconds."""
     return f"about {timedelta(seconds=round(seconds))} left"
-
-
-class TransferDisplay(Display):
-    """What a download shows: a moving bar for each file on a terminal, a line at each tenth in a log."""
-
-    _counts = (bars.DownloadColumn,)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._tenths: dict[str, int] = {}
-
-    @override
-    def on_bytes(self, name: str, done: int, total: int) -> None:
-        if name not in self._tasks:
-            self._tasks[name] = self._bar.add_task(name)
-        self._bar.update(self._tasks[name], completed=done, total=total or None)
-        tenth = done * 10 // total if total else 0
-        if tenth > self._tenths.get(name, 0):
-            self._tenths[name] = tenth
-            self._print_line(f"{name} {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
-
-    @override
-    def on_work(self, title: str, done: int, total: int) -> None:
-        if done == total:
-            self._print_line(f"{title} {done:,}/{total:,}")
 
 
 def describe_evaluation(evaluation: "Evaluation", title: str, *, judged: bool = True) -> str:

@@ -5,37 +5,16 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from lesionwise.cli.console import (
-    Display,
-    TransferDisplay,
-    print_columns,
-    print_note,
-    print_result,
-    show_work,
-)
+from lesionwise.cli import options
+from lesionwise.cli.console import Display, print_columns, print_note, print_result, show_work
 from lesionwise.cli.gallery import OptionalGallery
-from lesionwise.cli.options import (
-    ByOption,
-    DataFolder,
-    Json,
-    Part,
-    Quiet,
-    Seed,
-    Set,
-    Workers,
-    file_option,
-    out_option,
-    split_or_unit,
-    verify_data_folder,
-    verify_out_file,
-    with_part,
-)
+from lesionwise.cli.options import argument, file_option, option, out_option
 from lesionwise.errors import DataError, RecipeError, require
 from lesionwise.wording import counted
 
 DownloadedSet = Annotated[
     Literal["train", "test", "masks"],
-    typer.Option("--set", help="The 10,015 images, ISIC 2018's 1,512 test images, or the masks."),
+    option("--set", "The 10,015 images, ISIC 2018's 1,512 test images, or the masks."),
 ]
 
 
@@ -43,18 +22,18 @@ def download(
     out: Annotated[Path, out_option("Folder to fill.")],
     source: Annotated[
         Literal["auto", "dataverse", "isic", "kaggle"],
-        typer.Option("--source", help="Source to download from; auto tries one after the other."),
+        option("--source", "Source to download from; auto tries one after the other."),
     ] = "auto",
     wanted: DownloadedSet = "train",
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Download and verify HAM10000 (2.8 GB); continue an earlier download that stopped."""
     from lesionwise.data.download import sources
     from lesionwise.data.download.obtain import download_set
 
     named = None if source == "auto" else sources.Source(source)
-    with TransferDisplay() as display:
+    with Display() as display:
         done = download_set(sources.Set(wanted), out, source=named, progress=display)
     for failed, reason in done.failed.items():
         print_note(f"{failed} failed: {reason}")
@@ -64,35 +43,35 @@ def download(
         )
     origin = f"from {done.source}" if done.source else "was already complete"
     value = {"folder": str(out), "source": done.source, "kept": list(done.kept), "failed": done.failed}
-    print_result(f"{out}: {wanted} set {origin}. Licence: CC BY-NC 4.0.", value, as_json=json)
+    print_result(f"{out}: {wanted} set {origin}. Licence: CC BY-NC 4.0.", value)
 
 
-def verify(folder: DataFolder, wanted: DownloadedSet = "train", json: Json = False) -> None:
+def verify(folder: options.DataFolder, wanted: DownloadedSet = "train", json: options.Json = False) -> None:
     """Check that a folder holds all of HAM10000, undamaged. Ends with 1 if not."""
     from lesionwise.data.download import sources
     from lesionwise.data.download.check import check_folder
 
     found = check_folder(folder, sources.Set(wanted))
-    print_result(_describe_check(folder, found), found.to_json(), as_json=json)
+    print_result(_describe_check(folder, found), found.to_json())
     if not found.complete:
         raise typer.Exit(1)
 
 
 def audit(
-    folder: DataFolder,
-    part: Part = None,
+    folder: options.DataFolder,
+    part: options.Part = None,
     out: Annotated[Path | None, out_option("Folder for audit.html, audit.json and pairs.csv.")] = None,
     fail_on: Annotated[
         Literal["error", "warning", "never"],
-        typer.Option("--fail-on", help="Least severity at which the command ends with 1."),
+        option("--fail-on", "Least severity at which the command ends with 1."),
     ] = "error",
     gallery: OptionalGallery = None,
-    workers: Workers = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    workers: options.Workers = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Find errors, oddities and shortcuts in a data folder. Ends with 1 if there are errors."""
-    folder = with_part(folder, part)
+    folder = options.with_part(folder, part)
     from lesionwise.data.audit.run import audit_folder
     from lesionwise.split.groups import CONFIRMED_PAIRS
 
@@ -111,20 +90,20 @@ def audit(
 
         write_audit(found, out)
         print_note(f"{out / 'audit.html'} shows the images.")
-    print_result(_describe_audit(found), found.to_json(), as_json=json)
+    print_result(_describe_audit(found), found.to_json())
     if found.fails(fail_on):
         raise typer.Exit(1)
 
 
 def lesions(
-    folder: DataFolder,
-    part: Part = None,
+    folder: options.DataFolder,
+    part: options.Part = None,
     each_image: Annotated[
-        bool, typer.Option("--each-image", help="State that every image shows a lesion of its own.")
+        bool, option("--each-image", "State that every image shows a lesion of its own.")
     ] = False,
 ) -> None:
     """Declare that no lesion was photographed twice, for a folder that does not name its lesions."""
-    folder = with_part(folder, part)
+    folder = options.with_part(folder, part)
     from lesionwise.data.layouts import read_listing, real_folder
     from lesionwise.data.layouts.lesions import declare_own_lesions
 
@@ -144,17 +123,16 @@ def lesions(
 
 def merge(
     folders: Annotated[
-        list[Path],
-        typer.Argument(help="Data folders, or parts as DIR/ISIC2018_Task3_Test.", metavar="DIR DIR..."),
+        list[Path], argument("DIR DIR...", "Data folders, or parts as DIR/ISIC2018_Task3_Test.")
     ],
     out: Annotated[Path, out_option("Folder for merged.csv.")],
-    json: Json = False,
+    json: options.Json = False,
 ) -> None:
     """Make one data folder of several collections; an image that two of them hold counts once."""
     if len(folders) < 2:  # noqa: PLR2004 (one is merged already)
         raise DataError("Expected two data folders or more to merge.")
     for folder in folders:
-        verify_data_folder(folder)
+        options.verify_data_folder(folder)
     from lesionwise.data.merging import merge_folders
 
     done = merge_folders(folders, out)
@@ -179,7 +157,6 @@ def merge(
             "alike": done.alike,
             "notes": done.notes,
         },
-        as_json=json,
     )
 
 
@@ -218,20 +195,16 @@ def _describe_audit(found: Any) -> str:  # noqa: ANN401 (an Audit, imported late
 
 
 def phantom(
-    out: Annotated[Path, typer.Argument(help="Folder to make.", metavar="OUT")],
-    lesions: Annotated[
-        int, typer.Option("--lesions", help="Least number of lesions of each diagnosis.", min=1)
-    ] = 24,
+    out: Annotated[Path, argument("OUT", "Folder to make.")],
+    lesions: Annotated[int, option("--lesions", "Least number of lesions of each diagnosis.", min=1)] = 24,
     imbalance: Annotated[
         Literal["none", "ham"],
-        typer.Option(
-            "--imbalance", help="How common each diagnosis is: all alike (none), or as in HAM10000 (ham)."
-        ),
+        option("--imbalance", "How common each diagnosis is: all alike (none), or as in HAM10000 (ham)."),
     ] = "none",
-    seed: Seed = 0,
-    workers: Workers = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    seed: options.Seed = 0,
+    workers: options.Workers = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Draw a data set in the layout of HAM10000, for trials."""
     from lesionwise.data.phantom import write_phantom
@@ -241,22 +214,18 @@ def phantom(
             out, lesions_per_class=lesions, imbalance=imbalance, seed=seed, workers=workers, progress=display
         )
     images = sum(1 for _ in folder.rglob("*.jpg"))
-    print_result(
-        f"{folder}: {counted(images, 'drawn image')}.",
-        {"folder": str(folder), "images": images},
-        as_json=json,
-    )
+    print_result(f"{folder}: {counted(images, 'drawn image')}.", {"folder": str(folder), "images": images})
 
 
 def split(
-    folder: DataFolder,
-    part: Part = None,
+    folder: options.DataFolder,
+    part: options.Part = None,
     out: Annotated[
-        Path, typer.Option("--out", help="File to write.", metavar="FILE", callback=verify_out_file)
+        Path, option("--out", "File to write.", metavar="FILE", callback=options.verify_out_file)
     ] = Path("split.csv"),
-    by: ByOption = "lesion",
-    seed: Seed = 0,
-    workers: Workers = None,
+    by: options.ByOption = "lesion",
+    seed: options.Seed = 0,
+    workers: options.Workers = None,
     verify: Annotated[
         Path | None, file_option("--verify", "Verify this split against the data instead.")
     ] = None,
@@ -270,15 +239,13 @@ def split(
     ] = None,
     force: Annotated[
         bool,
-        typer.Option(
-            "--force", help="Write over another split; let --merge join more than six images to one lesion."
-        ),
+        option("--force", "Write over another split; let --merge join more than six images to one lesion."),
     ] = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Split by lesion into train, val, cal, test and five folds; or verify a split."""
-    folder = with_part(folder, part)
+    folder = options.with_part(folder, part)
     from lesionwise.files import sole_writer
     from lesionwise.split.groups import PAIR_COLUMNS, read_pairs, verify_merge
     from lesionwise.split.split_file import verify_replaceable, write_split
@@ -288,7 +255,7 @@ def split(
     if merge:
         print_columns(merge, PAIR_COLUMNS)
     with show_work(workers=workers) as execution:
-        unit = split_or_unit(verify, by)
+        unit = options.split_or_unit(verify, by)
         data = prepare(folder, split=unit, seed=seed, merge=pairs, execution=execution)
     if merge:
         verify_merge(data.dataset.table, pairs, force=force, source=str(merge))
@@ -297,40 +264,36 @@ def split(
     shown = ", ".join(f"{part} {counts[part]}" for part in ("train", "val", "cal", "test"))
     if verify:
         stamp = " LEAKY SPLIT, as the file states." if data.split.leaky else " No lesion is on two sides."
-        print_result(f"{verify}: fits the data ({shown}).{stamp}", facts, as_json=json)
+        print_result(f"{verify}: fits the data ({shown}).{stamp}", facts)
         return
     with sole_writer(out):
         if not force:
             verify_replaceable(out, data.split)
         write_split(data.split, out)
-    print_result(
-        f"{out}: {shown}; {counted(len(set(data.group)), 'lesion')}.",
-        {"split": str(out), **facts},
-        as_json=json,
-    )
+    print_result(f"{out}: {shown}; {counted(len(set(data.group)), 'lesion')}.", {"split": str(out), **facts})
 
 
 def explore(
-    folder: DataFolder,
-    part: Part = None,
+    folder: options.DataFolder,
+    part: options.Part = None,
     out: Annotated[Path, out_option("Folder for explore.html and figures/.")] = Path("explore"),
     recipe: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--recipe",
-            help="Place the images on the map by the network and weights of a recipe.",
+            "Place the images on the map by the network and weights of a recipe.",
             metavar="RECIPE",
         ),
     ] = None,
-    set_: Set = None,
+    set_: options.Set = None,
     gallery: OptionalGallery = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over an exploration of other data.")] = False,
-    workers: Workers = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    force: Annotated[bool, option("--force", "Write over an exploration of other data.")] = False,
+    workers: options.Workers = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Show what a data folder holds: its table, its pixels, its masks, and what stands out."""
-    folder = with_part(folder, part)
+    folder = options.with_part(folder, part)
     from lesionwise.explore import RECORD
     from lesionwise.recipe import load_recipe
     from lesionwise.run_folder import claim_own_folder
@@ -361,4 +324,4 @@ def explore(
         "remarks": found.remarks,
     }
     text = "\n".join(["What stands out:", *(f"  {remark}" for remark in found.remarks), "", f"Page: {page}"])
-    print_result(text, value, as_json=json)
+    print_result(text, value)

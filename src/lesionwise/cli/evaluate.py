@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from lesionwise.cli import given
 from lesionwise.cli.console import (
     Display,
@@ -16,7 +14,7 @@ from lesionwise.cli.console import (
     print_result,
     show_work,
 )
-from lesionwise.cli.options import By, Device, DeviceOption, Json, Out, Quiet
+from lesionwise.cli.options import By, Device, DeviceOption, Json, Out, Quiet, argument, option
 from lesionwise.errors import LesionwiseError, require
 from lesionwise.wording import counted
 
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    source: Annotated[Path, typer.Argument(help="A run folder, or a predictions CSV.", metavar="RUN|CSV")],
+    source: Annotated[Path, argument("RUN|CSV", "A run folder, or a predictions CSV.")],
     truth: given.TruthOption = None,
     table: given.TableOption = None,
     normalise: given.Normalise = False,
@@ -37,21 +35,16 @@ def evaluate(
     by: given.ResampleBy = "lesion",
     model: given.MadeByModel = None,
     malignant: Annotated[
-        bool,
-        typer.Option(
-            "--malignant", help="Score malignant against benign only; a truth of these two is enough."
-        ),
+        bool, option("--malignant", "Score malignant against benign only; a truth of these two is enough.")
     ] = False,
     out: Out = None,
     force: given.Force = False,
-    final: Annotated[
-        bool, typer.Option("--final", help="Score the test part, and record this in the ledger.")
-    ] = False,
+    final: Annotated[bool, option("--final", "Score the test part, and record this in the ledger.")] = False,
     changes: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             "--set",
-            help="Evaluate the trained weights again at another size, zoom or number of views, as a new run; "
+            "Evaluate the trained weights again at another size, zoom or number of views, as a new run; "
             "may be repeated.",
             metavar="KEY=VALUE",
         ),
@@ -71,9 +64,16 @@ def evaluate(
             raise LesionwiseError(
                 "--set needs a run folder, and allows only --out, --device, --json and --quiet beside it."
             )
-        evaluate_again(source, changes, out, device=device, as_json=json)
-        return
-    if not source.is_file():
+        evaluate_again(source, changes, out, device)
+    elif source.is_file():
+        if final:
+            raise LesionwiseError(f"{source}: is a CSV, and --final needs a run folder.")
+        known = given.Known(truth, table, normalise=normalise, model=model, classes=classes)
+        if malignant:
+            _evaluate_malignant(source, known, by, is_written=out is not None)
+        else:
+            print_result(*given.score_csv(given.read_csv(source, known), by, out, force=force))
+    else:
         if out or for_csv:
             raise LesionwiseError(
                 "--truth, --normalise, --classes, --by, --model, --malignant, --out and --force are for a "
@@ -86,42 +86,26 @@ def evaluate(
         read = given.read_metadata(table) if table else None
         with run_to_write(source, "run", "ensemble", *folds) as run:
             evaluation, title, check = _evaluate_run(run, read, final=final, device=device)
-    else:
-        if final:
-            raise LesionwiseError(f"{source}: is a CSV, and --final needs a run folder.")
-        if malignant:
-            order = classes.split(",") if classes else None
-            given_too = bool(table or model or out)
-            _evaluate_malignant(
-                source, None if given_too else truth, order, normalise=normalise, by=by, as_json=json
-            )
-            return
-        read = given.read_metadata(table) if table else None
-        known = given.Known(truth, read, normalise=normalise, model=model, classes=classes)
-        csv = given.read_csv(source, known)
-        text, value = given.score_csv(csv, by, out, force=force)
-        print_result(text, value, as_json=json)
-        return
-    text, value = describe_evaluation(evaluation, title), evaluation.to_json()
-    if check:
-        text, value = f"{text}\n{describe_check(check)}", {**value, "calibration": check.to_json()}
-    print_result(text, value, as_json=json)
+        text, value = describe_evaluation(evaluation, title), evaluation.to_json()
+        if check:
+            text, value = f"{text}\n{describe_check(check)}", {**value, "calibration": check.to_json()}
+        print_result(text, value)
 
 
-def _evaluate_malignant(
-    source: Path, truth: Path | None, classes: Sequence[str] | None, *, normalise: bool, by: By, as_json: bool
-) -> None:
+def _evaluate_malignant(source: Path, given_with: given.Known, by: By, *, is_written: bool) -> None:
     from lesionwise.diagnoses import DIAGNOSIS_COLUMNS
     from lesionwise.evaluation.malignancy import evaluate_malignancy, read_malignancy
     from lesionwise.evaluation.predictions import read_predictions
     from lesionwise.evaluation.runs.scores import verify_not_test
 
-    if truth is None:
+    truth = given_with.truth
+    if truth is None or given_with.table or given_with.model or is_written:
         raise LesionwiseError(
             "--malignant needs --truth, and allows only --normalise, --classes and --by beside it."
         )
     verify_not_test(source)
-    predictions = read_predictions(source, normalise=normalise, classes=classes)
+    classes = given_with.classes.split(",") if given_with.classes else None
+    predictions = read_predictions(source, normalise=given_with.normalise, classes=classes)
     known = read_malignancy(truth)
     used = ("image_id", "lesion_id", "benign_malignant", "target", *DIAGNOSIS_COLUMNS)
     print_columns(truth, used)
@@ -131,11 +115,7 @@ def _evaluate_malignant(
     unknown = f"; {counted(found.unknown, 'image')} of neither kind left out" if found.unknown else ""
     lines = [f"{name.replace('_', ' ')} {value}" for name, value in found.scores.items()]
     head = f"{source.name}: {counted(found.images, 'image')} of {counted(found.lesions, 'lesion')}"
-    print_result(
-        "\n".join([f"{head}, {found.malignant:,} malignant{unknown}.", *lines]),
-        found.to_json(),
-        as_json=as_json,
-    )
+    print_result("\n".join([f"{head}, {found.malignant:,} malignant{unknown}.", *lines]), found.to_json())
 
 
 def _evaluate_run(
@@ -164,9 +144,7 @@ def _evaluate_run(
     return evaluate_part(run, part, table=known), part, read_check(run, part)
 
 
-def evaluate_again(
-    run: Path, changes: Sequence[str], out: Path | None, *, device: Device, as_json: bool
-) -> None:
+def evaluate_again(run: Path, changes: Sequence[str], out: Path | None, device: Device) -> None:
     """Evaluate trained weights again at another size, zoom or number of views, and print the scores."""
     from lesionwise.files import read_json
     from lesionwise.recipe import load_recipe
@@ -184,8 +162,8 @@ def evaluate_again(
         folder = reevaluate(run, changes, own, execution=execution)
     value, made, part = {"run": str(folder.path)}, f"New run: {folder.path}", working_part(folder)
     if not folder.predictions(part).is_file():
-        print_result(f"{describe_unscored(folder)}\n\n{made}", value, as_json=as_json)
+        print_result(f"{describe_unscored(folder)}\n\n{made}", value)
         return
     evaluation = Evaluation.from_json(read_json(folder.scores)["parts"][part])
     text = f"{describe_evaluation(evaluation, part)}\n\n{made}"
-    print_result(text, {**value, part: evaluation.to_json()}, as_json=as_json)
+    print_result(text, {**value, part: evaluation.to_json()})

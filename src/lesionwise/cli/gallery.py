@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lesionwise.cli import options
 from lesionwise.cli.console import (
     describe_left_out,
     left_out_json,
@@ -14,17 +15,7 @@ from lesionwise.cli.console import (
     print_warning,
     show_work,
 )
-from lesionwise.cli.options import (
-    DataFolder,
-    EngineOption,
-    Json,
-    ModelFile,
-    Part,
-    Quiet,
-    Workers,
-    file_option,
-    with_part,
-)
+from lesionwise.cli.options import argument, file_option, option
 from lesionwise.errors import LesionwiseError
 from lesionwise.wording import listed
 
@@ -40,37 +31,34 @@ OptionalGallery = Annotated[
     Path | None,
     file_option("--gallery", 'A gallery that "lesionwise gallery" made; similar lesions come from it.'),
 ]
-Count = Annotated[int, typer.Option("--count", help="Number of similar lesions.", min=1, max=1000)]
+Count = Annotated[int, option("--count", "Number of similar lesions.", min=1, max=1000)]
 
 
 def gallery(
-    folder: DataFolder,
-    out: Annotated[Path, typer.Option("--out", help="Gallery to write: FILE.safetensors.", metavar="FILE")],
-    part: Part = None,
-    model: ModelFile = None,
+    folder: options.DataFolder,
+    out: Annotated[Path, option("--out", "Gallery to write: FILE.safetensors.", metavar="FILE")],
+    part: options.Part = None,
+    model: options.ModelFile = None,
     pictures: Annotated[
-        bool,
-        typer.Option("--pictures", help="Keep a small picture of each image, so that serve can show it."),
+        bool, option("--pictures", "Keep a small picture of each image, so that serve can show it.")
     ] = False,
     licence: Annotated[
         str,
-        typer.Option(
+        option(
             "--licence",
-            help="Licence of the images, as it will be shown; by default the one that the data state.",
+            "Licence of the images, as it will be shown; by default the one that the data state.",
             metavar="TEXT",
         ),
     ] = "",
-    append: Annotated[
-        bool, typer.Option("--append", help="Add the images to the gallery that --out names.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the gallery that --out names.")] = False,
-    workers: Workers = None,
-    engine: EngineOption = "local",
-    json: Json = False,
-    quiet: Quiet = False,
+    append: Annotated[bool, option("--append", "Add the images to the gallery that --out names.")] = False,
+    force: Annotated[bool, option("--force", "Replace the gallery that --out names.")] = False,
+    workers: options.Workers = None,
+    engine: options.EngineOption = "local",
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Make a gallery of a labelled folder, in which lesions that look alike are found."""
-    folder = with_part(folder, part)
+    folder = options.with_part(folder, part)
     if out.suffix.lower() != _SUFFIX:
         raise LesionwiseError(f"{out}: expected --out to end in {_SUFFIX}, as {out.stem}{_SUFFIX}.")
     if engine == "ray" and workers:
@@ -106,28 +94,26 @@ def gallery(
         "licence": made.about.licence,
         "left_out": left_out_json(faults),
     }
-    print_result("\n".join(lines), value, as_json=json)
+    print_result("\n".join(lines), value)
     if faults:
         raise typer.Exit(1)
 
 
 def similar(
-    images: Annotated[
-        list[str], typer.Argument(help="Files, folders, patterns, zips or tables.", metavar="IMAGE...")
-    ],
+    images: Annotated[list[str], argument("IMAGE...", "Files, folders, patterns, zips or tables.")],
     gallery: GalleryFile,
-    model: ModelFile = None,
+    model: options.ModelFile = None,
     count: Count = 5,
     lesion: Annotated[
         str,
-        typer.Option(
+        option(
             "--lesion",
-            help="Lesion of the gallery that the images show, if known; the results leave it out.",
+            "Lesion of the gallery that the images show, if known; the results leave it out.",
             metavar="ID",
         ),
     ] = "",
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Show the lesions of a gallery that look most like an image, with their diagnoses."""
     from lesionwise.bundle.engine import load_model
@@ -145,7 +131,7 @@ def similar(
     for name, reason in answers.left_out.items():
         print_warning(f"{name}: {reason}")
     value = {"results": results, "left_out": answers.left_out, "licence": opened.about.licence}
-    print_result(f"Gallery: {opened.describe()}.", value, as_json=json)
+    print_result(f"Gallery: {opened.describe()}.", value)
     if not json:
         print_note(*opened.advice, DISCLAIMER)
     if answers.left_out:

@@ -1,13 +1,12 @@
 """Predictions of anybody's model: reading them, looking up their training images, and scoring them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import typer
-
 from lesionwise.cli.console import describe_evaluation, print_columns, print_note, verdict_on
-from lesionwise.cli.options import By, model_option, table_option
+from lesionwise.cli.options import By, model_option, option, table_option
 from lesionwise.errors import LesionwiseError
 from lesionwise.wording import counted
 
@@ -29,25 +28,21 @@ TableOption = Annotated[
     Path | None,
     table_option("--table", "Metadata: lesion_id, and age, sex, … for subgroups; a table or a data folder."),
 ]
-Normalise = Annotated[
-    bool, typer.Option("--normalise", help="Divide each row of the CSV's confidences by its sum.")
-]
+Normalise = Annotated[bool, option("--normalise", "Divide each row of the CSV's confidences by its sum.")]
 ResampleBy = Annotated[
     By,
-    typer.Option(
+    option(
         "--by",
-        help="Unit that is resampled for the intervals. Use image only if no lesion is known; the intervals "
+        "Unit that is resampled for the intervals. Use image only if no lesion is known; the intervals "
         "are then too narrow.",
     ),
 ]
-Force = Annotated[
-    bool, typer.Option("--force", help="With --out: write over an evaluation of other predictions.")
-]
+Force = Annotated[bool, option("--force", "With --out: write over an evaluation of other predictions.")]
 Classes = Annotated[
     str,
-    typer.Option(
+    option(
         "--classes",
-        help="Codes that the model of a CSV knows, in the order of numbered columns: akiec,bcc,…",
+        "Codes that the model of a CSV knows, in the order of numbered columns: akiec,bcc,…",
         metavar="CODES",
     ),
 ]
@@ -63,17 +58,27 @@ class Known:
     """What a user gives beside predictions.
 
     Attributes:
-        table: What is known of the images besides, as `read_metadata` returns it.
+        table: Table or data folder with what is known of the images besides.
         classes: Codes in the order of numbered columns, with commas between them.
         among: Bundles of which one may have made the predictions; that which they name by its hash counts.
     """
 
     truth: Path | None = None
-    table: "pd.DataFrame | None" = None
+    table: Path | None = None
     normalise: bool = False
     model: Path | None = None
     classes: str = ""
     among: tuple[Path, ...] = ()
+
+    @cached_property
+    def true_diagnoses(self) -> "pd.DataFrame | None":
+        """The table of `truth`, read once for all predictions that it is joined to."""
+        return read_metadata(self.truth) if self.truth else None
+
+    @cached_property
+    def metadata(self) -> "pd.DataFrame | None":
+        """The table of `table`, read once as well."""
+        return read_metadata(self.table) if self.table else None
 
 
 @dataclass(frozen=True)
@@ -131,10 +136,9 @@ def read_csv(source: Path, known: Known) -> Given:
     verify_not_test(source)
     classes = known.classes.split(",") if known.classes else None
     predictions = read_predictions(source, normalise=known.normalise, classes=classes)
-    table = known.table
-    if known.truth:
-        truth = read_metadata(known.truth)
-        predictions, truth = _without_foreign(predictions, truth, str(known.truth))
+    table = known.metadata
+    if known.true_diagnoses is not None:
+        predictions, truth = _without_foreign(predictions, known.true_diagnoses, str(known.truth))
         predictions = join_truth(predictions, truth, str(known.truth))
     if table is not None:
         predictions, table = _without_foreign(predictions, table, "--table")
@@ -164,12 +168,12 @@ def score_csv(given: Given, by: By, out: Path | None, *, force: bool = False) ->
 
     if by == "image":
         print_note(BY_IMAGE)
-    said, source, seen = given.predictions, str(given.source), given.seen
-    evaluation = evaluate_predictions(said, source, table=given.table, by=by)
+    predictions, source, seen = given.predictions, str(given.source), given.seen
+    evaluation = evaluate_predictions(predictions, source, table=given.table, by=by)
     rest = None
     if seen and seen.reasons:
-        unseen = ~seen.mask(said.image_id)
-        rest = evaluate_predictions(said.take(unseen), source, by=by) if unseen.any() else None
+        unseen = ~seen.mask(predictions.image_id)
+        rest = evaluate_predictions(predictions.take(unseen), source, by=by) if unseen.any() else None
     if out:
         from lesionwise.report.html import write_report
 
@@ -177,8 +181,8 @@ def score_csv(given: Given, by: By, out: Path | None, *, force: bool = False) ->
         if seen and seen.reasons:
             facts |= {"stamp": SEEN_STAMP, "seen": seen.describe()}
         with sole_writer(out):
-            run = claim_given_folder(out, said, force=force)
-            write_given(run, said, evaluation, facts, clean=rest)
+            run = claim_given_folder(out, predictions, force=force)
+            write_given(run, predictions, evaluation, facts, clean=rest)
             print_note(f"Report: {write_report(run)}")
     value = evaluation.to_json()
     if seen:

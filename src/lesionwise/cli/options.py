@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from lesionwise.cli.console import be_quiet
+from lesionwise.cli.console import be_quiet, give_json
 from lesionwise.errors import DataError, LesionwiseError, SplitError
 from lesionwise.wording import did_you_mean
 
@@ -113,47 +113,51 @@ def complete_model(start: str) -> list[str]:
     return [name for name in SHIPPED if name.startswith(start)]
 
 
-def file_option(name: str, what: str, metavar: str = "FILE") -> Any:  # noqa: ANN401 (as typer types its options)
+def option(name: str, what: str, **more: Any) -> Any:  # noqa: ANN401 (as typer types its options)
+    """Return an option. `what`: its help; `more`: whatever else `typer.Option` takes."""
+    return typer.Option(name, help=what, **more)
+
+
+def argument(metavar: str, what: str, **more: Any) -> Any:  # noqa: ANN401 (the same)
+    """Return an argument. `what`: its help; `more`: whatever else `typer.Argument` takes."""
+    return typer.Argument(help=what, metavar=metavar, **more)
+
+
+def file_option(name: str, what: str, metavar: str = "FILE") -> Any:  # noqa: ANN401 (the same)
     """Return an option that names a file which must exist."""
-    return typer.Option(name, help=what, metavar=metavar, callback=verify_file)
+    return option(name, what, metavar=metavar, callback=verify_file)
 
 
 def table_option(name: str, what: str) -> Any:  # noqa: ANN401 (the same)
     """Return an option that names a table, or a data folder with one, which must exist."""
-    return typer.Option(name, help=what, metavar="FILE|DIR", callback=verify_table)
+    return option(name, what, metavar="FILE|DIR", callback=verify_table)
 
 
 def folder_option(name: str, what: str) -> Any:  # noqa: ANN401 (the same)
     """Return an option that names a folder which must exist."""
-    return typer.Option(name, help=what, metavar="DIR", callback=verify_data_folder)
+    return option(name, what, metavar="DIR", callback=verify_data_folder)
 
 
 def out_option(what: str) -> Any:  # noqa: ANN401 (the same)
     """Return an option that names a folder for results."""
-    return typer.Option("--out", help=what, metavar="DIR", callback=verify_out_folder)
+    return option("--out", what, metavar="DIR", callback=verify_out_folder)
 
 
 def model_option(name: str, what: str) -> Any:  # noqa: ANN401 (the same)
     """Return an option that names a bundle, or a model that ships."""
-    return typer.Option(name, help=what, metavar="FILE", callback=verify_model, autocompletion=complete_model)
+    return option(name, what, metavar="FILE", callback=verify_model, autocompletion=complete_model)
 
 
 By = Literal["lesion", "image"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 EngineName = Literal["local", "ray"]
-DataFolder = Annotated[
-    Path, typer.Argument(help="Folder of images with its table.", metavar="DIR", callback=verify_data_folder)
-]
+DataFolder = Annotated[Path, argument("DIR", "Folder of images with its table.", callback=verify_data_folder)]
 RecipeArgument = Annotated[
-    str,
-    typer.Argument(
-        help="Name of an included recipe, or a .toml file.", metavar="RECIPE", autocompletion=complete_recipe
-    ),
+    str, argument("RECIPE", "Name of an included recipe, or a .toml file.", autocompletion=complete_recipe)
 ]
-RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
+RunArgument = Annotated[Path, argument("RUN", "A run folder.")]
 Part = Annotated[
-    str | None,
-    typer.Option("--part", help="Part of a challenge, where a folder holds several.", metavar="NAME"),
+    str | None, option("--part", "Part of a challenge, where a folder holds several.", metavar="NAME")
 ]
 Data = Annotated[Path, folder_option("--data", "Folder of images with its table.")]
 LabelledFolder = Annotated[
@@ -167,9 +171,9 @@ TruthOfPictures = Annotated[
 ]
 LesionsOfPictures = Annotated[
     By,
-    typer.Option(
+    option(
         "--by",
-        help="With --data: unit that counts as one lesion. Use image only if no lesion is known; each "
+        "With --data: unit that counts as one lesion. Use image only if no lesion is known; each "
         "picture then counts as a lesion of its own.",
     ),
 ]
@@ -186,54 +190,40 @@ ModelFile = Annotated[
 ]
 PrecisionOption = Annotated[
     Literal["auto", "fp32", "bf16", "int8"] | None,
-    typer.Option(
+    option(
         "--precision",
-        help="Number format to compute in; by default the one that the bundle states. auto is the fastest "
+        "Number format to compute in; by default the one that the bundle states. auto is the fastest "
         "one that this processor has and that hardly changes an answer, as measured for the bundle.",
     ),
 ]
-Seed = Annotated[
-    int, typer.Option("--seed", help="Seed of everything that is drawn at random.", min=0, max=2**31 - 1)
-]
+Seed = Annotated[int, option("--seed", "Seed of everything that is drawn at random.", min=0, max=2**31 - 1)]
 Workers = Annotated[
     int | None,
-    typer.Option(
-        "--workers", help="Number of threads that prepare images; one for each core by default.", min=1
-    ),
+    option("--workers", "Number of threads that prepare images; one for each core by default.", min=1),
 ]
-Devices = Annotated[
-    int, typer.Option("--devices", help="Number of devices of each machine that share a batch.", min=1)
-]
+Devices = Annotated[int, option("--devices", "Number of devices of each machine that share a batch.", min=1)]
 Nodes = Annotated[
-    int,
-    typer.Option(
-        "--nodes", help="Number of machines; start the command on each, by torchrun or Slurm.", min=1
-    ),
+    int, option("--nodes", "Number of machines; start the command on each, by torchrun or Slurm.", min=1)
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        help="Change a recipe key; may be repeated.",
-        metavar="KEY=VALUE",
-        autocompletion=_recipe_keys,
+    option(
+        "--set", "Change a recipe key; may be repeated.", metavar="KEY=VALUE", autocompletion=_recipe_keys
     ),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out where it stopped.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print results and errors only.", callback=be_quiet)]
-DeviceOption = Annotated[Device, typer.Option("--device", help="Device that the network runs on.")]
+Resume = Annotated[bool, option("--resume", "Continue the run in --out where it stopped.")]
+Json = Annotated[bool, option("--json", "Print the result as JSON.", callback=give_json)]
+Quiet = Annotated[bool, option("--quiet", "Print results and errors only.", callback=be_quiet)]
+DeviceOption = Annotated[Device, option("--device", "Device that the network runs on.")]
 EngineOption = Annotated[
     EngineName,
-    typer.Option(
-        "--engine", help="Where the work runs: in this process, or on the machines of a Ray cluster."
-    ),
+    option("--engine", "Where the work runs: in this process, or on the machines of a Ray cluster."),
 ]
 ByOption = Annotated[
     By,
-    typer.Option(
+    option(
         "--by",
-        help="Unit that stays on one side of the split. A split by image LEAKS: it shows what a leak is "
+        "Unit that stays on one side of the split. A split by image LEAKS: it shows what a leak is "
         "worth, and its results are stamped.",
     ),
 ]

@@ -8,19 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from lesionwise.cli import options
 from lesionwise.cli.console import Display, print_note, print_result
 from lesionwise.cli.gallery import OptionalGallery
-from lesionwise.cli.options import (
-    EngineName,
-    EngineOption,
-    Json,
-    ModelFile,
-    PrecisionOption,
-    Quiet,
-    Resume,
-    Workers,
-    file_option,
-)
+from lesionwise.cli.options import argument, file_option, option
 from lesionwise.errors import DataError, LesionwiseError, require
 from lesionwise.names import image_id_of
 from lesionwise.wording import counted, did_you_mean, listed
@@ -42,49 +33,42 @@ _FINISHED = "{}: is finished and holds {}. Nothing is left to do. Leave --resume
 
 Places = Annotated[
     list[str],
-    typer.Argument(
-        help="Files, folders, patterns, zips, tables with a column path, or addresses as s3://bucket/folder.",
-        metavar="PATH...",
+    argument(
+        "PATH...",
+        "Files, folders, patterns, zips, tables with a column path, or addresses as s3://bucket/folder.",
     ),
 ]
 OutFile = Annotated[
     Path | None,
-    typer.Option(
+    option(
         "--out",
-        help="Table to write: FILE.csv or FILE.parquet; without it the answers are printed.",
+        "Table to write: FILE.csv or FILE.parquet; without it the answers are printed.",
         metavar="FILE",
     ),
 ]
-Age = Annotated[
-    float | None, typer.Option("--age", help="Age in years, if known; it is used for all images.")
-]
+Age = Annotated[float | None, option("--age", "Age in years, if known; it is used for all images.")]
 Sex = Annotated[
-    str | None,
-    typer.Option("--sex", help="Sex, female or male, if known; it is used for all images.", metavar="SEX"),
+    str | None, option("--sex", "Sex, female or male, if known; it is used for all images.", metavar="SEX")
 ]
 Site = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--site",
-        help="Site of the lesion, such as back or face, if known; it is used for all images.",
+        "Site of the lesion, such as back or face, if known; it is used for all images.",
         metavar="SITE",
     ),
 ]
 ErrorsFile = Annotated[
     Path | None,
-    typer.Option(
-        "--errors", help="Table of the images that cannot be read; beside --out by default.", metavar="FILE"
-    ),
+    option("--errors", "Table of the images that cannot be read; beside --out by default.", metavar="FILE"),
 ]
 FormatOption = Annotated[
     Literal["lesionwise", "isic"],
-    typer.Option(
-        "--format", help="Columns of the table: those of lesionwise, or those of the ISIC challenge."
-    ),
+    option("--format", "Columns of the table: those of lesionwise, or those of the ISIC challenge."),
 ]
 Heatmaps = Annotated[
     Path | None,
-    typer.Option("--heatmaps", help="Draw what the model looked at over each image, as PNGs.", metavar="DIR"),
+    option("--heatmaps", "Draw what the model looked at over each image, as PNGs.", metavar="DIR"),
 ]
 MetadataFile = Annotated[
     Path | None,
@@ -94,14 +78,14 @@ MetadataFile = Annotated[
     ),
 ]
 Tta = Annotated[
-    bool, typer.Option("--tta", help="Average over mirrored and turned views of each image, which is slower.")
+    bool, option("--tta", "Average over mirrored and turned views of each image, which is slower.")
 ]
 
 
 def predict(
     places: Places,
     out: OutFile = None,
-    model: ModelFile = None,
+    model: options.ModelFile = None,
     age: Age = None,
     sex: Sex = None,
     site: Site = None,
@@ -112,15 +96,14 @@ def predict(
     heatmaps: Heatmaps = None,
     gallery: OptionalGallery = None,
     similar: Annotated[
-        int | None,
-        typer.Option("--similar", help="With --gallery: number of similar lesions; 5 by default.", min=1),
+        int | None, option("--similar", "With --gallery: number of similar lesions; 5 by default.", min=1)
     ] = None,
-    precision: PrecisionOption = None,
-    workers: Workers = None,
-    engine: EngineOption = "local",
-    resume: Resume = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    precision: options.PrecisionOption = None,
+    workers: options.Workers = None,
+    engine: options.EngineOption = "local",
+    resume: options.Resume = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Predict images with a model file, and print the answers or write a table with --out.
 
@@ -168,7 +151,6 @@ def predict(
             {"tta": tta, "metadata": known, "workers": workers},
             on_answers=drawn,
             similar=finder,
-            as_json=json,
         )
     else:
         from lesionwise.predict.files import Output
@@ -190,7 +172,7 @@ def predict(
                 tta=tta,
                 on_done=lambda done: display.on_work("predicting images", done, len(pictures)),
             )
-        _report(tally, output, loaded.precision, as_json=json)
+        _report(tally, output, loaded.precision)
     if not json:
         print_note(*([] if out else [DISCLAIMER]), f"Computed in {loaded.precision}.")
     if tally.failed:
@@ -222,7 +204,7 @@ def _written_table(output: "Output") -> "Iterator[Output]":
 
 
 def _choose_work(
-    engine: EngineName, workers: int | None, known: "MetadataTable | None"
+    engine: options.EngineName, workers: int | None, known: "MetadataTable | None"
 ) -> "Callable[..., Tally]":
     """Return the pipeline of this process, or that of a cluster."""
     if engine == "local":
@@ -236,9 +218,9 @@ def _choose_work(
 
 def _refuse(given: "Mapping[str, object]", why: str) -> None:
     """Refuse the first option that was given."""
-    for option, value in given.items():
+    for name, value in given.items():
         if value:
-            raise LesionwiseError(f"{option} {why}")
+            raise LesionwiseError(f"{name} {why}")
 
 
 def _similar_finder(gallery: Path, engine: "Engine", count: int | None) -> "SimilarFinder":
@@ -334,25 +316,25 @@ def _verify_names(
     heatmaps: Path | None,
 ) -> None:
     """Make sure that a result has a known format, and takes the place of nothing that is read."""
-    for option, path in (("--out", out), ("--errors", errors), ("--model", model)):
+    for name, path in (("--out", out), ("--errors", errors), ("--model", model)):
         if path and path.is_dir():
-            raise LesionwiseError(f"{path}: expected {option} to name a file but it is a folder.")
+            raise LesionwiseError(f"{path}: expected {name} to name a file but it is a folder.")
     if heatmaps and heatmaps.exists() and not heatmaps.is_dir():
         raise LesionwiseError(f"{heatmaps}: expected --heatmaps to name a folder but it is a file.")
     if out and errors and out.resolve() == errors.resolve():
         raise LesionwiseError(f"{out}: expected --out and --errors to name two files.")
-    read = {Path(name).resolve() for name in (*places, model, metadata) if name}
-    for option, path, suffixes in (("--out", out, _SUFFIXES), ("--errors", errors, _SUFFIXES[:1])):
+    read = {Path(place).resolve() for place in (*places, model, metadata) if place}
+    for name, path, suffixes in (("--out", out, _SUFFIXES), ("--errors", errors, _SUFFIXES[:1])):
         if path and path.resolve() in read:
-            raise LesionwiseError(f"{path}: is an input; expected {option} to name another file.")
+            raise LesionwiseError(f"{path}: is an input; expected {name} to name another file.")
         if path and path.suffix.lower() not in suffixes:
             names = " or ".join(f"{path.stem}{suffix}" for suffix in suffixes)
-            raise LesionwiseError(f"{path}: expected {option} to end in {' or '.join(suffixes)}, as {names}.")
+            raise LesionwiseError(f"{path}: expected {name} to end in {' or '.join(suffixes)}, as {names}.")
     if out and out.suffix.lower() == ".parquet":
         require("pyarrow")
 
 
-def _report(tally: "Tally", output: "Output", precision: str, *, as_json: bool) -> None:
+def _report(tally: "Tally", output: "Output", precision: str) -> None:
     from lesionwise.bundle.rendering import describe_counts, describe_several
 
     out, errors = output.table, output.errors
@@ -374,4 +356,4 @@ def _report(tally: "Tally", output: "Output", precision: str, *, as_json: bool) 
         "errors": str(errors) if tally.failed else None,
         "precision": precision,
     }
-    print_result(text, value, as_json=as_json)
+    print_result(text, value)

@@ -3,20 +3,19 @@
 import re
 from typing import Annotated, Any, Final, NamedTuple
 
-import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from lesionwise.cli.console import print_result
-from lesionwise.cli.options import Json, complete_recipe
+from lesionwise.cli.options import Json, argument, complete_recipe
 
 _SHOWN: Final = ("cost", "measured")
 Name = Annotated[
     str | None,
-    typer.Argument(
-        help="Show this recipe alone, with every key: its value here, its default, and what it does.",
-        metavar="RECIPE",
+    argument(
+        "RECIPE",
+        "Show this recipe alone, with every key: its value here, its default, and what it does.",
         autocompletion=complete_recipe,
     ),
 ]
@@ -39,29 +38,22 @@ def recipes(name: Name = None, json: Json = False) -> None:
 
     if name is None:
         headers = {each: read_header(recipe_text(each)) for each in recipe_names()}
-        print_result(
-            _list(headers), {each: header._asdict() for each, header in headers.items()}, as_json=json
-        )
+        print_result(_list(headers), {each: header._asdict() for each, header in headers.items()})
         return
     header, values = read_header(recipe_text(name)), load_recipe(name).model_dump(mode="json")
     keys = [{**key, "value": values[key["key"]]} for key in describe_keys()]
-    print_result(_show(name, header, keys), {"name": name, **header._asdict(), "keys": keys}, as_json=json)
+    print_result(_show(name, header, keys), {"name": name, **header._asdict(), "keys": keys})
 
 
 def read_header(text: str) -> Header:
     """Return what the comments at the top of a recipe's file say: a paragraph, then notes by name."""
     comments = re.match(r"(?:#.*\n)*", text)
-    lines = [line[1:] for line in (comments[0] if comments else "").splitlines()]
-    description = " ".join(line.strip() for line in lines[: lines.index("") if "" in lines else len(lines)])
-    notes: dict[str, str] = {}
-    last = ""
-    for line in lines[len(lines) if "" not in lines else lines.index("") :]:
-        named = re.fullmatch(r" (\w+) {2,}(.+)", line)
-        if named:
-            last, notes[named[1]] = named[1], named[2]
-        elif last and line.strip():
-            notes[last] = f"{notes[last]} {line.strip()}"
-    return Header(description, notes)
+    text = re.sub("^#", "", comments[0] if comments else "", flags=re.MULTILINE)
+    description, _, rest = text.partition("\n\n")
+    found = re.findall(r"^ (\w+) {2,}(.+?)(?=^ \w+ {2,}|\Z)", rest, re.MULTILINE | re.DOTALL)
+    return Header(
+        " ".join(description.split()), {name: re.sub(r"\s*\n\s*", " ", note.strip()) for name, note in found}
+    )
 
 
 def describe_keys() -> list[dict[str, Any]]:
@@ -69,16 +61,13 @@ def describe_keys() -> list[dict[str, Any]]:
     from lesionwise.recipe import Recipe
 
     schema = Recipe.model_json_schema()
-    documented = (Recipe.__doc__ or "").partition("Attributes:\n")[2].rstrip() + "\n"
-    found = re.findall(r"^ {8}(\w+): (.+?)(?=^ {8}\w+: |\Z)", documented, re.MULTILINE | re.DOTALL)
-    sentences = {key: " ".join(text.split()) for key, text in found}
     return [
         {
             "key": key,
             "type": _type(facts),
             "required": key in schema["required"],
             "default": facts.get("default"),
-            "sentence": sentences[key],
+            "sentence": " ".join(facts["description"].split()),
         }
         for key, facts in schema["properties"].items()
     ]

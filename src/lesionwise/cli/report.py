@@ -1,30 +1,27 @@
-"""`lesionwise report`."""
+"""What readers get of a run: `lesionwise report` and `explain`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from lesionwise.cli import given
-from lesionwise.cli.console import Display, be_quiet, print_note, print_result
-from lesionwise.cli.options import Json, Out, Quiet, file_option, read_text
-from lesionwise.errors import LesionwiseError
+from lesionwise.cli.console import Display, be_quiet, print_note, print_result, show_work
+from lesionwise.cli.options import Json, Out, Quiet, RunArgument, argument, file_option, option, read_text
+from lesionwise.errors import LesionwiseError, require
+from lesionwise.wording import counted
 
 if TYPE_CHECKING:
+    from lesionwise.explain.record import Explanation
     from lesionwise.run_folder import RunFolder
 
 Card = Annotated[
-    bool,
-    typer.Option("--card", help="Write the model card too, model_card.md; it says what was not measured."),
+    bool, option("--card", "Write the model card too, model_card.md; it says what was not measured.")
 ]
-Licence = Annotated[
-    str, typer.Option("--licence", help='With --card: licence of the weights, such as "CC BY-NC 4.0".')
-]
+Licence = Annotated[str, option("--licence", 'With --card: licence of the weights, such as "CC BY-NC 4.0".')]
 Folds = Annotated[
     Path | None,
-    typer.Option(
+    option(
         "--folds",
-        help="With --card: a cross-validation of the same recipe, shown in a section of its own.",
+        "With --card: a cross-validation of the same recipe, shown in a section of its own.",
         metavar="RUN",
     ),
 ]
@@ -38,7 +35,7 @@ Notes = Annotated[
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder, or a predictions CSV.", metavar="RUN|CSV")],
+    run: Annotated[Path, argument("RUN|CSV", "A run folder, or a predictions CSV.")],
     card: Card = False,
     licence: Licence = "",
     folds: Folds = None,
@@ -62,13 +59,12 @@ def report(
         if card or out is None:
             raise LesionwiseError(f"{run}: the report of a CSV needs --out DIR, and a CSV has no model card.")
         be_quiet(quiet or json)
-        read = given.read_metadata(table) if table else None
-        known = given.Known(truth, read, normalise=normalise, model=model, classes=classes)
+        known = given.Known(truth, table, normalise=normalise, model=model, classes=classes)
         csv = given.read_csv(run, known)
         be_quiet()  # the result names the report
         given.score_csv(csv, by, out, force=force)
         path = RunFolder(out).report
-        print_result(f"Report: {path}", {"report": str(path)}, as_json=json)
+        print_result(f"Report: {path}", {"report": str(path)})
         return
     if truth or table or normalise or classes or model or out or force or by == "image":
         raise LesionwiseError(
@@ -97,7 +93,7 @@ def report(
 
             written = write_model_card(folder, licence=licence, folds=judged, notes=text)
             lines, value = [*lines, f"Model card: {written}"], {**value, "model_card": str(written)}
-    print_result("\n".join(lines), value, as_json=json)
+    print_result("\n".join(lines), value)
 
 
 def _evaluate_first(run: "RunFolder") -> None:
@@ -113,3 +109,54 @@ def _evaluate_first(run: "RunFolder") -> None:
     if missing:
         print_note(missing)
     evaluate_part(run, part, table=table)
+
+
+_PARTS = ("val", "cal", "test", "train")
+
+
+def explain(
+    run: RunArgument,
+    part: Annotated[
+        str,
+        option(
+            "--part", "Part whose images are explained; test only after evaluate --final.", metavar="PART"
+        ),
+    ] = "val",
+    images: Annotated[
+        list[str] | None,
+        option(
+            "--images",
+            "Draw the maps of these images only, and test nothing; may be repeated.",
+            metavar="ID,ID,…",
+        ),
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show where a run's model looked, and test whether the maps can be trusted."""
+    from lesionwise.run_folder import open_run_folder, run_to_write
+
+    if part not in _PARTS:
+        raise LesionwiseError(f'Expected --part to be one of {", ".join(_PARTS)} but got "{part}".')
+    open_run_folder(run, "run")
+    require("torch")
+    from lesionwise.explain.run import explain_run
+
+    names = [name.strip() for given in images or () for name in given.split(",") if name.strip()]
+    with run_to_write(run, "run") as opened, show_work() as execution:
+        made = explain_run(opened, part, image_ids=names, execution=execution)
+    text = f"{counted(made.images, 'image')} with their maps: {made.page}"
+    if made.record:
+        text = f"{describe(made.record, part)}\n\n{text}"
+    value = {"page": str(made.page), "images": made.images,
+             "explanation": made.record.to_json() if made.record else None}  # fmt: skip
+    print_result(text, value)
+
+
+def describe(record: "Explanation", part: str) -> str:
+    """Return what the tests of the maps gave, as lines of text."""
+    from lesionwise.explain.record import describe_explanation
+
+    counts = f"{counted(record.images, 'image')} of {counted(record.lesions, 'lesion')}"
+    title = f"{part}: {record.method}, {counts} (95 % intervals by lesion)"
+    return "\n".join([title, *(f"  {sentence}" for sentence in describe_explanation(record))])

@@ -4,67 +4,58 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from lesionwise.cli.console import print_note, print_result, print_warning
 from lesionwise.cli.gallery import OptionalGallery
-from lesionwise.cli.options import ModelFile, PrecisionOption, Quiet, verify_folder
+from lesionwise.cli.options import ModelFile, PrecisionOption, Quiet, option, verify_folder
 
-Host = Annotated[
-    str, typer.Option("--host", help="Address to listen at; the default answers this machine only.")
-]
-Port = Annotated[
-    int, typer.Option("--port", help="Port to listen at; 0 takes any that is free.", min=0, max=65535)
-]
+Host = Annotated[str, option("--host", "Address to listen at; the default answers this machine only.")]
+Port = Annotated[int, option("--port", "Port to listen at; 0 takes any that is free.", min=0, max=65535)]
 ExamplesFolder = Annotated[
     Path | None,
-    typer.Option(
+    option(
         "--examples",
-        help="Folder of images that the page offers for trying; three drawn ones by default.",
+        "Folder of images that the page offers for trying; three drawn ones by default.",
         metavar="DIR",
         callback=verify_folder,
     ),
 ]
 Token = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--token",
-        help="Secret that requests must contain. Others on this machine can see it on the command line, so "
+        "Secret that requests must contain. Others on this machine can see it on the command line, so "
         "set the variable instead.",
         envvar="LESIONWISE_TOKEN",
     ),
 ]
 Threads = Annotated[
-    int | None, typer.Option("--threads", help="Number of cores for the network; all by default.", min=1)
+    int | None, option("--threads", "Number of cores for the network; all by default.", min=1)
 ]
 
 ModelSha256 = Annotated[
     str | None,
-    typer.Option(
-        "--model-sha256", help="SHA-256 that the model must have; another one is not served.", metavar="HEX"
-    ),
+    option("--model-sha256", "SHA-256 that the model must have; another one is not served.", metavar="HEX"),
 ]
 Drain = Annotated[
     float,
-    typer.Option(
+    option(
         "--drain",
-        help="Seconds for which requests are still accepted after SIGTERM, while /ready reports no.",
+        "Seconds for which requests are still accepted after SIGTERM, while /ready reports no.",
         min=0,
         metavar="SECONDS",
     ),
 ]
 Share = Annotated[
     bool,
-    typer.Option(
-        "--share",
-        help="Open the service to the internet through ngrok; needs a token. Read docs/serve.md first.",
+    option(
+        "--share", "Open the service to the internet through ngrok; needs a token. Read docs/serve.md first."
     ),
 ]
 ShareGallery = Annotated[
     bool,
-    typer.Option(
+    option(
         "--share-gallery",
-        help="With --share: let everybody who has the address and the token see what the gallery shows.",
+        "With --share: let everybody who has the address and the token see what the gallery shows.",
     ),
 ]
 

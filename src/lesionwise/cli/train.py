@@ -1,4 +1,4 @@
-"""`lesionwise train`."""
+"""Training: `lesionwise train`, `run` (the whole job) and `ensemble`."""
 
 from dataclasses import replace
 from functools import partial
@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lesionwise.cli import options
-from lesionwise.cli.console import Display, print_note, print_result, remember_folder
+from lesionwise.cli.console import (
+    Display,
+    describe_check,
+    describe_evaluation,
+    print_note,
+    print_result,
+    remember_folder,
+)
+from lesionwise.cli.options import Json, Out, Quiet, argument, option
 from lesionwise.errors import RunError, require
 from lesionwise.wording import counted
 
@@ -29,7 +37,7 @@ def train(
     by: options.ByOption = "lesion",
     seed: options.Seed = 0,
     seeds: Annotated[
-        int, typer.Option("--seeds", help="Number of seeds to train, from --seed on, on one split.", min=1)
+        int, option("--seeds", "Number of seeds to train, from --seed on, on one split.", min=1)
     ] = 1,
     device: options.DeviceOption = "auto",
     devices: options.Devices = 1,
@@ -70,7 +78,7 @@ def train(
         if out:
             remember_folder(out)
         run = train_one(seed, out, unit)
-        print_result(f"Trained: {run.path}", {"run": str(run.path)}, as_json=json)
+        print_result(f"Trained: {run.path}", {"run": str(run.path)})
         return
     if devices * nodes > 1:
         raise RunError(
@@ -86,7 +94,7 @@ def train(
     folder = out or next_run_path(Path("runs"), f"{Path(recipe).stem}-seeds")
     remember_folder(folder)
     text, value = _train_seeds(resolved, folder, train_next, seeds=seeds, first=seed, split=split)
-    print_result(text, value, as_json=json)
+    print_result(text, value)
 
 
 def verify_run_out(out: Path | None, *, resume: bool, runs: int) -> None:
@@ -142,3 +150,128 @@ def train_shown(train: "Callable[..., RunFolder]", execution: "Execution") -> "R
         shares = ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in parts.items())
         print_note(f"Where the time of training went: {shares}.")
     return run
+
+
+_PHANTOM_ROOT = Path(".lesionwise")
+_PHANTOM_LESIONS = 60  # of each diagnosis: enough that a small network learns all seven
+
+
+def run(
+    recipe: Annotated[
+        str | None,
+        argument(
+            "RECIPE",
+            "An included recipe, or a .toml file; by default `small` with --data, else `phantom`.",
+            autocompletion=options.complete_recipe,
+        ),
+    ] = None,
+    data: options.OptionalData = None,
+    out: options.Out = None,
+    split: options.SplitFile = None,
+    by: options.ByOption = "lesion",
+    seed: options.Seed = 0,
+    device: options.DeviceOption = "auto",
+    devices: options.Devices = 1,
+    nodes: options.Nodes = 1,
+    workers: options.Workers = None,
+    set_: options.Set = None,
+    resume: options.Resume = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Do the whole job: read, clean, cache, split, train, evaluate on val, report."""
+    if data is None and devices * nodes > 1:
+        raise RunError(
+            "Expected --data, because several processes draw no phantoms. Run "
+            '"lesionwise data phantom" first.'
+        )
+    from lesionwise.recipe import load_recipe
+    from lesionwise.run_folder import next_run_path, run_to_write
+
+    name, unit = recipe or ("small" if data else "phantom"), options.split_or_unit(split, by)
+    resolved = load_recipe(name, set_ or ())
+    verify_run_out(out, resume=resume, runs=devices * nodes)
+    require("torch")
+    from lesionwise.evaluation.runs.predictions import describe_unscored
+    from lesionwise.evaluation.runs.scores import evaluate_part, read_check
+    from lesionwise.execution import Execution
+    from lesionwise.experiments.image_facts import about_part
+    from lesionwise.report.html import write_report
+    from lesionwise.run_record import timed_stage
+    from lesionwise.training.run import train
+
+    if out is None and not resume:
+        out = next_run_path(Path("runs"), Path(name).stem)
+    if out:
+        remember_folder(out)
+    begin = partial(
+        train, resolved, data or _phantom(seed, workers), out=out, split=unit, seed=seed, resume=resume
+    )
+    execution = Execution(device=device, devices=devices, nodes=nodes, workers=workers)
+    folder = train_shown(begin, execution)
+    if not folder.predictions("val").is_file():
+        print_result(describe_unscored(folder), {"run": str(folder.path)})
+        return
+    with run_to_write(folder.path):
+        with timed_stage(folder, "evaluate"):
+            table, missing = about_part(folder, "val")
+            if missing:
+                print_note(missing)
+            evaluation = evaluate_part(folder, "val", table=table)
+        with Display() as display:
+            write_report(folder, progress=display)
+    check = read_check(folder, "val")
+    calibrated = f"\n{describe_check(check)}" if check else ""
+    text = f"{describe_evaluation(evaluation, 'val')}{calibrated}\n\nReport: {folder.report}"
+    value = {"run": str(folder.path), "report": str(folder.report), "val": evaluation.to_json()}
+    print_result(text, value)
+
+
+def _phantom(seed: int, workers: int | None) -> Path:
+    """Return the folder of the built-in phantom set, drawn once."""
+    from lesionwise.data.phantom import write_phantom
+
+    folder = _PHANTOM_ROOT / f"phantom-{seed}"
+    print_note(
+        "No --data was given: this run is on PHANTOMS, lesions drawn by this program. "
+        "It shows that everything works, and says nothing about skin."
+    )
+    if not folder.exists():
+        with Display() as display:
+            write_phantom(
+                folder, lesions_per_class=_PHANTOM_LESIONS, seed=seed, workers=workers, progress=display
+            )
+    return folder
+
+
+def ensemble(
+    runs: Annotated[list[Path], argument("RUN RUN…", "Two or more runs on one split.")],
+    out: Out = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Average the calibrated answers of runs on one split; the result can be used like a run."""
+    from lesionwise.files import sole_writer
+    from lesionwise.run_folder import folders_of, next_run_path, open_run_folder
+
+    members = [open_run_folder(path) for path in runs]
+    from lesionwise.evaluation.runs.ensemble import claim_ensemble_folder, is_calibrated, make_ensemble
+    from lesionwise.evaluation.runs.predictions import describe_unscored
+    from lesionwise.evaluation.runs.scores import evaluate_part, working_part
+
+    path = out or next_run_path(Path("runs"), "ensemble")
+    with sole_writer(path, *folders_of(*members)):
+        folder = claim_ensemble_folder(path, members)
+        parts = make_ensemble(members, folder)
+        part = working_part(folder)
+        evaluation = evaluate_part(folder, part) if part in parts else None
+    raw = [str(run.path) for run in members if not is_calibrated(run)]
+    if raw:
+        print_note(f"These runs are not calibrated, so raw probabilities were averaged: {', '.join(raw)}.")
+    made = f"Ensemble of {len(members)}: {folder.path}"
+    value = {"run": str(folder.path), "parts": parts, "not_calibrated": raw}
+    if evaluation is None:
+        print_result(f"{describe_unscored(folder)}\n\n{made}", value)
+        return
+    text = f"{describe_evaluation(evaluation, part)}\n\n{made}"
+    print_result(text, {**value, part: evaluation.to_json()})

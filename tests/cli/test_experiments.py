@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from conftest import Lesionwise, WriteKaggle, make_recipe
-from lesionwise.cli.cross_validate import _read_folds
+from lesionwise.cli.experiments import _read_folds
 from lesionwise.errors import LesionwiseError
 
 

@@ -71,8 +71,8 @@ class Recipe(BaseModel):
     color_constancy: bool = False
     """Whether the tint of the light is taken out of the colours (Shades of Gray)."""
     tta: Literal[1, 2, 4, 8] = 1
-    """Number of views of each image that are averaged in evaluation and in the bundle: 1 is the image alone, 2
-    adds its mirror image, 4 adds the half turns of both, 8 adds the quarter turns of a square image."""
+    """Number of views of each image that are averaged in evaluation and in the bundle: 1 is the image alone,
+    2 adds its mirror image, 4 adds the half turns of both, 8 adds the quarter turns of a square image."""
     metadata: tuple[MetadataName, ...] = ()
     """Metadata that the model receives besides the image: age, sex and localization. All of them may be
     missing, in training and in prediction."""

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _DRAWN = 35  # five of each diagnosis
 _MOST_IMAGES = 200
-Run = Annotated[Path, argument("RUN", "A run folder, or that of an ensemble.")]
 File = Annotated[
     Path | None,
     argument(
@@ -35,85 +34,36 @@ File = Annotated[
         autocompletion=options.complete_model,
     ),
 ]
-OutFile = Annotated[
-    Path | None,
-    option(
-        "--out", "File to write the bundle to; by default model.onnx in the run's folder.", metavar="FILE"
-    ),
-]
-Name = Annotated[str | None, option("--name", "Name of the model; by default that of its recipe.")]
-Licence = Annotated[
-    str, option("--licence", "Licence of the weights, such as CC-BY-NC-4.0; by default that of the card.")
-]
-Card = Annotated[
-    Path | None,
-    file_option(
-        "--card",
-        "Markdown file, such as the model card, that becomes part of the bundle; by default model_card.md "
-        "in the run's folder.",
-    ),
-]
-PrecisionOption = Annotated[
-    Literal["fp32", "bf16", "fp16", "int8"],
-    option(
-        "--precision",
-        "Number format in which the bundle computes by default. fp16 stores the weights in fp16 and "
-        "computes in fp32. Every format but fp32 changes some answers.",
-    ),
-]
-
-Source = Annotated[Path, argument("RUN|FILE", "A run folder with model.onnx, or a bundle.")]
-Folder = Annotated[Path, argument("DIR", "Folder to make.")]
-LicenceText = Annotated[
-    Path | None,
-    file_option(
-        "--licence-text", "File with the text of the licence, if it is not a licence of Creative Commons."
-    ),
-]
-
-Page = Annotated[
-    Path | None,
-    folder_option(
-        "--page",
-        "Also write the folder page, which runs the model on the visitor's own device. DIR is the folder of "
-        "npm's onnxruntime-web, such as node_modules/onnxruntime-web.",
-    ),
-]
-Push = Annotated[
-    str | None,
-    option(
-        "--push",
-        "Upload the folder to this repository of a model hub, with the hub's client and its token; the "
-        "page becomes a static space. A new repository is private at first.",
-        metavar="OWNER/NAME",
-    ),
-]
-
-ImagesFolder = Annotated[
-    Path | None,
-    folder_option(
-        "--images", "Folder of images to predict, of which at most 200 are used; drawn images by default."
-    ),
-]
-Seconds = Annotated[
-    float, option("--seconds", "Seconds that each row of the table is measured for.", min=0.0)
-]
-
-Data = Annotated[
-    Path | None,
-    folder_option(
-        "--data", "Folder of the data that the model was tested on; without it, HAM10000 is downloaded."
-    ),
-]
 
 
 def export(
-    run: Run,
-    out: OutFile = None,
-    name: Name = None,
-    precision: PrecisionOption = "fp32",
-    licence: Licence = "",
-    card: Card = None,
+    run: Annotated[Path, argument("RUN", "A run folder, or that of an ensemble.")],
+    out: Annotated[
+        Path | None,
+        option(
+            "--out", "File to write the bundle to; by default model.onnx in the run's folder.", metavar="FILE"
+        ),
+    ] = None,
+    name: Annotated[str | None, option("--name", "Name of the model; by default that of its recipe.")] = None,
+    precision: Annotated[
+        Literal["fp32", "bf16", "fp16", "int8"],
+        option(
+            "--precision",
+            "Number format in which the bundle computes by default. fp16 stores the weights in fp16 and "
+            "computes in fp32. Every format but fp32 changes some answers.",
+        ),
+    ] = "fp32",
+    licence: Annotated[
+        str, option("--licence", "Licence of the weights, such as CC-BY-NC-4.0; by default that of the card.")
+    ] = "",
+    card: Annotated[
+        Path | None,
+        file_option(
+            "--card",
+            "Markdown file, such as the model card, that becomes part of the bundle; by default "
+            "model_card.md in the run's folder.",
+        ),
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -286,11 +236,31 @@ def _score_table(description: "Description") -> Table:
 
 
 def publish(
-    source: Source,
-    folder: Folder,
-    licence_text: LicenceText = None,
-    page: Page = None,
-    push: Push = None,
+    source: Annotated[Path, argument("RUN|FILE", "A run folder with model.onnx, or a bundle.")],
+    folder: Annotated[Path, argument("DIR", "Folder to make.")],
+    licence_text: Annotated[
+        Path | None,
+        file_option(
+            "--licence-text", "File with the text of the licence, if it is not a licence of Creative Commons."
+        ),
+    ] = None,
+    page: Annotated[
+        Path | None,
+        folder_option(
+            "--page",
+            "Also write the folder page, which runs the model on the visitor's own device. DIR is the folder "
+            "of npm's onnxruntime-web, such as node_modules/onnxruntime-web.",
+        ),
+    ] = None,
+    push: Annotated[
+        str | None,
+        option(
+            "--push",
+            "Upload the folder to this repository of a model hub, with the hub's client and its token; the "
+            "page becomes a static space. A new repository is private at first.",
+            metavar="OWNER/NAME",
+        ),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Write a folder for a model hub: bundle, card, licence, checksums. Only --push uploads it."""
@@ -314,8 +284,15 @@ def publish(
 
 def benchmark(
     bundle: File = None,
-    images: ImagesFolder = None,
-    seconds: Seconds = 1.0,
+    images: Annotated[
+        Path | None,
+        folder_option(
+            "--images", "Folder of images to predict, of which at most 200 are used; drawn images by default."
+        ),
+    ] = None,
+    seconds: Annotated[
+        float, option("--seconds", "Seconds that each row of the table is measured for.", min=0.0)
+    ] = 1.0,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -361,7 +338,12 @@ def benchmark(
 
 
 def verify(
-    data: Data = None,
+    data: Annotated[
+        Path | None,
+        folder_option(
+            "--data", "Folder of the data that the model was tested on; without it, HAM10000 is downloaded."
+        ),
+    ] = None,
     model: options.ModelFile = None,
     json: options.Json = False,
     quiet: options.Quiet = False,

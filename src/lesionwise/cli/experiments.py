@@ -179,18 +179,6 @@ def _line(title: str, measured: "Measurement") -> str:
     return f"  {title:24} {counted(measured.images, 'image'):>13}: {'  '.join([*scores, *note])}"
 
 
-Model = Annotated[
-    Path, argument("RUN|BUNDLE", "A run folder, a bundle, or the name of an included bundle: best or larger.")
-]
-DataOfModel = Annotated[
-    Path | None,
-    folder_option("--data", "Folder of the images; for a run, by default the one that it was trained on."),
-]
-SplitOfBundle = Annotated[
-    Path | None, file_option("--split", "For a bundle: the split.csv that it was made with.")
-]
-
-
 def robustness(
     run: options.RunArgument,
     part: Annotated[
@@ -220,9 +208,19 @@ def robustness(
 
 
 def stability(
-    model: Model,
-    data: DataOfModel = None,
-    split: SplitOfBundle = None,
+    model: Annotated[
+        Path,
+        argument("RUN|BUNDLE", "A run folder, a bundle, or the name of an included bundle: best or larger."),
+    ],
+    data: Annotated[
+        Path | None,
+        folder_option(
+            "--data", "Folder of the images; for a run, by default the one that it was trained on."
+        ),
+    ] = None,
+    split: Annotated[
+        Path | None, file_option("--split", "For a bundle: the split.csv that it was made with.")
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

@@ -26,12 +26,10 @@ if TYPE_CHECKING:
 
 _SUFFIX = ".safetensors"
 
-GalleryFile = Annotated[Path, file_option("--gallery", 'A gallery that "lesionwise gallery" made.')]
 OptionalGallery = Annotated[
     Path | None,
     file_option("--gallery", 'A gallery that "lesionwise gallery" made; similar lesions come from it.'),
 ]
-Count = Annotated[int, option("--count", "Number of similar lesions.", min=1, max=1000)]
 
 
 def gallery(
@@ -101,9 +99,9 @@ def gallery(
 
 def similar(
     images: Annotated[list[str], argument("IMAGE...", "Files, folders, patterns, zips or tables.")],
-    gallery: GalleryFile,
+    gallery: Annotated[Path, file_option("--gallery", 'A gallery that "lesionwise gallery" made.')],
     model: options.ModelFile = None,
-    count: Count = 5,
+    count: Annotated[int, option("--count", "Number of similar lesions.", min=1, max=1000)] = 5,
     lesion: Annotated[
         str,
         option(

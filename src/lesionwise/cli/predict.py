@@ -31,69 +31,62 @@ _OPTIONS = {"age": "--age", "sex": "--sex", "localization": "--site"}
 _FINISHED = "{}: is finished and holds {}. Nothing is left to do. Leave --resume out to predict again."
 
 
-Places = Annotated[
-    list[str],
-    argument(
-        "PATH...",
-        "Files, folders, patterns, zips, tables with a column path, or addresses as s3://bucket/folder.",
-    ),
-]
-OutFile = Annotated[
-    Path | None,
-    option(
-        "--out",
-        "Table to write: FILE.csv or FILE.parquet; without it the answers are printed.",
-        metavar="FILE",
-    ),
-]
-Age = Annotated[float | None, option("--age", "Age in years, if known; it is used for all images.")]
-Sex = Annotated[
-    str | None, option("--sex", "Sex, female or male, if known; it is used for all images.", metavar="SEX")
-]
-Site = Annotated[
-    str | None,
-    option(
-        "--site",
-        "Site of the lesion, such as back or face, if known; it is used for all images.",
-        metavar="SITE",
-    ),
-]
-ErrorsFile = Annotated[
-    Path | None,
-    option("--errors", "Table of the images that cannot be read; beside --out by default.", metavar="FILE"),
-]
-FormatOption = Annotated[
-    Literal["lesionwise", "isic"],
-    option("--format", "Columns of the table: those of lesionwise, or those of the ISIC challenge."),
-]
-Heatmaps = Annotated[
-    Path | None,
-    option("--heatmaps", "Draw what the model looked at over each image, as PNGs.", metavar="DIR"),
-]
-MetadataFile = Annotated[
-    Path | None,
-    file_option(
-        "--metadata",
-        "A table of image ids or paths with age, sex, localization, for a model that takes them.",
-    ),
-]
-Tta = Annotated[
-    bool, option("--tta", "Average over mirrored and turned views of each image, which is slower.")
-]
-
-
 def predict(
-    places: Places,
-    out: OutFile = None,
+    places: Annotated[
+        list[str],
+        argument(
+            "PATH...",
+            "Files, folders, patterns, zips, tables with a column path, or addresses as s3://bucket/folder.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        option(
+            "--out",
+            "Table to write: FILE.csv or FILE.parquet; without it the answers are printed.",
+            metavar="FILE",
+        ),
+    ] = None,
     model: options.ModelFile = None,
-    age: Age = None,
-    sex: Sex = None,
-    site: Site = None,
-    metadata: MetadataFile = None,
-    errors: ErrorsFile = None,
-    format_: FormatOption = "lesionwise",
-    tta: Tta = False,
-    heatmaps: Heatmaps = None,
+    age: Annotated[
+        float | None, option("--age", "Age in years, if known; it is used for all images.")
+    ] = None,
+    sex: Annotated[
+        str | None,
+        option("--sex", "Sex, female or male, if known; it is used for all images.", metavar="SEX"),
+    ] = None,
+    site: Annotated[
+        str | None,
+        option(
+            "--site",
+            "Site of the lesion, such as back or face, if known; it is used for all images.",
+            metavar="SITE",
+        ),
+    ] = None,
+    metadata: Annotated[
+        Path | None,
+        file_option(
+            "--metadata",
+            "A table of image ids or paths with age, sex, localization, for a model that takes them.",
+        ),
+    ] = None,
+    errors: Annotated[
+        Path | None,
+        option(
+            "--errors", "Table of the images that cannot be read; beside --out by default.", metavar="FILE"
+        ),
+    ] = None,
+    format_: Annotated[
+        Literal["lesionwise", "isic"],
+        option("--format", "Columns of the table: those of lesionwise, or those of the ISIC challenge."),
+    ] = "lesionwise",
+    tta: Annotated[
+        bool, option("--tta", "Average over mirrored and turned views of each image, which is slower.")
+    ] = False,
+    heatmaps: Annotated[
+        Path | None,
+        option("--heatmaps", "Draw what the model looked at over each image, as PNGs.", metavar="DIR"),
+    ] = None,
     gallery: OptionalGallery = None,
     similar: Annotated[
         int | None, option("--similar", "With --gallery: number of similar lesions; 5 by default.", min=1)

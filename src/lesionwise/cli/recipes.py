@@ -11,14 +11,6 @@ from lesionwise.cli.console import print_result
 from lesionwise.cli.options import Json, argument, complete_recipe
 
 _SHOWN: Final = ("cost", "measured")
-Name = Annotated[
-    str | None,
-    argument(
-        "RECIPE",
-        "Show this recipe alone, with every key: its value here, its default, and what it does.",
-        autocompletion=complete_recipe,
-    ),
-]
 
 
 class Header(NamedTuple):
@@ -32,7 +24,17 @@ class Header(NamedTuple):
     notes: dict[str, str]
 
 
-def recipes(name: Name = None, json: Json = False) -> None:
+def recipes(
+    name: Annotated[
+        str | None,
+        argument(
+            "RECIPE",
+            "Show this recipe alone, with every key: its value here, its default, and what it does.",
+            autocompletion=complete_recipe,
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
     """List the included recipes with cost and measured scores, or show one with all its keys."""
     from lesionwise.recipe import load_recipe, recipe_names, recipe_text
 

@@ -13,33 +13,31 @@ if TYPE_CHECKING:
     from lesionwise.explain.record import Explanation
     from lesionwise.run_folder import RunFolder
 
-Card = Annotated[
-    bool, option("--card", "Write the model card too, model_card.md; it says what was not measured.")
-]
-Licence = Annotated[str, option("--licence", 'With --card: licence of the weights, such as "CC BY-NC 4.0".')]
-Folds = Annotated[
-    Path | None,
-    option(
-        "--folds",
-        "With --card: a cross-validation of the same recipe, shown in a section of its own.",
-        metavar="RUN",
-    ),
-]
-Notes = Annotated[
-    Path | None,
-    file_option(
-        "--notes",
-        "With --card: a Markdown file with what only the makers of the model know; it is copied as it is.",
-    ),
-]
-
 
 def report(
     run: Annotated[Path, argument("RUN|CSV", "A run folder, or a predictions CSV.")],
-    card: Card = False,
-    licence: Licence = "",
-    folds: Folds = None,
-    notes: Notes = None,
+    card: Annotated[
+        bool, option("--card", "Write the model card too, model_card.md; it says what was not measured.")
+    ] = False,
+    licence: Annotated[
+        str, option("--licence", 'With --card: licence of the weights, such as "CC BY-NC 4.0".')
+    ] = "",
+    folds: Annotated[
+        Path | None,
+        option(
+            "--folds",
+            "With --card: a cross-validation of the same recipe, shown in a section of its own.",
+            metavar="RUN",
+        ),
+    ] = None,
+    notes: Annotated[
+        Path | None,
+        file_option(
+            "--notes",
+            "With --card: a Markdown file with what only the makers of the model know; it is copied "
+            "as it is.",
+        ),
+    ] = None,
     truth: given.TruthOption = None,
     table: given.TableOption = None,
     normalise: given.Normalise = False,

@@ -8,71 +8,67 @@ from lesionwise.cli.console import print_note, print_result, print_warning
 from lesionwise.cli.gallery import OptionalGallery
 from lesionwise.cli.options import ModelFile, PrecisionOption, Quiet, option, verify_folder
 
-Host = Annotated[str, option("--host", "Address to listen at; the default answers this machine only.")]
-Port = Annotated[int, option("--port", "Port to listen at; 0 takes any that is free.", min=0, max=65535)]
-ExamplesFolder = Annotated[
-    Path | None,
-    option(
-        "--examples",
-        "Folder of images that the page offers for trying; three drawn ones by default.",
-        metavar="DIR",
-        callback=verify_folder,
-    ),
-]
-Token = Annotated[
-    str | None,
-    option(
-        "--token",
-        "Secret that requests must contain. Others on this machine can see it on the command line, so "
-        "set the variable instead.",
-        envvar="LESIONWISE_TOKEN",
-    ),
-]
-Threads = Annotated[
-    int | None, option("--threads", "Number of cores for the network; all by default.", min=1)
-]
-
-ModelSha256 = Annotated[
-    str | None,
-    option("--model-sha256", "SHA-256 that the model must have; another one is not served.", metavar="HEX"),
-]
-Drain = Annotated[
-    float,
-    option(
-        "--drain",
-        "Seconds for which requests are still accepted after SIGTERM, while /ready reports no.",
-        min=0,
-        metavar="SECONDS",
-    ),
-]
-Share = Annotated[
-    bool,
-    option(
-        "--share", "Open the service to the internet through ngrok; needs a token. Read docs/serve.md first."
-    ),
-]
-ShareGallery = Annotated[
-    bool,
-    option(
-        "--share-gallery",
-        "With --share: let everybody who has the address and the token see what the gallery shows.",
-    ),
-]
-
 
 def serve(
     model: ModelFile = None,
-    model_sha256: ModelSha256 = None,
-    host: Host = "127.0.0.1",
-    port: Port = 8000,
-    examples: ExamplesFolder = None,
+    model_sha256: Annotated[
+        str | None,
+        option(
+            "--model-sha256", "SHA-256 that the model must have; another one is not served.", metavar="HEX"
+        ),
+    ] = None,
+    host: Annotated[
+        str, option("--host", "Address to listen at; the default answers this machine only.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, option("--port", "Port to listen at; 0 takes any that is free.", min=0, max=65535)
+    ] = 8000,
+    examples: Annotated[
+        Path | None,
+        option(
+            "--examples",
+            "Folder of images that the page offers for trying; three drawn ones by default.",
+            metavar="DIR",
+            callback=verify_folder,
+        ),
+    ] = None,
     gallery: OptionalGallery = None,
-    token: Token = None,
-    threads: Threads = None,
+    token: Annotated[
+        str | None,
+        option(
+            "--token",
+            "Secret that requests must contain. Others on this machine can see it on the command line, so "
+            "set the variable instead.",
+            envvar="LESIONWISE_TOKEN",
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None, option("--threads", "Number of cores for the network; all by default.", min=1)
+    ] = None,
     precision: PrecisionOption = None,
-    drain: Drain = 5.0,
-    share: Share = False,
-    share_gallery: ShareGallery = False,
+    drain: Annotated[
+        float,
+        option(
+            "--drain",
+            "Seconds for which requests are still accepted after SIGTERM, while /ready reports no.",
+            min=0,
+            metavar="SECONDS",
+        ),
+    ] = 5.0,
+    share: Annotated[
+        bool,
+        option(
+            "--share",
+            "Open the service to the internet through ngrok; needs a token. Read docs/serve.md first.",
+        ),
+    ] = False,
+    share_gallery: Annotated[
+        bool,
+        option(
+            "--share-gallery",
+            "With --share: let everybody who has the address and the token see what the gallery shows.",
+        ),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Open a page and an API that classify images, on this machine and offline."""

@@ -16,7 +16,7 @@ from lesionwise.serve.examples import Example
 from lesionwise.serve.guard import Guard
 from lesionwise.serve.page import about, render_lost, render_reference, static_folder
 from lesionwise.serve.page_routes import page_routes
-from lesionwise.serve.problems import HERE, KINDS, Problem, base_of
+from lesionwise.serve.problems import HERE, Problem, base_of
 from lesionwise.serve.protocol_v2 import PREFIX, READ_BY_HAND, v2_routes
 from lesionwise.serve.schema import Predictions, Probabilities, ProblemDocument, Result
 from lesionwise.serve.service import Service
@@ -86,7 +86,7 @@ def create_app(
 
     @app.get("/docs", include_in_schema=False)
     async def reference() -> Response:
-        return HTMLResponse(render_reference(service, app.openapi(), KINDS))
+        return HTMLResponse(render_reference(service, app.openapi()))
 
     app.mount("/static", StaticFiles(directory=static_folder()), name="static")
     return app

@@ -5,7 +5,6 @@ is little (`docs/serve.md`).
 """
 
 import io
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -15,33 +14,24 @@ from PIL import Image
 from lesionwise.bundle.description import Description
 from lesionwise.data.preprocess import FIELD_OF_VIEW
 from lesionwise.page.heatmap import positive_part, viridis
+from lesionwise.serve.schema import ViewBox
 
 LONG_SIDE_PX: Final = 128  # for maps with some eight places a side; browsers smooth when they enlarge
 OPAQUE: Final = 0.9  # opacity of the brightest place
 _SHADES: Final = 64
 
 
-@dataclass(frozen=True)
-class VisiblePart:
-    """The part of the upright image that the network looks at, as fractions of its width and height."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-
-
-def locate_view(description: Description, width: int, height: int) -> VisiblePart | None:
+def locate_view(description: Description, width: int, height: int) -> ViewBox | None:
     """Return where the network looks; None if that depends on the image's content."""
     rule = description.input
     if FIELD_OF_VIEW in rule.steps:
         return None
     scale = min(height / rule.height, width / rule.width) / rule.zoom
-    part_x, part_y = rule.width * scale / width, rule.height * scale / height
-    return VisiblePart((1 - part_x) / 2, (1 - part_y) / 2, part_x, part_y)
+    part_x, part_y = min(1.0, rule.width * scale / width), min(1.0, rule.height * scale / height)
+    return ViewBox(left=(1 - part_x) / 2, top=(1 - part_y) / 2, width=part_x, height=part_y)
 
 
-def draw_heatmap(cam: NDArray[np.float32], view: VisiblePart, width: int, height: int) -> bytes:
+def draw_heatmap(cam: NDArray[np.float32], view: ViewBox, width: int, height: int) -> bytes:
     """Return a PNG with the shape of the whole image, clear where nothing supports the class.
 
     Args:

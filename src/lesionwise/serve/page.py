@@ -18,9 +18,9 @@ from lesionwise.page.embed import data_uri
 from lesionwise.page.palette import DARK, DIAGNOSIS_COLORS, DIAGNOSIS_COLORS_DARK, LIGHT
 from lesionwise.page.shell import templates
 from lesionwise.serve.examples import Example
-from lesionwise.serve.heatmap import VisiblePart
 from lesionwise.serve.limits import Limits
-from lesionwise.serve.problems import HERE, Problem
+from lesionwise.serve.problems import HERE, KINDS, Problem
+from lesionwise.serve.schema import ViewBox
 from lesionwise.serve.service import Answer, Service
 from lesionwise.serve.similar import describe_similar, without_pictures
 from lesionwise.serve.strings import DIAGNOSES, TEXT
@@ -85,36 +85,44 @@ def palette_css() -> str:
     )
 
 
-def render_page(
-    service: Service, examples: Sequence[Example], results: list[dict[str, Any]] | None = None
-) -> str:
+def _render(template: str, bundle: Bundle, **values: Any) -> str:  # noqa: ANN401 (whatever the template names)
+    page = _templates().get_template(template)
+    return page.render(model=describe_model(bundle), about=about(bundle.description), **values)
+
+
+def render_page(service: Service, examples: Sequence[Example], results: Sequence[dict[str, Any]] = ()) -> str:
     """Return the whole page. `results`: those of `describe`; none before the first request."""
-    page = _templates().get_template("page.html")
-    return page.render(
-        model=describe_model(service.engine.bundle),
+    return _render(
+        "page.html",
+        service.engine.bundle,
         limits=service.limits,
         examples=[example.name for example in examples],
         drawn=any(example.drawn for example in examples),
-        results=results or [],
+        results=results,
         base=HERE,
-        about=about(service.engine.description),
         device=None,
     )
 
 
 def render_device_page(bundle: Bundle, facts: Mapping[str, Any]) -> str:
     """Return the page that runs a bundle on the visitor's device. `facts`: those for its script."""
-    values = {"model": describe_model(bundle), "limits": Limits(), "about": about(bundle.description)}
-    page = _templates().get_template("page.html")
-    return page.render(**values, device=facts, examples=[], drawn=False, results=[], base="./")
+    nothing: dict[str, Any] = {"examples": [], "drawn": False, "results": []}
+    return _render("page.html", bundle, limits=Limits(), device=facts, base=HERE, **nothing)
 
 
-def render_results(service: Service, results: list[dict[str, Any]]) -> str:
+def render_results(service: Service, results: Sequence[dict[str, Any]]) -> str:
     """Return only results, which the script puts into the page."""
-    page = _templates().get_template("results.html")
-    return page.render(
-        model=describe_model(service.engine.bundle), results=results, about=about(service.engine.description)
-    )
+    return _render("results.html", service.engine.bundle, results=results)
+
+
+def render_reference(service: Service, document: dict[str, Any]) -> str:
+    """Return the API's page."""
+    return _render("reference.html", service.engine.bundle, api=document, kinds=KINDS, base=HERE)
+
+
+def render_lost(service: Service, problem: Problem, base: str) -> str:
+    """Return the page for an unknown address."""
+    return _render("lost.html", service.engine.bundle, problem=problem.document(base), base=base)
 
 
 def about(description: Description) -> dict[str, Any]:
@@ -138,18 +146,6 @@ def _limits(description: Description) -> str:
     if collection == "other" and made is not None:
         return say("limits_other", images=f"{made.images:,}", lesions=f"{made.lesions:,}")
     return TEXT[f"limits_{collection or 'unknown'}"]
-
-
-def render_reference(service: Service, document: dict[str, Any], kinds: object) -> str:
-    """Return the API's page."""
-    page = _templates().get_template("reference.html")
-    return page.render(api=document, kinds=kinds, base=HERE, about=about(service.engine.description))
-
-
-def render_lost(service: Service, problem: Problem, base: str) -> str:
-    """Return the page for an unknown address."""
-    page = _templates().get_template("lost.html")
-    return page.render(problem=problem.document(base), base=base, about=about(service.engine.description))
 
 
 def describe(service: Service, found: list[Answer | Problem], *, key: str) -> list[dict[str, Any]]:
@@ -226,7 +222,7 @@ def unpromised(calibration: Calibration | None) -> list[str]:
     return [code for code in CODES if code in classes and isinstance(classes[code].quantile, str)]
 
 
-def _frame(view: VisiblePart | None, width: int, height: int) -> dict[str, float] | None:
+def _frame(view: ViewBox | None, width: int, height: int) -> dict[str, float] | None:
     """Return the part that the network looks at, in pixels of the image; None if it is the whole image."""
     if view is None or view.width * view.height > 0.999:  # noqa: PLR2004 (a rounding error needs no frame)
         return None
@@ -284,48 +280,25 @@ def _interval(given: Any) -> str:  # noqa: ANN401 (a score of a part, or an inte
 
 def describe_model(bundle: Bundle) -> dict[str, Any]:
     """Return the values of the model for the page."""
-    description = bundle.description
+    description, calibration = bundle.description, bundle.description.calibration
     part = next((name for name in ("test", "val") if name in description.scores), None)
     scores = description.scores[part] if part else None
-    main = scores.overall.get("balanced_accuracy") if scores else None
-    calibration = description.calibration
+    overall, per_class = (scores.overall, scores.per_class) if scores else ({}, {})
+    recalls = [(code, found["recall"]) for code, found in per_class.items() if "recall" in found]
     points = [calibration.operating_point(question) for question in POSITIVE] if calibration else []
-    weakest = sorted(
-        (found["recall"].value, code)
-        for code, found in (scores.per_class if scores else {}).items()
-        if "recall" in found
-    )
+    tested = "model_tested" if part == "test" else "model_val"
     return {
-        "name": description.name,
+        "description": description,
         "sha256": bundle.sha256,
         "sha": bundle.sha256[:_SHA_SHOWN],
-        "version": description.package_version,
-        "metadata": description.metadata.fields if description.metadata else (),
-        "made": description.created.isoformat(),
-        "licence": description.licence,
-        "part": part,
-        "tested": _tested(description, part),
+        "tested": tested if description.origin == "lesionwise" else "model_tested_elsewhere",
         "accepted": scores.accepted if scores else None,
         "scores": scores,
-        "main": main,
-        "precision": description.precision,
-        "shortened": description.precision_check,
-        "has_card": bool(description.card),
-        "others": {
-            name: scores.overall[name]
-            for name in ("accuracy", "macro_auc")
-            if scores and name in scores.overall
-        },
-        "weak": [(code, scores.per_class[code]["recall"]) for _, code in weakest[:WEAKEST]] if scores else [],
+        "main": overall.get("balanced_accuracy"),
+        "others": {name: overall[name] for name in ("accuracy", "macro_auc") if name in overall},
+        "weak": sorted(recalls, key=lambda row: row[1].value)[:WEAKEST],
         "points": [point for point in points if point is not None],
     }
-
-
-def _tested(description: Description, part: str | None) -> str:
-    """Return the key of the sentence about the images of a score."""
-    if description.origin != "lesionwise":
-        return "model_tested_elsewhere"
-    return "model_tested" if part == "test" else "model_val"
 
 
 def static_folder() -> str:

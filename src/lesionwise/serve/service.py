@@ -21,10 +21,11 @@ from lesionwise.gallery.gallery import Gallery, Similar
 from lesionwise.page.embed import data_uri
 from lesionwise.serve.batching import Batcher
 from lesionwise.serve.decoding import DecodedImage, Decoders
-from lesionwise.serve.heatmap import VisiblePart, draw_heatmap, locate_view
+from lesionwise.serve.heatmap import draw_heatmap, locate_view
 from lesionwise.serve.limits import Limits
 from lesionwise.serve.metrics import Metrics
 from lesionwise.serve.problems import Problem
+from lesionwise.serve.schema import ViewBox
 from lesionwise.serve.similar import similar_results
 from lesionwise.serve.uploads import verify_kind
 from lesionwise.wording import counted
@@ -73,7 +74,7 @@ class Answer:
 
     result: dict[str, Any]
     picture: DecodedImage
-    view: VisiblePart | None
+    view: ViewBox | None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -273,7 +274,7 @@ class Service:
         shown = answered.similar is not None and result["decision"] != "not_a_lesion_image"
         result["similar"] = similar_results(answered.similar[row]) if shown and answered.similar else None
         result["pictures"] = picture.pictures
-        result["view"] = None if view is None else {name: round(part, 4) for name, part in vars(view).items()}
+        result["view"] = None if view is None else {name: round(part, 4) for name, part in view}
         result["elapsed_ms"] = round(1000 * (perf_counter() - started), 1)
         return Answer(result, picture, view)
 
@@ -306,9 +307,7 @@ class Service:
         _ = answers.decisions
         return Answered(answers, self.gallery.similar(answers) if self.gallery is not None else None)
 
-    def _draw(
-        self, answers: Answers, row: int, picture: DecodedImage, view: VisiblePart | None
-    ) -> str | None:
+    def _draw(self, answers: Answers, row: int, picture: DecodedImage, view: ViewBox | None) -> str | None:
         cam = answers[row].heatmap
         if cam is None or view is None:
             return None

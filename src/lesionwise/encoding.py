@@ -1,8 +1,9 @@
-"""From pixels to the content of an image file, and a picture saved as JPEG and read again.
+"""From pixels to the content of an image file or a data URI, and a picture saved as JPEG and read again.
 
 Not here: reading a file as a model sees it (`data.images`), which decodes at a smaller scale.
 """
 
+import base64
 import io
 from typing import Any, Final
 
@@ -32,3 +33,13 @@ def jpeg_file(pixels: NDArray[np.uint8], quality: int) -> bytes:
 def recompress(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     """Return a picture after it was saved as JPEG and read again. Arguments as above."""
     return np.asarray(Image.open(io.BytesIO(jpeg_file(pixels, quality))))
+
+
+def data_uri(content: bytes, media_type: str = "image/jpeg") -> str:
+    """Return content as a data URI (RFC 2397), for a page that needs no other file."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
+
+
+def jpeg_uri(pixels: NDArray[np.uint8], *, quality: int) -> str:
+    """Return an image as a data URI of a JPEG."""
+    return data_uri(encoded(pixels, "JPEG", quality=quality))

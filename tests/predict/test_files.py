@@ -25,10 +25,9 @@ from lesionwise.data.pictures import find_pictures
 from lesionwise.errors import BundleError, BusyError, DataError
 from lesionwise.evaluation.predictions import read_predictions
 from lesionwise.predict.files import Output, map_ahead, predict_files
-from lesionwise.predict.heatmaps import HeatmapWriter
 from lesionwise.predict.metadata import MetadataTable
 from lesionwise.predict.views import views
-from lesionwise.predict.writing import prediction_table
+from lesionwise.predict.writing import HeatmapWriter, prediction_table
 
 COUNT = BATCH + 5
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 from lesionwise.bundle.description import Description
 from lesionwise.data.collection import PHANTOM_WARNING
 from lesionwise.data.images import Pixels, centred_slices
+from lesionwise.encoding import jpeg_uri
 from lesionwise.labels import CODES, MALIGNANT, NAMES
-from lesionwise.page.embed import jpeg_uri
 from lesionwise.page.heatmap import dim_around, lay_colour, positive_part
 from lesionwise.page.palette import DIAGNOSIS_COLORS, DIAGNOSIS_COLORS_DARK
 from lesionwise.page.shell import templates

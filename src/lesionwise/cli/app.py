@@ -1,6 +1,8 @@
 """The command tree, by stage. A panel of `lesionwise --help` is a stage; a group holds what goes together."""
 
+import inspect
 from collections.abc import Callable
+from functools import wraps
 from typing import Annotated, Any, Final, NamedTuple
 
 import typer
@@ -23,6 +25,7 @@ from lesionwise.cli import (
     train,
 )
 from lesionwise.cli.console import be_quiet, give_json
+from lesionwise.cli.options import Json, Quiet
 from lesionwise.errors import LesionwiseError
 
 RENAMED: Final = {
@@ -138,6 +141,31 @@ _STAGES: Final[dict[str, dict[str, Callable[..., Any] | _Group]]] = {
 }
 
 
+_WITHOUT_JSON: Final = (data.lesions, serve.serve)
+_WITHOUT_QUIET: Final = (
+    *(data.verify, data.lesions, data.merge, recipes.recipes),
+    *(bundle.show, bundle.publish),
+)
+
+
+def _with_common_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a command with `--json` and `--quiet` after its own options; both work by their callbacks."""
+    common = {"json": (Json, _WITHOUT_JSON), "quiet": (Quiet, _WITHOUT_QUIET)}
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+        for name, (kind, lacking) in common.items()
+        if command not in lacking
+    ]
+
+    @wraps(command)
+    def run(**given: Any) -> None:  # noqa: ANN401 (the options of any command)
+        command(**{name: value for name, value in given.items() if name not in common})
+
+    own = inspect.signature(command)
+    run.__signature__ = own.replace(parameters=[*own.parameters.values(), *more])  # type: ignore[attr-defined]
+    return run
+
+
 class _Stages(CommandGroup):
     """The commands at the top, in the order of the stages."""
 
@@ -166,7 +194,7 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 (typer calls it so)
 
 @app.callback()
 def _options(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 (it works by its callback)
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
@@ -180,7 +208,7 @@ for _stage, _commands in _STAGES.items():
         if isinstance(_command, _Group):
             _group = typer.Typer(cls=CommandGroup, help=_command.help, no_args_is_help=True)
             for _verb, _function in _command.commands.items():
-                _group.command(_verb)(_function)
+                _group.command(_verb)(_with_common_options(_function))
             app.add_typer(_group, name=_name, rich_help_panel=_stage)
         else:
-            app.command(_name, rich_help_panel=_stage)(_command)
+            app.command(_name, rich_help_panel=_stage)(_with_common_options(_command))

@@ -64,8 +64,6 @@ def export(
             "model_card.md in the run's folder.",
         ),
     ] = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Write a run or an ensemble as a bundle: one .onnx file, calibrated, that describes itself."""
     from lesionwise.bundle.licence import licence_of_card
@@ -123,7 +121,6 @@ def show(
     against: Annotated[
         Path | None, model_option("--against", "An older bundle: show only what changed since then.")
     ] = None,
-    json: options.Json = False,
 ) -> None:
     """Check a model file, and show what it states: scores, calibration, data, licence, card."""
     from lesionwise.bundle.load import read_bundle
@@ -261,7 +258,6 @@ def publish(
             metavar="OWNER/NAME",
         ),
     ] = None,
-    json: options.Json = False,
 ) -> None:
     """Write a folder for a model hub: bundle, card, licence, checksums. Only --push uploads it."""
     from lesionwise.bundle.hub import push as send
@@ -293,8 +289,6 @@ def benchmark(
     seconds: Annotated[
         float, option("--seconds", "Seconds that each row of the table is measured for.", min=0.0)
     ] = 1.0,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Measure how fast this machine answers with a bundle, and what each precision changes."""
     from dataclasses import asdict
@@ -345,8 +339,6 @@ def verify(
         ),
     ] = None,
     model: options.ModelFile = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Run a model on the test images it names, and check each claimed score. Ends with 1 if one is wrong."""
     from lesionwise.bundle.engine import load_model

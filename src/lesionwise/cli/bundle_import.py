@@ -68,8 +68,6 @@ def import_(
     licence: Annotated[
         str, option("--licence", "Licence of the weights, such as CC-BY-NC-4.0; without it, none is stated.")
     ] = "",
-    json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Make a bundle of somebody else's model; state what its file does not say."""
     if classes == "auto" and not data:

@@ -56,8 +56,6 @@ def calibrate(
     out: Annotated[
         Path | None, option("--out", "File to write the calibrated bundle to.", metavar="FILE")
     ] = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Fit temperature, prediction sets and thresholds of a run on cal, of an imported bundle on pictures."""
     from lesionwise.bundle.load import SHIPPED

@@ -7,7 +7,7 @@ import typer
 
 from lesionwise.cli import given
 from lesionwise.cli.console import print_columns, print_result, show_work
-from lesionwise.cli.options import Json, Part, Quiet, Workers, file_option, folder_option, with_part
+from lesionwise.cli.options import Part, Workers, file_option, folder_option, with_part
 
 
 def check(
@@ -46,8 +46,6 @@ def check(
     classes: given.Classes = "",
     part: Part = None,
     workers: Workers = None,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Check any split: does a lesion of the test images appear in training too? Ends with 1 if so."""
     from lesionwise.data.known_lesions import known_lesions

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from lesionwise.cli import given
 from lesionwise.cli.console import print_note, print_result
-from lesionwise.cli.options import By, Json, Quiet, argument, complete_model, option, verify_models
+from lesionwise.cli.options import By, argument, complete_model, option, verify_models
 from lesionwise.errors import LesionwiseError
 from lesionwise.names import match_names
 from lesionwise.wording import counted
@@ -38,8 +38,6 @@ def compare(
             autocompletion=complete_model,
         ),
     ] = None,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Compare models on the same images (runs by their val parts): paired differences, ranks, a verdict."""
     if len(sources) < 2:  # noqa: PLR2004 (one has nothing to be compared with)

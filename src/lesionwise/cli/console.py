@@ -91,6 +91,11 @@ def be_quiet(wanted: bool = True) -> bool:  # noqa: FBT001 (typer calls it so, f
     return wanted
 
 
+def is_quiet() -> bool:
+    """Return whether notes and progress are left out."""
+    return _notes.quiet
+
+
 def give_json(wanted: bool = True) -> bool:  # noqa: FBT001 (the same)
     """Print results as JSON if that is wanted, and return whether it is."""
     global _as_json  # noqa: PLW0603 (one command a process)

@@ -25,8 +25,6 @@ def download(
         option("--source", "Source to download from; auto tries one after the other."),
     ] = "auto",
     wanted: DownloadedSet = "train",
-    json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Download and verify HAM10000 (2.8 GB); continue an earlier download that stopped."""
     from lesionwise.data.download import sources
@@ -46,7 +44,7 @@ def download(
     print_result(f"{out}: {wanted} set {origin}. Licence: CC BY-NC 4.0.", value)
 
 
-def verify(folder: options.DataFolder, wanted: DownloadedSet = "train", json: options.Json = False) -> None:
+def verify(folder: options.DataFolder, wanted: DownloadedSet = "train") -> None:
     """Check that a folder holds all of HAM10000, undamaged. Ends with 1 if not."""
     from lesionwise.data.download import sources
     from lesionwise.data.download.check import check_folder
@@ -67,8 +65,6 @@ def audit(
     ] = "error",
     gallery: OptionalGallery = None,
     workers: options.Workers = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Find errors, oddities and shortcuts in a data folder. Ends with 1 if there are errors."""
     folder = options.with_part(folder, part)
@@ -126,7 +122,6 @@ def merge(
         list[Path], argument("DIR DIR...", "Data folders, or parts as DIR/ISIC2018_Task3_Test.")
     ],
     out: Annotated[Path, out_option("Folder for merged.csv.")],
-    json: options.Json = False,
 ) -> None:
     """Make one data folder of several collections; an image that two of them hold counts once."""
     if len(folders) < 2:  # noqa: PLR2004 (one is merged already)
@@ -138,18 +133,15 @@ def merge(
     done = merge_folders(folders, out)
     print_note(*done.notes)
     named = ", ".join(f"{name} {count:,}" for name, count in done.images.items())
-    again = (
-        f" {counted(done.again, 'image was', 'images were')} in an earlier collection too and left out."
-        if done.again
-        else ""
-    )
-    alike = (
-        f" {counted(done.alike, 'file has', 'files have')} the content of another one: one lesion."
-        if done.alike
-        else ""
-    )
+    sentences = [f"{done.path}: {named}."]
+    if done.again:
+        images = counted(done.again, "image was", "images were")
+        sentences.append(f"{images} in an earlier collection too and left out.")
+    if done.alike:
+        files = counted(done.alike, "file has", "files have")
+        sentences.append(f"{files} the same content as another one and counts as the same lesion.")
     print_result(
-        f"{done.path}: {named}.{again}{alike}",
+        " ".join(sentences),
         {
             "table": str(done.path),
             "images": done.images,
@@ -203,8 +195,6 @@ def phantom(
     ] = "none",
     seed: options.Seed = 0,
     workers: options.Workers = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Draw a data set in the layout of HAM10000, for trials."""
     from lesionwise.data.phantom import write_phantom
@@ -241,8 +231,6 @@ def split(
         bool,
         option("--force", "Write over another split; let --merge join more than six images to one lesion."),
     ] = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Split by lesion into train, val, cal, test and five folds; or verify a split."""
     folder = options.with_part(folder, part)
@@ -289,8 +277,6 @@ def explore(
     gallery: OptionalGallery = None,
     force: Annotated[bool, option("--force", "Write over an exploration of other data.")] = False,
     workers: options.Workers = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Show what a data folder holds: its table, its pixels, its masks, and what stands out."""
     folder = options.with_part(folder, part)

@@ -14,7 +14,7 @@ from lesionwise.cli.console import (
     print_result,
     show_work,
 )
-from lesionwise.cli.options import By, Device, DeviceOption, Json, Out, Quiet, argument, option
+from lesionwise.cli.options import By, Device, DeviceOption, Out, argument, option
 from lesionwise.errors import LesionwiseError, require
 from lesionwise.wording import counted
 
@@ -50,8 +50,6 @@ def evaluate(
         ),
     ] = None,
     device: DeviceOption = "auto",
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Score the val part of a run (with --final its test part), or a CSV of predictions, with intervals."""
     from lesionwise.run_folder import open_run_folder, run_to_write

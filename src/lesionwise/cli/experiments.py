@@ -37,8 +37,6 @@ def cross_validate(
     workers: options.Workers = None,
     engine: options.EngineOption = "local",
     set_: options.Set = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Train once for each fold and predict the fold held out; the same command continues a stopped run."""
     from lesionwise.recipe import load_recipe
@@ -123,8 +121,6 @@ def leakage(
     workers: options.Workers = None,
     engine: options.EngineOption = "local",
     set_: options.Set = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Measure what a leak is worth: one recipe, four kinds of split. Three of them LEAK, on purpose."""
     from lesionwise.recipe import load_recipe
@@ -186,8 +182,6 @@ def robustness(
         option("--part", "Part whose photographs are changed; test only after evaluate --final."),
     ] = "val",
     device: options.DeviceOption = "auto",
-    json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Score a run on changed photographs: ten changes, from blur to drawn hairs, at three strengths each."""
     from lesionwise.run_folder import open_run_folder, run_to_write
@@ -221,8 +215,6 @@ def stability(
     split: Annotated[
         Path | None, file_option("--split", "For a bundle: the split.csv that it was made with.")
     ] = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Show how often answers stay the same when cal pictures hardly change: saved again, moved, mirrored."""
     found = (_of_run if model.is_dir() else _of_bundle)(model, data, split)

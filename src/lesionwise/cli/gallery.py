@@ -13,6 +13,7 @@ from lesionwise.cli.console import (
     print_note,
     print_result,
     print_warning,
+    prints_json,
     show_work,
 )
 from lesionwise.cli.options import argument, file_option, option
@@ -52,8 +53,6 @@ def gallery(
     force: Annotated[bool, option("--force", "Replace the gallery that --out names.")] = False,
     workers: options.Workers = None,
     engine: options.EngineOption = "local",
-    json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Make a gallery of a labelled folder, in which lesions that look alike are found."""
     folder = options.with_part(folder, part)
@@ -110,8 +109,6 @@ def similar(
             metavar="ID",
         ),
     ] = "",
-    json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Show the lesions of a gallery that look most like an image, with their diagnoses."""
     from lesionwise.bundle.engine import load_model
@@ -124,13 +121,13 @@ def similar(
     results = []
     for name, found in zip(answers.names, opened.similar(answers, count, lesion=lesion), strict=True):
         results.append({"image": name, "similar": [one.to_json() for one in found]})
-        if not json:
+        if not prints_json():
             print_result(describe_similar(found, name))
     for name, reason in answers.left_out.items():
         print_warning(f"{name}: {reason}")
     value = {"results": results, "left_out": answers.left_out, "licence": opened.about.licence}
     print_result(f"Gallery: {opened.describe()}.", value)
-    if not json:
+    if not prints_json():
         print_note(*opened.advice, DISCLAIMER)
     if answers.left_out:
         raise typer.Exit(1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lesionwise.cli import options
-from lesionwise.cli.console import Display, print_note, print_result
+from lesionwise.cli.console import Display, print_note, print_result, prints_json
 from lesionwise.cli.gallery import OptionalGallery
 from lesionwise.cli.options import argument, file_option, option
 from lesionwise.errors import DataError, LesionwiseError, require
@@ -95,8 +95,6 @@ def predict(
     workers: options.Workers = None,
     engine: options.EngineOption = "local",
     resume: options.Resume = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Predict images with a model file, and print the answers or write a table with --out.
 
@@ -123,11 +121,13 @@ def predict(
     from lesionwise.bundle.engine import load_model
     from lesionwise.bundle.rendering import DISCLAIMER, warnings_about
     from lesionwise.data.workspace import usable_cores
-    from lesionwise.predict.heatmaps import HeatmapWriter
+    from lesionwise.predict.metadata import read_metadata_table, same_for_all
+    from lesionwise.predict.writing import HeatmapWriter, absolute_path
 
     loaded = load_model(model, streams=usable_cores(), precision=precision)
     print_note(*warnings_about(loaded.description))
-    known = _read_known(metadata, record, loaded)
+    known = read_metadata_table(metadata, loaded) if metadata else None
+    known = same_for_all(record, loaded, known) if record else known  # for images without a row
     pictures = find_pictures(places)  # what is missing is found before the work
     if metadata and known:
         _report_known(metadata, known, pictures)
@@ -146,30 +146,36 @@ def predict(
             similar=finder,
         )
     else:
-        from lesionwise.predict.files import Output
-        from lesionwise.predict.writing import absolute_path
+        from lesionwise.predict.files import Output, predict_files
+        from lesionwise.predict.ray import predict_with_ray
 
-        if format_ == "isic":
-            _verify_bare_ids(pictures)
         # The challenge's format has no paths, so images are known by what was asked for.
         asked = {"PATH": [absolute_path(place) for place in places]} if format_ == "isic" else {}
         output = Output(
             out, errors_file, format_, resume=resume, on_answers=drawn, similar=finder, settings=asked
         )
-        work = _choose_work(engine, workers, known)
-        with _written_table(output) as opened, Display() as display:
-            tally = work(
-                loaded,
-                pictures,
-                opened,
-                tta=tta,
-                on_done=lambda done: display.on_work("predicting images", done, len(pictures)),
-            )
-        _report(tally, output, loaded.precision)
-    if not json:
+        work: Callable[..., Tally] = predict_with_ray
+        if engine == "local":
+            work = partial(predict_files, workers=workers, metadata=known)
+        tally = _write(loaded, pictures, output, partial(work, tta=tta))
+    if not prints_json():
         print_note(*([] if out else [DISCLAIMER]), f"Computed in {loaded.precision}.")
     if tally.failed:
         raise typer.Exit(1)
+
+
+def _write(engine: "Engine", pictures: "Pictures", output: "Output", work: "Callable[..., Tally]") -> "Tally":
+    """Write the answers to a table, and report what was written."""
+    if output.format_ == "isic":
+        _verify_bare_ids(pictures)
+    with _written_table(output) as opened, Display() as display:
+
+        def show(done: int) -> None:
+            display.on_work("predicting images", done, len(pictures))
+
+        tally = work(engine, pictures, opened, on_done=show)
+    _report(tally, output, engine.precision)
+    return tally
 
 
 @contextmanager
@@ -196,19 +202,6 @@ def _written_table(output: "Output") -> "Iterator[Output]":
         pack(table, out)
 
 
-def _choose_work(
-    engine: options.EngineName, workers: int | None, known: "MetadataTable | None"
-) -> "Callable[..., Tally]":
-    """Return the pipeline of this process, or that of a cluster."""
-    if engine == "local":
-        from lesionwise.predict.files import predict_files
-
-        return partial(predict_files, workers=workers, metadata=known)
-    from lesionwise.predict.ray import predict_with_ray
-
-    return predict_with_ray
-
-
 def _refuse(given: "Mapping[str, object]", why: str) -> None:
     """Refuse the first option that was given."""
     for name, value in given.items():
@@ -223,14 +216,6 @@ def _similar_finder(gallery: Path, engine: "Engine", count: int | None) -> "Simi
     opened = load_gallery(gallery, engine)
     print_note(*opened.advice)
     return SimilarFinder(opened, count or COUNT)
-
-
-def _read_known(metadata: Path | None, record: "Record", engine: "Engine") -> "MetadataTable | None":
-    """Return what is known of the images: rows of a table, and what holds for those without a row."""
-    from lesionwise.predict.metadata import read_metadata_table, same_for_all
-
-    table = read_metadata_table(metadata, engine) if metadata else None
-    return same_for_all(record, engine, table) if record else table
 
 
 def _verify_record(record: "Record", model: Path | None) -> None:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lesionwise.cli.console import print_result
-from lesionwise.cli.options import Json, argument, complete_recipe
+from lesionwise.cli.options import argument, complete_recipe
 
 _SHOWN: Final = ("cost", "measured")
 
@@ -33,7 +33,6 @@ def recipes(
             autocompletion=complete_recipe,
         ),
     ] = None,
-    json: Json = False,
 ) -> None:
     """List the included recipes with cost and measured scores, or show one with all its keys."""
     from lesionwise.recipe import load_recipe, recipe_names, recipe_text

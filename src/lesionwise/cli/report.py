@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from lesionwise.cli import given
-from lesionwise.cli.console import Display, be_quiet, print_note, print_result, show_work
-from lesionwise.cli.options import Json, Out, Quiet, RunArgument, argument, file_option, option, read_text
+from lesionwise.cli.console import Display, be_quiet, print_note, print_result, prints_json, show_work
+from lesionwise.cli.options import Out, RunArgument, argument, file_option, option, read_text
 from lesionwise.errors import LesionwiseError, require
 from lesionwise.wording import counted
 
@@ -46,8 +46,6 @@ def report(
     model: given.MadeByModel = None,
     out: Out = None,
     force: given.Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Write the report of a run or a predictions CSV; with --card the model card of a run too."""
     from lesionwise.files import sole_writer
@@ -56,7 +54,8 @@ def report(
     if run.is_file():
         if card or out is None:
             raise LesionwiseError(f"{run}: the report of a CSV needs --out DIR, and a CSV has no model card.")
-        be_quiet(quiet or json)
+        if prints_json():
+            be_quiet()
         known = given.Known(truth, table, normalise=normalise, model=model, classes=classes)
         csv = given.read_csv(run, known)
         be_quiet()  # the result names the report
@@ -128,8 +127,6 @@ def explain(
             metavar="ID,ID,…",
         ),
     ] = None,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Show where a run's model looked, and test whether the maps can be trusted."""
     from lesionwise.run_folder import open_run_folder, run_to_write

@@ -4,9 +4,9 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Annotated
 
-from lesionwise.cli.console import print_note, print_result, print_warning
+from lesionwise.cli.console import is_quiet, print_note, print_result, print_warning
 from lesionwise.cli.gallery import OptionalGallery
-from lesionwise.cli.options import ModelFile, PrecisionOption, Quiet, option, verify_folder
+from lesionwise.cli.options import ModelFile, PrecisionOption, option, verify_folder
 
 
 def serve(
@@ -69,7 +69,6 @@ def serve(
             "With --share: let everybody who has the address and the token see what the gallery shows.",
         ),
     ] = False,
-    quiet: Quiet = False,
 ) -> None:
     """Open a page and an API that classify images, on this machine and offline."""
     from lesionwise.bundle.engine import Engine, load_model
@@ -115,5 +114,5 @@ def serve(
 
     with suppress(KeyboardInterrupt), public as elsewhere:  # it is raised again once the last answer is out
         places = f"{address}, shared as {elsewhere}," if elsewhere else address
-        answer(app, service, listening, on_start, drain_s=drain, quiet=quiet)
+        answer(app, service, listening, on_start, drain_s=drain, quiet=is_quiet())
     print_note("Stopped.")

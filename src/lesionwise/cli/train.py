@@ -16,7 +16,7 @@ from lesionwise.cli.console import (
     print_result,
     remember_folder,
 )
-from lesionwise.cli.options import Json, Out, Quiet, argument, option
+from lesionwise.cli.options import Out, argument, option
 from lesionwise.errors import RunError, require
 from lesionwise.wording import counted
 
@@ -45,8 +45,6 @@ def train(
     workers: options.Workers = None,
     set_: options.Set = None,
     resume: options.Resume = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Train a recipe, calibrate it, and predict its val and cal parts."""
     from lesionwise.execution import Execution
@@ -176,8 +174,6 @@ def run(
     workers: options.Workers = None,
     set_: options.Set = None,
     resume: options.Resume = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Do the whole job: read, clean, cache, split, train, evaluate on val, report."""
     if data is None and devices * nodes > 1:
@@ -245,10 +241,7 @@ def _phantom(seed: int, workers: int | None) -> Path:
 
 
 def ensemble(
-    runs: Annotated[list[Path], argument("RUN RUN…", "Two or more runs on one split.")],
-    out: Out = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    runs: Annotated[list[Path], argument("RUN RUN…", "Two or more runs on one split.")], out: Out = None
 ) -> None:
     """Average the calibrated answers of runs on one split; the result can be used like a run."""
     from lesionwise.files import sole_writer

@@ -6,11 +6,11 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from lesionwise.encoding import data_uri
 from lesionwise.explain.figures import explanation_figures
 from lesionwise.explain.overlay import STYLES, overlay_path
 from lesionwise.explain.record import Explanation, describe_explanation
 from lesionwise.files import write_text
-from lesionwise.page.embed import data_uri
 from lesionwise.page.heatmap import viridis
 from lesionwise.page.shell import render_page
 from lesionwise.run_folder import RunFolder

@@ -7,6 +7,7 @@ import numpy as np
 from markupsafe import Markup
 
 from lesionwise.data.collection import collection_of
+from lesionwise.encoding import jpeg_uri
 from lesionwise.errors import DataError
 from lesionwise.explore import RECORD, pixel_figures, tables
 from lesionwise.explore.drawings import all_drawings, axes_names
@@ -14,7 +15,6 @@ from lesionwise.explore.explore import Exploration
 from lesionwise.files import atomic_path, read_json, sole_writer, write_json, write_text
 from lesionwise.gallery.gallery import COUNT, Gallery
 from lesionwise.labels import CODES, NAMES
-from lesionwise.page.embed import jpeg_uri
 from lesionwise.page.palette import LIGHT
 from lesionwise.page.shell import render_page
 from lesionwise.page.theme import Drawing, figure_style, figure_svg

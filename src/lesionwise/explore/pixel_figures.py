@@ -10,9 +10,9 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from PIL import Image
 
+from lesionwise.encoding import jpeg_uri
 from lesionwise.explore.pixels import Float
 from lesionwise.labels import CODES
-from lesionwise.page.embed import jpeg_uri
 from lesionwise.page.palette import DIAGNOSIS_COLORS, LIGHT
 from lesionwise.page.theme import figure_style
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from lesionwise.data.collection import PHANTOM_WARNING, collection_of
 from lesionwise.data.images import read_image
+from lesionwise.encoding import jpeg_uri
 from lesionwise.errors import ImageError
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.runs.evaluated import EvaluatedRun, Sample, load_evaluated
@@ -21,7 +22,6 @@ from lesionwise.evaluation.scores.subgroups import TITLES, evaluate_subgroups
 from lesionwise.experiments.image_facts import RunImages, run_images
 from lesionwise.files import write_text
 from lesionwise.labels import CODES, INDEX, NAMES
-from lesionwise.page.embed import jpeg_uri
 from lesionwise.page.shell import render_page
 from lesionwise.page.theme import Drawing, write_figure
 from lesionwise.progress import SILENT, Progress, Stages

@@ -8,13 +8,13 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from lesionwise.encoding import data_uri
 from lesionwise.evaluation.robustness import MAIN, Robustness, describe_robustness
 from lesionwise.evaluation.stability import ASPECTS, Stability, describe_stability, read_stability
 from lesionwise.explain.figures import explanation_figures
 from lesionwise.explain.overlay import overlay_path
 from lesionwise.explain.record import Explanation, describe_explanation
 from lesionwise.files import Record, read_part
-from lesionwise.page.embed import data_uri
 from lesionwise.page.palette import LIGHT
 from lesionwise.page.theme import figure_style, write_figure
 from lesionwise.run_folder import RunFolder

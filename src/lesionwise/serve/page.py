@@ -12,9 +12,9 @@ from jinja2 import Environment
 from lesionwise.bundle.description import Description
 from lesionwise.bundle.load import Bundle
 from lesionwise.data.heif import READS_HEIC
+from lesionwise.encoding import data_uri
 from lesionwise.evaluation.calibration.record import POSITIVE, Calibration
 from lesionwise.labels import CODES, MALIGNANT
-from lesionwise.page.embed import data_uri
 from lesionwise.page.palette import DARK, DIAGNOSIS_COLORS, DIAGNOSIS_COLORS_DARK, LIGHT
 from lesionwise.page.shell import templates
 from lesionwise.serve.examples import Example

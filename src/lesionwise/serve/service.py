@@ -17,8 +17,8 @@ from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import verify_servable
 from lesionwise.data.metadata import is_unknown
 from lesionwise.data.workspace import usable_cores
+from lesionwise.encoding import data_uri
 from lesionwise.gallery.gallery import Gallery, Similar
-from lesionwise.page.embed import data_uri
 from lesionwise.serve.batching import Batcher
 from lesionwise.serve.decoding import DecodedImage, Decoders
 from lesionwise.serve.heatmap import draw_heatmap, locate_view
@@ -204,7 +204,8 @@ class Service:
         Raises:
             Problem: If there is no room for so many, or the metadata cannot be used.
         """
-        started, known = perf_counter(), metadata or {}
+        started = perf_counter()
+        known = {name: value.strip() for name, value in (metadata or {}).items() if not is_unknown(value)}
         encoded = self._encode(known)
         with self._admit(len(contents)):
             tasks = [
@@ -215,7 +216,6 @@ class Service:
         for one in found:
             if isinstance(one, BaseException) and not isinstance(one, Problem):
                 raise one
-        known = {name: value.strip() for name, value in known.items() if not is_unknown(value)}
         return [
             replace(one, metadata=known) if isinstance(one, Answer) else one
             for one in found

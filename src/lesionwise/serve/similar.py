@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from lesionwise.encoding import data_uri
 from lesionwise.gallery.gallery import NOTHING_ALIKE, Gallery, Similar
 from lesionwise.labels import MALIGNANT
-from lesionwise.page.embed import data_uri
 from lesionwise.serve.strings import DIAGNOSES, TEXT
 from lesionwise.wording import counted, listed
 

@@ -12,9 +12,9 @@ from PIL import Image
 from lesionwise.data.audit.duplicates import NEAR_DUPLICATES
 from lesionwise.data.audit.run import Audit
 from lesionwise.data.findings import Finding
+from lesionwise.encoding import jpeg_uri
 from lesionwise.files import write_json, write_text
 from lesionwise.labels import NAMES
-from lesionwise.page.embed import jpeg_uri
 from lesionwise.page.shell import render_page
 
 _THUMBNAIL: Final = (160, 120)  # px

@@ -219,6 +219,12 @@ def test_a_certain_wrong_answer_costs_what_scikit_learn_says_it_costs() -> None:
     assert probability.log_loss([0], [[0.0, 1.0]]) == pytest.approx(-np.log(np.finfo(float).eps))
 
 
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16])
+def test_a_certain_wrong_answer_costs_the_same_in_every_precision(kind: type[np.floating[Any]]) -> None:
+    cost = probability.log_loss([0], np.array([[0, 1]], dtype=kind))
+    assert cost == pytest.approx(-np.log(np.finfo(float).eps))  # scikit-learn's falls to 7 in float16
+
+
 def test_equal_confidences_share_a_bin() -> None:
     y_prob = np.array([[0.9, 0.1]] * 10)
     assert probability.expected_calibration_error([0] * 9 + [1], y_prob) == pytest.approx(0, abs=1e-12)

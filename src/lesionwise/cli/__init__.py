@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 from shutil import disk_usage
+from typing import NoReturn
 
 from lesionwise.data.workspace import default_cache_root
 from lesionwise.errors import LesionwiseError, needing
@@ -23,11 +24,9 @@ def main() -> None:
         with needing():
             app(prog_name="lesionwise")
     except LesionwiseError as error:
-        _print(str(error))
-        sys.exit(error.exit_code)
+        _end(str(error), error.exit_code)
     except OSError as error:  # a full disk, a folder that may not be written
-        _print(_describe(error))
-        sys.exit(LesionwiseError.exit_code)
+        _end(_describe(error), LesionwiseError.exit_code)
     except KeyboardInterrupt:
         _stopped()
         sys.exit(_INTERRUPTED)
@@ -70,7 +69,8 @@ def _stopped() -> None:
     print_stopped()
 
 
-def _print(text: str) -> None:
+def _end(reason: str, exit_code: int) -> NoReturn:
     from lesionwise.cli.console import print_error
 
-    print_error(text)
+    print_error(reason)
+    sys.exit(exit_code)

@@ -143,8 +143,12 @@ _STAGES: Final[dict[str, dict[str, Callable[..., Any] | _Group]]] = {
 
 _WITHOUT_JSON: Final = (data.lesions, serve.serve)
 _WITHOUT_QUIET: Final = (
-    *(data.verify, data.lesions, data.merge, recipes.recipes),
-    *(bundle.show, bundle.publish),
+    data.verify,
+    data.lesions,
+    data.merge,
+    recipes.recipes,
+    bundle.show,
+    bundle.publish,
 )
 
 

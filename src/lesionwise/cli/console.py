@@ -131,7 +131,7 @@ class CountColumn(bars.ProgressColumn):
 
     def render(self, task: bars.Task) -> Text:
         """Return how much is done and how much there is."""
-        column = bars.MofNCompleteColumn() if task.fields["images"] else bars.DownloadColumn()
+        column = bars.DownloadColumn() if task.fields.get("bytes") else bars.MofNCompleteColumn()
         return column.render(task)
 
 
@@ -140,7 +140,7 @@ class SpeedColumn(bars.ProgressColumn):
 
     def render(self, task: bars.Task) -> Text:
         """Return the speed, or nothing yet."""
-        return Text(_speed(task.speed) if task.speed and task.fields["images"] else "")
+        return Text(_speed(task.speed) if task.speed and task.fields.get("images") else "")
 
 
 class Display(Progress):
@@ -188,7 +188,7 @@ class Display(Progress):
     @override
     def on_stage(self, title: str, number: int, total: int) -> None:
         if self._stage is None or number == 1:
-            self._stage = self._bar.add_task(title, images=True)
+            self._stage = self._bar.add_task(title)
         self._bar.update(self._stage, description=title, completed=number - 1, total=total)
         elapsed = self._task(self._stage).elapsed
         left = f", {_left(elapsed * (total - number + 1) / (number - 1))}" if elapsed and number > 1 else ""
@@ -204,7 +204,7 @@ class Display(Progress):
     @override
     def on_bytes(self, name: str, done: int, total: int) -> None:
         if name not in self._tasks:
-            self._tasks[name] = self._bar.add_task(name, images=False)
+            self._tasks[name] = self._bar.add_task(name, bytes=True)
         self._bar.update(self._tasks[name], completed=done, total=total or None)
         tenth = done * 10 // total if total else 0
         if tenth > self._tenths.get(name, 0):

@@ -155,35 +155,25 @@ def merge(
 def _describe_check(folder: Path, found: Any) -> str:  # noqa: ANN401 (a FolderCheck, imported late)
     verdict = "complete" if found.complete else f"NOT COMPLETE: {found.summary}"
     counts = f" {counted(found.found, 'image file')}, {found.expected:,} expected." if found.expected else ""
-    extra = (
-        f"{counted(len(found.extra), 'image file does', 'image files do')} not belong to the set."
-        if found.extra
-        else ""
-    )
-    return "\n".join(
-        [f"{folder}: {verdict}.{counts}", *(f"  {line}" for line in (*found.notes, extra) if line)]
-    )
+    lines = [f"{folder}: {verdict}.{counts}", *(f"  {note}" for note in found.notes)]
+    if found.extra:
+        files = counted(len(found.extra), "image file does", "image files do")
+        lines.append(f"  {files} not belong to the set.")
+    return "\n".join(lines)
 
 
 def _describe_audit(found: Any) -> str:  # noqa: ANN401 (an Audit, imported late)
     errors = sum(finding.severity == "error" for finding in found.findings)
     counts = f"{counted(found.images, 'image')} of {counted(found.lesions, 'lesion')}, layout {found.layout}"
-    known = found.known_pairs
-    search = (
-        f"The search for near-duplicates finds {known['known_found']} of "
-        f"{counted(known['known'], 'known pair')}, among {counted(known['candidates'], 'candidate')}."
-        if known.get("known")
-        else ""
-    )
     verdict = f"{counted(errors, 'error')}, {counted(len(found.findings) - errors, 'warning')}"
-    lines = [
-        f"{found.folder}: {counts}; {verdict}.",
-        *map(str, found.findings),
-        *found.notes,
-        found.columns,
-        search,
-    ]
-    return "\n".join(line for line in lines if line)
+    lines = [f"{found.folder}: {counts}; {verdict}.", *map(str, found.findings), *found.notes, found.columns]
+    known = found.known_pairs
+    if known.get("known"):
+        pairs, candidates = counted(known["known"], "known pair"), counted(known["candidates"], "candidate")
+        lines.append(
+            f"The search for near-duplicates finds {known['known_found']} of {pairs}, among {candidates}."
+        )
+    return "\n".join(filter(None, lines))
 
 
 def phantom(

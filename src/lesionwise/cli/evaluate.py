@@ -90,26 +90,25 @@ def evaluate(
         print_result(text, value)
 
 
-def _evaluate_malignant(source: Path, given_with: given.Known, by: By, *, is_written: bool) -> None:
+def _evaluate_malignant(source: Path, known: given.Known, by: By, *, is_written: bool) -> None:
     from lesionwise.diagnoses import DIAGNOSIS_COLUMNS
     from lesionwise.evaluation.malignancy import evaluate_malignancy, read_malignancy
     from lesionwise.evaluation.predictions import read_predictions
     from lesionwise.evaluation.runs.scores import verify_not_test
 
-    truth = given_with.truth
-    if truth is None or given_with.table or given_with.model or is_written:
+    truth = known.truth
+    if truth is None or known.table or known.model or is_written:
         raise LesionwiseError(
             "--malignant needs --truth, and allows only --normalise, --classes and --by beside it."
         )
     verify_not_test(source)
-    classes = given_with.classes.split(",") if given_with.classes else None
-    predictions = read_predictions(source, normalise=given_with.normalise, classes=classes)
-    known = read_malignancy(truth)
+    predictions = read_predictions(source, normalise=known.normalise, classes=known.order)
+    malignancy = read_malignancy(truth)
     used = ("image_id", "lesion_id", "benign_malignant", "target", *DIAGNOSIS_COLUMNS)
     print_columns(truth, used)
     if by == "image":
         print_note(given.BY_IMAGE)
-    found = evaluate_malignancy(predictions, known, str(truth), by_image=by == "image")
+    found = evaluate_malignancy(predictions, malignancy, str(truth), by_image=by == "image")
     unknown = f"; {counted(found.unknown, 'image')} of neither kind left out" if found.unknown else ""
     lines = [f"{name.replace('_', ' ')} {value}" for name, value in found.scores.items()]
     head = f"{source.name}: {counted(found.images, 'image')} of {counted(found.lesions, 'lesion')}"

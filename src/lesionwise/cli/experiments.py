@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from lesionwise.experiments.leakage_scores import Measurement, Outcome
 
 _SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "macro_auc", "log_loss", "ece")
+_SHOWN_OF_LEAKS = ("accuracy", "balanced_accuracy")
+_ABOUT_PROTOCOLS = (
+    "All four use the same recipe and the same images, but put aside the test images in different ways.\n"
+    "The two ways that resample make the diagnoses equally common, in training and in test, and have more\n"
+    "images and steps in an epoch, so compare balanced accuracies. Commonest alone is the accuracy of\n"
+    "always giving the commonest diagnosis of the tested images. 95 % intervals by lesion."
+)
 
 
 def cross_validate(
@@ -62,8 +69,8 @@ def cross_validate(
 def describe_folds(result: "CrossValidation") -> str:
     """Return the scores of each fold, their mean and the pooled score as lines of text."""
     pending = [fold for fold in result.folds if fold not in result.done]
-    waiting = f"; {_comma(pending)} still to do" if pending else ""
-    lines = [f"{result.run.path}: folds {_comma(result.done)} of {_comma(result.folds)} done{waiting}"]
+    waiting = f"; {_joined(pending)} still to do" if pending else ""
+    lines = [f"{result.run.path}: folds {_joined(result.done)} of {_joined(result.folds)} done{waiting}"]
     if result.pooled:
         names = "".join(f"{f'fold {fold}':>9}" for fold in result.done)
         lines.append(f"  {'':19}{names}   {'mean over folds':25}   pooled, out of fold")
@@ -98,17 +105,8 @@ def _read_folds(text: str | None) -> int | list[int] | None:
     return numbers if "," in text else numbers[0]
 
 
-def _comma(numbers: list[int]) -> str:
+def _joined(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers))
-
-
-_SHOWN_OF_LEAKS = ("accuracy", "balanced_accuracy")
-_ABOUT_PROTOCOLS = (
-    "All four use the same recipe and the same images, but put aside the test images in different ways.\n"
-    "The two ways that resample make the diagnoses equally common, in training and in test, and have more\n"
-    "images and steps in an epoch, so compare balanced accuracies. Commonest alone is the accuracy of\n"
-    "always giving the commonest diagnosis of the tested images. 95 % intervals by lesion."
-)
 
 
 def leakage(

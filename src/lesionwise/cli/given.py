@@ -70,6 +70,11 @@ class Known:
     classes: str = ""
     among: tuple[Path, ...] = ()
 
+    @property
+    def order(self) -> list[str] | None:
+        """The codes of `classes`; None if they were not given."""
+        return self.classes.split(",") if self.classes else None
+
     @cached_property
     def true_diagnoses(self) -> "pd.DataFrame | None":
         """The table of `truth`, read once for all predictions that it is joined to."""
@@ -134,8 +139,7 @@ def read_csv(source: Path, known: Known) -> Given:
     from lesionwise.evaluation.tables import join_table, join_truth
 
     verify_not_test(source)
-    classes = known.classes.split(",") if known.classes else None
-    predictions = read_predictions(source, normalise=known.normalise, classes=classes)
+    predictions = read_predictions(source, normalise=known.normalise, classes=known.order)
     table = known.metadata
     if known.true_diagnoses is not None:
         predictions, truth = _without_foreign(predictions, known.true_diagnoses, str(known.truth))

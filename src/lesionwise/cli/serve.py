@@ -84,7 +84,7 @@ def serve(
 
     share_memory_pools()
     if share:
-        verify_shareable(token, gallery=gallery, told=share_gallery)
+        verify_shareable(token, gallery=gallery, allowed=share_gallery)
         print_warning(f"Warning: {WARNING}")
     listening = open_socket(host, port)
     limits = Limits()

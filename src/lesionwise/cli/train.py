@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from lesionwise.recipe import Recipe
     from lesionwise.run_folder import RunFolder
 
+_PHANTOM_ROOT = Path(".lesionwise")
+_PHANTOM_LESIONS = 60  # of each diagnosis: enough that a small network learns all seven
+
 
 def train(
     recipe: options.RecipeArgument,
@@ -148,10 +151,6 @@ def train_shown(train: "Callable[..., RunFolder]", execution: "Execution") -> "R
         shares = ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in parts.items())
         print_note(f"Where the time of training went: {shares}.")
     return run
-
-
-_PHANTOM_ROOT = Path(".lesionwise")
-_PHANTOM_LESIONS = 60  # of each diagnosis: enough that a small network learns all seven
 
 
 def run(

@@ -141,8 +141,8 @@ def check_claims(engine: Engine, dataset: Dataset) -> ClaimCheck:
     }
     answers = engine.predict((paths[row] for row in rows), engine.known(dataset, rows))
     found = dict(_lines(_measure(answers, dataset.y[rows], _groups_of(dataset, rows))))
-    unknown = [name for name, count in known.items() if not count]
-    missing = f"{', '.join(unknown)} of the test images" if unknown else ""
+    unknown = ", ".join(name for name, count in known.items() if not count)
+    missing = f"{unknown} of the test images" if unknown else ""
     lines = [
         Row(*name, claimed, found.get(name), missing="" if name[0] in _OF_IMAGES else missing)
         for name, claimed in _lines(claim)

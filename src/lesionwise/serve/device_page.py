@@ -104,9 +104,7 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "least_side_px": MIN_SIDE_PX,
         "most_pixels": MAX_PIXELS,
         "outputs": [name for name in description.outputs if name in ("probabilities", "ood_score")],
-        "metadata": [field.model_dump() for field in description.metadata.fields]
-        if description.metadata
-        else [],
+        "metadata": description.metadata.model_dump()["fields"] if description.metadata else [],
         "codes": CODES,
         "malignant": MALIGNANT,
         "calibrated": description.calibration is not None,

@@ -40,11 +40,10 @@ def read_examples(folder: Path, limits: Limits) -> tuple[Example, ...]:
 def drawn_examples() -> tuple[Example, ...]:
     """Return the example pictures of the package: phantoms, which are drawn, not photographed."""
     folder = files("lesionwise.serve") / "drawn"
-    found = sorted(
-        (path for path in folder.iterdir() if path.name.endswith(".jpg")), key=lambda path: path.name
-    )
+    drawn = {path.name: path for path in folder.iterdir() if path.name.endswith(".jpg")}
     return tuple(
-        Example(f"drawing {number}", path.read_bytes(), drawn=True) for number, path in enumerate(found, 1)
+        Example(f"drawing {number}", drawn[name].read_bytes(), drawn=True)
+        for number, name in enumerate(sorted(drawn), 1)
     )
 
 

@@ -4,6 +4,7 @@ References:
     https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -28,33 +29,21 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        here = CollectorRegistry()
-        self._registry = here
-        self.requests = Counter(
-            "lesionwise_requests", "Requests answered.", ["method", "path", "status"], registry=here
-        )
-        self.seconds = Histogram(
-            "lesionwise_request_seconds", "Time of a request.", ["path"], registry=here, buckets=_SECONDS
-        )
-        self.stages = Histogram(
-            "lesionwise_stage_seconds", "Time of a stage.", ["stage"], registry=here, buckets=_SECONDS
-        )
-        self.decisions = Counter("lesionwise_images", "Images answered.", ["decision"], registry=here)
-        self.refusals = Counter(
-            "lesionwise_refusals", "Requests or images refused.", ["problem"], registry=here
-        )
-        self.restarts = Counter("lesionwise_decoder_restarts", "Decoders replaced.", registry=here)
-        self.batches = Histogram(
-            "lesionwise_batch_images", "Images of a batch.", registry=here, buckets=(1, 2, 4, 8, 16, 32)
-        )
-        self.waiting = Gauge("lesionwise_waiting_images", "Images in the service.", registry=here)
-        self.model = Gauge(
-            "lesionwise_model_info",
-            "The model that answers.",
-            ["name", "sha256", "version", "service"],
-            registry=here,
-        )
-        ProcessCollector(namespace="lesionwise", registry=here)
+        self._registry = CollectorRegistry()
+        count = partial(Counter, registry=self._registry)
+        gauge = partial(Gauge, registry=self._registry)
+        measure = partial(Histogram, registry=self._registry)
+        self.requests = count("lesionwise_requests", "Requests answered.", ["method", "path", "status"])
+        self.seconds = measure("lesionwise_request_seconds", "Time of a request.", ["path"], buckets=_SECONDS)
+        self.stages = measure("lesionwise_stage_seconds", "Time of a stage.", ["stage"], buckets=_SECONDS)
+        self.decisions = count("lesionwise_images", "Images answered.", ["decision"])
+        self.refusals = count("lesionwise_refusals", "Requests or images refused.", ["problem"])
+        self.restarts = count("lesionwise_decoder_restarts", "Decoders replaced.")
+        self.batches = measure("lesionwise_batch_images", "Images of a batch.", buckets=(1, 2, 4, 8, 16, 32))
+        self.waiting = gauge("lesionwise_waiting_images", "Images in the service.")
+        names = ["name", "sha256", "version", "service"]
+        self.model = gauge("lesionwise_model_info", "The model that answers.", names)
+        ProcessCollector(namespace="lesionwise", registry=self._registry)
 
     def text(self) -> bytes:
         """Return all counters as text."""

@@ -8,12 +8,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final
 
 from lesionwise.errors import LesionwiseError, needing
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 ACCOUNT: Final = "NGROK_AUTHTOKEN"
 LEAST_TOKEN: Final = 16
@@ -26,12 +23,12 @@ WARNING: Final = (
 )
 
 
-def verify_shareable(token: str | None, *, gallery: Path | None = None, told: bool = False) -> None:
+def verify_shareable(token: str | None, *, gallery: Path | None = None, allowed: bool = False) -> None:
     """Refuse to share a service that anybody could use, or a gallery without explicit permission.
 
     Args:
         gallery: The gallery that the service shows; it may be of patients.
-        told: Whether the user allowed sharing the gallery.
+        allowed: Whether the user allowed sharing the gallery.
 
     Raises:
         LesionwiseError: If the token is missing or could be guessed, or if ngrok's own token is missing.
@@ -42,7 +39,7 @@ def verify_shareable(token: str | None, *, gallery: Path | None = None, told: bo
             f"Expected a token of {LEAST_TOKEN} characters or more for a shared service but found {found}. "
             "Set LESIONWISE_TOKEN to a text that nobody guesses."
         )
-    if gallery is not None and not told:
+    if gallery is not None and not allowed:
         raise LesionwiseError(
             f"{gallery}: would be shown to everyone with the address and the token, through the servers of "
             "ngrok. Leave --gallery out. If this can harm nobody in it and its licence permits it, add "
@@ -57,7 +54,8 @@ def verify_shareable(token: str | None, *, gallery: Path | None = None, told: bo
 @contextmanager
 def shared(address: str) -> Iterator[str]:
     """Yield a public address that leads to the service inside the block."""
-    ngrok = _import_ngrok()
+    with needing("ngrok"):
+        import ngrok  # noqa: PLC0415 (an extra)
     try:
         tunnel = ngrok.forward(address, authtoken=os.environ.get(ACCOUNT))
     except (ValueError, OSError, RuntimeError) as error:
@@ -67,9 +65,3 @@ def shared(address: str) -> Iterator[str]:
         yield str(tunnel.url())
     finally:
         ngrok.disconnect(tunnel.url())
-
-
-def _import_ngrok() -> "ModuleType":
-    with needing("ngrok"):
-        import ngrok  # noqa: PLC0415 (an extra)
-    return cast("ModuleType", ngrok)

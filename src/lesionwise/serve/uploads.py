@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import Final, NamedTuple
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from lesionwise.data.dicom import is_dicom
@@ -214,7 +214,6 @@ class _Form:
         self._parts = 0
         self._name, self._value, self._disposition = bytearray(), bytearray(), b""
         self._content: bytearray | None = None
-        self._ended = False
         self._parser = MultipartParser(
             boundary,
             {
@@ -225,7 +224,6 @@ class _Form:
                 "on_headers_finished": self._open,
                 "on_part_data": self._add,
                 "on_part_end": self._close,
-                "on_end": self._finish,
             },
         )
 
@@ -238,7 +236,7 @@ class _Form:
 
     def finish(self) -> Upload:
         """Return the kept content once all bytes have arrived."""
-        if not self._ended:
+        if self._parser.state != MultipartState.END:
             raise Problem("bad-request", "The form ends before its last boundary.")
         if not self.images:
             raise Problem("no-image", f"The field “{FIELD}” holds no file.")
@@ -294,9 +292,6 @@ class _Form:
         elif self._content:  # browsers send an empty file if none was chosen
             self.images.append(bytes(self._content))
         self._content = None
-
-    def _finish(self) -> None:
-        self._ended = True
 
 
 def verify_kind(content: bytes) -> None:

@@ -1,5 +1,5 @@
 // Answers on the visitor's own device, for a page that has no service behind it: reading the image by the bundle's
-// rule, running the graph with ONNX Runtime, and the decision. What is done with an answer is in page.js.
+// rule, running the graph with ONNX Runtime, and the decision. page.js shows the answers.
 // Every sentence and every threshold comes from the page (#device), which Python wrote from the bundle.
 "use strict";
 
@@ -17,7 +17,7 @@ globalThis.device = (() => {
     if (Math.min(bitmap.width, bitmap.height) < facts.least_side_px || bitmap.width * bitmap.height > facts.most_pixels) throw new RangeError("size");
     const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
     const context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" });
-    context.fillStyle = "#fff"; // transparency lies on white
+    context.fillStyle = "#fff"; // transparent pixels become white
     context.fillRect(0, 0, bitmap.width, bitmap.height);
     context.drawImage(bitmap, 0, 0);
     const rgba = context.getImageData(0, 0, bitmap.width, bitmap.height).data;
@@ -91,7 +91,7 @@ globalThis.device = (() => {
     return (downFirst ? across(down(image)) : down(across(image))).data;
   }
 
-  // Along the lines if pixels of a line are 1 apart, across them if they are a line apart.
+  // Resize along the lines if `apart` is 1, and across them if it is the length of a line.
   function resize({ data, width, height }, apart, kernels) {
     const made = apart === 1 ? { width: kernels.length, height } : { width, height: kernels.length };
     const out = new Uint8ClampedArray(made.width * made.height * 3);

@@ -20,10 +20,10 @@ document.documentElement.classList.add("scripted");
 input.required = false;
 
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, key) => values[key] ?? all);
-// What stands elsewhere on the page, too, is for those who hear it.
+// A message that the page shows in another place as well is only for screen readers.
 const announce = (text, { seen = false } = {}) => { status.textContent = text; status.classList.toggle("heard", !seen); };
 
-// What is known besides the images; null, and a word in the form's own language, if it cannot be right.
+// Return the metadata fields that are filled in; null, with a message in the browser's language, if one is not valid.
 function metadata() {
   const fields = [...form.querySelectorAll("select[name], input[type=number]")];
   const bad = fields.find((field) => !field.checkValidity());
@@ -60,8 +60,8 @@ function queue(card, values, job) {
   waiting.push({ card, name: card.dataset.name, ask: () => job(values, card) });
 }
 
-// What was changed beside the images applies to all of them. Each gets a new card, so that an older answer that
-// is still on its way finds its card gone.
+// A changed metadata field applies to all images. Each gets a new card, so that an older answer that is still on its
+// way finds its card gone.
 function askAgain() {
   const values = metadata();
   const cards = [...list.querySelectorAll("article.result")].filter((card) => jobs.has(card));
@@ -307,7 +307,7 @@ async function copyJson(card, button) {
   setTimeout(() => { button.textContent = word; }, 2000);
 }
 
-// A clipboard is given to pages of this machine and of https alone.
+// Browsers give a clipboard only to pages of this machine and of https.
 if (!navigator.clipboard) document.documentElement.classList.add("no-clipboard");
 for (const card of list.querySelectorAll("article.result")) card.dataset.name = card.querySelector(".file")?.textContent ?? "";
 if (list.children.length) listAll();

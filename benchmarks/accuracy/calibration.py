@@ -19,7 +19,7 @@ from lesionwise.evaluation.calibration.scaling import fit_temperature, fit_vecto
 from lesionwise.evaluation.predictions import Predictions, read_predictions
 from lesionwise.evaluation.runs.calibrate import calibrate
 from lesionwise.evaluation.scores.decision import accuracy_score, balanced_accuracy_score
-from lesionwise.evaluation.scores.selective import aurc_loss
+from lesionwise.evaluation.scores.evaluate import evaluate
 from lesionwise.evaluation.scores.weights import lesion_shares
 from lesionwise.labels import CODES
 
@@ -47,8 +47,9 @@ def describe(name: str, cal: Predictions, val: Predictions, method: str, rule: s
         print(f"{loss}: {check.before[loss]} before, {after} after")
     band = check.band
     print(f"plain ECE {band.value:.4f}, band {band.low:.4f} to {band.high:.4f}: {band.verdict}")
+    aurc = evaluate(truth, prob, groups).overall["aurc"].value
     print(f"balanced accuracy {balanced_accuracy_score(truth, prob):.3f}, accuracy "
-          f"{accuracy_score(truth, prob):.3f}, AURC {aurc_loss(truth, prob):.3f}")  # fmt: skip
+          f"{accuracy_score(truth, prob):.3f}, AURC {aurc:.3f}")  # fmt: skip
     shares = {row["diagnosis"]: f"{row['stated']:.3f}/{row['found']:.3f}" for row in check.shares}
     print("stated/found:", ", ".join(f"{code} {pair}" for code, pair in shares.items()))
     print("set sizes:", {key: round(value, 3) for key, value in check.sizes.items()},

@@ -14,11 +14,19 @@ import numpy as np
 
 from lesionwise.evaluation.predictions import read_predictions
 from lesionwise.evaluation.scores.bootstrap import percentile_interval
-from lesionwise.evaluation.scores.evaluate import OVERALL, draw_scores
+from lesionwise.evaluation.scores.decision import accuracy_score, balanced_accuracy_score
+from lesionwise.evaluation.scores.evaluate import draw_scores
+from lesionwise.evaluation.scores.probability import log_loss
+from lesionwise.evaluation.scores.ranking import macro_auc_score
 
 ARMS = ("none", "color_constancy", "field_of_view", "hair_removal")
 SEEDS = (0, 1, 2)
-SCORES = {name: OVERALL[name] for name in ("balanced_accuracy", "accuracy", "macro_auc", "log_loss")}
+SCORES = {
+    "balanced_accuracy": balanced_accuracy_score,
+    "accuracy": accuracy_score,
+    "macro_auc": macro_auc_score,
+    "log_loss": log_loss,
+}
 
 
 def finished(out: Path) -> list[int]:

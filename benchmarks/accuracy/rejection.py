@@ -21,8 +21,7 @@ import outsiders
 import torch
 from scipy.special import logsumexp, softmax
 
-from lesionwise.evaluation.rejection import rejecting_cutoff
-from lesionwise.evaluation.runs.rejection import fit_members
+from lesionwise.evaluation.rejection import fit_members, rejecting_cutoff
 from lesionwise.evaluation.scores.bootstrap import Estimate, fraction_estimate
 from lesionwise.files import write_json
 from lesionwise.labels import CODES

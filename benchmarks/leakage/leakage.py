@@ -18,7 +18,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lesionwise.experiments.leakage_scores import PROTOCOLS
+from lesionwise.experiments.leakage import PROTOCOLS
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.report.leakage import write_leakage_page
 

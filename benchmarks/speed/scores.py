@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from lesionwise.evaluation.predictions import Predictions, write_predictions
-from lesionwise.evaluation.scores.bootstrap import RESAMPLES, resample_weights
+from lesionwise.evaluation.scores.bootstrap import RESAMPLES
 from lesionwise.evaluation.scores.evaluate import OVERALL, PER_CLASS, evaluate
 from lesionwise.labels import INDEX
 
@@ -56,13 +56,6 @@ def main() -> None:
             f"which the processor worked {process_time() - worked:.2f} s; load {os.getloadavg()[0]:.1f}"
         )
     print(f"peak memory {getrusage(RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
-    if times > 1:
-        return
-    for name, score in {**OVERALL, **PER_CLASS}.items():
-        started = perf_counter()
-        for weights in resample_weights(groups, y_true):
-            score(y_true, y_prob, weights)
-        print(f"| {name} | {perf_counter() - started:.2f} s |")
 
 
 def time_command(predictions: Predictions) -> None:

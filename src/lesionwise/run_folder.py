@@ -60,15 +60,15 @@ class RunFolder:
     timing = _Inside("timing.json")
     """Seconds, images per second and peak memory of each stage."""
     checkpoints = _Inside("checkpoints")
-    """The folder of the two that follow."""
+    """The folder of the checkpoints that follow."""
     best = _Inside("checkpoints/best.ckpt")
     """The weights of the best epoch, or of the last where nothing is watched: those that answer."""
     last = _Inside("checkpoints/last.ckpt")
-    """All that a training goes on from."""
+    """All that a training needs to continue."""
     before_last = _Inside("checkpoints/before-last.ckpt")
     """The same of the epoch before, for as long as the training goes on."""
     reread = _Inside("reread.json")
-    """Whose weights a run has that was not trained itself, and what those were trained with."""
+    """The run whose weights were evaluated again here, and what those were trained with."""
     calibration = _Inside("calibration.json")
     """What the raw outputs mean, as learnt on `cal`: temperature, prediction sets, thresholds."""
     scores = _Inside("scores.json")
@@ -215,9 +215,8 @@ def open_run_folder(path: Path, *kinds: Kind) -> RunFolder:
 def run_to_write(path: Path, *kinds: Kind) -> Iterator[RunFolder]:
     """Open the folder of an existing run, and keep other processes from writing into it inside the block.
 
-    What is done with an ensemble is done with its members, so those are kept as well.
-
-    Args and errors as for `open_run_folder`, and:
+    What is done with an ensemble is done with its members, so those are kept as well. Arguments and errors
+    are those of `open_run_folder`.
     """
     run = open_run_folder(path, *kinds)
     with sole_writer(*folders_of(run)):
@@ -237,7 +236,7 @@ def folders_of(*runs: RunFolder) -> list[Path]:
 def next_run_path(parent: Path, name: str) -> Path:
     """Return the first unused path among `parent/name-1`, `parent/name-2` and so on.
 
-    What names of networks hold and a file name must not, on Windows at the latest, becomes a dash.
+    Characters of a network's name that a file name cannot hold, at least on Windows, become dashes.
     """
     name, number = re.sub(r"[:/\\]", "-", name), 1
     while (path := parent / f"{name}-{number}").exists() or lock_path(path).exists():

@@ -1,4 +1,4 @@
-"""What a run notes of itself: what each stage cost, and on what it ran."""
+"""What a run records of itself: the cost of each stage, and its versions and machine."""
 
 import os
 import platform
@@ -13,16 +13,7 @@ from typing import Any, Final
 from lesionwise.files import read_json, write_json
 from lesionwise.run_folder import RunFolder
 
-_RECORDED_PACKAGES: Final = (
-    "lesionwise",
-    "numpy",
-    "pillow",
-    "simplejpeg",
-    "pandas",
-    "scikit-learn",
-    "torch",
-    "lightning",
-)
+_PACKAGES: Final = "lesionwise numpy pillow simplejpeg pandas scikit-learn torch lightning"
 
 
 @contextmanager
@@ -55,7 +46,7 @@ def describe_environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
-        "packages": {name: found for name in _RECORDED_PACKAGES if (found := _version(name))},
+        "packages": {name: found for name in _PACKAGES.split() if (found := _version(name))},
     }
 
 

@@ -81,5 +81,5 @@ def test_named_images_are_drawn_and_nothing_is_tested(run: RunFolder) -> None:
 def test_the_test_part_is_not_explained_before_it_was_looked_at(run: RunFolder) -> None:
     refused = _call("explain", run.path, "--part", "test")
     assert refused.exit_code != 0
-    assert "was not looked at yet" in str(refused.exception)
+    assert "was not evaluated yet" in str(refused.exception)
     assert not (run.overlays / "test.csv").exists()

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lesionwise.evaluation.scores.evaluate import OVERALL, PER_CLASS, evaluate
+from evaluation.plain_scores import OVERALL, PER_CLASS
+from lesionwise.evaluation.scores.evaluate import evaluate
 from lesionwise.labels import CODES
 
 HAM10000_VAL = {"akiec": 19, "bcc": 27, "bkl": 60, "df": 7, "mel": 51, "nv": 483, "vasc": 8}

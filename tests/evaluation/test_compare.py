@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaluation.plain_scores import OVERALL
 from evaluation.simulation import Simulated
 from lesionwise.errors import DataError
 from lesionwise.evaluation.compare import DIFFERENCES, compare, mcnemar
 from lesionwise.evaluation.predictions import Predictions
-from lesionwise.evaluation.scores.evaluate import OVERALL
 
 
 def _record(sample: Simulated, *, skill: float = 0) -> Predictions:

@@ -16,8 +16,7 @@ from lesionwise.errors import RunError, SplitError
 from lesionwise.evaluation.predictions import Predictions, read_predictions
 from lesionwise.execution import Execution
 from lesionwise.experiments import folder as experiment_folder
-from lesionwise.experiments.leakage import measure_leakage
-from lesionwise.experiments.leakage_scores import PROTOCOLS, Outcome, measure
+from lesionwise.experiments.leakage import PROTOCOLS, Outcome, measure, measure_leakage
 from lesionwise.files import read_json, write_json
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.assign import make_split

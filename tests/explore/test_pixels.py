@@ -7,7 +7,7 @@ from conftest import NotedProgress
 from lesionwise.data.lab import rgb_to_lab
 from lesionwise.execution import Execution
 from lesionwise.explore.feature_map import map_features
-from lesionwise.explore.pixel_figures import sample_rows, thumbnail_sheet
+from lesionwise.explore.figures import sample_rows, thumbnail_sheet
 from lesionwise.explore.pixels import ClassSums, color_measures, colour_texture_features, in_threads
 
 

@@ -19,11 +19,11 @@ from lesionwise.errors import BundleError, RunError
 from lesionwise.evaluation.calibration.check import check_calibration
 from lesionwise.evaluation.calibration.record import Aim, Question, softmax
 from lesionwise.evaluation.predictions import Predictions, write_predictions
+from lesionwise.evaluation.rejection import run_rejection
 from lesionwise.evaluation.runs import scores as run_scores
 from lesionwise.evaluation.runs.calibrate import calibrate_run
 from lesionwise.evaluation.runs.ensemble import make_ensemble
 from lesionwise.evaluation.runs.predictions import read_run_predictions, run_calibration
-from lesionwise.evaluation.runs.rejection import run_rejection
 from lesionwise.evaluation.runs.scores import evaluate_part, read_check
 from lesionwise.evaluation.scores.decision import balanced_accuracy_score
 from lesionwise.execution import Execution

@@ -8,7 +8,7 @@ from conftest import make_recipe
 from lesionwise.cli.experiments import describe_outcomes
 from lesionwise.errors import RunError
 from lesionwise.evaluation.scores.bootstrap import Estimate
-from lesionwise.experiments.leakage_scores import PROTOCOLS, SCORES, Measurement, Outcome, write_outcomes
+from lesionwise.experiments.leakage import PROTOCOLS, SCORES, Measurement, Outcome, write_outcomes
 from lesionwise.files import write_json, write_text
 from lesionwise.report.leakage import leakage_table, plot_leakage, write_leakage_page
 from lesionwise.run_folder import RunFolder

@@ -9,10 +9,14 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from lesionwise.evaluation.calibration.decision_curve import decision_curve_table
-from lesionwise.evaluation.scores.curves import precision_recall_table, reliability_table, roc_table
+from lesionwise.evaluation.scores.curves import (
+    precision_recall_table,
+    reliability_table,
+    risk_coverage_table,
+    roc_table,
+)
 from lesionwise.evaluation.scores.evaluate import evaluate
-from lesionwise.evaluation.scores.selective import risk_coverage_table
-from lesionwise.report import curve_figures
+from lesionwise.report import figures
 
 SIZES = (35, 210, 1400)
 
@@ -27,12 +31,12 @@ def drawn_figures(images: int) -> Iterator[tuple[str, Figure]]:
     lesions = np.array([f"{lesion}-{dx}" for lesion, dx in zip(lesions, truth, strict=True)])
     sample = truth, prob, lesions
     found = evaluate(*sample, resamples=20)
-    yield "roc", curve_figures.plot_roc(roc_table(*sample, resamples=20), found)
+    yield "roc", figures.plot_roc(roc_table(*sample, resamples=20), found)
     precision = precision_recall_table(*sample, resamples=20)
-    yield "precision-recall", curve_figures.plot_precision_recall(precision, found)
-    yield "reliability", curve_figures.plot_reliability(reliability_table(*sample, resamples=20))
-    yield "decision", curve_figures.plot_decision_curve(decision_curve_table(*sample, resamples=20))
-    yield "risk", curve_figures.plot_risk_coverage(risk_coverage_table(*sample, resamples=20))
+    yield "precision-recall", figures.plot_precision_recall(precision, found)
+    yield "reliability", figures.plot_reliability(reliability_table(*sample, resamples=20))
+    yield "decision", figures.plot_decision_curve(decision_curve_table(*sample, resamples=20))
+    yield "risk", figures.plot_risk_coverage(risk_coverage_table(*sample, resamples=20))
 
 
 def boxes_of_words(figure: Figure, axes: Axes) -> list[Bbox]:

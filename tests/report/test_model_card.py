@@ -17,10 +17,10 @@ from lesionwise.errors import RunError
 from lesionwise.evaluation.calibration.check import CalibrationCheck
 from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
+from lesionwise.evaluation.rejection import fit_members
 from lesionwise.evaluation.robustness import measure_robustness
 from lesionwise.evaluation.runs.calibrate import calibrate_run
 from lesionwise.evaluation.runs.predictions import read_run_predictions
-from lesionwise.evaluation.runs.rejection import fit_members
 from lesionwise.evaluation.runs.scores import OUT_OF_FOLD, evaluate_part, read_check
 from lesionwise.evaluation.scores.bootstrap import Estimate
 from lesionwise.evaluation.scores.evaluate import PER_CLASS

@@ -12,7 +12,7 @@ from lesionwise.bundle.engine import Engine
 from lesionwise.data.foreign import FOREIGN, draw_foreign
 from lesionwise.data.images import read_image
 from lesionwise.errors import RunError
-from lesionwise.evaluation.runs.rejection import SEEN, fit_members, has_numbers, run_rejection
+from lesionwise.evaluation.rejection import SEEN, fit_members, has_numbers, run_rejection
 from lesionwise.execution import Execution
 from lesionwise.export.run import export_run
 from lesionwise.run_folder import RunFolder

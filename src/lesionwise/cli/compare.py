@@ -140,7 +140,7 @@ def _describe(comparison: "Comparison", by: By) -> str:
     width = max(18, *map(len, shown))
     for title, difference in shown.items():
         clear = "" if difference.low <= 0 <= difference.high else "   0 is outside"
-        lines.append(f"  {title:{width}} {difference.signed()}{clear}")
+        lines.append(f"  {title:{width}} {difference:+.3f}{clear}")
     lines.append(
         f"  right alone: {counted(test.second_alone, 'image')}, {comparison.reference} {test.first_alone}; "
         f"exact McNemar p = {test.p_value:.2g} (treats images as independent)"

@@ -14,7 +14,7 @@ from lesionwise.wording import counted
 if TYPE_CHECKING:
     from lesionwise.evaluation.stability import Stability
     from lesionwise.experiments.crossval import CrossValidation
-    from lesionwise.experiments.leakage_scores import Measurement, Outcome
+    from lesionwise.experiments.leakage import Measurement, Outcome
 
 _SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "macro_auc", "log_loss", "ece")
 _SHOWN_OF_LEAKS = ("accuracy", "balanced_accuracy")

@@ -44,7 +44,7 @@ class McNemar:
 
 @dataclass(frozen=True)
 class Comparison(JsonRecord):
-    """A model held against the first.
+    """A model compared with the first.
 
     Attributes:
         diagnoses: How many of the seven the images show.
@@ -137,7 +137,7 @@ def compare(
     by: Literal["lesion", "image"] = "lesion",
     resamples: int = RESAMPLES,
 ) -> Contest:
-    """Hold each model against the first and rank all, on the same images and the same resampled lesions.
+    """Compare each model with the first and rank all, on the same images and the same resampled lesions.
 
     Args:
         named: At least two names with predictions that know their truth and their lesions.
@@ -226,9 +226,7 @@ def _as_named_by(first: Predictions, reference: str, other: Predictions, name: s
             f"{'is' if len(odd) == 1 else 'are'} in only one of the two. {name} names images such as "
             f"{min(theirs)}, {reference} such as {ours[0]}. Models are compared on the same images only."
         )
-    place = {image: row for row, image in enumerate(theirs)}
-    rows = np.array([place[match[image]] for image in ours], np.int64)
-    return replace(other.take(rows), image_id=first.image_id)
+    return replace(other.named(match[image] for image in ours), image_id=first.image_id)
 
 
 def _verify_same(reference: str, first: Predictions, name: str, other: Predictions) -> None:

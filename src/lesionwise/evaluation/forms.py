@@ -43,7 +43,7 @@ def in_our_form(table: pd.DataFrame, source: str, classes: Sequence[str] | None 
             named by its code in any case (`mel`, `MEL`, `prob_mel`, `melanoma`) or numbered (`prob_0`, `0`,
             `probability_class_0`), or one column of lists (`prob`, `predictions.logits`). Logits become
             probabilities by softmax.
-        classes: The diagnoses that the model knows, in the order of numbers or lists. What these mean is
+        classes: The diagnoses that the model knows, in the order of numbers or lists. Their meaning is
             never guessed. A diagnosis that is left out gets a probability of 0.
     """
     names = names_of(table.columns)

@@ -64,16 +64,16 @@ def evaluate_malignancy(
 ) -> MalignancyScores:
     """Score malignant against benign, resampling lesions. `truth`: as `read_malignancy` returns it."""
     wanted = truth[truth["malignancy"] != ""]
-    said = predicted(predictions, wanted["image_id"].tolist(), source)
-    lesions = _lesions(said, wanted, source, by_image=by_image)
+    answers = predicted(predictions, wanted["image_id"].tolist(), source)
+    lesions = _lesions(answers, wanted, source, by_image=by_image)
     y_true = (wanted["malignancy"] == "malignant").to_numpy(np.int64)
     if len(set(y_true.tolist())) < 2:  # noqa: PLR2004 (malignant and benign)
         raise DataError(f"{source}: expected malignant and benign images but found only one kind.")
-    drawn = draw_scores(_SCORES, y_true, said.y_prob, lesions)
+    drawn = draw_scores(_SCORES, y_true, answers.y_prob, lesions)
     sides = {kind: len(np.unique(lesions[y_true == kind])) for kind in (0, 1)}
     rests_on = {"malignant_auc": min(sides.values()), "sensitivity": sides[1], "specificity": sides[0]}
     scores = {
-        name: fraction_estimate(float(score(y_true, said.y_prob, None)), drawn[name], rests_on[name])
+        name: fraction_estimate(float(score(y_true, answers.y_prob, None)), drawn[name], rests_on[name])
         for name, score in _SCORES.items()
     }
     return MalignancyScores(
@@ -81,11 +81,11 @@ def evaluate_malignancy(
     )
 
 
-def _lesions(said: Predictions, truth: pd.DataFrame, source: str, *, by_image: bool) -> NDArray[np.str_]:
+def _lesions(answers: Predictions, truth: pd.DataFrame, source: str, *, by_image: bool) -> NDArray[np.str_]:
     if by_image:
         return truth["image_id"].to_numpy(str)
-    if said.group is not None:
-        return said.group
+    if answers.group is not None:
+        return answers.group
     if "lesion_id" in truth and (truth["lesion_id"] != "").all():
         return truth["lesion_id"].to_numpy(str)
     raise DataError(

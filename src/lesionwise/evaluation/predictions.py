@@ -1,6 +1,6 @@
 """The predictions CSV: one format for every model and every command, and that of the ISIC challenge."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lesionwise.errors import DataError
 from lesionwise.evaluation.forms import in_our_form
-from lesionwise.evaluation.scores.weights import Floats
+from lesionwise.evaluation.scores.weights import SUM_TOLERANCE, Floats
 from lesionwise.files import write_text
 from lesionwise.labels import CODES, INDEX
 from lesionwise.tables import COLUMNS, read_table, verify_once
@@ -19,7 +19,6 @@ from lesionwise.wording import counted
 PROB_COLUMNS = [f"prob_{code}" for code in CODES]
 LOGIT_COLUMNS = [f"logit_{code}" for code in CODES]
 _TEXTS = (*COLUMNS["image_id"], *COLUMNS["path"], "group", "y_true", "model", "model_sha256")
-_SUM_TOLERANCE = 1e-3  # probabilities written with four decimals still sum to one within this
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model said about some images, and what is true of them."""
+    """The answers of a model for some images, and what is known of these."""
 
     image_id: NDArray[np.str_]
     y_prob: Floats
@@ -43,14 +42,13 @@ class Predictions:
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "Predictions":
         """Return some images, in the order asked for. `rows`: their places, or a mask of shape (N,)."""
-        return Predictions(
-            self.image_id[rows],
-            self.y_prob[rows],
-            None if self.y_true is None else self.y_true[rows],
-            None if self.group is None else self.group[rows],
-            None if self.logits is None else self.logits[rows],
-            self.model,
-        )
+        known = {name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return Predictions(**known, model=self.model)
+
+    def named(self, image_ids: Iterable[str]) -> "Predictions":
+        """Return the images with these ids, in their order."""
+        place = {name: row for row, name in enumerate(self.image_id.tolist())}
+        return self.take(np.array([place[name] for name in image_ids], np.int64))
 
     def sorted(self) -> "Predictions":
         """Return the images in the order of their ids."""
@@ -126,7 +124,7 @@ def _probabilities(table: pd.DataFrame, path: Path, *, normalise: bool) -> Float
         raise DataError(f"{path}: expected numbers as probabilities: {error}.") from error
     total = y_prob.sum(axis=1)
     fine = (y_prob >= 0).all(axis=1) & (
-        (total > 0) & np.isfinite(total) if normalise else np.abs(total - 1) < _SUM_TOLERANCE
+        (total > 0) & np.isfinite(total) if normalise else np.abs(total - 1) < SUM_TOLERANCE
     )
     if not fine.all():
         row = int(np.flatnonzero(~fine)[0])
@@ -137,7 +135,7 @@ def _probabilities(table: pd.DataFrame, path: Path, *, normalise: bool) -> Float
             f"{path}: expected probabilities to sum to 1 but those of {image} sum to {total[row]:.4g} "
             f"with a least value of {y_prob[row].min():.4g}.{advice}"
         )
-    # Rounded numbers are left alone: dividing by 0.9999999 would part what is tied.
+    # Rounded numbers are left alone: dividing by 0.9999999 would separate ties.
     return np.asarray(y_prob / total[:, None] if normalise else y_prob)
 
 

@@ -1,11 +1,11 @@
 """Rejection: how unlike the lesion images that a model was trained on a picture is (out of distribution).
 
-Here: learning the score that bundles carry, and its cut-off. The more foreign the picture, the higher it is.
-Not here: the pictures that it is learnt from (`data.foreign`), what a network makes of them (`models`), and
-what a run keeps of that (`evaluation.runs.rejection`). Letters: K numbers of an embedding.
+Here: learning the score that bundles carry, and its cut-off, from embeddings, also from those that training
+left in a run. The more foreign the picture, the higher the score. Not here: the pictures (`data.foreign`) and
+their embeddings (`training.rejection`). Letters: K numbers of an embedding.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 
-from lesionwise.errors import DataError
+from lesionwise.errors import DataError, RunError
+from lesionwise.evaluation.runs.ensemble import made_of
+from lesionwise.evaluation.runs.predictions import read_run_predictions
 from lesionwise.evaluation.scores.weights import Floats
 from lesionwise.labels import CODES
+from lesionwise.run_folder import RunFolder
 
 ACCEPT: Final = 0.99
 """Part of the lesion images in `cal` that the cut-off lets pass."""
@@ -24,7 +27,12 @@ ACCEPT_EACH: Final = 0.95
 ACCEPT_CHANGED: Final = 0.975
 """The same of images as other cameras have them, which nothing was learnt from."""
 _C: Final = 0.001
-"""Little trust in each number of the embedding; three times it rejects more, of other cameras' images too."""
+"""Strong regularisation: with three times the value, more is rejected, also of other cameras' images."""
+SEEN: Final = ("train", "train-changed", "outsiders", "cal", "cal-changed")
+"""Pictures whose embeddings a run keeps: of the split, the same from other cameras, and of no lesion.
+
+Foreign pictures are called "outsiders" in the names of these files, so that older runs can be read.
+"""
 _MOST_STEPS: Final = 2_000
 _FOLDS: Final = 5
 _LEAST_SCALE: Final = 1e-6
@@ -78,8 +86,8 @@ def fit_rejection(
 
     Args:
         lesions: Embeddings of lesion images, as they are and as other cameras have them, shape (N, K).
-        cal_changed: Embeddings of the same images as other cameras have them; left out, they set nothing.
-        cal_classes: Diagnosis of each, as its place in `CODES`; left out, none is promised anything.
+        cal_changed: Embeddings of the same images as other cameras have them; left out, they set no cut-off.
+        cal_classes: Diagnosis of each, as its place in `CODES`; left out, no diagnosis has a promise.
         cal_groups: Lesion group of each; left out, every image is a lesion of its own.
 
     References:
@@ -170,7 +178,7 @@ def _folds(kinds: NDArray[np.int64], groups: NDArray[np.generic]) -> NDArray[np.
 def accepting_cutoff(score: ArrayLike, accept: float = ACCEPT) -> float:
     """Return the least cut-off below which a new lesion image stays with this probability.
 
-    Of too few images nothing can be promised; then it lies above all of them.
+    With too few images nothing can be promised; the cut-off then lies above all of them.
 
     References:
         Vovk, Gammerman, Shafer (2005), Algorithmic Learning in a Random World (the rank n + 1).
@@ -178,3 +186,38 @@ def accepting_cutoff(score: ArrayLike, accept: float = ACCEPT) -> float:
     ordered = np.sort(np.asarray(score, float))
     rank = min(int(np.ceil((len(ordered) + 1) * accept)), len(ordered))
     return float(np.nextafter(np.float32(ordered[rank - 1]), np.float32(np.inf)))
+
+
+def has_numbers(run: RunFolder) -> bool:
+    """Return whether a run holds what `fit_members` reads."""
+    return all(run.embeddings(kind).is_file() for kind in SEEN)
+
+
+def run_rejection(run: RunFolder) -> Rejection | None:
+    """Return what a run rejects, or an ensemble; None where its folder lacks what that is learnt from."""
+    members = made_of(run)
+    return fit_members(members) if all(map(has_numbers, members)) else None
+
+
+def fit_members(runs: Sequence[RunFolder]) -> Rejection:
+    """Return what some runs reject together: by their embeddings side by side."""
+    try:
+        train, changed, foreign, cal, cal_changed = (
+            np.concatenate([np.load(run.embeddings(kind), allow_pickle=False) for run in runs], axis=1)
+            for kind in SEEN
+        )
+        answered = runs[0].predictions("cal").is_file()
+        known = read_run_predictions(runs[0], "cal").sorted() if answered else None
+        return fit_rejection(
+            np.concatenate([train, changed]),
+            foreign,
+            cal=cal,
+            cal_changed=cal_changed,
+            cal_classes=known.y_true if known else None,
+            cal_groups=known.group if known else None,
+        )
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{runs[0].path}: the embeddings of {', '.join(SEEN)} cannot be read: {error}. Delete the files "
+            "embeddings-*.npy; the export makes them again."
+        ) from error

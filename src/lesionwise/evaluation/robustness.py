@@ -5,7 +5,7 @@ Not here: changing photographs (`lesionwise.data.perturbations`) and predicting 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -78,7 +78,7 @@ def measure_robustness(
     *,
     resamples: int = RESAMPLES,
 ) -> Robustness:
-    """Hold the predictions of changed photographs against those of the plain ones."""
+    """Compare the predictions of changed photographs with those of the plain ones."""
     truth, base = np.asarray(y_true), np.asarray(plain, float)
     scores = _scores(truth, base)
     drawn = draw_scores(SCORES, truth, base, groups, resamples=resamples)
@@ -90,19 +90,11 @@ def measure_robustness(
         moved = {score: resampled[score] - drawn[score] for score in SCORES}
         differences = {score: spread_estimate(found[score] - scores[score], moved[score]) for score in SCORES}
         same = float((prob.argmax(axis=1) == base.argmax(axis=1)).mean())
-        rows.append((name, strength, found, differences, same))
+        rows.append(Changed(name, strength, found, differences, differences[MAIN], same))
         main.append(moved[MAIN])
-    values = [differences[MAIN].value for _, _, _, differences, _ in rows]
-    together = simultaneous_estimates(values, np.stack(main, axis=1))
-    return Robustness(
-        images=len(truth),
-        lesions=len(np.unique(np.asarray(groups))),
-        plain=scores,
-        changed=[
-            Changed(name, strength, found, differences, at_once, same)
-            for (name, strength, found, differences, same), at_once in zip(rows, together, strict=True)
-        ],
-    )
+    together = simultaneous_estimates([row.together.value for row in rows], np.stack(main, axis=1))
+    wider = [replace(row, together=estimate) for row, estimate in zip(rows, together, strict=True)]
+    return Robustness(len(truth), len(np.unique(np.asarray(groups))), scores, wider)
 
 
 def describe_robustness(found: Robustness) -> list[str]:
@@ -121,7 +113,7 @@ def describe_robustness(found: Robustness) -> list[str]:
     if broken:
         sentences.append(
             f"The first change to break it is {broken[0].name} at strength {broken[0].strength}: balanced "
-            f"accuracy {broken[0].together.signed()}; {100 * broken[0].same_answer:.0f} % of the answers "
+            f"accuracy {broken[0].together:+.3f}; {100 * broken[0].same_answer:.0f} % of the answers "
             "stay the same."
         )
         later = [f"{row.name} at {row.strength} ({row.together.value:+.2f})" for row in broken[1:]]
@@ -133,7 +125,7 @@ def describe_robustness(found: Robustness) -> list[str]:
         sentences.append(f"The loss by {listed(unbroken)} is within chance at every strength.")
     if broken and lost is not broken[0]:
         sentences.append(
-            f"The greatest loss is by {lost.name} at strength {lost.strength}: {lost.together.signed()}."
+            f"The greatest loss is by {lost.name} at strength {lost.strength}: {lost.together:+.3f}."
         )
     return sentences
 

@@ -26,8 +26,8 @@ STABILITY: Final = "stability"
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a model says about some images.
+class Answers:
+    """The answers of a model for some images.
 
     Attributes:
         top: The likeliest diagnosis of each, shape (N,).
@@ -50,13 +50,12 @@ class Kept:
 
     top: Estimate
     decision: Estimate
-    melanoma: Estimate | None
+    melanoma: Estimate | None = None
 
     @property
     def shares(self) -> dict[str, Estimate]:
         """Return the shares that were measured, by the names of `ASPECTS`."""
-        found = {"top": self.top, "decision": self.decision, "melanoma": self.melanoma}
-        return {name: share for name, share in found.items() if share is not None}
+        return {name: share for name, share in vars(self).items() if share is not None}
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,11 @@ class Stability(JsonRecord):
 
 
 def measure_stability(
-    answers: Iterable[tuple[str, Said, Said]], y_true: Truth, groups: Lesions, *, resamples: int = RESAMPLES
+    answers: Iterable[tuple[str, Answers, Answers]],
+    y_true: Truth,
+    groups: Lesions,
+    *,
+    resamples: int = RESAMPLES,
 ) -> Stability:
     """Return the share of the images whose answer each change (name, before, after) leaves as it is."""
     same = {
@@ -85,11 +88,7 @@ def measure_stability(
     for column, (change, aspect) in enumerate(same):
         value = float(kept[:, column].mean())
         shares.setdefault(change, {})[aspect] = fraction_estimate(value, drawn[:, column], lesions)
-    changes = {
-        change: Kept(found["top"], found["decision"], found.get("melanoma"))
-        for change, found in shares.items()
-    }
-    return Stability(len(kept), lesions, changes)
+    return Stability(len(kept), lesions, {change: Kept(**found) for change, found in shares.items()})
 
 
 def describe_stability(found: Stability) -> list[str]:

@@ -126,8 +126,7 @@ def predicted(predictions: Predictions, images: Sequence[str], source: str) -> P
             f"{lost[0]}; the predictions name images such as {min(names)}. Predict them too, or pass a "
             "truth of the predicted images only."
         )
-    place = {name: row for row, name in enumerate(names)}
-    return predictions.take(np.array([place[match[image]] for image in images], np.int64))
+    return predictions.named(match[image] for image in images)
 
 
 def join_table(predictions: Predictions, table: pd.DataFrame, source: str) -> Predictions:

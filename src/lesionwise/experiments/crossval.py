@@ -75,8 +75,8 @@ def collect(run: RunFolder) -> CrossValidation:
     spreads = spread_of(found.values(), partial(mean_over_folds, ratio=ratio))
     result = CrossValidation(run, record["folds"], list(done), spreads, pooled)
     _write_folds(run, found)
-    means = {name: asdict(spread) for name, spread in spreads.items()}
-    write_json(run.cross_validation, {**record, "done": list(done), "mean_over_folds": means})
+    written = {name: result.to_json()[name] for name in ("done", "mean_over_folds")}
+    write_json(run.cross_validation, {**record, **written})
     return result
 
 
@@ -139,23 +139,16 @@ def cross_validate(
     experiment = Experiment(recipe, Path(data), run, run.cross_validation, seed, execution)
     experiment.verify_recipe()
     with sole_writer(run.path):
-        return _finish_folds(experiment, split, folds)
-
-
-def _finish_folds(
-    experiment: Experiment, split: str | Path | None, folds: int | list[int] | None
-) -> CrossValidation:
-    run = experiment.folder
-    dealt = _start(experiment, Path(split) if split else None, folds)
-    listed = ", ".join(map(str, dealt.chosen))
-    waiting = [
-        experiment.held_out(f"fold-{fold}", f"fold {fold} of {listed}", dealt.fold(fold, experiment.seed))
-        for fold in dealt.chosen
-        if not is_finished(run.fold(fold))
-    ]
-    for _ in finish_all(finish_fold, waiting):
-        collect(run)
-    return collect(run)
+        dealt = _start(experiment, Path(split) if split else None, folds)
+        listed = ", ".join(map(str, dealt.chosen))
+        waiting = [
+            experiment.held_out(f"fold-{fold}", f"fold {fold} of {listed}", dealt.fold(fold, seed))
+            for fold in dealt.chosen
+            if not is_finished(run.fold(fold))
+        ]
+        for _ in finish_all(finish_fold, waiting):
+            collect(run)
+        return collect(run)
 
 
 def finish_fold(fold: HeldOut) -> None:

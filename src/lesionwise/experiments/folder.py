@@ -103,7 +103,7 @@ class Experiment:
     ) -> TrainingData:
         """Read the data of a new folder, or of one that is continued, with the settings it started with.
 
-        What the table alone tells is given to `verify` before images are read.
+        `verify` gets what the table alone tells, before images are read.
         """
         if self.recipe.defect_resample_before_split:
             raise SplitError(

@@ -23,7 +23,7 @@ from lesionwise.training.loop.hardware import choose_device
 from lesionwise.training.run import learn_from_cal, prepare_again
 
 LOOKING: Final = ("image_size", "eval_size", "eval_zoom", "tta", "calibration")
-"""Recipe keys that can be changed when the weights are there: they decide what is seen and said then."""
+"""Recipe keys that can be changed after training: they decide how images are read and answered."""
 
 _KEPT: Final = ("split.csv", "split.json", "start.json", "originals.csv", "history.csv")
 
@@ -41,11 +41,11 @@ def reevaluate(
         out: The folder to make, of the same kind.
 
     Raises:
-        RecipeError: If a key decides what is trained, or the network cannot look so.
+        RecipeError: If a key decides what is trained, or the network cannot read images so.
         RunError: If it is no trained run, or the data is no longer what it was.
     """
     found = open_run_folder(path, "run", "cross-validation")
-    recipe = _looking_otherwise(found, changes)
+    recipe = _changed_recipe(found, changes)
     execution = replace(execution, device=choose_device(execution.device))
     with atomic_folder(out) as made:
         _evaluate_again(found, RunFolder(made), recipe, execution)
@@ -61,10 +61,10 @@ def _evaluate_again(found: RunFolder, own: RunFolder, recipe: Recipe, execution:
     if folds:
         kept = {key: value for key, value in record.items() if key != "mean_over_folds"}
         write_json(own.cross_validation, {**kept, "done": []})
-        _begin(found, recipe, own)
+        _write_start(found, recipe, own)
     for run, new in pairs:
         execution.progress.on_run(f"Predicting again: {run.path}")
-        _look(run, new, recipe, execution)
+        _evaluate_run(run, new, recipe, execution)
     if folds:
         collect(own)
     part = working_part(own)
@@ -72,7 +72,7 @@ def _evaluate_again(found: RunFolder, own: RunFolder, recipe: Recipe, execution:
         evaluate_part(own, part)
 
 
-def _looking_otherwise(run: RunFolder, changes: Sequence[str]) -> Recipe:
+def _changed_recipe(run: RunFolder, changes: Sequence[str]) -> Recipe:
     if run.reread.is_file():
         raise RunError(
             f'{run.path}: was made by "evaluate --set" itself. '
@@ -110,7 +110,7 @@ def _verify_trained(run: RunFolder, recipe: Recipe) -> None:
         ) from error
 
 
-def _begin(run: RunFolder, recipe: Recipe, own: RunFolder) -> None:
+def _write_start(run: RunFolder, recipe: Recipe, own: RunFolder) -> None:
     before = load_recipe(run.config)
     keys = [key for key in LOOKING if getattr(before, key) != getattr(recipe, key)]
     trained = {key: before.model_dump(mode="json")[key] for key in keys}
@@ -127,9 +127,9 @@ def _begin(run: RunFolder, recipe: Recipe, own: RunFolder) -> None:
         write_json(own.data, {**facts, "split_origin": origin})
 
 
-def _look(run: RunFolder, own: RunFolder, recipe: Recipe, execution: Execution) -> None:
-    """Make a run of another one's weights."""
-    _begin(run, recipe, own)
+def _evaluate_run(run: RunFolder, own: RunFolder, recipe: Recipe, execution: Execution) -> None:
+    """Evaluate the weights of one run as another."""
+    _write_start(run, recipe, own)
     copy_file(run.best, own.best)
     _, data, _ = prepare_again(own, execution)
     parts = tuple(part for part in ("val", "cal") if run.predictions(part).is_file())

@@ -26,6 +26,7 @@ from lesionwise.errors import RunError
 from lesionwise.evaluation.robustness import Robustness, measure_robustness
 from lesionwise.evaluation.runs.ensemble import ensemble_members, mean_logits
 from lesionwise.evaluation.runs.predictions import run_probabilities
+from lesionwise.evaluation.runs.scores import verify_looked_at
 from lesionwise.evaluation.scores.weights import Floats
 from lesionwise.execution import Execution
 from lesionwise.run_folder import RunFolder
@@ -41,11 +42,7 @@ Pixels = NDArray[np.uint8]
 def perturbed_part(run: RunFolder, part: str, *, execution: Execution = Execution()) -> Robustness:
     """Return what each change at each strength costs a run on a part; `test` only once it was evaluated."""
     verify_changeable(run)
-    if part == "test" and not run.predictions("test").is_file():
-        raise RunError(
-            f'{run.path}: its test part was not evaluated yet. Run "lesionwise evaluate {run.path} '
-            '--final", which records the look.'
-        )
+    verify_looked_at(run, part)
     model = _model(run, part, replace(execution, device=choose_device(execution.device)))
     plain, *changed = map(model.answer, _changed_images(model, execution))
     named = [(name, strength, prob) for (name, strength), prob in zip(_JOBS, changed, strict=True)]

@@ -43,19 +43,13 @@ def train_seeds(
             "train_on_val leaves no images to score seeds on. Train each by itself with --seed, or set "
             "train_on_val=false."
         )
-    with sole_writer(out):
-        return _finish_seeds(train_one, out, range(first, first + seeds), split)
-
-
-def _finish_seeds(
-    train_one: TrainSeed, out: Path, seeds: range, split: Path | None
-) -> tuple[list[RunFolder], dict[str, Spread]]:
     runs: list[RunFolder] = []
-    for seed in seeds:
-        runs.append(train_one(seed, out / f"seed-{seed}", split))
-        split = split or runs[0].split
-    found = {run.path.name: evaluate_part(run, "val") for run in runs}
-    spreads = spread_of(found.values(), mean_over_seeds)
-    val = {name: asdict(spread) for name, spread in spreads.items()}
-    write_json(out / RECORD, {"runs": list(found), "val": val})
+    with sole_writer(out):
+        for seed in range(first, first + seeds):
+            runs.append(train_one(seed, out / f"seed-{seed}", split))
+            split = split or runs[0].split
+        found = {run.path.name: evaluate_part(run, "val") for run in runs}
+        spreads = spread_of(found.values(), mean_over_seeds)
+        val = {name: asdict(spread) for name, spread in spreads.items()}
+        write_json(out / RECORD, {"runs": list(found), "val": val})
     return runs, spreads

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from lesionwise.data.images import centred_slices
 from lesionwise.data.masks import WHOLE, Box, LesionMasks, fit_mask
-from lesionwise.evaluation.scores.bootstrap import mean_estimates
+from lesionwise.evaluation.scores.bootstrap import Estimate, mean_estimates
 from lesionwise.evaluation.scores.subgroups import LEAST_LESIONS
 from lesionwise.explain.cam import Method, choose_method, class_maps, stretch_maps
 from lesionwise.explain.deletion import ORDERS, answer_curves, area_under, cell_values
 from lesionwise.explain.pointing import Pointing, Shares, measure_shares, others, summarise
-from lesionwise.explain.record import MODES, Explanation, Stage
+from lesionwise.explain.record import Explanation, Stage
 from lesionwise.explain.sanity import randomised, rank_similarity
 from lesionwise.labels import CODES
 from lesionwise.models.network import Network
@@ -52,10 +52,9 @@ class Explained:
     confidence: NDArray[np.float64]
     maps: Tensor
 
-    def batches(self, positions: Integers | None = None) -> Iterator[tuple[Tensor, Tensor, Integers]]:
+    def batches(self, positions: Integers) -> Iterator[tuple[Tensor, Tensor, Integers]]:
         """Yield views, explained classes and positions, a batch at a time."""
-        chosen = np.arange(len(self.rows)) if positions is None else positions
-        for at in _chunks(chosen):
+        for at in _chunks(positions):
             yield _views(self.pixels, self.rows[at], self.recipe), self.classes[torch.from_numpy(at)], at
 
 
@@ -106,14 +105,16 @@ def measure(
     some = np.arange(0, len(explained.rows), max(1, len(explained.rows) // SAMPLE))
     curves = _curves(explained, some, progress)
     ends = {name: area_under(curve) for name, curve in curves.items()}
-    estimates = mean_estimates(np.column_stack(list(ends.values())), groups[some], y_true[some])
-    gains: dict[str, NDArray[np.float64]] = {}
-    for mode in MODES:
-        sign = 1 if mode == "insertion" else -1
-        gains |= {
-            f"{mode}-{order}": sign * (ends[f"{mode}-own"] - ends[f"{mode}-{order}"]) for order in ORDERS[1:]
-        }
-    better = mean_estimates(np.column_stack(list(gains.values())), groups[some], y_true[some])
+    gains = {
+        f"{mode}-{order}": sign * (ends[f"{mode}-own"] - ends[f"{mode}-{order}"])
+        for mode, sign in (("deletion", -1), ("insertion", 1))
+        for order in ORDERS[1:]
+    }
+
+    def estimates(measures: dict[str, NDArray[np.float64]]) -> dict[str, Estimate]:
+        means = mean_estimates(np.column_stack(list(measures.values())), groups[some], y_true[some])
+        return dict(zip(measures, means, strict=True))
+
     return Explanation(
         method=explained.method.value,
         images=len(explained.rows),
@@ -123,8 +124,8 @@ def measure(
         pointing=summarise(shares, y_true, groups) if shares else None,
         by_diagnosis=_by_diagnosis(shares, y_true, groups) if shares else {},
         curves={name: curve.mean(axis=0).tolist() for name, curve in curves.items()},
-        areas=dict(zip(ends, estimates, strict=True)),
-        gains=dict(zip(gains, better, strict=True)),
+        areas=estimates(ends),
+        gains=estimates(gains),
         cascade=_cascade(explained, some, y_true[some], groups[some], progress),
         sample=len(some),
     )

@@ -52,22 +52,28 @@ def overlay_path(folder: Path, image_id: str, style: str) -> Path:
     return folder / f"{image_id}-{style}.jpg"
 
 
-def worth_showing(table: pd.DataFrame) -> list[str]:
-    """Return the ids of the images that a reader should see first.
-
-    First come the most certain correct answers of each diagnosis, then the most certain errors, missed
-    melanomas first, as in the report's gallery.
+def surest_mistakes(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the rows of wrong answers, the surest first: those that miss melanomas, and all others.
 
     Args:
         table: Columns `image_id`, `true`, `said` and `confidence`.
     """
-    ordered = table.sort_values(["confidence", "image_id"], ascending=[False, True])
-    right = ordered[ordered["true"] == ordered["said"]]
+    wrong = table[table["true"] != table["said"]]
+    wrong = wrong.sort_values(["confidence", "image_id"], ascending=[False, True])
+    missed = wrong["true"] == "mel"
+    return {"melanomas": wrong[missed], "others": wrong[~missed]}
+
+
+def worth_showing(table: pd.DataFrame) -> list[str]:
+    """Return the ids of the images that a reader should see first.
+
+    First come the surest correct answers of each diagnosis, then the surest mistakes, missed melanomas first,
+    as in the report's gallery. `table`: as for `surest_mistakes`.
+    """
+    right = table[table["true"] == table["said"]]
+    right = right.sort_values(["confidence", "image_id"], ascending=[False, True])
     chosen = [
         name for code in CODES for name in right.loc[right["true"] == code, "image_id"].head(RIGHT_EACH)
     ]
-    wrong = ordered[ordered["true"] != ordered["said"]]
-    melanoma = wrong["true"] == "mel"
-    for kind in (wrong[melanoma], wrong[~melanoma]):
-        chosen += kind["image_id"].head(WRONG_EACH).tolist()
-    return chosen
+    wrong = (rows["image_id"].head(WRONG_EACH) for rows in surest_mistakes(table).values())
+    return [*chosen, *(name for names in wrong for name in names)]

@@ -93,19 +93,24 @@ def summarise(
     drawn = draw_means(columns, lesions, truth, resamples=resamples)
     means = dict(zip(names, columns.mean(axis=0).tolist(), strict=True))
     samples = dict(zip(names, drawn.T, strict=True))
-    ratios = {name: means[name] / means["area"] for name in ("own", "other")}
-    drawn_ratios = {name: samples[name] / samples["area"] for name in ("own", "other")}
+    for found in (means, samples):
+        found |= {"ratio": found["own"] / found["area"], "other_ratio": found["other"] / found["area"]}
+        found["gain"] = found["ratio"] - found["other_ratio"]
+
+    def estimate(name: str) -> Estimate:
+        return spread_estimate(means[name], samples[name])
+
     return Pointing(
         images=int(kept.sum()),
         lesions=len(np.unique(lesions)),
         empty=int((~aimed).sum()),
-        area=spread_estimate(means["area"], samples["area"]),
-        share=spread_estimate(means["own"], samples["own"]),
-        ratio=spread_estimate(ratios["own"], drawn_ratios["own"]),
-        ratio_of_others=spread_estimate(ratios["other"], drawn_ratios["other"]),
-        gain=spread_estimate(ratios["own"] - ratios["other"], drawn_ratios["own"] - drawn_ratios["other"]),
-        hit_rate=spread_estimate(means["hit"], samples["hit"]),
-        hit_rate_of_others=spread_estimate(means["other_hit"], samples["other_hit"]),
+        area=estimate("area"),
+        share=estimate("own"),
+        ratio=estimate("ratio"),
+        ratio_of_others=estimate("other_ratio"),
+        gain=estimate("gain"),
+        hit_rate=estimate("hit"),
+        hit_rate_of_others=estimate("other_hit"),
     )
 
 

@@ -71,8 +71,8 @@ def _pointing(found: Pointing) -> str:
     )
     return (
         f"{aim} of the map lies on the lesion than chance would put there: {_percent(found.share)} of it on "
-        f"{_percent(found.area)} of the view, a ratio of {_range(ratio)}. The map of another image reaches "
-        f"{_range(found.ratio_of_others)}, {centre}. The peak is on the lesion in {_percent(found.hit_rate)} "
+        f"{_percent(found.area)} of the view, a ratio of {ratio:.2f}. The map of another image reaches "
+        f"{found.ratio_of_others:.2f}, {centre}. The peak is on the lesion in {_percent(found.hit_rate)} "
         f"of the images, that of another image's map in {_percent(found.hit_rate_of_others)}."
     )
 
@@ -92,7 +92,7 @@ def _curves(explanation: Explanation) -> str:
 def _more(order: str, gain: Estimate) -> str:
     verdict = "more" if gain.low > 0 else "less" if gain.high < 0 else "not clearly more"
     shown = Estimate(-gain.value, -gain.high, -gain.low) if gain.high < 0 else gain
-    return f"{verdict} than {order}, by {_range(shown)}"
+    return f"{verdict} than {order}, by {shown:.2f}"
 
 
 def _cascade(explanation: Explanation) -> str:
@@ -102,7 +102,7 @@ def _cascade(explanation: Explanation) -> str:
         if last.high < HALF_ALIKE
         else "part of the maps exists without any learning, such as a bright middle"
     )
-    return f"With all weights shuffled, the rank correlation of the maps is {_range(last)}: {verdict}."
+    return f"With all weights shuffled, the rank correlation of the maps is {last:.2f}: {verdict}."
 
 
 HALF_ALIKE = 0.5
@@ -111,7 +111,3 @@ HALF_ALIKE = 0.5
 
 def _percent(estimate: Estimate) -> str:
     return f"{100 * estimate.value:.0f}\N{NO-BREAK SPACE}%"
-
-
-def _range(estimate: Estimate) -> str:
-    return f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"

@@ -13,6 +13,7 @@ from lesionwise.data.masks import WHOLE, Box, find_masks
 from lesionwise.data.preprocess import find_field_of_view
 from lesionwise.errors import DataError, RunError
 from lesionwise.evaluation.runs.predictions import read_run_predictions
+from lesionwise.evaluation.runs.scores import verify_looked_at
 from lesionwise.execution import Execution
 from lesionwise.explain.measure import Explained, KeptPart, explain_images, lesion_shares_of, measure
 from lesionwise.explain.overlay import worth_showing, write_overlays
@@ -56,18 +57,14 @@ def explain_run(
         RunError: If the test part was not predicted yet, or the data are not those of the training.
         DataError: If a named image is not in the part.
     """
-    if part == "test" and not run.predictions("test").is_file():
-        raise RunError(
-            f'{run.path}: its test part was not looked at yet. Run "lesionwise evaluate {run.path} --final" '
-            "first, which notes the look in the ledger."
-        )
+    verify_looked_at(run, part)
     recipe, data, _ = prepare_again(run, execution)
     if part == "val" and recipe.train_on_val:
         raise RunError(f"{run.path}: was trained on val as well. Add --part cal.")
     rows = _named(data, part, image_ids) if image_ids else data.rows(part)
     ids, groups = data.image_id[rows], data.group[rows]
-    network, answers = load_best_network(run, recipe), _answers(run, part, ids)
-    progress = execution.progress
+    answers = read_run_predictions(run, part).named(ids.tolist()).y_prob
+    network, progress = load_best_network(run, recipe), execution.progress
     explained = explain_images(network, recipe, data.pixels, rows, answers, progress=progress)
     masks, kept = find_masks(data.dataset.folder), _kept_part(recipe, data)
     if image_ids:
@@ -83,9 +80,13 @@ def explain_run(
         run.overlays / f"{part}.csv", table.to_csv(index=False, float_format="%.4f", lineterminator="\n")
     )
     chosen = list(image_ids) or worth_showing(table)
-    shown = _draw(run, part, explained, data, table=table, image_ids=chosen)
-    page = write_page(run, part, explained.method.value, shown, record)
-    return Explanations(page, None if image_ids else record, len(shown))
+    place = {name: at for at, name in enumerate(ids.tolist())}
+    places = [place[name] for name in chosen]
+    for at in places:
+        path, values = data.dataset.paths[rows[at]], explained.maps[at].numpy()
+        write_overlays(run.overlays / part, str(ids[at]), path, values, recipe)
+    page = write_page(run, part, explained.method.value, table.iloc[places], record)
+    return Explanations(page, None if image_ids else record, len(places))
 
 
 def _named(data: TrainingData, part: str, image_ids: Sequence[str]) -> NDArray[np.int64]:
@@ -94,13 +95,6 @@ def _named(data: TrainingData, part: str, image_ids: Sequence[str]) -> NDArray[n
     if lost:
         raise DataError(f"Expected images of {part} but it has no {', '.join(lost)}. Pass another --part.")
     return np.array([inside[name] for name in image_ids], np.int64)
-
-
-def _answers(run: RunFolder, part: str, image_ids: NDArray[np.str_]) -> NDArray[np.float64]:
-    """Return the probabilities in a run's predictions for some images of a part, shape (N, C)."""
-    predictions = read_run_predictions(run, part)
-    place = {name: at for at, name in enumerate(predictions.image_id)}
-    return predictions.y_prob[[place[name] for name in image_ids.tolist()]]
 
 
 def _table(explained: Explained, data: TrainingData) -> pd.DataFrame:
@@ -115,24 +109,6 @@ def _table(explained: Explained, data: TrainingData) -> pd.DataFrame:
             "share": np.nan,
         }
     )
-
-
-def _draw(
-    run: RunFolder,
-    part: str,
-    explained: Explained,
-    data: TrainingData,
-    *,
-    table: pd.DataFrame,
-    image_ids: list[str],
-) -> pd.DataFrame:
-    """Write the overlays of some images and return their rows, in the given order."""
-    positions = {name: at for at, name in enumerate(table["image_id"])}
-    for name in image_ids:
-        at = positions[name]
-        path = data.dataset.paths[explained.rows[at]]
-        write_overlays(run.overlays / part, name, path, explained.maps[at].numpy(), explained.recipe)
-    return table.iloc[[positions[name] for name in image_ids]]
 
 
 def _kept_part(recipe: Recipe, data: TrainingData) -> KeptPart:

@@ -81,21 +81,14 @@ def perimeter(masks: Masks) -> NDArray[np.float64]:
 
 def asymmetry(mask: Masks) -> float:
     """Return the part of a lesion, which must not be empty, that its mirror images do not cover."""
-    y, x = np.nonzero(mask)
-    middle_y, middle_x = y.mean(), x.mean()
-    axes = np.linalg.eigh(np.cov(np.stack([y, x])))[1]
+    places = np.stack(np.nonzero(mask))
+    away = places - places.mean(axis=1, keepdims=True)
+    axes = np.linalg.eigh(np.cov(places))[1]
     shares = []
-    for normal in axes.T:  # mirror at the line through the middle that is at right angles to this one
-        along = (y - middle_y) * normal[0] + (x - middle_x) * normal[1]
-        mirrored_y = np.rint(y - 2 * along * normal[0]).astype(int)
-        mirrored_x = np.rint(x - 2 * along * normal[1]).astype(int)
-        seen = (
-            (mirrored_y >= 0)
-            & (mirrored_y < mask.shape[0])
-            & (mirrored_x >= 0)
-            & (mirrored_x < mask.shape[1])
-        )
-        shares.append(1 - mask[mirrored_y[seen], mirrored_x[seen]].sum() / len(y))
+    for normal in axes.T[:, :, None]:  # mirror at the line through the middle at right angles to this one
+        mirrored = np.rint(places - 2 * (away * normal).sum(axis=0) * normal).astype(int)
+        seen = ((mirrored >= 0) & (mirrored < np.array(mask.shape)[:, None])).all(axis=0)
+        shares.append(1 - mask[tuple(mirrored[:, seen])].sum() / places.shape[1])
     return float(np.mean(shares))
 
 

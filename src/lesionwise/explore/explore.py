@@ -18,7 +18,7 @@ from lesionwise.data.masks import find_masks, fit_mask
 from lesionwise.data.workspace import usable_cores
 from lesionwise.execution import Execution
 from lesionwise.explore.abcd import MASK_MEASURES, mask_measures
-from lesionwise.explore.feature_map import FeatureMap, map_features
+from lesionwise.explore.feature_map import FeatureMap, map_features, network_features
 from lesionwise.explore.pixels import (
     COLOR_MEASURES,
     SIZE,
@@ -85,16 +85,17 @@ def explore_folder(
     with ThreadPoolExecutor(execution.workers or usable_cores()) as pool:
         sizes = list(pool.map(image_sides, dataset.paths))
     look = look_at_images(dataset, cache, execution)
-    features, told, short = look.features, f"{_FEATURES} numbers of colour and texture", "colour and texture"
+    features, words, short = look.features, f"{_FEATURES} numbers of colour and texture", "colour and texture"
     if recipe:
-        from lesionwise.explore.network import network_features  # noqa: PLC0415 (needs torch)
-
         features = network_features(cache.pixels, recipe, progress=execution.progress)
-        told, short = f"the {features.shape[1]:,} frozen features of {recipe.model}", "the network's features"
+        words, short = (
+            f"the {features.shape[1]:,} frozen features of {recipe.model}",
+            "the network's features",
+        )
     lesion = np.asarray(pd.factorize(dataset.table["lesion_id"])[0], np.intp)
     mapped = map_features(features, dataset.y, lesion) if len(dataset.y) > 2 else None  # noqa: PLR2004 (two axes)
     remarks = main_remarks(dataset.table, look.measures, mapped, features=short)
-    return Exploration(dataset, cache, sizes, look, mapped, told, remarks)
+    return Exploration(dataset, cache, sizes, look, mapped, words, remarks)
 
 
 def look_at_images(dataset: Dataset, cache: ImageCache, execution: Execution = Execution()) -> Look:

@@ -1,4 +1,8 @@
-"""The map: every image as a point, near those that look like it, by features that no diagnosis has shaped."""
+"""The map: every image as a point, near those that look like it, by features that no diagnosis has shaped.
+
+Here: the features of a network that was trained for something else, and the map by any features. Not here:
+the features of colour and texture (`pixels`).
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,7 +10,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionwise.explore.pixels import Float
+from lesionwise.errors import RecipeError
+from lesionwise.explore.pixels import SIZE, Float, blocks
+from lesionwise.progress import SILENT, Progress
+from lesionwise.recipe import Recipe
 
 _BLOCK: Final = 512  # rows of the table of distances at a time
 _KEPT: Final = 32  # components in which neighbours are looked for; what comes after is noise
@@ -55,3 +62,26 @@ def _agreement(components: Float, y: NDArray[np.int64], lesion: NDArray[np.intp]
     classes = np.unique(y)
     # A random neighbour has diagnosis c with c's part of the images, so the mean over classes is 1 / classes.
     return float(np.mean([same[y == c].mean() for c in classes])), 1 / len(classes)
+
+
+def network_features(pixels: NDArray[np.uint8], recipe: Recipe, *, progress: Progress = SILENT) -> Float:
+    """Return what the network of a recipe makes of each image before any training here, shape (N, D)."""
+    import torch  # noqa: PLC0415 (an extra, which a map of colour and texture does without)
+
+    from lesionwise.models.weights import FRESH  # noqa: PLC0415 (the same)
+    from lesionwise.training.fit import fresh_network  # noqa: PLC0415 (the same)
+
+    if recipe.weights == FRESH:
+        raise RecipeError(
+            f'Expected a recipe that starts from trained weights but {recipe.model} has weights = "{FRESH}". '
+            "Name another, such as mobilenetv2, or leave --recipe out."
+        )
+    small = {"image_size": SIZE, "train_size": None, "eval_size": None, "layers": ()}
+    network = fresh_network(recipe.model_copy(update=small), weights=recipe.weights).eval()
+    found = []
+    with torch.inference_mode():
+        for part in blocks(len(pixels)):
+            images = torch.from_numpy(np.array(pixels[part])).permute(0, 3, 1, 2).float() / 255
+            found.append(network.outputs(images).embedding.numpy())
+            progress.on_work("looking at images", part.stop, len(pixels))
+    return np.concatenate(found).astype(np.float32)

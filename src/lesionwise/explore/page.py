@@ -4,14 +4,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from markupsafe import Markup
 
 from lesionwise.data.collection import collection_of
 from lesionwise.encoding import jpeg_uri
 from lesionwise.errors import DataError
-from lesionwise.explore import RECORD, pixel_figures, tables
-from lesionwise.explore.drawings import all_drawings, axes_names
+from lesionwise.explore import RECORD, figures, tables
+from lesionwise.explore.abcd import MASK_MEASURES
 from lesionwise.explore.explore import Exploration
+from lesionwise.explore.feature_map import FeatureMap
+from lesionwise.explore.pixels import COLOR_MEASURES
 from lesionwise.files import atomic_path, read_json, sole_writer, write_json, write_text
 from lesionwise.gallery.gallery import COUNT, Gallery
 from lesionwise.labels import CODES, NAMES
@@ -61,8 +64,8 @@ def _write_page(found: Exploration, out: Path) -> Path:
         samples=_samples(found),
         features=found.features,
         map=_interactive_map(found),
-        tile=pixel_figures.TILE,
-        mapped_most=pixel_figures.MAPPED,
+        tile=figures.TILE,
+        mapped_most=figures.MAPPED,
     )
     path = out / "explore.html"
     write_text(path, page)
@@ -82,11 +85,11 @@ def _write(folder: Path, name: str, drawing: Drawing) -> Markup:
 
 def _samples(found: Exploration) -> dict[str, list[dict[str, str]]]:
     """Return some images of each diagnosis that has any."""
-    chosen = pixel_figures.sample_rows(found.dx, found.lesion, count=pixel_figures.SAMPLES)
+    chosen = figures.sample_rows(found.dx, found.lesion, count=figures.SAMPLES)
     ids = found.dataset.table["image_id"].to_list()
     return {
         code: [
-            {"id": ids[row], "source": jpeg_uri(found.cache.pixels[row], quality=pixel_figures.QUALITY)}
+            {"id": ids[row], "source": jpeg_uri(found.cache.pixels[row], quality=figures.QUALITY)}
             for row in rows
         ]
         for code, rows in chosen.items()
@@ -98,9 +101,9 @@ def _interactive_map(found: Exploration) -> dict[str, Any] | None:
     """Return what the page's map needs: points in its box, and the sheet of thumbnails."""
     if not found.mapped:
         return None
-    chosen = pixel_figures.sample_rows(found.dx, found.lesion, count=pixel_figures.MAPPED)
+    chosen = figures.sample_rows(found.dx, found.lesion, count=figures.MAPPED)
     rows = [row for code in sorted(CODES, key=lambda code: -len(chosen[code])) for row in chosen[code]]
-    sheet, across = pixel_figures.thumbnail_sheet(found.cache.pixels, rows)
+    sheet, across = figures.thumbnail_sheet(found.cache.pixels, rows)
     low, high = np.quantile(found.mapped.points, _OUTLIERS, axis=0)
     inside = np.clip((found.mapped.points[rows] - low) / np.maximum(high - low, 1e-6), 0, 1)
     width, height, margin = _BOX
@@ -143,3 +146,75 @@ def _links(near: Gallery | None, image_ids: list[str]) -> dict[str, list[int]]:
         name: [place[names[other]] for other in others]
         for name, others in zip(names, order.tolist(), strict=True)
     }
+
+
+def all_drawings(found: Exploration) -> dict[str, Drawing]:
+    """Return every figure by its name; those that need masks or a map only where there are such."""
+    drawings = _table_drawings(found) | _pixel_drawings(found)
+    if found.masked:
+        shapes = tables.spread_table(found.look.measures[list(MASK_MEASURES)], found.dx)
+        title = "Size, asymmetry, border, colours and detail of the lesions in each diagnosis"
+        drawings["abcd"] = figures.plot_spreads(shapes, MASK_MEASURES), shapes, title
+    if found.mapped:
+        points = points_table(found, found.mapped)
+        figure = figures.plot_map(points, axes_names(found.mapped))
+        drawings["map"] = figure, points, "Map of all images by their features"
+    return drawings
+
+
+def points_table(found: Exploration, mapped: FeatureMap) -> pd.DataFrame:
+    """Return where each image lies on the map."""
+    points = found.dataset.table[["image_id", "lesion_id", "dx"]].copy()
+    points["x"], points["y"] = mapped.points.T.round(4)
+    return points
+
+
+def axes_names(mapped: FeatureMap) -> tuple[str, str]:
+    """Return what the two axes of the map are."""
+    first, second = (f"{100 * share:.0f} % of the variance" for share in mapped.explained)
+    return f"first component ({first})", f"second component ({second})"
+
+
+def _table_drawings(found: Exploration) -> dict[str, Drawing]:
+    table = found.dataset.table
+    diagnoses, photographs = tables.diagnosis_table(table), tables.photographs_table(table)
+    sites, confirmed = tables.count_table(table, "localization"), tables.count_table(table, "dx_type")
+    ages, sizes = tables.age_table(table), tables.size_table(found.sizes)
+    sexes, site_shares = tables.share_table(table, "sex"), tables.share_table(table, "localization")
+    missing, spreads = tables.missing_table(table), tables.spread_table(table[["age"]], found.dx)
+    return {
+        "diagnoses": (figures.plot_diagnoses(diagnoses), diagnoses, "Images and lesions of each diagnosis"),
+        "photographs": (figures.plot_counts(photographs, "photographs", "lesions", sort_values=True),
+                        photographs, "Lesions by how many photographs they have"),
+        "localization": (figures.plot_counts(sites, "localization", "images"), sites,
+                         "Images by site on the body"),
+        "dx_type": (figures.plot_counts(confirmed, "dx_type", "images"), confirmed,
+                    "Images by how their diagnosis was confirmed"),
+        "ages": (figures.plot_ages(ages), ages, "Histogram of ages, by diagnosis"),
+        "sizes": (figures.plot_sizes(sizes), sizes, "Sizes of the image files"),
+        "age-diagnosis": (figures.plot_spreads(spreads, {"age": "Age in years"}, columns=1), spreads,
+                          "Spread of age in each diagnosis"),
+        "sex-diagnosis": (figures.plot_shares(sexes), sexes.reset_index(), "Sex in each diagnosis"),
+        "site-diagnosis": (figures.plot_cells(site_shares, "site", wide=True), site_shares.reset_index(),
+                           "Site in each diagnosis"),
+        "missing": (figures.plot_cells(missing, "what is missing"), missing.reset_index(),
+                    "Part of each diagnosis's images that lacks a value"),
+    }  # fmt: skip
+
+
+def _pixel_drawings(found: Exploration) -> dict[str, Drawing]:
+    mean, deviation = found.look.mean, found.look.deviation
+    images = {code: int((found.dx == code).sum()) for code in CODES}
+    colors = tables.spread_table(found.look.measures[list(COLOR_MEASURES)], found.dx)
+    samples = figures.sample_rows(found.dx, found.lesion, count=figures.SAMPLES)
+    chosen = [row for rows in samples.values() for row in rows]
+    return {
+        "samples": (figures.plot_samples(samples, found.cache.pixels),
+                    found.dataset.table.loc[chosen, ["dx", "image_id", "lesion_id"]],
+                    "Images of each diagnosis"),
+        "colors": (figures.plot_spreads(colors, COLOR_MEASURES), colors,
+                   "Light and colour in each diagnosis"),
+        "mean-images": (figures.plot_mean_images(mean, deviation, images),
+                        figures.mean_image_table(mean, deviation, images),
+                        "Mean image and deviation of each diagnosis"),
+    }  # fmt: skip

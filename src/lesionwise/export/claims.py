@@ -9,8 +9,8 @@ from lesionwise.bundle.seen import digests_of_seen
 from lesionwise.data.known_lesions import REFERENCE_SPLIT
 from lesionwise.evaluation.calibration.record import Calibration
 from lesionwise.evaluation.predictions import Predictions
+from lesionwise.evaluation.rejection import has_numbers
 from lesionwise.evaluation.runs.predictions import read_run_predictions
-from lesionwise.evaluation.runs.rejection import has_numbers
 from lesionwise.evaluation.runs.scores import evaluate_predictions, read_check
 from lesionwise.evaluation.scores.evaluate import Evaluation
 from lesionwise.evaluation.stability import read_stability

@@ -29,11 +29,10 @@ from lesionwise.data.metadata import encoding_of
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.errors import RunError
 from lesionwise.evaluation.calibration.record import Calibration
-from lesionwise.evaluation.rejection import Rejection
+from lesionwise.evaluation.rejection import Rejection, fit_members, has_numbers
 from lesionwise.evaluation.runs.calibrate import calibrate_run
 from lesionwise.evaluation.runs.ensemble import made_of
 from lesionwise.evaluation.runs.predictions import run_calibration
-from lesionwise.evaluation.runs.rejection import fit_members, has_numbers
 from lesionwise.execution import Execution
 from lesionwise.export.check import data_folder, verify_as_predicted
 from lesionwise.export.claims import claimed_scores, claimed_stability, digests_of_made_with, digests_of_test

@@ -6,7 +6,7 @@ fallback, so a figure fits into a page of either scheme and into a file of its o
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -55,6 +55,8 @@ _STYLE: Final[dict[Any, Any]] = {  # matplotlib's own key type is a list of all 
     "ytick.color": LIGHT["quiet"],
 }
 
+DASHED: Final[dict[str, Any]] = {"color": LIGHT["quiet"], "lw": 1, "ls": (0, (4, 3))}
+"""The look of a line to compare with, such as chance."""
 _BEFORE_ID: Final = re.compile(r'(?<= id=")|(?<=url\(#)|(?<=href="#)')
 
 
@@ -63,6 +65,19 @@ def figure_style() -> Iterator[None]:
     """Draw in the package's look inside the block."""
     with mpl.rc_context(_STYLE):
         yield
+
+
+@contextmanager
+def new_figure(width: float, height: float, *grid: int, **options: Any) -> Iterator[tuple[Figure, Any]]:  # noqa: ANN401 (matplotlib's)
+    """Yield a figure of so many inches and its panels, to be drawn on in the package's look inside the block.
+
+    Args:
+        grid: Number of rows and of columns of panels; left out, there is one panel.
+        options: As for `Figure.subplots`.
+    """
+    with figure_style():
+        figure = Figure(figsize=(width, height))
+        yield figure, figure.subplots(*grid, **options)
 
 
 def name_rows(axes: Axes, names: Sequence[str]) -> None:
@@ -105,14 +120,17 @@ def figure_svg(figure: Figure, *, name: str, title: str) -> str:
     return svg
 
 
-def write_figure(folder: Path, name: str, figure: Figure, table: pd.DataFrame, title: str) -> Markup:
-    """Write a figure as SVG and its table as CSV, and return the drawing for the page.
+def write_figures(folder: Path, drawings: Mapping[str, Drawing], part: str = "") -> dict[str, Markup]:
+    """Write figures as SVG and their tables as CSV, and return the drawings for the page, by name.
 
     Args:
-        folder: Where both go, as `<name>.svg` and `<name>.csv`.
-        name: Name of the figure, which distinguishes its ids from those of others on the page.
+        part: Part of the images that they show, which ends the names of their files; none if left out.
     """
-    svg = figure_svg(figure, name=name, title=title)
-    write_text(folder / f"{name}.svg", svg)
-    write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    return Markup(svg)  # noqa: S704 (our own drawing; matplotlib escapes texts)
+    found = {}
+    for key, (figure, table, title) in drawings.items():
+        name = f"{key}-{part}" if part else key
+        svg = figure_svg(figure, name=name, title=title)
+        write_text(folder / f"{name}.svg", svg)
+        write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+        found[key] = Markup(svg)  # noqa: S704 (our own drawing; matplotlib escapes texts)
+    return found

@@ -23,7 +23,7 @@ from lesionwise.data.dataset import Dataset
 from lesionwise.data.harmless import HARMLESS, SAVED, change
 from lesionwise.data.images import open_image
 from lesionwise.data.workspace import usable_cores
-from lesionwise.evaluation.stability import Said, Stability, measure_stability
+from lesionwise.evaluation.stability import Answers, Stability, measure_stability
 from lesionwise.predict.files import map_ahead
 from lesionwise.progress import SILENT, Progress
 
@@ -84,7 +84,7 @@ def stability_of(
     said = {}
     for way, name in enumerate([*_WAYS, *([BF16] if len(formats) > 1 else [])]):
         decisions = decide(engine.description, prob[:, way], foreign[:, way])
-        said[name] = Said(decisions.top, decisions.decision, decisions.above_melanoma_threshold)
+        said[name] = Answers(decisions.top, decisions.decision, decisions.above_melanoma_threshold)
     with_png = any(is_jpeg for _, _, is_jpeg in answers)
     return measure_stability(_pairs(said, with_png=with_png), dataset.y[rows], groups)
 
@@ -125,7 +125,7 @@ def _read(engine: Engine, picture: _Source) -> tuple[Pixels, bool]:
     return np.stack([as_file, engine.read(pixels), *changed]), is_jpeg
 
 
-def _pairs(said: dict[str, Said], *, with_png: bool) -> Iterator[tuple[str, Said, Said]]:
+def _pairs(said: dict[str, Answers], *, with_png: bool) -> Iterator[tuple[str, Answers, Answers]]:
     """Yield each change with the answers before and after it."""
     for name in HARMLESS:
         yield name, said[_FILE if name in SAVED else _PIXELS], said[name]

@@ -16,24 +16,30 @@ from lesionwise.errors import ImageError
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.runs.evaluated import EvaluatedRun, Sample, load_evaluated
 from lesionwise.evaluation.scores.curves import precision_recall_table, reliability_table, roc_table
-from lesionwise.evaluation.scores.evaluate import LOSSES
+from lesionwise.evaluation.scores.evaluate import LOSSES, Evaluation
 from lesionwise.evaluation.scores.gaps import describe_gaps
 from lesionwise.evaluation.scores.subgroups import TITLES, evaluate_subgroups
 from lesionwise.experiments.image_facts import RunImages, run_images
+from lesionwise.explain.overlay import surest_mistakes
 from lesionwise.files import write_text
-from lesionwise.labels import CODES, INDEX, NAMES
+from lesionwise.labels import CODES, NAMES
 from lesionwise.page.shell import render_page
-from lesionwise.page.theme import Drawing, write_figure
+from lesionwise.page.theme import Drawing, write_figures
 from lesionwise.progress import SILENT, Progress, Stages
-from lesionwise.report import curve_figures, figures, summary
-from lesionwise.report.confidence import confidence_drawings, confidence_facts
-from lesionwise.report.trust import explanation_facts, overlays, robustness_facts, stability_facts
+from lesionwise.report import figures, summary
+from lesionwise.report.trust import (
+    calibration_facts,
+    confidence_drawings,
+    explanation_facts,
+    overlays,
+    robustness_facts,
+    stability_facts,
+)
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.split_file import read_split
 
 _STAGES: Final = 4
-MELANOMAS: Final = 12
-OTHERS: Final = 12
+SHOWN_EACH: Final = 12  # mistakes of each kind
 THUMBNAIL: Final = (150, 200)  # height and width in pixels: sharp at 100 CSS pixels on a phone
 _JPEG_QUALITY: Final = 82
 
@@ -49,19 +55,18 @@ def write_report(run: RunFolder, *, progress: Progress = SILENT) -> Path:
     evaluation = found.evaluation
     images = run_images(run, found.image_ids)
     stages.begin("drawing scores")
-    drawn = _score_figures(found)
+    drawn = write_figures(run.figures, _score_drawings(evaluation), found.part)
     reliability = None
     stages.begin("drawing curves")
     if found.sample is not None:
         reliability = reliability_table(*found.sample)
-        drawn |= _write_all(found, _curves(found, found.sample))
-        drawn |= _write_all(found, confidence_drawings(found, reliability))
+        curves = _curve_drawings(evaluation, found.sample) | confidence_drawings(found, reliability)
+        drawn |= write_figures(run.figures, curves, found.part)
     stages.begin("scoring subgroups and reading thumbnails")
     page = render_page(
         "lesionwise.report",
         "report.html",
         name=run.path.resolve().name,
-        part=found.part,
         evaluation=evaluation,
         evaluations=found.parts,
         sentences=summary.main_sentences(evaluation, reliability),
@@ -69,7 +74,9 @@ def write_report(run: RunFolder, *, progress: Progress = SILENT) -> Path:
         losses=LOSSES,
         diagnoses=NAMES,
         figures=drawn,
-        confidence=confidence_facts(found),
+        confidence=calibration_facts(found.check, found.calibration)
+        if found.check and found.calibration
+        else None,
         subgroups=evaluation.subgroups or _subgroups(found, images),
         missing_data=images.missing,
         gap_sentences=describe_gaps(evaluation.gaps),
@@ -79,12 +86,7 @@ def write_report(run: RunFolder, *, progress: Progress = SILENT) -> Path:
         stability=stability_facts(run, drawn),
         gallery=_gallery(found, images),
         phantom=PHANTOM_WARNING if _is_of_phantoms(found) else None,
-        source=found.source,
-        seen=found.seen,
-        data=found.data,
-        split=found.split,
-        environment=found.environment,
-        timing=found.timing,
+        **vars(found),
         **_training(run, drawn),
     )
     write_text(run.report, page)
@@ -99,32 +101,24 @@ def _is_of_phantoms(found: EvaluatedRun) -> bool:
     return collection_of(ids) == "phantom"
 
 
-def _write_all(found: EvaluatedRun, drawings: dict[str, Drawing]) -> dict[str, Markup]:
-    """Write figures with their tables, and return them for the page."""
-    folder = found.folder.figures
-    return {name: write_figure(folder, f"{name}-{found.part}", *own) for name, own in drawings.items()}
-
-
-def _score_figures(found: EvaluatedRun) -> dict[str, Markup]:
-    evaluation = found.evaluation
+def _score_drawings(evaluation: Evaluation) -> dict[str, Drawing]:
     counts, shares = figures.confusion_table(evaluation), figures.confusion_share_table(evaluation)
     wrong, by_class = figures.wrong_table(evaluation), figures.class_score_table(evaluation)
-    return _write_all(found, {
+    return {
         "confusion": (figures.plot_confusion(counts), counts.reset_index(), "Confusion matrix, counts"),
         "confusion-rows": (figures.plot_confusion(shares), shares.reset_index(),
                            "Confusion matrix, as shares of each true diagnosis"),
         "wrong": (figures.plot_wrong(wrong), wrong, "Share of wrong answers for each diagnosis"),
         "class-scores": (figures.plot_class_scores(by_class), by_class,
                          "Recall, precision, F1 and AUC of each diagnosis with intervals"),
-    })  # fmt: skip
+    }  # fmt: skip
 
 
-def _curves(found: EvaluatedRun, sample: Sample) -> dict[str, Drawing]:
-    evaluation = found.evaluation
+def _curve_drawings(evaluation: Evaluation, sample: Sample) -> dict[str, Drawing]:
     roc, precision = roc_table(*sample), precision_recall_table(*sample)
     return {
-        "roc": (curve_figures.plot_roc(roc, evaluation), roc, "ROC curve of each diagnosis against the rest"),
-        "precision-recall": (curve_figures.plot_precision_recall(precision, evaluation), precision,
+        "roc": (figures.plot_roc(roc, evaluation), roc, "ROC curve of each diagnosis against the rest"),
+        "precision-recall": (figures.plot_precision_recall(precision, evaluation), precision,
                              "Precision at each recall of each diagnosis"),
     }  # fmt: skip
 
@@ -137,20 +131,17 @@ def _training(run: RunFolder, drawn: dict[str, Markup]) -> dict[str, Any]:
     recipe = tomllib.loads(run.config.read_text(encoding="utf-8"))
     if "model" not in recipe:  # an ensemble names its members instead
         return {**found, "members": [Path(member).name for member in recipe.get("ensemble", [])]}
+    found["recipe"] = recipe
     if not run.history.is_file():
-        return {**found, "recipe": recipe}
+        return found
     history, monitor = pd.read_csv(run.history), recipe["monitor"]
     title = "Loss, accuracy and learning rate by epoch"
-    drawn["history"] = write_figure(run.figures, "history", figures.plot_history(history), history, title)
+    drawn |= write_figures(run.figures, {"history": (figures.plot_history(history), history, title)})
     if recipe.get("train_on_val"):  # no image was left to pick an epoch by
-        return {**found, "recipe": recipe}
+        return found
     values = history[monitor]
     best = history.loc[values.idxmin() if monitor.endswith("loss") else values.idxmax()]
-    return {
-        **found,
-        "recipe": recipe,
-        "best": {"epoch": int(best["epoch"]) + 1, "of": len(history), "monitor": monitor},
-    }
+    return {**found, "best": {"epoch": int(best["epoch"]) + 1, "of": len(history), "monitor": monitor}}
 
 
 def _gallery(found: EvaluatedRun, images: RunImages) -> dict[str, Any] | None:
@@ -160,9 +151,8 @@ def _gallery(found: EvaluatedRun, images: RunImages) -> dict[str, Any] | None:
     run, part, dataset = found.folder, found.part, images.dataset
     table = misclassified_table(found.predictions)
     write_text(run.figures / f"misclassified-{part}.csv", table.to_csv(index=False, lineterminator="\n"))
-    melanoma = table["true"] == "mel"
-    kinds = {"melanomas": table[melanoma], "others": table[~melanoma]}
-    shown = {"melanomas": kinds["melanomas"].head(MELANOMAS), "others": kinds["others"].head(OTHERS)}
+    kinds = surest_mistakes(table)
+    shown = {kind: rows.head(SHOWN_EACH) for kind, rows in kinds.items()}
     paths = dict(zip(dataset.table["image_id"], dataset.paths, strict=True)) if dataset else {}
     ids = [image_id for rows in shown.values() for image_id in rows["image_id"]]
     return {
@@ -200,10 +190,7 @@ def misclassified_table(predictions: Predictions) -> pd.DataFrame:
             "true_probability": predictions.y_prob[np.arange(len(said)), predictions.y_true],
         }
     )
-    wrong: pd.DataFrame = table[said != predictions.y_true]
-    order = np.lexsort((wrong["image_id"], -wrong["confidence"], wrong["true"] != CODES[INDEX["mel"]]))
-    ordered: pd.DataFrame = wrong.iloc[order]
-    return ordered.reset_index(drop=True)
+    return pd.concat(surest_mistakes(table).values(), ignore_index=True)
 
 
 def thumbnails(image_ids: Iterable[str], paths: dict[str, Path]) -> dict[str, str]:

@@ -7,12 +7,12 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from lesionwise.experiments.leakage_scores import PROTOCOLS, TABLE
+from lesionwise.experiments.leakage import PROTOCOLS, TABLE
 from lesionwise.files import read_json, write_text
 from lesionwise.labels import LEAKY_STAMP
 from lesionwise.page.palette import LIGHT
 from lesionwise.page.shell import render_page
-from lesionwise.page.theme import figure_style, figure_svg
+from lesionwise.page.theme import figure_svg, new_figure
 from lesionwise.run_folder import RunFolder
 
 _PANELS: Final = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy"}
@@ -52,9 +52,7 @@ def plot_leakage(table: pd.DataFrame) -> Figure:
     """Draw what each protocol reports beside what its model is worth, with intervals."""
     names = [name for name in PROTOCOLS if name in set(table["protocol"])]
     leaky = set(table.loc[table["stamp"] == LEAKY_STAMP, "protocol"])
-    with figure_style():
-        figure = Figure(figsize=(9.6, 0.9 + 0.62 * len(names)))
-        panels = figure.subplots(1, len(_PANELS), sharey=True)
+    with new_figure(9.6, 0.9 + 0.62 * len(names), 1, len(_PANELS), sharey=True) as (figure, panels):
         for axes, (score, title) in zip(panels, _PANELS.items(), strict=True):
             for where, (marker, color, label, offset) in _MARKS.items():
                 rows = table[(table["score"] == score) & (table["measured_on"] == where)]

@@ -12,11 +12,10 @@ from typing import Any, Final
 from lesionwise.bundle.licence import licence_in_words, licence_lines
 from lesionwise.data.collection import PHANTOM_WARNING, collection_of
 from lesionwise.errors import RunError
-from lesionwise.evaluation.rejection import ACCEPT, ACCEPT_EACH
+from lesionwise.evaluation.rejection import ACCEPT, ACCEPT_EACH, run_rejection
 from lesionwise.evaluation.robustness import Robustness, describe_robustness
 from lesionwise.evaluation.runs.ensemble import made_of
 from lesionwise.evaluation.runs.evaluated import EvaluatedRun, load_evaluated
-from lesionwise.evaluation.runs.rejection import run_rejection
 from lesionwise.evaluation.runs.scores import OUT_OF_FOLD
 from lesionwise.evaluation.scores.evaluate import LOSSES, Evaluation
 from lesionwise.evaluation.scores.gaps import describe_gaps
@@ -28,9 +27,8 @@ from lesionwise.files import read_json, write_text
 from lesionwise.labels import NAMES
 from lesionwise.page.shell import templates
 from lesionwise.recipe import load_recipe
-from lesionwise.report.confidence import calibration_facts
 from lesionwise.report.summary import main_sentences
-from lesionwise.report.trust import shown_part
+from lesionwise.report.trust import calibration_facts, shown_part
 from lesionwise.run_folder import RunFolder, open_run_folder, read_split_facts, trained_with
 from lesionwise.split.groups import CONFIRMED_PAIRS
 from lesionwise.split.split_file import read_split

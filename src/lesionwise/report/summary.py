@@ -1,4 +1,4 @@
-"""What the numbers say, in sentences for somebody who was not there."""
+"""The main results, in sentences for a reader who did not train the model."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Where the model looked and what breaks it, for the report, where a run has measured it."""
+"""What the probabilities are good for, where the model looked and what breaks it: parts of the report."""
 
 from pathlib import Path
 from typing import Any
@@ -9,15 +9,69 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from lesionwise.encoding import data_uri
+from lesionwise.evaluation.calibration.check import CalibrationCheck
+from lesionwise.evaluation.calibration.conformal import least_lesions
+from lesionwise.evaluation.calibration.decision_curve import decision_curve_table
+from lesionwise.evaluation.calibration.record import Calibration
+from lesionwise.evaluation.calibration.scaling import stops_at_limit
 from lesionwise.evaluation.robustness import MAIN, Robustness, describe_robustness
+from lesionwise.evaluation.runs.evaluated import EvaluatedRun
+from lesionwise.evaluation.scores.curves import reliability_table, risk_coverage_table
 from lesionwise.evaluation.stability import ASPECTS, Stability, describe_stability, read_stability
-from lesionwise.explain.figures import explanation_figures
 from lesionwise.explain.overlay import overlay_path
+from lesionwise.explain.page import explanation_drawings
 from lesionwise.explain.record import Explanation, describe_explanation
 from lesionwise.files import Record, read_part
 from lesionwise.page.palette import LIGHT
-from lesionwise.page.theme import figure_style, write_figure
+from lesionwise.page.theme import DASHED, Drawing, figure_style, new_figure, write_figures
+from lesionwise.report import figures
 from lesionwise.run_folder import RunFolder
+
+
+def confidence_drawings(found: EvaluatedRun, reliability: pd.DataFrame) -> dict[str, Drawing]:
+    """Return figure, table and title of each drawing; none without predictions."""
+    sample, check, calibration = found.sample, found.check, found.calibration
+    if sample is None:
+        return {}
+    truth, _, groups = sample
+    before = None if found.raw_prob is None else reliability_table(truth, found.raw_prob, groups)
+    both = reliability.assign(stage="after")
+    if before is not None:
+        both = pd.concat([before.assign(stage="before"), both])
+    decision, risk = decision_curve_table(*sample), risk_coverage_table(*sample)
+    drawings: dict[str, Drawing] = {
+        "reliability": (figures.plot_reliability(reliability, before), both,
+                        "Accuracy at each level of stated confidence"),
+        "decision-curve": (figures.plot_decision_curve(decision), decision,
+                           "Net benefit of acting on the model at each threshold"),
+        "risk-coverage": (figures.plot_risk_coverage(risk), risk,
+                          "Error among the images that are answered"),
+    }  # fmt: skip
+    if check and calibration and check.coverage:
+        table, promised = pd.DataFrame(check.coverage), calibration.prediction_sets.coverage
+        drawings["set-coverage"] = (figures.plot_coverage(table, promised), table,
+                                    "Lesions whose prediction sets hold their diagnosis")  # fmt: skip
+    return drawings
+
+
+def calibration_facts(check: CalibrationCheck | None, calibration: Calibration) -> dict[str, Any]:
+    """Return a calibration and what to say of it."""
+    sets = calibration.prediction_sets
+    shares, coverage = (check.shares, check.coverage) if check else ([], [])
+    return {
+        "check": check,
+        "calibration": calibration,
+        "scaling": calibration.scaling,
+        "stops_at_limit": stops_at_limit(calibration.scaling),
+        "least_lesions": least_lesions(sets.coverage),
+        "sets": sets,
+        "unpromised": {
+            code: fitted.lesions for code, fitted in sets.classes.items() if isinstance(fitted.quantile, str)
+        },
+        "off": [row["diagnosis"] for row in shares if not row["low"] <= 0 <= row["high"]],
+        "broken": [row["diagnosis"] for row in coverage if row["coverage"] < row["low"]],
+    }
+
 
 _COLUMNS = 5
 
@@ -29,7 +83,7 @@ def explanation_facts(run: RunFolder, part: str, drawn: dict[str, Markup]) -> di
     name, found = shown_part(run.explanation, part, Explanation)
     if not found:
         return None
-    drawn |= explanation_figures(run.figures, name, found)
+    drawn |= write_figures(run.figures, explanation_drawings(found), name)
     return {"part": name, "found": found, "sentences": describe_explanation(found)}
 
 
@@ -40,8 +94,7 @@ def robustness_facts(run: RunFolder, part: str, drawn: dict[str, Markup]) -> dic
         return None
     table = robustness_table(found)
     title = "Balanced accuracy lost on photographs changed in ten ways at three strengths"
-    figure = plot_robustness(table)
-    drawn["robustness"] = write_figure(run.figures, f"robustness-{name}", figure, table, title)
+    drawn |= write_figures(run.figures, {"robustness": (plot_robustness(table), table, title)}, name)
     return {"part": name, "found": found, "sentences": describe_robustness(found)}
 
 
@@ -58,7 +111,7 @@ def stability_facts(run: RunFolder, drawn: dict[str, Markup]) -> dict[str, Any] 
         return None
     table = stability_table(found)
     title = "Share of the images whose answer stays the same when the picture hardly changes"
-    drawn["stability"] = write_figure(run.figures, "stability-cal", plot_stability(table), table, title)
+    drawn |= write_figures(run.figures, {"stability": (plot_stability(table), table, title)}, "cal")
     return {"found": found, "sentences": describe_stability(found)}
 
 
@@ -98,7 +151,7 @@ def plot_robustness(table: pd.DataFrame) -> Figure:
         panels = np.ravel(figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False))
         for axes, name in zip(panels, names, strict=False):
             lines = table[table["change"] == name]
-            axes.axhline(0, color=LIGHT["quiet"], lw=1, ls=(0, (4, 3)))
+            axes.axhline(0, **DASHED)
             axes.plot([0, *lines["strength"]], [0, *lines["difference"]], color=LIGHT["accent"], lw=1)
             for _, line in lines.iterrows():
                 beyond = line["high_together"] < 0
@@ -138,9 +191,7 @@ def stability_table(found: Stability) -> pd.DataFrame:
 def plot_stability(table: pd.DataFrame) -> Figure:
     """Draw the share of the images that each change leaves as they are, a row for each change."""
     changes = list(dict.fromkeys(table["change"]))
-    with figure_style():
-        figure = Figure(figsize=(7.2, 0.9 + 0.36 * len(changes)))
-        axes = figure.subplots()
+    with new_figure(7.2, 0.9 + 0.36 * len(changes)) as (figure, axes):
         for offset, (aspect, title) in enumerate(ASPECTS.items()):
             rows = table[table["what"] == title]
             colour, mark = _MARKS[aspect]

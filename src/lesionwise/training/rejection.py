@@ -2,7 +2,7 @@
 
 Here: embeddings of images of `train` and `cal`, of the same images as from other cameras, and of pictures
 that are not lesion images. Not here: making the pictures (`data.foreign`) and learning from the embeddings
-(`evaluation.runs.rejection`). `test` is not read. Letters: K numbers of an embedding.
+(`evaluation.rejection`). `test` is not read. Letters: K numbers of an embedding.
 """
 
 from collections.abc import Iterable, Iterator

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from lesionwise.data.dataset import ORIGINALS
 from lesionwise.errors import RunError, SplitError
+from lesionwise.evaluation.rejection import has_numbers
 from lesionwise.evaluation.runs.calibrate import calibrate_run
-from lesionwise.evaluation.runs.rejection import has_numbers
 from lesionwise.execution import Execution
 from lesionwise.files import read_json, sole_writer, write_json, write_text
 from lesionwise.models.depth import lowest_layers

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from evaluation.simulation import Simulated
-from lesionwise.evaluation.calibration.decision_curve import decision_curve_table, net_benefit
+from lesionwise.evaluation.calibration.decision_curve import decision_curve_table
 from lesionwise.evaluation.scores.bootstrap import resample_weights
 
 
@@ -30,7 +30,9 @@ def test_the_net_benefit_is_that_of_counting(simulated: Simulated) -> None:
 
 
 def test_the_best_model_has_the_prevalence_and_nobody_has_nothing() -> None:
-    positive = np.array([True, False, False, True])
-    assert float(net_benefit(positive, positive.astype(float), 0.3)) == pytest.approx(0.5)
-    assert float(net_benefit(positive, np.zeros(4), 0.3)) == 0
-    assert float(net_benefit(positive, np.ones(4), 0.5)) == pytest.approx(0)
+    y_true = np.array([4, 5, 5, 4])
+    for asked, expected in ((y_true, 0.5), (np.full(4, 5), 0)):
+        table = decision_curve_table(y_true, np.eye(7)[asked], np.arange(4), resamples=5)
+        assert table["net_benefit"].to_numpy() == pytest.approx(np.full(len(table), expected))
+        at_half = table[table["threshold"] == 0.5]
+        assert at_half["everybody"].to_numpy() == pytest.approx([0, 0])

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics
 
+from evaluation.plain_scores import OVERALL, PER_CLASS, average_precision_per_class
 from evaluation.simulation import CLASSES, Simulated, simulate
 from lesionwise.evaluation.scores import decision as scores
-from lesionwise.evaluation.scores import probability, ranking
-from lesionwise.evaluation.scores.evaluate import LOSSES, OVERALL, PER_CLASS
+from lesionwise.evaluation.scores import evaluate, probability, ranking
+from lesionwise.evaluation.scores.evaluate import LOSSES
 
 SCORES = {**OVERALL, **PER_CLASS}
 Reference = Callable[..., Any]
@@ -108,6 +109,7 @@ def _counts(samples: int, resamples: int = 5) -> NDArray[np.float32]:
 
 def test_every_score_has_a_reference() -> None:
     assert set(REFERENCES) == set(SCORES)
+    assert (tuple(OVERALL), tuple(PER_CLASS)) == (evaluate.OVERALL, evaluate.PER_CLASS)
 
 
 @pytest.mark.parametrize("name", SCORES)
@@ -176,15 +178,13 @@ def test_the_area_of_a_constant_answer_is_half() -> None:
 
 
 def test_average_precision_of_a_constant_answer_is_the_prevalence() -> None:
-    assert ranking.average_precision_per_class([0, 1, 1, 1], np.full((4, 2), 0.5)) == pytest.approx(
-        [0.25, 0.75]
-    )
+    assert average_precision_per_class([0, 1, 1, 1], np.full((4, 2), 0.5)) == pytest.approx([0.25, 0.75])
 
 
 def test_area_and_precision_of_an_absent_class_are_not_numbers() -> None:
     y_prob = np.array([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1]])
     assert np.isnan(ranking.auc_per_class([0, 1], y_prob)).tolist() == [False, False, True]
-    assert np.isnan(ranking.average_precision_per_class([0, 1], y_prob)).tolist() == [False, False, True]
+    assert np.isnan(average_precision_per_class([0, 1], y_prob)).tolist() == [False, False, True]
     assert np.isnan(ranking.auc_per_class([0, 0], y_prob)[0])  # nothing to tell it from
 
 

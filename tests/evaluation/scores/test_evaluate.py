@@ -5,14 +5,13 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from evaluation.plain_scores import OVERALL, PER_CLASS
 from evaluation.simulation import Simulated, simulate
 from lesionwise import evaluate
-from lesionwise.evaluation.scores import bootstrap, resampled
+from lesionwise.evaluation.scores import bootstrap
 from lesionwise.evaluation.scores.bootstrap import effective_lesions, fraction_estimate
 from lesionwise.evaluation.scores.evaluate import (
     MEANS,
-    OVERALL,
-    PER_CLASS,
     Evaluation,
     draw_scores,
 )
@@ -254,7 +253,7 @@ def test_a_test_set_of_one_diagnosis_has_a_recall_and_no_ranking(simulated: Simu
 def test_lesions_joined_to_units_give_the_intervals_of_lesions(monkeypatch: pytest.MonkeyPatch) -> None:
     sample = simulate(4200, seed=4)
     exact = evaluate(sample.y_true, sample.y_prob, sample.groups)
-    monkeypatch.setattr(resampled, "MANY", 1000)
+    monkeypatch.setattr("lesionwise.evaluation.scores.evaluate.MANY", 1000)
     monkeypatch.setattr(bootstrap, "MOST_UNITS", 300)
     joined = evaluate(sample.y_true, sample.y_prob, sample.groups)
     for name, estimate in exact.overall.items():

@@ -10,7 +10,7 @@ from lesionwise.evaluation.scores.gaps import (
     describe_gaps,
     evaluate_gaps,
 )
-from lesionwise.evaluation.scores.subgroups import PHOTOGRAPHS, evaluate_subgroups, skin_tone_band
+from lesionwise.evaluation.scores.subgroups import PHOTOGRAPHS, bands_of, evaluate_subgroups
 
 
 def _sexes(sample: Simulated) -> pd.DataFrame:
@@ -79,7 +79,7 @@ def test_nothing_to_compare_gives_no_sentence() -> None:
 
 def test_skin_tones_fall_into_the_published_bands() -> None:
     angles = pd.Series([-60, -30, 9.9, 10, 28, 41, 54.9, 55, 90, np.nan])
-    assert skin_tone_band(angles).tolist() == [
+    assert bands_of("skin_tone", angles).tolist() == [
         "dark", "brown", "brown", "tan", "intermediate", "light", "light", "very light", "very light",
         "unknown",
     ]  # fmt: skip

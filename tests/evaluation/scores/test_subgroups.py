@@ -11,7 +11,7 @@ from lesionwise.evaluation.scores.subgroups import (
     COLUMNS,
     PHOTOGRAPHS,
     UNKNOWN,
-    age_band,
+    bands_of,
     describe_subgroup,
     evaluate_subgroups,
     malignant_auc_score,
@@ -101,7 +101,7 @@ def test_questions_with_one_answer_are_scored_over_all_classes(simulated: Simula
 
 def test_ages_fall_into_bands() -> None:
     ages = pd.Series(["0", "29.9", "30", "44", "45", "60", "74", "75", "104", "", "old", "-1"])
-    assert age_band(ages).tolist() == [
+    assert bands_of("age", ages).tolist() == [
         "under 30", "under 30", "30 to 44", "30 to 44", "45 to 59", "60 to 74", "60 to 74", "75 and over",
         "75 and over", "unknown", "unknown", "unknown",
     ]  # fmt: skip

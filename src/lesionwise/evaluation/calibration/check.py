@@ -1,6 +1,6 @@
 """What a calibration is worth on images that it was not fitted on: `scores.json` holds it by part.
 
-Here: putting measurements together. Not here: fitting (`evaluation.runs.calibrate`), the report.
+Not here: fitting (`evaluation.runs.calibrate`) and the report.
 """
 
 from dataclasses import dataclass
@@ -32,15 +32,15 @@ _LOSSES = {"log_loss": probability.log_loss, "brier": probability.brier_loss}
 
 @dataclass(frozen=True)
 class CalibrationCheck(JsonRecord):
-    """What was promised and what came.
+    """The promises of a calibration, and what was measured.
 
     Attributes:
         fingerprint: Fingerprint of the calibration (what it was fitted on).
         before: Log loss, Brier score and calibration error of the raw outputs.
         after: The same of the calibrated probabilities.
         band: The plain calibration error after, beside that of a perfectly calibrated model.
-        coverage: Rows of `set_coverage.set_coverage_table`.
-        sizes: As `set_coverage.set_sizes` returns them.
+        coverage: Rows of `conformal.set_coverage_table`.
+        sizes: As `conformal.set_sizes` returns them.
         points: Each operating point as the calibration has it, with `found`: what was measured.
         scaling: As the calibration has it; None in older files.
     """
@@ -64,7 +64,7 @@ class CalibrationCheck(JsonRecord):
     def is_of(self, calibration: Calibration) -> bool:
         """Return whether the probabilities that were checked are those of a calibration.
 
-        Where no scaling was noted the thresholds stand for it: with another they would be other numbers.
+        Where no scaling was noted, the thresholds are compared: another scaling gives other thresholds.
         """
         if self.fingerprint != calibration.fingerprint:
             return False
@@ -75,7 +75,7 @@ class CalibrationCheck(JsonRecord):
     def decides_as(self, calibration: Calibration) -> bool:
         """Return whether the thresholds and sets that were checked are those of a calibration, too.
 
-        With one scaling, others can be asked for. Where no sets were noted the thresholds stand for them.
+        One scaling allows several. Where no sets were noted, only the thresholds are compared.
         """
         sets = calibration.prediction_sets.model_dump(mode="json")
         return self._has_thresholds_of(calibration) and self.prediction_sets in (None, sets)
@@ -94,7 +94,7 @@ def check_calibration(
     *,
     resamples: int = RESAMPLES,
 ) -> CalibrationCheck:
-    """Measure a calibration on images that had no share in it."""
+    """Measure a calibration on images that it was not fitted on."""
     truth, prob = check_arguments(y_true, y_prob)
     coverage = set_coverage_table(calibration.prediction_sets, truth, prob, groups)
     shares = stated_share_table(truth, prob, groups, resamples=resamples)
@@ -121,8 +121,8 @@ def stated_share_table(
 ) -> pd.DataFrame:
     """Return how common each diagnosis is stated to be on average, and how common it is.
 
-    The calibration error looks at the likeliest diagnosis alone. A model that was shown the rare ones more
-    often than they come states too much of them in every image, and a temperature cannot take that back.
+    The calibration error looks at the likeliest diagnosis alone. A model that saw rare diagnoses more often
+    than they occur gives them too high a probability in every image, and a temperature cannot correct that.
 
     Returns:
         A row per diagnosis: `diagnosis`, `stated` (mean probability), `found` (its part of the images),

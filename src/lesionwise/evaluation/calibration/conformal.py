@@ -5,8 +5,8 @@ promise was kept on other images. Not here: the scores and the sets (`record`). 
 diagnosis, k rank.
 
 The promise: of all new lesions of a diagnosis, at least `coverage` have it in the set of every one of their
-photographs. The lesion is what is drawn, so the lesion has the score: the strangest of its photographs speaks
-for it. `docs/calibration.md` derives this, and what taking photographs for lesions would break.
+photographs. Lesions are drawn, so each lesion has one score: that of its strangest photograph.
+`docs/calibration.md` derives this, and shows what would break if photographs were taken for lesions.
 """
 
 import math
@@ -90,9 +90,9 @@ def set_coverage_table(sets: PredictionSets, y_true: Truth, y_prob: Probs, group
 
     Returns:
         A row per diagnosis with a promise, and one for `ALL` of them: `diagnosis`, `cal_lesions`, `lesions`,
-        `covered`, `coverage`, `low` and `high` (the middle 95 % of the coverages that a promise shows
-        which is just kept: below `low` it was broken, above `high` the sets give more than they promise, as
-        where the answer alone is right more often) and `p_value` (of so few or fewer if it is just kept).
+        `covered`, `coverage`, `low` and `high` (the middle 95 % of the coverages to expect if the promise is
+        just kept: below `low` it was broken; above `high` the sets give more than they promise, such as where
+        the answer alone is right more often) and `p_value` (of so few or fewer if it is just kept).
 
     References:
         Vovk (2012), https://arxiv.org/abs/1209.2673; Angelopoulos, Bates (2021), section 3.2 and appendix C,
@@ -125,7 +125,7 @@ def _beta_binomial(trials: int, a: float, b: float) -> Floats:
 
 
 def set_sizes(sets: PredictionSets, y_prob: Probs) -> dict[str, float]:
-    """Return how much the sets say.
+    """Return how large the sets are.
 
     Returns:
         `mean`: diagnoses in a set; `mean_promised`: those of them with a promise (the others are in every

@@ -10,72 +10,42 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lesionwise.evaluation.calibration.operating_points import is_positive
 from lesionwise.evaluation.calibration.record import POSITIVE, question_probability
-from lesionwise.evaluation.scores.bootstrap import percentile_interval
-from lesionwise.evaluation.scores.cells import Cells, draw_sums
-from lesionwise.evaluation.scores.curves import BAND_RESAMPLES
-from lesionwise.evaluation.scores.weights import (
-    Floats,
-    Lesions,
-    Probs,
-    Truth,
-    Weights,
-    check_arguments,
-    sum_by,
-)
+from lesionwise.evaluation.scores.bootstrap import Cells
+from lesionwise.evaluation.scores.curves import BAND_RESAMPLES, draw_bands, exact_curve
+from lesionwise.evaluation.scores.weights import Floats, Lesions, Probs, Truth, check_arguments
 
 _THRESHOLDS: Final = np.arange(1, 61) / 100  # nobody waits for more than 60 % to look at a melanoma
-
-
-def net_benefit(
-    positive: ArrayLike, probability: ArrayLike, threshold: float, weights: Weights | None = None
-) -> Floats:
-    """Return true alarms less false ones at the threshold's rate of exchange, per image.
-
-    Args:
-        probability: Probability of the positive class, shape (N,); alarm from the threshold on.
-
-    Returns:
-        A number, or shape (R,): at most how common a yes is; 0 is what acting on nobody gives.
-
-    References:
-        Vickers, Elkin (2006), https://doi.org/10.1177/0272989X06295361
-    """
-    yes = np.asarray(positive, bool)
-    worth = np.where(yes, 1.0, -threshold / (1 - threshold)) * (np.asarray(probability) >= threshold)
-    if weights is None:
-        return np.asarray(worth.mean())
-    counts = np.asarray(weights, float)
-    return np.asarray(counts @ worth / counts.sum(axis=1))
 
 
 def decision_curve_table(
     y_true: Truth, y_prob: Probs, groups: Lesions, *, resamples: int = BAND_RESAMPLES, seed: int = 0
 ) -> pd.DataFrame:
-    """Return the net benefit of the model, and of acting on everybody, at thresholds of 0.01 to 0.60."""
+    """Return the net benefit of the model, and of acting on everybody, at thresholds of 0.01 to 0.60.
+
+    It is at most how common a yes is; 0 is what acting on nobody gives.
+
+    References:
+        Vickers, Elkin (2006), https://doi.org/10.1177/0272989X06295361
+    """
     truth, prob = check_arguments(y_true, y_prob)
     asked = {
         question: (is_positive(truth, question), question_probability(prob, question))
         for question in POSITIVE
     }
     cells: dict[str, Cells] = {question: _cells(*sample) for question, sample in asked.items()}
-    drawn: dict[str, list[Floats]] = {question: [] for question in asked}
-    for sums in draw_sums(cells, groups, truth, resamples=resamples, seed=seed):
-        for question in asked:
-            drawn[question].append(_curve(sums[question]))
+    bands = draw_bands(_benefit, cells, groups, truth, resamples=resamples, seed=seed)
     tables = []
-    for question, (positive, score) in asked.items():
-        low, high = percentile_interval(np.concatenate(drawn[question]))
+    for question, (positive, _) in asked.items():
         columns = {
             "question": question,
             "threshold": _THRESHOLDS,
-            "net_benefit": _once(positive, score),
-            "low": low,
-            "high": high,
-            "everybody": _once(positive, np.ones(len(positive))),
+            "net_benefit": exact_curve(_benefit, cells[question]),
+            **bands[question],
+            "everybody": exact_curve(_benefit, _cells(positive, np.ones(len(positive)))),
         }
         tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
@@ -87,15 +57,8 @@ def _cells(positive: NDArray[np.bool_], score: Floats) -> Cells:
     return Cells(2 * reached + positive, 2 * (len(_THRESHOLDS) + 1))
 
 
-def _curve(sums: Floats) -> Floats:
+def _benefit(counts: Floats) -> Floats:
     """Return the net benefit at each threshold, shape (R, G), of the sums of `_cells`."""
-    reached = sums.reshape(len(sums), -1, 2)
-    alarms = np.cumsum(reached[:, :0:-1], axis=1)[:, ::-1]
+    alarms = np.cumsum(counts[:, :0:-1], axis=1)[:, ::-1]
     benefit = alarms[..., 1] - alarms[..., 0] * _THRESHOLDS / (1 - _THRESHOLDS)
-    return np.asarray(benefit / sums.sum(axis=1, keepdims=True))
-
-
-def _once(positive: NDArray[np.bool_], score: Floats) -> Floats:
-    cells = _cells(positive, score)
-    (curve,) = _curve(sum_by(cells.cell, cells.cells)[None])
-    return np.asarray(curve)
+    return np.asarray(benefit / counts.sum(axis=(1, 2))[:, None])

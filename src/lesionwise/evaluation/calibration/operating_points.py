@@ -3,7 +3,7 @@
 Not here: deciding with them (`record`). Letters: n lesions on one side of the question.
 
 Each lesion counts once; its photographs share its vote. So the sensitivity is the chance that a photograph
-of a melanoma is called: a lesion drawn first, one of its photographs then.
+of a melanoma is called, where a lesion is drawn first, and then one of its photographs.
 """
 
 from collections.abc import Iterable
@@ -53,7 +53,7 @@ def choose_point(
     at_least: float,
     resamples: int = RESAMPLES,
 ) -> OperatingPoint:
-    """Return the threshold that reaches what is asked for and gives away least of the other.
+    """Return the threshold that reaches what is asked for and loses least of the other.
 
     As with prediction sets, the number of lesions is counted one higher, as if one more lesion had been got
     wrong: reaching nine tenths of sixty would on average find less than nine tenths of new ones.

@@ -1,4 +1,4 @@
-"""Scaling: making stated probabilities come true, by one number or by a factor and an offset each.
+"""Scaling: making probabilities agree with frequencies, by one number or by a factor and an offset each.
 
 Here: fitting on `cal`. Not here: applying (`record`) and judging the result (`check`).
 
@@ -24,7 +24,7 @@ from lesionwise.labels import CODES
 
 SMALLEST: Final = 0.05
 LARGEST: Final = 20.0
-"""Temperatures and factors end here: where all answers are right, the best temperature would be 0."""
+"""The limits of temperatures and factors: where all answers are right, the best temperature would be 0."""
 _LARGEST_OFFSET: Final = 10.0
 _AT_LIMIT: Final = 1.01  # a bounded search ends just inside
 

@@ -37,8 +37,8 @@ def calibrate_run(
 ) -> Calibration:
     """Fit on the `cal` predictions of a run and write `calibration.json`; `test` is not read.
 
-    The `prob_` columns of all predictions that are there are brought up to date, those of test among them:
-    that uses its logits alone and is no look at what is true there.
+    The `prob_` columns of all predictions that are there are brought up to date, also those of test: this
+    uses only its logits and does not look at its true diagnoses.
     """
     path, split = run.predictions("cal"), read_split_facts(run)
     config = tomllib.loads(run.config.read_text(encoding="utf-8"))  # that of an ensemble names no method

@@ -89,7 +89,7 @@ def ensemble_members(run: RunFolder) -> list[RunFolder]:
 
 
 def made_of(run: RunFolder) -> list[RunFolder]:
-    """Return the members of an ensemble, or what is none by itself."""
+    """Return the members of an ensemble, or the run itself if it is none."""
     return ensemble_members(run) or [run]
 
 

@@ -3,8 +3,8 @@
 Here: from logits to what the model answers. Not here: the file format (`predictions`), fitting (`calibrate`).
 
 In a run's CSVs `logit_` is what the network put out and `prob_` is what the model answers, as its bundle and
-`predict` answer it: calibrated as soon as there is a `calibration.json`. Whoever reads here gets the present
-calibration, whatever was written when.
+`predict` answer it: calibrated as soon as there is a `calibration.json`. A reader gets the present
+calibration, even where a file was written before it.
 """
 
 from dataclasses import replace
@@ -23,7 +23,7 @@ def run_calibration(run: RunFolder) -> Calibration | None:
 
 
 def run_probabilities(run: RunFolder, logits: Floats) -> Floats:
-    """Return what a run answers where its network put out these logits, shape (N, C)."""
+    """Return what a run answers if its network gives these logits, shape (N, C)."""
     calibration = run_calibration(run)
     return calibration.probabilities(logits) if calibration else softmax(logits)
 

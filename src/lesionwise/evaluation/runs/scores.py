@@ -141,6 +141,15 @@ def evaluate_predictions(
     return replace(evaluation, resampled_by=by, subgroups=subgroups, gaps=gaps)
 
 
+def verify_looked_at(run: RunFolder, part: str) -> None:
+    """Make sure that `test` is used only after `evaluate --final` predicted it."""
+    if part == "test" and not run.predictions("test").is_file():
+        raise RunError(
+            f'{run.path}: its test part was not evaluated yet. Run "lesionwise evaluate {run.path} --final", '
+            "which records the look in the ledger."
+        )
+
+
 def verify_not_test(path: Path) -> None:
     """Refuse the test predictions of a run as an ordinary file: only `evaluate --final` reads them."""
     run = RunFolder(path.parent)

@@ -1,20 +1,19 @@
-"""Curves as tables: ROC, precision and recall, reliability, each with a 95 % band by lesion.
+"""Curves as tables: ROC, precision and recall, reliability, risk and coverage.
 
-Here: the numbers. Not here: areas under them (`ranking`) and drawing (`lesionwise.report`). Letters: K
-thresholds, G points of a grid.
+Here: the numbers, with a 95 % band by lesion, and the area under the risk-coverage curve. Not here: the other
+areas (`ranking`) and drawing (`lesionwise.report`). Letters: K thresholds or confidences, G points of a grid.
 
 The bands are pointwise: each point's true value lies in it 95 times of 100, the whole curve less often.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lesionwise.evaluation.scores.bootstrap import percentile_interval
-from lesionwise.evaluation.scores.cells import Cells, draw_sums, ranked
+from lesionwise.evaluation.scores.bootstrap import LEVEL, Cells, draw_sums, ranked
 from lesionwise.evaluation.scores.probability import BINS, confidence_bins
 from lesionwise.evaluation.scores.weights import (
     Floats,
@@ -30,9 +29,44 @@ from lesionwise.labels import CODES
 
 BAND_RESAMPLES: Final = 500  # a band is looked at, not quoted
 _GRID: Final = np.linspace(0, 1, 101)
+_ANSWERED: Final = np.linspace(0.05, 1, 96)  # below a twentieth, a handful of images decides
 _ROUNDING: Final = 1e-6  # of sums of single-precision weights
 
-Curve = Callable[[Floats, Floats], Floats]
+Curve = Callable[[Floats], Floats]
+"""From how many images count against and for each of K steps, shape (R, K, 2), to a curve, shape (R, G)."""
+
+
+def step_cells(step: NDArray[np.integer], right: NDArray[np.bool_]) -> Cells:
+    """Return two cells for each step that images are on: one for the wrong, one for the right."""
+    return Cells(2 * step + right, 2 * (int(step.max()) + 1))
+
+
+def exact_curve(curve: Curve, cells: Cells) -> Floats:
+    """Return the curve of the images themselves, shape (G,)."""
+    (found,) = curve(sum_by(cells.cell, cells.cells).reshape(1, -1, 2))
+    return np.asarray(found)
+
+
+def draw_bands(
+    curve: Curve,
+    cells: Mapping[str, Cells],
+    groups: Lesions,
+    truth: Integers,
+    *,
+    resamples: int = BAND_RESAMPLES,
+    seed: int = 0,
+) -> dict[str, dict[str, Floats]]:
+    """Return the bounds `low` and `high`, shape (G,), of the curve of each set of cells, by its name.
+
+    All are drawn from the same resampled lesions; where a resample has no value, it is NaN and left out.
+    """
+    drawn: dict[str, list[Floats]] = {name: [] for name in cells}
+    for sums in draw_sums(cells, groups, truth, resamples=resamples, seed=seed):
+        for name, own in sums.items():
+            drawn[name].append(curve(own.reshape(len(own), -1, 2)))
+    parts = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    bounds = {name: np.nanquantile(np.concatenate(found), parts, axis=0) for name, found in drawn.items()}
+    return {name: {"low": low, "high": high} for name, (low, high) in bounds.items()}
 
 
 def roc_table(
@@ -43,8 +77,8 @@ def roc_table(
     Returns:
         Columns `diagnosis`, `false_positive_rate` (0 to 1 in steps of 0.01), `sensitivity`, `low`, `high`.
     """
-    axes, sample = ("false_positive_rate", "sensitivity"), check_arguments(y_true, y_prob)
-    return _table(_sensitivity, axes, sample, groups, resamples=resamples)
+    axes = ("false_positive_rate", "sensitivity")
+    return _one_against_rest(_sensitivity, axes, (y_true, y_prob), groups, resamples)
 
 
 def precision_recall_table(
@@ -52,14 +86,13 @@ def precision_recall_table(
 ) -> pd.DataFrame:
     """Return precision at each recall, for each class against the rest.
 
-    It is that of the highest threshold that reaches the recall; points between are not joined by lines,
-    which would be too kind (Davis and Goadrich 2006).
+    It is that of the highest threshold that reaches the recall. Points are not joined by lines, which would
+    be too optimistic (Davis and Goadrich 2006).
 
     Returns:
         Columns `diagnosis`, `recall` (0 to 1 in steps of 0.01), `precision`, `low`, `high`.
     """
-    axes, sample = ("recall", "precision"), check_arguments(y_true, y_prob)
-    return _table(_precision, axes, sample, groups, resamples=resamples)
+    return _one_against_rest(_precision, ("recall", "precision"), (y_true, y_prob), groups, resamples)
 
 
 def reliability_table(
@@ -78,71 +111,98 @@ def reliability_table(
     """
     truth, prob = check_arguments(y_true, y_prob)
     confidence, bin_ = confidence_bins(prob, bins)
-    right = (prob.argmax(axis=1) == truth).astype(float)
-
-    cells = {"images": Cells(bin_, bins), "right": Cells(bin_, bins, right)}
-    drawn = np.concatenate(
-        [
-            ratio(sums["right"], sums["images"], undefined=np.nan)
-            for sums in draw_sums(cells, groups, truth, resamples=resamples, seed=seed)
-        ]
-    )
-    images = sum_by(bin_, bins)
-    kept = np.flatnonzero(images)
-    low, high = np.nanquantile(drawn[:, kept], [0.025, 0.975], axis=0)
-    return pd.DataFrame(
-        {
-            "images": images[kept].astype(int),
-            "confidence": sum_by(bin_, bins, values=confidence)[kept] / images[kept],
-            "accuracy": sum_by(bin_, bins, values=right)[kept] / images[kept],
-            "low": low,
-            "high": high,
-        }
-    )
-
-
-def _table(
-    curve: Curve, axes: tuple[str, str], sample: tuple[Integers, Floats], groups: Lesions, *, resamples: int
-) -> pd.DataFrame:
-    truth, prob = sample
-    drawable = [index for index in range(prob.shape[1]) if 0 < np.count_nonzero(truth == index) < len(truth)]
-    drawn: dict[int, list[Floats]] = {index: [] for index in drawable}
-    cells = {
-        str(index): _ladder(truth == index, ranked(prob[:, index], truth == index)) for index in drawable
+    _, bin_ = np.unique(bin_, return_inverse=True)  # without empty ones
+    cells = step_cells(bin_, prob.argmax(axis=1) == truth)
+    bands = draw_bands(_accuracy, {"": cells}, groups, truth, resamples=resamples, seed=seed)
+    images = np.bincount(bin_)
+    columns = {
+        "images": images,
+        "confidence": np.bincount(bin_, weights=confidence) / images,
+        "accuracy": exact_curve(_accuracy, cells),
     }
-    for sums in draw_sums(cells, groups, truth, resamples=resamples, seed=0):
-        for index in drawable:
-            drawn[index].append(curve(*_counts(sums[str(index)])))
-    tables = [pd.DataFrame(columns=["diagnosis", *axes, "low", "high"])] if not drawable else []
-    for index in drawable:
-        ladder = _ladder(truth == index, prob[:, index])
-        (value,) = curve(*_counts(sum_by(ladder.cell, ladder.cells)[None]))
-        low, high = percentile_interval(np.concatenate(drawn[index]))
-        columns = {"diagnosis": CODES[index], axes[0]: _GRID, axes[1]: value, "low": low, "high": high}
-        tables.append(pd.DataFrame(columns))
+    return pd.DataFrame({**columns, **bands[""]})
+
+
+def risk_coverage_table(
+    y_true: Truth, y_prob: Probs, groups: Lesions, *, resamples: int = BAND_RESAMPLES, seed: int = 0
+) -> pd.DataFrame:
+    """Return the `error` among the surest images, for each part of all, `answered`, from 0.05 to 1."""
+    truth, prob = check_arguments(y_true, y_prob)
+    sure, right = prob.max(axis=1), prob.argmax(axis=1) == truth
+    drawn = {"": _falling(ranked(sure, ~right), right)}
+    bands = draw_bands(_error, drawn, groups, truth, resamples=resamples, seed=seed)
+    error = exact_curve(_error, _falling(sure, right))
+    return pd.DataFrame({"answered": _ANSWERED, "error": error, **bands[""]})
+
+
+def confidence_ranks(confidence: Floats) -> tuple[int, NDArray[np.intp]]:
+    """Return the number K of distinct confidences and the place of each sample among them, surest first."""
+    levels, rank = np.unique(-confidence, return_inverse=True)
+    return len(levels), rank
+
+
+def aurc_of(counts: Floats, wrong: Floats) -> Floats:
+    """Return the area under the risk-coverage curve, from samples and wrong samples at each confidence.
+
+    It is the mean over samples of the error among those samples that are at least as sure.
+
+    Args:
+        counts: Samples at each confidence, surest first, shape (K,) or (R, K).
+
+    Returns:
+        A number in [0, 1], or shape (R,); a model whose confidence says nothing gets its error rate.
+
+    References:
+        El-Yaniv, Wiener (2010), https://jmlr.org/papers/v11/el-yaniv10a.html; Geifman, Uziel, El-Yaniv
+        (2019), https://arxiv.org/abs/1805.08206
+    """
+    answered = np.cumsum(counts, axis=-1)
+    risk = ratio(np.cumsum(wrong, axis=-1), answered)
+    return np.asarray((counts * risk).sum(-1) / answered[..., -1])
+
+
+def _one_against_rest(
+    curve: Curve, axes: tuple[str, str], sample: tuple[Truth, Probs], groups: Lesions, resamples: int
+) -> pd.DataFrame:
+    """Return the curve of each class that has samples and is not alone."""
+    truth, prob = check_arguments(*sample)
+    classes = [index for index in range(prob.shape[1]) if 0 < np.count_nonzero(truth == index) < len(truth)]
+    own = {CODES[index]: (prob[:, index], truth == index) for index in classes}
+    drawn = {code: _falling(ranked(score, positive), positive) for code, (score, positive) in own.items()}
+    bands = draw_bands(curve, drawn, groups, truth, resamples=resamples)
+    tables = [pd.DataFrame(columns=["diagnosis", *axes, "low", "high"])] if not own else []
+    for code, ladder in own.items():
+        columns = {"diagnosis": code, axes[0]: _GRID, axes[1]: exact_curve(curve, _falling(*ladder))}
+        tables.append(pd.DataFrame({**columns, **bands[code]}))
     return pd.concat(tables, ignore_index=True)
 
 
-def _ladder(positive: NDArray[np.bool_], score: Floats) -> Cells:
-    """Return two cells for each threshold, falling: what is called wrong there, and what is called right."""
-    steps, rank = np.unique(-score, return_inverse=True)
-    return Cells(2 * rank + positive, 2 * len(steps))
+def _falling(score: Floats, right: NDArray[np.bool_]) -> Cells:
+    """Return the cells of falling thresholds, one for each distinct score."""
+    return step_cells(np.unique(-score, return_inverse=True)[1], right)
 
 
-def _counts(sums: Floats) -> tuple[Floats, Floats]:
-    """Return what is called right and wrong from each threshold on, falling, shape (R, K)."""
-    called = np.cumsum(sums.reshape(len(sums), -1, 2), axis=1)
-    return called[..., 1], called[..., 0]
-
-
-def _sensitivity(right: Floats, wrong: Floats) -> Floats:
-    y = np.pad(right / right[:, -1:], ((0, 0), (1, 0)))
-    x = np.pad(wrong / wrong[:, -1:], ((0, 0), (1, 0)))
+def _sensitivity(counts: Floats) -> Floats:
+    called = np.cumsum(counts, axis=1)
+    x, y = np.moveaxis(np.pad(called / called[:, -1:], ((0, 0), (1, 0), (0, 0))), 2, 0)
     return np.stack([np.interp(_GRID, *row) for row in zip(x, y, strict=True)])
 
 
-def _precision(right: Floats, wrong: Floats) -> Floats:
+def _precision(counts: Floats) -> Floats:
+    wrong, right = np.moveaxis(np.cumsum(counts, axis=1), 2, 0)
     recall, precision = right / right[:, -1:], ratio(right, right + wrong)
     reached = np.stack([np.searchsorted(row, _GRID - _ROUNDING) for row in recall])
     first = np.maximum(reached, np.argmax(right > 0, axis=1)[:, None])  # recall 0: the first true alarm
     return np.take_along_axis(precision, np.minimum(first, recall.shape[1] - 1), axis=1)
+
+
+def _accuracy(counts: Floats) -> Floats:
+    return ratio(counts[..., 1], counts.sum(axis=2), undefined=np.nan)
+
+
+def _error(counts: Floats) -> Floats:
+    """Return the error when at least each part of the grid is answered."""
+    wrong, right = np.moveaxis(np.cumsum(counts, axis=1), 2, 0)
+    answered = wrong + right
+    reached = np.stack([np.searchsorted(row, _ANSWERED - _ROUNDING) for row in answered / answered[:, -1:]])
+    return np.take_along_axis(ratio(wrong, answered), np.minimum(reached, answered.shape[1] - 1), axis=1)

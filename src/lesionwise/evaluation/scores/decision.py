@@ -1,14 +1,13 @@
 """Scores of the decision: each looks at the most probable class alone.
 
-Here: one function per score, all read off the confusion matrix. Not here: scores of the ranking (`ranking`)
-and of the probabilities (`probability`), intervals (`bootstrap`) and files (`evaluation`).
+Here: what confusion matrices show, and scores of predictions that are read off theirs. Not here: scores of
+the ranking (`ranking`) and of the probabilities (`probability`), and intervals (`bootstrap`).
 
-Every score takes `weights`, a row per resample that says how often each sample was drawn. Without them the
-score of the sample itself is returned; with them one score per resample, computed at once.
+A score of predictions takes `weights`, a row per resample that says how often each sample was drawn. Without
+them the score of the sample itself is returned; with them one score per resample, computed at once.
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
@@ -64,25 +63,6 @@ def macro_recall_score(y_true: Truth, y_prob: Probs, weights: Weights | None = N
     return np.asarray(recall_per_class(y_true, y_prob, weights).mean(-1))
 
 
-def of_confusion(measure: Callable[[Floats], Floats]) -> Callable[..., Floats]:
-    """Return the score of predictions that a measure of their confusion matrix gives."""
-
-    def score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
-        return measure(confusion_matrix(y_true, y_prob, weights))
-
-    return score
-
-
-def macro(per_class: Callable[[Floats], Floats]) -> Callable[..., Floats]:
-    """Return the score that is the plain mean of a measure over all classes."""
-    return of_confusion(lambda confusion: np.asarray(per_class(confusion).mean(-1)))
-
-
-def weighted(per_class: Callable[[Floats], Floats]) -> Callable[..., Floats]:
-    """Return the score that is the mean of a measure over all classes, by class size."""
-    return of_confusion(partial(weighted_of, per_class))
-
-
 def accuracy_of(confusion: Floats) -> Floats:
     """Return the accuracy that confusion matrices of shape (..., C, C) show."""
     return np.asarray(_diagonal(confusion).sum(-1) / confusion.sum((-2, -1)))
@@ -106,8 +86,8 @@ def f1_of(confusion: Floats) -> Floats:
 def specificity_of(confusion: Floats) -> Floats:
     """Return the specificities that confusion matrices (..., C, C) show; 0 if all samples are of the class.
 
-    With a rare class it is close to 1 for any model: of 10,015 images 115 are dermatofibromas, and never
-    saying so has specificity 1.
+    With a rare class it is close to 1 for any model: 115 of 10,015 images are dermatofibromas, and a model
+    that never answers so has specificity 1.
     """
     others = confusion.sum((-2, -1))[..., None] - confusion.sum(-1)
     false_alarms = confusion.sum(-2) - _diagonal(confusion)

@@ -1,10 +1,10 @@
 """All scores of a set of predictions, each with its interval: what `scores.json` holds.
 
-Here: `evaluate` and its result. Not here: how a score is defined (`decision`, `ranking`, `probability`,
-`selective`), and working it out for all resamples (`resampled`).
+Here: `evaluate`, its result, and the scores of all resamples at once. Not here: how a score is defined
+(`decision`, `ranking`, `probability`, `curves`), and its interval (`bootstrap`).
 
 A new score is a function in one of these files, its name in `OVERALL` or `PER_CLASS`, and its line in
-`resampled`.
+`_scores`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,49 +14,33 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lesionwise.evaluation.scores import decision as scores
-from lesionwise.evaluation.scores import probability, ranking, selective
+from lesionwise.evaluation.scores import curves, decision, probability, ranking
 from lesionwise.evaluation.scores.arguments import scoring_arrays
 from lesionwise.evaluation.scores.bootstrap import (
+    MANY,
     RESAMPLES,
+    Cells,
     Estimate,
+    draw_sums,
     effective_lesions,
     fraction_estimate,
+    in_steps,
     resample_weights,
     spread_estimate,
 )
-from lesionwise.evaluation.scores.resampled import draw_all, score_all
-from lesionwise.evaluation.scores.weights import Lesions, Probs, Truth
+from lesionwise.evaluation.scores.weights import Floats, Integers, Lesions, Probs, Truth, sum_by
 from lesionwise.files import JsonRecord
 from lesionwise.labels import CODES
 
-Score = Callable[[ArrayLike, ArrayLike, ArrayLike | None], NDArray[np.float64]]
+Score = Callable[[ArrayLike, ArrayLike, ArrayLike | None], Floats]
 Scores = Mapping[str, Score]
 
-OVERALL: Final[Scores] = {
-    "balanced_accuracy": scores.balanced_accuracy_score,
-    "accuracy": scores.accuracy_score,
-    "macro_precision": scores.macro(scores.precision_of),
-    "macro_recall": scores.macro_recall_score,
-    "macro_f1": scores.macro(scores.f1_of),
-    "weighted_precision": scores.weighted(scores.precision_of),
-    "weighted_recall": scores.weighted(scores.recall_of),
-    "weighted_f1": scores.weighted(scores.f1_of),
-    "macro_auc": ranking.macro_auc_score,
-    "macro_average_precision": ranking.macro_average_precision_score,
-    "log_loss": probability.log_loss,
-    "brier": probability.brier_loss,
-    "ece": probability.expected_calibration_error,
-    "aurc": selective.aurc_loss,
-}
-PER_CLASS: Final[Scores] = {
-    "precision": scores.of_confusion(scores.precision_of),
-    "recall": scores.recall_per_class,
-    "specificity": scores.of_confusion(scores.specificity_of),
-    "f1": scores.of_confusion(scores.f1_of),
-    "auc": ranking.auc_per_class,
-    "average_precision": ranking.average_precision_per_class,
-}
+OVERALL: Final[tuple[str, ...]] = (
+    *("balanced_accuracy", "accuracy", "macro_precision", "macro_recall", "macro_f1"),
+    *("weighted_precision", "weighted_recall", "weighted_f1", "macro_auc", "macro_average_precision"),
+    *("log_loss", "brier", "ece", "aurc"),
+)
+PER_CLASS: Final = ("precision", "recall", "specificity", "f1", "auc", "average_precision")
 MEANS: Final = {
     "balanced_accuracy": "recall",
     "macro_precision": "precision",
@@ -163,7 +147,7 @@ def evaluate(
         overall=_overall(measured, rests_on),
         per_class=_per_class(measured, rests_on),
         support={code: int(count) for code, count in zip(CODES, support, strict=True)},
-        confusion=scores.confusion_matrix(truth, prob).astype(int).tolist(),
+        confusion=decision.confusion_matrix(truth, prob).astype(int).tolist(),
         baseline=_baseline(truth),
         undefined=_undefined(measured),
     )
@@ -181,13 +165,11 @@ class Measured:
 
     lesion: NDArray[np.intp]
     defined: dict[str, NDArray[np.bool_]]
-    values: dict[str, NDArray[np.float64]]
-    drawn: dict[str, NDArray[np.float64]]
+    values: dict[str, Floats]
+    drawn: dict[str, Floats]
 
 
-def measure(
-    truth: NDArray[np.int64], prob: NDArray[np.float64], lesions: NDArray[Any], *, resamples: int, seed: int
-) -> Measured:
+def measure(truth: Integers, prob: Floats, lesions: NDArray[Any], *, resamples: int, seed: int) -> Measured:
     """Work out every score that is defined, for the images and for each resample.
 
     A mean over diagnoses is that over the diagnoses that have images, and is left out if there is none.
@@ -195,26 +177,24 @@ def measure(
     _, lesion = np.unique(lesions, return_inverse=True)
     values, defined = score_all(truth, prob), _defined(truth, prob)
     drawn = draw_all(truth, prob, lesion, resamples=resamples, seed=seed)
-    for name, of in MEANS.items():
-        if defined[of].any():
-            over = defined[of] & defined["recall"]
-            values[name] = values[of][over].mean()
-            drawn[name] = drawn[of][:, over].mean(axis=1)
+    for name, over in _averaged(defined).items():
+        values[name] = values[MEANS[name]][over].mean()
+        drawn[name] = drawn[MEANS[name]][:, over].mean(axis=1)
     return Measured(lesion, defined, values, drawn)
 
 
 def draw_scores(
     of: Scores, y_true: Truth, y_prob: Probs, groups: Lesions, *, resamples: int = RESAMPLES, seed: int = 0
-) -> dict[str, NDArray[np.float64]]:
+) -> dict[str, Floats]:
     """Return each score of each resample, shape (R,) or (R, C); the same seed draws the same lesions."""
-    drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in of}
+    drawn: dict[str, list[Floats]] = {name: [] for name in of}
     for weights in resample_weights(groups, y_true, resamples=resamples, seed=seed):
         for name, score in of.items():
             drawn[name].append(score(y_true, y_prob, weights))
     return {name: np.concatenate(blocks) for name, blocks in drawn.items()}
 
 
-def _defined(truth: NDArray[np.int64], prob: NDArray[np.float64]) -> dict[str, NDArray[np.bool_]]:
+def _defined(truth: Integers, prob: Floats) -> dict[str, NDArray[np.bool_]]:
     """Return, for each score of a diagnosis, the diagnoses that have it among these images."""
     present = np.bincount(truth, minlength=len(CODES)) > 0
     called = np.bincount(prob.argmax(axis=1), minlength=len(CODES)) > 0
@@ -229,6 +209,11 @@ def _defined(truth: NDArray[np.int64], prob: NDArray[np.float64]) -> dict[str, N
     }
 
 
+def _averaged(defined: Mapping[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:
+    """Return the diagnoses that each mean is taken over, shape (C,), without the means that have none."""
+    return {name: defined[of] & defined["recall"] for name, of in MEANS.items() if defined[of].any()}
+
+
 def _undefined(measured: Measured) -> list[str]:
     means = [name for name in MEANS if name not in measured.values]
     return means + [
@@ -239,13 +224,11 @@ def _undefined(measured: Measured) -> list[str]:
     ]
 
 
-def _lesions_per_class(
-    truth: NDArray[np.int64], prob: NDArray[np.float64], lesion: NDArray[np.intp]
-) -> dict[str, NDArray[np.int64]]:
+def _lesions_per_class(truth: Integers, prob: Floats, lesion: NDArray[np.intp]) -> dict[str, Integers]:
     """Return, for each score, the number of lesions that it rests on in each class."""
     called = prob.argmax(axis=1)
 
-    def count(inside: Callable[[int], NDArray[np.bool_]]) -> NDArray[np.int64]:
+    def count(inside: Callable[[int], NDArray[np.bool_]]) -> Integers:
         return np.array([np.count_nonzero(np.bincount(lesion[inside(index)])) for index in range(len(CODES))])
 
     return {
@@ -255,26 +238,20 @@ def _lesions_per_class(
     }
 
 
-def _overall(measured: Measured, rests_on: Mapping[str, NDArray[np.int64]]) -> dict[str, Estimate]:
-    estimates = {}
+def _overall(measured: Measured, rests_on: Mapping[str, Integers]) -> dict[str, Estimate]:
+    values, drawn, averaged = measured.values, measured.drawn, _averaged(measured.defined)
+    estimates = {"ece": probability.calibration_estimate(values["gaps"], drawn["gaps"])}
     for name in OVERALL:
-        if name == "ece":
-            estimates[name] = probability.calibration_estimate(
-                measured.values["gaps"], measured.drawn["gaps"]
-            )
-        elif name in MEANS and name in measured.values:
-            of = MEANS[name]
-            over = measured.defined[of] & measured.defined["recall"]
-            effective = effective_lesions(measured.drawn[of][:, over], rests_on[of][over])
-            estimates[name] = fraction_estimate(float(measured.values[name]), measured.drawn[name], effective)
-        elif name not in MEANS:
-            estimates[name] = spread_estimate(float(measured.values[name]), measured.drawn[name])
-    return estimates
+        if name in averaged:
+            of, over = MEANS[name], averaged[name]
+            effective = effective_lesions(drawn[of][:, over], rests_on[of][over])
+            estimates[name] = fraction_estimate(float(values[name]), drawn[name], effective)
+        elif name in values and name not in MEANS:
+            estimates[name] = spread_estimate(float(values[name]), drawn[name])
+    return {name: estimates[name] for name in OVERALL if name in estimates}
 
 
-def _per_class(
-    measured: Measured, rests_on: Mapping[str, NDArray[np.int64]]
-) -> dict[str, dict[str, Estimate]]:
+def _per_class(measured: Measured, rests_on: Mapping[str, Integers]) -> dict[str, dict[str, Estimate]]:
     return {
         code: {
             name: fraction_estimate(
@@ -289,14 +266,72 @@ def _per_class(
     }
 
 
-def _baseline(y_true: NDArray[np.int64]) -> dict[str, float]:
+def _baseline(y_true: Integers) -> dict[str, float]:
     """Score the constant answer of each diagnosis's frequency, which calls everything the commonest."""
     frequency = np.bincount(y_true, minlength=len(CODES)) / len(y_true)
     always = np.tile(frequency, (len(y_true), 1))
     values, defined = score_all(y_true, always), _defined(y_true, always)
-    found = {name: float(values[name]) for name in OVERALL if name not in MEANS and name != "ece"}
-    found["ece"] = float(np.abs(values["gaps"]).sum())
-    for name, of in MEANS.items():
-        if defined[of].any():
-            found[name] = float(values[of][defined[of] & defined["recall"]].mean())
-    return {name: found[name] for name in OVERALL if name in found}
+    values["ece"] = np.abs(values["gaps"]).sum()
+    values |= {name: values[MEANS[name]][over].mean() for name, over in _averaged(defined).items()}
+    return {name: float(values[name]) for name in OVERALL if name in values}
+
+
+def score_all(truth: Integers, prob: Floats) -> dict[str, Floats]:
+    """Return every score of the images, each a number or of shape (C,), and the `gaps` of calibration."""
+    tables = _tables(truth, prob)
+    sums = {name: sum_by(table.cell, table.cells, values=table.values) for name, table in tables.items()}
+    return _scores(sums, prob.shape[1])
+
+
+def draw_all(
+    truth: Integers, prob: Floats, lesion: NDArray[np.intp], *, resamples: int, seed: int
+) -> dict[str, Floats]:
+    """Return every score of every resample, each of shape (R,) or (R, C)."""
+    tables = _tables(truth, prob, coarse=len(truth) > MANY)
+    blocks = [
+        _scores(sums, prob.shape[1])
+        for sums in draw_sums(tables, lesion, truth, resamples=resamples, seed=seed)
+    ]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def _tables(truth: Integers, prob: Floats, *, coarse: bool = False) -> dict[str, Cells]:
+    called, classes = prob.argmax(axis=1), prob.shape[1]
+    right, none = called == truth, np.zeros(len(truth), np.intp)
+    confidence, bin_ = probability.confidence_bins(prob)
+    levels, rank = curves.confidence_ranks(in_steps(confidence, ~right) if coarse else confidence)
+    tables = {
+        "confusion": Cells(truth * classes + called, classes**2),
+        "log_loss": Cells(none, 1, probability.surprises(truth, prob)),
+        "brier": Cells(none, 1, probability.squared_distances(truth, prob)),
+        "gaps": Cells(bin_, probability.BINS, right - confidence),
+        "sure": Cells(rank, levels),
+        "sure_and_wrong": Cells(rank, levels, (~right).astype(float)),
+    }
+    for index in range(classes):
+        positive, score = truth == index, prob[:, index]
+        cell, steps = ranking.ladder_cells(positive, in_steps(score, positive) if coarse else score)
+        tables[f"ladder {index}"] = Cells(cell, 3 * steps + 1)
+    return tables
+
+
+def _scores(sums: Mapping[str, Floats], classes: int) -> dict[str, Floats]:
+    confusion = sums["confusion"].reshape(*sums["confusion"].shape[:-1], classes, classes)
+    images = confusion.sum((-2, -1))
+    ladders = [ranking.climb(sums[f"ladder {index}"]) for index in range(classes)]
+    return {
+        "accuracy": decision.accuracy_of(confusion),
+        "precision": decision.precision_of(confusion),
+        "recall": decision.recall_of(confusion),
+        "specificity": decision.specificity_of(confusion),
+        "f1": decision.f1_of(confusion),
+        "weighted_precision": decision.weighted_of(decision.precision_of, confusion),
+        "weighted_recall": decision.weighted_of(decision.recall_of, confusion),
+        "weighted_f1": decision.weighted_of(decision.f1_of, confusion),
+        "auc": np.stack([ranking.auc_of(*ladder) for ladder in ladders], axis=-1),
+        "average_precision": np.stack([ranking.average_precision_of(*ladder) for ladder in ladders], axis=-1),
+        "log_loss": sums["log_loss"][..., 0] / images,
+        "brier": sums["brier"][..., 0] / images,
+        "gaps": sums["gaps"] / images[..., None],
+        "aurc": curves.aurc_of(sums["sure"], sums["sure_and_wrong"]),
+    }

@@ -32,7 +32,7 @@ class Spread:
 
 
 def mean_over_folds(values: Sequence[float], *, ratio: float, most: float = 1.0) -> Spread:
-    """Return the mean of a score over folds with an interval that knows that folds share training images.
+    """Return the mean of a score over folds; the interval accounts for the training images that folds share.
 
     Two of k folds have most of their training images in common, so their scores are not independent, and the
     usual standard error is too small. To 1 / J, Nadeau and Bengio add the ratio of test to training images:
@@ -55,10 +55,10 @@ def mean_over_folds(values: Sequence[float], *, ratio: float, most: float = 1.0)
 
 
 def mean_over_seeds(values: Sequence[float], *, most: float = 1.0) -> Spread:
-    """Return the mean of a score over seeds on one split: what chance in training is worth, and nothing else.
+    """Return the mean of a score over seeds on one split: the effect of chance in training, and nothing else.
 
-    The interval says where the mean of many seeds lies on these very images; how sure a score is on other
-    lesions only the lesion bootstrap says.
+    The interval says where the mean of many seeds lies on these very images. Only the lesion bootstrap says
+    how sure a score is on other lesions.
 
     Args:
         most: The greatest value the score can have, to which the interval is cut.

@@ -2,9 +2,9 @@
 
 Not here: the scores of each (`subgroups`).
 
-Lesions are resampled over the whole set, once for both sides of every gap: a lesion whose photographs stand
-on both sides moves both. The gap in accuracy is given a second time with the diagnoses held equal: what the
-subgroup's images would score at everybody else's recalls, taken off. What is left is no matter of some
+Lesions are resampled over the whole set, once for both sides of every gap: a lesion with photographs on both
+sides changes both. The gap in accuracy is given a second time with the diagnoses held equal: the accuracy
+less what the subgroup's images would score at the recalls of all others. This gap does not come from one
 subgroup holding more melanomas.
 """
 
@@ -15,7 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lesionwise.evaluation.scores.bootstrap import RESAMPLES, draw, simultaneous_estimates
+from lesionwise.evaluation.scores.bootstrap import (
+    RESAMPLES,
+    Estimate,
+    resample_weights,
+    simultaneous_estimates,
+)
 from lesionwise.evaluation.scores.decision import accuracy_score, recall_per_class
 from lesionwise.evaluation.scores.subgroups import (
     LEAST_LESIONS,
@@ -31,7 +36,7 @@ from lesionwise.evaluation.scores.weights import Floats, Integers, Lesions, Prob
 from lesionwise.wording import counted
 
 ADJUSTED: Final = "accuracy_given_diagnosis"
-_SAID: Final = {
+_TITLES: Final = {
     "accuracy": "accuracy",
     ADJUSTED: "accuracy with the diagnoses held equal",
     "malignant_auc": "AUC of malignant against benign",
@@ -43,12 +48,12 @@ Gap = Callable[[Floats | None], Floats]
 def evaluate_gaps(
     y_true: Truth, y_prob: Probs, groups: Lesions, table: pd.DataFrame, *, resamples: int = RESAMPLES
 ) -> list[dict[str, Any]]:
-    """Hold each subgroup against all other images whose value is known.
+    """Compare each subgroup with all other images whose value is known.
 
     Returns:
         A row per gap: `column`, `value`, `score`, the subgroup's score less that of the others as `gap`
-        (value, low and high; all intervals hold at once), and whether it is `beyond_chance`. Gaps of which a
-        side rests on fewer than `LEAST_LESIONS` lesions are left out.
+        (value, low and high; all intervals hold at once), and whether it is `beyond_chance`. Gaps are
+        left out where one side rests on fewer than `LEAST_LESIONS` lesions.
     """
     truth, prob, lesions = np.asarray(y_true), np.asarray(y_prob, float), np.asarray(groups)
     rows: list[dict[str, Any]] = []
@@ -65,12 +70,11 @@ def evaluate_gaps(
     if not gaps:
         return []
     found = np.array([float(gap(None)) for gap in gaps])
-
-    def measure(weights: NDArray[np.float32]) -> Floats:
-        return np.stack([gap(np.asarray(weights, float)) for gap in gaps], axis=1)
-
-    drawn = draw(measure, lesions, truth, resamples=resamples)
-    estimates = simultaneous_estimates(found, np.nan_to_num(drawn))
+    drawn = [
+        np.stack([gap(np.asarray(weights, float)) for gap in gaps], axis=1)
+        for weights in resample_weights(lesions, truth, resamples=resamples)
+    ]
+    estimates = simultaneous_estimates(found, np.nan_to_num(np.concatenate(drawn)))
     return [
         {**row, "gap": vars(gap), "beyond_chance": gap.low > 0 or gap.high < 0}
         for row, gap in zip(rows, estimates, strict=True)
@@ -90,11 +94,7 @@ def describe_gaps(gaps: list[dict[str, Any]]) -> list[str]:
     for row in clear:
         by_subgroup.setdefault((row["column"], row["value"]), []).append(row)
     for (column, value), rows in by_subgroup.items():
-        found = ", ".join(
-            f"{_SAID[row['score']]} {row['gap']['value']:+.2f} "
-            f"({row['gap']['low']:+.2f} to {row['gap']['high']:+.2f})"
-            for row in rows
-        )
+        found = ", ".join(f"{_TITLES[row['score']]} {Estimate(**row['gap']):+.2f}" for row in rows)
         mix = {row["score"] for row in rows} == {"accuracy"}
         why = "; with the diagnoses held equal, it is within chance" if mix else ""
         whose = describe_subgroup(column, value)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, percentile_interval
+from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, block_size, percentile_interval
 from lesionwise.evaluation.scores.weights import (
     Floats,
     Integers,
@@ -27,11 +27,7 @@ from lesionwise.evaluation.scores.weights import (
 )
 
 BINS: Final = 15  # as in Guo et al. (2017), https://arxiv.org/abs/1706.04599
-_LEAST: Final = float(
-    np.finfo(float).eps
-)  # as scikit-learn clips: the worst answer costs 36 nats, not infinity
-
-_BLOCK_BYTES: Final = 4_000_000  # as in `bootstrap`
+_LEAST: Final = float(np.finfo(float).eps)  # as in scikit-learn: the worst answer costs 36 nats
 
 
 def log_loss(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
@@ -61,10 +57,10 @@ def brier_loss(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> 
 def expected_calibration_error(
     y_true: Truth, y_prob: Probs, weights: Weights | None = None, *, bins: int = BINS
 ) -> Floats:
-    """Return how far confidence is from accuracy on average, as it falls out of the sample.
+    """Return how far confidence is from accuracy on average in the sample, without correction.
 
-    Chance alone makes it larger than zero for a perfectly calibrated model, the more so the fewer samples;
-    `calibration_estimate` takes that off.
+    Chance alone makes it larger than zero for a perfectly calibrated model, and more so with fewer samples;
+    `calibration_estimate` corrects that.
 
     References:
         Naeini, Cooper, Hauskrecht (2015), https://doi.org/10.1609/aaai.v29i1.9602; equal-mass bins after
@@ -152,7 +148,7 @@ class EceBand:
     """The plain calibration error, and where that of a perfectly calibrated model lies 95 times of 100.
 
     Attributes:
-        value: As it falls out of the sample, nothing taken off.
+        value: Error of the sample, without correction.
     """
 
     value: float
@@ -174,8 +170,8 @@ def ece_band(
 
     The model states the same confidences about the same photographs of the same lesions, and each photograph
     is right with the chance that it states. Photographs of a lesion are right or wrong together as far as
-    that allows: a lesion draws one number, and those are right whose confidence lies above it. Drawn apart,
-    they would give a band too narrow for any model.
+    that allows: one number is drawn for a lesion, and its photographs with a higher confidence are right.
+    Independent draws would give a band too narrow for any model.
 
     References:
         Consistency resampling: Bröcker, Smith (2007), https://doi.org/10.1175/WAF993.1; Vaicenavicius et
@@ -186,7 +182,7 @@ def ece_band(
     names, lesion = np.unique(np.asarray(groups), return_inverse=True)
     stated = sum_by(bin_, BINS, values=confidence)
     rng = np.random.default_rng(seed)
-    block = max(1, _BLOCK_BYTES // (8 * len(truth)))
+    block = block_size(2 * len(truth))  # numbers of twice the size
     errors = []
     for start in range(0, resamples, block):
         number = rng.random((min(block, resamples - start), len(names)))

@@ -3,8 +3,6 @@
 Not here: the curves themselves (`curves`). Letters: K distinct probabilities of the class's own samples.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -15,8 +13,8 @@ def auc_per_class(y_true: Truth, y_prob: Probs, weights: Weights | None = None) 
     """Return, for each class against the rest, the area under the ROC curve.
 
     It is the chance that a sample of the class has a higher probability of it than a sample of another
-    class, ties counting half. It knows no threshold and no prevalence: a rare class can have 0.95 here and
-    still be wrong in most of its alarms.
+    class, ties counting half. It depends on no threshold and no prevalence: a rare class can have 0.95 here
+    although most of its alarms are false.
 
     Returns:
         Shape (C,) or (R, C), 0.5 is what chance gives; NaN where a class has no sample or all of them.
@@ -24,22 +22,9 @@ def auc_per_class(y_true: Truth, y_prob: Probs, weights: Weights | None = None) 
     References:
         Hanley and McNeil (1982), https://doi.org/10.1148/radiology.143.1.7063747
     """
-    return _per_class(auc_of, y_true, y_prob, weights)
-
-
-def average_precision_per_class(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
-    """Return, for each class against the rest, the precision averaged over the steps of recall.
-
-    Its chance level is the prevalence of the class, so that values of two classes, or of two data sets, do
-    not compare.
-
-    Returns:
-        Shape (C,) or (R, C); NaN where a class has no sample.
-
-    References:
-        Davis and Goadrich (2006), https://doi.org/10.1145/1143844.1143874
-    """
-    return _per_class(average_precision_of, y_true, y_prob, weights)
+    truth, prob = check_arguments(y_true, y_prob)
+    classes = range(prob.shape[1])
+    return np.stack([auc_of(*_rank(truth == c, prob[:, c], weights)) for c in classes], axis=-1)
 
 
 def macro_auc_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
@@ -47,20 +32,9 @@ def macro_auc_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None
     return np.asarray(auc_per_class(y_true, y_prob, weights).mean(-1))
 
 
-def macro_average_precision_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
-    """Return the mean of the classes' average precisions."""
-    return np.asarray(average_precision_per_class(y_true, y_prob, weights).mean(-1))
-
-
 def binary_auc_score(positive: ArrayLike, score: ArrayLike, weights: Weights | None = None) -> Floats:
     """Return the area under the ROC curve of a yes-or-no question; NaN where all answers are the same."""
     return auc_of(*_rank(np.asarray(positive, bool), np.asarray(score, float), weights))
-
-
-def _per_class(score: Callable[..., Floats], y_true: Truth, y_prob: Probs, weights: Weights | None) -> Floats:
-    truth, prob = check_arguments(y_true, y_prob)
-    classes = range(prob.shape[1])
-    return np.stack([score(*_rank(truth == c, prob[:, c], weights)) for c in classes], axis=-1)
 
 
 def _rank(positive: NDArray[np.bool_], score: Floats, weights: Weights | None) -> tuple[Floats, ...]:
@@ -104,7 +78,14 @@ def auc_of(at: Floats, tied: Floats, below: Floats, negatives: Floats) -> Floats
 
 
 def average_precision_of(at: Floats, _tied: Floats, below: Floats, negatives: Floats) -> Floats:
-    """Return the average precision; arguments as `climb` returns them."""
+    """Return the precision averaged over the steps of recall; arguments as `climb` returns them.
+
+    Its chance level is the prevalence of the class, so values of two classes, or of two data sets, cannot be
+    compared. It is NaN where a class has no sample.
+
+    References:
+        Davis and Goadrich (2006), https://doi.org/10.1145/1143844.1143874
+    """
     found = np.cumsum(at[..., ::-1], axis=-1)[..., ::-1]
     alarms = negatives - below  # a threshold at a score calls what is tied with it too
     precision = ratio(found, found + alarms)

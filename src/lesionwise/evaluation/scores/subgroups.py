@@ -59,6 +59,11 @@ AGE_BANDS: Final = {0: "under 30", 30: "30 to 44", 45: "45 to 59", 60: "60 to 74
 SKIN_TONES: Final = {-90: "dark", -30: "brown", 10: "tan", 28: "intermediate", 41: "light", 55: "very light"}
 """Least individual typology angle of each band, in degrees: Del Bino and Bernerd (2013),
 https://doi.org/10.1111/bjd.12529"""
+_BANDS: Final[Mapping[str, tuple[Mapping[int, str], float]]] = {
+    "age": (AGE_BANDS, np.inf),
+    "skin_tone": (SKIN_TONES, 90.001),
+}
+"""Columns of numbers, with the least number of each band and an upper limit of all."""
 _MANY: Final = 3  # photographs of a lesion that are counted as many
 LEAST_LESIONS: Final = 10  # below it an interval spans nearly everything
 _MALIGNANT: Final = [INDEX[code] for code in MALIGNANT]
@@ -83,17 +88,13 @@ SCORES: Final[Mapping[str, Score]] = {
 }
 
 
-def age_band(age: pd.Series) -> pd.Series:
-    """Return the band of each age in years; "unknown" where it is missing or no number."""
-    return _bands(age, AGE_BANDS, most=np.inf)
+def bands_of(column: str, values: pd.Series) -> pd.Series:
+    """Return the band of each age in years, or of each typology angle in degrees; "unknown" if missing.
 
-
-def skin_tone_band(angle: pd.Series) -> pd.Series:
-    """Return the band of each individual typology angle in degrees; "unknown" where it is missing."""
-    return _bands(angle, SKIN_TONES, most=90.001)
-
-
-def _bands(values: pd.Series, names: Mapping[int, str], *, most: float) -> pd.Series:
+    Args:
+        column: "age" or "skin_tone".
+    """
+    names, most = _BANDS[column]
     numbers = pd.to_numeric(values, errors="coerce")
     bands = pd.cut(numbers, [*names, most], right=False, labels=list(names.values()))
     return bands.astype(object).where(bands.notna(), UNKNOWN).astype(str)
@@ -151,23 +152,17 @@ def subgroup_values(table: pd.DataFrame, column: str, groups: NDArray[Any]) -> N
         _, lesion, count = np.unique(groups, return_inverse=True, return_counts=True)
         words = np.array([str(number) for number in range(_MANY)] + [f"{_MANY} or more"], object)
         return np.asarray(words[np.minimum(count, _MANY)[lesion]], object)
-    if column == "age":
-        return age_band(table["age"]).to_numpy(object)
-    if column == "skin_tone":
-        return skin_tone_band(table["skin_tone"]).to_numpy(object)
+    if column in _BANDS:
+        return bands_of(column, table[column]).to_numpy(object)
     text = table[column].fillna("").astype(str).str.strip().str.lower()
     return text.replace("", "unknown").to_numpy(object)
 
 
 def ordered_values(column: str, values: NDArray[np.object_]) -> list[str]:
-    """Return the subgroups of a column: what has an order as it rises, all else by size; unknown last."""
+    """Return the subgroups of a column from low to high, or by size if they have no order; unknown last."""
     names, counts = np.unique(values.astype(str), return_counts=True)
     size = dict(zip(names.tolist(), counts.tolist(), strict=True))
-    scales = {
-        "age": list(AGE_BANDS.values()),
-        "skin_tone": list(SKIN_TONES.values()),
-        PHOTOGRAPHS: sorted(size),
-    }
+    scales = {name: list(bands.values()) for name, (bands, _) in _BANDS.items()} | {PHOTOGRAPHS: sorted(size)}
     rank = {name: index for index, name in enumerate(scales.get(column, []))}
     return sorted(size, key=lambda name: (name == UNKNOWN, rank.get(name, -size[name]), name))
 

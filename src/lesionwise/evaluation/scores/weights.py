@@ -19,8 +19,7 @@ Lesions = ArrayLike
 Weights = ArrayLike
 """`weights`: number of times that each sample counts, shape (R, N), a row for each resample."""
 
-
-_SUM_TOLERANCE = 1e-3  # four written decimals stay within it
+SUM_TOLERANCE = 1e-3  # four written decimals stay within it
 
 
 def check_arguments(y_true: Truth, y_prob: Probs) -> tuple[Integers, Floats]:
@@ -41,7 +40,7 @@ def check_arguments(y_true: Truth, y_prob: Probs) -> tuple[Integers, Floats]:
 
 def check_probabilities(y_prob: Floats) -> None:
     """Make sure that each row is a distribution: no number is negative, and they sum to 1."""
-    fine = (y_prob >= 0) & (np.abs(y_prob.sum(axis=1, keepdims=True) - 1) < _SUM_TOLERANCE)
+    fine = (y_prob >= 0) & (np.abs(y_prob.sum(axis=1, keepdims=True) - 1) < SUM_TOLERANCE)
     if not fine.all():
         row = _first_bad(fine)
         raise ValueError(

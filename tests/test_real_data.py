@@ -15,8 +15,7 @@ from lesionwise.execution import Execution
 from lesionwise.labels import CODES
 from lesionwise.split.assign import make_split
 from lesionwise.split.groups import lesion_groups
-from lesionwise.split.split_file import Split, read_split
-from lesionwise.split.verify import verify_split
+from lesionwise.split.split_file import Split, read_split, verify_split
 
 REFERENCE_SHA256 = "f154f556c9433d972c0102e6456ef9facde681c1d8fcb36b9b96bf709116f2b1"
 

@@ -21,7 +21,6 @@ from PIL import Image
 
 from lesionwise.bundle.engine import BATCH, Engine, load_model
 from lesionwise.data.pictures import Picture, find_pictures
-from lesionwise.data.workspace import usable_cores
 from lesionwise.evaluation.compare import compare
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.scores.bootstrap import (
@@ -33,6 +32,7 @@ from lesionwise.evaluation.scores.bootstrap import (
 )
 from lesionwise.evaluation.scores.evaluate import evaluate
 from lesionwise.evaluation.scores.ranking import binary_auc_score
+from lesionwise.execution import usable_cores
 from lesionwise.files import atomic_path
 from lesionwise.gallery.gallery import COLUMNS, NOTHING_ALIKE, About, Gallery, unit_length
 from lesionwise.labels import CODES, INDEX

@@ -19,7 +19,7 @@ from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.evaluation.scores.evaluate import evaluate
 from lesionwise.models import probe
 from lesionwise.recipe import load_recipe
-from lesionwise.split.folds import fold_split
+from lesionwise.split.assign import fold_split
 from lesionwise.split.split_file import read_split
 
 Array = NDArray[Any]

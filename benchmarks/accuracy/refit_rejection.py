@@ -22,7 +22,7 @@ from lesionwise.bundle.description import Accepted, Description
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import assemble, read_bundle, write_bundle
 from lesionwise.data.dataset import Dataset, read_dataset
-from lesionwise.data.foreign import FOREIGN, change_camera, draw_foreign
+from lesionwise.data.foreign import FOREIGN, change_camera
 from lesionwise.evaluation.rejection import Rejection, fit_rejection
 from lesionwise.export.graph import without_traces
 from lesionwise.labels import INDEX
@@ -83,7 +83,7 @@ class Pictures:
         for place, kind in enumerate(FOREIGN):
             for number in range(count):
                 image_id = self.train[(place * count + number) % len(self.train)]
-                yield draw_foreign(self.read(image_id), np.random.default_rng([2, place, number]), kind)
+                yield FOREIGN[kind](self.read(image_id), np.random.default_rng([2, place, number]))
 
     def all(self) -> dict[str, Callable[[], Iterator[np.ndarray]]]:
         return {

@@ -8,8 +8,7 @@ from sklearn.model_selection import train_test_split
 
 from lesionwise.data.known_lesions import known_lesions
 from lesionwise.labels import CODES
-from lesionwise.split.check import check_split
-from lesionwise.split.verdict import describe_check
+from lesionwise.split.check import check_split, describe_check
 
 SEEDS = 100
 

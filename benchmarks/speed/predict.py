@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from lesionwise.bundle.engine import BATCH, Engine, load_model
 from lesionwise.data.images import read_image
 from lesionwise.data.pictures import find_pictures
-from lesionwise.data.workspace import usable_cores
+from lesionwise.execution import usable_cores
 from lesionwise.predict.files import Output, predict_files
 from lesionwise.recipe import load_recipe
 from lesionwise.run_folder import open_run_folder

@@ -37,8 +37,7 @@ from lesionwise.progress import Progress
 from lesionwise.recipe import load_recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.assign import make_split
-from lesionwise.split.split_file import write_split
-from lesionwise.split.verify import verify_split
+from lesionwise.split.split_file import verify_split, write_split
 from lesionwise.training.run import train
 
 SHARES = np.array([327, 514, 1099, 115, 1113, 6705, 142]) / 10_015  # of HAM10000, in the order of CODES

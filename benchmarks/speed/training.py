@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 
 from lesionwise.data.dataset import read_dataset
-from lesionwise.data.workspace import usable_cores
+from lesionwise.execution import usable_cores
 from lesionwise.files import read_json
 from lesionwise.labels import CODES
 from lesionwise.recipe import Recipe, load_recipe

@@ -8,7 +8,6 @@ References:
 """
 
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from importlib import import_module
@@ -19,7 +18,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import override
 
 from lesionwise.encoding import encoded
 from lesionwise.errors import DataError, ImageError, needing
@@ -40,34 +38,13 @@ _ROWS: Final = 1024  # of a table that are read at a time
 _IMAGES: Final = 32
 
 
-class Packed(ABC):
-    """A file that packs a table, and images if it has any.
-
-    Attributes:
-        header: Its columns. Where images are packed, `image` is the name of each image.
-    """
-
-    header: tuple[str, ...]
-    has_images: bool
-
-    @abstractmethod
-    def columns(self, texts: Collection[str] | None = None) -> Iterator[Columns]:
-        """Yield blocks of rows as the values of each column, `texts` as text; None or NaN is missing."""
-
-    @abstractmethod
-    def images(self) -> Iterator[ReadImage]:
-        """Yield what reads the file of each image, in the order of the rows."""
-
-
-def open_packed(path: Path) -> Packed:
-    """Return the table of a Parquet file or of DermaMNIST."""
-    return Parquet(path) if path.suffix.lower() == PARQUET else DermaMnist(path)
-
-
-class Parquet(Packed):
+class Parquet:
     """A Parquet file: columns of text and numbers, and `image` with bytes, alone or beside a path.
 
     Numbered labels are given by the names that the library `datasets` notes in the file.
+
+    Attributes:
+        header: Its columns. Where images are packed, `image` is the name of each image.
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,32 +61,30 @@ class Parquet(Packed):
         self.header = tuple(name for name in schema.names if name not in lost)
         self._label_names = _label_names(schema.metadata or {})
 
-    @override
     def columns(self, texts: Collection[str] | None = None) -> Iterator[Columns]:
+        """Yield blocks of rows as the values of each column, `texts` as text; None or NaN is missing."""
         first = 0
         wanted = [name for name in self.header if name != _IMAGE or not self.has_images]
         read = [*wanted, *([f"{_IMAGE}.path"] if self._has_paths else [])]
-        with self._open() as file:
-            for batch in self._batches(file, _ROWS, read):
-                rows = {name: self._values(batch.column(name), name, texts) for name in wanted}
-                if self.has_images:
-                    paths = batch.column(_IMAGE).to_pylist() if self._has_paths else [{}] * len(batch)
-                    rows[_IMAGE] = [
-                        (path or {}).get("path") or f"{self.path.stem}_{row:05d}"
-                        for row, path in enumerate(paths, first)
-                    ]
-                first += len(batch)
-                yield {name: rows[name] for name in self.header}
+        for batch in self._batches(_ROWS, read):
+            rows = {name: self._values(batch.column(name), name, texts) for name in wanted}
+            if self.has_images:
+                paths = batch.column(_IMAGE).to_pylist() if self._has_paths else [{}] * len(batch)
+                rows[_IMAGE] = [
+                    (path or {}).get("path") or f"{self.path.stem}_{row:05d}"
+                    for row, path in enumerate(paths, first)
+                ]
+            first += len(batch)
+            yield {name: rows[name] for name in self.header}
 
-    @override
     def images(self) -> Iterator[ReadImage]:
+        """Yield what reads the file of each image, in the order of the rows."""
         if _IMAGE not in self.header:
             raise DataError(
                 f"{self.path}: expected a column {_IMAGE} but found {', '.join(self.header) or 'none'}."
             )
-        with self._open() as file:
-            for batch in self._batches(file, _IMAGES, [_IMAGE]):
-                yield from (partial(_content, cell) for cell in batch.column(0))
+        for batch in self._batches(_IMAGES, [_IMAGE]):
+            yield from (partial(_content, cell) for cell in batch.column(0))
 
     def _open(self) -> Any:  # noqa: ANN401 (Arrow's)
         try:
@@ -117,9 +92,10 @@ class Parquet(Packed):
         except (OSError, ValueError) as error:  # Arrow's own errors are both
             raise self._unreadable(error) from error
 
-    def _batches(self, file: Any, rows: int, columns: list[str]) -> Iterator[Any]:  # noqa: ANN401 (Arrow's)
+    def _batches(self, rows: int, columns: list[str]) -> Iterator[Any]:
         try:
-            yield from file.iter_batches(rows, columns=columns)
+            with self._open() as file:
+                yield from file.iter_batches(rows, columns=columns)
         except OSError as error:
             raise self._unreadable(error) from error
 
@@ -137,7 +113,7 @@ class Parquet(Packed):
         return column.to_numpy(zero_copy_only=False)
 
 
-class DermaMnist(Packed):
+class DermaMnist:
     """DermaMNIST of any size: `train_images`, `train_labels` and so on, without ids."""
 
     header: tuple[str, ...] = (_IMAGE, "dx", "split")
@@ -145,13 +121,7 @@ class DermaMnist(Packed):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            with np.load(path) as packed:
-                self._labels = [packed[f"{part}_labels"].ravel() for part in PARTS]
-        except (OSError, TypeError, ValueError, KeyError, BadZipFile) as error:
-            raise DataError(
-                f"{path}: expected train_images, train_labels and so on of DermaMNIST but {error}."
-            ) from error
+        self._labels = [labels.ravel() for labels in _arrays(path, [f"{part}_labels" for part in PARTS])]
         numbers = np.concatenate(self._labels)
         wrong = numbers[~np.isin(numbers, range(len(CODES)))]
         if len(wrong):
@@ -160,18 +130,22 @@ class DermaMnist(Packed):
                 f"{wrong[0]}."
             )
 
-    @override
     def columns(self, texts: Collection[str] | None = None) -> Iterator[Columns]:
+        """Yield the rows of each part as the values of each column."""
         del texts  # all are
         for part, labels in zip(PARTS, self._labels, strict=True):
             names = [f"{part}_{row:05d}" for row in range(len(labels))]
             yield {_IMAGE: names, "dx": np.asarray(CODES)[labels].tolist(), "split": [part] * len(labels)}
 
-    @override
     def images(self) -> Iterator[ReadImage]:
+        """Yield what makes a PNG file of each image, in the order of the rows."""
         for part, labels in zip(PARTS, self._labels, strict=True):
             pixels = _Pixels(self.path, f"{part}_images", len(labels))
             yield from (partial(pixels.png, row) for row in range(len(labels)))
+
+
+Packed = Parquet | DermaMnist
+"""A file that packs a table, and images if it has any."""
 
 
 class _Pixels:
@@ -185,21 +159,27 @@ class _Pixels:
     def png(self, row: int) -> bytes:
         with self._lock:
             if self._pixels is None:
-                self._pixels = self._unpack()
+                [self._pixels] = _arrays(self._path, [self._name])
+                if len(self._pixels) != self._count:
+                    raise DataError(
+                        f"{self._path}: expected one label for each image but found "
+                        f"{counted(self._count, 'label')} of {counted(len(self._pixels), 'image')} in "
+                        f"{self._name}."
+                    )
         return encoded(self._pixels[row], "PNG")
 
-    def _unpack(self) -> NDArray[np.uint8]:
-        try:
-            with np.load(self._path) as packed:
-                pixels: NDArray[np.uint8] = packed[self._name]
-        except (OSError, TypeError, ValueError, KeyError, BadZipFile) as error:
-            raise DataError(f"{self._path}: expected {self._name} but {error}.") from error
-        if len(pixels) != self._count:
-            raise DataError(
-                f"{self._path}: expected one label for each image but found "
-                f"{counted(self._count, 'label')} of {counted(len(pixels), 'image')} in {self._name}."
-            )
-        return pixels
+
+def open_packed(path: Path) -> Packed:
+    """Return the table of a Parquet file or of DermaMNIST."""
+    return Parquet(path) if path.suffix.lower() == PARQUET else DermaMnist(path)
+
+
+def _arrays(path: Path, names: list[str]) -> list[NDArray[Any]]:
+    try:
+        with np.load(path) as packed:
+            return [packed[name] for name in names]
+    except (OSError, TypeError, ValueError, KeyError, BadZipFile) as error:
+        raise DataError(f"{path}: expected {', '.join(names)} of DermaMNIST but {error}.") from error
 
 
 def import_arrow(part: str = "") -> "ModuleType":

@@ -18,7 +18,7 @@ from lesionwise.data.known_lesions import (
     known_lesions,
     reference_parts,
 )
-from lesionwise.data.layouts.lesions import declare_own_lesions
+from lesionwise.data.layouts.listing import declare_own_lesions
 from lesionwise.errors import DataError, FindingsError
 from lesionwise.labels import CODES
 

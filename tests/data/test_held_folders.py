@@ -21,7 +21,7 @@ from lesionwise.errors import DataError, FindingsError
 from lesionwise.labels import CODES
 from lesionwise.split.assign import make_split
 from lesionwise.split.groups import lesion_groups
-from lesionwise.split.verify import verify_split
+from lesionwise.split.split_file import verify_split
 
 SAME = [name for name in held.HELD if name != "DermaMNIST"]
 LEFT_OUT = {

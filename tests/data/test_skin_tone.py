@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from lesionwise.data.lab import rgb_to_lab
-from lesionwise.data.skin_tone import typology_angle
+from lesionwise.data.skin_tone import rgb_to_lab, typology_angle
 
 LIGHT, TAN, DARK = (224, 172, 140), (176, 126, 92), (90, 56, 40)
 

@@ -28,8 +28,7 @@ from lesionwise.experiments.leakage import measure_leakage
 from lesionwise.files import read_json, write_json
 from lesionwise.report.html import write_report
 from lesionwise.run_folder import RunFolder
-from lesionwise.split.assign import make_split
-from lesionwise.split.folds import fold_split
+from lesionwise.split.assign import fold_split, make_split
 from lesionwise.split.split_file import read_split, write_split
 from lesionwise.training import prepare as training_prepare
 from lesionwise.training.ledger import predict_test_together

@@ -10,7 +10,7 @@ import pytest
 from conftest import Lesionwise, make_recipe
 from lesionwise.bundle.description import image_digest
 from lesionwise.bundle.load import read_bundle
-from lesionwise.data.harmless import HARMLESS
+from lesionwise.data.perturbations import HARMLESS
 from lesionwise.errors import RunError
 from lesionwise.evaluation.runs.calibrate import calibrate_run
 from lesionwise.evaluation.runs.scores import evaluate_part

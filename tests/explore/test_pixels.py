@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import NotedProgress
-from lesionwise.data.lab import rgb_to_lab
+from lesionwise.data.skin_tone import rgb_to_lab
 from lesionwise.execution import Execution
 from lesionwise.explore.feature_map import map_features
 from lesionwise.explore.figures import sample_rows, thumbnail_sheet

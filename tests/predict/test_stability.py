@@ -5,8 +5,8 @@ from conftest import NotedProgress
 from lesionwise.bundle import precision
 from lesionwise.bundle.engine import Engine
 from lesionwise.data.dataset import Dataset
-from lesionwise.data.harmless import HARMLESS
 from lesionwise.data.images import open_image
+from lesionwise.data.perturbations import HARMLESS
 from lesionwise.predict import stability
 from lesionwise.predict.stability import stability_of
 from lesionwise.split.groups import lesion_groups

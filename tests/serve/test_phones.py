@@ -11,7 +11,7 @@ from PIL import Image, features
 from typer.testing import CliRunner
 
 from lesionwise.cli.app import app
-from lesionwise.data import heif
+from lesionwise.data import images
 from lesionwise.data.images import read_image
 from lesionwise.errors import ImageError, MissingExtraError
 from lesionwise.serve import uploads
@@ -20,12 +20,12 @@ from lesionwise.serve.uploads import verify_kind
 from serve.drawn_model import DARK, LIGHT, picture
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(400)
-needs_heif = pytest.mark.skipif(not heif.READS_HEIC, reason="pillow-heif is not installed")
+needs_heif = pytest.mark.skipif(not images.READS_HEIC, reason="pillow-heif is not installed")
 needs_avif = pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
 
 
 def heic(color: tuple[int, int, int], **save: object) -> bytes:
-    heif.prepare_heic()
+    images.prepare_heic()
     file = io.BytesIO()
     Image.new("RGB", (320, 240), color).save(file, "HEIF", **save)
     return file.getvalue()
@@ -64,7 +64,7 @@ def test_without_the_extra_a_heic_file_is_refused_by_name(monkeypatch: pytest.Mo
     with pytest.raises(Problem, match="lacks the extra “heif”"):
         verify_kind(HEIC)
     monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
-    heif.prepare_heic.cache_clear()
+    images.prepare_heic.cache_clear()
     with pytest.raises(MissingExtraError, match=r"lesionwise\[heif\]"):
         read_image(HEIC, (8, 8))
 
@@ -74,8 +74,8 @@ def camera_roll(tmp_path: Path) -> Path:
     """A folder as a phone leaves it: one file of each of its formats, in capitals too."""
     folder = tmp_path / "roll"
     folder.mkdir()
-    (folder / "IMG_1.HEIC").write_bytes(heic(DARK) if heif.READS_HEIC else HEIC)
-    (folder / "IMG_2.heif").write_bytes(heic(LIGHT) if heif.READS_HEIC else HEIC)
+    (folder / "IMG_1.HEIC").write_bytes(heic(DARK) if images.READS_HEIC else HEIC)
+    (folder / "IMG_2.heif").write_bytes(heic(LIGHT) if images.READS_HEIC else HEIC)
     (folder / "IMG_3.avif").write_bytes(picture(DARK, (320, 240), "AVIF"))
     return folder
 
@@ -101,7 +101,7 @@ def test_without_the_extra_a_folder_s_heic_files_are_listed_with_its_name(
     camera_roll: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
-    heif.prepare_heic.cache_clear()
+    images.prepare_heic.cache_clear()
     code, ids, reasons = predict(camera_roll)
     assert (code, ids) == (1, ["IMG_3"])
     assert sorted(reasons) == ["IMG_1", "IMG_2"]

@@ -13,10 +13,9 @@ from lesionwise.data.known_lesions import known_lesions
 from lesionwise.errors import DataError
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.labels import CODES
-from lesionwise.split.check import SplitCheck, check_split
+from lesionwise.split.check import SplitCheck, check_split, describe_check
 from lesionwise.split.groups import CONFIRMED_PAIRS
 from lesionwise.split.id_lists import read_ids, read_lesion_table
-from lesionwise.split.verdict import describe_check
 
 TABLE = pd.DataFrame(
     {

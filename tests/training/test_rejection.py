@@ -9,7 +9,7 @@ import pytest
 
 from conftest import make_recipe
 from lesionwise.bundle.engine import Engine
-from lesionwise.data.foreign import FOREIGN, draw_foreign
+from lesionwise.data.foreign import FOREIGN
 from lesionwise.data.images import read_image
 from lesionwise.errors import RunError
 from lesionwise.evaluation.rejection import SEEN, fit_members, has_numbers, run_rejection
@@ -97,7 +97,7 @@ def test_the_bundle_lets_lesion_images_pass_and_stops_others(
     files = sorted(drawn_folder.rglob("*.jpg"))[::4]
     known = np.stack([read_image(path, (24, 32)) for path in files])
     strange = [
-        draw_foreign(known[number], np.random.default_rng(number), kind)
+        FOREIGN[kind](known[number], np.random.default_rng(number))
         for kind in FOREIGN
         for number in range(len(known))
     ]

@@ -24,7 +24,7 @@ from lesionwise.bundle.runtimes import Pixels, Runtime
 from lesionwise.data.images import read_image
 from lesionwise.data.phantom.diagnoses import draw_lesion
 from lesionwise.data.phantom.photograph import draw_lots_for_skin, take_photograph
-from lesionwise.data.workspace import usable_cores
+from lesionwise.execution import usable_cores
 from lesionwise.labels import CODES
 from lesionwise.progress import SILENT, Progress, Stages
 

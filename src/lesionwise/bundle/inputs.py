@@ -16,8 +16,7 @@ from typing_extensions import TypeIs
 
 from lesionwise.data.containers import is_image_name
 from lesionwise.data.images import Pixels, rgb_pixels
-from lesionwise.data.pictures import TABLES_OF_IMAGES, find_pictures
-from lesionwise.data.storage import SCHEME
+from lesionwise.data.pictures import SCHEME, TABLES_OF_IMAGES, find_pictures
 from lesionwise.errors import ImageError
 
 

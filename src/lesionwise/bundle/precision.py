@@ -9,8 +9,8 @@ from typing import Final, Literal
 
 from lesionwise.bundle.description import Description, Precision, PrecisionCheck
 from lesionwise.bundle.runtimes import Runtime, import_openvino
-from lesionwise.data.workspace import describe_processor
 from lesionwise.errors import BundleError
+from lesionwise.execution import describe_processor
 
 Wished = Precision | Literal["auto"]
 FASTEST_FIRST: Final[tuple[Precision, ...]] = ("int8", "bf16")

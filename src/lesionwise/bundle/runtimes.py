@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from lesionwise.bundle.description import Precision
 from lesionwise.bundle.int8 import Ranges, round_convolutions
 from lesionwise.bundle.texts import printable
-from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import BundleError, MissingExtraError, needing
+from lesionwise.execution import usable_cores
 
 Runtime = Literal["openvino", "onnxruntime"]
 RUNTIMES: Final[tuple[Runtime, ...]] = ("openvino", "onnxruntime")

@@ -10,8 +10,8 @@ from pathlib import Path
 from shutil import disk_usage
 from typing import NoReturn
 
-from lesionwise.data.workspace import default_cache_root
 from lesionwise.errors import LesionwiseError, needing
+from lesionwise.execution import default_cache_root
 
 _INTERRUPTED = 130  # what shells give for Ctrl-C
 

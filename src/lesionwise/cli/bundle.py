@@ -298,7 +298,7 @@ def benchmark(
     from lesionwise.bundle.benchmark import draw_images, measure_paces
     from lesionwise.bundle.engine import load_model
     from lesionwise.data.pictures import find_pictures
-    from lesionwise.data.workspace import processor_name, usable_cores
+    from lesionwise.execution import processor_name, usable_cores
 
     engine = load_model(bundle)
     if images:
@@ -386,7 +386,7 @@ def _download() -> Path:
     """Return the folder of HAM10000 beside the image caches, filled where that was not done before."""
     from lesionwise.data.download.obtain import download_set
     from lesionwise.data.download.sources import Set
-    from lesionwise.data.workspace import default_cache_root
+    from lesionwise.execution import default_cache_root
 
     folder = default_cache_root().parent / "ham10000"
     print_note(f"No --data was given: HAM10000 (2.8 GB) is downloaded to {folder}, unless it is there.")

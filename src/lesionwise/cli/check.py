@@ -53,10 +53,9 @@ def check(
     from lesionwise.errors import DataError
     from lesionwise.evaluation.predictions import read_predictions
     from lesionwise.evaluation.runs.scores import verify_not_test
-    from lesionwise.split.check import check_split
+    from lesionwise.split.check import check_split, describe_check
     from lesionwise.split.groups import lesion_groups
     from lesionwise.split.id_lists import part_column, read_ids, read_lesion_table, with_shipped
-    from lesionwise.split.verdict import describe_check
     from lesionwise.tables import read_table
 
     order = classes.split(",") if classes else None

@@ -79,7 +79,7 @@ def audit(
         from lesionwise.gallery.gallery import load_gallery
         from lesionwise.gallery.labels_in_doubt import doubt_findings
 
-        further = doubt_findings(load_gallery(gallery), found.image_ids)
+        further = doubt_findings(load_gallery(gallery), found.dataset.table["image_id"])
         found = replace(found, findings=(*found.findings, *further))
     if out:
         from lesionwise.data.audit.page import write_audit
@@ -101,7 +101,7 @@ def lesions(
     """Declare that no lesion was photographed twice, for a folder that does not name its lesions."""
     folder = options.with_part(folder, part)
     from lesionwise.data.layouts import read_listing, real_folder
-    from lesionwise.data.layouts.lesions import declare_own_lesions
+    from lesionwise.data.layouts.listing import declare_own_lesions
 
     if not each_image:
         raise DataError(
@@ -164,10 +164,10 @@ def _describe_check(folder: Path, found: Any) -> str:  # noqa: ANN401 (a FolderC
 
 def _describe_audit(found: Any) -> str:  # noqa: ANN401 (an Audit, imported late)
     errors = sum(finding.severity == "error" for finding in found.findings)
-    counts = f"{counted(found.images, 'image')} of {counted(found.lesions, 'lesion')}, layout {found.layout}"
+    data, known = found.dataset, found.known_pairs
+    counts = f"{counted(found.images, 'image')} of {counted(found.lesions, 'lesion')}, layout {data.layout}"
     verdict = f"{counted(errors, 'error')}, {counted(len(found.findings) - errors, 'warning')}"
-    lines = [f"{found.folder}: {counts}; {verdict}.", *map(str, found.findings), *found.notes, found.columns]
-    known = found.known_pairs
+    lines = [f"{data.folder}: {counts}; {verdict}.", *map(str, found.findings), *data.notes, data.columns]
     if known.get("known"):
         pairs, candidates = counted(known["known"], "known pair"), counted(known["candidates"], "candidate")
         lines.append(

@@ -64,7 +64,7 @@ def gallery(
         raise LesionwiseError(f"{out}: is there already. Pass --append, --force or another --out.")
     from lesionwise.bundle.engine import load_model
     from lesionwise.data.dataset import read_dataset
-    from lesionwise.data.workspace import usable_cores
+    from lesionwise.execution import usable_cores
     from lesionwise.files import sole_writer
     from lesionwise.gallery.gallery import load_gallery
     from lesionwise.predict.gallery import make_gallery

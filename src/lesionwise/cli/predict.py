@@ -120,7 +120,7 @@ def predict(
     _verify_record(record, model)
     from lesionwise.bundle.engine import load_model
     from lesionwise.bundle.rendering import DISCLAIMER, warnings_about
-    from lesionwise.data.workspace import usable_cores
+    from lesionwise.execution import usable_cores
     from lesionwise.predict.metadata import read_metadata_table, same_for_all
     from lesionwise.predict.writing import HeatmapWriter, absolute_path
 

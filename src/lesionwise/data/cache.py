@@ -19,7 +19,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from filelock import FileLock
@@ -29,9 +29,8 @@ from numpy.typing import NDArray
 from lesionwise.data.dataset import Dataset
 from lesionwise.data.findings import Finding, raise_findings
 from lesionwise.data.images import image_rule, read_content, read_image
-from lesionwise.data.workspace import default_cache_root, usable_cores
 from lesionwise.errors import DataError, ImageError
-from lesionwise.execution import Execution
+from lesionwise.execution import Execution, default_cache_root, usable_cores
 from lesionwise.files import atomic_path, blamed_on, write_text
 from lesionwise.progress import Progress
 from lesionwise.wording import counted
@@ -77,14 +76,14 @@ def open_cache(
     execution: Execution = Execution(),
 ) -> ImageCache:
     """Return the pixels of a data set, decoding only what was never decoded."""
-    builder = _builder(dataset, size, steps, execution)
-    folder, workers = builder.folder, execution.workers or usable_cores()
-    if not builder.is_whole(workers):
+    builder = _Builder(dataset, size, steps, execution)
+    folder = builder.folder
+    if not builder.is_whole():
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / "lock", mode=0o666):  # the second of two commands waits
-                if not builder.is_whole(workers):
-                    builder.build(workers, execution.progress)
+                if not builder.is_whole():
+                    builder.build(execution.progress)
         except OSError as error:
             if error.errno not in _NOT_WRITABLE:
                 raise
@@ -93,7 +92,7 @@ def open_cache(
                 f"{error.strerror}. Set LESIONWISE_CACHE to a folder that you can write to."
             ) from error
     pixels = np.load(builder.pixels, mmap_mode="r")
-    return ImageCache(pixels, _fingerprint(dataset, builder.noted_hashes()), folder)
+    return ImageCache(pixels, builder.fingerprint(builder.noted_hashes()), folder)
 
 
 def release_pages(pixels: NDArray[Any]) -> None:
@@ -114,22 +113,16 @@ def data_fingerprint(
     execution: Execution = Execution(),
 ) -> str:
     """Return the fingerprint of a data set, with hashes from its cache where that is whole."""
-    builder = _builder(dataset, size, steps, execution)
+    builder = _Builder(dataset, size, steps, execution)
     hashes = builder.noted_hashes()
     if len(hashes) < len(builder.paths):
-        with ThreadPoolExecutor(execution.workers or usable_cores()) as pool:
+        with ThreadPoolExecutor(builder.workers) as pool:
             hashes = list(pool.map(lambda path: sha256(read_content(path)).hexdigest(), builder.paths))
-    return _fingerprint(dataset, hashes)
+    return builder.fingerprint(hashes)
 
 
-@dataclass(frozen=True)
-class _Chunk:
-    """What the journal keeps of some rows.
-
-    Attributes:
-        checksum: CRC-32 of their pixels, eight hexadecimal digits.
-        hashes: SHA-256 of each row's file.
-    """
+class _Chunk(NamedTuple):
+    """What the journal keeps of some rows: CRC-32 of their pixels as hexadecimal, SHA-256 of each file."""
 
     checksum: str
     hashes: list[str]
@@ -139,35 +132,41 @@ class _Builder:
     """Fills one cache folder."""
 
     def __init__(
-        self, source: str, paths: list[Path], size: tuple[int, int], steps: tuple[str, ...], folder: Path
+        self, dataset: Dataset, size: tuple[int, int], steps: tuple[str, ...], execution: Execution
     ) -> None:
-        self.source = source
-        self.paths = paths
+        self.dataset = dataset
+        self.paths = dataset.paths
         self.size = size
         self.steps = steps
-        self.folder = folder
-        self.pixels = folder / _PIXELS
-        self.part = folder / "pixels.part"
-        self.journal = folder / "journal"
+        self.workers = execution.workers or usable_cores()
+        key = sha256(f"{image_rule(steps)} {size} {CHUNK} {_FORMAT}".encode())
+        for image_id, path in zip(dataset.table["image_id"], self.paths, strict=True):
+            status = path.stat()
+            key.update(f"\n{image_id} {status.st_size} {status.st_mtime_ns}".encode())
+        name = f"{key.hexdigest()[:16]}-{size[0]}x{size[1]}"
+        self.folder = Path(execution.cache_root or default_cache_root()) / name
+        self.pixels = self.folder / _PIXELS
+        self.part = self.folder / "pixels.part"
+        self.journal = self.folder / "journal"
 
     @property
     def starts(self) -> range:
         """The first row of each chunk."""
         return range(0, len(self.paths), CHUNK)
 
-    def is_whole(self, workers: int) -> bool:
+    def is_whole(self) -> bool:
         """Return whether the file is there and every chunk has the checksum that was noted."""
-        return len(self._sound_chunks(self.pixels, workers)) == len(self.starts)
+        return len(self._sound_chunks(self.pixels)) == len(self.starts)
 
-    def build(self, workers: int, progress: Progress) -> None:
+    def build(self, progress: Progress) -> None:
         """Decode what is missing or damaged, and give the file its name when nothing is."""
         if self.pixels.exists():
             self.pixels.replace(self.part)
-        done = self._sound_chunks(self.part, workers)
+        done = self._sound_chunks(self.part)
         write_text(self.journal, "".join(_journal_line(start, chunk) for start, chunk in done.items()))
         offset = self._open_part()
         faults: dict[str, str] = {}
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(self.workers) as pool:
             pending = {
                 pool.submit(self._decode_chunk, offset, start) for start in self.starts if start not in done
             }
@@ -184,7 +183,7 @@ class _Builder:
                     progress.on_work("reading images", read, len(self.paths))
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
-        raise_findings(_unreadable(faults), self.source)
+        raise_findings(_unreadable(faults), str(self.dataset.folder))
         self.part.replace(self.pixels)
 
     def read_journal(self) -> dict[int, _Chunk]:
@@ -204,16 +203,20 @@ class _Builder:
 
     def noted_hashes(self) -> list[str]:
         """Return the SHA-256 of each file as far as it was noted, in the order of rows."""
-        noted = self.read_journal()
-        return [value for start in sorted(noted) for value in noted[start].hashes]
+        return [value for _, chunk in sorted(self.read_journal().items()) for value in chunk.hashes]
 
-    def _sound_chunks(self, file: Path, workers: int) -> dict[int, _Chunk]:
+    def fingerprint(self, hashes: list[str]) -> str:
+        rows = self.dataset.table[["image_id", "lesion_id", "dx"]].itertuples(index=False)
+        lines = (f"{' '.join(row)} {value}\n" for row, value in zip(rows, hashes, strict=True))
+        return sha256("".join(lines).encode()).hexdigest()
+
+    def _sound_chunks(self, file: Path) -> dict[int, _Chunk]:
         """Return the chunks whose pixels have the checksum that was noted."""
         noted = self.read_journal()
         pixels = self._map(file) if noted else None
         if pixels is None:
             return {}
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(self.workers) as pool:
             found = pool.map(lambda start: _checksum(pixels[start : start + CHUNK].data), noted)
             return {
                 start: chunk
@@ -273,34 +276,8 @@ def _journal_line(start: int, chunk: _Chunk) -> str:
     return f"{line} {_checksum(line.encode())}\n"
 
 
-def _builder(
-    dataset: Dataset, size: tuple[int, int], steps: tuple[str, ...], execution: Execution
-) -> _Builder:
-    paths = dataset.paths
-    key = _key(dataset, paths, size, image_rule(steps))
-    folder = Path(execution.cache_root or default_cache_root()) / f"{key}-{size[0]}x{size[1]}"
-    return _Builder(str(dataset.folder), paths, size, steps, folder)
-
-
-def _key(dataset: Dataset, paths: list[Path], size: tuple[int, int], rule: str) -> str:
-    digest = sha256(f"{rule} {size} {CHUNK} {_FORMAT}".encode())
-    for image_id, path in zip(dataset.table["image_id"], paths, strict=True):
-        status = path.stat()
-        digest.update(f"\n{image_id} {status.st_size} {status.st_mtime_ns}".encode())
-    return digest.hexdigest()[:16]
-
-
-def _fingerprint(dataset: Dataset, hashes: list[str]) -> str:
-    rows = dataset.table[["image_id", "lesion_id", "dx"]].itertuples(index=False)
-    lines = (f"{' '.join(row)} {value}\n" for row, value in zip(rows, hashes, strict=True))
-    return sha256("".join(lines).encode()).hexdigest()
-
-
 def _unreadable(faults: dict[str, str]) -> list[Finding]:
-    if not faults:
-        return []
     reasons = "; ".join(f"{image} {reason}" for image, reason in list(faults.items())[:3])
     message = f"{counted(len(faults), 'image')} cannot be read ({reasons})"
-    return [
-        Finding("D007", "error", message, "Download them again, or remove their rows.", ids=tuple(faults))
-    ]
+    remedy = "Download them again, or remove their rows."
+    return [Finding("D007", "error", message, remedy, ids=tuple(faults))] if faults else []

@@ -33,8 +33,13 @@ def is_image_name(name: PurePath) -> bool:
     return name.suffix.lower() in IMAGE_SUFFIXES | UNREAD_SUFFIXES and not name.name.startswith(".")
 
 
-def refuse_unread(suffix: str) -> bytes:
-    """Raise for a picture of a kind that is not read."""
+def reader_of(name: PurePath, read: ReadImage) -> ReadImage:
+    """Return what reads a picture, or what raises for a picture of a kind that is not read."""
+    suffix = name.suffix.lower()
+    return partial(_refuse, suffix) if suffix in UNREAD_SUFFIXES else read
+
+
+def _refuse(suffix: str) -> bytes:
     raise ImageError(f"is a {suffix} file, which lesionwise does not read. Convert it to PNG or JPEG")
 
 
@@ -52,12 +57,7 @@ def _in_zip(path: Path) -> Iterator[tuple[str, ReadImage]]:
     for member in archive.infolist():
         name = PurePosixPath(member.filename)
         if not member.is_dir() and is_image_name(name) and "__MACOSX" not in name.parts:
-            suffix = name.suffix.lower()
-            unread = suffix in UNREAD_SUFFIXES
-            yield (
-                member.filename,
-                partial(refuse_unread, suffix) if unread else partial(_read_member, archive, member),
-            )
+            yield member.filename, reader_of(name, partial(_read_member, archive, member))
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
@@ -101,16 +101,13 @@ def _in_hdf5(path: Path) -> Iterator[tuple[str, ReadImage]]:
 def _read_dataset(file: Any, name: str) -> bytes:  # noqa: ANN401 (of h5py, an extra)
     """Return the bytes of an image file, which ISIC 2024 keeps as one scalar for each image."""
     try:
-        return _bytes_of(file[name])
+        found = file[name]
+        if not hasattr(found, "dtype") or found.ndim > 1 or (found.ndim and found.dtype != np.uint8):
+            raise ImageError("expected the bytes of an image file, as in train-image.hdf5 of ISIC 2024")
+        verify_bytes(found.nbytes)
+        value = found[()]
     except (OSError, KeyError) as error:  # what h5py raises for damage
         raise ImageError(f"cannot be read from its file: {error}") from error
-
-
-def _bytes_of(dataset: Any) -> bytes:  # noqa: ANN401 (of h5py, an extra)
-    if not hasattr(dataset, "dtype") or dataset.ndim > 1 or (dataset.ndim and dataset.dtype != np.uint8):
-        raise ImageError("expected the bytes of an image file, as in train-image.hdf5 of ISIC 2024")
-    verify_bytes(dataset.nbytes)
-    value = dataset[()]
     return value if isinstance(value, bytes) else np.asarray(value).tobytes()
 
 

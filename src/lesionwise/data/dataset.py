@@ -18,11 +18,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from lesionwise.data.findings import Finding, check_listing, raise_findings
-from lesionwise.data.folders import PENDING
 from lesionwise.data.layouts import Listing, read_listing
 from lesionwise.errors import DataError
 from lesionwise.labels import INDEX
 
+PENDING = ".download"  # in a folder whose download is not finished
 COLUMNS = ("image_id", "lesion_id", "dx", "dx_type", "age", "sex", "localization", "path")
 ORIGINALS = ("original_image_id", "original_lesion_id")
 """What the merged collections called an image and its lesion; several names stand between semicolons."""

@@ -27,10 +27,7 @@ Pixels = NDArray[np.uint8]
 
 _PREAMBLE: Final = 128  # bytes that may hold anything
 _PREFIX: Final = b"DICM"
-_DEFLATED: Final = (
-    "1.2.840.10008.1.2.1.99",
-    "1.2.840.10008.1.2.8.1",
-)  # unpack to any size before a limit counts
+_DEFLATED: Final = ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.8.1")  # unpack before a limit counts
 _RLE: Final = "1.2.840.10008.1.2.5"
 _DECODERS: Final = {  # one each, so that pixels do not depend on what else is installed
     "1.2.840.10008.1.2.4.50": "pillow",  # JPEG
@@ -49,16 +46,9 @@ _PALETTE_TAGS: Final = tuple(
     for kind, what in (("", "Descriptor"), ("", "Data"), ("Segmented", "Data"))
 )
 _TAGS: Final = (
-    *(
-        "SamplesPerPixel",
-        "PhotometricInterpretation",
-        "PlanarConfiguration",
-        "NumberOfFrames",
-        "Rows",
-        "Columns",
-    ),
-    *("PixelAspectRatio", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", *_PALETTE_TAGS),
-    *("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("PlanarConfiguration", "PixelAspectRatio", "PixelRepresentation", "BitsAllocated", "BitsStored"),
+    *("HighBit", *_PALETTE_TAGS, "PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
 )
 
 

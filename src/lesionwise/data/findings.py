@@ -3,6 +3,7 @@
 Not here: reading a folder (`layouts`) and judging pixels.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -16,6 +17,7 @@ from lesionwise.wording import counted, shortened
 REQUIRED_COLUMNS: Final = ("lesion_id", "image_id", "dx")
 OLDEST_YEARS: Final = 110
 _SHOWN: Final = 12  # places named in a message; the finding itself holds all
+Severity = Literal["error", "warning"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Finding:
     """
 
     code: str
-    severity: Literal["error", "warning"]
+    severity: Severity
     message: str
     remedy: str
     rows: tuple[int | str, ...] = ()
@@ -64,17 +66,8 @@ def check_listing(listing: Listing) -> list[Finding]:
     missing = [column for column in REQUIRED_COLUMNS if column not in listing.table]
     if missing:
         return [_missing_columns(listing, missing)]
-    checks = (
-        _empty_ids,
-        _duplicate_ids,
-        _unknown_diagnoses,
-        _rows_without_image,
-        _images_without_row,
-        _left_out,
-        _impossible_ages,
-        _contradictory_lesions,
-    )
-    return [finding for check in checks if (finding := check(listing)) is not None]
+    found = (*_required_cells(listing), *_images(listing), *_odd_values(listing.table))
+    return sorted((finding for finding in found if finding is not None), key=lambda finding: finding.code)
 
 
 def raise_findings(findings: list[Finding], source: str) -> None:
@@ -94,99 +87,57 @@ def _missing_columns(listing: Listing, missing: list[str]) -> Finding:
     )
 
 
-def _empty_ids(listing: Listing) -> Finding | None:
+def _required_cells(listing: Listing) -> Iterator[Finding | None]:
     table = listing.table
     empty = table[list(REQUIRED_COLUMNS)].isna().any(axis=1)
     advice = listing.advice.get("lesion_id", "") if table["lesion_id"].isna().any() else ""
     remedy = f"Fill in or remove the row. {advice}".rstrip()
-    return _finding("D002", "image id, lesion id or diagnosis is empty", remedy, table[empty])
-
-
-def _duplicate_ids(listing: Listing) -> Finding | None:
-    table = listing.table
+    yield _of_rows("D002", "image id, lesion id or diagnosis is empty", remedy, table[empty])
     again = table["image_id"].duplicated(keep=False) & table["image_id"].notna()
-    return _finding("D003", "the same image_id in several rows", "Keep one row for each image.", table[again])
-
-
-def _unknown_diagnoses(listing: Listing) -> Finding | None:
-    table = listing.table
+    yield _of_rows("D003", "the same image_id in several rows", "Keep one row for each image.", table[again])
     unknown = table[table["dx"].notna() & ~table["dx"].isin(CODES)]
     names = ", ".join(sorted(map(repr, unknown["dx"].unique())))
-    return _finding(
-        "D004",
-        f"diagnosis {names} is none of {', '.join(CODES)}",
-        "Map it to one of these or remove it.",
-        unknown,
-    )
+    message = f"diagnosis {names} is none of {', '.join(CODES)}"
+    yield _of_rows("D004", message, "Map it to one of these or remove it.", unknown)
 
 
-def _rows_without_image(listing: Listing) -> Finding | None:
-    table = listing.table
-    lost = table[table["image_id"].notna() & ~table["image_id"].isin(list(listing.images))]
-    return _finding("D005", "row without an image file", "Add the files, or remove the rows.", lost)
+def _images(listing: Listing) -> Iterator[Finding | None]:
+    ids = listing.table["image_id"]
+    lost = listing.table[ids.notna() & ~ids.isin(list(listing.images))]
+    yield _of_rows("D005", "row without an image file", "Add the files, or remove the rows.", lost)
+    left_out = {image_id for names in listing.left_out.values() for image_id in names}
+    if extra := sorted(set(listing.images) - set(ids.dropna()) - left_out):
+        message = f"{counted(len(extra), 'image file')} without a row in {listing.table_file.name}"
+        yield Finding("D006", "error", message, "Add the rows, or move the files away.", ids=tuple(extra))
+    if left_out:
+        counts = ", ".join(f"{len(names)} of {why}" for why, names in sorted(listing.left_out.items()))
+        yield Finding(
+            "D008",
+            "warning",
+            "rows left out because their diagnosis has no counterpart among the seven, or because their "
+            f"image is not dermatoscopic: {counts}",
+            "Nothing must be done, but mention it where you publish a score on the rest.",
+            ids=tuple(sorted(left_out)),
+        )
 
 
-def _images_without_row(listing: Listing) -> Finding | None:
-    left_out = {image_id for ids in listing.left_out.values() for image_id in ids}
-    extra = sorted(set(listing.images) - set(listing.table["image_id"].dropna()) - left_out)
-    if not extra:
-        return None
-    return Finding(
-        "D006",
-        "error",
-        f"{counted(len(extra), 'image file')} without a row in {listing.table_file.name}",
-        "Add the rows, or move the files away.",
-        ids=tuple(extra),
-    )
+def _odd_values(table: pd.DataFrame) -> Iterator[Finding | None]:
+    if "age" in table:
+        text = table["age"].astype("string").str.strip()
+        written = text.notna() & ~text.str.lower().isin(["", "unknown", "nan"]).fillna(value=True)
+        years = pd.to_numeric(text, errors="coerce")
+        wrong = table[written & ~years.between(0, OLDEST_YEARS).fillna(value=False)]
+        values = ", ".join(map(repr, sorted(map(str, wrong["age"].unique()))[:_SHOWN]))
+        message = f"age {values} is not a number from 0 to {OLDEST_YEARS}"
+        yield _of_rows("D009", message, "Correct it, or leave it empty.", wrong, "warning")
+    several = table[table.groupby("lesion_id")["dx"].transform("nunique") > 1]
+    lesions = ", ".join(sorted(several["lesion_id"].unique())[:_SHOWN])
+    remedy = "Find out which one is true. Until then, one of them counts as an error."
+    yield _of_rows("D010", f"one lesion with two diagnoses: {lesions}", remedy, several, "warning")
 
 
-def _left_out(listing: Listing) -> Finding | None:
-    if not listing.left_out:
-        return None
-    counts = ", ".join(f"{len(ids)} of {name}" for name, ids in sorted(listing.left_out.items()))
-    return Finding(
-        "D008",
-        "warning",
-        "rows left out because their diagnosis has no counterpart among the seven, or because their image "
-        f"is not dermatoscopic: {counts}",
-        "Nothing must be done, but mention it where you publish a score on the rest.",
-        ids=tuple(sorted(image_id for ids in listing.left_out.values() for image_id in ids)),
-    )
-
-
-def _impossible_ages(listing: Listing) -> Finding | None:
-    table = listing.table
-    if "age" not in table:
-        return None
-    text = table["age"].astype("string").str.strip()
-    written = text.notna() & ~text.str.lower().isin(["", "unknown", "nan"]).fillna(value=True)
-    years = pd.to_numeric(text, errors="coerce")
-    wrong = table[written & ~years.between(0, OLDEST_YEARS).fillna(value=False)]
-    values = ", ".join(map(repr, sorted(map(str, wrong["age"].unique()))[:_SHOWN]))
-    return _finding(
-        "D009",
-        f"age {values} is not a number from 0 to {OLDEST_YEARS}",
-        "Correct it, or leave it empty.",
-        wrong,
-        "warning",
-    )
-
-
-def _contradictory_lesions(listing: Listing) -> Finding | None:
-    table = listing.table
-    several = table.groupby("lesion_id")["dx"].transform("nunique") > 1
-    lesions = ", ".join(sorted(table.loc[several, "lesion_id"].unique())[:_SHOWN])
-    return _finding(
-        "D010",
-        f"one lesion with two diagnoses: {lesions}",
-        "Find out which one is true. Until then, one of them counts as an error.",
-        table[several],
-        "warning",
-    )
-
-
-def _finding(
-    code: str, message: str, remedy: str, rows: pd.DataFrame, severity: Literal["error", "warning"] = "error"
+def _of_rows(
+    code: str, message: str, remedy: str, rows: pd.DataFrame, severity: Severity = "error"
 ) -> Finding | None:
     if rows.empty:
         return None

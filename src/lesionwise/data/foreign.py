@@ -57,16 +57,6 @@ def _frame(height: int, width: int, rng: np.random.Generator) -> NDArray[np.floa
     return np.ones((height, width, 1))
 
 
-def draw_foreign(pixels: Pixels, rng: np.random.Generator, kind: str) -> Pixels:
-    """Return a picture that is no lesion image and should get no diagnosis.
-
-    Args:
-        pixels: A lesion image, shape (H, W, 3): what is altered, or what the size and half of the colours are
-            taken from.
-    """
-    return FOREIGN[kind](pixels, rng)
-
-
 def _skin(pixels: Pixels, _: np.random.Generator) -> Pixels:
     """Return the corner in which least happens, enlarged: mostly skin without the lesion."""
     height, width = pixels.shape[:2]
@@ -188,7 +178,11 @@ FOREIGN: Final[Mapping[str, Draw]] = {
     "photograph": _photograph,
     "photograph like skin": _photograph_like_skin,
 }
-"""Each kind of picture without a lesion image; the first five are made from one."""
+"""Draws each kind of picture that is no lesion image and should get no diagnosis.
+
+Each takes a lesion image, shape (H, W, 3). The first five kinds alter it; the others take their size and half
+of their colours from it.
+"""
 
 
 def _colour(rng: np.random.Generator, low: int, high: int) -> tuple[int, ...]:

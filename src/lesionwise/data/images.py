@@ -8,6 +8,8 @@ cut the centred box of the target's aspect ratio; resize it with an antialiased 
 lies on white. Steps of `preprocess` that a recipe asks for are part of the rule (`image_rule`): the field of
 view is cropped after decoding, which then keeps pixels enough for the smallest view; the others work on the
 result.
+
+HEIC, the files of phones, needs the extra `heif`; AVIF is read by Pillow itself.
 """
 
 import io
@@ -17,7 +19,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -28,9 +31,8 @@ from PIL import Image, UnidentifiedImageError
 from lesionwise.data.block_scaling import eighths, scale_blocks
 from lesionwise.data.damage import decode_jpeg, verify_compressed_data
 from lesionwise.data.dicom import is_dicom, open_dicom
-from lesionwise.data.heif import is_heic, prepare_heic
 from lesionwise.data.preprocess import FIELD_OF_VIEW, SMALLEST_VIEW, crop_field_of_view, preprocess
-from lesionwise.errors import DamagedImageError, ImageError, ImageSizeError
+from lesionwise.errors import DamagedImageError, ImageError, ImageSizeError, MissingExtraError
 
 IMAGE_RULE: Final = "exif-dct-centre-bicubic-1"
 FORMATS: Final = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "AVIF")
@@ -40,6 +42,9 @@ MIN_SIDE_PX: Final = 8
 ORIENTATION_TAG: Final = 0x0112  # EXIF 2.32, table 4
 _UPRIGHT: Final = 1
 SWAPS_SIDES: Final = frozenset({5, 6, 7, 8})
+READS_HEIC: Final = find_spec("pillow_heif") is not None
+_BRANDS_OF_HEIC: Final = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_BRANDS_OF_AVIF: Final = (b"avif", b"avis")
 
 _PARSER_ERRORS: Final = (
     OSError, ValueError, SyntaxError, EOFError, ArithmeticError, RuntimeError, struct.error, zlib.error
@@ -135,6 +140,29 @@ def _formats(content: bytes) -> tuple[str, ...]:
         return FORMATS
     prepare_heic()
     return ("HEIF",)
+
+
+def is_heic(content: bytes) -> bool:
+    """Return whether a file is HEIC by its first bytes (ISO/IEC 23008-12)."""
+    return content[4:8] == b"ftyp" and content[8:12] in _BRANDS_OF_HEIC and not is_avif(content)
+
+
+def is_avif(content: bytes) -> bool:
+    """Return whether a file is AVIF by its first bytes; its brand may follow a more general one."""
+    brands = content[8 : min(int.from_bytes(content[:4]), 64)]
+    found = [brands[place : place + 4] for place in range(0, len(brands), 4)]
+    return content[4:8] == b"ftyp" and any(brand in _BRANDS_OF_AVIF for brand in found)
+
+
+@cache
+def prepare_heic() -> None:
+    """Teach Pillow to read HEIC."""
+    try:
+        import pillow_heif  # noqa: PLC0415 (an extra)
+    except ImportError as error:  # missing, or without a library that it links to
+        raise MissingExtraError("heif", "pillow-heif") from error
+    pillow_heif.options.DECODE_THREADS = 1
+    pillow_heif.register_heif_opener(thumbnails=False)
 
 
 def read_image(source: Path | bytes, size: tuple[int, int], *, steps: tuple[str, ...] = ()) -> Pixels:

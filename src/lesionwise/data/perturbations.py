@@ -1,11 +1,15 @@
-"""What happens to photographs between two clinics, drawn at three strengths: light, lens, file, hair, gel.
+"""Changes of photographs: those between two clinics, at three strengths, and those that change no answer.
 
-Here: from a photograph to a changed one, a function of the seed and its name. Not here: what a model makes of
-it (`lesionwise.experiments.robustness`), and augmentation, which a recipe asks for (`lesionwise.training`).
+Here: from a photograph to a changed one, a function of the seed and its name. Not here: what a model makes
+of it (`lesionwise.experiments.robustness`, `lesionwise.predict.stability`), and augmentation, which a recipe
+asks for (`lesionwise.training`).
 
-Lengths are parts of the height, so that a strength means the same at any resolution. Strengths are chosen by
-eye on photographs of HAM10000: 1 is what one clinic's own images hold, 2 is a bad day, 3 is what a doctor
-would send back.
+Two clinics differ in light, lens, file, hair and gel. Lengths are parts of the height, so that a strength
+means the same at any resolution. Strengths are chosen by eye on photographs of HAM10000: 1 is what one
+clinic's own images hold, 2 is a bad day, 3 is what a doctor would send back.
+
+A harmless change saves a picture again, moves, mirrors, turns or rescales it. It should not change an answer.
+It is made to the decoded picture, before a model's reader scales it down, so a pixel is one of the file's.
 
 References:
     Hendrycks and Dietterich (2019), https://arxiv.org/abs/1903.12261 (common corruptions)
@@ -14,6 +18,7 @@ References:
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 from zlib import crc32
 
@@ -23,7 +28,7 @@ from PIL import Image, ImageFilter
 
 from lesionwise.data.phantom.artefacts import draw_bubbles, draw_hairs
 from lesionwise.data.phantom.fields import as_pixels
-from lesionwise.encoding import recompress
+from lesionwise.encoding import jpeg_file, recompress
 
 Pixels = NDArray[np.uint8]
 Change = Callable[[Pixels, float, np.random.Generator], Pixels]
@@ -147,3 +152,49 @@ def _drawn_over(pixels: Pixels, draw: Callable[..., None], count: float, rng: np
     picture = pixels.astype(np.float32) * np.float32(1 / 255)
     draw(picture, rng, round(count), scale=pixels.shape[0] / REFERENCE_HEIGHT)
     return as_pixels(picture)
+
+
+def _saved(pixels: Pixels, _: np.random.Generator, *, quality: int) -> bytes:
+    return jpeg_file(pixels, quality)
+
+
+def _grained(pixels: Pixels, rng: np.random.Generator, *, deviation: float) -> Pixels:
+    grain = rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(deviation)
+    return np.clip(np.rint(pixels + grain), 0, 255).astype(np.uint8)
+
+
+def _moved(pixels: Pixels, _: np.random.Generator, *, right: int) -> Pixels:
+    """Move the picture to the right; its left edge is repeated."""
+    return np.pad(pixels, ((0, 0), (right, 0), (0, 0)), mode="edge")[:, : pixels.shape[1]]
+
+
+def _turned(pixels: Pixels, _: np.random.Generator, *, quarters: int) -> Pixels:
+    return np.rot90(pixels, quarters)
+
+
+def _resized(pixels: Pixels, _: np.random.Generator, *, by: float) -> Pixels:
+    height, width = (round(side * by) for side in pixels.shape[:2])
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
+
+
+HARMLESS: Final[Mapping[str, Callable[[Pixels, np.random.Generator], Pixels | bytes]]] = {
+    **{f"JPEG {quality}": partial(_saved, quality=quality) for quality in (95, 90, 75)},
+    "noise 1": partial(_grained, deviation=1.0),
+    "noise 2": partial(_grained, deviation=2.0),
+    "1 pixel": partial(_moved, right=1),
+    "2 pixels": partial(_moved, right=2),
+    "3 pixels": partial(_moved, right=3),
+    "mirrored": lambda pixels, _: np.flip(pixels, axis=1),
+    "upside down": lambda pixels, _: np.flip(pixels, axis=0),
+    **{f"turned {90 * quarters}": partial(_turned, quarters=quarters) for quarters in (1, 2, 3)},
+    **{f"size {by}": partial(_resized, by=by) for by in (0.9, 1.1)},
+}
+"""Each change by its name. Those of `SAVED` give the content of a JPEG file, the others pixels."""
+
+SAVED: Final = frozenset(name for name in HARMLESS if name.startswith("JPEG"))
+"""Changes that save a JPEG."""
+
+
+def change(pixels: Pixels, name: str, *, image_id: str) -> Pixels | bytes:
+    """Return a harmlessly changed picture, the same for the same name and image."""
+    return HARMLESS[name](pixels, np.random.default_rng([crc32(name.encode()), crc32(image_id.encode())]))

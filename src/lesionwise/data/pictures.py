@@ -1,6 +1,7 @@
 """Finding the images that a user names: files, folders, patterns, containers, tables of paths, addresses.
 
-Here: from what was typed to pictures, one after another, in a stable order. Not here: decoding them.
+Here: from what was typed to pictures, one after another, in a stable order. An address is whatever Arrow
+opens, such as `s3://` and `gs://`; Arrow finds the credentials by itself. Not here: decoding pictures.
 """
 
 import filecmp
@@ -9,17 +10,19 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import Final
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
 
-from lesionwise.data.containers import CONTAINERS, holds_images, is_image_name, refuse_unread
-from lesionwise.data.folders import walk_files
-from lesionwise.data.images import read_content
-from lesionwise.data.storage import SCHEME, find_stored
+from lesionwise.data.containers import CONTAINERS, holds_images, is_image_name, reader_of
+from lesionwise.data.images import read_content, verify_bytes
 from lesionwise.errors import DataError, ImageError
-from lesionwise.names import IMAGE_SUFFIXES, UNREAD_SUFFIXES, image_id_of, inert_name, shortest_names
+from lesionwise.files import walk_files
+from lesionwise.names import IMAGE_SUFFIXES, image_id_of, inert_name, shortest_names
+from lesionwise.packed import import_arrow
 from lesionwise.tables import SUFFIXES, read_table
 
+SCHEME: Final = "://"
+"""What an address has and a path has not."""
 PATH_COLUMN: Final = "path"
 ID_COLUMN: Final = "image_id"
 TABLES_OF_IMAGES: Final = (*SUFFIXES, *CONTAINERS)
@@ -139,8 +142,7 @@ def _twins(paths: Sequence[str]) -> dict[str, str]:
 def _pictures_of(place: str) -> Iterator[Picture]:
     path = Path(place)
     if SCHEME in place:
-        for name, address, read in find_stored(place, is_image_name):
-            yield Picture(image_id_of(name.name), address, read)
+        yield from _in_storage(place)
     elif path.is_dir():
         yield from _in_folder(path)
     elif path.is_file():
@@ -156,6 +158,34 @@ def _pictures_of(place: str) -> Iterator[Picture]:
         verify_places([place])
 
 
+def _in_storage(place: str) -> Iterator[Picture]:
+    fs = import_arrow("fs")
+    scheme = place.partition(SCHEME)[0]
+    try:
+        system, root = fs.FileSystem.from_uri(place)
+        found = system.get_file_info(root)
+        if found.type == fs.FileType.NotFound:
+            raise DataError(f"{place}: expected a file or a folder but found nothing.")
+        alone = found.type == fs.FileType.File
+        below = [found] if alone else system.get_file_info(fs.FileSelector(root, recursive=True))
+    except (OSError, ValueError) as error:  # Arrow's own errors are both
+        raise DataError(f"{place}: cannot be opened: {error}.") from error
+    for info in sorted(below, key=lambda info: info.path):
+        name = PurePosixPath(info.base_name)
+        if alone or (info.type == fs.FileType.File and is_image_name(name)):
+            read = partial(_read_stored, system, info.path)
+            yield Picture(image_id_of(name.name), f"{scheme}{SCHEME}{info.path}", read)
+
+
+def _read_stored(system: Any, path: str) -> bytes:  # noqa: ANN401 (Arrow's)
+    try:
+        with system.open_input_file(path) as file:
+            verify_bytes(file.size())
+            return bytes(file.read())
+    except (OSError, ValueError) as error:
+        raise ImageError(f"cannot be read: {error}") from error
+
+
 def _in_folder(folder: Path) -> Iterator[Picture]:
     denied: list[OSError] = []
     for path in walk_files(folder, on_denied=denied.append):
@@ -166,9 +196,7 @@ def _in_folder(folder: Path) -> Iterator[Picture]:
 
 
 def _picture(path: Path) -> Picture:
-    suffix = path.suffix.lower()
-    unread = suffix in UNREAD_SUFFIXES
-    read = partial(refuse_unread, suffix) if unread else partial(read_content, path.absolute())
+    read = reader_of(path, partial(read_content, path.absolute()))
     return Picture(image_id_of(path.name), str(path), read)
 
 

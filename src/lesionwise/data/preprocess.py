@@ -136,20 +136,18 @@ def find_field_of_view(pixels: Pixels) -> tuple[slice, slice]:
     top, bottom = _light_range(black.mean(axis=1))
     left, right = _light_range(black.mean(axis=0))
     for kept in np.arange(1, SMALLEST_VIEW - 0.001, -0.02):
-        rows, columns = _middle(top, bottom, kept), _middle(left, right, kept)
-        if min(rows[1] - rows[0], (columns[1] - columns[0])) < 1:
+        box = _middle(top, bottom, kept), _middle(left, right, kept)
+        if min(stop - start for start, stop in box) < 1:
             break
-        if _black_corners(black[rows[0] : rows[1], columns[0] : columns[1]]) <= 1:
-            found = tuple(
-                slice(start * step, min(stop * step, side))
-                for (start, stop), side in zip((rows, columns), pixels.shape[:2], strict=True)
-            )
-            whole = rows == (0, black.shape[0]) and columns == (0, black.shape[1])
-            small = any(
-                part.stop - part.start < SMALLEST_VIEW * side
-                for part, side in zip(found, pixels.shape[:2], strict=True)
-            )
-            return everything if whole or small else (found[0], found[1])
+        rows, columns = (slice(*ends) for ends in box)
+        if _black_corners(black[rows, columns]) <= 1:
+            if box == ((0, black.shape[0]), (0, black.shape[1])):
+                break
+            sides = zip(box, pixels.shape[:2], strict=True)
+            rows, columns = (slice(ends[0] * step, min(ends[1] * step, side)) for ends, side in sides)
+            seen = pixels[rows, columns].shape
+            enough = all(part >= SMALLEST_VIEW * side for part, side in zip(seen, pixels.shape, strict=True))
+            return (rows, columns) if enough else everything
     return everything
 
 

@@ -10,19 +10,20 @@ too blue. It is good enough to ask whether a model does worse where skin looks d
 References:
     Chardon, Cretois and Hourseau (1991), https://doi.org/10.1111/j.1467-2494.1991.tb00561.x (the angle)
     Del Bino and Bernerd (2013), https://doi.org/10.1111/bjd.12529 (the bands)
+    IEC 61966-2-1 (sRGB, D65); CIE 15:2004 (L*a*b*)
     Kinyanjui et al. (2020), https://doi.org/10.1007/978-3-030-59725-2_31 (on dermatoscopic images)
 """
 
+from functools import cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from lesionwise.data.lab import rgb_to_lab
-
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+Float = NDArray[np.float32]
 
 MARGIN: Final = 0.06  # of the height: the rim of a lesion is darker than skin and not always in the mask
 FRAME: Final = 0.12  # of each side: what is taken for skin where there is no mask
@@ -30,6 +31,11 @@ LEAST_PART: Final = 0.02  # of the image: with less skin than that no angle is g
 _DARKEST: Final = 25.0  # L*: below lie the black corners of the view, hairs and ink
 _LEAST_YELLOW: Final = 3.0  # b*; skin measured by colorimeter has more, and towards 0 every angle goes to 90
 _GLARE: Final = 250  # grey level of a channel: reflections of the lamp
+_STRAIGHT: Final = (6 / 29) ** 3  # below it, CIE's cube root is a straight line
+_D65: Final = np.array([0.95047, 1.0, 1.08883])
+_TO_XYZ: Final = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
 
 
 def typology_angle(pixels: Pixels, mask: Mask | None = None) -> float:
@@ -72,3 +78,26 @@ def _frame(shape: tuple[int, int]) -> Mask:
     rows, columns = (max(1, round(FRAME * side)) for side in shape)
     inside[rows:-rows, columns:-columns] = False
     return inside
+
+
+def rgb_to_lab(pixels: NDArray[np.uint8]) -> Float:
+    """Return the L*a*b* values of sRGB pixels, shape (..., 3) both."""
+    weights = (_TO_XYZ / _D65[:, None]).astype(np.float32)
+    linear = _linear_levels().take(pixels.reshape(-1, 3)) @ weights.T
+    dark = linear < _STRAIGHT
+    bent = np.cbrt(linear)
+    bent[dark] = linear[dark] * np.float32((29 / 6) ** 2 / 3) + np.float32(4 / 29)
+    x, y, z = np.moveaxis(bent.reshape(pixels.shape), -1, 0)
+    lab = np.empty(pixels.shape, np.float32)
+    lab[..., 0] = 116 * y - 16
+    lab[..., 1] = 500 * (x - y)
+    lab[..., 2] = 200 * (y - z)
+    return lab
+
+
+@cache
+def _linear_levels() -> Float:
+    """Return the linear value of each sRGB level, shape (256,)."""
+    levels = np.arange(256) / 255
+    bent = ((levels + 0.055) / 1.055) ** 2.4
+    return np.where(levels <= 0.04045, levels / 12.92, bent).astype(np.float32)  # noqa: PLR2004 (of the standard)

@@ -1,7 +1,7 @@
 """How often an answer stays the same when a picture hardly changes.
 
 Here: from the answers before and after each change to shares with intervals, their sentences, and their place
-in a run's `scores.json`. Not here: changing pictures (`lesionwise.data.harmless`) and asking a model
+in a run's `scores.json`. Not here: changing pictures (`lesionwise.data.perturbations`) and asking a model
 (`lesionwise.predict.stability`). Nothing is fitted on it and the true diagnoses do not enter, so it may be
 looked at as often as one likes.
 """

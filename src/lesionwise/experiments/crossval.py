@@ -1,6 +1,6 @@
 """Cross-validation by lesion: a run for each fold, and the predictions of every held-out image in one file.
 
-Not here: what a fold's run sees (`lesionwise.split.folds`) and training it (`training.run`).
+Not here: what a fold's run sees (`lesionwise.split.assign`) and training it (`training.run`).
 
 The folder is a run folder whose part is `out-of-fold`, with a run folder for each fold inside:
 
@@ -28,8 +28,7 @@ from lesionwise.experiments.sharing import finish_all
 from lesionwise.files import read_json, sole_writer, write_json, write_text
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder
-from lesionwise.split.assign import FOLDS
-from lesionwise.split.folds import fold_everything, fold_numbers, fold_split, verify_whole
+from lesionwise.split.assign import FOLDS, fold_everything, fold_numbers, fold_split, verify_whole
 from lesionwise.split.split_file import Split, read_split
 from lesionwise.training.prepare import TableData, verify_diagnoses
 from lesionwise.wording import counted

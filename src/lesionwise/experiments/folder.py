@@ -13,9 +13,8 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
-from lesionwise.data.workspace import default_cache_root
 from lesionwise.errors import SplitError
-from lesionwise.execution import Execution
+from lesionwise.execution import Execution, default_cache_root
 from lesionwise.files import read_json, write_json, write_text
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder, claim_own_folder, verify_not_reread, verify_same_start

@@ -17,9 +17,9 @@ from lesionwise.data.layouts import is_data_folder
 from lesionwise.data.masks import LesionMasks, find_masks, fit_mask
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.data.skin_tone import typology_angle
-from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import DataError, ImageError
 from lesionwise.evaluation.predictions import read_predictions
+from lesionwise.execution import usable_cores
 from lesionwise.files import read_json
 from lesionwise.progress import SILENT, Progress
 from lesionwise.recipe import load_recipe

@@ -33,9 +33,8 @@ from lesionwise.files import read_json, sole_writer, write_json, write_text
 from lesionwise.labels import LEAKY_STAMP
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder
-from lesionwise.split.assign import make_split
+from lesionwise.split.assign import fold_numbers, in_folds, make_split, verify_whole
 from lesionwise.split.check import check_split
-from lesionwise.split.folds import fold_numbers, in_folds, verify_whole
 from lesionwise.split.split_file import Split, read_split
 from lesionwise.training.defects import augmented_copies, copied_dataset, draw_copies, image_of, names_copies
 from lesionwise.training.fit import write_part_predictions

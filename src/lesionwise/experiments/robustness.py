@@ -21,14 +21,13 @@ from numpy.typing import NDArray
 from lesionwise.data.images import fit_image, image_sides, read_image
 from lesionwise.data.perturbations import PERTURBATIONS, STRENGTHS, perturb
 from lesionwise.data.preprocess import recipe_steps
-from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import RunError
 from lesionwise.evaluation.robustness import Robustness, measure_robustness
 from lesionwise.evaluation.runs.ensemble import ensemble_members, mean_logits
 from lesionwise.evaluation.runs.predictions import run_probabilities
 from lesionwise.evaluation.runs.scores import verify_looked_at
 from lesionwise.evaluation.scores.weights import Floats
-from lesionwise.execution import Execution
+from lesionwise.execution import Execution, usable_cores
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.fit import load_best_network, predict_logits
 from lesionwise.training.loop.hardware import choose_device

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from lesionwise.data.cache import ImageCache, open_cache
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.data.images import image_sides
-from lesionwise.data.lab import rgb_to_lab
 from lesionwise.data.masks import find_masks, fit_mask
-from lesionwise.data.workspace import usable_cores
-from lesionwise.execution import Execution
+from lesionwise.data.skin_tone import rgb_to_lab
+from lesionwise.execution import Execution, usable_cores
 from lesionwise.explore.abcd import MASK_MEASURES, mask_measures
 from lesionwise.explore.feature_map import FeatureMap, map_features, network_features
 from lesionwise.explore.pixels import (

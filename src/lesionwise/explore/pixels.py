@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lesionwise.data.workspace import usable_cores
-from lesionwise.execution import Execution
+from lesionwise.execution import Execution, usable_cores
 from lesionwise.labels import CODES
 
 SIZE: Final = (112, 150)

@@ -23,8 +23,8 @@ from lesionwise.bundle.decide import Decision
 from lesionwise.bundle.engine import BATCH, Engine
 from lesionwise.data.images import open_image
 from lesionwise.data.pictures import Picture
-from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import ImageError, MissingExtraError
+from lesionwise.execution import usable_cores
 from lesionwise.predict.metadata import MetadataTable
 from lesionwise.predict.similar import SIMILAR_COLUMNS, SimilarFinder
 from lesionwise.predict.views import run_views, verify_views_add

@@ -1,6 +1,6 @@
 """The answers of a bundle to pictures before and after harmless changes.
 
-Not here: the changes (`lesionwise.data.harmless`) and the shares (`lesionwise.evaluation.stability`).
+Not here: the changes (`lesionwise.data.perturbations`) and the shares (`lesionwise.evaluation.stability`).
 
 Each changed picture is compared with its original from a file of the same kind: a JPEG with the file as it
 is, pixels with the pixels of the file as a PNG would store them. So each row shows its change alone. Letters:
@@ -20,10 +20,9 @@ from lesionwise.bundle.decide import decide
 from lesionwise.bundle.engine import BATCH, Engine
 from lesionwise.bundle.precision import computable_precisions
 from lesionwise.data.dataset import Dataset
-from lesionwise.data.harmless import HARMLESS, SAVED, change
 from lesionwise.data.images import open_image
-from lesionwise.data.workspace import usable_cores
 from lesionwise.evaluation.stability import Answers, Stability, measure_stability
+from lesionwise.execution import usable_cores
 from lesionwise.predict.files import map_ahead
 from lesionwise.progress import SILENT, Progress
 

@@ -24,8 +24,7 @@ from PIL import Image
 from lesionwise.bundle.answers import COLUMNS, Answers
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.rendering import draw_over
-from lesionwise.data.pictures import Picture
-from lesionwise.data.storage import SCHEME
+from lesionwise.data.pictures import SCHEME, Picture
 from lesionwise.errors import BundleError, DataError
 from lesionwise.files import atomic_path, blamed_on, copy_file, read_json, sole_writer, write_json
 from lesionwise.labels import INDEX

@@ -11,7 +11,7 @@ from jinja2 import Environment
 
 from lesionwise.bundle.description import Description
 from lesionwise.bundle.load import Bundle
-from lesionwise.data.heif import READS_HEIC
+from lesionwise.data.images import READS_HEIC
 from lesionwise.encoding import data_uri
 from lesionwise.evaluation.calibration.record import POSITIVE, Calibration
 from lesionwise.labels import CODES, MALIGNANT

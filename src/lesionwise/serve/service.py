@@ -16,8 +16,8 @@ from lesionwise.bundle.answers import Answers
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import verify_servable
 from lesionwise.data.metadata import is_unknown
-from lesionwise.data.workspace import usable_cores
 from lesionwise.encoding import data_uri
+from lesionwise.execution import usable_cores
 from lesionwise.gallery.gallery import Gallery, Similar
 from lesionwise.serve.batching import Batcher
 from lesionwise.serve.decoding import DecodedImage, Decoders

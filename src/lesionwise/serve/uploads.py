@@ -17,7 +17,7 @@ from python_multipart.multipart import MultipartParser, MultipartState, parse_op
 from starlette.requests import ClientDisconnect, Request
 
 from lesionwise.data.dicom import is_dicom
-from lesionwise.data.heif import READS_HEIC, is_avif, is_heic
+from lesionwise.data.images import READS_HEIC, is_avif, is_heic
 from lesionwise.serve.limits import Limits
 from lesionwise.serve.problems import Problem
 from lesionwise.wording import counted

@@ -1,6 +1,10 @@
 """Dealing groups out to parts and folds, each with its share of every diagnosis.
 
-Here: the splitter for scikit-learn and the parts of a run. Not here: what a group is (`groups`).
+Here: the splitter for scikit-learn, the parts of a run, and the split of one fold, which is held out as its
+test part while the other folds are train, val and cal. Not here: what a group is (`groups`), and training the
+folds (`lesionwise.experiments.crossval`).
+
+The test part of the split that is folded is in no split of a fold: it is neither trained on nor predicted.
 """
 
 from collections.abc import Iterator
@@ -15,7 +19,8 @@ from lesionwise.data.dataset import Dataset
 from lesionwise.errors import SplitError
 from lesionwise.labels import CODES
 from lesionwise.split.groups import Pair, lesion_groups
-from lesionwise.split.split_file import Split
+from lesionwise.split.split_file import PARTS, Split
+from lesionwise.wording import counted
 
 By = Literal["lesion", "image"]  # what stays together in a split
 
@@ -24,6 +29,7 @@ HELD_OUT: Final = 9  # of what is not test, one ninth is val and one ninth cal: 
 _ATTEMPTS: Final = 20  # with few lesions of many photographs one deal in thousands misses a diagnosis
 _STRIDE: Final = 1_000_003  # to seeds that nobody counts up to
 LEAST_LESIONS: Final = 12  # four fifths of fewer could not fill nine ninths
+_LEAST_FOLDS: Final = 2
 
 
 class LesionKFold(StratifiedGroupKFold):  # type: ignore[misc] # scikit-learn is not typed
@@ -135,3 +141,68 @@ def verify_enough(y: NDArray[np.int64], unit: NDArray[np.str_], least: int) -> N
         raise SplitError(
             f"Expected at least {least} lesions of every diagnosis to deal out but found {', '.join(rare)}."
         )
+
+
+def verify_whole(split: Split, source: str = "split.csv") -> None:
+    """Refuse to fold the split of a fold: what it leaves out is the final exam, and must stay out."""
+    left_out = split.meta.get("left_out", 0)
+    if left_out or split.meta.get("held_out"):
+        raise SplitError(
+            f"{source}: is the split of a single fold ({counted(left_out, 'image is', 'images are')} left "
+            "out). Pass the split that the folds were made from."
+        )
+
+
+def in_folds(split: Split, image_ids: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Return which images are in a fold other than test, shape (N,); none outside the split is."""
+    part = split.frame.set_index("image_id")["part"].reindex(image_ids)
+    return part.isin([part for part in PARTS if part != "test"]).to_numpy()
+
+
+def fold_numbers(split: Split, source: str = "split.csv") -> list[int]:
+    """Return the folds of what is not test, sorted."""
+    rest = split.frame.loc[split.frame["part"] != "test", "fold"]
+    if not pd.api.types.is_integer_dtype(rest):
+        raise SplitError(f"{source}: expected whole numbers as folds but found {rest.iloc[0]!r}.")
+    numbers = sorted({int(number) for number in rest})
+    if len(numbers) < _LEAST_FOLDS:
+        raise SplitError(f"{source}: expected two folds or more beside test but found {len(numbers)}.")
+    return numbers
+
+
+def fold_everything(dataset: Dataset, unit: NDArray[np.str_], *, folds: int, seed: int) -> Split:
+    """Deal all images out to folds 1 to k, with no test part put aside."""
+    if folds < _LEAST_FOLDS:
+        raise SplitError(f"Expected two folds or more but got {folds}.")
+    verify_enough(dataset.y, unit, folds)
+    fold = LesionKFold(folds, random_state=seed).fold_of(dataset.y, unit) + 1
+    frame = pd.DataFrame(
+        {"image_id": dataset.table["image_id"], "group": unit, "part": "train", "fold": fold}
+    )
+    return Split(frame, {"by": "lesion", "seed": seed, "folds": folds})
+
+
+def fold_split(split: Split, fold: int, dataset: Dataset, unit: NDArray[np.str_], *, seed: int) -> Split:
+    """Return what the run of one fold sees.
+
+    The fold is held out as the test part. Of the lesions of the other folds one ninth is val, which picks the
+    epoch, one ninth cal, and the rest train. The test part of the split that is folded is left out.
+    """
+    rows = split.frame.set_index("image_id").reindex(dataset.table["image_id"])
+    used = in_folds(split, dataset.table["image_id"].to_numpy(str))
+    held_out = (rows["fold"] == fold).to_numpy()
+    others = np.flatnonzero(used & ~held_out)
+    verify_enough(dataset.y[others], unit[others], HELD_OUT)
+    part = np.full(len(rows), "test", dtype=object)
+    part[others] = deal_held_out(dataset.y[others], unit[others], seed=seed)
+    frame = pd.DataFrame(
+        {"image_id": dataset.table["image_id"], "group": unit, "part": part, "fold": rows["fold"].to_numpy()}
+    )
+    meta: dict[str, Any] = {
+        "by": split.meta.get("by", "lesion"),
+        "seed": seed,
+        "of": split.fingerprint,
+        "left_out": int((~used).sum()),
+        "held_out": f"fold {fold}",
+    }
+    return Split(frame[used], meta)

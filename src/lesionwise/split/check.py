@@ -1,7 +1,7 @@
 """The referee: which images of anybody's test set show a lesion that was trained on, and what that is worth.
 
 Here: judging two lists of ids, and scoring predictions on the clean rest. Not here: reading the lists
-(`id_lists`), the sentences about it (`verdict`), refusing a split of one's own (`verify`).
+(`id_lists`), the sentences about it (`verdict`), refusing a split of one's own (`split_file`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,6 +1,6 @@
 """Lesion groups: the unit that a split may not cut.
 
-Not here: dealing groups out (`assign`) and checking it (`verify`).
+Not here: dealing groups out (`assign`), and refusing a split that cuts one (`split_file`).
 
 A group is a connected component of: same `lesion_id`, same lesion of HAM10000 by image id (whatever the table
 calls it), same image of the ISIC archive in two sizes, the eighteen confirmed pairs, identical pixels.
@@ -32,29 +32,12 @@ MOST_IMAGES: Final = 6
 PAIR_COLUMNS: Final = ("image_id", "other_image_id")
 
 # Pairs of images that show one lesion under two lesion ids. Abhishek et al. (2025), Sci Data 12:196.
-CONFIRMED_PAIRS: Final[tuple[Pair, ...]] = tuple(
-    (f"ISIC_00{first}", f"ISIC_00{second}")
-    for first, second in (
-        ("33481", "33421"),
-        ("33556", "32634"),
-        ("29152", "33173"),
-        ("29036", "27027"),
-        ("27820", "28209"),
-        ("27689", "32647"),
-        ("30906", "24879"),
-        ("33391", "34186"),
-        ("25226", "30074"),
-        ("26087", "25664"),
-        ("24736", "29748"),
-        ("24770", "27811"),
-        ("27162", "29061"),
-        ("24602", "32283"),
-        ("29625", "24629"),
-        ("30000", "31392"),
-        ("24437", "31299"),
-        ("33374", "33417"),
-    )
-)
+_CONFIRMED: Final = (
+    (33481, 33421), (33556, 32634), (29152, 33173), (29036, 27027), (27820, 28209), (27689, 32647),
+    (30906, 24879), (33391, 34186), (25226, 30074), (26087, 25664), (24736, 29748), (24770, 27811),
+    (27162, 29061), (24602, 32283), (29625, 24629), (30000, 31392), (24437, 31299), (33374, 33417),
+)  # fmt: skip
+CONFIRMED_PAIRS: Final[tuple[Pair, ...]] = tuple((f"ISIC_00{a}", f"ISIC_00{b}") for a, b in _CONFIRMED)
 
 
 def lesion_groups(table: pd.DataFrame, pairs: Iterable[Pair] = ()) -> NDArray[np.str_]:
@@ -77,28 +60,17 @@ def lesion_groups(table: pd.DataFrame, pairs: Iterable[Pair] = ()) -> NDArray[np
         raise ValueError(
             f"Expected columns image_id and lesion_id but got {', '.join(map(str, table.columns))}."
         )
-    if table["lesion_id"].isna().any():
-        raise ValueError(
-            "Expected a lesion_id in every row but "
-            f"{counted(int(table['lesion_id'].isna().sum()), 'is', 'are')} empty."
-        )
+    if empty := int(table["lesion_id"].isna().sum()):
+        raise ValueError(f"Expected a lesion_id in every row but {counted(empty, 'is', 'are')} empty.")
     lesions, lesion = np.unique(table["lesion_id"].to_numpy(str), return_inverse=True)
     lesion_of = dict(zip(table["image_id"], lesion, strict=True))
     known = [*known_siblings(lesion_of), *((archive_id(image), image) for image in lesion_of)]
-    edges = np.array(
-        [
-            (lesion_of[a], lesion_of[b])
-            for a, b in (*CONFIRMED_PAIRS, *known, *pairs)
-            if a in lesion_of and b in lesion_of
-        ],
-        dtype=np.intp,
-    ).reshape(-1, 2)
-    graph = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(len(lesions), len(lesions)))
+    joined = [pair for pair in (*CONFIRMED_PAIRS, *known, *pairs) if lesion_of.keys() >= set(pair)]
+    edges = np.array([(lesion_of[a], lesion_of[b]) for a, b in joined], dtype=np.intp).reshape(-1, 2)
+    graph = coo_array((np.ones(len(edges)), edges.T), shape=(len(lesions), len(lesions)))
     _, component = connected_components(graph, directed=False)
-    first_lesion = np.unique(component, return_index=True)[
-        1
-    ]  # lesions are sorted, so the first is the smallest
-    return np.asarray(lesions[first_lesion[component[lesion]]])
+    _, first = np.unique(component, return_index=True)  # lesions are sorted, so the first is the smallest
+    return np.asarray(lesions[first[component[lesion]]])
 
 
 def kept_together(frame: pd.DataFrame) -> list[Pair]:

@@ -20,8 +20,7 @@ from lesionwise.labels import CODES
 from lesionwise.recipe import MetadataName, Recipe
 from lesionwise.split.assign import By, make_split
 from lesionwise.split.groups import Pair, kept_together, lesion_groups
-from lesionwise.split.split_file import Split, read_split
-from lesionwise.split.verify import verify_split
+from lesionwise.split.split_file import Split, read_split, verify_split
 from lesionwise.training.defects import make_copies, names_copies, resample_before_split
 from lesionwise.training.start import verify_unseen
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lesionwise.data.foreign import FOREIGN, change_camera, draw_foreign
+from lesionwise.data.foreign import FOREIGN, change_camera
 from lesionwise.data.images import fit_image
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.files import atomic_path
@@ -82,7 +82,7 @@ def foreign_pictures(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64]) ->
         for number in range(_OF_EACH_KIND):
             row = rows[(place * _OF_EACH_KIND + number) % len(rows)]
             rng = np.random.default_rng([2, place, number])
-            yield _prepared(recipe, draw_foreign(pixels[row], rng, kind))
+            yield _prepared(recipe, FOREIGN[kind](pixels[row], rng))
 
 
 def _prepared(recipe: Recipe, picture: Pixels) -> Pixels:

@@ -13,7 +13,7 @@ from PIL import Image
 from conftest import WriteKaggle
 from lesionwise.data.audit.page import write_audit
 from lesionwise.data.audit.run import Audit, audit_folder
-from lesionwise.data.dataset import read_dataset
+from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.data.findings import Finding
 from lesionwise.errors import DataError, FindingsError
 
@@ -82,7 +82,7 @@ def test_training_stops_on_the_same_folder(faulty: Path) -> None:
 
 def test_images_of_odd_kinds_that_can_be_read_are_no_fault(faulty: Path) -> None:
     audit = audit_folder(faulty)
-    read = set(audit.image_ids)
+    read = set(audit.dataset.table["image_id"])
     assert {f"DRAWN_{number:07d}" for number in (14, 15, 16, 17, 18)} <= read
 
 
@@ -120,7 +120,7 @@ def test_no_data_folder_at_all_is_wrong_use(tmp_path: Path) -> None:
 def test_severity_decides_what_fails() -> None:
     def audit(*severities: str) -> Audit:
         findings = tuple(Finding("D011", severity, "", "") for severity in severities)  # type: ignore[arg-type]
-        return Audit(Path(), "csv", 1, 1, {}, findings)
+        return Audit(Dataset(Path(), "csv", pd.DataFrame()), findings)
 
     assert [audit().fails(level) for level in ("error", "warning", "never")] == [False] * 3
     assert [audit("warning").fails(level) for level in ("error", "warning", "never")] == [False, True, False]

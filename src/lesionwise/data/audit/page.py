@@ -26,7 +26,7 @@ _QUALITY: Final = 80
 
 def audit_page(audit: Audit) -> str:
     """Return the audit as HTML that needs no other file."""
-    row = {image: number for number, image in enumerate(audit.image_ids)}
+    row = {image: number for number, image in enumerate(audit.dataset.table["image_id"])}
     return render_page(
         "lesionwise.data.audit",
         "audit.html",

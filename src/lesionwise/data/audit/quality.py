@@ -53,54 +53,30 @@ class Measure:
 
 MEASURES: Final = (
     Measure(
-        "brightness",
-        "D013",
-        "low",
-        125.0,
+        "brightness", "D013", "low", 125.0,
         "images are dark (the brightest tenth of the pixels is under 125 of 255)",
-        "Look at them; a model may take the exposure of one camera for a diagnosis.",
-    ),
+        "Look at them; a model may take the exposure of one camera for a diagnosis."),
     Measure(
-        "sharpness",
-        "D014",
-        "low",
-        1.14,
+        "sharpness", "D014", "low", 1.14,
         "images are blurred (their strongest edges hardly lose anything by a blur of 2.5 px)",
-        "Look at them, and leave out those that a dermatologist could not read either.",
-    ),
+        "Look at them, and leave out those that a dermatologist could not read either."),
     Measure(
-        "warmth",
-        "D015",
-        "low",
-        -0.04,
+        "warmth", "D015", "low", -0.04,
         "images are off-colour (their skin is more blue than red)",
-        "Look at them. If all images are affected, red and blue are swapped.",
-    ),
+        "Look at them. If all images are affected, red and blue are swapped."),
     Measure(
-        "hair",
-        "D016",
-        "high",
-        0.8,
+        "hair", "D016", "high", 0.8,
         "images are hairy (thin dark lines are longer together than 0.8 diagonals)",
-        "Nothing has to be done. Look at the scores on these images separately.",
-    ),
+        "Nothing has to be done. Look at the scores on these images separately."),
     Measure(
-        "ruler",
-        "D017",
-        "high",
-        0.35,
+        "ruler", "D017", "high", 0.35,
         "images show a ruler or scale (ticks repeat along a border)",
-        "Rulers are common beside suspicious lesions. Check whether a model looks at them.",
-    ),
+        "Rulers are common beside suspicious lesions. Check whether a model looks at them."),
     Measure(
-        "vignette",
-        "D018",
-        "high",
-        0.3,
+        "vignette", "D018", "high", 0.3,
         "images are vignetted (at least three corners are black)",
-        "Nothing has to be done, but crops and rotations should not create such corners.",
-    ),
-)
+        "Nothing has to be done, but crops and rotations should not create such corners."),
+)  # fmt: skip
 
 
 def measure_image(pixels: Pixels) -> tuple[dict[str, float], Grey]:
@@ -126,20 +102,13 @@ def quality_findings(measures: dict[str, NDArray[np.float64]], image_ids: NDArra
     for measure in MEASURES:
         values = measures[measure.name]
         order = np.argsort(values if measure.bad == "low" else -values, kind="stable")
-        failing = [row for row in order if fails(measure, values[row])]
+        failing = {str(image_ids[row]): float(values[row]) for row in order if fails(measure, values[row])}
         if failing:
+            message = f"{len(failing)} {measure.message}"
+            details = tuple({"image_id": image, measure.name: round(failing[image], 4)} for image in failing)
+            ids = tuple(failing)
             findings.append(
-                Finding(
-                    measure.code,
-                    "warning",
-                    f"{len(failing)} {measure.message}",
-                    measure.remedy,
-                    ids=tuple(str(image_ids[row]) for row in failing),
-                    details=tuple(
-                        {"image_id": str(image_ids[row]), measure.name: round(float(values[row]), 4)}
-                        for row in failing
-                    ),
-                )
+                Finding(measure.code, "warning", message, measure.remedy, ids=ids, details=details)
             )
     return findings
 

@@ -23,9 +23,8 @@ from lesionwise.data.dataset import Dataset, dataset_of
 from lesionwise.data.findings import REQUIRED_COLUMNS, Finding, check_listing
 from lesionwise.data.identical import identical_rows
 from lesionwise.data.layouts import Listing, read_listing
-from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import FindingsError
-from lesionwise.execution import Execution
+from lesionwise.execution import Execution, usable_cores
 from lesionwise.labels import CODES
 
 SIZE: Final = (225, 300)  # pixels; the kernels of the measures are meant for it
@@ -38,26 +37,34 @@ class Audit:
     """What was found.
 
     Attributes:
-        images: Number of images that could be looked at.
+        dataset: The images that could be looked at.
         shortcuts: How well the table alone predicts the diagnosis.
         known_pairs: Of the pairs that are known to be one lesion, how many the search for near-duplicates
             found, of how many, among how many candidates.
-        columns: Which columns of its table were used and which were left, as a sentence.
         cache: The pixels, for the page; None if none could be read.
     """
 
-    folder: Path
-    layout: str
-    images: int
-    lesions: int
-    classes: dict[str, int]
+    dataset: Dataset
     findings: tuple[Finding, ...]
     shortcuts: tuple[Shortcut, ...] = ()
     known_pairs: dict[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    columns: str = ""
     cache: ImageCache | None = None
-    image_ids: tuple[str, ...] = ()
+
+    @property
+    def images(self) -> int:
+        """Number of images that could be looked at."""
+        return len(self.dataset.table)
+
+    @property
+    def lesions(self) -> int:
+        """Number of their lesions."""
+        return int(self.dataset.table["lesion_id"].nunique())
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """Number of images of each diagnosis."""
+        counts = self.dataset.table["dx"].value_counts()
+        return {code: int(counts.get(code, 0)) for code in CODES}
 
     def fails(self, level: str) -> bool:
         """Whether there is an error, or for the level `warning` any finding; never for `never`."""
@@ -67,16 +74,16 @@ class Audit:
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries and lists, with every id."""
         return {
-            "folder": str(self.folder),
-            "layout": self.layout,
+            "folder": str(self.dataset.folder),
+            "layout": self.dataset.layout,
             "images": self.images,
             "lesions": self.lesions,
             "classes": self.classes,
             "findings": [finding.to_json() for finding in self.findings],
             "shortcuts": [shortcut.to_json() for shortcut in self.shortcuts],
             "near_duplicates": {"least_correlation": SAME_LESION_CORRELATION, **self.known_pairs},
-            "notes": list(self.notes),
-            "columns": self.columns,
+            "notes": list(self.dataset.notes),
+            "columns": self.dataset.columns,
         }
 
 
@@ -95,7 +102,7 @@ def audit_folder(folder: Path, *, joined: Iterable[Pair] = (), execution: Execut
     findings += unreadable
     table = _with_raw_columns(dataset.table, listing.table)
     findings += imbalance_findings(table["dx"])
-    shortcuts: list[Shortcut] = []
+    measures: dict[str, NDArray[np.float64]] = {}
     known: dict[str, int] = {}
     if cache is not None:
         measures, grey = _look(cache.pixels, execution)
@@ -108,25 +115,10 @@ def audit_folder(folder: Path, *, joined: Iterable[Pair] = (), execution: Execut
         joined = list(joined)
         findings += duplicate_findings(identical, candidates, image_ids=ids, dx=dx, joined=joined)
         known = _known_pairs(candidates, ids, joined)
-        shortcuts = find_shortcuts(table, measures)
-    else:
-        shortcuts = find_shortcuts(table)
+    shortcuts = find_shortcuts(table, measures)
     findings += shortcut_findings(shortcuts)
-    counts = table["dx"].value_counts().reindex(list(CODES), fill_value=0)
-    return Audit(
-        folder=folder,
-        layout=listing.layout,
-        images=len(table),
-        lesions=int(table["lesion_id"].nunique()),
-        classes={str(code): int(count) for code, count in counts.items()},
-        findings=tuple(sorted(findings, key=lambda finding: finding.code)),
-        shortcuts=tuple(shortcuts),
-        known_pairs=known,
-        notes=listing.notes,
-        columns=listing.columns,
-        cache=cache,
-        image_ids=tuple(table["image_id"]),
-    )
+    findings.sort(key=lambda finding: finding.code)
+    return Audit(dataset, tuple(findings), tuple(shortcuts), known, cache)
 
 
 def _look(

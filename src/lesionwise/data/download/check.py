@@ -7,6 +7,7 @@ held against them only where `data download` unpacked them from a verified archi
 other copies only this is known: their ids, that they decode, and whether they were re-encoded.
 """
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -20,8 +21,8 @@ from lesionwise.data.download.sources import METADATA_SHA256, TEST_OFTEN_MISSING
 from lesionwise.data.images import read_image
 from lesionwise.data.layouts.ham10000 import metadata_file
 from lesionwise.data.layouts.listing import find_images, read_table
-from lesionwise.data.workspace import usable_cores
 from lesionwise.errors import DataError, ImageError, RunError
+from lesionwise.execution import usable_cores
 from lesionwise.files import file_sha256, read_json
 from lesionwise.wording import counted, shortened
 
@@ -29,7 +30,14 @@ RECEIPT: Final = "lesionwise-download.json"
 TEST_TRUTH: Final = "ISIC2018_Task3_Test_GroundTruth.csv"
 _PROBE: Final = (56, 75)  # pixels: decoding to this still reads every byte
 _SHOWN: Final = 8
-_SOUND: Final = ("original", "reencoded", "sound")
+_SOUND: Final = {
+    "original": ("has", "have", "the bytes of the verified archive."),
+    "reencoded": ("was", "were", ("compressed again with loss (the originals are JPEG files of quality 100). "
+                  "The files are readable, but official checksums cannot confirm them.")),
+    "sound": ("is", "are", ("readable and may be original. The official checksums are those of the archives, "
+              "so they cannot confirm single files.")),
+}  # fmt: skip
+"""What an unharmed image may be, and what a note says of one or several such images."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +90,8 @@ def check_folder(folder: Path, wanted: Set = Set.train, catalogue: Catalogue | N
     images = find_images([folder]) if folder.is_dir() else {}
     expected, faults, notes = _expected_ids(folder, wanted, catalogue)
     ours = {image: images[image] for image in sorted(set(images) & set(expected))}
-    receipt = _receipt(folder)
-    states = _inspect(ours, folder, receipt)
+    states = _inspect(ours, folder, _receipt(folder))
+    counts = Counter(states.values())
     damaged = {image: state for image, state in states.items() if state not in _SOUND}
     missing = sorted(set(expected) - set(images))
     if wanted is Set.test and missing == [TEST_OFTEN_MISSING]:
@@ -94,10 +102,10 @@ def check_folder(folder: Path, wanted: Set = Set.train, catalogue: Catalogue | N
         missing=tuple(missing),
         extra=tuple(sorted(set(images) - set(expected))),
         damaged=damaged,
-        originals=sum(state == "original" for state in states.values()),
-        reencoded=sum(state == "reencoded" for state in states.values()),
+        originals=counts["original"],
+        reencoded=counts["reencoded"],
         faults=tuple(faults),
-        notes=(*notes, *_archive_notes(folder, wanted, catalogue), *_image_notes(states)),
+        notes=(*notes, *_archive_notes(folder, wanted, catalogue), *_image_notes(counts)),
     )
 
 
@@ -112,11 +120,9 @@ def _expected_ids(folder: Path, wanted: Set, catalogue: Catalogue) -> tuple[list
         return [], [f"{TEST_TRUTH} is missing"], []
     table = read_table(truth)
     ids = table["image_id"].dropna().tolist() if "image_id" in table else []
-    wanted_images = (catalogue.test_images, catalogue.test_images - 1)
-    fault = (
-        [] if len(set(ids)) in wanted_images else [f"{TEST_TRUTH} names {counted(len(set(ids)), 'image')}"]
-    )
-    return ids, fault, []
+    named = len(set(ids))
+    right = named in (catalogue.test_images, catalogue.test_images - 1)
+    return ids, [] if right else [f"{TEST_TRUTH} names {counted(named, 'image')}"], []
 
 
 def _check_metadata(path: Path | None, lesions: pd.DataFrame) -> tuple[list[str], list[str]]:
@@ -134,11 +140,8 @@ def _check_metadata(path: Path | None, lesions: pd.DataFrame) -> tuple[list[str]
         return [f"{path.name} differs from the official ids, lesions or diagnoses"], []
     if file_sha256(path) == METADATA_SHA256:
         return [], [f"{path.name} has the official checksum."]
-    note = (
-        f"{path.name} differs from Dataverse's file (Kaggle's has one column fewer) but agrees on every "
-        "lesion."
-    )
-    return [], [note]
+    kaggle = "Dataverse's file (Kaggle's has one column fewer)"
+    return [], [f"{path.name} differs from {kaggle} but agrees on every lesion."]
 
 
 def _receipt(folder: Path) -> dict[str, list[Any]]:
@@ -175,35 +178,21 @@ def _is_reencoded(image: Image.Image) -> bool:
     return any(value != 1 for table in tables.values() for value in table)
 
 
-def _image_notes(states: dict[str, str]) -> list[str]:
-    counts = {name: sum(state == name for state in states.values()) for name in _SOUND}
-    notes = []
-    if counts["original"]:
-        notes.append(
-            f"{counted(counts['original'], 'image has', 'images have')} the bytes of the verified archive."
-        )
-    if counts["reencoded"]:
-        notes.append(
-            f"{counted(counts['reencoded'], 'image was', 'images were')} compressed again with loss (the "
-            "originals are JPEG files of quality 100). The files are readable, but official checksums "
-            "cannot confirm them."
-        )
-    if counts["sound"]:
-        notes.append(
-            f"{counted(counts['sound'], 'image is', 'images are')} readable and may be original. The "
-            "official checksums are those of the archives, so they cannot confirm single files."
-        )
-    return notes
+def _image_notes(counts: Counter[str]) -> list[str]:
+    return [
+        f"{counted(counts[name], f'image {one}', f'images {several}')} {what}"
+        for name, (one, several, what) in _SOUND.items()
+        if counts[name]
+    ]
 
 
 def _archive_notes(folder: Path, wanted: Set, catalogue: Catalogue) -> list[str]:
-    notes = []
-    for file in _files_of(wanted, catalogue):
-        path = folder / file.name
-        if file.is_zip and file.md5 and path.is_file():
-            verb = "DOES NOT HAVE" if file.fault_of(path) else "has"
-            notes.append(f"{file.name} {verb} the official checksum.")
-    return notes
+    there = {file: folder / file.name for file in _files_of(wanted, catalogue)}
+    return [
+        f"{file.name} {'DOES NOT HAVE' if file.fault_of(path) else 'has'} the official checksum."
+        for file, path in there.items()
+        if file.is_zip and file.md5 and path.is_file()
+    ]
 
 
 def _files_of(wanted: Set, catalogue: Catalogue) -> list[RemoteFile]:
@@ -214,8 +203,7 @@ def _check_masks(folder: Path, catalogue: Catalogue) -> FolderCheck:
     faults, notes = [], []
     for file in _files_of(Set.masks, catalogue):
         path = folder / file.name
-        fault = file.fault_of(path) if path.is_file() else "is not there"
-        if fault:
+        if fault := file.fault_of(path) if path.is_file() else "is not there":
             faults.append(f"{file.name} {fault}")
         else:
             notes.append(f"{file.name} has the official checksum.")

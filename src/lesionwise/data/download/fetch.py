@@ -22,26 +22,15 @@ from importlib.metadata import version
 from pathlib import Path
 from ssl import SSLError
 from typing import Any, Final
+from urllib import request as http
 from urllib.error import HTTPError, URLError
-from urllib.request import (
-    HTTPDefaultErrorHandler,
-    HTTPErrorProcessor,
-    HTTPHandler,
-    HTTPRedirectHandler,
-    HTTPSHandler,
-    OpenerDirector,
-    ProxyHandler,
-    Request,
-)
 
 from lesionwise.data.download.sources import RemoteFile
 from lesionwise.errors import DownloadError
 from lesionwise.files import write_text
 from lesionwise.progress import SILENT, Progress
 
-ATTEMPTS: Final = 6
 WRONG_BYTES_TWICE: Final = 2
-TIMEOUT_S: Final = 30.0  # without a byte
 LONGEST_WAIT_S: Final = 120.0
 BLOCK_BYTES: Final = 1 << 20
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -60,9 +49,9 @@ class Patience:
         timeout_s: Seconds without a byte after which a connection is given up.
     """
 
-    attempts: int = ATTEMPTS
+    attempts: int = 6
     first_wait_s: float = 1.0
-    timeout_s: float = TIMEOUT_S
+    timeout_s: float = 30.0
     sleep: Callable[[float], None] = time.sleep
 
 
@@ -158,7 +147,7 @@ def _stream(part: _Part, file: RemoteFile, progress: Progress, timeout_s: float)
     if have and validator:
         headers |= {"Range": f"bytes={have}-", "If-Range": validator}
     try:
-        with _open(part, Request(part.url, headers=headers), timeout_s) as response:  # noqa: S310 (http only, below)
+        with _open(part, http.Request(part.url, headers=headers), timeout_s) as response:  # noqa: S310 (http only, below)
             answered = response.headers.get("Content-Range") or ""
             if response.status != _PARTIAL or not answered.startswith(f"bytes {have}-"):
                 have = 0  # the whole again
@@ -171,11 +160,12 @@ def _stream(part: _Part, file: RemoteFile, progress: Progress, timeout_s: float)
         raise _TransientError(f"the connection failed ({str(error) or type(error).__name__})") from error
 
 
-def _open(part: _Part, request: Request, timeout_s: float) -> HTTPResponse:
-    opener = OpenerDirector()  # http and https alone: no file:, no ftp:, also behind a redirect
-    for handler in (ProxyHandler, HTTPHandler, HTTPSHandler, HTTPRedirectHandler, HTTPErrorProcessor):
+def _open(part: _Part, request: http.Request, timeout_s: float) -> HTTPResponse:
+    opener = http.OpenerDirector()  # http and https alone: no file:, no ftp:, also behind a redirect
+    for handler in (http.ProxyHandler, http.HTTPHandler, http.HTTPSHandler, http.HTTPRedirectHandler):
         opener.add_handler(handler())
-    opener.add_handler(HTTPDefaultErrorHandler())
+    opener.add_handler(http.HTTPErrorProcessor())
+    opener.add_handler(http.HTTPDefaultErrorHandler())
     try:
         response = opener.open(request, timeout=timeout_s)
     except HTTPError as error:

@@ -1,6 +1,6 @@
 """A whole set, from whichever source hands it out, in the layout of Kaggle.
 
-Here: the order of things. Not here: one file (`fetch`), one archive (`unpack`), judging a folder (`verify`).
+Here: the order of things. Not here: one file (`fetch`), one archive (`unpack`), judging a folder (`check`).
 
 Images come first, the metadata last: a folder in which a download was interrupted is no data folder yet. What
 was unpacked from a verified archive is noted with its SHA-256 in a receipt, so that `data verify` can hold
@@ -8,23 +8,23 @@ the files against it later.
 """
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 from zipfile import BadZipFile, ZipFile
 
-import pandas as pd
-
+from lesionwise.data.dataset import PENDING
 from lesionwise.data.download.check import RECEIPT, TEST_TRUTH, check_folder
 from lesionwise.data.download.fetch import Patience, fetch
-from lesionwise.data.download.kaggle import copy_from_kaggle
-from lesionwise.data.download.sources import PART_1_LAST, Catalogue, RemoteFile, Set, Source
-from lesionwise.data.download.unpack import Unpacked, unpack_images
-from lesionwise.data.folders import PENDING
+from lesionwise.data.download.sources import KAGGLE, PART_1_LAST, Catalogue, RemoteFile, Set, Source
+from lesionwise.data.download.unpack import Unpacked, is_readable, unpack_images
+from lesionwise.data.layouts.ham10000 import metadata_file
 from lesionwise.data.layouts.isic import read_isic
-from lesionwise.data.layouts.listing import read_table
-from lesionwise.errors import DataError, DownloadError
-from lesionwise.files import read_json, write_bytes, write_json, write_text
+from lesionwise.data.layouts.listing import find_images, read_table
+from lesionwise.errors import DataError, DownloadError, needing
+from lesionwise.files import copy_file, read_json, write_bytes, write_json, write_text
 from lesionwise.progress import SILENT, Progress
 
 METADATA: Final = "HAM10000_metadata.csv"
@@ -102,12 +102,10 @@ class _Job:
 
     def run(self) -> tuple[str, ...]:
         """Bring the set into the folder, verify it, and return the files that were left untouched."""
+        archives = self.catalogue.files.get((self.source, self.wanted), ())
         if self.source is Source.kaggle:
-            copied = copy_from_kaggle(self.out, self.place, progress=self.progress)
-            unpacked = Unpacked({}, copied.kept)  # no archive vouches for these bytes
-            archives: list[RemoteFile] = []
+            unpacked = Unpacked({}, self._copy_from_kaggle())  # no archive vouches for these bytes
         else:
-            archives = list(self.catalogue.files[self.source, self.wanted])
             _verify_room(self.out, archives)
             unpacked = self._fetch_all(archives)
         self._write_receipt(archives, unpacked)
@@ -123,7 +121,30 @@ class _Job:
             return _TEST_IMAGES
         return f"HAM10000_images_part_{1 if name[: len(PART_1_LAST)] <= PART_1_LAST else 2}"
 
-    def _fetch_all(self, archives: list[RemoteFile]) -> Unpacked:
+    def _copy_from_kaggle(self) -> tuple[str, ...]:
+        """Have kagglehub download the set, copy it without its lower-case twins, and return what was kept."""
+        with needing("kagglehub"):
+            kagglehub = import_module("kagglehub")
+        try:
+            folder = Path(kagglehub.dataset_download(KAGGLE))
+        except Exception as error:  # kagglehub documents none
+            raise DownloadError(f"kagglehub could not download {KAGGLE}: {error}") from error
+        metadata = metadata_file(folder)
+        if metadata is None:
+            raise DownloadError(f"kagglehub: expected {METADATA} in {KAGGLE} but found none.")
+        images = find_images([folder])
+        kept: list[str] = []
+        for number, path in enumerate(images.values(), 1):
+            name = f"{self.place(path.name)}/{path.name}"
+            if is_readable(self.out / name):
+                kept.append(name)
+            else:
+                copy_file(path, self.out / name)
+            self.progress.on_work("copying images", number, len(images))
+        copy_file(metadata, self.out / METADATA)
+        return tuple(kept)
+
+    def _fetch_all(self, archives: Sequence[RemoteFile]) -> Unpacked:
         written: dict[str, tuple[str, int]] = {}
         kept: list[str] = []
         tables: dict[str, Path] = {}
@@ -159,7 +180,7 @@ class _Job:
         table = listing.table.reindex(columns=list(COLUMNS)).sort_values("image_id")
         write_text(self.out / METADATA, table.to_csv(index=False, lineterminator="\n"))
 
-    def _write_receipt(self, archives: list[RemoteFile], unpacked: Unpacked) -> None:
+    def _write_receipt(self, archives: Sequence[RemoteFile], unpacked: Unpacked) -> None:
         path = self.out / RECEIPT
         earlier: dict[str, list[Any]] = read_json(path)["files"] if path.is_file() else {}
         facts: dict[str, Any] = {
@@ -185,14 +206,14 @@ def _refuse_other_set(wanted: Set, out: Path) -> None:
         )
 
 
-def _verify_room(out: Path, files: list[RemoteFile]) -> None:
+def _verify_room(out: Path, files: Sequence[RemoteFile]) -> None:
     """Raise unless all archives and what is in them fit beside each other.
 
     An archive stays until its set is whole: a stop midway then costs no second download.
     """
     there = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
-    sizes = [file.expected_bytes for file in files]
-    need, free = int(2 * sum(sizes) * _SPARE), shutil.disk_usage(there).free
+    size = sum(file.size or file.about for file in files)
+    need, free = int(2 * size * _SPARE), shutil.disk_usage(there).free
     if free < need:
         raise DataError(
             f"{out}: expected {need / 1e9:.1f} GB of free space (the images and their archives) but found "
@@ -201,7 +222,7 @@ def _verify_room(out: Path, files: list[RemoteFile]) -> None:
 
 
 def _verify_columns(path: Path) -> None:
-    found = pd.Index(read_table(path).columns)
+    found = read_table(path)
     missing = [column for column in COLUMNS if column not in found]
     if missing:
         path.unlink()

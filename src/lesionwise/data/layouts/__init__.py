@@ -10,17 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from lesionwise.data.folders import is_litter
-from lesionwise.data.layouts.folders import read_class_folders
+from lesionwise.data.layouts.folders import read_class_folders, read_ph2
 from lesionwise.data.layouts.forms import read_form, read_merged, unreadable_tables
 from lesionwise.data.layouts.ham10000 import read_hmnist, read_images_alone, read_kaggle
 from lesionwise.data.layouts.isic import challenge_parts, read_isic
-from lesionwise.data.layouts.lesions import add_lesions
-from lesionwise.data.layouts.listing import PLACE, Listing, note_unread
+from lesionwise.data.layouts.listing import PLACE, Listing, add_lesions, note_unread
 from lesionwise.data.layouts.packed import read_dermamnist, read_parquet, refuse_hdf5
-from lesionwise.data.layouts.ph2 import read_ph2
 from lesionwise.diagnoses import code_of
 from lesionwise.errors import DataError
+from lesionwise.files import is_litter
 from lesionwise.names import inert_name
 
 __all__ = ["LAYOUTS", "PLACE", "Listing", "is_data_folder", "read_listing", "real_folder"]

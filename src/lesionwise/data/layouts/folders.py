@@ -1,14 +1,18 @@
-"""Folders of one's own without a table: one folder for each diagnosis."""
+"""Layouts without a CSV: one folder for each diagnosis, and PH2, whose list is a text between double bars.
+
+References:
+    PH2: Mendonça et al. (2013), https://doi.org/10.1109/EMBC.2013.6610779
+"""
 
 from pathlib import Path
 
 import pandas as pd
 
-from lesionwise.data.folders import walk_files
-from lesionwise.data.layouts.forms import LESIONS_ADVICE
+from lesionwise.data.layouts.forms import LESIONS_ADVICE, Form, listing_of
 from lesionwise.data.layouts.listing import Listing
-from lesionwise.diagnoses import code_of
+from lesionwise.diagnoses import PH2, code_of, with_map
 from lesionwise.errors import DataError
+from lesionwise.files import walk_files
 from lesionwise.labels import CODES
 from lesionwise.names import IMAGE_SUFFIXES, image_id_of
 
@@ -41,3 +45,25 @@ def read_class_folders(folder: Path) -> Listing | None:
     table.index = pd.RangeIndex(2, len(table) + 2)
     images = {image_id_of(path.name): path for path in paths}
     return Listing("class folders", folder, table, images, {"lesion_id": LESIONS_ADVICE})
+
+
+def read_ph2(folder: Path) -> Listing | None:
+    """Read PH2: `PH2_dataset.txt`, a table between double bars, and a folder of bitmaps for each case.
+
+    PH2 documents 200 lesions with one image each, so an image is its lesion.
+    """
+    path = folder / "PH2_dataset.txt"
+    if not path.is_file():
+        return None
+    rows: dict[int, tuple[str, str]] = {}
+    name_column, code_column = 1, 3  # behind the leading bars: name, histological, clinical diagnosis
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        cells = [cell.strip() for cell in line.split("||")]
+        if len(cells) > code_column and cells[name_column].startswith("IMD"):
+            rows[number] = cells[name_column], cells[code_column]
+    if not rows:
+        raise DataError(f"{path}: expected rows like '|| IMD003 || … || 0 || …' but found none.")
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["image_id", "code"])
+    table["lesion_id"] = table["image_id"]
+    images = {image.stem: image for image in sorted(folder.rglob("*_Dermoscopic_Image/*.bmp"))}
+    return listing_of(Form("PH2", ()), path, with_map(table, table["code"], PH2), images)

@@ -17,17 +17,9 @@ from typing import Final
 
 import pandas as pd
 
-from lesionwise import tables
+from lesionwise import diagnoses, tables
 from lesionwise.data.layouts.listing import PLACE, Listing, find_images, read_table, without_copies
-from lesionwise.diagnoses import (
-    DERM7PT,
-    DERM12345,
-    DIAGNOSIS_COLUMNS,
-    PAD_UFES_20,
-    LabelMap,
-    add_diagnoses,
-    with_map,
-)
+from lesionwise.diagnoses import DIAGNOSIS_COLUMNS, LabelMap, add_diagnoses, with_map
 from lesionwise.errors import DataError
 from lesionwise.names import image_id_of
 from lesionwise.packed import PARQUET
@@ -93,7 +85,7 @@ FORMS: Final = (
         ("case_num", "derm", "diagnosis"),
         {"image_id": "derm", "dx": "diagnosis", "localization": "location"},
         lesion=("case_num",),
-        labels=DERM7PT,
+        labels=diagnoses.DERM7PT,
         clinical="clinic",
     ),
     Form(
@@ -101,7 +93,7 @@ FORMS: Final = (
         ("img_id", "diagnostic", "patient_id", "lesion_id"),
         {"dx": "diagnostic", "localization": "region", "dx_type": "biopsed"},
         lesion=("patient_id", "lesion_id"),
-        labels=PAD_UFES_20,
+        labels=diagnoses.PAD_UFES_20,
         note="PAD-UFES-20 holds clinical photographs by smartphone, not dermatoscopic images. A model of "
         "HAM10000 was not made for them, and its scores show that.",
     ),
@@ -121,7 +113,7 @@ FORMS: Final = (
     Form("ISIC archive", ("isic_id", "diagnosis_1")),
     Form("ISIC archive", ("isic_id", "diagnosis")),
     Form("imagefolder", ("file_name", "dx")),
-    Form("DERM12345", ("image_id", "label", "sub_class"), {"dx": "label"}, labels=DERM12345),
+    Form("DERM12345", ("image_id", "label", "sub_class"), {"dx": "label"}, labels=diagnoses.DERM12345),
     Form("csv", ("image_id", "dx"), deep=False),
 )
 """The more particular come first."""
@@ -157,10 +149,8 @@ def verify_seven(path: Path) -> None:
         if form.refusal and {*form.columns} <= header:
             raise DataError(f"{path}: this is {form.layout}: {form.refusal}")
     first_row = [name.lower() for name in tables.read_table(path).header]
-    if _ARCHIVE_IMAGE.fullmatch(first_row[0]) and first_row[1:] in (
-        ["benign"],
-        ["malignant"],
-    ):  # without a header
+    without_header = first_row[1:] in (["benign"], ["malignant"])
+    if _ARCHIVE_IMAGE.fullmatch(first_row[0]) and without_header:
         raise DataError(f"{path}: this is ISIC 2016: {TWO_CLASSES}")
 
 
@@ -181,8 +171,7 @@ def listing_of(
         advice: What to do if a column is missing, by column.
     """
     used = {*COLUMNS, *DIAGNOSIS_COLUMNS, *form.also.values(), *form.lesion, form.clinical, "image_type"}
-    text = table.fillna("")
-    text = add_diagnoses(text)
+    text = add_diagnoses(table.fillna(""))
     left_out: dict[str, tuple[str, ...]] = {}
     if {"dx", "image_id"} <= set(text):
         why = text["foreign"]

@@ -11,10 +11,10 @@ from typing import Final
 
 import pandas as pd
 
-from lesionwise.data.folders import walk_files
 from lesionwise.data.layouts.forms import Form, listing_of, verify_seven
 from lesionwise.data.layouts.listing import Listing, find_images, one_of, read_table
 from lesionwise.errors import DataError
+from lesionwise.files import walk_files
 from lesionwise.tables import SUFFIXES
 from lesionwise.wording import listed
 

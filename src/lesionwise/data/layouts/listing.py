@@ -14,8 +14,8 @@ from typing import Final
 import pandas as pd
 
 from lesionwise import tables
-from lesionwise.data.folders import walk_files
 from lesionwise.errors import DataError
+from lesionwise.files import walk_files
 from lesionwise.names import IMAGE_SUFFIXES, UNREAD_SUFFIXES, image_id_of
 
 OTHER_PARTS: Final = re.compile(r"_(test|validation)(_v2)?_(input|images|data)$", re.IGNORECASE)

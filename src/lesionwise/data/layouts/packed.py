@@ -17,8 +17,8 @@ from lesionwise.data.containers import HDF5_SUFFIXES
 from lesionwise.data.known_lesions import verify_listed
 from lesionwise.data.layouts.forms import LESIONS_ADVICE, TWO_CLASSES, Form, listing_of
 from lesionwise.data.layouts.listing import PLACE, Listing, read_table
-from lesionwise.data.workspace import default_cache_root
 from lesionwise.errors import DataError, ImageError
+from lesionwise.execution import default_cache_root
 from lesionwise.files import file_sha256, write_bytes
 from lesionwise.packed import PARQUET, ReadImage, open_packed
 from lesionwise.tables import DERMAMNIST_IDS, verify_once

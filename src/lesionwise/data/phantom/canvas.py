@@ -9,6 +9,7 @@ What is not here: how sharply pigment ends at the outline; each diagnosis decide
 
 import math
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -17,15 +18,21 @@ from lesionwise.data.phantom.fields import Field, Pixels, Points, as_pixels, ram
 
 Colour = tuple[float, float, float]
 
-# Absorption (red, green, blue) of a unit of each chromophore. Read off the colours that
-# dermatoscopy gives them: melanin is brown in the epidermis and, since short waves are
-# scattered before they reach it, slate blue in the dermis.
-MELANIN: Colour = (0.50, 0.78, 1.00)
-DEEP_MELANIN: Colour = (0.95, 0.62, 0.38)
-BLOOD: Colour = (0.10, 0.85, 0.62)
-VENOUS_BLOOD: Colour = (0.75, 1.45, 0.80)
-KERATIN: Colour = (0.10, 0.28, 0.85)
-SOOT: Colour = (1.30, 1.35, 1.30)
+
+class Ink:
+    """Absorption (red, green, blue) of a unit of each chromophore.
+
+    Read off the colours that dermatoscopy gives them: melanin is brown in the epidermis and, since short
+    waves are scattered before they reach it, slate blue in the dermis.
+    """
+
+    MELANIN: Final[Colour] = (0.50, 0.78, 1.00)
+    DEEP_MELANIN: Final[Colour] = (0.95, 0.62, 0.38)
+    BLOOD: Final[Colour] = (0.10, 0.85, 0.62)
+    VENOUS_BLOOD: Final[Colour] = (0.75, 1.45, 0.80)
+    KERATIN: Final[Colour] = (0.10, 0.28, 0.85)
+    SOOT: Final[Colour] = (1.30, 1.35, 1.30)
+
 
 # The side of the canvas in lesion radii; a drawing fades out before it.
 _SIDE_IN_RADII = 3.2

@@ -14,19 +14,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from lesionwise.data.phantom import structures
-from lesionwise.data.phantom.canvas import (
-    BLOOD,
-    DEEP_MELANIN,
-    KERATIN,
-    MELANIN,
-    SOOT,
-    VENOUS_BLOOD,
-    Canvas,
-    Colour,
-    Drawing,
-    outline,
-    traced_area,
-)
+from lesionwise.data.phantom.canvas import Canvas, Colour, Drawing, Ink, outline, traced_area
 from lesionwise.data.phantom.fields import Field, ramp
 
 # Radius in pixels of a 600x450 photograph; the same for all, as size must not tell.
@@ -88,7 +76,7 @@ def _paint_bkl(canvas: Canvas) -> Field:
     inside = ramp(depth, -1.5, 2.5)
     level = canvas.between(0.25, 1.0)
     _tint(canvas, inside, brown=level, red=canvas.between(0.0, 0.2))
-    canvas.absorb(KERATIN, inside, canvas.between(0.1, 0.45))
+    canvas.absorb(Ink.KERATIN, inside, canvas.between(0.1, 0.45))
     core = ramp(depth, 5.0, 11.0)
     if canvas.chance(0.5):
         structures.draw_fissures(
@@ -112,7 +100,7 @@ def _paint_df(canvas: Canvas) -> Field:
     lines = structures.honeycomb(
         canvas, spacing_px=canvas.between(12.0, 17.0), disorder=0.9, width=-0.35, uneven=0.2
     )
-    canvas.absorb(MELANIN, lines * fade, canvas.between(0.3, 0.6))
+    canvas.absorb(Ink.MELANIN, lines * fade, canvas.between(0.3, 0.6))
     structures.draw_scar(canvas, reach=canvas.between(0.35, 0.6), opacity=canvas.between(0.4, 0.85))
     return depth
 
@@ -128,9 +116,9 @@ def _paint_mel(canvas: Canvas) -> Field:
         canvas, spacing_px=canvas.between(17.0, 25.0), disorder=1.7, width=-0.1, uneven=0.55
     )
     where = ramp(canvas.noise(0.6 * canvas.radius) - slope, -0.7, 0.2) * inside
-    canvas.absorb(MELANIN, lines * where, canvas.between(0.45, 1.0))
+    canvas.absorb(Ink.MELANIN, lines * where, canvas.between(0.45, 1.0))
     blotch = ramp(canvas.noise(0.5 * canvas.radius) + slope, 0.3, 1.5) * inside
-    canvas.absorb(SOOT, blotch, canvas.between(0.2, 0.7))
+    canvas.absorb(Ink.SOOT, blotch, canvas.between(0.2, 0.7))
     core = ramp(depth, 5.0, 15.0)
     clues: list[Callable[[], None]] = [
         lambda: structures.draw_veil(canvas, core, opacity=canvas.between(0.3, 0.6)),
@@ -156,7 +144,7 @@ def _paint_nv(canvas: Canvas) -> Field:
         lines = structures.honeycomb(
             canvas, spacing_px=canvas.between(14.0, 21.0), disorder=0.9, width=-0.1, uneven=0.15
         )
-        canvas.absorb(MELANIN, lines * inside, canvas.between(0.3, 0.8))
+        canvas.absorb(Ink.MELANIN, lines * inside, canvas.between(0.3, 0.8))
     if pattern > 0.45:  # noqa: PLR2004
         _absorb_globules(canvas, inside, irregular=0.0)
     return depth
@@ -167,7 +155,7 @@ def _paint_vasc(canvas: Canvas) -> Field:
     depth = outline(canvas, elongation=canvas.between(1.0, 1.4), lobes=0.12, jag_px=3.0)
     inside = ramp(depth, -2.0, 4.0)
     _tint(canvas, inside, brown=canvas.between(0.0, 0.35), red=canvas.between(0.2, 0.6))
-    inks: tuple[Colour, ...] = (BLOOD, VENOUS_BLOOD, DEEP_MELANIN)
+    inks: tuple[Colour, ...] = (Ink.BLOOD, Ink.VENOUS_BLOOD, Ink.DEEP_MELANIN)
     ink = inks[int(canvas.rng.choice(3, p=(0.45, 0.4, 0.15)))]
     structures.draw_lacunae(
         canvas,
@@ -185,8 +173,8 @@ def _paint_vasc(canvas: Canvas) -> Field:
 def _tint(canvas: Canvas, region: Field, *, brown: float, red: float) -> None:
     """Lay the lesion's own even colour."""
     uneven = 1.0 + 0.15 * canvas.noise(0.4 * canvas.radius) + 0.10 * canvas.noise(9.0)
-    canvas.absorb(MELANIN, region * uneven, brown)
-    canvas.absorb(BLOOD, region * uneven, red)
+    canvas.absorb(Ink.MELANIN, region * uneven, brown)
+    canvas.absorb(Ink.BLOOD, region * uneven, red)
 
 
 def _pale_or_brown(canvas: Canvas) -> float:
@@ -210,7 +198,7 @@ def _absorb_globules(canvas: Canvas, region: Field, *, irregular: float) -> None
         radius_px=canvas.between(4.5, 6.5),
         irregular=irregular,
     )
-    canvas.absorb(MELANIN, clods, canvas.between(0.45, 1.0))
+    canvas.absorb(Ink.MELANIN, clods, canvas.between(0.45, 1.0))
 
 
 _PAINTERS: Mapping[str, Callable[[Canvas], Field]] = {

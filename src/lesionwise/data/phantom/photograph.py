@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
 from lesionwise.data.phantom import artefacts
-from lesionwise.data.phantom.canvas import BLOOD, MELANIN, Colour, Drawing
+from lesionwise.data.phantom.canvas import Colour, Drawing, Ink
 from lesionwise.data.phantom.fields import Field, Pixels, Points, as_pixels, draw_blobs, ramp, smooth_noise
 from lesionwise.encoding import encoded
 
@@ -60,7 +60,7 @@ def draw_lots_for_skin(rng: np.random.Generator) -> Skin:
     pigment, blood = rng.gamma(1.2, 0.10), rng.gamma(1.5, 0.06)
     red, green, blue = (
         float(np.clip((base + brightness) * np.exp(-pigment * m - blood * b), 0.2, 0.97))
-        for base, m, b in zip(_TONE, MELANIN, BLOOD, strict=True)
+        for base, m, b in zip(_TONE, Ink.MELANIN, Ink.BLOOD, strict=True)
     )
     return Skin(
         tone=(red, green, blue),
@@ -80,7 +80,7 @@ def draw_skin(skin: Skin, rng: np.random.Generator, shape: tuple[int, int]) -> F
     red = skin.mottling * blotches + 0.012 * fine
     grey = skin.furrows * lines + 0.010 * fine
     picture = np.empty((*shape, 3), dtype=np.float32)
-    for channel, (tone, m, b) in enumerate(zip(skin.tone, MELANIN, BLOOD, strict=True)):
+    for channel, (tone, m, b) in enumerate(zip(skin.tone, Ink.MELANIN, Ink.BLOOD, strict=True)):
         picture[..., channel] = tone * np.exp(-(m * brown + b * red + grey))
     return picture
 

@@ -8,17 +8,7 @@ import math
 
 import numpy as np
 
-from lesionwise.data.phantom.canvas import (
-    BLOOD,
-    DEEP_MELANIN,
-    KERATIN,
-    MELANIN,
-    SOOT,
-    VENOUS_BLOOD,
-    Canvas,
-    Colour,
-    border,
-)
+from lesionwise.data.phantom.canvas import Canvas, Colour, Ink, border
 from lesionwise.data.phantom.fields import Field, Points, draw_blobs, draw_strokes, ramp
 
 VEIL: Colour = (0.52, 0.54, 0.64)
@@ -86,13 +76,13 @@ def draw_streaks(canvas: Canvas, depth: Field, *, density: float) -> None:
         sizes.append(width * canvas.between(0.6, 1.2))
     lines = draw_strokes(canvas.shape, strokes, soft_px=1.2)
     bulbs = draw_blobs(canvas.shape, np.array(ends), sizes, rng=canvas.rng, soft_px=1.2)
-    canvas.absorb(MELANIN, np.maximum(lines, bulbs), density)
+    canvas.absorb(Ink.MELANIN, np.maximum(lines, bulbs), density)
 
 
 def draw_veil(canvas: Canvas, region: Field, *, opacity: float) -> None:
     """Draw an irregular structureless blue area with a white ground-glass haze over it."""
     patch = ramp(canvas.noise(canvas.radius * 0.6) + 0.4 * canvas.noise(22.0), -0.3, 1.6) * region
-    canvas.absorb(DEEP_MELANIN, patch, 0.7)
+    canvas.absorb(Ink.DEEP_MELANIN, patch, 0.7)
     canvas.cover(VEIL, patch, opacity)
 
 
@@ -108,7 +98,7 @@ def draw_pepper(canvas: Canvas, region: Field, *, density: float) -> None:
     centres = canvas.sites(9.0, jitter=0.4, region=region)
     radii = canvas.rng.uniform(1.0, 2.2, len(centres))
     dots = draw_blobs(canvas.shape, centres, radii, rng=canvas.rng)
-    canvas.absorb(DEEP_MELANIN, dots, density)
+    canvas.absorb(Ink.DEEP_MELANIN, dots, density)
 
 
 def draw_nests(canvas: Canvas, region: Field, *, count: int, density: float) -> None:
@@ -117,8 +107,8 @@ def draw_nests(canvas: Canvas, region: Field, *, count: int, density: float) -> 
     radii = canvas.rng.uniform(0.09, 0.19, len(centres)) * canvas.radius + 4.0
     clods = draw_blobs(canvas.shape, centres, radii, rng=canvas.rng, wobble=0.3, stretch=1.2, soft_px=2.5)
     clods *= np.clip(0.85 + 0.22 * canvas.noise(12.0), 0.3, 1.3)
-    canvas.absorb(DEEP_MELANIN, clods, density)
-    canvas.absorb(SOOT, clods, 0.12 * density)
+    canvas.absorb(Ink.DEEP_MELANIN, clods, density)
+    canvas.absorb(Ink.SOOT, clods, 0.12 * density)
 
 
 def draw_leaves(canvas: Canvas, depth: Field, *, density: float) -> None:
@@ -138,8 +128,8 @@ def draw_leaves(canvas: Canvas, depth: Field, *, density: float) -> None:
         canvas.shape, np.array(tips), sizes, rng=canvas.rng, wobble=0.3, stretch=1.2, soft_px=2.0
     )
     leaf = np.maximum(fingers, lobes) * np.float32(density)
-    canvas.absorb(MELANIN, leaf, 0.6)
-    canvas.absorb(DEEP_MELANIN, leaf, 0.6)
+    canvas.absorb(Ink.MELANIN, leaf, 0.6)
+    canvas.absorb(Ink.DEEP_MELANIN, leaf, 0.6)
 
 
 def spread_points(canvas: Canvas, region: Field, *, count: int) -> Points:
@@ -158,8 +148,8 @@ def draw_arborising_vessels(canvas: Canvas, region: Field, *, trees: int, densit
         heading = angle + math.pi + canvas.rng.normal(0.0, 0.4)
         _grow(canvas, start, heading, canvas.between(3.0, 5.0), strokes)
     lines = draw_strokes(canvas.shape, strokes) * region
-    canvas.absorb(BLOOD, lines, density)
-    canvas.absorb(VENOUS_BLOOD, lines, 0.3 * density)
+    canvas.absorb(Ink.BLOOD, lines, density)
+    canvas.absorb(Ink.VENOUS_BLOOD, lines, 0.3 * density)
 
 
 def draw_dotted_vessels(canvas: Canvas, region: Field, *, density: float) -> None:
@@ -168,7 +158,7 @@ def draw_dotted_vessels(canvas: Canvas, region: Field, *, density: float) -> Non
     centres = canvas.sites(13.0, jitter=0.3, region=clustered)
     radii = canvas.rng.uniform(1.8, 3.0, len(centres))
     dots = draw_blobs(canvas.shape, centres, radii, rng=canvas.rng)
-    canvas.absorb(BLOOD, dots, density)
+    canvas.absorb(Ink.BLOOD, dots, density)
 
 
 def draw_lacunae(canvas: Canvas, region: Field, *, spacing_px: float, ink: Colour, density: float) -> None:
@@ -186,10 +176,10 @@ def draw_erosion(canvas: Canvas, region: Field, *, density: float) -> None:
     radii = canvas.rng.uniform(0.16, 0.30, len(spots)) * canvas.radius
     spot = draw_blobs(canvas.shape, spots, radii, rng=canvas.rng, wobble=0.4, soft_px=2.0)
     spot *= ramp(canvas.noise(11.0), -1.4, 0.4)
-    canvas.absorb(BLOOD, spot, 0.9 * density)
-    canvas.absorb(KERATIN, spot, 0.8 * density)
+    canvas.absorb(Ink.BLOOD, spot, 0.9 * density)
+    canvas.absorb(Ink.KERATIN, spot, 0.8 * density)
     crust = spot * ramp(canvas.noise(8.0), -0.1, 0.9)
-    canvas.absorb(VENOUS_BLOOD, crust, 0.9 * density)
+    canvas.absorb(Ink.VENOUS_BLOOD, crust, 0.9 * density)
 
 
 def _grow(canvas: Canvas, start: Points, heading: float, width: float, strokes: list[Stroke]) -> None:
@@ -221,9 +211,9 @@ def draw_comedones(canvas: Canvas, region: Field, *, spacing_px: float, density:
     radii = canvas.rng.uniform(4.0, 9.0, len(centres))
     rims = draw_blobs(canvas.shape, centres, radii + 3.0, rng=canvas.rng)
     plugs = draw_blobs(canvas.shape, centres, radii, rng=canvas.rng, wobble=0.3)
-    canvas.absorb(KERATIN, rims, 0.35 * density)
-    canvas.absorb(MELANIN, plugs, 0.9 * density)
-    canvas.absorb(SOOT, plugs, 0.35 * density)
+    canvas.absorb(Ink.KERATIN, rims, 0.35 * density)
+    canvas.absorb(Ink.MELANIN, plugs, 0.9 * density)
+    canvas.absorb(Ink.SOOT, plugs, 0.35 * density)
 
 
 def draw_fissures(canvas: Canvas, region: Field, *, spacing_px: float, density: float) -> None:
@@ -231,7 +221,7 @@ def draw_fissures(canvas: Canvas, region: Field, *, spacing_px: float, density: 
     winding = np.abs(canvas.noise(spacing_px))
     furrows = ramp(winding, 0.55, 0.0) * region
     ridges = ramp(winding, 0.5, 1.8) * region
-    canvas.absorb(MELANIN, furrows, density)
+    canvas.absorb(Ink.MELANIN, furrows, density)
     canvas.cover(CYST, ridges, 0.22)
 
 
@@ -251,9 +241,9 @@ def draw_strawberry(
     halos = draw_blobs(canvas.shape, centres, radii, rng=canvas.rng, wobble=0.3, soft_px=1.8)
     plugs = draw_blobs(canvas.shape, centres, 0.36 * radii, rng=canvas.rng)
     mottle = 0.85 + 0.3 * np.clip(canvas.noise(spacing_px), -1.5, 1.5)
-    canvas.absorb(BLOOD, (1.0 - halos) * mottle * region, density)
+    canvas.absorb(Ink.BLOOD, (1.0 - halos) * mottle * region, density)
     canvas.cover(FOLLICLE, halos, opacity)
-    canvas.absorb(KERATIN, plugs, 0.35)
+    canvas.absorb(Ink.KERATIN, plugs, 0.35)
 
 
 def draw_scar(canvas: Canvas, *, reach: float, opacity: float) -> Field:

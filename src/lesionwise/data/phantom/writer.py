@@ -14,7 +14,7 @@ import numpy as np
 from lesionwise.data.phantom.diagnoses import draw_lesion
 from lesionwise.data.phantom.photograph import Photograph, draw_lots_for_skin, take_photograph
 from lesionwise.data.phantom.plan import Imbalance, PlannedLesion, count_lesions, plan_lesions
-from lesionwise.data.workspace import usable_cores
+from lesionwise.execution import usable_cores
 from lesionwise.files import atomic_folder
 from lesionwise.progress import SILENT, Progress
 

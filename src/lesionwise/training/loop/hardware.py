@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lesionwise.data.workspace import PROCESSORS, describe_processor
 from lesionwise.errors import RecipeError, RunError
+from lesionwise.execution import PROCESSORS, describe_processor
 
 Precision = Literal["bf16-mixed", "32-true"]
 

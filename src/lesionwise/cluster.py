@@ -51,11 +51,13 @@ def joined() -> Iterator["ModuleType"]:
 
 
 def _import_ray(*, own: bool) -> "ModuleType":
-    """Import Ray with the settings that it reads at that time, as every process does that it starts."""
+    """Import Ray with the settings that it reads on import; the processes that it starts read them, too."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # without it Ray warns about GPUs
     if own:
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # on Linux, too: listen at loopback alone
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = (
+            "0"  # despite its name: listen at loopback alone, on Linux, too
+        )
         if "RAY_AUTH_MODE" not in os.environ:
             os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     with needing("ray"):

@@ -31,7 +31,7 @@ def jpeg_file(pixels: NDArray[np.uint8], quality: int) -> bytes:
 
 
 def recompress(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """Return a picture after it was saved as JPEG and read again. Arguments as above."""
+    """Return a picture after it was saved as JPEG and read again; arguments as of `jpeg_file`."""
     return np.asarray(Image.open(io.BytesIO(jpeg_file(pixels, quality))))
 
 

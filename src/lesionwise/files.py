@@ -69,7 +69,7 @@ def is_used(folder: Path) -> bool:
 
 
 def walk_files(folder: Path, on_denied: Callable[[OSError], None] | None = None) -> Iterator[Path]:
-    """Yield every file below a folder, those of a folder by name.
+    """Yield every file below a folder, sorted by name within each folder.
 
     Linked folders are followed. A folder that is met again, as in a loop of links, is passed over, and so are
     hidden files and folders, such as `.ipynb_checkpoints`.

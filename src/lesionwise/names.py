@@ -3,7 +3,8 @@
 An image is called after its file, without folder and suffix, where no other image has that name. Where
 another has it, the image gets the shortest end of its path that tells the two apart.
 
-Here: giving such names, and finding an image in a table that calls it otherwise. Not here: finding files.
+Here: giving such names, and finding an image in a table that has another name for it. Not here: finding
+files.
 """
 
 import re
@@ -27,7 +28,7 @@ UNREAD_SUFFIXES: Final = frozenset(
 )
 """Suffixes of pictures that are not read; they are reported, not passed over."""
 _SUFFIXES: Final = IMAGE_SUFFIXES | UNREAD_SUFFIXES
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # with which spreadsheets start one
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes what starts so for a formula
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
@@ -43,7 +44,7 @@ def image_id_of(name: str) -> str:
 
 
 def archive_id(image_id: str) -> str:
-    """Return an image's id in the ISIC archive; ISIC 2019 adds an end to those that it holds smaller.
+    """Return an image's id in the ISIC archive; ISIC 2019 adds a suffix to ids of images it stores smaller.
 
     Example:
         >>> archive_id("ISIC_0000001_downsampled")
@@ -83,8 +84,8 @@ def shortest_names(paths: Iterable[str], taken: Iterable[str] = ()) -> dict[str,
 def match_names(wanted: Sequence[str], known: Sequence[str]) -> dict[str, str]:
     """Return which of the known names stands for the same image as each wanted one.
 
-    The same name is the same image. Otherwise two names mean one image if they have the same file's name
-    and one is an end of the other, and if that holds for no other pair of theirs.
+    Equal names mean one image. Two different names mean one image if their files have the same name, one
+    is an end of the other, and neither fits a further name.
 
     Returns:
         The known name by the wanted one; wanted names without a match are left out.
@@ -114,7 +115,7 @@ def match_names(wanted: Sequence[str], known: Sequence[str]) -> dict[str, str]:
 
 
 def is_end_of(end: str, name: str) -> bool:
-    """Return whether a name is the end of another, folder by folder and whatever their suffix."""
+    """Return whether a name is the end of another, folder by folder and without regard to image suffixes."""
     short, long = _parts(_without_suffix(end)), _parts(_without_suffix(name))
     return long[-len(short) :] == short
 

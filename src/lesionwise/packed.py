@@ -34,8 +34,8 @@ PARQUET: Final = ".parquet"
 PARTS: Final = ("train", "val", "test")
 """Parts of DermaMNIST, in the order of their rows."""
 _IMAGE: Final = "image"
-_ROWS: Final = 1024  # of a table that are read at a time
-_IMAGES: Final = 32
+_ROWS: Final = 1024  # rows of a table that are read at a time
+_IMAGES: Final = 32  # images that are read at a time
 
 
 class Parquet:
@@ -132,7 +132,7 @@ class DermaMnist:
 
     def columns(self, texts: Collection[str] | None = None) -> Iterator[Columns]:
         """Yield the rows of each part as the values of each column."""
-        del texts  # all are
+        del texts  # all columns are text
         for part, labels in zip(PARTS, self._labels, strict=True):
             names = [f"{part}_{row:05d}" for row in range(len(labels))]
             yield {_IMAGE: names, "dx": np.asarray(CODES)[labels].tolist(), "split": [part] * len(labels)}
@@ -179,7 +179,9 @@ def _arrays(path: Path, names: list[str]) -> list[NDArray[Any]]:
         with np.load(path) as packed:
             return [packed[name] for name in names]
     except (OSError, TypeError, ValueError, KeyError, BadZipFile) as error:
-        raise DataError(f"{path}: expected {', '.join(names)} of DermaMNIST but {error}.") from error
+        raise DataError(
+            f"{path}: expected train_images, train_labels and so on of DermaMNIST but {error}."
+        ) from error
 
 
 def import_arrow(part: str = "") -> "ModuleType":

@@ -39,7 +39,7 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
 }
 """What a column is called, by our name, in any case; the likeliest first."""
 ID_NAMES: Final = "image_id, image, isic_id, image_name or img_id"
-"""What a message says that the column of ids may be called."""
+"""Names that the column of ids may have, as messages list them."""
 SUFFIXES: Final = (".csv", ".tab", ".tsv")
 """Ends of names that count as tables where a folder is searched."""
 SITES: Final = {
@@ -51,9 +51,9 @@ SITES: Final = {
     "lower_extremity": "lower extremity",
     "upper_extremity": "upper extremity",
 }
-"""Sites of the ISIC archive and of MILK10k that HAM10000 has a word for."""
+"""Sites of the ISIC archive and of MILK10k, with HAM10000's word for each."""
 WIDE_SITES: Final = ("head/neck", "head_neck_face", "oral/genital")
-"""Sites of theirs that are several of HAM10000's: a model cannot be told which one."""
+"""Their sites that cover several of HAM10000's, so that none of those can be passed to a model."""
 PACKED_SUFFIXES: Final = (PARQUET, ".npz")
 """Ends of names of files that pack a table with its images."""
 DERMAMNIST_IDS: Final = "dermamnist_split_info.csv"
@@ -67,7 +67,7 @@ class Table(ABC):
     """A table whose header was read.
 
     Attributes:
-        names: What the file calls a column, by our name, for those of `COLUMNS` that it has.
+        names: The file's name of each column of `COLUMNS` that it has, by our name.
     """
 
     def __init__(self, path: Path, header: Sequence[str]) -> None:
@@ -77,7 +77,7 @@ class Table(ABC):
         self.names = names_of(header)
 
     def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """Yield the line number and the cells of each row by column; `COLUMNS` go by our names."""
+        """Yield the line number and the cells of each row by column; columns of `COLUMNS` have our names."""
         ours = {theirs: name for name, theirs in self.names.items()}
         columns = [ours.get(name, name) for name in self.header]
         for line, cells in self._cells():
@@ -102,9 +102,8 @@ class Table(ABC):
             theirs = self.names.get(name)
             if theirs is not None and table[theirs].dtype.kind not in "iufb":
                 table = table.assign(**{theirs: [_tidy(name, str(cell)) for cell in table[theirs]]})
-        return (
-            table.rename(columns={theirs: name for name, theirs in self.names.items()}) if rename else table
-        )
+        ours = {theirs: name for name, theirs in self.names.items()}
+        return table.rename(columns=ours) if rename else table
 
     @abstractmethod
     def _cells(self) -> Iterator[tuple[int, list[str]]]:
@@ -134,7 +133,7 @@ class TextTable(Table):
         super().__init__(path, header)
 
     def _cells(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the line number and the cells of each row; empty ones behind the last column are no fault."""
+        """Yield the line number and the cells of each row; empty cells after the last column are allowed."""
         with _blamed(self.path), self.path.open(encoding=self._encoding, newline="") as file:
             reader = csv.reader(file, delimiter=self._delimiter, skipinitialspace=True)
             next(reader)
@@ -223,7 +222,7 @@ def verify_header(path: Path, header: Sequence[str]) -> None:
 
 
 def find_tables(folder: Path) -> list[Path]:
-    """Return the files of a folder whose names end as those of tables do, by name."""
+    """Return the tables of a folder, sorted by name: files with a suffix of `SUFFIXES`."""
     return sorted(
         path
         for path in folder.iterdir()
@@ -232,7 +231,7 @@ def find_tables(folder: Path) -> list[Path]:
 
 
 def names_of(header: Iterable[str]) -> dict[str, str]:
-    """Return what a header calls the columns of `COLUMNS`, by our name.
+    """Return the header's name of each column of `COLUMNS` that it has, by our name.
 
     Example:
         >>> names_of(["isic_id", "Age_approx", "target"])
@@ -241,11 +240,8 @@ def names_of(header: Iterable[str]) -> dict[str, str]:
     spelled: dict[str, str] = {}
     for name in header:
         spelled.setdefault(str(name).strip().lower(), str(name))
-    found = {
-        ours: next((spelled[name] for name in names if name in spelled), None)
-        for ours, names in COLUMNS.items()
-    }
-    return {ours: theirs for ours, theirs in found.items() if theirs is not None}
+    found = {ours: [spelled[name] for name in names if name in spelled] for ours, names in COLUMNS.items()}
+    return {ours: theirs[0] for ours, theirs in found.items() if theirs}
 
 
 def describe_columns(path: Path, used: Collection[str]) -> str:
@@ -287,7 +283,7 @@ def _encoding_of(start: bytes) -> str:
 
 @contextmanager
 def _blamed(path: Path) -> Iterator[None]:
-    """Name the file in what the system, the decoder and the parsers raise."""
+    """Name the file in errors of the system, the decoder and the parsers."""
     try:
         yield
     except DataError:

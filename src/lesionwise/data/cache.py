@@ -4,10 +4,10 @@ Not here: how one image is read (`images`).
 
 A cache folder is named by what it was made from (ids, file sizes and times, target size, image rule), so a
 changed file leads to another cache. Threads decode chunks of rows and write them to `pixels.part`; a finished
-chunk is noted in `journal` with the checksum of its pixels. Only when all stand is `pixels.part` renamed to
-`pixels.npy`. Whoever opens a cache compares every chunk with its checksum, and decodes again what differs:
-what a killed process, a power cut or a failing disk left is never taken for the images. A whole cache is
-opened without a lock and without writing, so it may lie on a read-only disk.
+chunk is noted in `journal` with the checksum of its pixels. When all chunks are noted, `pixels.part` is
+renamed to `pixels.npy`. Whoever opens a cache compares every chunk with its checksum, and decodes again what
+differs: what a killed process, a power cut or a failing disk left is never taken for the images. A whole
+cache is opened without a lock and without writing, so it may lie on a read-only disk.
 """
 
 import errno
@@ -36,7 +36,7 @@ from lesionwise.progress import Progress
 from lesionwise.wording import counted
 
 CHUNK: Final = 256  # rows: some 50 MB at 225x300, half a second of decoding that an interruption can cost
-_FORMAT: Final = 2  # of the journal, and of pictures that are no JPEGs since they are scaled down in blocks
+_FORMAT: Final = 2  # of the journal and the pixels: in 2, pictures other than JPEGs are scaled down in blocks
 _JOURNAL_LINE: Final = re.compile(r"((\d+) ([0-9a-f]{8})((?: [0-9a-f]{64})+)) ([0-9a-f]{8})\n")
 _NOT_WRITABLE: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
 _PIXELS: Final = "pixels.npy"
@@ -96,7 +96,7 @@ def open_cache(
 
 
 def release_pages(pixels: NDArray[Any]) -> None:
-    """Let go of what was read of a memory map.
+    """Release the memory of what was read of a memory map.
 
     The system keeps it in its cache of files as before. But it no longer counts as memory of this process,
     which would grow to the size of the file.

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 Collection = Literal["HAM10000", "phantom", "other"]
 PHANTOM_PREFIX: Final = "PHANTOM_"
-"""Of every image id of a drawn data set (`phantom.plan`)."""
+"""Start of every image id of a drawn data set (`phantom.plan`)."""
 HAM10000_FINGERPRINT: Final = "59ff5503d325365201462b82282781f1ffb61a6b75d32a2ca6670751b49278cd"
 """Data fingerprint of the whole of HAM10000; bundles from before the field `collection` are known by it."""
 PHANTOM_WARNING: Final = (

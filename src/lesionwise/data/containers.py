@@ -29,7 +29,7 @@ _BAD_MEMBER: Final = (  # what unpacking damage raises
 
 
 def is_image_name(name: PurePath) -> bool:
-    """Return whether a file is called like a picture."""
+    """Return whether a file has the name of a picture."""
     return name.suffix.lower() in IMAGE_SUFFIXES | UNREAD_SUFFIXES and not name.name.startswith(".")
 
 
@@ -44,7 +44,7 @@ def _refuse(suffix: str) -> bytes:
 
 
 def holds_images(path: Path) -> bool:
-    """Return whether a file is called as those that hold several images; of Parquet files some are tables."""
+    """Return whether a file is one that holds several images; a Parquet file may also be a table alone."""
     suffix = path.suffix.lower()
     return suffix in CONTAINERS and (suffix != PARQUET or open_packed(path).has_images)
 

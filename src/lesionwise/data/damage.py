@@ -3,9 +3,9 @@
 Not here: the rule by which an image is read (`images`).
 
 A decoder made for viewers fills what is missing with grey and reports nothing; a diagnosis must not rest on
-such pixels. Not found, because nothing in the file contradicts it: changed bytes of uncompressed pixels, and
-changed bits of compressed ones that still decode to the right number of pixels. `benchmarks/reliability`
-counts both.
+such pixels. Two kinds of damage are not found, because nothing in the file contradicts them: changed bytes of
+uncompressed pixels, and changed bits of compressed ones that still decode to the right number of pixels.
+`benchmarks/reliability` counts both.
 
 A block of a disk that was never written is a hole: a long run of zeros. PNG, deflated TIFF and JPEG show a
 hole by other means. WebP, AVIF, HEIC and JPEG 2000 do not, and decode anything. A hole alone proves nothing:
@@ -87,7 +87,7 @@ def verify_compressed_data(content: bytes, image: Image.Image) -> None:
 
 
 def verify_no_hole(data: bytes) -> None:
-    """Make sure that pixels compressed as JPEG 2000 have no hole, which no whole ones have."""
+    """Make sure that pixels compressed as JPEG 2000 have no hole; intact ones never have one."""
     if _HOLE in data:
         raise _hole_error()
 
@@ -167,7 +167,7 @@ def _longest_even_run(pixels: Pixels) -> int:
 
 
 def _verify_no_hole_in_pixels(content: bytes, image: Image.Image) -> None:
-    """Make sure that a hole in an AVIF or HEIC lies outside its pixels, which never pack to one.
+    """Make sure that a hole in an AVIF or HEIC lies outside its pixels: compressed pixels never have one.
 
     Outside, as in a comment or at the end of the file, other bytes in its place change no pixel.
     """

@@ -106,21 +106,14 @@ def dataset_of(listing: Listing, folder: Path, findings: Iterable[Finding] = ())
 
 def clean_table(raw: pd.DataFrame) -> pd.DataFrame:
     """Return the table with all columns, typed and uniformly written, sorted by image id."""
-    table = raw.copy()
-    table["age"] = pd.to_numeric(_column(raw, "age"), errors="coerce").astype(float)
-    table["sex"] = _words(_column(raw, "sex")).where(lambda sex: sex.isin(["female", "male"]), "unknown")
-    table["localization"] = _words(_column(raw, "localization"))
-    table["dx_type"] = _words(_column(raw, "dx_type"))
+    words = ("sex", "localization", "dx_type")
+    table = raw.reindex(columns=list(dict.fromkeys([*raw.columns, "age", *words])))
+    table["age"] = pd.to_numeric(table["age"], errors="coerce").astype(float)
+    for name in words:
+        table[name] = table[name].astype("string").str.strip().str.lower().fillna("unknown").astype(str)
+    table["sex"] = table["sex"].where(table["sex"].isin(["female", "male"]), "unknown")
     return table.sort_values("image_id").reset_index(drop=True)
 
 
 def _relative(path: Path, folder: Path) -> str:
     return (path.relative_to(folder) if path.is_relative_to(folder) else path.absolute()).as_posix()
-
-
-def _column(table: pd.DataFrame, name: str) -> pd.Series:
-    return table[name] if name in table else pd.Series(pd.NA, index=table.index, dtype="string")
-
-
-def _words(column: pd.Series) -> pd.Series:
-    return column.astype("string").str.strip().str.lower().fillna("unknown").astype(str)

@@ -116,7 +116,7 @@ def _images(listing: Listing) -> Iterator[Finding | None]:
             "warning",
             "rows left out because their diagnosis has no counterpart among the seven, or because their "
             f"image is not dermatoscopic: {counts}",
-            "Nothing must be done, but mention it where you publish a score on the rest.",
+            "Nothing has to be done, but mention it where you publish a score on the rest.",
             ids=tuple(sorted(left_out)),
         )
 

@@ -1,4 +1,4 @@
-"""Pictures that teach what a lesion image is: lesions as another camera has them, and pictures of none.
+"""Pictures to learn from what a lesion image is: lesions as another camera shows them, and other pictures.
 
 Here: both, made from lesion images or drawn, at random. Not here: the changes by which robustness is measured
 (`perturbations`), and learning (`evaluation.rejection`).
@@ -58,7 +58,7 @@ def _frame(height: int, width: int, rng: np.random.Generator) -> NDArray[np.floa
 
 
 def _skin(pixels: Pixels, _: np.random.Generator) -> Pixels:
-    """Return the corner in which least happens, enlarged: mostly skin without the lesion."""
+    """Return the corner with the least variation, enlarged: mostly skin without the lesion."""
     height, width = pixels.shape[:2]
     h, w = max(1, height // 3), max(1, width // 3)
     inset_y, inset_x = height // 20, width // 20
@@ -151,7 +151,7 @@ def _photograph(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def _photograph_like_skin(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """Return such a part in shades of the lesion image's colour."""
+    """Return a part of an everyday photograph in shades of the lesion image's colour."""
     grey = Image.fromarray(_photograph(pixels, rng)).convert("L")
     shade = tuple(int(value) for value in pixels.mean(axis=(0, 1)))
     dark = tuple(value // 3 for value in shade)

@@ -4,10 +4,10 @@ Not here: keeping them (`cache`), and anything random.
 
 The rule, which bundles name as `IMAGE_RULE`: apply the EXIF orientation; decode a JPEG at the smallest eighth
 of its size that still covers the target, and scale all other pictures down in the same way (`block_scaling`);
-cut the centred box of the target's aspect ratio; resize it with an antialiased bicubic filter. Transparency
-lies on white. Steps of `preprocess` that a recipe asks for are part of the rule (`image_rule`): the field of
-view is cropped after decoding, which then keeps pixels enough for the smallest view; the others work on the
-result.
+cut the centred box of the target's aspect ratio; resize it with an antialiased bicubic filter. Transparent
+pictures are laid on white. Steps of `preprocess` that a recipe asks for are part of the rule (`image_rule`):
+the field of view is cropped after decoding, which then keeps enough pixels for the smallest view; the others
+work on the result.
 
 HEIC, the files of phones, needs the extra `heif`; AVIF is read by Pillow itself.
 """
@@ -169,7 +169,7 @@ def read_image(source: Path | bytes, size: tuple[int, int], *, steps: tuple[str,
     """Read an image as a model sees it.
 
     Raises:
-        DamagedImageError: If it is not whole, as far as its format lets that be seen.
+        DamagedImageError: If it is not whole and its format shows that.
         ImageSizeError: If it has too many pixels, or too few.
         ImageError: If it is no image of a known format, or cannot be read.
     """

@@ -3,7 +3,7 @@
 Here: the table that ships with the package. Not here: groups of lesions (`lesionwise.split.groups`).
 
 The table is derived from the metadata of HAM10000 (CC BY-NC 4.0, see NOTICE) and holds ids and
-diagnoses, and the part of each image in the reference split, which the models that ship were made with.
+diagnoses, and the part of each image in the reference split, with which the included models were made.
 """
 
 from collections.abc import Iterable
@@ -20,9 +20,6 @@ from lesionwise.errors import DataError
 from lesionwise.wording import counted
 
 HAM10000_IMAGES: Final = 10_015
-HAM10000_LESIONS: Final = 7_470
-
-
 REFERENCE_SPLIT: Final = "f154f556c9433d972c0102e6456ef9facde681c1d8fcb36b9b96bf709116f2b1"
 """Fingerprint of the reference split."""
 
@@ -34,7 +31,7 @@ def known_lesions() -> pd.DataFrame:
 
 
 def known_siblings(image_ids: Iterable[str]) -> list[tuple[str, str]]:
-    """Return pairs that join those of some images that show one lesion of HAM10000."""
+    """Return pairs of images that show one lesion of HAM10000, enough of them to join all such images."""
     known = known_lesions()
     here = known[known["image_id"].isin(list(image_ids))]
     first = here.groupby("lesion_id")["image_id"].transform("first")

@@ -1,7 +1,7 @@
-"""Lesion masks: where in each photograph the lesion is, for those data sets that say so.
+"""Lesion masks: where the lesion is in each photograph, for data sets that have masks.
 
-Here: finding the masks beside the images, and laying one over an image as a model sees it. Masks judge (does
-a model look at the lesion, how dark is the skin around it); no model is ever given one.
+Here: finding the masks beside the images, and laying one over an image as a model sees it. Masks only judge
+(does a model look at the lesion, how dark is the skin around it); no model is ever given one.
 
 References:
     Tschandl, Rinner, Apalla et al. (2020), https://doi.org/10.1038/s41591-020-0942-0 (the masks of HAM10000)

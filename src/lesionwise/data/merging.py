@@ -25,7 +25,7 @@ from lesionwise.names import archive_id
 _ARCHIVE_IMAGE: Final = re.compile(r"ISIC_\d{7}")
 _ARCHIVE_LESION: Final = re.compile(r"(HAM|BCN|IL|MSK\d*)_")
 _OWN_NAMES: Final = ("csv", "class folders", "imagefolder", "parquet", "isic", "kaggle", "hmnist")
-"""Layouts that say nothing of whose images these are."""
+"""Layouts that do not show which collection the images belong to."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Merged:
     """What a merge found.
 
     Attributes:
-        images: Number of images of each collection, as far as they count.
+        images: Number of images of each collection that the merge holds.
         again: Number of images that an earlier collection holds under the same id.
         alike: Number of files whose content an earlier collection holds under another id.
         notes: What a user should know of each collection, such as what was left out, in sentences.
@@ -91,7 +91,7 @@ def merge_folders(folders: Sequence[Path], out: Path) -> Merged:
 
 
 class _Joined:
-    """Names of lesions that are one."""
+    """Which names of lesions mean the same lesion."""
 
     def __init__(self) -> None:
         self._same: dict[str, str] = {}
@@ -131,7 +131,7 @@ def _rows(dataset: Dataset, name: str) -> list[dict[str, str]]:
         row["collection"] = row.get("collection") or name
         if not _ARCHIVE_LESION.match(row["lesion_id"]):
             row["lesion_id"] = (
-                f"{row['collection']} {row['lesion_id']}"  # another's lesion 1 is another lesion
+                f"{row['collection']} {row['lesion_id']}"  # lesion 1 of two collections is two lesions
             )
     return rows
 

@@ -1,7 +1,7 @@
 """What is known of a lesion besides its image: age, sex and site, as numbers that a model can take.
 
 Here: the encoding, with numpy alone, for training and for serving; a bundle holds it as it is. Not here:
-what a model makes of the numbers (`models.network`). What is not known is all zeros, and adds nothing.
+what a model makes of the numbers (`models.network`). Unknown values become all zeros and add nothing.
 
 `dx_type` and `dataset` have no encoding: they tell how a diagnosis was made.
 """
@@ -41,9 +41,9 @@ class NumberField(_Part):
     """A number, as two: how far it lies from the middle, and whether it is known.
 
     Attributes:
-        middle: What becomes 0.
-        scale: How far from it becomes 1.
-        most: Larger ones, and those below 0, are refused.
+        middle: Number that becomes 0.
+        scale: Distance from the middle that becomes 1.
+        most: Larger numbers, and numbers below 0, are refused.
     """
 
     name: Literal["age"] = "age"
@@ -58,7 +58,7 @@ class NumberField(_Part):
         return 2
 
     def encode(self, value: Value) -> list[float] | None:
-        """Return its numbers; None if the value is none that it may have."""
+        """Return the numbers that a value becomes; None if the field may not have this value."""
         try:
             number = float(value) if value is not None else math.nan
         except ValueError:
@@ -67,7 +67,7 @@ class NumberField(_Part):
 
     @property
     def expected(self) -> str:
-        """What may stand there, in words."""
+        """The values that it may have, in words."""
         return f"{self.unit} from 0 to {self.most:g}"
 
 
@@ -83,13 +83,13 @@ class WordField(_Part):
         return len(self.words)
 
     def encode(self, value: Value) -> list[float] | None:
-        """Return its numbers; None if the value is none that it may have."""
+        """Return the numbers that a value becomes; None if the field may not have this value."""
         word = str(value).strip().lower()
         return [float(word == own) for own in self.words] if word in self.words else None
 
     @property
     def expected(self) -> str:
-        """What may stand there, in words."""
+        """The values that it may have, in words."""
         return " or ".join(filter(None, [", ".join(self.words[:-1]), self.words[-1]]))
 
 
@@ -106,7 +106,7 @@ class Encoding(_Part):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the fields."""
+        """Names of the fields."""
         return tuple(field.name for field in self.fields)
 
     @property
@@ -122,20 +122,20 @@ class Encoding(_Part):
                 nothing is. Other names are not looked at.
 
         Raises:
-            DataError: If a value is none that its field may have; the message does not say of which image.
+            DataError: If a field may not have its value; the message does not name the image.
         """
         rows = [self._row(record) for record in records]
         return np.asarray(rows, np.float32).reshape(len(rows), self.length)
 
     def known(self, records: Iterable[Record]) -> list[Record]:
-        """Return records of a data folder as `encode` takes them: odd values count as not known."""
+        """Return records of a data folder as `encode` takes them: invalid values count as unknown."""
         return [
             {field.name: value for field in self.fields if field.encode(value := record.get(field.name))}
             for record in records
         ]
 
     def encode_table(self, columns: Mapping[str, Sequence[Value]], count: int) -> Float32s:
-        """Return the numbers of the rows of a table, shape (N, M); odd values count as not known."""
+        """Return the numbers of the rows of a table, shape (N, M); invalid values count as unknown."""
         own = {name: columns[name] for name in self.names if name in columns}
         rows = ({name: values[row] for name, values in own.items()} for row in range(count))
         return self.encode(self.known(rows))

@@ -38,7 +38,7 @@ class Picture:
         image_id: Its name in results: that of its file, without folder and suffix, where no other picture
             of the call has it; else the shortest end of its path that no other has; else what a table gives.
         read: Returns its bytes, or raises ImageError.
-        named: A table gives the image_id, which must therefore be the only one.
+        named: Whether a table gives the image_id, which must then be unique.
     """
 
     image_id: str
@@ -109,7 +109,7 @@ def find_pictures(places: Sequence[str]) -> Pictures:
 
 
 def verify_places(places: Sequence[str]) -> None:
-    """Make sure, before a model is opened, that every place that is no pattern or address is there."""
+    """Make sure, before a model is opened, that every place but patterns and addresses exists."""
     for place in places:
         if SCHEME not in place and not glob.has_magic(place) and not Path(place).exists():
             raise DataError(
@@ -118,7 +118,7 @@ def verify_places(places: Sequence[str]) -> None:
 
 
 def _advice(place: Path) -> str:
-    """Return which files of a folder hold images, where no other file is one."""
+    """Return the advice to name a file of a folder that may hold several images, if there is one."""
     packed = [path for path in walk_files(place) if path.suffix.lower() in CONTAINERS]
     return f" Name {packed[0]} instead; it may hold several images." if packed else ""
 

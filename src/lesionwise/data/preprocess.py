@@ -1,10 +1,10 @@
 """What may be done to an image before a network sees it: three pure functions, named in recipe and bundle.
 
 Not here: reading the file (`images`, which calls both halves) and anything random. All are off unless a
-recipe asks for them; what each is worth to a network, `benchmarks/accuracy/preprocessing.sh` measures.
+recipe asks for them. `benchmarks/accuracy/preprocessing.sh` measures what each is worth to a network.
 
-A step's name carries a version: whoever changes what a step computes gives it another, so that old caches and
-bundles are not taken for new ones.
+A step's name ends with a version. Whoever changes what a step computes must change the version, so that old
+caches and bundles are not taken for new ones.
 """
 
 from collections.abc import Callable
@@ -125,8 +125,8 @@ def crop_field_of_view(pixels: Pixels) -> Pixels:
 def find_field_of_view(pixels: Pixels) -> tuple[slice, slice]:
     """Return the rows and columns that are not the black border and corners of a dermatoscope's round view.
 
-    First rows and columns that are black throughout go. Then the box shrinks about its centre until no
-    two of its corners are black; a lesion may well be dark in one. Where half the box is not enough, the
+    First, rows and columns that are black throughout are cut off. Then the box shrinks about its centre until
+    no two of its corners are black; a lesion may well be dark in one. Where half the box is not enough, the
     darkness is no border, and the image stays as it was.
     """
     everything = slice(0, pixels.shape[0]), slice(0, pixels.shape[1])
@@ -152,7 +152,7 @@ def find_field_of_view(pixels: Pixels) -> tuple[slice, slice]:
 
 
 def _light_range(black: NDArray[np.float64]) -> tuple[int, int]:
-    """Return the first and the last but one of the rows that are not black from end to end."""
+    """Return where the rows start and stop that are left once black ones at either end are cut off."""
     light = np.flatnonzero(black < _END_TO_END)
     return (int(light[0]), int(light[-1]) + 1) if len(light) else (0, len(black))
 

@@ -4,8 +4,9 @@ Not here: its bands and their scores (`lesionwise.evaluation.scores.subgroups`).
 
 The angle was made for a colorimeter on skin. A photograph adds its lamp, its white balance and its JPEG, and
 dermatoscopes press the blood out of the skin: a band may be off by one or two, and the same skin may fall
-into two bands in two photographs. Of many photographs of HAM10000 it cannot be told at all, their light being
-too blue. It is good enough to ask whether a model does worse where skin looks darker, and for nothing else.
+into two bands in two photographs. For many photographs of HAM10000 it cannot be estimated at all, because
+their light is too blue. It is good enough to ask whether a model does worse where skin looks darker, and for
+nothing else.
 
 References:
     Chardon, Cretois and Hourseau (1991), https://doi.org/10.1111/j.1467-2494.1991.tb00561.x (the angle)
@@ -49,7 +50,7 @@ def typology_angle(pixels: Pixels, mask: Mask | None = None) -> float:
 
     Returns:
         An angle between -90 and 90; NaN where less than `LEAST_PART` of the image is skin, or where the skin
-        looks bluer than any is, so that the angle would tell of the lamp alone.
+        looks bluer than any skin is, so that the angle would describe the lamp alone.
     """
     skin = _outside(mask) if mask is not None else _frame(pixels.shape[:2])
     skin &= pixels.max(axis=2) < _GLARE

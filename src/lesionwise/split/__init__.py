@@ -1,1 +1,1 @@
-"""Parts and folds in which no lesion stands twice."""
+"""Parts and folds that never share a lesion."""

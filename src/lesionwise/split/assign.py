@@ -25,15 +25,15 @@ from lesionwise.wording import counted
 By = Literal["lesion", "image"]  # what stays together in a split
 
 FOLDS: Final = 5
-HELD_OUT: Final = 9  # of what is not test, one ninth is val and one ninth cal: some 9 % of all each
+HELD_OUT: Final = 9  # one ninth of all images outside test is val, and one ninth cal: some 9 % of all each
 _ATTEMPTS: Final = 20  # with few lesions of many photographs one deal in thousands misses a diagnosis
-_STRIDE: Final = 1_000_003  # to seeds that nobody counts up to
-LEAST_LESIONS: Final = 12  # four fifths of fewer could not fill nine ninths
+_STRIDE: Final = 1_000_003  # from attempt to attempt: to seeds that no user counts up to
+LEAST_LESIONS: Final = 12  # with fewer, the four fifths outside test could not fill nine ninths
 _LEAST_FOLDS: Final = 2
 
 
 class LesionKFold(StratifiedGroupKFold):  # type: ignore[misc] # scikit-learn is not typed
-    """K folds, stratified by diagnosis, that never cut a group: `StratifiedGroupKFold` that insists.
+    """K folds, stratified by diagnosis, that never cut a group: `StratifiedGroupKFold` that requires groups.
 
     scikit-learn's splitters quietly make a random split where groups are forgotten in a pipeline. This one
     refuses, and always shuffles.
@@ -84,7 +84,8 @@ def make_split(
     """Deal all images out to train, val, cal and test, and to five folds of which the first is test.
 
     Args:
-        by: The unit that stays together. By image exists to show what a leak is worth: the split is stamped.
+        by: The unit that stays together. A split by image only shows how much a leak raises a score, so it
+            is stamped.
 
     Returns:
         The split: some 62 % train, 9 % val, 9 % cal and 20 % test.
@@ -112,12 +113,12 @@ def deal_held_out(y: NDArray[np.int64], unit: NDArray[np.str_], *, seed: int) ->
 def deal(
     y: NDArray[np.int64], unit: NDArray[np.str_], shares: int, named: tuple[str, ...], *, seed: int
 ) -> tuple[NDArray[np.intp], NDArray[np.object_]]:
-    """Return the share of each image and the part it makes, each of shape (N,): the first shares are named.
+    """Return the share of each image, from 0, and the part that the share belongs to, each of shape (N,).
 
-    Deals anew, by seeds of its own, while a part lacks a diagnosis.
+    As long as a part lacks a diagnosis, the images are dealt again with another seed.
 
     Args:
-        named: Parts that the first of them make; all others are train.
+        named: Parts of the first shares, one each; all other shares are train.
     """
     wanted = {(part, kind) for part in (*named, "train") for kind in np.unique(y).tolist()}
     for attempt in range(_ATTEMPTS):
@@ -129,12 +130,12 @@ def deal(
     shown = ", ".join(f"no {CODES[kind]} in {part}" for part, kind in sorted(missing))
     raise SplitError(
         f"Expected every diagnosis in every part, but each of {_ATTEMPTS} deals lacked one; the last had "
-        f"{shown}. Add lesions of the rare ones."
+        f"{shown}. Add lesions of the rare diagnoses."
     )
 
 
 def verify_enough(y: NDArray[np.int64], unit: NDArray[np.str_], least: int) -> None:
-    """Make sure that each diagnosis has so many lesions to deal out."""
+    """Make sure that each diagnosis has at least this many lesions to deal out."""
     counts = {CODES[index]: len(np.unique(unit[y == index])) for index in np.unique(y)}
     rare = [f"{count} of {code}" for code, count in counts.items() if count < least]
     if rare:
@@ -154,13 +155,13 @@ def verify_whole(split: Split, source: str = "split.csv") -> None:
 
 
 def in_folds(split: Split, image_ids: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Return which images are in a fold other than test, shape (N,); none outside the split is."""
+    """Return which images are in a fold, shape (N,): those of the split that are not in test."""
     part = split.frame.set_index("image_id")["part"].reindex(image_ids)
     return part.isin([part for part in PARTS if part != "test"]).to_numpy()
 
 
 def fold_numbers(split: Split, source: str = "split.csv") -> list[int]:
-    """Return the folds of what is not test, sorted."""
+    """Return the sorted numbers of the folds outside test."""
     rest = split.frame.loc[split.frame["part"] != "test", "fold"]
     if not pd.api.types.is_integer_dtype(rest):
         raise SplitError(f"{source}: expected whole numbers as folds but found {rest.iloc[0]!r}.")

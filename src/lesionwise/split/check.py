@@ -1,4 +1,4 @@
-"""The referee: which images of anybody's test set show a lesion that was trained on, and what that is worth.
+"""The referee: which images of a test set show a lesion that was trained on, and how that changes the score.
 
 Here: judging two lists of ids, and scoring predictions on the clean rest. Not here: reading the lists
 (`id_lists`), the sentences about it (`verdict`), refusing a split of one's own (`split_file`).

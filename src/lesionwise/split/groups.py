@@ -76,7 +76,7 @@ def lesion_groups(table: pd.DataFrame, pairs: Iterable[Pair] = ()) -> NDArray[np
 def kept_together(frame: pd.DataFrame) -> list[Pair]:
     """Return pairs that join what a split by lesion keeps together, such as pairs that a person confirmed.
 
-    A group that the split itself cuts is none, and is passed over.
+    A group that the split itself cuts is passed over.
     """
     whole = frame.groupby("group")["part"].transform("nunique") == 1
     frame = frame[whole & (frame["group"] != "")]
@@ -105,7 +105,8 @@ def verify_merge(
     """Make sure that confirmed pairs join images of this table, and not too many."""
     unknown = sorted({image for pair in merge for image in pair} - set(table["image_id"]))
     if unknown:
-        raise SplitError(f"{source}: {', '.join(unknown[:5])} is not in the data.")
+        verb = "is" if len(unknown) == 1 else "are"
+        raise SplitError(f"{source}: {', '.join(unknown[:5])} {verb} not in the data.")
     group = pd.Series(lesion_groups(table, merge), index=table["image_id"])
     sizes = group.value_counts()
     joined = {group[first] for first, _ in merge}

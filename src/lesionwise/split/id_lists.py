@@ -18,7 +18,10 @@ _PART_COLUMNS: Final = ("split", "part", "set", "subset", "partition")
 
 
 def read_ids(path: Path, part: Literal["train", "test"]) -> list[str]:
-    """Read image ids: the lines of a text, or the ids of a table, only those of a part if it names parts."""
+    """Read image ids: the lines of a text file, or the ids of a table.
+
+    If the table has a column of parts, only the ids of this part are read.
+    """
     table = read_table(path)
     if len(table.header) == 1 and "image_id" not in table.names:
         return [table.header[0], *(next(iter(row.values())) for _, row in table.rows())]

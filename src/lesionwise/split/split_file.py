@@ -29,7 +29,7 @@ class Split:
     Attributes:
         meta: How it was made: `by`, `seed`, `folds`; empty for a split from elsewhere. Of a split that was
             made from another one: `of`, the fingerprint of that; `left_out`, how many images of the data it
-            leaves out; `held_out`, what its test part is in place of the final exam, such as "fold 2".
+            leaves out; `held_out`, what its test part holds instead of the final exam, such as "fold 2".
     """
 
     frame: pd.DataFrame
@@ -94,7 +94,7 @@ def verify_split(
 ) -> None:
     """Make sure that a split fits its table and cuts no lesion.
 
-    The groups are worked out anew from the table; the `group` column of the file is not believed. A split
+    The groups are worked out from the table; the `group` column of the file is not trusted. A split
     made by image says so in its JSON and is let through: everything made from it carries the stamp. A split
     that leaves images out, such as that of a fold, says in its JSON how many.
     """
@@ -134,7 +134,7 @@ def _verify_together(grouped: pd.DataFrame, column: str, source: str) -> None:
 
 
 def verify_replaceable(path: Path, split: Split) -> None:
-    """Make sure that a new split takes the place of nothing else than the same split."""
+    """Make sure that a new split overwrites nothing but the same split."""
     if not path.exists():
         return
     try:

@@ -3,10 +3,10 @@
 Here: finding them. Not here: identical images (`lesionwise.data.identical`), and joining pairs; that is for a
 person to confirm, and for `split --merge`.
 
-Two photographs of a lesion differ in place, size and light. So the search has two steps. A perceptual hash
-that does not mind shifts and mirrors, the strength of the 136 lowest spatial frequencies, names for each
-image the one other that is nearest. These pairs are then correlated pixel by pixel at every shift, on the
-fine structure only: outlines of small round moles all look alike, their dots and the hairs near them do not.
+Two photographs of a lesion differ in place, size and light. So the search has two steps. A perceptual hash,
+the strength of the 136 lowest spatial frequencies, finds the nearest other image of each image; shifts and
+mirrors do not change it. These pairs are then correlated pixel by pixel at every shift, on the fine structure
+only: outlines of small round moles all look alike, their dots and the hairs near them do not.
 
 Letters: H W height and width of a thumbnail (75 and 100 px).
 
@@ -17,8 +17,7 @@ References:
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +41,7 @@ _FAINT: Final = 2.0  # grey levels: contrast below this is not amplified
 Grey = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """Two images that may show one lesion."""
 
     first: int
@@ -75,6 +73,9 @@ def duplicate_findings(
     joined: Iterable[tuple[str, str]] = (),
 ) -> list[Finding]:
     """Return the findings on identical images and on pairs that nobody has joined yet."""
+    known, same = {frozenset(pair) for pair in joined}, set(identical)
+    pairs = [*identical, *(pair[:2] for pair in candidates)]
+    names = {pair: (str(image_ids[pair[0]]), str(image_ids[pair[1]])) for pair in pairs}
     findings = []
     if identical:
         torn = sum(dx[first] != dx[second] for first, second in identical)
@@ -84,42 +85,33 @@ def duplicate_findings(
                 "error" if torn else "warning",
                 f"{counted(len(identical), 'pair')} of images with equal pixels, {torn} with two diagnoses",
                 "Keep one of each pair. Splits keep them together in any case.",
-                ids=tuple(sorted({str(image_ids[row]) for pair in identical for row in pair})),
-                details=tuple({"pair": [str(image_ids[row]) for row in pair]} for pair in identical),
+                ids=tuple(sorted({image for pair in identical for image in names[pair]})),
+                details=tuple({"pair": list(names[pair])} for pair in identical),
             )
         )
-    known, same = {frozenset(pair) for pair in joined}, set(identical)
-    new = [
-        pair
-        for pair in candidates
-        if (pair.first, pair.second) not in same
-        and frozenset((str(image_ids[pair.first]), str(image_ids[pair.second]))) not in known
-    ]
+    new = [pair for pair in candidates if pair[:2] not in same and frozenset(names[pair[:2]]) not in known]
     if new:
-        findings.append(_near_finding(new, image_ids, dx))
+        shown = "; ".join(" and ".join(names[pair[:2]]) for pair in new[:_SHOWN])
+        findings.append(
+            Finding(
+                NEAR_DUPLICATES,
+                "warning",
+                f"{counted(len(new), 'pair')} of images of different lesions look like one lesion, the first "
+                f"{shown}",
+                "Look at each pair. Write those that are one lesion to a CSV and pass it to "
+                '"lesionwise data split --merge".',
+                ids=tuple(dict.fromkeys(image for pair in new for image in names[pair[:2]])),
+                details=tuple(
+                    {
+                        "pair": list(names[pair[:2]]),
+                        "dx": [str(dx[pair.first]), str(dx[pair.second])],
+                        "correlation": round(pair.correlation, 3),
+                    }
+                    for pair in new
+                ),
+            )
+        )
     return findings
-
-
-def _near_finding(new: list[Candidate], image_ids: NDArray[np.str_], dx: NDArray[np.str_]) -> Finding:
-    pairs = [(str(image_ids[pair.first]), str(image_ids[pair.second])) for pair in new]
-    details = tuple(
-        {
-            "pair": list(ids),
-            "dx": [str(dx[pair.first]), str(dx[pair.second])],
-            "correlation": round(pair.correlation, 3),
-        }
-        for ids, pair in zip(pairs, new, strict=True)
-    )
-    shown = "; ".join(" and ".join(ids) for ids in pairs[:_SHOWN])
-    return Finding(
-        NEAR_DUPLICATES,
-        "warning",
-        f"{counted(len(new), 'pair')} of images of different lesions look like one lesion, the first {shown}",
-        "Look at each pair. Write those that are one lesion to a CSV and pass it to "
-        '"lesionwise data split --merge".',
-        ids=tuple(dict.fromkeys(image for ids in pairs for image in ids)),
-        details=details,
-    )
 
 
 def _hashes(grey: NDArray[np.float16], pool: Executor) -> tuple[Grey, Grey]:

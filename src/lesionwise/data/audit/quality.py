@@ -39,8 +39,8 @@ class Measure:
 
     Attributes:
         bad: Whether low or high values are reported.
-        threshold: The value itself is not reported.
-        message: What a reported image is, after its number.
+        threshold: A value equal to it is not reported.
+        message: What the reported images are; follows their number.
     """
 
     name: str

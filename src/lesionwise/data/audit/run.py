@@ -39,8 +39,8 @@ class Audit:
     Attributes:
         dataset: The images that could be looked at.
         shortcuts: How well the table alone predicts the diagnosis.
-        known_pairs: Of the pairs that are known to be one lesion, how many the search for near-duplicates
-            found, of how many, among how many candidates.
+        known_pairs: Number of pairs that are known to be one lesion (`known`), how many of them the search
+            for near-duplicates found (`known_found`), and how many candidates it named.
         cache: The pixels, for the page; None if none could be read.
     """
 

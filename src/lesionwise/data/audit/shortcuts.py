@@ -93,17 +93,14 @@ def shortcut_findings(shortcuts: list[Shortcut]) -> list[Finding]:
     if not tempting:
         return []
     shown = ", ".join(f"{cut.name} {cut.balanced_accuracy:.2f}" for cut in tempting)
-    return [
-        Finding(
-            "D020",
-            "warning",
-            "the diagnosis can be guessed without looking at the lesion; balanced accuracy by lesion, chance "
-            f"{tempting[0].chance:.2f}: {shown}",
-            " ".join(_REMEDY[cut.name] for cut in tempting if cut.name in _REMEDY)
-            or "Compare a model's score with these.",
-            details=tuple(cut.to_json() for cut in tempting),
-        )
-    ]
+    message = (
+        "the diagnosis can be guessed without looking at the lesion; balanced accuracy by lesion, chance "
+        f"{tempting[0].chance:.2f}: {shown}"
+    )
+    remedies = " ".join(_REMEDY[cut.name] for cut in tempting if cut.name in _REMEDY)
+    details = tuple(cut.to_json() for cut in tempting)
+    remedy = remedies or "Compare a model's score with these."
+    return [Finding("D020", "warning", message, remedy, details=details)]
 
 
 def imbalance_findings(dx: pd.Series) -> list[Finding]:
@@ -111,17 +108,14 @@ def imbalance_findings(dx: pd.Series) -> list[Finding]:
     counts = dx.value_counts()
     if len(counts) == 0 or counts.iloc[0] < IMBALANCE * counts.iloc[-1]:
         return []
-    return [
-        Finding(
-            "D019",
-            "warning",
-            f"{counts.index[0]} has {counts.iloc[0] / counts.iloc[-1]:.0f} times as many images as "
-            f"{counts.index[-1]}: always answering {counts.index[0]} has an accuracy of "
-            f"{counts.iloc[0] / counts.sum():.3f}",
-            "Choose by balanced accuracy. Balance classes in training alone, after the split.",
-            details=({str(code): int(count) for code, count in counts.items()},),
-        )
-    ]
+    most, least = counts.index[0], counts.index[-1]
+    message = (
+        f"{most} has {counts[most] / counts[least]:.0f} times as many images as {least}: always answering "
+        f"{most} has an accuracy of {counts[most] / counts.sum():.3f}"
+    )
+    remedy = "Choose by balanced accuracy. Balance classes in training alone, after the split."
+    details = {str(code): int(count) for code, count in counts.items()}
+    return [Finding("D019", "warning", message, remedy, details=(details,))]
 
 
 def _binned(column: pd.Series) -> pd.Series:

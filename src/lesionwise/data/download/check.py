@@ -3,8 +3,8 @@
 Here: judging a folder against the official set. Not here: what is odd about sound data (`audit`).
 
 Official checksums exist for the archives and the metadata, not for single images. Images can therefore be
-held against them only where `data download` unpacked them from a verified archive and noted what came out. Of
-other copies only this is known: their ids, that they decode, and whether they were re-encoded.
+compared with them only where `data download` unpacked them from a verified archive and noted what came out.
+Of other copies three things are known: their ids, whether they decode, and whether they were re-encoded.
 """
 
 from collections import Counter
@@ -83,7 +83,7 @@ class FolderCheck:
 
 
 def check_folder(folder: Path, wanted: Set = Set.train, catalogue: Catalogue | None = None) -> FolderCheck:
-    """Hold a folder in the layout of Kaggle, or that of the masks' archive, against the official set."""
+    """Compare a folder in the layout of Kaggle, or one with the archive of masks, with the official set."""
     catalogue = catalogue or Catalogue()
     if wanted is Set.masks:
         return _check_masks(folder, catalogue)

@@ -3,8 +3,8 @@
 Not here: which files there are (`sources`).
 
 Bytes go to `name.part`; what is known of them is in `name.part.json`, so that a later run may go on where
-this one stopped. Only after size and checksum fit is `name.part` renamed to `name`. Why not a library: pooch
-resumes nothing and asks with HEAD, to which Dataverse answers 403.
+this one stopped. `name.part` is renamed to `name` only after size and checksum fit. No library does this:
+pooch resumes nothing and asks with HEAD, to which Dataverse answers 403.
 
 References:
     RFC 9110, sections 10.2.3 (Retry-After), 13.1.5 (If-Range) and 14 (Range)
@@ -74,7 +74,7 @@ def fetch(
     """Download a file, or go on where an earlier run stopped, and return its path.
 
     Args:
-        address: Address of the source; the file's path is put behind it.
+        address: Address of the source; the file's path is appended to it.
         folder: Folder to write the file to; what is there under its name and fits its checksum is left
             untouched.
 
@@ -150,7 +150,7 @@ def _stream(part: _Part, file: RemoteFile, progress: Progress, timeout_s: float)
         with _open(part, http.Request(part.url, headers=headers), timeout_s) as response:  # noqa: S310 (http only, below)
             answered = response.headers.get("Content-Range") or ""
             if response.status != _PARTIAL or not answered.startswith(f"bytes {have}-"):
-                have = 0  # the whole again
+                have = 0  # the server sends the whole file
             if have == 0:
                 part.begin(_validator(response))
             length = response.headers.get("Content-Length") or ""

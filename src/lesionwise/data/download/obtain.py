@@ -3,8 +3,8 @@
 Here: the order of things. Not here: one file (`fetch`), one archive (`unpack`), judging a folder (`check`).
 
 Images come first, the metadata last: a folder in which a download was interrupted is no data folder yet. What
-was unpacked from a verified archive is noted with its SHA-256 in a receipt, so that `data verify` can hold
-the files against it later.
+was unpacked from a verified archive is noted with its SHA-256 in a receipt, so that `data verify` can
+compare the files with it later.
 """
 
 import shutil
@@ -40,7 +40,7 @@ class Downloaded:
 
     Attributes:
         source: Who handed it out; None if all was there already.
-        failed: Sources that were asked before, and why they did not do.
+        failed: Sources that were asked before, and why they did not provide it.
         kept: Files that were there with other bytes and were left untouched.
     """
 

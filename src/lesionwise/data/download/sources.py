@@ -38,7 +38,7 @@ class Source(StrEnum):
 
 
 class Set(StrEnum):
-    """What is asked for."""
+    """What can be downloaded."""
 
     train = "train"
     test = "test"
@@ -54,7 +54,7 @@ class RemoteFile:
 
     Attributes:
         name: What it is called while it is downloaded, and in messages.
-        path: Behind the address of its source.
+        path: What is appended to the address of its source.
         size: Exact size in bytes, where published.
         about: Rough size in bytes, where no exact one is published: for the check of free space.
     """
@@ -138,7 +138,7 @@ class Catalogue:
     """What is where, and what it must hold; a mirror or a test has its own.
 
     Attributes:
-        addresses: Addresses by source; a file's path is put behind it.
+        addresses: Addresses by source; a file's path is appended to it.
         lesions: Gives image_id, lesion_id and dx of the training images.
     """
 

@@ -65,7 +65,7 @@ def read_listing(folder: Path, *, without_table: bool = False) -> Listing:
 def real_folder(folder: Path) -> Path:
     """Return the folder in which the files of a data folder, or of one part of a challenge, are.
 
-    An archive may unpack to a folder that holds nothing but another folder, which is then meant.
+    If an archive unpacks to a folder that holds nothing but another folder, the inner one is returned.
     """
     if not folder.is_dir():
         return folder.parent

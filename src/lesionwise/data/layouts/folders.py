@@ -18,7 +18,7 @@ from lesionwise.names import IMAGE_SUFFIXES, image_id_of
 
 
 def read_class_folders(folder: Path) -> Listing | None:
-    """Read folders named by diagnosis: `mel/…`, `nv/…`; below `train/`, `test/` and the like if so kept.
+    """Read folders named by diagnosis: `mel/…`, `nv/…`; also below `train/`, `test/` and the like.
 
     Folder names are the seven codes in any case, or their full names as model hubs have them. Other folders
     that hold images are a fault: whether they are a diagnosis cannot be guessed.

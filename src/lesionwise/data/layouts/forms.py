@@ -1,4 +1,4 @@
-"""Collections that are a table beside images: what the table of each is known by, and what its columns mean.
+"""Collections that are a table beside images: how each table is recognised, and what its columns mean.
 
 Here: one record for each form, and turning its rows into a listing. Not here: what the diagnoses are called
 (`lesionwise.diagnoses`), and layouts that are more than one table (`isic`, `ph2`, `ham10000`, `packed`).
@@ -37,7 +37,7 @@ TWO_CLASSES: Final = (
     "its table states only malignant or benign, not which of the seven diagnoses, so no model can be "
     "trained on it. Use it as the truth: lesionwise evaluate PREDICTIONS --truth TABLE --malignant."
 )
-"""Why a collection that says malignant or benign only is no data folder, after its name and a colon."""
+"""Why a collection that only states malignant or benign is no data folder; follows its name and a colon."""
 _CONFIRMATION: Final = {
     "histopathology": "histo",
     "serial imaging showing no change": "follow_up",
@@ -46,8 +46,6 @@ _CONFIRMATION: Final = {
     "true": "histo",  # "biopsed" of PAD-UFES-20
     "false": "consensus",
 }
-
-
 _ARCHIVE_IMAGE: Final = re.compile(r"isic_\d+")
 _WORKBOOKS: Final = (".xlsx", ".xls", ".ods")
 _LOWER_CASE: Final = ("image_type", *(name for name in DIAGNOSIS_COLUMNS if name.islower()))
@@ -56,16 +54,17 @@ _LOWER_CASE: Final = ("image_type", *(name for name in DIAGNOSIS_COLUMNS if name
 
 @dataclass(frozen=True)
 class Form:
-    """What the table of a collection is known by, and what its columns mean.
+    """How the table of a collection is recognised, and what its columns mean.
 
     Attributes:
         columns: Columns that its table has, in any case.
-        also: Its columns that `lesionwise.tables` does not know, by ours.
+        also: Its names of columns that `lesionwise.tables` does not know, by our name.
         lesion: Its columns that name a lesion together, where that is not `lesion_id` alone.
-        labels: Its diagnoses by the column of `also`; as `lesionwise.diagnoses` finds them if left out.
+        labels: Our diagnosis of each of its words; if left out, `lesionwise.diagnoses` finds them.
         clinical: Its column that names a clinical photograph of the same lesion.
-        deep: Its table may stand in a folder of the folder, too.
-        refusal: Why it is no data folder.
+        deep: Whether its table may also be in a subfolder.
+        refusal: Why it cannot be used as a data folder.
+        note: What a user of the collection should know.
     """
 
     layout: str
@@ -143,7 +142,7 @@ def read_form(folder: Path) -> Listing | None:
 
 
 def verify_seven(path: Path) -> None:
-    """Make sure that a table is of no collection that does not tell the seven diagnoses apart."""
+    """Raise if a table belongs to a collection that does not tell the seven diagnoses apart."""
     header = _header(path)
     for form in FORMS:
         if form.refusal and {*form.columns} <= header:
@@ -163,7 +162,7 @@ def listing_of(
     *,
     several: Sequence[Path] = (),
 ) -> Listing:
-    """Return a listing of rows whose diagnoses are of the seven; the others are left out by name.
+    """Return a listing of the rows with one of the seven diagnoses; `left_out` names all other rows.
 
     Args:
         path: The file that the rows come from; the folder if there are several.
@@ -214,14 +213,13 @@ def unreadable_tables(folder: Path) -> list[str]:
 
 
 def _header(path: Path) -> set[str]:
-    """Return the columns of a table in lower case; none if it cannot be read: others may be meant."""
+    """Return the columns of a table in lower case; none if it cannot be read, as another may be usable."""
     try:
         table = tables.read_table(path)
     except DataError:
         return set()
-    return {name.lower() for name in table.header} | (
-        {"image_id"} if {"image_id", "path"} & set(table.names) else set()
-    )
+    named = {"image_id"} if {"image_id", "path"} & set(table.names) else set()
+    return {name.lower() for name in table.header} | named
 
 
 def _read(form: Form, paths: list[Path], folder: Path) -> Listing:
@@ -287,9 +285,8 @@ def _rows(form: Form, path: Path) -> pd.DataFrame:
         table = with_map(table, names.str.lower() if in_lower_case else names, form.labels)
     if form.lesion:
         parts = table[list(form.lesion)].fillna("").agg("_".join, axis=1)
-        table["lesion_id"] = (
-            f"{form.lesion[0].removesuffix('_num')} " + parts if len(form.lesion) == 1 else parts
-        )
+        kind = f"{form.lesion[0].removesuffix('_num')} " if len(form.lesion) == 1 else ""
+        table["lesion_id"] = kind + parts
     return table
 
 

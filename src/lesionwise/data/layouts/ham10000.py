@@ -1,5 +1,6 @@
 """HAM10000 as Kaggle and Dataverse give it: a metadata CSV and folders of images; and its `hmnist_*.csv`."""
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ from lesionwise.errors import DataError
 from lesionwise.wording import counted
 
 METADATA_NAMES: Final = ("HAM10000_metadata.csv", "HAM10000_metadata.tab", "HAM10000_metadata")
-# Order of the labels in hmnist_*.csv, which is not ours. Every row is held against the metadata.
+# Order of the labels in hmnist_*.csv, which is not ours. Every row is compared with the metadata.
 _HMNIST_CODES: Final = ("akiec", "bcc", "bkl", "df", "nv", "vasc", "mel")
 
 
@@ -72,7 +73,7 @@ def read_hmnist(folder: Path) -> Listing | None:
 def read_images_alone(folder: Path) -> Listing | None:
     """Read images of HAM10000 without a table: diagnosis and lesion are those of the table that ships.
 
-    Age, sex and site are not known then. An image with another id makes the folder one that is not known.
+    Age, sex and site are not known then. If an image has another id, the folder is not recognised.
     """
     images = find_images([folder])
     known = known_lesions()
@@ -110,10 +111,9 @@ def _verify_rows(label: "pd.Series[int]", table: pd.DataFrame, path: Path, metad
 
 
 def _image_shape(path: Path, values: int) -> tuple[int, ...]:
-    for channels in ((), (3,)):
-        side = round((values / (channels or (1,))[0]) ** 0.5)
-        if side * side * (channels or (1,))[0] == values:
-            return (side, side, *channels)
+    for shape in ((math.isqrt(values),) * 2, (*(math.isqrt(values // 3),) * 2, 3)):
+        if math.prod(shape) == values:
+            return shape
     raise DataError(
         f"{path}: expected the pixels of a square image in each row but found {counted(values, 'value')}."
     )

@@ -2,8 +2,8 @@
 
 Not here: what its diagnoses are called (`lesionwise.diagnoses`).
 
-A part is called as its files begin: `ISIC2018_Task3_Training` of `ISIC2018_Task3_Training_GroundTruth.csv`,
-`…_Input/`, `…_Metadata.csv` and `…_LesionGroupings.csv`.
+A part is named by the start of its file names: `ISIC2018_Task3_Training` of
+`ISIC2018_Task3_Training_GroundTruth.csv`, `…_Input/`, `…_Metadata.csv` and `…_LesionGroupings.csv`.
 """
 
 from pathlib import Path
@@ -33,7 +33,7 @@ _ADVICE: Final = {
 
 
 def challenge_parts(folder: Path) -> dict[str, list[Path]]:
-    """Return the tables of true diagnoses below a folder by the part of a challenge that they are of."""
+    """Return the tables of true diagnoses below a folder, by the part of a challenge that they belong to."""
     parts: dict[str, list[Path]] = {}
     for path in walk_files(folder):
         name, truth, _ = path.name.partition(_TRUTH)
@@ -104,7 +104,7 @@ def _images(root: Path, part: str, *, alone: bool) -> dict[str, Path]:
 
 
 def _beside(root: Path, part: str, end: str) -> pd.DataFrame | None:
-    """Return the table of a part that ends so; else the only one that ends so and is of no other part."""
+    """Return the table of a part whose name has this end; else the only such table of no other part."""
     ends = [path for path in walk_files(root) if path.suffix.lower() in SUFFIXES and path.stem.endswith(end)]
     own = [path for path in ends if path.stem == f"{part}{end}"]
     others = challenge_parts(root)
@@ -124,9 +124,7 @@ def _joined(table: pd.DataFrame, root: Path, part: str) -> pd.DataFrame:
     for end in ("_Metadata", "_LesionGroupings"):
         facts = _beside(root, part, end)
         if facts is not None:
-            own = facts.set_index("image_id")
-            further = own.columns.difference(table.columns)
-            table = table.assign(**{name: table["image_id"].map(own[name]) for name in further})
+            table = _with_columns(table, facts, "image_id")
     return table
 
 
@@ -137,6 +135,11 @@ def _by_image(root: Path, part: str, truth: pd.DataFrame, path: Path) -> pd.Data
         raise DataError(
             f"{path}: names lesions but no images. Put {part}_Metadata.csv beside it, which names both."
         )
-    further = truth.columns.difference(images.columns)
-    own = truth.set_index("lesion_id")
-    return images.assign(**{name: images["lesion_id"].map(own[name]) for name in further if name in own})
+    return _with_columns(images, truth, "lesion_id")
+
+
+def _with_columns(table: pd.DataFrame, facts: pd.DataFrame, key: str) -> pd.DataFrame:
+    """Return a table with the columns of another that it lacks, joined by a key that the other has once."""
+    own = facts.set_index(key)
+    further = own.columns.difference(table.columns)
+    return table.assign(**{name: table[key].map(own[name]) for name in further})

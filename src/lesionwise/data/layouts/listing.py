@@ -62,14 +62,14 @@ def read_table(path: Path) -> pd.DataFrame:
 def find_images(
     folders: Iterable[Path], *, without: re.Pattern[str] | None = None, but: Collection[Path] = ()
 ) -> dict[str, Path]:
-    """Return every image file below the folders by its id; masks are none.
+    """Return every image file below the folders by its id; masks are not images.
 
     The archive of Kaggle holds its image folders twice, once in lower case: upper case sorts first, so the
     twin is passed over, and so is a second file with the same content. Any other second file of one id is a
-    fault, since which is meant cannot be guessed.
+    fault, because nobody can tell which one is meant.
 
     Args:
-        but: Files that are passed over, resolved.
+        but: Resolved paths of files that are passed over.
     """
     images: dict[str, Path] = {}
     places: dict[str, str] = {}
@@ -96,7 +96,7 @@ def find_images(
 
 
 def note_unread(folder: Path) -> tuple[str, ...]:
-    """Return a sentence on the pictures of a folder that are of a kind that is not read, if there are any."""
+    """Return a sentence that counts the pictures of a folder that are of unread kinds, if there are any."""
     kinds = Counter(
         path.suffix.lower() for path in walk_files(folder) if path.suffix.lower() in UNREAD_SUFFIXES
     )

@@ -1,6 +1,6 @@
 """Images packed into one file with their table: DermaMNIST's `.npz`, and Parquet as model hubs hand it out.
 
-Here: what such a file is as a data folder, and writing each image as a file into the cache, once. Not here:
+Here: reading such a file as a data folder, and writing each image as a file into the cache, once. Not here:
 `hmnist_*.csv` (`ham10000`), and reading what is packed (`lesionwise.packed`).
 
 References:
@@ -71,7 +71,7 @@ def read_parquet(folder: Path) -> Listing | None:
 
 
 def refuse_hdf5(folder: Path) -> None:
-    """Refuse a folder with images of ISIC 2024 alone."""
+    """Refuse a folder that holds the images of ISIC 2024 but no table."""
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in HDF5_SUFFIXES:
             raise DataError(

@@ -8,7 +8,7 @@ What is not here: how sharply pigment ends at the outline; each diagnosis decide
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -51,28 +51,23 @@ class Drawing:
     area: Pixels
 
 
-@dataclass
 class Canvas:
-    """A square field of view around one lesion, in pixels of the final photograph."""
+    """A square field of view around one lesion, in pixels of the final photograph.
 
-    rng: np.random.Generator
-    radius: float
-    side: int = field(init=False)
-    x: Field = field(init=False)
-    y: Field = field(init=False)
+    Attributes:
+        side: Height and width in pixels.
+        x: Coordinate across, shape (1, side), with the lesion's centre at 0.
+        y: Coordinate down, shape (side, 1).
+    """
 
-    def __post_init__(self) -> None:
-        """Lay out coordinates with the lesion's centre at (0, 0), and clear the canvas."""
-        self.side = round(_SIDE_IN_RADII * self.radius)
+    def __init__(self, rng: np.random.Generator, radius: float) -> None:
+        self.rng, self.radius = rng, radius
+        self.side = round(_SIDE_IN_RADII * radius)
+        self.shape = self.side, self.side
         axis = np.arange(self.side, dtype=np.float32) - np.float32(self.side / 2)
         self.x, self.y = axis[None, :], axis[:, None]
-        self._transmission = np.ones((3, self.side, self.side), dtype=np.float32)
-        self._scatter = np.zeros((3, self.side, self.side), dtype=np.float32)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return self.side, self.side
+        self._transmission = np.ones((3, *self.shape), dtype=np.float32)
+        self._scatter = np.zeros((3, *self.shape), dtype=np.float32)
 
     def noise(self, scale_px: float) -> Field:
         """Return smooth noise over the canvas; see `smooth_noise`."""

@@ -33,17 +33,16 @@ def read_class_folders(folder: Path) -> Listing | None:
             f"{folder}: expected images in folders named {', '.join(CODES)} only but found some in "
             f"{', '.join(strays)}. Rename these folders or move them away."
         )
-    twice = pd.Series([image_id_of(path.name) for path in paths]).loc[lambda stems: stems.duplicated()]
-    if len(twice):
-        where = ", ".join(
-            path.relative_to(folder).as_posix() for path in paths if image_id_of(path.name) == twice.iloc[0]
-        )
-        raise DataError(f"{folder}: {twice.iloc[0]} is in more than one folder ({where}). Keep one of them.")
-    table = pd.DataFrame(
-        {"image_id": [image_id_of(path.name) for path in paths], "dx": [dx[path] for path in paths]}
-    )
+    files: dict[str, list[Path]] = {}
+    for path in paths:
+        files.setdefault(image_id_of(path.name), []).append(path)
+    for image_id, same in files.items():
+        if len(same) > 1:
+            where = ", ".join(path.relative_to(folder).as_posix() for path in same)
+            raise DataError(f"{folder}: {image_id} is in more than one folder ({where}). Keep one of them.")
+    images = {image_id: path for image_id, [path] in files.items()}
+    table = pd.DataFrame({"image_id": list(images), "dx": list(dx.values())})
     table.index = pd.RangeIndex(2, len(table) + 2)
-    images = {image_id_of(path.name): path for path in paths}
     return Listing("class folders", folder, table, images, {"lesion_id": LESIONS_ADVICE})
 
 

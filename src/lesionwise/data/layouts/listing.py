@@ -1,27 +1,34 @@
 """What every layout gives: one raw table, the images, and what was left out.
 
-Here: the record, reading a table as text, finding image files. Not here: any one layout.
+Here: the record, reading a table as text, finding image files, and lesions that the layout does not name. Not
+here: any one layout.
+
+No lesion is guessed. A layout without lesion ids stays without them, and is refused later, unless the user
+names the lesions in `lesions.csv`. Images of HAM10000 have known lesions, whatever lies beside them.
 """
 
 import filecmp
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
 from lesionwise import tables
+from lesionwise.data.known_lesions import known_lesions, known_siblings
 from lesionwise.errors import DataError
-from lesionwise.files import walk_files
-from lesionwise.names import IMAGE_SUFFIXES, UNREAD_SUFFIXES, image_id_of
+from lesionwise.files import walk_files, write_text
+from lesionwise.names import IMAGE_SUFFIXES, UNREAD_SUFFIXES, image_id_of, inert_name
+from lesionwise.tables import verify_once
 
 OTHER_PARTS: Final = re.compile(r"_(test|validation)(_v2)?_(input|images|data)$", re.IGNORECASE)
 """Names of folders that hold images of another part of a challenge than the one that is trained on."""
 PLACE: Final = "table and line"
 """Column of a listing from several tables: where each row stands, such as `train/metadata.csv:7`."""
+LESIONS_FILE: Final = "lesions.csv"
 _MASK: Final = re.compile(r"_(segmentation|superpixels)$", re.IGNORECASE)
 
 
@@ -122,3 +129,53 @@ def one_of(found: Iterable[Path], folder: Path, what: str) -> Path | None:
         names = ", ".join(path.relative_to(folder).as_posix() for path in different)
         raise DataError(f"{folder}: expected one {what} but found {names}. Name the folder of one of them.")
     return different[0] if different else None
+
+
+def add_lesions(listing: Listing, folder: Path) -> Listing:
+    """Return the listing with the lesion ids that its layout lacks, as far as they are known."""
+    table = listing.table
+    if "image_id" not in table or ("lesion_id" in table and table["lesion_id"].notna().all()):
+        return listing
+    ours = table["lesion_id"] if "lesion_id" in table else pd.Series(pd.NA, table.index, dtype=object)
+    for named in (_named_lesions(folder / LESIONS_FILE), _ham10000_lesions(table)):
+        if named is not None:
+            ours = ours.fillna(table["image_id"].map(named))
+    return listing if ours.isna().all() else replace(listing, table=table.assign(lesion_id=ours))
+
+
+def declare_own_lesions(folder: Path, image_ids: Iterable[str]) -> Path:
+    """Write `lesions.csv`, in which each of the images is a lesion of its own, and return its path."""
+    image_ids = sorted(image_ids)
+    for one, other in known_siblings(image_ids):
+        raise DataError(
+            f"{folder}: {one} and {other} show one lesion of HAM10000, so each image is not a lesion of its "
+            f"own. Name the lesion of each image in {LESIONS_FILE} (image_id,lesion_id)."
+        )
+    path = folder / LESIONS_FILE
+    if path.exists():
+        raise DataError(f"{path}: exists already. Edit it, or remove it first.")
+    rows = "".join(f"{image_id},{image_id}\n" for image_id in image_ids)
+    write_text(path, f"image_id,lesion_id\n{rows}")
+    return path
+
+
+def _named_lesions(path: Path) -> "pd.Series[str] | None":
+    if not path.is_file():
+        return None
+    table = read_table(path)
+    if not {"image_id", "lesion_id"} <= set(table.columns):
+        raise DataError(
+            f"{path}: expected the columns image_id and lesion_id but found {', '.join(table.columns)}."
+        )
+    verify_once(table["image_id"], path)
+    table["image_id"] = table["image_id"].map(inert_name, na_action="ignore")
+    return table.set_index("image_id")["lesion_id"].map(inert_name, na_action="ignore")
+
+
+def _ham10000_lesions(table: pd.DataFrame) -> "pd.Series[str] | None":
+    """Return HAM10000's lesions if the table agrees on the diagnosis of every image of HAM10000 in it."""
+    known = known_lesions().set_index("image_id")
+    ours = table[table["image_id"].isin(known.index)]
+    if "dx" not in ours or (ours["dx"] != ours["image_id"].map(known["dx"])).any():
+        return None
+    return known["lesion_id"]

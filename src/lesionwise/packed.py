@@ -159,13 +159,13 @@ class _Pixels:
     def png(self, row: int) -> bytes:
         with self._lock:
             if self._pixels is None:
-                [self._pixels] = _arrays(self._path, [self._name])
-                if len(self._pixels) != self._count:
+                [pixels] = _arrays(self._path, [self._name])
+                if len(pixels) != self._count:
                     raise DataError(
                         f"{self._path}: expected one label for each image but found "
-                        f"{counted(self._count, 'label')} of {counted(len(self._pixels), 'image')} in "
-                        f"{self._name}."
+                        f"{counted(self._count, 'label')} of {counted(len(pixels), 'image')} in {self._name}."
                     )
+                self._pixels = pixels
         return encoded(self._pixels[row], "PNG")
 
 

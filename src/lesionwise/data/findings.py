@@ -105,11 +105,11 @@ def _images(listing: Listing) -> Iterator[Finding | None]:
     ids = listing.table["image_id"]
     lost = listing.table[ids.notna() & ~ids.isin(list(listing.images))]
     yield _of_rows("D005", "row without an image file", "Add the files, or remove the rows.", lost)
-    left_out = {image_id for names in listing.left_out.values() for image_id in names}
-    if extra := sorted(set(listing.images) - set(ids.dropna()) - left_out):
+    left_out = sorted(image_id for names in listing.left_out.values() for image_id in names)
+    if extra := sorted(set(listing.images) - set(ids.dropna()) - set(left_out)):
         message = f"{counted(len(extra), 'image file')} without a row in {listing.table_file.name}"
         yield Finding("D006", "error", message, "Add the rows, or move the files away.", ids=tuple(extra))
-    if left_out:
+    if listing.left_out:
         counts = ", ".join(f"{len(names)} of {why}" for why, names in sorted(listing.left_out.items()))
         yield Finding(
             "D008",
@@ -117,7 +117,7 @@ def _images(listing: Listing) -> Iterator[Finding | None]:
             "rows left out because their diagnosis has no counterpart among the seven, or because their "
             f"image is not dermatoscopic: {counts}",
             "Nothing has to be done, but mention it where you publish a score on the rest.",
-            ids=tuple(sorted(left_out)),
+            ids=tuple(left_out),
         )
 
 

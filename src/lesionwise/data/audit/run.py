@@ -159,15 +159,16 @@ def _sound_rows(listing: Listing) -> Listing:
 def _open(dataset: Dataset, execution: Execution) -> tuple[ImageCache | None, Dataset, list[Finding]]:
     """Open the cache of all images that can be read, and return the findings about the others."""
     findings: list[Finding] = []
-    while not dataset.table.empty:
+    if not dataset.table.empty:
         try:
             return open_cache(dataset, SIZE, execution=execution), dataset, findings
         except FindingsError as error:
-            findings += [finding for finding in error.findings if isinstance(finding, Finding)]
+            findings = [finding for finding in error.findings if isinstance(finding, Finding)]
         broken = {image for finding in findings for image in finding.ids}
         rest = dataset.table[~dataset.table["image_id"].isin(broken)].reset_index(drop=True)
         dataset = replace(dataset, table=rest)
-    return None, dataset, findings
+    cache = None if dataset.table.empty else open_cache(dataset, SIZE, execution=execution)
+    return cache, dataset, findings
 
 
 def _with_raw_columns(table: pd.DataFrame, raw: pd.DataFrame) -> pd.DataFrame:

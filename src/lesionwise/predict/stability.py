@@ -21,6 +21,7 @@ from lesionwise.bundle.engine import BATCH, Engine
 from lesionwise.bundle.precision import computable_precisions
 from lesionwise.data.dataset import Dataset
 from lesionwise.data.images import open_image
+from lesionwise.data.perturbations import HARMLESS, SAVED, change
 from lesionwise.evaluation.stability import Answers, Stability, measure_stability
 from lesionwise.execution import usable_cores
 from lesionwise.predict.files import map_ahead

@@ -2,28 +2,44 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bundle.conftest import MakeBundle
-from bundle.small_model import describe
+from bundle.small_model import describe, images
 from lesionwise.bundle import precision
 from lesionwise.bundle.description import Description, Precision, PrecisionCheck
 from lesionwise.bundle.engine import Engine
-from lesionwise.bundle.precision import choose_precision, keeps_promise, offered_precisions
-from lesionwise.bundle.runtimes import Runtime
+from lesionwise.bundle.precision import (
+    again_near_ties,
+    choose_precision,
+    distance_to_tie,
+    has_instructions,
+    keeps_promise,
+    offered_precisions,
+)
+from lesionwise.bundle.runtimes import Arrays, Inputs, Runtime
 from lesionwise.errors import BundleError
 
 RANGES = {"weights": (0.0, 1.0)}
 
 
-def check(top_changed: int | None = 0, change: float | None = 0.0) -> PrecisionCheck:
-    return PrecisionCheck(
-        images=1000,
-        changed=50,
-        largest_difference=0.1,
-        top_changed=top_changed,
-        balanced_accuracy_change=change,
+def check(top_changed: int | None = 0, change: float | None = 0.0, **others: float) -> PrecisionCheck:
+    return PrecisionCheck.model_validate(
+        {
+            "images": 1000,
+            "changed": 50,
+            "largest_difference": 0.1,
+            "top_changed": top_changed,
+            "balanced_accuracy_change": change,
+            **others,
+        }
     )
+
+
+def floats(values: list[list[float]]) -> NDArray[np.float32]:
+    return np.array(values, np.float32)
 
 
 GOOD, BAD = check(), check(87)
@@ -62,6 +78,10 @@ def test_more_breaks_the_promise(found: PrecisionCheck) -> None:
         ({"bf16": BAD, "int8": BAD}, ("bf16", "int8"), "fp32"),
         ({"bf16": GOOD, "int8": GOOD}, (), "fp32"),
         ({}, ("bf16", "int8"), "fp32"),
+        ({"bf16": check(pace=1.4), "int8": check(pace=1.3)}, ("bf16", "int8"), "bf16"),
+        ({"bf16": check(pace=1.4), "int8": check(pace=1.5)}, ("bf16", "int8"), "int8"),
+        ({"bf16": check(pace=1.09), "int8": check(pace=0.8)}, ("bf16", "int8"), "fp32"),
+        ({"bf16": check(pace=1.1), "int8": check(11, pace=3)}, ("bf16", "int8"), "bf16"),
     ],
 )
 def test_auto_is_the_fastest_that_keeps_the_promise_and_that_the_processor_has(
@@ -110,3 +130,64 @@ def test_a_bundle_of_a_format_that_the_processor_lacks_is_computed_in_fp32(
     processor_with()
     assert Engine(make_bundle(precision="bf16"), threads=1).precision == "fp32"
     assert Engine(make_bundle(precision="int8"), threads=1).precision == "int8"  # integers stay integers
+
+
+def test_the_distance_to_a_tie_is_that_of_the_two_largest() -> None:
+    found = distance_to_tie(floats([[0.5, 0.25, 0.25], [0.25, 0.25, 0.5], [0.5, 0.5, 0.0]]))
+    assert found.tolist() == [0.25, 0.25, 0.0]
+
+
+def test_only_images_near_a_tie_are_computed_again_with_all_their_outputs() -> None:
+    asked = []
+    quick = {
+        "probabilities": floats([[0.9, 0.1], [0.5, 0.5], [0.4, 0.6], [0.1, 0.9]]),
+        "logits": np.zeros((4, 2), np.float32),
+    }
+
+    def exact(inputs: Inputs) -> Arrays:
+        asked.append({name: values.tolist() for name, values in inputs.items()})
+        return {
+            "probabilities": floats([[0.7, 0.3], [0.8, 0.2]]),
+            "logits": np.ones((2, 2), np.float32),
+        }
+
+    inputs: Inputs = {
+        "image": np.arange(4, dtype=np.uint8),
+        "metadata": np.arange(4, dtype=np.float32) * 10,
+    }
+    run = again_near_ties(lambda _: {name: values.copy() for name, values in quick.items()}, exact, 0.25)
+    found = run(inputs)
+    assert asked == [{"image": [1, 2], "metadata": [10, 20]}]
+    assert np.array_equal(found["probabilities"], floats([[0.9, 0.1], [0.7, 0.3], [0.8, 0.2], [0.1, 0.9]]))
+    assert found["logits"][:, 0].tolist() == [0, 1, 1, 0]
+    again_near_ties(lambda _: {"probabilities": floats([[1, 0]])}, exact, 0.25)(inputs)
+    assert len(asked) == 1
+
+
+@pytest.mark.skipif(not has_instructions("bf16"), reason="this processor has no bf16")
+def test_a_model_computes_again_within_the_margin_that_its_bundle_states(make_bundle: MakeBundle) -> None:
+    pixels = images(12)
+
+    def answers(name: Precision, margin: float | None) -> tuple[Engine, np.ndarray]:
+        checks = {} if margin is None else {"bf16": check(margin=margin)}
+        engine = Engine(make_bundle(precisions=checks), threads=1, precision=name)
+        return engine, engine.run(pixels)["probabilities"]
+
+    (_, full), (plain, low) = answers("fp32", 0.5), answers("bf16", None)
+    assert (plain.margin, plain.computed_in) == (None, "bf16")
+    _, all_again = answers("bf16", 1.0)
+    assert np.array_equal(all_again, full)
+    margin = float(np.median(distance_to_tie(low)))
+    engine, some_again = answers("bf16", margin)
+    assert (engine.margin, engine.computed_in) == (margin, "bf16, and near a tie in fp32")
+    again = distance_to_tie(low) <= margin
+    assert 0 < again.sum() < len(again)
+    assert np.allclose(some_again[again], full[again], atol=1e-6)
+    assert np.allclose(some_again[~again], low[~again], atol=1e-6)
+
+
+@pytest.mark.skipif(not has_instructions("bf16"), reason="this processor has no bf16")
+def test_a_bundle_of_fewer_bits_has_the_margin_of_its_own_check(make_bundle: MakeBundle) -> None:
+    bundle = make_bundle(precision="bf16", precision_check=check(margin=0.125))
+    assert Engine(bundle, threads=1).margin == 0.125
+    assert Engine(bundle, threads=1, precision="fp32").margin is None

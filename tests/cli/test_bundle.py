@@ -131,13 +131,15 @@ def test_show_states_what_each_precision_changes_and_what_auto_makes_of_it(
         images=869, changed=4, largest_difference=0.01, top_changed=2, balanced_accuracy_change=-0.0012
     )
     many = few.model_copy(update={"top_changed": 60})
-    bundle = make_bundle(precisions={"bf16": few, "int8": many})
+    quick = {"margin": 0.426, "computed_again": 134, "pace": 1.34}
+    bundle = make_bundle(precisions={"bf16": few.model_copy(update=quick), "int8": many})
     shown = " ".join(lesionwise("bundle", "show", bundle.path).out.split())
     assert (
-        "the likeliest diagnosis of 2 of 869 images of cal changed, "
-        "balanced accuracy by -0.0012: auto may choose it" in shown
+        "the likeliest diagnosis of 2 of 869 images of cal changed (4 with decisions and sets), "
+        "balanced accuracy by -0.0012: auto may choose it; 1.34 times the pace of fp32; "
+        "134 near a tie (within 0.426) computed again in fp32" in shown
     )
     assert (
-        "the likeliest diagnosis of 60 of 869 images of cal changed, "
+        "the likeliest diagnosis of 60 of 869 images of cal changed (4 with decisions and sets), "
         "balanced accuracy by -0.0012: too much for auto" in shown
     )

@@ -6,6 +6,7 @@ Here: reading images by the bundle's rule, and running them in batches. Not here
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice, repeat, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -17,8 +18,8 @@ from lesionwise.bundle.answers import Answers, Float32s, Source
 from lesionwise.bundle.description import Description
 from lesionwise.bundle.inputs import Image, NamedImage, Read, named_images
 from lesionwise.bundle.load import Bundle, read_bundle
-from lesionwise.bundle.precision import Wished, choose_precision
-from lesionwise.bundle.runtimes import Arrays, Pixels, Run, Runtime, start
+from lesionwise.bundle.precision import Wished, again_near_ties, choose_precision, margin_of
+from lesionwise.bundle.runtimes import Arrays, Pixels, Runtime, start
 from lesionwise.data.images import fit_image, read_image
 from lesionwise.data.metadata import Record
 from lesionwise.errors import BundleError, DataError, ImageError
@@ -45,6 +46,8 @@ class Engine:
 
     Attributes:
         precision: The chosen number format.
+        margin: Difference of the two largest probabilities up to which an image is computed again in fp32;
+            None if no image is.
 
     Raises:
         BundleError: If the runtime cannot build the graph, or the bundle does not offer that precision.
@@ -64,15 +67,19 @@ class Engine:
         self.streams = streams
         try:
             self.precision = choose_precision(self.description, precision, runtime)
-            self._run: Run = start(
+            self.margin = margin_of(self.description, self.precision)
+            begin = partial(
+                start,
                 runtime,
                 bundle.content,
                 self.description.outputs,
-                precision=self.precision,
                 threads=threads,
                 streams=streams,
                 ranges=self.description.int8_ranges,
             )
+            self._run = begin(precision=self.precision)
+            if self.margin is not None:
+                self._run = again_near_ties(self._run, begin(precision="fp32"), self.margin)
         except BundleError as error:
             raise BundleError(f"{bundle.path}: {error}.") from error
 
@@ -81,12 +88,17 @@ class Engine:
         """The bundle's description of itself."""
         return self.bundle.description
 
+    @property
+    def computed_in(self) -> str:
+        """The number formats in words."""
+        return self.precision if self.margin is None else f"{self.precision}, and near a tie in fp32"
+
     def __repr__(self) -> str:
         rule, encoding = self.description.input, self.description.metadata
         takes = f"; takes {', '.join(encoding.names)}" if encoding else ""
         return (
             f"<Engine {self.description.name}: images of {rule.height}x{rule.width} px{takes}; "
-            f"{self.precision} on {self.runtime}; {self.bundle.path}>"
+            f"{self.computed_in} on {self.runtime}; {self.bundle.path}>"
         )
 
     def predict(

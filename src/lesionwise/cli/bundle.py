@@ -190,15 +190,21 @@ def _facts(bundle: "Bundle") -> dict[str, str]:
 
 
 def _precision_facts(description: "Description") -> dict[str, str]:
-    from lesionwise.bundle.precision import keeps_promise
+    from lesionwise.bundle.precision import LEAST_GAIN, keeps_promise
 
     found = {}
     for name, check in description.precisions.items():
         change = check.balanced_accuracy_change or 0
         auto = "auto may choose it" if keeps_promise(check) else "too much for auto"
+        if check.pace is not None:
+            auto += f"; {check.pace:.2f} times the pace of fp32" + " (too little)" * (check.pace < LEAST_GAIN)
+        if check.margin is not None:
+            auto += (
+                f"; {check.computed_again:,} near a tie (within {check.margin:.3f}) computed again in fp32"
+            )
         found[f"in {name}"] = (
             f"the likeliest diagnosis of {check.top_changed:,} of {counted(check.images, 'image')} of cal "
-            f"changed, balanced accuracy by {change:+.4f}: {auto}"
+            f"changed ({check.changed:,} with decisions and sets), balanced accuracy by {change:+.4f}: {auto}"
         )
     return found
 

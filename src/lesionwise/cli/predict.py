@@ -159,7 +159,7 @@ def predict(
             work = partial(predict_files, workers=workers, metadata=known)
         tally = _write(loaded, pictures, output, partial(work, tta=tta))
     if not prints_json():
-        print_note(*([] if out else [DISCLAIMER]), f"Computed in {loaded.precision}.")
+        print_note(*([] if out else [DISCLAIMER]), f"Computed in {loaded.computed_in}.")
     if tally.failed:
         raise typer.Exit(1)
 

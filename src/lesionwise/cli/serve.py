@@ -110,7 +110,7 @@ def serve(
 
     def on_start() -> None:
         name = service.model_brief()["name"]
-        print_result(f"{places} answers with {name} in {engine.precision}; Ctrl-C stops it.")
+        print_result(f"{places} answers with {name} in {engine.computed_in}; Ctrl-C stops it.")
 
     with suppress(KeyboardInterrupt), public as elsewhere:  # it is raised again once the last answer is out
         places = f"{address}, shared as {elsewhere}," if elsewhere else address

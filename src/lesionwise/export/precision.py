@@ -1,7 +1,8 @@
 """The effect of other number formats than fp32, measured on the run's own images before the file is written.
 
-Here: the ranges of int8, counting changes on `cal` and `val`, and weights stored in fp16. Not here: computing
-in a format (`lesionwise.bundle.int8`), and choosing one (`lesionwise.bundle.precision`).
+Here: the ranges of int8, the margin within which images are computed again, counting changes on `cal`, and
+weights stored in fp16. Not here: computing in a format (`lesionwise.bundle.int8`), computing again and
+choosing a format (`lesionwise.bundle.precision`).
 
 fp16 stores weights in sixteen bits and computes in thirty-two: the file has little more than half the size,
 and the answers hardly change.
@@ -9,7 +10,8 @@ and the answers hardly change.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from time import perf_counter
+from typing import Final, NamedTuple
 
 import numpy as np
 import onnx
@@ -21,8 +23,13 @@ from lesionwise.bundle.description import Description, PartScores, Precision, Pr
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.int8 import find_convolutions
 from lesionwise.bundle.load import Bundle, assemble
-from lesionwise.bundle.precision import FASTEST_FIRST, computable_precisions, has_instructions
-from lesionwise.bundle.runtimes import import_openvino
+from lesionwise.bundle.precision import (
+    FASTEST_FIRST,
+    computable_precisions,
+    distance_to_tie,
+    has_instructions,
+)
+from lesionwise.bundle.runtimes import Arrays, import_openvino
 from lesionwise.errors import BundleError, RunError
 from lesionwise.evaluation.scores.decision import balanced_accuracy_score
 from lesionwise.export.check import RunImages, data_folder, read_run_images
@@ -34,6 +41,13 @@ _EXACT: Final = ("rejection.", ".view.")  # parts of the names of weights of rej
 _FEWEST: Final = 1024  # numbers of a tensor: smaller ones, such as scales and offsets, need few bytes
 _NARROWEST: Final = 1e-6  # range of a constant input
 _RANGED: Final = 256  # images that determine the ranges of int8
+
+
+class Timed(NamedTuple):
+    """Answers, and the seconds that they took."""
+
+    answers: Answers
+    seconds: float
 
 
 def in_half(content: bytes) -> bytes:
@@ -100,10 +114,12 @@ def with_precisions(full: Engine, graph: bytes, run: RunFolder, member: RunFolde
     bundle = assemble(graph, description, full.bundle.path)
     computable = computable_precisions(description)
     lower = [Engine(bundle, precision=name) for name in FASTEST_FIRST if name in computable]
-    before, *after = _answers([full, *lower], cal)
+    exact, *quick = _answers([full, *lower], cal)
+    group = cal.predictions.group
+    lesions = cal.predictions.image_id if group is None else group
     checks = {
-        engine.precision: count_changes(before, found, cal.y_true)
-        for engine, found in zip(lower, after, strict=True)
+        engine.precision: check_with_margin(exact, found, cal.y_true, lesions)
+        for engine, found in zip(lower, quick, strict=True)
     }
     return assemble(graph, description.model_copy(update={"precisions": checks}), bundle.path)
 
@@ -129,16 +145,17 @@ def in_precision(
     description = _unscored(full.description, precision)
     if precision == "fp16":
         graph = in_half(graph)
-    low = Engine(assemble(graph, description, full.path))
     check = full.description.precisions.get(precision)
+    description = description.model_copy(update={"precision_check": check})
+    low = Engine(assemble(graph, description, full.path))
     if check is None:
         cal = read_run_images(low, run, member, "cal")
         before, after = _answers([Engine(full), low], cal)
-        check = count_changes(before, after, cal.y_true)
+        check = count_changes(before.answers, after.answers, cal.y_true)
     scores: dict[str, PartScores] = {}
     if run.predictions("val").is_file():
         val = read_run_images(low, run, member, "val")
-        [found] = _answers([low], val)
+        [(found, _)] = _answers([low], val)
         prob, logits = found.probabilities.astype(float), found.logits.astype(float)
         predictions = replace(val.predictions, y_prob=prob, logits=logits)
         scores["val"] = scores_of(predictions, str(run.predictions("val")))
@@ -169,6 +186,47 @@ def measure_ranges(graph: bytes, images: RunImages) -> dict[str, tuple[float, fl
     return dict(zip(layers, zip(least.tolist(), greatest.tolist(), strict=True), strict=True))
 
 
+def check_with_margin(
+    exact: Timed, quick: Timed, y_true: NDArray[np.int64], lesions: NDArray[np.str_]
+) -> PrecisionCheck:
+    """Return what a format changes if its answers near a tie are computed again in fp32.
+
+    The margin is the largest distance to a tie of an image whose most likely diagnosis changes. On the images
+    that set it, nothing changes any more. So the changes in each half of the lesions are counted with the
+    margin of the other half.
+
+    Args:
+        exact: The answers in fp32.
+        quick: The answers in the format.
+        y_true: Class index of each image, shape (N,).
+        lesions: Id of the lesion of each image, shape (N,).
+    """
+    prob = quick.answers.probabilities
+    distance = distance_to_tie(prob)
+    changed = prob.argmax(axis=1) != exact.answers.probabilities.argmax(axis=1)
+    half = np.unique(lesions, return_inverse=True)[1] % 2
+    margins = [float(distance[changed & (half == own)].max(initial=0)) for own in (0, 1)]
+    mixed = _replaced(quick.answers, exact.answers, distance <= np.take(margins, 1 - half))
+    within = distance <= max(margins)
+    cost = quick.seconds + float(within.mean()) * exact.seconds
+    return count_changes(exact.answers, mixed, y_true).model_copy(
+        update={
+            "margin": max(margins),
+            "computed_again": int(within.sum()),
+            "pace": round(exact.seconds / cost, 2),
+        }
+    )
+
+
+def _replaced(quick: Answers, exact: Answers, again: NDArray[np.bool_]) -> Answers:
+    """Return the answers of `quick`, and those of `exact` where `again` holds."""
+    prob = np.where(again[:, None], exact.probabilities, quick.probabilities)
+    score = quick.ood_score
+    if score is not None and exact.ood_score is not None:
+        score = np.where(again, exact.ood_score, score)
+    return replace(quick, probabilities=prob, ood_score=score)
+
+
 def count_changes(before: Answers, after: Answers, y_true: NDArray[np.int64]) -> PrecisionCheck:
     """Count the images with another answer. `y_true`: class index of each image, shape (N,)."""
     then, now = before.decisions, after.decisions
@@ -188,10 +246,18 @@ def count_changes(before: Answers, after: Answers, y_true: NDArray[np.int64]) ->
     )
 
 
-def _answers(engines: Sequence[Engine], images: RunImages) -> list[Answers]:
+def _answers(engines: Sequence[Engine], images: RunImages) -> list[Timed]:
     """Return the answers of several engines, which take turns with each batch."""
-    found = [[engine.run(*batch) for engine in engines] for batch in images.batches()]
-    return [engine.answers(own) for engine, own in zip(engines, zip(*found, strict=True), strict=True)]
+    found: list[list[Arrays]] = [[] for _ in engines]
+    seconds = [0.0] * len(engines)
+    for batch in images.batches():
+        for place, engine in enumerate(engines):
+            started = perf_counter()
+            found[place].append(engine.run(*batch))
+            seconds[place] += perf_counter() - started
+    return [
+        Timed(engine.answers(own), took) for engine, own, took in zip(engines, found, seconds, strict=True)
+    ]
 
 
 def _unscored(description: Description, precision: Precision) -> Description:

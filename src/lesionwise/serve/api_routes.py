@@ -109,6 +109,7 @@ def api_routes(service: Service, budget: Budget) -> APIRouter:
             "diagnoses": diagnoses,
             "limits": {name: getattr(service.limits, name) for name in Bounds.model_fields},
             "precision": service.engine.precision,
+            "margin": service.engine.margin,
             "gallery": gallery_brief(service.gallery),
             "description": service.engine.description,
         }

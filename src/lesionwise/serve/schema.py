@@ -152,6 +152,13 @@ class ModelInfo(ModelBrief):
     diagnoses: list[Diagnosis]
     limits: Bounds
     precision: Annotated[Precision, Field(description="Number format of the computation here.")]
+    margin: Annotated[
+        float | None,
+        Field(
+            description="Images whose two largest probabilities differ by at most this are computed again in "
+            "fp32; null if none are."
+        ),
+    ]
     gallery: Annotated[GalleryBrief | None, Field(description="Null if the service has none.")]
     description: Annotated[Description, Field(description="The bundle's description of itself.")]
 

@@ -135,11 +135,11 @@ def test_show_states_what_each_precision_changes_and_what_auto_makes_of_it(
     bundle = make_bundle(precisions={"bf16": few.model_copy(update=quick), "int8": many})
     shown = " ".join(lesionwise("bundle", "show", bundle.path).out.split())
     assert (
-        "the likeliest diagnosis of 2 of 869 images of cal changed (4 with decisions and sets), "
+        "the likeliest diagnosis of 2 of 869 images of cal changed (with decisions and sets: 4), "
         "balanced accuracy by -0.0012: auto may choose it; 1.34 times the pace of fp32; "
         "134 near a tie (within 0.426) computed again in fp32" in shown
     )
     assert (
-        "the likeliest diagnosis of 60 of 869 images of cal changed (4 with decisions and sets), "
+        "the likeliest diagnosis of 60 of 869 images of cal changed (with decisions and sets: 4), "
         "balanced accuracy by -0.0012: too much for auto" in shown
     )

@@ -203,8 +203,9 @@ def _precision_facts(description: "Description") -> dict[str, str]:
                 f"; {check.computed_again:,} near a tie (within {check.margin:.3f}) computed again in fp32"
             )
         found[f"in {name}"] = (
-            f"the likeliest diagnosis of {check.top_changed:,} of {counted(check.images, 'image')} of cal changed "
-            f"(with decisions and sets: {check.changed:,}), balanced accuracy by {change:+.4f}: {auto}"
+            f"the likeliest diagnosis of {check.top_changed:,} of {counted(check.images, 'image')} of cal "
+            f"changed (with decisions and sets: {check.changed:,}), "
+            f"balanced accuracy by {change:+.4f}: {auto}"
         )
     return found
 

@@ -33,10 +33,10 @@ def fit_and_predict(
     middle, turn = probe.main_directions(features[train], load_recipe("probe").directions)
     turned = [((features[rows] - middle) @ turn.T).astype(float) for rows in (train, held)]
     counts = np.bincount(y[train], minlength=7)
-    fitting = probe.Fitting(class_weights=len(train) / counts / 7, standardise=False)
+    weights = len(train) / counts / 7
+    fitting = probe.Fitting(class_weights=weights, standardise=False, metadata_dropout=0.5)
     alone = probe.fit_probe(turned[0], y[train], group[train], fitting=fitting)
-    metadata = probe.Metadata(known[train], 0.5)
-    told = probe.fit_probe(turned[0], y[train], group[train], metadata=metadata, fitting=fitting)
+    told = probe.fit_probe(turned[0], y[train], group[train], metadata=known[train], fitting=fitting)
     return {
         "image alone": alone.logits(turned[1]),
         "with metadata": told.logits(turned[1], known[held]),

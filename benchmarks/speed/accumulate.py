@@ -30,7 +30,7 @@ def pace(recipe: Recipe) -> float:
     keep_memory()
     torch.manual_seed(0)
     network = fresh_network(recipe).to(memory_format=torch.channels_last)
-    loss = Loss.of(recipe, torch.ones(len(CODES)))
+    loss = Loss(recipe, torch.ones(len(CODES)))
     optimizer = make_optimizer(network, recipe)
     images = torch.rand(recipe.batch_size, 3, *recipe.crop_size).contiguous(memory_format=torch.channels_last)
     targets = torch.eye(len(CODES))[torch.arange(recipe.batch_size) % len(CODES)]

@@ -46,7 +46,7 @@ def bare_images_per_second(recipe: Recipe, *, bf16: bool | None = None) -> float
     forward = torch.compile(network) if recipe.compile else network
     if bf16 is None:
         bf16 = choose_precision(DEVICE, network) == "bf16-mixed"
-    loss = Loss.of(recipe, torch.ones(len(CODES))).to(torch.device(DEVICE))
+    loss = Loss(recipe, torch.ones(len(CODES))).to(torch.device(DEVICE))
     optimizer = make_optimizer(network, recipe)
     images = torch.rand(recipe.batch_size, 3, *recipe.crop_size, device=DEVICE)
     images = images.contiguous(memory_format=torch.channels_last)

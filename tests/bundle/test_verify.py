@@ -13,7 +13,7 @@ from PIL import Image
 from bundle.conftest import MakeBundle
 from bundle.small_model import CALIBRATION
 from conftest import Lesionwise, WriteKaggle
-from lesionwise.bundle.claim import part_scores
+from lesionwise.bundle.claims import part_scores
 from lesionwise.bundle.description import Description, Provenance, StabilityScores, image_digest
 from lesionwise.bundle.engine import Engine, load_model
 from lesionwise.bundle.load import Bundle

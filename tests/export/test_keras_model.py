@@ -39,7 +39,7 @@ def test_a_small_archive_whose_weights_unpack_to_much_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keras_model, "MAX_BYTES", 1 << 20, raising=False)
-    with pytest.raises(BundleError, match="holds 3 MB once it is unpacked; expected at most 1 MB"):
+    with pytest.raises(BundleError, match="has 3 MB after unpacking; expected at most 1 MB"):
         keras_model.read_keras(archive_of(tmp_path, weights=3), None)
 
 
@@ -51,5 +51,5 @@ def test_arrays_that_unpack_to_much_are_refused(tmp_path: Path, monkeypatch: pyt
         file.attrs["model_config"] = "{}"
         file.create_group("layer").create_dataset("kernel", data=np.zeros(1 << 19), compression="gzip")
     assert path.stat().st_size < 1 << 16
-    with pytest.raises(BundleError, match="holds 4 MB once it is unpacked"):
+    with pytest.raises(BundleError, match="has 4 MB after unpacking"):
         keras_model.read_keras(path, None)

@@ -46,7 +46,9 @@ def test_layers_that_stand_in_another_order_because_some_were_frozen_find_their_
     with h5py.File(path) as file:
         assert file["inner"].attrs["weight_names"][0].startswith("conv2d_30/")
     made = import_model(path, out, CONVENTIONS, name="theirs")
-    assert made.changes == ("its layers are those of seed-cnn, with a softmax; its file holds weights alone",)
+    assert made.changes == (
+        "its layers are those of seed-cnn, with a softmax, because its file holds only weights",
+    )
     found = load_model(out, threads=1).predict(list(pictures(8, 12))).probabilities
     assert np.abs(found - answers_of(NOTES[NAME])).max() < 1e-4
 
@@ -56,7 +58,7 @@ def test_layers_that_stand_in_another_order_because_some_were_frozen_find_their_
     [
         (
             {"size": (16, 12)},
-            r"holds \(384, 128\) and \(128,\) as its layer dense.* at 16x12 pixels has \(768, 128",
+            r"has arrays of \(384, 128\) and \(128,\) in its layer dense.* at 16x12 pixels has \(768, 128",
         ),
         ({"recipe": "seed-cnn-256"}, "holds the weights of 6 layers, but seed-cnn-256 at 8x12 pixels"),
         ({"recipe": "seed-mlp"}, "holds the weights of 6 layers, but seed-mlp at 8x12 pixels has 5"),
@@ -73,7 +75,7 @@ def test_weights_of_other_layers_are_refused(changes: dict[str, Any], words: str
 
 def test_layers_whose_order_nobody_states_are_refused(tmp_path: Path) -> None:
     path = nested(tmp_path / "weights.h5", rename=lambda name: f"my_{name}")
-    with pytest.raises(BundleError, match="does not state where its layer my_conv2d_30 stands"):
+    with pytest.raises(BundleError, match="does not state the place of its layer my_conv2d_30"):
         import_model(path, tmp_path / "out.onnx", CONVENTIONS, name="theirs")
 
 

@@ -115,7 +115,7 @@ def test_a_gallery_that_lacks_a_part_is_refused(gallery: Gallery, tmp_path: Path
     arrays, record = map_arrays(gallery.path)
     path = tmp_path / "part.safetensors"
     write_arrays(path, {key: array for key, array in arrays.items() if key != name}, record)
-    with pytest.raises(DataError, match="is no gallery that this version"):
+    with pytest.raises(DataError, match="is not a gallery that this version"):
         load_gallery(path)
     for wrong in (
         {"embeddings": arrays["embeddings"][:-1]},
@@ -123,7 +123,7 @@ def test_a_gallery_that_lacks_a_part_is_refused(gallery: Gallery, tmp_path: Path
         {"forms": arrays["forms"].astype(np.int64)},
     ):
         write_arrays(path, arrays | wrong, record)
-        with pytest.raises(DataError, match="is no gallery that this version"):
+        with pytest.raises(DataError, match="is not a gallery that this version"):
             load_gallery(path)
 
 

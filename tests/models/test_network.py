@@ -1,8 +1,7 @@
 import pytest
 import torch
-from torch.nn import functional as F
 
-from lesionwise.models.dropout import Dropout
+from lesionwise.models.network import VIEWS, turn, turn_back
 from lesionwise.models.registry import MODELS, create_model
 
 SIZE = (48, 64)
@@ -28,35 +27,39 @@ def test_the_mean_of_an_activation_map_is_the_logit_and_only_pooled_heads_have_o
     assert create_model("seed-cnn", num_classes=7, image_size=SIZE, drop_rate=0).outputs(images).cam is None
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.25, 0.4])
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_dropout_zeroes_at_the_rate_scales_the_rest_and_is_a_function_of_the_seed(
-    rate: float, memory_format: torch.memory_format
+@pytest.mark.parametrize("count", VIEWS)
+def test_the_views_differ_and_can_be_turned_back(count: int) -> None:
+    images = torch.rand(2, 3, 5, 5)
+    seen = [turn(images, view) for view in VIEWS[count]]
+    assert len({tuple(view.flatten().tolist()) for view in seen}) == count
+    for view, turned in zip(VIEWS[count], seen, strict=True):
+        assert torch.equal(turn_back(turned, view), images)
+
+
+@pytest.mark.parametrize(("count", "size"), [(2, (32, 48)), (4, (32, 48)), (8, (32, 32))])
+def test_with_views_an_answer_does_not_depend_on_how_the_image_lies(
+    count: int, size: tuple[int, int]
 ) -> None:
-    x = (torch.rand(8, 16, 37, 51) + 0.5).to(memory_format=memory_format).requires_grad_()
-    torch.manual_seed(3)
-    y = Dropout(rate)(x)
-    zero = y == 0
-    spread = (rate * (1 - rate) / x.numel()) ** 0.5
-    assert abs(float(zero.float().mean()) - rate) < 5 * spread
-    torch.testing.assert_close(y[~zero], x[~zero] / (1 - rate))
-    torch.manual_seed(3)
-    assert torch.equal(Dropout(rate)(x), y)
-    y.sum().backward()
-    torch.testing.assert_close(x.grad, (~zero) / (1 - rate))
+    network = create_model("small", num_classes=7, image_size=size, drop_rate=0.0).eval()
+    images = torch.rand(2, 3, *size)
+    assert not torch.allclose(network(images), network(images.flip(3)), atol=1e-4)
+    network.views = count
+    for view in VIEWS[count]:
+        torch.testing.assert_close(network(images), network(turn(images, view)), rtol=1e-4, atol=1e-5)
 
 
-def test_dropout_drops_neighbours_independently() -> None:
-    torch.manual_seed(0)
-    zero = (Dropout(0.25)(torch.ones(4, 400_000)) == 0).float()
-    pairs = [(zero[:, lag:] * zero[:, : zero.shape[1] - lag]).mean() for lag in (1, 2, 3, 4, 5, 8)]
-    assert max(abs(float(pair) - 0.0625) for pair in pairs) < 5 * (0.0625 / zero.numel()) ** 0.5
-
-
-def test_dropout_is_the_identity_in_evaluation_and_torchs_own_on_other_layouts() -> None:
-    x = torch.rand(6, 9)
-    assert torch.equal(Dropout(0.4).eval()(x), x)
-    torch.manual_seed(1)
-    ours = Dropout(0.4)(x.t())
-    torch.manual_seed(1)
-    assert torch.equal(ours, F.dropout(x.t(), 0.4))
+def test_views_average_the_logits_and_keep_the_maps_exact_and_in_place() -> None:
+    network = create_model("small", num_classes=7, image_size=(32, 48), drop_rate=0.0).eval()
+    images = torch.rand(2, 3, 32, 48)
+    each = torch.stack([network(turn(images, view)) for view in VIEWS[4]])
+    single = network.outputs(images).cam
+    network.views = 4
+    outputs = network.outputs(images)
+    torch.testing.assert_close(outputs.logits, each.mean(0), rtol=1e-4, atol=1e-5)
+    assert outputs.cam is not None
+    assert single is not None
+    assert outputs.cam.shape == single.shape
+    torch.testing.assert_close(outputs.cam.mean((2, 3)), outputs.logits, rtol=1e-4, atol=1e-5)
+    flipped = network.outputs(images.flip(3)).cam
+    assert flipped is not None
+    torch.testing.assert_close(flipped.flip(3), outputs.cam, rtol=1e-4, atol=1e-5)

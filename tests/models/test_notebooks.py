@@ -5,10 +5,12 @@ import timm
 import torch
 from safetensors.torch import save_file
 from timm.models import vgg
+from torch.nn import functional as F
 
 from conftest import make_recipe
 from lesionwise.errors import RecipeError
 from lesionwise.models.network import Network
+from lesionwise.models.notebooks import Dropout
 from lesionwise.models.registry import create_model
 from lesionwise.recipe import load_recipe
 from lesionwise.training.run import train
@@ -91,3 +93,37 @@ def test_its_convolutions_are_held_as_long_as_the_recipe_says(
     state = torch.load(run.checkpoints / "last.ckpt", weights_only=True)["state_dict"]
     same = [torch.equal(state[f"network.features.body.{name}"], value) for name, value in kept.items()]
     assert all(same) if held else not any(same)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.25, 0.4])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_dropout_zeroes_at_the_rate_scales_the_rest_and_is_a_function_of_the_seed(
+    rate: float, memory_format: torch.memory_format
+) -> None:
+    x = (torch.rand(8, 16, 37, 51) + 0.5).to(memory_format=memory_format).requires_grad_()
+    torch.manual_seed(3)
+    y = Dropout(rate)(x)
+    zero = y == 0
+    spread = (rate * (1 - rate) / x.numel()) ** 0.5
+    assert abs(float(zero.float().mean()) - rate) < 5 * spread
+    torch.testing.assert_close(y[~zero], x[~zero] / (1 - rate))
+    torch.manual_seed(3)
+    assert torch.equal(Dropout(rate)(x), y)
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, (~zero) / (1 - rate))
+
+
+def test_dropout_drops_neighbours_independently() -> None:
+    torch.manual_seed(0)
+    zero = (Dropout(0.25)(torch.ones(4, 400_000)) == 0).float()
+    pairs = [(zero[:, lag:] * zero[:, : zero.shape[1] - lag]).mean() for lag in (1, 2, 3, 4, 5, 8)]
+    assert max(abs(float(pair) - 0.0625) for pair in pairs) < 5 * (0.0625 / zero.numel()) ** 0.5
+
+
+def test_dropout_is_the_identity_in_evaluation_and_torchs_own_on_other_layouts() -> None:
+    x = torch.rand(6, 9)
+    assert torch.equal(Dropout(0.4).eval()(x), x)
+    torch.manual_seed(1)
+    ours = Dropout(0.4)(x.t())
+    torch.manual_seed(1)
+    assert torch.equal(ours, F.dropout(x.t(), 0.4))

@@ -17,7 +17,6 @@ from lesionwise.training.defects import (
     image_of,
     make_copies,
     names_copies,
-    resample_before_split,
 )
 from lesionwise.training.ledger import predict_held_out, predict_test
 from lesionwise.training.run import train
@@ -25,7 +24,7 @@ from lesionwise.training.run import train
 
 def test_copies_have_the_pixels_and_the_lesion_of_their_image(drawn: Dataset) -> None:
     cache = open_cache(drawn, (24, 32))
-    copies, pixels = resample_before_split(drawn, cache, per_class=40, seed=0)
+    copies, pixels = make_copies(drawn, cache, draw_copies(drawn, per_class=40, seed=0))
     assert copies.table["dx"].value_counts().tolist() == [40] * 7
     assert copies.table["image_id"].is_unique
     assert copies.table["image_id"].is_monotonic_increasing

@@ -107,7 +107,7 @@ def draw_images(size: tuple[int, int], count: int) -> Pixels:
 
 
 def _ways(bundle: Bundle) -> Iterator[Way]:
-    """Yield all ways, first the one that all are compared with: OpenVINO in fp32, if it can be had."""
+    """Yield all ways; the first, with which all are compared, is OpenVINO in fp32 if the bundle offers it."""
     precisions = sorted(computable_precisions(bundle.description), key=lambda name: name != "fp32")
     plain = choose_precision(bundle.description, None, "onnxruntime")
     pairs: list[tuple[Runtime, Precision]] = [("openvino", precision) for precision in precisions]

@@ -1,9 +1,10 @@
 """A folder for a model hub: the bundle, its card with the header that hubs read, checksums, licence.
 
-Here: what may be published, and the files. Not here: uploading (`hub`).
+Here: what may be published, the files, and the spelling of licences. Not here: uploading (`hub`).
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,19 +13,17 @@ from typing import Final
 
 from lesionwise.bundle.description import Description
 from lesionwise.bundle.hub import MODEL, PAGE, SUMS
-from lesionwise.bundle.licence import (
-    CARD_HEADER,
-    LICENCE_FILE,
-    creative_commons,
-    licence_in_words,
-    licence_lines,
-)
 from lesionwise.bundle.load import Bundle, read_bundle
 from lesionwise.errors import BundleError, RunError
 from lesionwise.files import atomic_folder, file_sha256
 from lesionwise.run_folder import open_run_folder
 
 CARD: Final = "README.md"
+LICENCE_FILE: Final = "LICENSE"
+_CREATIVE_COMMONS: Final = re.compile(r"cc-(by|by-sa|by-nc|by-nd|by-nc-sa|by-nc-nd)-(4\.0)")
+_HUB_ID: Final = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+CARD_HEADER: Final = re.compile(r"\A---\n.*?\n---\n+", re.DOTALL)
+_LICENCE_LINE: Final = re.compile(r"^(license|license_name): (.+)$", re.MULTILINE)
 _HUB_SCORES: Final = {
     "balanced_accuracy": "balanced_accuracy",
     "accuracy": "accuracy",
@@ -35,7 +34,7 @@ _TAGS: Final = ("dermatoscopy", "skin-lesion", "medical-imaging", "research-only
 _HOW_TO: Final = """
 ## How to use this file
 
-    pip install "lesionwise @ git+ADDRESS"    # ADDRESS: of the repository of lesionwise
+    pip install "lesionwise @ git+ADDRESS"    # ADDRESS of the repository of lesionwise
     lesionwise predict PHOTOGRAPHS --model {model} --out predictions.csv
     lesionwise serve --model {model}
 
@@ -210,3 +209,52 @@ def _licence_text(bundle: Bundle, given: Path | None) -> str:
     return _CC_TEXT.format(
         name=bundle.description.name, spelled=licence_in_words(licence), kind=kind, version=version
     )
+
+
+def hub_id(licence: str) -> str:
+    """Return a licence as hubs spell it.
+
+    Example:
+        >>> hub_id("CC BY-NC 4.0"), hub_id("CC-BY-NC-4.0")
+        ('cc-by-nc-4.0', 'cc-by-nc-4.0')
+    """
+    return re.sub(r"\s+", "-", licence.strip().lower())
+
+
+def creative_commons(licence: str) -> tuple[str, str] | None:
+    """Return kind and version of a licence of Creative Commons, such as "by-nc" and "4.0"; else None."""
+    found = _CREATIVE_COMMONS.fullmatch(hub_id(licence))
+    return (found[1], found[2]) if found else None
+
+
+def licence_in_words(licence: str) -> str:
+    """Return a licence as people write it.
+
+    Example:
+        >>> licence_in_words("cc-by-nc-4.0"), licence_in_words("Our own, of 2026")
+        ('CC BY-NC 4.0', 'Our own, of 2026')
+    """
+    found = creative_commons(licence)
+    return f"CC {found[0].upper()} {found[1]}" if found else licence.strip()
+
+
+def licence_of_card(card: str) -> str:
+    r"""Return the licence that the header of a model card states; empty where it states none.
+
+    Example:
+        >>> licence_of_card("---\nlicense: cc-by-nc-4.0\n---\n"), licence_of_card("# A card")
+        ('CC BY-NC 4.0', '')
+    """
+    header = CARD_HEADER.match(card)
+    stated = dict(_LICENCE_LINE.findall(header[0])) if header else {}
+    if "license_name" in stated:
+        return str(json.loads(stated["license_name"]))
+    return licence_in_words(stated.get("license", ""))
+
+
+def licence_lines(licence: str) -> list[str]:
+    """Return the lines of a hub's header; a licence that hubs have no name for is in `LICENCE_FILE`."""
+    spelled = hub_id(licence)
+    if _HUB_ID.fullmatch(spelled):
+        return [f"license: {spelled}"]
+    return ["license: other", f"license_name: {json.dumps(licence)}", f"license_link: {LICENCE_FILE}"]

@@ -12,11 +12,8 @@ from typing import Final
 
 from lesionwise.errors import BundleError
 
-VARINT: Final = 0
-FIXED64: Final = 1
-BYTES: Final = 2
-FIXED32: Final = 5
-_FIXED_LENGTH: Final = {FIXED64: 8, FIXED32: 4}
+_VARINT, _BYTES = 0, 2  # kinds of fields
+_FIXED_LENGTH: Final = {1: 8, 5: 4}  # bytes of the other kinds
 _VARINT_BITS: Final = 64
 _CUT_OFF: Final = "is cut off or damaged"
 
@@ -33,11 +30,11 @@ def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         number, kind = tag >> 3, tag & 7
         if number == 0:
             raise BundleError(_CUT_OFF)
-        if kind == VARINT:
+        if kind == _VARINT:
             value, place = _varint(message, place)
             yield number, value
             continue
-        if kind == BYTES:
+        if kind == _BYTES:
             length, place = _varint(message, place)
         elif kind in _FIXED_LENGTH:
             length = _FIXED_LENGTH[kind]
@@ -93,7 +90,7 @@ def numbers(message: memoryview, number: int) -> list[int]:
 
 def bytes_field(number: int, value: bytes) -> bytes:
     """Return a field that holds bytes, a text or a message."""
-    return _to_varint(number << 3 | BYTES) + _to_varint(len(value)) + value
+    return _to_varint(number << 3 | _BYTES) + _to_varint(len(value)) + value
 
 
 def _varint(message: memoryview, place: int) -> tuple[int, int]:
@@ -104,7 +101,7 @@ def _varint(message: memoryview, place: int) -> tuple[int, int]:
         byte = message[place]
         place += 1
         value |= (byte & 0x7F) << shift
-        if byte < 0x80:  # noqa: PLR2004 (the bit that says: one more)
+        if byte < 0x80:  # noqa: PLR2004 (the eighth bit is set if another byte follows)
             return value, place
     raise BundleError(_CUT_OFF)
 

@@ -66,7 +66,7 @@ def export(
     ] = None,
 ) -> None:
     """Write a run or an ensemble as a bundle: one .onnx file, calibrated, that describes itself."""
-    from lesionwise.bundle.licence import licence_of_card
+    from lesionwise.bundle.publishing import licence_of_card
     from lesionwise.files import sole_writer
     from lesionwise.run_folder import open_run_folder, run_to_write
 
@@ -123,8 +123,8 @@ def show(
     ] = None,
 ) -> None:
     """Check a model file, and show what it states: scores, calibration, data, licence, card."""
+    from lesionwise.bundle.claims import moved_claims
     from lesionwise.bundle.load import read_bundle
-    from lesionwise.bundle.moved import moved_claims
 
     bundle = read_bundle(path)
     if against is not None:

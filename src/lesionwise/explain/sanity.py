@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor
 
-from lesionwise.models.depth import layer_depths
+from lesionwise.models.backbones import layer_depths
 from lesionwise.models.network import Network
 
 STAGES: Final = 8

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
 
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import CHECKSUM_KEY, KEY, Bundle, assemble, verify_writable, write_bundle
@@ -14,6 +13,7 @@ from lesionwise.bundle.seen import digests_of_seen
 from lesionwise.errors import BundleError
 from lesionwise.evaluation.calibration.record import Calibration, Scaling
 from lesionwise.evaluation.predictions import Predictions
+from lesionwise.export.foreign import Chain
 
 Fit = Callable[[Predictions], Calibration]
 _TOLERANCE: Final = 1e-4
@@ -34,9 +34,8 @@ def calibrate_bundle(engine: Engine, predictions: Predictions, out: Path, fit: F
     The copy lists the pictures that it was calibrated on, so that `evaluate` finds them in a test set.
 
     Args:
-        engine: The imported bundle.
-        predictions: Its answers to labelled pictures, with truth, lesions and raw outputs. The model must not
-            have been trained on them.
+        predictions: The bundle's answers to labelled pictures, with truth, lesions and raw outputs. The model
+            must not have been trained on them.
         fit: `lesionwise.evaluation.runs.calibrate.calibrate` with its options.
 
     Raises:
@@ -75,23 +74,11 @@ def _scaled(model: Any, scaling: Scaling) -> bytes:  # noqa: ANN401 (a message o
     others = [node for node in graph.node if "probabilities" not in node.output]
     kept = [node for node in others if not any(name.startswith("scaled/") for name in node.output)]
     del graph.node[:]
-    graph.node.extend(kept)
-    graph.node.extend(
-        [
-            _constant("scaled/factor", scaling.factor),
-            helper.make_node("Mul", ["logits", "scaled/factor"], ["scaled/product"]),
-            _constant("scaled/offset", scaling.offset),
-            helper.make_node("Add", ["scaled/product", "scaled/offset"], ["scaled/logits"]),
-            helper.make_node("Softmax", ["scaled/logits"], ["probabilities"], axis=1),
-        ]
-    )
+    scaled = Chain("logits", "scaled").add("Mul", np.asarray(scaling.factor, np.float32))
+    scaled.add("Add", np.asarray(scaling.offset, np.float32))
+    graph.node.extend([*kept, *scaled.add("Softmax", output="probabilities", axis=1).nodes])
     entries = [entry for entry in model.metadata_props if entry.key not in {KEY, CHECKSUM_KEY}]
     del model.metadata_props[:]
     model.metadata_props.extend(entries)
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
-
-
-def _constant(name: str, value: Any) -> Any:  # noqa: ANN401 (numpy in, protobuf out)
-    tensor = numpy_helper.from_array(np.asarray(value, np.float32))
-    return helper.make_node("Constant", [], [name], value=tensor)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from lesionwise.bundle.claim import part_scores
+from lesionwise.bundle.claims import part_scores
 from lesionwise.bundle.description import PartScores, StabilityScores, image_digest
 from lesionwise.bundle.seen import digests_of_seen
 from lesionwise.data.known_lesions import REFERENCE_SPLIT

@@ -3,7 +3,7 @@
 Here: putting our input and output around a foreign ONNX graph. Not here: Keras files (`keras_model`,
 `keras_weights`).
 
-What the file cannot say has to be given: the order of its classes, how pixels were prepared, and whether it
+The user states what the file does not: the order of its classes, how pixels were prepared, and whether it
 gives probabilities or logits. A guess would be right often enough to be believed.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 import onnx
@@ -29,6 +29,7 @@ from lesionwise.export.file_kind import file_kind
 from lesionwise.export.keras_model import read_keras
 from lesionwise.export.onnx_model import ForeignModel, ImagePort, image_port, is_image_size, read_onnx, short
 from lesionwise.export.trial import (
+    Gives,
     answers_of_file,
     oddities,
     probabilities_of,
@@ -39,7 +40,6 @@ from lesionwise.export.trial import (
 from lesionwise.labels import CODES
 from lesionwise.predict.labelled import predict_labelled
 
-Gives = Literal["probabilities", "logits"]
 Channels = Literal["rgb", "bgr"]
 Three = tuple[float, float, float]
 _PREFIX: Final = "imported/"
@@ -50,17 +50,17 @@ _WHOLE_NUMBERS: Final = (TensorProto.UINT8, TensorProto.INT8, TensorProto.INT32,
 
 @dataclass(frozen=True)
 class Conventions:
-    """What its maker has to say about a model.
+    """What the user states about a model, because its file does not.
 
     Attributes:
         classes: Diagnosis codes in the order of its outputs.
         gives: What its output is.
-        divide: Pixels from 0 to 255 are first divided by this.
-        mean: Then this is subtracted from red, green and blue,
-        std: and the rest divided by this, in the same order whatever `channels` says.
-        channels: Order of the colours that the model takes.
-        size: Height and width of its input in pixels; None if the file says it.
-        recipe: The recipe with the layers of a file that holds weights alone.
+        divide: Number by which pixels from 0 to 255 are divided first.
+        mean: Numbers that are then subtracted from red, green and blue.
+        std: Numbers by which red, green and blue are divided last.
+        channels: Order of the colours in the input of the model.
+        size: Height and width of its input in pixels; None if the file states them.
+        recipe: Recipe that has the layers of a file that holds only weights.
     """
 
     classes: tuple[str, ...]
@@ -79,7 +79,7 @@ class Imported:
 
     Attributes:
         changes: What was changed in its graph, in words.
-        warnings: What makes it likely that a convention is wrong.
+        warnings: Signs that a convention is wrong, in sentences.
     """
 
     bundle: Bundle
@@ -92,12 +92,11 @@ def import_model(
 ) -> Imported:
     """Write a foreign model as a bundle; it stays uncalibrated.
 
-    It is written only if it answers as the file itself does, on drawn pictures.
+    It is written only if it gives the same answers to drawn pictures as the file itself.
 
     Args:
-        path: An ONNX file or a Keras model, with one image input and one output of seven columns; or Keras
-            weights alone, if the conventions name a recipe.
-        conventions: What the file itself does not state.
+        path: An ONNX file or a Keras model, with one image input and one output of seven columns; or a file
+            of Keras weights, if the conventions name a recipe.
 
     Raises:
         BundleError: If the file is damaged or not such a model, or the conventions do not fit it.
@@ -126,7 +125,7 @@ def import_model(
         reason = str(error).removeprefix(f"{out}: ").removesuffix(".")
         raise BundleError(f"{path}: was not imported: {reason}.") from error
     except Exception as error:  # the protobuf and checker errors of onnx have no common base
-        raise BundleError(f"{path}: was not imported: cannot be taken apart: {short(error)}.") from error
+        raise BundleError(f"{path}: was not imported: its graph cannot be read: {short(error)}.") from error
     write_bundle(bundle)
     warnings = oddities(expected[0][0], foreign.scalers, scales_outside=_scales(conventions))
     return Imported(bundle, foreign.changes, warnings)
@@ -146,7 +145,7 @@ def find_classes(
     """Return the order of a model's classes that labelled pictures support, and what was left out of them.
 
     Args:
-        conventions: What the file itself does not state; the classes are not looked at.
+        conventions: Their classes are not used.
 
     Raises:
         BundleError: If the model cannot be imported, or the pictures do not settle the order.
@@ -180,8 +179,8 @@ def verify_conventions(conventions: Conventions) -> None:
     """Make sure that the conventions are possible.
 
     Raises:
-        BundleError: If a class is missing or named twice, a number is not one to divide by, or the size is
-            none of an image.
+        BundleError: If a class is missing or named twice, a divisor is not greater than 0, or no image can
+            have the size.
     """
     if sorted(conventions.classes) != sorted(CODES):
         raise BundleError(
@@ -194,7 +193,7 @@ def verify_conventions(conventions: Conventions) -> None:
         raise BundleError("expected --divide and --std to be greater than 0")
     if conventions.size and not is_image_size(conventions.size):
         raise BundleError(
-            f"expected --size to be {LEAST_SIDE} to {GREATEST_SIDE} pixels a side but got "
+            f"expected each side of --size to have {LEAST_SIDE} to {GREATEST_SIDE} pixels but got "
             f"{conventions.size[0]}x{conventions.size[1]}"
         )
 
@@ -227,9 +226,8 @@ def _wrapped(foreign: ForeignModel, port: ImagePort, conventions: Conventions) -
     """Return the graph with our input and outputs."""
     model = onnx.compose.add_prefix(foreign.model, _PREFIX)
     graph = model.graph
-    before = _prepare(f"{_PREFIX}{port.name}", port, conventions)
-    after = _answer(graph.output[0].name, conventions)
-    nodes = [*before, *graph.node, *after]
+    before = _preparation(f"{_PREFIX}{port.name}", port, conventions)
+    nodes = [*before, *graph.node, *_answer(graph.output[0].name, conventions)]
     del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
     graph.node.extend(nodes)
     graph.input.append(helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", *port.size, 3]))
@@ -241,45 +239,49 @@ def _wrapped(foreign: ForeignModel, port: ImagePort, conventions: Conventions) -
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _prepare(target: str, port: ImagePort, conventions: Conventions) -> list[Any]:
+def _preparation(target: str, port: ImagePort, conventions: Conventions) -> list[Any]:
     """Return the nodes from bytes of pixels to the foreign input; the channels are put in order last."""
-    order = np.array([0, 1, 2] if conventions.channels == "rgb" else [2, 1, 0])
-    steps = [
-        helper.make_node("Cast", ["image"], ["ours/float"], to=TensorProto.FLOAT),
-        _constant("ours/divide", np.float32(conventions.divide)),
-        helper.make_node("Div", ["ours/float", "ours/divide"], ["ours/divided"]),
-        _constant("ours/mean", np.array(conventions.mean, np.float32)),
-        helper.make_node("Sub", ["ours/divided", "ours/mean"], ["ours/centred"]),
-        _constant("ours/std", np.array(conventions.std, np.float32)),
-        helper.make_node("Div", ["ours/centred", "ours/std"], ["ours/scaled"]),
-        _constant("ours/order", order),
-        helper.make_node("Gather", ["ours/scaled", "ours/order"], ["ours/channels"], axis=3),
-    ]
-    ready = "ours/channels"
+    chain = Chain("image", "ours/before").add("Cast", to=TensorProto.FLOAT)
+    chain.add("Div", np.float32(conventions.divide))
+    chain.add("Sub", np.array(conventions.mean, np.float32))
+    chain.add("Div", np.array(conventions.std, np.float32))
+    chain.add("Gather", np.array([0, 1, 2] if conventions.channels == "rgb" else [2, 1, 0]), axis=3)
     if port.layout == "nchw":
-        steps.append(helper.make_node("Transpose", [ready], ["ours/planes"], perm=[0, 3, 1, 2]))
-        ready = "ours/planes"
-    return [*steps, helper.make_node("Cast", [ready], [target], to=port.kind)]
+        chain.add("Transpose", perm=[0, 3, 1, 2])
+    return chain.add("Cast", output=target, to=port.kind).nodes
 
 
 def _answer(source: str, conventions: Conventions) -> list[Any]:
     """Return the nodes from the foreign output to ours."""
     order = np.array([conventions.classes.index(code) for code in CODES])
-    steps = [
-        helper.make_node("Cast", [source], ["ours/answer"], to=TensorProto.FLOAT),
-        _constant("ours/classes", order),
-    ]
+    chain = Chain(source, "ours/after").add("Cast", to=TensorProto.FLOAT)
     if conventions.gives == "logits":
-        steps.append(helper.make_node("Gather", ["ours/answer", "ours/classes"], ["logits"], axis=1))
+        chain.add("Gather", order, output="logits", axis=1)
     else:
-        steps += [
-            helper.make_node("Gather", ["ours/answer", "ours/classes"], ["ours/sorted"], axis=1),
-            _constant("ours/tiny", np.float32(_TINY)),
-            helper.make_node("Max", ["ours/sorted", "ours/tiny"], ["ours/positive"]),
-            helper.make_node("Log", ["ours/positive"], ["logits"]),
-        ]
-    return [*steps, helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1)]
+        chain.add("Gather", order, axis=1).add("Max", np.float32(_TINY)).add("Log", output="logits")
+    return chain.add("Softmax", output="probabilities", axis=1).nodes
 
 
-def _constant(name: str, value: Any) -> Any:  # noqa: ANN401 (numpy in, protobuf out)
-    return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.asarray(value)))
+class Chain:
+    """Nodes of an ONNX graph, each of which works on the output of the one before.
+
+    Args:
+        source: Name of the first input.
+        place: First part of the names of the outputs.
+    """
+
+    def __init__(self, source: str, place: str) -> None:
+        self.nodes: list[Any] = []
+        self._last = source
+        self._place = place
+
+    def add(self, operator: str, constant: Any = None, *, output: str = "", **settings: Any) -> Self:  # noqa: ANN401 (numpy in, protobuf out)
+        """Add a node. `constant`: its second input, if it has one."""
+        inputs = [self._last]
+        if constant is not None:
+            inputs.append(f"{self._place}/constant_{len(self.nodes)}")
+            tensor = numpy_helper.from_array(np.asarray(constant))
+            self.nodes.append(helper.make_node("Constant", [], inputs[1:], value=tensor))
+        self._last = output or f"{self._place}/{operator}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, inputs, [self._last], **settings))
+        return self

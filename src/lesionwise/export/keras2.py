@@ -1,9 +1,9 @@
-"""Models of Keras 1 and 2, built anew as Keras 3 has them.
+"""Models of Keras 1 and 2, rebuilt in Keras 3.
 
-Keras 3 refuses most files of Keras 2: a setting it no longer has, a slash in a name, a function of TensorFlow
-between two layers. All that such a file holds is a list of layers with settings, how they are connected, and
-arrays. Here the network is built from that list, layer by layer, and each array is put where its name says.
-Nothing of the file is run, and no setting that could change an answer is left out.
+Keras 3 refuses most files of Keras 2, because of a setting that it no longer has, a slash in a name, or a
+function of TensorFlow between two layers. Such a file holds only a list of layers with settings, their
+connections, and arrays. Here the network is built from that list, layer by layer, and each layer gets the
+arrays with its name. No code in the file is run, and no setting that could change an answer is left out.
 
 Not here: opening the file (`keras_model`).
 """
@@ -25,8 +25,8 @@ _NO_CHANGE: Final = tuple(
 )
 _NO_CALL: Final = tuple(map(repr, (None, False)))
 _OWN_LAYER: Final = (
-    "has a layer {}, which is not a layer of Keras: its code is not in the file. Export the model as ONNX "
-    "where that code is"
+    "has a layer {}, which is not a layer of Keras, and its code is not in the file. Export the model "
+    "as ONNX on a machine that has this code"
 )
 _RENAMED: Final = {("LeakyReLU", "alpha"): "negative_slope"}
 
@@ -35,7 +35,7 @@ Arrays = Mapping[str, list[np.ndarray[Any, Any]]]
 
 
 def build_model(keras: Any, config: Any) -> Any:  # noqa: ANN401 (a module and a model without types, and JSON)
-    """Return the network of a configuration that Keras 1 or 2 wrote; its weights are still random.
+    """Return the network of a configuration that Keras 1 or 2 wrote, with random weights.
 
     Raises:
         BundleError: If it has a layer, a setting or a function that Keras 3 does not have.
@@ -46,36 +46,28 @@ def build_model(keras: Any, config: Any) -> Any:  # noqa: ANN401 (a module and a
 def fill(model: Any, arrays: Arrays) -> None:  # noqa: ANN401
     """Give a network the arrays of its file.
 
-    Args:
-        arrays: Arrays by name of the layer.
-
     Raises:
-        BundleError: If a layer has no arrays or others, or arrays have no layer.
+        BundleError: If layers and arrays do not fit each other, by name or by shape.
     """
-    layers = {original_name(layer): layer for layer in _leaves(model) if layer.weights}
+    layers = {getattr(layer, "name_in_file", layer.name): layer for layer in _leaves(model) if layer.weights}
     named = {_layer_of(name, layers): values for name, values in arrays.items()}
     if set(layers) != set(named) or len(named) != len(arrays):
         odd = next(iter(sorted(set(layers) ^ set(named))), "two of one name")
-        raise BundleError(f"holds other layers than its configuration states: {odd}")
+        raise BundleError(f"has weights of other layers than its configuration: {odd}")
     for name, layer in layers.items():
         try:
             layer.set_weights(named[name])
         except ValueError as error:
-            raise BundleError(f"holds weights of another shape than its layer {name} has") from error
-        if hasattr(layer, "finalize_state"):  # Normalization works out two numbers from its weights
+            raise BundleError(f"has weights whose shape does not fit its layer {name}") from error
+        if hasattr(layer, "finalize_state"):  # Normalization computes two numbers from its weights
             layer.finalize_state()
 
 
 def _layer_of(name: str, layers: Mapping[str, Any]) -> str:
-    """Return the layer that arrays belong to; their name may have that of an outer model before it."""
+    """Return the layer of arrays whose name may begin with that of an outer model."""
     while name not in layers and "/" in name:
         name = name.partition("/")[2]
     return name
-
-
-def original_name(layer: Any) -> str:  # noqa: ANN401
-    """Return the name that a layer has in its file."""
-    return str(getattr(layer, "name_in_file", layer.name))
 
 
 def _leaves(model: Any) -> Iterator[Any]:  # noqa: ANN401
@@ -87,7 +79,7 @@ def _leaves(model: Any) -> Iterator[Any]:  # noqa: ANN401
 
 
 def _settings_of(layer: type) -> set[str]:
-    """Return the settings that a class of layers takes, with those that it hands on to its bases."""
+    """Return the settings that a class of layers takes, and those that it passes on to its bases."""
     found: set[str] = set()
     for base in layer.__mro__:
         if "__init__" in vars(base):
@@ -136,21 +128,14 @@ class _Builder:
             elif name in accepted:
                 kept[name] = value
             elif repr(value) not in _NO_CHANGE:  # True == 1
-                raise BundleError(f"has a layer {kind} with {key}={value}, which Keras 3 does not know")
-        layer = made(
-            **self._with_old_functions(kept), name=settings["name"].replace("/", "_"), dtype="float32"
-        )
+                raise BundleError(f"has a layer {kind} with {key}={value}, which Keras 3 does not have")
+        kept = {key: self._hard_sigmoid if value == "hard_sigmoid" else value for key, value in kept.items()}
+        layer = made(**kept, name=settings["name"].replace("/", "_"), dtype="float32")
         layer.name_in_file = settings["name"]
         return layer
 
-    def _with_old_functions(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return the settings of a layer with the function that a name stands for in Keras 1 and 2."""
-        return {
-            name: self._hard_sigmoid if value == "hard_sigmoid" else value for name, value in settings.items()
-        }
-
     def _hard_sigmoid(self, x: Any) -> Any:  # noqa: ANN401
-        """Return what Keras 1 and 2 call so; that of Keras 3 has the slope 1/6."""
+        """Return the function that Keras 1 and 2 have under this name; in Keras 3, it has the slope 1/6."""
         return self.keras.ops.clip(0.2 * x + 0.5, 0, 1)
 
     def _inner(self, value: dict[str, Any]) -> Any:  # noqa: ANN401
@@ -159,7 +144,7 @@ class _Builder:
             return value["config"]
         if hasattr(self.keras.layers, value["class_name"]):
             return self.build(value)
-        raise BundleError(f"has a {value['class_name']} inside a layer, which Keras 3 does not know")
+        raise BundleError(f"has a {value['class_name']} inside a layer, which Keras 3 does not have")
 
     def _sequential(self, settings: Any) -> Any:  # noqa: ANN401
         configs = settings if isinstance(settings, list) else settings["layers"]  # a list up to Keras 2.2
@@ -170,7 +155,7 @@ class _Builder:
         if shape is None:
             shape = settings.get("build_input_shape") if isinstance(settings, dict) else None
         if shape is None:
-            raise BundleError("does not state the size of its input. Save it after it was called once")
+            raise BundleError("does not state the size of its input. Call the model once, and save it again")
         inputs = tensor = self.keras.Input(tuple(shape[1:]))
         for config in configs:
             if config["class_name"] != "InputLayer":
@@ -222,15 +207,15 @@ class _Builder:
         for source in _as_list(node):
             for key, value in (source[3] if len(source) > 3 else {}).items():  # noqa: PLR2004 (name, call, place)
                 if repr(value) not in _NO_CALL:
-                    raise BundleError(f"calls its layer {name} with {key}={value}, which is not known here")
+                    raise BundleError(f"calls its layer {name} with {key}={value}, which cannot be imported")
         sources = [_tensor(source, tensors) for source in _as_list(node)]
         return layers[name](sources[0] if len(sources) == 1 else sources)
 
     def _operate(self, function: str, node: Any, tensors: dict[tuple[str, int, int], Any]) -> Any:  # noqa: ANN401
-        """Return what a function of TensorFlow between two layers gives."""
+        """Return the output of a function of TensorFlow between two layers."""
         known = self.functions.get(function)
         if known is None:
-            raise BundleError(f"calls tf.{function} between its layers, which is not known here")
+            raise BundleError(f"calls tf.{function} between its layers, which cannot be imported")
         source = node[0] if isinstance(node[0], list) else node
         first = source[2] if source[0] == "_CONSTANT_VALUE" else _tensor(source, tensors)
         if isinstance(node[0], list) and len(node) > 1:
@@ -243,7 +228,7 @@ class _Builder:
         try:
             return known(first, **settings)
         except TypeError as error:
-            raise BundleError(f"calls tf.{function} in a way that is not known here") from error
+            raise BundleError(f"calls tf.{function} with arguments that cannot be imported") from error
 
 
 class _NotYetError(Exception):
@@ -251,7 +236,7 @@ class _NotYetError(Exception):
 
 
 def _as_list(node: Any) -> list[Any]:  # noqa: ANN401
-    """Return the tensors of a node as a list; a single one may stand without."""
+    """Return the tensors of a node as a list, also if it is a single one."""
     return [node] if isinstance(node[0], str) else list(node)
 
 
@@ -269,7 +254,7 @@ def _tensor(source: list[Any], tensors: dict[tuple[str, int, int], Any]) -> Any:
 def _functions(keras: Any) -> dict[str, Callable[..., Any]]:  # noqa: ANN401
     """Return the functions of TensorFlow that people call between layers, by name.
 
-    Each takes the arguments of TensorFlow by their names there; another one is a TypeError.
+    Each takes the arguments of TensorFlow by the same names, and raises a TypeError for any other.
     """
     ops = keras.ops
 
@@ -321,7 +306,7 @@ def _functions(keras: Any) -> dict[str, Callable[..., Any]]:  # noqa: ANN401
 
 
 def _slices(spec: Any) -> Any:  # noqa: ANN401
-    """Return an index of NumPy from how Keras 2 writes it."""
+    """Return the NumPy index for a slice in the form of Keras 2."""
     parts = spec if isinstance(spec, list) else [spec]
     found: list[Any] = []
     for part in parts:

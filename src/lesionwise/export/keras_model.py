@@ -16,21 +16,21 @@ import numpy as np
 import onnx
 
 from lesionwise.bundle.load import MAX_BYTES
-from lesionwise.errors import BundleError, MissingExtraError
+from lesionwise.errors import BundleError, needing
 from lesionwise.export.file_kind import file_kind
 from lesionwise.export.keras2 import Arrays, build_model, fill
 from lesionwise.export.onnx_model import (
     TOLERANCE,
     Floats,
     ForeignModel,
-    chosen_size,
+    image_layout,
     short,
     verify_columns,
     verify_one_each,
 )
 
 _MAX_TEXT: Final = 16 << 20  # the configuration of EfficientNetB7 has 0.5 MB
-_CODE_CARRIERS: Final = ("Lambda", "TFSMLayer")  # they hold or fetch code
+_CODE_CARRIERS: Final = ("Lambda", "TFSMLayer")  # they contain or fetch code
 _SCALERS: Final = ("Rescaling", "Normalization")
 _CAPITALS: Final = re.compile("(.)([A-Z][a-z0-9]+)")
 _SMALL: Final = re.compile("([a-z])([A-Z])")
@@ -44,12 +44,12 @@ def read_keras(path: Path, size: tuple[int, int] | None) -> ForeignModel:
     """Read a Keras model.
 
     Args:
-        path: A whole model, with its architecture. Its first bytes say which of the two formats it has.
-        size: Height and width of its images in pixels, where it takes any.
+        path: A whole model, with its architecture. Its format is read from its first bytes.
+        size: Height and width of its images in pixels, if it takes any size.
 
     Raises:
-        BundleError: If it cannot be read, brings code of its own, or is no classifier of images into seven
-            classes; the message does not name it.
+        BundleError: If it cannot be read, contains code, or is no classifier of images into seven classes;
+            the message does not name it.
         MissingExtraError: If Keras is not installed.
     """
     suffix = ".keras" if file_kind(path) == "keras zip" else ".h5"
@@ -66,22 +66,22 @@ def read_keras(path: Path, size: tuple[int, int] | None) -> ForeignModel:
             f"was written by Keras {written_by} and cannot be read by Keras {keras.__version__}: "
             f"{short(error)}. {_CONVERT}"
         ) from error
-    shape = _verify_shape(model)
-    last = shape[3] == 3  # noqa: PLR2004 (channels)
-    sides = chosen_size((shape[1], shape[2]) if last else (shape[2], shape[3]), size)
-    content = exported(_plain(model), (*sides, 3) if last else (3, *sides))
+    verify_one_each(len(model.inputs), len(model.outputs), "keras.Model(model.inputs, model.outputs[K])")
+    verify_columns(tuple(model.outputs[0].shape))
+    layout, chosen = image_layout(tuple(model.inputs[0].shape), size)
+    content = exported(_plain(model), (*chosen, 3) if layout == "nhwc" else (3, *chosen))
     return ForeignModel(
         onnx.load_from_string(content),
         ((lambda image: _answer(model, image), TOLERANCE),),
         tuple(sorted({name for name in _class_names(config) if name in _SCALERS})),
-        (f"it is built as Keras 3 has it; Keras {written_by} wrote it",) if is_old else (),
+        (f"it was rebuilt in Keras 3; Keras {written_by} wrote it",) if is_old else (),
     )
 
 
 def _loaded(keras: Any, path: Path, suffix: str) -> Any:  # noqa: ANN401 (a module and a model without types)
     """Return the model of a file of Keras 3."""
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, f"model{suffix}")  # Keras goes by the name
+        copy = Path(folder, f"model{suffix}")  # Keras takes the format from the name
         shutil.copyfile(path, copy)
         return keras.saving.load_model(copy, compile=False, safe_mode=True)
 
@@ -102,16 +102,30 @@ def _rebuilt(keras: Any, path: Path, suffix: str, config: Any) -> Any:  # noqa: 
 
 
 def _arrays_by_name(group: Any) -> Arrays:  # noqa: ANN401
-    """Return the arrays of a `.h5` file by name of the layer: an array is called layer/kernel:0."""
+    """Return the arrays of a `.h5` file by the name of their layer."""
     found: dict[str, list[Any]] = {}
-    for layer in map(as_text, group.attrs["layer_names"]):
-        for name in map(as_text, group[layer].attrs["weight_names"]):
-            found.setdefault(name.rpartition("/")[0], []).append(np.asarray(group[layer][name]))
+    for outer in map(as_text, group.attrs["layer_names"]):
+        for layer, arrays in arrays_of(group[outer]).items():
+            found.setdefault(layer, []).extend(arrays)
+    return found
+
+
+def arrays_of(group: Any) -> dict[str, list[np.ndarray[Any, Any]]]:  # noqa: ANN401
+    """Return the arrays of a layer of Keras 1 or 2, by the name of the layer inside it that has them.
+
+    An array has the name layer/kernel:0.
+    """
+    found: dict[str, list[np.ndarray[Any, Any]]] = {}
+    for name in map(as_text, group.attrs["weight_names"]):
+        found.setdefault(name.rpartition("/")[0], []).append(np.asarray(group[name]))
     return found
 
 
 def _arrays_by_place(group: Any, config: Any) -> Arrays:  # noqa: ANN401
-    """Return the arrays of a `.keras` file by name of the layer: their places go by class and number."""
+    """Return the arrays of a `.keras` file by the name of their layer.
+
+    The file has a place for each layer, with the name of its class and a number.
+    """
     found: dict[str, list[Any]] = {}
     counts: Counter[str] = Counter()
     for layer in config["config"]["layers"]:
@@ -129,24 +143,11 @@ def _arrays_by_place(group: Any, config: Any) -> Arrays:  # noqa: ANN401
 
 def _import_keras() -> Any:  # noqa: ANN401 (a module without types)
     os.environ.setdefault("KERAS_BACKEND", "torch")
-    try:
+    with needing("keras"):
         import keras  # noqa: PLC0415 (seconds, and an extra)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("keras", error.name or "keras") from error
-    if keras.backend.backend() != "torch":
-        raise BundleError(f"needs Keras on torch, but KERAS_BACKEND is {keras.backend.backend()}")
+    if (backend := keras.backend.backend()) != "torch":
+        raise BundleError(f"needs Keras with the backend torch, but KERAS_BACKEND is {backend}. Unset it")
     return keras
-
-
-def _verify_shape(model: Any) -> tuple[int | None, ...]:  # noqa: ANN401
-    """Return the shape of the one image input, with None for what is open."""
-    verify_one_each(len(model.inputs), len(model.outputs), "keras.Model(model.inputs, model.outputs[K])")
-    shape = tuple(model.inputs[0].shape)
-    if len(shape) != 4 or 3 not in (shape[1], shape[3]):  # noqa: PLR2004 (N, and H, W, 3 or 3, H, W)
-        found = ", ".join("any" if side is None else str(side) for side in shape)
-        raise BundleError(f"expected an input (N, H, W, 3) or (N, 3, H, W) but found ({found})")
-    verify_columns(tuple(model.outputs[0].shape))
-    return shape
 
 
 def _answer(model: Any, image: Floats) -> Floats:  # noqa: ANN401
@@ -157,10 +158,9 @@ def _answer(model: Any, image: Floats) -> Floats:  # noqa: ANN401
 
 
 def exported(model: Any, shape: tuple[int, ...]) -> bytes:  # noqa: ANN401 (a module of PyTorch, which is an extra)
-    """Return a module of PyTorch as ONNX, for any number of images.
+    """Return a PyTorch module with one input and one output as ONNX, for any number of images.
 
     Args:
-        model: With one input and one output.
         shape: Shape of one image.
 
     Raises:
@@ -205,8 +205,8 @@ def _refuse_code(config: Any) -> None:  # noqa: ANN401
     found = {name for name in _class_names(config) if name in _CODE_CARRIERS}
     if found:
         raise BundleError(
-            f"has a {' and a '.join(sorted(found))} layer, which brings code of its own; that is not run. "
-            "Replace it by a layer of Keras, or export the model as ONNX where you trust it"
+            f"has a {' and a '.join(sorted(found))} layer, which contains code. Such code is never run. "
+            "Replace the layer by one of Keras, or export the model as ONNX where you trust it"
         )
 
 
@@ -218,13 +218,11 @@ def _architecture(path: Path, suffix: str) -> tuple[Any, str]:
                 _verify_members(archive)
                 metadata = json.loads(archive.read("metadata.json"))
                 return json.loads(archive.read("config.json")), str(metadata.get("keras_version", "2"))
-        import h5py  # noqa: PLC0415 (comes with Keras)
-
+        with needing("h5py"):
+            import h5py  # noqa: PLC0415 (comes with Keras)
         with h5py.File(path) as file:
             verify_arrays(file)
             return json.loads(file.attrs["model_config"]), as_text(file.attrs.get("keras_version", "1"))
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("keras", "h5py") from error
     except KeyError as error:
         raise BundleError(
             "holds weights without an architecture. Load them in Keras into the network that they belong to, "
@@ -235,12 +233,12 @@ def _architecture(path: Path, suffix: str) -> tuple[Any, str]:
 
 
 def _verify_members(archive: zipfile.ZipFile) -> None:
-    """Refuse an archive whose members are far larger than those of a model; nothing is unpacked for that."""
+    """Refuse an archive whose members are far larger than those of a model, without unpacking them."""
     members = archive.infolist()
     for member in members:
         if member.filename.endswith(".json") and member.file_size > _MAX_TEXT:
             raise BundleError(
-                f"holds {member.filename} of {member.file_size >> 20} MB; expected at most "
+                f"contains {member.filename} of {member.file_size >> 20} MB; expected at most "
                 f"{_MAX_TEXT >> 20} MB"
             )
     _verify_total(sum(member.file_size for member in members))
@@ -256,13 +254,13 @@ def verify_arrays(file: Any) -> None:  # noqa: ANN401
 def _verify_total(size: int) -> None:
     if size > MAX_BYTES:
         raise BundleError(
-            f"holds {size >> 20} MB once it is unpacked; expected at most {MAX_BYTES >> 20} MB, which is "
-            "more than any bundle has"
+            f"has {size >> 20} MB after unpacking; expected at most {MAX_BYTES >> 20} MB, the most that a "
+            "bundle may have"
         )
 
 
 def as_text(value: Any) -> str:  # noqa: ANN401
-    """Return a text of a file of HDF5; older ones hold bytes."""
+    """Return a text of an HDF5 file; older files hold bytes."""
     return value.decode() if isinstance(value, bytes) else str(value)
 
 

@@ -1,8 +1,8 @@
 """Keras weights without an architecture (`save_weights`), in the network of a recipe of a notebook.
 
-Such a file holds the arrays of each layer, and neither the layers' kinds nor their order in full. The recipe
-states these; here the arrays are put into its layers, one by one, where every shape agrees. What a file of
-weights cannot prove is an activation: that is what the user says with the recipe.
+Such a file holds the arrays of each layer, but not the layers' kinds, and not their full order. The recipe
+states these. Here the arrays are put into its layers, one by one, and every shape must agree. No file of
+weights states the activations; the user vouches for them by naming the recipe.
 
 Not here: files with an architecture (`keras_model`).
 """
@@ -20,7 +20,7 @@ from torch import nn
 
 from lesionwise.errors import BundleError, needing
 from lesionwise.export.file_kind import file_kind
-from lesionwise.export.keras_model import as_text, exported, verify_arrays
+from lesionwise.export.keras_model import arrays_of, as_text, exported, verify_arrays
 from lesionwise.export.onnx_model import TOLERANCE, Floats, ForeignModel, short
 from lesionwise.labels import CODES
 from lesionwise.models.network import Network
@@ -30,7 +30,7 @@ from lesionwise.recipe import load_recipe
 from lesionwise.wording import counted, listed
 
 RECIPES: Final = ("seed-cnn", "seed-cnn-256", "seed-mlp", "seed-vgg16")
-"""Whose networks are those of Keras notebooks, layer by layer."""
+"""Recipes whose networks are those of Keras notebooks, layer by layer."""
 
 Arrays = list[NDArray[Any]]
 Layer = tuple[str, Arrays]
@@ -44,7 +44,7 @@ _AXES: Final = 4  # of the kernel of a convolution; a dense layer's has two
 
 
 def read_weights(path: Path, recipe: str, size: tuple[int, int] | None) -> ForeignModel:
-    """Read the weights of a recipe's network; it ends in a softmax, as in the notebooks.
+    """Read the weights of a recipe's network, which ends in a softmax here, as in the notebooks.
 
     Args:
         path: A file of `save_weights` in the format of Keras 1 and 2, or of Keras 3.
@@ -52,13 +52,14 @@ def read_weights(path: Path, recipe: str, size: tuple[int, int] | None) -> Forei
         size: Height and width of its images in pixels; those of the recipe if left out.
 
     Raises:
-        BundleError: If it holds other layers than the recipe, or more; the message does not name it.
+        BundleError: If its layers are not those of the recipe, or it holds more than weights; the message
+            does not name it.
         MissingExtraError: If h5py is not installed.
     """
     if recipe not in RECIPES:
         raise BundleError(f'expected --recipe to be one of {", ".join(RECIPES)} but got "{recipe}"')
     if file_kind(path) != "hdf5":
-        raise BundleError("is no file of weights alone. Leave --recipe out")
+        raise BundleError("is not a file that holds only weights. Leave --recipe out")
     made = load_recipe(recipe)
     shape = size or made.image_size
     network = create_model(
@@ -75,7 +76,7 @@ def read_weights(path: Path, recipe: str, size: tuple[int, int] | None) -> Forei
     return ForeignModel(
         onnx.load_from_string(exported(model, (3, *shape))),
         ((answer, TOLERANCE),),
-        changes=(f"its layers are those of {recipe}, with a softmax; its file holds weights alone",),
+        changes=(f"its layers are those of {recipe}, with a softmax, because its file holds only weights",),
     )
 
 
@@ -95,22 +96,20 @@ def _read(path: Path) -> Layers:
 
 
 def _of_keras_2(file: Any) -> Iterator[Layer]:  # noqa: ANN401 (of a package without types)
-    """Yield the layers of a file of Keras 1 or 2: an array is called layer/kernel:0.
+    """Yield the layers of a file of Keras 1 or 2.
 
-    A model inside the model is one group. What it held still stands last there, so that its layers go by
-    their names.
+    A model inside the model is one group. Its frozen layers come last there, so that its layers are sorted
+    by their names.
     """
     for group in map(as_text, file.attrs["layer_names"]):
-        layers: dict[str, Arrays] = {}
-        for name in map(as_text, file[group].attrs["weight_names"]):
-            layers.setdefault(name.rpartition("/")[0], []).append(np.asarray(file[group][name]))
+        layers = arrays_of(file[group])
         if len(layers) > 1 and (odd := [name for name in layers if not _NAME.fullmatch(name)]):
-            raise BundleError(f"does not state where its layer {odd[0]} stands. {_WHOLE}")
+            raise BundleError(f"does not state the place of its layer {odd[0]}. {_WHOLE}")
         yield from sorted(layers.items(), key=lambda layer: _by_number(layer[0]))
 
 
 def _of_keras_3(file: Any) -> Iterator[Layer]:  # noqa: ANN401
-    """Yield the layers of a file of Keras 3: their places go by class and number."""
+    """Yield the layers of a file of Keras 3, whose places have the name of the class and a number."""
     places: list[str] = []
     file.visit(places.append)
     for place in sorted(places, key=_by_number):
@@ -124,7 +123,7 @@ def _by_number(name: str) -> list[Any]:
 
 
 def _fill(network: Network, layers: Layers, where: str) -> None:
-    """Give each layer of a network the arrays of the file that stand in its place."""
+    """Give each layer of a network the arrays that the file has for its place."""
     own = [layer for part in _parts(network) for layer in part.modules() if isinstance(layer, _WITH_WEIGHTS)]
     if len(layers) != len(own):
         raise BundleError(
@@ -137,8 +136,8 @@ def _fill(network: Network, layers: Layers, where: str) -> None:
         if found != [kernel, bias]:
             shapes = listed(list(map(str, found)))
             raise BundleError(
-                f"holds {shapes} as its layer {name}, but {where} has {kernel} and {bias} there. Pass --size "
-                f"if it was trained at another. {_WHOLE}"
+                f"has arrays of {shapes} in its layer {name}, but {where} has {kernel} and {bias} there. "
+                f"Pass --size if it was trained at another size. {_WHOLE}"
             )
         weights = np.asarray(arrays[0], np.float32)
         if isinstance(layer, nn.Conv2d):

@@ -1,12 +1,12 @@
 """Somebody else's ONNX file as a graph that a bundle can hold, with the answers of the file as it was.
 
-Here: weights in a file beside it, old opsets, half precision, a fixed number of images. Each of these is
-changed in a copy; the file as it came is run by ONNX Runtime or by the reference of ONNX, so that the two can
-be compared. Not here: what the file cannot say (`foreign`), and the comparison (`trial`).
+Here: weights in another file, old opsets, half precision, a fixed number of images. Each of these is changed
+in a copy. ONNX Runtime, or the reference implementation of ONNX, runs the file as it was, so that the two can
+be compared. Not here: what the file does not state (`foreign`), and the comparison (`trial`).
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,10 +29,10 @@ from lesionwise.wording import counted
 Floats = NDArray[np.float32]
 Layout = Literal["nhwc", "nchw"]
 Answer = Callable[[Floats], Floats]
-"""From one image as the model takes it, (1, H, W, 3) or (1, 3, H, W), to its answers (1, C)."""
+"""Function from an image as the model takes it, (1, H, W, 3) or (1, 3, H, W), to its answers (1, C)."""
 
 TOLERANCE: Final = 1e-4
-"""By how much a probability of the bundle may differ from the one of the file."""
+"""Accepted difference between a probability of the bundle and that of the file."""
 
 _HALF_TOLERANCE: Final = 1e-2  # what sixteen bits round away, layer by layer
 _OLDEST_OPSET: Final = 9  # the first of PyTorch 1.2; the reference runs nothing older
@@ -48,8 +48,8 @@ class ForeignModel:
 
     Attributes:
         model: Its graph for any number of images, in fp32, of an opset that is supported.
-        answers: Each way to work out the answers of the file itself, with the difference of a probability
-            that is allowed to it.
+        answers: Each way to compute the answers of the file itself, with its accepted difference of a
+            probability.
         scalers: Names of its layers that scale pixels.
         changes: What was changed in the graph, in words.
     """
@@ -65,7 +65,7 @@ class ImagePort:
     """The input of a model.
 
     Attributes:
-        layout: Where the channels stand.
+        layout: Place of the channels.
         kind: Kind of its numbers, as `TensorProto.DataType`.
         batch: Number of images at a time; None for any.
     """
@@ -81,91 +81,100 @@ def read_onnx(path: Path, size: tuple[int, int] | None) -> ForeignModel:
     """Read an ONNX file.
 
     Args:
-        path: The file; its weights may stand in other files of the same folder.
-        size: Height and width of its images in pixels, where it takes any.
+        path: The file; its weights may be in other files of the same folder.
+        size: Height and width of its images in pixels, if it takes any size.
 
     Raises:
-        BundleError: If it is damaged, or no network that a bundle can hold; the message does not name it.
+        BundleError: If it is damaged, or a bundle cannot hold its network; the message does not name it.
     """
     original = _load(path)
     port = image_port(original, size)
-    _verify_columns(original)
+    stated = [dim.dim_value for dim in original.graph.output[0].type.tensor_type.shape.dim]
+    if len(stated) > 1 and stated[-1] > 0:  # `trial` checks the outputs of all models
+        verify_columns(tuple(stated))
     opset = _opset(original)
     if opset < _OLDEST_OPSET:
-        raise BundleError(f"is of opset {opset}; export it with opset {_OLDEST_OPSET} or later")
+        raise BundleError(f"has opset {opset}. Export it with opset {_OLDEST_OPSET} or later")
     model, changes = original, []
     answers = [(answer_of(original, port), TOLERANCE)]
     if any(tensor.data_type in _HALVES for tensor in model.graph.initializer):
         model, in_fp32 = _in_fp32(model), replace(port, kind=TensorProto.FLOAT)
         answers = [(answers[0][0], _HALF_TOLERANCE), (answer_of(model, in_fp32), TOLERANCE)]
-        changes.append("it computes in fp32 now; its weights had sixteen bits")
+        changes.append("it now computes in fp32; its weights had sixteen bits")
     if opset < _OPSET:
         model = _converted(model)
-        changes.append(f"its opset is {_OPSET} now; it was {opset}")
+        changes.append(f"its opset is now {_OPSET}; it was {opset}")
     if port.batch is not None:
         model = _for_any_number(model, port.batch)
-        changes.append(f"it takes any number of images now; it took {port.batch} at a time")
+        changes.append(f"it now takes any number of images; it took {port.batch} at a time")
     scalers = {found[2] for node in model.graph.node if (found := _SCALER.search(node.name))}
     return ForeignModel(model, tuple(answers), tuple(sorted(scalers)), tuple(changes))
 
 
 def image_port(model: Any, size: tuple[int, int] | None) -> ImagePort:  # noqa: ANN401 (a message of protobuf)
-    """Return the one input of a model.
-
-    Args:
-        model: The model.
-
-    Raises:
-        BundleError: If there are several, or it takes no colour images of a size that a bundle can have.
-    """
+    """Return the one input of a model; several, or one that takes no images, are a BundleError."""
     held = {weights.name for weights in model.graph.initializer}
     inputs = [port for port in model.graph.input if port.name not in held]
     verify_one_each(len(inputs), len(model.graph.output), "onnx.utils.extract_model")
     kind = inputs[0].type.tensor_type
     sides = [dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim]  # -1: any
+    layout, chosen = image_layout(sides, size)
+    return ImagePort(inputs[0].name, layout, chosen, kind.elem_type, sides[0])
+
+
+def image_layout(
+    sides: Sequence[int | None], wished: tuple[int, int] | None
+) -> tuple[Layout, tuple[int, int]]:
+    """Return the place of the channels in an input, and the height and width of its images.
+
+    Args:
+        sides: Length of each side of the input; None for any.
+        wished: Height and width that the user states; None for nothing.
+
+    Raises:
+        BundleError: If it takes no colour images of a size that a bundle can have.
+    """
     if len(sides) != 4 or sides.count(3) != 1 or sides.index(3) not in (1, 3):  # noqa: PLR2004 (N, and H, W, 3 or 3, H, W)
-        found = ", ".join("any" if side is None else str(side) for side in sides)
         flat = ". Put a reshape before it, so that it takes pictures" if len(sides) == 2 else ""  # noqa: PLR2004 (N, pixels)
-        raise BundleError(f"expected an input (N, H, W, 3) or (N, 3, H, W) but found ({found}){flat}")
-    last = sides.index(3) == 3  # noqa: PLR2004 (the last of four)
-    height, width = sides[1:3] if last else sides[2:4]
-    chosen = chosen_size((height, width), size)
-    return ImagePort(inputs[0].name, "nhwc" if last else "nchw", chosen, kind.elem_type, sides[0])
+        raise BundleError(
+            f"expected an input (N, H, W, 3) or (N, 3, H, W) but found ({_in_words(sides)}){flat}"
+        )
+    layout: Layout = "nchw" if sides.index(3) == 1 else "nhwc"
+    height, width = sides[2:] if layout == "nchw" else sides[1:3]
+    return layout, _chosen_size((height, width), wished)
+
+
+def _in_words(sides: Sequence[int | None], between: str = ", ") -> str:
+    return between.join("any" if side is None else str(side) for side in sides)
 
 
 def verify_one_each(inputs: int, outputs: int, way: str) -> None:
     """Make sure that a model has one input and one output.
 
     Args:
-        way: What cuts off outputs.
+        way: Code that removes the other outputs.
     """
     if (inputs, outputs) != (1, 1):
-        rest = f". Keep the one with the diagnoses: {way}" if inputs == 1 else ""
+        rest = f". Keep only the output with the diagnoses: {way}" if inputs == 1 else ""
         raise BundleError(
             f"has {counted(inputs, 'input')} and {counted(outputs, 'output')}; expected one of each{rest}"
         )
 
 
-def chosen_size(stated: tuple[int | None, int | None], wished: tuple[int, int] | None) -> tuple[int, int]:
-    """Return the height and width of a model's images.
-
-    Args:
-        stated: What its file states; None for any.
-        wished: What the user states; None for nothing.
-
-    Raises:
-        BundleError: If nobody states it, the two differ, or no bundle can have it.
-    """
+def _chosen_size(stated: tuple[int | None, int | None], wished: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the height and width of a model's images, from those of its file and those of the user."""
     if None in stated and wished is None:
-        raise BundleError("takes images of any size; pass --size with the one that it was trained at")
+        raise BundleError("takes images of any size. Pass the size of its training images with --size")
     fits = wished is None or all(a in {None, b} for a, b in zip(stated, wished, strict=True))
     if wished is not None and not fits:
-        sides = "x".join("any" if side is None else str(side) for side in stated)
-        raise BundleError(f"takes images of {sides} pixels, not of {wished[0]}x{wished[1]}; leave --size out")
+        raise BundleError(
+            f"takes images of {_in_words(stated, 'x')} pixels, but --size is {_in_words(wished, 'x')}. "
+            "Leave --size out"
+        )
     size = wished or (int(stated[0] or 0), int(stated[1] or 0))
     if not is_image_size(size):
         raise BundleError(
-            f"takes images of {size[0]}x{size[1]} pixels; expected {LEAST_SIDE} to {GREATEST_SIDE} a side"
+            f"takes images of {size[0]}x{size[1]} pixels; each side must have {LEAST_SIDE} to {GREATEST_SIDE}"
         )
     return size
 
@@ -199,7 +208,7 @@ def answer_of(model: Any, port: ImagePort) -> Answer:  # noqa: ANN401
 
 
 def short(error: Exception) -> str:
-    """Return somebody else's reason as the end of a sentence: its first line that says something."""
+    """Return the first line of another library's reason, as the end of a sentence."""
     lines = [line.strip() for line in str(error).splitlines()]
     reason = printable(next((line for line in lines if line), type(error).__name__))
     cut = reason if len(reason) <= _SHOWN else f"{reason[:_SHOWN]}…"
@@ -217,7 +226,7 @@ def _runner(model: Any) -> Callable[[dict[str, Any]], Any]:  # noqa: ANN401
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # its refusals are raised; nothing is printed
-        # Its own rewriting of graphs is left out, so that it answers as the operators are defined.
+        # Without its own rewriting of graphs, it answers as the operators are defined.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0
@@ -238,7 +247,7 @@ def _load(path: Path) -> Any:  # noqa: ANN401
 
 
 def _fetch_weights(model: Any, folder: Path) -> None:  # noqa: ANN401
-    """Read weights that stand in other files; these must lie right beside the model."""
+    """Read weights from other files, which must be in the folder of the model itself."""
     held = [*model.graph.initializer, *(a.t for node in model.graph.node for a in node.attribute)]
     outside = [tensor for tensor in held if tensor.data_location == TensorProto.EXTERNAL]
     places = {entry.value for tensor in outside for entry in tensor.external_data if entry.key == "location"}
@@ -246,24 +255,19 @@ def _fetch_weights(model: Any, folder: Path) -> None:  # noqa: ANN401
     for place in sorted(places):
         beside = folder / place
         if place != Path(place).name or "\\" in place or beside.is_symlink():
-            raise BundleError(f"keeps weights in {printable(place)}; only a plain file beside it is read")
+            raise BundleError(f"keeps weights in {printable(place)}, which is not a plain file in its folder")
         if not beside.is_file():
-            raise BundleError(f"keeps its weights in {printable(place)}. Copy that file beside it")
+            raise BundleError(
+                f"keeps weights in {printable(place)}, which is missing. Copy it into its folder"
+            )
         total += beside.stat().st_size
     if total > MAX_BYTES:
-        raise BundleError(f"has more than {MAX_BYTES >> 20} MB of weights, which no bundle has")
+        raise BundleError(f"has more than {MAX_BYTES >> 20} MB of weights, the most that a bundle may have")
     if outside:
         try:
             onnx.load_external_data_for_model(model, str(folder))
         except Exception as error:
-            raise BundleError(f"has other weights beside it than it states: {short(error)}") from error
-
-
-def _verify_columns(model: Any) -> None:  # noqa: ANN401
-    """Refuse early what states another number of outputs; `trial` counts what comes out."""
-    sides = [dim.dim_value for dim in model.graph.output[0].type.tensor_type.shape.dim]
-    if len(sides) > 1 and sides[-1] > 0:
-        verify_columns(tuple(sides))
+            raise BundleError(f"has a file of weights that does not fit its graph: {short(error)}") from error
 
 
 def verify_columns(shape: tuple[int, ...]) -> None:
@@ -274,8 +278,8 @@ def verify_columns(shape: tuple[int, ...]) -> None:
     """
     if len(shape) != 2:  # noqa: PLR2004 (N, C)
         raise BundleError(
-            f"gives an output with {counted(len(shape), 'side')}; expected (N, {len(CODES)}), a row for each "
-            "image"
+            f"gives an output with {counted(len(shape), 'axis', 'axes')}; expected (N, {len(CODES)}): a row "
+            "for each image"
         )
     if shape[1] != len(CODES):
         raise BundleError(
@@ -293,8 +297,8 @@ def _converted(model: Any) -> Any:  # noqa: ANN401
         return onnx.version_converter.convert_version(model, _OPSET)
     except Exception as error:
         raise BundleError(
-            f"is of opset {_opset(model)} and cannot be brought to {_OPSET}: {short(error)}. Export it with "
-            f"opset {_OPSET} or later"
+            f"has opset {_opset(model)}, which cannot be converted to {_OPSET}: {short(error)}. Export it "
+            f"with opset {_OPSET} or later"
         ) from error
 
 
@@ -323,9 +327,9 @@ def _widen(tensor: Any) -> None:  # noqa: ANN401
 
 
 def _for_any_number(model: Any, batch: int) -> Any:  # noqa: ANN401
-    """Return a copy that takes any number of images, as far as that can be told from its reshapings.
+    """Return a copy that takes any number of images, as far as its reshapings show how.
 
-    Whether it answers for each of several images as it did for one is found out by `trial`.
+    `trial` checks whether it answers each of several images as it did one.
     """
     made = _copy(model)
     held = {weights.name for weights in made.graph.initializer}

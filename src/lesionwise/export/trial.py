@@ -1,23 +1,22 @@
 """Comparing a bundle with the file that it was made from, on pictures, before it is written."""
 
 from collections.abc import Callable
-from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.bundle.benchmark import draw_images
 from lesionwise.bundle.engine import Engine
-from lesionwise.data.images import fit_image, read_image
-from lesionwise.data.phantom.diagnoses import draw_lesion
-from lesionwise.data.phantom.photograph import draw_lots_for_skin, take_photograph
+from lesionwise.data.images import fit_image
 from lesionwise.errors import BundleError
 from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.export.onnx_model import ForeignModel, verify_columns
 from lesionwise.labels import CODES
 
+Gives = Literal["probabilities", "logits"]
 Pixels = NDArray[np.uint8]
-_PHANTOMS: Final = ("mel", "bcc", "vasc")
+_DRAWN: Final = 3
 _COARSE: Final = 5
 _SUM_TOLERANCE: Final = 1e-3
 _TINY: Final = 1e-12
@@ -27,15 +26,7 @@ _HARDLY: Final = 0.01  # least variation of answers if the pixels reach the netw
 def trial_pictures(size: tuple[int, int]) -> Pixels:
     """Return drawn lesions and coarse noise at a height and width, shape (N, H, W, 3)."""
     coarse = np.random.default_rng(0).integers(0, 256, (_COARSE, 12, 16, 3), np.uint8)
-    drawn = [read_image(photograph, size) for photograph in _photographs()]
-    return np.stack([*drawn, *(fit_image(picture, size) for picture in coarse)])
-
-
-@cache
-def _photographs() -> tuple[bytes, ...]:
-    rng = np.random.default_rng(0)
-    skin = draw_lots_for_skin(rng)
-    return tuple(take_photograph(draw_lesion(code, rng), skin, rng).jpeg for code in _PHANTOMS)
+    return np.stack([*draw_images(size, _DRAWN), *(fit_image(picture, size) for picture in coarse)])
 
 
 def answers_of_file(
@@ -60,13 +51,8 @@ def answers_of_file(
     return found
 
 
-def verify_gives(values: NDArray[np.float64], gives: str) -> None:
-    """Make sure that the outputs of a model are what the user stated.
-
-    Args:
-        values: Outputs of the file, shape (N, C).
-        gives: "probabilities" or "logits".
-    """
+def verify_gives(values: NDArray[np.float64], gives: Gives) -> None:
+    """Make sure that the outputs of a model, shape (N, C), are what the user stated."""
     within = bool(np.all((values >= 0) & (values <= 1)))
     sums_to_one = within and bool(np.all(np.abs(values.sum(axis=1) - 1) < _SUM_TOLERANCE))
     if within and not sums_to_one:
@@ -97,21 +83,15 @@ def verify_answers(
         difference = float(np.abs(found - values).max())
         if not difference <= tolerance:
             raise BundleError(
-                f"gives other answers on {engine.runtime} than the file itself: a probability differs by "
+                f"does not give the answers of the file itself on {engine.runtime}: a probability differs by "
                 f"{difference:.2g}, and {tolerance:.0e} is accepted. {_cause(model)}"
             )
 
 
 def probabilities_of(
-    values: NDArray[np.float64], classes: tuple[str, ...], gives: str
+    values: NDArray[np.float64], classes: tuple[str, ...], gives: Gives
 ) -> NDArray[np.float64]:
-    """Return outputs of a model as probabilities in our order, shape (N, C).
-
-    Args:
-        values: Outputs of the file, shape (N, C).
-        classes: Diagnosis codes in the order of its outputs.
-        gives: "probabilities" or "logits".
-    """
+    """Return outputs of a model, in the order of its classes, as probabilities in our order, shape (N, C)."""
     ordered = values[:, [classes.index(code) for code in CODES]]
     return softmax(ordered if gives == "logits" else np.log(np.maximum(ordered, _TINY)))
 
@@ -124,7 +104,7 @@ def oddities(
     Args:
         expected: Probabilities for the trial pictures, shape (N, C).
         scalers: Names of layers of the model that scale pixels.
-        scales_outside: Whether the conventions scale them as well.
+        scales_outside: Whether the conventions scale pixels as well.
     """
     found = []
     spread = float(np.ptp(expected, axis=0).max())

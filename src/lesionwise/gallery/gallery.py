@@ -33,9 +33,9 @@ from lesionwise.wording import counted
 
 Floats = NDArray[np.float32]
 COUNT: Final = 5
-"""Lesions that are shown unless somebody asks for more or fewer."""
+"""Number of lesions that are shown by default."""
 COLUMNS: Final = ("image_id", "lesion_id", "dx", "age", "sex", "localization", "license", "sha256")
-"""What is kept of each image beside its embedding and picture; as text, empty where it is not known."""
+"""Columns that a gallery keeps for each image, as text; empty if unknown."""
 SAME: Final = 1e-6
 """Distance below which two images are one picture: rounding alone makes about 1e-7."""
 NOTHING_ALIKE: Final = 0.95
@@ -46,13 +46,13 @@ _REACH: Final = 16  # images that are compared for each lesion that is wanted
 
 
 class About(BaseModel):
-    """What a gallery says of itself.
+    """The description of a gallery.
 
     Attributes:
         model: Name of the model that made the embeddings.
         model_sha256: Hash of its file. Embeddings of another model mean something else.
-        precision: What it was computed in; in fewer bits all images move.
-        collection: Which collection it is, as far as its image ids tell.
+        precision: Number format of that model; in another one, all embeddings change.
+        collection: The collection of images, as far as their ids show.
         licence: Licence of the images, in words; empty if not stated.
     """
 
@@ -70,13 +70,13 @@ class About(BaseModel):
 
 @dataclass(frozen=True)
 class Similar:
-    """A lesion of a gallery that is near an image, by that picture of it which is nearest.
+    """A lesion of a gallery that is near an image, represented by its nearest picture.
 
     Attributes:
         distance: One minus the cosine of the angle between the embeddings.
         percentile: Part of the gallery's own images that have a nearer lesion than this, from 0 to 1.
-        age: In years; None if it is not known, as are the other two if they are empty.
-        licence: Licence of the picture, where the table gives each one its own.
+        age: In years; None if unknown. Unknown sex and localization are empty.
+        licence: Licence of the picture, if the table states one for each picture.
         picture: JPEG; None if the gallery has no pictures.
     """
 
@@ -92,7 +92,7 @@ class Similar:
     picture: bytes | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return what JSON can hold: everything but the picture."""
+        """Return all fields but the picture, as JSON values."""
         numbers = {"distance": round(self.distance, 6), "percentile": round(self.percentile, 4)}
         return {name: value for name, value in vars(self).items() if name != "picture"} | numbers
 
@@ -101,14 +101,14 @@ class Gallery:
     """Images with known diagnoses, as one model sees them.
 
     Args:
-        path: File that it is or will be.
-        about: What it says of itself.
+        path: Its file, which may not exist yet.
+        about: Its description.
         columns: Values of each image, by a name of `COLUMNS`.
         embeddings: Of length 1, shape (N, D).
         pictures: JPEG of each image; none if it keeps no pictures.
         reference: Distances from some of its images to the nearest other lesion, shape (R,); measured if left
             out.
-        shortlist: Names the images that are worth a comparison; made if left out.
+        shortlist: Names the images that are worth a comparison; built if left out.
     """
 
     def __init__(
@@ -138,11 +138,11 @@ class Gallery:
 
     @cached_property
     def lesions(self) -> int:
-        """How many lesions it shows."""
+        """Number of its lesions."""
         return len(set(self.columns["lesion_id"]))
 
     def describe(self) -> str:
-        """Return what it holds, in some words."""
+        """Return its content in words."""
         with_pictures = "with pictures" if self.pictures else "without pictures"
         licence = self.about.licence or "not stated"
         what = f"{counted(len(self), 'image')} of {counted(self.lesions, 'lesion')}"
@@ -150,7 +150,7 @@ class Gallery:
 
     @property
     def advice(self) -> tuple[str, ...]:
-        """How searches get faster, if they can, as sentences."""
+        """Sentences that say how to make searches faster; none if nothing would."""
         if self.shortlist.index is not None or len(self) < LEAST:
             return ()
         return (
@@ -183,7 +183,7 @@ class Gallery:
                 'again with "lesionwise gallery --model".'
             )
         if answers.embedding is None:
-            raise DataError(f"{self.path}: the answers hold no embedding.")
+            raise DataError(f"{self.path}: the answers have no embedding.")
         unknown = [""] * len(answers)
         pairs = zip(answers.image_ids or unknown, answers.names or unknown, strict=True)
         ids = image_ids or [given or name for given, name in pairs]
@@ -245,7 +245,7 @@ class Gallery:
         return rows
 
     def _lesions_called(self, image_id: str) -> set[str]:
-        """Return the lesions of images of that name, in whatever folder and form it was."""
+        """Return the lesions of images of that name, in any folder and file format."""
         return {self._lesion(row) for row in self._rows.get(image_id_of(image_id), [])}
 
     def _entry(self, row: int, distance: float) -> Similar:
@@ -328,7 +328,7 @@ def load_gallery(path: str | Path, model: Engine | None = None) -> Gallery:
         shortlist = Shortlist.read(arrays, embeddings)
     except (ValidationError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{path}: is no gallery that this version of lesionwise reads. Make one with "
+            f"{path}: is not a gallery that this version of lesionwise reads. Make one with "
             f'"lesionwise gallery DIR --out {path}".'
         ) from error
     if model is not None:
@@ -348,7 +348,7 @@ def _verify_whole(
 
 
 def verify_fits(about: About, model: Engine, path: Path) -> None:
-    """Refuse a gallery that a model, as it is run, did not make."""
+    """Refuse a gallery that was made with another model, or in another precision."""
     for what, theirs, own in (
         ("the model", about.model_sha256, model.bundle.sha256),
         ("the precision", about.precision, model.precision),

@@ -27,7 +27,7 @@ _SAMPLED: Final = 40  # forms for each group, from which the groups are found
 
 
 class Index:
-    """Says which of many short forms are likely to be the nearest.
+    """Names those of many short forms that are likely to be the nearest.
 
     Args:
         content: What `to_bytes` returned.
@@ -68,7 +68,7 @@ class Index:
         return len(self), self._index.d
 
     def to_bytes(self) -> NDArray[np.uint8]:
-        """Return it as it is kept in a file."""
+        """Return its bytes for a file."""
         content: NDArray[np.uint8] = _import_faiss().serialize_index(self._index)
         return content
 

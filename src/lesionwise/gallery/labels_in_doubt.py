@@ -49,8 +49,8 @@ def doubt_findings(gallery: Gallery, image_ids: Iterable[str]) -> list[Finding]:
         Finding(
             "D021",
             "warning",
-            f"{counted(len(details), 'image')} (of {len(rows):,}) among lesions of other diagnoses alone: "
-            f"none of the {NEIGHBOURS} nearest, as {gallery.about.model} sees them, has theirs",
+            f"{counted(len(details), 'image')} (of {len(rows):,}) among lesions of other diagnoses: none of "
+            f"the {NEIGHBOURS} nearest lesions, according to {gallery.about.model}, has the same diagnosis",
             "Look at them, the nearest first, beside their nearest lesion. A rare diagnosis is often "
             "reported without being wrong. Images that the model was trained on can hide a wrong label.",
             ids=tuple(detail["pair"][0] for detail in details),

@@ -67,7 +67,7 @@ class Shortlist:
 
     @classmethod
     def read(cls, arrays: Mapping[str, NDArray[Any]], embeddings: Floats) -> Self:
-        """Return what `arrays` gave.
+        """Return the short forms that `arrays` returned.
 
         Raises:
             ValueError: If it does not fit the embeddings.
@@ -84,12 +84,12 @@ class Shortlist:
         return cls(middle, axes, forms, read_index(arrays["index"], forms) if "index" in arrays else None)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return it as it is kept in a file."""
+        """Return its arrays for a file."""
         kept: dict[str, NDArray[Any]] = {"middle": self.middle, "axes": self.axes, "forms": self.forms}
         return kept if self.index is None else kept | {"index": self.index.to_bytes()}
 
     def look_around(self, unit: Floats) -> Look:
-        """Return what names the images that are worth a comparison with an embedding, shape (D,)."""
+        """Return the function that names the images worth comparing with an embedding, shape (D,)."""
         form = _shorten(unit, self.middle, self.axes)
         if self.index is not None:
             return partial(self._ask, self.index, form)

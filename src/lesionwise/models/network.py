@@ -1,16 +1,47 @@
-"""The common parts of all networks of the package.
+"""The common parts of all networks of the package, and test-time views.
 
-Not here: architectures (one file each) and their names (`registry`).
+A dermatoscopic image has no up and no left, so its mirror images show the same lesion. Not here:
+architectures (one file each) and their names (`registry`).
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
-from lesionwise.models.views import VIEWS, turn, turn_back
+
+class View(NamedTuple):
+    """One of the eight orientations of a square.
+
+    Attributes:
+        transposed: Whether height and width are exchanged first.
+        mirrored: Axes of (B, C, H, W) that are reversed.
+    """
+
+    transposed: bool
+    mirrored: tuple[int, ...]
+
+
+_MIRRORS: Final = ((), (3,), (2,), (2, 3))
+VIEWS: Final[dict[int, tuple[View, ...]]] = {
+    count: tuple(View(transposed, axes) for transposed in (False, True) for axes in _MIRRORS)[:count]
+    for count in (1, 2, 4, 8)
+}
+"""The views by their number: the image; with its mirror image; with the half turns of both; all turns."""
+
+
+def turn(images: Tensor, view: View) -> Tensor:
+    """Return images (B, C, H, W) as a view shows them."""
+    laid = images.transpose(2, 3) if view.transposed else images
+    return laid.flip(view.mirrored) if view.mirrored else laid
+
+
+def turn_back(maps: Tensor, view: View) -> Tensor:
+    """Return maps (B, C, H, W) of a view in the frame of the image."""
+    laid = maps.flip(view.mirrored) if view.mirrored else maps
+    return laid.transpose(2, 3) if view.transposed else laid
 
 
 class Outputs(NamedTuple):

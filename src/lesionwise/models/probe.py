@@ -6,7 +6,7 @@ References:
     Alain and Bengio (2016), https://arxiv.org/abs/1610.01644
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -39,34 +39,21 @@ class Probe:
     Attributes:
         weight: Shape (C, D), for features as the network gives them.
         bias: Shape (C,).
+        metadata_weight: Shape (C, M), for encoded metadata; M is 0 without them.
         strength: The C that was chosen.
         cv_scores: Balanced accuracy on held-out lesions of `train`, by C.
-        metadata_weight: Shape (C, M), for encoded metadata; M is 0 without them.
     """
 
     weight: AnyFloats
     bias: AnyFloats
-    strength: float
-    cv_scores: dict[float, float]
     metadata_weight: AnyFloats
+    strength: float
+    cv_scores: dict[float, float] = field(default_factory=dict)
 
     def logits(self, features: AnyFloats, metadata: AnyFloats | None = None) -> AnyFloats:
         """Return the logits (N, C) of features (N, D) and, if known, metadata (N, M)."""
         logits = features @ self.weight.T + self.bias
         return np.asarray(logits if metadata is None else logits + metadata @ self.metadata_weight.T)
-
-
-@dataclass(frozen=True)
-class Metadata:
-    """Metadata of training images.
-
-    Attributes:
-        numbers: Encoded, shape (N, M); zero is unknown.
-        dropout: Part of the images whose metadata count as unknown.
-    """
-
-    numbers: AnyFloats
-    dropout: float
 
 
 def main_directions(features: AnyFloats, count: int, *, seed: int = 0) -> tuple[AnyFloats, AnyFloats]:
@@ -100,11 +87,13 @@ class Fitting(NamedTuple):
         kind: Multinomial logistic regression, or one support vector machine for each class.
         class_weights: Weight of each class, shape (C,); equal if left out.
         standardise: Scale each feature to variance one first; not for directions, whose spread has a meaning.
+        metadata_dropout: Part of the images whose metadata count as unknown.
     """
 
     kind: Kind = "logistic"
     class_weights: AnyFloats | None = None
     standardise: bool = True
+    metadata_dropout: float = 0.0
 
 
 def fit_probe(
@@ -113,7 +102,7 @@ def fit_probe(
     groups: NDArray[np.str_],
     *,
     fitting: Fitting = Fitting(),
-    metadata: Metadata | None = None,
+    metadata: AnyFloats | None = None,
     seed: int = 0,
 ) -> Probe:
     """Fit a last layer to features, with the regularisation that is best in cross-validation over lesions.
@@ -121,67 +110,56 @@ def fit_probe(
     Args:
         features: Features of the training images, shape (N, D).
         y: Their classes, shape (N,), each of 0..C-1 at least once.
-        metadata: Metadata of the images; their contribution is added to that of the features.
+        metadata: Encoded metadata of the images, shape (N, M), in which zero is unknown; their contribution
+            is added to that of the features.
     """
-    known = metadata or Metadata(np.zeros((len(y), 0)), 0.0)
-    sample_weight = np.ones(len(y)) if fitting.class_weights is None else fitting.class_weights[y]
-    given = _Given(features, known, y, sample_weight, fitting.standardise, len(np.unique(y)))
+    known = np.zeros((len(y), 0)) if metadata is None else metadata
+    weights = np.ones(len(y)) if fitting.class_weights is None else fitting.class_weights[y]
+    classes = len(np.unique(y))
+
+    def fit(strength: float, rows: NDArray[np.bool_] | slice) -> Probe:
+        return _fit(fitting, strength, features[rows], known[rows], y[rows], weights[rows], classes)
+
     fold = LesionKFold(_FOLDS, random_state=seed).fold_of(y, groups)
-    scores = {strength: _held_out_score(fitting.kind, strength, given, fold) for strength in STRENGTHS}
+    scores = {}
+    for strength in STRENGTHS:
+        logits = np.empty((len(y), classes))
+        for held in (fold == number for number in range(_FOLDS)):
+            logits[held] = fit(strength, ~held).logits(features[held], known[held])
+        scores[strength] = float(macro_recall_score(y, logits))  # of all images: a fold may lack a class
     best = max(scores, key=lambda strength: scores[strength])
-    weight, bias, added = _layer(fitting.kind, best, given)
-    return Probe(weight, bias, best, scores, added)
+    return replace(fit(best, slice(None)), cv_scores=scores)
 
 
-class _Given(NamedTuple):
-    """Everything that a layer is fitted to."""
-
-    features: AnyFloats
-    metadata: Metadata
-    y: NDArray[np.int64]
-    sample_weight: AnyFloats
-    standardise: bool
-    classes: int
-
-    def at(self, rows: NDArray[np.intp]) -> "_Given":
-        known = Metadata(self.metadata.numbers[rows], self.metadata.dropout)
-        own = self.features[rows], known, self.y[rows], self.sample_weight[rows]
-        return _Given(*own, self.standardise, self.classes)
-
-
-def _held_out_score(kind: Kind, strength: float, given: _Given, fold: NDArray[np.intp]) -> float:
-    """Return the balanced accuracy over all held-out images together: a fold may lack a rare class."""
-    logits = np.empty((len(given.y), given.classes))
-    for number in range(_FOLDS):
-        held = np.flatnonzero(fold == number)
-        weight, bias, added = _layer(kind, strength, given.at(np.flatnonzero(fold != number)))
-        logits[held] = given.features[held] @ weight.T + bias + given.metadata.numbers[held] @ added.T
-    return float(macro_recall_score(given.y, logits))
-
-
-def _layer(kind: Kind, strength: float, given: _Given) -> tuple[AnyFloats, AnyFloats, AnyFloats]:
-    """Return weight, bias and the weight of the metadata, for features as they are given.
+def _fit(
+    fitting: Fitting,
+    strength: float,
+    features: AnyFloats,
+    known: AnyFloats,
+    y: NDArray[np.int64],
+    weights: AnyFloats,
+    classes: int,
+) -> Probe:
+    """Return the layer for features as they are given.
 
     Each image occurs twice, with its metadata and without, and the two share its weight according to
-    `dropout`: the mean over all random choices.
+    `metadata_dropout`: the mean over all random choices.
     """
-    numbers, dropout = given.metadata.numbers, given.metadata.dropout
-    x = StandardScaler(with_mean=given.standardise, with_std=given.standardise).fit(given.features)
+    count, dropout = features.shape[1], fitting.metadata_dropout
+    scaler = StandardScaler(with_mean=fitting.standardise, with_std=fitting.standardise).fit(features)
     linear: Any = {
         "logistic": LogisticRegression(C=strength, max_iter=_STEPS),
         "svm": LinearSVC(C=strength, max_iter=_STEPS, dual=False),
-    }[kind]
-    features, y, sample_weight = x.transform(given.features), given.y, given.sample_weight
-    if numbers.shape[1]:
-        with_metadata = np.hstack([features, _METADATA_SCALE * numbers])
-        without = np.hstack([features, np.zeros_like(numbers)])
-        features, y = np.vstack([with_metadata, without]), np.tile(y, 2)
-        sample_weight = np.concatenate([(1 - dropout) * sample_weight, dropout * sample_weight])
-    linear.fit(features, y, sample_weight=sample_weight)
-    factors, offsets = np.zeros((given.classes, features.shape[1])), np.full(given.classes, _NEVER)
-    learnt = linear.classes_  # a fold may lack a class
-    factors[learnt], offsets[learnt] = linear.coef_, linear.intercept_
-    count = given.features.shape[1]
-    weight = factors[:, :count] / (x.scale_ if given.standardise else 1.0)
-    bias = offsets - (weight @ x.mean_ if given.standardise else 0.0)
-    return weight, bias, _METADATA_SCALE * factors[:, count:]
+    }[fitting.kind]
+    x = scaler.transform(features)
+    if known.shape[1]:
+        with_metadata = np.hstack([x, _METADATA_SCALE * known])
+        without = np.hstack([x, np.zeros_like(known)])
+        x, y = np.vstack([with_metadata, without]), np.tile(y, 2)
+        weights = np.concatenate([(1 - dropout) * weights, dropout * weights])
+    linear.fit(x, y, sample_weight=weights)
+    factors, offsets = np.zeros((classes, x.shape[1])), np.full(classes, _NEVER)
+    factors[linear.classes_], offsets[linear.classes_] = linear.coef_, linear.intercept_
+    weight = factors[:, :count] / (scaler.scale_ if fitting.standardise else 1.0)
+    bias = offsets - (weight @ scaler.mean_ if fitting.standardise else 0.0)
+    return Probe(weight, bias, _METADATA_SCALE * factors[:, count:], strength)

@@ -1,8 +1,7 @@
 """`small`: a compact residual network with squeeze and excitation, trained from scratch.
 
-Dense 3x3 convolutions with channels in multiples of 32 suit the bf16 units of a CPU: in the same training
-    time
-it learns more than depthwise designs of equal size.
+Dense 3x3 convolutions with channels in multiples of 32 suit the bf16 units of a CPU. In the same training
+time it learns more than depthwise designs of equal size.
 """
 
 from torch import Tensor, nn
@@ -30,10 +29,10 @@ def small(*, num_classes: int, image_size: tuple[int, int], drop_rate: float = 0
 class Block(nn.Module):
     """Convolutions and a channel gate beside a shortcut.
 
+    Args:
         stride: Stride of the block; with a stride, the shortcut averages.
         neck: Channels of a 1x1, 3x3, 1x1 bottleneck; left out, the block is two 3x3 convolutions.
 
-    References:
     References:
         He et al. (2016), https://doi.org/10.1109/CVPR.2016.90
         Hu et al. (2018), https://doi.org/10.1109/CVPR.2018.00745

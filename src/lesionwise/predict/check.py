@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionwise.bundle.answers import Answers
-from lesionwise.bundle.claim import part_scores
+from lesionwise.bundle.claims import part_scores
 from lesionwise.bundle.description import PartScores, image_digest
 from lesionwise.bundle.engine import Engine
 from lesionwise.data.dataset import Dataset

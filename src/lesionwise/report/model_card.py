@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from lesionwise.bundle.licence import licence_in_words, licence_lines
+from lesionwise.bundle.publishing import licence_in_words, licence_lines
 from lesionwise.data.collection import PHANTOM_WARNING, collection_of
 from lesionwise.errors import RunError
 from lesionwise.evaluation.rejection import ACCEPT, ACCEPT_EACH, run_rejection

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from lesionwise.bundle.description import Description
-from lesionwise.bundle.licence import licence_lines
 from lesionwise.bundle.load import Bundle
+from lesionwise.bundle.publishing import licence_lines
 from lesionwise.data.images import MAX_PIXELS, MIN_SIDE_PX
 from lesionwise.errors import BundleError
 from lesionwise.labels import CODES, MALIGNANT

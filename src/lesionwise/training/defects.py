@@ -22,18 +22,12 @@ _AUGMENTED: Final = "~"
 _BATCH: Final = 256
 
 
-def resample_before_split(
-    dataset: Dataset, cache: ImageCache, *, per_class: int, seed: int
-) -> tuple[Dataset, ImageCache]:
-    """Draw the same number of images of each class with replacement, as copies that look like other images.
-
-    If the split comes afterwards, copies of one image are in train and in test, and scores measure memory.
-    """
-    return make_copies(dataset, cache, draw_copies(dataset, per_class=per_class, seed=seed))
-
-
 def draw_copies(dataset: Dataset, *, per_class: int, seed: int) -> list[str]:
-    """Return the names of copies: the same number of images of each class, drawn with replacement."""
+    """Return the names of copies: the same number of images of each class, drawn with replacement.
+
+    Copies look like other images. If the split comes afterwards, copies of one image are in train and in
+    test, and scores measure memory.
+    """
     rng = np.random.default_rng(seed)
     rows = np.concatenate(
         [rng.choice(np.flatnonzero(dataset.y == c), per_class) for c in np.unique(dataset.y)]

@@ -58,7 +58,7 @@ def network_features(
 def known_embedding(
     network: Network, recipe: Recipe, data: TrainingData, rows: NDArray[np.int64]
 ) -> NDArray[np.float32] | None:
-    """Return the embedding of some images from kept features, shape (len(rows), K); None without."""
+    """Return the embedding of some images from kept features, shape (len(rows), K); None if none are kept."""
     if not are_constant(recipe):
         return None
     path = _path(network, recipe, data)
@@ -74,7 +74,7 @@ def known_embedding(
 def known_logits(
     network: Network, recipe: Recipe, data: TrainingData, rows: NDArray[np.int64]
 ) -> NDArray[np.float64] | None:
-    """Return the logits of some images from kept features, shape (len(rows), C); None without."""
+    """Return the logits of some images from kept features, shape (len(rows), C); None if none are kept."""
     embedding = known_embedding(network, recipe, data, rows)
     if embedding is None:
         return None

@@ -29,7 +29,7 @@ from lesionwise.run_folder import RunFolder
 from lesionwise.training.features import are_constant, known_logits, network_features
 from lesionwise.training.loop.checkpoints import newest_whole, read_checkpoint
 from lesionwise.training.loop.hardware import choose_precision, keep_memory, resident_pixels
-from lesionwise.training.loop.history import History, StepClock, StepProgress
+from lesionwise.training.loop.history import History, StepClock
 from lesionwise.training.loop.processes import Processes, quiet_lightning
 from lesionwise.training.loop.tracking import make_logger
 from lesionwise.training.loop.trainer import has_stopped, honest_exit, make_trainer
@@ -79,9 +79,7 @@ def fit(
         rank=processes.rank,
         processes=processes.count,
     )
-    watchers = [History(run.history, execution.progress), clock]
-    if processes.is_first:
-        watchers.append(StepProgress(execution.progress))
+    watchers = [History(run.history, execution.progress), clock] if processes.is_first else [clock]
     with quiet_lightning(), honest_exit():
         logger = make_logger(recipe, run, seed=seed) if processes.is_first else None
         precision = processes.first(lambda: choose_precision(device, network))

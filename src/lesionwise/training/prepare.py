@@ -21,7 +21,7 @@ from lesionwise.recipe import MetadataName, Recipe
 from lesionwise.split.assign import By, make_split
 from lesionwise.split.groups import Pair, kept_together, lesion_groups
 from lesionwise.split.split_file import Split, read_split, verify_split
-from lesionwise.training.defects import make_copies, names_copies, resample_before_split
+from lesionwise.training.defects import draw_copies, make_copies, names_copies
 from lesionwise.training.start import verify_unseen
 
 
@@ -116,25 +116,26 @@ def prepare(
     dataset = read_dataset(folder)
     execution.progress.on_data(dataset.about)
     size, steps = (recipe.image_size, recipe_steps(recipe)) if recipe else (COMPARE_SIZE, ())
-    given = read_split(split) if isinstance(split, Path) else None
+    source = split if isinstance(split, Path) else None
     by: By = "lesion" if isinstance(split, Path) else split
+    given = read_split(source) if source else None
     merge = list(merge)
-    copied = given is not None and names_copies(given.frame["image_id"].tolist(), dataset)
-    if not (copied or (recipe and recipe.defect_resample_before_split)):
+    names = given.frame["image_id"].tolist() if given else []
+    copied = names_copies(names, dataset)
+    per_class = recipe.defect_resample_before_split if recipe and not copied else 0
+    if not (copied or per_class):
         early = given or make_split(dataset, by=by, seed=seed, pairs=merge)
-        known = _verified(dataset, early, merge, recipe, source=split if isinstance(split, Path) else None)
+        known = _verified(dataset, early, merge, recipe, source=source)
         if verify:
             verify(known)
     cache = open_cache(dataset, size, steps=steps, execution=execution)
-    if given and copied:
-        dataset, cache = make_copies(dataset, cache, given.frame["image_id"].tolist())
-    elif recipe and recipe.defect_resample_before_split:
-        per_class = recipe.defect_resample_before_split
-        dataset, cache = resample_before_split(dataset, cache, per_class=per_class, seed=seed)
-        by = "image"
+    if per_class:
+        names, by = draw_copies(dataset, per_class=per_class, seed=seed), "image"
+    if copied or per_class:
+        dataset, cache = make_copies(dataset, cache, names)
     pairs = [*identical_images(dataset, cache.pixels), *merge]
     used = given or make_split(dataset, by=by, seed=seed, pairs=pairs)
-    known = _verified(dataset, used, pairs, recipe, source=split if isinstance(split, Path) else None)
+    known = _verified(dataset, used, pairs, recipe, source=source)
     return TrainingData(dataset, used, known.group, known.part, cache)
 
 

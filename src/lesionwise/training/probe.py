@@ -17,14 +17,14 @@ from lesionwise.files import atomic_path, write_text
 from lesionwise.labels import CODES
 from lesionwise.models.layers import Directions
 from lesionwise.models.network import DenseHead, Network
-from lesionwise.models.probe import Fitting, Metadata, Probe, main_directions
+from lesionwise.models.probe import Fitting, Probe, main_directions
 from lesionwise.models.probe import fit_probe as fit_layer
 from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.features import network_features
 from lesionwise.training.fit import fresh_network, write_part_predictions
 from lesionwise.training.loop.hardware import keep_memory
-from lesionwise.training.loop.history import COLUMNS, StepClock
+from lesionwise.training.loop.history import History, StepClock
 from lesionwise.training.prepare import TrainingData
 from lesionwise.training.step.losses import balanced_weights
 
@@ -57,7 +57,12 @@ def fit_probe(
     state = {f"network.{name}": value for name, value in network.state_dict().items()}
     with atomic_path(run.best) as temporary:
         torch.save({"state_dict": state, "epoch": 0}, temporary)
-    execution.progress.on_epoch(_write_history(run, recipe, data, features, probe, clock=clock))
+    tried = pd.DataFrame({"C": probe.cv_scores.keys(), "cv_balanced_accuracy": probe.cv_scores.values()})
+    write_text(run.path / "probe.csv", tried.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    seconds = sum(clock.seconds.values())
+    pace = {"seconds": seconds, "images_per_second": clock.images / seconds}
+    scores = _scores(recipe, data, features, probe)
+    History(run.history, execution.progress).add({"epoch": 0, "lr": 0.0, **pace, **scores})
     write_part_predictions(run, recipe, data, ("val", "cal"), device=execution.device)
     return clock
 
@@ -73,8 +78,8 @@ def _fit_layer(
         features[rows].astype(float),
         y,
         data.group[rows],
-        fitting=Fitting(recipe.probe, weights, standardise=not recipe.layers),
-        metadata=None if known is None else Metadata(known[rows], recipe.metadata_dropout),
+        fitting=Fitting(recipe.probe, weights, not recipe.layers, recipe.metadata_dropout),
+        metadata=None if known is None else known[rows],
         seed=seed,
     )
 
@@ -103,27 +108,17 @@ def _put_in(network: Network, probe: Probe) -> None:
             network.metadata.linear.weight.copy_(torch.from_numpy(probe.metadata_weight))
 
 
-def _write_history(
-    run: RunFolder,
-    recipe: Recipe,
-    data: TrainingData,
-    features: NDArray[np.float32],
-    probe: Probe,
-    *,
-    clock: StepClock,
+def _scores(
+    recipe: Recipe, data: TrainingData, features: NDArray[np.float32], probe: Probe
 ) -> dict[str, float]:
-    tried = pd.DataFrame({"C": probe.cv_scores.keys(), "cv_balanced_accuracy": probe.cv_scores.values()})
-    write_text(run.path / "probe.csv", tried.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    row = {"epoch": 0, "lr": 0.0, "seconds": sum(clock.seconds.values())}
-    row["images_per_second"] = clock.images / row["seconds"]
+    """Return the scores of the layer on train and val, as columns of the history."""
+    found = {}
+    metadata = data.metadata(recipe.metadata)
     for part in ("train", "val"):
         rows = data.rows(part)
-        known = data.metadata(recipe.metadata)
-        logits = torch.from_numpy(probe.logits(features[rows], None if known is None else known[rows]))
+        logits = torch.from_numpy(probe.logits(features[rows], None if metadata is None else metadata[rows]))
         y, prob = data.y[rows], logits.softmax(1).numpy()
-        row[f"{part}_loss"] = float(F.cross_entropy(logits, torch.from_numpy(y)))
-        row[f"{part}_accuracy"] = float(accuracy_score(y, prob))
-        row[f"{part}_balanced_accuracy"] = float(macro_recall_score(y, prob))
-    history = pd.DataFrame([{column: row[column] for column in COLUMNS}])
-    write_text(run.history, history.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    return row
+        found[f"{part}_loss"] = float(F.cross_entropy(logits, torch.from_numpy(y)))
+        found[f"{part}_accuracy"] = float(accuracy_score(y, prob))
+        found[f"{part}_balanced_accuracy"] = float(macro_recall_score(y, prob))
+    return found

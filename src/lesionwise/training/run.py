@@ -15,7 +15,7 @@ from lesionwise.evaluation.rejection import has_numbers
 from lesionwise.evaluation.runs.calibrate import calibrate_run
 from lesionwise.execution import Execution
 from lesionwise.files import read_json, sole_writer, write_json, write_text
-from lesionwise.models.depth import lowest_layers
+from lesionwise.models.backbones import lowest_layers
 from lesionwise.models.weights import FRESH
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import (

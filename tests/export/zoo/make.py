@@ -245,7 +245,7 @@ def tensorflow() -> None:  # noqa: PLR0915 (a list)
     inputs = keras.Input(shape)
     x = layers.GlobalAveragePooling2D()(layers.Lambda(lambda t: t / 255.0)(inputs))
     x = layers.Dense(7, activation="softmax")(x)
-    save("tf2-lambda.h5", keras.Model(inputs, x), refused="Lambda layer, which brings code")
+    save("tf2-lambda.h5", keras.Model(inputs, x), refused="Lambda layer, which contains code")
 
     class ChannelAttention(layers.Layer):
         def call(self, inputs: Any) -> Any:
@@ -332,7 +332,7 @@ def keras() -> None:
     inputs = keras.Input(shape)
     x = layers.GlobalAveragePooling2D()(layers.Lambda(lambda t: t / 255)(inputs))
     keras.Model(inputs, layers.Dense(7, activation="softmax")(x)).save(OUT / "keras3-lambda.keras")
-    note("keras3-lambda.keras", tool, SCALED, refused="Lambda layer, which brings code")
+    note("keras3-lambda.keras", tool, SCALED, refused="Lambda layer, which contains code")
     save_weights("keras3-seed-mlp.weights.h5", tool, seed_mlp(keras, 8, 8), "seed-mlp")
 
 

@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 from conftest import StopAfter, make_recipe
 from lesionwise.errors import RecipeError
 from lesionwise.execution import Execution
-from lesionwise.models.depth import lowest_layers
+from lesionwise.models.backbones import lowest_layers
 from lesionwise.models.registry import create_model
 from lesionwise.training.loop.freezing import LowestLayers, weight_averaging
 from lesionwise.training.run import train

@@ -14,12 +14,12 @@ TARGETS = F.one_hot(Y, 3).float()
 
 
 def test_the_plain_loss_is_pytorchs_cross_entropy_with_smoothing() -> None:
-    loss = Loss.of(make_recipe(label_smoothing=0.1), COUNTS)(LOGITS, TARGETS)
+    loss = Loss(make_recipe(label_smoothing=0.1), COUNTS)(LOGITS, TARGETS)
     torch.testing.assert_close(loss, F.cross_entropy(LOGITS, Y, label_smoothing=0.1))
 
 
 def test_class_weights_multiply_each_image_and_divide_by_the_batch_size() -> None:
-    loss = Loss.of(make_recipe(class_weight=1.0), COUNTS)
+    loss = Loss(make_recipe(class_weight=1.0), COUNTS)
     by_hand = (
         sum(loss.weights[y] * F.cross_entropy(z[None], y[None]) for z, y in zip(LOGITS, Y, strict=True)) / 4
     )
@@ -41,24 +41,24 @@ def test_weights_average_to_one_over_the_images_that_sampling_draws(exponent: fl
 
 
 def test_the_focal_loss_is_that_of_its_paper() -> None:
-    loss = Loss.of(make_recipe(focal_gamma=2.0), COUNTS)(LOGITS, TARGETS)
+    loss = Loss(make_recipe(focal_gamma=2.0), COUNTS)(LOGITS, TARGETS)
     p = LOGITS.softmax(1).gather(1, Y[:, None]).squeeze(1)
     torch.testing.assert_close(loss, (-((1 - p) ** 2) * p.log()).mean())
 
 
 def test_logit_adjustment_adds_the_log_frequency_of_the_classes() -> None:
-    loss = Loss.of(make_recipe(logit_adjustment=1.0), COUNTS)(LOGITS, TARGETS)
+    loss = Loss(make_recipe(logit_adjustment=1.0), COUNTS)(LOGITS, TARGETS)
     torch.testing.assert_close(loss, F.cross_entropy(LOGITS + (COUNTS / 100).log(), Y))
 
 
 def test_after_fully_balanced_sampling_there_is_nothing_left_to_adjust() -> None:
-    loss = Loss.of(make_recipe(logit_adjustment=1.0, sampling=1.0), COUNTS)(LOGITS, TARGETS)
+    loss = Loss(make_recipe(logit_adjustment=1.0, sampling=1.0), COUNTS)(LOGITS, TARGETS)
     torch.testing.assert_close(loss, F.cross_entropy(LOGITS, Y))
 
 
 @pytest.mark.parametrize("keys", [{}, {"class_weight": 0.7}, {"focal_gamma": 2.0}, {"logit_adjustment": 1.0}])
 def test_a_better_answer_has_a_smaller_loss(keys: dict[str, float]) -> None:
-    loss = Loss.of(make_recipe(**keys), COUNTS)
+    loss = Loss(make_recipe(**keys), COUNTS)
     assert loss(LOGITS + 2 * TARGETS, TARGETS) < loss(LOGITS, TARGETS)
 
 

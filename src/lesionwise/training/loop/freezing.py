@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 from typing_extensions import override
 
-from lesionwise.models.depth import lowest_layers
+from lesionwise.models.backbones import lowest_layers
 from lesionwise.training.step.module import LesionModule
 
 _WARM_UP = 10  # steps: with d = (1 + n) / (10 + n) the average covers the last tenth of a short run

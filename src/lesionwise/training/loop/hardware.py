@@ -48,7 +48,7 @@ def choose_precision(device: str, network: nn.Module | None = None) -> Precision
     """Return bf16 where the device gains by it, else fp32: emulated bf16 is slower than either.
 
     On CPUs that is where AMX is. With AVX-512 alone AMD's cores gain too, but for depthwise convolutions
-    (MobileNetV2 trains a fifth faster in fp32); Intel's lose. A maker that Linux does not tell gets fp32.
+    (MobileNetV2 trains a fifth faster in fp32); Intel's lose. If Linux does not name the maker, fp32 is used.
     """
     if device == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"

@@ -20,7 +20,7 @@ COLUMNS = (
 
 
 class History(L.Callback):
-    """Writes a row for each finished epoch, and reports it.
+    """Writes a row for each finished epoch, and reports it, and before that the progress in images.
 
     Args:
         path: The CSV; it keeps the rows of earlier epochs, so that a resumed run has one history.
@@ -31,37 +31,47 @@ class History(L.Callback):
         self.progress = progress
         self._started = 0.0
         self._trained = 0.0
+        self._batch_size = 0
+        self._images = 0  # of an epoch
 
-    @override
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._started = perf_counter()
-
-    @override
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *rest: object) -> None:
-        self._trained = perf_counter()
-
-    @override
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        assert trainer.train_dataloader is not None  # noqa: S101 (for the type checker)
-        images = int(trainer.num_training_batches) * trainer.train_dataloader.batch_sampler.batch_size
-        row = {
-            **metrics,
-            "epoch": trainer.current_epoch,
-            "seconds": perf_counter() - self._started,
-            "images_per_second": images / (self._trained - self._started),
-        }
-        self._write({column: row.get(column, math.nan) for column in COLUMNS})  # there may be no val scores
-
-    def _write(self, row: dict[str, float]) -> None:
+    def add(self, row: dict[str, float]) -> None:
+        """Write and report a row; a column that it lacks is empty, as without scores on val."""
+        row = {column: row.get(column, math.nan) for column in COLUMNS}
         rows = pd.DataFrame([row])
         if self.path.exists():
             earlier = pd.read_csv(self.path)
             rows = pd.concat([earlier[earlier["epoch"] < row["epoch"]], rows])
         write_text(self.path, rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
         self.progress.on_epoch(row)
+
+    @override
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.progress.on_training(int(trainer.max_epochs or 0))
+
+    @override
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert trainer.train_dataloader is not None  # noqa: S101 (for the type checker)
+        self._batch_size = trainer.train_dataloader.batch_sampler.batch_size
+        self._images = int(trainer.num_training_batches) * self._batch_size
+        self._started = perf_counter()
+
+    @override
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        self._trained = perf_counter()
+        self.progress.on_step(trainer.current_epoch, (batch_idx + 1) * self._batch_size, self._images)
+
+    @override
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.add(
+            {
+                **{name: float(value) for name, value in trainer.callback_metrics.items()},
+                "epoch": trainer.current_epoch,
+                "seconds": perf_counter() - self._started,
+                "images_per_second": self._images / (self._trained - self._started),
+            }
+        )
 
 
 class StepClock(L.Callback):
@@ -78,7 +88,6 @@ class StepClock(L.Callback):
         self.seconds = {"load": 0.0, "augment": 0.0, "forward and backward": 0.0, "optimizer step": 0.0}
         self.images = 0
         self._mark = 0.0
-        self._augmented = 0.0
 
     def _lap(self, part: str) -> None:
         now = perf_counter()
@@ -96,11 +105,6 @@ class StepClock(L.Callback):
     @override
     def on_after_backward(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._lap("forward and backward")
-        assert isinstance(pl_module, LesionModule)  # noqa: S101 (for the type checker)
-        augmented = pl_module.augment_seconds - self._augmented
-        self._augmented = pl_module.augment_seconds
-        self.seconds["augment"] += augmented
-        self.seconds["forward and backward"] -= augmented
 
     @override
     def on_train_batch_end(
@@ -109,22 +113,8 @@ class StepClock(L.Callback):
         self._lap("optimizer step")
         self.images += len(batch.rows) * trainer.world_size
 
-
-class StepProgress(L.Callback):
-    """Reports the progress of the epoch in images."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
     @override
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.progress.on_training(int(trainer.max_epochs or 0))
-
-    @override
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
-    ) -> None:
-        assert trainer.train_dataloader is not None  # noqa: S101 (for the type checker)
-        size = trainer.train_dataloader.batch_sampler.batch_size
-        total = int(trainer.num_training_batches) * size
-        self.progress.on_step(trainer.current_epoch, (batch_idx + 1) * size, total)
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, LesionModule)  # noqa: S101 (for the type checker)
+        self.seconds["augment"] = pl_module.augment_seconds  # which is a part of the forward step
+        self.seconds["forward and backward"] -= pl_module.augment_seconds

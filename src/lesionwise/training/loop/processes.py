@@ -32,6 +32,14 @@ _TALKATIVE: Final = (
     *("mlflow", "alembic", "torch.utils.cpp_extension"),
 )
 
+_KNOWN_WARNINGS: Final = (
+    ".*does not have many workers.*",  # reading a memory map takes milliseconds, less than a transfer would
+    ".*no logger configured.*",  # the history has its own row for each epoch; nothing else is logged
+    ".*LeafSpec.* is deprecated.*",  # Lightning calls PyTorch in a deprecated way
+    ".*Checkpoint directory .* exists and is not empty.*",  # a resumed run finds its own folder
+    ".*noload.*loader strategy is deprecated.*",  # Alembic and SQLAlchemy, with which MLflow keeps its store
+    ".*`srun` command is available.*",  # training without it on the login node of a cluster is allowed
+)
 T = TypeVar("T")
 _DDP_OPTIONS: Final = signature(DistributedDataParallel).parameters
 _STARTERS: Final[tuple[tuple[type[ClusterEnvironment], str], ...]] = (
@@ -54,18 +62,8 @@ def quiet_lightning() -> Iterator[None]:
         logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            # Copying rows of a memory map takes milliseconds; worker processes would only add transfers.
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            # The history has its own row for each epoch; nothing else is logged.
-            warnings.filterwarnings("ignore", message=".*no logger configured.*")
-            # Lightning calls PyTorch in a way that is deprecated.
-            warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated.*")
-            # A resumed run finds its own folder, as it should.
-            warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-            # Alembic uses a deprecated option of SQLAlchemy; MLflow keeps its store with both.
-            warnings.filterwarnings("ignore", message=".*noload.*loader strategy is deprecated.*")
-            # Training without srun on the login node of a cluster is allowed.
-            warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
+            for message in _KNOWN_WARNINGS:
+                warnings.filterwarnings("ignore", message)
             yield
     finally:
         for name, logger in loggers.items():

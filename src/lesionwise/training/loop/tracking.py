@@ -1,4 +1,4 @@
-"""Experiment tracking: epochs and model of a run where a tool for comparing runs reads them.
+"""Experiment tracking: the epochs and the model of a run, in the form that tools for comparing runs read.
 
 Not here: `history.csv` (`history`), which every run has and all other commands read.
 """
@@ -26,20 +26,20 @@ _RECORD: Final = "mlflow.json"
 
 
 def verify_logger(recipe: Recipe) -> None:
-    """Make sure that the recipe's logger is installed, before anything is done."""
+    """Make sure that the recipe's logger is installed, before the work starts."""
     if recipe.logger == "mlflow":
         _verify_installed()
 
 
 def make_logger(recipe: Recipe, run: RunFolder, *, seed: int) -> Logger | None:
-    """Return the recipe's logger, which knows the recipe already, or None if it asks for none.
+    """Return the logger that a recipe asks for, with the recipe as its first record; None for no logger.
 
-    A resumed run goes on with its record in MLflow and TensorBoard; Lightning's CSV logger begins another
-    file, `version_1`.
+    A resumed run continues its record in MLflow and TensorBoard. Lightning's CSV logger starts another file,
+    `version_1`.
 
     Args:
-        run: It holds TensorBoard and CSV logs. MLflow's local store is beside it, so that runs can be
-            compared; `MLFLOW_TRACKING_URI` names another.
+        run: Folder of the TensorBoard and CSV logs. MLflow's local store is beside it, so that runs can be
+            compared; `MLFLOW_TRACKING_URI` names another store.
     """
     match recipe.logger:
         case None:
@@ -70,7 +70,7 @@ def verify_tracked(run: RunFolder) -> bool:
 
     _stay_silent()
     remedy = f"Set MLFLOW_TRACKING_URI to the store that has it, or remove {record} to leave MLflow out."
-    if not _named_store() and not (run.path.parent / _STORE).exists():  # MLflow would make an empty one
+    if not _named_store() and not (run.path.parent / _STORE).exists():  # MLflow would make an empty store
         raise RunError(f"{run.path}: is tracked in MLflow, but there is no {_STORE} beside it. {remedy}")
     try:
         with quiet_lightning():
@@ -88,7 +88,7 @@ def log_bundle(run: RunFolder, bundle: Bundle) -> None:
     The example is a drawn lesion, so that no image of the data leaves the machine.
 
     Raises:
-        RunError: If MLflow does not take the model.
+        RunError: If MLflow rejects the model.
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 (an extra)
 
@@ -97,7 +97,7 @@ def log_bundle(run: RunFolder, bundle: Bundle) -> None:
             _log(run, Engine(bundle))
     except MlflowException as error:
         raise RunError(
-            f"{bundle.path}: was written, but MLflow did not take it as the model of {run.path}: {error}"
+            f"{bundle.path}: was written, but MLflow rejected it as the model of {run.path}: {error}"
         ) from error
 
 
@@ -134,7 +134,7 @@ def _verify_installed() -> None:
 
 
 def _stay_silent() -> None:
-    """MLflow reports its use to its makers unless this is set; set "false" to allow it."""
+    """Turn off MLflow's reports of its use to its makers, unless the environment says "false"."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 

@@ -5,7 +5,7 @@ Not here: the step (`module`) and the order of a training (`fit`).
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -56,7 +56,7 @@ def make_trainer(
     run: RunFolder,
     device: str,
     precision: Precision,
-    watchers: list[Callback],
+    watchers: Sequence[Callback],
     *,
     logger: Logger | None = None,
     processes: Processes,

@@ -3,11 +3,9 @@
 Not here: which images are drawn (`sampling`). Letters: V views of an image.
 """
 
-from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from lesionwise.recipe import Recipe
 
@@ -29,18 +27,18 @@ def balanced_weights(counts: Tensor, exponent: float, *, sampling: float = 0.0) 
     return weights * drawn.sum() / (weights * drawn).sum()
 
 
-@dataclass(frozen=True)
-class Loss:
+class Loss(nn.Module):
     """Weighted cross-entropy of soft targets, with focal weighting and logit adjustment.
 
     The sum is divided by the batch size, not by the weights in the batch, so that an image of a rare class
     has the same weight in any batch.
 
+    Args:
+        counts: Number of training images of each class, shape (C,).
+
     Attributes:
         weights: Weight of each class, shape (C,).
         log_frequency: Log frequency of each class, times `logit_adjustment`, shape (C,).
-        smoothing: Probability mass that is spread over all classes.
-        focal_gamma: Exponent of (1 - p); 0 is plain cross-entropy.
 
     References:
         Lin et al. (2017), https://doi.org/10.1109/ICCV.2017.324 (focal loss)
@@ -49,31 +47,25 @@ class Loss:
 
     weights: Tensor
     log_frequency: Tensor
-    smoothing: float
-    focal_gamma: float
 
-    @classmethod
-    def of(cls, recipe: Recipe, counts: Tensor) -> "Loss":
-        """Return the loss of a recipe, from the number of training images of each class, shape (C,)."""
+    def __init__(self, recipe: Recipe, counts: Tensor) -> None:
+        super().__init__()
+        weights = balanced_weights(counts, recipe.class_weight, sampling=recipe.sampling)
         drawn = class_frequency(counts) ** (1 - recipe.sampling)
-        return cls(
-            balanced_weights(counts, recipe.class_weight, sampling=recipe.sampling),
-            recipe.logit_adjustment * (drawn / drawn.sum()).log(),
-            recipe.label_smoothing,
-            recipe.focal_gamma,
-        )
+        log_frequency = recipe.logit_adjustment * (drawn / drawn.sum()).log()
+        self.register_buffer("weights", weights, persistent=False)
+        self.register_buffer("log_frequency", log_frequency, persistent=False)
+        self.recipe = recipe
 
-    def to(self, device: torch.device) -> "Loss":
-        """Return the loss with its tensors on a device."""
-        return Loss(self.weights.to(device), self.log_frequency.to(device), self.smoothing, self.focal_gamma)
-
-    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+    @override
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of a batch. `targets`: probabilities of the classes, shape (B, C)."""
+        smoothing, focal_gamma = self.recipe.label_smoothing, self.recipe.focal_gamma
         log_prob = F.log_softmax(logits.float() + self.log_frequency, dim=1)
-        smooth = targets * (1 - self.smoothing) + self.smoothing / targets.shape[1]
+        smooth = targets * (1 - smoothing) + smoothing / targets.shape[1]
         terms = -smooth * log_prob * self.weights
-        if self.focal_gamma:
-            terms = terms * (1 - log_prob.exp()) ** self.focal_gamma
+        if focal_gamma:
+            terms = terms * (1 - log_prob.exp()) ** focal_gamma
         return terms.sum() / len(targets)
 
 

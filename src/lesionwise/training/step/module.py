@@ -55,17 +55,13 @@ class LesionModule(L.LightningModule):
         self.answer: Forward = torch.compile(network.forward) if recipe.compile else network.forward
         self.recipe = recipe
         self.seed = seed
-        self.loss = Loss.of(recipe, class_counts)
+        self.loss = Loss(recipe, class_counts)
         self.augment_seconds = 0.0
         self._losses: list[Tensor] = []
         self._hits: list[Tensor] = []
         self._trained: dict[str, Tensor | float] = {}
         self._val_logits: list[Tensor] = []
         self._val_y: list[Tensor] = []
-
-    def on_fit_start(self) -> None:
-        """Move the loss to the device of the network."""
-        self.loss = self.loss.to(self.device)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make dropout a function of seed, step, part and process, so that a resumed run is the same."""
@@ -86,7 +82,7 @@ class LesionModule(L.LightningModule):
             metadata = drop_metadata(self.metadata, dropout, **self._place, samples=batch.rows)
             metadata = metadata.repeat(self.recipe.views, 1)
         logits = self.answer(seen, metadata)
-        loss = self.loss(logits, targets)
+        loss: Tensor = self.loss(logits, targets)
         if self.recipe.consistency:
             by_view = logits.reshape(self.recipe.views, -1, logits.shape[1])
             loss = loss + self.recipe.consistency * consistency_loss(by_view)

@@ -6,7 +6,7 @@ from typing import Any
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
 
-from lesionwise.models.depth import layer_depths
+from lesionwise.models.backbones import layer_depths
 from lesionwise.models.network import Network
 from lesionwise.recipe import Recipe
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from lesionwise.bundle.moved import moved_claims
+from lesionwise.bundle.claims import moved_claims
 from lesionwise.cli.app import app
 from lesionwise.evaluation.calibration.record import TemperatureScaling
 from serve.drawn_model import calibration, describe, write_bundle

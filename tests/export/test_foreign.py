@@ -311,8 +311,8 @@ def test_what_is_refused_leaves_the_file_that_was_there(save: Save, tmp_path: Pa
         ({"outputs": 3}, "gives 3 outputs for each image; expected 7"),
         ({"outputs": 1}, "gives 1 output for each image; expected 7"),
         ({"outputs": 1000}, "gives 1,000 outputs for each image; expected 7"),
-        ({"side": "h"}, "pass --size"),
-        ({"side": -1}, "pass --size"),
+        ({"side": "h"}, "Pass the size of its training images with --size"),
+        ({"side": -1}, "Pass the size of its training images with --size"),
         ({"side": 4}, "takes images of 4x32 pixels; each side must have 8 to 4096"),
     ],
 )

@@ -31,7 +31,7 @@ def test_a_small_archive_whose_text_unpacks_to_much_is_refused(
     monkeypatch.setattr(keras_model, "_MAX_TEXT", 1 << 20, raising=False)
     path = archive_of(tmp_path, **{name: 2})
     assert path.stat().st_size < 1 << 16
-    with pytest.raises(BundleError, match=rf"holds {name}\.json of 2 MB; expected at most 1 MB"):
+    with pytest.raises(BundleError, match=rf"contains {name}\.json of 2 MB; expected at most 1 MB"):
         keras_model.read_keras(path, None)
 
 

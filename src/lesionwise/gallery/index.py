@@ -59,13 +59,10 @@ class Index:
         made.add(forms)
         return cls(faiss.serialize_index(made))
 
-    def __len__(self) -> int:
-        return int(self._index.ntotal)
-
     @property
     def shape(self) -> tuple[int, int]:
         """Number of forms, and numbers of each."""
-        return len(self), self._index.d
+        return int(self._index.ntotal), int(self._index.d)
 
     def to_bytes(self) -> NDArray[np.uint8]:
         """Return its bytes for a file."""
@@ -76,8 +73,7 @@ class Index:
         """Return the rows of forms that are likely to be the nearest to another one, at most `count`."""
         _, found = self._index.search(form[None], count)
         rows: NDArray[np.int64] = found[0]
-        inside = (rows >= 0) & (rows < len(self))  # it gives -1 where it found fewer
-        return rows[inside]
+        return rows[(rows >= 0) & (rows < self.shape[0])]  # it gives -1 where it found fewer
 
 
 def build_index(forms: NDArray[np.float32]) -> Index | None:

@@ -78,8 +78,8 @@ def known_logits(
     embedding = known_embedding(network, recipe, data, rows)
     if embedding is None:
         return None
-    metadata = data.metadata(recipe.metadata)
-    known = None if metadata is None else torch.from_numpy(metadata[rows])
+    metadata = data.metadata(recipe.metadata, rows)
+    known = None if metadata is None else torch.from_numpy(metadata)
     with torch.inference_mode():
         logits = network.eval().of_embedding(torch.from_numpy(embedding), known)
     return np.asarray(logits.double())

@@ -73,12 +73,14 @@ class TrainingData(TableData):
         """RGB values, shape (N, H, W, 3), uint8, memory-mapped."""
         return self.cache.pixels
 
-    def metadata(self, names: Sequence[MetadataName]) -> NDArray[np.float32] | None:
-        """Return the encoded metadata of each image, shape (N, M); None if there are no names."""
+    def metadata(
+        self, names: Sequence[MetadataName], rows: NDArray[np.int64] | slice = slice(None)
+    ) -> NDArray[np.float32] | None:
+        """Return the encoded metadata of some images or all, shape (N, M); None if there are no names."""
         if not names:
             return None
         columns: dict[str, list[Any]] = {name: self.dataset.table[name].tolist() for name in names}
-        return encoding_of(names).encode_table(columns, len(self.y))
+        return encoding_of(names).encode_table(columns, len(self.y))[rows]
 
     def content(self, names: Sequence[MetadataName]) -> dict[str, str | None]:
         """Return the fingerprints of the data: of the images with their table, and of the metadata."""

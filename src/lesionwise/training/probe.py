@@ -9,9 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
 
-from lesionwise.evaluation.scores.decision import accuracy_score, macro_recall_score
 from lesionwise.execution import Execution
 from lesionwise.files import atomic_path, write_text
 from lesionwise.labels import CODES
@@ -27,6 +25,7 @@ from lesionwise.training.loop.hardware import keep_memory
 from lesionwise.training.loop.history import History, StepClock
 from lesionwise.training.prepare import TrainingData
 from lesionwise.training.step.losses import balanced_weights
+from lesionwise.training.step.module import scores_of
 
 _AT_ONCE = 512  # rows that are rotated together
 
@@ -61,7 +60,11 @@ def fit_probe(
     write_text(run.path / "probe.csv", tried.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     seconds = sum(clock.seconds.values())
     pace = {"seconds": seconds, "images_per_second": clock.images / seconds}
-    scores = _scores(recipe, data, features, probe)
+    scores: dict[str, float] = {}
+    for part in ("train", "val"):
+        rows = data.rows(part)
+        logits = probe.logits(features[rows], data.metadata(recipe.metadata, rows))
+        scores |= scores_of(part, torch.from_numpy(logits), torch.from_numpy(data.y[rows]))
     History(run.history, execution.progress).add({"epoch": 0, "lr": 0.0, **pace, **scores})
     write_part_predictions(run, recipe, data, ("val", "cal"), device=execution.device)
     return clock
@@ -71,7 +74,7 @@ def _fit_layer(
     recipe: Recipe, data: TrainingData, features: NDArray[np.float32], rows: NDArray[np.int64], *, seed: int
 ) -> Probe:
     assert recipe.probe  # noqa: S101 (for the type checker)
-    y, known = data.y[rows], data.metadata(recipe.metadata)
+    y = data.y[rows]
     counts = torch.bincount(torch.from_numpy(y), minlength=len(CODES))
     weights = balanced_weights(counts, recipe.class_weight).numpy()
     return fit_layer(
@@ -79,7 +82,7 @@ def _fit_layer(
         y,
         data.group[rows],
         fitting=Fitting(recipe.probe, weights, not recipe.layers, recipe.metadata_dropout),
-        metadata=None if known is None else known[rows],
+        metadata=data.metadata(recipe.metadata, rows),
         seed=seed,
     )
 
@@ -106,19 +109,3 @@ def _put_in(network: Network, probe: Probe) -> None:
         network.head.linear.bias.copy_(torch.from_numpy(probe.bias))
         if network.metadata is not None:
             network.metadata.linear.weight.copy_(torch.from_numpy(probe.metadata_weight))
-
-
-def _scores(
-    recipe: Recipe, data: TrainingData, features: NDArray[np.float32], probe: Probe
-) -> dict[str, float]:
-    """Return the scores of the layer on train and val, as columns of the history."""
-    found = {}
-    metadata = data.metadata(recipe.metadata)
-    for part in ("train", "val"):
-        rows = data.rows(part)
-        logits = torch.from_numpy(probe.logits(features[rows], None if metadata is None else metadata[rows]))
-        y, prob = data.y[rows], logits.softmax(1).numpy()
-        found[f"{part}_loss"] = float(F.cross_entropy(logits, torch.from_numpy(y)))
-        found[f"{part}_accuracy"] = float(accuracy_score(y, prob))
-        found[f"{part}_balanced_accuracy"] = float(macro_recall_score(y, prob))
-    return found

@@ -146,13 +146,7 @@ class LesionModule(L.LightningModule):
         """
         logits, y = (self._whole_val(torch.cat(parts)) for parts in (self._val_logits, self._val_y))
         self._verify_finite(logits)
-        truth, prob = y.cpu().numpy(), logits.softmax(1).cpu().numpy()
-        scores = {
-            **self._trained,
-            "val_loss": F.cross_entropy(logits, y),
-            "val_accuracy": float(accuracy_score(truth, prob)),
-            "val_balanced_accuracy": float(macro_recall_score(truth, prob)),
-        }
+        scores = {**self._trained, **scores_of("val", logits, y)}
         self.log_dict(scores, sync_dist=True)  # means over the processes, so that all choose the same epoch
         self._val_logits.clear()
         self._val_y.clear()
@@ -190,6 +184,16 @@ class LesionModule(L.LightningModule):
                 for name, buffer in layer.named_buffers(recurse=False):
                     if name in {"running_mean", "running_var"} and not _is_held(layer):
                         buffer.copy_(self.trainer.strategy.reduce(buffer, reduce_op="mean"))
+
+
+def scores_of(part: str, logits: Tensor, y: Tensor) -> dict[str, float]:
+    """Return the scores of logits (N, C) for a part of the split, as columns of the history."""
+    truth, prob = y.cpu().numpy(), logits.softmax(1).cpu().numpy()
+    return {
+        f"{part}_loss": float(F.cross_entropy(logits, y)),
+        f"{part}_accuracy": float(accuracy_score(truth, prob)),
+        f"{part}_balanced_accuracy": float(macro_recall_score(truth, prob)),
+    }
 
 
 def _is_held(layer: nn.Module) -> bool:

@@ -68,7 +68,7 @@ def test_arrays_that_do_not_fit_the_layers_are_refused(arrays: dict[str, Any]) -
 
 
 def test_arrays_of_another_shape_are_refused() -> None:
-    with pytest.raises(BundleError, match="another shape than its layer block/dw has"):
+    with pytest.raises(BundleError, match="has weights whose shape does not fit its layer block/dw"):
         fill(build_model(keras, CONFIG), {"block/dw": [np.zeros((5, 5, 3, 1))]})
 
 

@@ -1,14 +1,16 @@
 """Comparing a bundle with the file that it was made from, on pictures, before it is written."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionwise.bundle.benchmark import draw_images
 from lesionwise.bundle.engine import Engine
-from lesionwise.data.images import fit_image
+from lesionwise.data.images import fit_image, read_image
+from lesionwise.data.phantom.diagnoses import draw_lesion
+from lesionwise.data.phantom.photograph import draw_lots_for_skin, take_photograph
 from lesionwise.errors import BundleError
 from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.export.onnx_model import ForeignModel, verify_columns
@@ -16,7 +18,7 @@ from lesionwise.labels import CODES
 
 Gives = Literal["probabilities", "logits"]
 Pixels = NDArray[np.uint8]
-_DRAWN: Final = 3
+_PHANTOMS: Final = ("mel", "bcc", "vasc")
 _COARSE: Final = 5
 _SUM_TOLERANCE: Final = 1e-3
 _TINY: Final = 1e-12
@@ -26,7 +28,15 @@ _HARDLY: Final = 0.01  # least variation of answers if the pixels reach the netw
 def trial_pictures(size: tuple[int, int]) -> Pixels:
     """Return drawn lesions and coarse noise at a height and width, shape (N, H, W, 3)."""
     coarse = np.random.default_rng(0).integers(0, 256, (_COARSE, 12, 16, 3), np.uint8)
-    return np.stack([*draw_images(size, _DRAWN), *(fit_image(picture, size) for picture in coarse)])
+    drawn = [read_image(photograph, size) for photograph in _photographs()]
+    return np.stack([*drawn, *(fit_image(picture, size) for picture in coarse)])
+
+
+@cache
+def _photographs() -> tuple[bytes, ...]:
+    rng = np.random.default_rng(0)
+    skin = draw_lots_for_skin(rng)
+    return tuple(take_photograph(draw_lesion(code, rng), skin, rng).jpeg for code in _PHANTOMS)
 
 
 def answers_of_file(

@@ -10,6 +10,7 @@ from bundle.small_model import images
 from conftest import Lesionwise, make_recipe
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import SHIPPED, read_bundle
+from lesionwise.bundle.precision import FASTEST_FIRST, computable_precisions
 from lesionwise.errors import BundleError
 from lesionwise.export.graph import Exported
 from lesionwise.export.precision import in_half
@@ -72,6 +73,9 @@ def test_a_run_is_exported_so_and_what_changes_is_counted(
     with pytest.raises(BundleError, match="and not in fp16"):
         Engine(full, precision="fp16")
     assert Engine(half).precision == "fp16"
+    faster = {name for name in FASTEST_FIRST if name in computable_precisions(half.description)}
+    assert set(half.description.precisions) == faster  # measured with the weights as they are stored
+    assert {name for name in half.description.precisions if Engine(half, precision=name)} == faster
 
 
 def test_bundles_that_ship_have_names_and_a_file_goes_first(

@@ -101,7 +101,7 @@ def with_precisions(full: Engine, graph: bytes, run: RunFolder, member: RunFolde
     never chooses a format that was not measured.
 
     Args:
-        full: The bundle in fp32.
+        full: The bundle, which computes in fp32.
         graph: Its ONNX file, without a description.
         member: A run that knows the data folder.
     """
@@ -130,10 +130,11 @@ def in_precision(
     """Return a bundle with another default format, not written yet.
 
     It keeps the calibration of fp32. Its scores on `val` are computed again. The scores on `test` belong to
-    another file and are left out, because an export does not read `test`.
+    another file and are left out, because an export does not read `test`. With weights in fp16, it states
+    what the faster formats change in these weights.
 
     Args:
-        full: As `with_precisions` returns it.
+        full: The bundle in fp32; for bf16 and int8 as `with_precisions` returns it.
 
     Raises:
         BundleError: If the format has no use for this model.
@@ -159,9 +160,10 @@ def in_precision(
         prob, logits = found.probabilities.astype(float), found.logits.astype(float)
         predictions = replace(val.predictions, y_prob=prob, logits=logits)
         scores["val"] = scores_of(predictions, str(run.predictions("val")))
-    return assemble(
+    bundle = assemble(
         graph, description.model_copy(update={"precision_check": check, "scores": scores}), full.path
     )
+    return with_precisions(Engine(bundle), graph, run, member) if precision == "fp16" else bundle
 
 
 def measure_ranges(graph: bytes, images: RunImages) -> dict[str, tuple[float, float]]:

@@ -138,7 +138,8 @@ def export_run(
     stages.begin("comparing its answers with those of the run")
     verify_as_predicted(engine, run, runs)
     stages.begin("measuring what bf16 and int8 change")
-    bundle = with_precisions(engine, exported.content, run, runs[0])
+    if precision != "fp16":  # else with those weights, below
+        bundle = with_precisions(engine, exported.content, run, runs[0])
     if precision != "fp32":
         stages.begin(f"measuring the bundle in {precision}")
         bundle = in_precision(bundle, exported.content, run, runs[0], precision)

@@ -8,7 +8,9 @@ stream all cores compute one batch, as `load_model(…).predict` does.
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 from time import perf_counter, process_time
+from typing import Any
 
 import numpy as np
 
@@ -17,18 +19,30 @@ from lesionwise import load_model
 SECONDS = 6
 
 
-def pace(path: str, threads: int, streams: int, batch: int, seconds: float = SECONDS) -> tuple[float, float]:
-    """Return the images per second of wall time and of processor time."""
-    engine = load_model(path, threads=threads, streams=streams)
+def pace(
+    path: str, threads: int, streams: int, batch: int, seconds: float = SECONDS, **settings: Any
+) -> tuple[float, float]:
+    """Return the images per second of wall time and of processor time.
+
+    Args:
+        settings: `pictures`, files whose images are computed in turn instead of noise; the rest for
+            `load_model`, such as `precision`.
+    """
+    pictures = settings.pop("pictures", ())
+    engine = load_model(path, threads=threads, streams=streams, **settings)
     height, width = engine.description.input.size
-    images = np.random.default_rng(0).integers(0, 255, (batch, height, width, 3), dtype=np.uint8)
+    if pictures:
+        images = np.stack([engine.read(file) for file in pictures])
+    else:
+        images = np.random.default_rng(0).integers(0, 255, (batch, height, width, 3), dtype=np.uint8)
+    batches = [images[first : first + batch] for first in range(0, len(images) - batch + 1, batch)]
 
     def run(until: float) -> int:
-        done = 0
-        while perf_counter() < until:
-            engine.run(images)
-            done += batch
-        return done
+        for done, one in enumerate(cycle(batches)):
+            if perf_counter() >= until:
+                break
+            engine.run(one)
+        return done * batch
 
     with ThreadPoolExecutor(streams) as callers:
         list(callers.map(run, [perf_counter() + 0.5] * streams))

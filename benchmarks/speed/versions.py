@@ -1,11 +1,12 @@
 """Two checkouts of this package in turn: images per second from decoded images, and `predict` over files.
 
-    python benchmarks/speed/versions.py EARLIER NOW IMAGES [ROUNDS]
+    python benchmarks/speed/versions.py EARLIER NOW IMAGES [PRECISION]
 
 EARLIER and NOW are checkouts with the models that they include, IMAGES is a folder of pictures. Each
-measurement has a process of its own that reads one checkout's code and model; the two alternate. From decoded
-images, as many threads as cores call the engine with batches, as `predict` does. Printed are medians by wall
-time and the best by processor time, and what NOW has of EARLIER.
+measurement has a process of its own that reads one checkout's code and model; the two alternate. NOW computes
+in PRECISION, by default fp32, as EARLIER does. From decoded images, as many threads as cores call the engine
+with batches, as `predict` does. Printed are medians by wall time and the best by processor time, and what NOW
+has of EARLIER.
 """
 
 import os
@@ -22,19 +23,21 @@ MODELS = ("best", "larger")
 BATCHES = (1, 8, 32)
 SECONDS = 4
 ROUNDS = 3
+READ = 256  # images that are decoded once
 
 
-def decoded(model: str, batch: int) -> tuple[float, float]:
+def decoded(model: str, images: str, precision: str, batch: str) -> tuple[float, float]:
     """Return the images per second of wall time and of processor time, in this process."""
-    cores = len(os.sched_getaffinity(0))
-    return pace(model, cores, cores, batch, SECONDS)
+    cores, pictures = len(os.sched_getaffinity(0)), sorted(Path(images).iterdir())[:READ]
+    return pace(model, cores, cores, int(batch), SECONDS, pictures=pictures, precision=precision)
 
 
-def predict(model: str, images: str) -> tuple[float, float]:
+def predict(model: str, images: str, precision: str) -> tuple[float, float]:
     """Return the files per second of wall time and of processor time of the whole command."""
     count = sum(1 for _ in Path(images).iterdir())
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "lesionwise", "predict", images, "--model", model, "--quiet"]
+        command += ["--precision", precision]
         wall, before = perf_counter(), os.times()
         subprocess.run([*command, "--out", f"{out}/p.csv"], check=True, capture_output=True)
         after = os.times()
@@ -42,36 +45,41 @@ def predict(model: str, images: str) -> tuple[float, float]:
     return count / (perf_counter() - wall), count / processor
 
 
-def ask(checkout: str, job: list[str]) -> list[float]:
+def ask(checkout: str, way: str, model: str, settings: list[str]) -> list[float]:
     """Return what a process prints that imports the package from a checkout."""
     source = Path(checkout) / "src"
-    model = source / "lesionwise" / "weights" / f"{job[1]}.onnx"
+    bundle = source / "lesionwise" / "weights" / f"{model}.onnx"
     printed = subprocess.run(
-        [sys.executable, __file__, job[0], str(model), *job[2:]],
+        [sys.executable, __file__, way, str(bundle), *settings],
         check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(source)},
     ).stdout  # fmt: skip
     return [float(number) for number in printed.split()]
 
 
-def main(earlier: str, now: str, images: str, rounds: str = str(ROUNDS)) -> None:
+def main(earlier: str, now: str, images: str, precision: str = "fp32") -> None:
     """Print a table of all measurements."""
-    jobs = [["decoded", model, str(batch)] for model in MODELS for batch in BATCHES]
-    jobs += [["files", model, images] for model in MODELS]
+    jobs = [("decoded", model, [str(batch)]) for model in MODELS for batch in BATCHES]
+    jobs += [("files", model, []) for model in MODELS]
     print("| measurement | model | earlier, images/s | now, images/s | ratio | ratio of processor time |")
     print("|---|---|---|---|---|---|")
-    for job in jobs:
-        found = [[ask(checkout, job) for checkout in (earlier, now)] for _ in range(int(rounds))]
+    for way, model, rest in jobs:
+        found = [
+            [
+                ask(side, way, model, [images, own, *rest])
+                for side, own in ((earlier, "fp32"), (now, precision))
+            ]
+            for _ in range(ROUNDS)
+        ]
         walls = [statistics.median(each[side][0] for each in found) for side in (0, 1)]
         processors = [max(each[side][1] for each in found) for side in (0, 1)]
-        what = f"decoded, batches of {job[2]}" if job[0] == "decoded" else "predict, files"
+        what = f"decoded, batches of {rest[0]}" if rest else "predict, files"
         ratios = f"{walls[1] / walls[0]:.2f} | {processors[1] / processors[0]:.2f}"
-        print(f"| {what} | {job[1]} | {walls[0]:.1f} | {walls[1]:.1f} | {ratios} |", flush=True)
+        print(f"| {what} | {model} | {walls[0]:.1f} | {walls[1]:.1f} | {ratios} |", flush=True)
 
 
 if __name__ == "__main__":
-    if sys.argv[1] in {"decoded", "files"}:
-        print(
-            *(decoded(sys.argv[2], int(sys.argv[3])) if sys.argv[1] == "decoded" else predict(*sys.argv[2:4]))
-        )
+    ways = {"decoded": decoded, "files": predict}
+    if sys.argv[1] in ways:
+        print(*ways[sys.argv[1]](*sys.argv[2:]))
     else:
         main(*sys.argv[1:])

@@ -7,29 +7,39 @@ stream all cores compute one batch, as `load_model(…).predict` does.
 """
 
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
+from pathlib import Path
 from time import perf_counter, process_time
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lesionwise import load_model
 
+if TYPE_CHECKING:
+    from lesionwise.bundle.precision import Wished
+
 SECONDS = 6
 
 
 def pace(
-    path: str, threads: int, streams: int, batch: int, seconds: float = SECONDS, **settings: Any
+    path: str,
+    threads: int,
+    streams: int,
+    batch: int,
+    seconds: float = SECONDS,
+    *,
+    pictures: Sequence[Path] = (),
+    precision: "Wished | None" = None,
 ) -> tuple[float, float]:
     """Return the images per second of wall time and of processor time.
 
     Args:
-        settings: `pictures`, files whose images are computed in turn instead of noise; the rest for
-            `load_model`, such as `precision`.
+        pictures: Files whose images are computed in turn; without any, noise is.
     """
-    pictures = settings.pop("pictures", ())
-    engine = load_model(path, threads=threads, streams=streams, **settings)
+    engine = load_model(path, threads=threads, streams=streams, precision=precision)
     height, width = engine.description.input.size
     if pictures:
         images = np.stack([engine.read(file) for file in pictures])
@@ -38,11 +48,11 @@ def pace(
     batches = [images[first : first + batch] for first in range(0, len(images) - batch + 1, batch)]
 
     def run(until: float) -> int:
-        for done, one in enumerate(cycle(batches)):
-            if perf_counter() >= until:
-                break
-            engine.run(one)
-        return done * batch
+        done, each = 0, cycle(batches)
+        while perf_counter() < until:
+            engine.run(next(each))
+            done += batch
+        return done
 
     with ThreadPoolExecutor(streams) as callers:
         list(callers.map(run, [perf_counter() + 0.5] * streams))

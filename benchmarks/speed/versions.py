@@ -16,8 +16,12 @@ import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from engine_speed import pace
+
+if TYPE_CHECKING:
+    from lesionwise.bundle.precision import Wished
 
 MODELS = ("best", "larger")
 BATCHES = (1, 8, 32)
@@ -26,7 +30,7 @@ ROUNDS = 3
 READ = 256  # images that are decoded once
 
 
-def decoded(model: str, images: str, precision: str, batch: str) -> tuple[float, float]:
+def decoded(model: str, images: str, precision: "Wished", batch: str) -> tuple[float, float]:
     """Return the images per second of wall time and of processor time, in this process."""
     cores, pictures = len(os.sched_getaffinity(0)), sorted(Path(images).iterdir())[:READ]
     return pace(model, cores, cores, int(batch), SECONDS, pictures=pictures, precision=precision)

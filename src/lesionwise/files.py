@@ -73,10 +73,19 @@ def walk_files(folder: Path, on_denied: Callable[[OSError], None] | None = None)
 
     Linked folders are followed. A folder that is met again, as in a loop of links, is passed over, and so are
     hidden files and folders, such as `.ipynb_checkpoints`.
+
+    Args:
+        on_denied: Is called with the error of each folder that cannot be read, also because it vanished.
     """
     met: set[tuple[int, int]] = set()
     for parent, subfolders, names in os.walk(folder, onerror=on_denied, followlinks=True):
-        found = os.stat(parent)  # noqa: PTH116 (os.walk gives text)
+        try:
+            found = os.stat(parent)  # noqa: PTH116 (os.walk gives text)
+        except OSError as error:  # it vanished after it was listed
+            subfolders.clear()
+            if on_denied:
+                on_denied(error)
+            continue
         place = found.st_dev, found.st_ino
         if place in met:
             subfolders.clear()

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import NotedProgress, WriteKaggle
 from lesionwise.data import cache as cache_module
-from lesionwise.data.cache import open_cache
+from lesionwise.data.cache import data_fingerprint, open_cache
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.data.images import Pixels, read_image
 from lesionwise.errors import DataError, FindingsError
@@ -94,6 +94,16 @@ def test_unreadable_images_are_all_named_and_the_rest_is_kept(
     mended = open_cache(dataset, SIZE)
     assert len(decoded) == 32  # the two chunks with a damaged image
     assert np.array_equal(mended.pixels[40], read_image(dataset.paths[40], SIZE))
+
+
+def test_an_unreadable_image_is_named_where_only_the_fingerprint_is_wanted(
+    tmp_path: Path, write_kaggle: WriteKaggle
+) -> None:
+    dataset = read_dataset(write_kaggle(tmp_path / "a", lesions=1))
+    dataset.paths[3].unlink()
+    dataset.paths[3].mkdir()
+    with pytest.raises(DataError, match=f"a: {dataset.table['image_id'][3]} is not a regular file"):
+        data_fingerprint(dataset, SIZE)
 
 
 def test_progress_ends_at_the_number_of_images(drawn: Dataset) -> None:

@@ -1,6 +1,7 @@
 """Folders as people have them: each is read, split, checked and scored as the same lesions."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from conftest import Lesionwise
 from data import held
 from lesionwise.data.dataset import read_dataset
 from lesionwise.data.known_lesions import known_lesions
-from lesionwise.data.layouts import read_listing
+from lesionwise.data.layouts import is_data_folder, read_listing
 from lesionwise.data.layouts.isic import part_folder
 from lesionwise.data.merging import merge_folders
 from lesionwise.diagnoses import add_diagnoses
@@ -22,6 +23,7 @@ from lesionwise.labels import CODES
 from lesionwise.split.assign import make_split
 from lesionwise.split.groups import lesion_groups
 from lesionwise.split.split_file import verify_split
+from lesionwise.tables import find_tables
 
 SAME = [name for name in held.HELD if name != "DermaMNIST"]
 LEFT_OUT = {
@@ -113,6 +115,48 @@ def test_parts_of_a_challenge_are_paired_and_chosen(tmp_path: Path) -> None:
     assert training.table["image_id"].tolist() == held.rows()["image_id"].tolist()
     with pytest.raises(DataError, match="expected --part to name one of"):
         part_folder(tmp_path, "validation")
+
+
+@pytest.mark.parametrize("above", ["", "archive"])
+def test_the_table_of_a_part_may_lie_in_a_folder_of_its_own_name(tmp_path: Path, above: str) -> None:
+    held.isic_2019(tmp_path / above / "rest")
+    held.isic_2018(tmp_path / above)  # which has such a folder
+    part = "ISIC2018_Task3_Training"
+    path = part_folder(tmp_path, "2018")
+    assert path == tmp_path / above / part
+    assert read_dataset(path).table["image_id"].tolist() == held.rows()["image_id"].tolist()
+    rest = part_folder(tmp_path, "2019")
+    assert rest == tmp_path / above / "rest" / "ISIC_2019_Training"
+    assert len(read_dataset(rest).table) == len(held.rows())
+
+
+def test_a_missing_data_folder_is_found_missing_without_a_walk_through_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lesionwise: Lesionwise
+) -> None:
+    held.isic_2018(tmp_path / "other")
+    (tmp_path / "gone_old").mkdir()
+    (tmp_path / "gone_GroundTruth.txt").write_text("notes")
+    monkeypatch.setattr("os.walk", lambda folder, **_: pytest.fail(f"walked {folder}"))
+    gone = tmp_path / "gone"
+    assert not is_data_folder(gone)
+    assert not is_data_folder(tmp_path / "ISIC2018_Task3_Training")
+    with pytest.raises(DataError, match="gone: expected a data folder but found none"):
+        read_dataset(gone)
+    assert "gone: expected a data folder but found none" in lesionwise("data", "audit", gone).err
+
+
+def test_a_folder_that_vanishes_while_tables_are_sought_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held.archive(tmp_path)
+    (tmp_path / "passing").mkdir()
+
+    def find_late(folder: Path) -> list[Path]:
+        shutil.rmtree(tmp_path / "passing", ignore_errors=True)
+        return find_tables(folder)
+
+    monkeypatch.setattr("lesionwise.data.layouts.forms.find_tables", find_late)
+    assert len(read_dataset(tmp_path).table) == len(held.rows())
 
 
 def test_linked_folders_are_followed_and_loops_end(tmp_path: Path) -> None:

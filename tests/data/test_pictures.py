@@ -1,11 +1,15 @@
 import os
+import shutil
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lesionwise.data.pictures import find_pictures
 from lesionwise.errors import DataError, ImageError
+from lesionwise.files import walk_files
 
 
 @pytest.fixture
@@ -24,6 +28,30 @@ def ids(*places: object) -> list[str]:
 def test_a_folder_gives_its_images_and_those_below_by_the_names_of_their_files(folder: Path) -> None:
     assert ids(folder) == ["a", "b", "c"]
     assert [picture.read() for picture in find_pictures([str(folder)])] == [b"a.PNG", b"b.jpg", b"sub/c.webp"]
+
+
+def test_a_folder_that_vanishes_while_it_is_walked_is_named_and_the_rest_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = os.walk
+
+    def walk_late(*args: Any, **options: Any) -> Iterator[tuple[str, list[str], list[str]]]:
+        for parent, *names in walk(*args, **options):
+            if parent == str(folder / "sub"):
+                shutil.rmtree(parent)  # after it was listed
+            yield parent, *names
+
+    (folder / "sub" / "deeper").mkdir()
+    (folder / "tail").mkdir()
+    (folder / "tail" / "d.jpg").write_bytes(b"d")
+    found = find_pictures([str(folder)])
+    monkeypatch.setattr(os, "walk", walk_late)
+    pictures = list(found)
+    assert [picture.image_id for picture in pictures] == ["a", "b", "d", "sub"]
+    with pytest.raises(ImageError, match="is a folder that cannot be read: No such file or directory"):
+        pictures[-1].read()
+    (folder / "sub").mkdir()
+    assert [path.name for path in walk_files(folder)] == ["a.PNG", "b.jpg", "d.jpg"]
 
 
 def test_a_file_is_taken_whatever_its_name_and_a_pattern_is_expanded(folder: Path) -> None:

@@ -32,8 +32,11 @@ def test_the_predicted_images_are_described_in_their_order(run: RunFolder, drawn
     assert missing == ""
 
 
-def test_data_that_is_gone_is_named(run: RunFolder, tmp_path: Path) -> None:
+def test_data_that_is_gone_is_named_without_a_walk_through_other_folders(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.rmtree(tmp_path / "data")
+    monkeypatch.setattr("os.walk", lambda folder, **_: pytest.fail(f"walked {folder}"))
     assert about_part(run, "val") == (
         None,
         f"{tmp_path / 'data'}: The data folder is no longer where it was. No subgroups are scored.",

@@ -117,7 +117,7 @@ def data_fingerprint(
     hashes = builder.noted_hashes()
     if len(hashes) < len(builder.paths):
         with ThreadPoolExecutor(builder.workers) as pool:
-            hashes = list(pool.map(lambda path: sha256(read_content(path)).hexdigest(), builder.paths))
+            hashes = list(pool.map(builder.hash_file, builder.ids, builder.paths))
     return builder.fingerprint(hashes)
 
 
@@ -135,12 +135,13 @@ class _Builder:
         self, dataset: Dataset, size: tuple[int, int], steps: tuple[str, ...], execution: Execution
     ) -> None:
         self.dataset = dataset
+        self.ids = dataset.table["image_id"].tolist()
         self.paths = dataset.paths
         self.size = size
         self.steps = steps
         self.workers = execution.workers or usable_cores()
         key = sha256(f"{image_rule(steps)} {size} {CHUNK} {_FORMAT}".encode())
-        for image_id, path in zip(dataset.table["image_id"], self.paths, strict=True):
+        for image_id, path in zip(self.ids, self.paths, strict=True):
             status = path.stat()
             key.update(f"\n{image_id} {status.st_size} {status.st_mtime_ns}".encode())
         name = f"{key.hexdigest()[:16]}-{size[0]}x{size[1]}"
@@ -205,6 +206,12 @@ class _Builder:
         """Return the SHA-256 of each file as far as it was noted, in the order of rows."""
         return [value for _, chunk in sorted(self.read_journal().items()) for value in chunk.hashes]
 
+    def hash_file(self, image_id: str, path: Path) -> str:
+        try:
+            return sha256(read_content(path)).hexdigest()
+        except ImageError as error:
+            raise DataError(f"{self.dataset.folder}: {image_id} {error}.") from error
+
     def fingerprint(self, hashes: list[str]) -> str:
         rows = self.dataset.table[["image_id", "lesion_id", "dx"]].itertuples(index=False)
         lines = (f"{' '.join(row)} {value}\n" for row, value in zip(rows, hashes, strict=True))
@@ -253,12 +260,13 @@ class _Builder:
         # Writing costs a quarter of what faulting in the pages of a memory map does.
         with blamed_on(self.part), self.part.open("r+b") as file:
             file.seek(offset + start * row_bytes)
-            for path in self.paths[start : start + CHUNK]:
+            rows = slice(start, start + CHUNK)
+            for image_id, path in zip(self.ids[rows], self.paths[rows], strict=True):
                 try:
                     content = read_content(path)
                     pixels = read_image(content, self.size, steps=self.steps)
                 except ImageError as error:
-                    faults[path.stem] = str(error)
+                    faults[image_id] = str(error)
                     file.seek(row_bytes, os.SEEK_CUR)
                 else:
                     file.write(pixels.data)

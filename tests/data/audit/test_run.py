@@ -7,14 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from conftest import WriteKaggle
+from data import held
 from lesionwise.data.audit.page import write_audit
-from lesionwise.data.audit.run import Audit, audit_folder
+from lesionwise.data.audit.run import SIZE, Audit, audit_folder
+from lesionwise.data.cache import open_cache
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.data.findings import Finding
+from lesionwise.data.merging import merge_folders
 from lesionwise.errors import DataError, FindingsError
 
 
@@ -110,6 +115,63 @@ def test_a_folder_of_which_no_image_can_be_read_is_reported(
     audit = audit_folder(folder)
     assert len(codes(audit)["D007"].ids) == 10
     assert audit.images == 0
+
+
+def test_a_damaged_image_of_a_parquet_file_is_named_by_its_id(tmp_path: Path) -> None:
+    path = held.parquet(tmp_path)
+    table = parquet.read_table(path)
+    images = table["image"].to_pylist()
+    for row in (3, 50):
+        images[row]["bytes"] = images[row]["bytes"][:200]
+    parquet.write_table(table.set_column(0, "image", pa.array(images)), path)
+    verify_named(tmp_path, {held.rows()["image_id"][row] for row in (3, 50)})
+
+
+@pytest.mark.parametrize("layout", ["DermaMNIST", "hmnist"])
+def test_a_damaged_image_of_packed_pixels_is_named_by_its_id(tmp_path: Path, layout: str) -> None:
+    if layout == "hmnist":
+        names = ["L1", "L2", "L3"]
+        rows = "".join(f"{name},{name}-a,mel,histo,50,male,back\n" for name in names)
+        header = "lesion_id,image_id,dx,dx_type,age,sex,localization\n"
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "HAM10000_metadata.csv").write_text(header + rows)
+        pixels = pd.DataFrame(np.arange(3 * 192).reshape(3, 192) % 256)
+        pixels.columns = pd.Index([f"pixel{number:04d}" for number in range(192)])
+        pixels.assign(label=6).to_csv(tmp_path / "data" / "hmnist_8_8_RGB.csv", index=False)
+    else:
+        held.dermamnist(tmp_path / "data")
+    dataset = read_dataset(tmp_path / "data")
+    content = dataset.paths[1].read_bytes()
+    dataset.paths[1].write_bytes(content[: len(content) // 2])
+    verify_named(tmp_path / "data", {dataset.table["image_id"][1]})
+    dataset.paths[1].write_bytes(content)
+
+
+def test_a_damaged_image_whose_file_has_another_name_is_named_by_its_id(
+    tmp_path: Path, write_kaggle: WriteKaggle
+) -> None:
+    for name in ("a", "b"):
+        write_kaggle(tmp_path / name, lesions=1)
+    merged = merge_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "all")
+    table = pd.read_csv(merged.path)
+    chosen = table.iloc[[2]]
+    Path(chosen["path"].item()).rename(tmp_path / "b" / "photo.jpg")
+    (tmp_path / "b" / "photo.jpg").write_bytes(b"")
+    table.loc[2, "path"] = str(tmp_path / "b" / "photo.jpg")
+    table.to_csv(merged.path, index=False)
+    verify_named(tmp_path / "all", set(chosen["image_id"]))
+
+
+def verify_named(folder: Path, names: set[str]) -> None:
+    """Make sure that an audit goes through and names these images alone as damaged."""
+    whole = len(read_dataset(folder).table)
+    audit = audit_folder(folder)
+    finding = codes(audit)["D007"]
+    assert set(finding.ids) == names
+    assert all(f"{name} " in finding.message for name in names)
+    assert audit.images == whole - len(names)
+    with pytest.raises(FindingsError, match=min(names)):
+        open_cache(read_dataset(folder), SIZE)
 
 
 def test_no_data_folder_at_all_is_wrong_use(tmp_path: Path) -> None:

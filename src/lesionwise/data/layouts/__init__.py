@@ -13,7 +13,7 @@ from typing import Final
 from lesionwise.data.layouts.folders import read_class_folders, read_ph2
 from lesionwise.data.layouts.forms import read_form, read_merged, unreadable_tables
 from lesionwise.data.layouts.ham10000 import read_hmnist, read_images_alone, read_kaggle
-from lesionwise.data.layouts.isic import challenge_parts, read_isic
+from lesionwise.data.layouts.isic import is_part, read_isic
 from lesionwise.data.layouts.listing import PLACE, Listing, add_lesions, note_unread
 from lesionwise.data.layouts.packed import read_dermamnist, read_parquet, refuse_hdf5
 from lesionwise.diagnoses import code_of
@@ -76,7 +76,7 @@ def real_folder(folder: Path) -> Path:
 
 def is_data_folder(folder: Path) -> bool:
     """Return whether a path is a folder, or stands for one part of a challenge in a folder."""
-    return folder.is_dir() or (folder.parent.is_dir() and folder.name in challenge_parts(folder.parent))
+    return folder.is_dir() or is_part(folder)
 
 
 def _with_inert_names(listing: Listing) -> Listing:

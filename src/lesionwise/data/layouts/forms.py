@@ -11,6 +11,7 @@ References:
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -188,9 +189,10 @@ def listing_of(
 def _tables(folder: Path) -> Iterator[Path]:
     inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     for place in (folder, *inside):
-        for path in find_tables(place):
-            if path.name != "lesions.csv" and not path.name.startswith("hmnist_"):
-                yield path
+        with suppress(FileNotFoundError):  # it vanished after it was listed
+            for path in find_tables(place):
+                if path.name != "lesions.csv" and not path.name.startswith("hmnist_"):
+                    yield path
 
 
 def unreadable_tables(folder: Path) -> list[str]:

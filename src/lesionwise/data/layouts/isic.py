@@ -6,6 +6,7 @@ A part is named by the start of its file names: `ISIC2018_Task3_Training` of
 `ISIC2018_Task3_Training_GroundTruth.csv`, `…_Input/`, `…_Metadata.csv` and `…_LesionGroupings.csv`.
 """
 
+from glob import escape
 from pathlib import Path
 from typing import Final
 
@@ -42,12 +43,26 @@ def challenge_parts(folder: Path) -> dict[str, list[Path]]:
     return parts
 
 
+def is_part(path: Path) -> bool:
+    """Return whether a path stands for one part of a challenge.
+
+    Its table lies beside the path, or in a folder there that is named like the table. No other folder is
+    looked into: where data is gone, the rest may be a whole disk.
+    """
+    return any(
+        path.name in challenge_parts(place) if place.is_dir() else place.suffix.lower() in SUFFIXES
+        for place in path.parent.glob(f"{escape(path.name)}{_TRUTH}*")
+    )
+
+
 def part_folder(folder: Path, part: str) -> Path:
-    """Return the path that stands for a part of a folder, by its name or a piece of it, in any case."""
+    """Return the path that stands for a part below a folder, by its name or a piece of it, in any case."""
     parts = challenge_parts(folder)
     fitting = [name for name in parts if part.lower() in name.lower()]
     if part in parts or len(fitting) == 1:
-        return folder / (part if part in parts else fitting[0])
+        name = part if part in parts else fitting[0]
+        above = parts[name][0].parents
+        return next(at for at in above if at == folder or not at.name.startswith(f"{name}{_TRUTH}")) / name
     raise DataError(
         f"{folder}: expected --part to name one of its parts ({listed(sorted(parts)) or 'none'}) but got "
         f"{part}."

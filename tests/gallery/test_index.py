@@ -98,7 +98,7 @@ def test_an_index_of_other_embeddings_or_a_damaged_one_is_refused(indexed: Galle
     for wrong in (other, arrays["index"][:-100], np.zeros(100, np.uint8), arrays["index"][:0]):
         path = tmp_path / "wrong.safetensors"
         write_arrays(path, {**arrays, "index": wrong}, record)
-        with pytest.raises(DataError, match=r"wrong.safetensors: is no gallery"):
+        with pytest.raises(DataError, match=r"wrong.safetensors: is not a gallery"):
             load_gallery(path)
 
 

@@ -205,8 +205,12 @@ def test_what_a_bundle_never_has_is_refused_before_a_runtime_sees_it(
         open_content(seal(model.SerializeToString(), describe()))
 
 
-def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    for path, reason in ((tmp_path / "none.onnx", "there is no such file"), (tmp_path, "this is a folder")):
+def test_a_missing_file_a_folder_and_a_device_are_refused(tmp_path: Path) -> None:
+    for path, reason in (
+        (tmp_path / "none.onnx", "there is no such file"),
+        (tmp_path, "this is a folder"),
+        (Path("/dev/null"), "this is a device or a pipe"),
+    ):
         with pytest.raises(BundleError, match=f"expected a bundle.*{reason}"):
             read_bundle(path)
 

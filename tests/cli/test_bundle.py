@@ -143,3 +143,21 @@ def test_show_states_what_each_precision_changes_and_what_auto_makes_of_it(
         "the likeliest diagnosis of 60 of 869 images of cal changed (with decisions and sets: 4), "
         "balanced accuracy by -0.0012: too much for auto" in shown
     )
+
+
+def test_show_states_that_a_precision_is_too_slow_and_what_a_file_of_fewer_bits_computes_again(
+    lesionwise: Lesionwise, make_bundle: MakeBundle
+) -> None:
+    slow = PrecisionCheck(
+        images=869, changed=4, largest_difference=0.01, top_changed=2, balanced_accuracy_change=0.0,
+        margin=0.426, computed_again=134, pace=1.05,
+    )  # fmt: skip
+    shown = " ".join(lesionwise("bundle", "show", make_bundle(precisions={"bf16": slow}).path).out.split())
+    assert "too slow for auto; 1.05 times the pace of fp32; 134 near a tie" in shown
+    assert "may choose it" not in shown
+    bundle = make_bundle(precision="bf16", precision_check=slow)
+    shown = " ".join(lesionwise("bundle", "show", bundle.path).out.split())
+    assert (
+        "bf16 (4 of 869 decisions on cal changed; 134 near a tie (within 0.426) computed again in fp32)"
+        in shown
+    )

@@ -323,6 +323,20 @@ def test_mirror_images_that_the_model_averages_itself_are_not_computed_again(
     np.testing.assert_array_equal(seen[1], seen[0][:, ::-1, ::-1])
 
 
+@pytest.mark.parametrize("inside", [1, 2, 4])
+@pytest.mark.parametrize("size", [(6, 6), (4, 6)])
+def test_views_outside_and_inside_a_model_are_together_all_views_once(
+    inside: int, size: tuple[int, int]
+) -> None:
+    pixels = np.arange(size[0] * size[1] * 3, dtype=np.uint8).reshape(1, *size, 3)
+    together: list[bytes] = []
+    for outer in views(pixels, inside=inside):
+        mirrored = [outer, outer[:, :, ::-1], outer[:, ::-1], outer[:, ::-1, ::-1]]  # as in `models.network`
+        together += [view.tobytes() for view in mirrored[:inside]]
+    assert sorted(together) == sorted(view.tobytes() for view in views(pixels))
+    assert len(set(together)) == len(together)
+
+
 def test_views_that_the_model_averages_itself_are_refused(
     engine: Engine, folder: Path, tmp_path: Path
 ) -> None:

@@ -73,7 +73,8 @@ def read_bundle(path: str | Path | None = None) -> Bundle:
     path = fetch(str(path)) if str(path).startswith(PREFIX) else Path(path)
     verify_bundle_path(path)
     if not path.is_file():
-        raise BundleError(f"{path}: expected a bundle, which is one file, but this is a folder.")
+        found = "a folder" if path.is_dir() else "a device or a pipe"
+        raise BundleError(f"{path}: expected a bundle, which is one file, but this is {found}.")
     if path.stat().st_size > MAX_BYTES:
         raise BundleError(f"{path}: is larger than {MAX_BYTES >> 20} MB, the most that a bundle may have.")
     try:

@@ -1,8 +1,8 @@
 """The number format in which a bundle is computed: which formats it offers, and which one is chosen.
 
 Fewer bits change few answers, and nearly all of these are near a tie. Therefore an image whose two largest
-probabilities are nearer than a margin is computed again in fp32. This is one image in seven, and leaves a
-tenth of the changes.
+probabilities are nearer than a margin is computed again in fp32. For `best`, this is one image in six or
+seven, and leaves a tenth of the changes.
 
 Here: formats by bundle, runtime and processor, and computing again. Not here: measuring the margin and what a
 format changes (`lesionwise.export.precision`), and the graph in eight bits (`int8`).

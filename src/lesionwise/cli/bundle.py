@@ -17,7 +17,7 @@ from lesionwise.errors import require
 from lesionwise.wording import counted
 
 if TYPE_CHECKING:
-    from lesionwise.bundle.description import Description
+    from lesionwise.bundle.description import Description, PrecisionCheck
     from lesionwise.bundle.load import Bundle
     from lesionwise.evaluation.calibration.record import Calibration
     from lesionwise.predict.check import ClaimCheck
@@ -178,7 +178,11 @@ def _facts(bundle: "Bundle") -> dict[str, str]:
         "image": reading,
         "outputs": ", ".join(description.outputs),
         "precision": description.precision
-        + (f" ({check.changed:,} of {counted(check.images, 'decision')} on cal changed)" if check else ""),
+        + (
+            f" ({check.changed:,} of {counted(check.images, 'decision')} on cal changed{_near_ties(check)})"
+            if check
+            else ""
+        ),
         **_precision_facts(description),
         **_calibration_facts(description.calibration),
     }
@@ -197,17 +201,21 @@ def _precision_facts(description: "Description") -> dict[str, str]:
         change = check.balanced_accuracy_change or 0
         auto = "auto may choose it" if keeps_promise(check) else "too much for auto"
         if check.pace is not None:
-            auto += f"; {check.pace:.2f} times the pace of fp32" + " (too little)" * (check.pace < LEAST_GAIN)
-        if check.margin is not None:
-            auto += (
-                f"; {check.computed_again:,} near a tie (within {check.margin:.3f}) computed again in fp32"
-            )
+            if keeps_promise(check) and check.pace < LEAST_GAIN:
+                auto = "too slow for auto"
+            auto += f"; {check.pace:.2f} times the pace of fp32"
         found[f"in {name}"] = (
             f"the likeliest diagnosis of {check.top_changed:,} of {counted(check.images, 'image')} of cal "
             f"changed (with decisions and sets: {check.changed:,}), "
-            f"balanced accuracy by {change:+.4f}: {auto}"
+            f"balanced accuracy by {change:+.4f}: {auto}{_near_ties(check)}"
         )
     return found
+
+
+def _near_ties(check: "PrecisionCheck") -> str:
+    if check.margin is None:
+        return ""
+    return f"; {check.computed_again or 0:,} near a tie (within {check.margin:.3f}) computed again in fp32"
 
 
 def _calibration_facts(calibration: "Calibration | None") -> dict[str, str]:

@@ -130,9 +130,8 @@ def _rows(dataset: Dataset, name: str) -> list[dict[str, str]]:
         row["path"] = str(path.absolute())
         row["collection"] = row.get("collection") or name
         if not _ARCHIVE_LESION.match(row["lesion_id"]):
-            row["lesion_id"] = (
-                f"{row['collection']} {row['lesion_id']}"  # lesion 1 of two collections is two lesions
-            )
+            # Two collections may each have a lesion "1".
+            row["lesion_id"] = f"{row['collection']} {row['lesion_id']}"
     return rows
 
 

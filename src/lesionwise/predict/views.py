@@ -13,18 +13,20 @@ from lesionwise.bundle.runtimes import Arrays, Pixels
 from lesionwise.errors import BundleError
 
 
-def views(pixels: Pixels, *, mirrored: bool = True) -> Iterator[Pixels]:
+def views(pixels: Pixels, *, inside: int = 1) -> Iterator[Pixels]:
     """Yield the images as they are, then mirrored and rotated ones of the same shape.
 
     Args:
         pixels: Shape (N, H, W, 3). Square images have eight views. Others have four, because a quarter turn
             would change height and width.
-        mirrored: Whether mirror images are needed; False for a model that averages these itself.
+        inside: Number of views that the model averages itself (`tta` of its recipe): 2 or more contain the
+            mirror image, and 4 or more the half turn, so these are left out.
     """
-    for quarter in _turns(*pixels.shape[1:3]):
+    turns = _turns(*pixels.shape[1:3])
+    for quarter in turns[: len(turns) // max(1, inside // 2)]:
         turned = np.rot90(pixels, quarter, axes=(1, 2))
         yield np.ascontiguousarray(turned)
-        if mirrored:
+        if inside == 1:
             yield np.ascontiguousarray(turned[:, :, ::-1])
 
 
@@ -55,7 +57,7 @@ def run_views(engine: Engine, pixels: Pixels, metadata: NDArray[np.float32] | No
         The outputs for the images as they are, but with probabilities averaged over all views. The logits are
         the logarithms of these, because logits of different views have no common scale.
     """
-    outputs = [engine.run(view, metadata) for view in views(pixels, mirrored=_views_inside(engine) == 1)]
+    outputs = [engine.run(view, metadata) for view in views(pixels, inside=_views_inside(engine))]
     probabilities = np.mean([output["probabilities"] for output in outputs], axis=0)
     logits = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
     return {**outputs[0], "probabilities": probabilities, "logits": logits}

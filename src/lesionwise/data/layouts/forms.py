@@ -1,7 +1,7 @@
 """Collections that are a table beside images: how each table is recognised, and what its columns mean.
 
 Here: one record for each form, and turning its rows into a listing. Not here: what the diagnoses are called
-(`lesionwise.diagnoses`), and layouts that are more than one table (`isic`, `ph2`, `ham10000`, `packed`).
+(`lesionwise.diagnoses`), and layouts that are more than one table (`isic`, `folders`, `ham10000`, `packed`).
 
 References:
     derm7pt: Kawahara et al. (2019), https://doi.org/10.1109/JBHI.2018.2824327

@@ -67,3 +67,10 @@ def test_a_table_that_says_nothing_of_malignancy_is_refused(tmp_path: Path) -> N
     (tmp_path / "t.csv").write_text("image_id,age\nA,3\n")
     with pytest.raises(DataError, match="benign_malignant, target, diagnosis_1 or a diagnosis"):
         read_malignancy(tmp_path / "t.csv")
+
+
+def test_a_folder_as_truth_of_malignancy_is_refused_as_such(tmp_path: Path, lesionwise: Lesionwise) -> None:
+    (tmp_path / "p.csv").write_text("image_id\nA\n")
+    (tmp_path / "data").mkdir()
+    ended = lesionwise("evaluate", tmp_path / "p.csv", "--truth", tmp_path / "data", "--malignant")
+    assert f"{tmp_path / 'data'}: --malignant needs a table but this is a folder" in ended.err

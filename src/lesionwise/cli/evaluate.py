@@ -101,6 +101,8 @@ def _evaluate_malignant(source: Path, known: given.Known, by: By, *, is_written:
         raise LesionwiseError(
             "--malignant needs --truth, and allows only --normalise, --classes and --by beside it."
         )
+    if truth.is_dir():
+        raise LesionwiseError(f"{truth}: --malignant needs a table but this is a folder. Pass its table.")
     verify_not_test(source)
     predictions = read_predictions(source, normalise=known.normalise, classes=known.order)
     malignancy = read_malignancy(truth)

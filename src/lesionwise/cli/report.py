@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from lesionwise.explain.record import Explanation
     from lesionwise.run_folder import RunFolder
 
+_PARTS = ("val", "cal", "test", "train")
+
 
 def report(
     run: Annotated[Path, argument("RUN|CSV", "A run folder, or a predictions CSV.")],
@@ -106,9 +108,6 @@ def _evaluate_first(run: "RunFolder") -> None:
     if missing:
         print_note(missing)
     evaluate_part(run, part, table=table)
-
-
-_PARTS = ("val", "cal", "test", "train")
 
 
 def explain(

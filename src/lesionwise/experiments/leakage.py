@@ -52,6 +52,9 @@ PROTOCOLS: Final = {
 }
 """Each way of splitting, the honest one first."""
 
+PER_CLASS: Final = 500  # what the seeds' notebooks draw of each class
+_AUGMENTED_TIMES: Final = 3  # three changed copies beside each drawn image
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -169,10 +172,6 @@ def write_outcomes(folder: RunFolder, outcomes: list[Outcome]) -> None:
     record = read_json(folder.leakage)
     stamped = [{**asdict(o), "stamp": LEAKY_STAMP if o.leaky else None} for o in outcomes]
     write_json(folder.leakage, {**record, "outcomes": stamped})
-
-
-PER_CLASS: Final = 500  # what the seeds' notebooks draw of each class
-_AUGMENTED_TIMES: Final = 3  # three changed copies beside each drawn image
 
 
 def measure_leakage(

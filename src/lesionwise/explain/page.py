@@ -18,6 +18,12 @@ from lesionwise.page.theme import DASHED, Drawing, new_figure, write_figures
 from lesionwise.run_folder import RunFolder
 
 _SCALE_STEPS: Final = 8
+_ORDERS: Final = {
+    "own": ("the map's order", "accent", "-", "o"),
+    "other": ("another image's map", "quiet", (0, (4, 2)), "s"),
+    "random": ("random order", "quiet", (0, (1, 2)), "^"),
+}
+_TITLES: Final = {"deletion": "Painted over", "insertion": "Restored"}
 
 
 def write_page(
@@ -58,14 +64,6 @@ def _scale() -> str:
     values = np.linspace(0, 1, _SCALE_STEPS + 1, dtype=np.float32)
     stops = zip(viridis(values).round().astype(int).tolist(), values.tolist(), strict=True)
     return ", ".join(f"rgba({red}, {green}, {blue}, {part:.2f})" for (red, green, blue), part in stops)
-
-
-_ORDERS: Final = {
-    "own": ("the map's order", "accent", "-", "o"),
-    "other": ("another image's map", "quiet", (0, (4, 2)), "s"),
-    "random": ("random order", "quiet", (0, (1, 2)), "^"),
-}
-_TITLES: Final = {"deletion": "Painted over", "insertion": "Restored"}
 
 
 def explanation_drawings(explanation: Explanation) -> dict[str, Drawing]:

@@ -1,7 +1,7 @@
 """What the probabilities are good for, where the model looked and what breaks it: parts of the report."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,9 @@ from lesionwise.page.palette import LIGHT
 from lesionwise.page.theme import DASHED, Drawing, figure_style, new_figure, write_figures
 from lesionwise.report import figures
 from lesionwise.run_folder import RunFolder
+
+_COLUMNS: Final = 5
+_MARKS: Final = {"top": ("accent", "o"), "decision": ("quiet", "s"), "melanoma": ("alert", "D")}
 
 
 def confidence_drawings(found: EvaluatedRun, reliability: pd.DataFrame) -> dict[str, Drawing]:
@@ -71,11 +74,6 @@ def calibration_facts(check: CalibrationCheck | None, calibration: Calibration) 
         "off": [row["diagnosis"] for row in shares if not row["low"] <= 0 <= row["high"]],
         "broken": [row["diagnosis"] for row in coverage if row["coverage"] < row["low"]],
     }
-
-
-_COLUMNS = 5
-
-_MARKS = {"top": ("accent", "o"), "decision": ("quiet", "s"), "melanoma": ("alert", "D")}
 
 
 def explanation_facts(run: RunFolder, part: str, drawn: dict[str, Markup]) -> dict[str, Any] | None:

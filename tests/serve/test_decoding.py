@@ -3,7 +3,9 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -172,6 +174,24 @@ def test_decoders_that_are_silent_are_found_and_replaced() -> None:
         assert await decoders.answers()
 
     run(act)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are those of Unix")
+def test_a_silent_decoder_does_not_outlive_a_service_that_stops_while_it_is_replaced() -> None:
+    silent: list[int] = []
+
+    async def act(decoders: Decoders) -> None:
+        silent.append(only(decoders))
+        os.kill(silent[0], signal.SIGSTOP)
+        assert not await decoders.answers()
+        await asyncio.sleep(0.1)  # it has been asked to end by now, and does not
+
+    run(act)
+    deadline = time.monotonic() + 10
+    with suppress(ChildProcessError):  # it has ended, and the event loop has collected it
+        while not os.waitpid(silent[0], os.WNOHANG)[0]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_a_png_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:

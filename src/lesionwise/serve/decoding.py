@@ -199,9 +199,10 @@ class Decoders:
         if process.stdin is not None:
             process.stdin.close()  # which ends a healthy one
         try:
-            async with asyncio.timeout(END_S):
-                await process.wait()
-        except TimeoutError:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(END_S):
+                    await process.wait()
+        finally:  # also when the service stops meanwhile
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()

@@ -34,6 +34,15 @@ def test_neither_help_nor_a_typo_imports_what_is_heavy(tmp_path: Path) -> None:
     assert not [line for line in shown if not line.endswith("[]")]
 
 
+def test_a_service_that_answers_builds_no_recipe() -> None:
+    program = (
+        "import sys, lesionwise.predict.files, lesionwise.serve.app\n"
+        "from lesionwise import load_model\nload_model()\n"
+        "assert 'lesionwise.serve.service' in sys.modules and 'lesionwise.recipe' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 @pytest.mark.parametrize("command", TYPOS)
 def test_a_typo_is_wrong_use_and_its_message_names_it(command: str, lesionwise: Lesionwise) -> None:
     refused = lesionwise(*command.split())

@@ -66,6 +66,11 @@ def keeps_promise(check: PrecisionCheck) -> bool:
     return few and abs(check.balanced_accuracy_change) <= LARGEST_DIFFERENCE
 
 
+def gains_enough(check: PrecisionCheck) -> bool:
+    """Return whether a format is fast enough for "auto"; older files state no pace, and then it is."""
+    return check.pace is None or check.pace >= LEAST_GAIN
+
+
 @cache
 def has_instructions(precision: Precision) -> bool:
     """Return whether this processor has instructions for a format.
@@ -106,9 +111,10 @@ def choose_precision(description: Description, wished: Wished | None, runtime: R
     """
     if wished is None or wished == "auto":
         checks = description.precisions if wished else {}
-        gains = {name: checks[name].pace or LEAST_GAIN for name in FASTEST_FIRST if name in checks}
-        worth = [name for name, gain in gains.items() if gain >= LEAST_GAIN and keeps_promise(checks[name])]
-        candidates = (*sorted(worth, key=lambda name: -gains[name]), description.precision)
+        measured = [name for name in FASTEST_FIRST if name in checks]
+        worth = [name for name in measured if keeps_promise(checks[name]) and gains_enough(checks[name])]
+        fastest = sorted(worth, key=lambda name: -(checks[name].pace or LEAST_GAIN))
+        candidates = (*fastest, description.precision)
         return next((name for name in candidates if not _obstacle(description, name, runtime)), "fp32")
     if obstacle := _obstacle(description, wished, runtime):
         raise BundleError(obstacle)

@@ -194,15 +194,14 @@ def _facts(bundle: "Bundle") -> dict[str, str]:
 
 
 def _precision_facts(description: "Description") -> dict[str, str]:
-    from lesionwise.bundle.precision import LEAST_GAIN, keeps_promise
+    from lesionwise.bundle.precision import gains_enough, keeps_promise
 
     found = {}
     for name, check in description.precisions.items():
         change = check.balanced_accuracy_change or 0
-        auto = "auto may choose it" if keeps_promise(check) else "too much for auto"
+        fit = "auto may choose it" if gains_enough(check) else "too slow for auto"
+        auto = fit if keeps_promise(check) else "too much for auto"
         if check.pace is not None:
-            if keeps_promise(check) and check.pace < LEAST_GAIN:
-                auto = "too slow for auto"
             auto += f"; {check.pace:.2f} times the pace of fp32"
         found[f"in {name}"] = (
             f"the likeliest diagnosis of {check.top_changed:,} of {counted(check.images, 'image')} of cal "

@@ -8,14 +8,16 @@ what a model makes of the numbers (`models.network`). Unknown values become all 
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lesionwise.errors import DataError
-from lesionwise.recipe import MetadataName
+
+if TYPE_CHECKING:
+    from lesionwise.recipe import MetadataName  # see `preprocess`
 
 Float32s = NDArray[np.float32]
 Value = str | float | None
@@ -157,7 +159,7 @@ class Encoding(_Part):
         return numbers
 
 
-def encoding_of(names: Sequence[MetadataName]) -> Encoding:
+def encoding_of(names: "Sequence[MetadataName]") -> Encoding:
     """Return how metadata of these names are encoded; the words are HAM10000's, whatever a table holds."""
     known: dict[str, NumberField | WordField] = {
         "age": NumberField(middle=_MIDDLE_AGE, scale=_AGE_SCALE, most=_OLDEST),

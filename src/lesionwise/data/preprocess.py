@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesionwise.errors import RecipeError, needing
-from lesionwise.recipe import Recipe
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    from lesionwise.recipe import Recipe  # whose class takes time to build, and a service needs none
 
 Pixels = NDArray[np.uint8]
 
@@ -42,7 +43,7 @@ _HAIR_DEPTH: Final = 12  # grey levels that a hair is darker than what is beside
 _HAIR_LENGTH: Final = 0.18  # of the height; 40 px at 225, as in the audit
 
 
-def recipe_steps(recipe: Recipe) -> tuple[str, ...]:
+def recipe_steps(recipe: "Recipe") -> tuple[str, ...]:
     """Return the names of the steps that a recipe asks for, in the order in which they are applied."""
     return tuple(name for key, name in STEPS.items() if getattr(recipe, key))
 

@@ -176,3 +176,18 @@ def test_git_ignores_no_file_of_the_package() -> None:
     if listed.returncode != 0:
         pytest.skip("not a git checkout")
     assert not [name for name in listed.stdout.splitlines() if "__pycache__" not in name]
+
+
+def test_the_page_for_contributors_names_files_and_constants_that_exist() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| a ")]
+    assert len(rows) >= 10
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    for row in rows:
+        for name in re.findall(r"`([^`]+)`", row):
+            if re.fullmatch(r"[\w/.]+(?:\.py|\.toml|/)", name):
+                package = ROOT / "src" / "lesionwise"
+                folders = [ROOT, package, *(path for path in package.rglob("*") if path.is_dir())]
+                assert any((folder / name).exists() for folder in folders), f"{name} in: {row}"
+            elif re.fullmatch(r"_?[A-Z_]{4,}", name):
+                assert re.search(rf"^{name}\b", source, re.MULTILINE), f"{name} in: {row}"

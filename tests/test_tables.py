@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from lesionwise.errors import DataError
-from lesionwise.tables import COLUMNS, describe_columns, names_of, read_table
+from lesionwise.tables import describe_columns, read_table
+from lesionwise.text_tables import COLUMNS, names_of
 
 ROWS = [("isic_id", "age_approx", "note"), ("ISIC_1", "55", "large, dark"), ("ISIC_2", "", "é")]
 WAYS = {

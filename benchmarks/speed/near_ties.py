@@ -1,12 +1,13 @@
-"""What fewer bits change, alone and with answers near a tie computed again in fp32, and the pace of each.
+"""What fewer bits change, alone and with close calls computed again in fp32, and the pace of each.
 
     OMP_NUM_THREADS=1 python benchmarks/speed/near_ties.py DATA best larger
     OMP_NUM_THREADS=1 python benchmarks/speed/near_ties.py DATA best --parts
+    OMP_NUM_THREADS=1 python benchmarks/speed/near_ties.py DATA best --margins
 
 DATA is the folder of HAM10000. The margin is found on `cal` of the reference split as `export` finds it.
 `val` has no part in that, so its counts show what the margin is worth. All ways take turns with every batch
 of eight images of `val`, on one thread, and their times are added up. `--parts` counts on `cal` what weights
-alone, and parts of the convolutions in eight bits, change.
+alone, and parts of the convolutions in eight bits, change. `--margins` counts the same with fixed margins.
 """
 
 import sys
@@ -18,13 +19,14 @@ from time import perf_counter, process_time
 
 import numpy as np
 
+from lesionwise.bundle.decide import distance_to_change
 from lesionwise.bundle.engine import BATCH, Engine
 from lesionwise.bundle.int8 import round_convolutions
 from lesionwise.bundle.load import Bundle, read_bundle
 from lesionwise.bundle.precision import FASTEST_FIRST
 from lesionwise.bundle.runtimes import import_openvino
 from lesionwise.data.dataset import read_dataset
-from lesionwise.export.precision import Timed, check_with_margin, count_changes
+from lesionwise.export.precision import Timed, check_with_margin, count_changes, with_replaced
 from lesionwise.labels import INDEX
 from lesionwise.split.split_file import read_split
 
@@ -145,10 +147,29 @@ def count_parts(name: str, data: Path) -> None:
         print(name, title, count_changes(exact, found, cal.y_true), flush=True)
 
 
+def count_margins(name: str, data: Path) -> None:
+    bundle = read_bundle(name)
+    bundle = replace(bundle, description=bundle.description.model_copy(update={"precisions": {}}))
+    full, quick = (Engine(bundle, threads=1, precision=one) for one in ("fp32", "bf16"))
+    for part in (Part("cal", full, data), Part("val", full, data)):
+        (exact, _), (found, _) = timed([full, quick], part)
+        away = distance_to_change(bundle.description, found.answers.probabilities)
+        for margin in (0.3, 0.4, 0.5, 0.6, 0.8):
+            again = away <= margin
+            mixed = with_replaced(found.answers, exact.answers, again)
+            cost = found.seconds + again.mean() * exact.seconds
+            print(
+                f"{name} bf16 {part.name}, log-odds {margin}: {again.mean():.3f} again, pace "
+                f"{exact.seconds / cost:.2f}; {count_changes(exact.answers, mixed, part.y_true)}"
+            )
+
+
 def main(data: str, *names: str) -> None:
+    ways = {"--parts": count_parts, "--margins": count_margins}
+    way = next((ways[name] for name in names if name in ways), measure)
     for name in names:
-        if name != "--parts":
-            (count_parts if "--parts" in names else measure)(name, Path(data))
+        if name not in ways:
+            way(name, Path(data))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ with CUDA with one for each core, its prefetcher and, which is no default, bf16.
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
-from itertools import cycle
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from time import perf_counter
 
@@ -38,28 +38,28 @@ SECONDS = 12 if DEVICE == "cpu" else 6
 EPOCHS = 1 if DEVICE == "cpu" else 4  # of which the last counts: a GPU finds its kernels in the first
 
 
-def bare_images_per_second(recipe: Recipe, *, bf16: bool | None = None) -> float:
-    """Return the pace of the step alone, in the precision that training chooses or in the one asked for."""
+def bare_step(recipe: Recipe, *, bf16: bool | None = None) -> Callable[[], None]:
+    """Return the step alone, in the precision that training chooses or in the one asked for."""
     keep_memory()
     torch.manual_seed(0)
     network = fresh_network(recipe).to(DEVICE).to(memory_format=torch.channels_last)
     forward = torch.compile(network) if recipe.compile else network
     if bf16 is None:
-        bf16 = choose_precision(DEVICE, network) == "bf16-mixed"
+        bf16 = choose_precision(DEVICE, network, (recipe.batch_size, *recipe.crop_size)) == "bf16-mixed"
     loss = Loss(recipe, torch.ones(len(CODES))).to(torch.device(DEVICE))
     optimizer = make_optimizer(network, recipe)
     images = torch.rand(recipe.batch_size, 3, *recipe.crop_size, device=DEVICE)
     images = images.contiguous(memory_format=torch.channels_last)
     targets = torch.eye(len(CODES), device=DEVICE)[torch.arange(recipe.batch_size) % len(CODES)]
 
-    def step(_: None) -> None:
+    def step() -> None:
         with torch.autocast(DEVICE, torch.bfloat16, enabled=bf16):
             value = loss(forward(images), targets)
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
 
-    return images_per_second(map(step, cycle([None])), recipe.batch_size)
+    return step
 
 
 def images_per_second(steps: Iterator[None], batch_size: int) -> float:
@@ -140,7 +140,8 @@ def main(name: str, folder: str, split: str, rounds: int, changes: list[str]) ->
     recipe = load_recipe(name, [f"epochs={EPOCHS}", "tta=1", *changes])
     ratios: dict[str, list[float]] = {"bare": [], "timm": []}
     for _ in range(rounds):
-        paces = {"bare": bare_images_per_second(recipe)}
+        step = bare_step(recipe)
+        paces = {"bare": images_per_second((step() for _ in count()), recipe.batch_size)}
         if recipe.model.startswith("timm:"):
             paces["timm"] = timm_images_per_second(recipe, training_files(folder, split))
         print("  ".join(f"{way} {pace:.1f}" for way, pace in paces.items()), "images/s", flush=True)

@@ -5,12 +5,10 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, cast
+from types import ModuleType
+from typing import Final
 
-from lesionwise.errors import LesionwiseError, needing
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from lesionwise.errors import LesionwiseError, import_extra
 
 ADDRESS: Final = "RAY_ADDRESS"
 _OWN: Final = {
@@ -22,7 +20,7 @@ _OWN: Final = {
 
 
 @contextmanager
-def joined() -> Iterator["ModuleType"]:
+def joined() -> Iterator[ModuleType]:
     """Yield Ray, connected for the length of the block.
 
     `RAY_ADDRESS` names a cluster; without it one is started on this machine that listens at loopback, asks
@@ -50,7 +48,7 @@ def joined() -> Iterator["ModuleType"]:
         ray.shutdown()
 
 
-def _import_ray(*, own: bool) -> "ModuleType":
+def _import_ray(*, own: bool) -> ModuleType:
     """Import Ray with the settings that it reads on import; the processes that it starts read them, too."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # without it Ray warns about GPUs
@@ -59,6 +57,4 @@ def _import_ray(*, own: bool) -> "ModuleType":
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         if "RAY_AUTH_MODE" not in os.environ:
             os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    with needing("ray"):
-        import ray  # noqa: PLC0415 (an extra)
-    return cast("ModuleType", ray)
+    return import_extra("ray")

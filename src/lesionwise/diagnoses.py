@@ -140,16 +140,6 @@ FULL_NAMES: Final[dict[str, str]] = {
 }
 """Full names of the seven in notebooks and copies of HAM10000, in lower case, with spaces between words."""
 
-COLLECTIONS: Final = {
-    "ISIC 2018 and 2019": ISIC_CHALLENGE,
-    "MILK10k": MILK10K,
-    "ISIC archive": ISIC_ARCHIVE,
-    "DERM12345": DERM12345,
-    "PH2": PH2,
-    "derm7pt": DERM7PT,
-    "PAD-UFES-20": PAD_UFES_20,
-}
-
 DIAGNOSIS_COLUMNS: Final = (
     *("dx", "diagnosis", "diagnosis_1", "diagnosis_2", "diagnosis_3"),
     *ISIC_CHALLENGE,

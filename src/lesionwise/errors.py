@@ -20,7 +20,9 @@ Not here: what a caller of a function did wrong in Python, which is a `ValueErro
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType
 from typing import ClassVar, Final
 
 
@@ -120,6 +122,17 @@ class MissingExtraError(LesionwiseError):
 
 
 @contextmanager
+def reraised(
+    kind: type[LesionwiseError], before: str, *causes: type[Exception], after: str = "."
+) -> Iterator[None]:
+    """Raise other errors of the block as one of ours: `before`, what the other one says, and `after`."""
+    try:
+        yield
+    except causes as error:
+        raise kind(f"{before}{str(error).rstrip('.')}{after}") from error
+
+
+@contextmanager
 def needing(module: str = "") -> Iterator[None]:
     """Name the extra of a module that the block imports, if the module is missing.
 
@@ -133,6 +146,26 @@ def needing(module: str = "") -> Iterator[None]:
         if name not in EXTRA_OF_MODULE:
             raise
         raise MissingExtraError(EXTRA_OF_MODULE[name], _PACKAGES.get(name, name)) from error
+
+
+def import_extra(module: str) -> ModuleType:
+    """Import a module of an optional package, such as "pyarrow.fs".
+
+    Raises:
+        MissingExtraError: If the package is not installed; the message names its extra.
+        LesionwiseError: If it is installed but cannot be loaded.
+    """
+    name = module.partition(".")[0]
+    package = _PACKAGES.get(name, name)
+    try:
+        return import_module(module)
+    except Exception as error:  # a damaged package can raise any error
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == name:
+            raise MissingExtraError(EXTRA_OF_MODULE[name], package) from error
+        raise LesionwiseError(
+            f"This needs {package}, which is installed but cannot be loaded ({str(error).rstrip('.')}). "
+            f"Run: pip install --force-reinstall {package}"
+        ) from error
 
 
 def require(module: str) -> None:

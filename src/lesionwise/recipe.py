@@ -149,6 +149,10 @@ class Recipe(BaseModel):
     compile: bool = False
     """Whether `torch.compile` fuses the training step, which takes a minute or two at the start and needs a
     C++ compiler on a CPU. It has no effect where the last layer learns from kept features."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Number format of the training step; "auto" is bf16 where that is clearly faster, and `timing.json`
+    states the choice. With one of the others, the same seed computes the same on every run. A probe is always
+    computed in fp32."""
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
     """Greatest angle in degrees, in both directions."""
     zoom: tuple[Positive, Positive] = (1.0, 1.0)

@@ -1,224 +1,223 @@
-"""Tables about images as people have them: one reader, and one set of column names for every command.
+"""Tables about images in any kind of file: text, Parquet of model hubs, and DermaMNIST's `.npz`.
 
-Here: what separates the cells, the encoding, and what a column is called elsewhere. Not here: what the
-values mean (`diagnoses`), how a file packs a table with its images (`packed`), and the tables of a split,
-which the package writes for itself.
+Here: reading a table whatever it is, finding tables, and files that pack a table with its images. Not here:
+tables of text and what columns are called (`text_tables`), and files that pack images alone
+(`data.containers`).
 
-Rows are streamed with the standard library alone, so that `predict` needs no pandas.
+References:
+    DermaMNIST: Yang et al. (2023), https://doi.org/10.1038/s41597-022-01721-8
 """
 
-import csv
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import json
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-from unicodedata import normalize
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+from zipfile import BadZipFile
 
-from lesionwise.errors import DataError, LesionwiseError
-from lesionwise.packed import PARQUET, Columns, Packed, open_packed
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionwise.encoding import encoded
+from lesionwise.errors import DataError, ImageError, LesionwiseError, import_extra, reraised
+from lesionwise.labels import CODES
+from lesionwise.text_tables import Table, TextTable, names_of
 from lesionwise.wording import counted, listed, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS: Final[dict[str, tuple[str, ...]]] = {
-    "image_id": (
-        *("image_id", "image", "isic_id", "image_name", "img_id", "bcn_filename", "filename", "file_name"),
-        *("filepath", "image_path", "file", "id", "", "unnamed: 0"),  # pandas writes an index without a name
-    ),
-    "path": ("path",),
-    "lesion_id": ("lesion_id",),
-    "dx": ("dx", "y_true"),
-    "dx_type": ("dx_type", "diagnosis_confirm_type"),
-    "age": ("age", "age_approx"),
-    "sex": ("sex", "gender"),
-    "localization": ("localization", "anatom_site_general", "anatom_site_general_challenge", "site"),
-    "license": ("license", "copyright_license"),
-    "collection": ("collection",),
-}
-"""What a column is called, by our name, in any case; the likeliest first."""
-ID_NAMES: Final = "image_id, image, isic_id, image_name or img_id"
-"""Names that the column of ids may have, as messages list them."""
+ReadImage = Callable[[], bytes]
+Columns = dict[str, Sequence[Any] | NDArray[Any]]
+
 SUFFIXES: Final = (".csv", ".tab", ".tsv")
 """Ends of names that count as tables where a folder is searched."""
-SITES: Final = {
-    "anterior torso": "trunk",
-    "lateral torso": "trunk",
-    "torso": "trunk",
-    "posterior torso": "back",
-    "palms/soles": "acral",
-    "lower_extremity": "lower extremity",
-    "upper_extremity": "upper extremity",
-}
-"""Sites of the ISIC archive and of MILK10k, with HAM10000's word for each."""
-WIDE_SITES: Final = ("head/neck", "head_neck_face", "oral/genital")
-"""Their sites that cover several of HAM10000's, so that none of those can be passed to a model."""
+PARQUET: Final = ".parquet"
 PACKED_SUFFIXES: Final = (PARQUET, ".npz")
 """Ends of names of files that pack a table with its images."""
 DERMAMNIST_IDS: Final = "dermamnist_split_info.csv"
 """The list of the ids of DermaMNIST's images, as Abhishek et al. (2025) publish it."""
-_MARKS: Final = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-_DELIMITERS: Final = ",\t;"
+PARTS: Final = ("train", "val", "test")
+"""Parts of DermaMNIST, in the order of their rows."""
+_IMAGE: Final = "image"
 _SHOWN: Final = 12  # columns that a note names
-
-
-class Table(ABC):
-    """A table whose header was read.
-
-    Attributes:
-        names: The file's name of each column of `COLUMNS` that it has, by our name.
-    """
-
-    def __init__(self, path: Path, header: Sequence[str]) -> None:
-        verify_header(path, header)
-        self.path = path
-        self.header = tuple(header)
-        self.names = names_of(header)
-
-    def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """Yield the line number and the cells of each row by column; columns of `COLUMNS` have our names."""
-        ours = {theirs: name for name, theirs in self.names.items()}
-        columns = [ours.get(name, name) for name in self.header]
-        for line, cells in self._cells():
-            if any(cells) or len(cells) == 1:
-                filled = [*cells, *[""] * (len(columns) - len(cells))]
-                yield line, {name: _tidy(name, cell) for name, cell in zip(columns, filled, strict=False)}
-
-    def frame(self, *, texts: Collection[str] | None = None, rename: bool = True) -> "pd.DataFrame":
-        """Return the whole table, indexed by line number, the header being 1; an empty cell is "".
-
-        Args:
-            texts: Columns that are read as text though they may look like numbers; all if left out. A cell
-                of another column that is empty is missing.
-            rename: Use our names for the columns of `COLUMNS`.
-        """
-        import pandas as pd  # noqa: PLC0415 (which `predict` lacks)
-
-        table = self._frame(texts)
-        table.index = pd.RangeIndex(2, len(table) + 2)
-        table = table[~(table.isna() | (table == "")).all(axis=1)]
-        for name in ("image_id", "path", "localization"):
-            theirs = self.names.get(name)
-            if theirs is not None and table[theirs].dtype.kind not in "iufb":
-                table = table.assign(**{theirs: [_tidy(name, str(cell)) for cell in table[theirs]]})
-        ours = {theirs: name for name, theirs in self.names.items()}
-        return table.rename(columns=ours) if rename else table
-
-    @abstractmethod
-    def _cells(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the line number and the cells of each row."""
-
-    @abstractmethod
-    def _frame(self, texts: Collection[str] | None) -> "pd.DataFrame":
-        """Return the columns as the file spells them; an empty cell of text is ""."""
-
-
-class TextTable(Table):
-    """A file of text: cells between commas, semicolons or tabs; UTF-8, or UTF-16 with its mark."""
-
-    def __init__(self, path: Path) -> None:
-        with _blamed(path):
-            with path.open("rb") as file:
-                start = file.read(64)
-            self._encoding = _encoding_of(start)
-            with path.open(encoding=self._encoding, newline="") as text:
-                first = text.readline()
-        self._delimiter = max(_DELIMITERS, key="".join(first.split('"')[::2]).count)  # outside quotes
-        with _blamed(path):
-            cells = next(csv.reader([first], delimiter=self._delimiter, skipinitialspace=True), [])
-        header = [cell.strip() for cell in cells]
-        if not any(header):
-            raise DataError(f"{path}: cannot be read as a table: it or its first line is empty.")
-        super().__init__(path, header)
-
-    def _cells(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the line number and the cells of each row; empty cells after the last column are allowed."""
-        with _blamed(self.path), self.path.open(encoding=self._encoding, newline="") as file:
-            reader = csv.reader(file, delimiter=self._delimiter, skipinitialspace=True)
-            next(reader)
-            for cells in reader:
-                if any(cells[len(self.header) :]):
-                    raise DataError(
-                        f"{self.path}: row {reader.line_num} has {counted(len(cells), 'cell')} but the "
-                        f"header has {len(self.header)}. Put quotes around text that holds a comma."
-                    )
-                yield reader.line_num, cells
-
-    def _frame(self, texts: Collection[str] | None) -> "pd.DataFrame":
-        import pandas as pd  # noqa: PLC0415 (which `predict` lacks)
-
-        for _ in self._cells():  # pandas would take surplus cells for an index, and shift the others
-            pass
-        numbers = [] if texts is None else [name for name in self.header if name not in texts]
-        with _blamed(self.path):
-            table = pd.read_csv(
-                self.path,
-                sep=self._delimiter,
-                encoding=self._encoding,
-                dtype=str if texts is None else dict.fromkeys(texts, str),
-                keep_default_na=False,
-                na_values={name: [""] for name in numbers},
-                skipinitialspace=True,
-                skip_blank_lines=False,  # they count as lines
-                index_col=False,
-                usecols=range(len(self.header)),
-            )
-        return table.set_axis(self.header, axis=1)
+_EXPECTED: Final = "train_images, train_labels and so on of DermaMNIST"
+_UNREADABLE: Final = (OSError, TypeError, ValueError, KeyError, BadZipFile)
+_ROWS: Final = 1024  # rows of a table that are read at a time
+_IMAGES: Final = 32  # images that are read at a time
 
 
 class PackedTable(Table):
-    """The table of a Parquet file or of DermaMNIST; see `lesionwise.packed`.
+    """The table of a file that may pack images, too.
 
-    A column `label` holds diagnoses where no other does. Images have the ids of a column, else their names;
-    those of DermaMNIST have the ids of HAM10000 where the list of them lies beside the file.
+    A column `label` holds diagnoses where no other does. Images have the ids of a column, else their names.
+
+    Attributes:
+        has_images: Whether images are packed; the column `image` is the name of each image then.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._packed: Packed = open_packed(path)
-        super().__init__(path, self._packed.header)
-        images = self._packed.has_images
-        self.names = names_of(name for name in self.header if not (images and name == "image"))
-        if images:
-            self.names.setdefault("image_id", "image")
-        if "label" in self.header:
+    def __init__(self, path: Path, header: Sequence[str], *, has_images: bool) -> None:
+        super().__init__(path, header)
+        self.has_images = has_images
+        self.names = names_of(name for name in header if not (has_images and name == _IMAGE))
+        if has_images:
+            self.names.setdefault("image_id", _IMAGE)
+        if "label" in header:
             self.names.setdefault("dx", "label")
-        self._ids = {} if path.suffix.lower() == PARQUET else _listed_ids(path.with_name(DERMAMNIST_IDS))
+
+    @abstractmethod
+    def images(self) -> Iterator[ReadImage]:
+        """Yield what returns the file of each image, in the order of the rows."""
+
+    @abstractmethod
+    def _columns(self, texts: Collection[str] | None = None) -> Iterator[Columns]:
+        """Yield blocks of rows as the values of each column, `texts` as text; None or NaN is missing."""
 
     def _cells(self) -> Iterator[tuple[int, list[str]]]:
-        rows = (cells for part in self._rows(None) for cells in zip(*part.values(), strict=True))
+        rows = (cells for block in self._columns() for cells in zip(*block.values(), strict=True))
         for line, cells in enumerate(rows, 2):
             yield line, ["" if cell is None else cell for cell in cells]
 
     def _frame(self, texts: Collection[str] | None) -> "pd.DataFrame":
         import pandas as pd  # noqa: PLC0415 (which `predict` lacks)
 
-        parts = [pd.DataFrame(rows) for rows in self._rows(texts)] or [pd.DataFrame(columns=[*self.header])]
-        table = pd.concat(parts, ignore_index=True)
+        blocks = [pd.DataFrame(block) for block in self._columns(texts)]
+        table = pd.concat(blocks or [pd.DataFrame(columns=[*self.header])], ignore_index=True)
         words = table.select_dtypes(exclude="number").columns
         return table.assign(**{str(name): table[name].fillna("").astype(object) for name in words})
 
-    def _rows(self, texts: Collection[str] | None) -> Iterator[Columns]:
-        for rows in self._packed.columns(texts):
+
+class Parquet(PackedTable):
+    """A Parquet file: columns of text and numbers, and `image` with bytes, alone or beside a path.
+
+    Numbered labels are given by the names that the library `datasets` notes in the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        types = import_extra("pyarrow.types")
+        with self._open() as file:
+            schema = file.schema_arrow
+        nested = {field.name for field in schema if types.is_nested(field.type)}
+        kinds = types.is_binary, types.is_large_binary, types.is_fixed_size_binary
+        binary = {field.name for field in schema if any(of(field.type) for of in kinds)}
+        lost = (nested | binary) - {_IMAGE}
+        header = [name for name in schema.names if name not in lost]
+        super().__init__(path, header, has_images=_IMAGE in nested | binary)
+        self._has_paths = _IMAGE in nested and schema.field(_IMAGE).type.get_field_index("path") >= 0
+        self._label_names = _label_names(schema.metadata or {})
+
+    def _columns(self, texts: Collection[str] | None = None) -> Iterator[Columns]:
+        first = 0
+        wanted = [name for name in self.header if name != _IMAGE or not self.has_images]
+        read = [*wanted, *([f"{_IMAGE}.path"] if self._has_paths else [])]
+        for batch in self._batches(_ROWS, read):
+            rows = {name: self._values(batch.column(name), name, texts) for name in wanted}
+            if self.has_images:
+                paths = batch.column(_IMAGE).to_pylist() if self._has_paths else [{}] * len(batch)
+                rows[_IMAGE] = [
+                    (path or {}).get("path") or f"{self.path.stem}_{row:05d}"
+                    for row, path in enumerate(paths, first)
+                ]
+            first += len(batch)
+            yield {name: rows[name] for name in self.header}
+
+    def images(self) -> Iterator[ReadImage]:
+        """Yield what reads the file of each image, in the order of the rows."""
+        if _IMAGE not in self.header:
+            raise DataError(
+                f"{self.path}: expected a column {_IMAGE} but found {', '.join(self.header) or 'none'}."
+            )
+        for batch in self._batches(_IMAGES, [_IMAGE]):
+            yield from (partial(_content, cell) for cell in batch.column(0))
+
+    def _open(self) -> Any:  # noqa: ANN401 (Arrow's)
+        with self._unreadable():
+            return import_extra("pyarrow.parquet").ParquetFile(self.path)
+
+    def _batches(self, rows: int, columns: list[str]) -> Iterator[Any]:
+        with self._unreadable(), self._open() as file:
+            yield from file.iter_batches(rows, columns=columns)
+
+    def _unreadable(self) -> AbstractContextManager[None]:
+        what = f"{self.path}: cannot be read as Parquet: "
+        return reraised(DataError, what, OSError, ValueError, after=". Get the file again.")  # as Arrow's are
+
+    def _values(self, column: Any, name: str, texts: Collection[str] | None) -> Any:  # noqa: ANN401 (Arrow's)
+        if name in self._label_names:
+            return [_named(label, self._label_names[name]) for label in column.to_pylist()]
+        arrow, kind = import_extra("pyarrow"), column.type
+        number = arrow.types.is_integer(kind) or arrow.types.is_floating(kind)
+        if texts is None or name in texts or not number:
+            return column.cast(arrow.string()).to_pylist()
+        return column.to_numpy(zero_copy_only=False)
+
+
+class DermaMnist(PackedTable):
+    """DermaMNIST of any size: `train_images`, `train_labels` and so on.
+
+    Its images are called after part and row, or by their ids of HAM10000 where the list of them lies beside.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, (_IMAGE, "dx", "split"), has_images=True)
+        self._ids = _listed_ids(path.with_name(DERMAMNIST_IDS))
+        self._labels = [labels.ravel() for labels in _arrays(path, [f"{part}_labels" for part in PARTS])]
+        numbers = np.concatenate(self._labels)
+        wrong = numbers[~np.isin(numbers, range(len(CODES)))]
+        if len(wrong):
+            raise DataError(
+                f"{path}: expected one label from 0 to {len(CODES) - 1} for each image but found label "
+                f"{wrong[0]}."
+            )
+
+    def _columns(self, texts: Collection[str] | None = None) -> Iterator[Columns]:
+        del texts  # all columns are text
+        for part, labels in zip(PARTS, self._labels, strict=True):
+            names = [f"{part}_{row:05d}" for row in range(len(labels))]
             if self._ids:
-                rows["image"] = [self._ids.get(name, "") for name in rows["image"]]
-            yield rows
+                names = [self._ids.get(name, "") for name in names]
+            yield {_IMAGE: names, "dx": np.asarray(CODES)[labels].tolist(), "split": [part] * len(labels)}
+
+    def images(self) -> Iterator[ReadImage]:
+        """Yield what makes a PNG file of each image, in the order of the rows."""
+        for part, labels in zip(PARTS, self._labels, strict=True):
+            pixels = _Pixels(self.path, f"{part}_images", len(labels))
+            yield from (partial(pixels.png, row) for row in range(len(labels)))
+
+
+class _Pixels:
+    """The images of a part, which are unpacked together when the first is read."""
+
+    def __init__(self, path: Path, name: str, count: int) -> None:
+        self._path, self._name, self._count = path, name, count
+        self._pixels: NDArray[np.uint8] | None = None
+        self._lock = Lock()  # several threads read
+
+    def png(self, row: int) -> bytes:
+        with self._lock:
+            if self._pixels is None:
+                [pixels] = _arrays(self._path, [self._name])
+                if len(pixels) != self._count:
+                    raise DataError(
+                        f"{self._path}: expected one label for each image but found "
+                        f"{counted(self._count, 'label')} of {counted(len(pixels), 'image')} in {self._name}."
+                    )
+                self._pixels = pixels
+        return encoded(self._pixels[row], "PNG")
 
 
 def read_table(path: Path) -> Table:
     """Return a table whose header was read."""
-    return PackedTable(path) if path.suffix.lower() in PACKED_SUFFIXES else TextTable(path)
+    return read_packed(path) if path.suffix.lower() in PACKED_SUFFIXES else TextTable(path)
 
 
-def verify_header(path: Path, header: Sequence[str]) -> None:
-    """Make sure that no two columns have one name; upper and lower case do not matter."""
-    lowered = [name.lower() for name in header]
-    twice = [name for name in header if name and lowered.count(name.lower()) > 1]
-    if twice:
-        raise DataError(
-            f"{path}: expected each column once but {twice[0]} is twice in its "
-            f"header{f', once as {twice[1]}' if twice[1] != twice[0] else ''}. Rename or remove one of them."
-        )
+def read_packed(path: Path) -> PackedTable:
+    """Return the table of a Parquet file or of DermaMNIST."""
+    return Parquet(path) if path.suffix.lower() == PARQUET else DermaMnist(path)
 
 
 def find_tables(folder: Path) -> list[Path]:
@@ -228,20 +227,6 @@ def find_tables(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
     )
-
-
-def names_of(header: Iterable[str]) -> dict[str, str]:
-    """Return the header's name of each column of `COLUMNS` that it has, by our name.
-
-    Example:
-        >>> names_of(["isic_id", "Age_approx", "target"])
-        {'image_id': 'isic_id', 'age': 'Age_approx'}
-    """
-    spelled: dict[str, str] = {}
-    for name in header:
-        spelled.setdefault(str(name).strip().lower(), str(name))
-    found = {ours: [spelled[name] for name in names if name in spelled] for ours, names in COLUMNS.items()}
-    return {ours: theirs[0] for ours, theirs in found.items() if theirs}
 
 
 def describe_columns(path: Path, used: Collection[str]) -> str:
@@ -255,6 +240,13 @@ def describe_columns(path: Path, used: Collection[str]) -> str:
     return f"{path.name}: read {listed(read) or 'no column'}{f'; left {shown}' if left else ''}."
 
 
+def verify_once(ids: "pd.Series[str]", source: Path, *, error: type[LesionwiseError] = DataError) -> None:
+    """Make sure that each image id is in one row only."""
+    twice = ids[ids.duplicated()]
+    if len(twice):
+        raise error(f"{source}: {twice.iloc[0]} is in more than one row. Keep one.")
+
+
 def _listed_ids(path: Path) -> dict[str, str]:
     """Return the ids of HAM10000 of DermaMNIST's images by part and row, where the list of them is there."""
     if not path.is_file():
@@ -265,42 +257,34 @@ def _listed_ids(path: Path) -> dict[str, str]:
     return {f"{row['split']}_{row['index'].zfill(5)}": row["image_id"] for _, row in table.rows()}
 
 
-def _tidy(column: str, cell: str) -> str:
-    text = cell.strip()
-    if not text.isascii():
-        text = normalize("NFC", text)  # names of files on a Mac are in another form than those of a table
-    return SITES.get(text.lower(), text) if column == "localization" else text
+def _arrays(path: Path, names: list[str]) -> list[NDArray[Any]]:
+    with reraised(DataError, f"{path}: expected {_EXPECTED} but ", *_UNREADABLE), np.load(path) as packed:
+        return [packed[name] for name in names]
 
 
-def _encoding_of(start: bytes) -> str:
-    for mark, encoding in _MARKS.items():
-        if start.startswith(mark):
-            return encoding
-    if b"\0" in start[1:2]:
-        return "utf-16-le"
-    return "utf-16-be" if b"\0" in start[:1] else "utf-8"
-
-
-@contextmanager
-def _blamed(path: Path) -> Iterator[None]:
-    """Name the file in errors of the system, the decoder and the parsers."""
+def _label_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
+    """Return the names of numbered labels by column, as the library `datasets` writes them."""
     try:
-        yield
-    except DataError:
-        raise
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}.") from error
-    except UnicodeError as error:
-        raise DataError(
-            f"{path}: cannot be read as a table: expected text in UTF-8 or UTF-16 but {error}. Save it as "
-            '"CSV UTF-8".'
-        ) from error
-    except (csv.Error, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise DataError(f"{path}: cannot be read as a table: {error}.") from error
+        noted = json.loads(metadata.get(b"huggingface", b"{}"))
+    except ValueError:
+        return {}
+    features = ((noted or {}).get("info") or {}).get("features") or {}
+    return {name: feature["names"] for name, feature in features.items() if "names" in feature}
 
 
-def verify_once(ids: "pd.Series[str]", source: Path, *, error: type[LesionwiseError] = DataError) -> None:
-    """Make sure that each image id is in one row only."""
-    twice = ids[ids.duplicated()]
-    if len(twice):
-        raise error(f"{source}: {twice.iloc[0]} is in more than one row. Keep one.")
+def _named(label: object, names: list[str]) -> str | None:
+    """Return the name of a numbered label; None for a number that has none, such as -1 for "unlabelled"."""
+    if isinstance(label, int):
+        return names[label] if 0 <= label < len(names) else None
+    return None if label is None else str(label)
+
+
+def _content(cell: Any) -> bytes:  # noqa: ANN401 (a value of Arrow)
+    """Return the file of an image: its cell is the bytes, or holds them beside a path."""
+    value = cell.as_py()
+    content = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(content, bytes):
+        raise ImageError(
+            "has no bytes in its row. Export the images with their bytes embedded, not only with paths"
+        )
+    return content

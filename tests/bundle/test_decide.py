@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from bundle.small_model import CALIBRATION, describe
-from lesionwise.bundle.decide import decide
-from lesionwise.evaluation.calibration.record import NO_PROMISE
+from lesionwise.bundle.decide import decide, distance_to_change
+from lesionwise.evaluation.calibration.record import NO_PROMISE, softmax
 from lesionwise.labels import CODES
 
 
@@ -72,3 +72,52 @@ def test_what_is_no_number_is_never_an_answer() -> None:
     assert said.decision.tolist() == ["not_a_lesion_image"]
     with pytest.raises(ValueError, match="Expected finite probabilities"):
         decide(describe(), probabilities(nv=0.9) * np.nan)
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_no_answer_changes_while_log_odds_move_by_less_than_the_distance(*, calibrated: bool) -> None:
+    rng = np.random.default_rng(0)
+    description = describe(**({} if calibrated else {"calibration": None}))
+    logits = rng.normal(0, 2, (2000, len(CODES)))
+    before = softmax(logits)
+    # A logit off by at most a quarter of the distance moves log-odds by at most half of it.
+    moves = rng.uniform(-1, 1, logits.shape) * distance_to_change(description, before)[:, None] / 4
+    then, now = (decide(description, prob) for prob in (before, softmax(logits + moves)))
+    assert np.array_equal(then.top, now.top)
+    assert np.array_equal(then.decision, now.decision)
+    for one, other in (
+        (then.prediction_set, now.prediction_set),
+        (then.above_melanoma_threshold, now.above_melanoma_threshold),
+    ):
+        assert (one is not None) == (other is not None) == calibrated
+        if one is not None and other is not None:
+            assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "boundary", [{"nv": 0.45, "mel": 0.45}, {"nv": 0.6, "bkl": 0.2}, {"nv": 0.7, "mel": 0.2}]
+)
+def test_the_distance_is_zero_at_a_tie_at_the_limit_of_a_set_and_at_the_threshold(
+    boundary: dict[str, float],
+) -> None:
+    at, off = probabilities(**boundary), probabilities(nv=0.9)
+    assert distance_to_change(describe(), np.concatenate([at, off]))[0] == pytest.approx(0, abs=1e-6)
+    assert distance_to_change(describe(), off)[0] > 1
+
+
+@pytest.mark.parametrize("rule", ["lac", "aps"])
+@pytest.mark.parametrize("limit", [0.0, 1.0, 1 - 1e-12])
+def test_a_limit_that_divides_nothing_brings_no_answer_nearer_to_another(rule: str, limit: float) -> None:
+    record = CALIBRATION.model_dump()
+    record["prediction_sets"]["rule"] = rule
+    for found in record["prediction_sets"]["classes"].values():
+        found["quantile"] = limit
+    prob = probabilities(nv=0.9)
+    plain = distance_to_change(describe(calibration=None), prob)
+    melanoma = np.log(0.2 / 0.8) - np.log((0.1 / 6) / (1 - 0.1 / 6))
+    assert distance_to_change(describe(calibration=record), prob) == pytest.approx([min(plain[0], melanoma)])
+
+
+def test_the_likeliest_diagnosis_leaves_its_set_only_at_a_tie() -> None:
+    at_its_limit = probabilities(nv=0.2 + 1e-9, akiec=0.19)  # every set has the limit .8
+    assert distance_to_change(describe(), at_its_limit)[0] == pytest.approx(np.log(0.2 / 0.19), abs=1e-3)

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from bundle.conftest import MakeBundle
 from bundle.small_model import describe, images
 from lesionwise.bundle import precision
+from lesionwise.bundle.decide import distance_to_change
 from lesionwise.bundle.description import Description, Precision, PrecisionCheck
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.precision import (
-    again_near_ties,
     choose_precision,
-    distance_to_tie,
+    close_calls_again,
     has_instructions,
     keeps_promise,
     offered_precisions,
@@ -25,13 +25,13 @@ from lesionwise.errors import BundleError
 RANGES = {"weights": (0.0, 1.0)}
 
 
-def check(top_changed: int | None = 0, change: float | None = 0.0, **others: float) -> PrecisionCheck:
+def check(changed: int = 0, change: float | None = 0.0, **others: float) -> PrecisionCheck:
     return PrecisionCheck.model_validate(
         {
             "images": 1000,
-            "changed": 50,
+            "changed": changed,
             "largest_difference": 0.1,
-            "top_changed": top_changed,
+            "top_changed": 0,
             "balanced_accuracy_change": change,
             **others,
         }
@@ -63,7 +63,7 @@ def test_one_answer_in_a_hundred_and_two_thousandths_may_change(found: Precision
 
 @pytest.mark.parametrize(
     "found",
-    [check(11), check(0, 0.0021), check(0, -0.0021), check(None, None)],  # the last is of an older file
+    [check(11), check(0, 0.0021), check(0, -0.0021), check(0, None)],  # the last is of an older file
 )
 def test_more_breaks_the_promise(found: PrecisionCheck) -> None:
     assert not keeps_promise(found)
@@ -132,12 +132,7 @@ def test_a_bundle_of_a_format_that_the_processor_lacks_is_computed_in_fp32(
     assert Engine(make_bundle(precision="int8"), threads=1).precision == "int8"  # integers stay integers
 
 
-def test_the_distance_to_a_tie_is_that_of_the_two_largest() -> None:
-    found = distance_to_tie(floats([[0.5, 0.25, 0.25], [0.25, 0.25, 0.5], [0.5, 0.5, 0.0]]))
-    assert found.tolist() == [0.25, 0.25, 0.0]
-
-
-def test_only_images_near_a_tie_are_computed_again_with_all_their_outputs() -> None:
+def test_only_close_calls_are_computed_again_with_all_their_outputs() -> None:
     asked = []
     quick = {
         "probabilities": floats([[0.9, 0.1], [0.5, 0.5], [0.4, 0.6], [0.1, 0.9]]),
@@ -155,12 +150,15 @@ def test_only_images_near_a_tie_are_computed_again_with_all_their_outputs() -> N
         "image": np.arange(4, dtype=np.uint8),
         "metadata": np.arange(4, dtype=np.float32) * 10,
     }
-    run = again_near_ties(lambda _: {name: values.copy() for name, values in quick.items()}, exact, 0.25)
+    plain, margin = describe(calibration=None), np.log(0.6 / 0.4) + 1e-6
+    run = close_calls_again(
+        lambda _: {name: values.copy() for name, values in quick.items()}, exact, plain, margin
+    )
     found = run(inputs)
     assert asked == [{"image": [1, 2], "metadata": [10, 20]}]
     assert np.array_equal(found["probabilities"], floats([[0.9, 0.1], [0.7, 0.3], [0.8, 0.2], [0.1, 0.9]]))
     assert found["logits"][:, 0].tolist() == [0, 1, 1, 0]
-    again_near_ties(lambda _: {"probabilities": floats([[1, 0]])}, exact, 0.25)(inputs)
+    close_calls_again(lambda _: {"probabilities": floats([[1, 0]])}, exact, plain, margin)(inputs)
     assert len(asked) == 1
 
 
@@ -175,12 +173,13 @@ def test_a_model_computes_again_within_the_margin_that_its_bundle_states(make_bu
 
     (_, full), (plain, low) = answers("fp32", 0.5), answers("bf16", None)
     assert (plain.margin, plain.computed_in) == (None, "bf16")
-    _, all_again = answers("bf16", 1.0)
+    _, all_again = answers("bf16", 100.0)
     assert np.array_equal(all_again, full)
-    margin = float(np.median(distance_to_tie(low)))
+    away = distance_to_change(plain.description, low)
+    margin = float(np.median(away))
     engine, some_again = answers("bf16", margin)
-    assert (engine.margin, engine.computed_in) == (margin, "bf16, and near a tie in fp32")
-    again = distance_to_tie(low) <= margin
+    assert (engine.margin, engine.computed_in) == (margin, "bf16, and close calls in fp32")
+    again = away <= margin
     assert 0 < again.sum() < len(again)
     assert np.allclose(some_again[again], full[again], atol=1e-6)
     assert np.allclose(some_again[~again], low[~again], atol=1e-6)

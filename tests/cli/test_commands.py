@@ -51,6 +51,18 @@ def test_flags_are_shown_without_a_type(lesionwise: Lesionwise) -> None:
         assert "<bool>" not in lesionwise(*arguments).out
 
 
+def test_every_command_has_json_and_quiet(lesionwise: Lesionwise) -> None:
+    listed = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    commands = [
+        line.removeprefix("### lesionwise ") for line in listed.splitlines() if line.startswith("### ")
+    ]
+    assert {"serve", "recipes", "data merge", "bundle show"} <= set(commands)
+    for command in commands:
+        shown = lesionwise(*command.split(), "--help").out
+        assert "--json" in shown, command
+        assert "--quiet" in shown, command
+
+
 def test_no_text_names_a_command_by_its_old_name() -> None:
     old = "|".join(name for name in RENAMED if " " not in name)
     pattern = re.compile(rf"lesionwise (?:{old})\b(?!:)|evaluate [^\n`]*--robustness")

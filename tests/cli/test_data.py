@@ -85,6 +85,9 @@ def test_lesions_are_declared_only_by_an_explicit_word(tmp_path: Path) -> None:
     assert read_dataset(tmp_path).table["lesion_id"].tolist() == ["mel1", "nv1"]
     with pytest.raises(DataError, match="names the lesion of every image already"):
         run("lesions", tmp_path, "--each-image")
+    (tmp_path / "lesions.csv").unlink()
+    code, output = run("lesions", tmp_path, "--each-image", "--json", "--quiet")
+    assert json.loads(output) == {"table": str(tmp_path / "lesions.csv"), "images": 2}
 
 
 def test_audit_lists_findings_and_ends_with_1_on_errors_only_unless_told(

@@ -9,10 +9,20 @@ import pytest
 from PIL import Image
 
 from conftest import ROOT
+from lesionwise import diagnoses
 from lesionwise.data.dataset import read_dataset
-from lesionwise.diagnoses import COLLECTIONS
 from lesionwise.errors import DataError, FindingsError
 from lesionwise.labels import CODES
+
+COLLECTIONS = {
+    "ISIC 2018 and 2019": diagnoses.ISIC_CHALLENGE,
+    "MILK10k": diagnoses.MILK10K,
+    "ISIC archive": diagnoses.ISIC_ARCHIVE,
+    "DERM12345": diagnoses.DERM12345,
+    "PH2": diagnoses.PH2,
+    "derm7pt": diagnoses.DERM7PT,
+    "PAD-UFES-20": diagnoses.PAD_UFES_20,
+}
 
 
 def draw(path: Path) -> None:

@@ -206,6 +206,14 @@ def test_two_collections_become_one_and_shared_images_count_once(
     }
 
 
+def test_a_quiet_merge_prints_its_result_alone(tmp_path: Path, lesionwise: Lesionwise) -> None:
+    a, b = write_own(tmp_path / "a", ["1,8,nv"]), write_own(tmp_path / "b", ["2,9,mel"], 1)
+    assert "b: " in lesionwise("data", "merge", a, b, "--out", tmp_path / "loud").err
+    ended = lesionwise("data", "merge", a, b, "--out", tmp_path / "all", "--quiet")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith(f"{tmp_path / 'all'}")
+
+
 def write_own(folder: Path, rows: list[str], first: int = 0, columns: str = "image_id,lesion_id,dx") -> Path:
     """Write a folder with a table of one's own; files differ by `first` and their place."""
     folder.mkdir()
@@ -522,6 +530,20 @@ def test_tables_that_cannot_be_read_harm_nothing_and_are_named_if_nothing_is_fou
     held.draw(tmp_path, pd.Series(["a"]))
     (tmp_path / "t.csv").write_text("image_id,lesion_id,dx\na,1,mel\n")
     assert read_dataset(tmp_path).table["dx"].tolist() == ["mel"]
+
+
+def test_subfolders_with_tables_of_their_own_are_named_and_never_read_in_place_of_the_folder(
+    tmp_path: Path,
+) -> None:
+    for part, name in (("train", "a"), ("test", "b")):
+        held.draw(tmp_path / part / "images" / "batch 1", pd.Series([name]))
+        (tmp_path / part / "labels.csv").write_text(f"image_id,lesion_id,dx\n{name},{name},mel\n")
+    (tmp_path / "labels.csv").write_bytes("image_id,dx\na,n\xe4vus\n".encode("latin-1"))
+    with pytest.raises(
+        DataError, match=r"labels\.csv: cannot be read.* of their own: test, train\. Pass one"
+    ):
+        read_dataset(tmp_path)
+    assert read_dataset(tmp_path / "train").table["image_id"].tolist() == ["a"]
 
 
 def test_a_folder_that_holds_nothing_but_a_folder_is_that_folder(

@@ -1,7 +1,7 @@
 """Drawn images only: a tinted card, hairs on skin, a round view on black."""
 
-import builtins
 import io
+import sys
 import zlib
 from pathlib import Path
 
@@ -129,14 +129,7 @@ def test_dots_and_a_bare_mole_are_no_hair() -> None:
 
 
 def test_hair_removal_without_opencv_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without_cv2(name: str, *args: object, **kwargs: object) -> object:
-        if name == "cv2":
-            raise ModuleNotFoundError(name="cv2")
-        return real(name, *args, **kwargs)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(builtins, "__import__", without_cv2)
+    monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(MissingExtraError, match=r"opencv.*lesionwise\[hair\]"):
         remove_hair(np.asarray(skin_with_mole()))
 

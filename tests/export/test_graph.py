@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from lesionwise.bundle.load import Bundle, open_content, seal
 from lesionwise.data.images import fit_image
 from lesionwise.errors import BundleError, RunError
 from lesionwise.export.graph import BundleGraph, Member, Resample, Whole, to_onnx, verify_parity
+from lesionwise.export.precision import in_half
 from lesionwise.export.run import export_run, view
 from lesionwise.files import write_text
 from lesionwise.run_folder import RunFolder
@@ -29,7 +32,7 @@ from lesionwise.training.step.augment import evaluation_view
 def test_the_view_of_the_bundle_is_that_of_evaluation(keys: dict[str, object]) -> None:
     recipe = make_recipe(**keys)
     pixels = torch.from_numpy(images(6))
-    found = view(recipe)(pixels.permute(0, 3, 1, 2))
+    found = view(recipe)(pixels)
     seen = view(recipe)
     assert isinstance(seen, Resample)
     assert (found - evaluation_view(pixels, recipe)).abs().max() < 1e-5
@@ -37,8 +40,8 @@ def test_the_view_of_the_bundle_is_that_of_evaluation(keys: dict[str, object]) -
 
 def test_the_view_is_that_of_whole_matrices_and_multiplies_few_zeros() -> None:
     rows, columns = _lines(150, 208), _lines(220, 277)
-    seen, pixels = Resample(rows, columns), torch.from_numpy(images(2, (208, 277))).permute(0, 3, 1, 2)
-    whole = (rows / 255) @ pixels.float() @ columns.T
+    seen, pixels = Resample(rows, columns), torch.from_numpy(images(2, (208, 277)))
+    whole = (rows / 255) @ pixels.permute(0, 3, 1, 2).float() @ columns.T
     assert (seen(pixels) - whole).abs().max() < 1e-6
     kept = sum(buffer.numel() for buffer in seen.buffers())
     assert kept < (rows.numel() + columns.numel()) / 2
@@ -53,7 +56,7 @@ def _lines(count: int, size: int) -> torch.Tensor:
 def test_a_view_that_changes_nothing_costs_nothing() -> None:
     pixels, whole = torch.from_numpy(images(2)), view(make_recipe())
     assert isinstance(whole, Whole)
-    assert whole(pixels.permute(0, 3, 1, 2)).equal(evaluation_view(pixels, make_recipe()))
+    assert whole(pixels).equal(evaluation_view(pixels, make_recipe()))
 
 
 def test_a_run_that_standardises_whole_parts_is_not_exported(tmp_path: Path) -> None:
@@ -77,6 +80,21 @@ def test_pixels_decoded_elsewhere_are_left_alone_at_their_size() -> None:
 
 def small_graph() -> BundleGraph:
     return BundleGraph([Member(random_network(), view(RECIPE))], CALIBRATION.scaling, rejection()).eval()
+
+
+@pytest.mark.parametrize("refused", [set(), {True}], ids=["present exporter", "earlier exporter"])
+def test_weights_in_fp16_leave_the_view_as_it_is(refused: set[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    member = Member(random_network(), Resample(_lines(150, 208), _lines(220, 277)))
+    exporter_that_fails(monkeypatch, refused)
+    full = to_onnx(BundleGraph([member], None).eval(), (208, 277)).content
+    half = onnx.load_from_string(in_half(full))
+    view_of = dict(member.view.named_buffers())
+    exact = {weight.name: weight for weight in half.graph.initializer if weight.data_type == 1}
+    for name, values in view_of.items():
+        kept = [onnx.numpy_helper.to_array(exact[found]) for found in exact if found.endswith(f"view.{name}")]
+        assert len(kept) == 1
+        assert np.array_equal(kept[0], values.numpy())
+    assert any(weight.name.endswith(".half") for weight in half.graph.initializer)
 
 
 def exporter_that_fails(

@@ -168,9 +168,8 @@ def test_each_faster_precision_is_measured_and_stated(run: RunFolder, tmp_path: 
         paths = dict(zip(folder.table["image_id"], folder.paths, strict=True))
         found = low.predict(paths[image] for image in written.image_id).probabilities
         assert low.margin == check.margin
-        assert check.margin is not None
         assert np.abs(found - written.y_prob).max() <= check.largest_difference + 1e-4
-        assert np.array_equal(found.argmax(1), written.y_prob.argmax(1))  # all that change are within it
+        assert np.array_equal(found.argmax(1), written.y_prob.argmax(1))  # 1 in 200 of them is none
         assert check.pace
         assert check.top_changed is not None
 

@@ -8,9 +8,9 @@ from PIL import Image
 from lesionwise.bundle.engine import Engine
 from lesionwise.data.pictures import find_pictures
 from lesionwise.errors import DataError
-from lesionwise.packed import open_packed
 from lesionwise.predict.files import Output, predict_files
 from lesionwise.predict.parquet import pack, unpack, write_parquet
+from lesionwise.tables import Parquet
 
 needs_arrow = pytest.mark.skipif(find_spec("pyarrow") is None, reason="Arrow is not installed")
 
@@ -63,7 +63,7 @@ def test_a_parquet_file_that_is_damaged_within_is_named(tmp_path: Path) -> None:
     content[4:400] = bytes(396)  # the first page; the footer stays whole
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"images\.parquet: cannot be read as Parquet"):
-        list(open_packed(path).images())
+        list(Parquet(path).images())
 
 
 @needs_arrow
@@ -72,5 +72,5 @@ def test_a_parquet_file_may_note_nothing_of_its_labels(tmp_path: Path, noted: by
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     table = arrow.table({"label": [0, 1]}).replace_schema_metadata({b"huggingface": noted})
     parquet.write_table(table, tmp_path / "labels.parquet")
-    (columns,) = open_packed(tmp_path / "labels.parquet").columns()
-    assert [int(label) for label in columns["label"]] == [0, 1]
+    labels = Parquet(tmp_path / "labels.parquet").frame()["dx"]
+    assert [int(label) for label in labels] == [0, 1]

@@ -1,3 +1,4 @@
+import json
 import os
 import platform
 import re
@@ -5,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -160,6 +162,28 @@ def test_what_was_begun_is_answered_before_the_service_ends(tmp_path: Path, bund
     process.wait(20)
     process.stdout.close()
     assert answer.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are those of Unix")
+def test_a_script_reads_address_and_model_as_json(tmp_path: Path, bundle_file: Path) -> None:
+    options = ["--model", str(bundle_file), "--port", "0", "--json", "--quiet", "--drain", "0"]
+    command = [sys.executable, "-m", "lesionwise", "serve", *options]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    silent = threading.Timer(60, process.kill)  # then the lines end
+    silent.start()
+    lines = [process.stdout.readline()]
+    while lines[-1] not in ("}\n", ""):
+        lines.append(process.stdout.readline())
+    silent.cancel()
+    process.send_signal(signal.SIGTERM)
+    process.wait(20)
+    process.stdout.close()
+    found = json.loads("".join(lines))
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", found["address"])
+    assert found["shared"] is None
+    assert found["model"]["sha256"] == read_bundle(bundle_file).sha256
+    assert found["precision"] == "fp32"
 
 
 def test_only_the_model_that_was_pinned_is_served(bundle_file: Path) -> None:

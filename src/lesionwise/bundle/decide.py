@@ -1,19 +1,21 @@
 """From probabilities to the decision on an image: answer, uncertain, or not a lesion image.
 
-Here: the rules, with numpy alone. Not here: thresholds and quantiles, which the calibration holds.
+Here: the rules, and how near an answer is to another one, with numpy alone. Not here: thresholds and
+quantiles, which the calibration holds.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lesionwise.bundle.description import Description
-from lesionwise.evaluation.calibration.record import question_probability
+from lesionwise.evaluation.calibration.record import nonconformity, question_probability
 from lesionwise.labels import CODES, MALIGNANT
 
 Decision = Literal["answer", "uncertain", "not_a_lesion_image"]
+_LEAST: Final = 1e-9  # of a probability, for a finite logarithm
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,43 @@ def decide(
         prediction_set=held,
         above_melanoma_threshold=melanoma,
     )
+
+
+def distance_to_change(description: Description, probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return how near each answer is to another diagnosis, prediction set or melanoma flag, shape (N,).
+
+    It is the least difference of log-odds: of the two largest probabilities from each other, of a diagnosis
+    from the limit of its set, and of melanoma from its threshold. Rounding moves log-odds by about as much
+    everywhere, while it moves probabilities most in the middle. Sets of the rule "aps" also change where two
+    less likely diagnoses change places, which is not counted.
+
+    Args:
+        probabilities: Calibrated, shape (N, C).
+    """
+    prob = np.asarray(probabilities, float)
+    second, largest = np.partition(np.log(np.maximum(prob, _LEAST)), -2, axis=1)[:, -2:].T
+    distance = largest - second
+    calibration = description.calibration
+    if calibration is None:
+        return np.asarray(distance)
+    sets, point = calibration.prediction_sets, calibration.operating_point("melanoma")
+    away = _distance(nonconformity(prob, sets.rule), sets.limits)
+    away[np.arange(len(prob)), prob.argmax(axis=1)] = np.inf  # it is in every set, and leaves only at a tie
+    distance = np.minimum(distance, away.min(axis=1))
+    if point is not None and not isinstance(point.threshold, str):
+        distance = np.minimum(distance, _distance(question_probability(prob, "melanoma"), point.threshold))
+    return np.asarray(distance)
+
+
+def _distance(values: NDArray[np.float64], limits: ArrayLike) -> NDArray[np.float64]:
+    """Return how far values are from their limits in log-odds; infinitely far if a limit divides nothing."""
+    divides = (np.greater(limits, _LEAST)) & (np.less(limits, 1 - _LEAST))
+    return np.where(divides, np.abs(_log_odds(values) - _log_odds(limits)), np.inf)
+
+
+def _log_odds(values: ArrayLike) -> NDArray[np.float64]:
+    inside = np.clip(np.asarray(values, float), _LEAST, 1 - _LEAST)
+    return np.asarray(np.log(inside) - np.log1p(-inside))
 
 
 def _leaves_open(held: NDArray[np.bool_], likeliest: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -203,19 +203,19 @@ class StabilityScores(_Record):
 class PrecisionCheck(_Record):
     """What fewer bits changed on `cal`.
 
-    An image whose two largest probabilities are near each other is computed again in fp32. The changes in
-    each half of the lesions are counted with the margin that the other half gave. None is unknown, as in
-    older files.
+    Close calls are computed again in fp32. The changes in each tenth of the lesions are counted with the
+    margin that the others gave. None is unknown, as in older files.
 
     Attributes:
-        changed: Number of images with another decision, most likely diagnosis or prediction set.
+        changed: Number of images with another decision, most likely diagnosis, prediction set or flag.
         largest_difference: Largest change of a probability.
         top_changed: Number of images with another most likely diagnosis.
         balanced_accuracy_change: Balanced accuracy minus that of fp32; each image counts once.
-        margin: Difference of the two largest probabilities up to which an image is computed again; if None,
-            no image is.
+        margin: Distance in log-odds to another answer up to which an image is computed again
+            (`decide.distance_to_change`); if None, no image is.
         computed_again: Number of images within that margin.
-        pace: Images per second divided by those of fp32, from the times of both on the machine of the export.
+        pace: Images per second of a thread divided by those of fp32, by processor time, on the machine of the
+            export.
     """
 
     images: Count
@@ -223,7 +223,7 @@ class PrecisionCheck(_Record):
     largest_difference: Annotated[float, Field(ge=0, le=1)]
     top_changed: Count | None = None
     balanced_accuracy_change: Annotated[float, Field(ge=-1, le=1)] | None = None
-    margin: Part | None = None
+    margin: Annotated[float, Field(ge=0)] | None = None
     computed_again: Count | None = None
     pace: Annotated[float, Field(gt=0)] | None = None
 

@@ -18,7 +18,7 @@ from lesionwise.bundle.answers import Answers, Float32s, Source
 from lesionwise.bundle.description import Description
 from lesionwise.bundle.inputs import Image, NamedImage, Read, named_images
 from lesionwise.bundle.load import Bundle, read_bundle
-from lesionwise.bundle.precision import Wished, again_near_ties, choose_precision, margin_of
+from lesionwise.bundle.precision import Wished, choose_precision, close_calls_again, margin_of
 from lesionwise.bundle.runtimes import Arrays, Pixels, Runtime, start
 from lesionwise.data.images import fit_image, read_image
 from lesionwise.data.metadata import Record
@@ -46,7 +46,7 @@ class Engine:
 
     Attributes:
         precision: The chosen number format.
-        margin: Difference of the two largest probabilities up to which an image is computed again in fp32;
+        margin: Distance in log-odds to another answer up to which an image is computed again in fp32;
             None if no image is.
 
     Raises:
@@ -79,7 +79,8 @@ class Engine:
             )
             self._run = begin(precision=self.precision)
             if self.margin is not None:
-                self._run = again_near_ties(self._run, begin(precision="fp32"), self.margin)
+                exact = begin(precision="fp32")
+                self._run = close_calls_again(self._run, exact, self.description, self.margin)
         except BundleError as error:
             raise BundleError(f"{bundle.path}: {error}.") from error
 
@@ -91,7 +92,7 @@ class Engine:
     @property
     def computed_in(self) -> str:
         """The number formats in words."""
-        return self.precision if self.margin is None else f"{self.precision}, and near a tie in fp32"
+        return self.precision if self.margin is None else f"{self.precision}, and close calls in fp32"
 
     def __repr__(self) -> str:
         rule, encoding = self.description.input, self.description.metadata

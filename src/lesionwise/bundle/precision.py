@@ -1,8 +1,8 @@
 """The number format in which a bundle is computed: which formats it offers, and which one is chosen.
 
-Fewer bits change few answers, and nearly all of these are near a tie. Therefore an image whose two largest
-probabilities are nearer than a margin is computed again in fp32. For `best`, this is one image in six or
-seven, and leaves a tenth of the changes.
+Fewer bits change few answers, and nearly all of these are close calls: another diagnosis, prediction set or
+melanoma flag is near. Therefore such an image is computed again in fp32. For `best`, this is one image in
+three, and leaves one change in twenty.
 
 Here: formats by bundle, runtime and processor, and computing again. Not here: measuring the margin and what a
 format changes (`lesionwise.export.precision`), and the graph in eight bits (`int8`).
@@ -11,9 +11,7 @@ format changes (`lesionwise.export.precision`), and the graph in eight bits (`in
 from functools import cache
 from typing import Final, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from lesionwise.bundle.decide import distance_to_change
 from lesionwise.bundle.description import Description, Precision, PrecisionCheck
 from lesionwise.bundle.runtimes import Arrays, Inputs, Run, Runtime, import_openvino
 from lesionwise.errors import BundleError
@@ -22,7 +20,7 @@ from lesionwise.execution import describe_processor
 Wished = Precision | Literal["auto"]
 FASTEST_FIRST: Final[tuple[Precision, ...]] = ("int8", "bf16")
 MOST_CHANGED: Final = 0.01
-"""Share of the top answers on `cal` that "auto" lets a format change."""
+"""Share of the answers on `cal` that "auto" lets a format change: diagnosis, decision, set or flag."""
 LARGEST_DIFFERENCE: Final = 0.002
 """By how much "auto" lets a format change the balanced accuracy on `cal`."""
 LEAST_GAIN: Final = 1.1
@@ -31,25 +29,19 @@ LEAST_GAIN: Final = 1.1
 _VNNI: Final = {"avx512_vnni", "avx_vnni", "amx_int8"}
 
 
-def distance_to_tie(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the difference of the two largest probabilities of each image, shape (N,)."""
-    second, largest = np.partition(probabilities, -2, axis=1)[:, -2:].T
-    return np.asarray(largest - second)
-
-
 def margin_of(description: Description, precision: Precision) -> float | None:
-    """Return the distance to a tie within which a format's answers are computed again; None if none are."""
+    """Return the distance to a change up to which answers are computed again; None if none are."""
     own = description.precision_check if precision == description.precision else None
     check = description.precisions.get(precision, own)
     return check.margin if check else None
 
 
-def again_near_ties(quick: Run, exact: Run, margin: float) -> Run:
-    """Return the function that runs `quick`, and then `exact` on the images whose answer is near a tie."""
+def close_calls_again(quick: Run, exact: Run, description: Description, margin: float) -> Run:
+    """Return the function that runs `quick`, and then `exact` on the images whose answer is a close call."""
 
     def run(inputs: Inputs) -> Arrays:
         found = quick(inputs)
-        again = distance_to_tie(found["probabilities"]) <= margin
+        again = distance_to_change(description, found["probabilities"]) <= margin
         if again.any():
             for name, values in exact({name: values[again] for name, values in inputs.items()}).items():
                 found[name][again] = values
@@ -60,9 +52,9 @@ def again_near_ties(quick: Run, exact: Run, margin: float) -> Run:
 
 def keeps_promise(check: PrecisionCheck) -> bool:
     """Return whether a format changes so few answers that "auto" may choose it."""
-    if check.top_changed is None or check.balanced_accuracy_change is None:
-        return False  # an older file without these counts
-    few = check.top_changed <= MOST_CHANGED * check.images
+    if check.balanced_accuracy_change is None:
+        return False  # an older file, which does not state it
+    few = check.changed <= MOST_CHANGED * check.images
     return few and abs(check.balanced_accuracy_change) <= LARGEST_DIFFERENCE
 
 

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from lesionwise.cli import (
     bundle,
     bundle_import,
+    bundle_show,
     calibrate,
     check,
     compare,
@@ -127,10 +128,10 @@ _STAGES: Final[dict[str, dict[str, Callable[..., Any] | _Group]]] = {
         "similar": gallery.similar,
         "serve": serve.serve,
         "bundle": _Group(
-            "Make a model file (an .onnx file that describes itself), look into, time, check and publish it.",
+            "Make a model file (an .onnx file that describes itself), or show, time, check and publish one.",
             {
                 "export": bundle.export,
-                "show": bundle.show,
+                "show": bundle_show.show,
                 "benchmark": bundle.benchmark,
                 "verify": bundle.verify,
                 "publish": bundle.publish,
@@ -141,29 +142,19 @@ _STAGES: Final[dict[str, dict[str, Callable[..., Any] | _Group]]] = {
 }
 
 
-_WITHOUT_JSON: Final = (data.lesions, serve.serve)
-_WITHOUT_QUIET: Final = (
-    data.verify,
-    data.lesions,
-    data.merge,
-    recipes.recipes,
-    bundle.show,
-    bundle.publish,
-)
+_COMMON: Final = {"json": Json, "quiet": Quiet}
 
 
 def _with_common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Return a command with `--json` and `--quiet` after its own options; both work by their callbacks."""
-    common = {"json": (Json, _WITHOUT_JSON), "quiet": (Quiet, _WITHOUT_QUIET)}
     more = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
-        for name, (kind, lacking) in common.items()
-        if command not in lacking
+        for name, kind in _COMMON.items()
     ]
 
     @wraps(command)
     def run(**given: Any) -> None:  # noqa: ANN401 (the options of any command)
-        command(**{name: value for name, value in given.items() if name not in common})
+        command(**{name: value for name, value in given.items() if name not in _COMMON})
 
     own = inspect.signature(command)
     run.__signature__ = own.replace(parameters=[*own.parameters.values(), *more])  # type: ignore[attr-defined]

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from lesionwise.cli import options
-from lesionwise.cli.bundle import bundle_record
+from lesionwise.cli.bundle_show import bundle_record
 from lesionwise.cli.console import print_note, print_result
 from lesionwise.cli.options import argument, option
 from lesionwise.errors import LesionwiseError
@@ -34,15 +34,16 @@ def import_(
         str,
         option(
             "--mean",
-            "Number that is then subtracted, or three as R,G,B (also with --channels bgr); 0 for none.",
+            "Number that is then subtracted, or three in the order R,G,B, whatever --channels is; 0 for "
+            "none.",
         ),
     ],
     std: Annotated[
         str,
         option(
             "--std",
-            "Number that pixels are divided by last, or three as R,G,B (also with --channels bgr); 1 "
-            "for none.",
+            "Number that pixels are divided by last, or three in the order R,G,B, whatever --channels is; "
+            "1 for none.",
         ),
     ],
     channels: Annotated[

@@ -33,7 +33,7 @@ def calibrate(
         float,
         option(
             "--coverage",
-            "Share of the lesions of each diagnosis whose prediction sets promise to hold it.",
+            "Share of the lesions of each diagnosis whose sets are promised to contain that diagnosis.",
             min=0.5,
             max=0.999,
         ),
@@ -57,7 +57,7 @@ def calibrate(
         Path | None, option("--out", "File to write the calibrated bundle to.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Fit temperature, prediction sets and thresholds of a run on cal, of an imported bundle on pictures."""
+    """Fit temperature, prediction sets and thresholds: of a run on cal, of an imported bundle on --data."""
     from lesionwise.bundle.load import SHIPPED
 
     if str(run) in SHIPPED and not run.exists():

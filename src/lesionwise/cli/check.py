@@ -15,7 +15,8 @@ def check(
         Path,
         file_option(
             "--test",
-            "Ids of the test images, as text or CSV; if a column split names parts, only test rows are used.",
+            "Ids of the test images, as text or CSV; of a table with a column split, only the test rows "
+            "are used.",
             "IDS",
         ),
     ],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from rich import progress as bars
 from rich.console import Console, RenderableType
+from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
@@ -19,7 +20,7 @@ from lesionwise.progress import Progress
 from lesionwise.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from lesionwise.evaluation.calibration.check import CalibrationCheck
@@ -54,6 +55,16 @@ def print_note(*lines: str) -> None:
     """Print what a user may want to know, unless `--quiet` was given."""
     for line in lines:
         _notes.print(line, markup=False)
+
+
+def fact_table(facts: "Mapping[str, str]", **options: Any) -> Table:  # noqa: ANN401 (as rich takes them)
+    """Return a table with a row for each fact: its name, and its text."""
+    table = Table(box=None, pad_edge=False, show_header=False, **options)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in facts.items():
+        table.add_row(name, Text(text))
+    return table
 
 
 def print_columns(path: "Path", used: "Collection[str]") -> None:

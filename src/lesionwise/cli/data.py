@@ -114,7 +114,10 @@ def lesions(
         raise DataError(f"{folder}: names the lesion of every image already ({listing.table_file.name}).")
     nameless = table["image_id"][table["lesion_id"].isna()] if "lesion_id" in table else table["image_id"]
     path = declare_own_lesions(real_folder(folder), nameless.dropna().unique())
-    print_result(f"{path}: states that each of {counted(len(nameless), 'image')} shows a lesion of its own.")
+    print_result(
+        f"{path}: states that each of {counted(len(nameless), 'image')} shows a lesion of its own.",
+        {"table": str(path), "images": len(nameless)},
+    )
 
 
 def merge(
@@ -140,16 +143,8 @@ def merge(
     if done.alike:
         files = counted(done.alike, "file has", "files have")
         sentences.append(f"{files} the same content as another one and counts as the same lesion.")
-    print_result(
-        " ".join(sentences),
-        {
-            "table": str(done.path),
-            "images": done.images,
-            "again": done.again,
-            "alike": done.alike,
-            "notes": done.notes,
-        },
-    )
+    facts = {name: value for name, value in vars(done).items() if name != "path"}
+    print_result(" ".join(sentences), {"table": str(done.path), **facts})
 
 
 def _describe_check(folder: Path, found: Any) -> str:  # noqa: ANN401 (a FolderCheck, imported late)

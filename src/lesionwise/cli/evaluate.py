@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from lesionwise.cli import given
 from lesionwise.cli.console import (
@@ -16,6 +16,7 @@ from lesionwise.cli.console import (
 )
 from lesionwise.cli.options import By, Device, DeviceOption, Out, argument, option
 from lesionwise.errors import LesionwiseError, require
+from lesionwise.progress import SILENT, Progress
 from lesionwise.wording import counted
 
 if TYPE_CHECKING:
@@ -123,7 +124,6 @@ def _evaluate_run(
     from lesionwise.data.collection import PHANTOM_WARNING, collection_of
     from lesionwise.evaluation.runs.predictions import read_run_predictions
     from lesionwise.evaluation.runs.scores import evaluate_part, read_check, working_part
-    from lesionwise.experiments.image_facts import about_part
 
     part = "test" if final else working_part(run)
     if final:
@@ -137,10 +137,21 @@ def _evaluate_run(
         print_note(note)
     if collection_of(read_run_predictions(run, part).image_id) == "phantom":
         print_note(PHANTOM_WARNING)
-    known, missing = about_part(run, part, progress=Display()) if table is None else (table, "")
+    evaluation = (
+        score_part(run, part, progress=Display()) if table is None else evaluate_part(run, part, table=table)
+    )
+    return evaluation, part, read_check(run, part)
+
+
+def score_part(run: "RunFolder", part: str, *, progress: Progress = SILENT) -> "Evaluation":
+    """Score a part of a run with all that is known of its images, and say so where their data is missing."""
+    from lesionwise.evaluation.runs.scores import evaluate_part
+    from lesionwise.experiments.image_facts import about_part
+
+    table, missing = about_part(run, part, progress=progress)
     if missing:
         print_note(missing)
-    return evaluate_part(run, part, table=known), part, read_check(run, part)
+    return evaluate_part(run, part, table=table)
 
 
 def evaluate_again(run: Path, changes: Sequence[str], out: Path | None, device: Device) -> None:
@@ -151,7 +162,6 @@ def evaluate_again(run: Path, changes: Sequence[str], out: Path | None, device: 
 
     load_recipe(open_run_folder(run, "run", "cross-validation").config, changes)
     require("torch")
-    from lesionwise.evaluation.runs.predictions import describe_unscored
     from lesionwise.evaluation.runs.scores import working_part
     from lesionwise.evaluation.scores.evaluate import Evaluation
     from lesionwise.experiments.reevaluate import reevaluate
@@ -160,9 +170,16 @@ def evaluate_again(run: Path, changes: Sequence[str], out: Path | None, device: 
     with show_work(device) as execution:
         folder = reevaluate(run, changes, own, execution=execution)
     value, made, part = {"run": str(folder.path)}, f"New run: {folder.path}", working_part(folder)
-    if not folder.predictions(part).is_file():
-        print_result(f"{describe_unscored(folder)}\n\n{made}", value)
-        return
-    evaluation = Evaluation.from_json(read_json(folder.scores)["parts"][part])
-    text = f"{describe_evaluation(evaluation, part)}\n\n{made}"
-    print_result(text, {**value, part: evaluation.to_json()})
+    scored = read_json(folder.scores)["parts"][part] if folder.predictions(part).is_file() else None
+    print_made(folder, part, scored and Evaluation.from_json(scored), made, value)
+
+
+def print_made(
+    run: "RunFolder", part: str, evaluation: "Evaluation | None", made: str, value: dict[str, Any]
+) -> None:
+    """Print the scores of a run that was made of others, or why it has none."""
+    from lesionwise.evaluation.runs.predictions import describe_unscored
+
+    text = describe_evaluation(evaluation, part) if evaluation else describe_unscored(run)
+    scores = {part: evaluation.to_json()} if evaluation else {}
+    print_result(f"{text}\n\n{made}", {**value, **scores})

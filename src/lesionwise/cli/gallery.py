@@ -83,14 +83,7 @@ def gallery(
         lines.append('The gallery states no licence. To state one: --licence "…" --force')
     lines += describe_left_out(faults)
     lines.append(f"Next: lesionwise similar IMAGE --gallery {out}, or lesionwise serve --gallery {out}")
-    value = {
-        "gallery": str(out),
-        "images": len(made),
-        "lesions": made.lesions,
-        "pictures": bool(made.pictures),
-        "licence": made.about.licence,
-        "left_out": left_out_json(faults),
-    }
+    value = {"gallery": str(out), **made.brief(), "left_out": left_out_json(faults)}
     print_result("\n".join(lines), value)
     if faults:
         raise typer.Exit(1)

@@ -188,6 +188,15 @@ ModelFile = Annotated[
     Path | None,
     model_option("--model", "A bundle, or the name of an included one: best (the default) or larger."),
 ]
+BundleArgument = Annotated[
+    Path | None,
+    argument(
+        "FILE",
+        "A bundle, or the name of an included one: best (the default) or larger.",
+        callback=verify_model,
+        autocompletion=complete_model,
+    ),
+]
 PrecisionOption = Annotated[
     Literal["auto", "fp32", "bf16", "int8"] | None,
     option(

@@ -184,8 +184,9 @@ def _written_table(output: "Output") -> "Iterator[Output]":
     from dataclasses import replace
 
     from lesionwise.files import sole_writer
-    from lesionwise.predict.parquet import PARQUET, pack, remove, unpack
+    from lesionwise.predict.parquet import pack, remove, unpack
     from lesionwise.predict.writing import part_path, verify_record
+    from lesionwise.tables import PARQUET
 
     out = output.table
     verify_record(out)

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lesionwise.cli.console import print_result
+from lesionwise.cli.console import fact_table, print_result
 from lesionwise.cli.options import argument, complete_recipe
 
 _SHOWN: Final = ("cost", "measured")
@@ -94,21 +94,15 @@ def _type(facts: dict[str, Any]) -> str:
 
 
 def _list(headers: dict[str, Header]) -> RenderableType:
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 1, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    facts = {}
     for name, header in headers.items():
         notes = [f"{note}: {header.notes[note]}" for note in _SHOWN if note in header.notes]
-        table.add_row(name, Text("\n".join([header.description, *notes])))
-    return Group(table, Text('"lesionwise recipes RECIPE" shows the keys of one of them.'))
+        facts[name] = "\n".join([header.description, *notes])
+    more = Text('"lesionwise recipes RECIPE" shows the keys of one of them.')
+    return Group(fact_table(facts, padding=(0, 2, 1, 0)), more)
 
 
 def _show(name: str, header: Header, keys: list[dict[str, Any]]) -> RenderableType:
-    notes = Table(box=None, pad_edge=False, show_header=False)
-    notes.add_column(style="bold", no_wrap=True)
-    notes.add_column(overflow="fold")
-    for note, text in header.notes.items():
-        notes.add_row(note, Text(text))
     table = Table(box=None, pad_edge=False)
     for title in ("key", "value here", "default"):
         table.add_column(title, overflow="fold", max_width=28)
@@ -120,7 +114,7 @@ def _show(name: str, header: Header, keys: list[dict[str, Any]]) -> RenderableTy
         table.add_row(
             *(Text(cell, style=style) for cell in cells), Text(f"{key['sentence']} ({key['type']})")
         )
-    return Group(Text(f"{name}: {header.description}"), "", notes, "", table)
+    return Group(Text(f"{name}: {header.description}"), "", fact_table(header.notes), "", table)
 
 
 def _value(value: Any) -> str:  # noqa: ANN401 (any value of a recipe)

@@ -1,10 +1,11 @@
 """What readers get of a run: `lesionwise report` and `explain`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from lesionwise.cli import given
 from lesionwise.cli.console import Display, be_quiet, print_note, print_result, prints_json, show_work
+from lesionwise.cli.evaluate import score_part
 from lesionwise.cli.options import Out, RunArgument, argument, file_option, option, read_text
 from lesionwise.errors import LesionwiseError, require
 from lesionwise.wording import counted
@@ -12,8 +13,6 @@ from lesionwise.wording import counted
 if TYPE_CHECKING:
     from lesionwise.explain.record import Explanation
     from lesionwise.run_folder import RunFolder
-
-_PARTS = ("val", "cal", "test", "train")
 
 
 def report(
@@ -97,26 +96,20 @@ def report(
 
 def _evaluate_first(run: "RunFolder") -> None:
     """Score the part that choices are made on, where a run was not evaluated yet."""
-    from lesionwise.evaluation.runs.scores import evaluate_part, is_evaluated, working_part
-    from lesionwise.experiments.image_facts import about_part
+    from lesionwise.evaluation.runs.scores import is_evaluated, working_part
 
     part = working_part(run)
     if is_evaluated(run) or not run.predictions(part).is_file():
         return
     print_note(f"{run.path}: was not evaluated yet, so its {part} part is scored first.")
-    table, missing = about_part(run, part)
-    if missing:
-        print_note(missing)
-    evaluate_part(run, part, table=table)
+    score_part(run, part)
 
 
 def explain(
     run: RunArgument,
     part: Annotated[
-        str,
-        option(
-            "--part", "Part whose images are explained; test only after evaluate --final.", metavar="PART"
-        ),
+        Literal["val", "cal", "test", "train"],
+        option("--part", "Part whose images are explained; test only after evaluate --final."),
     ] = "val",
     images: Annotated[
         list[str] | None,
@@ -130,8 +123,6 @@ def explain(
     """Show where a run's model looked, and test whether the maps can be trusted."""
     from lesionwise.run_folder import open_run_folder, run_to_write
 
-    if part not in _PARTS:
-        raise LesionwiseError(f'Expected --part to be one of {", ".join(_PARTS)} but got "{part}".')
     open_run_folder(run, "run")
     require("torch")
     from lesionwise.explain.run import explain_run

@@ -27,7 +27,7 @@ def serve(
         Path | None,
         option(
             "--examples",
-            "Folder of images that the page offers for trying; three drawn ones by default.",
+            "Folder of images that the page offers as examples; three drawn ones by default.",
             metavar="DIR",
             callback=verify_folder,
         ),
@@ -50,7 +50,7 @@ def serve(
         float,
         option(
             "--drain",
-            "Seconds for which requests are still accepted after SIGTERM, while /ready reports no.",
+            "Seconds for which requests are still accepted after SIGTERM, while /ready answers 503.",
             min=0,
             metavar="SECONDS",
         ),
@@ -105,14 +105,22 @@ def serve(
     if opened:
         print_note(f"Gallery: {opened.describe()}.", *opened.advice)
 
-    address = address_of(listening)
+    address, model_brief = address_of(listening), service.model_brief()
     public = shared(address) if share else nullcontext(None)
 
     def on_start() -> None:
-        name = service.model_brief()["name"]
-        print_result(f"{places} answers with {name} in {engine.computed_in}; Ctrl-C stops it.")
+        places = f"{address}, shared as {elsewhere}," if elsewhere else address
+        print_result(
+            f"{places} answers with {model_brief['name']} in {engine.computed_in}; Ctrl-C stops it.",
+            {
+                "address": address,
+                "shared": elsewhere,
+                "model": model_brief,
+                "precision": engine.precision,
+                "margin": engine.margin,
+            },
+        )
 
     with suppress(KeyboardInterrupt), public as elsewhere:  # it is raised again once the last answer is out
-        places = f"{address}, shared as {elsewhere}," if elsewhere else address
         answer(app, service, listening, on_start, drain_s=drain, quiet=is_quiet())
     print_note("Stopped.")

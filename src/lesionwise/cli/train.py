@@ -16,6 +16,7 @@ from lesionwise.cli.console import (
     print_result,
     remember_folder,
 )
+from lesionwise.cli.evaluate import print_made, score_part
 from lesionwise.cli.options import Out, argument, option
 from lesionwise.errors import RunError, require
 from lesionwise.wording import counted
@@ -49,7 +50,7 @@ def train(
     set_: options.Set = None,
     resume: options.Resume = False,
 ) -> None:
-    """Train a recipe, calibrate it, and predict its val and cal parts."""
+    """Train a recipe, calibrate the model, and predict val and cal."""
     from lesionwise.execution import Execution
     from lesionwise.recipe import load_recipe
     from lesionwise.run_folder import next_run_path
@@ -188,9 +189,8 @@ def run(
     verify_run_out(out, resume=resume, runs=devices * nodes)
     require("torch")
     from lesionwise.evaluation.runs.predictions import describe_unscored
-    from lesionwise.evaluation.runs.scores import evaluate_part, read_check
+    from lesionwise.evaluation.runs.scores import read_check
     from lesionwise.execution import Execution
-    from lesionwise.experiments.image_facts import about_part
     from lesionwise.report.html import write_report
     from lesionwise.run_record import timed_stage
     from lesionwise.training.run import train
@@ -209,10 +209,7 @@ def run(
         return
     with run_to_write(folder.path):
         with timed_stage(folder, "evaluate"):
-            table, missing = about_part(folder, "val")
-            if missing:
-                print_note(missing)
-            evaluation = evaluate_part(folder, "val", table=table)
+            evaluation = score_part(folder, "val")
         with Display() as display:
             write_report(folder, progress=display)
     check = read_check(folder, "val")
@@ -248,7 +245,6 @@ def ensemble(
 
     members = [open_run_folder(path) for path in runs]
     from lesionwise.evaluation.runs.ensemble import claim_ensemble_folder, is_calibrated, make_ensemble
-    from lesionwise.evaluation.runs.predictions import describe_unscored
     from lesionwise.evaluation.runs.scores import evaluate_part, working_part
 
     path = out or next_run_path(Path("runs"), "ensemble")
@@ -262,8 +258,4 @@ def ensemble(
         print_note(f"These runs are not calibrated, so raw probabilities were averaged: {', '.join(raw)}.")
     made = f"Ensemble of {len(members)}: {folder.path}"
     value = {"run": str(folder.path), "parts": parts, "not_calibrated": raw}
-    if evaluation is None:
-        print_result(f"{describe_unscored(folder)}\n\n{made}", value)
-        return
-    text = f"{describe_evaluation(evaluation, part)}\n\n{made}"
-    print_result(text, {**value, part: evaluation.to_json()})
+    print_made(folder, part, evaluation, made, value)

@@ -13,12 +13,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Pixels
+
 BLOCK: Final = 8  # pixels of a JPEG block, ITU-T T.81, section A.3.3
 _MEANS: Final = frozenset({1, 2, 4})
 """Eighths at which libjpeg takes plain means of neighbours; at the others it drops the upper frequencies."""
 _HALF: Final = np.float32(0.5)
-
-Pixels = NDArray[np.uint8]
 
 
 def eighths(sides: tuple[int, int], least: tuple[int, int]) -> int:

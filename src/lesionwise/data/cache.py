@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from lesionwise.data.dataset import Dataset
 from lesionwise.data.findings import Finding, raise_findings
 from lesionwise.data.images import image_rule, read_content, read_image
-from lesionwise.errors import DataError, ImageError
+from lesionwise.errors import DataError, ImageError, reraised
 from lesionwise.execution import Execution, default_cache_root, usable_cores
 from lesionwise.files import atomic_path, blamed_on, write_text
 from lesionwise.progress import Progress
@@ -207,10 +207,8 @@ class _Builder:
         return [value for _, chunk in sorted(self.read_journal().items()) for value in chunk.hashes]
 
     def hash_file(self, image_id: str, path: Path) -> str:
-        try:
+        with reraised(DataError, f"{self.dataset.folder}: {image_id} ", ImageError):
             return sha256(read_content(path)).hexdigest()
-        except ImageError as error:
-            raise DataError(f"{self.dataset.folder}: {image_id} {error}.") from error
 
     def fingerprint(self, hashes: list[str]) -> str:
         rows = self.dataset.table[["image_id", "lesion_id", "dx"]].itertuples(index=False)

@@ -16,12 +16,12 @@ from typing import Any, Final
 import numpy as np
 
 from lesionwise.data.images import verify_bytes
-from lesionwise.errors import DataError, ImageError, needing
+from lesionwise.errors import DataError, ImageError, import_extra, reraised
 from lesionwise.names import IMAGE_SUFFIXES, UNREAD_SUFFIXES
-from lesionwise.packed import PARQUET, ReadImage, open_packed
-from lesionwise.tables import DERMAMNIST_IDS, PACKED_SUFFIXES, read_table
+from lesionwise.tables import DERMAMNIST_IDS, PACKED_SUFFIXES, PARQUET, ReadImage, read_packed
 
 HDF5_SUFFIXES: Final = (".hdf5", ".h5")
+_BAD_ZIP: Final = (zipfile.BadZipFile, NotImplementedError, ValueError)  # a name that is no UTF-8, too
 _BAD_MEMBER: Final = (  # what unpacking damage raises
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError),
     *(OSError, EOFError, ValueError),
@@ -46,14 +46,12 @@ def _refuse(suffix: str) -> bytes:
 def holds_images(path: Path) -> bool:
     """Return whether a file is one that holds several images; a Parquet file may also be a table alone."""
     suffix = path.suffix.lower()
-    return suffix in CONTAINERS and (suffix != PARQUET or open_packed(path).has_images)
+    return suffix in CONTAINERS and (suffix != PARQUET or read_packed(path).has_images)
 
 
 def _in_zip(path: Path) -> Iterator[tuple[str, ReadImage]]:
-    try:
+    with reraised(DataError, f"{path}: is not a readable zip: ", *_BAD_ZIP):
         archive = zipfile.ZipFile(path)  # closed with the last picture that reads from it
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:  # a name that is no UTF-8, too
-        raise DataError(f"{path}: is not a readable zip: {error}.") from error
     for member in archive.infolist():
         name = PurePosixPath(member.filename)
         if not member.is_dir() and is_image_name(name) and "__MACOSX" not in name.parts:
@@ -62,14 +60,12 @@ def _in_zip(path: Path) -> Iterator[tuple[str, ReadImage]]:
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     verify_bytes(member.file_size)
-    try:
+    with reraised(ImageError, "cannot be unpacked: ", *_BAD_MEMBER, after=""):
         return archive.read(member)
-    except _BAD_MEMBER as error:
-        raise ImageError(f"cannot be unpacked: {error}") from error
 
 
 def _in_packed(path: Path) -> Iterator[tuple[str, ReadImage]]:
-    table = read_table(path)
+    table = read_packed(path)
     if table.names.get("image_id") is None:
         raise DataError(f"{path}: expected images but found the columns {', '.join(table.header)}.")
     if path.with_name(DERMAMNIST_IDS).is_file() and path.suffix.lower() != PARQUET:
@@ -84,30 +80,25 @@ def _in_packed(path: Path) -> Iterator[tuple[str, ReadImage]]:
             f"{path}: expected each image once but {name} is in {times} rows. Add a column image_id with "
             "one name for each row."
         )
-    yield from zip(names, open_packed(path).images(), strict=True)
+    yield from zip(names, table.images(), strict=True)
 
 
 def _in_hdf5(path: Path) -> Iterator[tuple[str, ReadImage]]:
-    with needing("h5py"):
-        import h5py  # noqa: PLC0415 (an extra)
-    try:
+    h5py = import_extra("h5py")
+    with reraised(DataError, f"{path}: cannot be read as HDF5: ", OSError, after=". Get the file again."):
         file = h5py.File(path, "r")  # closed with the last picture that reads from it
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read as HDF5: {error}. Get the file again.") from error
     for name in file:
         yield name, partial(_read_dataset, file, name)
 
 
 def _read_dataset(file: Any, name: str) -> bytes:  # noqa: ANN401 (of h5py, an extra)
     """Return the bytes of an image file, which ISIC 2024 keeps as one scalar for each image."""
-    try:
+    with reraised(ImageError, "cannot be read from its file: ", OSError, KeyError, after=""):  # h5py's
         found = file[name]
         if not hasattr(found, "dtype") or found.ndim > 1 or (found.ndim and found.dtype != np.uint8):
             raise ImageError("expected the bytes of an image file, as in train-image.hdf5 of ISIC 2024")
         verify_bytes(found.nbytes)
         value = found[()]
-    except (OSError, KeyError) as error:  # what h5py raises for damage
-        raise ImageError(f"cannot be read from its file: {error}") from error
     return value if isinstance(value, bytes) else np.asarray(value).tobytes()
 
 

@@ -19,12 +19,10 @@ from typing import Any, Final
 
 import numpy as np
 import simplejpeg
-from numpy.typing import NDArray
 from PIL import Image
 
-from lesionwise.errors import DamagedImageError
-
-Pixels = NDArray[np.uint8]
+from lesionwise.arrays import Pixels
+from lesionwise.errors import DamagedImageError, reraised
 
 _STRAY: Final = re.compile(r"extraneous bytes before marker")
 _START_OF_SCAN: Final = 0xDA  # JPEG, ITU-T T.81, table B.1
@@ -216,14 +214,12 @@ def _tiff_pieces(tags: Any, size: int) -> list[tuple[int, int]]:  # noqa: ANN401
 def _verify_deflated(data: bytes, room: int) -> int:
     """Unpack data without keeping it, which verifies its checksum, and return how many bytes it had."""
     unpacker, unpacked, chunk = zlib.decompressobj(), 0, data
-    try:
+    with reraised(DamagedImageError, "is damaged: ", zlib.error, after=""):
         while chunk and not unpacker.eof and unpacked <= room:
             unpacked += len(unpacker.decompress(chunk, _STEP))
             chunk = unpacker.unconsumed_tail
         if not chunk:
             unpacked += len(unpacker.flush())  # what a step had no more room for
-    except zlib.error as error:
-        raise DamagedImageError(f"is damaged: {error}") from error
     if not unpacker.eof:
         raise DamagedImageError("is damaged: the length of its compressed data does not fit its pixels")
     return unpacked

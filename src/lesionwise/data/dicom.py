@@ -11,19 +11,15 @@ import io
 import logging
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from types import ModuleType
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from lesionwise.arrays import Pixels
 from lesionwise.data.damage import decode_jpeg, verify_no_hole
-from lesionwise.errors import DamagedImageError, ImageError, needing
-
-if TYPE_CHECKING:
-    from types import ModuleType
-
-Pixels = NDArray[np.uint8]
+from lesionwise.errors import DamagedImageError, ImageError, import_extra
 
 _PREAMBLE: Final = 128  # bytes that may hold anything
 _PREFIX: Final = b"DICM"
@@ -89,7 +85,7 @@ def open_dicom(content: bytes) -> DicomImage:
         raise DamagedImageError("is a damaged DICOM file") from None
 
 
-def _verify_transfer_syntax(pydicom: "ModuleType", content: bytes) -> None:
+def _verify_transfer_syntax(pydicom: ModuleType, content: bytes) -> None:
     """Refuse what cannot be decoded, before anything is unpacked."""
     source = io.BytesIO(content)
     pydicom.filereader.read_preamble(source, force=False)
@@ -174,10 +170,9 @@ def _verify_frame(dataset: Any) -> None:  # noqa: ANN401 (pydicom's)
         verify_no_hole(frame)
 
 
-def _import_pydicom() -> "ModuleType":
-    with needing("pydicom"):
-        import pydicom  # noqa: PLC0415 (an extra)
-        import pydicom.pixels  # noqa: PLC0415
+def _import_pydicom() -> ModuleType:
+    pydicom = import_extra("pydicom")
+    import_extra("pydicom.pixels")
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # what it warns of may quote the file
     warnings.filterwarnings("ignore", module=r"pydicom\..*")
-    return cast("ModuleType", pydicom)
+    return pydicom

@@ -47,10 +47,8 @@ class Finding:
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries and lists, with nothing shortened."""
         lists = {"rows": list(self.rows), "ids": list(self.ids), "details": list(self.details)}
-        return {
-            **{name: getattr(self, name) for name in ("code", "severity", "message", "remedy", "anchor")},
-            **{name: values for name, values in lists.items() if values},
-        }
+        texts = {name: text for name, text in vars(self).items() if name not in lists}
+        return {**texts, "anchor": self.anchor, **{name: found for name, found in lists.items() if found}}
 
     def __str__(self) -> str:
         places = ""
@@ -78,19 +76,20 @@ def raise_findings(findings: list[Finding], source: str) -> None:
 
 
 def _missing_columns(listing: Listing, missing: list[str]) -> Finding:
-    return Finding(
-        "D001",
-        "error",
+    message = (
         f"expected the columns {', '.join(REQUIRED_COLUMNS)} but {', '.join(missing)} "
-        f"is missing; found {', '.join(str(name) for name in listing.table.columns if name != PLACE)}",
-        listing.advice.get(missing[0], f"Rename or add the column in {listing.table_file.name}."),
+        f"is missing; found {', '.join(str(name) for name in listing.table.columns if name != PLACE)}"
+    )
+    advice = listing.advice if "lesion_id" in missing else ""
+    return Finding(
+        "D001", "error", message, advice or f"Rename or add the column in {listing.table_file.name}."
     )
 
 
 def _required_cells(listing: Listing) -> Iterator[Finding | None]:
     table = listing.table
     empty = table[list(REQUIRED_COLUMNS)].isna().any(axis=1)
-    advice = listing.advice.get("lesion_id", "") if table["lesion_id"].isna().any() else ""
+    advice = listing.advice if table["lesion_id"].isna().any() else ""
     remedy = f"Fill in or remove the row. {advice}".rstrip()
     yield _of_rows("D002", "image id, lesion id or diagnosis is empty", remedy, table[empty])
     again = table["image_id"].duplicated(keep=False) & table["image_id"].notna()

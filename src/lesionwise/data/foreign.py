@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 from sklearn.datasets import load_sample_images
 
+from lesionwise.arrays import Pixels
 from lesionwise.data.perturbations import blur, zoom
 from lesionwise.data.phantom.fields import as_pixels
 
-Pixels = NDArray[np.uint8]
-Float32s = NDArray[np.float32]
 Draw = Callable[[Pixels, np.random.Generator], Pixels]
 
 _GREATEST: Final = 255

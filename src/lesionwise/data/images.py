@@ -25,14 +25,14 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from lesionwise.arrays import Pixels as Pixels  # noqa: PLC0414 (others import it from here)
 from lesionwise.data.block_scaling import eighths, scale_blocks
 from lesionwise.data.damage import decode_jpeg, verify_compressed_data
 from lesionwise.data.dicom import is_dicom, open_dicom
 from lesionwise.data.preprocess import FIELD_OF_VIEW, SMALLEST_VIEW, crop_field_of_view, preprocess
-from lesionwise.errors import DamagedImageError, ImageError, ImageSizeError, MissingExtraError
+from lesionwise.errors import DamagedImageError, ImageError, ImageSizeError, import_extra, reraised
 
 IMAGE_RULE: Final = "exif-dct-centre-bicubic-1"
 FORMATS: Final = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "AVIF")
@@ -49,8 +49,6 @@ _BRANDS_OF_AVIF: Final = (b"avif", b"avis")
 _PARSER_ERRORS: Final = (
     OSError, ValueError, SyntaxError, EOFError, ArithmeticError, RuntimeError, struct.error, zlib.error
 )  # fmt: skip
-
-Pixels = NDArray[np.uint8]
 
 
 def image_rule(steps: tuple[str, ...] = ()) -> str:
@@ -157,10 +155,7 @@ def is_avif(content: bytes) -> bool:
 @cache
 def prepare_heic() -> None:
     """Teach Pillow to read HEIC."""
-    try:
-        import pillow_heif  # noqa: PLC0415 (an extra)
-    except ImportError as error:  # missing, or without a library that it links to
-        raise MissingExtraError("heif", "pillow-heif") from error
+    pillow_heif = import_extra("pillow_heif")
     pillow_heif.options.DECODE_THREADS = 1
     pillow_heif.register_heif_opener(thumbnails=False)
 
@@ -188,24 +183,22 @@ def fit_image(pixels: Pixels, size: tuple[int, int], *, steps: tuple[str, ...] =
 
 def rgb_pixels(image: Image.Image) -> Pixels:
     """Return the upright RGB pixels of an image that Pillow opened, shape (H, W, 3)."""
-    try:
+    with reraised(DamagedImageError, "is damaged: ", *_PARSER_ERRORS, after=""):
         return _orient(np.asarray(_to_rgb(image)), int(image.getexif().get(ORIENTATION_TAG, _UPRIGHT)))
-    except _PARSER_ERRORS as error:
-        raise DamagedImageError(f"is damaged: {error}") from error
 
 
 def image_sides(source: Path | bytes) -> tuple[int, int]:
     """Return width and height of an image as it is stored, from its header alone."""
-    try:
-        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
-            head = file.read(1024)
-            if is_dicom(head):
-                opened = open_dicom(source if isinstance(source, bytes) else read_content(source))
-                return opened.width, opened.height
-            with Image.open(file, formats=_formats(head)) as image:
-                return image.size
-    except (*_PARSER_ERRORS, Image.DecompressionBombError) as error:
-        raise ImageError(f"cannot be opened: {error}") from error
+    with (
+        reraised(ImageError, "cannot be opened: ", *_PARSER_ERRORS, Image.DecompressionBombError, after=""),
+        io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file,
+    ):
+        head = file.read(1024)
+        if is_dicom(head):
+            opened = open_dicom(source if isinstance(source, bytes) else read_content(source))
+            return opened.width, opened.height
+        with Image.open(file, formats=_formats(head)) as image:
+            return image.size
 
 
 def centred_slices(size: tuple[int, int], zoom: float) -> tuple[slice, slice]:

@@ -18,10 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from lesionwise.errors import DataError
+from lesionwise.errors import DataError, reraised
 
 ARCHIVE: Final = "HAM10000_segmentations_lesion_tschandl.zip"
 SUFFIX: Final = "_segmentation.png"
+_UNREADABLE: Final = (OSError, UnidentifiedImageError, zipfile.BadZipFile, ValueError, SyntaxError)
+_AGAIN: Final = ". Download it again, or move it away."
 _INSIDE: Final = 0.5  # of the greatest grey: masks are 0 or 255
 Box = tuple[float, float, float, float]
 WHOLE: Final[Box] = (0, 0, 1, 1)
@@ -42,11 +44,12 @@ class LesionMasks:
 
     def read(self, image_id: str) -> NDArray[np.bool_]:
         """Return where the lesion is, shape (H, W) of the photograph."""
-        try:
-            with Image.open(io.BytesIO(self._content[image_id]())) as image:
-                grey = np.asarray(image.convert("L"))
-        except (OSError, UnidentifiedImageError, zipfile.BadZipFile, ValueError, SyntaxError) as error:
-            raise DataError(f"{self.source}: the mask of {image_id} cannot be read: {error}.") from error
+        what = f"{self.source}: the mask of {image_id} cannot be read: "
+        with (
+            reraised(DataError, what, *_UNREADABLE),
+            Image.open(io.BytesIO(self._content[image_id]())) as image,
+        ):
+            grey = np.asarray(image.convert("L"))
         return np.asarray(grey > _INSIDE * 255)
 
 
@@ -64,10 +67,8 @@ def find_masks(folder: Path) -> LesionMasks | None:
         return LesionMasks({file.name.removesuffix(SUFFIX): file.read_bytes for file in files}, unpacked)
     if not archive.is_file():
         return None
-    try:
+    with reraised(DataError, f"{archive}: cannot be read: ", OSError, zipfile.BadZipFile, after=_AGAIN):
         opened = zipfile.ZipFile(archive)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{archive}: cannot be read: {error}. Download it again, or move it away.") from error
     names = {Path(name).name: name for name in opened.namelist() if name.endswith(SUFFIX)}
     content = {short.removesuffix(SUFFIX): partial(opened.read, name) for short, name in names.items()}
     return LesionMasks(content, archive)

@@ -11,15 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lesionwise.arrays import Float32s
 from lesionwise.errors import DataError
 
 if TYPE_CHECKING:
     from lesionwise.recipe import MetadataName  # see `preprocess`
 
-Float32s = NDArray[np.float32]
 Value = str | float | None
 Record = Mapping[str, Value]
 

@@ -18,7 +18,6 @@ References:
 
 import math
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Final
 from zlib import crc32
 
@@ -26,11 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from lesionwise.arrays import Pixels
 from lesionwise.data.phantom.artefacts import draw_bubbles, draw_hairs
 from lesionwise.data.phantom.fields import as_pixels
 from lesionwise.encoding import jpeg_file, recompress
 
-Pixels = NDArray[np.uint8]
 Change = Callable[[Pixels, float, np.random.Generator], Pixels]
 STRENGTHS: Final = (1, 2, 3)
 REFERENCE_HEIGHT: Final = 450.0  # pixels; hairs and bubbles are drawn for photographs of this height
@@ -83,14 +82,15 @@ def rotate(pixels: Pixels, degrees: float, rng: np.random.Generator) -> Pixels:
     return _look_from(pixels, 1.0, math.radians(degrees) * _either(rng))
 
 
-def add_hair(pixels: Pixels, count: float, rng: np.random.Generator) -> Pixels:
-    """Return the photograph with this many hairs drawn over it."""
-    return _drawn_over(pixels, draw_hairs, count, rng)
+def _draw_over(draw: Callable[..., None]) -> Change:
+    """Return the change that draws a number of things, such as hairs, over a photograph."""
 
+    def drawn_over(pixels: Pixels, count: float, rng: np.random.Generator) -> Pixels:
+        picture = pixels.astype(np.float32) * np.float32(1 / 255)
+        draw(picture, rng, round(count), scale=pixels.shape[0] / REFERENCE_HEIGHT)
+        return as_pixels(picture)
 
-def add_gel_bubbles(pixels: Pixels, count: float, rng: np.random.Generator) -> Pixels:
-    """Return the photograph with this many bubbles of gel over it."""
-    return _drawn_over(pixels, draw_bubbles, count, rng)
+    return drawn_over
 
 
 PERTURBATIONS: Final[Mapping[str, tuple[Change, tuple[float, float, float]]]] = {
@@ -102,8 +102,8 @@ PERTURBATIONS: Final[Mapping[str, tuple[Change, tuple[float, float, float]]]] = 
     "noise": (add_noise, (0.03, 0.06, 0.12)),
     "zoom": (zoom, (0.1, 0.25, 0.5)),
     "rotation": (rotate, (15, 45, 90)),
-    "hair": (add_hair, (8, 20, 45)),
-    "bubbles": (add_gel_bubbles, (4, 12, 30)),
+    "hair": (_draw_over(draw_hairs), (8, 20, 45)),
+    "bubbles": (_draw_over(draw_bubbles), (4, 12, 30)),
 }
 """Each change with the number it takes at strengths 1, 2 and 3."""
 
@@ -148,46 +148,32 @@ def _look_from(pixels: Pixels, size: float, angle: float) -> Pixels:
     return np.asarray(turned)
 
 
-def _drawn_over(pixels: Pixels, draw: Callable[..., None], count: float, rng: np.random.Generator) -> Pixels:
-    picture = pixels.astype(np.float32) * np.float32(1 / 255)
-    draw(picture, rng, round(count), scale=pixels.shape[0] / REFERENCE_HEIGHT)
-    return as_pixels(picture)
-
-
-def _saved(pixels: Pixels, _: np.random.Generator, *, quality: int) -> bytes:
-    return jpeg_file(pixels, quality)
-
-
-def _grained(pixels: Pixels, rng: np.random.Generator, *, deviation: float) -> Pixels:
-    grain = rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(deviation)
-    return np.clip(np.rint(pixels + grain), 0, 255).astype(np.uint8)
-
-
-def _moved(pixels: Pixels, _: np.random.Generator, *, right: int) -> Pixels:
+def _moved(pixels: Pixels, right: int) -> Pixels:
     """Move the picture to the right; its left edge is repeated."""
     return np.pad(pixels, ((0, 0), (right, 0), (0, 0)), mode="edge")[:, : pixels.shape[1]]
 
 
-def _turned(pixels: Pixels, _: np.random.Generator, *, quarters: int) -> Pixels:
-    return np.rot90(pixels, quarters)
-
-
-def _resized(pixels: Pixels, _: np.random.Generator, *, by: float) -> Pixels:
+def _resized(pixels: Pixels, by: float) -> Pixels:
     height, width = (round(side * by) for side in pixels.shape[:2])
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
 
 
 HARMLESS: Final[Mapping[str, Callable[[Pixels, np.random.Generator], Pixels | bytes]]] = {
-    **{f"JPEG {quality}": partial(_saved, quality=quality) for quality in (95, 90, 75)},
-    "noise 1": partial(_grained, deviation=1.0),
-    "noise 2": partial(_grained, deviation=2.0),
-    "1 pixel": partial(_moved, right=1),
-    "2 pixels": partial(_moved, right=2),
-    "3 pixels": partial(_moved, right=3),
+    "JPEG 95": lambda pixels, _: jpeg_file(pixels, 95),
+    "JPEG 90": lambda pixels, _: jpeg_file(pixels, 90),
+    "JPEG 75": lambda pixels, _: jpeg_file(pixels, 75),
+    "noise 1": lambda pixels, rng: add_noise(pixels, 1 / 255, rng),
+    "noise 2": lambda pixels, rng: add_noise(pixels, 2 / 255, rng),
+    "1 pixel": lambda pixels, _: _moved(pixels, 1),
+    "2 pixels": lambda pixels, _: _moved(pixels, 2),
+    "3 pixels": lambda pixels, _: _moved(pixels, 3),
     "mirrored": lambda pixels, _: np.flip(pixels, axis=1),
     "upside down": lambda pixels, _: np.flip(pixels, axis=0),
-    **{f"turned {90 * quarters}": partial(_turned, quarters=quarters) for quarters in (1, 2, 3)},
-    **{f"size {by}": partial(_resized, by=by) for by in (0.9, 1.1)},
+    "turned 90": lambda pixels, _: np.rot90(pixels, 1),
+    "turned 180": lambda pixels, _: np.rot90(pixels, 2),
+    "turned 270": lambda pixels, _: np.rot90(pixels, 3),
+    "size 0.9": lambda pixels, _: _resized(pixels, 0.9),
+    "size 1.1": lambda pixels, _: _resized(pixels, 1.1),
 }
 """Each change by its name. Those of `SAVED` give the content of a JPEG file, the others pixels."""
 

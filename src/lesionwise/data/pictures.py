@@ -15,10 +15,9 @@ from typing import Any, Final
 
 from lesionwise.data.containers import CONTAINERS, holds_images, is_image_name, reader_of
 from lesionwise.data.images import read_content, verify_bytes
-from lesionwise.errors import DataError, ImageError
+from lesionwise.errors import DataError, ImageError, import_extra, reraised
 from lesionwise.files import walk_files
 from lesionwise.names import IMAGE_SUFFIXES, image_id_of, inert_name, shortest_names
-from lesionwise.packed import import_arrow
 from lesionwise.tables import SUFFIXES, read_table
 
 SCHEME: Final = "://"
@@ -159,17 +158,15 @@ def _pictures_of(place: str) -> Iterator[Picture]:
 
 
 def _in_storage(place: str) -> Iterator[Picture]:
-    fs = import_arrow("fs")
+    fs = import_extra("pyarrow.fs")
     scheme = place.partition(SCHEME)[0]
-    try:
+    with reraised(DataError, f"{place}: cannot be opened: ", OSError, ValueError):  # as Arrow's own are
         system, root = fs.FileSystem.from_uri(place)
         found = system.get_file_info(root)
         if found.type == fs.FileType.NotFound:
             raise DataError(f"{place}: expected a file or a folder but found nothing.")
         alone = found.type == fs.FileType.File
         below = [found] if alone else system.get_file_info(fs.FileSelector(root, recursive=True))
-    except (OSError, ValueError) as error:  # Arrow's own errors are both
-        raise DataError(f"{place}: cannot be opened: {error}.") from error
     for info in sorted(below, key=lambda info: info.path):
         name = PurePosixPath(info.base_name)
         if alone or (info.type == fs.FileType.File and is_image_name(name)):
@@ -178,12 +175,10 @@ def _in_storage(place: str) -> Iterator[Picture]:
 
 
 def _read_stored(system: Any, path: str) -> bytes:  # noqa: ANN401 (Arrow's)
-    try:
-        with system.open_input_file(path) as file:
-            verify_bytes(file.size())
-            return bytes(file.read())
-    except (OSError, ValueError) as error:
-        raise ImageError(f"cannot be read: {error}") from error
+    unread = reraised(ImageError, "cannot be read: ", OSError, ValueError, after="")
+    with unread, system.open_input_file(path) as file:
+        verify_bytes(file.size())
+        return bytes(file.read())
 
 
 def _in_folder(folder: Path) -> Iterator[Picture]:

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionwise.errors import RecipeError, needing
+from lesionwise.arrays import Pixels
+from lesionwise.errors import RecipeError, import_extra
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from lesionwise.recipe import Recipe  # whose class takes time to build, and a service needs none
 
-Pixels = NDArray[np.uint8]
 
 FIELD_OF_VIEW: Final = "field-of-view-1"
 HAIR_REMOVAL: Final = "hair-removal-1"
@@ -92,7 +90,7 @@ def remove_hair(pixels: Pixels) -> Pixels:
         DullRazor: Lee et al. (1997), https://doi.org/10.1016/S0010-4825(97)00020-6; inpainting: Telea (2004),
         https://doi.org/10.1080/10867651.2004.10487596
     """
-    cv2 = _import_cv2()
+    cv2 = import_extra("cv2")
     mask = hair_mask(pixels)
     if not mask.any():
         return pixels
@@ -102,7 +100,7 @@ def remove_hair(pixels: Pixels) -> Pixels:
 
 def hair_mask(pixels: Pixels) -> NDArray[np.bool_]:
     """Return where `remove_hair` sees hair, with the pixels that touch it, shape (H, W)."""
-    cv2 = _import_cv2()
+    cv2 = import_extra("cv2")
     height = pixels.shape[0]
     width_px = max(3, round(_HAIR_WIDTH * height) | 1)  # OpenCV closes off centre with an even width
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
@@ -167,12 +165,6 @@ def _black_corners(black: NDArray[np.bool_]) -> int:
     side = max(1, round(_CORNER * black.shape[0]))
     corners = (black[:side, :side], black[:side, -side:], black[-side:, :side], black[-side:, -side:])
     return sum(corner.mean() > _BLACK_PART for corner in corners)
-
-
-def _import_cv2() -> "ModuleType":
-    with needing("cv2"):
-        import cv2  # noqa: PLC0415 (an extra)
-    return cv2
 
 
 _SAME_SIZE: Final[dict[str, Callable[[Pixels], Pixels]]] = {

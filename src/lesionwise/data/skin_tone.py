@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-Pixels = NDArray[np.uint8]
+from lesionwise.arrays import Float32s, Pixels
+
 Mask = NDArray[np.bool_]
-Float = NDArray[np.float32]
 
 MARGIN: Final = 0.06  # of the height: the rim of a lesion is darker than skin and not always in the mask
 FRAME: Final = 0.12  # of each side: what is taken for skin where there is no mask
@@ -81,7 +81,7 @@ def _frame(shape: tuple[int, int]) -> Mask:
     return inside
 
 
-def rgb_to_lab(pixels: NDArray[np.uint8]) -> Float:
+def rgb_to_lab(pixels: NDArray[np.uint8]) -> Float32s:
     """Return the L*a*b* values of sRGB pixels, shape (..., 3) both."""
     weights = (_TO_XYZ / _D65[:, None]).astype(np.float32)
     linear = _linear_levels().take(pixels.reshape(-1, 3)) @ weights.T
@@ -89,15 +89,11 @@ def rgb_to_lab(pixels: NDArray[np.uint8]) -> Float:
     bent = np.cbrt(linear)
     bent[dark] = linear[dark] * np.float32((29 / 6) ** 2 / 3) + np.float32(4 / 29)
     x, y, z = np.moveaxis(bent.reshape(pixels.shape), -1, 0)
-    lab = np.empty(pixels.shape, np.float32)
-    lab[..., 0] = 116 * y - 16
-    lab[..., 1] = 500 * (x - y)
-    lab[..., 2] = 200 * (y - z)
-    return lab
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
 @cache
-def _linear_levels() -> Float:
+def _linear_levels() -> Float32s:
     """Return the linear value of each sRGB level, shape (256,)."""
     levels = np.arange(256) / 255
     bent = ((levels + 0.055) / 1.055) ** 2.4

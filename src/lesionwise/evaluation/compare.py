@@ -13,8 +13,8 @@ from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.scores.bootstrap import (
     RESAMPLES,
     Estimate,
-    percentile_interval,
     simultaneous_estimates,
+    spread_estimate,
 )
 from lesionwise.evaluation.scores.evaluate import OVERALL, Measured, mean_title, measure
 from lesionwise.evaluation.scores.weights import Truth
@@ -145,7 +145,7 @@ def compare(
     """
     aligned = align(named, by=by)
     (reference, first), *others = aligned
-    truth, groups = _known(reference, first)
+    truth, groups = first.known(reference)
     measured = {
         name: measure(truth, one.y_prob, groups, resamples=resamples, seed=0) for name, one in aligned
     }
@@ -157,8 +157,8 @@ def compare(
         for score in DIFFERENCES:
             if score in base.values:
                 value = float(measured[name].values[score] - base.values[score])
-                low, high = percentile_interval(measured[name].drawn[score] - base.drawn[score])
-                differences[score] = Estimate(value, float(low), float(high))
+                drawn = measured[name].drawn[score] - base.drawn[score]
+                differences[score] = spread_estimate(value, drawn)
         test = mcnemar(truth, first.y_prob, other.y_prob)
         comparisons.append(Comparison(name, reference, len(truth), lesions, diagnoses, differences, test))
     return Contest(comparisons, _rank(measured), mean_title(RANKED_BY, diagnoses))
@@ -208,13 +208,6 @@ def _rank(measured: dict[str, Measured]) -> list[Standing]:
     ]
 
 
-def _known(name: str, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
-    if predictions.y_true is None or predictions.group is None:
-        lacking = "y_true" if predictions.y_true is None else "group"
-        raise DataError(f"{name}: expected the columns y_true and group but {lacking} is missing.")
-    return predictions.y_true, predictions.group
-
-
 def _as_named_by(first: Predictions, reference: str, other: Predictions, name: str) -> Predictions:
     """Return the predictions of another model in the order of the first, and by its names."""
     ours, theirs = first.image_id.tolist(), other.image_id.tolist()
@@ -230,9 +223,7 @@ def _as_named_by(first: Predictions, reference: str, other: Predictions, name: s
 
 
 def _verify_same(reference: str, first: Predictions, name: str, other: Predictions) -> None:
-    for what, a, b in zip(
-        ("diagnosis", "lesion"), _known(reference, first), _known(name, other), strict=True
-    ):
+    for what, a, b in zip(("diagnosis", "lesion"), first.known(reference), other.known(name), strict=True):
         if (a != b).any():
             image = first.image_id[int(np.flatnonzero(a != b)[0])]
             raise DataError(f"{name}: {image} has another {what} than in {reference}.")

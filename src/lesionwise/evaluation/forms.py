@@ -24,7 +24,7 @@ from lesionwise.diagnoses import code_of
 from lesionwise.errors import DataError
 from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.labels import CODES
-from lesionwise.tables import ID_NAMES, names_of
+from lesionwise.text_tables import ID_NAMES, names_of
 from lesionwise.wording import counted
 
 _VALUE: Final = r"(?:prob(?:abilit(?:y|ies))?|logit)s?"

@@ -13,7 +13,8 @@ from lesionwise.evaluation.forms import in_our_form
 from lesionwise.evaluation.scores.weights import SUM_TOLERANCE, Floats
 from lesionwise.files import write_text
 from lesionwise.labels import CODES, INDEX
-from lesionwise.tables import COLUMNS, read_table, verify_once
+from lesionwise.tables import read_table, verify_once
+from lesionwise.text_tables import COLUMNS
 from lesionwise.wording import counted
 
 PROB_COLUMNS = [f"prob_{code}" for code in CODES]
@@ -39,6 +40,13 @@ class Predictions:
     group: NDArray[np.str_] | None = None
     logits: Floats | None = None
     model: Model | None = None
+
+    def known(self, source: str) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+        """Return the true diagnoses and the lesions. `source`: names the predictions if one is missing."""
+        if self.y_true is None or self.group is None:
+            lacking = "y_true" if self.y_true is None else "group"
+            raise DataError(f"{source}: expected the columns y_true and group but {lacking} is missing.")
+        return self.y_true, self.group
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "Predictions":
         """Return some images, in the order asked for. `rows`: their places, or a mask of shape (N,)."""

@@ -14,6 +14,7 @@ from lesionwise.errors import DataError
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.labels import CODES, INDEX
 from lesionwise.names import is_end_of, match_names
+from lesionwise.text_tables import ID_NAMES
 from lesionwise.wording import counted, listed
 
 USED: Final = (
@@ -27,7 +28,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """Read a table about images.
 
     Args:
-        path: A table with an image id and any of the columns `USED`, or what `lesionwise.tables` knows them
+        path: A table with an image id and any of the columns `USED`, or what `text_tables` knows them
             as; the diagnosis as `lesionwise.diagnoses` finds it.
 
     Returns:
@@ -44,7 +45,7 @@ def read_images(path: Path) -> pd.DataFrame:
     table = tables.read_table(path).frame()
     if "image_id" not in table:
         raise DataError(
-            f"{path}: expected a column of image ids ({tables.ID_NAMES}) but found "
+            f"{path}: expected a column of image ids ({ID_NAMES}) but found "
             f"{', '.join(table.columns[:8])}. Where several files name images, lesions and diagnoses, pass "
             "their folder."
         )

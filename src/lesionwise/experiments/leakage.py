@@ -20,17 +20,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lesionwise.data.dataset import Dataset
-from lesionwise.errors import RunError, SplitError
+from lesionwise.errors import SplitError
 from lesionwise.evaluation.predictions import Predictions, read_predictions
 from lesionwise.evaluation.runs.scores import evaluate_predictions
-from lesionwise.evaluation.scores.bootstrap import Estimate, spread_estimate
-from lesionwise.evaluation.scores.decision import accuracy_score
-from lesionwise.evaluation.scores.evaluate import draw_scores
+from lesionwise.evaluation.scores.bootstrap import Estimate
 from lesionwise.execution import Execution
 from lesionwise.experiments.folder import Experiment, HeldOut
 from lesionwise.experiments.sharing import finish_all
 from lesionwise.files import read_json, sole_writer, write_json, write_text
-from lesionwise.labels import LEAKY_STAMP
+from lesionwise.labels import CODES, LEAKY_STAMP
 from lesionwise.recipe import Recipe, load_recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.split.assign import fold_numbers, in_folds, make_split, verify_whole
@@ -130,21 +128,17 @@ def judge(run: RunFolder, known: TrainingData) -> Outcome:
 
 def measure(predictions: Predictions) -> Measurement:
     """Return scores with intervals; of accuracy alone where not every diagnosis has an image."""
-    truth, group = predictions.y_true, predictions.group
-    if truth is None or group is None:
-        raise RunError("Expected predictions with y_true and group but one of them is missing.")
+    truth, group = predictions.known("the predictions")
     images, lesions = len(truth), len(np.unique(group))
     if images == 0:
         return Measurement(0, 0, None, {}, "no image is left")
     baseline = float(np.bincount(truth).max() / images)
-    present = len(np.unique(truth))
-    if present == predictions.y_prob.shape[1]:
-        overall = evaluate_predictions(predictions, "the predictions").overall
-        return Measurement(images, lesions, baseline, {name: overall[name] for name in SCORES})
-    drawn = draw_scores({"accuracy": accuracy_score}, truth, predictions.y_prob, group)["accuracy"]
-    accuracy = spread_estimate(float(accuracy_score(truth, predictions.y_prob)), drawn)
+    evaluation = evaluate_predictions(predictions, "the predictions")
+    present = len(evaluation.diagnoses)
+    if present == len(CODES):
+        return Measurement(images, lesions, baseline, {name: evaluation.overall[name] for name in SCORES})
     note = f"only {present} diagnoses are left" if present > 1 else "only one diagnosis is left"
-    return Measurement(images, lesions, baseline, {"accuracy": accuracy}, note)
+    return Measurement(images, lesions, baseline, {"accuracy": evaluation.overall["accuracy"]}, note)
 
 
 def grouped_dataset(known: TableData, rows: np.ndarray) -> Dataset:

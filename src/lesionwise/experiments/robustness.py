@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Pixels
 from lesionwise.data.images import fit_image, image_sides, read_image
 from lesionwise.data.perturbations import PERTURBATIONS, STRENGTHS, perturb
 from lesionwise.data.preprocess import recipe_steps
@@ -35,7 +36,6 @@ from lesionwise.training.run import prepare_again
 
 FRAME_PX: Final = (450, 600)  # as HAM10000 holds them; larger photographs are reduced to cover it
 _JOBS: Final = [(name, strength) for name in PERTURBATIONS for strength in STRENGTHS]
-Pixels = NDArray[np.uint8]
 
 
 def perturbed_part(run: RunFolder, part: str, *, execution: Execution = Execution()) -> Robustness:

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from lesionwise.arrays import Pixels
 from lesionwise.data.images import centred_slices, read_image
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.files import atomic_path
@@ -20,8 +21,6 @@ STYLES: Final = ("photograph", "colour", "contour")
 RIGHT_EACH: Final = 2
 WRONG_EACH: Final = 12
 _JPEG_QUALITY: Final = 86
-
-Pixels = NDArray[np.uint8]
 
 
 def draw_overlay(picture: Pixels, values: NDArray[np.float32], recipe: Recipe, *, style: str) -> Pixels:

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionwise.explore.pixels import Float
+from lesionwise.arrays import Float32s
 
 MASK_MEASURES: Final = {
     "area": "Area (part of the image)",
@@ -30,7 +30,7 @@ _SMALLEST_PX: Final = 30  # pixels of a mask at the cached size; below it shape 
 Masks = NDArray[np.bool_]
 
 
-def mask_measures(masks: Masks, lab: Float) -> dict[str, NDArray[np.float64]]:
+def mask_measures(masks: Masks, lab: Float32s) -> dict[str, NDArray[np.float64]]:
     """Return the ABCD of each image of a block as numbers; NaN where the mask is all but empty.
 
     Args:
@@ -96,11 +96,11 @@ def _crossings(first: Masks, second: Masks) -> NDArray[np.float64]:
     return np.asarray((first ^ second).sum(axis=(1, 2)), dtype=float)
 
 
-def _mean_color(lab: Float, masks: Masks) -> NDArray[np.float64]:
+def _mean_color(lab: Float32s, masks: Masks) -> NDArray[np.float64]:
     """Return the mean colour under each mask, shape (B, 3)."""
     return np.stack([_mean(lab[..., channel], masks) for channel in range(3)], axis=1)
 
 
-def _mean(values: Float, masks: Masks) -> NDArray[np.float64]:
+def _mean(values: Float32s, masks: Masks) -> NDArray[np.float64]:
     total = (values * masks).sum(axis=(1, 2), dtype=np.float64)
     return np.asarray(total / np.maximum(masks.sum(axis=(1, 2)), 1))

@@ -10,8 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Float32s, blocks
 from lesionwise.errors import RecipeError
-from lesionwise.explore.pixels import SIZE, Float, blocks
+from lesionwise.explore.pixels import BLOCK, SIZE
 from lesionwise.progress import SILENT, Progress
 from lesionwise.recipe import Recipe
 
@@ -31,13 +32,13 @@ class FeatureMap:
         chance: The same if neighbours had nothing to do with diagnoses.
     """
 
-    points: Float
+    points: Float32s
     explained: tuple[float, float]
     agreement: float
     chance: float
 
 
-def map_features(features: Float, y: NDArray[np.int64], lesion: NDArray[np.intp]) -> FeatureMap:
+def map_features(features: Float32s, y: NDArray[np.int64], lesion: NDArray[np.intp]) -> FeatureMap:
     """Return the map of images by their features, with axes whose signs depend on the data alone."""
     scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6)
     variances, axes = np.linalg.eigh(np.cov(scaled, rowvar=False))
@@ -50,12 +51,11 @@ def map_features(features: Float, y: NDArray[np.int64], lesion: NDArray[np.intp]
     return FeatureMap(components[:, :2], explained, agreement, chance)
 
 
-def _agreement(components: Float, y: NDArray[np.int64], lesion: NDArray[np.intp]) -> tuple[float, float]:
+def _agreement(components: Float32s, y: NDArray[np.int64], lesion: NDArray[np.intp]) -> tuple[float, float]:
     """Return how often the nearest image of another lesion has the same diagnosis, and the same by chance."""
     lengths = (components**2).sum(axis=1)
     same = np.zeros(len(y), bool)
-    for start in range(0, len(y), _BLOCK):
-        rows = slice(start, start + _BLOCK)
+    for rows in blocks(len(y), _BLOCK):
         distance = lengths - 2 * components[rows] @ components.T
         distance[lesion[rows, None] == lesion[None]] = np.inf
         same[rows] = y[distance.argmin(axis=1)] == y[rows]
@@ -64,7 +64,7 @@ def _agreement(components: Float, y: NDArray[np.int64], lesion: NDArray[np.intp]
     return float(np.mean([same[y == c].mean() for c in classes])), 1 / len(classes)
 
 
-def network_features(pixels: NDArray[np.uint8], recipe: Recipe, *, progress: Progress = SILENT) -> Float:
+def network_features(pixels: NDArray[np.uint8], recipe: Recipe, *, progress: Progress = SILENT) -> Float32s:
     """Return what the network of a recipe makes of each image before any training here, shape (N, D)."""
     import torch  # noqa: PLC0415 (an extra, which a map of colour and texture does without)
 
@@ -80,7 +80,7 @@ def network_features(pixels: NDArray[np.uint8], recipe: Recipe, *, progress: Pro
     network = fresh_network(recipe.model_copy(update=small), weights=recipe.weights).eval()
     found = []
     with torch.inference_mode():
-        for part in blocks(len(pixels)):
+        for part in blocks(len(pixels), BLOCK):
             images = torch.from_numpy(np.array(pixels[part])).permute(0, 3, 1, 2).float() / 255
             found.append(network.outputs(images).embedding.numpy())
             progress.on_work("looking at images", part.stop, len(pixels))

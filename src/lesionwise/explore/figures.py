@@ -15,8 +15,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
+from lesionwise.arrays import Float32s
 from lesionwise.encoding import jpeg_uri
-from lesionwise.explore.pixels import Float
 from lesionwise.explore.tables import AGE_STEP_YEARS
 from lesionwise.labels import CODES
 from lesionwise.page.palette import DIAGNOSIS_COLORS, LIGHT
@@ -71,19 +71,32 @@ def plot_diagnoses(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def plot_counts(table: pd.DataFrame, column: str, label: str, *, sort_values: bool = False) -> Figure:
-    """Draw how many images have each value of a column, in its order or the commonest first."""
-    shown = table if sort_values else table.head(MOST_BARS)
+def plot_counts(
+    table: pd.DataFrame,
+    column: str,
+    label: str,
+    colors: Mapping[str, str] = DIAGNOSIS_COLORS,
+    *,
+    most: int | None = MOST_BARS,
+) -> Figure:
+    """Draw how many images have each value of a column, in the order of the table.
+
+    Args:
+        colors: Colour of each part of a bar, by the column that counts it.
+        most: Number of bars; None for all.
+    """
+    shown = table[:most]
     with new_figure(8.4, 0.9 + 0.3 * max(4, len(shown))) as (figure, axes):
         left = np.zeros(len(shown))
-        for code in CODES:
-            values = shown[code].to_numpy(float)
-            axes.barh(range(len(shown)), values, left=left, height=0.68, color=DIAGNOSIS_COLORS[code])
+        for part, color in colors.items():
+            values = shown[part].to_numpy(float)
+            axes.barh(range(len(shown)), values, left=left, height=0.68, color=color)
             left += values
         for row, total in enumerate(left):
             _write_beside(axes, row, total, f"{total:,.0f}")
         _name_bars(axes, shown[column], 1.12 * left.max(initial=1.0), label)
-        diagnosis_legend(figure, axes)
+        if colors is DIAGNOSIS_COLORS:
+            diagnosis_legend(figure, axes)
     return figure
 
 
@@ -141,17 +154,6 @@ def plot_cells(table: pd.DataFrame, x: str, *, wide: bool = False) -> Figure:
         axes.set_xticks(range(values.shape[1]), [str(name) for name in table.columns], **slant)
         axes.set_yticks(range(len(table)), list(table.index))
         axes.set_xlabel(x)
-    return figure
-
-
-def plot_sizes(table: pd.DataFrame) -> Figure:
-    """Draw how many image files have each size."""
-    shown = table.head(MOST_BARS)
-    with new_figure(7.4, 0.9 + 0.34 * max(2, len(shown))) as (figure, axes):
-        axes.barh(range(len(shown)), shown["images"], height=0.62, color=LIGHT["accent"])
-        for row, images in enumerate(shown["images"]):
-            _write_beside(axes, row, images, f"{images:,}")
-        _name_bars(axes, shown["size_px"], 1.14 * shown["images"].max(), "images")
     return figure
 
 
@@ -223,7 +225,7 @@ def thumbnail_sheet(pixels: NDArray[np.uint8], rows: list[int]) -> tuple[str, in
     return jpeg_uri(sheet, quality=QUALITY), across
 
 
-def mean_image_table(mean: Float, deviation: Float, images: Mapping[str, int]) -> pd.DataFrame:
+def mean_image_table(mean: Float32s, deviation: Float32s, images: Mapping[str, int]) -> pd.DataFrame:
     """Return each class's mean colour in the centre and at the border, and how far images differ there."""
     height, width = deviation.shape[1:]
     centre = np.zeros((height, width), bool)
@@ -240,7 +242,7 @@ def mean_image_table(mean: Float, deviation: Float, images: Mapping[str, int]) -
     return pd.DataFrame(rows, columns=columns).round(2)
 
 
-def plot_mean_images(mean: Float, deviation: Float, images: Mapping[str, int]) -> Figure:
+def plot_mean_images(mean: Float32s, deviation: Float32s, images: Mapping[str, int]) -> Figure:
     """Draw the mean image of each class, and below it how much its images differ at each place."""
     present = [index for index, code in enumerate(CODES) if images[code]]
     most = max((float(deviation[index].max()) for index in present), default=1.0)

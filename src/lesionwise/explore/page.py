@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 from markupsafe import Markup
 
 from lesionwise.data.collection import collection_of
@@ -134,9 +133,7 @@ def _links(near: Gallery | None, image_ids: list[str]) -> dict[str, list[int]]:
     if near is None:
         return {}
     place = {image_id: number for number, image_id in enumerate(image_ids)}
-    rows = [row for row, image_id in enumerate(near.columns["image_id"]) if image_id in place]
-    if not rows:
-        raise DataError(f"{near.path}: holds none of the images. Make a gallery of this folder.")
+    rows = near.rows_of(place)
     shown = near.embeddings[rows]
     names = [near.columns["image_id"][row] for row in rows]
     likeness = shown @ shown.T
@@ -156,17 +153,11 @@ def all_drawings(found: Exploration) -> dict[str, Drawing]:
         title = "Size, asymmetry, border, colours and detail of the lesions in each diagnosis"
         drawings["abcd"] = figures.plot_spreads(shapes, MASK_MEASURES), shapes, title
     if found.mapped:
-        points = points_table(found, found.mapped)
+        points = found.dataset.table[["image_id", "lesion_id", "dx"]].copy()
+        points["x"], points["y"] = found.mapped.points.T.round(4)
         figure = figures.plot_map(points, axes_names(found.mapped))
         drawings["map"] = figure, points, "Map of all images by their features"
     return drawings
-
-
-def points_table(found: Exploration, mapped: FeatureMap) -> pd.DataFrame:
-    """Return where each image lies on the map."""
-    points = found.dataset.table[["image_id", "lesion_id", "dx"]].copy()
-    points["x"], points["y"] = mapped.points.T.round(4)
-    return points
 
 
 def axes_names(mapped: FeatureMap) -> tuple[str, str]:
@@ -184,14 +175,15 @@ def _table_drawings(found: Exploration) -> dict[str, Drawing]:
     missing, spreads = tables.missing_table(table), tables.spread_table(table[["age"]], found.dx)
     return {
         "diagnoses": (figures.plot_diagnoses(diagnoses), diagnoses, "Images and lesions of each diagnosis"),
-        "photographs": (figures.plot_counts(photographs, "photographs", "lesions", sort_values=True),
+        "photographs": (figures.plot_counts(photographs, "photographs", "lesions", most=None),
                         photographs, "Lesions by how many photographs they have"),
         "localization": (figures.plot_counts(sites, "localization", "images"), sites,
                          "Images by site on the body"),
         "dx_type": (figures.plot_counts(confirmed, "dx_type", "images"), confirmed,
                     "Images by how their diagnosis was confirmed"),
         "ages": (figures.plot_ages(ages), ages, "Histogram of ages, by diagnosis"),
-        "sizes": (figures.plot_sizes(sizes), sizes, "Sizes of the image files"),
+        "sizes": (figures.plot_counts(sizes, "size_px", "images", {"images": LIGHT["accent"]}), sizes,
+                  "Sizes of the image files"),
         "age-diagnosis": (figures.plot_spreads(spreads, {"age": "Age in years"}, columns=1), spreads,
                           "Spread of age in each diagnosis"),
         "sex-diagnosis": (figures.plot_shares(sexes), sexes.reset_index(), "Sex in each diagnosis"),

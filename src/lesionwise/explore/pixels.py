@@ -6,7 +6,7 @@ Colours are CIE L*a*b* (D65): equal steps look about equally large there. L* is 
 from green to red, b* from blue to yellow.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Float32s, blocks
 from lesionwise.execution import Execution, usable_cores
 from lesionwise.labels import CODES
 
@@ -32,8 +33,6 @@ BLOCK: Final = 32  # images; 6 MB of L*a*b* at 112x150, which the allocator reus
 _CELLS: Final = 3  # the image is described in 3 x 3 cells
 _DETAIL_STEPS: Final = (1, 2, 4)  # px of the halved image over which detail is measured
 
-Float = NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class Look:
@@ -48,9 +47,9 @@ class Look:
     """
 
     measures: pd.DataFrame
-    features: Float
-    mean: Float
-    deviation: Float
+    features: Float32s
+    mean: Float32s
+    deviation: Float32s
 
 
 class ClassSums:
@@ -69,25 +68,25 @@ class ClassSums:
             self.total[index] += own.sum(axis=0)
             self.squares[index] += (own * own).sum(axis=0)
 
-    def mean(self) -> Float:
+    def mean(self) -> Float32s:
         """Return the mean image of each class, shape (C, H, W, 3)."""
         return (self.total / np.maximum(self.count, 1)[:, None, None, None]).astype(np.float32)
 
-    def deviation(self) -> Float:
+    def deviation(self) -> Float32s:
         """Return the deviation of each pixel, mean of the channels, shape (C, H, W)."""
         count = np.maximum(self.count, 1)[:, None, None, None]
         variance = self.squares / count - (self.total / count) ** 2
         return np.asarray(np.sqrt(np.maximum(variance, 0)).mean(axis=3), dtype=np.float32)
 
 
-def color_measures(lab: Float) -> dict[str, NDArray[np.float64]]:
+def color_measures(lab: Float32s) -> dict[str, NDArray[np.float64]]:
     """Return light and colour of each image of a block."""
     mean = lab.mean(axis=(1, 2), dtype=np.float64)
     values = (mean[:, 0], mean[:, 1], mean[:, 2], lab[..., 0].std(axis=(1, 2), dtype=np.float64))
     return dict(zip(COLOR_MEASURES, values, strict=True))
 
 
-def colour_texture_features(lab: Float) -> Float:
+def colour_texture_features(lab: Float32s) -> Float32s:
     """Describe images of a block by numbers that no training has made: colour by place, detail by scale.
 
     Mean and deviation of L*, a*, b* in 3 x 3 cells (54 numbers), and the mean step of L* over one, two and
@@ -112,15 +111,10 @@ def colour_texture_features(lab: Float) -> Float:
     return np.concatenate(found, axis=1).astype(np.float32)
 
 
-def blocks(rows: int) -> Iterator[slice]:
-    """Return slices that cover a number of rows."""
-    return (slice(start, min(start + BLOCK, rows)) for start in range(0, rows, BLOCK))
-
-
 def in_threads(work: Callable[[slice], None], rows: int, execution: Execution = Execution()) -> None:
     """Do a piece of work for every block of rows on all cores."""
     done = 0
     with ThreadPoolExecutor(execution.workers or usable_cores()) as pool:
-        for part, _ in zip(blocks(rows), pool.map(work, blocks(rows)), strict=True):
+        for part, _ in zip(blocks(rows, BLOCK), pool.map(work, blocks(rows, BLOCK)), strict=True):
             done += part.stop - part.start
             execution.progress.on_work("looking at images", done, rows)

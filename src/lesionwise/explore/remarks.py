@@ -123,21 +123,18 @@ def _sexes(table: pd.DataFrame) -> Iterator[str]:
 
 def _sites(table: pd.DataFrame) -> Iterator[str]:
     known = table[table["localization"] != tables.UNKNOWN]
-    best = (0.0, "", "", 0.0, 0.0)
-    for code in CODES:
-        own = known.loc[known["dx"] == code, "localization"].value_counts()
-        if own.sum() < _ENOUGH:
-            continue
-        for site, images in own.items():
-            overall = float((known["localization"] == site).mean())
-            share = float(images / own.sum())
-            if images >= _ENOUGH and (share - overall) > best[0]:
-                best = (share - overall, code, str(site), share, overall)
-    if best[3] >= _CLEAR_LIFT * best[4] and best[1]:
-        _, code, site, share, overall = best
+    counts = pd.crosstab(known["dx"], known["localization"])
+    overall = counts.sum() / max(len(known), 1)
+    shares = counts.div(counts.sum(axis=1), axis=0)
+    lead = (shares - overall).where(counts >= _ENOUGH, -np.inf).to_numpy(float)
+    if lead.max(initial=-np.inf) <= 0:
+        return
+    row, column = divmod(int(lead.argmax()), lead.shape[1])
+    share, of_all = shares.to_numpy()[row, column], overall.to_numpy()[column]
+    if share >= _CLEAR_LIFT * of_all:
         yield (
-            f"Site and diagnosis go together: {share:.0%} of {code} images are of the {site}, against "
-            f"{overall:.0%} of all."
+            f"Site and diagnosis go together: {share:.0%} of {counts.index[row]} images are of the "
+            f"{counts.columns[column]}, against {of_all:.0%} of all."
         )
 
 

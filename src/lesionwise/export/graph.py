@@ -31,7 +31,7 @@ TOLERANCE: Final = 1e-4
 OUTPUT_TOLERANCE: Final = 1e-2
 """The same for a value of the other outputs, as a fraction of it."""
 
-_BAND: Final = 48  # lines of a view that are computed at a time
+_BAND: Final = 32  # lines of a view that are computed at a time
 _TRIAL_IMAGES: Final = 8
 _TINY: Final = 1e-12  # keeps the logarithm finite, as in `evaluation.runs.ensemble`
 
@@ -40,8 +40,8 @@ class Resample(nn.Module):
     """Cuts and resizes, as matrix products: the only form in which all runtimes resize alike.
 
     A line of the view is made of two or three neighbouring lines of the image, so nearly the whole matrix is
-    zero. Therefore a band of lines is computed at a time, from the few lines of the image that it needs. This
-    takes a quarter of the time and gives the same sums.
+    zero. Therefore a band of lines is computed at a time, from the few lines of the image that it needs: the
+    sums are the same, and most products with zero are left out.
 
     Args:
         rows: Composition of each row of the view, shape (h, H).
@@ -50,44 +50,47 @@ class Resample(nn.Module):
 
     def __init__(self, rows: Tensor, columns: Tensor) -> None:
         super().__init__()
-        self.left, self.right = _reach(columns)
-        self.rows = nn.ModuleList(map(Band, torch.split(rows / 255, _BAND)))
-        self.columns = nn.ModuleList(map(Band, torch.split(columns[:, self.left : self.right], _BAND)))
+        self.box = (slice(None), _reach(rows), _reach(columns))
+        self.rows = nn.ModuleList(map(Band, torch.split(rows[:, self.box[1]] / 255, _BAND)))
+        self.columns = nn.ModuleList(map(Band, torch.split(columns[:, self.box[2]], _BAND)))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the view (B, 3, h, w), RGB in [0, 1], of images (B, 3, H, W), uint8."""
-        cut = images[..., self.left : self.right]
-        tall = torch.cat([band(cut) for band in self.rows], dim=2)
-        return torch.cat([band(tall.transpose(2, 3)) for band in self.columns], dim=2).transpose(2, 3)
+        """Return the view (B, 3, h, w), RGB in [0, 1], of images (B, H, W, 3), uint8."""
+        pixels = images[self.box].permute(0, 3, 1, 2)  # cut first, while a pixel is three bytes
+        tall = torch.cat([band(pixels) for band in self.rows], dim=2).transpose(2, 3)
+        return torch.cat([band(tall) for band in self.columns], dim=2).transpose(2, 3)
 
 
 class Band(nn.Module):
-    """Some neighbouring lines of a view. `lines`: composition of each, shape (n, N)."""
+    """Some neighbouring lines of a view. `lines`: composition of each, shape (n, N).
+
+    They stand left of the pixels, the form that every runtime computes, OpenCV 5.0 too.
+    """
 
     lines: Tensor
 
     def __init__(self, lines: Tensor) -> None:
         super().__init__()
-        self.first, self.end = _reach(lines)
-        self.register_buffer("lines", lines[:, self.first : self.end].contiguous())
+        self.reach = _reach(lines)
+        self.register_buffer("lines", lines[:, self.reach].contiguous())
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the lines (B, 3, n, M) of pixels (B, 3, N, M)."""
-        return self.lines @ pixels[:, :, self.first : self.end].float()
+        return self.lines @ pixels[:, :, self.reach].float()
 
 
 class Whole(nn.Module):
     """The view of a network that sees every pixel unchanged."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return RGB in [0, 1] of images (B, 3, H, W), uint8."""
-        return images.float() / 255
+        """Return RGB (B, 3, H, W) in [0, 1] of images (B, H, W, 3), uint8."""
+        return images.permute(0, 3, 1, 2).float() / 255
 
 
-def _reach(lines: Tensor) -> tuple[int, int]:
-    """Return the first and the end of the pixels that any line uses."""
+def _reach(lines: Tensor) -> slice:
+    """Return the pixels from the first to the last that any line uses."""
     used = lines.any(0).nonzero()
-    return int(used[0]), int(used[-1]) + 1
+    return slice(int(used[0]), int(used[-1]) + 1)
 
 
 class Member(nn.Module):
@@ -162,8 +165,7 @@ class BundleGraph(nn.Module):
 
     def forward(self, image: Tensor, metadata: Tensor | None = None) -> dict[str, Tensor]:
         """Return the outputs by name for images (B, H, W, 3), uint8, and encoded metadata (B, M)."""
-        pixels = image.permute(0, 3, 1, 2)
-        found = [member.network.outputs(member.view(pixels), metadata) for member in self.members]
+        found = [member.network.outputs(member.view(image), metadata) for member in self.members]
         logits, cam = found[0].logits, found[0].cam
         if len(found) > 1:
             each = [m.scaled(out.logits).softmax(1) for m, out in zip(self.members, found, strict=True)]

@@ -10,7 +10,7 @@ and the answers hardly change.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from time import perf_counter
+from time import process_time
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from lesionwise.bundle.answers import Answers
+from lesionwise.bundle.decide import distance_to_change
 from lesionwise.bundle.description import Description, PartScores, Precision, PrecisionCheck
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.int8 import find_convolutions
@@ -26,7 +27,6 @@ from lesionwise.bundle.load import Bundle, assemble
 from lesionwise.bundle.precision import (
     FASTEST_FIRST,
     computable_precisions,
-    distance_to_tie,
     has_instructions,
 )
 from lesionwise.bundle.runtimes import Arrays, import_openvino
@@ -40,11 +40,14 @@ from lesionwise.run_folder import RunFolder
 _EXACT: Final = ("rejection.", ".view.")  # parts of the names of weights of rejection and view, which stay
 _FEWEST: Final = 1024  # numbers of a tensor: smaller ones, such as scales and offsets, need few bytes
 _NARROWEST: Final = 1e-6  # range of a constant input
+_LEFT: Final = 0.005  # half of what "auto" allows: another set of images may change more
+_PARTS: Final = 10  # of the lesions, each counted with the margin of the others
+_SHORTEST: Final = 0.1  # seconds: a clock of processor time can be coarse
 _RANGED: Final = 256  # images that determine the ranges of int8
 
 
 class Timed(NamedTuple):
-    """Answers, and the seconds that they took."""
+    """Answers, and the seconds of processor time that they took."""
 
     answers: Answers
     seconds: float
@@ -94,8 +97,14 @@ def verify_countable(run: RunFolder, precision: Precision) -> None:
         )
 
 
-def with_precisions(full: Engine, graph: bytes, run: RunFolder, member: RunFolder) -> Bundle:
+def with_formats(
+    full: Engine, graph: bytes, run: RunFolder, member: RunFolder, precision: Precision = "fp32"
+) -> Bundle:
     """Return a bundle that states what each faster format changes on `cal`, not written yet.
+
+    With another default format than fp32, it keeps the calibration of fp32. Its scores on `val` are computed
+    again. The scores on `test` belong to another file and are left out, because an export does not read
+    `test`. With weights in fp16, the faster formats are measured with these weights.
 
     Formats without instructions on this processor are left out, and all are if the images are gone: "auto"
     never chooses a format that was not measured.
@@ -104,66 +113,72 @@ def with_precisions(full: Engine, graph: bytes, run: RunFolder, member: RunFolde
         full: The bundle, which computes in fp32.
         graph: Its ONNX file, without a description.
         member: A run that knows the data folder.
+        precision: Default format of the bundle.
+
+    Raises:
+        BundleError: If the format has no use for this model.
     """
     if not data_folder(member).is_dir():
         return full.bundle
     cal = read_run_images(full, run, member, "cal")
     if not cal.paths:
+        if precision != "fp32":
+            raise RunError(
+                f"{run.path}: the effect of {precision} is measured on the images of cal, but the folder "
+                f"{data_folder(member)} has none of them. Restore the data, or export in fp32."
+            )
         return full.bundle
-    description = full.description.model_copy(update={"int8_ranges": measure_ranges(graph, cal)})
-    bundle = assemble(graph, description, full.bundle.path)
-    computable = computable_precisions(description)
-    lower = [Engine(bundle, precision=name) for name in FASTEST_FIRST if name in computable]
-    exact, *quick = _answers([full, *lower], cal)
+    check = None
+    if precision == "fp16":
+        stored = in_half(graph)
+        low = Engine(assemble(stored, _unscored(full.description, precision), full.bundle.path))
+        before, after = _answers([full, low], cal)
+        check = count_changes(before.answers, after.answers, cal.y_true)
+        full, graph = low, stored
+    ranges, checks = _faster_formats(full, graph, cal)
+    if precision in FASTEST_FIRST:
+        if precision not in checks:
+            raise BundleError(
+                "int8 is for convolutions, and this model has none after its first one. Use fp32 or bf16."
+            )
+        description, check, checks = _unscored(full.description, precision), checks[precision], {}
+        ranges = ranges if precision == "int8" else {}
+    else:
+        description = full.description
+    stated = description.model_copy(
+        update={"precision_check": check, "precisions": checks, "int8_ranges": ranges}
+    )
+    bundle = assemble(graph, stated, full.bundle.path)
+    if precision == "fp32" or not run.predictions("val").is_file():
+        return bundle
+    scores = {"val": _scored_again(Engine(bundle), run, member)}
+    return assemble(graph, stated.model_copy(update={"scores": scores}), bundle.path)
+
+
+def _faster_formats(
+    full: Engine, graph: bytes, cal: RunImages
+) -> tuple[dict[str, tuple[float, float]], dict[Precision, PrecisionCheck]]:
+    """Return the ranges of int8, and what each faster format changes."""
+    ranges = measure_ranges(graph, cal)
+    description = full.description.model_copy(update={"int8_ranges": ranges})
+    bundle, computable = assemble(graph, description, full.bundle.path), computable_precisions(description)
+    lower = [Engine(bundle, precision=name, threads=1) for name in FASTEST_FIRST if name in computable]
+    exact, *quick = _answers([Engine(full.bundle, threads=1), *lower], cal)
     group = cal.predictions.group
     lesions = cal.predictions.image_id if group is None else group
     checks = {
         engine.precision: check_with_margin(exact, found, cal.y_true, lesions)
         for engine, found in zip(lower, quick, strict=True)
     }
-    return assemble(graph, description.model_copy(update={"precisions": checks}), bundle.path)
+    return ranges, checks
 
 
-def in_precision(
-    full: Bundle, graph: bytes, run: RunFolder, member: RunFolder, precision: Precision
-) -> Bundle:
-    """Return a bundle with another default format, not written yet.
-
-    It keeps the calibration of fp32. Its scores on `val` are computed again. The scores on `test` belong to
-    another file and are left out, because an export does not read `test`. With weights in fp16, it states
-    what the faster formats change in these weights.
-
-    Args:
-        full: The bundle in fp32; for bf16 and int8 as `with_precisions` returns it.
-
-    Raises:
-        BundleError: If the format has no use for this model.
-    """
-    if precision == "int8" and not full.description.int8_ranges:
-        raise BundleError(
-            "int8 is for convolutions, and this model has none after its first one. Use fp32 or bf16."
-        )
-    description = _unscored(full.description, precision)
-    if precision == "fp16":
-        graph = in_half(graph)
-    check = full.description.precisions.get(precision)
-    description = description.model_copy(update={"precision_check": check})
-    low = Engine(assemble(graph, description, full.path))
-    if check is None:
-        cal = read_run_images(low, run, member, "cal")
-        before, after = _answers([Engine(full), low], cal)
-        check = count_changes(before.answers, after.answers, cal.y_true)
-    scores: dict[str, PartScores] = {}
-    if run.predictions("val").is_file():
-        val = read_run_images(low, run, member, "val")
-        [(found, _)] = _answers([low], val)
-        prob, logits = found.probabilities.astype(float), found.logits.astype(float)
-        predictions = replace(val.predictions, y_prob=prob, logits=logits)
-        scores["val"] = scores_of(predictions, str(run.predictions("val")))
-    bundle = assemble(
-        graph, description.model_copy(update={"precision_check": check, "scores": scores}), full.path
-    )
-    return with_precisions(Engine(bundle), graph, run, member) if precision == "fp16" else bundle
+def _scored_again(engine: Engine, run: RunFolder, member: RunFolder) -> PartScores:
+    """Return the scores of a bundle on `val`."""
+    val = read_run_images(engine, run, member, "val")
+    [(found, _)] = _answers([engine], val)
+    prob, logits = found.probabilities.astype(float), found.logits.astype(float)
+    return scores_of(replace(val.predictions, y_prob=prob, logits=logits), str(run.predictions("val")))
 
 
 def measure_ranges(graph: bytes, images: RunImages) -> dict[str, tuple[float, float]]:
@@ -191,11 +206,12 @@ def measure_ranges(graph: bytes, images: RunImages) -> dict[str, tuple[float, fl
 def check_with_margin(
     exact: Timed, quick: Timed, y_true: NDArray[np.int64], lesions: NDArray[np.str_]
 ) -> PrecisionCheck:
-    """Return what a format changes if its answers near a tie are computed again in fp32.
+    """Return what a format changes if close calls are computed again in fp32.
 
-    The margin is the largest distance to a tie of an image whose most likely diagnosis changes. On the images
-    that set it, nothing changes any more. So the changes in each half of the lesions are counted with the
-    margin of the other half.
+    The margin is the smallest that leaves at most a part of `_LEFT` of the images changed. On the images that
+    set it, that holds by itself. So the changes in each tenth of the lesions are counted with the margin of
+    the other nine. An image that is rejected in one format alone counts as changed, but does not move the
+    margin, because its distance to the cut-off is not a matter of log-odds.
 
     Args:
         exact: The answers in fp32.
@@ -203,24 +219,31 @@ def check_with_margin(
         y_true: Class index of each image, shape (N,).
         lesions: Id of the lesion of each image, shape (N,).
     """
-    prob = quick.answers.probabilities
-    distance = distance_to_tie(prob)
-    changed = prob.argmax(axis=1) != exact.answers.probabilities.argmax(axis=1)
-    half = np.unique(lesions, return_inverse=True)[1] % 2
-    margins = [float(distance[changed & (half == own)].max(initial=0)) for own in (0, 1)]
-    mixed = _replaced(quick.answers, exact.answers, distance <= np.take(margins, 1 - half))
-    within = distance <= max(margins)
-    cost = quick.seconds + float(within.mean()) * exact.seconds
+    distance = distance_to_change(quick.answers.description, quick.answers.probabilities)
+    changed = _changed(*(replace(one.answers, ood_score=None) for one in (exact, quick)))
+    tenth = np.unique(lesions, return_inverse=True)[1] % _PARTS
+    margins = [_margin(distance[tenth != own], changed[tenth != own]) for own in range(_PARTS)]
+    mixed = with_replaced(quick.answers, exact.answers, distance <= np.take(margins, tenth))
+    margin = _margin(distance, changed)
+    within = distance <= margin
+    full = max(exact.seconds, _SHORTEST)
+    cost = max(quick.seconds, _SHORTEST) + float(within.mean()) * full
     return count_changes(exact.answers, mixed, y_true).model_copy(
         update={
-            "margin": max(margins),
-            "computed_again": int(within.sum()),
-            "pace": round(exact.seconds / cost, 2),
+            "margin": margin or None,
+            "computed_again": int(within.sum()) if margin else None,
+            "pace": round(full / cost, 2),
         }
     )
 
 
-def _replaced(quick: Answers, exact: Answers, again: NDArray[np.bool_]) -> Answers:
+def _margin(distance: NDArray[np.float64], changed: NDArray[np.bool_]) -> float:
+    """Return the distance beyond which at most a part of `_LEFT` of all images lies that change."""
+    left = int(_LEFT * len(distance))
+    return float(np.sort(distance[changed])[: -left or None].max(initial=0))
+
+
+def with_replaced(quick: Answers, exact: Answers, again: NDArray[np.bool_]) -> Answers:
     """Return the answers of `quick`, and those of `exact` where `again` holds."""
     prob = np.where(again[:, None], exact.probabilities, quick.probabilities)
     score = quick.ood_score
@@ -231,32 +254,40 @@ def _replaced(quick: Answers, exact: Answers, again: NDArray[np.bool_]) -> Answe
 
 def count_changes(before: Answers, after: Answers, y_true: NDArray[np.int64]) -> PrecisionCheck:
     """Count the images with another answer. `y_true`: class index of each image, shape (N,)."""
-    then, now = before.decisions, after.decisions
-    top = then.top != now.top
-    changed = (then.decision != now.decision) | top
-    if then.prediction_set is not None and now.prediction_set is not None:
-        changed |= (then.prediction_set != now.prediction_set).any(axis=1)
-    if then.above_melanoma_threshold is not None and now.above_melanoma_threshold is not None:
-        changed |= then.above_melanoma_threshold != now.above_melanoma_threshold
+    top = before.decisions.top != after.decisions.top
     scores = [float(balanced_accuracy_score(y_true, one.probabilities)) for one in (before, after)]
     return PrecisionCheck(
         images=len(before),
-        changed=int(changed.sum()),
+        changed=int(_changed(before, after).sum()),
         largest_difference=float(np.abs(before.probabilities - after.probabilities).max()),
         top_changed=int(top.sum()),
         balanced_accuracy_change=scores[1] - scores[0],
     )
 
 
+def _changed(before: Answers, after: Answers) -> NDArray[np.bool_]:
+    """Return which images have another diagnosis, decision, prediction set or melanoma flag, shape (N,)."""
+    then, now = before.decisions, after.decisions
+    changed = (then.decision != now.decision) | (then.top != now.top)
+    if then.prediction_set is not None and now.prediction_set is not None:
+        changed |= (then.prediction_set != now.prediction_set).any(axis=1)
+    if then.above_melanoma_threshold is not None and now.above_melanoma_threshold is not None:
+        changed |= then.above_melanoma_threshold != now.above_melanoma_threshold
+    return np.asarray(changed)
+
+
 def _answers(engines: Sequence[Engine], images: RunImages) -> list[Timed]:
-    """Return the answers of several engines, which take turns with each batch."""
+    """Return the answers of several engines, which take turns with each batch.
+
+    Processor time counts, which other work on the machine hardly changes.
+    """
     found: list[list[Arrays]] = [[] for _ in engines]
     seconds = [0.0] * len(engines)
     for batch in images.batches():
         for place, engine in enumerate(engines):
-            started = perf_counter()
+            started = process_time()
             found[place].append(engine.run(*batch))
-            seconds[place] += perf_counter() - started
+            seconds[place] += process_time() - started
     return [
         Timed(engine.answers(own), took) for engine, own, took in zip(engines, found, seconds, strict=True)
     ]
@@ -268,8 +299,6 @@ def _unscored(description: Description, precision: Precision) -> Description:
     return description.model_copy(
         update={
             "precision": precision,
-            "precisions": {},
-            "int8_ranges": description.int8_ranges if precision == "int8" else {},
             "scores": {},
             "stability": None,
             "ood_accepted": {},

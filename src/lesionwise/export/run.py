@@ -45,7 +45,7 @@ from lesionwise.export.graph import (
     to_onnx,
     verify_parity,
 )
-from lesionwise.export.precision import in_precision, verify_countable, with_precisions
+from lesionwise.export.precision import verify_countable, with_formats
 from lesionwise.files import file_sha256, read_json
 from lesionwise.labels import LEAKY_STAMP
 from lesionwise.progress import Stages
@@ -58,7 +58,7 @@ from lesionwise.training.rejection import write_numbers
 from lesionwise.training.run import prepare_again
 from lesionwise.training.step.augment import evaluation_view
 
-_STAGES: Final = 7  # of the progress; another precision than fp32 adds one
+_STAGES: Final = 7  # of the progress
 _PROBES: Final = 16  # white lines that are drawn at a time
 
 
@@ -87,7 +87,7 @@ def export_run(
         RunError: If a run lacks something, or runs do not fit each other.
         BundleError: If the bundle would not answer like the run, or int8 has no use for it.
     """
-    runs, stages = made_of(run), Stages(execution.progress, _STAGES + (precision != "fp32"))
+    runs, stages = made_of(run), Stages(execution.progress, _STAGES)
     recipes = [load_recipe(member.config) for member in runs]
     _verify_exportable(runs, recipes)
     verify_countable(runs[0], precision)
@@ -137,12 +137,8 @@ def export_run(
     verify_parity(graph, engine)
     stages.begin("comparing its answers with those of the run")
     verify_as_predicted(engine, run, runs)
-    stages.begin("measuring what bf16 and int8 change")
-    if precision != "fp16":  # else with those weights, below
-        bundle = with_precisions(engine, exported.content, run, runs[0])
-    if precision != "fp32":
-        stages.begin(f"measuring the bundle in {precision}")
-        bundle = in_precision(bundle, exported.content, run, runs[0], precision)
+    stages.begin("measuring what fewer bits change")
+    bundle = with_formats(engine, exported.content, run, runs[0], precision)
     write_bundle(bundle)
     return bundle
 

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Pixels
 from lesionwise.bundle.engine import Engine
 from lesionwise.data.images import fit_image, read_image
 from lesionwise.data.phantom.diagnoses import draw_lesion
@@ -17,7 +18,6 @@ from lesionwise.export.onnx_model import ForeignModel, verify_columns
 from lesionwise.labels import CODES
 
 Gives = Literal["probabilities", "logits"]
-Pixels = NDArray[np.uint8]
 _PHANTOMS: Final = ("mel", "bcc", "vasc")
 _COARSE: Final = 5
 _SUM_TOLERANCE: Final = 1e-3

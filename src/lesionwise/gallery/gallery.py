@@ -7,7 +7,8 @@ folder (`lesionwise.predict.gallery`), and which images are worth a comparison (
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lesionwise.arrays import Float32s
 from lesionwise.bundle.answers import Answers
 from lesionwise.bundle.description import Precision
 from lesionwise.bundle.engine import Engine
@@ -31,7 +33,6 @@ from lesionwise.labels import CODES
 from lesionwise.names import image_id_of
 from lesionwise.wording import counted
 
-Floats = NDArray[np.float32]
 COUNT: Final = 5
 """Number of lesions that are shown by default."""
 COLUMNS: Final = ("image_id", "lesion_id", "dx", "age", "sex", "localization", "license", "sha256")
@@ -116,10 +117,10 @@ class Gallery:
         path: Path,
         about: About,
         columns: Mapping[str, Sequence[str]],
-        embeddings: Floats,
+        embeddings: Float32s,
         *,
         pictures: Sequence[bytes] = (),
-        reference: Floats | None = None,
+        reference: Float32s | None = None,
         shortlist: Shortlist | None = None,
     ) -> None:
         self.path = path
@@ -147,6 +148,15 @@ class Gallery:
         licence = self.about.licence or "not stated"
         what = f"{counted(len(self), 'image')} of {counted(self.lesions, 'lesion')}"
         return f"{what}, {with_pictures}; licence: {licence}"
+
+    def brief(self) -> dict[str, Any]:
+        """Return its counts and its licence as JSON."""
+        return {
+            "images": len(self),
+            "lesions": self.lesions,
+            "pictures": bool(self.pictures),
+            "licence": self.about.licence,
+        }
 
     @property
     def advice(self) -> tuple[str, ...]:
@@ -187,7 +197,7 @@ class Gallery:
         unknown = [""] * len(answers)
         pairs = zip(answers.image_ids or unknown, answers.names or unknown, strict=True)
         ids = image_ids or [given or name for given, name in pairs]
-        own = [{lesion} | self._lesions_called(image_id) for image_id in ids]
+        own = [{lesion, *self._lesions_called.get(image_id_of(image_id), ())} for image_id in ids]
         return [
             [self._entry(row, distance) for row, distance in near]
             for near in self.nearest(unit_length(answers.embedding), count, leave_out=own)
@@ -198,6 +208,13 @@ class Gallery:
         own = [{self.columns["lesion_id"][row]} for row in rows]
         return self.nearest(self.embeddings[list(rows)], count, leave_out=own)
 
+    def rows_of(self, image_ids: Container[str]) -> list[int]:
+        """Return the rows of those images that it holds; none at all is an error."""
+        rows = [row for row, image_id in enumerate(self.columns["image_id"]) if image_id in image_ids]
+        if not rows:
+            raise DataError(f"{self.path}: holds none of the images. Make a gallery of this folder.")
+        return rows
+
     def percentile(self, distance: float) -> float:
         """Return the part of the gallery's own images that have a nearer lesion than this, from 0 to 1."""
         if not len(self.reference):  # one lesion alone has no other to be near
@@ -205,7 +222,7 @@ class Gallery:
         return float(np.searchsorted(self.reference, distance) / len(self.reference))
 
     def nearest(
-        self, units: Floats, count: int, *, leave_out: Sequence[Iterable[str]]
+        self, units: Float32s, count: int, *, leave_out: Sequence[Iterable[str]]
     ) -> list[list[tuple[int, float]]]:
         """Return the nearest image of each of the nearest lesions, as rows with distances.
 
@@ -215,8 +232,9 @@ class Gallery:
         """
         return [self._walk(unit, count, set(away)) for unit, away in zip(units, leave_out, strict=True)]
 
-    def _walk(self, unit: Floats, count: int, away: set[str]) -> list[tuple[int, float]]:
+    def _walk(self, unit: Float32s, count: int, away: set[str]) -> list[tuple[int, float]]:
         """Return the first image of each lesion, the nearest first; look at more images if these are few."""
+        lesions = self.columns["lesion_id"]
         look, reach = self.shortlist.look_around(unit), min(len(self), _REACH * (count + 1))
         while True:
             rows, limit = look(reach)
@@ -224,46 +242,36 @@ class Gallery:
             order = np.argsort(distances, kind="stable")
             order = order[distances[order] <= limit]
             near, distances = rows[order], distances[order]
-            met = away | {self._lesion(row) for row in near[distances < SAME]}
+            met = away | {lesions[row] for row in near[distances < SAME]}
             found: list[tuple[int, float]] = []
             for row, distance in zip(near.tolist(), distances.tolist(), strict=True):
-                if self._lesion(row) not in met and len(found) < count:
-                    met.add(self._lesion(row))
+                if lesions[row] not in met and len(found) < count:
+                    met.add(lesions[row])
                     found.append((row, max(0.0, distance)))
             if len(found) == count or reach == len(self):
                 return found
             reach = min(len(self), 4 * reach)
 
-    def _lesion(self, row: int) -> str:
-        return self.columns["lesion_id"][row]
-
     @cached_property
-    def _rows(self) -> dict[str, list[int]]:
-        rows: dict[str, list[int]] = {}
-        for row, image_id in enumerate(self.columns["image_id"]):
-            rows.setdefault(image_id_of(image_id), []).append(row)
-        return rows
-
-    def _lesions_called(self, image_id: str) -> set[str]:
-        """Return the lesions of images of that name, in any folder and file format."""
-        return {self._lesion(row) for row in self._rows.get(image_id_of(image_id), [])}
+    def _lesions_called(self) -> Mapping[str, list[str]]:
+        """The lesions of images by the name of the image, in any folder and file format."""
+        lesions = defaultdict[str, list[str]](list)
+        for image_id, lesion in zip(self.columns["image_id"], self.columns["lesion_id"], strict=True):
+            lesions[image_id_of(image_id)].append(lesion)
+        return lesions
 
     def _entry(self, row: int, distance: float) -> Similar:
         own = {name: values[row] for name, values in self.columns.items()}
         return Similar(
-            image_id=own["image_id"],
-            lesion_id=own["lesion_id"],
-            dx=own["dx"],
+            **{name: own[name] for name in ("image_id", "lesion_id", "dx", "sex", "localization")},
+            licence=own["license"],
+            age=float(own["age"]) if own["age"] else None,
             distance=distance,
             percentile=self.percentile(distance),
-            age=float(own["age"]) if own["age"] else None,
-            sex=own["sex"],
-            localization=own["localization"],
-            licence=own["license"],
             picture=self.pictures[row] if self.pictures else None,
         )
 
-    def _measure_reference(self) -> Floats:
+    def _measure_reference(self) -> Float32s:
         rows = np.random.default_rng(0).permutation(len(self))[:_SAMPLED].tolist()
         found = [near[0][1] for near in self.neighbours(rows, 1) if near]
         return np.sort(np.array(found, np.float32))
@@ -299,7 +307,7 @@ class _Pictures(Sequence[bytes]):
         return self._content[self._ends[row] : self._ends[row + 1]].tobytes()
 
 
-def unit_length(embeddings: Floats) -> Floats:
+def unit_length(embeddings: Float32s) -> Float32s:
     """Return embeddings of length 1, shape (N, D); one without a direction stays zero."""
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     return np.asarray(embeddings / np.where(lengths > 0, lengths, 1), np.float32)
@@ -339,7 +347,7 @@ def load_gallery(path: str | Path, model: Engine | None = None) -> Gallery:
 
 
 def _verify_whole(
-    columns: Mapping[str, Sequence[str]], embeddings: Floats, pictures: Sequence[bytes]
+    columns: Mapping[str, Sequence[str]], embeddings: Float32s, pictures: Sequence[bytes]
 ) -> None:
     """Make sure that every image has its values; else a ValueError."""
     lengths = {len(columns[name]) for name in COLUMNS} | ({len(pictures)} if pictures else set())

@@ -12,12 +12,13 @@ References:
 import math
 import warnings
 from contextlib import suppress
-from typing import Any, Final, Self
+from types import ModuleType
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionwise.errors import MissingExtraError, needing
+from lesionwise.errors import MissingExtraError, import_extra
 
 LEAST: Final = 50_000
 """Images from which on a gallery gets an index."""
@@ -99,8 +100,7 @@ def read_index(content: NDArray[np.uint8], forms: NDArray[np.float32]) -> Index 
     return None
 
 
-def _import_faiss() -> Any:  # noqa: ANN401 (a module without types)
-    with needing("faiss"), warnings.catch_warnings():
+def _import_faiss() -> ModuleType:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of the interface that SWIG wrote for it
-        import faiss  # noqa: PLC0415 (an extra)
-    return faiss
+        return import_extra("faiss")

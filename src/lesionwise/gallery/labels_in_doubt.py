@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from lesionwise.data.findings import Finding
-from lesionwise.errors import DataError
 from lesionwise.gallery.gallery import Gallery
 from lesionwise.wording import counted
 
@@ -26,11 +25,8 @@ def doubt_findings(gallery: Gallery, image_ids: Iterable[str]) -> list[Finding]:
     Raises:
         DataError: If the gallery has none of them.
     """
-    wanted = set(image_ids)
     ids, dx = gallery.columns["image_id"], gallery.columns["dx"]
-    rows = [row for row, image in enumerate(ids) if image in wanted]
-    if not rows:
-        raise DataError(f"{gallery.path}: holds none of the images. Make a gallery of this folder.")
+    rows = gallery.rows_of(set(image_ids))
     found: list[tuple[float, dict[str, Any]]] = []
     for row, near in zip(rows, gallery.neighbours(rows, NEIGHBOURS), strict=True):
         theirs = [dx[other] for other, _ in near]

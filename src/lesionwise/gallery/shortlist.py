@@ -22,9 +22,9 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Float32s, blocks
 from lesionwise.gallery.index import Index, build_index, read_index
 
-Floats = NDArray[np.float32]
 Look = Callable[[int], tuple[NDArray[np.int64], float]]
 """Returns rows of about so many images, and the distance up to which all images are among them."""
 _COMPONENTS: Final = 128
@@ -47,26 +47,25 @@ class Shortlist:
         index: Names the forms that are worth a look; None if all are looked at.
     """
 
-    middle: Floats
-    axes: Floats
-    forms: Floats
+    middle: Float32s
+    axes: Float32s
+    forms: Float32s
     index: Index | None = None
 
     @classmethod
-    def build(cls, embeddings: Floats) -> Self:
+    def build(cls, embeddings: Float32s) -> Self:
         """Return the short forms of embeddings of length 1, shape (N, D), and an index if they are many."""
         rng = np.random.default_rng(0)
         sample = embeddings[np.sort(rng.permutation(len(embeddings))[:_SAMPLED])]
         middle = sample.mean(axis=0)
         axes = _principal_axes(sample - middle, rng)
         forms = np.empty((len(embeddings), len(axes) + 1), np.float32)
-        for start in range(0, len(embeddings), _AT_ONCE):
-            some = slice(start, start + _AT_ONCE)
+        for some in blocks(len(embeddings), _AT_ONCE):
             forms[some] = _shorten(embeddings[some], middle, axes)
         return cls(middle, axes, forms, build_index(forms))
 
     @classmethod
-    def read(cls, arrays: Mapping[str, NDArray[Any]], embeddings: Floats) -> Self:
+    def read(cls, arrays: Mapping[str, NDArray[Any]], embeddings: Float32s) -> Self:
         """Return the short forms that `arrays` returned.
 
         Raises:
@@ -88,7 +87,7 @@ class Shortlist:
         kept: dict[str, NDArray[Any]] = {"middle": self.middle, "axes": self.axes, "forms": self.forms}
         return kept if self.index is None else kept | {"index": self.index.to_bytes()}
 
-    def look_around(self, unit: Floats) -> Look:
+    def look_around(self, unit: Float32s) -> Look:
         """Return the function that names the images worth comparing with an embedding, shape (D,)."""
         form = _shorten(unit, self.middle, self.axes)
         if self.index is not None:
@@ -97,24 +96,24 @@ class Shortlist:
         return partial(self._choose, least)
 
     @cached_property
-    def _squares(self) -> Floats:
+    def _squares(self) -> Float32s:
         return np.asarray(np.vecdot(self.forms, self.forms), np.float32)
 
-    def _choose(self, least: Floats, reach: int) -> tuple[NDArray[np.int64], float]:
+    def _choose(self, least: Float32s, reach: int) -> tuple[NDArray[np.int64], float]:
         """Return the images whose distances may be the smallest, by their least distances, shape (N,)."""
         if reach >= len(least):
             return np.arange(len(least)), np.inf
         rows = np.argpartition(least, reach - 1)[:reach]
         return np.sort(rows), float(least[rows].max()) - _ROUNDING
 
-    def _ask(self, index: Index, form: Floats, reach: int) -> tuple[NDArray[np.int64], float]:
+    def _ask(self, index: Index, form: Float32s, reach: int) -> tuple[NDArray[np.int64], float]:
         """Return the images that the index names; it promises nothing, so none is known to be missing."""
         if reach >= len(self.forms):
             return np.arange(len(self.forms)), np.inf
         return np.sort(index.candidates(form, reach)), np.inf
 
 
-def _principal_axes(apart: Floats, rng: np.random.Generator) -> Floats:
+def _principal_axes(apart: Float32s, rng: np.random.Generator) -> Float32s:
     """Return about the first principal axes of a sample, shape (C, D).
 
     Any directions that are at right angles to each other would give the same search; these make it fast.
@@ -129,7 +128,7 @@ def _principal_axes(apart: Floats, rng: np.random.Generator) -> Floats:
     return np.ascontiguousarray(axes.T, np.float32)
 
 
-def _shorten(units: Floats, middle: Floats, axes: Floats) -> Floats:
+def _shorten(units: Float32s, middle: Float32s, axes: Float32s) -> Float32s:
     """Return the short forms of embeddings, shapes (..., D) and (..., C + 1)."""
     apart = units - middle
     held = np.vecdot(apart[..., None, :], axes)

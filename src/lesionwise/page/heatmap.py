@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Pixels = NDArray[np.uint8]
-Float32s = NDArray[np.float32]
+from lesionwise.arrays import Float32s, Pixels
 
 OPACITY: Final = 0.7
 """Opacity of the highest value; that of lower values is proportional."""

@@ -17,7 +17,8 @@ from lesionwise.data.pictures import ID_COLUMN, PATH_COLUMN, Picture
 from lesionwise.errors import DataError
 from lesionwise.files import file_sha256
 from lesionwise.names import image_id_of, inert_name, is_end_of
-from lesionwise.tables import ID_NAMES, WIDE_SITES, Table, describe_columns, read_table
+from lesionwise.tables import describe_columns, read_table
+from lesionwise.text_tables import ID_NAMES, WIDE_SITES, Table
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def read_metadata_table(path: Path, engine: Engine) -> MetadataTable:
 
     Args:
         path: A table with a column of image ids, or of `path` relative to it, and columns that the model
-            takes, under any name of `lesionwise.tables.COLUMNS`. An empty field, "unknown" or a site that
+            takes, under any name of `text_tables.COLUMNS`. An empty field, "unknown" or a site that
             covers several of the model's is unknown. Other columns are ignored. An image without a row of its
             id gets the row whose id is an end of its path.
     """

@@ -5,13 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from lesionwise.errors import DataError
+from lesionwise.errors import DataError, import_extra, reraised
 from lesionwise.files import atomic_path, copy_file
-from lesionwise.packed import import_arrow
 from lesionwise.predict.similar import SIMILAR_COLUMNS
 from lesionwise.predict.writing import number_text, settings_path
 
-PARQUET: Final = ".parquet"
 _TEXTS: Final = (
     *("image_id", "image", "path", "decision", "top", "prediction_set"),
     *("model", "model_sha256"),
@@ -25,7 +23,7 @@ def write_parquet(table: Path, out: Path) -> None:
     Raises:
         MissingExtraError: If Arrow is not installed.
     """
-    arrow, tables, parquet = import_arrow(), import_arrow("csv"), import_arrow("parquet")
+    arrow, tables, parquet = map(import_extra, ("pyarrow", "pyarrow.csv", "pyarrow.parquet"))
     with table.open(encoding="utf-8") as file:
         columns = file.readline().rstrip("\n").split(",")
     kinds = {name: arrow.string() if name in _TEXTS else arrow.float64() for name in columns}
@@ -70,11 +68,11 @@ def remove(table: Path) -> None:
 
 def _rows(path: Path) -> Iterator[list[str | float | None]]:
     """Yield the header and then the rows of a Parquet file of predictions."""
-    parquet = import_arrow("parquet")
-    try:
+    parquet = import_extra("pyarrow.parquet")
+    with reraised(
+        DataError, f"{path}: cannot be read as Parquet: ", OSError, ValueError, after=". Name another file."
+    ):
         file = parquet.ParquetFile(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as Parquet: {error}. Name another file.") from error
     with file:
         yield file.schema_arrow.names
         for batch in file.iter_batches():

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Float32s, Pixels
 from lesionwise.bundle.decide import decide
 from lesionwise.bundle.engine import BATCH, Engine
 from lesionwise.bundle.precision import computable_precisions
@@ -36,9 +37,6 @@ _JPEG_START: Final = b"\xff\xd8"
 _FILE: Final = "file"
 _PIXELS: Final = "pixels"
 _WAYS: Final = (_FILE, _PIXELS, *HARMLESS)
-
-Pixels = NDArray[np.uint8]
-Float32s = NDArray[np.float32]
 
 
 class _Source(NamedTuple):

@@ -12,7 +12,6 @@ from lesionwise.serve import metrics as exposition
 from lesionwise.serve.problems import KINDS, MEDIA_TYPE, Problem
 from lesionwise.serve.schema import EXAMPLE, Alive, Bounds, Health, ModelInfo, Predictions
 from lesionwise.serve.service import Service
-from lesionwise.serve.similar import gallery_brief
 from lesionwise.serve.uploads import FIELD, Budget, read_upload
 
 _IMAGES: Final = {
@@ -110,7 +109,7 @@ def api_routes(service: Service, budget: Budget) -> APIRouter:
             "limits": {name: getattr(service.limits, name) for name in Bounds.model_fields},
             "precision": service.engine.precision,
             "margin": service.engine.margin,
-            "gallery": gallery_brief(service.gallery),
+            "gallery": None if service.gallery is None else service.gallery.brief(),
             "description": service.engine.description,
         }
 

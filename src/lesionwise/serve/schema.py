@@ -155,8 +155,8 @@ class ModelInfo(ModelBrief):
     margin: Annotated[
         float | None,
         Field(
-            description="Images whose two largest probabilities differ by at most this are computed again in "
-            "fp32; null if none are."
+            description="Images that are at most this far, in log-odds, from another answer are computed "
+            "again in fp32; null if none are."
         ),
     ]
     gallery: Annotated[GalleryBrief | None, Field(description="Null if the service has none.")]

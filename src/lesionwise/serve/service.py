@@ -170,19 +170,14 @@ class Service:
         await self.decoders.stop()
 
     async def answer(
-        self,
-        contents: Sequence[bytes],
-        *,
-        metadata: Mapping[str, str] | None = None,
-        preview: bool = False,
-        heatmap: bool = True,
+        self, contents: Sequence[bytes], *, metadata: Mapping[str, str] | None = None, heatmap: bool = True
     ) -> list[Answer]:
         """Return an answer for each image.
 
         Raises:
             Problem: If one of them cannot be answered; it names the image.
         """
-        found = await self.answer_each(contents, metadata=metadata, preview=preview, heatmap=heatmap)
+        found = await self.answer_each(contents, metadata=metadata, heatmap=heatmap)
         for one in found:
             if isinstance(one, Problem):
                 raise one

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from lesionwise.errors import LesionwiseError, needing
+from lesionwise.errors import LesionwiseError, import_extra
 
 ACCOUNT: Final = "NGROK_AUTHTOKEN"
 LEAST_TOKEN: Final = 16
@@ -54,8 +54,7 @@ def verify_shareable(token: str | None, *, gallery: Path | None = None, allowed:
 @contextmanager
 def shared(address: str) -> Iterator[str]:
     """Yield a public address that leads to the service inside the block."""
-    with needing("ngrok"):
-        import ngrok  # noqa: PLC0415 (an extra)
+    ngrok = import_extra("ngrok")
     try:
         tunnel = ngrok.forward(address, authtoken=os.environ.get(ACCOUNT))
     except (ValueError, OSError, RuntimeError) as error:

@@ -16,18 +16,6 @@ from lesionwise.serve.strings import DIAGNOSES, TEXT
 from lesionwise.wording import counted, listed
 
 
-def gallery_brief(gallery: Gallery | None) -> dict[str, Any] | None:
-    """Return the facts about the gallery for `GET /model`."""
-    if gallery is None:
-        return None
-    return {
-        "images": len(gallery),
-        "lesions": gallery.lesions,
-        "pictures": bool(gallery.pictures),
-        "licence": gallery.about.licence,
-    }
-
-
 def similar_results(found: Sequence[Similar]) -> list[dict[str, Any]]:
     """Return similar lesions as the API gives them (`schema.SimilarLesion`)."""
     return [

@@ -122,11 +122,10 @@ def check_split(
     """
     pairs = list(pairs)
     group = dict(zip(table["image_id"], lesion_groups(table, pairs), strict=True))
-    lesion = dict(zip(table["image_id"], table["lesion_id"], strict=True))
     test = _known_names(test, group, "test")
     tested = sorted(set(test))
     trained = set(group) - set(test) if train is None else set(_known_names(train, group, "training"))
-    tainted = _taint(trained, tested, group, lesion)
+    tainted = find_taint(trained, tested, table, pairs)
     return SplitCheck(
         train_images=len(trained),
         test_images=len(tested),
@@ -140,21 +139,17 @@ def check_split(
     )
 
 
-def find_taint(train: Iterable[str], test: Iterable[str], table: pd.DataFrame) -> dict[str, str]:
-    """Return the reason, one of `REASONS`, of each test image that is tainted."""
-    group = dict(zip(table["image_id"], lesion_groups(table), strict=True))
-    lesion = dict(zip(table["image_id"], table["lesion_id"], strict=True))
-    return _taint(set(train), sorted(set(test)), group, lesion)
-
-
-def _taint(
-    trained: set[str], tested: list[str], group: Mapping[str, str], lesion: Mapping[str, str]
+def find_taint(
+    train: Iterable[str], test: Iterable[str], table: pd.DataFrame, pairs: Iterable[Pair] = ()
 ) -> dict[str, str]:
-    lesions = {lesion[image] for image in trained}
-    groups = {group[image] for image in trained}
+    """Return the reason, one of `REASONS`, of each test image that is tainted; see `check_split`."""
+    trained = set(train)
+    group = dict(zip(table["image_id"], lesion_groups(table, pairs), strict=True))
+    lesion = dict(zip(table["image_id"], table["lesion_id"], strict=True))
+    lesions, groups = {lesion[image] for image in trained}, {group[image] for image in trained}
     return {
         image: REASONS[0 if image in trained else 1 if lesion[image] in lesions else 2]
-        for image in tested
+        for image in sorted(set(test))
         if group[image] in groups
     }
 
@@ -255,35 +250,30 @@ def describe_check(check: SplitCheck) -> str:
 
 
 def _verdict(check: SplitCheck) -> str:
-    lists = f"{check.train_images:,} training and {counted(check.test_images, 'test image')}"
+    images, rest = counted(check.test_images, "test image"), check.train_images
+    shows = counted(len(check.tainted), f"({check.share:.1%}) shows", f"({check.share:.1%}) show")
+    tainted = f"Of {images}, {shows} a lesion that is also among the"
     repeats = counted(check.repeated, "row repeats", "rows repeat")
     again = f" (In the test list, {repeats} an image.)" if check.repeated else ""
+    if check.assumed and check.clean:
+        return (
+            f"CLEAN with any training set. Of {images}, none shows a lesion that another image of the table "
+            "shows."
+        )
     if check.assumed:
-        return _verdict_without_training_list(check)
-    if check.clean:
-        return f"CLEAN. Among {lists}, no test image shows a lesion that was trained on.{again}"
-    return (
-        f"TAINTED. {_tainted(check)} {counted(check.train_images, 'training image')}.{again} Scores on this "
-        "test set do not show how well the model works on new lesions."
-    )
-
-
-def _verdict_without_training_list(check: SplitCheck) -> str:
+        return (
+            f"TAINTED if a model was trained on the rest. {tainted} {counted(rest, 'other image')} of the "
+            "table. No list of training images was given, so this is the largest possible number."
+        )
     if check.clean:
         return (
-            f"CLEAN with any training set. Of {counted(check.test_images, 'test image')}, none shows a "
-            "lesion that another image of the table shows."
+            f"CLEAN. Among {rest:,} training and {images}, no test image shows a lesion that was trained "
+            f"on.{again}"
         )
     return (
-        f"TAINTED if a model was trained on the rest. {_tainted(check)} "
-        f"{counted(check.train_images, 'other image')} of the table. No list of training images was given, "
-        "so this is the largest possible number."
+        f"TAINTED. {tainted} {counted(rest, 'training image')}.{again} Scores on this test set do not show "
+        "how well the model works on new lesions."
     )
-
-
-def _tainted(check: SplitCheck) -> str:
-    shows = counted(len(check.tainted), f"({check.share:.1%}) shows", f"({check.share:.1%}) show")
-    return f"Of {counted(check.test_images, 'test image')}, {shows} a lesion that is also among the"
 
 
 def _reasons(check: SplitCheck) -> str:
@@ -317,22 +307,16 @@ def _places(check: SplitCheck) -> str:
 
 def _scores(check: SplitCheck) -> str:
     lines = ["Scores with 95 % intervals, lesions resampled:"]
-    for part in ("all", "clean", "tainted"):
-        if part in check.scores:
-            lines.append(_score_line(part, check.scores[part]))
-        elif part == "clean":
-            lines.append("  clean    no test image is left")
-    if "clean" in check.scores and not check.clean:
-        clean = check.scores["clean"]
+    lines += [
+        f"  {part:8} {counted(found.images, 'image')} of {counted(found.lesions, 'lesion')}: "
+        f"{found.title('balanced_accuracy')} {found.overall['balanced_accuracy']}, accuracy "
+        f"{found.overall['accuracy']}"
+        for part, found in check.scores.items()
+    ]
+    clean = check.scores.get("clean")
+    if clean is None:
+        lines.insert(2, "  clean    no test image is left")
+    elif not check.clean:
         score = f"{clean.title('balanced_accuracy')} {clean.overall['balanced_accuracy']}"
         lines.append(f"The score to quote is that of the clean rest: {score}.")
     return "\n".join(lines)
-
-
-def _score_line(part: str, evaluation: Evaluation) -> str:
-    overall = evaluation.overall
-    return (
-        f"  {part:8} {counted(evaluation.images, 'image')} of {counted(evaluation.lesions, 'lesion')}: "
-        f"{evaluation.title('balanced_accuracy')} {overall['balanced_accuracy']}, accuracy "
-        f"{overall['accuracy']}"
-    )

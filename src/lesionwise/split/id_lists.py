@@ -1,6 +1,6 @@
 """What the referee is given: lists of image ids, and which image shows which lesion."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -11,7 +11,8 @@ from lesionwise.errors import DataError
 from lesionwise.evaluation.tables import read_table as read_truth
 from lesionwise.names import image_id_of
 from lesionwise.split.groups import lesion_groups
-from lesionwise.tables import ID_NAMES, Table, read_table
+from lesionwise.tables import read_table
+from lesionwise.text_tables import ID_NAMES
 from lesionwise.wording import counted
 
 _PART_COLUMNS: Final = ("split", "part", "set", "subset", "partition")
@@ -29,36 +30,24 @@ def read_ids(path: Path, part: Literal["train", "test"]) -> list[str]:
         raise DataError(
             f"{path}: expected a column of image ids ({ID_NAMES}) but found {', '.join(table.header)}."
         )
-    cells = []
-    for line, row in _rows_of(part, table):
-        if not row["image_id"]:
-            raise DataError(f"{path}: row {line} has no {table.names['image_id']}. Fill it in.")
-        cells.append(row["image_id"])
-    if not cells:
+    rows, column = table.frame(), part_column(table.header)
+    if column is not None:
+        parts = rows[column].str.strip()
+        rows = rows[parts.str.lower().isin([part, f"{part}ing"])]
+        if rows.empty and len(parts):
+            found = ", ".join(sorted(set(parts))[:5])
+            raise DataError(f"{path}: expected rows with {part} in the column {column} but found {found}.")
+    if rows.empty:
         raise DataError(f"{path}: expected image ids but found none.")
-    return cells
+    if (empty := rows["image_id"] == "").any():
+        raise DataError(f"{path}: row {empty.idxmax()} has no {table.names['image_id']}. Fill it in.")
+    return rows["image_id"].tolist()
 
 
 def part_column(header: Sequence[str]) -> str | None:
     """Return the column of a table that names the part of each image, None if there is none."""
     spelled = {name.lower(): name for name in header}
     return next((spelled[name] for name in _PART_COLUMNS if name in spelled), None)
-
-
-def _rows_of(part: str, table: Table) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the rows of a part, all of them if no column names parts."""
-    column = part_column(table.header)
-    others: set[str] = set()
-    taken = False
-    for line, row in table.rows():
-        if column is None or row[column].lower() in (part, f"{part}ing"):
-            taken = True
-            yield line, row
-        else:
-            others.add(row[column])
-    if others and not taken:
-        found = ", ".join(sorted(others)[:5])
-        raise DataError(f"{table.path}: expected rows with {part} in the column {column} but found {found}.")
 
 
 def read_lesion_table(path: Path) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pandas as pd
 
 from lesionwise.data.dataset import Dataset
-from lesionwise.errors import LeakError, LesionwiseError, SplitError
+from lesionwise.errors import LeakError, LesionwiseError, SplitError, reraised
 from lesionwise.files import read_json, write_json, write_text
 from lesionwise.labels import LEAKY_STAMP
 from lesionwise.run_folder import verify_split_unchanged
@@ -66,10 +66,8 @@ def write_split(split: Split, path: Path) -> None:
 
 def read_split(path: Path) -> Split:
     """Read a split, with or without a JSON beside it."""
-    try:
+    with reraised(SplitError, f"{path}: cannot be read as a split: ", OSError, ValueError):
         frame = pd.read_csv(path, dtype={"image_id": str, "group": str, "part": str}, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise SplitError(f"{path}: cannot be read as a split: {error}.") from error
     missing = [column for column in COLUMNS if column not in frame]
     if missing:
         raise SplitError(

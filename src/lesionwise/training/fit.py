@@ -28,7 +28,7 @@ from lesionwise.recipe import Recipe
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.features import are_constant, known_logits, network_features
 from lesionwise.training.loop.checkpoints import newest_whole, read_checkpoint
-from lesionwise.training.loop.hardware import choose_precision, keep_memory, resident_pixels
+from lesionwise.training.loop.hardware import Precision, choose_precision, keep_memory, resident_pixels
 from lesionwise.training.loop.history import History, StepClock
 from lesionwise.training.loop.processes import Processes, quiet_lightning
 from lesionwise.training.loop.tracking import make_logger
@@ -82,8 +82,9 @@ def fit(
     watchers = [History(run.history, execution.progress), clock] if processes.is_first else [clock]
     with quiet_lightning(), honest_exit():
         logger = make_logger(recipe, run, seed=seed) if processes.is_first else None
-        precision = processes.first(lambda: choose_precision(device, network))
+        precision = processes.first(lambda: _precision(network, recipe, device, last))
         trainer = make_trainer(recipe, run, device, precision, watchers, logger=logger, processes=processes)
+        clock.precision = "bf16" if precision == "bf16-mixed" else "fp32"
         network = network.to(memory_format=torch.channels_last)
         metadata = data.metadata(recipe.metadata)
         kind = LastLayerModule if are_constant(recipe) else LesionModule
@@ -96,6 +97,16 @@ def fit(
         progress = execution.progress
         write_part_predictions(run, recipe, data, parts, device=device, progress=progress)
     return clock
+
+
+def _precision(network: Network, recipe: Recipe, device: str, last: Path | None) -> Precision:
+    """Return the precision of a training; on the same device, a resumed one keeps that of its checkpoint."""
+    if recipe.precision != "auto":
+        return "bf16-mixed" if recipe.precision == "bf16" else "32-true"
+    kept: dict[str, Precision] = read_checkpoint(last).get("precision", {}) if last else {}
+    part = recipe.batch_size // recipe.accumulate
+    network_in_training = None if are_constant(recipe) else network
+    return kept.get(device) or choose_precision(device, network_in_training, (part, *recipe.crop_size))
 
 
 def _seen(

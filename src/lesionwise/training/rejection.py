@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Pixels
 from lesionwise.data.foreign import FOREIGN, change_camera
 from lesionwise.data.images import fit_image
 from lesionwise.data.preprocess import recipe_steps
@@ -27,7 +28,6 @@ from lesionwise.training.loop.hardware import keep_memory
 from lesionwise.training.prepare import TrainingData
 from lesionwise.training.step.augment import evaluation_view
 
-Pixels = NDArray[np.uint8]
 _BATCH: Final = 64
 _MOST_OF_EACH: Final = 150  # training images of each diagnosis, so that rare ones count as much
 _MOST_CHANGED: Final = 600  # of train

@@ -128,7 +128,7 @@ def train(
             with noted as stage:
                 learn = fit_probe if recipe.probe else partial(fit, processes=processes, resume=resume)
                 clock = learn(recipe, prepared, run, seed=seed, execution=execution)
-                stage |= {"images": clock.images, "parts": clock.seconds}
+                stage |= {"images": clock.images, "parts": clock.seconds, "precision": clock.precision}
         if processes.is_first:
             learn_from_cal(run, recipe, prepared, device=execution.device)
     return run

@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from lesionwise.data.audit.quality import MEASURES, Pixels, fails, measure_image, quality_findings
+from lesionwise.arrays import Pixels
+from lesionwise.data.audit.quality import MEASURES, fails, measure_image, quality_findings
 
 H, W = 225, 300
 

@@ -82,10 +82,10 @@ def test_empty_bins_are_left_out() -> None:
 
 def test_intervals_of_reliability_are_those_of_resampled_lesions(simulated: Simulated) -> None:
     sample = simulated.y_true, simulated.y_prob, simulated.groups
-    table = reliability_table(*sample, bins=4, resamples=60, seed=5)
+    table = reliability_table(*sample, bins=4, resamples=60)
     _, bin_ = confidence_bins(simulated.y_prob, 4)
     right = simulated.y_prob.argmax(axis=1) == simulated.y_true
-    weights = np.concatenate(list(resample_weights(simulated.groups, simulated.y_true, resamples=60, seed=5)))
+    weights = np.concatenate(list(resample_weights(simulated.groups, simulated.y_true, resamples=60)))
     for number, (_, row) in enumerate(table.iterrows()):
         inside = bin_ == number
         drawn = [np.average(right[inside], weights=weight[inside]) for weight in weights]
@@ -107,7 +107,7 @@ def test_a_confidence_that_says_nothing_has_the_error_rate() -> None:
 
 def test_the_curve_is_that_of_a_slow_loop(simulated: Simulated) -> None:
     sample = simulated.y_true, simulated.y_prob, simulated.groups
-    table = risk_coverage_table(*sample, resamples=40, seed=4)
+    table = risk_coverage_table(*sample, resamples=40)
     confidence = simulated.y_prob.max(axis=1)
     wrong = simulated.y_prob.argmax(axis=1) != simulated.y_true
 
@@ -121,7 +121,7 @@ def test_the_curve_is_that_of_a_slow_loop(simulated: Simulated) -> None:
     ones = np.ones(len(wrong))
     assert table["error"].tolist() == pytest.approx([error(part, ones) for part in table["answered"]])
     assert table["error"].iloc[-1] == pytest.approx(wrong.mean())
-    weights = np.concatenate(list(resample_weights(simulated.groups, simulated.y_true, resamples=40, seed=4)))
+    weights = np.concatenate(list(resample_weights(simulated.groups, simulated.y_true, resamples=40)))
     for row in (table.iloc[10], table.iloc[60]):
         drawn = [error(row["answered"], weight) for weight in weights]
         assert (row["low"], row["high"]) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=1e-4)

@@ -15,7 +15,7 @@ References:
     more of the weak signal here.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final, NamedTuple
 
@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
+from lesionwise.arrays import blocks
 from lesionwise.data.findings import Finding
 from lesionwise.wording import counted
 
@@ -125,7 +126,7 @@ def _hashes(grey: NDArray[np.float16], pool: Executor) -> tuple[Grey, Grey]:
         spectrum = fft.fft2((block - block.mean(axis=(1, 2), keepdims=True)) * window)
         return np.asarray(np.log1p(np.abs(spectrum[:, :_FREQUENCIES][:, :, columns])))
 
-    strength = np.concatenate(list(pool.map(measure, _blocks(len(grey)))))
+    strength = np.concatenate(list(pool.map(measure, blocks(len(grey), _BLOCK))))
     strength = (strength - strength.mean(axis=0)) / (strength.std(axis=0) + 1e-6)
     mirror = strength[:, :, np.r_[0, len(columns) - 1 : 0 : -1]]
     return _unit(strength), _unit(mirror)
@@ -154,7 +155,7 @@ def _nearest(
         ]
 
     found: dict[tuple[int, int], bool] = {}
-    for part in pool.map(look, _blocks(len(lesion))):
+    for part in pool.map(look, blocks(len(lesion), _BLOCK)):
         for row, other, turned in part:
             found.setdefault((min(row, other), max(row, other)), turned)
     pairs = np.array(list(found), dtype=np.intp).reshape(-1, 2)
@@ -177,7 +178,7 @@ def _correlate(
         scale = norms[pairs[block, 0]] * norms[pairs[block, 1]]
         return np.asarray(np.maximum(*peaks) / np.maximum(scale, 1e-9), dtype=np.float64)
 
-    return np.concatenate([np.zeros(0), *pool.map(correlate, _blocks(len(pairs)))])
+    return np.concatenate([np.zeros(0), *pool.map(correlate, blocks(len(pairs), _BLOCK))])
 
 
 def _fine_spectra(grey: NDArray[np.float16], pool: Executor) -> tuple[NDArray[np.complex64], Grey]:
@@ -201,14 +202,10 @@ def _fine_spectra(grey: NDArray[np.float16], pool: Executor) -> tuple[NDArray[np
         power = (spectrum.real**2 + spectrum.imag**2) @ times
         norms[rows] = np.sqrt(power.sum(axis=1) / (height * width))  # Parseval
 
-    for _ in pool.map(measure, _blocks(len(grey))):
+    for _ in pool.map(measure, blocks(len(grey), _BLOCK)):
         pass
     return spectra, norms
 
 
 def _blur(block: Grey, sigma_px: float) -> Grey:
     return np.asarray(ndimage.gaussian_filter(block, (0, sigma_px, sigma_px)), dtype=np.float32)
-
-
-def _blocks(count: int) -> Iterator[slice]:
-    return (slice(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK))

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from lesionwise.arrays import Pixels
 from lesionwise.data.findings import Finding
 
-Pixels = NDArray[np.uint8]
 Grey = NDArray[np.float32]
 
 THUMBNAIL_STEP: Final = 3  # px: 225x300 becomes 75x100

@@ -128,16 +128,12 @@ def _look(
     step = THUMBNAIL_STEP
     grey = np.empty((len(pixels), pixels.shape[1] // step, pixels.shape[2] // step), dtype=np.float16)
     measures = {measure.name: np.empty(len(pixels)) for measure in MEASURES}
-
-    def look(row: int) -> None:
-        image = np.asarray(pixels[row])
-        found, grey[row] = measure_image(image)
-        for name, value in found.items():
-            measures[name][row] = value
-
     with ThreadPoolExecutor(execution.workers or usable_cores()) as pool:
-        for done, _ in enumerate(pool.map(look, range(len(pixels))), 1):
-            execution.progress.on_work("looking at images", done, len(pixels))
+        for row, (found, small) in enumerate(pool.map(measure_image, map(np.asarray, pixels))):
+            grey[row] = small
+            for name, value in found.items():
+                measures[name][row] = value
+            execution.progress.on_work("looking at images", row + 1, len(pixels))
     return measures, grey
 
 

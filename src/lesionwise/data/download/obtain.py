@@ -10,7 +10,6 @@ compare the files with it later.
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 from zipfile import BadZipFile, ZipFile
@@ -23,7 +22,7 @@ from lesionwise.data.download.unpack import Unpacked, is_readable, unpack_images
 from lesionwise.data.layouts.ham10000 import metadata_file
 from lesionwise.data.layouts.isic import read_isic
 from lesionwise.data.layouts.listing import find_images, read_table
-from lesionwise.errors import DataError, DownloadError, needing
+from lesionwise.errors import DataError, DownloadError, import_extra, reraised
 from lesionwise.files import copy_file, read_json, write_bytes, write_json, write_text
 from lesionwise.progress import SILENT, Progress
 
@@ -123,12 +122,10 @@ class _Job:
 
     def _copy_from_kaggle(self) -> tuple[str, ...]:
         """Have kagglehub download the set, copy it without its lower-case twins, and return what was kept."""
-        with needing("kagglehub"):
-            kagglehub = import_module("kagglehub")
-        try:
+        kagglehub = import_extra("kagglehub")
+        # kagglehub documents no errors.
+        with reraised(DownloadError, f"kagglehub could not download {KAGGLE}: ", Exception, after=""):
             folder = Path(kagglehub.dataset_download(KAGGLE))
-        except Exception as error:  # kagglehub documents none
-            raise DownloadError(f"kagglehub could not download {KAGGLE}: {error}") from error
         metadata = metadata_file(folder)
         if metadata is None:
             raise DownloadError(f"kagglehub: expected {METADATA} in {KAGGLE} but found none.")
@@ -235,14 +232,11 @@ def _table_of(path: Path) -> Path:
     """Return a truth CSV: the file itself, or the one in the archive, taken out beside it."""
     if path.suffix != ".zip":
         return path
-    try:
-        with ZipFile(path) as content:
-            names = [member for member in content.infolist() if member.filename.endswith("_GroundTruth.csv")]
-            if len(names) != 1 or names[0].file_size > _MAX_TABLE_BYTES:
-                raise DownloadError(f"{path.name}: expected one small *_GroundTruth.csv in it.")
-            target = path.with_suffix(".csv")
-            write_bytes(target, content.read(names[0]))
-    except BadZipFile as error:
-        raise DownloadError(f"{path.name}: is damaged: {error}.") from error
+    with reraised(DownloadError, f"{path.name}: is damaged: ", BadZipFile), ZipFile(path) as content:
+        names = [member for member in content.infolist() if member.filename.endswith("_GroundTruth.csv")]
+        if len(names) != 1 or names[0].file_size > _MAX_TABLE_BYTES:
+            raise DownloadError(f"{path.name}: expected one small *_GroundTruth.csv in it.")
+        target = path.with_suffix(".csv")
+        write_bytes(target, content.read(names[0]))
     path.unlink()
     return target

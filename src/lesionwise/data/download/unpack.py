@@ -18,7 +18,7 @@ from typing import Final
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from lesionwise.data.images import read_image
-from lesionwise.errors import DownloadError, ImageError
+from lesionwise.errors import DownloadError, ImageError, reraised
 from lesionwise.files import atomic_path
 from lesionwise.progress import SILENT, Progress
 
@@ -28,6 +28,7 @@ MAX_TOTAL_BYTES: Final = 8 << 30  # all of HAM10000 is 2.8 GB
 MAX_RATIO: Final = 50  # a JPEG does not shrink; a bomb does, a thousandfold
 _IMAGE_NAME: Final = re.compile(r"ISIC_\d{7}\.jpe?g", re.IGNORECASE)
 _PASSED_OVER: Final = frozenset({"attribution.txt", "license.txt", "readme.txt", "readme.md", "license"})
+_BAD_ZIP: Final = (BadZipFile, zlib.error, EOFError, NotImplementedError)
 _BLOCK_BYTES: Final = 1 << 20
 _PROBE: Final = (28, 38)  # pixels: decoding to this still reads every byte
 
@@ -52,21 +53,18 @@ def unpack_images(
     """Take the images out of an archive."""
     written: dict[str, tuple[str, int]] = {}
     kept: list[str] = []
-    try:
-        with ZipFile(archive) as content:
-            members = list_images(content, archive.name)
-            for number, (name, member) in enumerate(sorted(members.items()), 1):
-                path = Path(place(name), name)
-                found = _already_there(folder / path, member)
-                if found is None:
-                    found = _extract(content, member, folder / path, archive.name)
-                if found:
-                    written[path.as_posix()] = found
-                else:
-                    kept.append(path.as_posix())
-                progress.on_work("unpacking images", number, len(members))
-    except (BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise DownloadError(f"{archive.name}: is damaged: {error}.") from error
+    with reraised(DownloadError, f"{archive.name}: is damaged: ", *_BAD_ZIP), ZipFile(archive) as content:
+        members = list_images(content, archive.name)
+        for number, (name, member) in enumerate(sorted(members.items()), 1):
+            path = Path(place(name), name)
+            found = _already_there(folder / path, member)
+            if found is None:
+                found = _extract(content, member, folder / path, archive.name)
+            if found:
+                written[path.as_posix()] = found
+            else:
+                kept.append(path.as_posix())
+            progress.on_work("unpacking images", number, len(members))
     return Unpacked(written, tuple(kept))
 
 

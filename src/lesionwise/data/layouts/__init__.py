@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from lesionwise.data.layouts.folders import read_class_folders, read_ph2
-from lesionwise.data.layouts.forms import read_form, read_merged, unreadable_tables
+from lesionwise.data.layouts.forms import read_form, read_merged, why_no_table
 from lesionwise.data.layouts.ham10000 import read_hmnist, read_images_alone, read_kaggle
 from lesionwise.data.layouts.isic import is_part, read_isic
 from lesionwise.data.layouts.listing import PLACE, Listing, add_lesions, note_unread
@@ -54,7 +54,7 @@ def read_listing(folder: Path, *, without_table: bool = False) -> Listing:
             place = real_folder(folder)
             named = add_lesions(_with_inert_names(listing), place)
             return replace(named, notes=(*named.notes, *note_unread(place)))
-    unread = " ".join(unreadable_tables(folder)) if folder.is_dir() else ""
+    unread = " ".join(why_no_table(folder)) if folder.is_dir() else ""
     raise DataError(
         f"{folder}: expected HAM10000_metadata.csv (Kaggle, Dataverse), *_GroundTruth.csv (ISIC challenge), "
         "the table of another collection, a table with image_id and dx beside images, or folders named by "

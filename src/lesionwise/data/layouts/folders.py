@@ -43,7 +43,7 @@ def read_class_folders(folder: Path) -> Listing | None:
     images = {image_id: path for image_id, [path] in files.items()}
     table = pd.DataFrame({"image_id": list(images), "dx": list(dx.values())})
     table.index = pd.RangeIndex(2, len(table) + 2)
-    return Listing("class folders", folder, table, images, {"lesion_id": LESIONS_ADVICE})
+    return Listing("class folders", folder, table, images, LESIONS_ADVICE)
 
 
 def read_ph2(folder: Path) -> Listing | None:

@@ -19,12 +19,12 @@ from typing import Final
 import pandas as pd
 
 from lesionwise import diagnoses, tables
-from lesionwise.data.layouts.listing import PLACE, Listing, find_images, read_table, without_copies
+from lesionwise.data.layouts.listing import Listing, find_images, pooled, read_table, without_copies
 from lesionwise.diagnoses import DIAGNOSIS_COLUMNS, LabelMap, add_diagnoses, with_map
 from lesionwise.errors import DataError
 from lesionwise.names import image_id_of
-from lesionwise.packed import PARQUET
-from lesionwise.tables import COLUMNS, PACKED_SUFFIXES, SUFFIXES, describe_columns, find_tables
+from lesionwise.tables import PACKED_SUFFIXES, PARQUET, SUFFIXES, describe_columns, find_tables
+from lesionwise.text_tables import COLUMNS
 from lesionwise.wording import counted
 
 MERGED: Final = "merged.csv"
@@ -59,11 +59,10 @@ class Form:
 
     Attributes:
         columns: Columns that its table has, in any case.
-        also: Its names of columns that `lesionwise.tables` does not know, by our name.
+        also: Its names of columns that `text_tables` does not know, by our name.
         lesion: Its columns that name a lesion together, where that is not `lesion_id` alone.
         labels: Our diagnosis of each of its words; if left out, `lesionwise.diagnoses` finds them.
         clinical: Its column that names a clinical photograph of the same lesion.
-        deep: Whether its table may also be in a subfolder.
         refusal: Why it cannot be used as a data folder.
         note: What a user of the collection should know.
     """
@@ -74,11 +73,11 @@ class Form:
     lesion: tuple[str, ...] = ()
     labels: LabelMap | None = None
     clinical: str = ""
-    deep: bool = True
     refusal: str = ""
     note: str = ""
 
 
+_CSV: Final = Form("csv", ("image_id", "dx"))
 FORMS: Final = (
     Form(
         "derm7pt",
@@ -114,29 +113,25 @@ FORMS: Final = (
     Form("ISIC archive", ("isic_id", "diagnosis")),
     Form("imagefolder", ("file_name", "dx")),
     Form("DERM12345", ("image_id", "label", "sub_class"), {"dx": "label"}, labels=diagnoses.DERM12345),
-    Form("csv", ("image_id", "dx"), deep=False),
+    _CSV,
 )
-"""The more particular come first."""
+"""The more particular come first; tables of all but the last may be in a subfolder."""
 
 
 def read_merged(folder: Path) -> Listing | None:
     """Read a folder with the table of a merge, whatever else is in it."""
     path = folder / MERGED
     ours = path.is_file() and {"image_id", "dx", "path", "collection"} <= _header(path)
-    return _read(FORMS[-1], [path], folder) if ours else None
+    return _read(_CSV, [path], folder) if ours else None
 
 
 def read_form(folder: Path) -> Listing | None:
     """Read a folder with the table of a collection and its images, by the first form that fits a table."""
-    if not folder.is_dir():
-        return None
     headers = {path: _header(path) for path in _tables(folder)}
     for form in FORMS:
-        fitting = [
-            path
-            for path, header in headers.items()
-            if {*form.columns} <= header and (form.deep or path.parent == folder)
-        ]
+        fitting = [path for path, header in headers.items() if {*form.columns} <= header]
+        if form is _CSV:
+            fitting = [path for path in fitting if path.parent == folder]
         if fitting:
             return _read(form, without_copies(fitting), folder)
     return None
@@ -159,7 +154,7 @@ def listing_of(
     path: Path,
     table: pd.DataFrame,
     images: dict[str, Path],
-    advice: Mapping[str, str] | None = None,
+    advice: str = "",
     *,
     several: Sequence[Path] = (),
 ) -> Listing:
@@ -168,7 +163,7 @@ def listing_of(
     Args:
         path: The file that the rows come from; the folder if there are several.
         table: Text columns by our names; an empty cell is missing.
-        advice: What to do if a column is missing, by column.
+        advice: What to do if lesion ids are missing.
     """
     used = {*COLUMNS, *DIAGNOSIS_COLUMNS, *form.also.values(), *form.lesion, form.clinical, "image_type"}
     text = add_diagnoses(table.fillna(""))
@@ -183,20 +178,21 @@ def listing_of(
     notes = (*([form.note] if form.note else []), *_licences(rest))
     files = [file for file in several or [path] if file.suffix.lower() in (*SUFFIXES, *PACKED_SUFFIXES)]
     columns = " ".join(describe_columns(file, used) for file in files)
-    return Listing(form.layout, path, rest, images, dict(advice or {}), left_out, notes, columns)
+    return Listing(form.layout, path, rest, images, advice, left_out, notes, columns)
 
 
 def _tables(folder: Path) -> Iterator[Path]:
-    inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    """Yield the tables that a folder and its subfolders hold, but for those of lesions and of pixels."""
+    inside = sorted(path for path in folder.glob("*") if path.is_dir() and not path.name.startswith("."))
     for place in (folder, *inside):
-        with suppress(FileNotFoundError):  # it vanished after it was listed
+        with suppress(FileNotFoundError):  # it vanished after it was listed, or stands for one part
             for path in find_tables(place):
                 if path.name != "lesions.csv" and not path.name.startswith("hmnist_"):
                     yield path
 
 
-def unreadable_tables(folder: Path) -> list[str]:
-    """Return why tables of a folder cannot be read, for those that cannot."""
+def why_no_table(folder: Path) -> list[str]:
+    """Return why the tables of a folder cannot be used, and which folders in it have tables of their own."""
     reasons = []
     for path in _tables(folder):
         try:
@@ -211,6 +207,13 @@ def unreadable_tables(folder: Path) -> list[str]:
                 f"{path}: expected the bytes of each image in a column image but found none. Export the "
                 "images with their bytes embedded."
             )
+    own = sorted({path.parent for path in _tables(folder) if {*_CSV.columns} <= _header(path)} - {folder})
+    if own:
+        names = ", ".join(place.relative_to(folder).as_posix() for place in own)
+        reasons.append(
+            f"Folders in it with a table of their own: {names}. Pass one of them, or join several with "
+            '"lesionwise data merge".'
+        )
     return reasons
 
 
@@ -226,12 +229,7 @@ def _header(path: Path) -> set[str]:
 
 def _read(form: Form, paths: list[Path], folder: Path) -> Listing:
     verify_seven(paths[0])
-    rows = [_rows(form, path) for path in paths]
-    table, several = rows[0], len(rows) > 1
-    if several:
-        for own, path in zip(rows, paths, strict=True):
-            own[PLACE] = [f"{path.relative_to(folder).as_posix()}:{line}" for line in own.index]
-        table = pd.concat(rows, ignore_index=True)
+    table, several = pooled({path: _rows(form, path) for path in paths}, folder), len(paths) > 1
     if several and ("image_id" not in table or table["image_id"].dropna().duplicated().any()):
         names = ", ".join(path.relative_to(folder).as_posix() for path in paths)
         raise DataError(
@@ -242,8 +240,8 @@ def _read(form: Form, paths: list[Path], folder: Path) -> Listing:
     if form.clinical in table:
         clinical = {image_id_of(name) for name in table[form.clinical].dropna()} - set(table["image_id"])
         images = {image_id: path for image_id, path in images.items() if image_id not in clinical}
-    place, advice = (folder if several else paths[0]), {"lesion_id": LESIONS_ADVICE}
-    return listing_of(form, place, table, images, advice, several=paths if several else ())
+    place = folder if several else paths[0]
+    return listing_of(form, place, table, images, LESIONS_ADVICE, several=paths)
 
 
 def _images(table: pd.DataFrame, folder: Path, *, alone: bool) -> dict[str, Path]:

@@ -13,7 +13,7 @@ from lesionwise.data.layouts.forms import Form, listing_of
 from lesionwise.data.layouts.listing import OTHER_PARTS, Listing, find_images, read_table
 from lesionwise.data.layouts.packed import write_images
 from lesionwise.encoding import encoded
-from lesionwise.errors import DataError
+from lesionwise.errors import DataError, reraised
 from lesionwise.wording import counted
 
 METADATA_NAMES: Final = ("HAM10000_metadata.csv", "HAM10000_metadata.tab", "HAM10000_metadata")
@@ -85,10 +85,8 @@ def read_images_alone(folder: Path) -> Listing | None:
 
 
 def _read_hmnist_values(path: Path) -> pd.DataFrame:
-    try:
+    with reraised(DataError, f"{path}: cannot be read as CSV: ", OSError, ValueError):
         values = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as CSV: {error}.") from error
     pixels = [column for column in values.columns if column != "label"]
     if "label" not in values or pixels != [f"pixel{number:04d}" for number in range(len(pixels))]:
         raise DataError(f"{path}: expected the columns pixel0000, pixel0001, … and label but found others.")

@@ -10,7 +10,7 @@ names the lesions in `lesions.csv`. Images of HAM10000 have known lesions, whate
 import filecmp
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -41,7 +41,7 @@ class Listing:
         table: Raw text columns; the index is the line number in `table_file`, the header being 1. Where there
             are several files, the column `PLACE` has file and line.
         images: Path of each image file by image id (the file name without its suffix).
-        advice: What to do if a column is missing, by column.
+        advice: What to do if lesion ids are missing.
         left_out: Image ids whose diagnosis has no counterpart among the seven, or that are no dermatoscopic
             image, by that diagnosis or kind; their rows are not in `table`.
         notes: What a user of this collection should know, in sentences.
@@ -52,7 +52,7 @@ class Listing:
     table_file: Path
     table: pd.DataFrame
     images: dict[str, Path]
-    advice: dict[str, str] = field(default_factory=dict)
+    advice: str = ""
     left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     columns: str = ""
@@ -64,6 +64,17 @@ def read_table(path: Path) -> pd.DataFrame:
     if "image_id" in table:
         table["image_id"] = table["image_id"].map(image_id_of)
     return table.mask(table == "")
+
+
+def pooled(tables_: Mapping[Path, pd.DataFrame], folder: Path) -> pd.DataFrame:
+    """Return the rows of some tables as one; `PLACE` says where each row stands if they are several."""
+    if len(tables_) == 1:
+        return next(iter(tables_.values()))
+    named = (
+        table.assign(**{PLACE: [f"{path.relative_to(folder).as_posix()}:{line}" for line in table.index]})
+        for path, table in tables_.items()
+    )
+    return pd.concat(named, ignore_index=True)
 
 
 def find_images(
@@ -78,8 +89,7 @@ def find_images(
     Args:
         but: Resolved paths of files that are passed over.
     """
-    images: dict[str, Path] = {}
-    places: dict[str, str] = {}
+    found: dict[str, tuple[Path, str]] = {}
     for folder in folders:
         for path in walk_files(folder):
             if path.suffix.lower() not in IMAGE_SUFFIXES or _MASK.search(path.stem):
@@ -89,17 +99,14 @@ def find_images(
             inside = path.relative_to(folder)
             if without and any(without.search(part) for part in inside.parts[:-1]):
                 continue
-            image_id = image_id_of(path.name)
             place = inside.as_posix().lower()
-            known = images.setdefault(image_id, path)
-            same = known == path or places.setdefault(image_id, place) == place
-            if not same and not filecmp.cmp(known, path, shallow=False):
+            known, first = found.setdefault(image_id_of(path.name), (path, place))
+            if first != place and not filecmp.cmp(known, path, shallow=False):
                 raise DataError(
                     f"{folder}: expected one file for each image but found {known.name} in {known.parent} "
                     f"and {path.name} in {path.parent}. Keep one of them."
                 )
-            places.setdefault(image_id, place)
-    return images
+    return {image_id: path for image_id, (path, _) in found.items()}
 
 
 def note_unread(folder: Path) -> tuple[str, ...]:

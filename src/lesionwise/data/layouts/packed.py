@@ -1,7 +1,7 @@
 """Images packed into one file with their table: DermaMNIST's `.npz`, and Parquet as model hubs hand it out.
 
 Here: reading such a file as a data folder, and writing each image as a file into the cache, once. Not here:
-`hmnist_*.csv` (`ham10000`), and reading what is packed (`lesionwise.packed`).
+`hmnist_*.csv` (`ham10000`), and reading what is packed (`lesionwise.tables`).
 
 References:
     The leak of DermaMNIST, and its ids: Abhishek et al. (2025), https://doi.org/10.1038/s41597-025-04382-5
@@ -11,17 +11,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-import pandas as pd
-
 from lesionwise.data.containers import HDF5_SUFFIXES
 from lesionwise.data.known_lesions import verify_listed
 from lesionwise.data.layouts.forms import LESIONS_ADVICE, TWO_CLASSES, Form, listing_of
-from lesionwise.data.layouts.listing import PLACE, Listing, read_table
-from lesionwise.errors import DataError, ImageError
+from lesionwise.data.layouts.listing import Listing, pooled, read_table
+from lesionwise.errors import DataError, ImageError, reraised
 from lesionwise.execution import default_cache_root
 from lesionwise.files import file_sha256, write_bytes
-from lesionwise.packed import PARQUET, ReadImage, open_packed
-from lesionwise.tables import DERMAMNIST_IDS, verify_once
+from lesionwise.tables import DERMAMNIST_IDS, PARQUET, DermaMnist, Parquet, ReadImage, verify_once
 
 _LEAK: Final = (
     "DermaMNIST's own split leaks: 698 of its 2,005 test images show a lesion that is in training. "
@@ -43,31 +40,24 @@ def read_dermamnist(folder: Path) -> Listing | None:
     table = read_table(path)
     if (folder / DERMAMNIST_IDS).is_file():
         verify_listed(table["image_id"].fillna(""), table["dx"], folder / DERMAMNIST_IDS)
-    images = write_images(path, table["image_id"].tolist(), open_packed(path).images())
-    return listing_of(Form("DermaMNIST", (), note=_LEAK), path, table, images, {"lesion_id": _NO_IDS})
+    images = write_images(path, table["image_id"].tolist(), DermaMnist(path).images())
+    return listing_of(Form("DermaMNIST", (), note=_LEAK), path, table, images, _NO_IDS)
 
 
 def read_parquet(folder: Path) -> Listing | None:
     """Read Parquet files of a model hub: `image` with its bytes, `dx` or `label`, and what else they hold."""
     found = sorted([*folder.glob(f"*{PARQUET}"), *folder.glob(f"data/*{PARQUET}")])
-    packed = {path: open_packed(path) for path in found}
+    packed = {path: Parquet(path) for path in found}
     files = [path for path in found if packed[path].has_images]
     if not files:
         return None
-    tables: list[pd.DataFrame] = []
+    tables = {path: read_table(path) for path in files}
     images: dict[str, Path] = {}
-    for path in files:
-        table = read_table(path)
-        if len(files) > 1:
-            table[PLACE] = [f"{path.relative_to(folder).as_posix()}:{line}" for line in table.index]
-        tables.append(table)
+    for path, table in tables.items():
         images |= write_images(path, table["image_id"].tolist(), packed[path].images())
-    joined = pd.concat(tables, ignore_index=True)
+    joined = pooled(tables, folder)
     verify_once(joined["image_id"].dropna(), folder)
-    joined.index = pd.RangeIndex(2, len(joined) + 2)
-    return listing_of(
-        Form("parquet", ()), files[0], joined, images, {"lesion_id": LESIONS_ADVICE}, several=files
-    )
+    return listing_of(Form("parquet", ()), files[0], joined, images, LESIONS_ADVICE, several=files)
 
 
 def refuse_hdf5(folder: Path) -> None:
@@ -89,9 +79,7 @@ def write_images(path: Path, image_ids: list[str | None], images: Iterable[ReadI
     if not all(file.exists() for file in files):
         for row, (target, read) in enumerate(zip(files, images, strict=True), 1):
             if not target.exists():
-                try:
+                with reraised(DataError, f"{path}: image {row} ", ImageError):
                     content = read()
-                except ImageError as error:
-                    raise DataError(f"{path}: image {row} {error}.") from error
                 write_bytes(target, content)
     return {name: file for name, file in zip(image_ids, files, strict=True) if isinstance(name, str)}

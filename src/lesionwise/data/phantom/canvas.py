@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lesionwise.data.phantom.fields import Field, Pixels, Points, as_pixels, ramp, smooth_noise
+from lesionwise.arrays import Pixels
+from lesionwise.data.phantom.fields import Field, Points, as_pixels, ramp, smooth_noise
 
 Colour = tuple[float, float, float]
 

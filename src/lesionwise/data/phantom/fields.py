@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from lesionwise.arrays import Pixels
+
 Field = NDArray[np.float32]
-Pixels = NDArray[np.uint8]
 Points = NDArray[np.float64]
 
 # Vector shapes are drawn at twice the size and averaged down: Pillow does not antialias.

@@ -7,14 +7,18 @@ stretch of skin.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
+from lesionwise.arrays import Pixels
 from lesionwise.data.phantom import artefacts
 from lesionwise.data.phantom.canvas import Colour, Drawing, Ink
-from lesionwise.data.phantom.fields import Field, Pixels, Points, as_pixels, draw_blobs, ramp, smooth_noise
+from lesionwise.data.phantom.fields import Field, Points, as_pixels, draw_blobs, ramp, smooth_noise
 from lesionwise.encoding import encoded
+
+Matrix = tuple[float, float, float, float, float, float]
 
 SIZE_PX = (600, 450)
 """Width and height of every photograph, as in HAM10000."""
@@ -105,9 +109,11 @@ class Photograph:
 
 def take_photograph(drawing: Drawing, skin: Skin, rng: np.random.Generator) -> Photograph:
     """Return a photograph of a drawn lesion, everything about its making drawn from `rng`."""
-    view = _CameraView.draw_lots(rng, drawing.area.shape[0])
-    transmission = view.of_colour(drawing.transmission, outside=_CLEAR)
-    scatter = view.of_colour(drawing.scatter, outside=_BLACK)
+    view = _draw_lots_for_view(rng, drawing.area.shape[0])
+    transmission, scatter = (
+        _seen(pixels, view, resample=Image.Resampling.BILINEAR, fillcolor=outside) * np.float32(1 / 255)
+        for pixels, outside in ((drawing.transmission, _CLEAR), (drawing.scatter, _BLACK))
+    )
     picture = draw_skin(skin, rng, _SHAPE) * transmission + scatter
     artefacts.add_hairs(picture, rng, skin.hairiness)
     if rng.random() < _BUBBLES_SHARE:
@@ -118,38 +124,27 @@ def take_photograph(drawing: Drawing, skin: Skin, rng: np.random.Generator) -> P
     developed = np.asarray(_develop(picture, rng))
     return Photograph(
         encoded(developed, "JPEG", quality=JPEG_QUALITY, comment=NOTICE),
-        encoded(np.asarray(view.of_area(drawing.area)), "PNG", compress_level=6),
+        encoded(_seen(drawing.area, view), "PNG", compress_level=6),
     )
 
 
-@dataclass(frozen=True)
-class _CameraView:
-    """The affine map from the photograph's pixels to the canvas's, in Pillow's order."""
+def _draw_lots_for_view(rng: np.random.Generator, side: int) -> Matrix:
+    """Return the affine map from the photograph's pixels to the canvas's, in Pillow's order.
 
-    matrix: tuple[float, float, float, float, float, float]
+    The camera is held at any angle, a little nearer or farther, not quite centred.
+    """
+    turn, zoom = rng.uniform(0.0, 2.0 * math.pi), math.exp(rng.uniform(-0.22, 0.22))
+    squeeze = math.exp(rng.normal(0.0, 0.03))
+    x, y = rng.normal((SIZE_PX[0] / 2, SIZE_PX[1] / 2), (26.0, 18.0))
+    a, b = math.cos(turn) / zoom * squeeze, math.sin(turn) / zoom
+    d, e = -math.sin(turn) / zoom * squeeze, math.cos(turn) / zoom
+    return (a, b, side / 2 - a * x - b * y, d, e, side / 2 - d * x - e * y)
 
-    @classmethod
-    def draw_lots(cls, rng: np.random.Generator, side: int) -> "_CameraView":
-        """Hold the camera at any angle, a little nearer or farther, not quite centred."""
-        turn, zoom = rng.uniform(0.0, 2.0 * math.pi), math.exp(rng.uniform(-0.22, 0.22))
-        squeeze = math.exp(rng.normal(0.0, 0.03))
-        x, y = rng.normal((SIZE_PX[0] / 2, SIZE_PX[1] / 2), (26.0, 18.0))
-        a, b = math.cos(turn) / zoom * squeeze, math.sin(turn) / zoom
-        d, e = -math.sin(turn) / zoom * squeeze, math.cos(turn) / zoom
-        return cls((a, b, side / 2 - a * x - b * y, d, e, side / 2 - d * x - e * y))
 
-    def of_colour(self, pixels: Pixels, *, outside: tuple[int, int, int]) -> Field:
-        """Return what this view shows of an RGB array, in [0, 1], with a colour beyond its edges."""
-        seen = Image.fromarray(pixels).transform(
-            SIZE_PX, Image.Transform.AFFINE, self.matrix, Image.Resampling.BILINEAR, fillcolor=outside
-        )
-        return np.asarray(seen, dtype=np.float32) * (1 / 255)
-
-    def of_area(self, pixels: Pixels) -> Image.Image:
-        """Return the mask as this view shows it: 255 in the lesion, 0 beside it."""
-        return Image.fromarray(pixels).transform(
-            SIZE_PX, Image.Transform.AFFINE, self.matrix, Image.Resampling.NEAREST
-        )
+def _seen(pixels: Pixels, view: Matrix, **options: Any) -> Pixels:  # noqa: ANN401 (Pillow's)
+    """Return what a view shows of a canvas."""
+    seen = Image.fromarray(pixels).transform(SIZE_PX, Image.Transform.AFFINE, view, **options)
+    return np.asarray(seen)
 
 
 def _lamp(rng: np.random.Generator) -> Field:

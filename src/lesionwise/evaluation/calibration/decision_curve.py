@@ -22,7 +22,7 @@ _THRESHOLDS: Final = np.arange(1, 61) / 100  # nobody waits for more than 60 % t
 
 
 def decision_curve_table(
-    y_true: Truth, y_prob: Probs, groups: Lesions, *, resamples: int = BAND_RESAMPLES, seed: int = 0
+    y_true: Truth, y_prob: Probs, groups: Lesions, *, resamples: int = BAND_RESAMPLES
 ) -> pd.DataFrame:
     """Return the net benefit of the model, and of acting on everybody, at thresholds of 0.01 to 0.60.
 
@@ -37,7 +37,7 @@ def decision_curve_table(
         for question in POSITIVE
     }
     cells: dict[str, Cells] = {question: _cells(*sample) for question, sample in asked.items()}
-    bands = draw_bands(_benefit, cells, groups, truth, resamples=resamples, seed=seed)
+    bands = draw_bands(_benefit, cells, groups, truth, resamples=resamples)
     tables = []
     for question, (positive, _) in asked.items():
         columns = {

@@ -138,12 +138,15 @@ class PredictionSets(_Record):
             raise ValueError(f"Expected the classes {', '.join(CODES)} but got {', '.join(classes)}")
         return classes
 
+    @property
+    def limits(self) -> Floats:
+        """Largest nonconformity score of each diagnosis in a set, shape (C,); infinite without a promise."""
+        found = [self.classes[code].quantile for code in CODES]
+        return np.array([np.inf if isinstance(value, str) else value for value in found])
+
     def contains(self, y_prob: Probs) -> Booleans:
         """Return which diagnoses each set holds, shape (N, C); the likeliest is always in."""
-        prob = np.asarray(y_prob, float)
-        found = [self.classes[code].quantile for code in CODES]
-        limit = np.array([np.inf if isinstance(value, str) else value for value in found])
-        return np.asarray(nonconformity(prob, self.rule) <= limit)
+        return np.asarray(nonconformity(np.asarray(y_prob, float), self.rule) <= self.limits)
 
 
 class Interval(_Record):

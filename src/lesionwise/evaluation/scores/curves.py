@@ -48,20 +48,14 @@ def exact_curve(curve: Curve, cells: Cells) -> Floats:
 
 
 def draw_bands(
-    curve: Curve,
-    cells: Mapping[str, Cells],
-    groups: Lesions,
-    truth: Integers,
-    *,
-    resamples: int = BAND_RESAMPLES,
-    seed: int = 0,
+    curve: Curve, cells: Mapping[str, Cells], groups: Lesions, truth: Integers, *, resamples: int
 ) -> dict[str, dict[str, Floats]]:
     """Return the bounds `low` and `high`, shape (G,), of the curve of each set of cells, by its name.
 
     All are drawn from the same resampled lesions; where a resample has no value, it is NaN and left out.
     """
     drawn: dict[str, list[Floats]] = {name: [] for name in cells}
-    for sums in draw_sums(cells, groups, truth, resamples=resamples, seed=seed):
+    for sums in draw_sums(cells, groups, truth, resamples=resamples, seed=0):
         for name, own in sums.items():
             drawn[name].append(curve(own.reshape(len(own), -1, 2)))
     parts = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
@@ -96,13 +90,7 @@ def precision_recall_table(
 
 
 def reliability_table(
-    y_true: Truth,
-    y_prob: Probs,
-    groups: Lesions,
-    *,
-    bins: int = BINS,
-    resamples: int = BAND_RESAMPLES,
-    seed: int = 0,
+    y_true: Truth, y_prob: Probs, groups: Lesions, *, bins: int = BINS, resamples: int = BAND_RESAMPLES
 ) -> pd.DataFrame:
     """Return the accuracy at each level of confidence, in bins of equally many samples without empty ones.
 
@@ -113,7 +101,7 @@ def reliability_table(
     confidence, bin_ = confidence_bins(prob, bins)
     _, bin_ = np.unique(bin_, return_inverse=True)  # without empty ones
     cells = step_cells(bin_, prob.argmax(axis=1) == truth)
-    bands = draw_bands(_accuracy, {"": cells}, groups, truth, resamples=resamples, seed=seed)
+    bands = draw_bands(_accuracy, {"": cells}, groups, truth, resamples=resamples)
     images = np.bincount(bin_)
     columns = {
         "images": images,
@@ -124,13 +112,13 @@ def reliability_table(
 
 
 def risk_coverage_table(
-    y_true: Truth, y_prob: Probs, groups: Lesions, *, resamples: int = BAND_RESAMPLES, seed: int = 0
+    y_true: Truth, y_prob: Probs, groups: Lesions, *, resamples: int = BAND_RESAMPLES
 ) -> pd.DataFrame:
     """Return the `error` among the surest images, for each part of all, `answered`, from 0.05 to 1."""
     truth, prob = check_arguments(y_true, y_prob)
     sure, right = prob.max(axis=1), prob.argmax(axis=1) == truth
     drawn = {"": _falling(ranked(sure, ~right), right)}
-    bands = draw_bands(_error, drawn, groups, truth, resamples=resamples, seed=seed)
+    bands = draw_bands(_error, drawn, groups, truth, resamples=resamples)
     error = exact_curve(_error, _falling(sure, right))
     return pd.DataFrame({"answered": _ANSWERED, "error": error, **bands[""]})
 

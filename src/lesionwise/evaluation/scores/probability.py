@@ -144,16 +144,8 @@ def _mean(values: NDArray[np.float64], weights: Weights | None) -> Floats:
 
 
 @dataclass(frozen=True)
-class EceBand:
-    """The plain calibration error, and where that of a perfectly calibrated model lies 95 times of 100.
-
-    Attributes:
-        value: Error of the sample, without correction.
-    """
-
-    value: float
-    low: float
-    high: float
+class EceBand(Estimate):
+    """The plain calibration error, and where that of a perfectly calibrated model lies 95 times of 100."""
 
     @property
     def verdict(self) -> Literal["below", "inside", "above"]:

@@ -4,10 +4,12 @@ Here: choices that change speed and never meaning. Not here: anything a recipe d
 """
 
 import ctypes
+import math
 import os
 import shutil
 import sys
-from pathlib import Path
+from copy import deepcopy
+from time import perf_counter
 from typing import Final, Literal
 
 import numpy as np
@@ -16,13 +18,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lesionwise.errors import RecipeError, RunError
-from lesionwise.execution import PROCESSORS, describe_processor
 
 Precision = Literal["bf16-mixed", "32-true"]
 
 _M_TRIM_THRESHOLD: Final = -1  # malloc.h
 _M_MMAP_THRESHOLD: Final = -3
 _KEEP_BYTES: Final = 2**31 - 1
+_TRIAL_IMAGES: Final = 8
+_TRIAL_STEPS: Final = 6  # at most, in each precision
+_TRIAL_SECONDS: Final = 3.0  # after that, no further step is measured
+_LEAST_GAIN: Final = 1.15  # of bf16: measurements differ by a few percent
+_WORTHWHILE_SECONDS: Final = 0.1  # of a step of a whole batch: beside shorter ones, other work takes longer
+_MEASURED: Final[dict[tuple[str, tuple[int, int, int]], Precision]] = {}
 _COPY_ROWS: Final = 512  # some 100 MB at 225x300 on the way to a GPU
 
 
@@ -44,29 +51,60 @@ def choose_device(name: str) -> str:
     return name
 
 
-def choose_precision(device: str, network: nn.Module | None = None) -> Precision:
-    """Return bf16 where the device gains by it, else fp32: emulated bf16 is slower than either.
+def choose_precision(
+    device: str, network: nn.Module | None = None, batch: tuple[int, int, int] = (0, 0, 0)
+) -> Precision:
+    """Return bf16 where the device gains by it, else fp32.
 
-    On CPUs that is where AMX is. With AVX-512 alone AMD's cores gain too, but for depthwise convolutions
-    (MobileNetV2 trains a fifth faster in fp32); Intel's lose. If Linux does not name the maker, fp32 is used.
+    A GPU with bf16 gains. On a CPU it depends on the processor and the network: depthwise convolutions are
+    often slower in bf16. So where the processor has bf16, a few steps are measured in both. Short steps gain
+    nothing that matters, and keep fp32. Folds and seeds in one process share the choice.
+
+    Args:
+        device: "cpu", "cuda" or "mps".
+        network: The network that will be trained; without one, a CPU uses fp32. It is not changed.
+        batch: Number, height and width of the images of a step.
     """
     if device == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-    if device == "cpu":
-        amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)
-        avx = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)
-        gains = avx() and _is_amd() and not _is_depthwise(network)
-        return "bf16-mixed" if amx() or gains else "32-true"
+    if device == "cpu" and network is not None and _has_bf16():
+        key = repr(network), batch
+        if key not in _MEASURED:
+            plain, bf16 = _shortest_steps(network, batch)
+            gains = plain > _WORTHWHILE_SECONDS and bf16 * _LEAST_GAIN < plain
+            _MEASURED[key] = "bf16-mixed" if gains else "32-true"
+        return _MEASURED[key]
     return "32-true"
 
 
-def _is_amd(source: Path = PROCESSORS) -> bool:
-    return "AuthenticAMD" in describe_processor(source)
+def _has_bf16() -> bool:
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in names)
 
 
-def _is_depthwise(network: nn.Module | None) -> bool:
-    layers = network.modules() if network else ()
-    return any(isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1 for layer in layers)
+def _shortest_steps(network: nn.Module, batch: tuple[int, int, int]) -> tuple[float, float]:
+    """Return the seconds of a step, forward and backward, in fp32 and in bf16: the shortest of some each.
+
+    Few images are measured, and the seconds are those of the whole batch.
+    """
+    count, *size = batch
+    images = min(count, _TRIAL_IMAGES)
+    with torch.random.fork_rng([]):
+        trial = deepcopy(network).to(memory_format=torch.channels_last).train()
+        pixels = torch.rand(images, 3, *size).contiguous(memory_format=torch.channels_last)
+        begun = perf_counter()
+        for step in range(_TRIAL_STEPS):
+            if step <= 1:  # the first one also chooses kernels, and counts only if it is the last
+                shortest = dict.fromkeys((False, True), math.inf)
+            for bf16 in shortest:
+                started = perf_counter()
+                with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                    logits = trial(pixels)
+                logits.float().square().mean().backward()
+                shortest[bf16] = min(shortest[bf16], perf_counter() - started)
+            if perf_counter() - begun > _TRIAL_SECONDS:
+                break
+    return shortest[False] * count / images, shortest[True] * count / images
 
 
 def verify_compiler(device: str) -> None:

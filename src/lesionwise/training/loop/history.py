@@ -82,11 +82,13 @@ class StepClock(L.Callback):
 
     Attributes:
         seconds: Seconds by part: load, augment, forward and backward, optimizer step, and work done once.
+        precision: Number format of the training.
     """
 
     def __init__(self) -> None:
         self.seconds = {"load": 0.0, "augment": 0.0, "forward and backward": 0.0, "optimizer step": 0.0}
         self.images = 0
+        self.precision = "fp32"
         self._mark = 0.0
 
     def _lap(self, part: str) -> None:

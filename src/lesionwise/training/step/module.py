@@ -63,6 +63,10 @@ class LesionModule(L.LightningModule):
         self._val_logits: list[Tensor] = []
         self._val_y: list[Tensor] = []
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the number format, so that a resumed training computes as before."""
+        checkpoint["precision"] = {self.device.type: str(self.trainer.precision)}
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make dropout a function of seed, step, part and process, so that a resumed run is the same."""
         del batch

@@ -1,0 +1,16 @@
+"""Kinds of arrays that many rooms share, and their rows block by block."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+"""Images: RGB, shape (..., H, W, 3), or grey, shape (..., H, W)."""
+Float32s = NDArray[np.float32]
+"""Numbers as networks take and give them, of any shape."""
+
+
+def blocks(rows: int, size: int) -> Iterator[slice]:
+    """Return slices of at most `size` rows that cover a number of rows."""
+    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))

@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lesionwise.arrays import Pixels
 from lesionwise.bundle.decide import decide
 from lesionwise.bundle.engine import load_model
 from lesionwise.data.block_scaling import eighths
 from lesionwise.data.dataset import read_dataset
-from lesionwise.data.images import Pixels, _crop_resize, _least_sides, fit_image
+from lesionwise.data.images import _crop_resize, _least_sides, fit_image
 from lesionwise.split.split_file import read_split
 
 EVERY = 5  # of the images

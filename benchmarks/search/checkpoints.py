@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from lesionwise.arrays import Floats
 from lesionwise.evaluation.scores.evaluate import evaluate
-from lesionwise.evaluation.scores.weights import Floats
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.fit import predict_logits, read_network
 from lesionwise.training.prepare import TrainingData

@@ -9,6 +9,9 @@ Pixels = NDArray[np.uint8]
 """Images: RGB, shape (..., H, W, 3), or grey, shape (..., H, W)."""
 Float32s = NDArray[np.float32]
 """Numbers as networks take and give them, of any shape."""
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
 
 
 def blocks(rows: int, size: int) -> Iterator[slice]:

@@ -30,6 +30,8 @@ from lesionwise.wording import counted, listed, shortened
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lesionwise.arrays import Pixels
+
 ReadImage = Callable[[], bytes]
 Columns = dict[str, Sequence[Any] | NDArray[Any]]
 
@@ -194,7 +196,7 @@ class _Pixels:
 
     def __init__(self, path: Path, name: str, count: int) -> None:
         self._path, self._name, self._count = path, name, count
-        self._pixels: NDArray[np.uint8] | None = None
+        self._pixels: Pixels | None = None
         self._lock = Lock()  # several threads read
 
     def png(self, row: int) -> bytes:

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from conftest import NotedProgress, WriteKaggle
+from lesionwise.arrays import Pixels
 from lesionwise.data import cache as cache_module
 from lesionwise.data.cache import data_fingerprint, open_cache
 from lesionwise.data.dataset import Dataset, read_dataset
-from lesionwise.data.images import Pixels, read_image
+from lesionwise.data.images import read_image
 from lesionwise.errors import DataError, FindingsError
 from lesionwise.execution import Execution
 

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bundle.small_model import images
+from lesionwise.arrays import Pixels
 from lesionwise.bundle.description import Provenance
 from lesionwise.bundle.engine import BATCH, Engine
-from lesionwise.bundle.runtimes import Arrays, Pixels
+from lesionwise.bundle.runtimes import Arrays
 from lesionwise.data.images import read_image
 from lesionwise.data.pictures import find_pictures
 from lesionwise.errors import BundleError, BusyError, DataError

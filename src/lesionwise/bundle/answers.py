@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, cast, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Float32s, Pixels
 from lesionwise.bundle.decide import Decision, Decisions, decide
 from lesionwise.bundle.description import Description
-from lesionwise.data.images import Pixels, read_image
+from lesionwise.data.images import read_image
 from lesionwise.errors import DataError, ImageError, needing
 from lesionwise.labels import CODES, INDEX
 from lesionwise.names import inert_name, shortest_names
@@ -24,7 +25,6 @@ from lesionwise.names import inert_name, shortest_names
 if TYPE_CHECKING:
     import pandas as pd
 
-Float32s = NDArray[np.float32]
 Source = Path | Pixels | Callable[[], bytes]
 """Where the pixels of an answered image are: its file, the pixels themselves, or a function that reads it."""
 COLUMNS: Final = (

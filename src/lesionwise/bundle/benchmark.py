@@ -11,22 +11,24 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from time import perf_counter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from lesionwise.bundle.answers import Float32s
+from lesionwise.arrays import Float32s, Pixels
 from lesionwise.bundle.description import Precision
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import Bundle
 from lesionwise.bundle.precision import choose_precision, computable_precisions
-from lesionwise.bundle.runtimes import Pixels, Runtime
 from lesionwise.data.images import read_image
 from lesionwise.data.phantom.diagnoses import draw_lesion
 from lesionwise.data.phantom.photograph import draw_lots_for_skin, take_photograph
 from lesionwise.execution import usable_cores
 from lesionwise.labels import CODES
 from lesionwise.progress import SILENT, Progress, Stages
+
+if TYPE_CHECKING:
+    from lesionwise.bundle.runtimes import Runtime
 
 BATCHES: Final = (1, 8, 32)
 _ROUNDS: Final = 3

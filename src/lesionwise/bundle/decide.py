@@ -10,6 +10,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lesionwise.arrays import Booleans, Floats, Integers
 from lesionwise.bundle.description import Description
 from lesionwise.evaluation.calibration.record import nonconformity, question_probability
 from lesionwise.labels import CODES, MALIGNANT
@@ -33,9 +34,9 @@ class Decisions:
 
     decision: NDArray[np.str_]
     top: NDArray[np.str_]
-    malignant_probability: NDArray[np.float64]
-    prediction_set: NDArray[np.bool_] | None
-    above_melanoma_threshold: NDArray[np.bool_] | None
+    malignant_probability: Floats
+    prediction_set: Booleans | None
+    above_melanoma_threshold: Booleans | None
 
     def prediction_codes(self, image: int) -> tuple[str, ...] | None:
         """Return the diagnoses that cannot be excluded in one image, in the order of the classes."""
@@ -81,7 +82,7 @@ def decide(
     )
 
 
-def distance_to_change(description: Description, probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+def distance_to_change(description: Description, probabilities: NDArray[np.floating]) -> Floats:
     """Return how near each answer is to another diagnosis, prediction set or melanoma flag, shape (N,).
 
     It is the least difference of log-odds: of the two largest probabilities from each other, of a diagnosis
@@ -107,18 +108,18 @@ def distance_to_change(description: Description, probabilities: NDArray[np.float
     return np.asarray(distance)
 
 
-def _distance(values: NDArray[np.float64], limits: ArrayLike) -> NDArray[np.float64]:
+def _distance(values: Floats, limits: ArrayLike) -> Floats:
     """Return how far values are from their limits in log-odds; infinitely far if a limit divides nothing."""
     divides = (np.greater(limits, _LEAST)) & (np.less(limits, 1 - _LEAST))
     return np.where(divides, np.abs(_log_odds(values) - _log_odds(limits)), np.inf)
 
 
-def _log_odds(values: ArrayLike) -> NDArray[np.float64]:
+def _log_odds(values: ArrayLike) -> Floats:
     inside = np.clip(np.asarray(values, float), _LEAST, 1 - _LEAST)
     return np.asarray(np.log(inside) - np.log1p(-inside))
 
 
-def _leaves_open(held: NDArray[np.bool_], likeliest: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _leaves_open(held: Booleans, likeliest: Integers) -> Booleans:
     """Return which sets contain both malignant and benign diagnoses, shape (N,).
 
     Diagnoses without a promise are in every set and would make every answer uncertain. They count only if

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionwise.bundle.answers import Answers, Float32s, Source
+from lesionwise.arrays import Float32s, Pixels
+from lesionwise.bundle.answers import Answers, Source
 from lesionwise.bundle.description import Description
 from lesionwise.bundle.inputs import Image, NamedImage, Read, named_images
 from lesionwise.bundle.load import Bundle, read_bundle
 from lesionwise.bundle.precision import Wished, choose_precision, close_calls_again, margin_of
-from lesionwise.bundle.runtimes import Arrays, Pixels, Runtime, start
+from lesionwise.bundle.runtimes import Arrays, Runtime, start
 from lesionwise.data.images import fit_image, read_image
 from lesionwise.data.metadata import Record
 from lesionwise.errors import BundleError, DataError, ImageError

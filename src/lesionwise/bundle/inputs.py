@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL.Image import Image as PillowImage
 from typing_extensions import TypeIs
 
+from lesionwise.arrays import Pixels
 from lesionwise.data.containers import is_image_name
-from lesionwise.data.images import Pixels, rgb_pixels
+from lesionwise.data.images import rgb_pixels
 from lesionwise.data.pictures import SCHEME, TABLES_OF_IMAGES, find_pictures
 from lesionwise.errors import ImageError
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from lesionwise.arrays import Float32s, Pixels
 from lesionwise.bundle.description import Description
 from lesionwise.data.collection import PHANTOM_WARNING
-from lesionwise.data.images import Pixels, centred_slices
+from lesionwise.data.images import centred_slices
 from lesionwise.encoding import jpeg_uri
 from lesionwise.labels import CODES, MALIGNANT, NAMES
 from lesionwise.page.heatmap import dim_around, lay_colour, positive_part
@@ -14,7 +15,7 @@ from lesionwise.page.shell import templates
 from lesionwise.wording import counted, listed
 
 if TYPE_CHECKING:
-    from lesionwise.bundle.answers import Answer, Answers, Float32s
+    from lesionwise.bundle.answers import Answer, Answers
 
 DISCLAIMER: Final = "Research and education only; not a medical device."
 DECISIONS: Final = {

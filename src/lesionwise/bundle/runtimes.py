@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lesionwise.arrays import Float32s, Pixels
 from lesionwise.bundle.description import Precision
 from lesionwise.bundle.int8 import Ranges, round_convolutions
 from lesionwise.bundle.texts import printable
@@ -22,9 +22,8 @@ from lesionwise.execution import usable_cores
 
 Runtime = Literal["openvino", "onnxruntime"]
 RUNTIMES: Final[tuple[Runtime, ...]] = ("openvino", "onnxruntime")
-Pixels = NDArray[np.uint8]
-Arrays = dict[str, NDArray[np.float32]]
-Inputs = Mapping[str, NDArray[np.uint8] | NDArray[np.float32]]
+Arrays = dict[str, Float32s]
+Inputs = Mapping[str, Pixels | Float32s]
 Run = Callable[[Inputs], Arrays]
 NO_RANGES: Final[Ranges] = MappingProxyType({})
 

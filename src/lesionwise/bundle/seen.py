@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Booleans
 from lesionwise.bundle.description import Description, Provenance, image_digest
 from lesionwise.bundle.load import SHIPPED, read_bundle
 from lesionwise.data.known_lesions import HAM10000_IMAGES, REFERENCE_SPLIT, known_lesions, reference_parts
@@ -47,7 +48,7 @@ class Seen:
         """Part of the test images that was seen, from 0 to 1."""
         return len(self.reasons) / self.images
 
-    def mask(self, image_ids: NDArray[np.str_]) -> NDArray[np.bool_]:
+    def mask(self, image_ids: NDArray[np.str_]) -> Booleans:
         """Return which of these images were seen, shape (N,)."""
         return np.isin(image_ids, list(self.reasons))
 

@@ -11,9 +11,8 @@ from functools import cache
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lesionwise.arrays import Pixels
+from lesionwise.arrays import Float32s, Floats, Pixels
 
 BLOCK: Final = 8  # pixels of a JPEG block, ITU-T T.81, section A.3.3
 _MEANS: Final = frozenset({1, 2, 4})
@@ -56,7 +55,7 @@ def _scaled(side: int, k: int) -> int:
 
 
 @cache
-def _map(k: int) -> NDArray[np.float32]:
+def _map(k: int) -> Float32s:
     """Return what a line of 8 pixels becomes, shape (k, 8)."""
     if k in _MEANS:
         return np.kron(np.eye(k), np.full((1, BLOCK // k), k / BLOCK)).astype(np.float32)
@@ -65,12 +64,12 @@ def _map(k: int) -> NDArray[np.float32]:
 
 
 @cache
-def _map_of_colours(k: int) -> NDArray[np.float32]:
+def _map_of_colours(k: int) -> Float32s:
     """Return the same for a line of 8 pixels of three colours each, shape (24, 3 k)."""
     return np.ascontiguousarray(np.kron(_map(k), np.eye(3)).T, np.float32)
 
 
-def _cosines(length: int) -> NDArray[np.float64]:
+def _cosines(length: int) -> Floats:
     """Return the orthonormal discrete cosine transform of this length, shape (length, length)."""
     frequency, place = np.arange(length)[:, None], np.arange(length)[None, :] + 0.5
     waves = np.cos(np.pi * frequency * place / length) * np.sqrt(2 / length)

@@ -26,6 +26,7 @@ from filelock import FileLock
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Pixels
 from lesionwise.data.dataset import Dataset
 from lesionwise.data.findings import Finding, raise_findings
 from lesionwise.data.images import image_rule, read_content, read_image
@@ -52,7 +53,7 @@ class ImageCache:
             on any machine and in any layout.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     fingerprint: str
     path: Path
 
@@ -229,7 +230,7 @@ class _Builder:
                 if chunk.checksum == checksum
             }
 
-    def _map(self, file: Path) -> NDArray[np.uint8] | None:
+    def _map(self, file: Path) -> Pixels | None:
         """Return the pixels of a file if it has those of this data set, whatever their values."""
         try:
             pixels = np.load(file, mmap_mode="r")

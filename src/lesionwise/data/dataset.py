@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from lesionwise.arrays import Integers
 from lesionwise.data.findings import Finding, check_listing, raise_findings
 from lesionwise.data.layouts import Listing, read_listing
 from lesionwise.errors import DataError
@@ -56,7 +57,7 @@ class Dataset:
         return tuple(str(line) for line in (*self.warnings, *self.notes, self.columns) if line)
 
     @property
-    def y(self) -> NDArray[np.int64]:
+    def y(self) -> Integers:
         """Class index of each image, shape (N,)."""
         return np.asarray(self.table["dx"].map(INDEX), np.int64)
 

@@ -11,11 +11,10 @@ from typing import Final
 
 import numpy as np
 from matplotlib import get_data_path
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 from sklearn.datasets import load_sample_images
 
-from lesionwise.arrays import Pixels
+from lesionwise.arrays import Floats, Pixels
 from lesionwise.data.perturbations import blur, zoom
 from lesionwise.data.phantom.fields import as_pixels
 
@@ -44,7 +43,7 @@ def change_camera(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     return as_pixels(light * _frame(pixels.shape[0], pixels.shape[1], rng))
 
 
-def _frame(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def _frame(height: int, width: int, rng: np.random.Generator) -> Floats:
     """Return what passes of the light at each place, shape (H, W, 1): all, or less away from the middle."""
     rows, columns = np.ogrid[:height, :width]
     radius = np.hypot(rows - height / 2, columns - width / 2)[..., None] / (width / 2)
@@ -128,7 +127,7 @@ def _noise(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     return as_pixels(about / _GREATEST + strength * grain)
 
 
-def _cloud(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def _cloud(height: int, width: int, rng: np.random.Generator) -> Floats:
     """Return noise of mean 0 and deviation 1 with a spectrum from white to steeper than pink, (H, W, 1)."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None])
     steep = np.maximum(frequency, 1 / width) ** -rng.uniform(0, 2)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lesionwise.arrays import Pixels
 from lesionwise.data.dataset import Dataset
 from lesionwise.data.images import image_sides, read_content, read_image
 
@@ -17,13 +17,13 @@ COMPARE_SIZE: Final = (225, 300)
 """Height and width of a cache that is made for this alone; no answer depends on it."""
 
 
-def identical_images(dataset: Dataset, pixels: NDArray[np.uint8]) -> list[tuple[str, str]]:
+def identical_images(dataset: Dataset, pixels: Pixels) -> list[tuple[str, str]]:
     """Return pairs of image ids whose pixels are equal, enough of them to connect all equal images."""
     names = dataset.table["image_id"].tolist()
     return [(names[first], names[second]) for first, second in identical_rows(dataset.paths, pixels)]
 
 
-def identical_rows(paths: Sequence[Path], pixels: NDArray[np.uint8]) -> list[tuple[int, int]]:
+def identical_rows(paths: Sequence[Path], pixels: Pixels) -> list[tuple[int, int]]:
     """Return pairs of rows whose pixels are equal, enough of them to connect all equal images.
 
     Equal cached pixels only make a candidate: tiny images of different lesions can be equal. The files

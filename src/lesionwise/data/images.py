@@ -27,7 +27,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from lesionwise.arrays import Pixels as Pixels  # noqa: PLC0414 (others import it from here)
+from lesionwise.arrays import Pixels
 from lesionwise.data.block_scaling import eighths, scale_blocks
 from lesionwise.data.damage import decode_jpeg, verify_compressed_data
 from lesionwise.data.dicom import is_dicom, open_dicom

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from lesionwise.arrays import Booleans, Float32s
 from lesionwise.errors import DataError, reraised
 
 ARCHIVE: Final = "HAM10000_segmentations_lesion_tschandl.zip"
@@ -42,7 +42,7 @@ class LesionMasks:
     def __len__(self) -> int:
         return len(self._content)
 
-    def read(self, image_id: str) -> NDArray[np.bool_]:
+    def read(self, image_id: str) -> Booleans:
         """Return where the lesion is, shape (H, W) of the photograph."""
         what = f"{self.source}: the mask of {image_id} cannot be read: "
         with (
@@ -74,7 +74,7 @@ def find_masks(folder: Path) -> LesionMasks | None:
     return LesionMasks(content, archive)
 
 
-def fit_mask(mask: NDArray[np.bool_], size: tuple[int, int], *, part: Box = WHOLE) -> NDArray[np.float32]:
+def fit_mask(mask: Booleans, size: tuple[int, int], *, part: Box = WHOLE) -> Float32s:
     """Return which part of each pixel, from 0 to 1, is lesion in an image as `read_image` gives it.
 
     Args:

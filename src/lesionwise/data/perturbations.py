@@ -22,10 +22,9 @@ from typing import Final
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from lesionwise.arrays import Pixels
+from lesionwise.arrays import Floats, Pixels
 from lesionwise.data.phantom.artefacts import draw_bubbles, draw_hairs
 from lesionwise.data.phantom.fields import as_pixels
 from lesionwise.encoding import jpeg_file, recompress
@@ -123,7 +122,7 @@ def _either(rng: np.random.Generator) -> int:
     return 1 if rng.random() < 0.5 else -1  # noqa: PLR2004 (even odds)
 
 
-def _look_up(pixels: Pixels, values: NDArray[np.float64]) -> Pixels:
+def _look_up(pixels: Pixels, values: Floats) -> Pixels:
     return np.asarray(np.clip(np.rint(values), 0, 255).astype(np.uint8)[pixels])
 
 

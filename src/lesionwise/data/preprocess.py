@@ -11,9 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lesionwise.arrays import Pixels
+from lesionwise.arrays import Booleans, Floats, Pixels
 from lesionwise.errors import RecipeError, import_extra
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def remove_hair(pixels: Pixels) -> Pixels:
     return np.asarray(painted, dtype=np.uint8)
 
 
-def hair_mask(pixels: Pixels) -> NDArray[np.bool_]:
+def hair_mask(pixels: Pixels) -> Booleans:
     """Return where `remove_hair` sees hair, with the pixels that touch it, shape (H, W)."""
     cv2 = import_extra("cv2")
     height = pixels.shape[0]
@@ -150,7 +149,7 @@ def find_field_of_view(pixels: Pixels) -> tuple[slice, slice]:
     return everything
 
 
-def _light_range(black: NDArray[np.float64]) -> tuple[int, int]:
+def _light_range(black: Floats) -> tuple[int, int]:
     """Return where the rows start and stop that are left once black ones at either end are cut off."""
     light = np.flatnonzero(black < _END_TO_END)
     return (int(light[0]), int(light[-1]) + 1) if len(light) else (0, len(black))
@@ -161,7 +160,7 @@ def _middle(start: int, stop: int, part: float) -> tuple[int, int]:
     return start + cut, stop - cut
 
 
-def _black_corners(black: NDArray[np.bool_]) -> int:
+def _black_corners(black: Booleans) -> int:
     side = max(1, round(_CORNER * black.shape[0]))
     corners = (black[:side, :side], black[:side, -side:], black[-side:, :side], black[-side:, -side:])
     return sum(corner.mean() > _BLACK_PART for corner in corners)

@@ -19,12 +19,9 @@ from functools import cache
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from lesionwise.arrays import Float32s, Pixels
-
-Mask = NDArray[np.bool_]
+from lesionwise.arrays import Booleans, Float32s, Pixels
 
 MARGIN: Final = 0.06  # of the height: the rim of a lesion is darker than skin and not always in the mask
 FRAME: Final = 0.12  # of each side: what is taken for skin where there is no mask
@@ -39,7 +36,7 @@ _TO_XYZ: Final = np.array(
 )
 
 
-def typology_angle(pixels: Pixels, mask: Mask | None = None) -> float:
+def typology_angle(pixels: Pixels, mask: Booleans | None = None) -> float:
     """Return the individual typology angle of the skin in a photograph, in degrees; lighter skin has more.
 
     It is arctan((L* - 50) / b*) of the skin's mean colour, over the pixels within one standard deviation of
@@ -67,21 +64,21 @@ def typology_angle(pixels: Pixels, mask: Mask | None = None) -> float:
     return float(np.degrees(np.arctan((lightness - 50) / yellowness)))
 
 
-def _outside(mask: Mask) -> Mask:
+def _outside(mask: Booleans) -> Booleans:
     """Return what is not lesion, with a margin."""
     reach = max(1, round(MARGIN * mask.shape[0]))
     grown = Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.BoxBlur(reach))
     return np.asarray(np.asarray(grown) == 0)
 
 
-def _frame(shape: tuple[int, int]) -> Mask:
+def _frame(shape: tuple[int, int]) -> Booleans:
     inside = np.ones(shape, bool)
     rows, columns = (max(1, round(FRAME * side)) for side in shape)
     inside[rows:-rows, columns:-columns] = False
     return inside
 
 
-def rgb_to_lab(pixels: NDArray[np.uint8]) -> Float32s:
+def rgb_to_lab(pixels: Pixels) -> Float32s:
     """Return the L*a*b* values of sRGB pixels, shape (..., 3) both."""
     weights = (_TO_XYZ / _D65[:, None]).astype(np.float32)
     linear = _linear_levels().take(pixels.reshape(-1, 3)) @ weights.T

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Floats
 from lesionwise.diagnoses import code_of
 from lesionwise.errors import DataError
 from lesionwise.evaluation.calibration.record import softmax
@@ -79,7 +80,7 @@ def in_our_form(table: pd.DataFrame, source: str, classes: Sequence[str] | None 
     return table.rename(columns={found[0]: f"prob_{code}" for code, found in by_code.items()})
 
 
-def _ordered(table: pd.DataFrame, source: str) -> NDArray[np.float64] | None:
+def _ordered(table: pd.DataFrame, source: str) -> Floats | None:
     """Return probabilities (N, K) of numbered columns or of a column of lists, None if there are none."""
     found = [(match[1] or "", int(match[2]), name) for name, match in _matches(table, _NUMBERED)]
     kinds = sorted({kind for kind, _, _ in found})
@@ -118,7 +119,7 @@ def _cells(table: pd.DataFrame, name: str) -> list[list[str]]:
     ]
 
 
-def _probabilities(values: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
+def _probabilities(values: Floats, kind: str) -> Floats:
     return softmax(values) if kind.startswith("logit") else values
 
 
@@ -134,7 +135,7 @@ def _beside(table: pd.DataFrame, name: str, width: int) -> NDArray[np.str_] | No
 
 
 def _from_order(
-    table: pd.DataFrame, values: NDArray[np.float64], source: str, classes: Sequence[str] | None
+    table: pd.DataFrame, values: Floats, source: str, classes: Sequence[str] | None
 ) -> pd.DataFrame:
     """Return the table with columns named by diagnosis, from values whose place stands for the class."""
     width = values.shape[1]

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from lesionwise.arrays import Floats
 from lesionwise.diagnoses import add_diagnoses, malignancy_of
 from lesionwise.errors import DataError
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.scores.bootstrap import Estimate, fraction_estimate
 from lesionwise.evaluation.scores.evaluate import draw_scores
 from lesionwise.evaluation.scores.ranking import binary_auc_score
-from lesionwise.evaluation.scores.weights import Floats
 from lesionwise.evaluation.tables import predicted, read_images
 from lesionwise.files import JsonRecord
 from lesionwise.labels import INDEX, MALIGNANT

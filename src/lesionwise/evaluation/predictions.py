@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Booleans, Floats, Integers
 from lesionwise.errors import DataError
 from lesionwise.evaluation.forms import in_our_form
-from lesionwise.evaluation.scores.weights import SUM_TOLERANCE, Floats
+from lesionwise.evaluation.scores.weights import SUM_TOLERANCE
 from lesionwise.files import write_text
 from lesionwise.labels import CODES, INDEX
 from lesionwise.tables import read_table, verify_once
@@ -36,19 +37,19 @@ class Predictions:
 
     image_id: NDArray[np.str_]
     y_prob: Floats
-    y_true: NDArray[np.int64] | None = None
+    y_true: Integers | None = None
     group: NDArray[np.str_] | None = None
     logits: Floats | None = None
     model: Model | None = None
 
-    def known(self, source: str) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+    def known(self, source: str) -> tuple[Integers, NDArray[np.str_]]:
         """Return the true diagnoses and the lesions. `source`: names the predictions if one is missing."""
         if self.y_true is None or self.group is None:
             lacking = "y_true" if self.y_true is None else "group"
             raise DataError(f"{source}: expected the columns y_true and group but {lacking} is missing.")
         return self.y_true, self.group
 
-    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "Predictions":
+    def take(self, rows: Integers | Booleans) -> "Predictions":
         """Return some images, in the order asked for. `rows`: their places, or a mask of shape (N,)."""
         known = {name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         return Predictions(**known, model=self.model)
@@ -147,7 +148,7 @@ def _probabilities(table: pd.DataFrame, path: Path, *, normalise: bool) -> Float
     return np.asarray(y_prob / total[:, None] if normalise else y_prob)
 
 
-def _class_indices(table: pd.DataFrame, path: Path) -> NDArray[np.int64]:
+def _class_indices(table: pd.DataFrame, path: Path) -> Integers:
     indices = table["y_true"].map(INDEX)
     unknown = table.loc[indices.isna(), "y_true"]
     if len(unknown):

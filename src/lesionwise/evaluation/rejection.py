@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 
+from lesionwise.arrays import Floats, Integers
 from lesionwise.errors import DataError, RunError
 from lesionwise.evaluation.runs.ensemble import made_of
 from lesionwise.evaluation.runs.predictions import read_run_predictions
-from lesionwise.evaluation.scores.weights import Floats
 from lesionwise.labels import CODES
 from lesionwise.run_folder import RunFolder
 
@@ -167,7 +167,7 @@ def accepted_out_of_fold(
     }
 
 
-def _folds(kinds: NDArray[np.int64], groups: NDArray[np.generic]) -> NDArray[np.int64]:
+def _folds(kinds: Integers, groups: NDArray[np.generic]) -> Integers:
     """Return a fold for each image: one for all images of a lesion, and each diagnosis in every fold."""
     _, first, lesion = np.unique(groups, return_index=True, return_inverse=True)
     fold = np.empty(len(first), np.int64)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from lesionwise.arrays import Floats, Integers
 from lesionwise.evaluation.scores.bootstrap import (
     RESAMPLES,
     Estimate,
@@ -130,7 +131,7 @@ def describe_robustness(found: Robustness) -> list[str]:
     return sentences
 
 
-def _scores(truth: NDArray[np.int64], prob: NDArray[np.float64]) -> dict[str, float]:
+def _scores(truth: Integers, prob: Floats) -> dict[str, float]:
     if len(np.unique(truth)) < len(CODES):
         raise ValueError("Expected images of every diagnosis: without them, balanced accuracy is undefined.")
     return {name: float(score(truth, prob, None)) for name, score in SCORES.items()}

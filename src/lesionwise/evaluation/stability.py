@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Booleans
 from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, draw_means, fraction_estimate
 from lesionwise.evaluation.scores.weights import Lesions, Truth
 from lesionwise.files import JsonRecord, read_json, write_json
@@ -37,7 +38,7 @@ class Answers:
 
     top: NDArray[np.str_]
     decision: NDArray[np.str_]
-    melanoma: NDArray[np.bool_] | None
+    melanoma: Booleans | None
 
 
 @dataclass(frozen=True)

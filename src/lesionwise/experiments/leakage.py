@@ -17,8 +17,8 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from lesionwise.arrays import Booleans
 from lesionwise.data.dataset import Dataset
 from lesionwise.errors import SplitError
 from lesionwise.evaluation.predictions import Predictions, read_predictions
@@ -261,7 +261,7 @@ def protocol_split(protocol: str, known: TableData, exam: int, *, seed: int, per
     return Split(made.frame, {**made.meta, **own, "left_out": left_out})
 
 
-def _in_exam(known: TableData, exam: int) -> NDArray[np.bool_]:
+def _in_exam(known: TableData, exam: int) -> Booleans:
     fold = known.split.frame.set_index("image_id")["fold"].reindex(known.image_id).to_numpy()
     return np.asarray(fold == exam) & in_folds(known.split, known.image_id)
 

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionwise.arrays import Pixels
+from lesionwise.arrays import Floats, Integers, Pixels
 from lesionwise.data.images import fit_image, image_sides, read_image
 from lesionwise.data.perturbations import PERTURBATIONS, STRENGTHS, perturb
 from lesionwise.data.preprocess import recipe_steps
@@ -27,7 +27,6 @@ from lesionwise.evaluation.robustness import Robustness, measure_robustness
 from lesionwise.evaluation.runs.ensemble import ensemble_members, mean_logits
 from lesionwise.evaluation.runs.predictions import run_probabilities
 from lesionwise.evaluation.runs.scores import verify_looked_at
-from lesionwise.evaluation.scores.weights import Floats
 from lesionwise.execution import Execution, usable_cores
 from lesionwise.run_folder import RunFolder
 from lesionwise.training.fit import load_best_network, predict_logits
@@ -78,7 +77,7 @@ class _Model(NamedTuple):
     fingerprint: str
     ids: NDArray[np.str_]
     paths: list[Path]
-    truth: NDArray[np.int64]
+    truth: Integers
     groups: NDArray[Any]
     looks: frozenset[_Look]
     answer: Callable[[Mapping[_Look, Pixels]], Floats]

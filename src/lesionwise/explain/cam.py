@@ -22,10 +22,10 @@ from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from lesionwise.arrays import Float32s
 from lesionwise.errors import RunError
 from lesionwise.models.network import Network, PooledHead
 
@@ -86,7 +86,7 @@ def _features_and_gradient(network: Network, images: Tensor, classes: Tensor) ->
     return features.detach(), gradient
 
 
-def stretch_maps(maps: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
+def stretch_maps(maps: Tensor, size: tuple[int, int]) -> Float32s:
     """Return maps (B, h, w) at the size of their view, shape (B, H, W)."""
     grown = F.interpolate(maps[:, None].float(), size, mode="bilinear", align_corners=False)
     return np.asarray(grown[:, 0].cpu())

@@ -14,10 +14,10 @@ from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from lesionwise.arrays import Floats
 from lesionwise.explain.record import MODES
 from lesionwise.models.network import Network
 
@@ -30,7 +30,7 @@ GRID: Final = (12, 16)
 
 def answer_curves(
     network: Network, images: Tensor, classes: Tensor, ranked: dict[str, Tensor]
-) -> dict[str, NDArray[np.float64]]:
+) -> dict[str, Floats]:
     """Return the probability of the explained class as the view is removed and restored.
 
     Args:
@@ -42,7 +42,7 @@ def answer_curves(
     blank = images.mean((2, 3), keepdim=True)
     whole = _probability(network, images, classes)
     nothing = _probability(network, blank.expand_as(images), classes)
-    curves: dict[str, NDArray[np.float64]] = {}
+    curves: dict[str, Floats] = {}
     for order, values in ranked.items():
         rank = _ranks(values)
         between = [_cells(rank < step / STEPS, images) for step in range(1, STEPS)]
@@ -60,7 +60,7 @@ def cell_values(maps: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(maps[:, None], size)[:, 0]
 
 
-def area_under(curve: NDArray[np.float64]) -> NDArray[np.float64]:
+def area_under(curve: Floats) -> Floats:
     """Return the area under each curve (..., K + 1) over the removed part, shape (...)."""
     return np.asarray((curve[..., 1:] + curve[..., :-1]).mean(axis=-1) / 2)
 
@@ -78,7 +78,7 @@ def _cells(chosen: Tensor, images: Tensor) -> Tensor:
     return F.interpolate(chosen[:, None].float(), images.shape[2:], mode="nearest") > 0.5  # noqa: PLR2004 (a boolean)
 
 
-def _probability(network: Network, images: Tensor, classes: Tensor) -> NDArray[np.float64]:
+def _probability(network: Network, images: Tensor, classes: Tensor) -> Floats:
     with torch.inference_mode():
         probabilities = network(images.contiguous(memory_format=torch.channels_last)).double().softmax(1)
     return np.asarray(probabilities[torch.arange(len(classes)), classes].cpu())

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lesionwise.arrays import Floats, Integers, Pixels
 from lesionwise.data.images import centred_slices
 from lesionwise.data.masks import WHOLE, Box, LesionMasks, fit_mask
 from lesionwise.evaluation.scores.bootstrap import Estimate, mean_estimates
@@ -28,7 +29,6 @@ from lesionwise.training.step.augment import evaluation_view
 SAMPLE: Final = 200  # images, each of which goes through the network some 60 times; pointing takes all images
 _BATCH: Final = 64
 KeptPart = Callable[[str], Box]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class Explained:
     network: Network
     recipe: Recipe
     method: Method
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     rows: Integers
     classes: Tensor
-    confidence: NDArray[np.float64]
+    confidence: Floats
     maps: Tensor
 
     def batches(self, positions: Integers) -> Iterator[tuple[Tensor, Tensor, Integers]]:
@@ -61,9 +61,9 @@ class Explained:
 def explain_images(
     network: Network,
     recipe: Recipe,
-    pixels: NDArray[np.uint8],
+    pixels: Pixels,
     rows: Integers,
-    y_prob: NDArray[np.float64],
+    y_prob: Floats,
     *,
     progress: Progress = SILENT,
 ) -> Explained:
@@ -111,7 +111,7 @@ def measure(
         for order in ORDERS[1:]
     }
 
-    def estimates(measures: dict[str, NDArray[np.float64]]) -> dict[str, Estimate]:
+    def estimates(measures: dict[str, Floats]) -> dict[str, Estimate]:
         means = mean_estimates(np.column_stack(list(measures.values())), groups[some], y_true[some])
         return dict(zip(measures, means, strict=True))
 
@@ -168,13 +168,13 @@ def _by_diagnosis(shares: Shares, y_true: Integers, groups: NDArray[np.str_]) ->
     return found
 
 
-def _curves(explained: Explained, some: Integers, progress: Progress) -> dict[str, NDArray[np.float64]]:
+def _curves(explained: Explained, some: Integers, progress: Progress) -> dict[str, Floats]:
     """Return the curve of some images by mode and order, shape (len(some), K + 1)."""
     cells = cell_values(explained.maps)
     generator = torch.Generator().manual_seed(0)
     noise = torch.rand(cells.shape, generator=generator)
     partner = torch.from_numpy(others(len(cells)))
-    curves: list[dict[str, NDArray[np.float64]]] = []
+    curves: list[dict[str, Floats]] = []
     for views, classes, at in explained.batches(some):
         where = torch.from_numpy(at)
         ranked = {"own": cells[where], "random": noise[where], "other": cells[partner[where]]}
@@ -200,5 +200,5 @@ def _cascade(
     return stages
 
 
-def _views(pixels: NDArray[np.uint8], rows: Integers, recipe: Recipe) -> Tensor:
+def _views(pixels: Pixels, rows: Integers, recipe: Recipe) -> Tensor:
     return evaluation_view(torch.from_numpy(pixels[rows]), recipe)

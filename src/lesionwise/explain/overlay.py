@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from PIL import Image
 
-from lesionwise.arrays import Pixels
+from lesionwise.arrays import Float32s, Pixels
 from lesionwise.data.images import centred_slices, read_image
 from lesionwise.data.preprocess import recipe_steps
 from lesionwise.files import atomic_path
@@ -23,7 +21,7 @@ WRONG_EACH: Final = 12
 _JPEG_QUALITY: Final = 86
 
 
-def draw_overlay(picture: Pixels, values: NDArray[np.float32], recipe: Recipe, *, style: str) -> Pixels:
+def draw_overlay(picture: Pixels, values: Float32s, recipe: Recipe, *, style: str) -> Pixels:
     """Return a photograph with its map, darker outside the part that the model sees."""
     seen = centred_slices((picture.shape[0], picture.shape[1]), recipe.eval_zoom)
     drawn = dim_around(picture, seen)
@@ -34,9 +32,7 @@ def draw_overlay(picture: Pixels, values: NDArray[np.float32], recipe: Recipe, *
     return drawn
 
 
-def write_overlays(
-    folder: Path, image_id: str, path: Path, values: NDArray[np.float32], recipe: Recipe
-) -> None:
+def write_overlays(folder: Path, image_id: str, path: Path, values: Float32s, recipe: Recipe) -> None:
     """Write a JPEG of each of `STYLES` of one image. `values`: its signed map, shape (h, w)."""
     size = (HEIGHT_PX, round(HEIGHT_PX * recipe.image_size[1] / recipe.image_size[0]))
     picture = read_image(path, size, steps=recipe_steps(recipe))

@@ -9,12 +9,11 @@ therefore compared with that of the map of *another* random image, which shows t
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from lesionwise.arrays import Float32s, Floats, Integers
 from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, draw_means, spread_estimate
 from lesionwise.files import JsonRecord
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -64,9 +63,7 @@ class Pointing(JsonRecord):
     hit_rate_of_others: Estimate
 
 
-def measure_shares(
-    maps: NDArray[np.float32], masks: NDArray[np.float32], other_maps: NDArray[np.float32]
-) -> Shares:
+def measure_shares(maps: Float32s, masks: Float32s, other_maps: Float32s) -> Shares:
     """Return how each map lies on the mask of its image."""
     own, hit = _on_mask(maps, masks)
     other, other_hit = _on_mask(other_maps, masks)
@@ -114,7 +111,7 @@ def summarise(
     )
 
 
-def others(number: int, *, seed: int = 0) -> NDArray[np.int64]:
+def others(number: int, *, seed: int = 0) -> Integers:
     """Return for each of N images the position of another random one; each is drawn once."""
     if number < 2:  # noqa: PLR2004 (one image has no other)
         raise ValueError("Expected at least two images to exchange their maps.")
@@ -122,7 +119,7 @@ def others(number: int, *, seed: int = 0) -> NDArray[np.int64]:
     return np.asarray(np.roll(order, 1)[np.argsort(order)], np.int64)
 
 
-def _on_mask(maps: NDArray[np.float32], masks: NDArray[np.float32]) -> tuple[Floats, Floats]:
+def _on_mask(maps: Float32s, masks: Float32s) -> tuple[Floats, Floats]:
     positive = np.maximum(maps, 0)
     total = positive.sum((1, 2), dtype=float)
     on_lesion = (positive * masks).sum((1, 2), dtype=float)

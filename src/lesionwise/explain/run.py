@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from lesionwise.arrays import Integers
 from lesionwise.data.images import read_image
 from lesionwise.data.masks import WHOLE, Box, find_masks
 from lesionwise.data.preprocess import find_field_of_view
@@ -89,7 +89,7 @@ def explain_run(
     return Explanations(page, None if image_ids else record, len(places))
 
 
-def _named(data: TrainingData, part: str, image_ids: Sequence[str]) -> NDArray[np.int64]:
+def _named(data: TrainingData, part: str, image_ids: Sequence[str]) -> Integers:
     inside = dict(zip(data.image_id[data.rows(part)].tolist(), data.rows(part).tolist(), strict=True))
     lost = [name for name in image_ids if name not in inside]
     if lost:

@@ -14,10 +14,10 @@ from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor
 
+from lesionwise.arrays import Floats
 from lesionwise.models.backbones import layer_depths
 from lesionwise.models.network import Network
 
@@ -47,7 +47,7 @@ def randomised(network: Network, *, seed: int = 0) -> Iterator[tuple[str, Networ
         yield _title(bound, deepest), shuffled.eval()
 
 
-def rank_similarity(maps: Tensor, others: Tensor) -> NDArray[np.float64]:
+def rank_similarity(maps: Tensor, others: Tensor) -> Floats:
     """Return Spearman's rank correlation of each pair of maps (N, h, w), shape (N,); 0 for a constant map."""
     ranks = [rankdata(np.asarray(values.flatten(1)), axis=1) for values in (maps, others)]
     first, second = (values - values.mean(axis=1, keepdims=True) for values in ranks)

@@ -13,9 +13,8 @@ References:
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lesionwise.arrays import Float32s
+from lesionwise.arrays import Booleans, Float32s, Floats
 
 MASK_MEASURES: Final = {
     "area": "Area (part of the image)",
@@ -27,10 +26,8 @@ MASK_MEASURES: Final = {
 }
 _SMALLEST_PX: Final = 30  # pixels of a mask at the cached size; below it shape means nothing
 
-Masks = NDArray[np.bool_]
 
-
-def mask_measures(masks: Masks, lab: Float32s) -> dict[str, NDArray[np.float64]]:
+def mask_measures(masks: Booleans, lab: Float32s) -> dict[str, Floats]:
     """Return the ABCD of each image of a block as numbers; NaN where the mask is all but empty.
 
     Args:
@@ -50,7 +47,7 @@ def mask_measures(masks: Masks, lab: Float32s) -> dict[str, NDArray[np.float64]]
     squares = np.einsum("bhwc,bhwc->bhw", lab, lab)
     steps = np.abs(np.diff(lab[..., 0], axis=2))
     within = masks[:, :, 1:] & masks[:, :, :-1]
-    measures: dict[str, NDArray[np.float64]] = {
+    measures: dict[str, Floats] = {
         "area": area_px / masks[0].size,
         "asymmetry": np.array(
             [asymmetry(mask) if big else np.nan for mask, big in zip(masks, enough, strict=True)]
@@ -63,7 +60,7 @@ def mask_measures(masks: Masks, lab: Float32s) -> dict[str, NDArray[np.float64]]
     return {name: np.where(enough, values, np.nan) for name, values in measures.items()}
 
 
-def perimeter(masks: Masks) -> NDArray[np.float64]:
+def perimeter(masks: Booleans) -> Floats:
     """Return the length of the outlines in pixels, shape (B,), from crossings along four directions.
 
     Counting the pixels of the border would make a slanted edge too long or too short; this is right on
@@ -79,7 +76,7 @@ def perimeter(masks: Masks) -> NDArray[np.float64]:
     return np.asarray(np.pi / 8 * (straight + slanted / np.sqrt(2)))
 
 
-def asymmetry(mask: Masks) -> float:
+def asymmetry(mask: Booleans) -> float:
     """Return the part of a lesion, which must not be empty, that its mirror images do not cover."""
     places = np.stack(np.nonzero(mask))
     away = places - places.mean(axis=1, keepdims=True)
@@ -92,15 +89,15 @@ def asymmetry(mask: Masks) -> float:
     return float(np.mean(shares))
 
 
-def _crossings(first: Masks, second: Masks) -> NDArray[np.float64]:
+def _crossings(first: Booleans, second: Booleans) -> Floats:
     return np.asarray((first ^ second).sum(axis=(1, 2)), dtype=float)
 
 
-def _mean_color(lab: Float32s, masks: Masks) -> NDArray[np.float64]:
+def _mean_color(lab: Float32s, masks: Booleans) -> Floats:
     """Return the mean colour under each mask, shape (B, 3)."""
     return np.stack([_mean(lab[..., channel], masks) for channel in range(3)], axis=1)
 
 
-def _mean(values: Float32s, masks: Masks) -> NDArray[np.float64]:
+def _mean(values: Float32s, masks: Booleans) -> Floats:
     total = (values * masks).sum(axis=(1, 2), dtype=np.float64)
     return np.asarray(total / np.maximum(masks.sum(axis=(1, 2)), 1))

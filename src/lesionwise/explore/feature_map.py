@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionwise.arrays import Float32s, blocks
+from lesionwise.arrays import Float32s, Integers, Pixels, blocks
 from lesionwise.errors import RecipeError
 from lesionwise.explore.pixels import BLOCK, SIZE
 from lesionwise.progress import SILENT, Progress
@@ -38,7 +38,7 @@ class FeatureMap:
     chance: float
 
 
-def map_features(features: Float32s, y: NDArray[np.int64], lesion: NDArray[np.intp]) -> FeatureMap:
+def map_features(features: Float32s, y: Integers, lesion: NDArray[np.intp]) -> FeatureMap:
     """Return the map of images by their features, with axes whose signs depend on the data alone."""
     scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6)
     variances, axes = np.linalg.eigh(np.cov(scaled, rowvar=False))
@@ -51,7 +51,7 @@ def map_features(features: Float32s, y: NDArray[np.int64], lesion: NDArray[np.in
     return FeatureMap(components[:, :2], explained, agreement, chance)
 
 
-def _agreement(components: Float32s, y: NDArray[np.int64], lesion: NDArray[np.intp]) -> tuple[float, float]:
+def _agreement(components: Float32s, y: Integers, lesion: NDArray[np.intp]) -> tuple[float, float]:
     """Return how often the nearest image of another lesion has the same diagnosis, and the same by chance."""
     lengths = (components**2).sum(axis=1)
     same = np.zeros(len(y), bool)
@@ -64,7 +64,7 @@ def _agreement(components: Float32s, y: NDArray[np.int64], lesion: NDArray[np.in
     return float(np.mean([same[y == c].mean() for c in classes])), 1 / len(classes)
 
 
-def network_features(pixels: NDArray[np.uint8], recipe: Recipe, *, progress: Progress = SILENT) -> Float32s:
+def network_features(pixels: Pixels, recipe: Recipe, *, progress: Progress = SILENT) -> Float32s:
     """Return what the network of a recipe makes of each image before any training here, shape (N, D)."""
     import torch  # noqa: PLC0415 (an extra, which a map of colour and texture does without)
 

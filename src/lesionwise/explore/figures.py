@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
-from lesionwise.arrays import Float32s
+from lesionwise.arrays import Float32s, Pixels
 from lesionwise.encoding import jpeg_uri
 from lesionwise.explore.tables import AGE_STEP_YEARS
 from lesionwise.labels import CODES
@@ -213,7 +213,7 @@ def sample_rows(dx: NDArray[np.str_], lesion: NDArray[np.str_], *, count: int) -
     return chosen
 
 
-def thumbnail_sheet(pixels: NDArray[np.uint8], rows: list[int]) -> tuple[str, int]:
+def thumbnail_sheet(pixels: Pixels, rows: list[int]) -> tuple[str, int]:
     """Return thumbnails side by side as one picture, and how many are in a line."""
     across = max(1, int(np.ceil(np.sqrt(len(rows) * TILE[0] / TILE[1]))))
     down = -(-len(rows) // across) or 1
@@ -257,7 +257,7 @@ def plot_mean_images(mean: Float32s, deviation: Float32s, images: Mapping[str, i
     return figure
 
 
-def plot_samples(rows: Mapping[str, list[int]], pixels: NDArray[np.uint8]) -> Figure:
+def plot_samples(rows: Mapping[str, list[int]], pixels: Pixels) -> Figure:
     """Draw some images of each diagnosis, a diagnosis a line."""
     shown = {code: chosen for code, chosen in rows.items() if chosen}
     most = max(map(len, shown.values()))

@@ -14,9 +14,8 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from lesionwise.arrays import Float32s, blocks
+from lesionwise.arrays import Float32s, Floats, Integers, Pixels, blocks
 from lesionwise.execution import Execution, usable_cores
 from lesionwise.labels import CODES
 
@@ -60,7 +59,7 @@ class ClassSums:
         self.total = np.zeros((len(CODES), *shape, 3))
         self.squares = np.zeros((len(CODES), *shape, 3))
 
-    def add(self, pixels: NDArray[np.uint8], y: NDArray[np.int64]) -> None:
+    def add(self, pixels: Pixels, y: Integers) -> None:
         """Take in a block, shape (B, H, W, 3), with its class indices (B,)."""
         for index in np.unique(y):
             own = pixels[y == index].astype(np.uint32)
@@ -79,7 +78,7 @@ class ClassSums:
         return np.asarray(np.sqrt(np.maximum(variance, 0)).mean(axis=3), dtype=np.float32)
 
 
-def color_measures(lab: Float32s) -> dict[str, NDArray[np.float64]]:
+def color_measures(lab: Float32s) -> dict[str, Floats]:
     """Return light and colour of each image of a block."""
     mean = lab.mean(axis=(1, 2), dtype=np.float64)
     values = (mean[:, 0], mean[:, 1], mean[:, 2], lab[..., 0].std(axis=(1, 2), dtype=np.float64))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Floats
 from lesionwise.evaluation.scores.ranking import binary_auc_score
 from lesionwise.explore import tables
 from lesionwise.explore.abcd import MASK_MEASURES
@@ -49,7 +50,7 @@ def main_remarks(
     return [sentence.replace("%", "\u00a0%") for sentence in sentences]
 
 
-def explained_by_diagnosis(values: NDArray[np.float64], dx: NDArray[np.str_]) -> float:
+def explained_by_diagnosis(values: Floats, dx: NDArray[np.str_]) -> float:
     """Return the part of a measure's variance that lies between the diagnoses (η²), from 0 to 1."""
     means = [(values[dx == code].mean(), (dx == code).sum()) for code in np.unique(dx)]
     between = sum(count * (mean - values.mean()) ** 2 for mean, count in means)

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lesionwise.bundle.answers import Float32s
+from lesionwise.arrays import Float32s, Integers, Pixels
 from lesionwise.bundle.engine import BATCH, Engine
-from lesionwise.bundle.runtimes import Pixels
 from lesionwise.data.dataset import read_dataset
 from lesionwise.errors import BundleError, RunError
 from lesionwise.evaluation.calibration.record import softmax
@@ -44,7 +42,7 @@ class RunImages:
     predictions: Predictions
 
     @property
-    def y_true(self) -> NDArray[np.int64]:
+    def y_true(self) -> Integers:
         """Class index of each image."""
         if self.predictions.y_true is None:
             raise RunError("Expected the predictions of a run to have the diagnoses.")

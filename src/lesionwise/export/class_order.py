@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from lesionwise.arrays import Floats, Integers
 from lesionwise.errors import BundleError
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.labels import CODES
@@ -41,8 +41,6 @@ USUAL_ORDERS: Final = (
 _DRAWS: Final = 1000
 _TINY: Final = 1e-4  # so that no single picture with a confident error decides
 _NOISE: Final = 1e-4  # far below any evidence: equal evidence gives random orders, which count as doubt
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def verify_sure(order: ClassOrder) -> None:
         )
 
 
-def _by_lesion(predictions: Predictions) -> tuple[Floats, NDArray[np.int64]]:
+def _by_lesion(predictions: Predictions) -> tuple[Floats, Integers]:
     """Return the mean logarithm of the probabilities of each lesion (L, C), and its diagnosis (L,)."""
     truth, groups = predictions.y_true, predictions.group
     if truth is None or groups is None:
@@ -140,7 +138,7 @@ def _likelihood(each: Sequence[Floats], rng: np.random.Generator) -> Floats:
     return np.asarray(likelihood + rng.uniform(0, _NOISE, likelihood.shape))
 
 
-def _assign(likelihood: Floats) -> NDArray[np.int64]:
+def _assign(likelihood: Floats) -> Integers:
     """Return the diagnosis of each output, shape (C,)."""
     return np.asarray(linear_sum_assignment(likelihood, maximize=True)[1], np.int64)
 

@@ -17,9 +17,9 @@ from typing import Any, Final, Literal, Self
 import numpy as np
 import onnx
 import onnx.compose
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from lesionwise.arrays import Float32s, Pixels
 from lesionwise.bundle.description import GREATEST_SIDE, LEAST_SIDE, Description, ImageInput, verify_texts
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import Bundle, assemble, verify_writable, write_bundle
@@ -163,7 +163,7 @@ def find_classes(
     return order, notes
 
 
-def prepare(pixels: NDArray[np.uint8], port: ImagePort, conventions: Conventions) -> NDArray[np.float32]:
+def prepare(pixels: Pixels, port: ImagePort, conventions: Conventions) -> Float32s:
     """Return pixels as the foreign model takes them; the graph of the bundle does the same.
 
     Args:

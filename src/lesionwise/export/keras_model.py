@@ -15,13 +15,13 @@ from typing import Any, Final
 import numpy as np
 import onnx
 
+from lesionwise.arrays import Float32s
 from lesionwise.bundle.load import MAX_BYTES
 from lesionwise.errors import BundleError, needing
 from lesionwise.export.file_kind import file_kind
 from lesionwise.export.keras2 import Arrays, build_model, fill
 from lesionwise.export.onnx_model import (
     TOLERANCE,
-    Floats,
     ForeignModel,
     image_layout,
     short,
@@ -150,7 +150,7 @@ def _import_keras() -> Any:  # noqa: ANN401 (a module without types)
     return keras
 
 
-def _answer(model: Any, image: Floats) -> Floats:  # noqa: ANN401
+def _answer(model: Any, image: Float32s) -> Float32s:  # noqa: ANN401
     import torch  # noqa: PLC0415 (comes with the same extra)
 
     with torch.inference_mode():

@@ -18,10 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from lesionwise.arrays import Float32s
 from lesionwise.errors import BundleError, needing
 from lesionwise.export.file_kind import file_kind
 from lesionwise.export.keras_model import arrays_of, as_text, exported, verify_arrays
-from lesionwise.export.onnx_model import TOLERANCE, Floats, ForeignModel, short
+from lesionwise.export.onnx_model import TOLERANCE, ForeignModel, short
 from lesionwise.labels import CODES
 from lesionwise.models.network import Network
 from lesionwise.models.registry import create_model
@@ -68,9 +69,9 @@ def read_weights(path: Path, recipe: str, size: tuple[int, int] | None) -> Forei
     _fill(network, _read(path), f"{recipe} at {shape[0]}x{shape[1]} pixels")
     model = nn.Sequential(network, nn.Softmax(1)).eval()
 
-    def answer(image: Floats) -> Floats:
+    def answer(image: Float32s) -> Float32s:
         with torch.inference_mode():
-            found: Floats = model(torch.from_numpy(image)).numpy()
+            found: Float32s = model(torch.from_numpy(image)).numpy()
             return found
 
     return ForeignModel(

@@ -16,9 +16,9 @@ import numpy as np
 import onnx
 import onnx.inliner
 import onnx.version_converter
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from lesionwise.arrays import Float32s
 from lesionwise.bundle.description import GREATEST_SIDE, LEAST_SIDE
 from lesionwise.bundle.load import MAX_BYTES
 from lesionwise.bundle.texts import printable
@@ -26,9 +26,8 @@ from lesionwise.errors import BundleError
 from lesionwise.labels import CODES
 from lesionwise.wording import counted
 
-Floats = NDArray[np.float32]
 Layout = Literal["nhwc", "nchw"]
-Answer = Callable[[Floats], Floats]
+Answer = Callable[[Float32s], Float32s]
 """Function from an image as the model takes it, (1, H, W, 3) or (1, 3, H, W), to its answers (1, C)."""
 
 TOLERANCE: Final = 1e-4
@@ -196,12 +195,12 @@ def answer_of(model: Any, port: ImagePort) -> Answer:  # noqa: ANN401
     run = _runner(model)
     kind = helper.tensor_dtype_to_np_dtype(port.kind)
 
-    def answer(image: Floats) -> Floats:
+    def answer(image: Float32s) -> Float32s:
         try:
             found = run({port.name: np.repeat(image, port.batch or 1, axis=0).astype(kind)})
         except Exception as error:  # neither runtime has one base for its errors
             raise BundleError(f"cannot be run, so it cannot be checked: {short(error)}") from error
-        values: Floats = np.asarray(found, np.float32)
+        values: Float32s = np.asarray(found, np.float32)
         return values[:1] if values.ndim else values[None]
 
     return answer

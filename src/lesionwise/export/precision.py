@@ -18,6 +18,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from lesionwise.arrays import Booleans, Floats, Integers
 from lesionwise.bundle.answers import Answers
 from lesionwise.bundle.decide import distance_to_change
 from lesionwise.bundle.description import Description, PartScores, Precision, PrecisionCheck
@@ -204,7 +205,7 @@ def measure_ranges(graph: bytes, images: RunImages) -> dict[str, tuple[float, fl
 
 
 def check_with_margin(
-    exact: Timed, quick: Timed, y_true: NDArray[np.int64], lesions: NDArray[np.str_]
+    exact: Timed, quick: Timed, y_true: Integers, lesions: NDArray[np.str_]
 ) -> PrecisionCheck:
     """Return what a format changes if close calls are computed again in fp32.
 
@@ -237,13 +238,13 @@ def check_with_margin(
     )
 
 
-def _margin(distance: NDArray[np.float64], changed: NDArray[np.bool_]) -> float:
+def _margin(distance: Floats, changed: Booleans) -> float:
     """Return the distance beyond which at most a part of `_LEFT` of all images lies that change."""
     left = int(_LEFT * len(distance))
     return float(np.sort(distance[changed])[: -left or None].max(initial=0))
 
 
-def with_replaced(quick: Answers, exact: Answers, again: NDArray[np.bool_]) -> Answers:
+def with_replaced(quick: Answers, exact: Answers, again: Booleans) -> Answers:
     """Return the answers of `quick`, and those of `exact` where `again` holds."""
     prob = np.where(again[:, None], exact.probabilities, quick.probabilities)
     score = quick.ood_score
@@ -252,7 +253,7 @@ def with_replaced(quick: Answers, exact: Answers, again: NDArray[np.bool_]) -> A
     return replace(quick, probabilities=prob, ood_score=score)
 
 
-def count_changes(before: Answers, after: Answers, y_true: NDArray[np.int64]) -> PrecisionCheck:
+def count_changes(before: Answers, after: Answers, y_true: Integers) -> PrecisionCheck:
     """Count the images with another answer. `y_true`: class index of each image, shape (N,)."""
     top = before.decisions.top != after.decisions.top
     scores = [float(balanced_accuracy_score(y_true, one.probabilities)) for one in (before, after)]
@@ -265,7 +266,7 @@ def count_changes(before: Answers, after: Answers, y_true: NDArray[np.int64]) ->
     )
 
 
-def _changed(before: Answers, after: Answers) -> NDArray[np.bool_]:
+def _changed(before: Answers, after: Answers) -> Booleans:
     """Return which images have another diagnosis, decision, prediction set or melanoma flag, shape (N,)."""
     then, now = before.decisions, after.decisions
     changed = (then.decision != now.decision) | (then.top != now.top)

@@ -5,9 +5,8 @@ from functools import cache
 from typing import Any, Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lesionwise.arrays import Pixels
+from lesionwise.arrays import Float32s, Floats, Pixels
 from lesionwise.bundle.engine import Engine
 from lesionwise.data.images import fit_image, read_image
 from lesionwise.data.phantom.diagnoses import draw_lesion
@@ -40,8 +39,8 @@ def _photographs() -> tuple[bytes, ...]:
 
 
 def answers_of_file(
-    foreign: ForeignModel, prepare: Callable[[Pixels], NDArray[np.float32]], pictures: Pixels
-) -> list[tuple[NDArray[np.float64], float]]:
+    foreign: ForeignModel, prepare: Callable[[Pixels], Float32s], pictures: Pixels
+) -> list[tuple[Floats, float]]:
     """Return the answers of the file itself, picture by picture, with the accepted difference.
 
     Args:
@@ -61,7 +60,7 @@ def answers_of_file(
     return found
 
 
-def verify_gives(values: NDArray[np.float64], gives: Gives) -> None:
+def verify_gives(values: Floats, gives: Gives) -> None:
     """Make sure that the outputs of a model, shape (N, C), are what the user stated."""
     within = bool(np.all((values >= 0) & (values <= 1)))
     sums_to_one = within and bool(np.all(np.abs(values.sum(axis=1) - 1) < _SUM_TOLERANCE))
@@ -79,7 +78,7 @@ def verify_gives(values: NDArray[np.float64], gives: Gives) -> None:
 def verify_answers(
     engine: Engine,
     pictures: Pixels,
-    expected: list[tuple[NDArray[np.float64], float]],
+    expected: list[tuple[Floats, float]],
     model: Any,  # noqa: ANN401
 ) -> None:
     """Make sure that a bundle answers like the file that it was made from.
@@ -98,17 +97,13 @@ def verify_answers(
             )
 
 
-def probabilities_of(
-    values: NDArray[np.float64], classes: tuple[str, ...], gives: Gives
-) -> NDArray[np.float64]:
+def probabilities_of(values: Floats, classes: tuple[str, ...], gives: Gives) -> Floats:
     """Return outputs of a model, in the order of its classes, as probabilities in our order, shape (N, C)."""
     ordered = values[:, [classes.index(code) for code in CODES]]
     return softmax(ordered if gives == "logits" else np.log(np.maximum(ordered, _TINY)))
 
 
-def oddities(
-    expected: NDArray[np.float64], scalers: tuple[str, ...], *, scales_outside: bool
-) -> tuple[str, ...]:
+def oddities(expected: Floats, scalers: tuple[str, ...], *, scales_outside: bool) -> tuple[str, ...]:
     """Return warnings about facts that make a wrong import likely without proving it.
 
     Args:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lesionwise.arrays import Float32s
+from lesionwise.arrays import Float32s, Integers
 from lesionwise.bundle.answers import Answers
 from lesionwise.bundle.description import Precision
 from lesionwise.bundle.engine import Engine
@@ -297,7 +297,7 @@ class Gallery:
 class _Pictures(Sequence[bytes]):
     """Pictures that stay in the file until one is asked for."""
 
-    def __init__(self, content: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:
+    def __init__(self, content: NDArray[np.uint8], ends: Integers) -> None:
         self._content, self._ends = content, ends
 
     def __len__(self) -> int:

@@ -18,6 +18,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Float32s, Integers
 from lesionwise.errors import MissingExtraError, import_extra
 
 LEAST: Final = 50_000
@@ -50,7 +51,7 @@ class Index:
         self._groups.nprobe = _GROUPS_ASKED
 
     @classmethod
-    def build(cls, forms: NDArray[np.float32]) -> Self:
+    def build(cls, forms: Float32s) -> Self:
         """Return the index of short forms, shape (N, C)."""
         faiss = _import_faiss()
         count, numbers = forms.shape
@@ -70,14 +71,14 @@ class Index:
         content: NDArray[np.uint8] = _import_faiss().serialize_index(self._index)
         return content
 
-    def candidates(self, form: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    def candidates(self, form: Float32s, count: int) -> Integers:
         """Return the rows of forms that are likely to be the nearest to another one, at most `count`."""
         _, found = self._index.search(form[None], count)
-        rows: NDArray[np.int64] = found[0]
+        rows: Integers = found[0]
         return rows[(rows >= 0) & (rows < self.shape[0])]  # it gives -1 where it found fewer
 
 
-def build_index(forms: NDArray[np.float32]) -> Index | None:
+def build_index(forms: Float32s) -> Index | None:
     """Return the index of many short forms; None for few, or if faiss is not installed."""
     if len(forms) < LEAST:
         return None
@@ -86,7 +87,7 @@ def build_index(forms: NDArray[np.float32]) -> Index | None:
     return None
 
 
-def read_index(content: NDArray[np.uint8], forms: NDArray[np.float32]) -> Index | None:
+def read_index(content: NDArray[np.uint8], forms: Float32s) -> Index | None:
     """Return the index that `to_bytes` gave; None if faiss is not installed.
 
     Raises:

@@ -22,10 +22,10 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionwise.arrays import Float32s, blocks
+from lesionwise.arrays import Float32s, Integers, blocks
 from lesionwise.gallery.index import Index, build_index, read_index
 
-Look = Callable[[int], tuple[NDArray[np.int64], float]]
+Look = Callable[[int], tuple[Integers, float]]
 """Returns rows of about so many images, and the distance up to which all images are among them."""
 _COMPONENTS: Final = 128
 _SAMPLED: Final = 2000  # images that the components are computed from
@@ -99,14 +99,14 @@ class Shortlist:
     def _squares(self) -> Float32s:
         return np.asarray(np.vecdot(self.forms, self.forms), np.float32)
 
-    def _choose(self, least: Float32s, reach: int) -> tuple[NDArray[np.int64], float]:
+    def _choose(self, least: Float32s, reach: int) -> tuple[Integers, float]:
         """Return the images whose distances may be the smallest, by their least distances, shape (N,)."""
         if reach >= len(least):
             return np.arange(len(least)), np.inf
         rows = np.argpartition(least, reach - 1)[:reach]
         return np.sort(rows), float(least[rows].max()) - _ROUNDING
 
-    def _ask(self, index: Index, form: Float32s, reach: int) -> tuple[NDArray[np.int64], float]:
+    def _ask(self, index: Index, form: Float32s, reach: int) -> tuple[Integers, float]:
         """Return the images that the index names; it promises nothing, so none is known to be missing."""
         if reach >= len(self.forms):
             return np.arange(len(self.forms)), np.inf

@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
+from lesionwise.arrays import Booleans, Integers
 from lesionwise.evaluation.scores.decision import macro_recall_score
 from lesionwise.split.assign import LesionKFold
 
@@ -98,7 +99,7 @@ class Fitting(NamedTuple):
 
 def fit_probe(
     features: AnyFloats,
-    y: NDArray[np.int64],
+    y: Integers,
     groups: NDArray[np.str_],
     *,
     fitting: Fitting = Fitting(),
@@ -117,7 +118,7 @@ def fit_probe(
     weights = np.ones(len(y)) if fitting.class_weights is None else fitting.class_weights[y]
     classes = len(np.unique(y))
 
-    def fit(strength: float, rows: NDArray[np.bool_] | slice) -> Probe:
+    def fit(strength: float, rows: Booleans | slice) -> Probe:
         return _fit(fitting, strength, features[rows], known[rows], y[rows], weights[rows], classes)
 
     fold = LesionKFold(_FOLDS, random_state=seed).fold_of(y, groups)
@@ -136,7 +137,7 @@ def _fit(
     strength: float,
     features: AnyFloats,
     known: AnyFloats,
-    y: NDArray[np.int64],
+    y: Integers,
     weights: AnyFloats,
     classes: int,
 ) -> Probe:

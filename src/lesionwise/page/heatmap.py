@@ -10,10 +10,9 @@ References:
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from lesionwise.arrays import Float32s, Pixels
+from lesionwise.arrays import Float32s, Floats, Pixels
 
 OPACITY: Final = 0.7
 """Opacity of the highest value; that of lower values is proportional."""
@@ -31,7 +30,7 @@ _LINE_PX: Final = 1.6
 _HALO_PX: Final = 3.4
 
 
-def viridis(values: Float32s) -> NDArray[np.float64]:
+def viridis(values: Float32s) -> Floats:
     """Return the colours of values in [0, 1], shape (..., 3), from 0 to 255."""
     at = np.clip(values, 0, 1) * (len(_ANCHORS) - 1)
     return np.stack([np.interp(at, np.arange(len(_ANCHORS)), column) for column in _ANCHORS.T], axis=-1)

@@ -19,8 +19,8 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from numpy.typing import NDArray
 
+from lesionwise.arrays import Floats
 from lesionwise.files import write_text
 from lesionwise.page.palette import DIAGNOSIS_COLORS, LIGHT, PALE_INK, PALE_INK_ABOVE, SHADE
 
@@ -89,7 +89,7 @@ def name_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def shade_cells(axes: Axes, depths: NDArray[np.float64], texts: Sequence[Sequence[str]]) -> None:
+def shade_cells(axes: Axes, depths: Floats, texts: Sequence[Sequence[str]]) -> None:
     """Draw a table as cells with a text, each shaded by a depth from 0 to 1."""
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Integers
 from lesionwise.bundle.answers import Answers
 from lesionwise.bundle.claims import part_scores
 from lesionwise.bundle.description import PartScores, image_digest
@@ -187,20 +188,20 @@ def _check_stability(engine: Engine, dataset: Dataset, missing: str) -> list[Row
     ]
 
 
-def _rows_of(dataset: Dataset, digests: tuple[str, ...]) -> NDArray[np.int64]:
+def _rows_of(dataset: Dataset, digests: tuple[str, ...]) -> Integers:
     """Return the rows of the images with these digests, as far as the data have them."""
     place = {image_digest(name): row for row, name in enumerate(dataset.table["image_id"])}
     return np.array(sorted(place[digest] for digest in digests if digest in place), np.int64)
 
 
-def _groups_of(dataset: Dataset, rows: NDArray[np.int64]) -> NDArray[np.str_]:
+def _groups_of(dataset: Dataset, rows: Integers) -> NDArray[np.str_]:
     """Return the lesions of some images, with the same joining as in a split."""
     part = replace(dataset, table=dataset.table.iloc[rows].reset_index(drop=True))
     pixels = np.stack([read_image(path, _SMALL) for path in part.paths])
     return lesion_groups(dataset.table, identical_images(part, pixels))[rows]
 
 
-def _measure(answers: Answers, y_true: NDArray[np.int64], groups: NDArray[np.str_]) -> PartScores:
+def _measure(answers: Answers, y_true: Integers, groups: NDArray[np.str_]) -> PartScores:
     """Return the scores that a bundle would claim if these were all its test images."""
     calibration, prob = answers.description.calibration, answers.probabilities
     check = accepted = None

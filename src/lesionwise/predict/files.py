@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lesionwise.arrays import Pixels
 from lesionwise.bundle.answers import Answers
 from lesionwise.bundle.decide import Decision
 from lesionwise.bundle.engine import BATCH, Engine
@@ -41,7 +41,7 @@ from lesionwise.predict.writing import (
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 OnDone = Callable[[int], None]
-OnAnswers = Callable[[list[Picture], NDArray[np.uint8], Answers], None]
+OnAnswers = Callable[[list[Picture], Pixels, Answers], None]
 _AHEAD = 2  # batches that wait between two stages, so that neither stage is idle
 
 
@@ -108,7 +108,7 @@ class Decoded:
     """
 
     pictures: list[Picture]
-    pixels: NDArray[np.uint8] | None
+    pixels: Pixels | None
     faults: list[list[str]]
     several: int = 0
     hashes: list[str] = field(default_factory=list)

@@ -15,10 +15,10 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import simplejpeg
-from numpy.typing import NDArray
 from PIL import Image
 
 from lesionwise import __version__
+from lesionwise.arrays import Float32s, Pixels
 from lesionwise.bundle.answers import Answers
 from lesionwise.bundle.engine import Engine
 from lesionwise.cluster import joined
@@ -46,7 +46,7 @@ class _Look:
 
     image_id: str
     sha256: str
-    unit: NDArray[np.float32]
+    unit: Float32s
     picture: bytes
 
 
@@ -151,7 +151,7 @@ def _look(batch: Decoded, answers: Answers, *, small: bool) -> list[_Look]:
     return list(map(_Look, ids, batch.hashes, units, pictures))
 
 
-def _small_jpeg(pixels: NDArray[np.uint8]) -> bytes:
+def _small_jpeg(pixels: Pixels) -> bytes:
     scale = PICTURE_PX / max(pixels.shape[:2])
     size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
     small = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lesionwise.arrays import Float32s
 from lesionwise.bundle.engine import Engine
 from lesionwise.data.metadata import Encoding, Record
 from lesionwise.data.pictures import ID_COLUMN, PATH_COLUMN, Picture
@@ -38,10 +38,10 @@ class MetadataTable:
     key: str
     places: dict[str, int]
     names: dict[str, list[str]]
-    numbers: NDArray[np.float32]
+    numbers: Float32s
     columns: str = ""
 
-    def numbers_of(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+    def numbers_of(self, pictures: Sequence[Picture]) -> Float32s:
         """Return the encoded metadata of some pictures, shape (B, M)."""
         return self.numbers[[self._row(picture) for picture in pictures]]
 
@@ -114,9 +114,7 @@ def _key_column(table: Table, encoding: Encoding) -> str:
     return key
 
 
-def _numbers(
-    table: Table, key: str, encoding: Encoding, places: dict[str, int]
-) -> Iterator[NDArray[np.float32]]:
+def _numbers(table: Table, key: str, encoding: Encoding, places: dict[str, int]) -> Iterator[Float32s]:
     for line, row in table.rows():
         name = row[key]
         own: dict[str, Any] = {column: row.get(column) for column in encoding.names}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lesionwise.arrays import Float32s, Pixels
+from lesionwise.arrays import Float32s, Integers, Pixels
 from lesionwise.bundle.decide import decide
 from lesionwise.bundle.engine import BATCH, Engine
 from lesionwise.bundle.precision import computable_precisions
@@ -50,7 +50,7 @@ class _Source(NamedTuple):
 def stability_of(
     engine: Engine,
     dataset: Dataset,
-    rows: NDArray[np.int64],
+    rows: Integers,
     groups: NDArray[np.str_],
     *,
     progress: Progress = SILENT,
@@ -87,7 +87,7 @@ def stability_of(
     return measure_stability(_pairs(said, with_png=with_png), dataset.y[rows], groups)
 
 
-def _pictures(engine: Engine, dataset: Dataset, rows: NDArray[np.int64]) -> Iterator[_Source]:
+def _pictures(engine: Engine, dataset: Dataset, rows: Integers) -> Iterator[_Source]:
     paths, ids = dataset.paths, dataset.table["image_id"].to_numpy(str)
     for row in rows:
         yield _Source(paths[row], ids[row], engine.encode(engine.known(dataset, [row]) or [None]))

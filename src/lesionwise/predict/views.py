@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Pixels
 from lesionwise.bundle.engine import Engine
-from lesionwise.bundle.runtimes import Arrays, Pixels
+from lesionwise.bundle.runtimes import Arrays
 from lesionwise.errors import BundleError
 
 

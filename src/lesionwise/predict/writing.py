@@ -18,9 +18,9 @@ from types import TracebackType
 from typing import IO, Any, Final, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from lesionwise.arrays import Pixels
 from lesionwise.bundle.answers import COLUMNS, Answers
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.rendering import draw_over
@@ -306,7 +306,7 @@ class HeatmapWriter:
         self.zoom = engine.description.input.zoom
         self.folder = folder
 
-    def __call__(self, pictures: list[Picture], pixels: NDArray[np.uint8], answers: Answers) -> None:
+    def __call__(self, pictures: list[Picture], pixels: Pixels, answers: Answers) -> None:
         """Write the maps of one batch."""
         for picture, image, answer in zip(pictures, pixels, answers, strict=True):
             assert answer.heatmap is not None  # noqa: S101 (the bundle says that it has one)

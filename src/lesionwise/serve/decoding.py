@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lesionwise.arrays import Pixels
 from lesionwise.bundle.description import ImageInput
 from lesionwise.serve.decoder import LENGTH, PING, WITH_PREVIEW, WITHOUT_PREVIEW
 from lesionwise.serve.limits import Limits
@@ -52,7 +52,7 @@ class DecodedImage:
         pictures: Number of pictures in the file; the first was decoded.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     width: int
     height: int
     preview: bytes

@@ -8,9 +8,9 @@ import io
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from lesionwise.arrays import Float32s
 from lesionwise.bundle.description import Description
 from lesionwise.data.preprocess import FIELD_OF_VIEW
 from lesionwise.page.heatmap import positive_part, viridis
@@ -31,7 +31,7 @@ def locate_view(description: Description, width: int, height: int) -> ViewBox | 
     return ViewBox(left=(1 - part_x) / 2, top=(1 - part_y) / 2, width=part_x, height=part_y)
 
 
-def draw_heatmap(cam: NDArray[np.float32], view: ViewBox, width: int, height: int) -> bytes:
+def draw_heatmap(cam: Float32s, view: ViewBox, width: int, height: int) -> bytes:
     """Return a PNG with the shape of the whole image, clear where nothing supports the class.
 
     Args:

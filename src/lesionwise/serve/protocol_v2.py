@@ -20,10 +20,10 @@ from typing import Annotated, Any, Final, Literal
 import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lesionwise import __version__
+from lesionwise.arrays import Pixels
 from lesionwise.labels import CODES
 from lesionwise.serve.api_routes import IMAGE_PROBLEMS, problems
 from lesionwise.serve.problems import Problem
@@ -253,7 +253,7 @@ def _output(name: str, results: Sequence[Mapping[str, Any]], service: Service) -
 
 def _parse(
     header_length: str | None, body: bytes, service: Service
-) -> tuple[InferRequest, list[bytes] | NDArray[np.uint8]]:
+) -> tuple[InferRequest, list[bytes] | Pixels]:
     """Return a request and its images; called in its own thread, because a body may be large."""
     length = len(body)
     if header_length is not None:
@@ -301,7 +301,7 @@ def _verify_values(text: bytes, service: Service) -> None:
         )
 
 
-def _pixels(tensor: InputTensor, binary: bytes | None, service: Service) -> NDArray[np.uint8]:
+def _pixels(tensor: InputTensor, binary: bytes | None, service: Service) -> Pixels:
     expected = [tensor.shape[0], *service.engine.description.input.size, 3]
     if tensor.shape != expected:
         raise Problem("bad-request", f"Expected UINT8 of the shape {expected}.")

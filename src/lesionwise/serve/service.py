@@ -9,9 +9,9 @@ from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lesionwise import __version__
+from lesionwise.arrays import Float32s, Pixels
 from lesionwise.bundle.answers import Answers
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import verify_servable
@@ -47,8 +47,8 @@ class NetworkInput(NamedTuple):
         metadata: Encoded metadata, shape (M,); None for a model that takes only images.
     """
 
-    pixels: NDArray[np.uint8]
-    metadata: NDArray[np.float32] | None
+    pixels: Pixels
+    metadata: Float32s | None
 
 
 class Answered(NamedTuple):
@@ -218,7 +218,7 @@ class Service:
         ]
 
     async def answer_pixels(
-        self, pixels: NDArray[np.uint8], *, metadata: Mapping[str, str] | None = None
+        self, pixels: Pixels, *, metadata: Mapping[str, str] | None = None
     ) -> list[dict[str, Any]]:
         """Return the result for each image that was decoded elsewhere, without a heatmap."""
         encoded = self._encode(metadata or {})
@@ -249,7 +249,7 @@ class Service:
         self,
         content: bytes,
         image: int,
-        metadata: NDArray[np.float32] | None,
+        metadata: Float32s | None,
         started: float,
         *,
         preview: bool,
@@ -273,7 +273,7 @@ class Service:
         result["elapsed_ms"] = round(1000 * (perf_counter() - started), 1)
         return Answer(result, picture, view)
 
-    def _encode(self, metadata: Mapping[str, str]) -> NDArray[np.float32] | None:
+    def _encode(self, metadata: Mapping[str, str]) -> Float32s | None:
         """Return the encoded metadata for the network, shape (M,); None if it takes none."""
         encoding = self.engine.description.metadata
         if encoding is None:

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
+from lesionwise.arrays import Booleans, Integers
 from lesionwise.data.dataset import Dataset
 from lesionwise.errors import SplitError
 from lesionwise.labels import CODES
@@ -105,13 +106,13 @@ def make_split(
     return Split(frame, meta)
 
 
-def deal_held_out(y: NDArray[np.int64], unit: NDArray[np.str_], *, seed: int) -> NDArray[np.object_]:
+def deal_held_out(y: Integers, unit: NDArray[np.str_], *, seed: int) -> NDArray[np.object_]:
     """Return "val" for one ninth of the images, "cal" for another and "train" for the rest, shape (N,)."""
     return deal(y, unit, HELD_OUT, ("val", "cal"), seed=seed)[1]
 
 
 def deal(
-    y: NDArray[np.int64], unit: NDArray[np.str_], shares: int, named: tuple[str, ...], *, seed: int
+    y: Integers, unit: NDArray[np.str_], shares: int, named: tuple[str, ...], *, seed: int
 ) -> tuple[NDArray[np.intp], NDArray[np.object_]]:
     """Return the share of each image, from 0, and the part that the share belongs to, each of shape (N,).
 
@@ -134,7 +135,7 @@ def deal(
     )
 
 
-def verify_enough(y: NDArray[np.int64], unit: NDArray[np.str_], least: int) -> None:
+def verify_enough(y: Integers, unit: NDArray[np.str_], least: int) -> None:
     """Make sure that each diagnosis has at least this many lesions to deal out."""
     counts = {CODES[index]: len(np.unique(unit[y == index])) for index in np.unique(y)}
     rare = [f"{count} of {code}" for code, count in counts.items() if count < least]
@@ -154,7 +155,7 @@ def verify_whole(split: Split, source: str = "split.csv") -> None:
         )
 
 
-def in_folds(split: Split, image_ids: NDArray[np.str_]) -> NDArray[np.bool_]:
+def in_folds(split: Split, image_ids: NDArray[np.str_]) -> Booleans:
     """Return which images are in a fold, shape (N,): those of the split that are not in test."""
     part = split.frame.set_index("image_id")["part"].reindex(image_ids)
     return part.isin([part for part in PARTS if part != "test"]).to_numpy()

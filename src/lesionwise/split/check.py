@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from lesionwise.arrays import Integers
 from lesionwise.errors import DataError
 from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.scores.evaluate import Evaluation, evaluate
@@ -220,7 +220,7 @@ def _score(
     }
 
 
-def _truth(said: Predictions, tested: list[str], table: pd.DataFrame) -> NDArray[np.int64]:
+def _truth(said: Predictions, tested: list[str], table: pd.DataFrame) -> Integers:
     """Return the true classes: the table's, which the predictions may not contradict."""
     if "dx" not in table:
         if said.y_true is None:

@@ -12,6 +12,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Pixels
 from lesionwise.data.cache import ImageCache
 from lesionwise.data.dataset import Dataset
 from lesionwise.errors import SplitError
@@ -76,7 +77,7 @@ def make_copies(dataset: Dataset, cache: ImageCache, image_ids: Sequence[str]) -
     return copies, replace(cache, pixels=pixels)
 
 
-def _augment(pixels: NDArray[np.uint8], names: Sequence[str]) -> None:
+def _augment(pixels: Pixels, names: Sequence[str]) -> None:
     """Change the pixels of the augmented copies in place, as the notebooks' ImageDataGenerator does."""
     import torch  # noqa: PLC0415 (a split is made where torch is not installed)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from filelock import FileLock
-from numpy.typing import NDArray
 from torch import nn
 
+from lesionwise.arrays import Float32s, Floats, Integers, Pixels
 from lesionwise.execution import Execution
 from lesionwise.files import atomic_path, file_sha256, write_text
 from lesionwise.models.layers import LayerFeatures
@@ -38,9 +38,7 @@ def are_constant(recipe: Recipe) -> bool:
     return recipe.freeze == "all" and unchanged and alike and recipe.tta == 1
 
 
-def network_features(
-    network: Network, recipe: Recipe, data: TrainingData, execution: Execution
-) -> NDArray[np.float32]:
+def network_features(network: Network, recipe: Recipe, data: TrainingData, execution: Execution) -> Float32s:
     """Return the features of every image, shape (N, D), kept beside the pixels.
 
     They are the embedding. If the embedding is made of directions of many features, they are these features.
@@ -55,25 +53,21 @@ def network_features(
     return np.asarray(np.load(path, mmap_mode="r"))
 
 
-def known_embedding(
-    network: Network, recipe: Recipe, data: TrainingData, rows: NDArray[np.int64]
-) -> NDArray[np.float32] | None:
+def known_embedding(network: Network, recipe: Recipe, data: TrainingData, rows: Integers) -> Float32s | None:
     """Return the embedding of some images from kept features, shape (len(rows), K); None if none are kept."""
     if not are_constant(recipe):
         return None
     path = _path(network, recipe, data)
     if not _is_whole(path):
         return None
-    features: NDArray[np.float32] = np.load(path, mmap_mode="r")[rows]
+    features: Float32s = np.load(path, mmap_mode="r")[rows]
     if not is_layered(network):
         return features
     with torch.inference_mode():
         return np.asarray(network.head.embed(torch.from_numpy(features)))
 
 
-def known_logits(
-    network: Network, recipe: Recipe, data: TrainingData, rows: NDArray[np.int64]
-) -> NDArray[np.float64] | None:
+def known_logits(network: Network, recipe: Recipe, data: TrainingData, rows: Integers) -> Floats | None:
     """Return the logits of some images from kept features, shape (len(rows), C); None if none are kept."""
     embedding = known_embedding(network, recipe, data, rows)
     if embedding is None:
@@ -119,9 +113,7 @@ def _sha256_once(path: Path, _size: int, _mtime_ns: int) -> str:
     return file_sha256(path)
 
 
-def _compute(
-    path: Path, network: Network, recipe: Recipe, pixels: NDArray[np.uint8], execution: Execution
-) -> None:
+def _compute(path: Path, network: Network, recipe: Recipe, pixels: Pixels, execution: Execution) -> None:
     """Write the features of all images; memory holds one batch at a time."""
     network = _unturned(network).to(execution.device).to(memory_format=torch.channels_last).eval()
     shape = (len(pixels), network.head.linear.in_features)

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lesionwise.arrays import Floats
 from lesionwise.data.metadata import encoding_of
 from lesionwise.errors import RecipeError
 from lesionwise.evaluation.predictions import Predictions, write_predictions
 from lesionwise.evaluation.runs.predictions import run_probabilities
-from lesionwise.evaluation.scores.weights import Floats
 from lesionwise.execution import Execution
 from lesionwise.labels import CODES
 from lesionwise.models.network import MetadataTerm, Network

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Float32s, Integers, Pixels
 from lesionwise.data.cache import ImageCache, open_cache
 from lesionwise.data.dataset import Dataset, read_dataset
 from lesionwise.data.identical import COMPARE_SIZE, identical_images
@@ -46,11 +47,11 @@ class TableData:
         return self.dataset.table["image_id"].to_numpy(str)
 
     @property
-    def y(self) -> NDArray[np.int64]:
+    def y(self) -> Integers:
         """Class index of each image, shape (N,)."""
         return self.dataset.y
 
-    def rows(self, part: str) -> NDArray[np.int64]:
+    def rows(self, part: str) -> Integers:
         """Return the row numbers of a part.
 
         Raises:
@@ -69,13 +70,13 @@ class TrainingData(TableData):
     cache: ImageCache
 
     @property
-    def pixels(self) -> NDArray[np.uint8]:
+    def pixels(self) -> Pixels:
         """RGB values, shape (N, H, W, 3), uint8, memory-mapped."""
         return self.cache.pixels
 
     def metadata(
-        self, names: Sequence[MetadataName], rows: NDArray[np.int64] | slice = slice(None)
-    ) -> NDArray[np.float32] | None:
+        self, names: Sequence[MetadataName], rows: Integers | slice = slice(None)
+    ) -> Float32s | None:
         """Return the encoded metadata of some images or all, shape (N, M); None if there are no names."""
         if not names:
             return None
@@ -162,7 +163,7 @@ def _parts(split: Split, dataset: Dataset, recipe: Recipe | None) -> NDArray[np.
     return np.where(part == "val", "train", part) if recipe and recipe.train_on_val else part
 
 
-def verify_diagnoses(y: NDArray[np.int64], part: NDArray[np.str_], *, source: str) -> None:
+def verify_diagnoses(y: Integers, part: NDArray[np.str_], *, source: str) -> None:
     """Make sure that each part, or each fold, has images of every diagnosis.
 
     Args:

@@ -8,8 +8,8 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
+from lesionwise.arrays import Float32s, Integers
 from lesionwise.execution import Execution
 from lesionwise.files import atomic_path, write_text
 from lesionwise.labels import CODES
@@ -70,9 +70,7 @@ def fit_probe(
     return clock
 
 
-def _fit_layer(
-    recipe: Recipe, data: TrainingData, features: NDArray[np.float32], rows: NDArray[np.int64], *, seed: int
-) -> Probe:
+def _fit_layer(recipe: Recipe, data: TrainingData, features: Float32s, rows: Integers, *, seed: int) -> Probe:
     assert recipe.probe  # noqa: S101 (for the type checker)
     y = data.y[rows]
     counts = torch.bincount(torch.from_numpy(y), minlength=len(CODES))
@@ -90,11 +88,11 @@ def _fit_layer(
 def _turned(
     directions: Directions,
     recipe: Recipe,
-    features: NDArray[np.float32],
-    rows: NDArray[np.int64],
+    features: Float32s,
+    rows: Integers,
     *,
     seed: int,
-) -> NDArray[np.float32]:
+) -> Float32s:
     """Find the main directions of the features of some rows, and return all in these, shape (N, K)."""
     middle, turn = main_directions(features[rows], recipe.directions, seed=seed)
     directions.middle.copy_(torch.from_numpy(middle))

@@ -12,9 +12,8 @@ from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from lesionwise.arrays import Pixels
+from lesionwise.arrays import Float32s, Integers, Pixels
 from lesionwise.data.foreign import FOREIGN, change_camera
 from lesionwise.data.images import fit_image
 from lesionwise.data.preprocess import recipe_steps
@@ -53,7 +52,7 @@ def write_numbers(run: RunFolder, recipe: Recipe, data: TrainingData, *, device:
             np.save(file, np.asarray(embedding), allow_pickle=False)
 
 
-def some_of_each(y: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+def some_of_each(y: Integers, rows: Integers) -> Integers:
     """Return some of these rows, in random order, at most `_MOST_OF_EACH` of each diagnosis."""
     rng = np.random.default_rng(0)
     shuffled = rng.permutation(rows)
@@ -61,7 +60,7 @@ def some_of_each(y: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.in
     return np.asarray(rng.permutation(np.concatenate(kept)), np.int64)
 
 
-def changed(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64], part: str) -> Iterator[Pixels]:
+def changed(recipe: Recipe, pixels: Pixels, rows: Integers, part: str) -> Iterator[Pixels]:
     """Yield lesion images as from other cameras.
 
     Args:
@@ -72,7 +71,7 @@ def changed(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64], part: str) 
         yield _prepared(recipe, change_camera(pixels[row], rng))
 
 
-def foreign_pictures(recipe: Recipe, pixels: Pixels, rows: NDArray[np.int64]) -> Iterator[Pixels]:
+def foreign_pictures(recipe: Recipe, pixels: Pixels, rows: Integers) -> Iterator[Pixels]:
     """Yield pictures that are not lesion images, the same number of each kind.
 
     Args:
@@ -90,9 +89,7 @@ def _prepared(recipe: Recipe, picture: Pixels) -> Pixels:
     return fit_image(picture, recipe.image_size, steps=recipe_steps(recipe))
 
 
-def embed(
-    network: Network, recipe: Recipe, pictures: Iterable[Pixels], *, device: str = "cpu"
-) -> NDArray[np.float32]:
+def embed(network: Network, recipe: Recipe, pictures: Iterable[Pixels], *, device: str = "cpu") -> Float32s:
     """Return the embeddings (N, K) of some pictures. `pictures`: each of shape (H, W, 3)."""
     keep_memory()
     network = network.to(device).eval()

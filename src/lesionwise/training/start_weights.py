@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from lesionwise.arrays import Float32s
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import Bundle
 from lesionwise.data.images import fit_image
@@ -144,7 +144,7 @@ def _verify_same_answers(network: Network, bundle: Bundle, members: list[Recipe]
         )
 
 
-def _least_difference(theirs: NDArray[np.float32], own: NDArray[np.float32]) -> float:
+def _least_difference(theirs: Float32s, own: Float32s) -> float:
     """Return the least distance of embeddings of one network from those of all members, side by side."""
     width = own.shape[1]
     places = range(theirs.shape[1] - width + 1)

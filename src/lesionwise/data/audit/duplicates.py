@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from lesionwise.arrays import blocks
+from lesionwise.arrays import Booleans, Float32s, Floats, blocks
 from lesionwise.data.findings import Finding
 from lesionwise.wording import counted
 
@@ -38,8 +38,6 @@ _FINE_PX: Final = 0.5
 _COARSE_PX: Final = 2.0
 _CONTRAST_PX: Final = 4.0
 _FAINT: Final = 2.0  # grey levels: contrast below this is not amplified
-
-Grey = NDArray[np.float32]
 
 
 class Candidate(NamedTuple):
@@ -115,13 +113,13 @@ def duplicate_findings(
     return findings
 
 
-def _hashes(grey: NDArray[np.float16], pool: Executor) -> tuple[Grey, Grey]:
+def _hashes(grey: NDArray[np.float16], pool: Executor) -> tuple[Float32s, Float32s]:
     """Return a unit vector for each image and for its mirror image, each of shape (N, D)."""
     height, width = grey.shape[1:]
     window = np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)
     columns = np.r_[0 : _FREQUENCIES + 1, -_FREQUENCIES:0]
 
-    def measure(rows: slice) -> Grey:
+    def measure(rows: slice) -> Float32s:
         block = grey[rows].astype(np.float32)
         spectrum = fft.fft2((block - block.mean(axis=(1, 2), keepdims=True)) * window)
         return np.asarray(np.log1p(np.abs(spectrum[:, :_FREQUENCIES][:, :, columns])))
@@ -132,15 +130,15 @@ def _hashes(grey: NDArray[np.float16], pool: Executor) -> tuple[Grey, Grey]:
     return _unit(strength), _unit(mirror)
 
 
-def _unit(features: Grey) -> Grey:
+def _unit(features: Float32s) -> Float32s:
     flat = features.reshape(len(features), -1)
     flat = flat - flat.mean(axis=1, keepdims=True)
     return np.asarray(flat / (np.linalg.norm(flat, axis=1, keepdims=True) + 1e-6), dtype=np.float32)
 
 
 def _nearest(
-    hashes: tuple[Grey, Grey], lesion: NDArray[np.intp], pool: Executor
-) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    hashes: tuple[Float32s, Float32s], lesion: NDArray[np.intp], pool: Executor
+) -> tuple[NDArray[np.intp], Booleans]:
     """Return each image's nearest of another lesion, as pairs (M, 2), and whether it is mirrored."""
     straight, mirror = hashes
 
@@ -163,14 +161,14 @@ def _nearest(
 
 
 def _correlate(
-    grey: NDArray[np.float16], pairs: NDArray[np.intp], mirrored: NDArray[np.bool_], pool: Executor
-) -> NDArray[np.float64]:
+    grey: NDArray[np.float16], pairs: NDArray[np.intp], mirrored: Booleans, pool: Executor
+) -> Floats:
     """Return the highest correlation of each pair over all shifts, also turned by half, shape (M,)."""
     spectra, norms = _fine_spectra(grey, pool)
     shape, height = grey.shape[1:], grey.shape[1]
     upside_down = np.r_[0, height - 1 : 0 : -1]
 
-    def correlate(block: slice) -> NDArray[np.float64]:
+    def correlate(block: slice) -> Floats:
         first, second = spectra[pairs[block, 0]], spectra[pairs[block, 1]].copy()
         turned = mirrored[block]
         second[turned] = second[turned][:, upside_down]
@@ -181,7 +179,7 @@ def _correlate(
     return np.concatenate([np.zeros(0), *pool.map(correlate, blocks(len(pairs), _BLOCK))])
 
 
-def _fine_spectra(grey: NDArray[np.float16], pool: Executor) -> tuple[NDArray[np.complex64], Grey]:
+def _fine_spectra(grey: NDArray[np.float16], pool: Executor) -> tuple[NDArray[np.complex64], Float32s]:
     """Return the softened spectrum of the fine structure of each image, and its norm."""
     height, width = grey.shape[1:]
     window = np.sqrt(np.outer(np.hanning(height), np.hanning(width))).astype(np.float32)
@@ -207,5 +205,5 @@ def _fine_spectra(grey: NDArray[np.float16], pool: Executor) -> tuple[NDArray[np
     return spectra, norms
 
 
-def _blur(block: Grey, sigma_px: float) -> Grey:
+def _blur(block: Float32s, sigma_px: float) -> Float32s:
     return np.asarray(ndimage.gaussian_filter(block, (0, sigma_px, sigma_px)), dtype=np.float32)

@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from lesionwise.arrays import Pixels
+from lesionwise.arrays import Float32s, Floats, Pixels
 from lesionwise.data.findings import Finding
-
-Grey = NDArray[np.float32]
 
 THUMBNAIL_STEP: Final = 3  # px: 225x300 becomes 75x100
 _LUMA: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
@@ -79,7 +77,7 @@ MEASURES: Final = (
 )  # fmt: skip
 
 
-def measure_image(pixels: Pixels) -> tuple[dict[str, float], Grey]:
+def measure_image(pixels: Pixels) -> tuple[dict[str, float], Float32s]:
     """Return the measures of an image by name, and its grey thumbnail, shape (H / 3, W / 3)."""
     small = _shrink(pixels)
     grey = small @ _LUMA
@@ -96,7 +94,7 @@ def measure_image(pixels: Pixels) -> tuple[dict[str, float], Grey]:
     return measures, grey
 
 
-def quality_findings(measures: dict[str, NDArray[np.float64]], image_ids: NDArray[np.str_]) -> list[Finding]:
+def quality_findings(measures: dict[str, Floats], image_ids: NDArray[np.str_]) -> list[Finding]:
     """Return a finding for each measure that some images fail, the worst images first."""
     findings = []
     for measure in MEASURES:
@@ -118,7 +116,7 @@ def fails(measure: Measure, value: float) -> bool:
     return value < measure.threshold if measure.bad == "low" else value > measure.threshold
 
 
-def sharpness(grey: Grey) -> float:
+def sharpness(grey: Float32s) -> float:
     """Return how much steeper edges are than after a blur: about 1 for a blurred image, 1.5 for a sharp one.
 
     Only the steepest twentieth of the blurred image counts, so that smooth skin is not taken for blur; the
@@ -134,7 +132,7 @@ def sharpness(grey: Grey) -> float:
     return float(fine[steep].mean() / max(float(coarse[steep].mean()), 1e-6))
 
 
-def warmth(small: Grey, grey: Grey) -> float:
+def warmth(small: Float32s, grey: Float32s) -> float:
     """Return red minus blue of the skin, from -1 to 1: the brighter half of the image, corners left out."""
     skin = (grey > np.median(grey)) & (_radius(grey.shape) < _INSIDE)
     if not skin.any():
@@ -143,7 +141,7 @@ def warmth(small: Grey, grey: Grey) -> float:
     return float(red - blue)
 
 
-def vignette(grey: Grey) -> float:
+def vignette(grey: Float32s) -> float:
     """Return the black part of the third blackest corner, from 0 to 1."""
     side = max(1, grey.shape[0] // 6)
     limit = 0.35 * float(np.median(grey))
@@ -151,7 +149,7 @@ def vignette(grey: Grey) -> float:
     return float(sorted((corner < limit).mean() for corner in corners)[1])
 
 
-def hair(hat: Grey) -> float:
+def hair(hat: Float32s) -> float:
     """Return the length of thin dark lines, in diagonals of the image.
 
     References:
@@ -172,7 +170,7 @@ def hair(hat: Grey) -> float:
     return total / float(np.hypot(height, width))
 
 
-def ruler(hat: Grey) -> float:
+def ruler(hat: Float32s) -> float:
     """Return how regularly dark marks repeat along one of the borders, from 0 to 1.
 
     It is the highest autocorrelation of the marks that also shows at twice the distance.
@@ -182,7 +180,7 @@ def ruler(hat: Grey) -> float:
     return max(_regularity(strip.mean(axis=0)) for strip in strips)
 
 
-def _regularity(profile: NDArray[np.float32]) -> float:
+def _regularity(profile: Float32s) -> float:
     profile = profile - ndimage.uniform_filter1d(profile, 31)
     if float((profile**2).mean()) < _FAINTEST_TICKS:
         return 0.0
@@ -193,7 +191,7 @@ def _regularity(profile: NDArray[np.float32]) -> float:
     return max(0.0, float(min(correlation[period], again)))
 
 
-def _shrink(pixels: Pixels) -> Grey:
+def _shrink(pixels: Pixels) -> Float32s:
     """Average blocks of 3 by 3 pixels."""
     step = THUMBNAIL_STEP
     total = np.zeros((pixels.shape[0] // step, pixels.shape[1] // step, 3), dtype=np.uint16)
@@ -203,7 +201,7 @@ def _shrink(pixels: Pixels) -> Grey:
     return total.astype(np.float32) / np.float32(step**2)
 
 
-def _black_hat(grey: Pixels) -> Grey:
+def _black_hat(grey: Pixels) -> Float32s:
     """Return how much darker a pixel is than its surroundings along a row or a column, shape (H, W)."""
     rows = _close_rows(grey)
     columns = _close_rows(np.ascontiguousarray(grey.T)).T
@@ -223,14 +221,14 @@ def _close_rows(grey: Pixels) -> Pixels:
     return padded
 
 
-def _gradient(grey: Grey) -> Grey:
+def _gradient(grey: Float32s) -> Float32s:
     corner = grey[:-1, :-1]
     down, right = grey[1:, :-1] - corner, grey[:-1, 1:] - corner
     return np.asarray(np.sqrt(down * down + right * right))  # np.hypot takes ten times as long
 
 
 @cache
-def _radius(shape: tuple[int, ...]) -> Grey:
+def _radius(shape: tuple[int, ...]) -> Float32s:
     """Return the distance from the centre, 1 at the middle of each side."""
     rows, columns = (np.linspace(-1, 1, side, dtype=np.float32) for side in shape)
     return np.asarray(np.hypot(rows[:, None], columns[None]), dtype=np.float32)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Floats, Pixels
 from lesionwise.data.audit.duplicates import (
     SAME_LESION_CORRELATION,
     Candidate,
@@ -102,7 +103,7 @@ def audit_folder(folder: Path, *, joined: Iterable[Pair] = (), execution: Execut
     findings += unreadable
     table = _with_raw_columns(dataset.table, listing.table)
     findings += imbalance_findings(table["dx"])
-    measures: dict[str, NDArray[np.float64]] = {}
+    measures: dict[str, Floats] = {}
     known: dict[str, int] = {}
     if cache is not None:
         measures, grey = _look(cache.pixels, execution)
@@ -121,9 +122,7 @@ def audit_folder(folder: Path, *, joined: Iterable[Pair] = (), execution: Execut
     return Audit(dataset, tuple(findings), tuple(shortcuts), known, cache)
 
 
-def _look(
-    pixels: NDArray[np.uint8], execution: Execution
-) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float16]]:
+def _look(pixels: Pixels, execution: Execution) -> tuple[dict[str, Floats], NDArray[np.float16]]:
     """Return the measures and a grey thumbnail of each image, in the order of the rows."""
     step = THUMBNAIL_STEP
     grey = np.empty((len(pixels), pixels.shape[1] // step, pixels.shape[2] // step), dtype=np.float16)

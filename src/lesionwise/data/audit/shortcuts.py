@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
 
+from lesionwise.arrays import Floats
 from lesionwise.data.findings import Finding
 
 FOLDS: Final = 5
@@ -60,9 +61,7 @@ class Shortcut:
         return {**vars(self), "tempting": self.tempting}
 
 
-def find_shortcuts(
-    table: pd.DataFrame, measures: dict[str, NDArray[np.float64]] | None = None
-) -> list[Shortcut]:
+def find_shortcuts(table: pd.DataFrame, measures: dict[str, Floats] | None = None) -> list[Shortcut]:
     """Return how well each column, all of them, and how the image was taken predict the diagnosis.
 
     Each is the balanced accuracy of a logistic regression with balanced classes, in five folds that keep
@@ -127,7 +126,7 @@ def _binned(column: pd.Series) -> pd.Series:
 
 def _score(
     name: str,
-    values: NDArray[np.float64],
+    values: Floats,
     y: NDArray[np.str_],
     split: list[tuple[NDArray[np.intp], NDArray[np.intp]]],
 ) -> Shortcut:

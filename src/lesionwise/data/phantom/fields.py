@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from lesionwise.arrays import Pixels
+from lesionwise.arrays import Float32s, Floats, Pixels
 
-Field = NDArray[np.float32]
-Points = NDArray[np.float64]
+Field = Float32s
+Points = Floats
 
 # Vector shapes are drawn at twice the size and averaged down: Pillow does not antialias.
 _SUPERSAMPLING = 2

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import betaln
 
+from lesionwise.arrays import Floats, Integers
 from lesionwise.evaluation.calibration.record import (
     NO_PROMISE,
     ClassQuantile,
@@ -25,7 +26,7 @@ from lesionwise.evaluation.calibration.record import (
     nonconformity,
 )
 from lesionwise.evaluation.scores.bootstrap import LEVEL
-from lesionwise.evaluation.scores.weights import Floats, Integers, Lesions, Probs, Truth, check_arguments
+from lesionwise.evaluation.scores.weights import Lesions, Probs, Truth, check_arguments
 from lesionwise.labels import CODES
 
 ALL: Final = "all"

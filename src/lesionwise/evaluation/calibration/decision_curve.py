@@ -10,13 +10,13 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from lesionwise.arrays import Booleans, Floats
 from lesionwise.evaluation.calibration.operating_points import is_positive
 from lesionwise.evaluation.calibration.record import POSITIVE, question_probability
 from lesionwise.evaluation.scores.bootstrap import Cells
 from lesionwise.evaluation.scores.curves import BAND_RESAMPLES, draw_bands, exact_curve
-from lesionwise.evaluation.scores.weights import Floats, Lesions, Probs, Truth, check_arguments
+from lesionwise.evaluation.scores.weights import Lesions, Probs, Truth, check_arguments
 
 _THRESHOLDS: Final = np.arange(1, 61) / 100  # nobody waits for more than 60 % to look at a melanoma
 
@@ -51,7 +51,7 @@ def decision_curve_table(
     return pd.concat(tables, ignore_index=True)
 
 
-def _cells(positive: NDArray[np.bool_], score: Floats) -> Cells:
+def _cells(positive: Booleans, score: Floats) -> Cells:
     """Return two cells for each number of thresholds that a probability reaches: for no, and for yes."""
     reached = np.searchsorted(_THRESHOLDS, score, "right")
     return Cells(2 * reached + positive, 2 * (len(_THRESHOLDS) + 1))

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Booleans, Floats
 from lesionwise.evaluation.calibration.record import (
     NO_PROMISE,
     POSITIVE,
@@ -24,7 +25,7 @@ from lesionwise.evaluation.calibration.record import (
     question_probability,
 )
 from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, fraction_estimate, resample_weights
-from lesionwise.evaluation.scores.weights import Floats, Lesions, Probs, Truth, check_arguments, lesion_shares
+from lesionwise.evaluation.scores.weights import Lesions, Probs, Truth, check_arguments, lesion_shares
 from lesionwise.labels import INDEX
 
 Wish = tuple[Question, Aim, float]
@@ -103,7 +104,7 @@ def measure_point(
     return found
 
 
-def is_positive(y_true: Truth, question: Question) -> NDArray[np.bool_]:
+def is_positive(y_true: Truth, question: Question) -> Booleans:
     """Return which images are truly a yes, shape (N,)."""
     return np.isin(np.asarray(y_true), [INDEX[code] for code in POSITIVE[question]])
 

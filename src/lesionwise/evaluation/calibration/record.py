@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from typing_extensions import override
 
+from lesionwise.arrays import Booleans, Floats
 from lesionwise.errors import RunError
-from lesionwise.evaluation.scores.weights import Floats, Probs
+from lesionwise.evaluation.scores.weights import Probs
 from lesionwise.files import read_json
 from lesionwise.labels import CODES, INDEX, MALIGNANT
-
-Booleans = NDArray[np.bool_]
 
 SCHEMA: Final = 1
 NO_PROMISE: Final = "no promise for this class"

@@ -11,15 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize, minimize_scalar
 
+from lesionwise.arrays import Floats, Integers
 from lesionwise.evaluation.calibration.record import TemperatureScaling, VectorScaling, softmax
-from lesionwise.evaluation.scores.weights import (
-    Floats,
-    Integers,
-    Lesions,
-    Truth,
-    check_arguments,
-    lesion_shares,
-)
+from lesionwise.evaluation.scores.weights import Lesions, Truth, check_arguments, lesion_shares
 from lesionwise.labels import CODES
 
 SMALLEST: Final = 0.05

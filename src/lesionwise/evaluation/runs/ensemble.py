@@ -14,12 +14,12 @@ from typing import Final
 
 import numpy as np
 
+from lesionwise.arrays import Floats
 from lesionwise.errors import RunError
 from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.evaluation.predictions import Predictions, write_predictions
 from lesionwise.evaluation.runs.predictions import read_run_predictions, run_calibration
 from lesionwise.evaluation.runs.scores import OUT_OF_FOLD
-from lesionwise.evaluation.scores.weights import Floats
 from lesionwise.files import file_sha256, read_json, write_json, write_text
 from lesionwise.run_folder import RunFolder, claim_own_folder, open_run_folder, verify_same_split
 from lesionwise.run_record import describe_environment

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Floats, Integers
 from lesionwise.errors import RunError
 from lesionwise.evaluation.calibration.check import CalibrationCheck
 from lesionwise.evaluation.calibration.record import Calibration
@@ -19,11 +20,10 @@ from lesionwise.evaluation.predictions import Predictions
 from lesionwise.evaluation.runs.predictions import raw_probabilities, read_run_predictions, run_calibration
 from lesionwise.evaluation.runs.scores import is_evaluated
 from lesionwise.evaluation.scores.evaluate import Evaluation
-from lesionwise.evaluation.scores.weights import Floats
 from lesionwise.files import read_json
 from lesionwise.run_folder import RunFolder
 
-Sample = tuple[NDArray[np.int64], Floats, NDArray[np.str_]]
+Sample = tuple[Integers, Floats, NDArray[np.str_]]
 
 
 @dataclass(frozen=True)

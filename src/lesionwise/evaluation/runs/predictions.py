@@ -10,10 +10,10 @@ calibration, even where a file was written before it.
 from dataclasses import replace
 from pathlib import Path
 
+from lesionwise.arrays import Floats
 from lesionwise.errors import DataError
 from lesionwise.evaluation.calibration.record import Calibration, read_calibration, softmax
 from lesionwise.evaluation.predictions import Predictions, read_predictions, write_predictions
-from lesionwise.evaluation.scores.weights import Floats
 from lesionwise.run_folder import RunFolder
 
 

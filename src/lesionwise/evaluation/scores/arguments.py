@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from lesionwise.arrays import Floats, Integers
 from lesionwise.diagnoses import code_of
-from lesionwise.evaluation.scores.weights import Floats, Integers, check_arguments, check_probabilities
+from lesionwise.evaluation.scores.weights import check_arguments, check_probabilities
 from lesionwise.labels import CODES, INDEX
 from lesionwise.wording import counted
 

@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from scipy.special import expit, logit, stdtrit  # scipy.stats takes half a second to import
 
-from lesionwise.evaluation.scores.weights import Floats, Integers, Lesions, Truth
+from lesionwise.arrays import Booleans, Float32s, Floats, Integers
+from lesionwise.evaluation.scores.weights import Lesions, Truth
 
 RESAMPLES: Final = 2_000
 LEVEL: Final = 0.95
@@ -51,7 +52,7 @@ class Estimate:
 
 def resample_weights(
     groups: Lesions, y_true: Truth, *, resamples: int = RESAMPLES, seed: int = 0
-) -> Iterator[NDArray[np.float32]]:
+) -> Iterator[Float32s]:
     """Draw lesions with replacement within each diagnosis, and yield the weights of samples, (R, N).
 
     Resampling images would pretend that ten photographs of one melanoma are ten melanomas, and give
@@ -76,8 +77,8 @@ def block_size(samples: int) -> int:
 
 
 def resample_counts(
-    unit: NDArray[np.intp], y_true: NDArray[np.int64], *, resamples: int, seed: int, block: int
-) -> Iterator[NDArray[np.float32]]:
+    unit: NDArray[np.intp], y_true: Integers, *, resamples: int, seed: int, block: int
+) -> Iterator[Float32s]:
     """Draw units as `resample_weights` draws lesions, and yield how much each unit counts, shape (L, R).
 
     Args:
@@ -95,7 +96,7 @@ def resample_counts(
         yield counts
 
 
-def join_lesions(lesion: NDArray[np.intp], y_true: NDArray[np.int64]) -> NDArray[np.intp]:
+def join_lesions(lesion: NDArray[np.intp], y_true: Integers) -> NDArray[np.intp]:
     """Return units of many lesions each, by chance and within diagnosis: at most `MOST_UNITS` of a kind.
 
     A resample of units has the spread of a resample of lesions; only the estimate of the spread is a little
@@ -110,7 +111,7 @@ def join_lesions(lesion: NDArray[np.intp], y_true: NDArray[np.int64]) -> NDArray
     return unit[lesion]
 
 
-def _strata(lesion: NDArray[np.intp], y_true: NDArray[np.int64]) -> list[NDArray[np.intp]]:
+def _strata(lesion: NDArray[np.intp], y_true: Integers) -> list[NDArray[np.intp]]:
     """Return the lesions of each set of diagnoses; nearly always a lesion has one."""
     diagnoses = np.zeros((lesion.max() + 1, y_true.max() + 1), dtype=bool)
     diagnoses[lesion, y_true] = True
@@ -118,7 +119,7 @@ def _strata(lesion: NDArray[np.intp], y_true: NDArray[np.int64]) -> list[NDArray
     return [np.flatnonzero(stratum == value) for value in range(stratum.max() + 1)]
 
 
-def _draw_counts(members: int, rows: int, rng: np.random.Generator) -> NDArray[np.float32]:
+def _draw_counts(members: int, rows: int, rng: np.random.Generator) -> Float32s:
     """Return how much each member of a stratum counts in each resample, shape (members, rows)."""
     draws = max(1, members - 1)
     drawn = rng.integers(members, size=(draws, rows)) * rows + np.arange(rows)
@@ -168,12 +169,12 @@ def draw_sums(
         yield {name: np.asarray((table @ counts).T, float) for name, table in tables.items()}
 
 
-def ranked(score: Floats, positive: NDArray[np.bool_]) -> Floats:
+def ranked(score: Floats, positive: Booleans) -> Floats:
     """Return scores that order images for an interval: as they are, or in steps if there are many."""
     return in_steps(score, positive) if len(score) > MANY else score
 
 
-def in_steps(score: Floats, positive: NDArray[np.bool_]) -> Floats:
+def in_steps(score: Floats, positive: Booleans) -> Floats:
     """Return scores as numbers of steps, each with some 1 / `_STEPS` of either kind at most.
 
     Steps that hold equally many of all samples would put most of a rare class into one.
@@ -183,9 +184,7 @@ def in_steps(score: Floats, positive: NDArray[np.bool_]) -> Floats:
     return np.searchsorted(np.unique(np.concatenate(chosen)), score, "right").astype(float)
 
 
-def percentile_interval(
-    values: ArrayLike, level: float = LEVEL
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def percentile_interval(values: ArrayLike, level: float = LEVEL) -> tuple[Floats, Floats]:
     """Return the bounds that hold the middle `level` of resampled values, shape (R,) or (R, K).
 
     References:

@@ -13,18 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Booleans, Floats, Integers
 from lesionwise.evaluation.scores.bootstrap import LEVEL, Cells, draw_sums, ranked
 from lesionwise.evaluation.scores.probability import BINS, confidence_bins
-from lesionwise.evaluation.scores.weights import (
-    Floats,
-    Integers,
-    Lesions,
-    Probs,
-    Truth,
-    check_arguments,
-    ratio,
-    sum_by,
-)
+from lesionwise.evaluation.scores.weights import Lesions, Probs, Truth, check_arguments, ratio, sum_by
 from lesionwise.labels import CODES
 
 BAND_RESAMPLES: Final = 500  # a band is looked at, not quoted
@@ -36,7 +28,7 @@ Curve = Callable[[Floats], Floats]
 """From how many images count against and for each of K steps, shape (R, K, 2), to a curve, shape (R, G)."""
 
 
-def step_cells(step: NDArray[np.integer], right: NDArray[np.bool_]) -> Cells:
+def step_cells(step: NDArray[np.integer], right: Booleans) -> Cells:
     """Return two cells for each step that images are on: one for the wrong, one for the right."""
     return Cells(2 * step + right, 2 * (int(step.max()) + 1))
 
@@ -165,7 +157,7 @@ def _one_against_rest(
     return pd.concat(tables, ignore_index=True)
 
 
-def _falling(score: Floats, right: NDArray[np.bool_]) -> Cells:
+def _falling(score: Floats, right: Booleans) -> Cells:
     """Return the cells of falling thresholds, one for each distinct score."""
     return step_cells(np.unique(-score, return_inverse=True)[1], right)
 

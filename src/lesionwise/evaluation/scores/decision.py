@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lesionwise.evaluation.scores.weights import Floats, Probs, Truth, Weights, check_arguments, ratio, sum_by
+from lesionwise.arrays import Floats
+from lesionwise.evaluation.scores.weights import Probs, Truth, Weights, check_arguments, ratio, sum_by
 
 
 def confusion_matrix(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:

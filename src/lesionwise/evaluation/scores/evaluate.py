@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lesionwise.arrays import Booleans, Floats, Integers
 from lesionwise.evaluation.scores import curves, decision, probability, ranking
 from lesionwise.evaluation.scores.arguments import scoring_arrays
 from lesionwise.evaluation.scores.bootstrap import (
@@ -28,7 +29,7 @@ from lesionwise.evaluation.scores.bootstrap import (
     resample_weights,
     spread_estimate,
 )
-from lesionwise.evaluation.scores.weights import Floats, Integers, Lesions, Probs, Truth, sum_by
+from lesionwise.evaluation.scores.weights import Lesions, Probs, Truth, sum_by
 from lesionwise.files import JsonRecord
 from lesionwise.labels import CODES
 
@@ -164,7 +165,7 @@ class Measured:
     """
 
     lesion: NDArray[np.intp]
-    defined: dict[str, NDArray[np.bool_]]
+    defined: dict[str, Booleans]
     values: dict[str, Floats]
     drawn: dict[str, Floats]
 
@@ -194,7 +195,7 @@ def draw_scores(
     return {name: np.concatenate(blocks) for name, blocks in drawn.items()}
 
 
-def _defined(truth: Integers, prob: Floats) -> dict[str, NDArray[np.bool_]]:
+def _defined(truth: Integers, prob: Floats) -> dict[str, Booleans]:
     """Return, for each score of a diagnosis, the diagnoses that have it among these images."""
     present = np.bincount(truth, minlength=len(CODES)) > 0
     called = np.bincount(prob.argmax(axis=1), minlength=len(CODES)) > 0
@@ -209,7 +210,7 @@ def _defined(truth: Integers, prob: Floats) -> dict[str, NDArray[np.bool_]]:
     }
 
 
-def _averaged(defined: Mapping[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:
+def _averaged(defined: Mapping[str, Booleans]) -> dict[str, Booleans]:
     """Return the diagnoses that each mean is taken over, shape (C,), without the means that have none."""
     return {name: defined[of] & defined["recall"] for name, of in MEANS.items() if defined[of].any()}
 
@@ -228,7 +229,7 @@ def _lesions_per_class(truth: Integers, prob: Floats, lesion: NDArray[np.intp]) 
     """Return, for each score, the number of lesions that it rests on in each class."""
     called = prob.argmax(axis=1)
 
-    def count(inside: Callable[[int], NDArray[np.bool_]]) -> Integers:
+    def count(inside: Callable[[int], Booleans]) -> Integers:
         return np.array([np.count_nonzero(np.bincount(lesion[inside(index)])) for index in range(len(CODES))])
 
     return {

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Floats, Integers
 from lesionwise.evaluation.scores.bootstrap import (
     RESAMPLES,
     Estimate,
@@ -32,7 +33,7 @@ from lesionwise.evaluation.scores.subgroups import (
     rests_on,
     subgroup_values,
 )
-from lesionwise.evaluation.scores.weights import Floats, Integers, Lesions, Probs, Truth, sum_by
+from lesionwise.evaluation.scores.weights import Lesions, Probs, Truth, sum_by
 from lesionwise.wording import counted
 
 ADJUSTED: Final = "accuracy_given_diagnosis"

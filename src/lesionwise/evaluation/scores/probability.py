@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from lesionwise.arrays import Floats, Integers
 from lesionwise.evaluation.scores.bootstrap import RESAMPLES, Estimate, block_size, percentile_interval
 from lesionwise.evaluation.scores.weights import (
-    Floats,
-    Integers,
     Lesions,
     Probs,
     Truth,
@@ -136,7 +134,7 @@ def _check(y_true: Truth, y_prob: Probs) -> tuple[Integers, Floats]:
     return truth, prob
 
 
-def _mean(values: NDArray[np.float64], weights: Weights | None) -> Floats:
+def _mean(values: Floats, weights: Weights | None) -> Floats:
     if weights is None:
         return np.asarray(values.mean())
     counts = np.asarray(weights)

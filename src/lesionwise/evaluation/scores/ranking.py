@@ -6,7 +6,8 @@ Not here: the curves themselves (`curves`). Letters: K distinct probabilities of
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lesionwise.evaluation.scores.weights import Floats, Probs, Truth, Weights, check_arguments, ratio, sum_by
+from lesionwise.arrays import Booleans, Floats
+from lesionwise.evaluation.scores.weights import Probs, Truth, Weights, check_arguments, ratio, sum_by
 
 
 def auc_per_class(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
@@ -37,7 +38,7 @@ def binary_auc_score(positive: ArrayLike, score: ArrayLike, weights: Weights | N
     return auc_of(*_rank(np.asarray(positive, bool), np.asarray(score, float), weights))
 
 
-def _rank(positive: NDArray[np.bool_], score: Floats, weights: Weights | None) -> tuple[Floats, ...]:
+def _rank(positive: Booleans, score: Floats, weights: Weights | None) -> tuple[Floats, ...]:
     """Weigh, at each distinct score of a positive, the samples there and below.
 
     Everything is between two such scores or tied with one, which makes 2 K + 1 steps of the ladder that a
@@ -47,7 +48,7 @@ def _rank(positive: NDArray[np.bool_], score: Floats, weights: Weights | None) -
     return climb(sum_by(cell, 3 * levels + 1, weights))
 
 
-def ladder_cells(positive: NDArray[np.bool_], score: Floats) -> tuple[NDArray[np.intp], int]:
+def ladder_cells(positive: Booleans, score: Floats) -> tuple[NDArray[np.intp], int]:
     """Return the cell of each sample, positives in [0, K), negatives in the next 2 K + 1, and K."""
     ladder = np.unique(score[positive])
     left = np.searchsorted(ladder, score, "left")

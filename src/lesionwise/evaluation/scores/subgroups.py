@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lesionwise.arrays import Floats, Integers
 from lesionwise.evaluation.scores.bootstrap import RESAMPLES, fraction_estimate
 from lesionwise.evaluation.scores.decision import accuracy_score, recall_per_class
 from lesionwise.evaluation.scores.evaluate import Score, draw_scores
 from lesionwise.evaluation.scores.ranking import binary_auc_score
-from lesionwise.evaluation.scores.weights import Floats, Lesions, Probs, Truth, Weights
+from lesionwise.evaluation.scores.weights import Lesions, Probs, Truth, Weights
 from lesionwise.labels import INDEX, MALIGNANT
 
 PHOTOGRAPHS: Final = "photographs"
@@ -167,7 +168,7 @@ def ordered_values(column: str, values: NDArray[np.object_]) -> list[str]:
     return sorted(size, key=lambda name: (name == UNKNOWN, rank.get(name, -size[name]), name))
 
 
-def rests_on(truth: NDArray[np.int64], lesions: NDArray[Any]) -> dict[str, int]:
+def rests_on(truth: Integers, lesions: NDArray[Any]) -> dict[str, int]:
     """Return the number of lesions that each of `SCORES` rests on."""
     malignant = np.isin(truth, _MALIGNANT)
     return {
@@ -178,7 +179,7 @@ def rests_on(truth: NDArray[np.int64], lesions: NDArray[Any]) -> dict[str, int]:
 
 
 def _score(
-    truth: NDArray[np.int64], prob: Floats, lesions: NDArray[Any], *, resamples: int, seed: int
+    truth: Integers, prob: Floats, lesions: NDArray[Any], *, resamples: int, seed: int
 ) -> dict[str, Any]:
     found_on = rests_on(truth, lesions)
     wanted = {name: score for name, score in SCORES.items() if found_on[name] >= LEAST_LESIONS}

@@ -8,8 +8,8 @@ Letters: K cells.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from lesionwise.arrays import Booleans, Floats, Integers
+
 Truth = ArrayLike
 """`y_true`: class index of each sample, shape (N,), values in [0, C)."""
 Probs = ArrayLike
@@ -84,5 +84,5 @@ def ratio(numerator: Floats, denominator: Floats, *, undefined: float = 0.0) -> 
     return np.asarray(np.divide(numerator, denominator, out=filled, where=denominator > 0))
 
 
-def _first_bad(fine: NDArray[np.bool_]) -> int:
+def _first_bad(fine: Booleans) -> int:
     return int(np.flatnonzero(~fine.all(axis=1))[0])

@@ -14,9 +14,9 @@ from typing import Final, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lesionwise.arrays import Pixels
 from lesionwise.errors import RecipeError, RunError
 
 Precision = Literal["bf16-mixed", "32-true"]
@@ -121,7 +121,7 @@ def verify_compiler(device: str) -> None:
         )
 
 
-def resident_pixels(pixels: NDArray[np.uint8], device: str) -> NDArray[np.uint8] | Tensor:
+def resident_pixels(pixels: Pixels, device: str) -> Pixels | Tensor:
     """Return the images on a GPU where they fit into half of its free memory, else the memory map."""
     if device != "cuda" or pixels.nbytes > torch.cuda.mem_get_info()[0] // 2:
         return pixels  # a CPU reads the memory map where it is

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional as F
 
+from lesionwise.arrays import Float32s
 from lesionwise.data.images import centred_slices
 from lesionwise.encoding import recompress
 from lesionwise.recipe import Recipe
@@ -61,7 +62,7 @@ def to_unit_range(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float().div_(255)
 
 
-def _compress(images: Tensor, recipe: Recipe, drawn: NDArray[np.float32]) -> Tensor:
+def _compress(images: Tensor, recipe: Recipe, drawn: Float32s) -> Tensor:
     """Save every second image as JPEG, with a random quality from `jpeg` to `_BEST_JPEG`, and read it."""
     if recipe.jpeg is None:
         return images

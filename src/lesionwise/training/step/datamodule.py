@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, cast
 import lightning as L
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from lesionwise.arrays import Float32s, Integers, Pixels
 from lesionwise.data.cache import release_pages
 from lesionwise.errors import RunError
 from lesionwise.recipe import Recipe
@@ -31,7 +31,7 @@ class Batch(NamedTuple):
 
     images: Tensor
     y: Tensor
-    rows: NDArray[np.int64]
+    rows: Integers
 
 
 class ImageRows(Dataset[Batch]):
@@ -44,9 +44,9 @@ class ImageRows(Dataset[Batch]):
 
     def __init__(
         self,
-        pixels: NDArray[np.uint8] | NDArray[np.float32] | Tensor,
-        y: NDArray[np.int64],
-        rows: NDArray[np.int64],
+        pixels: Pixels | Float32s | Tensor,
+        y: Integers,
+        rows: Integers,
     ) -> None:
         self.pixels = pixels
         self.y = y
@@ -125,7 +125,7 @@ class ImageDataModule(L.LightningDataModule):
         return Batch(images, y, batch.rows)
 
 
-def channel_statistics(pixels: NDArray[np.uint8], rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+def channel_statistics(pixels: Pixels, rows: Integers) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation of each channel over some rows, in [0, 1], each of shape (3,).
 
     Args:

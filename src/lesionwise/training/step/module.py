@@ -9,13 +9,12 @@ from time import perf_counter
 from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
+from lesionwise.arrays import Float32s
 from lesionwise.errors import RunError
 from lesionwise.evaluation.scores.decision import accuracy_score, macro_recall_score
 from lesionwise.models.network import Network
@@ -46,7 +45,7 @@ class LesionModule(L.LightningModule):
         class_counts: Tensor,
         *,
         seed: int,
-        metadata: NDArray[np.float32] | None = None,
+        metadata: Float32s | None = None,
     ) -> None:
         super().__init__()
         known = None if metadata is None else torch.from_numpy(metadata)

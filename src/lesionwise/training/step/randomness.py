@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from lesionwise.arrays import Float32s
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def uniform(seed: int, epoch: int, samples: ArrayLike, count: int) -> NDArray[np.float32]:
+def uniform(seed: int, epoch: int, samples: ArrayLike, count: int) -> Float32s:
     """Return numbers (B, count) in [0, 1) that depend only on seed, epoch and sample.
 
     References:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 from torch.utils.data import BatchSampler, Sampler
+
+from lesionwise.arrays import Integers
 
 
 class EpochSampler(Sampler[int]):
@@ -20,7 +21,7 @@ class EpochSampler(Sampler[int]):
         exponent: Exponent of the inverse class frequency; 1 draws all classes equally often.
     """
 
-    def __init__(self, y: NDArray[np.int64], *, exponent: float, seed: int) -> None:
+    def __init__(self, y: Integers, *, exponent: float, seed: int) -> None:
         self.count = len(y)
         self.seed = seed
         self.epoch = 0

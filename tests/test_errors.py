@@ -9,6 +9,8 @@ from lesionwise.errors import (
     LesionwiseError,
     MissingExtraError,
     import_extra,
+    naming_extras,
+    require,
     reraised,
 )
 
@@ -54,3 +56,21 @@ def test_a_package_that_is_not_there_is_named_with_its_extra(monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(MissingExtraError, match=r"pillow-heif, which is not installed\..*lesionwise\[heif\]"):
         import_extra("pillow_heif")
+
+
+def test_a_missing_package_that_one_of_our_modules_imports_is_named_with_its_extra() -> None:
+    missing = pytest.raises(MissingExtraError, match=r"torch, which is not installed\..*lesionwise\[train\]")
+    with missing, naming_extras():
+        raise ModuleNotFoundError(name="torch.nn")
+
+
+def test_a_missing_module_of_no_extra_stays_an_error_of_python() -> None:
+    with pytest.raises(ModuleNotFoundError), naming_extras():
+        raise ModuleNotFoundError(name="lesionwise.nothing")
+
+
+def test_a_command_asks_for_its_extra_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    require("numpy")
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(MissingExtraError, match=r"opencv-python-headless, .*lesionwise\[hair\]"):
+        require("cv2")

@@ -55,9 +55,9 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 (whatever the name stands for
         return version("lesionwise")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from lesionwise.errors import needing  # noqa: PLC0415 (no public name)
+    from lesionwise.errors import naming_extras  # noqa: PLC0415 (no public name)
 
-    with needing():
+    with naming_extras():
         return getattr(import_module(_HOMES[name]), name)
 
 

@@ -132,20 +132,20 @@ def reraised(
         raise kind(f"{before}{str(error).rstrip('.')}{after}") from error
 
 
-@contextmanager
-def needing(module: str = "") -> Iterator[None]:
-    """Name the extra of a module that the block imports, if the module is missing.
+def _missing(name: str) -> MissingExtraError:
+    return MissingExtraError(EXTRA_OF_MODULE[name], _PACKAGES.get(name, name))
 
-    Args:
-        module: The module; if left out, the one that the failed import names.
-    """
+
+@contextmanager
+def naming_extras() -> Iterator[None]:
+    """Name the extra of any module that our own modules import in the block, if it is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
-        name = module or (error.name or "").partition(".")[0]
+        name = (error.name or "").partition(".")[0]
         if name not in EXTRA_OF_MODULE:
             raise
-        raise MissingExtraError(EXTRA_OF_MODULE[name], _PACKAGES.get(name, name)) from error
+        raise _missing(name) from error
 
 
 def import_extra(module: str) -> ModuleType:
@@ -156,12 +156,12 @@ def import_extra(module: str) -> ModuleType:
         LesionwiseError: If it is installed but cannot be loaded.
     """
     name = module.partition(".")[0]
-    package = _PACKAGES.get(name, name)
     try:
         return import_module(module)
     except Exception as error:  # a damaged package can raise any error
         if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == name:
-            raise MissingExtraError(EXTRA_OF_MODULE[name], package) from error
+            raise _missing(name) from error
+        package = _PACKAGES.get(name, name)
         raise LesionwiseError(
             f"This needs {package}, which is installed but cannot be loaded ({str(error).rstrip('.')}). "
             f"Run: pip install --force-reinstall {package}"
@@ -170,6 +170,5 @@ def import_extra(module: str) -> ModuleType:
 
 def require(module: str) -> None:
     """Name the extra of a command at once, before a module of a smaller extra is found missing."""
-    with needing(module):
-        if find_spec(module) is None:
-            raise ModuleNotFoundError
+    if find_spec(module) is None:
+        raise _missing(module)

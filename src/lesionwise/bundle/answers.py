@@ -18,7 +18,7 @@ from lesionwise.arrays import Float32s, Pixels
 from lesionwise.bundle.decide import Decision, Decisions, decide
 from lesionwise.bundle.description import Description
 from lesionwise.data.images import read_image
-from lesionwise.errors import DataError, ImageError, needing
+from lesionwise.errors import DataError, ImageError, import_extra
 from lesionwise.labels import CODES, INDEX
 from lesionwise.names import inert_name, shortest_names
 
@@ -163,10 +163,9 @@ class Answers(Sequence[Answer]):
             MissingExtraError: If pandas is not installed.
             DataError: If two images have the same id, such as a file that was passed twice.
         """
-        with needing("pandas"):
-            import pandas as pd  # noqa: PLC0415 (an extra)
         columns = self.columns(self._unique_ids(), list(map(inert_name, self._all_names)))
-        return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+        found: pd.DataFrame = import_extra("pandas").DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+        return found
 
     def columns(self, image_ids: Sequence[str], paths: Sequence[str]) -> list[Sequence[str] | NDArray[Any]]:
         """Return the columns of a predictions CSV in the order of `COLUMNS`, each of length N.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lesionwise.bundle.texts import printable
-from lesionwise.errors import BundleError, needing
+from lesionwise.errors import BundleError, import_extra
 from lesionwise.files import file_sha256
 
 PREFIX: Final = "hub:"
@@ -90,9 +90,7 @@ def _parse(name: str) -> tuple[str, str | None]:
 
 
 def _client() -> Any:  # noqa: ANN401 (an extra)
-    with needing("huggingface_hub"):
-        import huggingface_hub  # noqa: PLC0415 (an extra, and seconds)
-    return huggingface_hub
+    return import_extra("huggingface_hub")  # takes seconds
 
 
 def _reason(error: Exception) -> str:

@@ -17,7 +17,7 @@ from lesionwise.arrays import Float32s, Pixels
 from lesionwise.bundle.description import Precision
 from lesionwise.bundle.int8 import Ranges, round_convolutions
 from lesionwise.bundle.texts import printable
-from lesionwise.errors import BundleError, MissingExtraError, needing
+from lesionwise.errors import BundleError, LesionwiseError, import_extra
 from lesionwise.execution import usable_cores
 
 Runtime = Literal["openvino", "onnxruntime"]
@@ -76,7 +76,7 @@ def _refusal(what: str) -> Iterator[None]:
     """Turn a runtime's errors into ours, with the last line of its reason."""
     try:
         yield
-    except MissingExtraError:
+    except LesionwiseError:  # an extra that is missing or damaged
         raise
     except Exception as error:  # the errors of ONNX Runtime have no common base
         reason = (str(error).strip().splitlines() or ["it gives no reason"])[-1]
@@ -128,8 +128,7 @@ def _start_openvino(
 
 
 def _start_onnxruntime(content: bytes, names: tuple[str, ...], threads: int | None, streams: int) -> Run:
-    with needing("onnxruntime"):
-        import onnxruntime  # noqa: PLC0415 (an extra)
+    onnxruntime = import_extra("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ONLY_ERRORS
     options.intra_op_num_threads = max(1, (threads or usable_cores()) // streams)

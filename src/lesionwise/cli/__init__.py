@@ -10,7 +10,7 @@ from pathlib import Path
 from shutil import disk_usage
 from typing import NoReturn
 
-from lesionwise.errors import LesionwiseError, needing
+from lesionwise.errors import LesionwiseError, naming_extras
 from lesionwise.execution import default_cache_root
 
 _INTERRUPTED = 130  # what shells give for Ctrl-C
@@ -21,7 +21,7 @@ def main() -> None:
     try:
         from lesionwise.cli.app import app  # here, so that Ctrl-C while it is imported shows no traceback
 
-        with needing():
+        with naming_extras():
             app(prog_name="lesionwise")
     except LesionwiseError as error:
         _end(str(error), error.exit_code)

@@ -23,7 +23,7 @@ from lesionwise.arrays import Float32s, Pixels
 from lesionwise.bundle.description import GREATEST_SIDE, LEAST_SIDE, Description, ImageInput, verify_texts
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.load import Bundle, assemble, verify_writable, write_bundle
-from lesionwise.errors import BundleError, MissingExtraError
+from lesionwise.errors import BundleError, LesionwiseError
 from lesionwise.export.class_order import ClassOrder, find_order, verify_sure
 from lesionwise.export.file_kind import file_kind
 from lesionwise.export.keras_model import read_keras
@@ -119,11 +119,11 @@ def import_model(
             for values, tolerance in given
         ]
         verify_answers(Engine(bundle), pictures, expected, foreign.model)
-    except MissingExtraError:
-        raise
     except BundleError as error:
         reason = str(error).removeprefix(f"{out}: ").removesuffix(".")
         raise BundleError(f"{path}: was not imported: {reason}.") from error
+    except LesionwiseError:  # an extra that is missing or damaged
+        raise
     except Exception as error:  # the protobuf and checker errors of onnx have no common base
         raise BundleError(f"{path}: was not imported: its graph cannot be read: {short(error)}.") from error
     write_bundle(bundle)

@@ -17,7 +17,7 @@ import onnx
 
 from lesionwise.arrays import Float32s
 from lesionwise.bundle.load import MAX_BYTES
-from lesionwise.errors import BundleError, needing
+from lesionwise.errors import BundleError, import_extra
 from lesionwise.export.file_kind import file_kind
 from lesionwise.export.keras2 import Arrays, build_model, fill
 from lesionwise.export.onnx_model import (
@@ -143,8 +143,7 @@ def _arrays_by_place(group: Any, config: Any) -> Arrays:  # noqa: ANN401
 
 def _import_keras() -> Any:  # noqa: ANN401 (a module without types)
     os.environ.setdefault("KERAS_BACKEND", "torch")
-    with needing("keras"):
-        import keras  # noqa: PLC0415 (seconds, and an extra)
+    keras = import_extra("keras")  # takes seconds
     if (backend := keras.backend.backend()) != "torch":
         raise BundleError(f"needs Keras with the backend torch, but KERAS_BACKEND is {backend}. Unset it")
     return keras
@@ -218,9 +217,7 @@ def _architecture(path: Path, suffix: str) -> tuple[Any, str]:
                 _verify_members(archive)
                 metadata = json.loads(archive.read("metadata.json"))
                 return json.loads(archive.read("config.json")), str(metadata.get("keras_version", "2"))
-        with needing("h5py"):
-            import h5py  # noqa: PLC0415 (comes with Keras)
-        with h5py.File(path) as file:
+        with import_extra("h5py").File(path) as file:
             verify_arrays(file)
             return json.loads(file.attrs["model_config"]), as_text(file.attrs.get("keras_version", "1"))
     except KeyError as error:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lesionwise.arrays import Float32s
-from lesionwise.errors import BundleError, needing
+from lesionwise.errors import BundleError, import_extra
 from lesionwise.export.file_kind import file_kind
 from lesionwise.export.keras_model import arrays_of, as_text, exported, verify_arrays
 from lesionwise.export.onnx_model import TOLERANCE, ForeignModel, short
@@ -83,8 +83,7 @@ def read_weights(path: Path, recipe: str, size: tuple[int, int] | None) -> Forei
 
 def _read(path: Path) -> Layers:
     """Return name and arrays of each layer, convolutions first, else in the order of the layers."""
-    with needing("h5py"):
-        import h5py  # noqa: PLC0415 (comes with Keras)
+    h5py = import_extra("h5py")
     try:
         with h5py.File(path) as file:
             if "model_config" in file.attrs:

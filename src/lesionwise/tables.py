@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from lesionwise.encoding import encoded
 from lesionwise.errors import DataError, ImageError, LesionwiseError, import_extra, reraised
 from lesionwise.labels import CODES
-from lesionwise.text_tables import Table, TextTable, names_of
+from lesionwise.text_tables import Table, TextTable, names_of, verify_header
 from lesionwise.wording import counted, listed, shortened
 
 if TYPE_CHECKING:
@@ -95,7 +95,9 @@ class PackedTable(Table):
 class Parquet(PackedTable):
     """A Parquet file: columns of text and numbers, and `image` with bytes, alone or beside a path.
 
-    Numbered labels are given by the names that the library `datasets` notes in the file.
+    Numbered labels are given by the names that the library `datasets` notes in the file. If two columns
+    have one name, a file with images is refused at once; another file may lie in a folder by chance, and is
+    refused when its rows are read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -109,10 +111,13 @@ class Parquet(PackedTable):
         lost = (nested | binary) - {_IMAGE}
         header = [name for name in schema.names if name not in lost]
         super().__init__(path, header, has_images=_IMAGE in nested | binary)
+        if self.has_images:
+            verify_header(path, header)
         self._has_paths = _IMAGE in nested and schema.field(_IMAGE).type.get_field_index("path") >= 0
         self._label_names = _label_names(schema.metadata or {})
 
     def _columns(self, texts: Collection[str] | None = None) -> Iterator[Columns]:
+        verify_header(self.path, self.header)
         first = 0
         wanted = [name for name in self.header if name != _IMAGE or not self.has_images]
         read = [*wanted, *([f"{_IMAGE}.path"] if self._has_paths else [])]

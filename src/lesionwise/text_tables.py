@@ -63,7 +63,6 @@ class Table(ABC):
     """
 
     def __init__(self, path: Path, header: Sequence[str]) -> None:
-        verify_header(path, header)
         self.path = path
         self.header = tuple(header)
         self.names = names_of(header)
@@ -122,6 +121,7 @@ class TextTable(Table):
         header = [cell.strip() for cell in cells]
         if not any(header):
             raise DataError(f"{path}: cannot be read as a table: it or its first line is empty.")
+        verify_header(path, header)
         super().__init__(path, header)
 
     def _cells(self) -> Iterator[tuple[int, list[str]]]:

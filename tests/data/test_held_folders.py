@@ -23,7 +23,7 @@ from lesionwise.labels import CODES
 from lesionwise.split.assign import make_split
 from lesionwise.split.groups import lesion_groups
 from lesionwise.split.split_file import verify_split
-from lesionwise.tables import find_tables
+from lesionwise.tables import find_tables, read_table
 
 SAME = [name for name in held.HELD if name != "DermaMNIST"]
 LEFT_OUT = {
@@ -456,6 +456,15 @@ def test_two_columns_of_one_name_in_a_parquet_file_are_refused(tmp_path: Path) -
     folder = write_parquet(tmp_path / "data", image_id=["a"], Image_ID=["b"], dx=["mel"])
     with pytest.raises(DataError, match=r"image_id is twice in its header, once as Image_ID"):
         read_listing(folder)
+
+
+def test_another_parquet_file_with_two_columns_of_one_name_does_not_stop_a_folder(tmp_path: Path) -> None:
+    folder = write_parquet(tmp_path / "data", image_id=["a"], dx=["mel"], lesion_id=["1"])
+    other = pa.table([pa.array([1]), pa.array([2])], names=["value", "Value"])
+    parquet.write_table(other, folder / "experiment.parquet")
+    assert read_listing(folder).table["image_id"].tolist() == ["a"]
+    with pytest.raises(DataError, match=r"experiment\.parquet: .* value is twice in its header"):
+        read_table(folder / "experiment.parquet").frame()
 
 
 def test_a_fault_in_one_of_several_tables_is_found_in_its_file_and_line(tmp_path: Path) -> None:

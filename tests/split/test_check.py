@@ -212,6 +212,18 @@ def test_one_table_that_names_the_part_of_each_image_stands_for_both_lists(
         read_ids(file, "test")
 
 
+@pytest.mark.parametrize("lines", [["a1", '""', "b1"], ["image_id", '""', "b1"], ["image_id,note", ",x"]])
+def test_a_row_without_an_id_is_refused(tmp_path: Path, lines: list[str]) -> None:
+    (tmp_path / "ids.csv").write_text("\n".join([*lines, ""]))
+    with pytest.raises(DataError, match=r"ids\.csv: row 2 has no image.id\. Fill it in"):
+        read_ids(tmp_path / "ids.csv", "test")
+
+
+def test_lines_without_anything_are_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "ids.csv").write_text("a1\n\nb1\n\n")
+    assert read_ids(tmp_path / "ids.csv", "test") == ["a1", "b1"]
+
+
 def test_copies_of_an_image_in_several_folders_are_that_image() -> None:
     table = pd.DataFrame({"image_id": ["a1", "b1"], "lesion_id": ["a", "b"]})
     check = check_split(["original/a1.jpg", "turned/a1.jpg", "a1"], ["test/a1.jpg", "test/b1.jpg"], table)

@@ -24,24 +24,26 @@ def read_ids(path: Path, part: Literal["train", "test"]) -> list[str]:
     If the table has a column of parts, only the ids of this part are read.
     """
     table = read_table(path)
-    if len(table.header) == 1 and "image_id" not in table.names:
-        return [table.header[0], *(next(iter(row.values())) for _, row in table.rows())]
-    if "image_id" not in table.names:
+    plain = len(table.header) == 1 and "image_id" not in table.names  # no header: every line is an id
+    if not plain and "image_id" not in table.names:
         raise DataError(
             f"{path}: expected a column of image ids ({ID_NAMES}) but found {', '.join(table.header)}."
         )
-    rows, column = table.frame(), part_column(table.header)
-    if column is not None:
-        parts = rows[column].str.strip()
-        rows = rows[parts.str.lower().isin([part, f"{part}ing"])]
-        if rows.empty and len(parts):
-            found = ", ".join(sorted(set(parts))[:5])
+    rows, column = list(table.rows()), part_column(table.header)
+    if not plain and column is not None:
+        parts = {row[column] for _, row in rows}
+        rows = [(line, row) for line, row in rows if row[column].lower() in {part, f"{part}ing"}]
+        if parts and not rows:
+            found = ", ".join(sorted(parts)[:5])
             raise DataError(f"{path}: expected rows with {part} in the column {column} but found {found}.")
-    if rows.empty:
+    name = table.header[0] if plain else "image_id"
+    ids = [*([(1, name)] if plain else []), *((line, row[name]) for line, row in rows)]
+    if not ids:
         raise DataError(f"{path}: expected image ids but found none.")
-    if (empty := rows["image_id"] == "").any():
-        raise DataError(f"{path}: row {empty.idxmax()} has no {table.names['image_id']}. Fill it in.")
-    return rows["image_id"].tolist()
+    empty = next((line for line, image_id in ids if not image_id), None)
+    if empty:
+        raise DataError(f"{path}: row {empty} has no {table.names.get('image_id', 'image id')}. Fill it in.")
+    return [image_id for _, image_id in ids]
 
 
 def part_column(header: Sequence[str]) -> str | None:

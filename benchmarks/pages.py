@@ -23,9 +23,10 @@ percentage, or `change` for a signed difference with its interval. A minus befor
 `benchmarks/README.md` is written from the heads of the results.
 
 A page of results is a record, and most of its figures have no other source. The same holds for the changelog,
-and for settings that docs name. `benchmarks/figures.txt` notes the figures of all these pages in their order.
-New figures are noted by the first command above. A figure that changed or is gone is an error until `--note`
-names its page: then the change stands in the diff of `figures.txt`, for whoever reads it.
+for recipes, for the sentences of the service's page, and for settings that docs name.
+`benchmarks/figures.txt` notes the figures of all these pages in their order. New figures are noted by the
+first command above. A figure that changed or is gone is an error until `--note` names its page: then the
+change stands in the diff of `figures.txt`, for whoever reads it.
 """
 
 import json
@@ -300,11 +301,14 @@ def write_page(text: str, expected: Expected) -> str:
 
 
 def noted_pages(register: dict[str, Any]) -> list[Path]:
-    """Return the pages whose figures are noted: records, and docs of which not every figure is bound."""
+    """Return the pages whose figures are noted: records, and pages of which not every figure is bound."""
     bound = {path for path, page in register["pages"].items() if not page.get("partial")}
     tested = {"docs/commands.md", "docs/python-api.md"}  # each compared with what it shows
     docs = [path for path in sorted((ROOT / "docs").glob("*.md")) if place_of(path) not in bound | tested]
-    return [ROOT / "CHANGELOG.md", LABORATORY / "published.md", *results(), *docs]
+    package = ROOT / "src" / "lesionwise"
+    recipes = sorted((package / "recipes").glob("*.toml"))
+    page = package / "serve" / "strings.toml"
+    return [ROOT / "CHANGELOG.md", LABORATORY / "published.md", *results(), *docs, *recipes, page]
 
 
 def place_of(path: Path) -> str:

@@ -73,6 +73,10 @@ class Recipe(BaseModel):
     tta: Literal[1, 2, 4, 8] = 1
     """Number of views of each image that are averaged in evaluation and in the bundle: 1 is the image alone,
     2 adds its mirror image, 4 adds the half turns of both, 8 adds the quarter turns of a square image."""
+    second_look: Annotated[float, Field(ge=0)] = 0.0
+    """Difference between the two largest logits below which the mirror image is looked at too. The logits of
+    both are averaged; the weight of the mirror image falls from one half, at half of this, to zero. 0 never
+    looks twice."""
     metadata: tuple[MetadataName, ...] = ()
     """Metadata that the model receives besides the image: age, sex and localization. All of them may be
     missing, in training and in prediction."""
@@ -237,6 +241,9 @@ class Recipe(BaseModel):
             "mean and std go together; set both or none": (self.mean is None) != (self.std is None),
             "tta = 8 turns images by 90 degrees and needs a square eval_size; set tta = 4": (
                 self.tta == 8 and self.view_size[0] != self.view_size[1]  # noqa: PLR2004 (see tta)
+            ),
+            "second_look and tta average the mirror image both; set tta = 1 or second_look = 0": (
+                self.second_look and self.tta > 1
             ),
             'only a probe looks at layers; set probe = "logistic" or "svm"': self.layers and not self.probe,
             f"a probe trains no layer of the features; leave out {', '.join(unminded)}": unminded,

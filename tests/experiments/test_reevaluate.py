@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from conftest import Lesionwise, make_recipe
+from lesionwise.bundle.engine import Engine
 from lesionwise.errors import RecipeError, RunError
 from lesionwise.evaluation.runs.ensemble import claim_ensemble_folder, make_ensemble
 from lesionwise.evaluation.runs.scores import evaluate_part
@@ -54,6 +55,29 @@ def test_looks_at_test_are_counted_with_those_of_the_first_run(run: RunFolder, t
     other = reevaluate(run.path, ["tta=4"], tmp_path / "other")
     looks = [predict_test(each).number for each in (run, other)]
     assert looks[1] == looks[0] + 1
+
+
+def test_near_ties_can_get_a_second_look_which_the_bundle_repeats(run: RunFolder, tmp_path: Path) -> None:
+    twice = reevaluate(run.path, ["second_look=2.5"], tmp_path / "twice")
+    found, once = (
+        pd.read_csv(each.predictions("cal")).filter(like="logit_").to_numpy() for each in (twice, run)
+    )
+    changed = np.abs(found - once).max(axis=1) > 1e-3
+    assert 0 < changed.sum() < len(changed)
+    engine = Engine(export_run(twice, tmp_path / "twice.onnx"), threads=1)
+    assert engine.description.second_look == 2.5
+    _, data, _ = prepare_again(twice)
+    pixels = data.pixels[data.rows("cal")]
+    np.testing.assert_allclose(engine.run(pixels)["logits"], found, atol=1e-3)
+    np.testing.assert_allclose(engine.look(pixels)["logits"], once, atol=1e-3)
+
+
+def test_an_ensemble_of_runs_that_look_twice_has_no_bundle(run: RunFolder, tmp_path: Path) -> None:
+    twice = [reevaluate(run.path, [f"second_look={limit}"], tmp_path / f"twice-{limit}") for limit in (1, 2)]
+    out = claim_ensemble_folder(tmp_path / "both")
+    make_ensemble(twice, out)
+    with pytest.raises(RunError, match=r"looks twice at near ties.*evaluate RUN --set second_look=0"):
+        export_run(out, tmp_path / "both.onnx")
 
 
 def test_what_is_trained_cannot_be_changed_afterwards(run: RunFolder, tmp_path: Path) -> None:

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bundle.conftest import MakeBundle, exported, graph, make_bundle
 from conftest import ROOT
 from lesionwise.bundle.engine import Engine, load_model
 from lesionwise.bundle.load import read_bundle
 from lesionwise.errors import BundleError
+from lesionwise.labels import CODES
 from lesionwise.serve.device_page import PACKAGE, RUNTIME, TESTED, device_page
 from serve.drawn_model import BETWEEN, BLUE, DARK, LIGHT, picture, write_bundle
 from serve.test_browser import RESULT, browser
@@ -25,7 +27,7 @@ from serve.test_browser import RESULT, browser
 if TYPE_CHECKING:
     import playwright.sync_api as playwright
 
-__all__ = ["browser"]
+__all__ = ["browser", "exported", "graph", "make_bundle"]
 
 OpenDevicePage = Callable[[Path | str], "playwright.Page"]
 
@@ -197,6 +199,20 @@ def test_the_model_that_ships_answers_as_in_predict(open_device_page: OpenDevice
             answer.decision,
             list(answer.prediction_set or ()),
         )
+
+
+def test_near_ties_get_the_second_look_of_predict(
+    open_device_page: OpenDevicePage, make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    model = make_bundle(second_look=50.0).path
+    noise(1, (60, 44)).save(tmp_path / "noise.png")
+    [found] = ask(open_device_page(model), str(tmp_path / "noise.png"))
+    engine = load_model(model)
+    [answer] = engine.predict(tmp_path / "noise.png")
+    pixels = engine.read(tmp_path / "noise.png")[None]
+    once = dict(zip(CODES, engine.look(pixels)["probabilities"][0].tolist(), strict=True))
+    assert once != pytest.approx(answer.probabilities, abs=3e-5)
+    assert found["probabilities"] == pytest.approx(answer.probabilities, abs=1e-5)
 
 
 def test_a_file_that_is_no_image_is_refused_with_its_name(

@@ -124,7 +124,7 @@ def _ways(bundle: Bundle) -> Iterator[Way]:
 
 
 def _probabilities(engine: Engine, images: Pixels) -> Float32s:
-    return engine.run(images)["probabilities"]
+    return engine.look(images)["probabilities"]
 
 
 def _opencv(bundle: Bundle) -> Callable[[Pixels], Any] | None:

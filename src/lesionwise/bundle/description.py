@@ -237,6 +237,8 @@ class Description(_Record):
             None for a model that takes only pictures and has one input.
         outputs: In order: `probabilities` (N, C) calibrated, `logits` (N, C) raw, and where the model has
             them `embedding` (N, D), `ood_score` (N,), `cam` (N, C, h, w).
+        second_look: Difference of the two largest logits below which the mirror image is run too
+            (`bundle.second_look`); 0 never, as in older files. The graph itself looks once.
         logits_are: Whether the raw outputs are those of the last layer, or logarithms of probabilities: of
             several averaged members, or of a foreign model that gives nothing else.
         precision: Default number format. fp16 is a format of the file: it stores large weights in fp16 and
@@ -269,6 +271,7 @@ class Description(_Record):
     input: ImageInput
     metadata: Encoding | None = None
     outputs: tuple[Output, ...]
+    second_look: Annotated[float, Field(ge=0)] = 0.0
     logits_are: Literal["last layer", "log of probability"] = "last layer"
     precision: Precision = "fp32"
     precision_check: PrecisionCheck | None = None

@@ -20,7 +20,8 @@ from lesionwise.bundle.description import Description
 from lesionwise.bundle.inputs import Image, NamedImage, Read, named_images
 from lesionwise.bundle.load import Bundle, read_bundle
 from lesionwise.bundle.precision import Wished, choose_precision, close_calls_again, margin_of
-from lesionwise.bundle.runtimes import Arrays, Runtime, start
+from lesionwise.bundle.runtimes import Arrays, Run, Runtime, start
+from lesionwise.bundle.second_look import look_twice
 from lesionwise.data.images import fit_image, read_image
 from lesionwise.data.metadata import Record
 from lesionwise.errors import BundleError, DataError, ImageError
@@ -78,12 +79,20 @@ class Engine:
                 streams=streams,
                 ranges=self.description.int8_ranges,
             )
-            self._run = begin(precision=self.precision)
+            looks = [begin(precision=self.precision)]
             if self.margin is not None:
-                exact = begin(precision="fp32")
-                self._run = close_calls_again(self._run, exact, self.description, self.margin)
+                looks.append(begin(precision="fp32"))
+            self._look = self._exact_where_close(looks)
+            self._run = self._exact_where_close([look_twice(look, self.description) for look in looks])
         except BundleError as error:
             raise BundleError(f"{bundle.path}: {error}.") from error
+
+    def _exact_where_close(self, runs: Sequence[Run]) -> Run:
+        """Return the first of the runs, after which the second computes close calls again if there is one."""
+        if self.margin is None:
+            return runs[0]
+        quick, exact = runs
+        return close_calls_again(quick, exact, self.description, self.margin)
 
     @property
     def description(self) -> Description:
@@ -203,7 +212,7 @@ class Engine:
             raise ImageError(f"{image.name}: {error}.") from error
 
     def run(self, pixels: Pixels, metadata: Float32s | None = None) -> Arrays:
-        """Run one batch through the graph.
+        """Run one batch through the graph, with a second look at near ties if the bundle has it.
 
         Args:
             pixels: Images as `read` or the image cache of the same rule gives them, shape (N, H, W, 3).
@@ -212,6 +221,13 @@ class Engine:
             BundleError: If the graph cannot be run on them.
             ImageError: If they are not such pixels; OpenVINO would accept them and give arbitrary answers.
         """
+        return self._compute(self._run, pixels, metadata)
+
+    def look(self, pixels: Pixels, metadata: Float32s | None = None) -> Arrays:
+        """Run one batch through the graph as `run` does, but look once at every image."""
+        return self._compute(self._look, pixels, metadata)
+
+    def _compute(self, run: Run, pixels: Pixels, metadata: Float32s | None) -> Arrays:
         expected = (*self.description.input.size, 3)
         if pixels.shape[1:] != expected or pixels.dtype != np.uint8:
             raise ImageError(
@@ -223,7 +239,7 @@ class Engine:
             unknown = np.zeros((len(pixels), self.description.metadata.length), np.float32)
             inputs["metadata"] = unknown if metadata is None else np.ascontiguousarray(metadata)
         try:
-            return self._run(inputs)
+            return run(inputs)
         except BundleError as error:
             raise BundleError(f"{self.bundle.path}: {error}.") from error
 

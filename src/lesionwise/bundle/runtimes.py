@@ -23,7 +23,8 @@ from lesionwise.execution import usable_cores
 Runtime = Literal["openvino", "onnxruntime"]
 RUNTIMES: Final[tuple[Runtime, ...]] = ("openvino", "onnxruntime")
 Arrays = dict[str, Float32s]
-Inputs = Mapping[str, Pixels | Float32s]
+Input = Pixels | Float32s
+Inputs = Mapping[str, Input]
 Run = Callable[[Inputs], Arrays]
 NO_RANGES: Final[Ranges] = MappingProxyType({})
 

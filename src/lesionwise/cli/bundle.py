@@ -196,6 +196,7 @@ def benchmark(
         f"{engine.description.name} on {machine['processor']}, {counted(usable_cores(), 'core')}. The "
         f"speeds exclude decoding. Changed: share of {measured_on} whose likeliest diagnosis differs from "
         "that of the first row."
+        + (" Every image is looked at once." if engine.description.second_look else "")
     )
     value = {
         **machine,

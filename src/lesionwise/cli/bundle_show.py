@@ -74,6 +74,7 @@ def _facts(bundle: "Bundle") -> dict[str, str]:
         "licence": description.licence or "not stated",
         "image": f"{view.height}x{view.width} px by {'+'.join((view.rule, *view.steps))}",
         "outputs": ", ".join(description.outputs),
+        **_looks(description.second_look),
         "precision": f"{description.precision} ({changed}{_close_calls(check)})"
         if check
         else description.precision,
@@ -85,6 +86,14 @@ def _facts(bundle: "Bundle") -> dict[str, str]:
         facts["data"] = f"{counts}, {made.data_fingerprint[:12]}"
         facts["split"] = made.split_fingerprint[:12]
     return facts
+
+
+def _looks(second_look: float) -> dict[str, str]:
+    if not second_look:
+        return {}
+    return {
+        "second look": f"at the mirror image, if the two largest logits differ by less than {second_look:g}"
+    }
 
 
 def _precision_facts(description: "Description") -> dict[str, str]:

@@ -22,7 +22,7 @@ from lesionwise.training.ledger import predict_held_out
 from lesionwise.training.loop.hardware import choose_device
 from lesionwise.training.run import learn_from_cal, prepare_again
 
-LOOKING: Final = ("image_size", "eval_size", "eval_zoom", "tta", "calibration")
+LOOKING: Final = ("image_size", "eval_size", "eval_zoom", "tta", "second_look", "calibration")
 """Recipe keys that can be changed after training: they decide how images are read and answered."""
 
 _KEPT: Final = ("split.csv", "split.json", "start.json", "originals.csv", "history.csv")

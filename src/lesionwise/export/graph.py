@@ -279,7 +279,7 @@ def verify_parity(graph: BundleGraph, engine: Engine) -> float:
     with torch.inference_mode():
         answers = graph(torch.from_numpy(pixels), None if metadata is None else torch.from_numpy(metadata))
     expected = {name: value.numpy() for name, value in answers.items()}
-    found = engine.run(pixels, metadata)
+    found = engine.look(pixels, metadata)
     difference = float(np.abs(found["probabilities"] - expected["probabilities"]).max())
     if not difference <= TOLERANCE:
         raise BundleError(

@@ -117,6 +117,7 @@ def export_run(
         ),
         metadata=encoding,
         outputs=exported.outputs,
+        second_look=recipes[0].second_look,
         logits_are="last layer" if runs == [run] else "log of probability",
         calibration=calibration,
         ood_cutoff=None if rejection is None else rejection.cutoff,
@@ -205,6 +206,11 @@ def _verify_exportable(runs: Sequence[RunFolder], recipes: Sequence[Recipe]) -> 
             )
         if not run.predictions("cal").is_file():
             raise RunError(f"{run.path}: has no {run.predictions('cal').name}. Finish its training first.")
+        if recipe.second_look and len(runs) > 1:
+            raise RunError(
+                f"{run.path}: looks twice at near ties, which a bundle of several members cannot do. "
+                'Make the ensemble of runs that look once: "lesionwise evaluate RUN --set second_look=0".'
+            )
     for run, recipe in zip(runs, recipes, strict=True):
         if _reads(recipe) != _reads(recipes[0]):
             raise RunError(

@@ -58,7 +58,7 @@ def run_views(engine: Engine, pixels: Pixels, metadata: NDArray[np.float32] | No
         The outputs for the images as they are, but with probabilities averaged over all views. The logits are
         the logarithms of these, because logits of different views have no common scale.
     """
-    outputs = [engine.run(view, metadata) for view in views(pixels, inside=_views_inside(engine))]
+    outputs = [engine.look(view, metadata) for view in views(pixels, inside=_views_inside(engine))]
     probabilities = np.mean([output["probabilities"] for output in outputs], axis=0)
     logits = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
     return {**outputs[0], "probabilities": probabilities, "logits": logits}

@@ -10,6 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from lesionwise.bundle.description import Description
 from lesionwise.bundle.load import Bundle
 from lesionwise.bundle.publishing import licence_lines
@@ -103,7 +105,9 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "zoom": rule.zoom,
         "least_side_px": MIN_SIDE_PX,
         "most_pixels": MAX_PIXELS,
-        "outputs": [name for name in description.outputs if name in ("probabilities", "ood_score")],
+        "outputs": [name for name in description.outputs if name in ("probabilities", "logits", "ood_score")],
+        "second_look": description.second_look,
+        "scaling": _scaling(description),
         "metadata": description.metadata.model_dump()["fields"] if description.metadata else [],
         "codes": CODES,
         "malignant": MALIGNANT,
@@ -118,6 +122,15 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "phantom": about(description)["phantom"],
         "diagnoses": {code: words._asdict() for code, words in DIAGNOSES.items()},
         "text": dict(TEXT),
+    }
+
+
+def _scaling(description: Description) -> dict[str, Any]:
+    """Return what the probabilities of averaged logits are computed with."""
+    found = description.calibration.scaling if description.calibration else None
+    return {
+        "factor": [1.0] * len(CODES) if found is None else np.asarray(found.factor).tolist(),
+        "offset": [0.0] * len(CODES) if found is None else np.asarray(found.offset).tolist(),
     }
 
 

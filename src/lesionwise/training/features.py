@@ -35,7 +35,7 @@ def are_constant(recipe: Recipe) -> bool:
         return True
     unchanged = all(getattr(recipe, key) == Recipe.model_fields[key].default for key in _CHANGES)
     alike = recipe.image_size == recipe.crop_size == recipe.view_size and recipe.eval_zoom == 1
-    return recipe.freeze == "all" and unchanged and alike and recipe.tta == 1
+    return recipe.freeze == "all" and unchanged and alike and recipe.tta == 1 and not recipe.second_look
 
 
 def network_features(network: Network, recipe: Recipe, data: TrainingData, execution: Execution) -> Float32s:

@@ -163,7 +163,7 @@ def write_part_predictions(
 def load_best_network(run: RunFolder, recipe: Recipe) -> Network:
     """Return the network with the weights of the best epoch."""
     network = read_network(run.best, recipe)
-    network.views = recipe.tta
+    network.views, network.second_look = recipe.tta, recipe.second_look
     return network
 
 

@@ -128,7 +128,7 @@ def _verify_same_answers(network: Network, bundle: Bundle, members: list[Recipe]
     pixels = np.stack([fit_image(image, bundle.description.input.size) for image in coarse])
     encoding = bundle.description.metadata
     nothing = None if encoding is None else np.zeros((_TRIAL_IMAGES, encoding.length), np.float32)
-    answers = engine.run(pixels, nothing)
+    answers = engine.look(pixels, nothing)
     network.views = members[place].tta
     with torch.inference_mode():
         found = network.eval().outputs(evaluation_view(torch.from_numpy(pixels), members[place]))

@@ -151,7 +151,36 @@ globalThis.device = (() => {
   let session = null;
   let last = Promise.resolve();
 
+  // With a second look at a near tie, as in lesionwise.bundle.second_look.
   async function run(pixels, metadata) {
+    const found = await look(pixels, metadata);
+    if (!facts.second_look) return found;
+    const [largest, second] = [...found.logits].sort((a, b) => b - a);
+    const weight = Math.max(0, Math.min(0.5, 1 - (largest - second) / facts.second_look));
+    if (weight === 0) return found;
+    const mirrored = await look(mirror(pixels), metadata);
+    const logits = found.logits.map((own, k) => own + weight * (mirrored.logits[k] - own));
+    return { ...found, logits, probabilities: softmax(logits) };
+  }
+
+  function mirror(pixels) {
+    const out = new Uint8Array(pixels.length);
+    for (let pixel = 0; pixel < pixels.length / 3; pixel += 1) {
+      const column = pixel % size.width;
+      const from = 3 * (pixel - column + size.width - 1 - column);
+      out.set(pixels.subarray(from, from + 3), 3 * pixel);
+    }
+    return out;
+  }
+
+  function softmax(logits) {
+    const scaled = logits.map((logit, k) => logit * facts.scaling.factor[k] + facts.scaling.offset[k]);
+    const most = Math.max(...scaled);
+    const odds = scaled.map((logit) => Math.exp(logit - most));
+    return odds.map((one) => one / total(odds));
+  }
+
+  async function look(pixels, metadata) {
     session ??= load();
     const feeds = { image: new ort.Tensor("uint8", new Uint8Array(pixels), [1, size.height, size.width, 3]) };
     if (metadata) feeds.metadata = new ort.Tensor("float32", metadata, [1, metadata.length]);
@@ -159,7 +188,8 @@ globalThis.device = (() => {
     const job = last.catch(() => {}).then(() => ready.run(feeds, facts.outputs)); // one at a time
     last = job;
     const outputs = await job;
-    return { probabilities: Array.from(outputs.probabilities.data), score: outputs.ood_score?.data[0] ?? null };
+    const [probabilities, logits] = [outputs.probabilities, outputs.logits].map((output) => Array.from(output.data));
+    return { probabilities, logits, score: outputs.ood_score?.data[0] ?? null };
   }
 
   function encode(values) {

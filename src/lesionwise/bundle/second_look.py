@@ -1,0 +1,57 @@
+"""A second look at near ties: if two diagnoses are about equally likely, the mirror image has a say too.
+
+A lesion has no left and no right, yet a network answers its mirror image a little differently. This decides
+only where two diagnoses are nearly tied. So the logits of such an image are averaged with those of its mirror
+image, and fewer answers depend on how a picture was taken or saved.
+
+Here: the rule, with numpy alone. A run follows the same rule in `lesionwise.models.network`.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesionwise.bundle.description import Description
+from lesionwise.bundle.runtimes import Arrays, Input, Inputs, Run
+from lesionwise.evaluation.calibration.record import softmax
+
+
+def mirror_weight(logits: NDArray[np.floating], limit: float) -> NDArray[np.float64]:
+    """Return the weight of each mirror image in the mean, shape (N,).
+
+    It is one half where the two largest logits differ by at most half of the limit. From there it falls to
+    zero at the limit, so that no answer jumps.
+
+    Args:
+        logits: Shape (N, C).
+        limit: Difference from which images are looked at once.
+    """
+    second, largest = np.partition(np.asarray(logits, float), -2, axis=1)[:, -2:].T
+    return np.asarray(np.clip(1 - (largest - second) / limit, 0, 0.5))
+
+
+def look_twice(run: Run, description: Description) -> Run:
+    """Return the function that runs a graph, and runs it again on the mirror images of near ties.
+
+    Embedding, rejection score and map remain those of the image itself.
+    """
+    limit, calibration = description.second_look, description.calibration
+    if not limit:
+        return run
+    scaled = calibration.probabilities if calibration else softmax
+
+    def run_twice(inputs: Inputs) -> Arrays:
+        found = run(inputs)
+        weight = mirror_weight(found["logits"], limit)
+        if (tied := weight > 0).any():
+            mirrored = run({name: _mirrored(name, values[tied]) for name, values in inputs.items()})
+            own = found["logits"][tied]
+            logits = own + weight[tied, None] * (mirrored["logits"] - own)
+            found["logits"][tied] = logits
+            found["probabilities"][tied] = scaled(logits)
+        return found
+
+    return run_twice
+
+
+def _mirrored(name: str, values: Input) -> Input:
+    return values[:, :, ::-1].copy() if name == "image" else values

@@ -30,3 +30,15 @@ def test_the_bundle_answers_the_same_in_another_runtime(module: str, make_bundle
     exec(EXAMPLES[module], found)  # noqa: S102 (our own page)
     expected = load_model("model.onnx", threads=1).predict(images(3)).probabilities
     assert np.abs(found["probabilities"] - expected).max() < 1e-4
+
+
+def test_a_second_look_can_be_repeated_in_another_runtime(make_bundle: MakeBundle) -> None:
+    pytest.importorskip("onnxruntime")
+    make_bundle(second_look=1.2)
+    np.save("pixels.npy", images(3))
+    found: dict[str, Any] = {}
+    exec(EXAMPLES["onnxruntime"] + EXAMPLES["second_look"], found)  # noqa: S102 (our own page)
+    engine = load_model("model.onnx", threads=1)
+    expected = engine.predict(images(3)).probabilities
+    assert np.abs(engine.look(images(3))["probabilities"] - expected).max() > 1e-5
+    assert np.abs(found["probabilities"] - expected).max() < 1e-6

@@ -1,18 +1,16 @@
-"""Near ties get a second look at the mirror image, in the engine as in a run."""
+"""Near ties get a second look at the mirror image."""
 
 import numpy as np
 import pytest
-import torch
 
 from bundle.conftest import MakeBundle
-from bundle.small_model import CALIBRATION, describe, images, random_network
+from bundle.small_model import CALIBRATION, images
 from lesionwise.bundle.engine import Engine
 from lesionwise.bundle.runtimes import Arrays, Inputs
 from lesionwise.bundle.second_look import look_twice, mirror_weight
 from lesionwise.errors import BundleError
 from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.labels import CODES
-from lesionwise.models.network import Network
 
 ALWAYS = 1e9
 LIMIT = 2.0
@@ -38,9 +36,9 @@ def answering(inputs: Inputs) -> Arrays:
 def test_logits_are_averaged_where_two_are_nearly_equal_and_nothing_else_changes() -> None:
     pixels = np.zeros((2, 4, 6, 3), np.uint8)
     pixels[:, :, :3] = 100  # both say 1, and their mirror images 0
-    inputs = {"image": pixels, "metadata": np.array([[1], [4]], np.float32)}
+    inputs: Inputs = {"image": pixels, "metadata": np.array([[1], [4]], np.float32)}
     before = answering(inputs)
-    after = look_twice(answering, describe(second_look=LIMIT))(inputs)
+    after = look_twice(answering, LIMIT, CALIBRATION.probabilities)(inputs)
     np.testing.assert_allclose(after["logits"], [row(0.5, 1), row(1, 4)])
     np.testing.assert_allclose(
         after["probabilities"],
@@ -52,7 +50,7 @@ def test_logits_are_averaged_where_two_are_nearly_equal_and_nothing_else_changes
 
 
 def test_a_model_without_a_second_look_is_run_once() -> None:
-    assert look_twice(answering, describe()) is answering
+    assert look_twice(answering, 0) is answering
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -70,21 +68,3 @@ def test_a_mirrored_image_gets_the_same_answer(make_bundle: MakeBundle, precisio
     assert np.abs(once["logits"] - own["logits"]).max() > 1e-4
     for name in ("embedding", "ood_score", "cam"):
         np.testing.assert_array_equal(own[name], once[name])
-
-
-def test_a_network_looks_again_only_at_near_ties() -> None:
-    class Scripted(Network):
-        def with_metadata(self, logits: torch.Tensor, metadata: torch.Tensor | None) -> torch.Tensor:
-            assert metadata is not None
-            seen.append(metadata[:, 0].tolist())
-            return torch.tensor([row(*next(answers)) for _ in logits])
-
-    seen: list[list[float]] = []
-    answers = iter([(1.0, 0.0), (9.0, 0.0), (0.0, 1.5), (0.0, 1.0), (1.0, 2.0)])
-    whole = random_network()
-    network = Scripted(whole.features, whole.head).eval()
-    network.second_look = LIMIT
-    with torch.inference_mode():
-        logits = network(torch.zeros(3, 3, 20, 28), torch.arange(3.0)[:, None]).numpy()
-    assert seen == [[0, 1, 2], [0, 2]]
-    np.testing.assert_allclose(logits[:, :2], [[0.5, 0.5], [9, 0], [0.25, 1.625]])

@@ -58,9 +58,10 @@ def test_looks_at_test_are_counted_with_those_of_the_first_run(run: RunFolder, t
 
 
 def test_near_ties_can_get_a_second_look_which_the_bundle_repeats(run: RunFolder, tmp_path: Path) -> None:
-    twice = reevaluate(run.path, ["second_look=2.5"], tmp_path / "twice")
+    single = reevaluate(run.path, ["eval_zoom=1.3"], tmp_path / "once")  # a view that cannot be cut evenly
+    twice = reevaluate(run.path, ["eval_zoom=1.3", "second_look=2.5"], tmp_path / "twice")
     found, once = (
-        pd.read_csv(each.predictions("cal")).filter(like="logit_").to_numpy() for each in (twice, run)
+        pd.read_csv(each.predictions("cal")).filter(like="logit_").to_numpy() for each in (twice, single)
     )
     changed = np.abs(found - once).max(axis=1) > 1e-3
     assert 0 < changed.sum() < len(changed)

@@ -25,6 +25,7 @@ from lesionwise.bundle.second_look import look_twice
 from lesionwise.data.images import fit_image, read_image
 from lesionwise.data.metadata import Record
 from lesionwise.errors import BundleError, DataError, ImageError
+from lesionwise.evaluation.calibration.record import softmax
 from lesionwise.wording import counted
 
 if TYPE_CHECKING:
@@ -83,9 +84,14 @@ class Engine:
             if self.margin is not None:
                 looks.append(begin(precision="fp32"))
             self._look = self._exact_where_close(looks)
-            self._run = self._exact_where_close([look_twice(look, self.description) for look in looks])
+            self._run = self._exact_where_close([self._looking_twice(look) for look in looks])
         except BundleError as error:
             raise BundleError(f"{bundle.path}: {error}.") from error
+
+    def _looking_twice(self, look: Run) -> Run:
+        calibration = self.description.calibration
+        scaled = calibration.probabilities if calibration else softmax
+        return look_twice(look, self.description.second_look, scaled)
 
     def _exact_where_close(self, runs: Sequence[Run]) -> Run:
         """Return the first of the runs, after which the second computes close calls again if there is one."""

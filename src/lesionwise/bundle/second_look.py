@@ -4,13 +4,15 @@ A lesion has no left and no right, yet a network answers its mirror image a litt
 only where two diagnoses are nearly tied. So the logits of such an image are averaged with those of its mirror
 image, and fewer answers depend on how a picture was taken or saved.
 
-Here: the rule, with numpy alone. A run follows the same rule in `lesionwise.models.network`.
+Bundles and runs share this rule. The image is mirrored before its view is cut.
 """
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable
 
-from lesionwise.bundle.description import Description
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lesionwise.arrays import Float32s
 from lesionwise.bundle.runtimes import Arrays, Input, Inputs, Run
 from lesionwise.evaluation.calibration.record import softmax
 
@@ -29,15 +31,17 @@ def mirror_weight(logits: NDArray[np.floating], limit: float) -> NDArray[np.floa
     return np.asarray(np.clip(1 - (largest - second) / limit, 0, 0.5))
 
 
-def look_twice(run: Run, description: Description) -> Run:
+def look_twice(run: Run, limit: float, scaled: Callable[[Float32s], ArrayLike] = softmax) -> Run:
     """Return the function that runs a graph, and runs it again on the mirror images of near ties.
 
     Embedding, rejection score and map remain those of the image itself.
+
+    Args:
+        limit: As in `mirror_weight`; 0 never looks twice.
+        scaled: Function from logits to probabilities.
     """
-    limit, calibration = description.second_look, description.calibration
     if not limit:
         return run
-    scaled = calibration.probabilities if calibration else softmax
 
     def run_twice(inputs: Inputs) -> Arrays:
         found = run(inputs)
@@ -45,9 +49,9 @@ def look_twice(run: Run, description: Description) -> Run:
         if (tied := weight > 0).any():
             mirrored = run({name: _mirrored(name, values[tied]) for name, values in inputs.items()})
             own = found["logits"][tied]
-            logits = own + weight[tied, None] * (mirrored["logits"] - own)
-            found["logits"][tied] = logits
-            found["probabilities"][tied] = scaled(logits)
+            found["logits"][tied] = own + weight[tied, None] * (mirrored["logits"] - own)
+            if "probabilities" in found:
+                found["probabilities"][tied] = scaled(found["logits"][tied])
         return found
 
     return run_twice

@@ -116,8 +116,6 @@ class Network(nn.Module):
 
     Attributes:
         views: Number of averaged views of each image, a key of `VIEWS`; 8 only for square images.
-        second_look: Difference of the two largest logits below which `forward` looks at the mirror image too,
-            as `lesionwise.bundle.second_look` has it; 0 never does.
         metadata: The term for metadata; None for a model that takes only images.
     """
 
@@ -129,7 +127,6 @@ class Network(nn.Module):
         self.features = features
         self.head = head
         self.views = 1
-        self.second_look = 0.0
         self.metadata: MetadataTerm | None = None
         self.register_buffer("mean", torch.zeros(3, 1, 1))
         self.register_buffer("std", torch.ones(3, 1, 1))
@@ -143,16 +140,6 @@ class Network(nn.Module):
         """Return logits (B, C) of RGB images in [0, 1], shape (B, 3, H, W), and encoded metadata (B, M)."""
         if self.views > 1:
             return self.outputs(images, metadata).logits
-        logits = self._look(images, metadata)
-        if not self.second_look:
-            return logits
-        largest, second = logits.topk(2).values.T
-        weight = (1 - (largest - second) / self.second_look).clamp(0, 0.5)
-        tied = weight > 0
-        mirrored = self._look(images[tied].flip(3), None if metadata is None else metadata[tied])
-        return logits.index_put((tied,), torch.lerp(logits[tied], mirrored, weight[tied, None]))
-
-    def _look(self, images: Tensor, metadata: Tensor | None) -> Tensor:
         logits: Tensor = self.head(self._features(images))
         return self.with_metadata(logits, metadata)
 

@@ -13,7 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lesionwise.arrays import Floats
+from lesionwise.arrays import Float32s, Floats
+from lesionwise.bundle.runtimes import Arrays, Inputs
+from lesionwise.bundle.second_look import look_twice
 from lesionwise.data.metadata import encoding_of
 from lesionwise.errors import RecipeError
 from lesionwise.evaluation.predictions import Predictions, write_predictions
@@ -163,7 +165,7 @@ def write_part_predictions(
 def load_best_network(run: RunFolder, recipe: Recipe) -> Network:
     """Return the network with the weights of the best epoch."""
     network = read_network(run.best, recipe)
-    network.views, network.second_look = recipe.tta, recipe.second_look
+    network.views = recipe.tta
     return network
 
 
@@ -192,14 +194,22 @@ def predict_logits(
     """Return the raw outputs of a network for some rows, shape (len(rows), C), in fp32."""
     keep_memory()
     network = network.to(device).eval()
-    outputs = []
+
+    def look(inputs: Inputs) -> Arrays:
+        known = torch.from_numpy(inputs["metadata"]).to(device) if "metadata" in inputs else None
+        seen = evaluation_view(torch.from_numpy(inputs["image"]).to(device), recipe)
+        return {"logits": network(seen, known).cpu().numpy()}
+
+    run = look_twice(look, recipe.second_look)
+    outputs: list[Float32s] = []
     with torch.inference_mode():
         for batch in np.array_split(rows, max(1, -(-len(rows) // _PREDICT_BATCH))):
-            seen = evaluation_view(torch.from_numpy(pixels[batch]).to(device), recipe)
-            known = None if metadata is None else torch.from_numpy(metadata[batch]).to(device)
-            outputs.append(network(seen, known).cpu())
+            inputs: Inputs = {"image": pixels[batch]}
+            outputs.append(
+                run(inputs if metadata is None else {**inputs, "metadata": metadata[batch]})["logits"]
+            )
             progress.on_work("predicting images", sum(map(len, outputs)), len(rows))
-    return np.asarray(torch.cat(outputs).double())
+    return np.concatenate(outputs).astype(float)
 
 
 def fresh_network(recipe: Recipe, *, weights: str = FRESH) -> Network:

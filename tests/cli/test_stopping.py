@@ -142,4 +142,4 @@ def test_a_full_disk_is_named_with_the_disk_and_the_way_on(
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert f"{tmp_path / 'p.csv'}: the disk at /" in said
-    assert "Make room and give the same command again" in said
+    assert "Make room and run the same command again" in said

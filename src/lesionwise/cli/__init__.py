@@ -45,7 +45,8 @@ def _describe(error: OSError) -> str:
         disk = disk.parent
     return (
         f"{error.filename}: the disk at {disk} is full, {disk_usage(disk).free >> 20} MiB are free. "
-        "Make room and give the same command again, with --resume where it has it; what was finished is kept."
+        "Make room and run the same command again, with --resume if it has this option. Finished work is "
+        "kept."
     )
 
 

@@ -121,16 +121,16 @@ def publish(
         Path | None,
         folder_option(
             "--page",
-            "Also write the folder page, which runs the model on the visitor's own device. DIR is the folder "
-            "of npm's onnxruntime-web, such as node_modules/onnxruntime-web.",
+            "Folder of npm's onnxruntime-web, such as node_modules/onnxruntime-web. With it, the command "
+            "also writes the folder page, which runs the model on the visitor's own device.",
         ),
     ] = None,
     push: Annotated[
         str | None,
         option(
             "--push",
-            "Upload the folder to this repository of a model hub, with the hub's client and its token; the "
-            "page becomes a static space. A new repository is private at first.",
+            "Repository of a model hub to which the hub's own client, with its token, uploads the folder; "
+            "the page becomes a static space. A new repository is private at first.",
             metavar="OWNER/NAME",
         ),
     ] = None,

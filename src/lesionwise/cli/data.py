@@ -202,7 +202,7 @@ def split(
     seed: options.Seed = 0,
     workers: options.Workers = None,
     verify: Annotated[
-        Path | None, file_option("--verify", "Verify this split against the data instead.")
+        Path | None, file_option("--verify", "Split to compare with the data; no new split is made.")
     ] = None,
     merge: Annotated[
         Path | None,
@@ -254,7 +254,7 @@ def explore(
         str | None,
         option(
             "--recipe",
-            "Place the images on the map by the network and weights of a recipe.",
+            "Recipe whose network and weights place the images on the map.",
             metavar="RECIPE",
         ),
     ] = None,

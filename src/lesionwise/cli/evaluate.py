@@ -45,8 +45,8 @@ def evaluate(
         list[str] | None,
         option(
             "--set",
-            "Evaluate the trained weights again at another size, zoom or number of views, as a new run; "
-            "may be repeated.",
+            "Another size, zoom or number of views at which the trained weights are evaluated again, as a "
+            "new run; may be repeated.",
             metavar="KEY=VALUE",
         ),
     ] = None,

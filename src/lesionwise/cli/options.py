@@ -217,7 +217,10 @@ Nodes = Annotated[
 Set = Annotated[
     list[str] | None,
     option(
-        "--set", "Change a recipe key; may be repeated.", metavar="KEY=VALUE", autocompletion=_recipe_keys
+        "--set",
+        "Recipe key and its value; may be repeated.",
+        metavar="KEY=VALUE",
+        autocompletion=_recipe_keys,
     ),
 ]
 Resume = Annotated[bool, option("--resume", "Continue the run in --out where it stopped.")]

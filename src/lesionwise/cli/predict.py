@@ -85,7 +85,7 @@ def predict(
     ] = False,
     heatmaps: Annotated[
         Path | None,
-        option("--heatmaps", "Draw what the model looked at over each image, as PNGs.", metavar="DIR"),
+        option("--heatmaps", "Folder for PNGs that show where the model looked.", metavar="DIR"),
     ] = None,
     gallery: OptionalGallery = None,
     similar: Annotated[

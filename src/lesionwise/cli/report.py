@@ -115,7 +115,7 @@ def explain(
         list[str] | None,
         option(
             "--images",
-            "Draw the maps of these images only, and test nothing; may be repeated.",
+            "Ids of images whose maps are drawn, without any test; may be repeated.",
             metavar="ID,ID,…",
         ),
     ] = None,

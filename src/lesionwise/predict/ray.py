@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 WINDOW: Final = 100_000  # pictures that are sent out at a time, which limits the memory of this process
 BLOCK: Final = 8 * BATCH  # pictures of one task: some seconds of work that a lost machine can cost
-_AGAIN: Final = 'Give the command again; "lesionwise predict" continues with --resume.'
+_AGAIN: Final = 'Run the command again; "lesionwise predict" continues with --resume.'
 Shared = tuple[list[Any], list[list[str]], int]
 """Results for some pictures, their faults, and the number of these pictures."""
 _engines: dict[tuple[str, str], Engine] = {}  # of a worker process, which does many tasks

@@ -30,22 +30,29 @@ def answering(inputs: Inputs) -> Arrays:
     width = inputs["image"].shape[2]
     left = inputs["image"][:, :, : width // 2].astype(float).mean((1, 2, 3)) / 100
     logits = np.array([row(value, known[0]) for value, known in zip(left, inputs["metadata"], strict=True)])
-    return {"logits": logits.astype(np.float32), "probabilities": softmax(logits), "cam": left}
+    return {
+        "logits": logits.astype(np.float32),
+        "probabilities": softmax(logits).astype(np.float32),
+        "cam": (inputs["image"][..., 0] * left[:, None, None])[:, None].astype(np.float32),
+        "embedding": left[:, None].astype(np.float32),
+    }
 
 
 def test_logits_are_averaged_where_two_are_nearly_equal_and_nothing_else_changes() -> None:
-    pixels = np.zeros((2, 4, 6, 3), np.uint8)
-    pixels[:, :, :3] = 100  # both say 1, and their mirror images 0
+    pixels = np.full((2, 4, 6, 3), 50, np.uint8)
+    pixels[:, :, :3] = 100  # both say 1, and their mirror images 0.5
     inputs: Inputs = {"image": pixels, "metadata": np.array([[1], [4]], np.float32)}
     before = answering(inputs)
     after = look_twice(answering, LIMIT, CALIBRATION.probabilities)(inputs)
-    np.testing.assert_allclose(after["logits"], [row(0.5, 1), row(1, 4)])
+    np.testing.assert_allclose(after["logits"], [row(0.75, 1), row(1, 4)])
     np.testing.assert_allclose(
         after["probabilities"],
-        [CALIBRATION.probabilities([row(0.5, 1)])[0], before["probabilities"][1]],
+        [CALIBRATION.probabilities([row(0.75, 1)])[0], before["probabilities"][1]],
         rtol=1e-6,
     )
-    np.testing.assert_array_equal(after["cam"], before["cam"])
+    np.testing.assert_allclose(after["cam"][0, 0, 0], [75, 75, 75, 37.5, 37.5, 37.5])
+    np.testing.assert_array_equal(after["cam"][1], before["cam"][1])
+    np.testing.assert_array_equal(after["embedding"], before["embedding"])
     assert (inputs["image"] == pixels).all()
 
 
@@ -66,5 +73,6 @@ def test_a_mirrored_image_gets_the_same_answer(make_bundle: MakeBundle, precisio
     np.testing.assert_allclose(own["probabilities"], mirrored["probabilities"], atol=1e-6)
     once = engine.look(pixels)
     assert np.abs(once["logits"] - own["logits"]).max() > 1e-4
-    for name in ("embedding", "ood_score", "cam"):
+    for name in ("embedding", "ood_score"):
         np.testing.assert_array_equal(own[name], once[name])
+    np.testing.assert_allclose(own["cam"].mean((2, 3)), own["logits"], atol=1e-5)

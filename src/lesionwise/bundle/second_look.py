@@ -34,7 +34,8 @@ def mirror_weight(logits: NDArray[np.floating], limit: float) -> NDArray[np.floa
 def look_twice(run: Run, limit: float, scaled: Callable[[Float32s], ArrayLike] = softmax) -> Run:
     """Return the function that runs a graph, and runs it again on the mirror images of near ties.
 
-    Embedding, rejection score and map remain those of the image itself.
+    Logits and maps are averaged, so a map remains exact. Embedding and rejection score are those of the image
+    itself.
 
     Args:
         limit: As in `mirror_weight`; 0 never looks twice.
@@ -47,9 +48,12 @@ def look_twice(run: Run, limit: float, scaled: Callable[[Float32s], ArrayLike] =
         found = run(inputs)
         weight = mirror_weight(found["logits"], limit)
         if (tied := weight > 0).any():
-            mirrored = run({name: _mirrored(name, values[tied]) for name, values in inputs.items()})
-            own = found["logits"][tied]
-            found["logits"][tied] = own + weight[tied, None] * (mirrored["logits"] - own)
+            other = run({name: _mirrored(name, values[tied]) for name, values in inputs.items()})
+            share = weight[tied].astype(np.float32)
+            found["logits"][tied] += share[:, None] * (other["logits"] - found["logits"][tied])
+            if "cam" in found:
+                back = other["cam"][..., ::-1]
+                found["cam"][tied] += share[:, None, None, None] * (back - found["cam"][tied])
             if "probabilities" in found:
                 found["probabilities"][tied] = scaled(found["logits"][tied])
         return found

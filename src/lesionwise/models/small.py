@@ -53,8 +53,8 @@ class Block(nn.Module):
         self.gate = nn.Sequential(
             nn.Conv2d(outputs, squeezed, 1), nn.ReLU(), nn.Conv2d(squeezed, outputs, 1), nn.Sigmoid()
         )
-        # Without padding, `count_include_pad` changes nothing here. ONNX Runtime 1.22 and OpenCV 5.0, however,
-        # would count places beyond an odd edge.
+        # Without padding, `count_include_pad` changes nothing here. ONNX Runtime 1.22 and OpenCV 5.0 would
+        # count places beyond an odd edge.
         pool = [nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False)] if stride > 1 else []
         project = [_normed(inputs, outputs, 1)] if pool or inputs != outputs else []
         self.shortcut = nn.Sequential(*pool, *project)

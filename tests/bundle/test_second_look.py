@@ -75,4 +75,6 @@ def test_a_mirrored_image_gets_the_same_answer(make_bundle: MakeBundle, precisio
     assert np.abs(once["logits"] - own["logits"]).max() > 1e-4
     for name in ("embedding", "ood_score"):
         np.testing.assert_array_equal(own[name], once[name])
-    np.testing.assert_allclose(own["cam"].mean((2, 3)), own["logits"], atol=1e-5)
+    np.testing.assert_allclose(
+        own["cam"].mean((2, 3)), own["logits"], atol=1e-5 if precision == "fp32" else 1e-2
+    )

@@ -1,14 +1,16 @@
 """Two checkouts of this package in turn: images per second from decoded images, and `predict` over files.
 
-    python benchmarks/speed/versions.py EARLIER NOW IMAGES [PRECISION]
+    python benchmarks/speed/versions.py EARLIER NOW IMAGES [PRECISION …] [--models MODEL …] [--only WHAT …]
 
 EARLIER and NOW are checkouts with the models that they include, IMAGES is a folder of pictures. Each
-measurement has a process of its own that reads one checkout's code and model; the two alternate. NOW computes
-in PRECISION, by default fp32, as EARLIER does. From decoded images, as many threads as cores call the engine
-with batches, as `predict` does. Printed are medians by wall time and the best by processor time, and what NOW
-has of EARLIER.
+measurement has a process of its own that reads one checkout's code and model; they take turns. NOW computes
+in each PRECISION, by default fp32, as EARLIER does. From decoded images, as many threads as cores call the
+engine with batches, as `predict` does. WHAT is a size of batches or "files", which is `predict`. Printed are
+medians by wall time and the best by processor time, and what NOW has of EARLIER.
 """
 
+import argparse
+import itertools
 import os
 import statistics
 import subprocess
@@ -60,25 +62,31 @@ def ask(checkout: str, way: str, model: str, settings: list[str]) -> list[float]
     return [float(number) for number in printed.split()]
 
 
-def main(earlier: str, now: str, images: str, precision: str = "fp32") -> None:
+def main() -> None:
     """Print a table of all measurements."""
-    jobs = [("decoded", model, [str(batch)]) for model in MODELS for batch in BATCHES]
-    jobs += [("files", model, []) for model in MODELS]
-    print("| measurement | model | earlier, images/s | now, images/s | ratio | ratio of processor time |")
-    print("|---|---|---|---|---|---|")
-    for way, model, rest in jobs:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    for name in ("earlier", "now", "images"):
+        parser.add_argument(name)
+    parser.add_argument("precisions", nargs="*", default=["fp32"])
+    parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument("--only", nargs="+", default=[*map(str, BATCHES), "files"])
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    given = parser.parse_args()
+    print("| measurement | model | format | earlier, images/s | now, images/s | ratio | of processor time |")
+    print("|---|---|---|---|---|---|---|")
+    sides = [(given.earlier, "fp32"), *((given.now, precision) for precision in given.precisions)]
+    for model, what in itertools.product(given.models, given.only):
+        way, rest = ("files", []) if what == "files" else ("decoded", [what])
         found = [
-            [
-                ask(side, way, model, [images, own, *rest])
-                for side, own in ((earlier, "fp32"), (now, precision))
-            ]
-            for _ in range(ROUNDS)
+            [ask(checkout, way, model, [given.images, precision, *rest]) for checkout, precision in sides]
+            for _ in range(given.rounds)
         ]
-        walls = [statistics.median(each[side][0] for each in found) for side in (0, 1)]
-        processors = [max(each[side][1] for each in found) for side in (0, 1)]
-        what = f"decoded, batches of {rest[0]}" if rest else "predict, files"
-        ratios = f"{walls[1] / walls[0]:.2f} | {processors[1] / processors[0]:.2f}"
-        print(f"| {what} | {model} | {walls[0]:.1f} | {walls[1]:.1f} | {ratios} |", flush=True)
+        walls = [statistics.median(own[0] for own in side) for side in zip(*found, strict=True)]
+        processors = [max(own[1] for own in side) for side in zip(*found, strict=True)]
+        title = f"decoded, batches of {what}" if rest else "predict, files"
+        for precision, wall, processor in zip(given.precisions, walls[1:], processors[1:], strict=True):
+            ratios = f"{wall / walls[0]:.2f} | {processor / processors[0]:.2f}"
+            print(f"| {title} | {model} | {precision} | {walls[0]:.1f} | {wall:.1f} | {ratios} |", flush=True)
 
 
 if __name__ == "__main__":
@@ -86,4 +94,4 @@ if __name__ == "__main__":
     if sys.argv[1] in ways:
         print(*ways[sys.argv[1]](*sys.argv[2:]))
     else:
-        main(*sys.argv[1:])
+        main()

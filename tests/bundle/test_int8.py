@@ -11,7 +11,7 @@ from lesionwise.bundle.precision import has_instructions
 from lesionwise.bundle.runtimes import import_openvino
 from lesionwise.errors import BundleError
 from lesionwise.export.graph import BundleGraph, Exported, Member, Whole, to_onnx
-from lesionwise.export.precision import measure_ranges
+from lesionwise.export.precision import in_half, measure_ranges
 from lesionwise.models.registry import create_model
 
 needs_vnni = pytest.mark.skipif(not has_instructions("int8"), reason="this processor has no VNNI")
@@ -56,6 +56,17 @@ def test_weights_and_inputs_are_rounded_and_nothing_else(
     round_convolutions(model, ranges)
     kinds = [layer.get_type_name() for layer in model.get_ordered_ops()]
     assert kinds.count("FakeQuantize") == 2 * len(ranges)
+
+
+def test_convolutions_whose_weights_are_stored_in_fp16_are_rounded_too(exported: Exported) -> None:
+    core = import_openvino().Core()
+    full, half = (core.read_model(content) for content in (exported.content, in_half(exported.content)))
+    names = list(find_convolutions(half))
+    assert any(name.endswith(".half") for name in names)
+    assert [name.removesuffix(".half") for name in names] == list(find_convolutions(full))
+    round_convolutions(half, dict.fromkeys(names, (0.0, 1.0)))
+    kinds = [layer.get_type_name() for layer in half.get_ordered_ops()]
+    assert kinds.count("FakeQuantize") == 2 * len(names)
 
 
 @needs_vnni

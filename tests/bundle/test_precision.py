@@ -52,6 +52,7 @@ def processor_with(monkeypatch: pytest.MonkeyPatch) -> Processor:
 
     def install(*names: Precision) -> None:
         monkeypatch.setattr(precision, "has_instructions", lambda name: name in names)
+        monkeypatch.setattr(precision, "has_amx", lambda: False)
 
     return install
 
@@ -92,6 +93,20 @@ def test_auto_is_the_fastest_that_keeps_the_promise_and_that_the_processor_has(
     assert choose_precision(description, "auto", "openvino") == chosen
     assert choose_precision(description, "auto", "onnxruntime") == "fp32"
     assert choose_precision(description, None, "openvino") == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("checks", "chosen"),
+    [({"bf16": check(pace=1.2), "int8": check(pace=1.5)}, "bf16"), ({"int8": check(pace=1.5)}, "fp32")],
+)
+def test_auto_does_not_choose_int8_where_amx_makes_bf16_faster(
+    processor_with: Processor, monkeypatch: pytest.MonkeyPatch, checks: dict[str, PrecisionCheck], chosen: str
+) -> None:
+    processor_with("bf16", "int8")
+    monkeypatch.setattr(precision, "has_amx", lambda: True)
+    description = describe(precisions=checks, int8_ranges=RANGES)
+    assert choose_precision(description, "auto", "openvino") == chosen
+    assert choose_precision(description, "int8", "openvino") == "int8"
 
 
 @pytest.mark.parametrize(

@@ -32,12 +32,18 @@ def find_convolutions(model: Any) -> dict[str, Any]:  # noqa: ANN401 (a module w
     for layer in model.get_ordered_ops():
         if layer.get_type_name() != "Convolution":  # a depthwise one is a GroupConvolution
             continue
-        weights = layer.input_value(1).get_node()
+        weights = _weights(layer)
         name = weights.get_friendly_name()
         is_first = layer.input_value(1).get_shape()[1] == _COLOURS
         if weights.get_type_name() == "Constant" and _FEATURES in name and not is_first:
             found[name] = layer
     return found
+
+
+def _weights(layer: Any) -> Any:  # noqa: ANN401 (the same)
+    """Return where the weights of a layer come from, which may be stored in fp16 and converted."""
+    source = layer.input_value(1).get_node()
+    return source.input_value(0).get_node() if source.get_type_name() == "Convert" else source
 
 
 def round_convolutions(model: Any, ranges: Ranges) -> None:  # noqa: ANN401 (the same)
@@ -51,7 +57,7 @@ def round_convolutions(model: Any, ranges: Ranges) -> None:  # noqa: ANN401 (the
             continue
         least, greatest = (np.full((1, 1, 1, 1), value, np.float32) for value in ranges[name])
         _round(layer, 0, (least, greatest), _INPUT_STEPS)
-        weights = layer.input_value(1).get_node().data
+        weights = _weights(layer).data
         reach = np.maximum(np.abs(weights).max(axis=(1, 2, 3), keepdims=True), _LEAST).astype(np.float32)
         _round(layer, 1, (-reach, reach), _WEIGHT_STEPS)
     model.validate_nodes_and_infer_types()

@@ -3,8 +3,8 @@
     python benchmarks/accuracy/run_of_bundle.py BUNDLE DATA OUT [KEY=VALUE …]
 
 The weights are taken out of the graph, in which batch norm is folded into the layers before it; the answers
-are the same. Keys change the recipe, such as `second_look=1.2`. What `train` does after the last epoch is done
-again: predictions of `cal`, calibration, and the numbers for rejection.
+are the same. Keys change the recipe, such as `second_look=1.2`. What `train` does after the last epoch is
+done again: predictions of `cal`, calibration, and the numbers for rejection.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""What tables call the seven diagnoses, and what of theirs has no counterpart.
+"""The names of the seven diagnoses in tables, and names that have no counterpart.
 
 A name that stands in no map is not guessed: it stays as it is and becomes a finding. Not here: reading
 tables (`tables`).

@@ -255,7 +255,7 @@ def verify_once(ids: "pd.Series[str]", source: Path, *, error: type[LesionwiseEr
 
 
 def _listed_ids(path: Path) -> dict[str, str]:
-    """Return the ids of HAM10000 of DermaMNIST's images by part and row, where the list of them is there."""
+    """Return the HAM10000 ids of DermaMNIST's images by part and row; none without their list."""
     if not path.is_file():
         return {}
     table = TextTable(path)

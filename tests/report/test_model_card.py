@@ -208,8 +208,8 @@ def test_what_the_sets_are_worth_is_shown_with_what_a_kept_promise_gives(run: Ru
 def test_a_diagnosis_without_a_promise_is_named_with_the_reason(run: RunFolder) -> None:
     check = calibrated(run, 1.0, lesions=62)  # nine of each diagnosis, but eight of vasc
     text = write_model_card(run).read_text(encoding="utf-8")
-    assert "vasc: 8 lesions in `cal`, where a promise needs 9; so no promise, and it is in every set." in text
-    assert text.count("so no promise") == 1
+    assert "vasc: 8 lesions in `cal`, but a promise needs 9. It has no promise and is in every set." in text
+    assert text.count("It has no promise") == 1
     assert f"diagnoses, {check.sizes['mean_promised']:.1f} of them with a promise;" in text
 
 

@@ -32,7 +32,7 @@ _QUALITY: Final = 88  # of the JPEGs in a notebook
 
 
 def describe_answer(answer: "Answer") -> str:
-    """Return an answer in lines: the decision, the set, the malignant share, all seven probabilities."""
+    """Return an answer in lines: the decision, the set, the malignant sum, all seven probabilities."""
     ranked = sorted(answer.probabilities.items(), key=lambda item: -item[1])
     share = f"{_percent(answer.malignant_probability)} malignant or pre-malignant ({', '.join(MALIGNANT)})"
     facts = [_set_in_words(answer), f"{share}.{_melanoma_in_words(answer)}"]

@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def _describe(error: OSError) -> str:
-    """Return what the system refused, where, and for a full disk the way on."""
+    """Return what the system refused, where, and for a full disk how to continue."""
     if error.errno not in {errno.ENOSPC, errno.EDQUOT} or error.filename is None:
         return f"{error.filename or 'writing'}: {error.strerror or error}.{_remedy(error)}"
     disk = Path(error.filename).absolute()

@@ -47,7 +47,7 @@ class CommandGroup(TyperGroup):
     """A group whose help lists commands in the order of their stages, and flags without a type."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 (typer hides these types)
-        """Return the command that was asked for; a name of before is refused with the name of today."""
+        """Return the command that was asked for; a former name is refused with the present one."""
         if ctx.parent is None:
             for old, new in RENAMED.items():
                 name, _, option = old.partition(" ")

@@ -39,7 +39,7 @@ def show(
 
 
 def bundle_record(bundle: "Bundle") -> dict[str, Any]:
-    """Return what `--json` says of a bundle."""
+    """Return what `--json` prints about a bundle."""
     return {
         "path": str(bundle.path),
         "bytes": len(bundle.content),

@@ -68,7 +68,7 @@ def compare(
 
 
 def _verify_named(models: tuple[Path, ...], read: "list[Predictions]") -> None:
-    """Refuse a bundle that made none of the predictions: what it has seen would not be looked for."""
+    """Refuse a bundle that made none of the predictions: its training images would not be looked up."""
     from lesionwise.bundle.load import read_bundle
 
     made_by = {predictions.model.sha256 for predictions in read if predictions.model}

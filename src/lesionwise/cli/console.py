@@ -82,7 +82,7 @@ def describe_left_out(faults: "Sequence[Sequence[str]]") -> list[str]:
 
 
 def left_out_json(faults: "Sequence[Sequence[str]]") -> list[dict[str, str]]:
-    """Return the same as JSON, all of them."""
+    """Return all these files as JSON."""
     return [dict(zip(("image_id", "path", "reason"), fault, strict=True)) for fault in faults]
 
 

@@ -54,7 +54,7 @@ def gallery(
     workers: options.Workers = None,
     engine: options.EngineOption = "local",
 ) -> None:
-    """Make a gallery of a labelled folder, in which lesions that look alike are found."""
+    """Make a gallery of a labelled folder, to find lesions that look alike."""
     folder = options.with_part(folder, part)
     if out.suffix.lower() != _SUFFIX:
         raise LesionwiseError(f"{out}: expected --out to end in {_SUFFIX}, as {out.stem}{_SUFFIX}.")

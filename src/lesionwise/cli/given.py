@@ -117,7 +117,7 @@ def read_metadata(path: Path) -> "pd.DataFrame":
 
 
 def _read_folder(folder: Path) -> "pd.DataFrame":
-    """Return the same of a data folder; `foreign` says why an image has none of the seven diagnoses."""
+    """Return the same table of a data folder; `foreign` says why an image has none of the seven diagnoses."""
     import pandas as pd
 
     from lesionwise.data.dataset import read_dataset

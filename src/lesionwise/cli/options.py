@@ -18,7 +18,7 @@ def verify_data_folder(folder: Path | None) -> Path | None:
 
 
 def _is_part(folder: Path) -> bool:
-    """Return whether a path stands for one part of a challenge: a folder, and how the files begin."""
+    """Return whether a path stands for one part of a challenge: a folder, and how file names in it begin."""
     parent = folder.parent
     if not parent.is_dir() or not any(other.name.startswith(f"{folder.name}_") for other in parent.iterdir()):
         return False
@@ -37,7 +37,7 @@ def with_part(folder: Path, part: str | None) -> Path:
 
 
 def verify_folder(folder: Path | None) -> Path | None:
-    """Return a folder of other things than data, which exists."""
+    """Return a folder that exists and need not hold data."""
     if folder and not folder.is_dir():
         raise LesionwiseError(f"{folder}: expected a folder but found none.{_near(folder)}")
     return folder

@@ -239,7 +239,7 @@ def _verify_record(record: "Record", model: Path | None) -> None:
 
 
 def _note_unused(engine: "Engine", places: list[str]) -> None:
-    """Say what the model takes besides images, where nothing of it was given."""
+    """Say what the model takes besides images, if the user gave none of it."""
     encoding = engine.description.metadata
     if encoding is None:
         return
@@ -294,7 +294,7 @@ def _verify_names(
     metadata: Path | None,
     heatmaps: Path | None,
 ) -> None:
-    """Make sure that a result has a known format, and takes the place of nothing that is read."""
+    """Make sure that each result has a known format and overwrites no input."""
     for name, path in (("--out", out), ("--errors", errors), ("--model", model)):
         if path and path.is_dir():
             raise LesionwiseError(f"{path}: expected {name} to name a file but it is a folder.")

@@ -95,7 +95,7 @@ def report(
 
 
 def _evaluate_first(run: "RunFolder") -> None:
-    """Score the part that choices are made on, where a run was not evaluated yet."""
+    """Score the part that choices are made on, if the run was not evaluated yet."""
     from lesionwise.evaluation.runs.scores import is_evaluated, working_part
 
     part = working_part(run)

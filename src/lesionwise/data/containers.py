@@ -34,7 +34,7 @@ def is_image_name(name: PurePath) -> bool:
 
 
 def reader_of(name: PurePath, read: ReadImage) -> ReadImage:
-    """Return what reads a picture, or what raises for a picture of a kind that is not read."""
+    """Return the function that reads a picture, or one that raises if its kind is not read."""
     suffix = name.suffix.lower()
     return partial(_refuse, suffix) if suffix in UNREAD_SUFFIXES else read
 

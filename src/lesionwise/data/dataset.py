@@ -67,7 +67,7 @@ class Dataset:
         return [self.folder / path for path in self.table["path"].tolist()]
 
     def records(self, rows: ArrayLike, columns: Iterable[str]) -> list[dict[str, Any]]:
-        """Return what some columns of the table say of some images, an entry for each row number."""
+        """Return some columns of the table for some images, an entry for each row number."""
         values = self.table[list(columns)].iloc[np.asarray(rows, np.intp)]
         return [{str(name): value for name, value in row.items()} for row in values.to_dict("records")]
 

@@ -1,4 +1,4 @@
-"""Pictures to learn from what a lesion image is: lesions as another camera shows them, and other pictures.
+"""Pictures that teach what a lesion image is: lesions as another camera shows them, and other pictures.
 
 Here: both, made from lesion images or drawn, at random. Not here: the changes by which robustness is measured
 (`perturbations`), and learning (`evaluation.rejection`).

@@ -73,7 +73,7 @@ class NumberField(_Part):
 
 
 class WordField(_Part):
-    """One of some words, each with a number that is 1 where it stands."""
+    """One of some words; each word has a number, which is 1 if the value is that word."""
 
     name: Literal["sex", "localization"]
     words: Annotated[tuple[Word, ...], Field(min_length=1, max_length=256)]

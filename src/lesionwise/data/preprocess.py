@@ -150,7 +150,7 @@ def find_field_of_view(pixels: Pixels) -> tuple[slice, slice]:
 
 
 def _light_range(black: Floats) -> tuple[int, int]:
-    """Return where the rows start and stop that are left once black ones at either end are cut off."""
+    """Return start and stop of the rows that remain after black rows at either end are cut off."""
     light = np.flatnonzero(black < _END_TO_END)
     return (int(light[0]), int(light[-1]) + 1) if len(light) else (0, len(black))
 

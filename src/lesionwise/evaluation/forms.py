@@ -137,7 +137,7 @@ def _beside(table: pd.DataFrame, name: str, width: int) -> NDArray[np.str_] | No
 def _from_order(
     table: pd.DataFrame, values: Floats, source: str, classes: Sequence[str] | None
 ) -> pd.DataFrame:
-    """Return the table with columns named by diagnosis, from values whose place stands for the class."""
+    """Return the table with columns named by diagnosis, from values in the order of the classes."""
     width = values.shape[1]
     labels, ranks = _beside(table, "label", width), _beside(table, "index", width)
     if labels is not None and None in {code_of(name) for name in np.unique(labels)}:

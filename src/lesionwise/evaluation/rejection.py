@@ -40,7 +40,7 @@ _LEAST_SCALE: Final = 1e-6
 
 @dataclass(frozen=True)
 class Accepted:
-    """How many images of a diagnosis are taken for lesion images.
+    """How many images of a diagnosis are accepted as lesion images.
 
     Attributes:
         part: Part of them that passes a cut-off that was set without them.
@@ -52,7 +52,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Rejection:
-    """When a picture is taken for no lesion image: a weighted sum of its embedding reaches the cut-off.
+    """When a picture is rejected: a weighted sum of its embedding reaches the cut-off.
 
     Attributes:
         middle: Taken off the embedding first, so that the sum loses few digits, shape (K,).
@@ -194,13 +194,13 @@ def has_numbers(run: RunFolder) -> bool:
 
 
 def run_rejection(run: RunFolder) -> Rejection | None:
-    """Return what a run rejects, or an ensemble; None where its folder lacks what that is learnt from."""
+    """Return the rejection of a run or an ensemble; None if its folder lacks the numbers to learn it from."""
     members = made_of(run)
     return fit_members(members) if all(map(has_numbers, members)) else None
 
 
 def fit_members(runs: Sequence[RunFolder]) -> Rejection:
-    """Return what some runs reject together: by their embeddings side by side."""
+    """Return the joint rejection of some runs, learnt from their concatenated embeddings."""
     try:
         train, changed, foreign, cal, cal_changed = (
             np.concatenate([np.load(run.embeddings(kind), allow_pickle=False) for run in runs], axis=1)

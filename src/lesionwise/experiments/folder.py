@@ -45,7 +45,7 @@ class HeldOut:
 
     @contextmanager
     def alone(self) -> Iterator[RunFolder]:
-        """Keep everybody else from doing it at the same time.
+        """Keep other processes from doing the run at the same time.
 
         A machine that counts as lost may still be at work when another takes over.
         """

@@ -71,7 +71,7 @@ def is_data_of(run: RunFolder, dataset: Dataset) -> bool:
 
 
 def about_part(run: RunFolder, part: str, *, progress: Progress = SILENT) -> tuple[pd.DataFrame | None, str]:
-    """Return what is known about the predicted images of a part, or else None and why not."""
+    """Return what is known about the predicted images of a part, or None and the reason."""
     ids = read_predictions(run.predictions(part)).image_id.tolist()
     images = run_images(run, ids)
     if images.dataset is not None:

@@ -48,7 +48,7 @@ def perturbed_part(run: RunFolder, part: str, *, execution: Execution = Executio
 
 
 def verify_changeable(run: RunFolder) -> None:
-    """Make sure that a run can be asked about changed photographs: it is one network, or made of such."""
+    """Make sure that a run answers for changed photographs: it is one network, or an ensemble."""
     for member in ensemble_members(run):
         verify_changeable(member)
     if run.kind == "cross-validation":

@@ -1,4 +1,4 @@
-"""From a data folder to what is known of it: what `lesionwise data explore` looks at, in order."""
+"""From a data folder to its description: the work of `lesionwise data explore`."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

@@ -139,7 +139,7 @@ def _origin(run: RunFolder) -> list[RunFolder]:
 
 
 def _folds_facts(run: RunFolder, folds: RunFolder) -> dict[str, Any]:
-    """Return what a cross-validation says of a run's recipe, and the settings in which it differs."""
+    """Return what a cross-validation shows about a run's recipe, and the settings in which it differs."""
     own, theirs = ([load_recipe(each.config).published() for each in made_of(of)] for of in (run, folds))
     ours, others = (", ".join(recipe["model"] for recipe in recipes) for recipes in (own, theirs))
     if ours != others:

@@ -58,7 +58,7 @@ def confidence_drawings(found: EvaluatedRun, reliability: pd.DataFrame) -> dict[
 
 
 def calibration_facts(check: CalibrationCheck | None, calibration: Calibration) -> dict[str, Any]:
-    """Return a calibration and what to say of it."""
+    """Return a calibration and the statements about it."""
     sets = calibration.prediction_sets
     shares, coverage = (check.shares, check.coverage) if check else ([], [])
     return {

@@ -1,1 +1,1 @@
-"""What is wrong, odd or tempting in a data folder, before anything is trained on it."""
+"""Errors, oddities and shortcuts in a data folder, before anything is trained on it."""

@@ -89,7 +89,7 @@ class Audit:
 
 
 def audit_folder(folder: Path, *, joined: Iterable[Pair] = (), execution: Execution = Execution()) -> Audit:
-    """Look for everything that is wrong, odd or tempting in a data folder.
+    """Look for errors, oddities and shortcuts in a data folder.
 
     Faults of the table do not stop it: what is left without the faulty rows is looked at.
 

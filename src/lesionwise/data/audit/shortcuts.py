@@ -86,7 +86,7 @@ def find_shortcuts(table: pd.DataFrame, measures: dict[str, Floats] | None = Non
 
 
 def shortcut_findings(shortcuts: list[Shortcut]) -> list[Finding]:
-    """Return one finding that names what is tempting, the most tempting first."""
+    """Return one finding that names the shortcuts, the strongest first."""
     tempting = sorted((cut for cut in shortcuts if cut.tempting), key=lambda cut: -cut.balanced_accuracy)
     if not tempting:
         return []
@@ -117,7 +117,7 @@ def imbalance_findings(dx: pd.Series) -> list[Finding]:
 
 
 def _binned(column: pd.Series) -> pd.Series:
-    """Return words; ages in steps of five years, a missing one being a word too."""
+    """Return values as words: ages in steps of five years; a missing value is a word too."""
     if column.name == "age":
         years = pd.to_numeric(column, errors="coerce")
         return (years // 5 * 5).map(lambda year: "unknown" if np.isnan(year) else f"{year:.0f}")

@@ -69,7 +69,7 @@ def unpack_images(
 
 
 def list_images(content: ZipFile, name: str) -> dict[str, ZipInfo]:
-    """Return the image members of an archive by file name, after holding all of it against the limits."""
+    """Return the image members of an archive by file name, after checking all of it against the limits."""
     members = content.infolist()
     if len(members) > MAX_MEMBERS:
         raise DownloadError(f"{name}: expected at most {MAX_MEMBERS:,} members but found {len(members):,}.")

@@ -182,7 +182,7 @@ def listing_of(
 
 
 def _tables(folder: Path) -> Iterator[Path]:
-    """Yield the tables that a folder and its subfolders hold, but for those of lesions and of pixels."""
+    """Yield the tables that a folder and its subfolders hold, except those of lesions and of pixels."""
     inside = sorted(path for path in folder.glob("*") if path.is_dir() and not path.name.startswith("."))
     for place in (folder, *inside):
         with suppress(FileNotFoundError):  # it vanished after it was listed, or stands for one part

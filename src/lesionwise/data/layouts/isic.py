@@ -35,7 +35,7 @@ _ADVICE: Final = (
 
 
 def challenge_parts(files: Iterable[Path]) -> dict[str, list[Path]]:
-    """Return the tables of true diagnoses among some files, by the part of a challenge that they are of."""
+    """Return the tables of true diagnoses among some files, by their part of a challenge."""
     parts: dict[str, list[Path]] = {}
     for path in files:
         name, truth, _ = path.name.partition(_TRUTH)
@@ -125,7 +125,7 @@ def _images(files: Iterable[Path], root: Path, part: str, *, alone: bool) -> dic
 
 
 def _beside(files: Iterable[Path], root: Path, part: str, end: str) -> pd.DataFrame | None:
-    """Return the table of a part whose name has this end; else the only such table of no other part."""
+    """Return the table of a part whose name ends so; else the only such table that no other part has."""
     ends = [path for path in files if path.suffix.lower() in SUFFIXES and path.stem.endswith(end)]
     own = [path for path in ends if path.stem == f"{part}{end}"]
     others = challenge_parts(files)
@@ -140,7 +140,7 @@ def _beside(files: Iterable[Path], root: Path, part: str, end: str) -> pd.DataFr
 
 
 def _with_columns(table: pd.DataFrame, facts: pd.DataFrame, key: str) -> pd.DataFrame:
-    """Return a table with the columns of another that it lacks, joined by a key that the other has once."""
+    """Return a table with the columns of another that it lacks, joined by a key that is unique there."""
     own = facts.set_index(key)
     further = own.columns.difference(table.columns)
     return table.assign(**{name: table[key].map(own[name]) for name in further})

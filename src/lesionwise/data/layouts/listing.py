@@ -110,7 +110,7 @@ def find_images(
 
 
 def note_unread(folder: Path) -> tuple[str, ...]:
-    """Return a sentence that counts the pictures of a folder that are of unread kinds, if there are any."""
+    """Return a sentence that counts the pictures of a folder in formats that are not read; none if none."""
     kinds = Counter(
         path.suffix.lower() for path in walk_files(folder) if path.suffix.lower() in UNREAD_SUFFIXES
     )

@@ -1,4 +1,4 @@
-"""What lies between skin and lens and tells nothing of the diagnosis: hairs, gel, a ruler.
+"""What lies between skin and lens and says nothing about the diagnosis: hairs, gel, a ruler.
 
 Every function takes the picture, RGB (H, W, 3) in [0, 1], and changes it in place.
 """

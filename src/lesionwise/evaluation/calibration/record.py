@@ -59,7 +59,7 @@ class _Scaling(_Record):
 
 
 class TemperatureScaling(_Scaling):
-    """One number divides all logits: surer below 1, more modest above; the likeliest stays the likeliest.
+    """One number that divides all logits: answers are more certain below 1 and less certain above it.
 
     References:
         Guo et al. (2017), https://arxiv.org/abs/1706.04599

@@ -30,7 +30,7 @@ _TINY: Final = 1e-12  # keeps the logarithm finite
 
 
 def claim_ensemble_folder(path: Path, runs: Sequence[RunFolder] = ()) -> RunFolder:
-    """Return the folder of a new ensemble, or of one that was stopped before all of it was there.
+    """Return the folder of a new ensemble, or of one that was stopped before it was complete.
 
     Args:
         runs: The members. An ensemble of the same that was not scored yet is made again.

@@ -67,7 +67,7 @@ def _order(classes: Sequence[str] | None) -> list[str]:
 
 
 def _verify_same_rows(arguments: dict[str, ArrayLike]) -> None:
-    """Refuse tables whose rows are named, and named differently: which belong together is then not known."""
+    """Refuse tables whose rows have different names: nobody knows which of them belong together."""
     named = {
         name: value.index for name, value in arguments.items() if isinstance(value, pd.Series | pd.DataFrame)
     }
@@ -81,7 +81,7 @@ def _verify_same_rows(arguments: dict[str, ArrayLike]) -> None:
 
 
 def _columns(y_prob: ArrayLike, order: list[str], *, ordered: bool) -> Floats:
-    """Return probabilities in this order; the names of a DataFrame decide, wherever they stand."""
+    """Return probabilities in this order; columns of a DataFrame are found by their names."""
     if not isinstance(y_prob, pd.DataFrame):
         return np.asarray(y_prob, float)
     names = list(y_prob.columns)

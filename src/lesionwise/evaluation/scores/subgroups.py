@@ -1,4 +1,4 @@
-"""Scores of subgroups: does the model serve women and men, young and old, face and back alike.
+"""Scores of subgroups: does the model serve women and men, young and old, face and back equally well?
 
 Not here: joining the table (`tables`) and which gaps are larger than chance (`gaps`).
 
@@ -72,7 +72,7 @@ _MEL: Final = INDEX["mel"]
 
 
 def malignant_auc_score(y_true: Truth, y_prob: Probs, weights: Weights | None = None) -> Floats:
-    """Return the area under the ROC curve of (pre-)malignant against benign; NaN where all are alike."""
+    """Return the area under the ROC curve of (pre-)malignant against benign; NaN if either is missing."""
     positive = np.isin(np.asarray(y_true), _MALIGNANT)
     return binary_auc_score(positive, np.asarray(y_prob, float)[:, _MALIGNANT].sum(axis=1), weights)
 

@@ -122,7 +122,7 @@ def test_a_number_follows_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def changed(place: str) -> object:
         value = real(place)
-        if place != "runs/best-averaged-lesion/scores.json":
+        if place != "runs/best-twice-lesion/scores.json":
             return value
         accuracy = value["parts"]["test"]["overall"]["accuracy"] | {"value": 0.5}
         overall = value["parts"]["test"]["overall"] | {"accuracy": accuracy}

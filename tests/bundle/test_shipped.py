@@ -84,7 +84,7 @@ def test_the_card_of_the_default_quotes_its_scores(engine: Engine) -> None:
 
 
 def test_it_answers_the_real_images_as_its_run_did(engine: Engine, ham10000: Path) -> None:
-    written = ROOT / "benchmarks" / "runs" / "best-averaged-lesion" / "predictions-cal.csv"
+    written = ROOT / "benchmarks" / "runs" / "best-twice-lesion" / "predictions-cal.csv"
     if not written.is_file():
         pytest.skip("the predictions of the run are not in this checkout")
     predictions = pd.read_csv(written).sample(300, random_state=0)

@@ -312,13 +312,13 @@ def test_mirror_images_that_the_model_averages_itself_are_not_computed_again(
 ) -> None:
     Image.fromarray(images(1, (24, 32))[0]).save(tmp_path / "a.png")
     seen: list[Pixels] = []
-    run = Engine.run
+    look = Engine.look
 
     def noted(self: Engine, pixels: Pixels, metadata: NDArray[np.float32] | None = None) -> Arrays:
         seen.append(pixels)
-        return run(self, pixels, metadata)
+        return look(self, pixels, metadata)
 
-    monkeypatch.setattr(Engine, "run", noted)
+    monkeypatch.setattr(Engine, "look", noted)
     predicted(averaging(engine, 2), tmp_path, tmp_path / "p.csv", tta=True)
     assert len(seen) == 2
     np.testing.assert_array_equal(seen[1], seen[0][:, ::-1, ::-1])

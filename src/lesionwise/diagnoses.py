@@ -28,7 +28,7 @@ ISIC_CHALLENGE: Final[LabelMap] = {
     "BKL": "bkl",
     "DF": "df",
     "VASC": "vasc",
-    "SCC": None,  # 2019: invasive as well as in situ, not told apart
+    "SCC": None,  # 2019: invasive as well as in situ, not distinguished
     "UNK": None,  # 2019: none of the others
 }
 
@@ -64,7 +64,7 @@ DERM7PT: Final[LabelMap] = {
     "melanoma (0.76 to 1.5 mm)": "mel",
     "melanoma (more than 1.5 mm)": "mel",
     "melanoma metastasis": None,  # no primary tumour
-    "lentigo": None,  # whether solar (bkl) or simple is not said
+    "lentigo": None,  # whether solar (bkl) or simple is not stated
     "melanosis": None,
     "miscellaneous": None,
 }
@@ -104,7 +104,7 @@ ISIC_ARCHIVE: Final[LabelMap] = {
     "actinic keratosis": "akiec",
     "squamous cell carcinoma": None,
     "squamous cell carcinoma, invasive": None,
-    "squamous cell carcinoma, nos": None,  # invasive as well as in situ, not told apart
+    "squamous cell carcinoma, nos": None,  # invasive as well as in situ, not distinguished
     "keratoacanthoma": None,
     "nevus": "nv",
     "pigmented benign keratosis": "bkl",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lesionwise.evaluation.scores.bootstrap import fraction_estimate
-from lesionwise.evaluation.stability import Answers, Stability, describe_stability, measure_stability
+from lesionwise.evaluation.stability import Decided, Stability, describe_stability, measure_stability
 
 N = 60
 TRUTH = np.arange(N) % 7
@@ -10,11 +10,11 @@ GROUPS = np.array([f"L{number // 2}" for number in range(N)])
 TRUTH = TRUTH[np.arange(N) // 2 * 2]  # both photographs of a lesion have one diagnosis
 
 
-def said(top: np.ndarray, melanoma: np.ndarray | None) -> Answers:
-    return Answers(top, np.full(N, "answer"), melanoma)
+def said(top: np.ndarray, melanoma: np.ndarray | None) -> Decided:
+    return Decided(top, np.full(N, "answer"), melanoma)
 
 
-def changed() -> tuple[Answers, Answers]:
+def changed() -> tuple[Decided, Decided]:
     top, flag = np.array(["nv"] * N), np.zeros(N, bool)
     other, flagged = top.copy(), flag.copy()
     other[:6], flagged[3:6] = "mel", True

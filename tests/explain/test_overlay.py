@@ -61,7 +61,7 @@ def test_missed_melanomas_and_sure_answers_are_shown() -> None:
         {
             "image_id": list("abcdef"),
             "true": ["mel", "mel", "nv", "nv", "nv", "mel"],
-            "said": ["nv", "mel", "nv", "nv", "nv", "bkl"],
+            "predicted": ["nv", "mel", "nv", "nv", "nv", "bkl"],
             "confidence": [0.6, 0.7, 0.5, 0.9, 0.8, 0.99],
         }
     )

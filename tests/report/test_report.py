@@ -323,7 +323,7 @@ def test_the_gallery_has_missed_melanomas_first_and_the_surest_at_the_top() -> N
     ids = np.array(list("abcdef"))
     table = misclassified_table(Predictions(ids, y_prob, y_true))
     assert table["image_id"].tolist() == ["b", "a", "d", "f", "e"]  # c is right
-    assert table.iloc[0].to_dict() == {"image_id": "b", "true": "mel", "said": "nv", "confidence": 0.9,
+    assert table.iloc[0].to_dict() == {"image_id": "b", "true": "mel", "predicted": "nv", "confidence": 0.9,
                                        "true_probability": pytest.approx(0.1 / 6)}  # fmt: skip
     with pytest.raises(ValueError, match="y_true"):
         misclassified_table(Predictions(ids, y_prob))

@@ -27,8 +27,8 @@ STABILITY: Final = "stability"
 
 
 @dataclass(frozen=True)
-class Answers:
-    """The answers of a model for some images.
+class Decided:
+    """What a model decides on some images.
 
     Attributes:
         top: The likeliest diagnosis of each, shape (N,).
@@ -69,7 +69,7 @@ class Stability(JsonRecord):
 
 
 def measure_stability(
-    answers: Iterable[tuple[str, Answers, Answers]],
+    answers: Iterable[tuple[str, Decided, Decided]],
     y_true: Truth,
     groups: Lesions,
     *,

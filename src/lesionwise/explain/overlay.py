@@ -51,9 +51,9 @@ def surest_mistakes(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the rows of wrong answers, the surest first: those that miss melanomas, and all others.
 
     Args:
-        table: Columns `image_id`, `true`, `said` and `confidence`.
+        table: Columns `image_id`, `true`, `predicted` and `confidence`.
     """
-    wrong = table[table["true"] != table["said"]]
+    wrong = table[table["true"] != table["predicted"]]
     wrong = wrong.sort_values(["confidence", "image_id"], ascending=[False, True])
     missed = wrong["true"] == "mel"
     return {"melanomas": wrong[missed], "others": wrong[~missed]}
@@ -65,7 +65,7 @@ def worth_showing(table: pd.DataFrame) -> list[str]:
     First come the surest correct answers of each diagnosis, then the surest mistakes, missed melanomas first,
     as in the report's gallery. `table`: as for `surest_mistakes`.
     """
-    right = table[table["true"] == table["said"]]
+    right = table[table["true"] == table["predicted"]]
     right = right.sort_values(["confidence", "image_id"], ascending=[False, True])
     chosen = [
         name for code in CODES for name in right.loc[right["true"] == code, "image_id"].head(RIGHT_EACH)

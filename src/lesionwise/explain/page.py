@@ -32,7 +32,7 @@ def write_page(
     """Write the page of a part, and return its path.
 
     Args:
-        shown: Rows of the images to show, columns `image_id`, `true`, `said`, `confidence`, `share`, `area`.
+        shown: Rows of the images to show: `image_id`, `true`, `predicted`, `confidence`, `share`, `area`.
     """
     folder = run.overlays / part
     pictures = {

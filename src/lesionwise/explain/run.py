@@ -103,7 +103,7 @@ def _table(explained: Explained, data: TrainingData) -> pd.DataFrame:
         {
             "image_id": data.image_id[explained.rows],
             "true": codes[data.y[explained.rows]],
-            "said": codes[explained.classes.numpy()],
+            "predicted": codes[explained.classes.numpy()],
             "confidence": explained.confidence,
             "area": np.nan,
             "share": np.nan,

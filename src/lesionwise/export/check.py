@@ -28,7 +28,7 @@ _IMAGES: Final = 16
 
 
 @dataclass(frozen=True)
-class RunImages:
+class PartImages:
     """The predicted images of a part of a run, as far as they are files.
 
     Attributes:
@@ -66,7 +66,7 @@ def data_folder(run: RunFolder) -> Path:
     return Path(read_json(run.data)["folder"])
 
 
-def read_run_images(engine: Engine, run: RunFolder, member: RunFolder, part: str) -> RunImages:
+def read_run_images(engine: Engine, run: RunFolder, member: RunFolder, part: str) -> PartImages:
     """Return the images of a part of a run. `member`: a run that knows the data folder."""
     dataset = read_dataset(data_folder(member))
     place = {name: row for row, name in enumerate(dataset.table["image_id"])}
@@ -74,7 +74,7 @@ def read_run_images(engine: Engine, run: RunFolder, member: RunFolder, part: str
     predictions = predictions.take(np.array([name in place for name in predictions.image_id]))  # no copies
     rows, paths = [place[name] for name in predictions.image_id], dataset.paths
     known = engine.encode(engine.known(dataset, rows) or [])
-    return RunImages(engine, [paths[row] for row in rows], known, predictions)
+    return PartImages(engine, [paths[row] for row in rows], known, predictions)
 
 
 def verify_as_predicted(engine: Engine, run: RunFolder, runs: Sequence[RunFolder]) -> int:

@@ -30,7 +30,7 @@ _OWN_LAYER: Final = (
 )
 _RENAMED: Final = {("LeakyReLU", "alpha"): "negative_slope"}
 
-Arrays = Mapping[str, list[np.ndarray[Any, Any]]]
+LayerArrays = Mapping[str, list[np.ndarray[Any, Any]]]
 """The arrays of each layer with weights, by the name of the layer, in the order of the file."""
 
 
@@ -43,7 +43,7 @@ def build_model(keras: Any, config: Any) -> Any:  # noqa: ANN401 (a module and a
     return _Builder(keras).build(config)
 
 
-def fill(model: Any, arrays: Arrays) -> None:  # noqa: ANN401
+def fill(model: Any, arrays: LayerArrays) -> None:  # noqa: ANN401
     """Give a network the arrays of its file.
 
     Raises:

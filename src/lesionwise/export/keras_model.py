@@ -19,7 +19,7 @@ from lesionwise.arrays import Float32s
 from lesionwise.bundle.load import MAX_BYTES
 from lesionwise.errors import BundleError, import_extra
 from lesionwise.export.file_kind import file_kind
-from lesionwise.export.keras2 import Arrays, build_model, fill
+from lesionwise.export.keras2 import LayerArrays, build_model, fill
 from lesionwise.export.onnx_model import (
     TOLERANCE,
     ForeignModel,
@@ -101,7 +101,7 @@ def _rebuilt(keras: Any, path: Path, suffix: str, config: Any) -> Any:  # noqa: 
     return model
 
 
-def _arrays_by_name(group: Any) -> Arrays:  # noqa: ANN401
+def _arrays_by_name(group: Any) -> LayerArrays:  # noqa: ANN401
     """Return the arrays of a `.h5` file by the name of their layer."""
     found: dict[str, list[Any]] = {}
     for outer in map(as_text, group.attrs["layer_names"]):
@@ -121,7 +121,7 @@ def arrays_of(group: Any) -> dict[str, list[np.ndarray[Any, Any]]]:  # noqa: ANN
     return found
 
 
-def _arrays_by_place(group: Any, config: Any) -> Arrays:  # noqa: ANN401
+def _arrays_by_place(group: Any, config: Any) -> LayerArrays:  # noqa: ANN401
     """Return the arrays of a `.keras` file by the name of their layer.
 
     The file has a place for each layer, with the name of its class and a number.

@@ -33,8 +33,7 @@ from lesionwise.wording import counted, listed
 RECIPES: Final = ("seed-cnn", "seed-cnn-256", "seed-mlp", "seed-vgg16")
 """Recipes whose networks are those of Keras notebooks, layer by layer."""
 
-Arrays = list[NDArray[Any]]
-Layer = tuple[str, Arrays]
+Layer = tuple[str, list[NDArray[Any]]]
 Layers = list[Layer]
 
 _WITH_WEIGHTS: Final = (nn.Conv2d, nn.Linear)

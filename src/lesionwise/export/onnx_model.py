@@ -27,7 +27,7 @@ from lesionwise.labels import CODES
 from lesionwise.wording import counted
 
 Layout = Literal["nhwc", "nchw"]
-Answer = Callable[[Float32s], Float32s]
+AnswerFunction = Callable[[Float32s], Float32s]
 """Function from an image as the model takes it, (1, H, W, 3) or (1, 3, H, W), to its answers (1, C)."""
 
 TOLERANCE: Final = 1e-4
@@ -54,7 +54,7 @@ class ForeignModel:
     """
 
     model: Any
-    answers: tuple[tuple[Answer, float], ...]
+    answers: tuple[tuple[AnswerFunction, float], ...]
     scalers: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
 
@@ -183,7 +183,7 @@ def is_image_size(size: tuple[int, int]) -> bool:
     return min(size) >= LEAST_SIDE and max(size) <= GREATEST_SIDE
 
 
-def answer_of(model: Any, port: ImagePort) -> Answer:  # noqa: ANN401
+def answer_of(model: Any, port: ImagePort) -> AnswerFunction:  # noqa: ANN401
     """Return the function that runs a model as it is, on ONNX Runtime or on the reference of ONNX.
 
     Args:

@@ -33,7 +33,7 @@ from lesionwise.bundle.precision import (
 from lesionwise.bundle.runtimes import Arrays, import_openvino
 from lesionwise.errors import BundleError, RunError
 from lesionwise.evaluation.scores.decision import balanced_accuracy_score
-from lesionwise.export.check import RunImages, data_folder, read_run_images
+from lesionwise.export.check import PartImages, data_folder, read_run_images
 from lesionwise.export.claims import scores_of
 from lesionwise.export.graph import without_traces
 from lesionwise.run_folder import RunFolder
@@ -157,7 +157,7 @@ def with_formats(
 
 
 def _faster_formats(
-    full: Engine, graph: bytes, cal: RunImages
+    full: Engine, graph: bytes, cal: PartImages
 ) -> tuple[dict[str, tuple[float, float]], dict[Precision, PrecisionCheck]]:
     """Return the ranges of int8, and what each faster format changes."""
     ranges = measure_ranges(graph, cal)
@@ -182,7 +182,7 @@ def _scored_again(engine: Engine, run: RunFolder, member: RunFolder) -> PartScor
     return scores_of(replace(val.predictions, y_prob=prob, logits=logits), str(run.predictions("val")))
 
 
-def measure_ranges(graph: bytes, images: RunImages) -> dict[str, tuple[float, float]]:
+def measure_ranges(graph: bytes, images: PartImages) -> dict[str, tuple[float, float]]:
     """Return the least and greatest input of each convolution, by the name of its weights."""
     openvino = import_openvino()
     core = openvino.Core()
@@ -277,7 +277,7 @@ def _changed(before: Answers, after: Answers) -> Booleans:
     return np.asarray(changed)
 
 
-def _answers(engines: Sequence[Engine], images: RunImages) -> list[Timed]:
+def _answers(engines: Sequence[Engine], images: PartImages) -> list[Timed]:
     """Return the answers of several engines, which take turns with each batch.
 
     Processor time counts, which other work on the machine hardly changes.

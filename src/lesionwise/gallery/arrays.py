@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from lesionwise.errors import DataError
 from lesionwise.files import atomic_path
 
-Arrays = Mapping[str, NDArray[Any]]
 _KINDS: Final[dict[str, np.dtype[Any]]] = {
     "F32": np.dtype("<f4"),
     "I64": np.dtype("<i8"),
@@ -32,7 +31,7 @@ _MAX_HEADER_BYTES: Final = 100 << 20  # as other readers of the format have it
 _METADATA: Final = "__metadata__"
 
 
-def write_arrays(path: Path, arrays: Arrays, record: Mapping[str, str]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], record: Mapping[str, str]) -> None:
     """Write arrays and a record of texts, whole or not at all.
 
     Args:

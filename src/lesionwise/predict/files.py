@@ -38,8 +38,8 @@ from lesionwise.predict.writing import (
     table_rows,
 )
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 OnDone = Callable[[int], None]
 OnAnswers = Callable[[list[Picture], Pixels, Answers], None]
 _AHEAD = 2  # batches that wait between two stages, so that neither stage is idle
@@ -308,17 +308,17 @@ def answer(
     return batch, engine.answers([run(engine, batch.pixels, known)])
 
 
-def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+def _batches(items: Iterable[Given]) -> Iterator[list[Given]]:
     waiting = iter(items)
     while batch := list(islice(waiting, BATCH)):
         yield batch
 
 
 def map_ahead(
-    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
-) -> Iterator[Result]:
+    pool: Executor, function: Callable[[Given], Made], items: Iterable[Given], ahead: int
+) -> Iterator[Made]:
     """Yield the results in order while up to `ahead` further ones are being worked on."""
-    pending: deque[Future[Result]] = deque()
+    pending: deque[Future[Made]] = deque()
     try:
         for item in items:
             pending.append(pool.submit(function, item))

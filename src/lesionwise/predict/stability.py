@@ -23,7 +23,7 @@ from lesionwise.bundle.precision import computable_precisions
 from lesionwise.data.dataset import Dataset
 from lesionwise.data.images import open_image
 from lesionwise.data.perturbations import HARMLESS, SAVED, change
-from lesionwise.evaluation.stability import Answers, Stability, measure_stability
+from lesionwise.evaluation.stability import Decided, Stability, measure_stability
 from lesionwise.execution import usable_cores
 from lesionwise.predict.files import map_ahead
 from lesionwise.progress import SILENT, Progress
@@ -79,12 +79,12 @@ def stability_of(
             answers.append(found)
             progress.on_work("changing pictures", len(answers), len(rows))
     prob, foreign = np.stack([one[0] for one in answers]), np.stack([one[1] for one in answers])
-    said = {}
+    decided = {}
     for way, name in enumerate([*_WAYS, *([BF16] if len(formats) > 1 else [])]):
         decisions = decide(engine.description, prob[:, way], foreign[:, way])
-        said[name] = Answers(decisions.top, decisions.decision, decisions.above_melanoma_threshold)
+        decided[name] = Decided(decisions.top, decisions.decision, decisions.above_melanoma_threshold)
     with_png = any(is_jpeg for _, _, is_jpeg in answers)
-    return measure_stability(_pairs(said, with_png=with_png), dataset.y[rows], groups)
+    return measure_stability(_pairs(decided, with_png=with_png), dataset.y[rows], groups)
 
 
 def _pictures(engine: Engine, dataset: Dataset, rows: Integers) -> Iterator[_Source]:
@@ -123,11 +123,11 @@ def _read(engine: Engine, picture: _Source) -> tuple[Pixels, bool]:
     return np.stack([as_file, engine.read(pixels), *changed]), is_jpeg
 
 
-def _pairs(said: dict[str, Answers], *, with_png: bool) -> Iterator[tuple[str, Answers, Answers]]:
+def _pairs(decided: dict[str, Decided], *, with_png: bool) -> Iterator[tuple[str, Decided, Decided]]:
     """Yield each change with the answers before and after it."""
     for name in HARMLESS:
-        yield name, said[_FILE if name in SAVED else _PIXELS], said[name]
+        yield name, decided[_FILE if name in SAVED else _PIXELS], decided[name]
     if with_png:
-        yield AS_PNG, said[_FILE], said[_PIXELS]
-    if BF16 in said:
-        yield BF16, said[_FILE], said[BF16]
+        yield AS_PNG, decided[_FILE], decided[_PIXELS]
+    if BF16 in decided:
+        yield BF16, decided[_FILE], decided[BF16]

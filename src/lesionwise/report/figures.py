@@ -56,7 +56,7 @@ def plot_confusion(table: pd.DataFrame) -> Figure:
         shade_cells(axes, shares, [[f"{value:.{0 if counts else 2}f}" for value in row] for row in values])
         axes.set_xticks(range(len(CODES)), table.columns)
         axes.set_yticks(range(len(CODES)), table.index)
-        axes.set(xlabel="the model said", ylabel="truth", aspect="equal")
+        axes.set(xlabel="answer of the model", ylabel="truth", aspect="equal")
     return figure
 
 

@@ -176,18 +176,18 @@ def misclassified_table(predictions: Predictions) -> pd.DataFrame:
     """Return every wrong image, missed melanomas first, the surest mistake at the top of each kind.
 
     Returns:
-        Columns `image_id`, `true`, `said`, `confidence` (of what was said) and `true_probability`.
+        Columns `image_id`, `true`, `predicted`, `confidence` (of the prediction) and `true_probability`.
     """
     if predictions.y_true is None:
         raise ValueError("Expected predictions with y_true but it is missing.")
-    said, codes = predictions.y_prob.argmax(axis=1), np.asarray(CODES)
+    predicted, codes = predictions.y_prob.argmax(axis=1), np.asarray(CODES)
     table = pd.DataFrame(
         {
             "image_id": predictions.image_id,
             "true": codes[predictions.y_true],
-            "said": codes[said],
+            "predicted": codes[predicted],
             "confidence": predictions.y_prob.max(axis=1),
-            "true_probability": predictions.y_prob[np.arange(len(said)), predictions.y_true],
+            "true_probability": predictions.y_prob[np.arange(len(predicted)), predictions.y_true],
         }
     )
     return pd.concat(surest_mistakes(table).values(), ignore_index=True)

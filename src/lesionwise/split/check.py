@@ -208,33 +208,33 @@ def _score(
     table: pd.DataFrame,
     group: Mapping[str, str],
 ) -> dict[str, Evaluation]:
-    said = predicted(predictions, tested, "the test list")
-    y_true = _truth(said, tested, table)
+    answers = predicted(predictions, tested, "the test list")
+    y_true = _truth(answers, tested, table)
     groups = np.array([group[image] for image in tested])
     hit = np.array([image in tainted for image in tested])
     parts = {"all": np.ones(len(hit), dtype=bool), "clean": ~hit, "tainted": hit}
     return {
-        part: evaluate(y_true[mask], said.y_prob[mask], groups[mask])
+        part: evaluate(y_true[mask], answers.y_prob[mask], groups[mask])
         for part, mask in parts.items()
         if mask.any()
     }
 
 
-def _truth(said: Predictions, tested: list[str], table: pd.DataFrame) -> Integers:
+def _truth(answers: Predictions, tested: list[str], table: pd.DataFrame) -> Integers:
     """Return the true classes: the table's, which the predictions may not contradict."""
     if "dx" not in table:
-        if said.y_true is None:
+        if answers.y_true is None:
             raise DataError(
                 "Neither the table nor the predictions hold the true diagnoses. Add dx or y_true."
             )
-        return said.y_true
+        return answers.y_true
     truth = np.asarray(table.set_index("image_id")["dx"].reindex(tested).map(INDEX), np.int64)
-    if said.y_true is not None:
-        wrong = np.flatnonzero(said.y_true != truth)
+    if answers.y_true is not None:
+        wrong = np.flatnonzero(answers.y_true != truth)
         if len(wrong):
             first = wrong[0]
             raise DataError(
-                f"The predictions call {tested[first]} {CODES[said.y_true[first]]} but the table says "
+                f"The predictions call {tested[first]} {CODES[answers.y_true[first]]} but the table says "
                 f"{CODES[truth[first]]}; {counted(len(wrong), 'image')} in all. Check the order of the "
                 "columns."
             )

@@ -269,13 +269,14 @@ def test_notes_of_the_makers_are_taken_over_as_they_are(
     run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "lesionwise.report.html.write_report", lambda run, **_: run.report
+        "lesionwise.report.html.write_report", lambda found, **_: found.folder.report
     )  # has facts of no data
     evaluate_part(run, "val")
     plain = write_model_card(run).read_text(encoding="utf-8")
     assert "Notes of its makers" not in plain
     notes = "### What it costs\n\n{{ 26 }} minutes & <b>two</b> cores.\n\n- One seed.\n"
     (tmp_path / "notes.md").write_text(notes, encoding="utf-8")
+    monkeypatch.setattr("lesionwise.report.model_card.load_evaluated", None)  # the run is loaded once
     done = CliRunner().invoke(app, ["report", "--card", str(run.path), "--notes", str(tmp_path / "notes.md")])
     assert done.exit_code == 0, done.output
     text = run.model_card.read_text(encoding="utf-8")

@@ -76,6 +76,7 @@ def report(
         folder = open_run_folder(run, *kinds)
     judged = open_run_folder(folds, "cross-validation", "ensemble") if folds else None
     text = read_text(notes) if notes else ""
+    from lesionwise.evaluation.runs.evaluated import load_evaluated
     from lesionwise.report.html import write_report
 
     if card and not licence:
@@ -84,12 +85,13 @@ def report(
         )
     with sole_writer(run), Display() as display:
         _evaluate_first(folder)
-        path = write_report(folder, progress=display)
+        found = load_evaluated(folder)  # once for both
+        path = write_report(found, progress=display)
         lines, value = [f"Report: {path}"], {"report": str(path)}
         if card:
             from lesionwise.report.model_card import write_model_card
 
-            written = write_model_card(folder, licence=licence, folds=judged, notes=text)
+            written = write_model_card(found, licence=licence, folds=judged, notes=text)
             lines, value = [*lines, f"Model card: {written}"], {**value, "model_card": str(written)}
     print_result("\n".join(lines), value)
 

@@ -44,15 +44,15 @@ THUMBNAIL: Final = (150, 200)  # height and width in pixels: sharp at 100 CSS pi
 _JPEG_QUALITY: Final = 82
 
 
-def write_report(run: RunFolder, *, progress: Progress = SILENT) -> Path:
+def write_report(run: RunFolder | EvaluatedRun, *, progress: Progress = SILENT) -> Path:
     """Write figures, their tables and `report.html` of a run, and return the path of the page.
 
     A folder that `evaluate CSV --out` made has scores but no recipe: its page leaves out the training.
     """
     stages = Stages(progress, _STAGES)
     stages.begin("reading the evaluation and the images")
-    found = load_evaluated(run)
-    evaluation = found.evaluation
+    found = load_evaluated(run) if isinstance(run, RunFolder) else run
+    run, evaluation = found.folder, found.evaluation
     images = run_images(run, found.image_ids)
     stages.begin("drawing scores")
     drawn = write_figures(run.figures, _score_drawings(evaluation), found.part)

@@ -38,7 +38,7 @@ _FOLDERS: Final = re.compile(r"""(?:^|(?<=[='"]))(?:~|\.\.?|[A-Za-z]:)?(?:[/\\][
 
 
 def write_model_card(
-    run: RunFolder, *, licence: str = "", folds: RunFolder | None = None, notes: str = ""
+    run: RunFolder | EvaluatedRun, *, licence: str = "", folds: RunFolder | None = None, notes: str = ""
 ) -> Path:
     """Write `model_card.md` of an evaluated run and return its path.
 
@@ -48,11 +48,12 @@ def write_model_card(
             shown apart from the run's own.
         notes: What only its makers know, in Markdown, taken over as it is.
     """
-    open_run_folder(run.path)
+    found = load_evaluated(open_run_folder(run.path)) if isinstance(run, RunFolder) else run
+    run = found.folder
     environment = templates("lesionwise.report", html=False)
     environment.filters["bullets"] = lambda sentences: "\n".join(f"- {one}" for one in sentences)
     text = environment.get_template("model_card.md").render(
-        **card_facts(load_evaluated(run)),
+        **card_facts(found),
         licence=licence_in_words(licence),
         licence_lines=licence_lines(licence) if licence else [],
         folds=_folds_facts(run, folds) if folds else None,

@@ -23,7 +23,7 @@ MOST_CHANGED: Final = 0.01
 """Share of the answers on `cal` that "auto" lets a format change: diagnosis, decision, set or flag."""
 LARGEST_DIFFERENCE: Final = 0.002
 """By how much "auto" lets a format change the balanced accuracy on `cal`."""
-LEAST_GAIN: Final = 1.1
+LEAST_GAIN: Final = 1.2
 """Pace, as a multiple of that of fp32, from which "auto" chooses a format."""
 
 _VNNI: Final = {"avx512_vnni", "avx_vnni", "amx_int8"}

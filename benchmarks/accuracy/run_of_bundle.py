@@ -37,7 +37,8 @@ def main(path: str, folder: str, out: str, *changes: str) -> None:
     recipe = load_recipe(run.config, changes)
     execution = Execution(device="cpu")
     data = _prepare_run(run, recipe, Path(folder), SPLIT, seed=made.seeds[0], execution=execution)
-    write_json(run.environment, {**read_json(run.environment), "packages": made.packages})
+    command = " ".join(["python benchmarks/accuracy/run_of_bundle.py", path, folder, out, *changes])
+    write_json(run.environment, {**read_json(run.environment), "command": command, "packages": made.packages})
     network = fresh_network(recipe)
     network.load_state_dict(unfold(bundle.content, network, recipe.crop_size))
     state = {f"network.{name}": value for name, value in network.state_dict().items()}

@@ -242,7 +242,7 @@ class Recipe(BaseModel):
             "tta = 8 turns images by 90 degrees and needs a square eval_size; set tta = 4": (
                 self.tta == 8 and self.view_size[0] != self.view_size[1]  # noqa: PLR2004 (see tta)
             ),
-            "second_look and tta average the mirror image both; set tta = 1 or second_look = 0": (
+            "with tta above 1, the mirror image is always used; set second_look = 0": (
                 self.second_look and self.tta > 1
             ),
             'only a probe looks at layers; set probe = "logistic" or "svm"': self.layers and not self.probe,

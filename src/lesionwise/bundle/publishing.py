@@ -45,8 +45,10 @@ _HOW_TO: Final = """
 It is one ONNX file that contains its own description: `lesionwise bundle show {model}`. `lesionwise bundle
 verify --model {model}` computes its scores again. Its input `image` takes RGB images of {height} by {width}
 pixels as bytes, shape (N, {height}, {width}, 3). Its outputs are {outputs}, with classes in the order
-{classes}. `sha256sum --check {sums}` finds damaged copies.
+{classes}. {looks}`sha256sum --check {sums}` finds damaged copies.
 """
+_LOOKS: Final = """The graph looks at an image once, while lesionwise also runs the mirror images of near
+ties, for which thresholds and prediction sets hold. """
 _CC_TEXT: Final = """{name}
 
 The weights in this folder are licensed under the Creative Commons licence {spelled}.
@@ -154,6 +156,7 @@ def _card(description: Description) -> str:
     how = _HOW_TO.format(
         model=MODEL,
         sums=SUMS,
+        looks=_LOOKS if description.second_look else "",
         height=description.input.height,
         width=description.input.width,
         outputs=", ".join(f"`{name}`" for name in description.outputs),

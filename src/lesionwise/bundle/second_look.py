@@ -1,4 +1,4 @@
-"""A second look at near ties: if two diagnoses are about equally likely, the mirror image has a say too.
+"""A second look at near ties: if two diagnoses are about equally likely, the mirror image counts too.
 
 A lesion has no left and no right, yet a network answers its mirror image a little differently. This decides
 only where two diagnoses are nearly tied. So the logits of such an image are averaged with those of its mirror

@@ -45,8 +45,8 @@ def evaluate(
         list[str] | None,
         option(
             "--set",
-            "Another size, zoom or number of views at which the trained weights are evaluated again, as a "
-            "new run; may be repeated.",
+            "Another size, zoom, number of views or limit of the second look, with which the trained weights "
+            "are evaluated again, as a new run; may be repeated.",
             metavar="KEY=VALUE",
         ),
     ] = None,

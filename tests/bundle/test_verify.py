@@ -247,6 +247,16 @@ def test_claimed_stability_is_measured_again(make_bundle: MakeBundle, drawn: Dat
     assert refuted(stable(make_bundle, drawn, shift=0.02), drawn) == [("same after mirrored", "top")]
 
 
+def test_the_columns_of_the_command_are_apart(
+    make_bundle: MakeBundle, drawn: Dataset, lesionwise: Lesionwise
+) -> None:
+    bundle = stable(make_bundle, drawn)
+    done = lesionwise("bundle", "verify", "--data", drawn.folder, "--model", bundle.path)
+    rows = [line for line in done.out.splitlines() if "claimed" in line]
+    assert any("melanoma" in line for line in rows)
+    assert all("  claimed " in line for line in rows)
+
+
 def test_a_bundle_from_before_stability_is_read_and_claims_none(make_bundle: MakeBundle) -> None:
     older = make_bundle().description.model_dump(mode="json")
     del older["stability"]

@@ -227,8 +227,9 @@ def verify(
     print_note(*dataset.about)
     found = check_claims(engine, dataset)
     width = 2 + max(len(row.score) for row in found.rows)
+    narrow = 2 + max(len(row.diagnosis) for row in found.rows)
     lines = _describe_known(found) + [
-        f"{'! ' if row.refuted else '  '}{row.score.replace('_', ' '):{width}}{row.diagnosis:6}"
+        f"{'! ' if row.refuted else '  '}{row.score.replace('_', ' '):{width}}{row.diagnosis:{narrow}}"
         f"claimed {row.claimed:<9.4g} found {'nothing' if row.found is None else f'{row.found:.4g}'}"
         f"{f'   (not checked: needs {row.missing})' if row.missing else ''}"
         for row in found.rows

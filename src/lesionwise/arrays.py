@@ -1,4 +1,4 @@
-"""Kinds of arrays that many rooms share, and their rows block by block."""
+"""Kinds of arrays that many rooms share, and what is done with their rows everywhere."""
 
 from collections.abc import Iterator
 
@@ -12,6 +12,12 @@ Float32s = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
+
+
+def lead(values: NDArray[np.floating]) -> Floats:
+    """Return by how much the largest value of each row exceeds the second largest, shape (N,)."""
+    second, largest = np.partition(np.asarray(values, float), -2, axis=1)[:, -2:].T
+    return np.asarray(largest - second)
 
 
 def blocks(rows: int, size: int) -> Iterator[slice]:

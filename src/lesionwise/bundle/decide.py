@@ -10,7 +10,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lesionwise.arrays import Booleans, Floats, Integers
+from lesionwise.arrays import Booleans, Floats, Integers, lead
 from lesionwise.bundle.description import Description
 from lesionwise.evaluation.calibration.record import nonconformity, question_probability
 from lesionwise.labels import CODES, MALIGNANT
@@ -94,11 +94,10 @@ def distance_to_change(description: Description, probabilities: NDArray[np.float
         probabilities: Calibrated, shape (N, C).
     """
     prob = np.asarray(probabilities, float)
-    second, largest = np.partition(np.log(np.maximum(prob, _LEAST)), -2, axis=1)[:, -2:].T
-    distance = largest - second
+    distance = lead(np.log(np.maximum(prob, _LEAST)))
     calibration = description.calibration
     if calibration is None:
-        return np.asarray(distance)
+        return distance
     sets, point = calibration.prediction_sets, calibration.operating_point("melanoma")
     away = _distance(nonconformity(prob, sets.rule), sets.limits)
     away[np.arange(len(prob)), prob.argmax(axis=1)] = np.inf  # it is in every set, and leaves only at a tie

@@ -12,12 +12,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lesionwise.arrays import Float32s
+from lesionwise.arrays import Float32s, Floats, lead
 from lesionwise.bundle.runtimes import Arrays, Input, Inputs, Run
 from lesionwise.evaluation.calibration.record import softmax
 
 
-def mirror_weight(logits: NDArray[np.floating], limit: float) -> NDArray[np.float64]:
+def mirror_weight(logits: NDArray[np.floating], limit: float) -> Floats:
     """Return the weight of each mirror image in the mean, shape (N,).
 
     It is one half where the two largest logits differ by at most half of the limit. From there it falls to
@@ -27,8 +27,7 @@ def mirror_weight(logits: NDArray[np.floating], limit: float) -> NDArray[np.floa
         logits: Shape (N, C).
         limit: Difference from which images are looked at once.
     """
-    second, largest = np.partition(np.asarray(logits, float), -2, axis=1)[:, -2:].T
-    return np.asarray(np.clip(1 - (largest - second) / limit, 0, 0.5))
+    return np.asarray(np.clip(1 - lead(logits) / limit, 0, 0.5))
 
 
 def look_twice(run: Run, limit: float, scaled: Callable[[Float32s], ArrayLike] = softmax) -> Run:
